@@ -1,0 +1,107 @@
+"""An flock on a file that is never deleted and says who holds it, from where, since when and why.
+
+The kernel drops the lock when its holder dies, so a dead holder never blocks; the text in the file only informs.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from typing import Any, Dict, Optional
+
+from .deadline import Deadline, wait_for
+from .errors import Failed, Locked
+
+
+class FileLock:
+    """Exclusive between processes. Not reentrant."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd: Optional[int] = None
+
+    def acquire(self, holder: Dict[str, Any], wait_s: float) -> None:
+        """Take the lock within `wait_s` seconds and write `holder` into it; else Locked, with the other's fields."""
+        fd = self._open()
+        try:
+            if not wait_for(lambda: _try_exclusive(fd), Deadline(wait_s), every=0.005):
+                raise self._locked()
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self.describe(holder)
+
+    def describe(self, holder: Dict[str, Any]) -> None:
+        """Replace what the lock says of its holder."""
+        assert self._fd is not None
+        text = json.dumps(holder).encode() + b"\n"
+        try:
+            os.pwrite(self._fd, text, 0)
+            os.ftruncate(self._fd, len(text))
+        except OSError as exc:
+            if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            # The lock itself holds; only its description is lost on a full disk.
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def holder(self) -> Optional[Dict[str, Any]]:
+        """What the lock says while somebody else holds it; None when it is free."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            # A shared try is over in microseconds; those who want the lock retry for longer than that.
+            return None if _try(fd, fcntl.LOCK_SH) else _read(fd)
+        finally:
+            os.close(fd)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            folder = os.path.dirname(self.path)
+            raise Failed(
+                "cannot open the lock %s: %s" % (self.path, exc.strerror), "check that %s exists and is yours" % folder
+            ) from exc
+
+    def _locked(self) -> Locked:
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            held = _read(fd)
+        finally:
+            os.close(fd)
+        story = "{why} by {who} from {from} since {since}".format_map(_Unknown(held))
+        return Locked("locked: " + story, "wait for it to end, then run the command again", lock=self.path, holder=held)
+
+
+class _Unknown(Dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "unknown"
+
+
+def _try_exclusive(fd: int) -> bool:
+    return _try(fd, fcntl.LOCK_EX)
+
+
+def _try(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(fd: int) -> Dict[str, Any]:
+    try:
+        held = json.loads(os.pread(fd, 65536, 0))
+    except ValueError:
+        return {}
+    return held if isinstance(held, dict) else {}

@@ -1,0 +1,204 @@
+"""The registry as a value: which model is meant to be served on which port. Pure: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
+
+from .errors import RegistryInvalid
+
+VERSION = 1
+OPTIONAL_TEXT = ("slot", "revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model. `fields` is the entry as stored, its own and unknown keys alike, with known keys coerced."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+    @property
+    def repo_id(self) -> str:
+        return self.fields["repo_id"] or ""
+
+    @property
+    def model_id(self) -> str:
+        return self.fields["model_id"] or ""
+
+    @property
+    def cache_path(self) -> str:
+        return self.fields["cache_path"] or ""
+
+    @property
+    def port(self) -> Optional[int]:
+        return self.fields["port"]
+
+    @property
+    def slot(self) -> Optional[int]:
+        return self.fields.get("slot")
+
+    @property
+    def args(self) -> Tuple[str, ...]:
+        return tuple(self.fields.get("args") or ())
+
+    @property
+    def process(self) -> Optional[Mapping[str, Any]]:
+        return self.fields.get("process")
+
+    def text(self, key: str) -> Optional[str]:
+        """An optional text field; None when absent, null or empty."""
+        return self.fields.get(key) or None
+
+    def with_fields(self, **changes: Any) -> Entry:
+        """The same entry with these fields; None takes an optional field away and empties a required one."""
+        fields = {**self.fields, **changes}
+        return Entry(self.name, {k: v for k, v in fields.items() if v is not None or k not in changes or k in REQUIRED})
+
+
+REQUIRED: Dict[str, Any] = {"repo_id": "", "model_id": "", "cache_path": "", "format": "mlx", "port": None}
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All entries, in file order, and whatever else the file holds."""
+
+    entries: Mapping[str, Entry]
+    extra: Mapping[str, Any]
+
+    def holders(self, port: int) -> Tuple[Entry, ...]:
+        """The entries assigned to a port: none or one, more only after a hand edit."""
+        return tuple(e for e in self.entries.values() if e.port == port)
+
+    def put(self, *entries: Entry) -> Registry:
+        return Registry({**self.entries, **{e.name: e for e in entries}}, self.extra)
+
+    def drop(self, name: str) -> Registry:
+        return Registry({k: v for k, v in self.entries.items() if k != name}, self.extra)
+
+    def clear(self, port: int) -> Registry:
+        """No entry is assigned to this port; slots stay, they are intents."""
+        return self.put(*(e.with_fields(port=None, process=None) for e in self.holders(port)))
+
+    def assign(self, name: str, port: int, process: Optional[Mapping[str, Any]]) -> Registry:
+        """The port moves to this entry in one step, whoever held it before."""
+        return self.clear(port).put(self.entries[name].with_fields(port=port, process=process))
+
+    def duplicates(self) -> Dict[int, Tuple[str, ...]]:
+        """port -> names, for every port that more than one entry claims."""
+        claims: Dict[int, List[str]] = {}
+        for entry in self.entries.values():
+            if entry.port is not None:
+                claims.setdefault(entry.port, []).append(entry.name)
+        return {port: tuple(names) for port, names in claims.items() if len(names) > 1}
+
+
+EMPTY = Registry({}, {})
+
+
+def parse(content: bytes) -> Registry:
+    """The registry a file's bytes hold; RegistryInvalid, with line and column where there are any."""
+    document = _load(content)
+    if not isinstance(document, dict):
+        raise RegistryInvalid("the registry is not a JSON object")
+    _check_version(document)
+    models = document.get("models")
+    if models is not None and not isinstance(models, dict):
+        raise RegistryInvalid("the registry's `models` is not an object")
+    entries = {name: _entry(name, fields) for name, fields in (models or {}).items()}
+    return Registry(entries, {k: v for k, v in document.items() if k not in ("version", "models")})
+
+
+def dump(registry: Registry) -> bytes:
+    """The file's bytes: readable UTF-8, escaped only where a lone surrogate has no UTF-8."""
+    models = {name: dict(entry.fields) for name, entry in registry.entries.items()}
+    document = {"version": VERSION, "models": models, **registry.extra}
+    try:
+        return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def changes(before: Registry, after: Registry) -> List[Dict[str, Any]]:
+    """What differs, one row per field: {"entry", "field", "before", "after"}."""
+    rows = []
+    for name in {**before.entries, **after.entries}:
+        old, new = before.entries.get(name), after.entries.get(name)
+        was, now = (old.fields if old else {}), (new.fields if new else {})
+        rows += [
+            {"entry": name, "field": key, "before": was.get(key), "after": now.get(key)}
+            for key in {**was, **now}
+            if was.get(key) != now.get(key) or (key in was) != (key in now)
+        ]
+    return rows
+
+
+def _load(content: bytes) -> Any:
+    try:
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as exc:
+        message = "the registry is not JSON: %s at line %d column %d" % (exc.msg, exc.lineno, exc.colno)
+        raise RegistryInvalid(message, line=exc.lineno, column=exc.colno) from None
+    except (RecursionError, ValueError) as exc:
+        raise RegistryInvalid("the registry cannot be read as JSON: %s" % exc) from None
+
+
+def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise RegistryInvalid("the registry has the key %r twice" % next(k for k in keys if keys.count(k) > 1))
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise RegistryInvalid("the registry holds %s, which is not JSON" % name)
+
+
+def _check_version(document: Dict[str, Any]) -> None:
+    version = document.get("version", VERSION)
+    if version in (VERSION, str(VERSION)) and not isinstance(version, bool):
+        return
+    lanes = " with `lanes`" if "lanes" in document else ""
+    raise RegistryInvalid(
+        "the registry is version %s%s; this mlxops knows version %d and left it alone" % (version, lanes, VERSION),
+        "use the tool that wrote it, or a newer mlxops",
+        version=version,
+    )
+
+
+def _entry(name: str, fields: Any) -> Entry:
+    if not isinstance(fields, dict):
+        raise RegistryInvalid("entry %r is not an object" % name, entry=name)
+    coerced = {**REQUIRED, **fields}
+    coerced["port"] = _port(name, "port", coerced["port"])
+    if "slot" in coerced:
+        coerced["slot"] = _port(name, "slot", coerced["slot"])
+    if "args" in coerced:
+        coerced["args"] = _args(name, coerced["args"])
+    if not isinstance(coerced.get("process"), (dict, type(None))):
+        raise RegistryInvalid("entry %r: `process` is not an object" % name, entry=name)
+    for key in ("repo_id", "model_id", "cache_path", *OPTIONAL_TEXT[1:]):
+        if not isinstance(coerced.get(key), (str, type(None))):
+            raise RegistryInvalid("entry %r: `%s` is not text" % (name, key), entry=name, field=key)
+    return Entry(name, {**coerced, "model_id": coerced["model_id"] or coerced["repo_id"]})
+
+
+def _port(name: str, key: str, value: Any) -> Optional[int]:
+    if value is None or value == "":
+        return None
+    try:
+        number = int(value)
+        if number == float(value) and not isinstance(value, bool) and 0 < number < 65536:
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise RegistryInvalid("entry %r: `%s` is %r, not a port" % (name, key, value), entry=name, field=key)
+
+
+def _args(name: str, value: Any) -> List[str]:
+    items = [value] if isinstance(value, str) else (value or [])
+    if isinstance(items, list) and all(isinstance(item, (str, int, float)) for item in items):
+        return [str(item) for item in items]
+    raise RegistryInvalid("entry %r: `args` is not a list of words" % name, entry=name, field="args")

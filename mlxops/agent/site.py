@@ -1,0 +1,86 @@
+"""What the host file says about the host, as the agent receives it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from .errors import Usage
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One planned port: the fixed name clients know, and the model meant for it (`org/name`), if any."""
+
+    port: int
+    name: str
+    model: Optional[str]
+    served_name: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """Paths, ports and runtime settings of one host. Times in seconds."""
+
+    name: str
+    hf_home: str
+    registry: str
+    ports: Tuple[int, ...]
+    bind: str
+    state_dir: str
+    hub_python: Optional[str]
+    runtime: str
+    command: Optional[Tuple[str, ...]]
+    commands: Mapping[str, Tuple[str, ...]]
+    env: Mapping[str, str]
+    startup_timeout_s: Optional[float]
+    grace_s: float
+    slots: Mapping[int, Slot]
+
+    @classmethod
+    def from_wire(cls, site: Mapping[str, Any]) -> Site:
+        runtime = site["runtime"]
+        return cls(
+            name=site["name"],
+            hf_home=os.path.expanduser(site["hf_home"]),
+            registry=os.path.realpath(os.path.expanduser(site["registry"])),
+            ports=tuple(site["ports"]),
+            bind=site["bind"],
+            state_dir=os.path.expanduser(site["state_dir"]),
+            hub_python=site.get("hub_python"),
+            runtime=runtime["name"],
+            command=tuple(runtime["command"]) if runtime.get("command") else None,
+            commands={name: tuple(r["command"]) for name, r in site.get("runtimes", {}).items() if r.get("command")},
+            env=runtime.get("env") or {},
+            startup_timeout_s=runtime.get("startup_timeout_s"),
+            grace_s=runtime["grace_s"],
+            slots={int(port): _slot(int(port), slot) for port, slot in site.get("slots", {}).items()},
+        )
+
+    def slot_name(self, port: int) -> Optional[str]:
+        return self.slots[port].name if port in self.slots else None
+
+    def served_name(self, port: int, fallback: str) -> str:
+        """The name a server on this port answers to: the slot's, so that clients never notice a swap."""
+        return self.slots[port].served_name if port in self.slots else fallback
+
+    def need_port(self, port: int) -> int:
+        if port not in self.ports:
+            span = "%d-%d" % (min(self.ports), max(self.ports))
+            raise Usage("port %d is not one of this host's (%s)" % (port, span), "mlxops status", port=port)
+        return port
+
+    @property
+    def cache_root(self) -> str:
+        """Where downloads go: the registry's own folder, the one root every tool on the host scans."""
+        return os.path.dirname(self.registry)
+
+    @property
+    def probe_address(self) -> str:
+        """The loopback address for a wildcard bind, else the bind address itself."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.bind, self.bind)
+
+
+def _slot(port: int, slot: Dict[str, Any]) -> Slot:
+    return Slot(port, slot["name"], slot.get("model"), slot.get("served_name") or slot["name"])

@@ -1,0 +1,172 @@
+"""The registry file: read it, change it under its lock, durably, with a backup and a history."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from . import registry
+from .errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid
+from .lock import FileLock
+from .registry import Registry
+
+LOCK_WAIT_S = 10.0
+Stamp = Tuple[int, int, int]
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601 to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+class Store:
+    """One `registry.json`. `who` is {"who", "from"} for the lock and the history; `sync` makes a descriptor durable."""
+
+    def __init__(self, path: str, who: Mapping[str, Any], sync: Callable[[int], None] = os.fsync) -> None:
+        self.path = path
+        self._who = dict(who)
+        self._sync = sync
+
+    def read(self) -> Registry:
+        """The registry as it stands. RegistryInvalid when it is unreadable: never an empty one instead."""
+        return self._read()[0]
+
+    def edit(self, why: str, change: Callable[[Registry], Registry]) -> Registry:
+        """Re-read, change, replace, all under the lock; the registry as written. Writes nothing when nothing changed.
+
+        `change` is called again if a hand edit slips in before the rename, so it must only compute.
+        """
+        lock = FileLock(self.path + ".lock")
+        lock.acquire({**self._who, "since": now(), "why": why, "pid": os.getpid()}, LOCK_WAIT_S)
+        try:
+            return self._edit(why, change)
+        finally:
+            lock.release()
+
+    def _edit(self, why: str, change: Callable[[Registry], Registry]) -> Registry:
+        for _ in range(10):
+            before, content, stamp = self._read()
+            after = change(before)
+            rows = registry.changes(before, after)
+            if not rows:
+                return before
+            _forbid_new_duplicates(before, after)
+            if self._replace(registry.dump(after), content, stamp):
+                self._append_history(why, rows)
+                return after
+        raise Failed("somebody keeps editing %s by hand; nothing was written" % self.path, "close the editor, try again")
+
+    def _read(self) -> Tuple[Registry, Optional[bytes], Optional[Stamp]]:
+        try:
+            with open(self.path, "rb") as f:
+                stamp, content = _stamp(os.fstat(f.fileno())), f.read()
+        except FileNotFoundError:
+            self._check_first_use()
+            return registry.EMPTY, None, None
+        except OSError as exc:
+            raise RegistryInvalid("cannot read %s: %s" % (self.path, exc.strerror), path=self.path) from exc
+        try:
+            return registry.parse(content), content, stamp
+        except RegistryInvalid as exc:
+            raise self._with_good_copy(exc) from None
+
+    def _check_first_use(self) -> None:
+        """A registry that is not there is empty only where there never was one."""
+        folder = os.path.dirname(self.path)
+        if not os.path.isdir(folder):
+            raise RegistryInvalid(
+                "the registry's folder %s does not exist" % folder, "mount it, or mkdir it on the host", path=self.path
+            )
+        if os.path.exists(self.path + ".bak"):
+            raise self._with_good_copy(RegistryInvalid("the registry %s is gone, its backup is not" % self.path))
+
+    def _with_good_copy(self, exc: RegistryInvalid) -> MlxopsError:
+        backup = self.path + ".bak"
+        try:
+            with open(backup, "rb") as f:
+                registry.parse(f.read())
+        except (OSError, RegistryInvalid):
+            return RegistryInvalid(exc.message, exc.hint, path=self.path, **exc.fields)
+        hint = exc.hint or "the last good copy is %s; mend the file, or: cp %s %s" % (backup, backup, self.path)
+        return RegistryInvalid(exc.message, hint, path=self.path, backup=backup, **exc.fields)
+
+    def _replace(self, new: bytes, old: Optional[bytes], stamp: Optional[Stamp]) -> bool:
+        """Swap the file in; False, and nothing changed, when it is no longer the one that was read."""
+        temp = self.path + ".tmp"
+        try:
+            if old is not None:
+                self._write(temp, old)
+                os.replace(temp, self.path + ".bak")
+            self._write(temp, new)
+            if self._stamp_now() != stamp:
+                os.unlink(temp)
+                return False
+            os.replace(temp, self.path)
+            self._sync_folder()
+        except OSError as exc:
+            _discard(temp)
+            raise Failed("cannot write %s: %s; it is unchanged" % (self.path, exc.strerror), path=self.path) from exc
+        return True
+
+    def _write(self, path: str, content: bytes) -> None:
+        """A durable file with the registry's owner and mode."""
+        with open(path, "wb") as f:
+            f.write(content)
+            f.flush()
+            self._take_after_registry(f.fileno())
+            self._sync(f.fileno())
+
+    def _take_after_registry(self, fd: int) -> None:
+        try:
+            was = os.stat(self.path)
+        except FileNotFoundError:
+            return
+        os.fchmod(fd, stat.S_IMODE(was.st_mode))
+        mine = os.fstat(fd)
+        if (was.st_uid, was.st_gid) != (mine.st_uid, mine.st_gid):
+            os.fchown(fd, was.st_uid, was.st_gid)
+
+    def _stamp_now(self) -> Optional[Stamp]:
+        try:
+            return _stamp(os.stat(self.path))
+        except FileNotFoundError:
+            return None
+
+    def _sync_folder(self) -> None:
+        fd = os.open(os.path.dirname(self.path), os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _append_history(self, why: str, rows: Any) -> None:
+        line: Dict[str, Any] = {"at": now(), **self._who, "what": why, "changes": rows}
+        path = os.path.splitext(self.path)[0] + ".history.jsonl"
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            with os.fdopen(fd, "ab") as f:
+                f.write(json.dumps(line).encode() + b"\n")
+        except OSError:
+            # The registry is already true; a history that cannot grow must not undo it.
+            return
+
+
+def _stamp(was: os.stat_result) -> Stamp:
+    return was.st_ino, was.st_size, was.st_mtime_ns
+
+
+def _forbid_new_duplicates(before: Registry, after: Registry) -> None:
+    known = before.duplicates()
+    for port, names in after.duplicates().items():
+        if set(names) - set(known.get(port, ())):
+            raise AssignmentConflict("port %d would belong to %s" % (port, " and ".join(names)), port=port)
+
+
+def _discard(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return
