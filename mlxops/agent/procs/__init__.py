@@ -1,0 +1,22 @@
+"""The only place that knows how this platform shows processes, sockets and memory."""
+
+from __future__ import annotations
+
+import os
+
+from .contract import Procs
+from .facts import Job, Listener, Memory, Process, Unseen
+from .tree import ancestors, descendants, tree
+
+__all__ = ["Job", "Listener", "Memory", "Process", "Procs", "Unseen", "ancestors", "descendants", "here", "tree"]
+
+
+def here() -> Procs:
+    """The machine this runs on."""
+    if os.path.exists("/proc/self/stat"):
+        from .linux import Linux
+
+        return Linux()
+    from .darwin import Darwin
+
+    return Darwin()

@@ -1,0 +1,38 @@
+"""What every platform answers about its processes."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, Optional, Protocol, Tuple
+
+from .facts import Job, Listener, Memory, Process
+
+
+class Procs(Protocol):
+    """Every method raises Unseen when the answer could not be observed."""
+
+    def processes(self) -> Dict[int, Process]:
+        """All processes of the machine, of every user, by pid."""
+
+    def process(self, pid: int) -> Optional[Process]:
+        """One process; None when there is none of that pid."""
+
+    def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
+        """Who listens on these TCP ports, on any address of this machine."""
+
+    def free(self, port: int, bind: str) -> bool:
+        """Whether a server could bind the port now on `bind`, on loopback and on every address, IPv4 and IPv6."""
+
+    def send(self, process: Process, signum: int) -> bool:
+        """Signal this very process; False when it is gone, a zombie, or its pid now names another."""
+
+    def memory(self) -> Memory:
+        """Memory of the whole machine."""
+
+    def footprint(self, processes: Iterable[Process]) -> Optional[int]:
+        """Bytes these processes hold together; None when it is known of none of them."""
+
+    def jobs(self) -> Tuple[Job, ...]:
+        """The launchd jobs that are not Apple's own; () where there is no launchd."""
+
+    def sync(self, fd: int) -> None:
+        """Have a file's content on the disk itself before returning; OSError as fsync."""

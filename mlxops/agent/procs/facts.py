@@ -1,0 +1,63 @@
+"""What can be observed of a machine's processes, ports, memory and launchd jobs: values only.
+
+NamedTuple and not dataclass: importing dataclasses would cost every command 8 ms.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Tuple
+
+
+class Unseen(Exception):
+    """A fact that could not be observed. Raised instead of an empty answer, which would read as «nothing there»."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Process(NamedTuple):
+    """One process. With its pid, `start_time` names it: an opaque token, to be compared for equality only.
+
+    `started_at` is in epoch seconds, good for an uptime and nothing else. `uid` is the effective one.
+    `argv` is exact on Linux; on macOS it is the command line split on blanks. It is () for a zombie.
+    """
+
+    pid: int
+    ppid: int
+    pgid: int
+    uid: int
+    start_time: str
+    started_at: Optional[float]
+    rss_bytes: Optional[int]
+    argv: Tuple[str, ...]
+    zombie: bool
+
+
+class Listener(NamedTuple):
+    """A process that holds a listening TCP socket; one socket held by two processes is two of these.
+
+    `pid` None: the socket is there, its owner cannot be seen from here. `address` is numeric, without brackets.
+    """
+
+    port: int
+    address: str
+    pid: Optional[int]
+    uid: Optional[int]
+
+
+class Memory(NamedTuple):
+    """`wired_limit_bytes` is what the GPU may wire; None: not set, so the system's own default holds, or no such limit."""
+
+    total_bytes: int
+    available_bytes: int
+    wired_limit_bytes: Optional[int]
+
+
+class Job(NamedTuple):
+    """A launchd job. `domain` is `system`, `gui/UID` or `user/UID`; `program` is the argv it runs, () if not told."""
+
+    label: str
+    domain: str
+    pid: Optional[int]
+    program: Tuple[str, ...]

@@ -1,0 +1,232 @@
+"""Linux, from /proc. No child process and no module beyond os and time on the way to an answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
+
+from . import ports as binding
+from . import proctext
+from .facts import Job, Listener, Memory, Process, Unseen
+
+CHUNK = 65536
+
+
+class Linux:
+    def __init__(self, proc: str = "/proc") -> None:
+        self._proc = proc
+        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._tick = os.sysconf("SC_CLK_TCK")
+        # Both the ticks in /proc/PID/stat and this clock count from boot, suspension included.
+        self._boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._boot_id: Optional[str] = None
+
+    def processes(self) -> Dict[int, Process]:
+        table = {}
+        for pid in self._pids():
+            process = self._read(pid)
+            if process is not None:
+                table[pid] = process
+        if 1 not in table:
+            raise Unseen("%s hides the processes of other users (hidepid)" % self._proc)
+        return table
+
+    def process(self, pid: int) -> Optional[Process]:
+        found = self._read(pid)
+        if found is None and _exists(pid):
+            found = self._read(pid)
+            if found is None and _exists(pid):
+                raise Unseen("process %d exists but %s does not show it" % (pid, self._proc))
+        return found
+
+    def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
+        sockets = self._sockets(frozenset(ports))
+        owners = self._owners({socket.inode for socket in sockets})
+        if any(socket.inode not in owners for socket in sockets):
+            # Either it closed while we looked for its owner, or the owner is hidden: a second look tells.
+            sockets = self._sockets(frozenset(ports))
+            owners = self._owners({socket.inode for socket in sockets})
+        return tuple(
+            Listener(socket.port, socket.address, pid, socket.uid)
+            for socket in sockets
+            for pid in owners.get(socket.inode, [None])
+        )
+
+    def free(self, port: int, bind: str) -> bool:
+        return binding.free(port, bind)
+
+    def send(self, process: Process, signum: int) -> bool:
+        try:
+            handle = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            return False
+        except (AttributeError, OSError):
+            return self._kill(process, signum)
+        try:
+            return self._signal(handle, process, signum)
+        finally:
+            os.close(handle)
+
+    def memory(self) -> Memory:
+        text = self._text("meminfo")
+        try:
+            return Memory(proctext.kilobytes(text, b"MemTotal"), proctext.kilobytes(text, b"MemAvailable"), None)
+        except ValueError as exc:
+            raise Unseen("%s/meminfo: %s" % (self._proc, exc)) from exc
+
+    def footprint(self, processes: Iterable[Process]) -> Optional[int]:
+        sizes = [process.rss_bytes for process in processes if process.rss_bytes is not None]
+        return sum(sizes) if sizes else None
+
+    def jobs(self) -> Tuple[Job, ...]:
+        return ()
+
+    def sync(self, fd: int) -> None:
+        os.fsync(fd)
+
+    def _pids(self) -> Iterator[int]:
+        try:
+            names = os.listdir(self._proc)
+        except OSError as exc:
+            raise Unseen("%s: %s" % (self._proc, exc.strerror)) from exc
+        return (int(name) for name in names if name.isdigit())
+
+    def _read(self, pid: int) -> Optional[Process]:
+        """The process; None when /proc has no such pid."""
+        try:
+            return self._open(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        except OSError as exc:
+            raise Unseen("process %d: %s" % (pid, exc.strerror)) from exc
+        except ValueError as exc:
+            raise Unseen("process %d: %s" % (pid, exc)) from exc
+
+    def _open(self, pid: int) -> Process:
+        # Held open, the folder stays this process's: a reused pid cannot mix two of them.
+        folder = os.open("%s/%d" % (self._proc, pid), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return self._build(pid, os.fstat(folder).st_uid, _content("stat", folder), _content("cmdline", folder))
+        finally:
+            os.close(folder)
+
+    def _build(self, pid: int, uid: int, stat: bytes, cmdline: bytes) -> Process:
+        seen = proctext.stat(stat)
+        return Process(
+            pid=pid,
+            ppid=seen.ppid,
+            pgid=seen.pgid,
+            uid=uid,
+            start_time="%s-%d" % (self._boot_token(), seen.start_ticks),
+            started_at=self._boot + seen.start_ticks / self._tick,
+            rss_bytes=seen.rss_pages * self._page,
+            argv=proctext.argv(cmdline),
+            zombie=seen.dead,
+        )
+
+    def _boot_token(self) -> str:
+        """Eight hex digits that change at every boot, since ticks from boot repeat."""
+        if self._boot_id is None:
+            self._boot_id = self._text("sys/kernel/random/boot_id")[:8].decode("ascii")
+        return self._boot_id
+
+    def _text(self, path: str) -> bytes:
+        try:
+            return _content("%s/%s" % (self._proc, path), None)
+        except OSError as exc:
+            raise Unseen("%s/%s: %s" % (self._proc, path, exc.strerror)) from exc
+
+    def _sockets(self, ports: Iterable[int]) -> List[proctext.Socket]:
+        wanted = frozenset(ports)
+        texts = [self._text("net/tcp")]
+        if os.path.exists(self._proc + "/net/tcp6"):
+            texts.append(self._text("net/tcp6"))
+        try:
+            return [socket for text in texts for socket in proctext.listening(text, wanted)]
+        except (ValueError, IndexError) as exc:
+            raise Unseen("%s/net/tcp: %s" % (self._proc, exc)) from exc
+
+    def _owners(self, inodes: Set[int]) -> Mapping[int, List[Optional[int]]]:
+        """inode -> the pids that hold it, as far as this user may look."""
+        owners: Dict[int, List[Optional[int]]] = {}
+        links = {"socket:[%d]" % inode: inode for inode in inodes}
+        for pid in sorted(self._pids()) if links else ():
+            for link in links.keys() & self._open_files(pid):
+                owners.setdefault(links[link], []).append(pid)
+        return owners
+
+    def _open_files(self, pid: int) -> Set[str]:
+        """Where the descriptors of a process lead; nothing when it has ended or belongs to somebody else."""
+        folder = "%s/%d/fd" % (self._proc, pid)
+        found = set()
+        try:
+            for name in os.listdir(folder):
+                found.add(_link("%s/%s" % (folder, name)))
+        except OSError:
+            pass
+        return found
+
+    def _signal(self, handle: int, process: Process, signum: int) -> bool:
+        """Signals through a pidfd: from its opening on, it can only reach the process it was opened for."""
+        import signal
+
+        if not self._same(process):
+            return False
+        try:
+            signal.pidfd_send_signal(handle, signum)
+        except ProcessLookupError:
+            return False
+        except PermissionError as exc:
+            raise Unseen("process %d may not be signalled: %s" % (process.pid, exc.strerror)) from exc
+        return True
+
+    def _kill(self, process: Process, signum: int) -> bool:
+        """For a kernel or a Python without pidfd."""
+        if not self._same(process):
+            return False
+        return kill(process.pid, signum)
+
+    def _same(self, process: Process) -> bool:
+        now = self.process(process.pid)
+        return now is not None and not now.zombie and now.start_time == process.start_time
+
+
+def kill(pid: int, signum: int) -> bool:
+    """False when there is no such process; Unseen when it may not be signalled."""
+    try:
+        os.kill(pid, signum)
+    except ProcessLookupError:
+        return False
+    except PermissionError as exc:
+        raise Unseen("process %d may not be signalled: %s" % (pid, exc.strerror)) from exc
+    return True
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""
+
+
+def _content(path: str, folder: Optional[int]) -> bytes:
+    """A whole file of /proc, which has no size to ask for."""
+    fd = os.open(path, os.O_RDONLY, dir_fd=folder)
+    try:
+        parts = [os.read(fd, CHUNK)]
+        while len(parts[-1]) == CHUNK:
+            parts.append(os.read(fd, CHUNK))
+        return b"".join(parts)
+    finally:
+        os.close(fd)

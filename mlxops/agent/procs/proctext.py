@@ -1,0 +1,74 @@
+"""The text of Linux' /proc, parsed. Pure. Formats: proc(5) and Documentation/filesystems/proc.rst."""
+
+from __future__ import annotations
+
+import sys
+from typing import Collection, Iterator, NamedTuple, Tuple
+
+LISTEN = b"0A"
+
+
+class Stat(NamedTuple):
+    """From /proc/PID/stat. `start_ticks` counts from boot, in clock ticks; `rss_pages` in pages."""
+
+    ppid: int
+    pgid: int
+    start_ticks: int
+    rss_pages: int
+    dead: bool
+
+
+class Socket(NamedTuple):
+    """A listening socket of /proc/net/tcp or tcp6; `inode` is how the links in /proc/PID/fd name it."""
+
+    port: int
+    address: str
+    uid: int
+    inode: int
+
+
+def stat(text: bytes) -> Stat:
+    """Raises ValueError on anything else. The name, in parentheses, may itself hold blanks and parentheses."""
+    fields = text.rpartition(b")")[2].split()
+    if len(fields) < 22:
+        raise ValueError("not a /proc/PID/stat: %r" % text[:80])
+    # A first thread that has exited looks like a zombie while the other threads run on.
+    dead = fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
+    return Stat(int(fields[1]), int(fields[2]), int(fields[19]), int(fields[21]), dead)
+
+
+def argv(text: bytes) -> Tuple[str, ...]:
+    """The arguments of a /proc/PID/cmdline; () for a zombie or a kernel thread."""
+    if not text:
+        return ()
+    whole = text[:-1] if text.endswith(b"\0") else text
+    return tuple(part.decode("utf-8", "surrogateescape") for part in whole.split(b"\0"))
+
+
+def listening(text: bytes, ports: Collection[int]) -> Iterator[Socket]:
+    """The listening sockets of a /proc/net/tcp or tcp6 on these ports; raises ValueError on a line of another form."""
+    for line in text.split(b"\n")[1:]:
+        if b" 0A " in line:
+            fields = line.split()
+            address, _, port = fields[1].decode("ascii").rpartition(":")
+            if fields[3] == LISTEN and int(port, 16) in ports:
+                yield Socket(int(port, 16), numeric(address), int(fields[7]), int(fields[9]))
+
+
+def numeric(words: str) -> str:
+    """An address of 8 or 32 hex digits, each group of 8 in this machine's byte order, as it is usually written."""
+    step = -1 if sys.byteorder == "little" else 1
+    packed = b"".join(bytes.fromhex(words[at : at + 8])[::step] for at in range(0, len(words), 8))
+    if len(packed) == 4:
+        return "%d.%d.%d.%d" % tuple(packed)
+    import socket
+
+    return socket.inet_ntop(socket.AF_INET6, packed)
+
+
+def kilobytes(text: bytes, name: bytes) -> int:
+    """Bytes of a `Name:   123 kB` line, as in /proc/meminfo and smaps_rollup; ValueError when there is none."""
+    for line in text.split(b"\n"):
+        if line.startswith(name + b":"):
+            return int(line.split()[1]) * 1024
+    raise ValueError("no %s in it" % name.decode())
