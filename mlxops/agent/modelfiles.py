@@ -1,0 +1,180 @@
+"""The files of one model folder: which a server needs, which are missing, and what kind of model they make.
+
+Everything here was downloaded from strangers: reads are bounded, names are checked, JSON may be anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import Any, Dict, FrozenSet, Iterator, Optional, Tuple
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+_CONFIG_LIMIT = 8 << 20
+_INDEX_LIMIT = 64 << 20
+# safetensors itself refuses headers over 100 MB; real ones stay under 2 MB.
+_HEADER_LIMIT = 16 << 20
+
+_WANTED = (".json", ".jsonl", ".jinja", ".py", ".txt", ".tiktoken", ".model")
+# Any one of these sets is a whole tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, tiktoken, Mistral).
+_TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"), ("tekken.json",))
+
+_SPEECH_AND_VISION = frozenset([
+    "whisper", "t5", "mt5", "umt5", "bart", "mbart", "marian", "pegasus", "speech_to_text", "seamless_m4t", "parakeet",
+    "moonshine", "blip", "clip", "siglip", "vit", "vision-encoder-decoder", "trocr", "florence2", "wav2vec2", "musicgen"])
+_ENCODERS = frozenset([
+    "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "modernbert", "nomic_bert", "new", "gte", "deberta",
+    "deberta-v2", "electra", "camembert", "albert", "colbert", "jina_bert"])
+_CHAT_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
+
+
+def plain(name: object) -> bool:
+    """Whether a name from a file or from the network is a relative path that stays inside its folder."""
+    if not isinstance(name, str) or not 0 < len(name) < 1024 or "\\" in name or not name.isprintable():
+        return False
+    return all(part not in ("", ".", "..") for part in name.split("/"))
+
+
+def wanted(name: str) -> bool:
+    """Whether a server needs this file of a repository: weights, configuration, tokenizer, template, model code."""
+    folder, _, leaf = name.rpartition("/")
+    if not plain(name) or leaf.startswith(".") or folder in ("original", "onnx", "metal"):
+        return False
+    # Mistral repositories carry the same weights twice, the second time as consolidated*.safetensors.
+    return leaf.endswith(_WANTED) or (leaf.endswith(".safetensors") and not leaf.startswith("consolidated"))
+
+
+def read(path: str, limit: int) -> Optional[bytes]:
+    """The first `limit` bytes of a regular file; None for anything else, or when it cannot be read."""
+    try:
+        # Without O_NONBLOCK a FIFO in the place of a file would block for ever.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    with open(fd, "rb") as stream:
+        try:
+            return stream.read(limit) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        except OSError:
+            return None
+
+
+def _object(raw: Optional[bytes]) -> Dict[str, Any]:
+    try:
+        value = json.loads(raw.decode("utf-8")) if raw else None
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def config(path: str) -> Dict[str, Any]:
+    """config.json of a model folder; {} when it is absent, unreadable or not an object."""
+    return _object(read(os.path.join(path, "config.json"), _CONFIG_LIMIT))
+
+
+def weight_files(path: str) -> Tuple[str, ...]:
+    """The weight files a model folder must have: those its index names, else the single one."""
+    if not os.path.lexists(os.path.join(path, INDEX)):
+        return (SINGLE,) if _whole(os.path.join(path, SINGLE)) or not _shards(path) else (INDEX,)
+    names = _object(read(os.path.join(path, INDEX), _INDEX_LIMIT)).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        return (INDEX,)
+    return tuple(sorted({name if plain(name) else repr(name)[:80] for name in map(_hashable, names.values())}))
+
+
+def _hashable(name: object) -> str:
+    return name if isinstance(name, str) else repr(name)
+
+
+def _shards(path: str) -> bool:
+    return any(name.endswith(".safetensors") and "-of-" in name for name in os.listdir(path))
+
+
+def _whole(path: str) -> bool:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
+
+
+def _tokenizer(path: str, names: FrozenSet[str]) -> bool:
+    if any(name.endswith(".tiktoken") and _whole(os.path.join(path, name)) for name in names):
+        return True
+    return any(all(_whole(os.path.join(path, name)) for name in group) for group in _TOKENIZERS)
+
+
+def missing(path: str) -> Tuple[str, ...]:
+    """What a server would look for in this folder and not find, as sorted names; OSError when it cannot be listed."""
+    names = frozenset(os.listdir(path))
+    needed = {"config.json", *weight_files(path)}
+    # A link that leads nowhere was needed once; an empty __init__.py is all right.
+    needed.update(n for n in names if wanted(n) and not os.path.exists(os.path.join(path, n)))
+    absent = {n for n in needed if not plain(n) or not _whole(os.path.join(path, n))}
+    if not config(path):
+        absent.add("config.json")
+    if INDEX in needed:
+        absent.add(INDEX)
+    if not _tokenizer(path, names):
+        absent.add("tokenizer.json")
+    return tuple(sorted(absent))
+
+
+def header_metadata(path: str) -> Dict[str, Any]:
+    """`__metadata__` of a safetensors file, reading its header only; {} when there is none to be had.
+
+    Layout: 8 bytes little-endian length, then that many bytes of JSON (huggingface.co/docs/safetensors).
+    """
+    start = read(path, 8) or b""
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or not 2 <= length <= _HEADER_LIMIT:
+        return {}
+    found = _object((read(path, 8 + length) or b"")[8:]).get("__metadata__")
+    return found if isinstance(found, dict) else {}
+
+
+def _weights_present(path: str) -> Iterator[str]:
+    for name in sorted(os.listdir(path)):
+        if name.endswith(".safetensors") and _whole(os.path.join(path, name)):
+            yield os.path.join(path, name)
+
+
+def format_of(path: str) -> str:
+    """ "mlx", "gguf" or "other"; OSError when the folder cannot be listed."""
+    if isinstance(config(path).get("quantization"), dict):
+        return "mlx"
+    first = next(_weights_present(path), None)
+    if first is None:
+        return "gguf" if any(name.endswith(".gguf") for name in os.listdir(path)) else "other"
+    return "mlx" if header_metadata(first).get("format") == "mlx" else "other"
+
+
+def _architecture(settings: Dict[str, Any]) -> str:
+    names = settings.get("architectures")
+    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
+
+
+def kind_of(path: str, repo_id: str) -> str:
+    """ "chat", "embedding", "reranker" or "other".
+
+    Qwen3's embedding and reranker models have the architecture of the chat model: there only the name tells.
+    """
+    settings, name = config(path), repo_id.lower()
+    if "rerank" in name:
+        return "reranker"
+    if "embed" in name or os.path.exists(os.path.join(path, "config_sentence_transformers.json")):
+        return "embedding"
+    return _kind_by_head(_architecture(settings), str(settings.get("model_type", "")))
+
+
+def _kind_by_head(head: str, family: str) -> str:
+    if family in _SPEECH_AND_VISION or not (head or family):
+        return "other"
+    if head.endswith(_CHAT_HEADS):
+        return "chat"
+    if head.endswith("ForSequenceClassification"):
+        return "reranker"
+    if family in _ENCODERS or head.endswith("Model"):
+        return "embedding"
+    return "other" if head else "chat"
