@@ -23,10 +23,13 @@ _TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges
 
 _SPEECH_AND_VISION = frozenset([
     "whisper", "t5", "mt5", "umt5", "bart", "mbart", "marian", "pegasus", "speech_to_text", "seamless_m4t", "parakeet",
-    "moonshine", "blip", "clip", "siglip", "vit", "vision-encoder-decoder", "trocr", "florence2", "wav2vec2", "musicgen"])
+    "moonshine", "blip", "clip", "siglip", "vit", "vision-encoder-decoder", "trocr", "florence2", "wav2vec2",
+    "musicgen",
+])
 _ENCODERS = frozenset([
     "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "modernbert", "nomic_bert", "new", "gte", "deberta",
-    "deberta-v2", "electra", "camembert", "albert", "colbert", "jina_bert"])
+    "deberta-v2", "electra", "camembert", "albert", "colbert", "jina_bert",
+])
 _CHAT_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 
 
@@ -60,7 +63,8 @@ def read(path: str, limit: int) -> Optional[bytes]:
             return None
 
 
-def _object(raw: Optional[bytes]) -> Dict[str, Any]:
+def as_object(raw: Optional[bytes]) -> Dict[str, Any]:
+    """The JSON object in `raw`; {} when it is anything else."""
     try:
         value = json.loads(raw.decode("utf-8")) if raw else None
     except (ValueError, RecursionError):
@@ -70,14 +74,14 @@ def _object(raw: Optional[bytes]) -> Dict[str, Any]:
 
 def config(path: str) -> Dict[str, Any]:
     """config.json of a model folder; {} when it is absent, unreadable or not an object."""
-    return _object(read(os.path.join(path, "config.json"), _CONFIG_LIMIT))
+    return as_object(read(os.path.join(path, "config.json"), _CONFIG_LIMIT))
 
 
 def weight_files(path: str) -> Tuple[str, ...]:
     """The weight files a model folder must have: those its index names, else the single one."""
     if not os.path.lexists(os.path.join(path, INDEX)):
         return (SINGLE,) if _whole(os.path.join(path, SINGLE)) or not _shards(path) else (INDEX,)
-    names = _object(read(os.path.join(path, INDEX), _INDEX_LIMIT)).get("weight_map")
+    names = as_object(read(os.path.join(path, INDEX), _INDEX_LIMIT)).get("weight_map")
     if not isinstance(names, dict) or not names:
         return (INDEX,)
     return tuple(sorted({name if plain(name) else repr(name)[:80] for name in map(_hashable, names.values())}))
@@ -130,7 +134,7 @@ def header_metadata(path: str) -> Dict[str, Any]:
     length = int.from_bytes(start, "little")
     if len(start) < 8 or not 2 <= length <= _HEADER_LIMIT:
         return {}
-    found = _object((read(path, 8 + length) or b"")[8:]).get("__metadata__")
+    found = as_object((read(path, 8 + length) or b"")[8:]).get("__metadata__")
     return found if isinstance(found, dict) else {}
 
 
