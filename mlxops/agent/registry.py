@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
 from .errors import RegistryInvalid
 
@@ -12,8 +11,7 @@ VERSION = 1
 OPTIONAL_TEXT = ("slot", "revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One model. `fields` is the entry as stored, its own and unknown keys alike, with known keys coerced."""
 
     name: str
@@ -60,8 +58,7 @@ class Entry:
 REQUIRED: Dict[str, Any] = {"repo_id": "", "model_id": "", "cache_path": "", "format": "mlx", "port": None}
 
 
-@dataclass(frozen=True)
-class Registry:
+class Registry(NamedTuple):
     """All entries, in file order, and whatever else the file holds."""
 
     entries: Mapping[str, Entry]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from .errors import Usage
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One planned port: the fixed name clients know, and the model meant for it (`org/name`), if any."""
 
     port: int
@@ -19,8 +17,7 @@ class Slot:
     served_name: str
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """Paths, ports and runtime settings of one host. Times in seconds."""
 
     name: str

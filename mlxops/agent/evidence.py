@@ -1,0 +1,82 @@
+"""What was observed of one port. Values only."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
+
+from .procs.facts import Listener, Process
+from .runtimes import RUNTIMES, Invocation
+
+
+class Answer(NamedTuple):
+    """What a port said over HTTP. `reached`: a connection was accepted. `health`: status of /health, None if none came.
+
+    `models`: ids of /v1/models. `chats`: whether a chat was answered, None if it was not asked. Latency of /health.
+    """
+
+    reached: bool
+    health: Optional[int] = None
+    models: Tuple[str, ...] = ()
+    chats: Optional[bool] = None
+    latency_ms: Optional[float] = None
+    error: str = ""
+
+
+SILENT = Answer(reached=False)
+
+
+class Server(NamedTuple):
+    """A process of a runtime whose command line names the port.
+
+    `family` is every process that must be gone before the server is: launcher, server, children. `launcher` is the
+    outermost process of it (`uv run`), the server itself where there is none.
+    """
+
+    process: Process
+    invocation: Invocation
+    family: Tuple[Process, ...]
+    launcher: Process
+
+    @property
+    def worker_gone(self) -> bool:
+        """The child that held the weights is dead, though the server still answers."""
+        runtime = RUNTIMES[self.invocation.runtime]
+        lines = [" ".join(p.argv) for p in self.family]
+        tracked = any(runtime.tracker in line for line in lines) if runtime.tracker else False
+        return tracked and not any(runtime.worker in line for line in lines)
+
+
+class PortEvidence(NamedTuple):
+    """`listeners` None: they could not be seen. `job` is the port lock's holder. `unknown` says what could not be seen.
+
+    `recorded`: the process the registry names, None when it is proven gone or there is none. `remnants`: processes of
+    a dead server's group that still live. `missing`: assigned entries whose snapshot is gone.
+    """
+
+    port: int
+    listeners: Optional[Tuple[Listener, ...]]
+    servers: Tuple[Server, ...]
+    recorded: Optional[Process]
+    remnants: Tuple[Process, ...]
+    answer: Answer
+    job: Optional[Mapping[str, Any]]
+    unknown: Tuple[str, ...]
+
+    @property
+    def server(self) -> Optional[Server]:
+        """The server that owns the listener, else the only one that names the port."""
+        owners = {listener.pid for listener in self.listeners or ()}
+        owning = [s for s in self.servers if owners & {p.pid for p in s.family}]
+        return (owning or [*self.servers, None])[0]
+
+    @property
+    def foreign(self) -> Tuple[Listener, ...]:
+        """Listeners that belong to no server of a runtime. A hidden owner is foreign unless a server names the port."""
+        family = {p.pid for s in self.servers for p in s.family}
+        return tuple(ln for ln in self.listeners or () if ln.pid not in family and (ln.pid or not self.servers))
+
+    @property
+    def quiet(self) -> bool:
+        """Proven: nothing listens, nothing of a runtime names the port, the recorded process is gone, HTTP is silent."""
+        alive = self.listeners or self.servers or self.recorded or self.remnants or self.answer.reached
+        return not alive and not self.unknown and self.job is None

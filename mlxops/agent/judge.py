@@ -1,0 +1,136 @@
+"""From the evidence about one port to its state and its drift. Pure."""
+
+from __future__ import annotations
+
+from typing import Mapping, NamedTuple, Optional, Tuple
+
+from .evidence import PortEvidence, Server
+from .registry import Entry
+from .runtimes import RUNTIMES
+
+STOPPING = ("stop",)
+STARTING = ("launch", "wait", "commit", "rollback")
+
+
+class Wanted(NamedTuple):
+    """What the registry and the host file say of a port. `served_name` None: no entry is assigned, or it has no slot."""
+
+    entries: Tuple[Entry, ...]
+    served_name: Optional[str]
+    missing: Tuple[str, ...] = ()
+
+
+class Verdict(NamedTuple):
+    """`state` and `drift` as in the design's words; drift None when registry and evidence agree or nothing can be said."""
+
+    state: str
+    drift: Optional[str]
+    reason: str
+
+
+def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
+    """One port's verdict. A port somebody works on, or that could not be seen, has no drift."""
+    phase = str((seen.job or {}).get("phase", ""))
+    if phase in STOPPING + STARTING:
+        return Verdict("stopping" if phase in STOPPING else "starting", None, _job_text(seen.job or {}))
+    if seen.unknown:
+        return Verdict("unknown", None, "; ".join(seen.unknown))
+    state, reason = _state(seen, wanted)
+    if seen.job is not None:
+        return Verdict(state, None, _job_text(seen.job))
+    drift, why = _drift(seen, wanted)
+    return Verdict(state, drift, why or reason)
+
+
+def _job_text(job: Mapping[str, object]) -> str:
+    return "%s by %s since %s" % (job.get("why", "busy"), job.get("who", "?"), job.get("since", "?"))
+
+
+def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
+    server = seen.server
+    if server is not None and server.worker_gone:
+        return "dead-child", "the process that held the weights is gone; pid %d answers without it" % server.process.pid
+    if seen.answer.reached:
+        return _answering(seen, server)
+    if server is not None and seen.listeners:
+        return "unresponsive", "pid %d listens and accepts no connection" % server.process.pid
+    if server is not None:
+        return _silent(server, wanted)
+    if seen.remnants or seen.recorded:
+        return "failed", "the server is dead; left behind: pid %s" % _pids(seen)
+    return ("failed", "its process is gone") if wanted.entries else ("free", "")
+
+
+def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
+    early = server is not None and RUNTIMES[server.invocation.runtime].listens_early
+    if early and seen.answer.health == 503:
+        return "failed", "the server says 503: its model did not load"
+    if seen.answer.health is None:
+        return "unresponsive", "connected, no HTTP answer: %s" % seen.answer.error
+    if seen.answer.health != 200:
+        return "unresponsive", "/health says %d" % seen.answer.health
+    if seen.answer.chats is False:
+        return "starting", "it listens, and answers no chat yet"
+    return "ready", ""
+
+
+def _silent(server: Server, wanted: Wanted) -> Tuple[str, str]:
+    """A server without a listener: before its first answer it loads, after it it drains."""
+    was_ready = any("ready_at" in (e.process or {}) for e in wanted.entries)
+    if was_ready:
+        return "stopping", "pid %d no longer listens" % server.process.pid
+    return "starting", "pid %d runs and does not listen yet" % server.process.pid
+
+
+def _pids(seen: PortEvidence) -> str:
+    return ", ".join(str(p.pid) for p in (*seen.remnants, *([seen.recorded] if seen.recorded else [])))
+
+
+def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
+    if len(wanted.entries) > 1:
+        return "duplicate", "assigned to " + " and ".join(e.name for e in wanted.entries)
+    if seen.foreign:
+        return "foreign", _foreign_text(seen)
+    if not wanted.entries:
+        return _unassigned(seen)
+    if seen.quiet:
+        return "stale", "nothing listens, no process names the port, the recorded one is gone"
+    entry = wanted.entries[0]
+    difference = mismatch(seen, entry, wanted.served_name)
+    if difference:
+        return "mismatch", difference
+    if entry.name in wanted.missing:
+        return "missing", "the snapshot %s is gone" % entry.cache_path
+    return None, ""
+
+
+def _foreign_text(seen: PortEvidence) -> str:
+    owners = sorted({"pid %d" % ln.pid if ln.pid else "a process we cannot see" for ln in seen.foreign})
+    return "held by %s, not a server of ours" % " and ".join(owners)
+
+
+def _unassigned(seen: PortEvidence) -> Tuple[Optional[str], str]:
+    if seen.server:
+        model = seen.server.invocation.model or "its default model"
+        return "orphan", "pid %d serves %s, no entry is assigned" % (seen.server.process.pid, model)
+    if seen.remnants:
+        return "orphan", "left behind by a dead server: pid %s" % _pids(seen)
+    return None, ""
+
+
+def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:
+    """In what the running server differs from the entry; "" when in nothing that can be seen."""
+    if seen.server is None:
+        return "the recorded process lives and does not serve this port: pid %s" % _pids(seen)
+    call = seen.server.invocation
+    runtime = RUNTIMES[call.runtime]
+    if call.model not in (entry.cache_path, entry.repo_id, entry.model_id):
+        return "it serves %s, the entry says %s" % (call.model, entry.cache_path or entry.repo_id)
+    for key in ("chat_template", "tool_call_parser", "reasoning_parser"):
+        flag = getattr(runtime, key)
+        inline = key == "chat_template" and runtime.template_inline
+        if flag and not inline and (call.flags.get(flag) or None) != entry.text(key):
+            return "it runs with %s %s, the entry says %s" % (flag, call.flags.get(flag), entry.text(key))
+    if call.served_name and served_name and call.served_name != served_name:
+        return "it answers to %s, the slot's name is %s" % (call.served_name, served_name)
+    return ""

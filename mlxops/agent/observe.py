@@ -1,0 +1,154 @@
+"""Gather the evidence about some ports: processes, listeners, HTTP answers, locks."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+from . import probe
+from .evidence import Answer, PortEvidence, Server
+from .procs import Listener, Process, Procs, Unseen, ancestors, tree
+from .registry import Entry, Registry
+from .runtimes import RUNTIMES, Invocation, recognise
+
+HTTP_TIMEOUT_S = 2.0
+Table = Mapping[int, Process]
+
+
+class Sight(NamedTuple):
+    """One look at the machine: all processes, the listeners of the ports, and what could not be seen."""
+
+    table: Table
+    listeners: Optional[Tuple[Listener, ...]]
+    unknown: Tuple[str, ...]
+
+
+def look(procs: Procs, ports: Iterable[int]) -> Sight:
+    unknown: List[str] = []
+    table: Table = {}
+    listeners = None
+    try:
+        table = procs.processes()
+    except Unseen as exc:
+        unknown.append(exc.reason)
+    try:
+        listeners = procs.listeners(ports)
+    except Unseen as exc:
+        unknown.append(exc.reason)
+    return Sight(table, listeners, tuple(unknown))
+
+
+def observe(
+    procs: Procs,
+    registry: Registry,
+    ports: Iterable[int],
+    address: str,
+    job_of: Callable[[int], Optional[Mapping[str, Any]]],
+) -> Dict[int, PortEvidence]:
+    """port -> evidence. `address`: where servers answer; `job_of`: the holder of a port's lock."""
+    ports = tuple(ports)
+    jobs = {port: job_of(port) for port in ports}
+    sight = look(procs, ports)
+    servers = find_servers(sight.table)
+    answers = _ask_all(ports, sight, servers, registry, address)
+    # Whoever took a lock while we looked has made the look old: either end of it counts.
+    jobs = {port: jobs[port] or job_of(port) for port in ports}
+    return {port: _port(port, sight, servers, registry, answers[port], jobs[port]) for port in ports}
+
+
+def _port(
+    port: int,
+    sight: Sight,
+    servers: Mapping[int, Tuple[Server, ...]],
+    registry: Registry,
+    answer: Answer,
+    job: Optional[Mapping[str, Any]],
+) -> PortEvidence:
+    listeners = None if sight.listeners is None else tuple(ln for ln in sight.listeners if ln.port == port)
+    if listeners == () and answer.reached:
+        # lsof without root shows our own processes only: somebody answers, so somebody listens.
+        listeners = (Listener(port, "", None, None),)
+    entries = registry.holders(port)
+    recorded = next((p for e in entries for p in [recorded_process(sight.table, e)] if p), None)
+    remnants = tuple(p for e in entries for p in group_remnants(sight.table, e))
+    return PortEvidence(port, listeners, servers.get(port, ()), recorded, remnants, answer, job, sight.unknown)
+
+
+def find_servers(table: Table) -> Dict[int, Tuple[Server, ...]]:
+    """port -> servers whose command line names it. Of a `uv run` and its child, the child is the server."""
+    named = {p.pid: call for p in table.values() if not p.zombie for call in [recognise(p.argv)] if call}
+    found: Dict[int, Tuple[Server, ...]] = {}
+    for pid, call in named.items():
+        if not any(p.pid in named for p in tree(table, pid)[1:]):
+            found[call.port] = (*found.get(call.port, ()), _server(table, table[pid], call, named))
+    return found
+
+
+def _server(table: Table, process: Process, call: Invocation, named: Mapping[int, Invocation]) -> Server:
+    launchers = [p for p in ancestors(table, process.pid) if p.pid in named]
+    root = launchers[-1] if launchers else process
+    return Server(process, call, tree(table, root.pid), root)
+
+
+def recorded_process(table: Table, entry: Entry) -> Optional[Process]:
+    """The process an entry records, if it is this very one that lives: pid and start time."""
+    record = entry.process or {}
+    process = table.get(record.get("pid", 0))
+    alive = process is not None and not process.zombie and process.start_time == record.get("start_time")
+    return process if alive else None
+
+
+def group_remnants(table: Table, entry: Entry) -> Tuple[Process, ...]:
+    """What a dead launcher left in the group that it led. While one member lives the kernel gives its number to nobody."""
+    pid = (entry.process or {}).get("pid", 0)
+    if not pid or pid in table and not table[pid].zombie:
+        return ()
+    return tuple(p for p in table.values() if p.pgid == pid and not p.zombie)
+
+
+def _ask_all(
+    ports: Iterable[int], sight: Sight, servers: Mapping[int, Tuple[Server, ...]], registry: Registry, address: str
+) -> Dict[int, Answer]:
+    """All ports at once; a port where nothing listens refuses in microseconds."""
+    answers: Dict[int, Answer] = {}
+    threads = []
+    for port in ports:
+        where = _addresses(port, sight.listeners or (), address)
+        if any(probe.reaches(a, port, 1.0) for a in where):
+            call = _asker(port, where, servers.get(port, ()), registry.holders(port), answers)
+            threads.append(threading.Thread(target=call, daemon=True))
+            threads[-1].start()
+        else:
+            answers[port] = Answer(reached=False)
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def _asker(
+    port: int, where: Tuple[str, ...], servers: Tuple[Server, ...], entries: Tuple[Entry, ...], answers: Dict[int, Answer]
+) -> Callable[[], None]:
+    def ask() -> None:
+        address = next((a for a in where if probe.reaches(a, port)), where[0])
+        answer = probe.ask(address, port, HTTP_TIMEOUT_S)
+        unproven = entries and servers and entries[0].process and "ready_at" not in entries[0].process
+        if answer.health == 200 and unproven and RUNTIMES[servers[0].invocation.runtime].listens_early:
+            answer = answer._replace(chats=_chats(address, port, servers[0]))
+        answers[port] = answer
+
+    return ask
+
+
+def _chats(address: str, port: int, server: Server) -> bool:
+    name = RUNTIMES[server.invocation.runtime].client_model or server.invocation.served_name or ""
+    try:
+        return probe.chat(address, port, name, HTTP_TIMEOUT_S).status == 200
+    except Exception:  # as in probe.ask: a hostile answer is no answer
+        return False
+
+
+def _addresses(port: int, listeners: Iterable[Listener], address: str) -> Tuple[str, ...]:
+    """Where to knock: the host's own address, then wherever a listener was seen, then both loopbacks."""
+    wildcard = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+    seen = [wildcard.get(ln.address, ln.address) for ln in listeners if ln.port == port]
+    return tuple(dict.fromkeys([address, *seen, "127.0.0.1", "::1"]))

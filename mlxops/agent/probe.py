@@ -1,0 +1,124 @@
+"""Ask a port over HTTP, with a bound on time and size whatever the other side does."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
+
+from .evidence import SILENT, Answer
+
+MOST_BYTES = 1 << 20
+Value = TypeVar("Value")
+
+
+class Reply(NamedTuple):
+    """An HTTP answer: its status and the first MiB of its body."""
+
+    status: int
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The body as JSON; None when it is not."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+def within(seconds: float, call: Callable[[], Value]) -> Value:
+    """The call's value; TimeoutError after `seconds`. A call that drips bytes for ever is left behind in its thread."""
+    box: List[Tuple[Optional[Value], Optional[BaseException]]] = []
+
+    def work() -> None:
+        try:
+            box.append((call(), None))
+        except Exception as exc:  # handed to the caller below, whatever it is
+            box.append((None, exc))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not box:
+        raise TimeoutError("no answer within %.1f s" % seconds)
+    value, error = box[0]
+    if error is not None:
+        raise error
+    return value  # type: ignore[return-value]
+
+
+def request(address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]] = None) -> Reply:
+    """One HTTP exchange; OSError (TimeoutError included) or http.client.HTTPException when there is none."""
+    return within(timeout, lambda: _exchange(address, port, path, timeout, body))
+
+
+def _exchange(address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]]) -> Reply:
+    from http.client import HTTPConnection
+
+    link = HTTPConnection(address, port, timeout=timeout)
+    try:
+        payload = None if body is None else json.dumps(body).encode()
+        link.request("GET" if body is None else "POST", path, payload, {"Content-Type": "application/json"})
+        answer = link.getresponse()
+        return Reply(answer.status, answer.read(MOST_BYTES))
+    finally:
+        link.close()
+
+
+def reaches(address: str, port: int, timeout: float = 1.0) -> bool:
+    """Whether a TCP connection is accepted."""
+    try:
+        socket.create_connection((address, port), timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+def ask(address: str, port: int, timeout: float) -> Answer:
+    """What the port says: /health, and the ids of /v1/models."""
+    if not reaches(address, port, min(timeout, 1.0)):
+        return SILENT
+    began = time.monotonic()
+    try:
+        health = request(address, port, "/health", timeout).status
+        latency = (time.monotonic() - began) * 1000
+        models = model_ids(request(address, port, "/v1/models", timeout).document)
+    except Exception as exc:  # http.client raises ValueError and more on hostile answers: all of it means no answer
+        return Answer(True, error=str(exc) or type(exc).__name__)
+    return Answer(True, health, models, latency_ms=round(latency, 1))
+
+
+def model_ids(document: Any) -> Tuple[str, ...]:
+    rows = document.get("data") if isinstance(document, dict) else None
+    ids = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return tuple(i for i in ids if isinstance(i, str))
+
+
+def chat(address: str, port: int, model: str, timeout: float) -> Reply:
+    """The answer to a chat of one token, under the name that clients use."""
+    messages = [{"role": "user", "content": "ping"}]
+    return request(
+        address, port, "/v1/chat/completions", timeout, {"model": model, "messages": messages, "max_tokens": 1}
+    )
+
+
+def in_flight(address: str, port: int) -> Optional[int]:
+    """Requests mlx-openai-server is working on, by its /v1/queue/stats; None when it does not say."""
+    try:
+        document = request(address, port, "/v1/queue/stats", 1.0).document
+    except Exception:  # as in ask: no answer is no figure
+        return None
+    return _active(document)
+
+
+def _active(document: Any) -> Optional[int]:
+    """`active_requests`, however deep: its place depends on the kind of model."""
+    if not isinstance(document, dict):
+        return None
+    count = document.get("active_requests")
+    if isinstance(count, int):
+        return count
+    return next((n for n in map(_active, document.values()) if n is not None), None)
