@@ -40,7 +40,7 @@ class Table:
         self._known.append(key)
         return Table(self.path, self._values.get(key, {}), _dotted(self.name, key))
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         return list(self._values)
 
     def close(self) -> None:

@@ -75,11 +75,11 @@ def available(hosts_dir: str | None) -> dict[str, Path]:
 
 def find(name: str | None, hosts_dir: str | None) -> Host:
     """The host of this name, or the one meant when none is given; Usage when that is nobody's or anybody's."""
-    return read(available_path(name, hosts_dir))
+    return read(choose(name, hosts_dir))
 
 
-def available_path(name: str | None, hosts_dir: str | None) -> Path:
-    """The file `find` would read."""
+def choose(name: str | None, hosts_dir: str | None) -> Path:
+    """The file that `find` reads."""
     found = available(hosts_dir)
     wanted, source = _wanted(name)
     if not found:
@@ -88,7 +88,7 @@ def available_path(name: str | None, hosts_dir: str | None) -> Path:
         return found[wanted]
     known = ", ".join(found)
     if wanted:
-        raise Usage(f"no host file for {wanted!r}, which {source} asks for", f"hosts there are: {known}", known=[*found])
+        raise Usage(f"no host file for {wanted!r}, which {source} asks for", f"there are: {known}", known=[*found])
     if len(found) > 1:
         raise Usage("several hosts, and none chosen", f"say --host NAME, one of {known}", known=[*found])
     return next(iter(found.values()))
@@ -145,14 +145,14 @@ def _ssh(table: Table, name: str) -> Ssh:
 
 
 def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
-    hf_home = table.take("hf_home", hostfile.absolute)
+    hf_home = table.take("hf_home", hostfile.home_path)
     site = {
         "hf_home": hf_home,
-        "registry": table.take("registry", hostfile.absolute, f"{hf_home.rstrip('/')}/hub/registry.json"),
+        "registry": table.take("registry", hostfile.home_path, f"{hf_home.rstrip('/')}/hub/registry.json"),
         "ports": table.take("ports", hostfile.ports, list(range(8100, 8110))),
         "bind": table.take("bind", hostfile.text, "127.0.0.1"),
         "state_dir": table.take("state_dir", hostfile.home_path, "~/.mlxops"),
-        "hub_python": table.take("hub_python", hostfile.home_path, None),
+        "hub_python": table.take("hub_python", hostfile.absolute, None),
     }
     python = table.take("python", hostfile.text, None)
     table.close()
@@ -173,7 +173,7 @@ def _runtime(table: Table) -> dict[str, Any]:
 
 def _runtimes(table: Table) -> dict[str, Any]:
     others = {}
-    for name in table.keys():
+    for name in table.names():
         runtime = table.table(name)
         others[name] = {"command": runtime.take("command", hostfile.words)}
         runtime.close()
@@ -182,7 +182,7 @@ def _runtimes(table: Table) -> dict[str, Any]:
 
 def _slots(table: Table, ports: list[int]) -> dict[str, Any]:
     slots: dict[str, Any] = {}
-    for key in table.keys():
+    for key in table.names():
         slot = _slot(table.table(key))
         if not key.isdecimal() or int(key) not in ports:
             raise table.wrong(key, "is not one of the host's ports")

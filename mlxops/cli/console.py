@@ -1,0 +1,59 @@
+"""The streams of one command: the answer goes to out, everything else to err."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+from ..render.style import style_for
+
+
+class ReaderGone(Exception):
+    """Whoever read our standard output (| head) has left."""
+
+
+class Console:
+    """`interactive` means that a person sits there who can be asked."""
+
+    def __init__(self, out: TextIO, err: TextIO, interactive: bool = False) -> None:
+        self._out, self.err, self.interactive = out, err, interactive
+        self.style = style_for(out.isatty(), os.environ)
+        self.err_style = style_for(err.isatty(), os.environ)
+
+    @classmethod
+    def standard(cls) -> Console:
+        return cls(sys.stdout, sys.stderr, sys.stdin.isatty() and sys.stderr.isatty())
+
+    def say(self, text: str) -> None:
+        """Lines of the answer; nothing at all for an empty text."""
+        try:
+            if text:
+                self._out.write(text + "\n")
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+    def flush(self) -> None:
+        try:
+            self._out.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+    def note(self, text: str) -> None:
+        """Lines for a person; losing them must not change how the command ends."""
+        try:
+            self.err.write(text + "\n")
+            self.err.flush()
+        except OSError:
+            pass
+
+    def traceback(self, exc: BaseException) -> None:
+        import traceback
+
+        self.note("".join(traceback.format_exception(exc)).rstrip())
+
+    def confirm(self, question: str) -> bool:
+        """The answer of the person at the terminal; click.Abort on Ctrl-C or end of input."""
+        import click
+
+        return click.confirm(question, err=True)

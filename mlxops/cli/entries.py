@@ -1,0 +1,77 @@
+"""Verbs about the registry's entries."""
+
+from __future__ import annotations
+
+import click
+
+from ..agent.errors import Usage
+from . import words
+from .invocation import Answer, Invocation
+from .verb import verb
+
+
+@verb("list", "mlxops list", "mlxops list --json | jq -r '.result.models[].name'")
+def list_(it: Invocation) -> Answer:
+    """The entries of the registry: repo, size, format, planned slot and port."""
+    from ..render.entries import entries
+
+    return Answer(it.ask("list", {}), entries)
+
+
+@verb("show", "mlxops show jerry-xl", "mlxops show 8100")
+@click.argument("what", metavar="NAME|PORT")
+def show(it: Invocation, what: str) -> Answer:
+    """Everything about one entry or one port, and the command that starts its server."""
+    from ..render.entries import shown
+
+    return Answer(it.ask("show", {"what": what}), shown)
+
+
+@verb("init", "mlxops init --dry-run", "mlxops init")
+@words.dry_run()
+def init(it: Invocation, dry_run: bool) -> Answer:
+    """Add an entry for every complete MLX chat model of the cache; adopt servers that run already.
+
+    Nothing is ever removed or renamed.
+    """
+    from ..render.actions import plan
+
+    return Answer(it.ask("init", {"dry_run": dry_run}), plan)
+
+
+@verb(
+    "set",
+    "mlxops set jerry-xl tool_call_parser=qwen3_moe reasoning_parser=qwen3",
+    "mlxops set jerry-l chat_template=/Users/thestudio/templates/harmony.jinja",
+    "mlxops set jerry-s slot=",
+)
+@click.argument("name")
+@click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
+@words.dry_run()
+def set_(it: Invocation, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
+    """Change fields of an entry; KEY= clears one. A server that runs keeps its flags until the next load."""
+    from ..render.entries import changed
+
+    return Answer(it.ask("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), changed)
+
+
+def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
+    pairs: dict[str, str | None] = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals or not key:
+            raise Usage(f"{change!r} is not KEY=VALUE", "KEY= clears a field", word=change)
+        if key in pairs:
+            raise Usage(f"{key} is given twice", "say it once", key=key)
+        pairs[key] = value or None
+    return pairs
+
+
+@verb("remove", "mlxops remove old-model", "mlxops remove old-model --dry-run")
+@click.argument("name")
+@words.dry_run()
+def remove(it: Invocation, name: str, dry_run: bool) -> Answer:
+    """Take an entry out of the registry; refused while it is assigned. Its files stay in the cache."""
+    from ..render.entries import removed
+
+    return Answer(it.ask("remove", {"name": name, "dry_run": dry_run}), removed)

@@ -1,0 +1,28 @@
+"""Any exception as one of the errors with an exit code."""
+
+from __future__ import annotations
+
+import click
+
+from ..agent.errors import Interrupted, MlxopsError, Usage
+
+
+class Internal(MlxopsError):
+    """A defect of mlxops itself."""
+
+
+def named(exc: BaseException) -> MlxopsError:
+    """The typed error for whatever ended a command; what nobody foresaw is Internal."""
+    if isinstance(exc, MlxopsError):
+        return exc
+    if isinstance(exc, (KeyboardInterrupt, click.Abort)):
+        return Interrupted("interrupted")
+    if isinstance(exc, click.ClickException):
+        return _usage(exc)
+    return Internal(f"{type(exc).__name__}: {exc}", "a defect of mlxops; --debug shows where")
+
+
+def _usage(exc: click.ClickException) -> Usage:
+    ctx = getattr(exc, "ctx", None)
+    path = ctx.command_path if ctx else "mlxops"
+    return Usage(exc.format_message(), f"{path} --help")

@@ -1,0 +1,80 @@
+"""One run of the program: its global flags, the host they name, the one call, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..agent.errors import MlxopsError
+from ..hosts import Host, find
+from ..render.progress import Progress
+from ..render.style import Style
+from .console import Console
+
+Result = dict[str, Any]
+OnEvent = Callable[[Result], None]
+Call = Callable[[Host, str, Result, OnEvent], Result]
+
+
+@dataclass
+class Flags:
+    """The global flags, filled in while click parses: they may stand before and after the verb."""
+
+    host: str | None = None
+    hosts_dir: str | None = None
+    local: bool = False
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command has to say: a result, how people read it, and what was found wrong although it was carried out."""
+
+    result: Result | None
+    text: Callable[[Result, Style], str] | None = None
+    error: MlxopsError | None = None
+
+
+def over_the_wire(host: Host, verb: str, args: Result, on_event: OnEvent) -> Result:
+    from ..session import call
+
+    return call(host, verb, args, on_event)
+
+
+class Invocation:
+    def __init__(self, console: Console, call: Call = over_the_wire) -> None:
+        self.console, self.flags = console, Flags()
+        self.command: str | None = None
+        self._call = call
+
+    @cached_property
+    def host(self) -> Host:
+        """The host meant by the flags; Usage when there is no telling."""
+        host = find(self.flags.host, self.flags.hosts_dir)
+        return host.local() if self.flags.local else host
+
+    @property
+    def host_name(self) -> str | None:
+        """The host's name as far as it is known, for the envelope."""
+        return self.host.name if "host" in self.__dict__ else self.flags.host
+
+    @cached_property
+    def progress(self) -> Progress:
+        return Progress(self.console.err, self.console.err.isatty(), self.flags.quiet, self.flags.verbose)
+
+    def ask(self, verb: str, args: Result, on_event: OnEvent | None = None) -> Result:
+        """The one call of a command; MlxopsError when it fails."""
+        return self._call(self.host, verb, args, on_event or self.progress)
+
+    def may_ask(self) -> bool:
+        """Whether a person sits there to be asked, and the answer is not for a program."""
+        return self.console.interactive and not self.flags.json
+
+    def agreed(self, question: str) -> bool:
+        self.progress.close()
+        return self.console.confirm(question)

@@ -1,0 +1,83 @@
+"""The program itself: its verbs, each imported only when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from .invocation import Invocation
+from .verb import HelpAsked, Shared
+
+# verb -> the module and the name of its command
+VERBS = {
+    "status": "ports:status",
+    "list": "entries:list_",
+    "load": "load:load",
+    "unload": "ports:unload",
+    "unload-all": "ports:unload_all",
+    "reconcile": "reconcile:reconcile",
+    "show": "entries:show",
+    "logs": "logs:logs",
+    "init": "entries:init",
+    "register": "register:register",
+    "set": "entries:set_",
+    "remove": "entries:remove",
+    "search": "search:search",
+    "hosts": "found:hosts",
+    "cron": "cron:cron",
+    "completion": "program:completion",
+    "demo": "program:demo",
+    "version": "program:version",
+}
+
+
+class Root(Shared, click.Group):
+    """Finds its verbs in VERBS."""
+
+    verb = False
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            raise HelpAsked(ctx.get_help())
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and args[0] not in VERBS:
+            ctx.fail(_unknown(args[0]))
+        invocation = ctx.find_object(Invocation)
+        if invocation:
+            invocation.command = args[0]
+        return super().resolve_command(ctx, args)
+
+
+def _unknown(word: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, VERBS, 1)
+    return f"there is no verb {word!r}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+root = Root(
+    "mlxops",
+    help="Decide which MLX model serves on which port of the host. Models are named by their entry, their repo or a "
+    "unique part of it; ports by their number or their slot's name.",
+    examples=(
+        "mlxops status",
+        "mlxops load mlx-community/Qwen3-4B-4bit 8104",
+        "mlxops --host studio unload jerry-xl",
+        "mlxops list --json",
+    ),
+)

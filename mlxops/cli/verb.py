@@ -1,0 +1,82 @@
+"""What all commands share: the global flags before and after the verb, examples in the help, help also as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .invocation import Answer, Flags, Invocation
+
+_HOST = "Which host; default: MLXOPS_HOST, else host = in ~/.config/mlxops/config.toml, else the only host there is."
+_HOSTS_DIR = "Where host files are; default: MLXOPS_HOSTS_DIR, else ./hosts and ~/.config/mlxops/hosts."
+
+
+class HelpAsked(Exception):
+    """--help was met while parsing; carries the text."""
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Note a global flag wherever it stands; the one after the verb wins."""
+    invocation = ctx.find_object(Invocation)
+    flags = invocation.flags if invocation else Flags()
+    if param.name and ctx.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE:
+        setattr(flags, param.name, value)
+
+
+def _hosts(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    from ..hosts import available
+
+    return [name for name in available(None) if name.startswith(begun)]
+
+
+def _global_flags(hidden: bool) -> list[click.Option]:
+    def option(*names: str, text: str, **more: Any) -> click.Option:
+        return click.Option(list(names), help=text, expose_value=False, callback=_keep, hidden=hidden, **more)
+
+    return [
+        option("--host", metavar="NAME", shell_complete=_hosts, text=_HOST),
+        option("--hosts-dir", metavar="DIR", type=click.Path(), text=_HOSTS_DIR),
+        option("--local", is_flag=True, text="This machine is the host: no SSH."),
+        option("--json", is_flag=True, text="Exactly one JSON document on stdout."),
+        option("-q", "--quiet", is_flag=True, text="No progress; reconcile says nothing where nothing changed."),
+        option("-v", "--verbose", is_flag=True, text="The server's log lines as well."),
+        option("--debug", is_flag=True, text="The traceback of an error (also: MLXOPS_DEBUG=1)."),
+    ]
+
+
+def _help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        raise HelpAsked(ctx.get_help())
+
+
+class Shared(click.Command):
+    """The base of the program and of every verb."""
+
+    verb = True
+
+    def __init__(self, *args: Any, examples: tuple[str, ...] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.examples = examples
+        self.params += _global_flags(hidden=self.verb)
+
+    def get_help_option(self, ctx: click.Context) -> click.Option:
+        return click.Option(["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=_help,
+                            help="Show this text.")  # fmt: skip
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"  {example}\n")
+        if self.verb:
+            formatter.write("\nThe global flags may stand here too: mlxops --help.\n")
+
+
+def verb(name: str, *examples: str) -> Callable[[Callable[..., Answer]], click.Command]:
+    """A command of this name; the function gets the Invocation first, then the parsed words."""
+
+    def made(function: Callable[..., Answer]) -> click.Command:
+        return click.command(name, cls=Shared, examples=examples)(click.pass_obj(function))
+
+    return made

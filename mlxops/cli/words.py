@@ -1,0 +1,47 @@
+"""The arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .invocation import Flags, Invocation
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _ports(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    """Ports and slot names of the host, for TAB; nothing where there is no telling which host."""
+    from ..agent.errors import MlxopsError
+    from ..hosts import find
+
+    invocation = ctx.find_object(Invocation)
+    flags = invocation.flags if invocation else Flags()
+    try:
+        site = find(flags.host, flags.hosts_dir).site
+    except MlxopsError:
+        return []
+    names = [slot["name"] for slot in site["slots"].values()]
+    return [word for word in [*map(str, site["ports"]), *names] if word.startswith(begun)]
+
+
+def port(name: str = "port", **more: Any) -> Decorator:
+    return click.argument(name, metavar=more.pop("metavar", "PORT"), shell_complete=_ports, **more)
+
+
+def dry_run() -> Decorator:
+    return click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
+
+
+def grace() -> Decorator:
+    return click.option("--grace", "grace_s", type=_seconds(), metavar="S", help="Seconds a server may take to end.")
+
+
+def timeout(text: str) -> Decorator:
+    return click.option("--timeout", "timeout_s", type=_seconds(), metavar="S", help=text)
+
+
+def _seconds() -> click.FloatRange:
+    return click.FloatRange(min=0, min_open=True)

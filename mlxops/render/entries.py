@@ -1,0 +1,69 @@
+"""Entries of the registry: the table of all, and one in full."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from .actions import action_lines
+from .style import Style
+from .table import table
+from .words import safe, size, word
+
+_COLUMNS = ("NAME", "REPO", "SIZE>", "FORMAT", "SLOT>", "PORT>")
+
+
+def entries(result: dict[str, Any], style: Style) -> str:
+    """One row per entry; a sentence with the next command where there is none."""
+    models = result["models"]
+    if not models:
+        return "No entries yet. mlxops init adds the models of the cache; mlxops register NAME REPO adds one by hand."
+    return table(_COLUMNS, [_row(model) for model in models])
+
+
+def _row(model: dict[str, Any]) -> list[str]:
+    return [
+        word(model["name"]),
+        word(model.get("repo_id")),
+        size(model.get("size_bytes")),
+        word(model.get("format")),
+        word(model.get("slot")),
+        word(model.get("port")),
+    ]
+
+
+def shown(result: dict[str, Any], style: Style) -> str:
+    """An entry and its port, one field per line, and the command that would start it."""
+    lines = [*_fields("entry", result.get("entry"), style), *_fields("port", result.get("port"), style)]
+    if result.get("command"):
+        lines += [style.faint("started with"), "  " + safe(shlex.join(map(str, result["command"])))]
+    return "\n".join(lines)
+
+
+def _fields(title: str, record: dict[str, Any] | None, style: Style) -> list[str]:
+    if not record:
+        return []
+    wide = max(len(key) for key in record)
+    return [style.faint(title), *(f"  {safe(key):<{wide}}  {_value(key, record[key])}" for key in record)]
+
+
+def _value(key: str, value: Any) -> str:
+    if key.endswith("_bytes"):
+        return size(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{safe(k)} {_value(k, v)}" for k, v in value.items())
+    return safe(shlex.join(map(str, value))) if isinstance(value, list) and value else word(value or None)
+
+
+def changed(result: dict[str, Any], style: Style) -> str:
+    """What `set` did to an entry, or would do."""
+    if result.get("actions"):
+        return "\n".join(action_lines(result["actions"]))
+    if not result.get("changed"):
+        return "nothing changed"
+    return "\n".join(_fields("entry", result.get("entry"), style))
+
+
+def removed(result: dict[str, Any], style: Style) -> str:
+    name = word(result.get("entry"))
+    return f"{name} removed; its files stay in the cache" if result.get("changed") else f"{name} would be removed"

@@ -1,0 +1,20 @@
+"""An error as people read it: what happened, the log's last lines where there are some, and what to run next."""
+
+from __future__ import annotations
+
+from ..agent.errors import MlxopsError
+from .style import Style
+from .words import safe, safe_lines
+
+
+def error_text(error: MlxopsError, style: Style) -> str:
+    first, *rest = safe_lines(error.message) or [error.kind]
+    lines = [f"{style.wrong('mlxops:')} {first}", *(f"  {line}" for line in rest)]
+    lines += [f"  | {safe(line)}" for line in log_tail(error)]
+    return "\n".join([*lines, *(f"  hint: {line}" for line in safe_lines(error.hint))])
+
+
+def log_tail(error: MlxopsError) -> list[str]:
+    """The last lines of the server's log that came with the error, if any."""
+    tail = error.fields.get("log_tail") or []
+    return tail if isinstance(tail, list) else str(tail).splitlines()

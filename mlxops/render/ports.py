@@ -1,0 +1,54 @@
+"""What a verb did to a port, or would do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .actions import action_lines
+from .style import Style
+from .words import safe, span, word
+
+
+def loaded(result: dict[str, Any], style: Style) -> str:
+    """One line about what the port now serves; with --dry-run the plan."""
+    if result.get("actions"):
+        return "\n".join(action_lines(result["actions"]))
+    port, entry, state = word(result["port"]), word(result.get("entry")), style.state(word(result.get("state")))
+    if not result.get("changed"):
+        return f"{port} serves {entry} already: {state}, nothing changed"
+    before = f", instead of {safe(result['previous'])}" if result.get("previous") else ""
+    name = f" as {safe(result['served_model'])}" if result.get("served_model") else ""
+    return f"{port} serves {entry}{name}{before}: {state} after {span(result.get('duration_s'))}"
+
+
+def unloaded(result: dict[str, Any], style: Style) -> str:
+    """One line about the port that was emptied; with --dry-run the plan."""
+    if result.get("actions"):
+        return "\n".join(action_lines(result["actions"]))
+    return _emptied(result)
+
+
+def all_unloaded(result: dict[str, Any], style: Style) -> str:
+    """One line per port that was touched or could not be emptied."""
+    if result.get("actions"):
+        return "\n".join(action_lines(result["actions"]))
+    touched = [port for port in result["ports"] if port.get("changed") or not port.get("ok", True)]
+    return "\n".join(_attempt(port, style) for port in touched) or "Nothing was loaded."
+
+
+def _attempt(port: dict[str, Any], style: Style) -> str:
+    if port.get("ok", True):
+        return _emptied(port)
+    return f"{port['port']} {style.wrong('not unloaded')}: {safe(reason(port.get('error')))}"
+
+
+def _emptied(port: dict[str, Any]) -> str:
+    if not port.get("changed"):
+        return f"{port['port']} is free already, nothing changed"
+    took = f" after {span(port['duration_s'])}" if port.get("duration_s") is not None else ""
+    return f"{port['port']} is free, {word(port.get('entry'))} unloaded{took}"
+
+
+def reason(error: Any) -> str:
+    """The text of an error on the wire, which is a record, or a bare sentence."""
+    return str(error.get("message", "")) if isinstance(error, dict) else str(error or "no reason given")

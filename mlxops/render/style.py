@@ -1,0 +1,39 @@
+"""Colour, for a terminal that wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_GREEN, _YELLOW, _RED, _GREY = 32, 33, 31, 90
+_STATES = {
+    "ready": _GREEN,
+    "starting": _YELLOW,
+    "stopping": _YELLOW,
+    "failed": _RED,
+    "unresponsive": _RED,
+    "dead-child": _RED,
+    "free": _GREY,
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    colour: bool = False
+
+    def state(self, text: str) -> str:
+        return self._paint(text, _STATES.get(text))
+
+    def wrong(self, text: str) -> str:
+        return self._paint(text, _RED)
+
+    def faint(self, text: str) -> str:
+        return self._paint(text, _GREY)
+
+    def _paint(self, text: str, code: int | None) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
+
+
+def style_for(terminal: bool, environ: Mapping[str, str]) -> Style:
+    """Colours on a terminal only, and not where NO_COLOR (no-color.org) or TERM=dumb decline them."""
+    return Style(terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb")

@@ -1,0 +1,64 @@
+"""Single values as people read them. An unknown figure is a dash, never a zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DASH = "-"
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def safe(text: Any) -> str:
+    """Text from the host with whatever could steer a terminal shown as an escape (\\x1b), newlines included."""
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(c if c.isprintable() else _escape(c) for c in plain)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def safe_lines(text: Any) -> list[str]:
+    """The lines of a text from the host, each made safe; tabs become blanks."""
+    return [safe(line.expandtabs()) for line in str(text).splitlines()]
+
+
+def word(value: Any) -> str:
+    return DASH if value is None or value == "" else safe(value)
+
+
+def size(count: float | None) -> str:
+    """Bytes in binary units with three significant digits: 512 B, 1.50 GiB, 191 GiB."""
+    if count is None:
+        return DASH
+    scaled, unit = float(count), 0
+    while scaled >= 999.5 and unit < len(_UNITS) - 1:
+        scaled, unit = scaled / 1024, unit + 1
+    return f"{_digits(scaled) if unit else int(scaled)} {_UNITS[unit]}"
+
+
+def _digits(number: float) -> str:
+    return f"{number:.2f}" if number < 9.995 else f"{number:.1f}" if number < 99.95 else f"{number:.0f}"
+
+
+def rate(bytes_per_s: float | None) -> str:
+    return DASH if bytes_per_s is None else f"{size(bytes_per_s)}/s"
+
+
+def span(seconds: float | None) -> str:
+    """A duration by its two largest units: 0.4 s, 12 s, 3 m 05 s, 2 h 04 m, 3 d 04 h."""
+    if seconds is None or seconds < 0:
+        return DASH
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, name, smaller, its in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // smaller:02d} {its}"
+    return f"{whole} s"
+
+
+def latency(milliseconds: float | None) -> str:
+    return DASH if milliseconds is None else f"{milliseconds:.0f} ms"
