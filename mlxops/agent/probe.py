@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar
 
 from .evidence import SILENT, Answer
 
@@ -29,25 +29,41 @@ class Reply(NamedTuple):
             return None
 
 
-def within(seconds: float, call: Callable[[], Value]) -> Value:
-    """The call's value; TimeoutError after `seconds`. A call that drips bytes for ever is left behind in its thread."""
-    box: List[Tuple[Optional[Value], Optional[BaseException]]] = []
+class Pending(Generic[Value]):
+    """A call under way in a thread of its own; one that never ends is left behind there."""
 
-    def work() -> None:
+    def __init__(self, call: Callable[[], Value]) -> None:
+        self._call = call
+        self._value: List[Value] = []
+        self._error: Optional[BaseException] = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
         try:
-            box.append((call(), None))
-        except Exception as exc:  # handed to the caller below, whatever it is
-            box.append((None, exc))
+            self._value.append(self._call())
+        except Exception as exc:  # raised again by value(), whatever it is
+            self._error = exc
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not box:
-        raise TimeoutError("no answer within %.1f s" % seconds)
-    value, error = box[0]
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]
+    def done(self, seconds: float = 0.0) -> bool:
+        """Whether it has ended, after waiting for up to `seconds`."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def value(self) -> Value:
+        """What the call returned; what it raised; TimeoutError while it is under way."""
+        if self._error is not None:
+            raise self._error
+        if not self._value:
+            raise TimeoutError("no answer in time")
+        return self._value[0]
+
+
+def within(seconds: float, call: Callable[[], Value]) -> Value:
+    """The call's value; TimeoutError after `seconds`, even from a server that drips bytes for ever."""
+    pending = Pending(call)
+    pending.done(seconds)
+    return pending.value()
 
 
 def request(address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]] = None) -> Reply:
@@ -82,13 +98,13 @@ def ask(address: str, port: int, timeout: float) -> Answer:
     if not reaches(address, port, min(timeout, 1.0)):
         return SILENT
     began = time.monotonic()
+    answer = Answer(reached=True)
     try:
-        health = request(address, port, "/health", timeout).status
-        latency = (time.monotonic() - began) * 1000
-        models = model_ids(request(address, port, "/v1/models", timeout).document)
+        answer = answer._replace(health=request(address, port, "/health", timeout).status)
+        answer = answer._replace(latency_ms=round((time.monotonic() - began) * 1000, 1))
+        return answer._replace(models=model_ids(request(address, port, "/v1/models", timeout).document))
     except Exception as exc:  # http.client raises ValueError and more on hostile answers: all of it means no answer
-        return Answer(True, error=str(exc) or type(exc).__name__)
-    return Answer(True, health, models, latency_ms=round(latency, 1))
+        return answer._replace(error=str(exc) or type(exc).__name__)
 
 
 def model_ids(document: Any) -> Tuple[str, ...]:

@@ -1,0 +1,66 @@
+"""Work on one port: its lock, which says who does what since when, and the log of its events."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, Dict, List, Mapping, Optional
+
+from .lock import FileLock
+from .store import now
+
+KEPT_LOGS = 50
+# Longer than a look at the lock can take, shorter than a person notices.
+LOCK_WAIT_S = 0.3
+
+
+def lock_path(registry_path: str, port: int) -> str:
+    return "%s.%d.lock" % (registry_path, port)
+
+
+def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
+    """Who works on the port now; None when nobody does."""
+    return FileLock(lock_path(registry_path, port)).holder()
+
+
+class Job:
+    """One load or unload of a port, from claim to end. Use as a context: the lock is held inside."""
+
+    def __init__(self, registry_path: str, state_dir: str, port: int, who: Mapping[str, Any], why: str) -> None:
+        self.id = "%s-%d-%d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime()), port, os.getpid())
+        self._folder = os.path.join(state_dir, "jobs")
+        self._lock = FileLock(lock_path(registry_path, port))
+        self._held = {**who, "since": now(), "why": why, "pid": os.getpid(), "port": port, "job": self.id}
+
+    def __enter__(self) -> Job:
+        self._lock.acquire({**self._held, "phase": "claim"}, LOCK_WAIT_S)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._lock.release()
+
+    def log(self, record: Dict[str, Any]) -> None:
+        """Keep one event; a phase also becomes what the lock says."""
+        if record.get("event") == "phase":
+            self._lock.describe({**self._held, "phase": record["phase"]})
+        try:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            with open(os.path.join(self._folder, self.id + ".jsonl"), "a") as f:
+                f.write(json.dumps({"at": now(), **record}) + "\n")
+        except OSError:
+            # The log informs; a full disk must not end the work it tells about.
+            return
+
+    def prune(self) -> None:
+        """Drop the oldest logs beyond the last fifty."""
+        for name in _old_logs(self._folder):
+            os.unlink(os.path.join(self._folder, name))
+
+
+def _old_logs(folder: str) -> List[str]:
+    try:
+        names = sorted(n for n in os.listdir(folder) if n.endswith(".jsonl"))
+    except OSError:
+        return []
+    return names[:-KEPT_LOGS]

@@ -1,0 +1,104 @@
+"""Start a server: detached, in its own session, and not before its start is on record."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+from .errors import Failed
+from .procs import Process, Procs
+from .programs import search_path
+from .store import now
+
+# Holds until one line comes, then becomes the server under the same pid; without the line it ends.
+GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null'
+LOG_TAIL_LINES = 20
+
+
+class Gated:
+    """A server that waits at the gate: its pid is known, it has done nothing yet."""
+
+    def __init__(self, child: subprocess.Popen[bytes], process: Process, argv: Sequence[str]) -> None:
+        self._child = child
+        self.process = process
+        self.argv = tuple(argv)
+
+    def record(self, who: Mapping[str, Any]) -> Dict[str, Any]:
+        """What the registry keeps of it."""
+        return {
+            "pid": self.process.pid,
+            "start_time": self.process.start_time,
+            "argv": list(self.argv),
+            "launched_at": now(),
+            "launched_by": "%s@%s" % (who.get("who", "?"), who.get("from", "?")),
+        }
+
+    def release(self) -> None:
+        """Let it start."""
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(b"go\n")
+            self._child.stdin.close()
+        except OSError:
+            # It died at the gate; exited() tells.
+            return
+
+    def abort(self) -> None:
+        """End it at the gate."""
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        self._child.wait()
+
+    def exited(self) -> Optional[int]:
+        """Its exit status once it has ended; None while it runs."""
+        return self._child.poll()
+
+
+def log_path(state_dir: str, port: int) -> str:
+    return os.path.join(state_dir, "logs", "%d.log" % port)
+
+
+def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: str, port: int) -> Gated:
+    """The server at the gate. Its output goes to the port's log; the log of the one before is kept as `.1`."""
+    log = log_path(state_dir, port)
+    folder = os.path.join(state_dir, "run", str(port))
+    try:
+        for made in (os.path.dirname(log), folder):
+            os.makedirs(made, mode=0o700, exist_ok=True)
+        if os.path.exists(log):
+            os.replace(log, log + ".1")
+        with open(log, "ab") as out:
+            child = subprocess.Popen(
+                ["/bin/sh", "-c", GATE, "mlxops-gate", *argv],
+                stdin=subprocess.PIPE, stdout=out, stderr=out, cwd=folder, start_new_session=True,
+                env=_environment(env),
+            )  # fmt: skip
+    except OSError as exc:
+        raise Failed("cannot start the server: %s" % exc, "check %s on the host" % state_dir) from exc
+    return Gated(child, _seen(procs, child), argv)
+
+
+def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
+    process = procs.process(child.pid)
+    if process is None:
+        raise Failed("the server's process %d ended at once" % child.pid)
+    return process
+
+
+def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
+    """Ours without what belongs to this login, plus the host file's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_")}
+    return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", **extra}
+
+
+def tail(path: str, lines: int = LOG_TAIL_LINES) -> Sequence[str]:
+    """The last lines of a log, [] when there is none. Reads no more than its last 256 KiB."""
+    try:
+        with open(path, "rb") as f:
+            size = f.seek(0, os.SEEK_END)
+            f.seek(max(0, size - (256 << 10)))
+            text = f.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return text.splitlines()[-lines:] if lines > 0 else []

@@ -1,0 +1,86 @@
+"""The line to the client: records out, pings and cancels in. Work that outlives its client goes on when it breaks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any, BinaryIO, Callable, Dict, List, Optional
+
+from . import wire
+from .errors import Interrupted
+
+Sink = Callable[[Dict[str, Any]], None]
+
+
+class Client:
+    """Who asked. `gone` once the link is broken, `cancelled` once the client said so or a signal did."""
+
+    def __init__(self, out_fd: int, stdin: BinaryIO) -> None:
+        self._out = out_fd
+        self._stdin = stdin
+        self._lock = threading.Lock()
+        self._heard = time.monotonic()
+        self.gone = False
+        self.cancelled = False
+        self.sinks: List[Sink] = []
+
+    def emit(self, name: str, **fields: Any) -> None:
+        """One event to the client, and to whoever else keeps a log of this command."""
+        record = wire.event(name, **fields)
+        for sink in self.sinks:
+            sink(record)
+        self.send(record)
+
+    def phase(self, phase: str, message: str) -> None:
+        self.emit("phase", phase=phase, message=message)
+
+    def warn(self, message: str) -> None:
+        self.emit("warning", message=message)
+
+    def send(self, record: Dict[str, Any]) -> None:
+        """One record to the client; nothing when it is gone."""
+        line = wire.encode(record)
+        with self._lock:
+            try:
+                while line and not self.gone:
+                    line = line[os.write(self._out, line) :]
+            except OSError:
+                self.gone = True
+
+    def check(self) -> None:
+        """Interrupted once the client cancelled."""
+        if self.cancelled:
+            raise Interrupted("cancelled")
+
+    def watch(self, on_gone: Optional[Callable[[], None]] = None) -> None:
+        """Listen to the client from now on, and ping it. `on_gone` runs when the link breaks."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: self._cancel())
+        signal.signal(signal.SIGHUP, lambda *_: None)
+        for work in (self._listen, self._ping):
+            threading.Thread(target=work, args=(on_gone,), daemon=True).start()
+
+    def _cancel(self) -> None:
+        self.cancelled = True
+
+    def _listen(self, on_gone: Optional[Callable[[], None]]) -> None:
+        for line in iter(self._stdin.readline, b""):
+            self._heard = time.monotonic()
+            if line == wire.CANCEL:
+                self._cancel()
+        self._lose(on_gone)
+
+    def _ping(self, on_gone: Optional[Callable[[], None]]) -> None:
+        while not self.gone:
+            time.sleep(wire.PING_EVERY_S)
+            if time.monotonic() - self._heard > wire.SILENCE_LIMIT_S:
+                break
+            self.send(wire.event("ping"))
+        self._lose(on_gone)
+
+    def _lose(self, on_gone: Optional[Callable[[], None]]) -> None:
+        self.gone = True
+        if on_gone is not None:
+            on_gone()

@@ -1,0 +1,109 @@
+"""Where a runtime's program is on this host, and what its own help says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+from typing import List, Mapping, Optional, Sequence, Tuple
+
+from .errors import Failed
+from .runtimes import Offered, Runtime, offered
+from .site import Site
+
+# A login through ssh has PATH=/usr/bin:/bin:/usr/sbin:/sbin and none of these.
+USUAL_FOLDERS = ("/opt/homebrew/bin", "/usr/local/bin", "~/.local/bin", "/opt/mlx-launch/.venv/bin")
+UV_PROJECT = "/opt/mlx-launch"
+HELP_TIMEOUT_S = 90.0
+
+
+def search_path() -> str:
+    folders = [*os.environ.get("PATH", "").split(os.pathsep), *map(os.path.expanduser, USUAL_FOLDERS)]
+    return os.pathsep.join(dict.fromkeys(f for f in folders if f))
+
+
+def command(site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ) -> Tuple[str, ...]:
+    """The words that start the runtime, before its flags; Failed, with what was tried, when there are none."""
+    tried: List[str] = []
+    for words in _candidates(site, runtime, environ):
+        program = shutil.which(words[0], path=search_path())
+        if program:
+            return (program, *words[1:])
+        tried.append(words[0])
+    raise Failed(
+        "%s was not found on %s (tried %s)" % (runtime.name, site.name, ", ".join(dict.fromkeys(tried))),
+        "install it there, or set [runtime] command in the host file",
+        runtime=runtime.name,
+    )
+
+
+def _candidates(site: Site, runtime: Runtime, environ: Mapping[str, str]) -> List[Tuple[str, ...]]:
+    own = runtime.name == site.runtime
+    if own and environ.get("MLX_LAUNCH_CMD"):
+        return [tuple(shlex.split(environ["MLX_LAUNCH_CMD"]))]
+    if own and site.command:
+        return [site.command]
+    if runtime.name in site.commands:
+        return [site.commands[runtime.name]]
+    uv = [("uv",), ("/opt/homebrew/bin/uv",)] if os.path.isdir(UV_PROJECT) else []
+    return [*runtime.forms, *((*u, "run", "--project", UV_PROJECT, *runtime.forms[0]) for u in uv)]
+
+
+def help_flags(words: Sequence[str], state_dir: str) -> Offered:
+    """The flags the program's own help lists. Kept until the program file changes: asking takes seconds."""
+    kept = os.path.join(state_dir, "help", _fingerprint(words) + ".txt")
+    text = _read(kept)
+    if text is None:
+        text = _ask_help(words)
+        _keep(kept, text)
+    return offered(text)
+
+
+def _fingerprint(words: Sequence[str]) -> str:
+    parts = list(words)
+    for path in [words[0], os.path.realpath(words[0]), os.path.join(UV_PROJECT, "uv.lock")]:
+        try:
+            was = os.stat(path)
+            parts += [path, str(was.st_mtime_ns), str(was.st_size)]
+        except OSError:
+            continue
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def _ask_help(words: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(
+            [*words, "--help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=HELP_TIMEOUT_S, env={**os.environ, "COLUMNS": "200"}, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise Failed("`%s --help` does not answer: %s" % (shlex.join(words), exc), "run it on the host") from exc
+    text = done.stdout.decode("utf-8", "replace")
+    if done.returncode != 0 or "--port" not in text:
+        raise Failed(
+            "`%s --help` does not look like a model server's (status %d)" % (shlex.join(words), done.returncode),
+            "run it on the host",
+            output=text[-2000:],
+        )
+    return text
+
+
+def _read(path: str) -> Optional[str]:
+    try:
+        with open(path) as f:
+            return f.read()
+    except OSError:
+        return None
+
+
+def _keep(path: str, text: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(path + ".tmp", "w") as f:
+            f.write(text)
+        os.replace(path + ".tmp", path)
+    except OSError:
+        # Only speed is lost.
+        return

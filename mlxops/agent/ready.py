@@ -1,0 +1,115 @@
+"""Wait until a server that was just started truly serves: its process, its listener, its name, a chat."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, NamedTuple, Optional
+
+from . import probe
+from .deadline import Deadline
+from .errors import NotReady
+from .launch import Gated, tail
+from .procs import Procs, Unseen, tree
+from .runtimes import Runtime
+
+LOOK_EVERY_S = 0.05
+SAY_EVERY_S = 5.0
+
+
+class Start(NamedTuple):
+    """A server under way. `names`: what /v1/models must list, () where that proves nothing. `chat_name`: what to ask for."""
+
+    gated: Gated
+    runtime: Runtime
+    port: int
+    address: str
+    served_name: Optional[str]
+    chat_name: str
+    log: str
+
+
+def wait_ready(procs: Procs, start: Start, timeout_s: float, check: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Return once it serves; NotReady, with the log's tail, when it died, lied or took longer than `timeout_s`.
+
+    `check` is called all the time and may raise, to cancel.
+    """
+    deadline = Deadline(timeout_s)
+
+    def until(look: Callable[[], bool]) -> None:
+        spoken = time.monotonic()
+        while not _alive_and(look, start, check):
+            if deadline.passed:
+                raise _failure(start, "was not ready within %g s; give it a longer --timeout" % timeout_s)
+            if time.monotonic() - spoken > SAY_EVERY_S:
+                spoken = time.monotonic()
+                say("still loading, %.0f s of %g s" % (timeout_s - deadline.left(), timeout_s))
+            time.sleep(LOOK_EVERY_S)
+
+    until(lambda: probe.reaches(start.address, start.port))
+    _check_owner(procs, start)
+    until(lambda: _healthy(start))
+    _check_name(start)
+    chat = probe.Pending(lambda: probe.chat(start.address, start.port, start.chat_name, deadline.left() + 1))
+    until(lambda: chat.done(LOOK_EVERY_S))
+    _check_chat(start, chat)
+    _check_owner(procs, start)
+
+
+def _alive_and(look: Callable[[], bool], start: Start, check: Callable[[], None]) -> bool:
+    """One look, given up at once when the process has died or the client cancelled."""
+    check()
+    status = start.gated.exited()
+    if status is not None:
+        raise _failure(start, "ended with status %d before it was ready" % status)
+    return look()
+
+
+def _healthy(start: Start) -> bool:
+    try:
+        status = probe.request(start.address, start.port, "/health", 2.0).status
+    except Exception:  # no answer yet, in whatever way
+        return False
+    if status == 503 and start.runtime.listens_early:
+        raise _failure(start, "says 503: its model did not load")
+    return status == 200
+
+
+def _check_name(start: Start) -> None:
+    if start.served_name is None:
+        return
+    try:
+        models = probe.model_ids(probe.request(start.address, start.port, "/v1/models", 5.0).document)
+    except Exception as exc:
+        raise _failure(start, "does not list its models: %s" % exc) from exc
+    if start.served_name not in models:
+        raise _failure(start, "answers to %s, not to %s" % (", ".join(models) or "no name", start.served_name))
+
+
+def _check_chat(start: Start, chat: probe.Pending[probe.Reply]) -> None:
+    try:
+        reply = chat.value()
+    except Exception as exc:
+        raise _failure(start, "broke off a chat: %s" % (exc or type(exc).__name__)) from exc
+    if reply.status != 200:
+        said = reply.body[:500].decode("utf-8", "replace")
+        raise _failure(start, "answers a chat with status %d: %s" % (reply.status, said))
+
+
+def _check_owner(procs: Procs, start: Start) -> None:
+    """The listener must belong to what we started."""
+    try:
+        owners = {ln.pid for ln in procs.listeners([start.port])}
+        ours = {p.pid for p in tree(procs.processes(), start.gated.process.pid)}
+    except Unseen as exc:
+        raise _failure(start, "cannot be proven to own its port: %s" % exc.reason) from exc
+    if not owners or not owners <= ours:
+        raise _failure(start, "does not own its port: pid %s does" % ", ".join(map(str, owners)))
+
+
+def _failure(start: Start, what: str) -> NotReady:
+    return NotReady(
+        "the server on port %d %s" % (start.port, what),
+        "mlxops logs %d" % start.port,
+        port=start.port,
+        log=list(tail(start.log)),
+    )

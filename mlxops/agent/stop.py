@@ -1,0 +1,104 @@
+"""Stop a server that is proven ours, and prove that it stopped."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from .deadline import Deadline, wait_for
+from .errors import NotStopped
+from .evidence import Server
+from .procs import Process, Procs, Unseen, tree
+
+INT_AFTER = 2 / 3
+KILL_WAIT_S = 5.0
+Say = Callable[[str], None]
+
+
+class Quarry(NamedTuple):
+    """What has to go: the process to signal first, and everything that must be gone in the end."""
+
+    port: int
+    bind: str
+    target: Process
+    family: Tuple[Process, ...]
+
+
+def quarry(server: Server, port: int, bind: str) -> Quarry:
+    """The server itself gets the signals, not the `uv run` around it: uv dies without its child noticing."""
+    return Quarry(port, bind, server.process, server.family)
+
+
+def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Optional[int] = None) -> None:
+    """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all are proven gone.
+
+    `busy`: requests in flight when it began, for the words only. mlx-openai-server finishes them before it ends, an
+    INT cuts them off; a KILL may leave wired memory behind on a Mac, so it comes last.
+    """
+    pack = _Pack(procs, prey)
+    waiting = " (%d requests in flight)" % busy if busy else ""
+    pack.signal([prey.target], signal.SIGTERM)
+    if not pack.gone_within(grace_s * INT_AFTER, say, "waiting for pid %d to end%s" % (prey.target.pid, waiting)):
+        say("pid %d did not end on SIGTERM, sending SIGINT" % prey.target.pid)
+        pack.signal([prey.target], signal.SIGINT)
+        if not pack.gone_within(grace_s * (1 - INT_AFTER), say, "waiting for pid %d to end" % prey.target.pid):
+            say("grace of %g s is over, sending SIGKILL" % grace_s)
+            pack.kill_all()
+    pack.prove_gone()
+
+
+class _Pack:
+    """The family as it changes: children born while we wait are counted in."""
+
+    def __init__(self, procs: Procs, prey: Quarry) -> None:
+        self._procs = procs
+        self._prey = prey
+        self._known: Dict[int, Process] = {p.pid: p for p in prey.family}
+
+    def signal(self, processes: Iterable[Process], signum: int) -> None:
+        for process in processes:
+            try:
+                self._procs.send(process, signum)
+            except Unseen as exc:
+                raise NotStopped(
+                    "cannot signal pid %d: %s" % (process.pid, exc.reason),
+                    "stop it as its owner on the host", port=self._prey.port, pid=process.pid,
+                ) from exc  # fmt: skip
+
+    def living(self) -> List[Process]:
+        """Those of the family that still run, looked up anew."""
+        table = self._procs.processes()
+        for process in [p for p in self._known.values() if _same(table.get(p.pid), p)]:
+            self._known.update({p.pid: p for p in tree(table, process.pid)[1:]})
+        return [p for p in self._known.values() if _same(table.get(p.pid), p)]
+
+    def gone_within(self, seconds: float, say: Say, words: str) -> bool:
+        began = time.monotonic()
+        spoken = [began]
+
+        def gone() -> bool:
+            if time.monotonic() - spoken[0] > 1.0:
+                spoken[0] = time.monotonic()
+                say("%s (%.0f s)" % (words, spoken[0] - began))
+            return not self.living()
+
+        return bool(wait_for(gone, Deadline(seconds)))
+
+    def kill_all(self) -> None:
+        self.signal(self.living(), signal.SIGKILL)
+        wait_for(lambda: not self.living(), Deadline(KILL_WAIT_S))
+
+    def prove_gone(self) -> None:
+        """No process of the family is left and the port can be bound."""
+        left = self.living()
+        port, bind = self._prey.port, self._prey.bind
+        if left:
+            pids = ", ".join(str(p.pid) for p in left)
+            raise NotStopped("still running after SIGKILL: pid %s" % pids, "look at it on the host", port=port)
+        if not wait_for(lambda: self._procs.free(port, bind), Deadline(KILL_WAIT_S)):
+            raise NotStopped("port %d is still taken by another process" % port, "mlxops status %d" % port, port=port)
+
+
+def _same(now: Optional[Process], then: Process) -> bool:
+    return now is not None and not now.zombie and now.start_time == then.start_time
