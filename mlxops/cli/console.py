@@ -33,6 +33,11 @@ class Console:
         except BrokenPipeError:
             raise ReaderGone from None
 
+    def say_now(self, text: str) -> None:
+        """Lines that somebody waits for."""
+        self.say(text)
+        self.flush()
+
     def flush(self) -> None:
         try:
             self._out.flush()

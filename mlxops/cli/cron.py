@@ -1,0 +1,44 @@
+"""The verb that prints the crontab line."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from .invocation import Answer, Invocation
+from .verb import verb
+
+_ADVICE = """\
+Add the line with crontab -e. cron has no ssh agent: the key must work without one, and the host key must be known.
+Try it as cron will run it:  env -i HOME="$HOME" LOGNAME="$LOGNAME" PATH=/usr/bin:/bin /bin/sh -c '...the command...'"""
+
+
+@verb("cron", "mlxops cron", "mlxops cron --every 10", "(crontab -l; mlxops cron -q) | crontab -")
+@click.option("--every", type=click.IntRange(1, 59), default=5, show_default=True, metavar="MINUTES")
+def cron(it: Invocation, every: int) -> Answer:
+    """Print the crontab line that reconciles the host every few minutes, silently unless something changed."""
+    if not it.flags.quiet:
+        it.console.note(_ADVICE)
+    minutes = "*" if every == 1 else f"*/{every}"
+    line = f"{minutes} * * * * {crontab_text(it)}"
+    return Answer({"line": line, "every_minutes": every}, lambda result, style: str(result["line"]))
+
+
+def crontab_text(it: Invocation) -> str:
+    """The command with nothing left to the environment. In a crontab a bare % would end the command."""
+    where = ["--host", it.host.name, "--hosts-dir", str(it.host.path.resolve().parent)]
+    words = [*where, *(["--local"] if it.flags.local else []), "reconcile", "-q"]
+    return f"{_program()} {shlex.join(words)}".replace("%", "\\%")
+
+
+def _program() -> str:
+    """This very program, as a shell starts it from anywhere."""
+    called = Path(sys.argv[0])
+    if called.name in ("mlxops", "mlxctl") and os.access(called, os.X_OK):
+        return shlex.quote(str(called.absolute()))
+    home = Path(__file__).resolve().parents[2]
+    return f"cd {shlex.quote(str(home))} && {shlex.quote(sys.executable)} -m mlxops"

@@ -1,0 +1,27 @@
+"""The verb that shows a server's log."""
+
+from __future__ import annotations
+
+import click
+
+from . import words
+from .invocation import Answer, Invocation, Result
+from .verb import verb
+
+
+@verb("logs", "mlxops logs 8100", "mlxops logs jerry-xl -n 200", "mlxops logs 8100 -f")
+@words.port("wanted")
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, metavar="N",
+              help="How many of the last lines.")  # fmt: skip
+@click.option("-f", "--follow", is_flag=True, help="Go on with every new line, until Ctrl-C.")
+def logs(it: Invocation, wanted: str, lines: int, follow: bool) -> Answer:
+    """The last lines of the log of a port's server."""
+    from ..render.log import LogText
+
+    text = LogText(it.console.say_now if not it.flags.json else it.console.note)
+    args = {"port": it.host.port(wanted), "lines": lines, "follow": follow}
+
+    def on_event(event: Result) -> None:
+        text.event(event) if event.get("event") == "log" else it.progress(event)
+
+    return Answer(it.ask("logs", args, on_event), text.rest)

@@ -1,0 +1,48 @@
+"""Verbs about the program itself: version, completion, demo."""
+
+from __future__ import annotations
+
+import click
+
+from .. import __version__
+from ..agent.errors import Failed
+from .invocation import Answer, Invocation
+from .verb import verb
+
+
+@verb("version", "mlxops version")
+def version(it: Invocation) -> Answer:
+    """Print the version."""
+    return Answer({"version": __version__}, lambda result, style: f"mlxops {result['version']}")
+
+
+@verb(
+    "completion",
+    'eval "$(mlxops completion bash)"        # in ~/.bashrc',
+    'eval "$(mlxops completion zsh)"         # in ~/.zshrc, after compinit',
+    "mlxops completion fish > ~/.config/fish/completions/mlxops.fish",
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(it: Invocation, shell: str) -> Answer:
+    """Print the script that completes verbs, flags, hosts and ports in a shell."""
+    from click.shell_completion import ShellComplete, get_completion_class
+
+    from .root import root
+
+    scripts = []
+    for name in ("mlxops", "mlxctl"):
+        made = get_completion_class(shell)(root, {}, name, f"_{name.upper()}_COMPLETE")  # type: ignore[misc]
+        scripts.append(ShellComplete.source(made))  # not the class's own: bash's runs bash to learn its version
+    return Answer({"script": "\n".join(scripts)}, lambda result, style: str(result["script"]))
+
+
+@verb("demo", "mlxops demo")
+def demo(it: Invocation) -> Answer:
+    """The main job on this machine alone: two tiny models, an SSH server on loopback, a swap, all cleaned up."""
+    try:
+        from ..demo.story import run
+    except ModuleNotFoundError as missing:
+        raise Failed(f"the demo needs {missing.name}", "pip install 'mlxops[demo]'", module=missing.name) from None
+
+    run(it.console.note if it.flags.json else it.console.say_now)
+    return Answer({}, None)

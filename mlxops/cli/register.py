@@ -1,0 +1,48 @@
+"""The verb that adds an entry by hand, or the host file's plans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..agent.errors import Usage
+from . import words
+from .invocation import Answer, Invocation
+from .verb import verb
+
+
+@verb(
+    "register",
+    "mlxops register jerry-xl mlx-community/Qwen3-235B-A22B-Instruct-2507-6bit --slot 8100",
+    "mlxops register coder org/name --tool-call-parser qwen3_coder --arg --context-length --arg 32768",
+    "mlxops register --slots --dry-run",
+)
+@click.argument("name", required=False)
+@click.argument("repo", required=False)
+@click.option("--slots", is_flag=True, help="Instead: write the slots planned in the host file as intents.")
+@click.option("--slot", metavar="PORT", help="The port planned for it.")
+@click.option("--chat-template", metavar="FILE", help="A template file on the host.")
+@click.option("--tool-call-parser", metavar="P")
+@click.option("--reasoning-parser", metavar="P")
+@click.option("--runtime", metavar="R", help="The server program; default: the host file's.")
+@click.option("--revision", metavar="R", help="Branch, tag or commit; default: main.")
+@click.option("--arg", "args", multiple=True, metavar="A", help="A further word of the server's command; repeatable.")
+@words.dry_run()
+def register(it: Invocation, slots: bool, dry_run: bool, **entry: Any) -> Answer:
+    """Add an entry NAME for the repo REPO (org/name). Nothing is downloaded."""
+    from ..render.actions import plan
+
+    _either(slots, entry)
+    if not slots:
+        entry = {**entry, "slot": it.host.port(entry["slot"]) if entry["slot"] else None, "args": [*entry["args"]]}
+    return Answer(it.ask("register", {**({"slots": True} if slots else entry), "dry_run": dry_run}), plan)
+
+
+def _either(slots: bool, entry: dict[str, Any]) -> None:
+    """Usage unless it is --slots alone or NAME and REPO."""
+    given = [key for key, value in entry.items() if value]
+    if slots and given:
+        raise Usage(f"--slots goes without {', '.join(given)}", "mlxops register --slots")
+    if not slots and not (entry["name"] and entry["repo"]):
+        raise Usage("NAME and REPO are needed", "mlxops register NAME ORG/NAME, or mlxops register --slots")

@@ -1,0 +1,80 @@
+"""A turn on this machine: one reconcile of a host at a time, ended after a while whatever the network does."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from ..agent.errors import Failed, LinkLost, Locked
+from ..hosts import Host
+
+STATE = Path(".local/state/mlxops")
+LAST_WORDS_S = 10.0
+"""How long a call that was told to give up may take to do so."""
+
+
+@contextmanager
+def alone(host: Host) -> Iterator[None]:
+    """Hold the turn for this host file; Locked, saying who and since when, while another process does."""
+    with _opened(lock_path(host)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _taken(host, file.read()) from None
+        _sign(file)
+        yield
+
+
+def lock_path(host: Host) -> Path:
+    """The lock file of a host file. It stays for ever: unlinking it would let two processes hold two locks."""
+    key = zlib.crc32(os.fsencode(host.path.resolve()))
+    return Path.home() / STATE / f"reconcile-{host.name}-{key:08x}.lock"
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+    except OSError as exc:
+        raise Failed(f"{path}: {exc.strerror}", f"make {path.parent} writable", path=str(path)) from None
+
+
+def _sign(file: IO[str]) -> None:
+    since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    file.truncate(0)
+    file.write(f"pid {os.getpid()} since {since}\n")
+    file.flush()
+
+
+def _taken(host: Host, holder: str) -> Locked:
+    who = holder.strip() or "a process that has just begun"
+    return Locked(f"another reconcile of {host.name} runs on this machine: {who}", "wait for its end", holder=who)
+
+
+@contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """Raise LinkLost in here after this many seconds; end the process if that is not heeded soon."""
+    rung = False
+
+    def ring(signum: int, frame: FrameType | None) -> None:
+        nonlocal rung
+        if rung:
+            os._exit(LinkLost.exit_code)
+        rung = True
+        raise LinkLost(f"no end after {seconds:g} s, given up", "mlxops status; or a longer --timeout", seconds=seconds)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, LAST_WORDS_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
