@@ -1,0 +1,84 @@
+"""The agent as it travels: its files as one hash-named bundle, and the fixed command line that starts it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shlex
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from .agent.errors import Usage
+from .agent.wire import frame
+
+AGENT = Path(__file__).parent / "agent"
+
+# Reads the stub from stdin and runs it. Called with arguments by the finder only: an interpreter that is too old then
+# gives its place to the next before it has read a byte.
+LOADER = (
+    "import sys,os;a=sys.argv[1:];"
+    'sys.version_info<(3,9)and a and os.execv("/bin/sh",["sh","-c"]+a+[sys.executable]);'
+    "f=sys.stdin.buffer;exec(f.read(int(f.readline())))"
+)
+FLAGS = ("-I", "-S", "-X", "utf8", "-c")
+
+# $0 the loader, $1 an interpreter that is too old but the only one there may be. Candidates are tried before they are
+# trusted: a pyenv shim exists for versions it does not start.
+NEWEST = (
+    "IFS=:; for v in 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9; do "
+    "for d in $PATH /opt/homebrew/bin /usr/local/bin; do p=$d/python3.$v; "
+    '[ -x "$p" ] && "$p" -I -S -c "" </dev/null >/dev/null 2>&1 && exec "$p" -I -S -X utf8 -c "$0"; done; done; '
+    '[ -n "$1" ] && exec "$1" -I -S -X utf8 -c "$0"; '
+    "echo mlxops: no python3 found >&2; exit 127"
+)
+# $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac, whose python3 without the tools only opens a dialog.
+FIRST = (
+    "p=/usr/bin/python3; t=/usr/bin/python3; if [ -e /usr/bin/xcode-select ]; then "
+    "for t in /Library/Developer/CommandLineTools /Applications/Xcode.app/Contents/Developer; do "
+    "t=$t/usr/bin/python3; [ -x $t ] && break; done; fi; "
+    '[ -x $p ] && [ -x $t ] && exec $p -I -S -X utf8 -c "$0" "$1" "$0"; exec /bin/sh -c "$1" "$0"'
+)
+
+
+def command(python: str | None) -> str:
+    """The command line for a login shell: the same text for every call, but for the host file's interpreter."""
+    if python is None:
+        return "exec " + shlex.join(["/bin/sh", "-c", FIRST, LOADER, NEWEST])
+    home, rest = ("~/", python[2:]) if python.startswith("~/") else ("", python)
+    return f"exec {home}{shlex.quote(rest)} {shlex.join([*FLAGS, LOADER])}"
+
+
+def local_argv(python: str | None) -> list[str]:
+    """The same, without a shell, on this machine."""
+    return [str(Path(python or sys.executable).expanduser()), *FLAGS, LOADER]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """All files of the agent. `digest` is the hash, in hex, of `text`: JSON {relative path: source}."""
+
+    text: bytes
+    digest: str
+
+    def delivery(self) -> bytes:
+        """The answer to a MISS."""
+        return frame((AGENT / "unpack.py").read_bytes()) + frame(zlib.compress(self.text, 9))
+
+    def opening(self, marker: str, state_dir: str, request: bytes) -> bytes:
+        """Everything the host needs when it has the agent already."""
+        if "\n" in state_dir or not state_dir:
+            raise Usage(f"not a usable state_dir: {state_dir!r}", "correct state_dir in the host file")
+        head = f"{marker} {self.digest} {state_dir}\n".encode()
+        return frame((AGENT / "stub.py").read_bytes()) + head + frame(request)
+
+
+@functools.cache
+def pack(root: Path = AGENT) -> Bundle:
+    """The agent below `root` (the folder that becomes the package `agent`), the same bytes on every machine."""
+    paths = sorted(path for path in root.rglob("*.py") if path.name not in ("stub.py", "unpack.py"))
+    files = {f"agent/{path.relative_to(root).as_posix()}": path.read_text("utf-8") for path in paths}
+    text = json.dumps(files, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return Bundle(text, hashlib.sha256(text).hexdigest())

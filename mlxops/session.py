@@ -1,0 +1,201 @@
+"""One call to a host: the request goes out, events come in, and the last record is returned or raised."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from . import bundle, transport
+from .agent import wire
+from .agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError, from_wire
+from .transport import Link
+
+if TYPE_CHECKING:
+    from .hosts import Host
+
+OnEvent = Callable[[dict[str, Any]], None]
+GLANCE_S = 0.1
+CANCEL_LIMIT_S = 900.0
+
+
+def call(host: Host, verb: str, args: dict[str, Any], on_event: OnEvent) -> dict[str, Any]:
+    """Run a verb on the host and return its result; MlxopsError for every way that can go wrong.
+
+    Ctrl-C asks the agent to cancel and undo, waits for its last record and raises Interrupted with the outcome; a
+    second Ctrl-C leaves at once.
+    """
+    try:
+        reach = transport.open_for(host)
+        packed = bundle.pack()
+        return converse(host, reach.open(host.python), packed, request(host, verb, args), on_event)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted", "`mlxops status` shows how things stand") from None
+
+
+def request(host: Host, verb: str, args: dict[str, Any]) -> bytes:
+    """The request as the agent reads it."""
+    who = {"user": os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid()), "from": os.uname().nodename}
+    return wire.encode({"protocol": wire.PROTOCOL, "verb": verb, "args": args, "site": host.site, "who": who})
+
+
+def converse(host: Host, link: Link, packed: bundle.Bundle, asked: bytes, on_event: OnEvent) -> dict[str, Any]:
+    """The conversation on an open link, which is closed at its end."""
+    talk = Conversation(host, link, packed, on_event)
+    try:
+        with Interrupts(talk):
+            return talk.run(asked)
+    finally:
+        link.close()
+
+
+class Conversation:
+    """The bytes of one call, from the marker to the last record."""
+
+    def __init__(self, host: Host, link: Link, packed: bundle.Bundle, on_event: OnEvent) -> None:
+        self._host = host
+        self._link = link
+        self._bundle = packed
+        self._on_event = on_event
+        self._marker = os.urandom(16).hex()
+        self._heard = self._pinged = time.monotonic()
+        self.interrupts = 0
+        self._cancelled: float | None = None
+
+    def run(self, asked: bytes) -> dict[str, Any]:
+        self._link.send(self._bundle.opening(self._marker, self._host.site["state_dir"], asked))
+        chunk = self._until_started()
+        lines = wire.Lines()
+        while True:
+            for line in lines.feed(chunk):
+                record = wire.decode(line)
+                if "event" not in record:
+                    return self._outcome(record)
+                if record["event"] != "ping":
+                    self._on_event(record)
+            chunk = self._next()
+
+    def _outcome(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The last record as result or error; after a cancel, as Interrupted that tells what became of it."""
+        fault = from_wire(record["error"]) if isinstance(record.get("error"), dict) else None
+        if self._cancelled is not None and not isinstance(fault, Interrupted):
+            said = f"it ended with: {fault.message}" if fault else "it was already done"
+            raise Interrupted(f"interrupted; {said}", fault.hint if fault else "", outcome=record)
+        if fault:
+            raise fault
+        value: dict[str, Any] = record["result"]
+        return value
+
+    def _until_started(self) -> bytes:
+        """Skip what the login prints, hand over the agent if it is missing, and return the first bytes after OK."""
+        noise = b""
+        delivered = 0
+        while True:
+            word, text, rest = answer(noise, self._marker.encode())
+            if word == "OK":
+                return rest
+            if word == "MISS" and delivered < 2:
+                self._link.send(self._bundle.delivery())
+                delivered, noise = delivered + 1, rest
+            elif word:
+                raise refused(self._host, word, text)
+            else:
+                noise = noise[-(1 << 16) :] + self._next()
+
+    def _next(self) -> bytes:
+        """The next bytes; LinkLost when they end, or do not come for as long as no ping takes."""
+        while True:
+            self._mind_cancel()
+            self._mind_ping()
+            chunk = self._link.receive(GLANCE_S)
+            if chunk:
+                self._heard = time.monotonic()
+                return chunk
+            if chunk is not None:
+                raise ended(self._host, self._link)
+            if time.monotonic() - self._heard > wire.SILENCE_LIMIT_S:
+                raise LinkLost(
+                    f"nothing was heard from {self._host.name} for {wire.SILENCE_LIMIT_S:.0f} s",
+                    "a load goes on there by itself: `mlxops status` shows it once the host answers",
+                    stderr=self._link.stderr_tail(),
+                )
+
+    def _mind_ping(self) -> None:
+        if time.monotonic() - self._pinged >= wire.PING_EVERY_S:
+            self._pinged = time.monotonic()
+            self._link.send(wire.PING)
+
+    def _mind_cancel(self) -> None:
+        if self.interrupts and self._cancelled is None:
+            self._cancelled = time.monotonic()
+            self._link.send(wire.CANCEL)
+            self._on_event(wire.event("warning", message="cancelling and undoing; Ctrl-C again leaves at once"))
+        if self._cancelled is not None and time.monotonic() - self._cancelled > CANCEL_LIMIT_S:
+            raise Interrupted("interrupted; the host has not finished undoing", "`mlxops status` shows how things stand")
+
+
+class Interrupts:
+    """While a call runs, the first Ctrl-C is only counted, so that it never tears a record; the second leaves."""
+
+    def __init__(self, talk: Conversation) -> None:
+        self._talk = talk
+        self._before: Any = None
+
+    def _count(self, signum: int, frame: FrameType | None) -> None:
+        self._talk.interrupts += 1
+        if self._talk.interrupts > 1:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> None:
+        try:
+            self._before = signal.signal(signal.SIGINT, self._count)
+        except ValueError:  # not the main thread: Ctrl-C does not arrive here
+            self._before = None
+
+    def __exit__(self, *exc: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+def answer(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:
+    """The stub's word and text in what was heard so far, with the bytes after its line; no word when it is not there yet.
+
+    The marker may follow anything, even a prompt without a newline.
+    """
+    _, found, after = heard.partition(marker + b" ")
+    line, newline, rest = after.partition(b"\n")
+    if not found or not newline:
+        return "", "", b""
+    word, _, text = line.decode("utf-8", "replace").partition(" ")
+    return word, text, rest
+
+
+def refused(host: Host, word: str, text: str) -> MlxopsError:
+    """The stub's refusal as an error."""
+    if word == "OLD":
+        version, _, path = text.partition(" ")
+        message = f"{path} on {host.name} is Python {version}; the agent needs 3.9 or later"
+        return Failed(message, f"name a newer one: python = \"/path/to/python3\" under [studio] in {host.path}",
+                      version=version, python=path)  # fmt: skip
+    folder = host.site["state_dir"]
+    hint = f"set {folder} on {host.name} right, or name another folder: state_dir under [studio] in {host.path}"
+    return Failed(f"{host.name}: {text}", hint, state_dir=folder)
+
+
+def ended(host: Host, link: Link) -> MlxopsError:
+    """The error for an agent that ended without a last record."""
+    status, said = link.exit_status(), link.stderr_tail()
+    last = said.splitlines()[-1] if said else ""
+    facts = {"exit_status": status, "stderr": said}
+    if status in (126, 127):
+        wanted = host.python or "python3"
+        hint = f"install it, or correct python under [studio] in {host.path}"
+        return HostUnreachable(f"{wanted} cannot be started on {host.name}: {last}", hint, **facts)
+    if status is None:
+        hint = "a load goes on there by itself: `mlxops status` shows how things stand"
+        return LinkLost(f"the link to {host.name} broke before the end: {last}".rstrip(": "), hint, **facts)
+    message = f"the agent on {host.name} ended without an answer (exit status {status}): {last}"
+    return LinkLost(message.rstrip(": "), "`mlxops status` shows how things stand", **facts)

@@ -1,0 +1,71 @@
+"""The ways to a host, under one contract: open a fixed command there and talk bytes with it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..hosts import Host
+
+STDERR_LINES = 100
+CHUNK = 256 << 10
+
+
+class Link(Protocol):
+    """One command running on the host."""
+
+    def send(self, payload: bytes) -> None:
+        """Write to its stdin; LinkLost when it takes none any more."""
+
+    def receive(self, timeout: float) -> bytes | None:
+        """Some bytes of its stdout; None when none came for `timeout` seconds, b"" at the end. Drains stderr meanwhile."""
+
+    def stderr_tail(self) -> str:
+        """The last lines it wrote to stderr."""
+
+    def exit_status(self) -> int | None:
+        """How it ended; None when that is not known: it was killed, runs on, or the link broke."""
+
+    def close(self) -> None:
+        """End the link at once. What runs on the host sees the end of its stdin."""
+
+
+class Transport(Protocol):
+    def open(self, python: str | None) -> Link:
+        """Start the loader on the host under this interpreter, or the best one found there when None.
+
+        Raises HostUnreachable, HostKeyRefused, LoginRefused, LinkLost.
+        """
+
+
+def open_for(host: Host) -> Transport:
+    """The transport a host file asks for, reaching for the host already. Only its own libraries are imported."""
+    if host.transport == "local":
+        from .local import Local
+
+        return Local()
+    from .dial import Dialling
+
+    dialling = Dialling(host.ssh)
+    # A tenth of a second of imports, during which the connection is made.
+    from .ssh import SshTransport
+
+    return SshTransport(dialling)
+
+
+class Tail:
+    """The last lines of a stream of chunks."""
+
+    def __init__(self, lines: int = STDERR_LINES) -> None:
+        self._lines: deque[bytes] = deque(maxlen=lines)
+        self._open = b""
+
+    def feed(self, chunk: bytes) -> None:
+        *whole, rest = (self._open + chunk).split(b"\n")
+        self._lines.extend(whole)
+        self._open = rest[-4096:]
+
+    def text(self) -> str:
+        lines = [*self._lines, self._open] if self._open else [*self._lines]
+        return b"\n".join(lines).decode("utf-8", "replace").strip()

@@ -1,0 +1,84 @@
+"""Which keys to offer, and in which order: pure, after OpenSSH's pubkey_prepare()."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MAGIC = b"openssh-key-v1\0"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A private key file that exists. `public` is its public half (wire format), empty where that cannot be told."""
+
+    path: str
+    public: bytes
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One attempt: the agent's key of that position, or the file."""
+
+    agent_key: int | None
+    path: str | None
+
+
+def order(files: Sequence[Identity], agent: Sequence[bytes], only: bool) -> list[Offer]:
+    """The agent's keys that were configured, the agent's other keys unless `only`, then the files no agent holds."""
+    configured = {identity.public: identity.path for identity in files if identity.public}
+    listed = [Offer(i, configured[blob]) for i, blob in enumerate(agent) if blob in configured]
+    others = [] if only else [Offer(i, None) for i, blob in enumerate(agent) if blob not in configured]
+    held = {offer.path for offer in listed}
+    return listed + others + [Offer(None, identity.path) for identity in files if identity.path not in held]
+
+
+def existing(paths: Sequence[str]) -> list[Identity]:
+    """The files that are there, each once."""
+    found = []
+    for path in dict.fromkeys(paths):
+        private = content(path)
+        if private:
+            found.append(Identity(path, public_half(content(path + ".pub")) or header(private)))
+        elif public_half(content(path + ".pub")):
+            # The private half lives in an agent only.
+            found.append(Identity(path, public_half(content(path + ".pub"))))
+    return found
+
+
+def content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def public_half(text: bytes) -> bytes:
+    """The key in a .pub file."""
+    words = text.split()
+    return decoded(words[1]) if len(words) > 1 else b""
+
+
+def header(private: bytes) -> bytes:
+    """The public key in the clear part of OpenSSH's own format, encrypted or not (PROTOCOL.key)."""
+    body = decoded(b"".join(line for line in private.split(b"\n") if not line.startswith(b"-----")))
+    if not body.startswith(MAGIC):
+        return b""
+    at = len(MAGIC)
+    for _ in range(3):  # cipher, kdf, kdf options
+        at += 4 + number(body, at)
+    return body[at + 8 : at + 8 + number(body, at + 4)]
+
+
+def number(body: bytes, at: int) -> int:
+    return int.from_bytes(body[at : at + 4], "big")
+
+
+def decoded(word: bytes) -> bytes:
+    try:
+        return base64.b64decode(word, validate=True)
+    except (binascii.Error, ValueError):
+        return b""

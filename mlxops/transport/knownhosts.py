@@ -1,0 +1,106 @@
+"""OpenSSH's known_hosts, read as sshd(8) describes it: pure, from text to a verdict on one key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fnmatch
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class KnownKey:
+    """One key of one line that names our host. `marker` is "", "@revoked" or "@cert-authority"."""
+
+    type: str
+    blob: bytes
+    file: str
+    line: int
+    marker: str = ""
+
+
+def matching(text: str, name: str, file: str = "") -> list[KnownKey]:
+    """The keys listed for a name (`host`, or `[host]:port`); a line that makes no sense names nobody."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        marker = words.pop(0) if words and words[0].startswith("@") else ""
+        if len(words) < 3 or words[0].startswith("#") or not names(words[0], name):
+            continue
+        blob = decoded(words[2])
+        if blob:
+            found.append(KnownKey(words[1], blob, file, number, marker))
+    return found
+
+
+def decoded(word: str) -> bytes:
+    """The bytes of a key in base64, or none when it is damaged."""
+    try:
+        return base64.b64decode(word, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def names(patterns: str, name: str) -> bool:
+    """Whether a line's first field means this name: hashed, with wildcards, or with a negation that excludes it."""
+    met = False
+    for pattern in patterns.lower().split(",") if not patterns.startswith("|") else [patterns]:
+        if pattern.startswith("|1|"):
+            met = met or hashed(pattern, name)
+        elif pattern.startswith("!") and wild(pattern[1:], name):
+            return False
+        else:
+            met = met or wild(pattern, name)
+    return met
+
+
+def wild(pattern: str, name: str) -> bool:
+    # Square brackets are literal here: they belong to [host]:port.
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def hashed(pattern: str, name: str) -> bool:
+    """HMAC-SHA1 of the name under the line's own salt, as HashKnownHosts writes it."""
+    _, _, salt, digest = [*pattern.split("|"), "", "", ""][:4]
+    return hmac.compare_digest(hmac.digest(decoded(salt), name.encode(), "sha1"), decoded(digest))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """known: this key is listed; changed: others are; revoked: listed as such; unknown: the host is not listed."""
+
+    word: str
+    line: KnownKey | None = None
+
+
+def judge(known: Iterable[KnownKey], blob: bytes) -> Verdict:
+    """The verdict on the key a server showed."""
+    known = list(known)
+    for key in known:
+        if key.marker == "@revoked" and key.blob == blob:
+            return Verdict("revoked", key)
+    plain = [key for key in known if not key.marker]
+    for key in plain:
+        if key.blob == blob:
+            return Verdict("known", key)
+    return Verdict("changed", plain[0]) if plain else Verdict("unknown")
+
+
+def fingerprint(blob: bytes) -> str:
+    """As ssh prints it: SHA256, base64 without padding."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def read(paths: Iterable[str], name: str) -> list[KnownKey]:
+    """The keys all these files list for a name; a file that is not there lists none."""
+    found: list[KnownKey] = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                found += matching(file.read(), name, path)
+        except OSError:
+            continue
+    return found

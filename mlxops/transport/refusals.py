@@ -1,0 +1,86 @@
+"""What to tell a person when a host does not let us in: pure, from facts to errors with the next command to run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from ..agent.errors import HostKeyRefused, HostUnreachable, LoginRefused
+from .knownhosts import Verdict, fingerprint
+from .settings import Settings
+
+SCAN = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
+HEADLINES = {
+    "unknown": "the host key of {place} is not known",
+    "changed": "THE HOST KEY OF {place} HAS CHANGED: somebody may be listening in, or the host was set up anew",
+    "revoked": "the host key of {place} is marked as revoked",
+}
+LOCKED = ("system is locked", "unlock it", "filevault")
+
+
+def host_key(settings: Settings, key_type: str, blob: bytes, verdict: Verdict) -> HostKeyRefused:
+    """Refusal of a host key, with its fingerprint and the commands that trust it."""
+    shown = fingerprint(blob)
+    where = f" ({verdict.line.file}, line {verdict.line.line})" if verdict.line else ""
+    message = f"{HEADLINES[verdict.word].format(place=settings.place)}{where}: {key_type} {shown}"
+    check = f"compare it on the host: ssh-keygen -lf /etc/ssh/ssh_host_{scan_type(key_type)}_key.pub"
+    if verdict.word == "revoked":
+        hint = "do not connect; ask whoever revoked it"
+    else:
+        hint = f"{check} ; if it is the same, trust it with: {trust(settings, key_type, verdict)}"
+    return HostKeyRefused(message, hint, fingerprint=shown, key_type=key_type, verdict=verdict.word)
+
+
+def scan_type(key_type: str) -> str:
+    return SCAN.get(key_type, "ecdsa")
+
+
+def trust(settings: Settings, key_type: str, verdict: Verdict) -> str:
+    """The command line that makes this key known, after forgetting the one it replaces."""
+    file = settings.known_hosts[0] if settings.known_hosts else "~/.ssh/known_hosts"
+    forget = ""
+    if verdict.line:
+        forget = f"ssh-keygen -R {shlex.quote(settings.key_names[0])} -f {shlex.quote(verdict.line.file)} && "
+    if settings.host_key_alias or settings.proxy_jump or settings.proxy_command:
+        # ssh-keyscan knows neither aliases nor proxies.
+        return f"{forget}ssh -o StrictHostKeyChecking=ask -o UserKnownHostsFile={shlex.quote(file)} {settings.alias} true"
+    port = "" if settings.port == 22 else f"-p {settings.port} "
+    scan = f"ssh-keyscan -t {scan_type(key_type)} {port}{shlex.quote(settings.hostname)}"
+    return f"{forget}{scan} >> {shlex.quote(file)}"
+
+
+def login(
+    settings: Settings, offered: Sequence[str], encrypted: Sequence[str], allowed: Sequence[str], banner: str
+) -> LoginRefused:
+    """Refusal of a login: locked, needing a passphrase, or rejected, whichever the host and the keys say."""
+    who = f"{settings.user}@{settings.place}"
+    facts = {"offered": list(offered), "encrypted": list(encrypted), "allowed": list(allowed), "banner": banner.strip()}
+    if any(word in banner.lower() for word in LOCKED):
+        hint = f"unlock its disk: `ssh {settings.alias}` with the password of an account there, or at its screen"
+        message = f"{settings.place} has restarted and is still locked (FileVault): {banner.strip()}"
+        return LoginRefused(message, hint, cause="locked", **facts)
+    if encrypted and not offered:
+        message = f"{encrypted[0]} is protected by a passphrase, and no ssh-agent holds it"
+        return LoginRefused(message, f"run `ssh-add {shlex.quote(encrypted[0])}` and try again", cause="passphrase", **facts)
+    if not offered:
+        message = f"there is no key to log in as {who} with"
+        hint = f"make one with ssh-keygen, then `ssh-copy-id {settings.alias}`; `ssh -G {settings.alias}` lists the files tried"
+        return LoginRefused(message, hint, cause="no key", **facts)
+    methods = f"; it would take {', '.join(allowed)}" if allowed and "publickey" not in allowed else ""
+    message = f"{who} rejected the login with {', '.join(offered)}{methods}"
+    asks = f"; {encrypted[0]} was not tried: it needs `ssh-add`" if encrypted else ""
+    return LoginRefused(message, f"see whether `ssh -o BatchMode=yes {settings.alias} true` works{asks}; "
+                        f"`ssh-copy-id {settings.alias}` installs a key", cause="rejected", **facts)  # fmt: skip
+
+
+def opening(settings: Settings, exc: BaseException, silent: bool, kind: str) -> HostUnreachable:
+    """A connection that was taken and then came to nothing."""
+    where = settings.place
+    if kind == "IncompatiblePeer":
+        return HostUnreachable(f"{where} and this program have no SSH algorithm in common: {exc}",
+                               "update the SSH server on the host", cause="algorithms")  # fmt: skip
+    if silent:
+        hint = f"is that port really SSH? `ssh -v {settings.alias} true` shows how far it gets"
+        return HostUnreachable(f"{where} took the connection, but no SSH server answered: {exc}", hint, cause="banner")
+    return HostUnreachable(f"the connection to {where} ended while it was opened: {exc or kind}",
+                           f"`ssh -v {settings.alias} true` shows how far it gets", cause="opening")  # fmt: skip

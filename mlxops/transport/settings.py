@@ -1,0 +1,184 @@
+"""What ssh itself would use to reach a host: `ssh -G`, read into a value. No other reader of ~/.ssh/config is complete."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..agent.errors import HostUnreachable, Usage
+
+if TYPE_CHECKING:
+    from ..hosts import Ssh
+
+ASK_S = 10.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One host as ssh sees it, every path and token expanded. `connect_timeout_s` covers one address."""
+
+    alias: str
+    hostname: str
+    port: int
+    user: str
+    identity_files: tuple[str, ...]
+    identities_only: bool
+    identity_agent: str | None
+    known_hosts: tuple[str, ...]
+    host_key_alias: str | None
+    proxy_jump: str | None
+    proxy_command: str | None
+    address_family: str
+    connect_timeout_s: float
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The names under which known_hosts may list this host; as in ssh, a key of the plain host fits any port."""
+        if self.host_key_alias:
+            return (self.host_key_alias.lower(),)
+        plain = self.hostname.lower()
+        return (plain,) if self.port == 22 else (f"[{plain}]:{self.port}", plain)
+
+    @property
+    def place(self) -> str:
+        """Host and port for a person."""
+        where = self.hostname if self.hostname == self.alias else f"{self.alias} ({self.hostname})"
+        return where if self.port == 22 else f"{where} port {self.port}"
+
+
+def argv(ssh: Ssh) -> list[str]:
+    """The question to ssh."""
+    options = ["-G"]
+    if ssh.user:
+        options += ["-l", ssh.user]
+    if ssh.port:
+        options += ["-p", str(ssh.port)]
+    if ssh.identity_file:
+        options += ["-i", os.path.expanduser(ssh.identity_file)]
+    return ["ssh", *options, "--", ssh.host]
+
+
+def ask(ssh: Ssh) -> Settings:
+    """The settings for a host; HostUnreachable without an ssh program, Usage when its configuration is broken."""
+    try:
+        done = subprocess.run(argv(ssh), stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S)
+    except FileNotFoundError:
+        raise HostUnreachable(
+            "there is no ssh program on PATH, which knows how to reach hosts",
+            "install OpenSSH's client, or put it on PATH (cron has PATH=/usr/bin:/bin)",
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise HostUnreachable(
+            f"`ssh -G {ssh.host}` did not answer within {ASK_S:.0f} s", "look for a slow Match exec in ~/.ssh/config"
+        ) from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise Usage(f"ssh cannot read its configuration: {said}", f"correct it until `ssh -G {ssh.host}` prints settings")
+    return parse(done.stdout.decode("utf-8", "replace"), ssh, os.environ)
+
+
+def parse(text: str, ssh: Ssh, env: Mapping[str, str]) -> Settings:
+    """The settings in the output of `ssh -G`, joined with the host file's own."""
+    said: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        said.setdefault(key.lower(), []).append(value)
+    expand = Expansion(ssh.host, {key: values[0] for key, values in said.items()}, env)
+    return Settings(
+        alias=ssh.host,
+        hostname=expand.first("hostname", ssh.host),
+        port=int(expand.first("port", "22")),
+        user=expand.first("user", env.get("USER", "")),
+        identity_files=tuple(expand.path(path) for path in said.get("identityfile", []) if path != "none"),
+        identities_only=expand.first("identitiesonly", "no") == "yes",
+        identity_agent=expand.agent(),
+        known_hosts=_known_hosts(ssh, expand),
+        host_key_alias=_named(expand.first("hostkeyalias", "none")),
+        proxy_jump=_named(expand.first("proxyjump", "none")),
+        proxy_command=_command(expand),
+        address_family=expand.first("addressfamily", "any"),
+        connect_timeout_s=_seconds(expand.first("connecttimeout", "none"), ssh.connect_timeout_s),
+    )
+
+
+def _named(value: str) -> str | None:
+    return None if value == "none" else value
+
+
+def _seconds(value: str, otherwise: float) -> float:
+    return float(value) if value.isdecimal() and int(value) else otherwise
+
+
+def _command(expand: Expansion) -> str | None:
+    command = _named(expand.first("proxycommand", "none"))
+    return expand.tokens(command) if command else None
+
+
+def _known_hosts(ssh: Ssh, expand: Expansion) -> tuple[str, ...]:
+    if ssh.known_hosts_file:
+        users = [os.path.expanduser(ssh.known_hosts_file)]
+    else:
+        users = expand.paths("userknownhostsfile")
+    return tuple(users + expand.paths("globalknownhostsfile"))
+
+
+class Expansion:
+    """What `ssh -G` leaves unexpanded: ~, ${VARIABLES} and percent tokens (ssh_config(5), TOKENS)."""
+
+    def __init__(self, alias: str, said: Mapping[str, str], env: Mapping[str, str]) -> None:
+        self._said = said
+        self._env = env
+        nodename = os.uname().nodename
+        self._tokens = {
+            "%": "%", "d": self._home(), "i": str(os.getuid()), "L": nodename.split(".")[0], "l": nodename, "n": alias,
+            "h": said.get("hostname", alias), "p": said.get("port", "22"), "r": said.get("user", ""),
+            "u": env.get("USER", ""), "j": said.get("proxyjump", ""),
+            "k": said.get("hostkeyalias", said.get("hostname", alias)),
+        }  # fmt: skip
+
+    def _home(self) -> str:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_dir
+
+    def first(self, key: str, otherwise: str) -> str:
+        return self._said.get(key, otherwise)
+
+    def tokens(self, text: str) -> str:
+        """Text with its percent tokens replaced; unknown ones stay."""
+        head, *rest = text.split("%")
+        done, literal = head, False
+        for piece in rest:
+            if literal:
+                done, literal = done + piece, False
+            elif not piece:
+                done, literal = done + "%", True
+            else:
+                done += self._tokens.get(piece[0], "%" + piece[0]) + piece[1:]
+        return done
+
+    def path(self, text: str) -> str:
+        if text.startswith("~/"):
+            text = self._home() + text[1:]
+        for name, value in self._env.items() if "${" in text else ():
+            text = text.replace("${%s}" % name, value)
+        return os.path.expanduser(self.tokens(text))
+
+    def paths(self, key: str) -> list[str]:
+        """The files of a list that `ssh -G` prints unquoted: one name with blanks in it if there is such a file."""
+        whole = self.path(self.first(key, ""))
+        if " " in whole and os.path.exists(whole):
+            return [whole]
+        return [self.path(word) for word in self.first(key, "").split() if word != "none"]
+
+    def agent(self) -> str | None:
+        """The socket of the agent to ask, if any."""
+        where = self.first("identityagent", "SSH_AUTH_SOCK")
+        if where == "none":
+            return None
+        if where == "SSH_AUTH_SOCK":
+            return self._env.get("SSH_AUTH_SOCK") or None
+        return self._env.get(where[1:]) if where.startswith("$") and "{" not in where else self.path(where)

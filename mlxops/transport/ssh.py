@@ -1,0 +1,301 @@
+"""A host over SSH, through Fabric's Connection. The only module that names fabric and paramiko."""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .. import bundle
+from ..agent.errors import LinkLost, MlxopsError
+from ..agent.wire import SILENCE_LIMIT_S
+from . import CHUNK, Tail, knownhosts, refusals
+from .dial import Dialled, Dialling
+from .identities import Identity, Offer, existing, order
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from fabric import Connection
+
+AUTH_S = 30.0
+CHANNEL_S = 20.0
+EXIT_WAIT_S = 1.0
+AGENT_S = 10.0
+
+
+@contextmanager
+def absent(*names: str) -> Iterator[None]:
+    """Without modules that are imported for features never used here: each costs 10-40 ms of every command."""
+    hidden = [name for name in names if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = Hollow(name)
+    yield
+    for name in hidden:
+        del sys.modules[name]
+
+
+class Hollow(types.ModuleType):
+    """A module that has whatever is asked of it, and does nothing."""
+
+    __path__: list[str] = []  # noqa: RUF012 - a module attribute
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+import paramiko  # noqa: E402
+
+# Its loggers print tracebacks on stderr for every failure that is told here in words.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
+
+
+class Negotiation(paramiko.Transport):
+    """Key exchange that begins when the object is made, so that it runs while the rest is imported."""
+
+    def __init__(self, sock: socket.socket, settings: Settings, types: list[str]) -> None:
+        super().__init__(sock)
+        self.banner_timeout = self.handshake_timeout = settings.connect_timeout_s
+        self.auth_timeout = AUTH_S
+        self._limit = settings.connect_timeout_s + self.banner_timeout
+        offered = self.get_security_options()
+        offered.key_types = [*types, *(kind for kind in offered.key_types if kind not in types)]
+        self._done = threading.Event()
+        super().start_client(event=self._done)
+
+    def start_client(self, event: threading.Event | None = None, timeout: float | None = None) -> None:
+        """What the client calls when it is ready to wait."""
+        if not self._done.wait(self._limit):
+            raise paramiko.SSHException("the key exchange did not end in time")
+        if not self.is_active():
+            raise self.get_exception() or paramiko.SSHException("the key exchange failed")
+
+
+def listed_types(keys: list[knownhosts.KnownKey]) -> list[str]:
+    """The algorithms to ask for first, so that the server shows the key that is known."""
+    known = dict.fromkeys(key.type for key in keys if not key.marker)
+    names = [name for kind in known for name in (["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind])]
+    return [name for name in names if name in paramiko.Transport._preferred_keys]
+
+
+class StrictHostKeys(paramiko.MissingHostKeyPolicy):
+    """Refuses every key that known_hosts does not list. Our own reader, so the client's own lists stay empty."""
+
+    def __init__(self, settings: Settings, known: list[list[knownhosts.KnownKey]]) -> None:
+        self._settings = settings
+        self._known = known
+
+    def missing_host_key(self, client: Any, hostname: str, key: paramiko.PKey) -> None:
+        verdicts = [knownhosts.judge(keys, key.asbytes()) for keys in self._known]
+        worst = next((verdict for verdict in verdicts if verdict.word == "revoked"), verdicts[0])
+        if worst.word != "revoked" and any(verdict.word == "known" for verdict in verdicts):
+            return
+        raise refusals.host_key(self._settings, key.get_name(), key.asbytes(), worst)
+
+
+class Login:
+    """Public keys only, in ssh's own order; nothing is ever asked of a person."""
+
+    def __init__(self, settings: Settings, **_: Any) -> None:
+        self._settings = settings
+        self._files: list[Identity] = existing(settings.identity_files)
+        self._agent_keys: tuple[paramiko.AgentKey, ...] = agent_keys(settings.identity_agent)
+        self._encrypted: list[str] = []
+        self._offered: list[str] = []
+        self._allowed: list[str] = []
+
+    def authenticate(self, transport: paramiko.Transport) -> None:
+        """Log in, or raise LoginRefused with what was tried."""
+        blobs = [key.asbytes() for key in self._agent_keys]
+        for offer in order(self._files, blobs, self._settings.identities_only):
+            if self._accepted(transport, offer):
+                return
+            if not transport.is_active() or (self._allowed and "publickey" not in self._allowed):
+                break
+        if not self._offered and transport.is_active():
+            self._try(transport.auth_none, self._settings.user)
+            if transport.is_authenticated():
+                return
+        banner = (transport.get_banner() or b"").decode("utf-8", "replace")
+        raise refusals.login(self._settings, self._offered, self._encrypted, self._allowed, banner)
+
+    def _accepted(self, transport: paramiko.Transport, offer: Offer) -> bool:
+        key = self._key(offer)
+        if key is None:
+            return False
+        self._offered.append(offer.path or f"a key of the agent ({knownhosts.fingerprint(key.asbytes())})")
+        self._try(transport.auth_publickey, self._settings.user, key)
+        return transport.is_authenticated()
+
+    def _try(self, method: Any, *args: Any) -> None:
+        try:
+            self._allowed = method(*args) or self._allowed
+        except paramiko.BadAuthenticationType as exc:
+            self._allowed = exc.allowed_types
+        except (paramiko.SSHException, OSError):
+            return
+
+    def _key(self, offer: Offer) -> paramiko.PKey | None:
+        if offer.agent_key is not None:
+            return self._agent_keys[offer.agent_key]
+        path = str(offer.path)
+        try:
+            return paramiko.PKey.from_path(path)
+        except (paramiko.PasswordRequiredException, TypeError):
+            self._encrypted.append(path)
+        except (paramiko.SSHException, paramiko.UnknownKeyType, ValueError, OSError) as exc:
+            self._offered.append(f"{path} (unreadable: {exc})")
+        return None
+
+
+def agent_keys(path: str | None) -> tuple[paramiko.AgentKey, ...]:
+    """The keys of the agent at this socket; none when there is no agent or it does not answer."""
+    if not path:
+        return ()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(AGENT_S)
+    agent = paramiko.agent.AgentSSH()
+    try:
+        sock.connect(path)
+        agent._connect(sock)
+    except (OSError, paramiko.SSHException):
+        sock.close()
+        return ()
+    return agent.get_keys()
+
+
+class SshTransport:
+    """One connection, on a socket that is being dialled since before this module was imported."""
+
+    def __init__(self, dialling: Dialling) -> None:
+        self._dialling = dialling
+
+    def open(self, python: str | None) -> SshLink:
+        settings, dialled = self._dialling.result()
+        watchdog = Watchdog(dialled.sock, settings.connect_timeout_s * 2 + AUTH_S + CHANNEL_S)
+        try:
+            connection = connected(settings, dialled)
+            return SshLink(connection, started(connection, bundle.command(python)), dialled, settings)
+        except BaseException as exc:
+            fault = explained(exc, settings, dialled, watchdog.barked)
+            dialled.close()
+            raise fault from None
+        finally:
+            watchdog.cancel()
+
+
+class Watchdog(threading.Timer):
+    """Ends an opening that hangs where neither paramiko nor the kernel has a time limit."""
+
+    def __init__(self, sock: socket.socket, after: float) -> None:
+        super().__init__(after, self._bark)
+        self.daemon = True
+        self.barked = False
+        self._sock = sock
+        self.start()
+
+    def _bark(self) -> None:
+        self.barked = True
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+
+def connected(settings: Settings, dialled: Dialled) -> Connection:
+    """A logged-in Connection. Everything ssh has decided is given to it, so that it reads no file of its own."""
+    known = [knownhosts.read(settings.known_hosts, name) for name in settings.key_names]
+    negotiation = Negotiation(dialled.sock, settings, listed_types([key for keys in known for key in keys]))
+    with absent("unittest", "unittest.mock", "yaml"):
+        from fabric import Config, Connection
+    # One Config per Connection: a shared one is not safe between threads.
+    config = Config(lazy=True, ssh_config=paramiko.SSHConfig())
+    config.authentication.strategy_class = partial(Login, settings)
+    connection = Connection(
+        settings.hostname, user=settings.user, port=settings.port, config=config, gateway=False, forward_agent=False,
+        connect_kwargs={"sock": dialled.sock, "transport_factory": lambda sock, **_: negotiation,
+                        "banner_timeout": settings.connect_timeout_s, "auth_timeout": AUTH_S,
+                        "channel_timeout": CHANNEL_S},
+    )  # fmt: skip
+    connection.client.set_missing_host_key_policy(StrictHostKeys(settings, known))
+    connection.open()
+    return connection
+
+
+def started(connection: Connection, command: str) -> paramiko.Channel:
+    """The command running in a session of its own, without a terminal."""
+    channel = connection.create_session()
+    channel.settimeout(SILENCE_LIMIT_S)
+    channel.exec_command(command)
+    return channel
+
+
+def explained(exc: BaseException, settings: Settings, dialled: Dialled, barked: bool) -> BaseException:
+    """The failure of an opening in words; what is not a failure (Ctrl-C) as it is."""
+    if not isinstance(exc, (paramiko.SSHException, OSError, EOFError)) or isinstance(exc, MlxopsError):
+        return exc
+    fault = dialled.proxy.fault() if dialled.proxy else None
+    return fault or refusals.opening(settings, exc, barked or "banner" in str(exc), type(exc).__name__)
+
+
+class SshLink:
+    """The agent at the other end of a channel."""
+
+    def __init__(self, connection: Connection, channel: paramiko.Channel, dialled: Dialled, settings: Settings) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._dialled = dialled
+        self._settings = settings
+        self._tail = Tail()
+
+    def send(self, payload: bytes) -> None:
+        # paramiko's sendall of one big bytes object is quadratic.
+        whole = memoryview(payload)
+        try:
+            for at in range(0, len(whole), CHUNK):
+                self._channel.sendall(whole[at : at + CHUNK])
+        except (OSError, paramiko.SSHException) as exc:
+            raise LinkLost(f"the link to {self._settings.place} broke: {exc}", stderr=self.stderr_tail()) from None
+
+    def receive(self, timeout: float) -> bytes | None:
+        deadline = time.monotonic() + timeout
+        while True:
+            # Read before the buffers: what arrived before the end must not be missed.
+            ended = self._channel.eof_received or self._channel.closed
+            self._drain()
+            if self._channel.recv_ready():
+                return self._channel.recv(CHUNK)
+            if ended:
+                return b""
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._channel.fileno()], [], [], left)[0]:
+                return None
+
+    def _drain(self) -> None:
+        while self._channel.recv_stderr_ready():
+            self._tail.feed(self._channel.recv_stderr(CHUNK))
+
+    def stderr_tail(self) -> str:
+        self._drain()
+        return self._tail.text()
+
+    def exit_status(self) -> int | None:
+        if not self._channel.status_event.wait(EXIT_WAIT_S) or self._channel.exit_status < 0:
+            return None
+        return self._channel.exit_status
+
+    def close(self) -> None:
+        # Transport.close() waits for its thread; the end of the socket tells the host as much.
+        with suppress(OSError):
+            self._dialled.sock.shutdown(socket.SHUT_RDWR)
+        self._connection.transport.join(1.0)
+        self._dialled.close()
+
+
