@@ -1,0 +1,143 @@
+"""Fixtures for tests on real processes, and the word about tests that this machine cannot run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakeruntime import FakeRuntime
+from ports import free_range
+from studio import Studio
+from survivors import left_behind
+
+from mlxops.demo.loopback import Login, Loopback
+from mlxops.demo.tinymodel import model_files
+
+OPENAI_SERVER = "MLXOPS_TEST_OPENAI_SERVER"
+REQUIRE_ALL = "MLXOPS_TEST_REQUIRE_ALL"
+SYSTEM_PATH = os.pathsep.join(["/usr/sbin", "/sbin", os.environ.get("PATH", "")])
+left_out = pytest.StashKey[dict[str, int]]()
+
+NamedModels = dict[str, dict[str, bytes]]
+
+
+def openai_program() -> Path | None:
+    folder = os.environ.get(OPENAI_SERVER)
+    program = Path(folder, "bin", "mlx-openai-server") if folder else None
+    return program if program and program.exists() else None
+
+
+def cannot_run() -> dict[str, str]:
+    """Marker -> what to do to have its tests run, for the markers this machine cannot serve."""
+    wanted = {
+        "openai_server": (openai_program(), f"set {OPENAI_SERVER} to an environment with mlx-openai-server"),
+        "openssh": (shutil.which("sshd", path=SYSTEM_PATH), "install OpenSSH's server (openssh-server)"),
+        "cron": (shutil.which("cron", path=SYSTEM_PATH), "install a cron daemon (cron) and run as root"),
+    }
+    return {marker: remedy for marker, (present, remedy) in wanted.items() if not present}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    missing = cannot_run()
+    if missing and os.environ.get(REQUIRE_ALL):
+        raise pytest.UsageError("; ".join(f"{marker}: {remedy}" for marker, remedy in missing.items()))
+    out = [item for item in items if any(item.get_closest_marker(marker) for marker in missing)]
+    counts = {marker: sum(1 for item in out if item.get_closest_marker(marker)) for marker in missing}
+    config.stash[left_out] = {marker: count for marker, count in counts.items() if count}
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for marker, count in config.stash.get(left_out, {}).items():
+        line = f"LEFT OUT: {count} tests marked {marker}; to run them, {cannot_run()[marker]}"
+        terminalreporter.write_line(line, yellow=True, bold=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test that leaves a process behind; only tests with a folder of their own can start one."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder:
+        assert not left_behind(folder), "the test left processes running"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_left_at_the_end(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.getbasetemp()
+    yield
+    assert not left_behind(folder), "the tests left processes running"
+
+
+@pytest.fixture
+def free_port() -> int:
+    return free_range(1)[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_models() -> NamedModels:
+    """repo_id -> files of models that say who they are."""
+    return {
+        f"tiny/{name.lower()}": model_files(["I", " am", f" {name}", "."], seed=seed)
+        for seed, name in enumerate(("AMBER", "JADE", "TOPAZ"))
+    }
+
+
+@pytest.fixture(scope="session")
+def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Login]:
+    """A throw-away SSH server for the whole session."""
+    folder = tmp_path_factory.mktemp("ssh")
+    home = tmp_path_factory.mktemp("home")
+    with Loopback(folder, home) as server:
+        yield server.login
+
+
+@pytest.fixture
+def fake_runtime(tmp_path: Path) -> FakeRuntime:
+    return FakeRuntime(tmp_path / "bin")
+
+
+@pytest.fixture
+def make_studio(tmp_path: Path, tiny_models: NamedModels) -> Iterator[Callable[..., Studio]]:
+    """Makes a Studio with the tiny models in its cache; at the end its servers are unloaded."""
+    made: list[Studio] = []
+
+    def make(login: Login | None, runtime: dict[str, Any], **more: Any) -> Studio:
+        made.append(Studio(tmp_path / f"studio{len(made)}", login, runtime, **more))
+        for repo_id, files in tiny_models.items():
+            made[-1].add(repo_id, files)
+        return made[-1]
+
+    yield make
+    for studio in made:
+        if studio.registry_path.exists():
+            studio.mlxops("unload-all", "--grace", 5)
+
+
+@pytest.fixture
+def studio(make_studio: Callable[..., Studio], login: Login, fake_runtime: FakeRuntime) -> Studio:
+    """Over SSH, with stand-in servers."""
+    runtime = {"name": "mlx-openai-server", "command": fake_runtime.command, "startup_timeout_s": 30, "grace_s": 10}
+    return make_studio(login, runtime)
+
+
+@pytest.fixture
+def light_runtime() -> dict[str, Any]:
+    """The real mlx_lm.server."""
+    program = Path(sys.executable).with_name("mlx_lm.server")
+    assert program.exists(), "the test environment lacks mlx-lm"
+    return {"name": "mlx_lm.server", "command": [str(program)], "env": {"HF_HUB_OFFLINE": "1"}, "grace_s": 20}
+
+
+@pytest.fixture
+def openai_runtime() -> dict[str, Any]:
+    """The real mlx-openai-server; its tests are marked openai_server."""
+    command = [str(openai_program()), "launch"]
+    return {"name": "mlx-openai-server", "command": command, "env": {"HF_HUB_OFFLINE": "1"}, "grace_s": 60}

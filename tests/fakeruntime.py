@@ -1,0 +1,59 @@
+"""Puts the stand-in model server under a runtime's own name into a bin folder, and drives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+HELP = HERE / "fixtures" / "help"
+SHOWN = {"mlx-openai-server": HELP / "mlx-openai-server-1.8.1.txt", "mlx_lm.server": HELP / "mlx_lm.server-0.32.2.txt"}
+SOURCE = """#!{python}
+import sys
+
+sys.path.insert(0, {here!r})
+from fakeserver import main
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+class FakeRuntime:
+    """One runtime's stand-in: `program` is its executable, named like the real one."""
+
+    def __init__(self, folder: Path, name: str = "mlx-openai-server", python: str = sys.executable) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.program = folder / name
+        self.program.write_text(SOURCE.format(python=python, here=str(HERE)))
+        self.program.chmod(0o755)
+        self.shows(SHOWN[name].read_text())
+
+    def shows(self, help_text: str) -> None:
+        """What --help prints from now on; flags and parsers that it does not list are refused."""
+        self.program.with_name(self.program.name + ".help").write_text(help_text)
+
+    @property
+    def command(self) -> list[str]:
+        """What a host file's [runtime] command would be."""
+        subcommand = ["launch"] if self.program.name == "mlx-openai-server" else []
+        return [str(self.program), *subcommand]
+
+    def behaves(self, where: str = "", **switches: Any) -> None:
+        """From now on, servers with the text `where` in their command line have just these switches."""
+        path = self.program.with_name("behaviour.json")
+        chosen = json.loads(path.read_text()) if path.exists() else {}
+        chosen[where] = switches
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(chosen))
+        os.replace(draft, path)
+
+    def journal(self, event: str | None = None) -> list[dict[str, Any]]:
+        """What its servers wrote, oldest first: started, child, request, signal, respawn, died; each with its pid."""
+        path = self.program.with_name("journal.jsonl")
+        lines = path.read_text().splitlines() if path.exists() else []
+        records = [json.loads(line) for line in lines]
+        return [record for record in records if event in (None, record["event"])]

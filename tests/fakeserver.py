@@ -1,0 +1,301 @@
+"""A model server that behaves like the real ones, or misbehaves on demand. Standard library only, Python 3.9.
+
+It is started as a real program: `fakeruntime.install` makes an executable with a runtime's own name that runs `main`,
+and the name decides which runtime it plays. Beside it lie NAME.help (what --help prints, and so which flags and
+parsers are accepted), behaviour.json (the switches of fakeswitches) and journal.jsonl (what happened).
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from fakeswitches import PROGRAM, is_openai, journal, switch
+
+CHAT = "/v1/chat/completions"
+
+
+class Flags:
+    """The command line, checked against the help text as click and argparse do."""
+
+    def __init__(self, help_text: str) -> None:
+        shown = re.findall(r"^ +(?:-h, )?(--[\w-]+)(?: (\S+))?(?: {2,}|$)", help_text, re.M)
+        self.takes = dict(shown)
+        self.values: dict[str, str] = {}
+
+    def parse(self, words: list[str]) -> None:
+        rest = list(words)
+        while rest:
+            flag, _, inline = rest.pop(0).partition("=")
+            if flag not in self.takes:
+                refuse(f"No such option: {flag}" if is_openai() else f"unrecognized arguments: {flag}")
+            self.values[flag] = inline or (rest.pop(0) if self.takes[flag] and rest else "")
+            self._check(flag, self.values[flag])
+
+    def _check(self, flag: str, value: str) -> None:
+        choices = re.split(r"[|,]", self.takes[flag].strip("[]{}"))
+        if self.takes[flag][:1] in ("[", "{") and value not in choices:
+            refuse(f"Invalid value for {flag!r}: {value!r} is not one of {choices}.")
+
+
+def refuse(message: str) -> None:
+    print(f"Usage: {PROGRAM.name} [OPTIONS]\n\nError: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def hold(pipe: Any, load_s: float, megabytes: int, linger_s: float, orphan: bool) -> None:
+    """The child: holds the weights, tells when they are loaded, ends after its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    weights = bytearray(os.urandom(1 << 20)) * megabytes
+    time.sleep(load_s)
+    pipe.send(len(weights))
+    pipe.poll(None)  # readable once the other end is closed
+    time.sleep(1e6 if orphan else linger_s)
+
+
+class Model:
+    """What is being served, and the process that holds it."""
+
+    def __init__(self, path: str, served_name: str) -> None:
+        self.path, self.served_name = path, served_name
+        self.loaded = threading.Event()
+        self.failed = not Path(path, "config.json").is_file()
+        self.active = 0
+        self.lock = threading.Lock()
+        self.child: Any | None = None
+
+    def load(self) -> None:
+        if not switch("child"):
+            time.sleep(switch("load_s"))
+        else:
+            self._spawn()
+        if not self.failed:
+            self.loaded.set()
+
+    def _spawn(self) -> Any:
+        spawn = multiprocessing.get_context("spawn")
+        self.pipe, theirs = spawn.Pipe()
+        sizes = switch("load_s"), switch("child_mb"), switch("linger_s"), bool(switch("orphan"))
+        self.child = spawn.Process(target=hold, args=(theirs, *sizes))
+        self.child.start()
+        theirs.close()
+        journal("child", child=self.child.pid)
+        with suppress(EOFError):
+            return self.pipe.recv()
+        self.failed = True
+
+    def revive(self) -> None:
+        """Start a dead child again, as any request that needs it does."""
+        with self.lock:
+            if self.child is not None and not self.child.is_alive():
+                journal("respawn")
+                self._spawn()
+
+    @contextmanager
+    def in_flight(self) -> Iterator[None]:
+        self.active += 1
+        try:
+            yield
+        finally:
+            self.active -= 1
+
+    def says(self) -> str:
+        repo = re.search(r"models--(.+?)--([^/]+)", self.path)
+        return f"I am {'/'.join(repo.groups()) if repo else self.path}"
+
+    def drop(self) -> None:
+        if self.child is not None:
+            self.pipe.close()
+            self.child.join()
+
+
+class Answers(BaseHTTPRequestHandler):
+    model: Model
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        print(self.address_string(), "-", format % args, flush=True)
+
+    def do_GET(self) -> None:
+        if self._misbehaves():
+            return
+        pages = {"/health": self._health, "/v1/models": self._models, "/v1/queue/stats": self._queue}
+        pages.get(self.path, self._unknown)()
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        if self._misbehaves():
+            return
+        self._chat(request) if self.path == CHAT else self._unknown()
+
+    def _misbehaves(self) -> bool:
+        journal("request", path=self.path)
+        while switch("hang") is True or self.path in (switch("hang") or ()):
+            time.sleep(0.05)
+        time.sleep(switch("slow_s") or 0)
+        status = (switch("status") or {}).get(self.path)
+        if status:
+            self._reply(status, {"error": "as asked"})
+        return bool(status)
+
+    def _reply(self, status: int, body: Any) -> None:
+        payload = json.dumps(body).encode()
+        self._headers(status, {"Content-Type": "application/json", "Content-Length": str(len(payload))})
+        self.wfile.write(payload)
+
+    def _headers(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _unknown(self) -> None:
+        self._reply(404, {"detail": "Not Found"})
+
+    def _health(self) -> None:
+        if is_openai():
+            self._reply(200, {"status": "ok", "model_id": self.model.served_name})
+        elif self.model.failed:
+            self._reply(503, {"status": "unavailable"})
+        else:
+            self._reply(200, {"status": "ok"})
+
+    def _models(self) -> None:
+        name = self.model.served_name if is_openai() else "some/cached-model"
+        self._reply(200, {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "local"}]})
+
+    def _queue(self) -> None:
+        if not is_openai():
+            return self._unknown()
+        self.model.revive()
+        stats = {"running": True, "queue_size": 0, "active_requests": self.model.active}
+        self._reply(200, {"status": "ok", "queue_stats": {"queue_stats": stats}})
+
+    def _chat(self, request: dict[str, Any]) -> None:
+        asked = request.get("model")
+        if is_openai() and asked not in (None, self.model.served_name):
+            text = f"Model {asked!r} not found. Available models: {self.model.served_name}"
+            return self._reply(404, {"detail": {"error": {"message": text, "type": "model_not_found", "code": 404}}})
+        if self.model.failed:
+            return self._reply(404, {"error": "generation thread died"})
+        if not is_openai() and asked not in (None, "default_model"):
+            self.model.path = asked  # a request's model is a load request here
+        self.model.loaded.wait()
+        self.model.revive()
+        with self.model.in_flight():
+            self._stream() if request.get("stream") else self._whole()
+
+    def _whole(self) -> None:
+        message = {"role": "assistant", "content": self.model.says()}
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        self._reply(200, {"object": "chat.completion", "model": self.model.served_name, "choices": [choice]})
+
+    def _stream(self) -> None:
+        self._headers(200, {"Content-Type": "text/event-stream", "Connection": "close"})
+        for number in range(switch("tokens")):
+            while self.model.child is not None and not self.model.child.is_alive():
+                time.sleep(0.05)  # the answer never comes: its worker is gone
+            chunk = {"choices": [{"index": 0, "delta": {"content": f"{number} "}}]}
+            self.wfile.write(b"data: %s\n\n" % json.dumps(chunk).encode())
+            time.sleep(switch("token_s"))
+        self.wfile.write(b"data: [DONE]\n\n")
+
+
+class Stop:
+    """SIGTERM drains, SIGINT ends at once; mlx_lm.server ends at once by either."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        for name in ("TERM", "INT"):
+            signal.signal(getattr(signal, "SIG" + name), self._receive)
+
+    def _receive(self, signum: int, frame: Any) -> None:
+        name = signal.Signals(signum).name[3:]
+        journal("signal", signal=name)
+        if name in (switch("ignore") or ()):
+            return
+        if not is_openai() or name == "INT":
+            end_by(signum)
+        self.asked.set()
+
+
+def end_by(signum: int) -> None:
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
+
+
+def die(reason: str, status: int) -> None:
+    journal("died", reason=reason)
+    print(f"Traceback (most recent call last):\nRuntimeError: {reason}", file=sys.stderr, flush=True)
+    os._exit(status)
+
+
+def bind(flags: Flags, model: Model) -> ThreadingHTTPServer:
+    Answers.model = model
+    address = flags.values.get("--host") or "127.0.0.1", int(flags.values.get("--port") or 8080)
+    ThreadingHTTPServer.daemon_threads = True
+    try:
+        server = ThreadingHTTPServer(address, Answers)
+    except OSError as taken:
+        print(f"ERROR: [Errno {taken.errno}] error while attempting to bind on address {address}", flush=True)
+        model.drop()
+        while not is_openai():
+            time.sleep(1)  # the real one prints its error and hangs for ever
+        sys.exit(1)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    return server
+
+
+def serve(flags: Flags) -> None:
+    stop = Stop()
+    path = flags.values.get("--model-path") or flags.values.get("--model") or ""
+    model = Model(path, switch("served_name") or flags.values.get("--served-model-name") or path)
+    early = switch("listen_early") or not is_openai()
+    server = bind(flags, model) if early else None
+    if model.failed and is_openai():
+        time.sleep(switch("fail_s"))
+        die(f"Handler process for {path!r} failed to initialize", switch("exit_status"))
+    model.load()
+    if model.failed and is_openai():
+        die("Handler process ended while loading", switch("exit_status"))
+    server = server or bind(flags, model)
+    print("Uvicorn running", flush=True)
+    drain(stop, server, model)
+
+
+def drain(stop: Stop, server: ThreadingHTTPServer, model: Model) -> None:
+    """Serve until asked to stop; the port closes at once, the process stays until the last stream ends."""
+    stop.asked.wait()
+    server.shutdown()
+    server.server_close()
+    while model.active:
+        time.sleep(0.02)
+    model.drop()
+    end_by(signal.SIGTERM)
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    help_text = PROGRAM.with_name(PROGRAM.name + ".help").read_text()
+    if "--help" in words:
+        print(help_text, end="")
+        return
+    if is_openai() and words.pop(0) != "launch":
+        refuse("No such command")
+    flags = Flags(help_text)
+    flags.parse(words)
+    journal("started", argv=sys.argv, cwd=os.getcwd(), env=dict(os.environ))
+    if switch("die_after_s") is not None:
+        threading.Timer(switch("die_after_s"), die, ("died as asked", switch("exit_status"))).start()
+    serve(flags)

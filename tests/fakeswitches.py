@@ -1,0 +1,51 @@
+"""How the stand-in model server is told to misbehave, and where it tells what happened. Python 3.9.
+
+behaviour.json maps a text found in the command line ("" is in every one) to switches; later entries win:
+  load_s          how long loading takes; mlx-openai-server opens its port only then
+  listen_early    open the port before the model is loaded, as mlx_lm.server does
+  die_after_s     exit that long after the start; fail_s: how long a failing start takes
+  exit_status     of such an exit and of a failed start (0 for mlx-openai-server, as the real one)
+  ignore          signals that do nothing, such as ["TERM", "INT"]
+  served_name     answer to this name instead of the one asked for
+  hang            true, or a list of paths: requests are accepted and never answered
+  status          {path: HTTP status} to answer with; slow_s: wait before every answer
+  tokens, token_s how many pieces a stream has and how far apart
+  child           false: one process, as older versions; child_mb: weights the child holds
+  linger_s        how long the child outlives its parent; orphan: for ever
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict
+
+OPENAI = "mlx-openai-server"
+DEFAULTS: dict[str, Any] = {"load_s": 0.1, "fail_s": 0.2, "linger_s": 0.1, "child_mb": 1, "tokens": 5, "token_s": 0.1}
+PROGRAM = Path(sys.argv[0]).absolute()
+
+
+def is_openai() -> bool:
+    return PROGRAM.name == OPENAI
+
+
+def switch(name: str) -> Any:
+    """The present value of a switch of behaviour.json."""
+    switches = {"child": is_openai(), "exit_status": 0 if is_openai() else 1, **DEFAULTS}
+    try:
+        chosen = json.loads(PROGRAM.with_name("behaviour.json").read_text())
+    except FileNotFoundError:
+        chosen = {}
+    for text, values in chosen.items():
+        if text in " ".join(sys.argv):
+            switches.update(values)
+    return switches.get(name)
+
+
+def journal(event: str, **fields: Any) -> None:
+    line = json.dumps({"event": event, "pid": os.getpid(), "time": time.time(), **fields}) + "\n"
+    with PROGRAM.with_name("journal.jsonl").open("a") as file:
+        file.write(line)
