@@ -7,7 +7,7 @@ import time
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
 from . import ports as binding
-from . import proctext
+from . import proctext, signals
 from .facts import Job, Listener, Memory, Process, Unseen
 
 CHUNK = 65536
@@ -34,9 +34,9 @@ class Linux:
 
     def process(self, pid: int) -> Optional[Process]:
         found = self._read(pid)
-        if found is None and _exists(pid):
+        if found is None and signals.exists(pid):
             found = self._read(pid)
-            if found is None and _exists(pid):
+            if found is None and signals.exists(pid):
                 raise Unseen("process %d exists but %s does not show it" % (pid, self._proc))
         return found
 
@@ -178,39 +178,18 @@ class Linux:
         except ProcessLookupError:
             return False
         except PermissionError as exc:
-            raise Unseen("process %d may not be signalled: %s" % (process.pid, exc.strerror)) from exc
+            raise signals.refused(process.pid, exc) from exc
         return True
 
     def _kill(self, process: Process, signum: int) -> bool:
         """For a kernel or a Python without pidfd."""
         if not self._same(process):
             return False
-        return kill(process.pid, signum)
+        return signals.kill(process.pid, signum)
 
     def _same(self, process: Process) -> bool:
         now = self.process(process.pid)
         return now is not None and not now.zombie and now.start_time == process.start_time
-
-
-def kill(pid: int, signum: int) -> bool:
-    """False when there is no such process; Unseen when it may not be signalled."""
-    try:
-        os.kill(pid, signum)
-    except ProcessLookupError:
-        return False
-    except PermissionError as exc:
-        raise Unseen("process %d may not be signalled: %s" % (pid, exc.strerror)) from exc
-    return True
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _link(path: str) -> str:

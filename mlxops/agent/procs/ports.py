@@ -1,13 +1,17 @@
-"""Whether a TCP port can be bound: the proof that nobody holds it any more."""
+"""Asks the kernel itself about a TCP port, by binding it or by connecting to it: that sees every user's sockets."""
 
 from __future__ import annotations
 
-from typing import Iterator
+import errno
+from typing import Iterable, Iterator
 
-from .facts import Unseen
+from .facts import Listener, Unseen
 
 # Each on its own: BSD lets 127.0.0.1 be bound beside a wildcard listener, and the wildcard beside 127.0.0.1.
 EVERYWHERE = ("127.0.0.1", "::1", "0.0.0.0", "::")
+LOOPBACK = ("127.0.0.1", "::1")
+CONNECT_S = 0.5
+NOBODY = (errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 
 def free(port: int, bind: str) -> bool:
@@ -31,8 +35,6 @@ def _resolved(bind: str, port: int) -> Iterator[str]:
 
 
 def _bindable(address: str, port: int) -> bool:
-    import errno
-
     try:
         _bind(address, port)
     except OSError as exc:
@@ -52,3 +54,35 @@ def _bind(address: str, port: int) -> None:
         if family == socket.AF_INET6:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         probe.bind((address, port))
+
+
+def unaccounted(port: int, known: Iterable[Listener]) -> bool:
+    """Whether something answers on loopback that none of the known listeners explains.
+
+    Connects and does not bind: a bind, however short, could hit a server in the moment it takes its port.
+    """
+    known = tuple(known)
+    return any(_answers(address, port) for address in LOOPBACK if not covers(known, port, address))
+
+
+def covers(known: Iterable[Listener], port: int, address: str) -> bool:
+    """Whether one of the known listeners may be the one that a connection to this address reaches."""
+    wildcards = ("::",) if ":" in address else ("0.0.0.0", "::")
+    return any(one.port == port and one.address in (address, *wildcards) for one in known)
+
+
+def _answers(address: str, port: int) -> bool:
+    """Everything but a refusal counts: a full queue of connections is a listener too."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.settimeout(CONNECT_S)
+            code = probe.connect_ex((address, port))
+            # With nobody there, a socket that happens to get this very port as its own connects to itself.
+            return code not in NOBODY and not (code == 0 and probe.getsockname() == probe.getpeername())
+    except OSError as exc:
+        if exc.errno in (errno.EAFNOSUPPORT, errno.ENOTCONN):
+            return False
+        raise Unseen("connecting to %s port %d: %s" % (address, port, exc)) from exc

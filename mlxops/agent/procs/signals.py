@@ -1,0 +1,33 @@
+"""The one place that calls kill(2)."""
+
+from __future__ import annotations
+
+import os
+
+from .facts import Unseen
+
+
+def kill(pid: int, signum: int) -> bool:
+    """False when there is no such process; Unseen when it may not be signalled."""
+    try:
+        os.kill(pid, signum)
+    except ProcessLookupError:
+        return False
+    except PermissionError as exc:
+        raise refused(pid, exc) from exc
+    return True
+
+
+def exists(pid: int) -> bool:
+    """Whether the kernel knows the pid, zombies included, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def refused(pid: int, exc: OSError) -> Unseen:
+    return Unseen("process %d may not be signalled: %s" % (pid, exc.strerror))

@@ -1,0 +1,73 @@
+"""Runs a system tool with a time limit: its whole answer, or Unseen."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple, Sequence
+
+from .facts import Unseen
+
+if TYPE_CHECKING:
+    import subprocess
+
+# Fixed, so that columns, month names and time zone do not depend on who asks.
+ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC0", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
+REAP_S = 1.0
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    def why(self) -> str:
+        """The failure in one line."""
+        return self.err.strip().partition("\n")[0] or "exit status %d" % self.code
+
+
+def ask(argv: Sequence[str], timeout_s: float) -> Answer:
+    """Runs argv to its end. Raises Unseen when it cannot be started, takes too long, or dies of a signal."""
+    import subprocess
+
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+            start_new_session=True,
+        )
+    except OSError as exc:
+        raise Unseen("%s: %s" % (argv[0], exc.strerror)) from exc
+    with child:
+        out, err = _streams(child, argv[0], timeout_s)
+    if child.returncode < 0:
+        raise Unseen("%s was killed by signal %d" % (argv[0], -child.returncode))
+    return Answer(child.returncode, _text(out), _text(err))
+
+
+def _streams(child: subprocess.Popen[bytes], name: str, timeout_s: float) -> Sequence[bytes]:
+    import subprocess
+
+    try:
+        return child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        _abandon(child)
+        raise Unseen("%s gave no answer within %g s" % (name, timeout_s)) from None
+
+
+def _abandon(child: subprocess.Popen[bytes]) -> None:
+    """Kills the tool and whatever it started, and does not wait for one that the kernel holds."""
+    import signal
+    import subprocess
+
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate(timeout=REAP_S)
+    except (OSError, subprocess.TimeoutExpired):
+        pass
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
