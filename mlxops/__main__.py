@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = 130
@@ -14,7 +15,7 @@ INTERRUPTED = 130
 def main() -> NoReturn:
     """Run one command and leave at once: neither garbage collection nor the interpreter's farewell earns its time."""
     gc.disable()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     _sound_streams()
     try:
         from .cli import run
@@ -23,6 +24,15 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = INTERRUPTED
     os._exit(code)
+
+
+def _as_ctrl_c(signum: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C does at this moment: a call in progress has its own way to end, which undoes."""
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
+    if callable(on_ctrl_c):
+        on_ctrl_c(signal.SIGINT, frame)
+    else:  # ignored, as it is for a job in the background
+        raise KeyboardInterrupt
 
 
 def _sound_streams() -> None:

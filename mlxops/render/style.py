@@ -10,6 +10,7 @@ _STATES = {
     "ready": _GREEN,
     "starting": _YELLOW,
     "stopping": _YELLOW,
+    "unknown": _YELLOW,
     "failed": _RED,
     "unresponsive": _RED,
     "dead-child": _RED,

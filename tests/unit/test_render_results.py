@@ -1,0 +1,168 @@
+"""Results of verbs as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlxops.agent.errors import NotReady, PortBusy
+from mlxops.render.actions import changes, plan
+from mlxops.render.drift import next_step
+from mlxops.render.entries import changed, entries, removed, shown
+from mlxops.render.errors import error_text
+from mlxops.render.log import LogText
+from mlxops.render.ports import all_unloaded, loaded, unloaded
+from mlxops.render.status import status
+from mlxops.render.style import Style
+
+PLAIN = Style()
+READY = {
+    "port": 8100, "slot_name": "jerry-xl", "entry": "qwen", "state": "ready", "drift": None, "pid": 7,
+    "served_model": "jerry-xl", "rss_bytes": 191 << 30, "uptime_s": 7440, "latency_ms": 12.4,
+}  # fmt: skip
+FREE = dict.fromkeys(READY) | {"port": 8101, "state": "free"}
+DRIFT = {"drift": "mismatch", "port": 8100, "entry": "qwen", "reason": "serves another model"}
+
+
+def test_status_shows_every_port_with_a_dash_for_what_is_unknown() -> None:
+    memory = {"total_bytes": 256 << 30, "available_bytes": 61 << 30, "wired_limit_bytes": None}
+    lines = status({"ports": [READY, FREE], "memory": memory, "drift": []}, PLAIN).splitlines()
+    assert [" ".join(line.split()) for line in lines[:3]] == [
+        "PORT SLOT ENTRY STATE DRIFT SERVED MEMORY UPTIME LATENCY",
+        "8100 jerry-xl qwen ready - jerry-xl 191 GiB 2 h 04 m 12 ms",
+        "8101 - - free - - - - -",
+    ]
+    assert lines[4:] == ["memory: 61.0 GiB of 256 GiB available, wired limit -"]
+
+
+def test_status_explains_drift_and_names_the_next_command() -> None:
+    lines = status({"ports": [READY | {"drift": "mismatch"}], "memory": None, "drift": [DRIFT]}, PLAIN).splitlines()
+    assert lines[1].split()[4] == "mismatch"
+    assert lines[-3] == "memory: - of - available, wired limit -"
+    assert lines[-2:] == [
+        "mismatch 8100 qwen: serves another model",
+        "  next: mlxops load qwen 8100 --replace",
+    ]
+
+
+def test_a_state_has_its_colour_on_a_terminal_only() -> None:
+    result = {"ports": [READY], "memory": None, "drift": []}
+    assert "\x1b[32mready\x1b[0m" in status(result, Style(colour=True))
+    assert "\x1b" not in status(result, PLAIN)
+
+
+@pytest.mark.parametrize("kind", ["stale", "orphan", "foreign", "mismatch", "duplicate", "missing", "unknown"])
+def test_every_drift_has_a_next_command(kind: str) -> None:
+    step = next_step({"drift": kind, "port": 8100, "entry": None})
+    assert step.startswith("mlxops ")
+    assert "{" not in step
+
+
+def test_a_hostile_name_cannot_steer_the_terminal() -> None:
+    hostile = "x\x1b]0;y\x07\nz"
+    texts = [
+        status(
+            {"ports": [READY | {"entry": hostile, "drift": hostile}], "drift": [DRIFT | {"reason": hostile}]}, PLAIN
+        ),
+        entries({"models": [{"name": hostile, "repo_id": hostile}]}, PLAIN),
+        shown({"entry": {"name": hostile, hostile: {hostile: [hostile]}}, "command": [hostile]}, PLAIN),
+        changes({"actions": [{"action": hostile, "entry": hostile, "port": 1, "reason": hostile}], "drift": []}, PLAIN),
+        loaded({"port": 1, "entry": hostile, "state": hostile, "previous": hostile, "changed": True}, PLAIN),
+        all_unloaded({"ports": [{"port": 1, "ok": False, "error": {"message": hostile}}]}, PLAIN),
+        error_text(NotReady(hostile, hostile, log_tail=[hostile]), PLAIN),
+        LogText(print).rest({"lines": [hostile]}, PLAIN),
+    ]
+    for text in texts:
+        assert "\\x1b" in text
+        assert all(line.isprintable() for line in text.split("\n")), text
+
+
+def test_entries() -> None:
+    model = {"name": "a", "repo_id": "o/a", "size_bytes": None, "format": "mlx", "slot": 8100, "port": None}
+    assert entries({"models": [model]}, PLAIN).splitlines()[1].split() == ["a", "o/a", "-", "mlx", "8100", "-"]
+    assert "mlxops init" in entries({"models": []}, PLAIN)
+
+
+def test_one_entry_in_full() -> None:
+    entry = {"name": "a", "size_bytes": 1 << 30, "args": ["--x", "a b"], "process": {"pid": 7}, "slot": None}
+    lines = shown({"entry": entry, "port": None, "command": ["server", "--model", "a b"]}, PLAIN).splitlines()
+    assert [line.split(None, 1) for line in lines[1:6]] == [
+        ["name", "a"],
+        ["size_bytes", "1.00 GiB"],
+        ["args", "--x 'a b'"],
+        ["process", "pid 7"],
+        ["slot", "-"],
+    ]
+    assert lines[-1] == "  server --model 'a b'"
+
+
+ACTION = {"action": "clear", "entry": "qwen", "port": 8100, "reason": "its process is gone", "applied": True}
+
+
+def test_a_plan_is_one_line_per_change_and_per_drift() -> None:
+    text = changes({"actions": [ACTION, ACTION | {"applied": False}], "drift": [DRIFT]}, PLAIN)
+    assert text.splitlines() == [
+        "clear 8100 qwen: its process is gone",
+        "clear 8100 qwen (not done): its process is gone",
+        "mismatch 8100 qwen: serves another model (next: mlxops load qwen 8100 --replace)",
+    ]
+
+
+def test_nothing_to_do_is_said_to_people_and_not_to_cron() -> None:
+    nothing: dict[str, list[object]] = {"actions": [], "drift": []}
+    assert changes(nothing, PLAIN) == ""
+    assert plan(nothing, PLAIN) == "Nothing to do."
+
+
+def test_a_load_in_one_line() -> None:
+    result = {
+        "port": 8100, "entry": "b", "state": "ready", "changed": True, "duration_s": 12.3, "previous": "a",
+        "served_model": "jerry-xl",
+    }  # fmt: skip
+    assert loaded(result, PLAIN) == "8100 serves b as jerry-xl, instead of a: ready after 12 s"
+    assert loaded(result | {"changed": False}, PLAIN) == "8100 serves b already: ready, nothing changed"
+    planned = loaded(result | {"actions": [ACTION | {"action": "stop", "applied": False}]}, PLAIN)
+    assert planned == "stop 8100 qwen (not done): its process is gone"
+
+
+def test_an_unload_in_one_line() -> None:
+    assert unloaded({"port": 1, "entry": "a", "changed": True, "duration_s": 2.0}, PLAIN) == (
+        "1 is free, a unloaded after 2.0 s"
+    )
+    assert unloaded({"port": 1, "entry": None, "changed": False}, PLAIN) == "1 is free already, nothing changed"
+
+
+def test_unload_all_tells_each_port_that_changed_or_failed() -> None:
+    ports = [
+        {"port": 1, "ok": True, "changed": True, "entry": "a", "error": None},
+        {"port": 2, "ok": True, "changed": False, "entry": None, "error": None},
+        {"port": 3, "ok": False, "changed": False, "entry": "c", "error": {"kind": "NotStopped", "message": "lives"}},
+    ]
+    assert all_unloaded({"ports": ports}, PLAIN).splitlines() == ["1 is free, a unloaded", "3 not unloaded: lives"]
+    assert all_unloaded({"ports": ports[1:2]}, PLAIN) == "Nothing was loaded."
+
+
+def test_what_set_and_remove_did() -> None:
+    assert changed({"changed": False, "entry": {}}, PLAIN) == "nothing changed"
+    assert "hermes" in changed({"changed": True, "entry": {"tool_call_parser": "hermes"}}, PLAIN)
+    assert removed({"changed": True, "entry": "a"}, PLAIN).startswith("a removed")
+    assert removed({"changed": False, "entry": "a"}, PLAIN) == "a would be removed"
+
+
+def test_an_error_has_its_message_the_log_tail_and_a_hint() -> None:
+    error = NotReady("the server died", "mlxops logs 8100", log_tail=["one", "two\x1b"])
+    assert error_text(error, PLAIN).splitlines() == [
+        "mlxops: the server died",
+        "  | one",
+        "  | two\\x1b",
+        "  hint: mlxops logs 8100",
+    ]
+    assert error_text(PortBusy("busy\nwith two"), PLAIN).splitlines() == ["mlxops: busy", "  with two"]
+
+
+def test_a_log_is_said_once() -> None:
+    said: list[str] = []
+    text = LogText(said.append)
+    result = {"lines": ["a", "b\tc"]}
+    assert text.rest(result, PLAIN) == "a\nb       c"
+    text.event({"event": "log", "line": "a\n"})
+    assert (said, text.rest(result, PLAIN)) == (["a"], "")

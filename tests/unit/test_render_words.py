@@ -1,0 +1,109 @@
+"""Figures and text as people see them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlxops.render import words
+from mlxops.render.found import spans
+from mlxops.render.style import Style, style_for
+from mlxops.render.table import table
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.98 KiB"),
+        (1536, "1.50 KiB"),
+        (10 << 20, "10.0 MiB"),
+        (191 << 30, "191 GiB"),
+        (1023 << 30, "1.00 TiB"),
+        (5 << 50, "5120 TiB"),
+    ],
+)
+def test_sizes(count: int | None, text: str) -> None:
+    assert words.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (-1, "-"),
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 m 00 s"),
+        (185, "3 m 05 s"),
+        (7440, "2 h 04 m"),
+        (3 * 86400 + 4 * 3600, "3 d 04 h"),
+    ],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert words.span(seconds) == text
+
+
+def test_an_unknown_figure_is_a_dash_and_zero_is_zero() -> None:
+    assert [words.latency(None), words.latency(0), words.rate(None), words.rate(0)] == ["-", "0 ms", "-", "0 B/s"]
+    assert [words.word(None), words.word(""), words.word(0)] == ["-", "-", "0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\nb\r\x07", "a\\nb\\r\\x07"),
+        ("\x9b2J", "\\x9b2J"),
+        ("abc\u202edef", "abc\\u202edef"),
+        ("\udc80", "\\udc80"),
+        ("Grüße, 模型", "Grüße, 模型"),
+    ],
+)
+def test_what_could_steer_a_terminal_is_shown_as_an_escape(text: str, shown: str) -> None:
+    assert words.safe(text) == shown
+
+
+@given(st.text(st.characters()))
+def test_safe_text_can_always_be_printed(text: str) -> None:
+    assert words.safe(text).isprintable()
+    words.safe(text).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("ports", "text"),
+    [(None, "-"), ([], "-"), ([1], "1"), ([1, 2], "1-2"), ([1, 2, 3, 9, 20, 21], "1-3, 9, 20-21")],
+)
+def test_neighbouring_ports_are_joined(ports: list[int] | None, text: str) -> None:
+    assert spans(ports) == text
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environ", "colour"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colour_is_for_a_terminal_that_wants_it(terminal: bool, environ: dict[str, str], colour: bool) -> None:
+    assert style_for(terminal, environ).colour is colour
+
+
+def test_colour_does_not_push_columns_apart() -> None:
+    plain = table(("STATE", "N>"), [["ready", "1"], ["dead-child", "10"]])
+    style = Style(colour=True)
+    coloured = table(("STATE", "N>"), [[style.state("ready"), "1"], [style.state("dead-child"), "10"]])
+    assert coloured != plain
+    assert coloured.replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "") == plain
+
+
+def test_cells_stay_what_they_are() -> None:
+    assert table(("A", "B>"), [["007", "1e5"], ["-", "x"]]).splitlines()[1].split() == ["007", "1e5"]
