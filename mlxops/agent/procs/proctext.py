@@ -61,6 +61,8 @@ def numeric(words: str) -> str:
     packed = b"".join(bytes.fromhex(words[at : at + 8])[::step] for at in range(0, len(words), 8))
     if len(packed) == 4:
         return "%d.%d.%d.%d" % tuple(packed)
+    if int.from_bytes(packed, "big") < 2:
+        return "::1" if packed[-1] else "::"
     import socket
 
     return socket.inet_ntop(socket.AF_INET6, packed)

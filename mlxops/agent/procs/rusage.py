@@ -23,4 +23,10 @@ def footprint(pid: int) -> Optional[int]:
     answer = ctypes.create_string_buffer(struct.calcsize(LAYOUT))
     if ask(ctypes.c_int(pid), ctypes.c_int(RUSAGE_INFO_V0), answer) != 0:
         return None
-    return int(struct.unpack(LAYOUT, answer.raw)[PHYS_FOOTPRINT])
+    return decoded(answer.raw)
+
+
+def decoded(raw: bytes) -> int:
+    import struct
+
+    return int(struct.unpack(LAYOUT, raw)[PHYS_FOOTPRINT])
