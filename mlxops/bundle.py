@@ -34,7 +34,7 @@ NEWEST = (
     '[ -n "$1" ] && exec "$1" -I -S -X utf8 -c "$0"; '
     "echo mlxops: no python3 found >&2; exit 127"
 )
-# $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac, whose python3 without the tools only opens a dialog.
+# $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac, whose python3 without the tools is a dialog.
 FIRST = (
     "p=/usr/bin/python3; t=/usr/bin/python3; if [ -e /usr/bin/xcode-select ]; then "
     "for t in /Library/Developer/CommandLineTools /Applications/Xcode.app/Contents/Developer; do "

@@ -134,7 +134,7 @@ class Conversation:
             self._link.send(wire.CANCEL)
             self._on_event(wire.event("warning", message="cancelling and undoing; Ctrl-C again leaves at once"))
         if self._cancelled is not None and time.monotonic() - self._cancelled > CANCEL_LIMIT_S:
-            raise Interrupted("interrupted; the host has not finished undoing", "`mlxops status` shows how things stand")
+            raise Interrupted("interrupted; the host is still undoing", "`mlxops status` shows how things stand")
 
 
 class Interrupts:
@@ -161,7 +161,7 @@ class Interrupts:
 
 
 def answer(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:
-    """The stub's word and text in what was heard so far, with the bytes after its line; no word when it is not there yet.
+    """The stub's word and text in what was heard, with the bytes after its line; no word when it is not there yet.
 
     The marker may follow anything, even a prompt without a newline.
     """

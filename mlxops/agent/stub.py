@@ -7,6 +7,7 @@ Every answer is one line behind the marker that only this call knows: OK, MISS, 
 Exit statuses of the stages: 70 too old, 71 folder refused, 72 cannot be written, 73 bundle damaged, 74 agent damaged.
 """
 
+import io
 import os
 import stat
 import sys
@@ -56,8 +57,8 @@ class Refused(Exception):
 class Call:
     """One command: where the answers go, and the agent it wants."""
 
-    def __init__(self, source: object, wire: int) -> None:
-        self.source: "io.BufferedReader" = source  # type: ignore # noqa: F821
+    def __init__(self, source: io.BufferedReader, wire: int) -> None:
+        self.source = source
         self.wire = wire
         head = self.source.readline().decode("utf-8").rstrip("\n")
         self.marker, self.digest, written = head.split(" ", 2)
@@ -66,7 +67,7 @@ class Call:
         self.root = os.path.join(self.state, "agent", self.digest)
 
     def frame(self) -> bytes:
-        return bytes(self.source.read(int(self.source.readline())))
+        return self.source.read(int(self.source.readline()))
 
     def say(self, text: str) -> None:
         os.write(self.wire, ("%s %s\n" % (self.marker, text.replace("\n", " "))).encode("utf-8", "backslashreplace"))
@@ -86,9 +87,9 @@ class Call:
     def fetch(self) -> None:
         """Take the agent from the client and put it in its place."""
         self.say("MISS")
-        scope = {"__name__": "unpack"}  # type: dict
-        exec(self.frame(), scope)
-        scope["install"](self.frame(), self.root, Refused)
+        unpack = {"__name__": "unpack"}
+        exec(self.frame(), unpack)
+        unpack["install"](self.frame(), self.root, Refused)  # type: ignore[operator]
         if not self.cached():
             raise Refused(72, self.root + " vanished while it was written")
 
@@ -116,14 +117,14 @@ class Call:
         return run
 
 
-def main(source: object) -> None:
+def main(source: io.BufferedReader) -> None:
     """Serve the call on this stdin. What children print to stdout goes to stderr: stdout is the wire."""
     wire = os.dup(1)
     os.dup2(2, 1)
     call = Call(source, wire)
     try:
         if sys.version_info < OLDEST:
-            call.say("OLD %d.%d.%d %s" % (sys.version_info[:3] + (sys.executable,)))
+            call.say("OLD %d.%d.%d %s" % (*sys.version_info[:3], sys.executable))
             os._exit(70)
         run = call.start()
     except Refused as exc:
@@ -134,4 +135,4 @@ def main(source: object) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.stdin.buffer)
+    main(sys.stdin.buffer)  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def opened(payload: bytes, digest: str, refuse: Callable[[int, str], Exception])
 
 
 def write(files: Dict[str, str], root: str) -> None:
-    """The files in a folder of their own, durable, then renamed to `root`; what lay there is replaced if it is unlike."""
+    """The files in a folder of their own, durable, then renamed to `root`; what lay there is replaced if it differs."""
     agents = os.path.dirname(root)
     for folder in (os.path.dirname(agents), agents):
         os.makedirs(folder, 0o700, exist_ok=True)

@@ -19,7 +19,7 @@ class Link(Protocol):
         """Write to its stdin; LinkLost when it takes none any more."""
 
     def receive(self, timeout: float) -> bytes | None:
-        """Some bytes of its stdout; None when none came for `timeout` seconds, b"" at the end. Drains stderr meanwhile."""
+        """Some bytes of its stdout; None when none came for `timeout` seconds, b"" at the end. Drains stderr too."""
 
     def stderr_tail(self) -> str:
         """The last lines it wrote to stderr."""

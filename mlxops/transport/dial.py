@@ -153,15 +153,19 @@ class Proxy:
         self._name = shlex.join(argv)
         self._where = settings.place
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        quiet = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
         self.sock, theirs = socket.socketpair()
         try:
+            # Without a terminal of its own there is nothing to ask a password on.
             self._child = subprocess.Popen(
-                argv, stdin=theirs, stdout=theirs, stderr=self._said, start_new_session=True
-            )
+                argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._said.fileno(), env=quiet,
+                start_new_session=True,
+            )  # fmt: skip
         except OSError as exc:
             self.sock.close()
-            raise HostUnreachable(f"cannot start the proxy `{self._name}`: {reason(exc)}",
-                                  "correct ProxyJump or ProxyCommand in ~/.ssh/config", cause="proxy") from None  # fmt: skip
+            message = f"cannot start the proxy `{self._name}`: {reason(exc)}"
+            hint = "correct ProxyJump or ProxyCommand in ~/.ssh/config"
+            raise HostUnreachable(message, hint, cause="proxy") from None
         finally:
             theirs.close()
 

@@ -43,7 +43,8 @@ def trust(settings: Settings, key_type: str, verdict: Verdict) -> str:
         forget = f"ssh-keygen -R {shlex.quote(settings.key_names[0])} -f {shlex.quote(verdict.line.file)} && "
     if settings.host_key_alias or settings.proxy_jump or settings.proxy_command:
         # ssh-keyscan knows neither aliases nor proxies.
-        return f"{forget}ssh -o StrictHostKeyChecking=ask -o UserKnownHostsFile={shlex.quote(file)} {settings.alias} true"
+        asking = f"-o StrictHostKeyChecking=ask -o UserKnownHostsFile={shlex.quote(file)}"
+        return f"{forget}ssh {asking} {settings.alias} true"
     port = "" if settings.port == 22 else f"-p {settings.port} "
     scan = f"ssh-keyscan -t {scan_type(key_type)} {port}{shlex.quote(settings.hostname)}"
     return f"{forget}{scan} >> {shlex.quote(file)}"
@@ -61,10 +62,11 @@ def login(
         return LoginRefused(message, hint, cause="locked", **facts)
     if encrypted and not offered:
         message = f"{encrypted[0]} is protected by a passphrase, and no ssh-agent holds it"
-        return LoginRefused(message, f"run `ssh-add {shlex.quote(encrypted[0])}` and try again", cause="passphrase", **facts)
+        hint = f"run `ssh-add {shlex.quote(encrypted[0])}` and try again"
+        return LoginRefused(message, hint, cause="passphrase", **facts)
     if not offered:
         message = f"there is no key to log in as {who} with"
-        hint = f"make one with ssh-keygen, then `ssh-copy-id {settings.alias}`; `ssh -G {settings.alias}` lists the files tried"
+        hint = f"`ssh -G {settings.alias}` lists the files looked for; ssh-keygen makes one, ssh-copy-id installs it"
         return LoginRefused(message, hint, cause="no key", **facts)
     methods = f"; it would take {', '.join(allowed)}" if allowed and "publickey" not in allowed else ""
     message = f"{who} rejected the login with {', '.join(offered)}{methods}"

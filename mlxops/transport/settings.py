@@ -1,4 +1,4 @@
-"""What ssh itself would use to reach a host: `ssh -G`, read into a value. No other reader of ~/.ssh/config is complete."""
+"""What ssh itself would use to reach a host: `ssh -G`, read into a value. No other reader of its config is complete."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def ask(ssh: Ssh) -> Settings:
         ) from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()
-        raise Usage(f"ssh cannot read its configuration: {said}", f"correct it until `ssh -G {ssh.host}` prints settings")
+        raise Usage(f"ssh cannot read its configuration: {said}", f"correct it until `ssh -G {ssh.host}` works")
     return parse(done.stdout.decode("utf-8", "replace"), ssh, os.environ)
 
 
@@ -118,11 +118,9 @@ def _command(expand: Expansion) -> str | None:
 
 
 def _known_hosts(ssh: Ssh, expand: Expansion) -> tuple[str, ...]:
-    if ssh.known_hosts_file:
-        users = [os.path.expanduser(ssh.known_hosts_file)]
-    else:
-        users = expand.paths("userknownhostsfile")
-    return tuple(users + expand.paths("globalknownhostsfile"))
+    own = ssh.known_hosts_file
+    users = [os.path.expanduser(own)] if own else expand.paths("userknownhostsfile")
+    return (*users, *expand.paths("globalknownhostsfile"))
 
 
 class Expansion:
@@ -164,7 +162,7 @@ class Expansion:
         if text.startswith("~/"):
             text = self._home() + text[1:]
         for name, value in self._env.items() if "${" in text else ():
-            text = text.replace("${%s}" % name, value)
+            text = text.replace("${" + name + "}", value)
         return os.path.expanduser(self.tokens(text))
 
     def paths(self, key: str) -> list[str]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 import select
 import socket
-import sys
 import threading
 import time
-import types
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +16,12 @@ from ..agent.errors import LinkLost, MlxopsError
 from ..agent.wire import SILENCE_LIMIT_S
 from . import CHUNK, Tail, knownhosts, refusals
 from .dial import Dialled, Dialling
+from .hollow import absent
 from .identities import Identity, Offer, existing, order
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from fabric import Connection
+    from fabric import Connection  # type: ignore[import-untyped]
 
 AUTH_S = 30.0
 CHANNEL_S = 20.0
@@ -31,30 +29,11 @@ EXIT_WAIT_S = 1.0
 AGENT_S = 10.0
 
 
-@contextmanager
-def absent(*names: str) -> Iterator[None]:
-    """Without modules that are imported for features never used here: each costs 10-40 ms of every command."""
-    hidden = [name for name in names if name not in sys.modules]
-    for name in hidden:
-        sys.modules[name] = Hollow(name)
-    yield
-    for name in hidden:
-        del sys.modules[name]
+with absent("importlib.metadata", "invoke"):
+    import paramiko
 
-
-class Hollow(types.ModuleType):
-    """A module that has whatever is asked of it, and does nothing."""
-
-    __path__: list[str] = []  # noqa: RUF012 - a module attribute
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-
-import paramiko  # noqa: E402
-
+# What it would say of itself came from importlib.metadata.
+paramiko.Transport._CLIENT_ID = "mlxops"  # type: ignore[attr-defined]
 # Its loggers print tracebacks on stderr for every failure that is told here in words.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
@@ -68,7 +47,8 @@ class Negotiation(paramiko.Transport):
         self.auth_timeout = AUTH_S
         self._limit = settings.connect_timeout_s + self.banner_timeout
         offered = self.get_security_options()
-        offered.key_types = [*types, *(kind for kind in offered.key_types if kind not in types)]
+        first = [kind for kind in types if kind in offered.key_types]
+        offered.key_types = [*first, *(kind for kind in offered.key_types if kind not in first)]
         self._done = threading.Event()
         super().start_client(event=self._done)
 
@@ -83,8 +63,7 @@ class Negotiation(paramiko.Transport):
 def listed_types(keys: list[knownhosts.KnownKey]) -> list[str]:
     """The algorithms to ask for first, so that the server shows the key that is known."""
     known = dict.fromkeys(key.type for key in keys if not key.marker)
-    names = [name for kind in known for name in (["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind])]
-    return [name for name in names if name in paramiko.Transport._preferred_keys]
+    return [name for kind in known for name in (["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind])]
 
 
 class StrictHostKeys(paramiko.MissingHostKeyPolicy):
@@ -152,7 +131,7 @@ class Login:
             return paramiko.PKey.from_path(path)
         except (paramiko.PasswordRequiredException, TypeError):
             self._encrypted.append(path)
-        except (paramiko.SSHException, paramiko.UnknownKeyType, ValueError, OSError) as exc:
+        except (paramiko.SSHException, paramiko.pkey.UnknownKeyType, ValueError, OSError) as exc:
             self._offered.append(f"{path} (unreadable: {exc})")
         return None
 
@@ -166,7 +145,7 @@ def agent_keys(path: str | None) -> tuple[paramiko.AgentKey, ...]:
     agent = paramiko.agent.AgentSSH()
     try:
         sock.connect(path)
-        agent._connect(sock)
+        agent._connect(sock)  # type: ignore[attr-defined]
     except (OSError, paramiko.SSHException):
         sock.close()
         return ()
@@ -213,7 +192,7 @@ def connected(settings: Settings, dialled: Dialled) -> Connection:
     """A logged-in Connection. Everything ssh has decided is given to it, so that it reads no file of its own."""
     known = [knownhosts.read(settings.known_hosts, name) for name in settings.key_names]
     negotiation = Negotiation(dialled.sock, settings, listed_types([key for keys in known for key in keys]))
-    with absent("unittest", "unittest.mock", "yaml"):
+    with absent("unittest", "unittest.mock", "invoke.vendor.yaml"):
         from fabric import Config, Connection
     # One Config per Connection: a shared one is not safe between threads.
     config = Config(lazy=True, ssh_config=paramiko.SSHConfig())
@@ -231,7 +210,7 @@ def connected(settings: Settings, dialled: Dialled) -> Connection:
 
 def started(connection: Connection, command: str) -> paramiko.Channel:
     """The command running in a session of its own, without a terminal."""
-    channel = connection.create_session()
+    channel: paramiko.Channel = connection.create_session()
     channel.settimeout(SILENCE_LIMIT_S)
     channel.exec_command(command)
     return channel
@@ -260,7 +239,7 @@ class SshLink:
         whole = memoryview(payload)
         try:
             for at in range(0, len(whole), CHUNK):
-                self._channel.sendall(whole[at : at + CHUNK])
+                self._channel.sendall(whole[at : at + CHUNK])  # type: ignore[arg-type]
         except (OSError, paramiko.SSHException) as exc:
             raise LinkLost(f"the link to {self._settings.place} broke: {exc}", stderr=self.stderr_tail()) from None
 

@@ -58,7 +58,8 @@ class Sshd:
         self.log = folder / "sshd.log"
         self.authorize(self.client_key)
         self.known_hosts.write_text(self.known_line())
-        self._write_login(shell, {"PATH": path, "HOME": str(self.home), "USER": self.user, "SHELL": shell, **(env or {})})
+        account = {"PATH": path, "HOME": str(self.home), "USER": self.user, "SHELL": shell}
+        self._write_login(shell, {**account, **(env or {})})
         self._write_config(extra)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -85,7 +86,8 @@ class Sshd:
             *extra, f"Port {self.port}", "ListenAddress 127.0.0.1", f"HostKey {self.host_key}", "PidFile none",
             f"AuthorizedKeysFile {self.authorized_keys}", "StrictModes no", "UsePAM no", "PasswordAuthentication no",
             "KbdInteractiveAuthentication no", "PermitRootLogin yes", "PrintMotd no", "UseDNS no", "MaxStartups 200",
-            f"ForceCommand {self.folder / 'login'}",
+            # The account's real shell starts the login: at this depth bash leaves the real ~/.bashrc alone.
+            f"ForceCommand {self.folder / 'login'}", "SetEnv SHLVL=9",
         ]  # fmt: skip
         self.config.write_text("\n".join(lines) + "\n")
 
