@@ -21,7 +21,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 OPENAI = "mlx-openai-server"
 DEFAULTS: dict[str, Any] = {"load_s": 0.1, "fail_s": 0.2, "linger_s": 0.1, "child_mb": 1, "tokens": 5, "token_s": 0.1}
