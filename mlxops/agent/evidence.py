@@ -67,7 +67,7 @@ class PortEvidence(NamedTuple):
         """The server that owns the listener, else the only one that names the port."""
         owners = {listener.pid for listener in self.listeners or ()}
         owning = [s for s in self.servers if owners & {p.pid for p in s.family}]
-        return (owning or [*self.servers, None])[0]
+        return next(iter(owning or self.servers), None)
 
     @property
     def foreign(self) -> Tuple[Listener, ...]:

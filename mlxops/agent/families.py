@@ -1,7 +1,7 @@
 """What a model's family suggests for its template and parsers, when nobody has set them.
 
-Parser names are those of mlx-openai-server 1.8 (`app/parsers/__init__.py`); they change between versions, so `load` still
-checks them against the installed server's own help. A proposal never has a reasoning parser without a tool parser:
+Parser names are those of mlx-openai-server 1.8 (`app/parsers/__init__.py`); they change between versions, so `load`
+still checks them against the installed server's own help. There is never a reasoning parser without a tool parser:
 that server then loses the content of answers that are not streamed.
 """
 
@@ -69,7 +69,7 @@ def _loose_template(path: str) -> str:
 
 
 def propose(path: str) -> Dict[str, str]:
-    """What to set for the model folder at `path`: a subset of chat_template (a path), tool_call_parser, reasoning_parser.
+    """What to set for the model at `path`: a subset of chat_template (a path), tool_call_parser, reasoning_parser.
 
     Nothing for an unknown family, and no template where the server finds the snapshot's own.
     """

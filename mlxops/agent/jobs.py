@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any, Dict, List, Mapping, Optional
 
+from .life import Client
 from .lock import FileLock
 from .store import now
 
@@ -27,11 +28,13 @@ def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
 class Job:
     """One load or unload of a port, from claim to end. Use as a context: the lock is held inside."""
 
-    def __init__(self, registry_path: str, state_dir: str, port: int, who: Mapping[str, Any], why: str) -> None:
+    def __init__(self, client: Client, registry_path: str, state_dir: str, held: Mapping[str, Any]) -> None:
+        port = held["port"]
         self.id = "%s-%d-%d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime()), port, os.getpid())
+        self._client = client
         self._folder = os.path.join(state_dir, "jobs")
         self._lock = FileLock(lock_path(registry_path, port))
-        self._held = {**who, "since": now(), "why": why, "pid": os.getpid(), "port": port, "job": self.id}
+        self._held = {**held, "since": now(), "pid": os.getpid(), "job": self.id}
 
     def __enter__(self) -> Job:
         self._lock.acquire({**self._held, "phase": "claim"}, LOCK_WAIT_S)
@@ -39,21 +42,28 @@ class Job:
 
     def __exit__(self, *_: Any) -> None:
         self._lock.release()
+        self._prune()
 
-    def log(self, record: Dict[str, Any]) -> None:
-        """Keep one event; a phase also becomes what the lock says."""
-        if record.get("event") == "phase":
-            self._lock.describe({**self._held, "phase": record["phase"]})
+    def phase(self, phase: str, message: str) -> None:
+        """What happens now, for the client, for the log and for whoever looks at the lock."""
+        self._lock.describe({**self._held, "phase": phase})
+        self.emit("phase", phase=phase, message=message)
+
+    def warn(self, message: str) -> None:
+        self.emit("warning", message=message)
+
+    def emit(self, name: str, **fields: Any) -> None:
+        """One event, to the client and to the log, which outlives the client."""
+        self._client.emit(name, **fields)
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             with open(os.path.join(self._folder, self.id + ".jsonl"), "a") as f:
-                f.write(json.dumps({"at": now(), **record}) + "\n")
+                f.write(json.dumps({"at": now(), "event": name, **fields}) + "\n")
         except OSError:
             # The log informs; a full disk must not end the work it tells about.
             return
 
-    def prune(self) -> None:
-        """Drop the oldest logs beyond the last fifty."""
+    def _prune(self) -> None:
         for name in _old_logs(self._folder):
             os.unlink(os.path.join(self._folder, name))
 

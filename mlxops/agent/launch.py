@@ -19,8 +19,9 @@ LOG_TAIL_LINES = 20
 class Gated:
     """A server that waits at the gate: its pid is known, it has done nothing yet."""
 
-    def __init__(self, child: subprocess.Popen[bytes], process: Process, argv: Sequence[str]) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], gate: int, process: Process, argv: Sequence[str]) -> None:
         self._child = child
+        self._gate = gate
         self.process = process
         self.argv = tuple(argv)
 
@@ -36,19 +37,23 @@ class Gated:
 
     def release(self) -> None:
         """Let it start."""
-        assert self._child.stdin is not None
         try:
-            self._child.stdin.write(b"go\n")
-            self._child.stdin.close()
+            os.write(self._gate, b"go\n")
         except OSError:
             # It died at the gate; exited() tells.
             return
+        finally:
+            self._close()
 
     def abort(self) -> None:
-        """End it at the gate."""
-        assert self._child.stdin is not None
-        self._child.stdin.close()
-        self._child.wait()
+        """End it, if it is still at the gate."""
+        if self._gate >= 0:
+            self._close()
+            self._child.wait()
+
+    def _close(self) -> None:
+        os.close(self._gate)
+        self._gate = -1
 
     def exited(self) -> Optional[int]:
         """Its exit status once it has ended; None while it runs."""
@@ -63,6 +68,7 @@ def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: 
     """The server at the gate. Its output goes to the port's log; the log of the one before is kept as `.1`."""
     log = log_path(state_dir, port)
     folder = os.path.join(state_dir, "run", str(port))
+    inner, gate = os.pipe()
     try:
         for made in (os.path.dirname(log), folder):
             os.makedirs(made, mode=0o700, exist_ok=True)
@@ -71,12 +77,14 @@ def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: 
         with open(log, "ab") as out:
             child = subprocess.Popen(
                 ["/bin/sh", "-c", GATE, "mlxops-gate", *argv],
-                stdin=subprocess.PIPE, stdout=out, stderr=out, cwd=folder, start_new_session=True,
-                env=_environment(env),
+                stdin=inner, stdout=out, stderr=out, cwd=folder, start_new_session=True, env=_environment(env),
             )  # fmt: skip
     except OSError as exc:
+        os.close(gate)
         raise Failed("cannot start the server: %s" % exc, "check %s on the host" % state_dir) from exc
-    return Gated(child, _seen(procs, child), argv)
+    finally:
+        os.close(inner)
+    return Gated(child, gate, _seen(procs, child), argv)
 
 
 def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:

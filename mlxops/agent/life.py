@@ -6,12 +6,10 @@ import os
 import signal
 import threading
 import time
-from typing import Any, BinaryIO, Callable, Dict, List, Optional
+from typing import Any, BinaryIO, Callable, Dict, Optional
 
 from . import wire
 from .errors import Interrupted
-
-Sink = Callable[[Dict[str, Any]], None]
 
 
 class Client:
@@ -24,20 +22,10 @@ class Client:
         self._heard = time.monotonic()
         self.gone = False
         self.cancelled = False
-        self.sinks: List[Sink] = []
 
     def emit(self, name: str, **fields: Any) -> None:
-        """One event to the client, and to whoever else keeps a log of this command."""
-        record = wire.event(name, **fields)
-        for sink in self.sinks:
-            sink(record)
-        self.send(record)
-
-    def phase(self, phase: str, message: str) -> None:
-        self.emit("phase", phase=phase, message=message)
-
-    def warn(self, message: str) -> None:
-        self.emit("warning", message=message)
+        """One event to the client."""
+        self.send(wire.event(name, **fields))
 
     def send(self, record: Dict[str, Any]) -> None:
         """One record to the client; nothing when it is gone."""

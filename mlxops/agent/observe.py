@@ -9,7 +9,7 @@ from . import probe
 from .evidence import Answer, PortEvidence, Server
 from .procs import Listener, Process, Procs, Unseen, ancestors, tree
 from .registry import Entry, Registry
-from .runtimes import RUNTIMES, Invocation, recognise
+from .runtimes import RUNTIMES, Invocation, is_worker, recognise
 
 HTTP_TIMEOUT_S = 2.0
 Table = Mapping[int, Process]
@@ -99,11 +99,11 @@ def recorded_process(table: Table, entry: Entry) -> Optional[Process]:
 
 
 def group_remnants(table: Table, entry: Entry) -> Tuple[Process, ...]:
-    """What a dead launcher left in the group that it led. While one member lives the kernel gives its number to nobody."""
+    """Workers of a dead server: of the group it led, with a worker's command line."""
     pid = (entry.process or {}).get("pid", 0)
-    if not pid or pid in table and not table[pid].zombie:
+    if not pid or (pid in table and not table[pid].zombie):
         return ()
-    return tuple(p for p in table.values() if p.pgid == pid and not p.zombie)
+    return tuple(p for p in table.values() if p.pgid == pid and not p.zombie and is_worker(p.argv))
 
 
 def _ask_all(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from .evidence import PortEvidence
-from .judge import Verdict, Wanted, judge
-from .registry import Registry
+from .judge import Wanted, judge
 
 
 class Action(NamedTuple):
@@ -34,10 +33,6 @@ class Plan(NamedTuple):
         return {"actions": [a._asdict() for a in self.actions], "drift": [d._asdict() for d in self.drift]}
 
 
-def wanted(registry: Registry, port: int, served_name: Optional[str], missing: Tuple[str, ...] = ()) -> Wanted:
-    return Wanted(registry.holders(port), served_name, missing)
-
-
 def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> Plan:
     """Clear what is proven gone; report everything else that differs."""
     actions: List[Action] = []
@@ -46,11 +41,7 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
         verdict = judge(evidence[port], wants[port])
         entries = wants[port].entries
         if entries and evidence[port].quiet:
-            actions += [Action("clear", e.name, port, verdict_reason(verdict)) for e in entries]
+            actions += [Action("clear", e.name, port, verdict.reason) for e in entries]
         elif verdict.drift or verdict.state == "unknown":
             drifts.append(Drift(verdict.drift or "unknown", port, entries[0].name if entries else None, verdict.reason))
     return Plan(tuple(actions), tuple(drifts))
-
-
-def verdict_reason(verdict: Verdict) -> str:
-    return verdict.reason or "nothing serves the port"

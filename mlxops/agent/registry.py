@@ -31,7 +31,8 @@ class Entry(NamedTuple):
 
     @property
     def port(self) -> Optional[int]:
-        return self.fields["port"]
+        port: Optional[int] = self.fields["port"]
+        return port
 
     @property
     def slot(self) -> Optional[int]:
@@ -103,7 +104,7 @@ def parse(content: bytes) -> Registry:
     models = document.get("models")
     if models is not None and not isinstance(models, dict):
         raise RegistryInvalid("the registry's `models` is not an object")
-    entries = {name: _entry(name, fields) for name, fields in (models or {}).items()}
+    entries = {name: coerce(name, fields) for name, fields in (models or {}).items()}
     return Registry(entries, {k: v for k, v in document.items() if k not in ("version", "models")})
 
 
@@ -165,7 +166,8 @@ def _check_version(document: Dict[str, Any]) -> None:
     )
 
 
-def _entry(name: str, fields: Any) -> Entry:
+def coerce(name: str, fields: Any) -> Entry:
+    """An entry from its stored fields, read as what they plainly mean; RegistryInvalid where they mean nothing."""
     if not isinstance(fields, dict):
         raise RegistryInvalid("entry %r is not an object" % name, entry=name)
     coerced = {**REQUIRED, **fields}

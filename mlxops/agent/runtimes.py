@@ -117,8 +117,13 @@ def offered(help_text: str) -> Dict[str, Tuple[str, ...]]:
     return flags
 
 
-def argv(runtime: Runtime, command: Sequence[str], launch: Launch, help_flags: Offered, template: str = "") -> Tuple[str, ...]:
-    """The command line, with only the flags this installed version lists. `template`: the text, where that is what it takes."""
+def argv(
+    runtime: Runtime, command: Sequence[str], launch: Launch, help_flags: Offered, template: str = ""
+) -> Tuple[str, ...]:
+    """The command line, with only the flags this installed version lists.
+
+    `template`: the template's text, for a runtime that takes no path.
+    """
     pairs = [
         (runtime.served_name, launch.served_name),
         (runtime.chat_template, template if runtime.template_inline else launch.chat_template),
@@ -159,6 +164,12 @@ def recognise(words: Sequence[str]) -> Optional[Invocation]:
     return None
 
 
+def is_worker(words: Sequence[str]) -> bool:
+    """Whether a command line is that of a child that serves a server: the one with the weights, or their tracker."""
+    line = " ".join(words)
+    return any(mark in line for r in RUNTIMES.values() for mark in (r.worker, r.tracker) if mark)
+
+
 def _invocation(runtime: Runtime, rest: Sequence[str]) -> Invocation:
     flags = _flags(rest)
     port = flags.get("--port", "")
@@ -174,7 +185,9 @@ def _flags(rest: Sequence[str]) -> Dict[str, str]:
     return flags
 
 
-UV_OPTIONS_WITH_VALUE = ("--project", "--directory", "--with", "--python", "-p", "--extra", "--group", "--env-file", "--index")
+UV_OPTIONS_WITH_VALUE = (
+    "--project", "--directory", "--with", "--python", "-p", "--extra", "--group", "--env-file", "--index",
+)  # fmt: skip
 
 
 def _program(words: Sequence[str]) -> Tuple[str, ...]:

@@ -57,7 +57,7 @@ class Store:
             if self._replace(registry.dump(after), content, stamp):
                 self._append_history(why, rows)
                 return after
-        raise Failed("somebody keeps editing %s by hand; nothing was written" % self.path, "close the editor, try again")
+        raise Failed("somebody keeps editing %s by hand, nothing was written" % self.path, "try again when they stop")
 
     def _read(self) -> Tuple[Registry, Optional[bytes], Optional[Stamp]]:
         try:

@@ -1,0 +1,66 @@
+"""May this port be worked on? What stands on it now, and every reason to keep our hands off."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Tuple
+
+from .command import Command
+from .errors import EvidenceUnknown, ForeignListener, Locked, PortBusy
+from .evidence import PortEvidence, Server
+from .observe import observe
+from .procs import ancestors
+from .registry import Entry, Registry
+
+
+class Ground(NamedTuple):
+    """A port and what is known of it: the entries assigned to it and the evidence."""
+
+    registry: Registry
+    entries: Tuple[Entry, ...]
+    seen: PortEvidence
+
+    @property
+    def server(self) -> Optional[Server]:
+        return self.seen.server
+
+
+def survey(command: Command, port: int, own_lock: bool) -> Ground:
+    """Look at the port; raise when somebody works on it, when it is not ours to touch, or when it cannot be seen."""
+    registry = command.store.read()
+    seen = observe(command.procs, registry, [port], command.site.probe_address, command.job_of)[port]
+    if own_lock:
+        seen = seen._replace(job=None)
+    if seen.job is not None:
+        story = "%s by %s from %s since %s" % tuple(seen.job.get(k, "?") for k in ("why", "who", "from", "since"))
+        raise Locked("port %d is locked: %s" % (port, story), "wait for it, then try again", port=port, holder=seen.job)
+    if seen.unknown:
+        raise EvidenceUnknown(
+            "port %d cannot be seen: %s" % (port, "; ".join(seen.unknown)), "nothing was changed", port=port
+        )
+    _refuse_foreign(seen)
+    _refuse_launchd(command, seen)
+    return Ground(registry, registry.holders(port), seen)
+
+
+def _refuse_foreign(seen: PortEvidence) -> None:
+    if seen.foreign:
+        pids = sorted({ln.pid for ln in seen.foreign if ln.pid})
+        owner = "pid %s" % ", ".join(map(str, pids)) if pids else "a process of another user"
+        raise ForeignListener(
+            "port %d is held by %s, which is not a server of ours" % (seen.port, owner),
+            "stop it yourself on the host; mlxops never does", port=seen.port, pids=pids,
+        )  # fmt: skip
+
+
+def _refuse_launchd(command: Command, seen: PortEvidence) -> None:
+    """A job of launchd would start its server again: it has to be told to let go first, which takes root."""
+    if seen.server is None:
+        return
+    table = command.procs.processes()
+    line = {seen.server.process.pid, *(p.pid for p in ancestors(table, seen.server.process.pid))}
+    for job in command.procs.jobs():
+        if job.pid in line:
+            raise PortBusy(
+                "port %d belongs to the launchd job %s" % (seen.port, job.label),
+                "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label), port=seen.port, job=job.label,
+            )  # fmt: skip

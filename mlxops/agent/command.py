@@ -1,0 +1,32 @@
+"""One command under way on the host: what every verb works with."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional
+
+from . import jobs
+from .life import Client
+from .procs import Procs
+from .site import Site
+from .store import Store
+
+
+class Command(NamedTuple):
+    """`who` is {"who", "from"}: the person and the machine it came from, for locks, history and process records."""
+
+    site: Site
+    store: Store
+    procs: Procs
+    client: Client
+    who: Mapping[str, Any]
+
+    def job(self, port: int, why: str) -> jobs.Job:
+        held = {**self.who, "why": why, "port": port}
+        return jobs.Job(self.client, self.site.registry, self.site.state_dir, held)
+
+    def job_of(self, port: int) -> Optional[Dict[str, Any]]:
+        return jobs.holder(self.site.registry, port)
+
+    def ports(self, asked: Optional[Iterable[int]]) -> Iterable[int]:
+        """The ports asked for, each checked to be the host's; all of them when none is named."""
+        return [self.site.need_port(port) for port in asked] if asked else self.site.ports

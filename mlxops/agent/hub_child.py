@@ -1,0 +1,235 @@
+"""Talks to the Hugging Face Hub, in a child process of an interpreter that has huggingface_hub (0.34 to 2.x).
+
+stdin: one JSON request line, then nothing until the parent goes away: its end ends this process at once, so that a
+killed agent leaves no download behind. stdout: JSON lines, the last one {"result": …} or {"failed": KIND, …}.
+Run as text, never as a script: its own folder on sys.path would put the agent's modules before the standard library's.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional, Type
+
+LONGEST_DELAY_S = 30.0
+REPORT_EVERY_S = 0.2
+WORKERS = 4
+# What another try cannot mend.
+FINAL = ("gated", "unknown", "revision", "denied", "offline", "disk", "folder")
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
+# By class name, since the classes moved between versions.
+KINDS = {"GatedRepoError": "gated", "RepositoryNotFoundError": "unknown", "HFValidationError": "unknown",
+         "RevisionNotFoundError": "revision", "OfflineModeIsEnabled": "offline"}
+NETWORK = {"HfHubHTTPError", "HTTPError", "TransportError", "RequestException", "ConnectionError"}
+
+Request = Dict[str, Any]
+Told = Callable[[int, Exception], None]
+
+
+class Wire:
+    """The stdout this process began with. Whatever else prints, prints on stderr."""
+
+    def __init__(self) -> None:
+        self._stream = os.fdopen(os.dup(1), "w", encoding="ascii")
+        self._lock = threading.Lock()
+        os.dup2(2, 1)
+
+    def emit(self, **record: Any) -> None:
+        with self._lock:
+            self._stream.write(json.dumps(record) + "\n")
+            self._stream.flush()
+
+
+def leave_with_parent() -> None:
+    try:
+        sys.stdin.buffer.read()
+    finally:
+        os._exit(3)
+
+
+def causes(exc: Optional[BaseException]) -> List[BaseException]:
+    """The exception and what led to it, innermost last."""
+    seen: List[BaseException] = []
+    while exc is not None and exc not in seen:
+        seen.append(exc)
+        exc = exc.__cause__ or exc.__context__
+    return seen
+
+
+def kind_of_one(exc: BaseException) -> str:
+    """One word for a failure, "" when it says nothing. The order matters: a gated repository is also not found."""
+    names = [cls.__name__ for cls in type(exc).__mro__]
+    number = getattr(exc, "errno", None)
+    if number in DISK_FULL or "No space left" in str(exc):
+        return "disk"
+    known = next((KINDS[name] for name in names if name in KINDS), "")
+    if known:
+        return known
+    if getattr(getattr(exc, "response", None), "status_code", None) in (401, 403):
+        return "denied"
+    if number in NO_ACCESS:
+        return "folder"
+    return "network" if NETWORK.intersection(names) else ""
+
+
+def kind_of(exc: BaseException) -> str:
+    kinds = [kind for kind in map(kind_of_one, causes(exc)) if kind]
+    return next((kind for kind in kinds if kind in FINAL), kinds[0] if kinds else "other")
+
+
+def clean(exc: BaseException) -> str:
+    """The innermost text of a failure, short and without the token."""
+    from huggingface_hub import get_token
+    inner = causes(exc)[-1]
+    text = " ".join(str(inner).split()) or type(inner).__name__
+    return text.replace(get_token() or "\0", "***")[:400]
+
+
+def persist(work: Callable[[], Any], request: Request, told: Told, moved: Callable[[], int] = lambda: 0) -> Any:
+    """The result of `work`, tried again after failures that may pass: request["tries"] times without progress."""
+    count, best = 0, moved()
+    while True:
+        try:
+            return work()
+        except Exception as exc:
+            count, best = (0 if moved() > best else count) + 1, max(best, moved())
+            if count >= request["tries"] or kind_of(exc) in FINAL:
+                raise
+            told(count, exc)
+            time.sleep(min(request["delay_s"] * 2 ** (count - 1), LONGEST_DELAY_S))
+
+
+def retrying(wire: Wire, file: str) -> Told:
+    return lambda count, exc: wire.emit(event="retry", file=file, tries=count, message=clean(exc))
+
+
+def described(sibling: Any) -> List[Any]:
+    lfs = sibling.lfs
+    blob = sibling.blob_id if lfs is None else lfs["sha256"] if isinstance(lfs, dict) else lfs.sha256
+    return [sibling.rfilename, sibling.size or 0, blob or ""]
+
+
+def describe(request: Request, wire: Wire) -> Dict[str, Any]:
+    from huggingface_hub import HfApi
+    api, repo_id = HfApi(library_name="mlxops"), request["repo_id"]
+    info = persist(lambda: api.model_info(repo_id, revision=request["revision"], files_metadata=True, timeout=30),
+                   request, retrying(wire, ""))
+    if info.gated:
+        persist(lambda: api.auth_check(repo_id), request, retrying(wire, ""))
+    return {"revision": info.sha, "gated": bool(info.gated), "files": [described(s) for s in info.siblings or ()]}
+
+
+class Progress:
+    """Bytes per file; reports the sum at most every REPORT_EVERY_S."""
+
+    def __init__(self, sizes: Dict[str, int], wire: Wire) -> None:
+        self.sizes, self.wire, self.last = sizes, wire, 0.0
+        self.done: Dict[str, int] = dict.fromkeys(sizes, 0)
+        self.bars: Dict[str, List[Any]] = {name: [] for name in sizes}
+
+    def moved(self, file: str) -> None:
+        # A Xet download has two bars, for bytes received and bytes written.
+        furthest = max(bar.n for bar in self.bars[file])
+        self.done[file] = int(min(max(furthest, 0), self.sizes[file]))
+        self.report(file)
+
+    def begin(self, file: str) -> None:
+        self.bars[file] = []
+        self.done[file] = 0
+
+    def finish(self, file: str) -> None:
+        self.done[file] = self.sizes[file]
+        self.report(file, now=True)
+
+    def report(self, file: str, now: bool = False) -> None:
+        if now or time.monotonic() - self.last >= REPORT_EVERY_S:
+            self.last = time.monotonic()
+            self.wire.emit(event="progress", done=sum(self.done.values()), file=file)
+
+    def bar_for(self, file: str) -> Type[Any]:
+        """What huggingface_hub takes for a tqdm class. It counts by itself: tqdm's own `n` stays 0 off a terminal."""
+        progress = self
+
+        class Bar:
+            def __init__(self, *args: Any, **options: Any) -> None:
+                self.n, self.total = options.get("initial") or 0, options.get("total")
+                progress.bars[file].append(self)
+                progress.moved(file)
+
+            def update(self, n: Optional[float] = 1) -> None:
+                self.n += n or 0
+                progress.moved(file)
+
+            def __enter__(self) -> Any:
+                return self
+
+            def __exit__(self, *exc: object) -> None:
+                pass
+
+            def __getattr__(self, name: str) -> Callable[..., None]:
+                return lambda *args, **options: None
+
+        return Bar
+
+
+def size_in_cache(request: Request, file: str) -> Optional[int]:
+    folder = "models--" + request["repo_id"].replace("/", "--")
+    try:
+        return os.path.getsize(os.path.join(request["cache_dir"], folder, "snapshots", request["revision"], file))
+    except OSError:
+        return None
+
+
+def fetch(request: Request, progress: Progress, file: str) -> None:
+    import inspect
+
+    from huggingface_hub import hf_hub_download
+    present = size_in_cache(request, file)
+    if present == progress.sizes[file]:
+        return progress.finish(file)
+    # A truncated file that is already linked would be believed for ever.
+    options = {"revision": request["revision"], "cache_dir": request["cache_dir"], "library_name": "mlxops",
+               "force_download": present is not None}
+    if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
+        options["tqdm_class"] = progress.bar_for(file)
+    progress.begin(file)
+    path = hf_hub_download(request["repo_id"], file, **options)
+    if os.path.getsize(path) != progress.sizes[file]:
+        raise OSError("%s has %d bytes instead of %d" % (file, os.path.getsize(path), progress.sizes[file]))
+    progress.finish(file)
+
+
+def download(request: Request, wire: Wire) -> Dict[str, Any]:
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+    progress = Progress(dict(request["files"]), wire)
+
+    def one(file: str) -> None:
+        persist(lambda: fetch(request, progress, file), request, retrying(wire, file), lambda: progress.done[file])
+
+    # What is there already comes first, so that the first report is true.
+    files = sorted(progress.sizes, key=lambda file: size_in_cache(request, file) is None)
+    pool = ThreadPoolExecutor(WORKERS)
+    for job in as_completed([pool.submit(one, file) for file in files]):
+        job.result()
+    return {}
+
+
+def main() -> None:
+    wire = Wire()
+    request = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    os.nice(10)
+    try:
+        wire.emit(result={"describe": describe, "download": download}[request["do"]](request, wire))
+    except Exception as exc:
+        wire.emit(failed=kind_of(exc), message=clean(exc))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

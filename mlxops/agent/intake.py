@@ -1,0 +1,103 @@
+"""What `init` would change: entries for models found, paths that moved, servers already running. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+from .registry import REQUIRED, Entry, Registry
+
+
+class Found(NamedTuple):
+    """A whole MLX chat model in the cache, with the fields its family suggests."""
+
+    repo_id: str
+    revision: str
+    path: str
+    proposed: Mapping[str, str]
+
+
+class Running(NamedTuple):
+    """A server on a port: the model its command line names, and what the registry would record of its process."""
+
+    port: int
+    model: str
+    record: Mapping[str, Any]
+
+
+class Change(NamedTuple):
+    """One step of the plan; `entry` as it would be stored, None where the step only tells why nothing is done."""
+
+    action: str
+    name: str
+    port: Optional[int]
+    reason: str
+    entry: Optional[Entry]
+
+
+Planned = Mapping[str, Tuple[str, int]]
+
+
+def plan(registry: Registry, found: Iterable[Found], running: Iterable[Running], slots: Planned) -> Tuple[Change, ...]:
+    """All changes, in order. `slots`: repo_id -> (name, port) as the host file plans it. Nothing is ever removed."""
+    changes: List[Change] = []
+    for model in found:
+        change = _for_model(registry, model, slots)
+        if change is not None:
+            changes.append(change)
+            registry = registry.put(change.entry) if change.entry else registry
+    for server in running:
+        change = _for_server(registry, server)
+        if change is not None:
+            changes.append(change)
+            registry = registry.put(change.entry) if change.entry else registry
+    return tuple(changes)
+
+
+def apply(registry: Registry, changes: Iterable[Change]) -> Registry:
+    return registry.put(*(c.entry for c in changes if c.entry))
+
+
+def _for_model(registry: Registry, model: Found, slots: Planned) -> Optional[Change]:
+    known = [e for e in registry.entries.values() if e.repo_id == model.repo_id]
+    if not known:
+        return _added(registry, model, slots.get(model.repo_id))
+    moved = [e for e in known if not e.text("revision") and e.cache_path != model.path]
+    if not moved:
+        return None
+    entry = moved[0]
+    if entry.port is not None:
+        reason = "a newer snapshot is there; it is being served, so its path stays until it is unloaded"
+        return Change("refresh", entry.name, entry.port, reason, None)
+    return Change("refresh", entry.name, None, "now at " + model.path, entry.with_fields(cache_path=model.path))
+
+
+def _added(registry: Registry, model: Found, slot: Optional[Tuple[str, int]]) -> Change:
+    name = free_name(registry, model.repo_id, slot[0] if slot else None)
+    fields: Dict[str, Any] = {**REQUIRED, "repo_id": model.repo_id, "model_id": model.repo_id, "cache_path": model.path}
+    if slot and name == slot[0]:
+        fields["slot"] = slot[1]
+    entry = Entry(name, {**fields, **model.proposed})
+    proposed = ", ".join("%s %s" % pair for pair in model.proposed.items())
+    return Change("add", name, None, model.repo_id + (" with " + proposed if proposed else ""), entry)
+
+
+def _for_server(registry: Registry, server: Running) -> Optional[Change]:
+    if registry.holders(server.port):
+        return None
+    match = [e for e in registry.entries.values() if server.model and server.model in (e.cache_path, e.repo_id)]
+    if not match:
+        return None
+    entry = match[0]
+    if entry.port is not None:
+        reason = "it runs here too, and is assigned to port %d" % entry.port
+        return Change("adopt", entry.name, server.port, reason, None)
+    adopted = entry.with_fields(port=server.port, process=dict(server.record))
+    return Change("adopt", entry.name, server.port, "pid %d serves it" % server.record["pid"], adopted)
+
+
+def free_name(registry: Registry, repo_id: str, slot_name: Optional[str]) -> str:
+    """A name no entry has: the slot's that plans this model, else the repository's, else with its organisation or a number."""
+    short, full = repo_id.split("/")[-1].lower(), repo_id.lower().replace("/", "-")
+    names = [n for n in (slot_name, short, full) if n]
+    names += ["%s-%d" % (full, n) for n in range(2, len(registry.entries) + 3)]
+    return next(n for n in names if n not in registry.entries)

@@ -1,0 +1,85 @@
+"""From a request to its last record."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from typing import Any, BinaryIO, Dict, NoReturn
+
+from . import wire
+from .command import Command
+from .errors import EvidenceUnknown, Failed, MlxopsError, Usage
+from .life import Client
+from .procs import Unseen, here
+from .site import Site
+from .store import Store
+
+# verb -> its module and function in ops, imported when asked for
+VERBS = {
+    "list": "catalog.list_entries",
+    "show": "show.show",
+    "register": "edit.register",
+    "set": "edit.set_fields",
+    "remove": "edit.remove",
+    "init": "init.init",
+    "status": "status.status",
+    "load": "load.load",
+    "unload": "unload.unload",
+    "unload-all": "unload.unload_all",
+    "reconcile": "reconcile.reconcile",
+    "logs": "logs.logs",
+}
+# These go on to their end, or undo themselves, when the client vanishes; all others end with it.
+OUTLIVES_CLIENT = ("load", "unload", "unload-all")
+# Over before a ping could matter.
+INSTANT = ("list", "register", "set", "remove")
+
+
+def run(request: bytes, stdin: BinaryIO, out_fd: int) -> NoReturn:
+    """Serve one request and end the process. The last record, a result or an error, is always written."""
+    client = Client(out_fd, stdin)
+    os.umask(0o022)
+    client.send(_outcome(request, client))
+    os._exit(0)
+
+
+def _outcome(request: bytes, client: Client) -> Dict[str, Any]:
+    try:
+        return wire.result(_perform(json.loads(request), client))
+    except MlxopsError as exc:
+        return wire.error(exc)
+    except Unseen as exc:
+        return wire.error(EvidenceUnknown("could not look: %s" % exc.reason, "mlxops status"))
+    except OSError as exc:
+        return wire.error(Failed("%s: %s" % (exc.filename or "the host", exc.strerror or exc)))
+    except Exception as exc:  # the last stop: a defect of ours becomes an error with its place, not a broken link
+        return wire.error(_internal(exc))
+
+
+def _internal(exc: Exception) -> MlxopsError:
+    import traceback
+
+    place = traceback.extract_tb(exc.__traceback__)[-1]
+    text = "%s: %s (%s:%d)" % (type(exc).__name__, exc, os.path.basename(place.filename), place.lineno or 0)
+    trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+    return Failed("a defect in mlxops: " + text, "run it with --debug and report what it prints", trace=trace)
+
+
+def _perform(request: Dict[str, Any], client: Client) -> Any:
+    verb = request["verb"]
+    if request.get("protocol") != wire.PROTOCOL or verb not in VERBS:
+        raise Usage("the agent knows no verb %r of protocol %r" % (verb, request.get("protocol")))
+    if verb not in INSTANT:
+        client.watch(None if verb in OUTLIVES_CLIENT else lambda: os._exit(0))
+    module, _, function = VERBS[verb].partition(".")
+    perform = getattr(importlib.import_module(".ops." + module, __package__), function)
+    return perform(_command(request, client), request.get("args") or {})
+
+
+def _command(request: Dict[str, Any], client: Client) -> Command:
+    site = Site.from_wire(request["site"])
+    sent = request.get("who") or {}
+    who = {"who": sent.get("user", "unknown"), "from": sent.get("from", "unknown")}
+    procs = here()
+    return Command(site, Store(site.registry, who, procs.sync), procs, client, who)

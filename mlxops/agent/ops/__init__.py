@@ -1,0 +1,1 @@
+"""The verbs, each a short story over the modules above."""

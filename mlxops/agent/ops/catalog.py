@@ -1,0 +1,32 @@
+"""list: the entries as they stand."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping
+
+from .. import hfcache
+from ..command import Command
+from ..registry import Entry
+
+TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
+
+
+def list_entries(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    entries = command.store.read().entries.values()
+    return {"models": [row(entry) for entry in entries]}
+
+
+def row(entry: Entry) -> Dict[str, Any]:
+    """An entry for people and programs; `size_bytes` None when its snapshot is not there."""
+    return {
+        "name": entry.name,
+        "repo_id": entry.repo_id,
+        "model_id": entry.model_id,
+        "format": entry.fields["format"],
+        "port": entry.port,
+        "slot": entry.slot,
+        "cache_path": entry.cache_path,
+        "size_bytes": hfcache.size_bytes(entry.cache_path) if entry.cache_path else None,
+        **{key: entry.text(key) for key in TEXT},
+        "args": list(entry.args),
+    }

@@ -1,0 +1,167 @@
+"""register, set, remove: entries changed by hand, without touching what runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+from .. import families, hfcache, intake, resolve, runtimes
+from ..command import Command
+from ..errors import AssignmentConflict, Failed, Usage
+from ..registry import REQUIRED, Entry, Registry, coerce
+from .catalog import row
+
+SETTABLE = (
+    "repo_id", "model_id", "cache_path", "format", "slot", "revision", "runtime", "chat_template",
+    "tool_call_parser", "reasoning_parser", "args",
+)  # fmt: skip
+OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "revision")
+
+
+def register(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """One entry, or with `slots` every model the host file plans. Entries that exist stay as they are."""
+    wanted = _planned(command) if args.get("slots") else [_asked(command, args)]
+    if not args.get("slots"):
+        _refuse_taken(command.store.read(), wanted[0])
+    return _add(command, wanted, bool(args.get("dry_run")))
+
+
+def _planned(command: Command) -> List[Entry]:
+    slots = [s for s in command.site.slots.values() if s.model]
+    return [_entry(command, s.name, s.model or "", {"slot": s.port}) for s in slots]
+
+
+def _asked(command: Command, args: Mapping[str, Any]) -> Entry:
+    repo_id = str(args["repo"])
+    if not resolve.is_repo_id(repo_id):
+        raise Usage("%r is not of the form org/name" % repo_id, "mlxops register NAME org/name", repo=repo_id)
+    if not args["name"] or "/" in args["name"] or args["name"] != args["name"].strip():
+        raise Usage("%r is no name for an entry" % args["name"], "use letters, digits, dots and dashes")
+    given = {key: args[key] for key in OPTIONS if args.get(key)}
+    if args.get("slot") is not None:
+        given["slot"] = command.site.need_port(args["slot"])
+    if args.get("args"):
+        given["args"] = list(args["args"])
+    return _checked(_entry(command, args["name"], repo_id, given))
+
+
+def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) -> Entry:
+    """A new entry; where its snapshot is on disk, with its path and what its family suggests."""
+    found = hfcache.find(command.site.hf_home, repo_id, given.get("revision"))
+    whole = found is not None and found.complete
+    path = found.path if found is not None and whole else ""
+    proposed = families.propose(path) if path else {}
+    fields = {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **proposed, **given}
+    return Entry(name, fields)
+
+
+def _refuse_taken(registry: Registry, entry: Entry) -> None:
+    taken = registry.entries.get(entry.name)
+    if taken is not None and taken.repo_id != entry.repo_id:
+        raise AssignmentConflict(
+            "%s is %s already" % (entry.name, taken.repo_id), "mlxops set %s KEY=VALUE" % entry.name, entry=entry.name
+        )
+
+
+def _add(command: Command, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
+    actions: List[Dict[str, Any]] = []
+
+    def change(current: Registry) -> Registry:
+        actions.clear()
+        for entry in wanted:
+            step = _step(current, entry)
+            actions.append({**step[0], "applied": step[1] is not None and not dry})
+            current = current.put(step[1]) if step[1] else current
+        return current
+
+    if dry:
+        change(command.store.read())
+    else:
+        command.store.edit("register " + ", ".join(e.name for e in wanted), change)
+    return {"actions": actions, "drift": []}
+
+
+def _step(current: Registry, entry: Entry) -> Any:
+    """What registering one entry does to the registry: the row that tells it, and the entry to store, if any."""
+    same = [e for e in current.entries.values() if e.repo_id == entry.repo_id or e.name == entry.name]
+    if not same:
+        return _told("add", entry, entry.repo_id), entry
+    there = same[0]
+    if entry.slot is not None and there.slot != entry.slot and there.repo_id == entry.repo_id:
+        return _told("plan", there, "slot %d" % entry.slot), there.with_fields(slot=entry.slot)
+    return _told("keep", there, "%s is registered already" % there.repo_id), None
+
+
+def _told(action: str, entry: Entry, reason: str) -> Dict[str, Any]:
+    return {"action": action, "entry": entry.name, "port": entry.port, "reason": reason}
+
+
+def set_fields(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    name = resolve.need(command.store.read(), str(args["name"])).name
+    changes = {key: _value(command, key, value) for key, value in args["changes"].items()}
+
+    def change(current: Registry) -> Registry:
+        entry = resolve.need(current, name)
+        return current.put(_checked(entry.with_fields(**changes)))
+
+    return _changed(command, name, "set " + name, change, bool(args.get("dry_run")))
+
+
+def remove(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    name = resolve.need(command.store.read(), str(args["name"])).name
+
+    def change(current: Registry) -> Registry:
+        entry = resolve.need(current, name)
+        if entry.port is not None:
+            raise AssignmentConflict(
+                "%s is assigned to port %d" % (name, entry.port), "mlxops unload %d" % entry.port, entry=name, port=entry.port
+            )
+        return current.drop(name)
+
+    result = _changed(command, name, "remove " + name, change, bool(args.get("dry_run")))
+    return {**result, "entry": name}
+
+
+def _changed(
+    command: Command, name: str, why: str, change: Callable[[Registry], Registry], dry: bool
+) -> Dict[str, Any]:
+    before = command.store.read()
+    after = change(before) if dry else command.store.edit(why, change)
+    old, new = before.entries.get(name), after.entries.get(name)
+    was, now = (old.fields if old else {}), (new.fields if new else {})
+    steps = [
+        {"action": "set", "entry": name, "port": None, "reason": "%s: %s -> %s" % (k, was.get(k), now.get(k)),
+         "applied": not dry}
+        for k in {**was, **now}
+        if was.get(k) != now.get(k)
+    ]  # fmt: skip
+    return {"entry": row(new) if new else name, "changed": bool(steps) and not dry, "actions": steps}
+
+
+def _value(command: Command, key: str, text: Optional[str]) -> Any:
+    """A field's value from what was typed; None clears it."""
+    if key in ("port", "process"):
+        raise Usage("%s is changed by load and unload only" % key, "mlxops load NAME PORT", key=key)
+    if key not in SETTABLE:
+        raise Usage("an entry has no %r to set" % key, "known: " + ", ".join(SETTABLE), key=key)
+    if text is None:
+        return REQUIRED.get(key)
+    if key == "slot":
+        return command.site.need_port(_number(key, text))
+    return shlex.split(text) if key == "args" else text
+
+
+def _number(key: str, text: str) -> int:
+    if not text.isdigit():
+        raise Usage("%s takes a port, not %r" % (key, text), "mlxops status", key=key)
+    return int(text)
+
+
+def _checked(entry: Entry) -> Entry:
+    if entry.text("runtime"):
+        runtimes.named(str(entry.text("runtime")))
+    template = entry.text("chat_template")
+    if template and not os.path.isfile(template):
+        raise Failed("no file %s on the host" % template, "give the path as it is on the host", chat_template=template)
+    return coerce(entry.name, dict(entry.fields))

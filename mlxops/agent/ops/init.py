@@ -1,0 +1,67 @@
+"""init: bring what the cache holds and what already runs into the registry."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Tuple
+
+from .. import families, hfcache, intake
+from ..command import Command
+from ..evidence import PortEvidence, Server
+from ..intake import Change, Found, Running
+from ..registry import Registry
+from ..store import now
+from .status import look
+
+
+def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    registry = command.store.read()
+    command.client.emit("phase", phase="scan", message="scanning %s" % command.site.hf_home)
+    found, running = _models(command), _servers(command, registry)
+    slots = {s.model: (s.name, s.port) for s in command.site.slots.values() if s.model}
+    dry = bool(args.get("dry_run"))
+    changes: List[Tuple[Change, ...]] = [intake.plan(registry, found, running, slots)]
+
+    def change(current: Registry) -> Registry:
+        # Planned anew on the registry as it is under the lock.
+        changes[0] = intake.plan(current, found, running, slots)
+        return intake.apply(current, changes[0])
+
+    if not dry:
+        command.store.edit("init", change)
+    return {"actions": [_row(c, not dry) for c in changes[0]], "drift": []}
+
+
+def _row(change: Change, applied: bool) -> Dict[str, Any]:
+    return {
+        "action": change.action,
+        "entry": change.name,
+        "port": change.port,
+        "reason": change.reason,
+        "applied": applied and change.entry is not None,
+    }
+
+
+def _models(command: Command) -> List[Found]:
+    """Whole MLX chat models. Of a repository that lies in both roots, the whole copy in the first one counts."""
+    whole = [s for s in hfcache.scan(command.site.hf_home) if s.complete and (s.format, s.kind) == ("mlx", "chat")]
+    first = {s.repo_id: s for s in reversed(whole)}
+    return [Found(s.repo_id, s.revision, s.path, families.propose(s.path)) for s in whole if first[s.repo_id] is s]
+
+
+def _servers(command: Command, registry: Registry) -> List[Running]:
+    evidence = look(command, registry, command.site.ports)
+    return [_running(seen, seen.server) for seen in evidence.values() if seen.server and not seen.job]
+
+
+def _running(seen: PortEvidence, server: Server) -> Running:
+    launcher = server.launcher
+    record: Dict[str, Any] = {
+        "pid": launcher.pid,
+        "start_time": launcher.start_time,
+        "argv": list(launcher.argv),
+        "launched_at": now(),
+        "launched_by": "adopted",
+    }
+    if seen.answer.health == 200:
+        record["ready_at"] = now()
+    return Running(seen.port, server.invocation.model or "", record)

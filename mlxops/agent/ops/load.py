@@ -1,0 +1,130 @@
+"""load: the model onto the port, and the one before it back if that fails."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, Mapping, Optional
+
+from .. import fetch, programs, runtimes
+from ..command import Command
+from ..errors import MlxopsError
+from ..jobs import Job
+from ..order import Order, Preparation, launch_of
+from ..preflight import prepare
+from ..registry import Entry
+from ..serve import Service, again, bring_up
+from .unload import vacate
+
+STARTUP_TIMEOUT_S = 900.0
+
+
+def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    began = time.monotonic()
+    order = Order.from_wire(args)
+    command.client.emit("phase", phase="preflight", message="checking %s for port %d" % (order.model, order.port))
+    prepared = prepare(command, order, own_lock=False)
+    if not prepared.done and not order.dry_run:
+        with command.job(order.port, "load %s %d" % (order.model, order.port)) as job:
+            # What was seen before the port was ours informs; what decides is seen again.
+            prepared = prepare(command, order, own_lock=True)
+            if not prepared.done:
+                entry = _download(command, job, prepared)
+                _swap(command, job, prepared, _service(command, prepared, entry))
+    return _result(command, prepared, time.monotonic() - began)
+
+
+def _download(command: Command, job: Job, prepared: Preparation) -> Entry:
+    """The entry with its snapshot on disk."""
+    remote = prepared.remote
+    for warning in prepared.warnings:
+        job.warn(warning)
+    if remote is None:
+        return prepared.entry
+    job.phase("download", "downloading %s" % remote.repo_id)
+
+    def progress(done: int, total: int, file: str) -> None:
+        job.emit("progress", phase="download", done=done, total=total, file=file)
+
+    python = fetch.interpreter(command.site, prepared.words)
+    path = fetch.download(
+        python, remote, command.site.cache_root, progress, lambda: command.client.cancelled
+    )
+    return prepared.entry.with_fields(cache_path=path)
+
+
+def _service(command: Command, prepared: Preparation, entry: Entry) -> Service:
+    port, runtime = prepared.order.port, prepared.runtime
+    name = command.site.served_name(port, entry.name)
+    flags = programs.help_flags(prepared.words, command.site.state_dir)
+    launch = launch_of(entry, port, command.site.bind, name)
+    argv = runtimes.argv(runtime, prepared.words, launch, flags, _template(runtime, entry))
+    named = runtime.served_name in flags
+    return Service(port, entry, runtime, argv, name if named else None, runtime.client_model or (name if named else entry.cache_path))
+
+
+def _template(runtime: runtimes.Runtime, entry: Entry) -> str:
+    """The template's text, for a runtime that takes no path."""
+    path = entry.text("chat_template")
+    if not path or not runtime.template_inline:
+        return ""
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -> None:
+    ground = prepared.ground
+    holder = ground.entries[0] if ground.entries else None
+    previous = again(service.port, ground.server, holder) if ground.server else None
+    vacate(command, job, ground, prepared.order.grace_s)
+    try:
+        bring_up(command, job, service, _timeout(command, prepared.order), command.client.check)
+    except MlxopsError as exc:
+        exc.fields["rollback"] = _restore(command, job, previous if prepared.order.rollback else None)
+        raise
+
+
+def _restore(command: Command, job: Job, previous: Optional[Service]) -> str:
+    """Bring the previous model back; what became of that, in words."""
+    if previous is None:
+        return "the port is empty"
+    name = previous.entry.name if previous.entry else previous.argv[0]
+    job.phase("rollback", "starting %s again" % name)
+    try:
+        bring_up(command, job, previous, _timeout(command, None), lambda: None)
+    except MlxopsError as exc:
+        return "%s could not be started again: %s" % (name, exc.message)
+    return "%s serves again" % name
+
+
+def _timeout(command: Command, order: Optional[Order]) -> float:
+    asked = order.timeout_s if order else None
+    return asked or command.site.startup_timeout_s or STARTUP_TIMEOUT_S
+
+
+def _result(command: Command, prepared: Preparation, seconds: float) -> Dict[str, Any]:
+    order, entry, ground = prepared.order, prepared.entry, prepared.ground
+    planned = order.dry_run and not prepared.done
+    name = command.site.served_name(order.port, entry.name)
+    return {
+        "port": order.port,
+        "entry": entry.name,
+        "state": "planned" if planned else "ready",
+        "changed": not prepared.done and not order.dry_run,
+        "duration_s": round(seconds, 3),
+        "previous": ground.entries[0].name if ground.entries else None,
+        "served_model": prepared.runtime.client_model or name,
+        "warnings": list(prepared.warnings),
+        "actions": _actions(prepared) if planned else [],
+    }
+
+
+def _actions(prepared: Preparation) -> List[Dict[str, Any]]:
+    """What a load without --dry-run would do."""
+    order, entry, ground = prepared.order, prepared.entry, prepared.ground
+    steps = []
+    if prepared.remote:
+        steps.append(("download", "%s, %d bytes" % (prepared.remote.repo_id, prepared.remote.missing_bytes)))
+    if ground.server:
+        steps.append(("stop", "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)))
+    steps.append(("start", "%s with %s" % (prepared.runtime.name, entry.cache_path or entry.repo_id)))
+    return [{"action": a, "entry": entry.name, "port": order.port, "reason": why, "applied": False} for a, why in steps]

@@ -1,0 +1,60 @@
+"""reconcile: clear assignments whose servers are proven gone; report every other drift."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping
+
+from ..command import Command
+from ..errors import Locked
+from ..evidence import PortEvidence
+from ..reconcile import Action, Plan, plan
+from ..registry import Registry
+from ..wants import wanted
+from .status import look
+
+
+def reconcile(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    registry = command.store.read()
+    found = _plan(command, registry)
+    if not args.get("dry_run"):
+        found = found._replace(actions=tuple(_apply(command, action) for action in found.actions))
+    return found.to_wire()
+
+
+def _plan(command: Command, registry: Registry) -> Plan:
+    ports = {*command.site.ports, *(e.port for e in registry.entries.values() if e.port is not None)}
+    evidence = look(command, registry, sorted(ports))
+    return plan(evidence, {port: wanted(command, registry, port) for port in ports})
+
+
+def _apply(command: Command, action: Action) -> Action:
+    """Look again with the port's lock held, and clear only what is still proven gone."""
+    assert action.port is not None
+    if action.port is None:
+        return action
+    try:
+        with command.job(action.port, "reconcile"):
+            return action._replace(applied=clear_if_gone(command, action.port, action.entry))
+    except Locked as exc:
+        return action._replace(reason="left alone: " + exc.message)
+
+
+def clear_if_gone(command: Command, port: int, name: str) -> bool:
+    """Clear one assignment on fresh proof that nothing serves it; the caller holds the port's lock."""
+    registry = command.store.read()
+    seen = observe_unlocked(command, registry, port)
+    entry = registry.entries.get(name)
+    if entry is None or entry.port != port or not seen.quiet or not command.procs.free(port, command.site.bind):
+        return False
+
+    def clear(now: Registry) -> Registry:
+        same = now.entries.get(name)
+        return now.put(same.with_fields(port=None, process=None)) if same == entry and same else now
+
+    after = command.store.edit("reconcile: %s on %d is gone" % (name, port), clear)
+    return after.entries[name].port is None
+
+
+def observe_unlocked(command: Command, registry: Registry, port: int) -> PortEvidence:
+    """The evidence as it is for the holder of the port's lock: no other job can be at work."""
+    return look(command, registry, [port])[port]._replace(job=None)

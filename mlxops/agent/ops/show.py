@@ -1,0 +1,54 @@
+"""show: one entry, or one port with the entry on it, and the command line it would be started with."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional
+
+from .. import programs, resolve, runtimes
+from ..command import Command
+from ..errors import MlxopsError
+from ..order import launch_of
+from ..registry import Entry, Registry
+from . import catalog, status
+
+
+def show(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    registry = command.store.read()
+    what = str(args["what"])
+    if what.isdigit() and what not in registry.entries:
+        port: Optional[int] = command.site.need_port(int(what))
+        holders = registry.holders(int(what))
+        entry = holders[0] if holders else None
+    else:
+        entry = resolve.need(registry, what)
+        port = entry.port
+    return {
+        "entry": _entry(entry) if entry else None,
+        "port": _port(command, registry, port) if port in command.site.ports else None,
+        "command": _argv(command, entry) if entry else None,
+    }
+
+
+def _entry(entry: Entry) -> Dict[str, Any]:
+    """All that is stored, unknown fields too, over what `list` shows."""
+    return {**catalog.row(entry), **entry.fields}
+
+
+def _port(command: Command, registry: Registry, port: Optional[int]) -> Optional[Dict[str, Any]]:
+    if port is None:
+        return None
+    return status.row(command, registry, status.look(command, registry, [port])[port])
+
+
+def _argv(command: Command, entry: Entry) -> Optional[List[str]]:
+    """None when the runtime is not there or does not answer."""
+    port = entry.port or entry.slot or command.site.ports[0]
+    try:
+        runtime = runtimes.named(entry.text("runtime") or command.site.runtime)
+        words = programs.command(command.site, runtime)
+        flags = programs.help_flags(words, command.site.state_dir)
+    except MlxopsError:
+        return None
+    launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
+    template = "<the text of %s>" % launch.chat_template if launch.chat_template else ""
+    return list(runtimes.argv(runtime, words, launch, flags, template))

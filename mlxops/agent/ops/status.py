@@ -1,0 +1,72 @@
+"""status: registry, processes and HTTP answers side by side."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, Iterable, List, Mapping, Optional
+
+from ..command import Command
+from ..evidence import PortEvidence
+from ..judge import judge
+from ..observe import observe
+from ..procs import Procs, Unseen
+from ..registry import Registry
+from ..runtimes import RUNTIMES
+from ..wants import wanted
+
+
+def status(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    registry = command.store.read()
+    ports = command.ports(args.get("ports"))
+    evidence = look(command, registry, ports)
+    rows = [row(command, registry, evidence[port]) for port in sorted(evidence)]
+    return {"ports": rows, "memory": _memory(command.procs), "drift": _drift(rows)}
+
+
+def look(command: Command, registry: Registry, ports: Iterable[int]) -> Dict[int, PortEvidence]:
+    return observe(command.procs, registry, ports, command.site.probe_address, command.job_of)
+
+
+def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, Any]:
+    want = wanted(command, registry, seen.port)
+    verdict = judge(seen, want)
+    server = seen.server
+    process = server.process if server else seen.recorded
+    return {
+        "port": seen.port,
+        "slot_name": command.site.slot_name(seen.port),
+        "entry": want.entries[0].name if want.entries else None,
+        "state": verdict.state,
+        "drift": verdict.drift,
+        "pid": process.pid if process else None,
+        "served_model": _served(seen),
+        "rss_bytes": command.procs.footprint(server.family) if server else None,
+        "uptime_s": _uptime(process.started_at) if process else None,
+        "latency_ms": seen.answer.latency_ms,
+        "runtime": server.invocation.runtime if server else None,
+        "job": dict(seen.job) if seen.job else None,
+        "reason": verdict.reason,
+    }
+
+
+def _served(seen: PortEvidence) -> Optional[str]:
+    """The name clients must use; of mlx_lm.server, whose /v1/models lists the whole cache, the only safe one."""
+    if seen.answer.health is None:
+        return None
+    client_model = RUNTIMES[seen.server.invocation.runtime].client_model if seen.server else None
+    return client_model or (seen.answer.models[0] if seen.answer.models else None)
+
+
+def _uptime(started_at: Optional[float]) -> Optional[float]:
+    return None if started_at is None else round(max(0.0, time.time() - started_at), 1)
+
+
+def _memory(procs: Procs) -> Optional[Dict[str, Any]]:
+    try:
+        return procs.memory()._asdict()
+    except Unseen:
+        return None
+
+
+def _drift(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
+    return [{key: r[key] for key in ("drift", "port", "entry", "reason")} for r in rows if r["drift"]]

@@ -1,0 +1,95 @@
+"""unload: stop a port's server, prove it stopped, then clear the assignment."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any, Dict, Mapping, Optional
+
+from .. import probe
+from ..claim import Ground, survey
+from ..command import Command
+from ..errors import MlxopsError, NotStopped
+from ..jobs import Job
+from ..probe import Pending
+from ..registry import Registry
+from ..stop import Quarry, quarry, stop
+
+
+def unload(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    return _unload(command, command.site.need_port(args["port"]), args)
+
+
+def unload_all(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Every port at once; what fails on one does not hinder the others."""
+    assigned = {e.port for e in command.store.read().entries.values() if e.port is not None}
+    ports = sorted(assigned.union(command.site.ports))
+    under_way = [Pending(partial(_attempt, command, port, args)) for port in ports]
+    for pending in under_way:
+        while not pending.done(1.0):
+            continue
+    return {"ports": [pending.value() for pending in under_way]}
+
+
+def _attempt(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
+    try:
+        return {"ok": True, "error": None, **_unload(command, port, args)}
+    except MlxopsError as exc:
+        return {"port": port, "ok": False, "changed": False, "entry": None, "error": exc.to_wire()}
+
+
+def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
+    began = time.monotonic()
+    ground = survey(command, port, own_lock=False)
+    changed = bool(ground.entries or not ground.seen.quiet)
+    if changed and not args.get("dry_run"):
+        with command.job(port, "unload %d" % port) as job:
+            ground = survey(command, port, own_lock=True)
+            vacate(command, job, ground, args.get("grace_s"))
+            command.store.edit("unload %d" % port, lambda now: _cleared(now, ground))
+    return {
+        "port": port,
+        "entry": ground.entries[0].name if ground.entries else None,
+        "state": "free",
+        "changed": changed,
+        "pid": ground.server.process.pid if ground.server else None,
+        "duration_s": round(time.monotonic() - began, 3),
+    }
+
+
+def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> None:
+    """Stop whatever of ours is on the port, with proof; the registry is left alone."""
+    prey = _prey(command, ground)
+    if prey is None:
+        return
+    command.client.check()
+    job.phase("stop", "stopping pid %d on port %d" % (prey.target.pid, prey.port))
+    grace = command.site.grace_s if grace_s is None else grace_s
+    busy = probe.in_flight(command.site.probe_address, prey.port) if _counts(ground) else None
+    stop(command.procs, prey, grace, lambda text: job.emit("phase", phase="stop", message=text), busy)
+
+
+def _counts(ground: Ground) -> bool:
+    """Asking a server whose worker is dead for its queue would start the worker again."""
+    server = ground.server
+    return server is not None and bool(server.invocation.served_name) and not server.worker_gone
+
+
+def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
+    seen = ground.seen
+    if seen.server is not None:
+        return quarry(seen.server, seen.port, command.site.bind)
+    if seen.remnants:
+        return Quarry(seen.port, command.site.bind, seen.remnants[0], seen.remnants)
+    if seen.recorded is not None:
+        raise NotStopped(
+            "pid %d, recorded for port %d, lives and is no server of that port" % (seen.recorded.pid, seen.port),
+            "look at it on the host; mlxops stops only what is proven its own", port=seen.port, pid=seen.recorded.pid,
+        )  # fmt: skip
+    return None
+
+
+def _cleared(now: Registry, ground: Ground) -> Registry:
+    """The registry without the assignments that were seen, and only those: one made since is somebody else's."""
+    same = [e for e in ground.entries if now.entries.get(e.name) and now.entries[e.name].port == ground.seen.port]
+    return now.put(*(now.entries[e.name].with_fields(port=None, process=None) for e in same))

@@ -1,0 +1,62 @@
+"""What a load was asked to do, and what it was found to mean."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
+
+from .claim import Ground
+from .fetch import Remote
+from .registry import Entry
+from .runtimes import Launch, Runtime
+
+
+class Order(NamedTuple):
+    """The arguments of `load`. Times in seconds, None for the host's own."""
+
+    model: str
+    port: int
+    replace: bool
+    force: bool
+    rollback: bool
+    dry_run: bool
+    timeout_s: Optional[float]
+    grace_s: Optional[float]
+    revision: Optional[str]
+
+    @classmethod
+    def from_wire(cls, args: Mapping[str, Any]) -> Order:
+        return cls(
+            str(args["model"]), int(args["port"]), bool(args.get("replace")), bool(args.get("force")),
+            bool(args.get("rollback", True)), bool(args.get("dry_run")),
+            args.get("timeout_s"), args.get("grace_s"), args.get("revision"),
+        )  # fmt: skip
+
+
+class Preparation(NamedTuple):
+    """A load that passed every check. `remote`: what must be downloaded first. `words`: the runtime's command.
+
+    `done`: the port already serves exactly this. `warnings`: one sentence each.
+    """
+
+    order: Order
+    entry: Entry
+    remote: Optional[Remote]
+    runtime: Runtime
+    words: Tuple[str, ...]
+    ground: Ground
+    done: bool
+    warnings: Tuple[str, ...]
+
+
+def launch_of(entry: Entry, port: int, bind: str, served_name: str) -> Launch:
+    """What an entry is started with."""
+    return Launch(
+        model_path=entry.cache_path,
+        port=port,
+        bind=bind,
+        served_name=served_name,
+        chat_template=entry.text("chat_template"),
+        tool_call_parser=entry.text("tool_call_parser"),
+        reasoning_parser=entry.text("reasoning_parser"),
+        args=entry.args,
+    )

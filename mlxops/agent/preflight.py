@@ -1,0 +1,139 @@
+"""Every check a load has to pass before anything is touched."""
+
+from __future__ import annotations
+
+import os
+from typing import List, Optional, Tuple
+
+from . import fetch, hfcache, memory, programs, resolve, runtimes
+from .claim import Ground, survey
+from .command import Command
+from .errors import AssignmentConflict, Failed, PortBusy
+from .intake import free_name
+from .judge import judge
+from .order import Order, Preparation, launch_of
+from .registry import REQUIRED, Entry, Registry
+from .runtimes import Runtime
+from .wants import wanted
+
+
+def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
+    """The load as it would be done now; raises the first reason why it cannot be."""
+    command.site.need_port(order.port)
+    entry = _entry(command, command.store.read(), order)
+    _check_assignment(entry, order)
+    runtime = runtimes.named(entry.text("runtime") or command.site.runtime)
+    words = programs.command(command.site, runtime)
+    warnings = _check_flags(command, entry, order.port, runtime, words)
+    ground = survey(command, order.port, own_lock)
+    if _serves_exactly(command, ground, entry):
+        return Preparation(order, entry, None, runtime, words, ground, True, warnings)
+    _check_occupant(ground, order)
+    remote = _remote(command, entry, words)
+    warnings += memory.check(command, ground, _weights(entry, remote), order.force)
+    return Preparation(order, entry, remote, runtime, words, ground, False, warnings)
+
+
+def _entry(command: Command, registry: Registry, order: Order) -> Entry:
+    """The entry meant, or a new one for a repository named in full."""
+    entry = resolve.find(registry, order.model)
+    if entry is None and not resolve.is_repo_id(order.model):
+        raise resolve.unknown(registry, order.model)
+    entry = entry or _new_entry(command, registry, order.model)
+    return _located(command, entry.with_fields(revision=order.revision) if order.revision else entry, order)
+
+
+def _located(command: Command, entry: Entry, order: Order) -> Entry:
+    """The entry with the path of its snapshot, where there is a whole one that it does not point to already."""
+    if not order.revision and _whole(entry.cache_path):
+        return entry
+    found = hfcache.find(command.site.hf_home, entry.repo_id, entry.text("revision")) if entry.repo_id else None
+    return entry.with_fields(cache_path=found.path) if found is not None and found.complete else entry
+
+
+def _new_entry(command: Command, registry: Registry, repo_id: str) -> Entry:
+    planned = {s.model: s.name for s in command.site.slots.values() if s.model}
+    name = free_name(registry, repo_id, planned.get(repo_id))
+    return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
+
+
+def _check_assignment(entry: Entry, order: Order) -> None:
+    if entry.port not in (None, order.port):
+        raise AssignmentConflict(
+            "%s is assigned to port %d" % (entry.name, entry.port or 0),
+            "mlxops unload %d, then load it again" % (entry.port or 0), entry=entry.name, port=entry.port,
+        )  # fmt: skip
+    if entry.slot not in (None, order.port) and not order.force:
+        raise AssignmentConflict(
+            "%s is planned for port %d: on %d clients would find it under another name"
+            % (entry.name, entry.slot or 0, order.port),
+            "mlxops load %s %d, or add --force" % (entry.name, entry.slot or 0), entry=entry.name, slot=entry.slot,
+        )  # fmt: skip
+
+
+def _check_flags(
+    command: Command, entry: Entry, port: int, runtime: Runtime, words: Tuple[str, ...]
+) -> Tuple[str, ...]:
+    template = entry.text("chat_template")
+    if template and not os.path.isfile(template):
+        raise Failed(
+            "the chat template %s of %s does not exist" % (template, entry.name),
+            "mlxops set %s chat_template=PATH" % entry.name, entry=entry.name,
+        )  # fmt: skip
+    launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
+    reasons = runtimes.refused(runtime, launch, programs.help_flags(words, command.site.state_dir))
+    if reasons:
+        raise Failed(
+            "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(reasons)),
+            "mlxops set %s KEY=VALUE" % entry.name, entry=entry.name, reasons=list(reasons),
+        )  # fmt: skip
+    return _warnings(entry, runtime)
+
+
+def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
+    found: List[str] = []
+    for key in ("tool_call_parser", "reasoning_parser"):
+        if entry.text(key) and not getattr(runtime, key):
+            found.append("%s has no option for %s; %s is left out" % (runtime.name, key, entry.text(key)))
+    if runtime.reasoning_parser and entry.text("reasoning_parser") and not entry.text("tool_call_parser"):
+        found.append("a reasoning_parser without a tool_call_parser loses the content of answers that are not streamed")
+    return tuple(found)
+
+
+def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> bool:
+    verdict = judge(ground.seen, wanted(command, ground.registry, ground.seen.port))
+    same = [(e.name, e.cache_path) for e in ground.entries] == [(entry.name, entry.cache_path)]
+    return same and (verdict.state, verdict.drift) == ("ready", None)
+
+
+def _check_occupant(ground: Ground, order: Order) -> None:
+    if ground.server is None or order.replace or order.dry_run:
+        return
+    occupant = ground.entries[0].name if ground.entries else ground.server.invocation.model
+    raise PortBusy(
+        "port %d serves %s" % (order.port, occupant), "add --replace to swap it", port=order.port, occupant=occupant,
+        pid=ground.server.process.pid,
+    )  # fmt: skip
+
+
+def _remote(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[fetch.Remote]:
+    """What has to be downloaded; None when the snapshot is whole. Size and disk are checked, nothing is fetched."""
+    if _whole(entry.cache_path):
+        return None
+    if not resolve.is_repo_id(entry.repo_id):
+        raise Failed("%s has no whole snapshot at %s and no org/name to download" % (entry.name, entry.cache_path))
+    python = fetch.interpreter(command.site, words)
+    remote = fetch.describe(python, entry.repo_id, entry.text("revision"), command.site.cache_root)
+    fetch.check_disk(remote, command.site.cache_root)
+    return remote
+
+
+def _whole(path: str) -> bool:
+    try:
+        return bool(path) and hfcache.inspect(path).complete
+    except OSError:
+        return False
+
+
+def _weights(entry: Entry, remote: Optional[fetch.Remote]) -> Optional[int]:
+    return remote.size_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)

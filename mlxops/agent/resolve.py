@@ -1,0 +1,67 @@
+"""Which entry a person means. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import List, Optional, Tuple
+
+from .errors import ModelAmbiguous, ModelUnknown
+from .registry import Entry, Registry
+
+REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+
+def is_repo_id(word: str) -> bool:
+    """Whether a word has the form org/name: only such a word may ever be downloaded."""
+    return bool(REPO_ID.fullmatch(word)) and ".." not in word and "--" not in word
+
+
+def find(registry: Registry, word: str) -> Optional[Entry]:
+    """The entry a word means: its name, its repo_id or model_id, or a unique part of one of them, case ignored.
+
+    None when nothing matches; ModelAmbiguous when several do.
+    """
+    if word in registry.entries:
+        return registry.entries[word]
+    for matches in (_whole(registry, word), _parts(registry, word)):
+        if len(matches) > 1:
+            names = [e.name for e in matches]
+            raise ModelAmbiguous(
+                "%r could be %s" % (word, ", ".join(names)), "name one of them in full", matches=names, model=word
+            )
+        if matches:
+            return matches[0]
+    return None
+
+
+def unknown(registry: Registry, word: str) -> ModelUnknown:
+    """The error for a word that means nothing here, with what comes near it."""
+    names = [name for e in registry.entries.values() for name in _names(e)]
+    near = difflib.get_close_matches(word.lower(), [n.lower() for n in names], n=3, cutoff=0.5)
+    exact = list(dict.fromkeys(n for n in names if n.lower() in near))
+    hint = "did you mean %s?" % ", ".join(exact) if exact else "mlxops list; to download, name it as org/name"
+    return ModelUnknown("no entry matches %r" % word, hint, model=word, near=exact)
+
+
+def need(registry: Registry, word: str) -> Entry:
+    """The entry a word means, or the error that says what comes near."""
+    entry = find(registry, word)
+    if entry is None:
+        raise unknown(registry, word)
+    return entry
+
+
+def _whole(registry: Registry, word: str) -> List[Entry]:
+    return [e for e in registry.entries.values() if word.lower() in [n.lower() for n in _names(e)]]
+
+
+def _parts(registry: Registry, word: str) -> List[Entry]:
+    # org/name is a whole name, never a part: it may be a model that is still to be downloaded.
+    if not word or is_repo_id(word):
+        return []
+    return [e for e in registry.entries.values() if any(word.lower() in n.lower() for n in _names(e))]
+
+
+def _names(entry: Entry) -> Tuple[str, ...]:
+    return tuple(n for n in (entry.name, entry.repo_id, entry.model_id) if n)

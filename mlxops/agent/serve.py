@@ -1,0 +1,124 @@
+"""Start a server for an entry, on record from its first moment, and see it serve; or take it back."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
+
+from .command import Command
+from .errors import AssignmentConflict
+from .evidence import Server
+from .jobs import Job
+from .launch import Gated, log_path, start
+from .observe import find_servers
+from .procs import tree
+from .ready import Start, wait_ready
+from .registry import Entry, Registry
+from .runtimes import RUNTIMES, Runtime
+from .stop import Quarry, quarry, stop
+from .store import now
+
+UNDO_GRACE_S = 10.0
+
+
+class Service(NamedTuple):
+    """A server to be started: the entry it is for (None: nobody's, as an orphan was), its command line, its names.
+
+    `listed`: what /v1/models must show, None where that proves nothing.
+    """
+
+    port: int
+    entry: Optional[Entry]
+    runtime: Runtime
+    argv: Tuple[str, ...]
+    listed: Optional[str]
+    chat_name: str
+
+
+def again(port: int, server: Server, entry: Optional[Entry]) -> Service:
+    """The service a running server gives, to start it again as it was."""
+    runtime = RUNTIMES[server.invocation.runtime]
+    recorded = (entry.process or {}) if entry else {}
+    # What ps shows on macOS is split on blanks; what we recorded is exact.
+    argv = recorded["argv"] if recorded.get("pid") == server.launcher.pid else server.launcher.argv
+    listed = server.invocation.served_name
+    name = runtime.client_model or listed or server.invocation.model or ""
+    return Service(port, entry, runtime, tuple(argv), listed, name)
+
+
+def bring_up(command: Command, job: Job, service: Service, timeout_s: float, check: Callable[[], None]) -> None:
+    """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again."""
+    job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
+    gated = start(command.procs, service.argv, command.site.env, command.site.state_dir, service.port)
+    try:
+        _assign(command, service, gated.record(command.who))
+        gated.release()
+        job.phase("wait", "waiting until it serves")
+        wait_ready(
+            command.procs, _start(command, service, gated), timeout_s, check,
+            lambda text: job.emit("phase", phase="wait", message=text),
+        )  # fmt: skip
+    except BaseException:
+        _take_back(command, job, service, gated)
+        raise
+    job.phase("commit", "it serves")
+    _mark_ready(command, service, gated)
+
+
+def _start(command: Command, service: Service, gated: Gated) -> Start:
+    return Start(
+        gated, service.runtime, service.port, command.site.probe_address, service.listed, service.chat_name,
+        log_path(command.site.state_dir, service.port),
+    )  # fmt: skip
+
+
+def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> None:
+    entry = service.entry
+    if entry is None:
+        return
+
+    def move(current: Registry) -> Registry:
+        there = current.entries.get(entry.name)
+        if there is not None and there.port not in (None, service.port):
+            raise AssignmentConflict("%s was just assigned to port %d" % (entry.name, there.port), port=there.port)
+        ours = {key: entry.fields.get(key) for key in ("cache_path", "revision")}
+        merged = there.with_fields(**ours) if there else entry
+        return current.put(merged).assign(entry.name, service.port, record)
+
+    command.store.edit("load %s %d" % (entry.name, service.port), move)
+
+
+def _mark_ready(command: Command, service: Service, gated: Gated) -> None:
+    """Keep that it once served: an answer to /health alone does not show that the weights are loaded."""
+
+    def mark(current: Registry) -> Registry:
+        entry = current.entries.get(service.entry.name) if service.entry else None
+        if entry is None or (entry.process or {}).get("pid") != gated.process.pid:
+            return current
+        return current.put(entry.with_fields(process={**(entry.process or {}), "ready_at": now()}))
+
+    command.store.edit("serves on %d" % service.port, mark)
+
+
+def _take_back(command: Command, job: Job, service: Service, gated: Gated) -> None:
+    """End what was started, gone with proof, and clear its assignment."""
+    job.phase("rollback", "stopping what was started")
+    gated.abort()
+    prey = _prey(command, service.port, gated)
+    stop(command.procs, prey, UNDO_GRACE_S, lambda text: job.emit("phase", phase="rollback", message=text))
+
+    def clear(current: Registry) -> Registry:
+        entry = current.entries.get(service.entry.name) if service.entry else None
+        ours = entry is not None and (entry.process or {}).get("pid") == gated.process.pid
+        return current.put(entry.with_fields(port=None, process=None)) if entry and ours else current
+
+    command.store.edit("undo load on %d" % service.port, clear)
+
+
+def _prey(command: Command, port: int, gated: Gated) -> Quarry:
+    table = command.procs.processes()
+    ours = {p.pid for p in tree(table, gated.process.pid)}
+    servers = [s for s in find_servers(table).get(port, ()) if s.process.pid in ours]
+    if servers:
+        return quarry(servers[0], port, command.site.bind)
+    family = tuple(p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid))
+    return Quarry(port, command.site.bind, gated.process, family)
