@@ -139,8 +139,9 @@ def header_metadata(path: str) -> Dict[str, Any]:
 
 
 def _weights_present(path: str) -> Iterator[str]:
-    for name in sorted(os.listdir(path)):
-        if name.endswith(".safetensors") and _whole(os.path.join(path, name)):
+    others = sorted(name for name in os.listdir(path) if name.endswith(".safetensors"))
+    for name in (*weight_files(path), *others):
+        if name.endswith(".safetensors") and plain(name) and _whole(os.path.join(path, name)):
             yield os.path.join(path, name)
 
 
