@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
-from typing import Iterable, Iterator
+from typing import TYPE_CHECKING, Iterable, Iterator
 
 from .facts import Listener, Unseen
+
+if TYPE_CHECKING:
+    import socket
 
 # Each on its own: BSD lets 127.0.0.1 be bound beside a wildcard listener, and the wildcard beside 127.0.0.1.
 EVERYWHERE = ("127.0.0.1", "::1", "0.0.0.0", "::")
@@ -72,17 +75,21 @@ def covers(known: Iterable[Listener], port: int, address: str) -> bool:
 
 
 def _answers(address: str, port: int) -> bool:
-    """Everything but a refusal counts: a full queue of connections is a listener too."""
     import socket
 
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.settimeout(CONNECT_S)
-            code = probe.connect_ex((address, port))
-            # With nobody there, a socket that happens to get this very port as its own connects to itself.
-            return code not in NOBODY and not (code == 0 and probe.getsockname() == probe.getpeername())
+            return reaches(probe, address, port)
     except OSError as exc:
-        if exc.errno in (errno.EAFNOSUPPORT, errno.ENOTCONN):
+        if exc.errno in NOBODY:
             return False
-        raise Unseen("connecting to %s port %d: %s" % (address, port, exc)) from exc
+        raise Unseen("connecting to %s port %d: %s" % (address, port, exc.strerror)) from exc
+
+
+def reaches(probe: socket.socket, address: str, port: int) -> bool:
+    """Everything but a refusal counts: a listener whose queue of connections is full is one too."""
+    code = probe.connect_ex((address, port))
+    # With nobody there, a socket that happens to get this very port as its own connects to itself.
+    return code not in NOBODY and not (code == 0 and probe.getsockname() == probe.getpeername())
