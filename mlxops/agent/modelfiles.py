@@ -56,11 +56,19 @@ def read(path: str, limit: int) -> Optional[bytes]:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
-    with open(fd, "rb") as stream:
-        try:
-            return stream.read(limit) if stat.S_ISREG(os.fstat(fd).st_mode) else None
-        except OSError:
-            return None
+    try:
+        return _read_regular(fd, limit)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _read_regular(fd: int, limit: int) -> Optional[bytes]:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return None
+    with open(fd, "rb", closefd=False) as stream:
+        return stream.read(limit)
 
 
 def as_object(raw: Optional[bytes]) -> Dict[str, Any]:
@@ -170,7 +178,8 @@ def kind_of(path: str, repo_id: str) -> str:
         return "reranker"
     if "embed" in name or os.path.exists(os.path.join(path, "config_sentence_transformers.json")):
         return "embedding"
-    return _kind_by_head(_architecture(settings), str(settings.get("model_type", "")))
+    family = settings.get("model_type")
+    return _kind_by_head(_architecture(settings), family if isinstance(family, str) else "")
 
 
 def _kind_by_head(head: str, family: str) -> str:
