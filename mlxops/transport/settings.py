@@ -63,6 +63,10 @@ def argv(ssh: Ssh) -> list[str]:
 
 def ask(ssh: Ssh) -> Settings:
     """The settings for a host; HostUnreachable without an ssh program, Usage when its configuration is broken."""
+    key = os.path.expanduser(ssh.identity_file or "")
+    if key and not os.path.exists(key) and not os.path.exists(key + ".pub"):
+        # ssh itself would quietly go on with its default keys.
+        raise Usage(f"there is no {key}, which the host file names as identity_file", "correct it under [ssh]")
     try:
         done = subprocess.run(argv(ssh), stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S)
     except FileNotFoundError:
