@@ -1,8 +1,8 @@
 """A model server that behaves like the real ones, or misbehaves on demand. Standard library only, Python 3.9.
 
-It is started as a real program: `fakeruntime.install` makes an executable with a runtime's own name that runs `main`,
-and the name decides which runtime it plays. Beside it lie NAME.help (what --help prints, and so which flags and
-parsers are accepted), behaviour.json (the switches of fakeswitches) and journal.jsonl (what happened).
+It is started as a real program: FakeRuntime makes an executable with a runtime's own name that runs `main`,
+and the name decides which runtime it plays. Beside it lie NAME.help (what --help prints, which decides the flags and
+parsers accepted), behaviour.json (see fakeswitches) and journal.jsonl (what happened).
 """
 
 from __future__ import annotations
@@ -16,42 +16,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from fakeflags import Flags, refuse
 from fakeswitches import PROGRAM, is_openai, journal, switch
 
 CHAT = "/v1/chat/completions"
-
-
-class Flags:
-    """The command line, checked against the help text as click and argparse do."""
-
-    def __init__(self, help_text: str) -> None:
-        shown = re.findall(r"^ +(?:-h, )?(--[\w-]+)(?: (\S+))?(?: {2,}|$)", help_text, re.M)
-        self.takes = dict(shown)
-        self.values: dict[str, str] = {}
-
-    def parse(self, words: list[str]) -> None:
-        rest = list(words)
-        while rest:
-            flag, _, inline = rest.pop(0).partition("=")
-            if flag not in self.takes:
-                refuse(f"No such option: {flag}" if is_openai() else f"unrecognized arguments: {flag}")
-            self.values[flag] = inline or (rest.pop(0) if self.takes[flag] and rest else "")
-            self._check(flag, self.values[flag])
-
-    def _check(self, flag: str, value: str) -> None:
-        choices = re.split(r"[|,]", self.takes[flag].strip("[]{}"))
-        if self.takes[flag][:1] in ("[", "{") and value not in choices:
-            refuse(f"Invalid value for {flag!r}: {value!r} is not one of {choices}.")
-
-
-def refuse(message: str) -> None:
-    print(f"Usage: {PROGRAM.name} [OPTIONS]\n\nError: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 def hold(pipe: Any, load_s: float, megabytes: int, linger_s: float, orphan: bool) -> None:
@@ -83,7 +56,7 @@ class Model:
         if not self.failed:
             self.loaded.set()
 
-    def _spawn(self) -> Any:
+    def _spawn(self) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
         sizes = switch("load_s"), switch("child_mb"), switch("linger_s"), bool(switch("orphan"))
@@ -91,9 +64,10 @@ class Model:
         self.child.start()
         theirs.close()
         journal("child", child=self.child.pid)
-        with suppress(EOFError):
-            return self.pipe.recv()
-        self.failed = True
+        try:
+            self.pipe.recv()
+        except EOFError:
+            self.failed = True
 
     def revive(self) -> None:
         """Start a dead child again, as any request that needs it does."""
@@ -241,6 +215,12 @@ def die(reason: str, status: int) -> None:
     os._exit(status)
 
 
+def die_in_time() -> None:
+    if switch("die_after_s") is not None:
+        time.sleep(switch("die_after_s"))
+        die("died as asked", switch("exit_status"))
+
+
 def bind(flags: Flags, model: Model) -> ThreadingHTTPServer:
     Answers.model = model
     address = flags.values.get("--host") or "127.0.0.1", int(flags.values.get("--port") or 8080)
@@ -296,6 +276,5 @@ def main() -> None:
     flags = Flags(help_text)
     flags.parse(words)
     journal("started", argv=sys.argv, cwd=os.getcwd(), env=dict(os.environ))
-    if switch("die_after_s") is not None:
-        threading.Timer(switch("die_after_s"), die, ("died as asked", switch("exit_status"))).start()
+    threading.Thread(target=die_in_time, daemon=True).start()
     serve(flags)
