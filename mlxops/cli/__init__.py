@@ -33,18 +33,18 @@ def json_asked(argv: list[str]) -> bool:
 
 
 def _carried_out(argv: list[str], it: Invocation) -> tuple[Answer, MlxopsError | None]:
-    from .failures import named
+    from .failures import named, traced
     from .root import root
     from .verb import HelpAsked
 
     try:
-        answer: Answer = root.main(argv, prog_name=program(), obj=it, standalone_mode=False)
+        answer: Answer = root.main(argv, prog_name=called_as(), obj=it, standalone_mode=False)
         return answer, answer.error
     except HelpAsked as asked:
         return Answer({"help": str(asked)}, lambda result, style: str(result["help"])), None
     except (Exception, KeyboardInterrupt) as exc:
         if it.flags.debug or os.environ.get("MLXOPS_DEBUG"):
-            it.console.traceback(exc)
+            it.console.note(traced(exc))
         return Answer(None), named(exc)
 
 
@@ -63,7 +63,7 @@ def _tell(it: Invocation, answer: Answer, error: MlxopsError | None) -> None:
         it.console.note(error_text(error, it.console.err_style))
 
 
-def program() -> str:
+def called_as() -> str:
     """The name the program was called by: mlxops or mlxctl."""
     name = os.path.basename(sys.argv[0])
     return name if name in ("mlxops", "mlxctl") else "mlxops"

@@ -52,11 +52,6 @@ class Console:
         except OSError:
             pass
 
-    def traceback(self, exc: BaseException) -> None:
-        import traceback
-
-        self.note("".join(traceback.format_exception(exc)).rstrip())
-
     def confirm(self, question: str) -> bool:
         """The answer of the person at the terminal; click.Abort on Ctrl-C or end of input."""
         import click

@@ -22,6 +22,14 @@ def named(exc: BaseException) -> MlxopsError:
     return Internal(f"{type(exc).__name__}: {exc}", "a defect of mlxops; --debug shows where")
 
 
+def traced(exc: BaseException) -> str:
+    """Where it came from: here, and on the host if the agent told."""
+    import traceback
+
+    there = exc.fields.get("trace") if isinstance(exc, MlxopsError) else None
+    return "".join([*traceback.format_exception(exc), *(["On the host:\n", str(there)] if there else [])]).rstrip()
+
+
 def _usage(exc: click.ClickException) -> Usage:
     ctx = getattr(exc, "ctx", None)
     path = ctx.command_path if ctx else "mlxops"

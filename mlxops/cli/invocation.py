@@ -71,10 +71,9 @@ class Invocation:
         """The one call of a command; MlxopsError when it fails."""
         return self._call(self.host, verb, args, on_event or self.progress)
 
-    def may_ask(self) -> bool:
-        """Whether a person sits there to be asked, and the answer is not for a program."""
-        return self.console.interactive and not self.flags.json
-
     def agreed(self, question: str) -> bool:
+        """Whether a person says yes; no where nobody sits there, or the answer is for a program."""
+        if not self.console.interactive or self.flags.json:
+            return False
         self.progress.close()
         return self.console.confirm(question)

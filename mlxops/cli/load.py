@@ -42,9 +42,7 @@ def _asking(it: Invocation, args: Result) -> Result:
     try:
         return it.ask("load", args)
     except PortBusy as busy:
-        if not it.may_ask() or args["dry_run"]:
-            busy.hint = busy.hint or "say --replace to stop it"
-            raise
-        if not it.agreed(f"{busy.message}. Stop it and load {args['model']}?"):
+        # Without an occupant to stop, the port is held by something that --replace would not move either.
+        if "occupant" not in busy.fields or not it.agreed(f"{busy.message}. Stop it and load {args['model']}?"):
             raise
         return it.ask("load", {**args, "replace": True})

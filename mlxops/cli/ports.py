@@ -39,10 +39,11 @@ def drift_found(result: Result) -> DriftFound | None:
 @words.dry_run()
 def unload(it: Invocation, wanted: str, grace_s: float | None, dry_run: bool) -> Answer:
     """Stop the server on a port, prove it stopped, and clear the assignment."""
+    from ..render.actions import supposed
     from ..render.ports import unloaded
 
     args = {"port": it.host.port(wanted), "grace_s": grace_s, "dry_run": dry_run}
-    return Answer(it.ask("unload", args), unloaded)
+    return Answer(it.ask("unload", args), supposed(unloaded) if dry_run else unloaded)
 
 
 @verb("unload-all", "mlxops unload-all", "mlxops unload-all --dry-run")
@@ -53,10 +54,11 @@ def unload_all(it: Invocation, grace_s: float | None, dry_run: bool) -> Answer:
 
     One port that cannot be emptied does not keep the others; the exit status is then 1.
     """
+    from ..render.actions import supposed
     from ..render.ports import all_unloaded
 
     result = it.ask("unload-all", {"grace_s": grace_s, "dry_run": dry_run})
-    return Answer(result, all_unloaded, _some_failed(result))
+    return Answer(result, supposed(all_unloaded) if dry_run else all_unloaded, _some_failed(result))
 
 
 def _some_failed(result: Result) -> Failed | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .drift import mail_line, place
@@ -22,6 +23,11 @@ def _line(action: dict[str, Any]) -> str:
 def changes(result: dict[str, Any], style: Style) -> str:
     """One line per change and per thing that is wrong; empty when there is neither."""
     return "\n".join([*action_lines(result["actions"]), *map(mail_line, result.get("drift") or [])])
+
+
+def supposed(text: Callable[[dict[str, Any], Style], str]) -> Callable[[dict[str, Any], Style], str]:
+    """The same text, each line marked as something that was not done."""
+    return lambda result, style: "\n".join(f"dry run: {line}" for line in text(result, style).splitlines())
 
 
 def plan(result: dict[str, Any], style: Style) -> str:

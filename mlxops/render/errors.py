@@ -16,5 +16,5 @@ def error_text(error: MlxopsError, style: Style) -> str:
 
 def log_tail(error: MlxopsError) -> list[str]:
     """The last lines of the server's log that came with the error, if any."""
-    tail = error.fields.get("log_tail") or []
+    tail = error.fields.get("log") or []
     return tail if isinstance(tail, list) else str(tail).splitlines()

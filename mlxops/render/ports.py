@@ -22,31 +22,23 @@ def loaded(result: dict[str, Any], style: Style) -> str:
 
 
 def unloaded(result: dict[str, Any], style: Style) -> str:
-    """One line about the port that was emptied; with --dry-run the plan."""
-    if result.get("actions"):
-        return "\n".join(action_lines(result["actions"]))
-    return _emptied(result)
+    """One line about the port that was emptied."""
+    if not result.get("changed"):
+        return f"{result['port']} is free already, nothing changed"
+    took = f" after {span(result['duration_s'])}" if result.get("duration_s") is not None else ""
+    return f"{result['port']} is free, {word(result.get('entry'))} unloaded{took}"
 
 
 def all_unloaded(result: dict[str, Any], style: Style) -> str:
     """One line per port that was touched or could not be emptied."""
-    if result.get("actions"):
-        return "\n".join(action_lines(result["actions"]))
     touched = [port for port in result["ports"] if port.get("changed") or not port.get("ok", True)]
     return "\n".join(_attempt(port, style) for port in touched) or "Nothing was loaded."
 
 
 def _attempt(port: dict[str, Any], style: Style) -> str:
     if port.get("ok", True):
-        return _emptied(port)
+        return unloaded(port, style)
     return f"{port['port']} {style.wrong('not unloaded')}: {safe(reason(port.get('error')))}"
-
-
-def _emptied(port: dict[str, Any]) -> str:
-    if not port.get("changed"):
-        return f"{port['port']} is free already, nothing changed"
-    took = f" after {span(port['duration_s'])}" if port.get("duration_s") is not None else ""
-    return f"{port['port']} is free, {word(port.get('entry'))} unloaded{took}"
 
 
 def reason(error: Any) -> str:

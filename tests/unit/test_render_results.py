@@ -68,7 +68,7 @@ def test_a_hostile_name_cannot_steer_the_terminal() -> None:
         changes({"actions": [{"action": hostile, "entry": hostile, "port": 1, "reason": hostile}], "drift": []}, PLAIN),
         loaded({"port": 1, "entry": hostile, "state": hostile, "previous": hostile, "changed": True}, PLAIN),
         all_unloaded({"ports": [{"port": 1, "ok": False, "error": {"message": hostile}}]}, PLAIN),
-        error_text(NotReady(hostile, hostile, log_tail=[hostile]), PLAIN),
+        error_text(NotReady(hostile, hostile, log=[hostile]), PLAIN),
         LogText(print).rest({"lines": [hostile]}, PLAIN),
     ]
     for text in texts:
@@ -149,7 +149,7 @@ def test_what_set_and_remove_did() -> None:
 
 
 def test_an_error_has_its_message_the_log_tail_and_a_hint() -> None:
-    error = NotReady("the server died", "mlxops logs 8100", log_tail=["one", "two\x1b"])
+    error = NotReady("the server died", "mlxops logs 8100", log=["one", "two\x1b"])
     assert error_text(error, PLAIN).splitlines() == [
         "mlxops: the server died",
         "  | one",

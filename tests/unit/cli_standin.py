@@ -1,0 +1,82 @@
+"""A stand-in for the one call, and a command line carried out against it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlxops.cli import run
+from mlxops.cli.console import Console
+from mlxops.cli.invocation import Invocation
+from mlxops.hosts import Host
+
+HOST_FILE = """
+[studio]
+hf_home = "/models"
+ports = "8100-8101"
+[slots.8101]
+name = "jerry"
+"""
+
+
+class Studio:
+    """Answers calls from a list and remembers what it was asked."""
+
+    def __init__(self, *answers: dict[str, Any] | BaseException, events: tuple[dict[str, Any], ...] = ()) -> None:
+        self.answers, self.events = list(answers), events
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.host: Host | None = None
+
+    def __call__(
+        self, host: Host, verb: str, args: dict[str, Any], on_event: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        self.host = host
+        self.asked.append((verb, args))
+        for event in self.events:
+            on_event(event)
+        answer = self.answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+class Ended:
+    """One command line carried out: exit status, both streams, and the JSON document if there is one."""
+
+    def __init__(self, studio: Studio, *argv: str, agrees: bool | None = None) -> None:
+        out, err = io.StringIO(), io.StringIO()
+        console = Asked(out, err, agrees)
+        self.code = run(list(argv), Invocation(console, studio))
+        self.out, self.err, self.questions = out.getvalue(), err.getvalue(), console.questions
+        self.document: dict[str, Any] = json.loads(self.out) if "--json" in argv else {}
+
+
+class Asked(Console):
+    """A console with a person who always gives the same answer, or with nobody."""
+
+    def __init__(self, out: io.StringIO, err: io.StringIO, agrees: bool | None) -> None:
+        super().__init__(out, err, interactive=agrees is not None)
+        self._agrees = bool(agrees)
+        self.questions: list[str] = []
+
+    def confirm(self, question: str) -> bool:
+        self.questions.append(question)
+        return self._agrees
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with one host file, and a home of its own."""
+    monkeypatch.delenv("MLXOPS_HOST", raising=False)
+    monkeypatch.delenv("MLXOPS_HOSTS_DIR", raising=False)
+    monkeypatch.delenv("MLXOPS_DEBUG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts" / "lab.toml").write_text(HOST_FILE)
+    return tmp_path

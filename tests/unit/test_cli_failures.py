@@ -1,0 +1,107 @@
+"""Wrong usage and errors: one line and a hint, or one JSON document; never a traceback."""
+
+from __future__ import annotations
+
+import pytest
+from cli_standin import Ended, Studio, lab
+
+from mlxops.agent.errors import Failed, Interrupted, MlxopsError, NotReady, RegistryInvalid
+
+__all__ = ["lab"]
+pytestmark = pytest.mark.usefixtures("lab")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "lod",
+        "load",
+        "load a",
+        "load a 9999",
+        "load a 8100 extra",
+        "load a 8100 --grace x",
+        "load a 8100 --grace 0",
+        "status --no-such-flag",
+        "status nobody",
+        "set a",
+        "set a novalue",
+        "set a =1",
+        "set a x=1 x=2",
+        "register",
+        "register a",
+        "register a o/a --slots",
+        "logs 8100 -n -1",
+        "list --host nobody",
+        "cron --every 60",
+        "completion tcsh",
+    ],
+)
+def test_wrong_usage_is_exit_2_with_a_hint_and_no_call(argv: str) -> None:
+    studio = Studio()
+    ended = Ended(studio, *argv.split())
+    assert (ended.code, ended.out, studio.asked) == (2, "", [])
+    assert ended.err.startswith("mlxops: ")
+    assert "  hint: " in ended.err
+    as_json = Ended(studio, *argv.split(), "--json")
+    assert (as_json.code, as_json.err) == (2, "")
+    assert as_json.document["error"]["kind"] == "Usage"
+    assert as_json.document["ok"] is False
+
+
+def test_a_word_near_a_verb_is_told() -> None:
+    assert "did you mean unload?" in Ended(Studio(), "unlod").err
+
+
+def test_an_error_of_the_call_is_told_with_its_hint_and_exit_code() -> None:
+    error = NotReady("the server died", "mlxops logs 8101", log=["no such file"], port=8101)
+    ended = Ended(Studio(error), "load", "qwen", "8101")
+    assert (ended.code, ended.out) == (8, "")
+    assert ended.err == "mlxops: the server died\n  | no such file\n  hint: mlxops logs 8101\n"
+    document = Ended(Studio(error), "load", "qwen", "8101", "--json").document
+    assert document["error"] == {
+        "kind": "NotReady", "message": "the server died", "hint": "mlxops logs 8101", "port": 8101,
+        "log": ["no such file"],
+    }  # fmt: skip
+    assert document["result"] is None
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "kind"),
+    [
+        (RegistryInvalid("line 3"), 5, "RegistryInvalid"),
+        (Interrupted("cancelled and undone"), 130, "Interrupted"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
+        (ZeroDivisionError("by zero"), 1, "Internal"),
+        (OSError(5, "odd"), 1, "Internal"),
+    ],
+)
+def test_whatever_is_raised_ends_in_one_line_or_one_document(raised: BaseException, code: int, kind: str) -> None:
+    ended = Ended(Studio(raised), "list")
+    assert (ended.code, ended.out) == (code, "")
+    assert "Traceback" not in ended.err
+    as_json = Ended(Studio(raised), "list", "--json")
+    assert (as_json.code, as_json.document["error"]["kind"], as_json.err) == (code, kind, "")
+
+
+def test_debug_shows_the_traceback_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = Ended(Studio(ZeroDivisionError()), "list", "--json", "--debug")
+    assert "Traceback" in ended.err
+    assert ended.document["error"]["kind"] == "Internal"
+    monkeypatch.setenv("MLXOPS_DEBUG", "1")
+    assert "Traceback" in Ended(Studio(ZeroDivisionError()), "list").err
+
+
+@pytest.mark.parametrize("kind", MlxopsError.__subclasses__())
+def test_every_kind_of_error_has_its_exit_status(kind: type[MlxopsError]) -> None:
+    assert Ended(Studio(kind("it")), "list").code == kind.exit_code
+
+
+def test_a_partial_failure_is_told_after_the_answer() -> None:
+    ended = Ended(Studio(Failed("a", "b")), "init")
+    assert (ended.code, ended.err) == (1, "mlxops: a\n  hint: b\n")
+
+
+def test_debug_shows_where_it_went_wrong_on_the_host_too() -> None:
+    error = Failed("a defect in mlxops", trace="ops/load.py, line 7")
+    assert "ops/load.py, line 7" not in Ended(Studio(error), "list").err
+    assert "On the host:\nops/load.py, line 7" in Ended(Studio(error), "list", "--debug").err

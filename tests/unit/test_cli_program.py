@@ -1,0 +1,78 @@
+"""Verbs that call nobody: help, hosts, cron, completion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_standin import HOST_FILE, Ended, Studio, lab
+
+from mlxops.cli.root import VERBS, root
+from mlxops.cli.verb import HelpAsked
+
+__all__ = ["lab"]
+pytestmark = pytest.mark.usefixtures("lab")
+
+
+def test_hosts_lists_what_there_is_even_when_one_file_is_broken(lab: Path) -> None:
+    (lab / "hosts" / "bad.toml").write_text("transport = 3\n")
+    ended = Ended(Studio(), "hosts", "--json", "--host", "lab")
+    assert ended.code == 0
+    bad, good = ended.document["result"]["hosts"]
+    assert (good["name"], good["chosen"], good["ports"], good["error"]) == ("lab", True, [8100, 8101], None)
+    assert (bad["name"], bad["chosen"], bad["transport"]) == ("bad", False, None)
+    assert "transport" in bad["error"]
+    told = Ended(Studio(), "hosts").out
+    assert "broken: " in told
+    assert "several hosts, and none chosen" in told
+
+
+def test_the_cron_line_leaves_nothing_to_the_environment(lab: Path) -> None:
+    odd = lab / "odd %dir"
+    odd.mkdir()
+    (odd / "lab.toml").write_text(HOST_FILE)
+    ended = Ended(Studio(), "cron", "--every", "10", "--hosts-dir", str(odd), "--local")
+    assert ended.out.startswith("*/10 * * * * ")
+    assert ended.out.endswith("--host lab --hosts-dir '" + str(odd).replace("%", "\\%") + "' --local reconcile -q\n")
+    assert "ssh agent" in ended.err
+    quiet = Ended(Studio(), "cron", "-q", "--every", "1")
+    assert (quiet.out[:10], quiet.err) == ("* * * * * ", "")
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_has_a_help_with_examples_that_parse(name: str) -> None:
+    ended = Ended(Studio(), name, "--help")
+    assert ended.code == 0
+    assert "Examples:" in ended.out
+    command = root.get_command(root.make_context("mlxops", [name], resilient_parsing=True), name)
+    assert command is not None
+    assert command.help
+    for example in command.examples:  # type: ignore[attr-defined]
+        assert f"mlxops {name}" in example or f"{name}" in example, example
+
+
+def test_help_is_also_one_document() -> None:
+    ended = Ended(Studio(), "load", "--help", "--json")
+    assert ended.code == 0
+    assert "Examples:" in ended.document["result"]["help"]
+    assert Ended(Studio(), "--help", "--json").document["result"]["help"].startswith("Usage: mlxops")
+
+
+def test_nothing_typed_is_answered_with_help() -> None:
+    ended = Ended(Studio())
+    assert (ended.code, ended.err) == (0, "")
+    assert all(f"  {name} " in ended.out for name in VERBS)
+
+
+def test_a_flag_is_documented_once_on_the_program_and_hidden_below() -> None:
+    with pytest.raises(HelpAsked) as asked:
+        root.make_context("mlxops", ["--help"])
+    assert str(asked.value).count("--hosts-dir") == 1
+    assert "--hosts-dir" not in Ended(Studio(), "list", "--help").out
+
+
+def test_completion_covers_both_names() -> None:
+    for shell in ("bash", "zsh", "fish"):
+        script = Ended(Studio(), "completion", shell).out
+        assert "_MLXOPS_COMPLETE" in script
+        assert "_MLXCTL_COMPLETE" in script
