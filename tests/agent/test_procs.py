@@ -1,7 +1,7 @@
 """Both platforms against real processes: /proc, and macOS' way with this machine's own lsof and ps.
 
 Free of syntax newer than Python 3.9, so that it can be run with it:
-python3.9 -m pytest --confcutdir=tests/agent tests/agent/test_procs*.py
+python3.9 -m pytest --noconftest tests/agent/test_procs*.py
 """
 
 from __future__ import annotations
@@ -162,6 +162,19 @@ def test_a_listener_of_another_user_is_shown_without_its_owner(procs: Any):
         found = as_nobody(lambda: [(one.port, one.pid) for one in procs.listeners(ports)])
         assert sorted(found) == sorted([port, None] for port in ports)
         assert as_nobody(lambda: procs.free(ports[0], "0.0.0.0")) is False
+
+
+@on_linux
+def test_a_listener_that_closes_while_its_owner_is_looked_for_is_not_somebody_elses():
+    class Closing(Linux):
+        def _owners(self, inodes: Any) -> Any:
+            server.close()
+            return super()._owners(inodes)
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        assert Closing().listeners([server.getsockname()[1]]) == ()
 
 
 @as_root

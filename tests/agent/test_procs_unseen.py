@@ -107,6 +107,14 @@ def test_lsof_may_say_1_when_only_some_ports_are_taken():
         assert [one.port for one in mac().listeners([port, unused_port()])] == [port]
 
 
+def test_language_and_time_zone_of_the_caller_do_not_reach_the_tools(monkeypatch: pytest.MonkeyPatch):
+    before = mac().process(os.getpid())
+    for name, value in {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "PS_FORMAT": "pid", "COLUMNS": "20"}.items():
+        monkeypatch.setenv(name, value)
+    after = mac().process(os.getpid())
+    assert (after.start_time, after.argv) == (before.start_time, before.argv)
+
+
 def test_a_ps_that_shows_only_some_processes_is_no_table_of_all(tmp_path: Path):
     line = "  431   412   412   501 S     96880 Sun Nov 22 19:40:12 2026     python"
     with pytest.raises(Unseen, match="other users"):
@@ -135,6 +143,16 @@ def test_netstat_names_the_owner_lsof_hides(tmp_path: Path):
         (tmp_path / "table").write_text(table)
         netstat = script(tmp_path, "netstat", f"cat '{tmp_path / 'table'}'")
         assert mac(lsof=blind, netstat=netstat).listeners([port]) == (Listener(port, "0.0.0.0", 431, None),)
+
+
+def test_netstat_does_not_name_an_own_listener_again(tmp_path: Path):
+    with listening("::1") as port:
+        own = f"printf 'p7\\nu501\\nf3\\ntIPv4\\nn*:{port}\\n'"
+        table = (FIXTURES / "netstat_26.txt").read_text().replace(".8100 ", f".{port} ").replace(".8104 ", f".{port} ")
+        (tmp_path / "table").write_text(table)
+        netstat = script(tmp_path, "netstat", f"cat '{tmp_path / 'table'}'")
+        found = mac(lsof=script(tmp_path, "lsof", own), netstat=netstat).listeners([port])
+    assert [(one.address, one.pid) for one in found] == [("0.0.0.0", 7), ("::1", 8302)]
 
 
 def test_a_socket_that_connects_to_itself_has_found_no_listener():
@@ -200,6 +218,8 @@ def test_a_user_who_is_not_logged_in_has_no_jobs_but_a_refusal_is_unseen(tmp_pat
     assert [job.domain for job in mac(launchctl=absent).jobs()] == ["system"] * 3
     with pytest.raises(Unseen, match="Operation not permitted"):
         mac(launchctl=launchctl(tmp_path, "echo 'Operation not permitted' >&2; exit 1")).jobs()
+    with pytest.raises(Unseen, match="print system"):
+        mac(launchctl=script(tmp_path, "launchctl", "echo 'Could not find domain for system' >&2; exit 113")).jobs()
 
 
 def fake_proc(folder: Path, **files: bytes) -> Linux:

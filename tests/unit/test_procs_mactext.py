@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
 import struct
 from collections.abc import Callable
 from datetime import datetime
@@ -111,9 +112,12 @@ def test_netstat_with_unknown_columns_still_shows_that_somebody_listens():
     assert mactext.listening(text, {8100}) == (Listener(8100, "0.0.0.0", None, None),)
 
 
-def test_netstat_without_a_table_is_an_error():
+def test_netstat_without_a_table_or_with_a_row_cut_short_is_an_error():
     with pytest.raises(ValueError):
         mactext.listening("netstat: sysctl: net.inet.tcp.pcblist_n\n", {8100})
+    text = captured("netstat_26.txt")
+    with pytest.raises(ValueError):
+        mactext.listening(text[: text.index(":431") + 3], {8100})
 
 
 @pytest.mark.parametrize(
@@ -156,27 +160,41 @@ def test_launchctl_tells_what_a_job_runs():
     assert mactext.program("gui/501/x = {\n\tstate = running\n}\n") == ()
 
 
-PARSERS = [
-    mactext.processes,
-    mactext.listeners,
-    mactext.available,
-    mactext.program,
-    lambda text: mactext.listening(text, {8100}),
-    lambda text: list(mactext.services(text, "system")),
-]
-SAMPLES = [captured(path.name) for path in sorted(FIXTURES.glob("*.txt"))]
+def jobs_of(text: str) -> list[Job]:
+    return list(mactext.services(text, "system"))
 
 
-@pytest.mark.parametrize("parser", PARSERS)
-@given(sample=st.sampled_from(SAMPLES), at=st.integers(0, 4000), noise=st.text(max_size=8))
+def on_8100(text: str) -> tuple[Listener, ...]:
+    return mactext.listening(text, {8100})
+
+
+PARSERS = {
+    "ps.txt": mactext.processes,
+    "lsof.txt": mactext.listeners,
+    "netstat_13.txt": on_8100,
+    "netstat_26.txt": on_8100,
+    "vm_stat.txt": mactext.available,
+    "launchctl_system.txt": jobs_of,
+    "launchctl_job.txt": mactext.program,
+}
+
+
+@pytest.mark.parametrize("sample", PARSERS)
+def test_output_cut_off_anywhere_is_a_value_error_or_an_answer_but_no_other_failure(sample: str):
+    text = captured(sample)
+    for at in range(len(text)):
+        with contextlib.suppress(ValueError):
+            PARSERS[sample](text[:at])
+
+
+@pytest.mark.parametrize("parser", set(PARSERS.values()))
+@given(sample=st.sampled_from(sorted(PARSERS)), at=st.integers(0, 3000), noise=st.text(max_size=8))
 def test_damaged_output_is_a_value_error_or_an_answer_but_no_other_failure(
     parser: Callable[[str], object], sample: str, at: int, noise: str
 ):
-    for damaged in (sample[:at], sample[:at] + noise + sample[at + 3 :]):
-        try:
-            parser(damaged)
-        except ValueError:
-            continue
+    text = captured(sample)
+    with contextlib.suppress(ValueError):
+        parser(text[:at] + noise + text[at + 3 :])
 
 
 def test_the_footprint_is_the_eighth_figure_of_rusage_info_v0():

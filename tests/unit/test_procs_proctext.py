@@ -80,6 +80,7 @@ def test_only_listening_sockets_on_the_ports_asked_for_count():
     assert list(proctext.listening(text, {8100})) == [proctext.Socket(8100, "127.0.0.1", 1000, 4711)]
     assert [socket.inode for socket in proctext.listening(text, {8100, 8101})] == [4711, 9]
     assert list(proctext.listening(HEADER, {8100})) == []
+    assert list(proctext.listening(HEADER + tcp_line("127.0.0.1", 8100, state="01 0A"), {8100})) == []
 
 
 def test_a_listening_line_cut_short_is_an_error_and_not_a_free_port():

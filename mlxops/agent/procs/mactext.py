@@ -106,6 +106,8 @@ def _netstat_address(protocol: str, host: str) -> str:
 def _netstat_pid(header: List[str], words: List[str]) -> Optional[int]:
     """The pid of a row; None where the columns are none of the known ones."""
     # «Local Address» and «Foreign Address» are two words each in the header and one in a row.
+    if len(words) < len(header) - 2:
+        raise ValueError("not a line of netstat: %r" % " ".join(words)[:120])
     if "pid" in header:
         word = words[header.index("pid") - 2]
     elif "process:pid" in header:
