@@ -30,3 +30,7 @@ class Command(NamedTuple):
     def ports(self, asked: Optional[Iterable[int]]) -> Iterable[int]:
         """The ports asked for, each checked to be the host's; all of them when none is named."""
         return [self.site.need_port(port) for port in asked] if asked else self.site.ports
+
+    def say(self, text: str) -> None:
+        """What takes a while before a job begins."""
+        self.client.emit("phase", phase="preflight", message=text)

@@ -77,6 +77,6 @@ class PortEvidence(NamedTuple):
 
     @property
     def quiet(self) -> bool:
-        """Proven: nothing listens, nothing of a runtime names the port, the recorded process is gone, HTTP is silent."""
+        """Proven: nothing listens or answers, nothing of a runtime names the port, the recorded process is gone."""
         alive = self.listeners or self.servers or self.recorded or self.remnants or self.answer.reached
         return not alive and not self.unknown and self.job is None

@@ -96,7 +96,7 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
 
 
 def free_name(registry: Registry, repo_id: str, slot_name: Optional[str]) -> str:
-    """A name no entry has: the slot's that plans this model, else the repository's, else with its organisation or a number."""
+    """A name no entry has: the slot's that plans this model, else the repository's, else a longer one."""
     short, full = repo_id.split("/")[-1].lower(), repo_id.lower().replace("/", "-")
     names = [n for n in (slot_name, short, full) if n]
     names += ["%s-%d" % (full, n) for n in range(2, len(registry.entries) + 3)]

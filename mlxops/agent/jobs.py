@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -65,7 +66,8 @@ class Job:
 
     def _prune(self) -> None:
         for name in _old_logs(self._folder):
-            os.unlink(os.path.join(self._folder, name))
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._folder, name))
 
 
 def _old_logs(folder: str) -> List[str]:

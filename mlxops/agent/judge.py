@@ -13,7 +13,7 @@ STARTING = ("launch", "wait", "commit", "rollback")
 
 
 class Wanted(NamedTuple):
-    """What the registry and the host file say of a port. `served_name` None: no entry is assigned, or it has no slot."""
+    """What the registry and the host file say of a port. `served_name` None: no entry is assigned."""
 
     entries: Tuple[Entry, ...]
     served_name: Optional[str]
@@ -21,7 +21,7 @@ class Wanted(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`state` and `drift` as in the design's words; drift None when registry and evidence agree or nothing can be said."""
+    """A state and a drift; drift None when registry and evidence agree, or when nothing can be said."""
 
     state: str
     drift: Optional[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
@@ -16,6 +17,8 @@ class Client:
     """Who asked. `gone` once the link is broken, `cancelled` once the client said so or a signal did."""
 
     def __init__(self, out_fd: int, stdin: BinaryIO) -> None:
+        # Never wait in a write for a client that no longer reads: a black-holed link fills the pipe.
+        os.set_blocking(out_fd, False)
         self._out = out_fd
         self._stdin = stdin
         self._lock = threading.Lock()
@@ -31,11 +34,13 @@ class Client:
         """One record to the client; nothing when it is gone."""
         line = wire.encode(record)
         with self._lock:
-            try:
-                while line and not self.gone:
+            while line and not self.gone:
+                try:
                     line = line[os.write(self._out, line) :]
-            except OSError:
-                self.gone = True
+                except BlockingIOError:
+                    select.select([], [self._out], [], 0.5)
+                except OSError:
+                    self.gone = True
 
     def check(self) -> None:
         """Interrupted once the client cancelled."""

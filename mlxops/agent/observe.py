@@ -126,7 +126,11 @@ def _ask_all(
 
 
 def _asker(
-    port: int, where: Tuple[str, ...], servers: Tuple[Server, ...], entries: Tuple[Entry, ...], answers: Dict[int, Answer]
+    port: int,
+    where: Tuple[str, ...],
+    servers: Tuple[Server, ...],
+    entries: Tuple[Entry, ...],
+    answers: Dict[int, Answer],
 ) -> Callable[[], None]:
     def ask() -> None:
         address = next((a for a in where if probe.reaches(a, port)), where[0])

@@ -81,7 +81,8 @@ def _check_flags(
             "mlxops set %s chat_template=PATH" % entry.name, entry=entry.name,
         )  # fmt: skip
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
-    reasons = runtimes.refused(runtime, launch, programs.help_flags(words, command.site.state_dir))
+    flags = programs.help_flags(words, command.site.state_dir, command.say)
+    reasons = runtimes.refused(runtime, launch, flags)
     if reasons:
         raise Failed(
             "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(reasons)),

@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
 from .errors import Failed
 from .runtimes import Offered, Runtime, offered
@@ -51,11 +51,12 @@ def _candidates(site: Site, runtime: Runtime, environ: Mapping[str, str]) -> Lis
     return [*runtime.forms, *((*u, "run", "--project", UV_PROJECT, *runtime.forms[0]) for u in uv)]
 
 
-def help_flags(words: Sequence[str], state_dir: str) -> Offered:
+def help_flags(words: Sequence[str], state_dir: str, say: Callable[[str], None] = lambda _: None) -> Offered:
     """The flags the program's own help lists. Kept until the program file changes: asking takes seconds."""
     kept = os.path.join(state_dir, "help", _fingerprint(words) + ".txt")
     text = _read(kept)
     if text is None:
+        say("asking %s which options it has" % words[0])
         text = _ask_help(words)
         _keep(kept, text)
     return offered(text)

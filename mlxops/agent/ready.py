@@ -17,7 +17,7 @@ SAY_EVERY_S = 5.0
 
 
 class Start(NamedTuple):
-    """A server under way. `names`: what /v1/models must list, () where that proves nothing. `chat_name`: what to ask for."""
+    """A server under way. `served_name`: what /v1/models must list, None where that proves nothing."""
 
     gated: Gated
     runtime: Runtime
@@ -28,7 +28,9 @@ class Start(NamedTuple):
     log: str
 
 
-def wait_ready(procs: Procs, start: Start, timeout_s: float, check: Callable[[], None], say: Callable[[str], None]) -> None:
+def wait_ready(
+    procs: Procs, start: Start, timeout_s: float, check: Callable[[], None], say: Callable[[str], None]
+) -> None:
     """Return once it serves; NotReady, with the log's tail, when it died, lied or took longer than `timeout_s`.
 
     `check` is called all the time and may raise, to cancel.

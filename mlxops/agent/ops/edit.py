@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from .. import families, hfcache, intake, resolve, runtimes
+from .. import families, hfcache, resolve, runtimes
 from ..command import Command
 from ..errors import AssignmentConflict, Failed, Usage
 from ..registry import REQUIRED, Entry, Registry, coerce
@@ -114,9 +114,8 @@ def remove(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     def change(current: Registry) -> Registry:
         entry = resolve.need(current, name)
         if entry.port is not None:
-            raise AssignmentConflict(
-                "%s is assigned to port %d" % (name, entry.port), "mlxops unload %d" % entry.port, entry=name, port=entry.port
-            )
+            text, hint = "%s is assigned to port %d" % (name, entry.port), "mlxops unload %d" % entry.port
+            raise AssignmentConflict(text, hint, entry=name, port=entry.port)
         return current.drop(name)
 
     result = _changed(command, name, "remove " + name, change, bool(args.get("dry_run")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Mapping, Optional
 
-from .. import fetch, programs, runtimes
+from .. import families, fetch, hfcache, programs, runtimes
 from ..command import Command
 from ..errors import MlxopsError
 from ..jobs import Job
@@ -15,13 +15,14 @@ from ..registry import Entry
 from ..serve import Service, again, bring_up
 from .unload import vacate
 
-STARTUP_TIMEOUT_S = 900.0
+# Loading is bound by the disk: 120 GB have been seen to take 180 to 900 s.
+STARTUP_S, STARTUP_S_PER_GB = 300.0, 5.0
 
 
 def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
     order = Order.from_wire(args)
-    command.client.emit("phase", phase="preflight", message="checking %s for port %d" % (order.model, order.port))
+    command.say("checking %s for port %d" % (order.model, order.port))
     prepared = prepare(command, order, own_lock=False)
     if not prepared.done and not order.dry_run:
         with command.job(order.port, "load %s %d" % (order.model, order.port)) as job:
@@ -46,20 +47,29 @@ def _download(command: Command, job: Job, prepared: Preparation) -> Entry:
         job.emit("progress", phase="download", done=done, total=total, file=file)
 
     python = fetch.interpreter(command.site, prepared.words)
-    path = fetch.download(
-        python, remote, command.site.cache_root, progress, lambda: command.client.cancelled
-    )
+    path = fetch.download(python, remote, command.site.cache_root, progress, lambda: command.client.cancelled)
     return prepared.entry.with_fields(cache_path=path)
 
 
 def _service(command: Command, prepared: Preparation, entry: Entry) -> Service:
     port, runtime = prepared.order.port, prepared.runtime
-    name = command.site.served_name(port, entry.name)
     flags = programs.help_flags(prepared.words, command.site.state_dir)
-    launch = launch_of(entry, port, command.site.bind, name)
+    entry = _suggested(prepared, entry, flags)
+    launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     argv = runtimes.argv(runtime, prepared.words, launch, flags, _template(runtime, entry))
-    named = runtime.served_name in flags
-    return Service(port, entry, runtime, argv, name if named else None, runtime.client_model or (name if named else entry.cache_path))
+    listed = launch.served_name if runtime.served_name in flags else None
+    return Service(port, entry, runtime, argv, listed, runtime.client_model or listed or entry.cache_path)
+
+
+def _suggested(prepared: Preparation, entry: Entry, flags: runtimes.Offered) -> Entry:
+    """An entry that is new here, with what its family suggests and this installed version knows."""
+    if entry.name in prepared.ground.registry.entries:
+        return entry
+    for key, value in families.propose(entry.cache_path).items():
+        trial = entry.with_fields(**{key: value})
+        refused = runtimes.refused(prepared.runtime, launch_of(trial, prepared.order.port, "", ""), flags)
+        entry = entry if refused else trial
+    return entry
 
 
 def _template(runtime: runtimes.Runtime, entry: Entry) -> str:
@@ -77,9 +87,12 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -
     previous = again(service.port, ground.server, holder) if ground.server else None
     vacate(command, job, ground, prepared.order.grace_s)
     try:
-        bring_up(command, job, service, _timeout(command, prepared.order), command.client.check)
-    except MlxopsError as exc:
-        exc.fields["rollback"] = _restore(command, job, previous if prepared.order.rollback else None)
+        command.client.check()
+        bring_up(command, job, service, _timeout(command, service, prepared.order), command.client.check)
+    except Exception as exc:
+        outcome = _restore(command, job, previous if prepared.order.rollback else None)
+        if isinstance(exc, MlxopsError):
+            exc.fields["rollback"] = outcome
         raise
 
 
@@ -90,15 +103,17 @@ def _restore(command: Command, job: Job, previous: Optional[Service]) -> str:
     name = previous.entry.name if previous.entry else previous.argv[0]
     job.phase("rollback", "starting %s again" % name)
     try:
-        bring_up(command, job, previous, _timeout(command, None), lambda: None)
+        bring_up(command, job, previous, _timeout(command, previous, None), lambda: None)
     except MlxopsError as exc:
         return "%s could not be started again: %s" % (name, exc.message)
     return "%s serves again" % name
 
 
-def _timeout(command: Command, order: Optional[Order]) -> float:
-    asked = order.timeout_s if order else None
-    return asked or command.site.startup_timeout_s or STARTUP_TIMEOUT_S
+def _timeout(command: Command, service: Service, order: Optional[Order]) -> float:
+    """Seconds a start may take: as asked, as the host file says, else by the size of the weights."""
+    asked = (order.timeout_s if order else None) or command.site.startup_timeout_s
+    weights = hfcache.weights_bytes(service.entry.cache_path) if service.entry else None
+    return asked or STARTUP_S + STARTUP_S_PER_GB * (weights or 0) / 1e9
 
 
 def _result(command: Command, prepared: Preparation, seconds: float) -> Dict[str, Any]:

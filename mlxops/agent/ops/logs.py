@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, TextIO
 
 from ..command import Command
 from ..errors import Failed
@@ -28,16 +28,23 @@ def logs(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _follow(command: Command, path: str) -> None:
     """Emit lines as they come until the client leaves; begin anew when a new server's log takes the place."""
-    f = open(path, errors="replace")
-    f.seek(0, os.SEEK_END)
+    start_at = os.SEEK_END
+    while True:
+        with open(path, errors="replace") as f:
+            f.seek(0, start_at)
+            _follow_one(command, f, path)
+        start_at = os.SEEK_SET
+
+
+def _follow_one(command: Command, f: TextIO, path: str) -> None:
+    """Until another file stands under the name, and this one is read to its end."""
     while True:
         command.client.check()
         line = f.readline()
         if line:
             command.client.emit("log", line=line.rstrip("\n"))
         elif _replaced(f.fileno(), path):
-            f.close()
-            f = open(path, errors="replace")
+            return
         else:
             time.sleep(LOOK_EVERY_S)
 
