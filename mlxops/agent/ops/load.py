@@ -9,6 +9,7 @@ from .. import families, fetch, hfcache, programs, runtimes
 from ..command import Command
 from ..errors import MlxopsError
 from ..jobs import Job
+from ..launch import log_path
 from ..order import Order, Preparation, launch_of
 from ..preflight import prepare
 from ..registry import Entry
@@ -90,23 +91,23 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -
         command.client.check()
         bring_up(command, job, service, _timeout(command, service, prepared.order), command.client.check)
     except Exception as exc:
-        outcome = _restore(command, job, previous if prepared.order.rollback else None)
+        outcome = _restore(command, job, previous) if previous and prepared.order.rollback else "the port is empty"
         if isinstance(exc, MlxopsError):
+            exc.message += "; " + outcome
             exc.fields["rollback"] = outcome
         raise
 
 
-def _restore(command: Command, job: Job, previous: Optional[Service]) -> str:
+def _restore(command: Command, job: Job, previous: Service) -> str:
     """Bring the previous model back; what became of that, in words."""
-    if previous is None:
-        return "the port is empty"
     name = previous.entry.name if previous.entry else previous.argv[0]
     job.phase("rollback", "starting %s again" % name)
     try:
         bring_up(command, job, previous, _timeout(command, previous, None), lambda: None)
     except MlxopsError as exc:
         return "%s could not be started again: %s" % (name, exc.message)
-    return "%s serves again" % name
+    log = log_path(command.site.state_dir, previous.port)
+    return "%s serves again; the whole log of what failed is %s.1" % (name, log)
 
 
 def _timeout(command: Command, service: Service, order: Optional[Order]) -> float:
