@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from ..agent.errors import Failed
+
 PROGRAM = Path(__file__).with_name("sshserver.py")
 HOST = "127.0.0.1"
 ENDS_WITHIN_S = 10.0
@@ -31,7 +33,7 @@ class Loopback:
     """A running SSH server whose logins become this user with `home` and `shell`; `folder` gets its keys.
 
     A context manager. The server also ends by itself when this process is gone, since it reads our end of a pipe.
-    RuntimeError when it did not start; the reason is on stderr.
+    Failed when it did not start; the reason is on stderr.
     """
 
     def __init__(self, folder: Path, home: Path, shell: str = "/bin/sh", env: Mapping[str, str] | None = None) -> None:
@@ -45,7 +47,10 @@ class Loopback:
         assert self.process.stdout is not None
         port = self.process.stdout.readline()
         if not port:
-            raise RuntimeError(f"the throw-away SSH server did not start (exit status {self.close()})")
+            status = self.close()
+            raise Failed(
+                f"the throw-away SSH server did not start (exit status {status})", "pip install 'mlxops[demo]'"
+            )
         keys = (os.fspath(folder / "client_key"), os.fspath(folder / "known_hosts"))
         return Login(HOST, int(port), getpass.getuser(), *keys)
 

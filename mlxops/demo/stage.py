@@ -1,0 +1,124 @@
+"""Where the demo plays: a temporary folder with a model cache, a host file and an SSH server, all gone at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .. import hosts, session
+from ..agent.errors import Failed, Locked, MlxopsError
+from .loopback import Login, Loopback
+from .tinymodel import model_files, write_cache
+
+Result = dict[str, Any]
+Say = Callable[[str], None]
+SPEAKERS = {"demo/amber": "AMBER", "demo/jade": "JADE"}
+RUNTIME = "mlx_lm.server"
+UNLOCKED_WITHIN_S = 60.0
+
+
+def sentence(name: str) -> str:
+    """What the model of this name answers to anything."""
+    return f"Hello, I am {name}."
+
+
+class Stage:
+    """A context manager; `call` runs a verb over SSH like any command. `ports` are two free ones."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._undo = contextlib.ExitStack()
+        self.ports = free_ports(2)
+
+    def __enter__(self) -> Stage:
+        try:
+            self._build()
+        except BaseException:
+            self._undo.close()
+            raise
+        return self
+
+    def _build(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="mlxops-demo-"))
+        self._undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        for seed, (repo_id, name) in enumerate(SPEAKERS.items()):
+            files = model_files(["Hello", ", I", " am", f" {name}", "."], seed=seed)
+            write_cache(folder / "hf" / "hub", repo_id, files)
+        (folder / "home").mkdir()
+        login = self._undo.enter_context(Loopback(folder, folder / "home")).login
+        (folder / "hosts").mkdir()
+        (folder / "hosts" / "demo.toml").write_text(host_file(folder, login, self.ports))
+        self.hosts_dir = folder / "hosts"
+        self.host = hosts.find("demo", str(self.hosts_dir))
+        self._undo.callback(self._unload)
+
+    def call(self, verb: str, **args: Any) -> Result:
+        return session.call(self.host, verb, args, self._tell)
+
+    def _tell(self, event: Result) -> None:
+        if event["event"] in ("phase", "warning"):
+            self._say(f"  {event['message']}")
+
+    def _unload(self) -> None:
+        """Stop what still runs. Not over SSH: the server may be what failed."""
+        end = time.monotonic() + UNLOCKED_WITHIN_S
+        while True:
+            try:
+                result = session.call(self.host.local(), "unload-all", {"grace_s": 5, "dry_run": False}, lambda _: None)
+            except Locked:  # an interrupted load is still being undone
+                result = {"ports": [{"ok": False}]}
+            except MlxopsError as exc:
+                return self._say(f"could not clean up: {exc.message}")
+            if all(port["ok"] for port in result["ports"]):
+                return
+            if time.monotonic() > end:
+                return self._say("could not stop every server; look for mlx_lm.server among the processes")
+            time.sleep(0.5)
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._say("\nCleaning up")
+        self._undo.close()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody holds, ascending; all are held at once while choosing, so that they differ."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return sorted(probe.getsockname()[1] for probe in probes)
+
+
+def host_file(folder: Path, login: Login, ports: list[int]) -> str:
+    """A host file like any other: its runtime is the mlx_lm.server beside this Python."""
+    server = Path(sys.executable).with_name(RUNTIME)
+    if not server.exists():
+        raise Failed(f"the demo needs {RUNTIME}, which is not beside {sys.executable}", "pip install 'mlxops[demo]'")
+    tables: dict[str, dict[str, Any]] = {
+        "ssh": {**vars(login)},
+        "studio": {
+            "hf_home": str(folder / "hf"),
+            "ports": ports,
+            "bind": "127.0.0.1",
+            "python": sys.executable,
+            "state_dir": str(folder / "state"),
+        },
+        "runtime": {"name": RUNTIME, "command": [str(server)], "startup_timeout_s": 120, "grace_s": 20},
+        "runtime.env": {"HF_HUB_OFFLINE": "1"},
+        **{f"slots.{port}": {"name": f"demo-{number}"} for number, port in enumerate(ports, 1)},
+    }
+    return 'transport = "ssh"\n' + "".join(f"\n[{name}]\n" + _lines(keys) for name, keys in tables.items())
+
+
+def _lines(keys: dict[str, Any]) -> str:
+    """Keys of a TOML table; strings, numbers and lists are written as in JSON."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
