@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakeruntime import SHOWN
 from studio import ROOT
 
 from mlxops.demo.stage import SPEAKERS, sentence
@@ -52,10 +53,8 @@ def test_a_server_that_will_not_start_fails_the_demo(begin: list[str], tmp_path:
     folder = tmp_path / "bin"
     folder.mkdir()
     script(folder / "python3", f'exec {sys.executable} "$@"')
-    script(
-        folder / "mlx_lm.server",
-        'case $1 in --help) echo "  --model M"; echo "  --port P"; echo "  --host H";; esac; exit 1',
-    )
+    shown = SHOWN["mlx_lm.server"]
+    script(folder / "mlx_lm.server", f'[ "$1" = --help ] && exec cat {shown}; echo out of memory; exit 1')
     program = (
         f"import sys; sys.executable = {str(folder / 'python3')!r}; sys.argv[1:] = ['demo']; "
         "from mlxops.__main__ import main; main()"
@@ -63,7 +62,7 @@ def test_a_server_that_will_not_start_fails_the_demo(begin: list[str], tmp_path:
     process = start([sys.executable, "-c", program], tmp_path)
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 8, output
-    assert "Traceback" not in output
+    assert "out of memory" in output and "Traceback" not in output
 
 
 def script(path: Path, text: str) -> None:
