@@ -55,6 +55,9 @@ def converse(host: Host, link: Link, packed: bundle.Bundle, asked: bytes, on_eve
 class Conversation:
     """The bytes of one call, from the marker to the last record."""
 
+    ping_every_s = wire.PING_EVERY_S
+    silence_limit_s = wire.SILENCE_LIMIT_S
+
     def __init__(self, host: Host, link: Link, packed: bundle.Bundle, on_event: OnEvent) -> None:
         self._host = host
         self._link = link
@@ -116,15 +119,15 @@ class Conversation:
                 return chunk
             if chunk is not None:
                 raise ended(self._host, self._link)
-            if time.monotonic() - self._heard > wire.SILENCE_LIMIT_S:
+            if time.monotonic() - self._heard > self.silence_limit_s:
                 raise LinkLost(
-                    f"nothing was heard from {self._host.name} for {wire.SILENCE_LIMIT_S:.0f} s",
+                    f"nothing was heard from {self._host.name} for {self.silence_limit_s:.0f} s",
                     "a load goes on there by itself: `mlxops status` shows it once the host answers",
                     stderr=self._link.stderr_tail(),
                 )
 
     def _mind_ping(self) -> None:
-        if time.monotonic() - self._pinged >= wire.PING_EVERY_S:
+        if time.monotonic() - self._pinged >= self.ping_every_s:
             self._pinged = time.monotonic()
             self._link.send(wire.PING)
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+one_at_a_time = threading.RLock()
+
 
 @contextmanager
 def absent(*names: str) -> Iterator[None]:
     """While the block imports, modules of these names that nobody has loaded yet are hollow; later they can be had."""
-    hidden = [name for name in names if name not in sys.modules]
-    for name in hidden:
-        sys.modules[name] = Hollow(name)
-    try:
-        yield
-    finally:
+    with one_at_a_time:
+        hidden = [name for name in names if name not in sys.modules]
         for name in hidden:
-            del sys.modules[name]
+            sys.modules[name] = Hollow(name)
+        try:
+            yield
+        finally:
+            for name in hidden:
+                del sys.modules[name]
 
 
 class Hollow(types.ModuleType):

@@ -89,7 +89,9 @@ class LocalLink:
         return status if status >= 0 else None
 
     def close(self) -> None:
+        """Close its stdin and collect it; an agent that has reason to carry on is left to it."""
         for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
             if stream and not stream.closed:
                 stream.close()
         self._open.clear()
+        self.exit_status()

@@ -7,7 +7,8 @@ import select
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,25 +88,29 @@ class Login:
     def __init__(self, settings: Settings, **_: Any) -> None:
         self._settings = settings
         self._files: list[Identity] = existing(settings.identity_files)
-        self._agent_keys: tuple[paramiko.AgentKey, ...] = agent_keys(settings.identity_agent)
+        self._agent_keys: tuple[paramiko.AgentKey, ...] = ()
         self._encrypted: list[str] = []
         self._offered: list[str] = []
         self._allowed: list[str] = []
 
     def authenticate(self, transport: paramiko.Transport) -> None:
         """Log in, or raise LoginRefused with what was tried."""
+        with agent_keys(self._settings.identity_agent) as self._agent_keys:
+            self._offer_all(transport)
+        if not transport.is_authenticated():
+            banner = (transport.get_banner() or b"").decode("utf-8", "replace")
+            raise refusals.login(self._settings, self._offered, self._encrypted, self._allowed, banner)
+
+    def _offer_all(self, transport: paramiko.Transport) -> None:
         blobs = [key.asbytes() for key in self._agent_keys]
         for offer in order(self._files, blobs, self._settings.identities_only):
-            if self._accepted(transport, offer):
+            if self._accepted(transport, offer) or not transport.is_active():
                 return
-            if not transport.is_active() or (self._allowed and "publickey" not in self._allowed):
-                break
-        if not self._offered and transport.is_active():
+            if self._allowed and "publickey" not in self._allowed:
+                return
+        if not self._offered:
+            # For its banner, and for the methods it would take.
             self._try(transport.auth_none, self._settings.user)
-            if transport.is_authenticated():
-                return
-        banner = (transport.get_banner() or b"").decode("utf-8", "replace")
-        raise refusals.login(self._settings, self._offered, self._encrypted, self._allowed, banner)
 
     def _accepted(self, transport: paramiko.Transport, offer: Offer) -> bool:
         key = self._key(offer)
@@ -136,20 +141,17 @@ class Login:
         return None
 
 
-def agent_keys(path: str | None) -> tuple[paramiko.AgentKey, ...]:
-    """The keys of the agent at this socket; none when there is no agent or it does not answer."""
-    if not path:
-        return ()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(AGENT_S)
+@contextmanager
+def agent_keys(path: str | None) -> Iterator[tuple[paramiko.AgentKey, ...]]:
+    """The keys of the agent at this socket, able to sign inside the block; none when there is no agent that answers."""
     agent = paramiko.agent.AgentSSH()
-    try:
-        sock.connect(path)
-        agent._connect(sock)  # type: ignore[attr-defined]
-    except (OSError, paramiko.SSHException):
-        sock.close()
-        return ()
-    return agent.get_keys()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(AGENT_S)
+        if path:
+            with suppress(OSError, paramiko.SSHException):
+                sock.connect(path)
+                agent._connect(sock)  # type: ignore[attr-defined]
+        yield agent.get_keys()
 
 
 class SshTransport:

@@ -1,0 +1,79 @@
+"""What belongs to the client of an sshd under test: its ssh configuration, its agent, and host values."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sshd import Sshd
+
+from mlxops import transport
+from mlxops.agent.wire import frame
+from mlxops.hosts import Host, Ssh
+from mlxops.transport import Link
+
+
+def host_for(server: Sshd | None, state_dir: Path, python: str | None = None, **ssh: Any) -> Host:
+    """A host value for that server, or for this machine itself; keywords are fields of Ssh."""
+    way = Ssh("127.0.0.1", connect_timeout_s=10.0)
+    if server:
+        way = replace(way, user=server.user, port=server.port, identity_file=str(server.client_key),
+                      known_hosts_file=str(server.known_hosts))  # fmt: skip
+    site = {"state_dir": str(state_dir)}
+    return Host("studio", Path("/hosts/studio.toml"), "ssh" if server else "local", replace(way, **ssh), python, site)
+
+
+def ssh_config(folder: Path, text: str) -> str:
+    """A PATH whose ssh reads this configuration instead of the person's own."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config").write_text(text)
+    wrapper = folder / "ssh"
+    wrapper.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {folder / "config"} "$@"\n')
+    wrapper.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def run_there(host: Host, code: str) -> str:
+    """What this Python code prints on the host."""
+    link = transport.open_for(host).open(host.python)
+    try:
+        link.send(frame(code.encode()))
+        return everything(link).decode()
+    finally:
+        link.close()
+
+
+def everything(link: Link) -> bytes:
+    """All of stdout, to its end."""
+    parts = []
+    while chunk := link.receive(30):
+        parts.append(chunk)
+    assert chunk == b"", "the link fell silent"
+    return b"".join(parts)
+
+
+class SshAgent:
+    """An ssh-agent of this test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "agent.sock"
+        said = subprocess.run(["ssh-agent", "-s", "-a", str(self.socket)], capture_output=True, text=True, check=True)
+        self._pid = int(said.stdout.split("SSH_AGENT_PID=")[1].split(";")[0])
+
+    def add(self, key: Path, passphrase: str = "") -> None:
+        asker = self.socket.with_name("askpass")
+        asker.write_text(f"#!/bin/sh\necho '{passphrase}'\n")
+        asker.chmod(0o755)
+        answers = {"SSH_ASKPASS": str(asker), "SSH_ASKPASS_REQUIRE": "force"}
+        env = {**os.environ, **answers, "SSH_AUTH_SOCK": str(self.socket)}
+        subprocess.run(["ssh-add", "-q", str(key)], env=env, check=True, capture_output=True)
+
+    def __enter__(self) -> SshAgent:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.kill(self._pid, signal.SIGTERM)
