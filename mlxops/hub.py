@@ -35,11 +35,11 @@ def _row(model: Any) -> dict[str, Any]:
     }
 
 
-def search(words: str, limit: int = 20) -> list[dict[str, Any]]:
+def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dict[str, Any]]:
     """MLX repositories that match these words, most downloaded first.
 
-    Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Asks the Hub that HF_ENDPOINT
-    names, with this machine's login. NotDownloadable when it cannot be asked.
+    Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Asks the Hub at
+    `endpoint`, else the one HF_ENDPOINT names, with this machine's login. NotDownloadable when it cannot be asked.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -47,7 +47,7 @@ def search(words: str, limit: int = 20) -> list[dict[str, Any]]:
     # The HTTP library changed between versions; its own base error is always a base of this one.
     failures: tuple[type[Exception], ...] = (OSError, *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__))
     try:
-        found = HfApi(library_name="mlxops").list_models(
+        found = HfApi(endpoint=endpoint, library_name="mlxops").list_models(
             search=words, filter="mlx", sort="downloads", limit=limit,
             expand=["downloads", "gated", "lastModified", "safetensors", "usedStorage"],
         )  # fmt: skip

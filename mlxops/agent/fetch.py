@@ -55,6 +55,8 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "unknown": _Meaning(ModelUnknown, "{repo} is not a public repository of the Hub",
                         "check the spelling; for a private one run `hf auth login` on the host"),
     "revision": _Meaning(ModelUnknown, "{repo} has no revision {asked}", "leave --revision out, or name a commit"),
+    "gone": _Meaning(NotDownloadable, "the Hub lists a file of {repo} that it does not have: {why}",
+                     "try another revision, or another repository"),
     "denied": _Meaning(NotDownloadable, "the Hub refused the host's access to {repo}: {why}",
                        "run `hf auth login` on the host, or correct HF_TOKEN there"),
     "offline": _Meaning(NotDownloadable, "the host's own environment sets HF_HUB_OFFLINE, so nothing is downloaded",

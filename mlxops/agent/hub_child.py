@@ -19,12 +19,12 @@ LONGEST_DELAY_S = 30.0
 REPORT_EVERY_S = 0.2
 WORKERS = 4
 # What another try cannot mend.
-FINAL = ("gated", "unknown", "revision", "denied", "offline", "disk", "folder")
+FINAL = ("gated", "unknown", "revision", "gone", "denied", "offline", "disk", "folder")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 # By class name, since the classes moved between versions.
 KINDS = {"GatedRepoError": "gated", "RepositoryNotFoundError": "unknown", "HFValidationError": "unknown",
-         "RevisionNotFoundError": "revision", "OfflineModeIsEnabled": "offline"}
+         "RevisionNotFoundError": "revision", "RemoteEntryNotFoundError": "gone", "OfflineModeIsEnabled": "offline"}
 NETWORK = {"HfHubHTTPError", "HTTPError", "TransportError", "RequestException", "ConnectionError"}
 
 Request = Dict[str, Any]

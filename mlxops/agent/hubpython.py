@@ -76,16 +76,16 @@ def _of_runtime(command: Sequence[str]) -> Iterator[Prefix]:
             yield (os.path.join(os.path.dirname(place), "python3"),)
 
 
-def _uv(command: Sequence[str]) -> Iterator[Prefix]:
+def _uv(command: Sequence[str], places: Sequence[str]) -> Iterator[Prefix]:
     import shutil
     first = command[:1] if command and os.path.basename(command[0]) == "uv" else ()
-    for place in (*first, "uv", *_UV_PLACES):
+    for place in (*first, "uv", *places):
         found = shutil.which(os.path.expanduser(place))
         if found:
             yield (found, "run", "--quiet", "--no-project", "--with", "huggingface_hub", "python")
 
 
-def interpreter(site: Site, runtime_command: Sequence[str]) -> Prefix:
+def interpreter(site: Site, runtime_command: Sequence[str], uv_places: Sequence[str] = _UV_PLACES) -> Prefix:
     """The argv prefix of an interpreter with huggingface_hub.
 
     In order: the host file's hub_python (alone, when set), the runtime's own environment, the agent's interpreter,
@@ -96,7 +96,7 @@ def interpreter(site: Site, runtime_command: Sequence[str]) -> Prefix:
     for python in (*_of_runtime(runtime_command), (sys.executable,)):
         if has_hub(python):
             return python
-    for uv in _uv(runtime_command):
+    for uv in _uv(runtime_command, uv_places):
         return uv
     raise NotDownloadable(
         "no interpreter on the host has huggingface_hub, which downloads need",

@@ -100,7 +100,7 @@ def _hashable(name: object) -> str:
 
 
 def _shards(path: str) -> bool:
-    return any(name.endswith(".safetensors") and "-of-" in name for name in os.listdir(path))
+    return any(_weights(name) and "-of-" in name for name in os.listdir(path))
 
 
 def _whole(path: str) -> bool:
@@ -117,12 +117,16 @@ def _tokenizer(path: str, names: FrozenSet[str]) -> bool:
     return any(all(_whole(os.path.join(path, name)) for name in group) for group in _TOKENIZERS)
 
 
+def _weights(name: str) -> bool:
+    return name.endswith(".safetensors")
+
+
 def missing(path: str) -> Tuple[str, ...]:
     """What a server would look for in this folder and not find, as sorted names; OSError when it cannot be listed."""
     names = frozenset(os.listdir(path))
     needed = {"config.json", *weight_files(path)}
-    # A link that leads nowhere was needed once; an empty __init__.py is all right.
-    needed.update(n for n in names if wanted(n) and not os.path.exists(os.path.join(path, n)))
+    # A link that leads nowhere was needed once. mlx-lm reads every weights file there is; an empty __init__.py is fine.
+    needed.update(n for n in names if wanted(n) and (_weights(n) or not os.path.exists(os.path.join(path, n))))
     absent = {n for n in needed if not plain(n) or not _whole(os.path.join(path, n))}
     if not config(path):
         absent.add("config.json")
@@ -147,9 +151,9 @@ def header_metadata(path: str) -> Dict[str, Any]:
 
 
 def _weights_present(path: str) -> Iterator[str]:
-    others = sorted(name for name in os.listdir(path) if name.endswith(".safetensors"))
+    others = sorted(filter(_weights, os.listdir(path)))
     for name in (*weight_files(path), *others):
-        if name.endswith(".safetensors") and plain(name) and _whole(os.path.join(path, name)):
+        if _weights(name) and plain(name) and _whole(os.path.join(path, name)):
             yield os.path.join(path, name)
 
 

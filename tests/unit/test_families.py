@@ -12,9 +12,9 @@ from mlxops.agent import families
 
 TOOL = """functiongemma gemma4 glm4_moe harmony hermes iquest_coder_v1 kimi_k2 longcat_flash_lite minimax_m2
     nemotron3_nano qwen3 qwen3_coder qwen3_moe qwen3_vl solar_open step_35"""
-REASONING = """gemma4 glm47_flash glm4_moe harmony hermes kimi_k2 minimax_m2 mixed_think_tool_handoff nemotron3_nano
-    qwen3 qwen3_5 qwen3_moe qwen3_vl solar_open step_35"""
-HYBRID = "{{- '<|im_start|>assistant\\n' }}{%- if not enable_thinking %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"
+REASONING = """gemma4 glm47_flash glm4_moe harmony hermes kimi_k2 minimax_m2 mixed_think_tool_handoff
+    nemotron3_nano qwen3 qwen3_5 qwen3_moe qwen3_vl solar_open step_35"""
+HYBRID = "{{- '<|im_start|>assistant\\n' }}{%- if not thinking %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"
 THINKING = "{{- '<|im_start|>assistant\\n<think>\\n' }}"
 CODER = "<tool_call>\\n<function=example>" + HYBRID
 

@@ -172,10 +172,11 @@ def test_kind(tmp_path: Path, repo_id: str, settings: dict[str, Any], expected: 
 
 @pytest.mark.parametrize(("name", "expected"), [
     ("config.json", True), ("model-00001-of-00002.safetensors", True), ("tokenizer.model", True), ("merges.txt", True),
-    ("chat_template.jinja", True), ("modeling_x.py", True), ("qwen.tiktoken", True), ("2_Dense/model.safetensors", True),
+    ("chat_template.jinja", True), ("modeling_x.py", True), ("qwen.tiktoken", True), ("2_D/model.safetensors", True),
     ("README.md", False), ("model.gguf", False), ("pytorch_model.bin", False), ("consolidated.safetensors", False),
     ("original/params.json", False), (".gitattributes", False), ("../config.json", False), ("/config.json", False),
-    ("a//b.json", False), ("a\\b.json", False), ("a\n.json", False), ("", False), ("x" * 2000 + ".json", False),
+    ("a//b.json", False), ("a\\b.json", False), ("a\n.json", False), ("", False),
+    ("x" * 2000 + ".json", False),
 ])  # fmt: skip
 def test_wanted(name: str, expected: bool) -> None:
     assert modelfiles.wanted(name) is expected

@@ -1,0 +1,38 @@
+"""Fixtures of the download tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakehub import FakeHub
+from fetching import LARGE, LARGE_BYTES, PYTHONS, REPO, Fetch
+
+from mlxops.demo.tinymodel import model_files, write_cache
+
+
+@pytest.fixture
+def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A Hub with REPO, named by HF_ENDPOINT; nobody is logged in."""
+    for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING_FACE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    files = {**model_files(["I"], pad_mb=1), LARGE: os.urandom(LARGE_BYTES)}
+    write_cache(tmp_path / "remote", REPO, files)
+    with FakeHub(tmp_path / "remote") as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        yield hub
+
+
+@pytest.fixture(params=PYTHONS)
+def fetching(request: pytest.FixtureRequest, fake_hub: FakeHub, tmp_path: Path) -> Fetch:
+    """With each huggingface_hub there is."""
+    return Fetch(fake_hub, tmp_path / "home" / "hub", (request.param(),))
+
+
+@pytest.fixture
+def one_fetching(fake_hub: FakeHub, tmp_path: Path) -> Fetch:
+    """With the tests' own huggingface_hub only, where its version makes no difference."""
+    return Fetch(fake_hub, tmp_path / "home" / "hub", (PYTHONS[0].values[0](),))  # type: ignore[operator]

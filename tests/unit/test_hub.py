@@ -1,0 +1,54 @@
+"""Search through the real huggingface_hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakehub import FakeHub
+
+from mlxops import hub
+from mlxops.agent.errors import NotDownloadable
+
+BIG = {"downloads": 10, "safetensors": {"parameters": {"U32": 100, "BF16": 10}, "total": 110}, "gated": "manual"}
+SMALL = {"downloads": 500, "usedStorage": 1234}
+LISTING = {
+    "mlx-community/Qwen3-8B-4bit": BIG,
+    "mlx-community/Qwen3-0.6B-4bit": SMALL,
+    "mlx-community/gemma-3-4bit": {"downloads": 9000},
+    "Qwen/Qwen3-8B": {"downloads": 9999, "tags": ["safetensors"]},
+}
+
+
+@pytest.fixture
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
+    with FakeHub(tmp_path, listing=LISTING) as fake:
+        yield fake
+
+
+def test_mlx_models_only_most_downloaded_first(listed: FakeHub) -> None:
+    rows = hub.search("qwen3", endpoint=listed.url)
+    assert [row["repo_id"] for row in rows] == ["mlx-community/Qwen3-0.6B-4bit", "mlx-community/Qwen3-8B-4bit"]
+    assert rows[1] == {"repo_id": "mlx-community/Qwen3-8B-4bit", "size_bytes": 420, "downloads": 10, "gated": True,
+                       "modified": "2026-01-01T00:00:00+00:00"}  # fmt: skip
+    assert (rows[0]["size_bytes"], rows[0]["gated"]) == (1234, False)
+
+
+def test_words_narrow_and_the_limit_holds(listed: FakeHub) -> None:
+    assert [row["repo_id"] for row in hub.search("qwen3 8b", endpoint=listed.url)] == ["mlx-community/Qwen3-8B-4bit"]
+    assert [row["size_bytes"] for row in hub.search("", limit=1, endpoint=listed.url)] == [None]
+    assert hub.search("nothing like it", endpoint=listed.url) == []
+
+
+def test_a_hub_that_cannot_be_asked(free_port: int) -> None:
+    with pytest.raises(NotDownloadable, match="cannot be searched"):
+        hub.search("qwen3", endpoint=f"http://127.0.0.1:{free_port}")
+
+
+@pytest.mark.parametrize(("parameters", "expected"), [
+    ({"U32": 2, "BF16": 3, "F8_E4M3": 1}, 15), ({}, None), ({"U32": 2, "Q9": 1}, None),
+])  # fmt: skip
+def test_weights_bytes(parameters: dict[str, int], expected: int | None) -> None:
+    assert hub.weights_bytes(parameters) == expected
