@@ -11,7 +11,6 @@ class Found(NamedTuple):
     """A whole MLX chat model in the cache, with the fields its family suggests."""
 
     repo_id: str
-    revision: str
     path: str
     proposed: Mapping[str, str]
 

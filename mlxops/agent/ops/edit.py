@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from .. import families, hfcache, resolve, runtimes
+from .. import hfcache, resolve, runtimes, suggest
 from ..command import Command
 from ..errors import AssignmentConflict, Failed, Usage
 from ..registry import REQUIRED, Entry, Registry, coerce
@@ -51,7 +51,8 @@ def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) 
     found = hfcache.find(command.site.hf_home, repo_id, given.get("revision"))
     whole = found is not None and found.complete
     path = found.path if found is not None and whole else ""
-    proposed = families.propose(path) if path else {}
+    runtime = runtimes.named(given.get("runtime") or command.site.runtime)
+    proposed = suggest.fields(runtime, path) if path else {}
     fields = {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **proposed, **given}
     return Entry(name, fields)
 

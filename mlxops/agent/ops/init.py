@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Tuple
 
-from .. import families, hfcache, intake
+from .. import hfcache, intake, runtimes, suggest
 from ..command import Command
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running
@@ -45,7 +45,8 @@ def _models(command: Command) -> List[Found]:
     """Whole MLX chat models. Of a repository that lies in both roots, the whole copy in the first one counts."""
     whole = [s for s in hfcache.scan(command.site.hf_home) if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id: s for s in reversed(whole)}
-    return [Found(s.repo_id, s.revision, s.path, families.propose(s.path)) for s in whole if first[s.repo_id] is s]
+    runtime = runtimes.named(command.site.runtime)
+    return [Found(s.repo_id, s.path, suggest.fields(runtime, s.path)) for s in whole if first[s.repo_id] is s]
 
 
 def _servers(command: Command, registry: Registry) -> List[Running]:

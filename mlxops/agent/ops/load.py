@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Mapping, Optional
 
-from .. import families, fetch, hfcache, programs, runtimes
+from .. import fetch, hfcache, programs, runtimes, suggest
 from ..command import Command
 from ..errors import MlxopsError
 from ..jobs import Job
@@ -66,11 +66,7 @@ def _suggested(prepared: Preparation, entry: Entry, flags: runtimes.Offered) -> 
     """An entry that is new here, with what its family suggests and this installed version knows."""
     if entry.name in prepared.ground.registry.entries:
         return entry
-    for key, value in families.propose(entry.cache_path).items():
-        trial = entry.with_fields(**{key: value})
-        refused = runtimes.refused(prepared.runtime, launch_of(trial, prepared.order.port, "", ""), flags)
-        entry = entry if refused else trial
-    return entry
+    return entry.with_fields(**suggest.accepted(prepared.runtime, entry.cache_path, flags))
 
 
 def _template(runtime: runtimes.Runtime, entry: Entry) -> str:
