@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import Usage
+from ..render.actions import plan
+from ..render.entries import changed, entries, removed, shown
 from . import words
 from .invocation import Answer, Invocation
 from .verb import verb
@@ -13,8 +15,6 @@ from .verb import verb
 @verb("list", "mlxops list", "mlxops list --json | jq -r '.result.models[].name'")
 def list_(it: Invocation) -> Answer:
     """The entries of the registry: repo, size, format, planned slot and port."""
-    from ..render.entries import entries
-
     return Answer(it.ask("list", {}), entries)
 
 
@@ -22,8 +22,6 @@ def list_(it: Invocation) -> Answer:
 @click.argument("what", metavar="NAME|PORT")
 def show(it: Invocation, what: str) -> Answer:
     """Everything about one entry or one port, and the command that starts its server."""
-    from ..render.entries import shown
-
     return Answer(it.ask("show", {"what": what}), shown)
 
 
@@ -34,8 +32,6 @@ def init(it: Invocation, dry_run: bool) -> Answer:
 
     Nothing is ever removed or renamed.
     """
-    from ..render.actions import plan
-
     return Answer(it.ask("init", {"dry_run": dry_run}), plan)
 
 
@@ -50,8 +46,6 @@ def init(it: Invocation, dry_run: bool) -> Answer:
 @words.dry_run()
 def set_(it: Invocation, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
     """Change fields of an entry; KEY= clears one. A server that runs keeps its flags until the next load."""
-    from ..render.entries import changed
-
     return Answer(it.ask("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), changed)
 
 
@@ -72,6 +66,4 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
 @words.dry_run()
 def remove(it: Invocation, name: str, dry_run: bool) -> Answer:
     """Take an entry out of the registry; refused while it is assigned. Its files stay in the cache."""
-    from ..render.entries import removed
-
     return Answer(it.ask("remove", {"name": name, "dry_run": dry_run}), removed)

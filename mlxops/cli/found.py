@@ -8,6 +8,7 @@ from typing import Any
 from .. import hosts as host_files
 from ..agent.errors import Usage
 from ..hosts import Host
+from ..render.found import hosts_found
 from .invocation import Answer, Flags, Invocation
 from .verb import verb
 
@@ -15,8 +16,6 @@ from .verb import verb
 @verb("hosts", "mlxops hosts", "mlxops hosts --hosts-dir ~/hosts")
 def hosts(it: Invocation) -> Answer:
     """The host files found, where they come from, and which one is meant."""
-    from ..render.found import hosts_found
-
     found = host_files.available(it.flags.hosts_dir)
     chosen, note = _chosen(it.flags)
     rows = [_row(name, path, path == chosen) for name, path in found.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import PortBusy
+from ..render.ports import loaded
 from . import words
 from .invocation import Answer, Invocation, Result
 from .verb import verb
@@ -31,8 +32,6 @@ def load(it: Invocation, model: str, wanted: str, no_rollback: bool, **more: obj
     MODEL is an entry, a repo, or a unique part of one. Only a full org/name is ever downloaded, after its size, the
     disk and the memory were checked. If the new model fails, the previous one is started again.
     """
-    from ..render.ports import loaded
-
     args = {"model": model, "port": it.host.port(wanted), "rollback": not no_rollback, **more}
     return Answer(_asking(it, args), loaded)
 

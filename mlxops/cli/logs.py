@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..render.log import LogText
 from . import words
 from .invocation import Answer, Invocation, Result
 from .verb import verb
@@ -16,8 +17,6 @@ from .verb import verb
 @click.option("-f", "--follow", is_flag=True, help="Go on with every new line, until Ctrl-C.")
 def logs(it: Invocation, wanted: str, lines: int, follow: bool) -> Answer:
     """The last lines of the log of a port's server."""
-    from ..render.log import LogText
-
     text = LogText(it.console.say_now if not it.flags.json else it.console.note)
     args = {"port": it.host.port(wanted), "lines": lines, "follow": follow}
 

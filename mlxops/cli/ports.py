@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import DriftFound, Failed
+from ..render.actions import supposed
+from ..render.ports import all_unloaded, unloaded
+from ..render.status import status as status_text
 from . import words
 from .invocation import Answer, Invocation, Result
 from .verb import verb
@@ -18,10 +21,8 @@ def status(it: Invocation, wanted: tuple[str, ...], check: bool) -> Answer:
 
     A dash is a figure nobody knows.
     """
-    from ..render.status import status as text
-
     result = it.ask("status", {"ports": [it.host.port(word) for word in wanted] or None})
-    return Answer(result, text, drift_found(result) if check else None)
+    return Answer(result, status_text, drift_found(result) if check else None)
 
 
 def drift_found(result: Result) -> DriftFound | None:
@@ -39,9 +40,6 @@ def drift_found(result: Result) -> DriftFound | None:
 @words.dry_run()
 def unload(it: Invocation, wanted: str, grace_s: float | None, dry_run: bool) -> Answer:
     """Stop the server on a port, prove it stopped, and clear the assignment."""
-    from ..render.actions import supposed
-    from ..render.ports import unloaded
-
     args = {"port": it.host.port(wanted), "grace_s": grace_s, "dry_run": dry_run}
     return Answer(it.ask("unload", args), supposed(unloaded) if dry_run else unloaded)
 
@@ -54,9 +52,6 @@ def unload_all(it: Invocation, grace_s: float | None, dry_run: bool) -> Answer:
 
     One port that cannot be emptied does not keep the others; the exit status is then 1.
     """
-    from ..render.actions import supposed
-    from ..render.ports import all_unloaded
-
     result = it.ask("unload-all", {"grace_s": grace_s, "dry_run": dry_run})
     return Answer(result, supposed(all_unloaded) if dry_run else all_unloaded, _some_failed(result))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import DriftFound
+from ..render.actions import changes, plan
 from . import turn, words
 from .invocation import Answer, Invocation, Result
 from .ports import drift_found
@@ -24,8 +25,6 @@ LONGEST_S = 120.0
 @words.dry_run()
 def reconcile(it: Invocation, check: bool, timeout_s: float | None, dry_run: bool) -> Answer:
     """Clear assignments whose servers are proven gone; report every other drift."""
-    from ..render.actions import changes, plan
-
     with turn.bounded(timeout_s or LONGEST_S), turn.alone(it.host):
         result = it.ask("reconcile", {"dry_run": dry_run})
     return Answer(result, changes if it.flags.quiet else plan, _left(result) if check else None)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..agent.errors import Usage
+from ..render.actions import plan
 from . import words
 from .invocation import Answer, Invocation
 from .verb import verb
@@ -31,8 +32,6 @@ from .verb import verb
 @words.dry_run()
 def register(it: Invocation, slots: bool, dry_run: bool, **entry: Any) -> Answer:
     """Add an entry NAME for the repo REPO (org/name). Nothing is downloaded."""
-    from ..render.actions import plan
-
     _either(slots, entry)
     if not slots:
         entry = {**entry, "slot": it.host.port(entry["slot"]) if entry["slot"] else None, "args": [*entry["args"]]}

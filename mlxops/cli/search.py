@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..render.hub import models_found
 from .invocation import Answer, Invocation
 from .verb import verb
 
@@ -14,6 +15,5 @@ from .verb import verb
 def search(it: Invocation, terms: tuple[str, ...], limit: int) -> Answer:
     """MLX models of the Hugging Face Hub whose name has these words, the most downloaded first."""
     from ..hub import search as found
-    from ..render.hub import models_found
 
     return Answer({"models": found(" ".join(terms), limit)}, models_found)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows of ready-made cells under their column names. A name that ends in > puts its column to the right."""
+    from tabulate import tabulate  # a third of what click costs, and no error or help needs it
+
     sides = ["right" if name.endswith(">") else "left" for name in columns]
     names = [name.rstrip(">") for name in columns]
     return tabulate(rows, names, "plain", disable_numparse=True, colalign=sides) if rows else "  ".join(names)

@@ -1,0 +1,173 @@
+"""The program as a process of its own: what it imports, its streams, its signals, its terminal, its completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_standin import HOST_FILE
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("fabric", "paramiko", "invoke", "tabulate", "huggingface_hub", "mlxops.session")
+PROMPTED = """
+import sys
+from cli_standin import Studio
+from mlxops.agent.errors import PortBusy
+from mlxops.cli import run
+from mlxops.cli.console import Console
+from mlxops.cli.invocation import Invocation
+done = {"port": 8100, "entry": "new", "state": "ready", "changed": True, "duration_s": 1.0}
+studio = Studio(PortBusy("8100 serves old", occupant="old"), done)
+sys.exit(run(["load", "new", "8100"], Invocation(Console.standard(), studio)))
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> dict[str, str]:
+    """An environment in which one host file is found."""
+    (tmp_path / "lab.toml").write_text(HOST_FILE.replace("[studio]", 'transport = "local"\n[studio]'))
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MLXOPS")}
+    return {**kept, "HOME": str(tmp_path), "MLXOPS_HOSTS_DIR": str(tmp_path), "PYTHONPATH": path}
+
+
+def mlxops(lab: dict[str, str], *argv: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "mlxops", *argv]
+    return subprocess.run(words, env=lab, text=True, timeout=60, **{"capture_output": True, **more})
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["--help"], ["load", "--help"], ["version"], ["completion", "zsh"], ["load"], ["nonsense", "--json"],
+     ["status", "1", "--json"], ["cron"]],
+)  # fmt: skip
+def test_what_needs_no_host_imports_click_only(lab: dict[str, str], argv: list[str]) -> None:
+    script = "import sys; from mlxops.cli import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    ended = subprocess.run([sys.executable, "-c", script, *argv], env=lab, text=True, capture_output=True, timeout=60)
+    loaded = ended.stderr.split()
+    assert "click" in loaded
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_a_document_is_all_there_is_on_stdout(lab: dict[str, str]) -> None:
+    ended = mlxops(lab, "load", "--json")
+    assert (ended.returncode, ended.stderr) == (2, "")
+    assert json.loads(ended.stdout)["error"]["kind"] == "Usage"
+
+
+def test_a_reader_that_leaves_is_no_error(lab: dict[str, str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    ended = mlxops(lab, "hosts", capture_output=False, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_an_answer_that_cannot_be_written_is_an_error(lab: dict[str, str]) -> None:
+    with open("/dev/full", "w") as full:
+        ended = mlxops(lab, "hosts", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("mlxops: the answer could not be written: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_closed_streams_do_no_harm(lab: dict[str, str]) -> None:
+    script = f"exec {sys.executable} -m mlxops hosts <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", script], env=lab, timeout=60).returncode == 0
+
+
+def test_what_a_narrow_encoding_lacks_is_escaped(lab: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "größe.toml").write_text(HOST_FILE)
+    ended = mlxops({**lab, "PYTHONIOENCODING": "ascii"}, "hosts", "--host", "lab")
+    assert ended.returncode == 0
+    assert "gr\\xf6\\xdfe" in ended.stdout
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_signal_ends_a_call_with_130(
+    lab: dict[str, str], tmp_path: Path, signum: signal.Signals, ignored: bool
+) -> None:
+    """`ignored`: as a shell starts a job in the background, with Ctrl-C ignored."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "8100.log").write_text("a line\n")
+    text = HOST_FILE.replace("[studio]", f'transport = "local"\n[studio]\nstate_dir = "{tmp_path}"')
+    (tmp_path / "lab.toml").write_text(text)
+    words = [sys.executable, "-m", "mlxops", "logs", "8100", "-f"]
+    with subprocess.Popen(
+        words, env=lab, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignored else None,
+    ) as following:  # fmt: skip
+        assert following.stdout
+        assert following.stderr
+        assert following.stdout.readline() == "a line\n"
+        following.send_signal(signum)
+        told = following.stderr.read()
+    assert following.returncode == 130
+    assert told.splitlines()[-1].startswith("mlxops: ")
+    assert "Traceback" not in told
+
+
+def on_a_terminal(lab: dict[str, str], words: list[str], typed: bytes) -> tuple[int, str, str]:
+    """Exit status, what the terminal showed (stdin and stderr are it), and stdout."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(words, env=lab, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True)
+    os.close(theirs)
+    shown = b""
+    while b"[y/N]" not in shown:
+        shown += os.read(ours, 1024)
+    os.write(ours, typed)
+    assert process.stdout
+    with process.stdout:
+        said = process.stdout.read()
+    code = process.wait(timeout=60)
+    os.close(ours)
+    return code, shown.decode(), said
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [(b"y\n", 0, "8100 serves new: ready after 1.0 s\n"), (b"n\n", 7, ""), (b"\n", 7, ""), (b"\x04", 130, "")],
+)
+def test_at_a_terminal_a_person_is_asked_on_stderr(lab: dict[str, str], typed: bytes, code: int, said: str) -> None:
+    ended = on_a_terminal(lab, [sys.executable, "-c", PROMPTED], typed)
+    assert (ended[0], ended[2]) == (code, said)
+    assert "8100 serves old. Stop it and load new? [y/N]" in ended[1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("mlxops sta", ["status"]),
+        ("mlxops --json unload-", ["unload-all"]),
+        ("mlxops unload je", ["jerry"]),
+        ("mlxops status 8100 810", ["8100", "8101"]),
+        ("mlxops load qwen --re", ["--replace", "--revision"]),
+        ("mlxops --host l", ["lab"]),
+        ("mlxops completion z", ["zsh"]),
+    ],
+)
+def test_tab_completes_verbs_flags_hosts_and_ports(lab: dict[str, str], typed: str, offered: list[str]) -> None:
+    words = {"_MLXOPS_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    ended = mlxops({**lab, **words})
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [line.partition(",")[2] for line in ended.stdout.splitlines()] == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_completion_script_is_one_its_shell_accepts(lab: dict[str, str], shell: str) -> None:
+    script = mlxops(lab, "completion", shell).stdout
+    setup = "autoload -U compinit; compinit -D -u\n" if shell == "zsh" else ""
+    check = "\necho ${_comps[mlxops]} ${_comps[mlxctl]}" if shell == "zsh" else "\ncomplete -p mlxops mlxctl"
+    ended = subprocess.run([shell, "-c", setup + script + check], env=lab, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "_mlxops_completion" in ended.stdout
+    assert "_mlxctl_completion" in ended.stdout
