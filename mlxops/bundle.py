@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
+import os
 import shlex
 import sys
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def local_argv(python: str | None) -> list[str]:
 
 @dataclass(frozen=True)
 class Bundle:
-    """All files of the agent. `digest` is the hash, in hex, of `text`: JSON {relative path: source}."""
+    """All files of the agent. `digest` is the SHA-256 of `text`, in hex: per file a frame of path and one of source."""
 
     text: bytes
     digest: str
@@ -78,7 +79,15 @@ class Bundle:
 @functools.cache
 def pack(root: Path = AGENT) -> Bundle:
     """The agent below `root` (the folder that becomes the package `agent`), the same bytes on every machine."""
-    paths = sorted(path for path in root.rglob("*.py") if path.name not in ("stub.py", "unpack.py"))
-    files = {f"agent/{path.relative_to(root).as_posix()}": path.read_text("utf-8") for path in paths}
-    text = json.dumps(files, sort_keys=True, separators=(",", ":")).encode("ascii")
+    text = b"".join(frame(f"agent/{path}".encode()) + frame(source) for path, source in sorted(sources(str(root), "")))
     return Bundle(text, hashlib.sha256(text).hexdigest())
+
+
+def sources(folder: str, prefix: str) -> Iterator[tuple[str, bytes]]:
+    """The Python files below a folder by relative path, but for those that travel by themselves."""
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            yield from sources(entry.path, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".py") and entry.name not in ("stub.py", "unpack.py"):
+            with open(entry.path, "rb") as file:
+                yield prefix + entry.name, file.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import time
@@ -24,10 +25,9 @@ def install(payload: bytes, root: str, refuse: Callable[[int, str], Exception]) 
         raise refuse(72, "cannot write the agent to %s: %s" % (os.path.dirname(root), exc)) from None
 
 
-def opened(payload: bytes, digest: str, refuse: Callable[[int, str], Exception]) -> Dict[str, str]:
+def opened(payload: bytes, digest: str, refuse: Callable[[int, str], Exception]) -> Dict[str, bytes]:
     """The files of a bundle by relative path."""
     import hashlib
-    import json
     import zlib
 
     try:
@@ -36,11 +36,17 @@ def opened(payload: bytes, digest: str, refuse: Callable[[int, str], Exception])
         raise refuse(73, "the bundle arrived damaged: %s" % exc) from None
     if hashlib.sha256(text).hexdigest() != digest:
         raise refuse(73, "the bundle arrived damaged: its hash is not %s" % digest)
-    files: Dict[str, str] = json.loads(text)
-    return files
+    return split(text)
 
 
-def write(files: Dict[str, str], root: str) -> None:
+def split(text: bytes) -> Dict[str, bytes]:
+    """The pairs of frames, path and source."""
+    stream = io.BytesIO(text)
+    frames = [stream.read(int(size)) for size in iter(stream.readline, b"")]
+    return {path.decode("utf-8"): source for path, source in zip(frames[::2], frames[1::2])}
+
+
+def write(files: Dict[str, bytes], root: str) -> None:
     """The files in a folder of their own, durable, then renamed to `root`; what lay there is replaced if it differs."""
     agents = os.path.dirname(root)
     for folder in (os.path.dirname(agents), agents):
@@ -48,23 +54,23 @@ def write(files: Dict[str, str], root: str) -> None:
     fresh = os.path.join(agents, ".%d-%s" % (os.getpid(), os.urandom(6).hex()))
     os.mkdir(fresh, 0o700)
     try:
-        for path, text in files.items():
-            put(os.path.join(fresh, path), text)
+        for path, source in files.items():
+            put(os.path.join(fresh, path), source)
         settle(fresh, root, files)
     finally:
         remove(fresh)
 
 
-def put(path: str, text: str) -> None:
+def put(path: str, source: bytes) -> None:
     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
-        file.write(text.encode("utf-8"))
+        file.write(source)
         file.flush()
         os.fsync(fd)
 
 
-def settle(fresh: str, root: str, files: Dict[str, str]) -> None:
+def settle(fresh: str, root: str, files: Dict[str, bytes]) -> None:
     """Move the new folder to its name, unless the same is there already."""
     try:
         os.rename(fresh, root)
@@ -76,16 +82,16 @@ def settle(fresh: str, root: str, files: Dict[str, str]) -> None:
         remove(fresh + "-old")
 
 
-def whole(root: str, files: Dict[str, str]) -> bool:
+def whole(root: str, files: Dict[str, bytes]) -> bool:
     try:
-        return all(same(os.path.join(root, path), text) for path, text in files.items())
+        return all(same(os.path.join(root, path), source) for path, source in files.items())
     except OSError:
         return False
 
 
-def same(path: str, text: str) -> bool:
+def same(path: str, source: bytes) -> bool:
     with open(path, "rb") as file:
-        return file.read() == text.encode("utf-8")
+        return file.read() == source
 
 
 def prune(agents: str) -> None:

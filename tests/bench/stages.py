@@ -1,0 +1,81 @@
+"""One `list` in a fresh interpreter, the moments between its stages noted from outside and printed as JSON, in ms."""
+
+from __future__ import annotations
+
+import gc
+import time
+
+gc.disable()
+BEGAN = time.clock_gettime(time.CLOCK_MONOTONIC)
+
+import json  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+moments: list[tuple[str, float]] = []
+
+
+def note(stage: str) -> None:
+    moments.append((stage, time.clock_gettime(time.CLOCK_MONOTONIC)))
+
+
+def noting(owner: Any, name: str, stage: str) -> None:
+    """Note the end of each call of a function under this stage."""
+    inner = getattr(owner, name)
+
+    def outer(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return inner(*args, **kwargs)
+        finally:
+            note(stage)
+
+    setattr(owner, name, outer)
+
+
+def started() -> float:
+    """When this process was made, on the same clock (Linux), else when this file began."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return BEGAN
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    note("interpreter")
+    import click  # noqa: F401
+    import tabulate  # noqa: F401
+
+    note("imports of the command line")
+    from mlxops import bundle, hosts, session
+    from mlxops.transport import dial
+
+    host = hosts.find("bench", sys.argv[1])
+    note("imports and host file")
+    dialling = dial.Dialling(host.ssh)
+    from mlxops.transport import ssh
+
+    note("import of paramiko (while dialling)")
+    noting(ssh.Negotiation, "start_client", "import of fabric, key exchange")
+    noting(ssh.StrictHostKeys, "missing_host_key", "host key")
+    noting(ssh.Login, "authenticate", "login")
+    noting(ssh, "started", "exec")
+    link = ssh.SshTransport(dialling).open(host.python)
+    packed = bundle.pack()
+    note("bundle")
+    talk = session.Conversation(host, link, packed, lambda event: None)
+    noting(talk, "_until_started", "shell, interpreter, agent's imports")
+    talk.run(session.request(host, "list", {}))
+    note("the verb itself")
+    before = started()
+    taken = {}
+    for stage, moment in moments:
+        taken[stage], before = (moment - before) * 1000, moment
+    print(json.dumps(taken))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+main()
