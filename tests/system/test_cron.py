@@ -1,0 +1,86 @@
+"""The crontab line, run by a real cron daemon: bare environment, no terminal, over SSH."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from studio import Studio, eventually
+
+pytestmark = pytest.mark.cron
+
+SYSTEM_PATH = os.pathsep.join(["/usr/sbin", "/sbin", os.environ.get("PATH", "")])
+FIRES_WITHIN_S = 90
+
+
+@contextmanager
+def crontab(text: str) -> Iterator[None]:
+    """This user's crontab for a while; the one before comes back."""
+    before = subprocess.run(["crontab", "-l"], capture_output=True, text=True)
+    subprocess.run(["crontab", "-"], input=text, text=True, check=True)
+    try:
+        yield
+    finally:
+        if before.returncode == 0:
+            subprocess.run(["crontab", "-"], input=before.stdout, text=True, check=True)
+        else:
+            subprocess.run(["crontab", "-r"], check=True)
+
+
+@contextmanager
+def daemon() -> Iterator[None]:
+    """A cron daemon of our own, unless one runs already: there can only be one."""
+    program = shutil.which("cron", path=SYSTEM_PATH)
+    assert program
+    process = subprocess.Popen([program, "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        yield
+    finally:
+        ours = process.poll() is None
+        process.terminate()
+        told = process.communicate(timeout=30)[1]
+        assert ours or "lock" in told, told
+
+
+def recorded(studio: Studio, line: str) -> str:
+    """A crontab with the line twice in one minute's job: its output and exit status kept, and the environment."""
+    minutes, command = line.split(" * * * * ")
+    out = studio.folder
+    job = f"env > {out}/env; {command} > {out}/first 2>&1; echo $? > {out}/exits; {command} > {out}/second 2>&1"
+    home = f"HOME={studio.folder}/cron-home"
+    return f'{home}\nMAILTO=""\n{minutes} * * * * {job}; echo $? >> {out}/exits; touch {out}/done\n'
+
+
+@pytest.fixture
+def stale(studio: Studio) -> Callable[[], None]:
+    """Makes the registry claim a port that nothing serves."""
+    studio.must("init")
+    port = studio.ports[0]
+
+    def claim() -> None:
+        studio.edit(lambda registry: registry["models"]["amber"].update(port=port))
+
+    return claim
+
+
+def test_cron_reconciles_over_ssh_and_speaks_only_of_changes(studio: Studio, stale: Callable[[], None]) -> None:
+    stale()
+    assert studio.assignments() == {"amber": studio.ports[0]}
+    line = studio.must("cron", "--every", "1")["line"]
+    with crontab(recorded(studio, line)), daemon():
+        eventually((studio.folder / "done").exists, FIRES_WITHIN_S)
+    told = {name: (studio.folder / name).read_text() for name in ("first", "second", "exits", "env")}
+    assert "PATH=/usr/bin:/bin\n" in told["env"]
+    assert "SSH_AUTH_SOCK" not in told["env"]
+    assert told["exits"] == "0\n0\n", told
+    assert len(told["first"].splitlines()) == 1, told
+    assert f"clear {studio.ports[0]} amber" in told["first"]
+    assert told["second"] == ""
+    assert studio.assignments() == {}
+    locks = list((studio.folder / "cron-home" / ".local/state/mlxops").iterdir())
+    assert [Path(lock).name.startswith("reconcile-studio-") for lock in locks] == [True]
