@@ -38,10 +38,10 @@ def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Optional[in
     """
     pack = _Pack(procs, prey)
     waiting = " (%d requests in flight)" % busy if busy else ""
-    pack.signal([prey.target], signal.SIGTERM)
+    pack.ask(signal.SIGTERM)
     if not pack.gone_within(grace_s * INT_AFTER, say, "waiting for pid %d to end%s" % (prey.target.pid, waiting)):
         say("pid %d did not end on SIGTERM, sending SIGINT" % prey.target.pid)
-        pack.signal([prey.target], signal.SIGINT)
+        pack.ask(signal.SIGINT)
         if not pack.gone_within(grace_s * (1 - INT_AFTER), say, "waiting for pid %d to end" % prey.target.pid):
             say("grace of %g s is over, sending SIGKILL" % grace_s)
             pack.kill_all()
@@ -65,6 +65,11 @@ class _Pack:
                     "cannot signal pid %d: %s" % (process.pid, exc.reason),
                     "stop it as its owner on the host", port=self._prey.port, pid=process.pid,
                 ) from exc  # fmt: skip
+
+    def ask(self, signum: int) -> None:
+        """Signal the server; where it is dead already, those it left behind, who wait for nothing else."""
+        living = self.living()
+        self.signal([p for p in living if p.pid == self._prey.target.pid] or living, signum)
 
     def living(self) -> List[Process]:
         """Those of the family that still run, looked up anew."""

@@ -1,0 +1,94 @@
+"""A new model that fails to start: the previous one is back and answers, the person learns why."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from fakeruntime import FakeRuntime
+from ports import is_free
+from studio import Studio, finished
+from watching import RegistryWatch
+
+NEVER = 1000.0
+FAILURES = {
+    "dies while it loads": {"load_s": NEVER, "die_after_s": 0.3},
+    "dies when it listens": {"listen_early": True, "hang": ["/health"], "die_after_s": 1.0},
+    "is never ready": {"load_s": NEVER},
+    "listens and is never ready": {"listen_early": True, "status": {"/health": 503}},
+    "answers no chat": {"status": {"/v1/chat/completions": 500}},
+    "answers to another name": {"served_name": "somebody-else"},
+}
+
+
+def failed(answer_exit: int, document: dict[str, Any]) -> dict[str, Any]:
+    error: dict[str, Any] = document["error"]
+    assert (answer_exit, error["kind"]) == (8, "NotReady"), document
+    assert error["hint"]
+    return error
+
+
+@pytest.fixture
+def serving(known: Studio) -> Studio:
+    """amber serves on the first port."""
+    known.must("load", "amber", known.ports[0])
+    return known
+
+
+@pytest.mark.parametrize("how", FAILURES)
+def test_the_previous_model_is_back_when_the_new_one(how: str, serving: Studio, fake_runtime: FakeRuntime) -> None:
+    port = serving.ports[0]
+    fake_runtime.behaves("tiny--jade", **FAILURES[how])
+    with RegistryWatch(serving) as watch:
+        answer = serving.mlxops("load", "jade", port, "--replace", "--timeout", 2)
+    error = failed(answer.exit, answer.document)
+    assert error["rollback"].startswith("amber serves again")
+    assert watch.faults == [] and serving.assignments() == {"amber": port}
+    assert serving.ask(port, serving.slot(port)) == "I am tiny/amber"
+    row = serving.port_row(port)
+    assert (row["state"], row["drift"], row["entry"]) == ("ready", None, "amber")
+
+
+def test_its_log_is_shown_to_people_and_to_programs(serving: Studio, fake_runtime: FakeRuntime) -> None:
+    fake_runtime.behaves("tiny--jade", **FAILURES["dies while it loads"])
+    answer = serving.mlxops("load", "jade", serving.ports[0], "--replace")
+    assert "RuntimeError: died as asked" in failed(answer.exit, answer.document)["log"]
+    shown = finished(serving.start("load", "jade", serving.ports[0], "--replace"))
+    assert shown.exit == 8 and shown.stdout == ""
+    assert "RuntimeError: died as asked" in shown.stderr and "amber serves again" in shown.stderr
+
+
+def test_no_rollback_leaves_the_port_empty(serving: Studio, fake_runtime: FakeRuntime) -> None:
+    port = serving.ports[0]
+    fake_runtime.behaves("tiny--jade", **FAILURES["dies while it loads"])
+    answer = serving.mlxops("load", "jade", port, "--replace", "--no-rollback")
+    assert failed(answer.exit, answer.document)["rollback"] == "the port is empty"
+    assert serving.assignments() == {} and is_free(port)
+    assert serving.port_row(port)["state"] == "free"
+
+
+def test_a_previous_model_that_does_not_come_back_is_told_of(serving: Studio, fake_runtime: FakeRuntime) -> None:
+    port = serving.ports[0]
+    fake_runtime.behaves(**FAILURES["dies while it loads"])
+    answer = serving.mlxops("load", "jade", port, "--replace")
+    assert "amber could not be started again" in failed(answer.exit, answer.document)["rollback"]
+    assert serving.assignments() == {} and is_free(port)
+    assert serving.must("reconcile") == {"actions": [], "drift": []}
+
+
+def test_a_death_is_known_within_a_second(known: Studio, fake_runtime: FakeRuntime) -> None:
+    fake_runtime.behaves(**FAILURES["dies while it loads"])
+    answer = known.mlxops("load", "jade", known.ports[0])
+    ended = time.time()
+    failed(answer.exit, answer.document)
+    assert ended - fake_runtime.journal("died")[0]["time"] < 1.0
+
+
+def test_what_fails_before_anything_is_touched_leaves_the_occupant_alone(
+    serving: Studio, fake_runtime: FakeRuntime
+) -> None:
+    serving.must("set", "jade", "tool_call_parser=no-such-parser")
+    answer = serving.mlxops("load", "jade", serving.ports[0], "--replace")
+    assert answer.exit == 1 and "no-such-parser" in answer.error["message"]
+    assert fake_runtime.journal("signal") == [] and len(fake_runtime.journal("started")) == 1
