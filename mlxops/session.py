@@ -22,16 +22,18 @@ GLANCE_S = 0.1
 CANCEL_LIMIT_S = 900.0
 
 
-def call(host: Host, verb: str, args: dict[str, Any], on_event: OnEvent) -> dict[str, Any]:
+def call(
+    host: Host, verb: str, args: dict[str, Any], on_event: OnEvent, meanwhile: Callable[[], object] | None = None
+) -> dict[str, Any]:
     """Run a verb on the host and return its result; MlxopsError for every way that can go wrong.
 
     Ctrl-C asks the agent to cancel and undo, waits for its last record and raises Interrupted with the outcome; a
-    second Ctrl-C leaves at once.
+    second Ctrl-C leaves at once. `meanwhile` is called once while the host is at work: imports cost nothing there.
     """
     try:
         reach = transport.open_for(host)
         packed = bundle.pack()
-        return converse(host, reach.open(host.python), packed, request(host, verb, args), on_event)
+        return converse(host, reach.open(host.python), packed, request(host, verb, args), on_event, meanwhile)
     except KeyboardInterrupt:
         raise Interrupted("interrupted", "`mlxops status` shows how things stand") from None
 
@@ -42,12 +44,15 @@ def request(host: Host, verb: str, args: dict[str, Any]) -> bytes:
     return wire.encode({"protocol": wire.PROTOCOL, "verb": verb, "args": args, "site": host.site, "who": who})
 
 
-def converse(host: Host, link: Link, packed: bundle.Bundle, asked: bytes, on_event: OnEvent) -> dict[str, Any]:
+def converse(
+    host: Host, link: Link, packed: bundle.Bundle, asked: bytes, on_event: OnEvent,
+    meanwhile: Callable[[], object] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The conversation on an open link, which is closed at its end."""
     talk = Conversation(host, link, packed, on_event)
     try:
         with Interrupts(talk):
-            return talk.run(asked)
+            return talk.run(asked, meanwhile)
     finally:
         link.close()
 
@@ -68,8 +73,11 @@ class Conversation:
         self.interrupts = 0
         self._cancelled: float | None = None
 
-    def run(self, asked: bytes) -> dict[str, Any]:
+    def run(self, asked: bytes, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
+        """Ask, and return the result of the last record or raise its error."""
         self._link.send(self._bundle.opening(self._marker, self._host.site["state_dir"], asked))
+        if meanwhile:
+            meanwhile()
         chunk = self._until_started()
         lines = wire.Lines()
         while True:

@@ -81,6 +81,16 @@ say(fd, result={"asked": asked["args"], "verb": asked["verb"], "who": sorted(ask
     assert run(body, seen.append, model="jerry") == expected
 
 
+def test_the_client_can_work_while_the_host_does(host: Host, tmp_path: Path) -> None:
+    order: list[str] = []
+    body = "say(fd, event='started'); say(fd, result={'ok': True})"
+    agent = packed(tmp_path / "agent", body)
+    link = transport.open_for(host).open(host.python)
+    asked = session.request(host, "verb", {})
+    session.converse(host, link, agent, asked, lambda event: order.append("event"), lambda: order.append("meanwhile"))
+    assert order == ["meanwhile", "event"]
+
+
 def test_an_error_keeps_kind_hint_and_fields(run: Run) -> None:
     said = fault(run, 'say(fd, error={"kind": "PortBusy", "message": "m", "hint": "h", "port": 8100})')
     assert isinstance(said, PortBusy)
