@@ -22,6 +22,8 @@ from mlxops.demo.tinymodel import write_cache
 
 ROOT = Path(__file__).parent.parent
 CHAT = "/v1/chat/completions"
+# The interpreter of the agent, where it is to be another than that of the tests.
+AGENT_PYTHON = "MLXOPS_TEST_AGENT_PYTHON"
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Studio:
                 "registry": str(self.registry_path),
                 "ports": f"{self.ports[0]}-{self.ports[-1]}",
                 "bind": "127.0.0.1",
-                "python": sys.executable,
+                "python": os.environ.get(AGENT_PYTHON) or sys.executable,
                 "state_dir": str(self.state_dir),
                 **studio,
             },
