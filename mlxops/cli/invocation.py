@@ -15,7 +15,8 @@ from .console import Console
 
 Result = dict[str, Any]
 OnEvent = Callable[[Result], None]
-Call = Callable[[Host, str, Result, OnEvent], Result]
+Meanwhile = Callable[[], object]
+Call = Callable[[Host, str, Result, OnEvent, Meanwhile], Result]
 
 
 @dataclass
@@ -40,10 +41,10 @@ class Answer:
     error: MlxopsError | None = None
 
 
-def over_the_wire(host: Host, verb: str, args: Result, on_event: OnEvent) -> Result:
+def over_the_wire(host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile: Meanwhile) -> Result:
     from ..session import call
 
-    return call(host, verb, args, on_event)
+    return call(host, verb, args, on_event, meanwhile)
 
 
 class Invocation:
@@ -69,7 +70,16 @@ class Invocation:
 
     def ask(self, verb: str, args: Result, on_event: OnEvent | None = None) -> Result:
         """The one call of a command; MlxopsError when it fails."""
-        return self._call(self.host, verb, args, on_event or self.progress)
+        return self._call(self.host, verb, args, on_event or self.progress, self._get_ready)
+
+    def _get_ready(self) -> None:
+        """While the host is at work: import what its answer will be shown with."""
+        if self.flags.json:
+            from ..render import document  # noqa: F401
+        else:
+            from ..render.table import get_ready
+
+            get_ready()
 
     def agreed(self, question: str) -> bool:
         """Whether a person says yes; no where nobody sits there, or the answer is for a program."""

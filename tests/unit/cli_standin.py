@@ -33,10 +33,16 @@ class Studio:
         self.host: Host | None = None
 
     def __call__(
-        self, host: Host, verb: str, args: dict[str, Any], on_event: Callable[[dict[str, Any]], None]
+        self,
+        host: Host,
+        verb: str,
+        args: dict[str, Any],
+        on_event: Callable[[dict[str, Any]], None],
+        meanwhile: Callable[[], object],
     ) -> dict[str, Any]:
         self.host = host
         self.asked.append((verb, args))
+        meanwhile()
         for event in self.events:
             on_event(event)
         answer = self.answers.pop(0)

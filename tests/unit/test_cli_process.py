@@ -56,6 +56,27 @@ def test_what_needs_no_host_imports_click_only(lab: dict[str, str], argv: list[s
     assert [name for name in HEAVY if name in loaded] == []
 
 
+@pytest.mark.parametrize(("flags", "ready"), [([], "tabulate"), (["--json"], "mlxops.render.document")])
+def test_what_shows_the_answer_is_imported_while_the_host_works(
+    lab: dict[str, str], flags: list[str], ready: str
+) -> None:
+    script = """
+import sys
+from mlxops.cli import run
+from mlxops.cli.console import Console
+from mlxops.cli.invocation import Invocation
+def call(host, verb, args, on_event, meanwhile):
+    before = set(sys.modules)
+    meanwhile()
+    print(*sorted(set(sys.modules) - before), file=sys.stderr)
+    return {"models": []}
+run(["list", *sys.argv[1:]], Invocation(Console.standard(), call))
+"""
+    ended = subprocess.run([sys.executable, "-c", script, *flags], env=lab, text=True, capture_output=True, timeout=60)
+    assert ready in ended.stderr.split()
+    assert ("tabulate" in ended.stderr.split()) == (not flags)
+
+
 def test_a_document_is_all_there_is_on_stdout(lab: dict[str, str]) -> None:
     ended = mlxops(lab, "load", "--json")
     assert (ended.returncode, ended.stderr) == (2, "")
