@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import time
 from collections.abc import Callable
@@ -40,8 +41,16 @@ def call(
 
 def request(host: Host, verb: str, args: dict[str, Any]) -> bytes:
     """The request as the agent reads it."""
-    who = {"user": os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid()), "from": os.uname().nodename}
+    who = {"user": user(), "from": os.uname().nodename}
     return wire.encode({"protocol": wire.PROTOCOL, "verb": verb, "args": args, "site": host.site, "who": who})
+
+
+def user() -> str:
+    """The account this runs as; cron and containers set no USER, and USER may lie."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def converse(
