@@ -21,7 +21,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     """The load as it would be done now; raises the first reason why it cannot be."""
     command.site.need_port(order.port)
     entry = _entry(command, command.store.read(), order)
-    _check_assignment(entry, order)
+    check_assignment(entry, order)
     runtime = runtimes.named(entry.text("runtime") or command.site.runtime)
     words = programs.command(command.site, runtime)
     warnings = _check_flags(command, entry, order.port, runtime, words)
@@ -57,7 +57,8 @@ def _new_entry(command: Command, registry: Registry, repo_id: str) -> Entry:
     return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
 
 
-def _check_assignment(entry: Entry, order: Order) -> None:
+def check_assignment(entry: Entry, order: Order) -> None:
+    """AssignmentConflict where the entry is, or is planned to be, on another port."""
     if entry.port not in (None, order.port):
         raise AssignmentConflict(
             "%s is assigned to port %d" % (entry.name, entry.port or 0),
@@ -124,7 +125,10 @@ def _remote(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[
     if not resolve.is_repo_id(entry.repo_id):
         raise Failed("%s has no whole snapshot at %s and no org/name to download" % (entry.name, entry.cache_path))
     python = fetch.interpreter(command.site, words)
-    remote = fetch.describe(python, entry.repo_id, entry.text("revision"), command.site.cache_root)
+    command.say("asking the Hub for %s" % entry.repo_id)
+    remote = fetch.describe(
+        python, entry.repo_id, entry.text("revision"), command.site.cache_root, lambda: command.client.cancelled
+    )
     fetch.check_disk(remote, command.site.cache_root)
     return remote
 

@@ -79,7 +79,10 @@ def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> No
     def move(current: Registry) -> Registry:
         there = current.entries.get(entry.name)
         if there is not None and there.port not in (None, service.port):
-            raise AssignmentConflict("%s was just assigned to port %d" % (entry.name, there.port), port=there.port)
+            raise AssignmentConflict(
+                "%s was just assigned to port %d" % (entry.name, there.port),
+                "mlxops unload %d, then load it again" % there.port, entry=entry.name, port=there.port,
+            )  # fmt: skip
         ours = {key: entry.fields.get(key) for key in ("cache_path", "revision")}
         merged = there.with_fields(**ours) if there else entry
         return current.put(merged).assign(entry.name, service.port, record)

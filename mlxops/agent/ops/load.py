@@ -11,7 +11,7 @@ from ..errors import MlxopsError
 from ..jobs import Job
 from ..launch import log_path
 from ..order import Order, Preparation, launch_of
-from ..preflight import prepare
+from ..preflight import check_assignment, prepare
 from ..registry import Entry
 from ..serve import Service, again, bring_up
 from .unload import vacate
@@ -82,6 +82,8 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -
     ground = prepared.ground
     holder = ground.entries[0] if ground.entries else None
     previous = again(service.port, ground.server, holder) if ground.server else None
+    # A download may have taken hours: no server is stopped for a model that was assigned elsewhere meanwhile.
+    check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), prepared.order)
     vacate(command, job, ground, prepared.order.grace_s)
     try:
         command.client.check()
