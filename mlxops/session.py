@@ -94,8 +94,7 @@ class Conversation:
                 record = wire.decode(line)
                 if "event" not in record:
                     return self._outcome(record)
-                if record["event"] != "ping":
-                    self._on_event(record)
+                self._on_event(record)
             chunk = self._next()
 
     def _outcome(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +151,7 @@ class Conversation:
         if self.interrupts and self._cancelled is None:
             self._cancelled = time.monotonic()
             self._link.send(wire.CANCEL)
-            self._on_event(wire.event("warning", message="cancelling and undoing; Ctrl-C again leaves at once"))
+            self._on_event(wire.event("warning", message="cancelling; Ctrl-C again leaves at once"))
         if self._cancelled is not None and time.monotonic() - self._cancelled > CANCEL_LIMIT_S:
             raise Interrupted("interrupted; the host is still undoing", "`mlxops status` shows how things stand")
 

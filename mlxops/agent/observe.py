@@ -24,15 +24,17 @@ class Sight(NamedTuple):
 
 
 def look(procs: Procs, ports: Iterable[int]) -> Sight:
+    """Listeners first: a server may fork for a moment, and such a child, gone by the second look, owns nothing."""
     unknown: List[str] = []
     table: Table = {}
     listeners = None
     try:
-        table = procs.processes()
+        listeners = procs.listeners(ports)
     except Unseen as exc:
         unknown.append(exc.reason)
     try:
-        listeners = procs.listeners(ports)
+        table = procs.processes()
+        listeners = listeners and tuple(ln for ln in listeners if ln.pid is None or ln.pid in table)
     except Unseen as exc:
         unknown.append(exc.reason)
     return Sight(table, listeners, tuple(unknown))

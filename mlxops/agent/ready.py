@@ -9,7 +9,8 @@ from . import probe
 from .deadline import Deadline
 from .errors import NotReady
 from .launch import Gated, tail
-from .procs import Procs, Unseen, tree
+from .observe import look
+from .procs import Procs, tree
 from .runtimes import Runtime
 
 LOOK_EVERY_S = 0.05
@@ -99,11 +100,11 @@ def _check_chat(start: Start, chat: probe.Pending[probe.Reply]) -> None:
 
 def _check_owner(procs: Procs, start: Start) -> None:
     """The listener must belong to what we started."""
-    try:
-        owners = {ln.pid for ln in procs.listeners([start.port])}
-        ours = {p.pid for p in tree(procs.processes(), start.gated.process.pid)}
-    except Unseen as exc:
-        raise _failure(start, "cannot be proven to own its port: %s" % exc.reason) from exc
+    sight = look(procs, [start.port])
+    if sight.unknown:
+        raise _failure(start, "cannot be proven to own its port: " + "; ".join(sight.unknown))
+    owners = {ln.pid for ln in sight.listeners or ()}
+    ours = {p.pid for p in tree(sight.table, start.gated.process.pid)}
     if not owners or not owners <= ours:
         raise _failure(start, "does not own its port: pid %s does" % ", ".join(map(str, owners)))
 

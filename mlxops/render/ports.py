@@ -22,7 +22,9 @@ def loaded(result: dict[str, Any], style: Style) -> str:
 
 
 def unloaded(result: dict[str, Any], style: Style) -> str:
-    """One line about the port that was emptied."""
+    """One line about the port that was emptied; with --dry-run the plan."""
+    if result.get("actions"):
+        return "\n".join(action_lines(result["actions"]))
     if not result.get("changed"):
         return f"{result['port']} is free already, nothing changed"
     took = f" after {span(result['duration_s'])}" if result.get("duration_s") is not None else ""
@@ -31,7 +33,8 @@ def unloaded(result: dict[str, Any], style: Style) -> str:
 
 def all_unloaded(result: dict[str, Any], style: Style) -> str:
     """One line per port that was touched or could not be emptied."""
-    touched = [port for port in result["ports"] if port.get("changed") or not port.get("ok", True)]
+    said = ("changed", "actions")
+    touched = [p for p in result["ports"] if any(p.get(key) for key in said) or not p.get("ok", True)]
     return "\n".join(_attempt(port, style) for port in touched) or "Nothing was loaded."
 
 

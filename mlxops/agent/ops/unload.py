@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .. import probe
 from ..claim import Ground, survey
@@ -41,8 +41,9 @@ def _attempt(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, 
 def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
     ground = survey(command, port, own_lock=False)
-    changed = bool(ground.entries or not ground.seen.quiet)
-    if changed and not args.get("dry_run"):
+    to_do = bool(ground.entries or not ground.seen.quiet)
+    dry = bool(args.get("dry_run"))
+    if to_do and not dry:
         with command.job(port, "unload %d" % port) as job:
             ground = survey(command, port, own_lock=True)
             vacate(command, job, ground, args.get("grace_s"))
@@ -50,11 +51,23 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
     return {
         "port": port,
         "entry": ground.entries[0].name if ground.entries else None,
-        "state": "free",
-        "changed": changed,
+        "state": "planned" if to_do and dry else "free",
+        "changed": to_do and not dry,
         "pid": ground.server.process.pid if ground.server else None,
         "duration_s": round(time.monotonic() - began, 3),
+        "actions": _actions(ground) if dry else [],
     }
+
+
+def _actions(ground: Ground) -> List[Dict[str, Any]]:
+    """What an unload without --dry-run would do."""
+    steps: List[Tuple[str, Optional[str], str]] = []
+    if ground.server:
+        pid, model = ground.server.process.pid, ground.server.invocation.model
+        steps.append(("stop", ground.entries[0].name if ground.entries else None, "pid %d serves %s" % (pid, model)))
+    steps += [("clear", e.name, "the assignment") for e in ground.entries]
+    port = ground.seen.port
+    return [{"action": a, "entry": n, "port": port, "reason": why, "applied": False} for a, n, why in steps]
 
 
 def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> None:
