@@ -1,4 +1,4 @@
-"""Two operators at once: one port has one winner, the other learns who it is; different ports do not know each other."""
+"""Two operators at once: a port has one winner, and the other learns who it is; different ports do not interfere."""
 
 from __future__ import annotations
 
