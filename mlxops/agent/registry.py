@@ -116,6 +116,9 @@ def dump(registry: Registry) -> bytes:
         return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:
         return (json.dumps(document, indent=2) + "\n").encode()
+    except RecursionError:
+        # Newer Pythons read deeper than they write.
+        raise RegistryInvalid("the registry is nested too deep to be written") from None
 
 
 def changes(before: Registry, after: Registry) -> List[Dict[str, Any]]:
@@ -133,8 +136,9 @@ def changes(before: Registry, after: Registry) -> List[Dict[str, Any]]:
 
 
 def _load(content: bytes) -> Any:
+    hooks: Dict[str, Any] = {"object_pairs_hook": _unique, "parse_constant": _no_constant, "parse_float": _finite}
     try:
-        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(content.decode("utf-8-sig"), **hooks)
     except json.JSONDecodeError as exc:
         message = "the registry is not JSON: %s at line %d column %d" % (exc.msg, exc.lineno, exc.colno)
         raise RegistryInvalid(message, line=exc.lineno, column=exc.colno) from None
@@ -152,6 +156,12 @@ def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise RegistryInvalid("the registry holds %s, which is not JSON" % name)
+
+
+def _finite(text: str) -> float:
+    # 1e999 would be read as infinity, and written back as a word that is not JSON.
+    number = float(text)
+    return number if abs(number) != float("inf") else _no_constant(text)
 
 
 def _check_version(document: Dict[str, Any]) -> None:
@@ -176,8 +186,9 @@ def coerce(name: str, fields: Any) -> Entry:
         coerced["slot"] = _port(name, "slot", coerced["slot"])
     if "args" in coerced:
         coerced["args"] = _args(name, coerced["args"])
-    if not isinstance(coerced.get("process"), (dict, type(None))):
-        raise RegistryInvalid("entry %r: `process` is not an object" % name, entry=name)
+    process = coerced.get("process")
+    if process is not None and not (isinstance(process, dict) and type(process.get("pid", 0)) is int):
+        raise RegistryInvalid("entry %r: `process` is not an object with a pid" % name, entry=name, field="process")
     for key in ("repo_id", "model_id", "cache_path", *OPTIONAL_TEXT[1:]):
         if not isinstance(coerced.get(key), (str, type(None))):
             raise RegistryInvalid("entry %r: `%s` is not text" % (name, key), entry=name, field=key)
@@ -198,6 +209,11 @@ def _port(name: str, key: str, value: Any) -> Optional[int]:
 
 def _args(name: str, value: Any) -> List[str]:
     items = [value] if isinstance(value, str) else (value or [])
-    if isinstance(items, list) and all(isinstance(item, (str, int, float)) for item in items):
+    if isinstance(items, list) and all(map(_is_word, items)):
         return [str(item) for item in items]
     raise RegistryInvalid("entry %r: `args` is not a list of words" % name, entry=name, field="args")
+
+
+def _is_word(item: Any) -> bool:
+    """Whether it can be a word of a command line as it stands; true has no spelling there, and NUL no place."""
+    return isinstance(item, (str, int, float)) and not isinstance(item, bool) and "\0" not in str(item)
