@@ -140,16 +140,19 @@ def argv(
 def refused(runtime: Runtime, launch: Launch, help_flags: Offered) -> Tuple[str, ...]:
     """Why this installed version would not accept the launch: one sentence each, none when it would."""
     reasons = []
-    for what in ("tool_call_parser", "reasoning_parser"):
+    for what in ("chat_template", "tool_call_parser", "reasoning_parser"):
         flag, value = getattr(runtime, what), getattr(launch, what)
         choices = help_flags.get(flag or "", ())
         if flag and value and flag not in help_flags:
             reasons.append("this version has no %s" % flag)
         elif flag and value and choices and value not in choices:
             reasons.append("%s %s is not one of %s" % (flag, value, ", ".join(choices)))
-    for word in launch.args:
-        if word.startswith("--") and word.split("=")[0] not in help_flags:
-            reasons.append("this version has no %s" % word.split("=")[0])
+    ours = ("--port", "--host", runtime.model, runtime.served_name)
+    for flag in [word.split("=")[0] for word in launch.args if word.startswith("--")]:
+        if flag in ours:
+            reasons.append("%s is not for args: mlxops sets it" % flag)
+        elif flag not in help_flags:
+            reasons.append("this version has no %s" % flag)
     return tuple(reasons)
 
 
@@ -173,7 +176,9 @@ def is_worker(words: Sequence[str]) -> bool:
 def _invocation(runtime: Runtime, rest: Sequence[str]) -> Invocation:
     flags = _flags(rest)
     port = flags.get("--port", "")
-    return Invocation(runtime.name, int(port) if port.isdigit() else runtime.default_port, flags)
+    # Any user's process can say anything here, digits that int() refuses included.
+    plain = port.isdecimal() and len(port) <= 5
+    return Invocation(runtime.name, int(port) if plain else runtime.default_port, flags)
 
 
 def _flags(rest: Sequence[str]) -> Dict[str, str]:
