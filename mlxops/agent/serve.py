@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
 from .command import Command
-from .errors import AssignmentConflict
+from .errors import AssignmentConflict, MlxopsError
 from .evidence import Server
 from .jobs import Job
 from .launch import Gated, log_path, start
@@ -61,7 +61,11 @@ def bring_up(command: Command, job: Job, service: Service, timeout_s: float, che
         _take_back(command, job, service, gated)
         raise
     job.phase("commit", "it serves")
-    _mark_ready(command, service, gated)
+    try:
+        _mark_ready(command, service, gated)
+    except (MlxopsError, OSError) as exc:
+        # It serves and is on record: a note that cannot be kept must not have the previous model started beside it.
+        job.warn("could not note that it serves: %s" % exc)
 
 
 def _start(command: Command, service: Service, gated: Gated) -> Start:

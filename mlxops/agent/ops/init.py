@@ -16,7 +16,8 @@ from .status import look
 def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry = command.store.read()
     command.client.emit("phase", phase="scan", message="scanning %s" % command.site.hf_home)
-    found, running = _models(command), _servers(command, registry)
+    found, evidence = _models(command), look(command, registry, command.site.ports)
+    running = [_running(seen, seen.server) for seen in evidence.values() if seen.server and not seen.job]
     slots = {s.model: (s.name, s.port) for s in command.site.slots.values() if s.model}
     dry = bool(args.get("dry_run"))
     changes: List[Tuple[Change, ...]] = [intake.plan(registry, found, running, slots)]
@@ -28,7 +29,16 @@ def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
     if not dry:
         command.store.edit("init", change)
-    return {"actions": [_row(c, not dry) for c in changes[0]], "drift": []}
+    return {"actions": [_row(c, not dry) for c in changes[0]], "drift": _unseen(evidence)}
+
+
+def _unseen(evidence: Mapping[int, PortEvidence]) -> List[Dict[str, Any]]:
+    """Ports that could not be looked at: a server there was not adopted, which must not pass for «there is none»."""
+    return [
+        {"drift": "unknown", "port": seen.port, "entry": None, "reason": "; ".join(seen.unknown)}
+        for seen in evidence.values()
+        if seen.unknown
+    ]
 
 
 def _row(change: Change, applied: bool) -> Dict[str, Any]:
@@ -47,11 +57,6 @@ def _models(command: Command) -> List[Found]:
     first = {s.repo_id: s for s in reversed(whole)}
     runtime = runtimes.named(command.site.runtime)
     return [Found(s.repo_id, s.path, suggest.fields(runtime, s.path)) for s in whole if first[s.repo_id] is s]
-
-
-def _servers(command: Command, registry: Registry) -> List[Running]:
-    evidence = look(command, registry, command.site.ports)
-    return [_running(seen, seen.server) for seen in evidence.values() if seen.server and not seen.job]
 
 
 def _running(seen: PortEvidence, server: Server) -> Running:
