@@ -43,7 +43,7 @@ class FileLock:
             os.pwrite(self._fd, text, 0)
             os.ftruncate(self._fd, len(text))
         except OSError as exc:
-            if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
                 raise
             # The lock itself holds; only its description is lost on a full disk.
 

@@ -136,6 +136,8 @@ def changes(before: Registry, after: Registry) -> List[Dict[str, Any]]:
 
 
 def _load(content: bytes) -> Any:
+    if not content.strip():
+        raise RegistryInvalid("the registry's file is empty", line=1, column=1)
     hooks: Dict[str, Any] = {"object_pairs_hook": _unique, "parse_constant": _no_constant, "parse_float": _finite}
     try:
         return json.loads(content.decode("utf-8-sig"), **hooks)

@@ -108,7 +108,9 @@ class Store:
             self._sync_folder()
         except OSError as exc:
             _discard(temp)
-            raise Failed("cannot write %s: %s; it is unchanged" % (self.path, exc.strerror), path=self.path) from exc
+            hint = "make room for it, or check owner and mode of its folder on the host; then run the command again"
+            what = "cannot write %s: %s; it is unchanged" % (self.path, exc.strerror)
+            raise Failed(what, hint, path=self.path) from exc
         return True
 
     def _write(self, path: str, content: bytes) -> None:
