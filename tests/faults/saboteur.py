@@ -1,0 +1,183 @@
+"""Runs the agent for one request and strikes at one of its steps. Inside the agent's process: stdlib only, Python 3.9.
+
+argv: the folder that holds the package `agent`, and a plan as JSON, null to leave the agent alone:
+  log     where every step is written down, one JSON line each, and a line {"struck": true, "wire": …} before the blow
+  step    null to write down only, else {"event", "place", "nth"} as in the log of an earlier run
+  fault   "kill" (-9), "torn" (half of a write, then kill), an errno's name (once), or "full" (ENOSPC from here on)
+stdin: the request as one frame, as the stub reads it, and the client's pings after it.
+
+A step is whatever the interpreter's own audit events show of the agent's doing, so new code is covered unasked. What
+raises no event (writes, fsync, pidfd signals, sends) is wrapped. Its place is the way through the agent's source
+that led to it, which stays the same however often a loop came by before.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import io
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+ROOMS = ("open", "os", "fcntl", "subprocess", "socket", "shutil", "signal", "tempfile")
+# These change nothing and wait for nothing; without them a step is an effect or a look.
+IDLE = ("socket.__new__", "socket.getaddrinfo", "socket.gethostbyname", "os.putenv", "os.unsetenv")
+LOOKS = ("open-read", "os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr", "os.listxattr")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+FILE_EFFECTS = ("open", "write", "os.write", "os.pwrite", "os.fsync", "os.truncate", "os.mkdir", "os.rename")
+
+os_write, os_kill = os.write, os.kill
+
+
+class Saboteur:
+    """Counts the steps of this process, and strikes when the planned one comes."""
+
+    def __init__(self, agent: str, plan: dict[str, Any], wire: int) -> None:
+        self._wire = wire
+        self._agent = os.path.join(agent, "agent") + os.sep
+        self._log = os.open(plan["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._step = plan["step"]
+        self._fault = plan["fault"]
+        self._seen: dict[tuple[str, str], int] = {}
+        self._full = False
+        self._inside = threading.local()
+
+    def audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if event.split(".")[0] not in ROOMS or event in IDLE:
+            return
+        if event == "open" and not (args[2] or 0) & WRITING:
+            event = "open-read"
+        self.meet(event, args[0] if args else "")
+
+    def meet(self, event: str, about: Any, torn: Callable[[], Any] | None = None) -> None:
+        """One step is about to be done; `torn` does half of it."""
+        awaited = self._step is None or self._full or event == self._step["event"]
+        if not awaited or getattr(self._inside, "busy", False):
+            return
+        self._inside.busy = True
+        try:
+            place = self._place()
+            if place:
+                self._count(event, place, about, torn)
+        finally:
+            self._inside.busy = False
+
+    def _place(self) -> str:
+        """From the verb down to the line at work, without what only starts threads and verbs."""
+        lines: list[str] = []
+        frame: FrameType | None = sys._getframe(3)
+        while frame is not None:
+            code = frame.f_code
+            if not lines and code.co_filename.startswith("<frozen importlib"):
+                return ""  # the search for a module is Python's own
+            if code.co_filename.startswith(self._agent):
+                file = code.co_filename[len(self._agent) :]
+                lines.append(f"{file}:{frame.f_lineno}:{code.co_name}")
+            frame = frame.f_back
+        return " < ".join(lines)
+
+    def _count(self, event: str, place: str, about: Any, torn: Callable[[], Any] | None) -> None:
+        nth = self._seen[event, place] = self._seen.get((event, place), 0) + 1
+        step = {"event": event, "place": place, "nth": nth}
+        if self._step is None:
+            self._note({**step, "look": event in LOOKS, "about": str(about)[-60:]})
+        elif step == self._step:
+            self._note({"struck": True, "wire": about == self._wire})
+            self._strike(about, torn)
+        elif self._full and event in FILE_EFFECTS and not _pipe(about):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(about))
+
+    def _note(self, line: dict[str, Any]) -> None:
+        os_write(self._log, json.dumps(line).encode() + b"\n")
+
+    def _strike(self, about: Any, torn: Callable[[], Any] | None) -> None:
+        if self._fault == "torn" and torn is not None:
+            torn()
+        if self._fault in ("kill", "torn"):
+            os_kill(os.getpid(), signal.SIGKILL)
+            signal.pause()
+        self._full = self._fault == "full"
+        number = getattr(errno, "ENOSPC" if self._full else self._fault)
+        raise OSError(number, os.strerror(number), None if isinstance(about, int) else str(about))
+
+
+def _pipe(about: Any) -> bool:
+    """A pipe does not fill with the disk."""
+    return isinstance(about, int) and stat.S_ISFIFO(os.fstat(about).st_mode)
+
+
+def wrap(saboteur: Saboteur) -> None:
+    """Make steps of what raises no audit event."""
+    for owner, name in ((os, "write"), (os, "pwrite"), (os, "fsync"), (signal, "pidfd_send_signal")):
+        _wrap_call(saboteur, owner, name)
+    for name in ("send", "sendall"):
+        _wrap_send(saboteur, name)
+
+    class Watched(io.FileIO):
+        def write(self, part: Any) -> int:
+            half = bytes(part)[: len(part) // 2]
+            saboteur.meet("write", self.name, lambda: io.FileIO.write(self, half))
+            return io.FileIO.write(self, part)
+
+    plain = io.open
+
+    def opened(file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any) -> Any:
+        if not set(mode) & set("wax+") or buffering == 0:
+            return plain(file, mode, buffering, *rest, **more)
+        raw = Watched(file, mode.replace("b", "").replace("t", ""), closefd=more.pop("closefd", True))
+        buffered = io.BufferedWriter(raw)
+        return buffered if "b" in mode else io.TextIOWrapper(buffered, *rest, **more)
+
+    builtins.open = io.open = opened
+
+
+def _wrap_call(saboteur: Saboteur, owner: Any, name: str) -> None:
+    plain = getattr(owner, name, None)
+    if plain is None:
+        return
+
+    def call(first: Any, *rest: Any) -> Any:
+        torn = (lambda: plain(first, rest[0][: len(rest[0]) // 2], *rest[1:])) if name in ("write", "pwrite") else None
+        saboteur.meet(f"{owner.__name__}.{name}", first, torn)
+        return plain(first, *rest)
+
+    setattr(owner, name, call)
+
+
+def _wrap_send(saboteur: Saboteur, name: str) -> None:
+    plain = getattr(socket.socket, name)
+
+    def call(self: socket.socket, *args: Any) -> Any:
+        saboteur.meet("socket." + name, self.fileno())
+        return plain(self, *args)
+
+    setattr(socket.socket, name, call)
+
+
+def main() -> None:
+    agent, plan = sys.argv[1], json.loads(sys.argv[2])
+    sys.path.insert(0, agent)
+    source = sys.stdin.buffer
+    request = source.read(int(source.readline()))
+    # As the stub does: what children print must not reach the wire.
+    wire = os.dup(1)
+    os.dup2(2, 1)
+    from agent.main import run  # type: ignore[import-not-found]
+
+    if plan is not None:
+        saboteur = Saboteur(agent, plan, wire)
+        wrap(saboteur)
+        sys.addaudithook(saboteur.audit)
+    run(request, source, wire)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""A host for faults: four ports, four tiny models, stand-in servers, strangers, and the means to look at all of it.
+
+What is seen here is seen with the harness's own eyes, never through the agent's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fakeruntime import FakeRuntime
+from ports import free_range
+
+from mlxops.bundle import AGENT
+from mlxops.demo.tinymodel import write_cache
+
+from .agentcall import SABOTEUR, Blow, Ended, call, request, watched
+from .foreign import Strangers, alive
+
+SETTLED_WITHIN_S = 15.0
+GRACE_S = 3.0
+DYING = "dying"  # the model whose server ends before it serves
+
+
+@dataclass(frozen=True)
+class Living:
+    """A server process that runs: its port and the model its command line names."""
+
+    pid: int
+    port: int
+    model: str
+
+
+class Scene:
+    """`ports`: one to work on, one served by a bystander of ours, a stranger's, a free one."""
+
+    def __init__(self, folder: Path, models: Mapping[str, dict[str, bytes]]) -> None:
+        self.folder = folder
+        self.hub = folder / "hf" / "hub"
+        self.hub.mkdir(parents=True)
+        self.registry_path = self.hub / "registry.json"
+        # A copy: an edit of the source during a long run would move the lines that name the steps.
+        self.code = folder / "code"
+        shutil.copytree(AGENT, self.code / "agent", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(SABOTEUR, self.code)
+        self.runtime = FakeRuntime(folder / "bin", python=f"{sys.executable} -IS")
+        self.runtime.behaves(load_s=0, linger_s=0, child=False)
+        self.runtime.behaves(f"models--tiny--{DYING}", load_s=0, die_after_s=0)
+        self.paths = {name: str(write_cache(self.hub, f"tiny/{name}", files)) for name, files in models.items()}
+        self.plain: dict[str, dict[str, Any]] = {}
+        self.ports = free_range(4)
+        self.work, self.bystander, self.strange, self.free = self.ports
+        self.strangers = Strangers(folder, self.strange, self.work)
+
+    @property
+    def site(self) -> dict[str, Any]:
+        command = self.runtime.command
+        return {
+            "name": "host", "hf_home": str(self.folder / "hf"), "registry": str(self.registry_path),
+            "ports": self.ports, "bind": "127.0.0.1", "state_dir": str(self.folder / "state"), "hub_python": None,
+            "runtime": {"name": "mlx-openai-server", "command": command, "env": {}, "startup_timeout_s": 20,
+                        "grace_s": GRACE_S},
+            "runtimes": {}, "slots": {},
+        }  # fmt: skip
+
+    def call(self, verb: str, args: Mapping[str, Any]) -> Ended:
+        return call(self.code, request(self.site, verb, args))
+
+    def watch(self, verb: str, args: Mapping[str, Any], blow: Blow | None = None) -> Ended:
+        """A call that writes down its steps, or is struck at one of them."""
+        return call(self.code, request(self.site, verb, args), watched(self.folder / "steps.jsonl", blow))
+
+    def must(self, verb: str, **args: Any) -> Any:
+        """The result of a call without a fault, which has to succeed."""
+        ended = self.call(verb, args)
+        assert ended.result is not None, f"{verb} {args}: {ended.record} {ended.stderr}"
+        return ended.result
+
+    def registry(self) -> dict[str, Any]:
+        registry: dict[str, Any] = json.loads(self.registry_path.read_bytes())
+        return registry
+
+    def models(self) -> dict[str, dict[str, Any]]:
+        models: dict[str, dict[str, Any]] = self.registry()["models"]
+        return models
+
+    def assigned(self) -> dict[int, str]:
+        return {entry["port"]: name for name, entry in self.models().items() if entry["port"] is not None}
+
+    def write_registry(self, models: Mapping[str, Any]) -> None:
+        """As an editor saves it."""
+        self.registry_path.write_text(json.dumps({"version": 1, "models": models}, indent=2))
+
+    def name_of(self, server: Living) -> str:
+        return next(name for name, path in self.paths.items() if path == server.model)
+
+    def servers(self) -> list[Living]:
+        """The server processes that run, by the program they were started as."""
+        program = str(self.runtime.program)
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            words = _words(place)
+            if program in words[1:3] and "--port" in words and alive(int(place.name)):
+                found.append(Living(int(place.name), int(_after(words, "--port")), _after(words, "--model-path")))
+        return found
+
+    def family(self) -> list[int]:
+        """Every process that belongs to this scene and is not a stranger: gates, servers, their workers."""
+        folder = str(self.folder / "state" / "run")
+        pids = [int(place.name) for place in Path("/proc").glob("[0-9]*") if _cwd(place).startswith(folder)]
+        return [pid for pid in pids if alive(pid)]
+
+    def settle(self) -> bool:
+        """Wait until no process is on its way up or down; False when that takes too long."""
+        end = time.monotonic() + SETTLED_WITHIN_S
+        while time.monotonic() < end:
+            if self._still():
+                return True
+            time.sleep(0.01)
+        return False
+
+    def _still(self) -> bool:
+        told = {record["pid"] for record in self.runtime.journal("signal")}
+        gates = [pid for pid in self.family() if "mlxops-gate" in _words(Path(f"/proc/{pid}"))]
+        servers = self.servers()
+        leaders = {server.pid for server in servers}
+        workers = all(_group(pid) in leaders for pid in self.family())
+        return not gates and workers and all(s.pid not in told and serves(s.port) for s in servers)
+
+    def forget(self) -> None:
+        """Begin the runtime's journal anew."""
+        self.runtime.program.with_name("journal.jsonl").unlink(missing_ok=True)
+
+    def held_locks(self) -> list[str]:
+        """Locks that somebody still holds."""
+        return [path.name for path in self.hub.glob("*.lock") if not _lockable(path)]
+
+    def kill(self, pid: int) -> None:
+        """End one of our own server processes, and wait until it is gone."""
+        os.kill(pid, signal.SIGKILL)
+        while alive(pid):
+            time.sleep(0.002)
+
+    def clear(self) -> None:
+        """End every process of ours, whatever state it is in."""
+        while pids := self.family():
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(0.01)
+
+    def end(self) -> None:
+        self.clear()
+        self.strangers.end()
+
+
+def serves(port: int) -> bool:
+    with socket.socket() as knock:
+        knock.settimeout(2)
+        return knock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _words(place: Path) -> list[str]:
+    try:
+        return (place / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def _after(words: list[str], flag: str) -> str:
+    return words[words.index(flag) + 1]
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return -1
+
+
+def _cwd(place: Path) -> str:
+    try:
+        return os.readlink(place / "cwd")
+    except OSError:
+        return ""
+
+
+def _lockable(path: Path) -> bool:
+    fd = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
