@@ -40,10 +40,9 @@ def plan(registry: Registry, found: Iterable[Found], running: Iterable[Running],
     """All changes, in order. `slots`: repo_id -> (name, port) as the host file plans it. Nothing is ever removed."""
     changes: List[Change] = []
     for model in found:
-        change = _for_model(registry, model, slots)
-        if change is not None:
-            changes.append(change)
-            registry = registry.put(change.entry) if change.entry else registry
+        steps = _for_model(registry, model, slots)
+        changes += steps
+        registry = apply(registry, steps)
     for server in running:
         change = _for_server(registry, server)
         if change is not None:
@@ -56,14 +55,14 @@ def apply(registry: Registry, changes: Iterable[Change]) -> Registry:
     return registry.put(*(c.entry for c in changes if c.entry))
 
 
-def _for_model(registry: Registry, model: Found, slots: Planned) -> Optional[Change]:
+def _for_model(registry: Registry, model: Found, slots: Planned) -> List[Change]:
     known = [e for e in registry.entries.values() if e.repo_id == model.repo_id]
     if not known:
-        return _added(registry, model, slots.get(model.repo_id))
-    moved = [e for e in known if not e.text("revision") and e.cache_path != model.path]
-    if not moved:
-        return None
-    entry = moved[0]
+        return [_added(registry, model, slots.get(model.repo_id))]
+    return [_refreshed(e, model) for e in known if not e.text("revision") and e.cache_path != model.path]
+
+
+def _refreshed(entry: Entry, model: Found) -> Change:
     if entry.port is not None:
         reason = "a newer snapshot is there; it is being served, so its path stays until it is unloaded"
         return Change("refresh", entry.name, entry.port, reason, None)
@@ -86,7 +85,8 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
     match = [e for e in registry.entries.values() if server.model and server.model in (e.cache_path, e.repo_id)]
     if not match:
         return None
-    entry = match[0]
+    # One that is free comes before one that is served elsewhere.
+    entry = min(match, key=lambda e: e.port is not None)
     if entry.port is not None:
         reason = "it runs here too, and is assigned to port %d" % entry.port
         return Change("adopt", entry.name, server.port, reason, None)

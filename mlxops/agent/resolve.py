@@ -9,7 +9,7 @@ from typing import List, Optional, Tuple
 from .errors import ModelAmbiguous, ModelUnknown
 from .registry import Entry, Registry
 
-REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 def is_repo_id(word: str) -> bool:

@@ -1,0 +1,147 @@
+"""What init plans: entries for what is found, paths that moved, servers adopted; never a removal or a new name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlxops.agent.intake import Change, Found, Running, apply, free_name, plan
+from mlxops.agent.registry import EMPTY, REQUIRED, Entry, Registry
+
+SLOTS = {"org/planned": ("jerry", 8101)}
+RECORD = {"pid": 77, "start_time": "t"}
+
+
+def entry(name: str, repo_id: str = "org/a", **fields: Any) -> Entry:
+    return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": "/hub/a1", **fields})
+
+
+def registry_of(*entries: Entry) -> Registry:
+    return Registry({e.name: e for e in entries}, {})
+
+
+def found(repo_id: str = "org/a", path: str = "/hub/a1", **proposed: str) -> Found:
+    return Found(repo_id, path, proposed)
+
+
+def steps(changes: tuple[Change, ...]) -> list[tuple[str, str, int | None, bool]]:
+    return [(c.action, c.name, c.port, c.entry is not None) for c in changes]
+
+
+def test_a_new_model_gets_an_entry_with_what_its_family_proposes():
+    (change,) = plan(EMPTY, [found(tool_call_parser="hermes")], [], SLOTS)
+    assert (change.action, change.name, change.port) == ("add", "a", None)
+    assert "tool_call_parser hermes" in change.reason
+    assert change.entry == entry("a", tool_call_parser="hermes")
+
+
+def test_a_planned_model_gets_its_slots_name_and_port_as_an_intent():
+    (change,) = plan(EMPTY, [found("org/planned")], [], SLOTS)
+    assert change.entry == entry("jerry", "org/planned", slot=8101)
+
+
+def test_a_planned_model_whose_name_is_taken_gets_no_slot():
+    (change,) = plan(registry_of(entry("jerry", "org/other")), [found("org/planned")], [], SLOTS)
+    assert change.entry == entry("planned", "org/planned")
+
+
+MOVED = "/hub/a2"
+REFRESHES: dict[str, tuple[list[Entry], list[tuple[str, str, int | None, bool]]]] = {
+    "whatever its name": ([entry("mine")], [("refresh", "mine", None, True)]),
+    "pinned": ([entry("mine", revision="sha0")], []),
+    "already there": ([entry("mine", cache_path=MOVED)], []),
+    "served": ([entry("mine", port=8100)], [("refresh", "mine", 8100, False)]),
+    "two of one repository": (
+        [entry("one"), entry("two"), entry("three", cache_path=MOVED)],
+        [("refresh", "one", None, True), ("refresh", "two", None, True)],
+    ),
+    "one served, one not": (
+        [entry("one", port=8100), entry("two")],
+        [("refresh", "one", 8100, False), ("refresh", "two", None, True)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "expected"), REFRESHES.values(), ids=REFRESHES.keys())
+def test_a_moved_snapshot_refreshes_the_paths_of_its_entries(entries: list[Entry], expected: list[Any]):
+    changes = plan(registry_of(*entries), [found(path=MOVED)], [], SLOTS)
+    assert steps(changes) == expected
+    assert all(c.entry.cache_path == MOVED for c in changes if c.entry)
+
+
+ADOPTIONS: dict[str, tuple[list[Entry], str, list[tuple[str, str, int | None, bool]]]] = {
+    "by path": ([entry("mine")], "/hub/a1", [("adopt", "mine", 8100, True)]),
+    "by repository": ([entry("mine")], "org/a", [("adopt", "mine", 8100, True)]),
+    "of nobody's model": ([entry("mine")], "/elsewhere", []),
+    "without a model": ([entry("mine", cache_path="")], "", []),
+    "on a port that has its entry": ([entry("mine"), entry("other", "org/b", port=8100)], "/hub/a1", []),
+    "of one that is served elsewhere": ([entry("mine", port=8105)], "/hub/a1", [("adopt", "mine", 8100, False)]),
+    "of two, one served elsewhere": (
+        [entry("mine", port=8105), entry("twin")],
+        "/hub/a1",
+        [("adopt", "twin", 8100, True)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "model", "expected"), ADOPTIONS.values(), ids=ADOPTIONS.keys())
+def test_a_running_server_is_adopted_by_the_entry_it_serves(entries: list[Entry], model: str, expected: list[Any]):
+    changes = plan(registry_of(*entries), [], [Running(8100, model, RECORD)], SLOTS)
+    assert steps(changes) == expected
+    assert all((c.entry.port, c.entry.process) == (8100, RECORD) for c in changes if c.entry)
+
+
+def test_a_model_found_now_can_be_adopted_in_the_same_plan():
+    changes = plan(EMPTY, [found()], [Running(8100, "/hub/a1", RECORD)], SLOTS)
+    assert steps(changes) == [("add", "a", None, True), ("adopt", "a", 8100, True)]
+    assert apply(EMPTY, changes).entries["a"].port == 8100
+
+
+def test_one_entry_is_adopted_on_one_port_only():
+    servers = [Running(8100, "/hub/a1", RECORD), Running(8101, "/hub/a1", RECORD)]
+    changes = plan(registry_of(entry("mine")), [], servers, SLOTS)
+    assert steps(changes) == [("adopt", "mine", 8100, True), ("adopt", "mine", 8101, False)]
+
+
+@pytest.mark.parametrize(
+    ("taken", "slot", "name"),
+    [
+        ([], "jerry", "jerry"),
+        ([], None, "model"),
+        (["jerry"], "jerry", "model"),
+        (["model"], None, "org-model"),
+        (["model", "org-model"], None, "org-model-2"),
+        (["model", "org-model", "org-model-2"], None, "org-model-3"),
+    ],
+)
+def test_a_free_name(taken: list[str], slot: str | None, name: str):
+    assert free_name(registry_of(*map(entry, taken)), "Org/Model", slot) == name
+
+
+repos = st.sampled_from(["org/a", "org/b", "two/a", "Two/A", "org/planned"])
+entries = st.lists(
+    st.builds(entry, st.sampled_from(["a", "b", "two-a", "jerry"]), repos, port=st.sampled_from([None, 8100, 8101])),
+    unique_by=lambda e: (e.name, e.port or e.name),
+    max_size=4,
+)
+models = st.lists(st.builds(found, repos, st.sampled_from(["/hub/a1", "/hub/a2"])), unique_by=lambda m: m.repo_id)
+servers = st.lists(
+    st.builds(Running, st.sampled_from([8100, 8101, 8102]), st.sampled_from(["/hub/a1", "org/b"]), st.just(RECORD)),
+    unique_by=lambda s: s.port,
+)
+
+
+@given(entries, models, servers)
+def test_nothing_is_removed_renamed_or_doubled_and_a_second_init_changes_nothing(
+    known: list[Entry], models: list[Found], running: list[Running]
+):
+    before = registry_of(*known)
+    after = apply(before, plan(before, models, running, SLOTS))
+    assert list(after.entries)[: len(before.entries)] == list(before.entries)
+    assert all(after.entries[e.name].repo_id == e.repo_id for e in before.entries.values())
+    assert {e.repo_id for e in after.entries.values()} >= {m.repo_id for m in models}
+    assert set(after.duplicates()) <= set(before.duplicates())
+    assert apply(after, plan(after, models, running, SLOTS)) == after
