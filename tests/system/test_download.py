@@ -1,40 +1,193 @@
-"""`load` of a model that is not there yet: downloaded by the host, with the host's own Hub settings."""
+"""Downloads on the host, with its own huggingface_hub, from a Hub on loopback that can misbehave."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fakehub import FakeHub
-from studio import Studio
+from fakeruntime import FakeRuntime
+from studio import Studio, eventually, finished
+from survivors import living
+from watching import job, refused
 
+from mlxops.demo.loopback import Login, Loopback
 from mlxops.demo.tinymodel import model_files, write_cache
 
-ABSENT = "tiny/onyx"
+REPO = "tiny/onyx"
+WEIGHTS = "model-padding.safetensors"
+# huggingface_hub writes, and so resumes, in pieces of 10 MiB.
+BYTES = 24 << 20
+CUT_AFTER = 12 << 20
+SLOWLY = 4 << 20
 
 
-def test_a_load_downloads_with_the_hosts_endpoint_and_token_while_servers_stay_offline(
-    make_studio: Callable[..., Studio], light_runtime: dict[str, Any], tmp_path: Path
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[FakeHub]:
+    """A Hub with one model."""
+    write_cache(tmp_path / "remote", REPO, {**model_files([" ONYX"], pad_mb=1), WEIGHTS: os.urandom(BYTES)})
+    with FakeHub(tmp_path / "remote") as hub:
+        yield hub
+
+
+@pytest.fixture
+def near_hub(tmp_path: Path, hub: FakeHub) -> Iterator[Login]:
+    """A login to a host whose Hub that is."""
+    for folder in ("keys", "home"):
+        (tmp_path / folder).mkdir()
+    with Loopback(tmp_path / "keys", tmp_path / "home", env={"HF_ENDPOINT": hub.url}) as server:
+        yield server.login
+
+
+@pytest.fixture
+def serving(near_hub: Login, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+    """amber serves on the first port."""
+    studio = make_studio(near_hub, studio_runtime)
+    studio.describe(hub_python=sys.executable)
+    studio.must("init")
+    studio.must("load", "amber", studio.ports[0])
+    return studio
+
+
+def events(studio: Studio, name: str) -> list[dict[str, Any]]:
+    """What the host's log of its work holds of this event."""
+    texts = [path.read_text() for path in sorted((studio.state_dir / "jobs").glob("*.jsonl"))]
+    records = [json.loads(line) for text in texts for line in text.splitlines()]
+    return [record for record in records if record["event"] == name]
+
+
+def untouched(studio: Studio, runtime: FakeRuntime, hub: FakeHub) -> None:
+    """amber was never told to stop, and no weights were fetched."""
+    assert runtime.journal("signal") == [] and len(runtime.journal("started")) == 1
+    assert studio.assignments() == {"amber": studio.ports[0]}
+    assert hub.asked_for("/resolve/") == hub.asked_for("/lfs/") == []
+
+
+def test_a_model_that_is_not_there_is_fetched_and_served(serving: Studio, hub: FakeHub) -> None:
+    port = serving.ports[0]
+    shown = finished(serving.start("load", REPO, port, "--replace"))
+    assert shown.exit == 0, shown
+    phases = [line.partition(":")[0] for line in shown.stderr.splitlines() if line[:1].isalpha()]
+    assert phases.index("download") < phases.index("stop") < phases.index("launch")
+    assert "100 %  24.2 MiB of 24.2 MiB" in shown.stderr and "MiB/s  ETA" in shown.stderr
+    assert serving.assignments() == {"onyx": port} and serving.ask(port) == f"I am {REPO}"
+    entry = serving.entry("onyx")
+    assert entry["repo_id"] == REPO and Path(entry["cache_path"]).is_relative_to(serving.hub)
+    assert (Path(entry["cache_path"]) / WEIGHTS).stat().st_size == BYTES
+    totals = {event["total"] for event in events(serving, "progress")}
+    assert len(totals) == 1 and totals.pop() > BYTES
+    assert not [request for request in hub.seen if "README" in request.path]
+
+    before = len(hub.seen)
+    serving.must("unload", port)
+    serving.must("load", "onyx", port)
+    assert len(hub.seen) == before
+
+
+def test_a_cut_download_goes_on_where_it_was(serving: Studio, hub: FakeHub) -> None:
+    hub.faults.cut_after, hub.faults.cuts = CUT_AFTER, 1
+    assert serving.must("load", REPO, serving.ports[1])["state"] == "ready"
+    assert hub.faults.cuts == 0 and BYTES < hub.sent < BYTES + CUT_AFTER
+    assert serving.ask(serving.ports[1]) == f"I am {REPO}"
+
+
+def test_the_occupant_serves_during_the_download(serving: Studio, hub: FakeHub) -> None:
+    port = serving.ports[0]
+    hub.faults.rate = SLOWLY
+    load = serving.start("--json", "load", REPO, port, "--replace")
+    job(serving, port, "download")
+    assert serving.ask(port, serving.slot(port)) == "I am tiny/amber"
+    row = serving.port_row(port)
+    assert (row["state"], row["entry"], row["job"]["phase"]) == ("ready", "amber", "download")
+    assert serving.must("reconcile")["actions"] == []
+    hub.faults.rate = 0
+    assert finished(load).exit == 0
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_ends_the_download_and_nothing_else(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+    port = serving.ports[0]
+    hub.faults.rate = SLOWLY
+    load = serving.start("--json", "load", REPO, port, "--replace")
+    eventually(lambda: hub.sent > 1 << 20)
+    load.send_signal(signal.SIGINT)
+    answer = finished(load)
+    assert answer.exit == 130 and "Traceback" not in answer.stdout + answer.stderr
+    assert fake_runtime.journal("signal") == [] and serving.assignments() == {"amber": port}
+    assert not [line for line in living(serving.folder).values() if "hub" in line.rpartition("/")[2]]
+    assert "onyx" not in serving.registry()["models"]
+    hub.faults.rate = 0
+    assert serving.must("load", REPO, port, "--replace")["previous"] == "amber"
+
+
+def test_a_model_assigned_elsewhere_during_its_download_stops_nobody(
+    serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
-    assert light_runtime["env"]["HF_HUB_OFFLINE"] == "1"
-    write_cache(tmp_path / "remote", ABSENT, model_files(["I", " am", " ONYX", "."], seed=7))
-    with FakeHub(tmp_path / "remote", gated={ABSENT}) as hub:
-        studio = make_studio(None, light_runtime, env={"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token})
-        [port, *_] = studio.ports
-        result = studio.must("load", ABSENT, port)
-        assert (result["state"], result["changed"]) == ("ready", True)
-        assert "ONYX" in studio.ask(port)
-        assert {seen.token for seen in hub.seen if "/resolve/" in seen.path} == {hub.token}
-        assert os.path.dirname(studio.entry(result["entry"])["cache_path"]).startswith(str(studio.hub))
+    port, other = serving.ports[:2]
+    hub.faults.rate = SLOWLY
+    load = serving.start("--json", "load", REPO, port, "--replace")
+    job(serving, port, "download")
+    entry = {"repo_id": REPO, "model_id": REPO, "cache_path": "", "format": "mlx", "port": other}
+    serving.edit(lambda registry: registry["models"].update(onyx=entry))
+    hub.faults.rate = 0
+    assert refused(finished(load), 7, "AssignmentConflict")["port"] == other
+    assert fake_runtime.journal("signal") == [] and serving.ask(port) == "I am tiny/amber"
 
 
-def test_a_typo_is_refused_before_anything_is_touched(
-    make_studio: Callable[..., Studio], light_runtime: dict[str, Any], tmp_path: Path
+def test_a_word_that_is_no_repository_asks_no_hub(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+    for word in ("onix", "onyx", "tiny", "tiny/onyx/x", "../tiny", "https://huggingface.co/tiny/onyx"):
+        answer = serving.mlxops("load", word, serving.ports[0], "--replace")
+        assert answer.exit == 9 and answer.error["kind"] in ("ModelUnknown", "ModelAmbiguous"), answer
+    assert hub.seen == []
+    untouched(serving, fake_runtime, hub)
+
+
+def test_a_repository_nobody_has(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+    error = refused(serving.mlxops("load", "tiny/onix", serving.ports[0], "--replace"), 9, "ModelUnknown")
+    assert "tiny/onix" in error["message"]
+    untouched(serving, fake_runtime, hub)
+
+
+def test_a_gated_repository(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+    hub.gated.add(REPO)
+    error = refused(serving.mlxops("load", REPO, serving.ports[0], "--replace"), 9, "ModelGated")
+    assert f"https://huggingface.co/{REPO}" in error["hint"]
+    untouched(serving, fake_runtime, hub)
+
+
+def test_a_model_too_large_for_the_disk(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+    hub.extra_files["model-00002-of-00002.safetensors"] = 10**16
+    error = refused(serving.mlxops("load", REPO, serving.ports[0], "--replace"), 10, "NotEnoughDisk")
+    assert error["needed_bytes"] > 10**16 > error["free_bytes"]
+    untouched(serving, fake_runtime, hub)
+
+
+def test_a_dry_run_tells_the_size_and_fetches_nothing(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+    actions = serving.must("load", REPO, serving.ports[0], "--dry-run")["actions"]
+    assert [action["action"] for action in actions] == ["download", "stop", "start"]
+    assert any(str(BYTES)[:2] in action["reason"] for action in actions)
+    untouched(serving, fake_runtime, hub)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_does_not_wait_for_a_hub_that_hangs(
+    serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FakeHub(tmp_path) as hub:
-        studio = make_studio(None, light_runtime, env={"HF_ENDPOINT": hub.url})
-        answer = studio.mlxops("load", "tiny/onix", studio.ports[0])
-        assert (answer.exit, answer.error["kind"]) == (9, "ModelUnknown")
-        assert list(studio.hub.glob("models--tiny--onix*")) == []
+    over = threading.Event()
+    monkeypatch.setattr(hub, "commit", lambda repo, rev: over.wait(60) and None)
+    load = serving.start("--json", "load", REPO, serving.ports[0], "--replace")
+    eventually(lambda: hub.seen)
+    load.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    answer = finished(load)
+    over.set()
+    assert answer.exit == 130 and time.monotonic() - asked < 3
+    untouched(serving, fake_runtime, hub)

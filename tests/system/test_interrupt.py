@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -129,22 +128,3 @@ def test_a_killed_client_does_not_end_its_load(serving: Studio, fake_runtime: Fa
     assert (under_way["state"], under_way["job"]["why"]) == ("starting", f"load jade {port}")
     assert eventually(lambda: serving.port_row(port)["state"] == "ready")
     assert serving.assignments() == {"jade": port} and serving.ask(port) == "I am tiny/jade"
-
-
-@pytest.mark.parametrize("moment", ["stop", "wait"])
-def test_a_killed_agent_leaves_what_the_next_reconcile_makes_true(
-    serving: Studio, fake_runtime: FakeRuntime, moment: str
-) -> None:
-    port = serving.ports[0]
-    for where, switches in MOMENTS[moment].items():
-        fake_runtime.behaves(where, **switches)
-    with RegistryWatch(serving) as watch:
-        load = swap(serving)
-        os.kill(job(serving, port, moment)["pid"], signal.SIGKILL)
-        assert finished(load).exit == 3
-    assert watch.faults == []
-    serving.must("reconcile")
-    holder = {"stop": "amber", "wait": "jade"}[moment]
-    assert serving.assignments() == {holder: port}
-    assert eventually(lambda: serving.port_row(port)["state"] == "ready")
-    assert serving.ask(port) == f"I am tiny/{holder}"
