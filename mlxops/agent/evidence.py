@@ -79,4 +79,4 @@ class PortEvidence(NamedTuple):
     def quiet(self) -> bool:
         """Proven: nothing listens or answers, nothing of a runtime names the port, the recorded process is gone."""
         alive = self.listeners or self.servers or self.recorded or self.remnants or self.answer.reached
-        return not alive and not self.unknown and self.job is None
+        return not alive and self.listeners is not None and not self.unknown and self.job is None

@@ -52,8 +52,8 @@ def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
         return "dead-child", "the process that held the weights is gone; pid %d answers without it" % server.process.pid
     if seen.answer.reached:
         return _answering(seen, server)
-    if server is not None and seen.listeners:
-        return "unresponsive", "pid %d listens and accepts no connection" % server.process.pid
+    if seen.listeners:
+        return "unresponsive", "it listens and accepts no connection"
     if server is not None:
         return _silent(server, wanted)
     if seen.remnants or seen.recorded:

@@ -31,7 +31,8 @@ def check(command: Command, ground: Ground, weights: Optional[int], force: bool)
         return (text + "; forced",)
     others = {port: size for port, size in held.items() if port != ground.seen.port}
     room = _smallest(others, need - left)
-    hint = "mlxops unload %s, or --force" % ", ".join(map(str, room)) if room else "--force to try all the same"
+    steps = ["mlxops unload %d" % port for port in room]
+    hint = "%s; or --force" % "; ".join(steps) if room else "--force to try all the same"
     raise NotEnoughMemory(text, hint, need_bytes=need, available_bytes=left, unload=list(room), held_bytes=others)
 
 
