@@ -9,9 +9,10 @@ from typing import Any, BinaryIO, Dict, NoReturn
 
 from . import wire
 from .command import Command
-from .errors import EvidenceUnknown, Failed, MlxopsError, Usage
+from .errors import Usage
+from .failures import as_error
 from .life import Client
-from .procs import Unseen, here
+from .procs import here
 from .site import Site
 from .store import Store
 
@@ -47,23 +48,8 @@ def run(request: bytes, stdin: BinaryIO, out_fd: int) -> NoReturn:
 def _outcome(request: bytes, client: Client) -> Dict[str, Any]:
     try:
         return wire.result(_perform(json.loads(request), client))
-    except MlxopsError as exc:
-        return wire.error(exc)
-    except Unseen as exc:
-        return wire.error(EvidenceUnknown("could not look: %s" % exc.reason, "mlxops status"))
-    except OSError as exc:
-        return wire.error(Failed("%s: %s" % (exc.filename or "the host", exc.strerror or exc)))
-    except Exception as exc:  # the last stop: a defect of ours becomes an error with its place, not a broken link
-        return wire.error(_internal(exc))
-
-
-def _internal(exc: Exception) -> MlxopsError:
-    import traceback
-
-    place = traceback.extract_tb(exc.__traceback__)[-1]
-    text = "%s: %s (%s:%d)" % (type(exc).__name__, exc, os.path.basename(place.filename), place.lineno or 0)
-    trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
-    return Failed("a defect in mlxops: " + text, "run it with --debug and report what it prints", trace=trace)
+    except Exception as exc:  # the last stop: whatever it is, the client gets a record of it
+        return wire.error(as_error(exc))
 
 
 def _perform(request: Dict[str, Any], client: Client) -> Any:

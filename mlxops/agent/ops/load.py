@@ -7,7 +7,8 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from .. import fetch, hfcache, programs, runtimes, suggest
 from ..command import Command
-from ..errors import MlxopsError
+from ..errors import MlxopsError, NotStopped
+from ..failures import as_error
 from ..jobs import Job
 from ..launch import log_path
 from ..order import Order, Preparation, launch_of
@@ -88,12 +89,18 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -
     try:
         command.client.check()
         bring_up(command, job, service, _timeout(command, service, prepared.order), command.client.check)
-    except Exception as exc:
-        outcome = _restore(command, job, previous) if previous and prepared.order.rollback else "the port is empty"
-        if isinstance(exc, MlxopsError):
-            exc.message += "; " + outcome
-            exc.fields["rollback"] = outcome
-        raise
+    except Exception as exc:  # whatever it was, the previous model comes back first
+        error = as_error(exc)
+        outcome = _undone(command, job, error, previous if prepared.order.rollback else None)
+        error.message += "; " + outcome
+        error.fields["rollback"] = outcome
+        raise error from exc
+
+
+def _undone(command: Command, job: Job, error: MlxopsError, previous: Optional[Service]) -> str:
+    if isinstance(error, NotStopped):
+        return "it still holds the port"
+    return _restore(command, job, previous) if previous else "the port is empty"
 
 
 def _restore(command: Command, job: Job, previous: Service) -> str:
@@ -102,8 +109,8 @@ def _restore(command: Command, job: Job, previous: Service) -> str:
     job.phase("rollback", "starting %s again" % name)
     try:
         bring_up(command, job, previous, _timeout(command, previous, None), lambda: None)
-    except MlxopsError as exc:
-        return "%s could not be started again: %s" % (name, exc.message)
+    except Exception as exc:  # told along with what failed first
+        return "%s could not be started again: %s" % (name, as_error(exc).message)
     log = log_path(command.site.state_dir, previous.port)
     return "%s serves again; the whole log of what failed is %s.1" % (name, log)
 

@@ -9,7 +9,8 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from .. import probe
 from ..claim import Ground, survey
 from ..command import Command
-from ..errors import MlxopsError, NotStopped
+from ..errors import NotStopped
+from ..failures import as_error
 from ..jobs import Job
 from ..probe import Pending
 from ..registry import Registry
@@ -34,8 +35,8 @@ def unload_all(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 def _attempt(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     try:
         return {"ok": True, "error": None, **_unload(command, port, args)}
-    except MlxopsError as exc:
-        return {"port": port, "ok": False, "changed": False, "entry": None, "error": exc.to_wire()}
+    except Exception as exc:  # told for this port, so that the others are told too
+        return {"port": port, "ok": False, "changed": False, "entry": None, "error": as_error(exc).to_wire()}
 
 
 def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
