@@ -13,6 +13,7 @@ from .procs import Process, Procs, Unseen, tree
 
 INT_AFTER = 2 / 3
 KILL_WAIT_S = 5.0
+LOOK_AGAIN_S = 1.0
 Say = Callable[[str], None]
 
 
@@ -88,7 +89,7 @@ class _Pack:
                 say("%s (%.0f s)" % (words, spoken[0] - began))
             return not self.living()
 
-        return bool(wait_for(gone, Deadline(seconds)))
+        return bool(wait_for(_patient(gone), Deadline(seconds)))
 
     def kill_all(self) -> None:
         self.signal(self.living(), signal.SIGKILL)
@@ -96,13 +97,26 @@ class _Pack:
 
     def prove_gone(self) -> None:
         """No process of the family is left and the port can be bound."""
-        left = self.living()
         port, bind = self._prey.port, self._prey.bind
+        left = [] if wait_for(_patient(lambda: not self.living()), Deadline(LOOK_AGAIN_S)) else self.living()
         if left:
             pids = ", ".join(str(p.pid) for p in left)
             raise NotStopped("still running after SIGKILL: pid %s" % pids, "look at it on the host", port=port)
-        if not wait_for(lambda: self._procs.free(port, bind), Deadline(KILL_WAIT_S)):
+        free = wait_for(_patient(lambda: self._procs.free(port, bind)), Deadline(KILL_WAIT_S))
+        if not free and not self._procs.free(port, bind):
             raise NotStopped("port %d is still taken by another process" % port, "mlxops status %d" % port, port=port)
+
+
+def _patient(look: Callable[[], bool]) -> Callable[[], bool]:
+    """A look that cannot see means «not yet»: after a signal, one failed look must not leave the stop half done."""
+
+    def again() -> bool:
+        try:
+            return look()
+        except Unseen:
+            return False
+
+    return again
 
 
 def _same(now: Optional[Process], then: Process) -> bool:
