@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from mlxops.agent.wire import PROTOCOL, frame
+from mlxops.agent.wire import frame
 
-SABOTEUR = Path(__file__).with_name("saboteur.py")
+INSIDE = [Path(__file__).with_name(name) for name in ("nursery.py", "saboteur.py")]
 LONGEST_S = 60.0
 KILLING = ("kill", "torn")
 
@@ -45,7 +48,7 @@ class Blow:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. `record` is its last one, None without; `status` the process's.
+    """How a run ended. `record` is its last one, None without; `status` that of wait(2).
 
     `struck`: the blow fell. `cut`: it fell on the line to the client, who hears nothing more then.
     """
@@ -67,49 +70,53 @@ class Ended:
         return error
 
 
-def request(site: Mapping[str, Any], verb: str, args: Mapping[str, Any]) -> bytes:
-    who = {"user": "tester", "from": "faults"}
-    return json.dumps({"protocol": PROTOCOL, "verb": verb, "args": args, "site": site, "who": who}).encode()
-
-
 def watched(log: Path, blow: Blow | None) -> dict[str, Any]:
     """The saboteur's plan: strike, or without a blow only write down every step."""
     step = {"event": blow.step.event, "place": blow.step.place, "nth": blow.step.nth} if blow else None
     return {"log": str(log), "step": step, "fault": blow.fault if blow else None}
 
 
-def call(home: Path, request: bytes, plan: Mapping[str, Any] | None = None) -> Ended:
-    """Run the agent that lies in `home`, beside the saboteur, to its end, or to the blow."""
-    argv = [sys.executable, "-I", "-S", "-B", str(home / SABOTEUR.name), str(home), json.dumps(plan)]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(argv, start_new_session=True, **pipes) as child:
-        stdout, stderr = _talk(child, frame(request))
-    return _ended(child.returncode, stdout, stderr, Path(plan["log"]) if plan else None)
+class Nursery:
+    """Where the agent that lies in `home` is run, one call after another."""
+
+    def __init__(self, home: Path) -> None:
+        self._orders, theirs = socket.socketpair()
+        argv = [sys.executable, "-S", "-B", str(home / INSIDE[0].name), str(home), str(theirs.fileno())]
+        bare = {"PATH": os.defpath}
+        self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], env=bare, cwd=home, start_new_session=True)
+        theirs.close()
+        self._answers = self._orders.makefile("rb")
+
+    def call(self, request: bytes, plan: Mapping[str, Any] | None = None) -> Ended:
+        """Run the agent to its end, or to the blow."""
+        (stdin, ours), (said, stdout), (warned, stderr) = os.pipe(), os.pipe(), os.pipe()
+        socket.send_fds(self._orders, [json.dumps(plan).encode()], [stdin, stdout, stderr])
+        for end in (stdin, stdout, stderr):
+            os.close(end)
+        with open(ours, "wb") as line, open(said, "rb") as out, open(warned, "rb") as err, self._bounded():
+            # The line stays open meanwhile: its end would mean that the client is gone.
+            texts = _talk(line, request, out, err)
+        status = int(self._answers.readline())
+        return _ended(status, *texts, Path(plan["log"]) if plan else None)
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """End a run that hangs."""
+        timer = threading.Timer(LONGEST_S, os.kill, (int(self._answers.readline()), signal.SIGKILL))
+        timer.start()
+        yield
+        timer.cancel()
+
+    def end(self) -> None:
+        self._answers.close()
+        self._orders.close()
+        self._process.wait()
 
 
-def _talk(child: subprocess.Popen[bytes], request: bytes) -> tuple[bytes, bytes]:
-    """Everything it says; stdin stays open meanwhile, since its end would mean that the client is gone."""
-    assert child.stdin and child.stdout and child.stderr
-    child.stdin.write(request)
-    child.stdin.flush()
-    deadline = _Alarm(child.pid)
-    stdout, stderr = child.stdout.read(), child.stderr.read()
-    child.wait()
-    deadline.off()
-    return stdout, stderr
-
-
-class _Alarm:
-    """Ends a run that hangs."""
-
-    def __init__(self, pid: int) -> None:
-        import threading
-
-        self._timer = threading.Timer(LONGEST_S, os.kill, (pid, signal.SIGKILL))
-        self._timer.start()
-
-    def off(self) -> None:
-        self._timer.cancel()
+def _talk(line: BinaryIO, request: bytes, out: BinaryIO, err: BinaryIO) -> tuple[bytes, bytes]:
+    line.write(frame(request))
+    line.flush()
+    return out.read(), err.read()
 
 
 def _ended(status: int, stdout: bytes, stderr: bytes, log: Path | None) -> Ended:

@@ -1,10 +1,9 @@
-"""Runs the agent for one request and strikes at one of its steps. Inside the agent's process: stdlib only, Python 3.9.
+"""Strikes at one step of the agent, from inside its process: stdlib only, Python 3.9.
 
-argv: the folder that holds the package `agent`, and a plan as JSON, null to leave the agent alone:
+The plan:
   log     where every step is written down, one JSON line each, and a line {"struck": true, "wire": …} before the blow
   step    null to write down only, else {"event", "place", "nth"} as in the log of an earlier run
   fault   "kill" (-9), "torn" (half of a write, then kill), an errno's name (once), or "full" (ENOSPC from here on)
-stdin: the request as one frame, as the stub reads it, and the client's pings after it.
 
 A step is whatever the interpreter's own audit events show of the agent's doing, so new code is covered unasked. What
 raises no event (writes, fsync, pidfd signals, sends) is wrapped. Its place is the way through the agent's source
@@ -162,22 +161,8 @@ def _wrap_send(saboteur: Saboteur, name: str) -> None:
     setattr(socket.socket, name, call)
 
 
-def main() -> None:
-    agent, plan = sys.argv[1], json.loads(sys.argv[2])
-    sys.path.insert(0, agent)
-    source = sys.stdin.buffer
-    request = source.read(int(source.readline()))
-    # As the stub does: what children print must not reach the wire.
-    wire = os.dup(1)
-    os.dup2(2, 1)
-    from agent.main import run  # type: ignore[import-not-found]
-
-    if plan is not None:
-        saboteur = Saboteur(agent, plan, wire)
-        wrap(saboteur)
-        sys.addaudithook(saboteur.audit)
-    run(request, source, wire)
-
-
-if __name__ == "__main__":
-    main()
+def arm(home: str, plan: dict[str, Any], wire: int) -> None:
+    """Watch this process from now on."""
+    saboteur = Saboteur(home, plan, wire)
+    wrap(saboteur)
+    sys.addaudithook(saboteur.audit)

@@ -21,10 +21,11 @@ from typing import Any
 from fakeruntime import FakeRuntime
 from ports import free_range
 
+from mlxops.agent.wire import PROTOCOL
 from mlxops.bundle import AGENT
 from mlxops.demo.tinymodel import write_cache
 
-from .agentcall import SABOTEUR, Blow, Ended, call, request, watched
+from .agentcall import INSIDE, Blow, Ended, Nursery, watched
 from .foreign import Strangers, alive
 
 SETTLED_WITHIN_S = 15.0
@@ -52,7 +53,9 @@ class Scene:
         # A copy: an edit of the source during a long run would move the lines that name the steps.
         self.code = folder / "code"
         shutil.copytree(AGENT, self.code / "agent", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(SABOTEUR, self.code)
+        for file in INSIDE:
+            shutil.copy(file, self.code)
+        self.nursery = Nursery(self.code)
         self.runtime = FakeRuntime(folder / "bin", python=f"{sys.executable} -IS")
         self.runtime.behaves(load_s=0, linger_s=0, child=False)
         self.runtime.behaves(f"models--tiny--{DYING}", load_s=0, die_after_s=0)
@@ -74,11 +77,15 @@ class Scene:
         }  # fmt: skip
 
     def call(self, verb: str, args: Mapping[str, Any]) -> Ended:
-        return call(self.code, request(self.site, verb, args))
+        return self.nursery.call(self._request(verb, args))
 
     def watch(self, verb: str, args: Mapping[str, Any], blow: Blow | None = None) -> Ended:
         """A call that writes down its steps, or is struck at one of them."""
-        return call(self.code, request(self.site, verb, args), watched(self.folder / "steps.jsonl", blow))
+        return self.nursery.call(self._request(verb, args), watched(self.folder / "steps.jsonl", blow))
+
+    def _request(self, verb: str, args: Mapping[str, Any]) -> bytes:
+        who = {"user": "tester", "from": "faults"}
+        return json.dumps({"protocol": PROTOCOL, "verb": verb, "args": args, "site": self.site, "who": who}).encode()
 
     def must(self, verb: str, **args: Any) -> Any:
         """The result of a call without a fault, which has to succeed."""
@@ -163,6 +170,7 @@ class Scene:
 
     def end(self) -> None:
         self.clear()
+        self.nursery.end()
         self.strangers.end()
 
 
