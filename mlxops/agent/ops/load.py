@@ -98,9 +98,14 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -
 
 
 def _undone(command: Command, job: Job, error: MlxopsError, previous: Optional[Service]) -> str:
+    """What stands on the port after a failure, in words."""
     if isinstance(error, NotStopped):
         return "it still holds the port"
-    return _restore(command, job, previous) if previous else "the port is empty"
+    if previous is None:
+        return "the port is empty"
+    # The previous model's server writes to the port's log now.
+    error.hint = "the whole log of what failed is %s.1" % log_path(command.site.state_dir, previous.port)
+    return _restore(command, job, previous)
 
 
 def _restore(command: Command, job: Job, previous: Service) -> str:
@@ -111,8 +116,7 @@ def _restore(command: Command, job: Job, previous: Service) -> str:
         bring_up(command, job, previous, _timeout(command, previous, None), lambda: None)
     except Exception as exc:  # told along with what failed first
         return "%s could not be started again: %s" % (name, as_error(exc).message)
-    log = log_path(command.site.state_dir, previous.port)
-    return "%s serves again; the whole log of what failed is %s.1" % (name, log)
+    return "%s serves again" % name
 
 
 def _timeout(command: Command, service: Service, order: Optional[Order]) -> float:
