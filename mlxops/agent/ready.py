@@ -6,15 +6,16 @@ import time
 from typing import Callable, NamedTuple, Optional
 
 from . import probe
-from .deadline import Deadline
+from .deadline import Deadline, wait_for
 from .errors import NotReady
 from .launch import Gated, tail
-from .observe import look
+from .observe import Sight, look
 from .procs import Procs, tree
 from .runtimes import Runtime
 
 LOOK_EVERY_S = 0.05
 SAY_EVERY_S = 5.0
+LOOK_AGAIN_S = 1.0
 
 
 class Start(NamedTuple):
@@ -99,14 +100,19 @@ def _check_chat(start: Start, chat: probe.Pending[probe.Reply]) -> None:
 
 
 def _check_owner(procs: Procs, start: Start) -> None:
-    """The listener must belong to what we started."""
-    sight = look(procs, [start.port])
+    """The listener must belong to what we started. It answered, so a look without one missed it: the table moves."""
+    sight = wait_for(lambda: _sight_of(procs, start.port), Deadline(LOOK_AGAIN_S)) or look(procs, [start.port])
     if sight.unknown:
         raise _failure(start, "cannot be proven to own its port: " + "; ".join(sight.unknown))
     owners = {ln.pid for ln in sight.listeners or ()}
     ours = {p.pid for p in tree(sight.table, start.gated.process.pid)}
     if not owners or not owners <= ours:
         raise _failure(start, "does not own its port: pid %s does" % ", ".join(map(str, owners)))
+
+
+def _sight_of(procs: Procs, port: int) -> Optional[Sight]:
+    sight = look(procs, [port])
+    return sight if sight.listeners and not sight.unknown else None
 
 
 def _failure(start: Start, what: str) -> NotReady:

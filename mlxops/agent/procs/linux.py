@@ -200,11 +200,11 @@ def _link(path: str) -> str:
 
 
 def _content(path: str, folder: Optional[int]) -> bytes:
-    """A whole file of /proc, which has no size to ask for."""
+    """A whole file of /proc. It has no size to ask for and comes a page at a time: only an empty read is its end."""
     fd = os.open(path, os.O_RDONLY, dir_fd=folder)
     try:
         parts = [os.read(fd, CHUNK)]
-        while len(parts[-1]) == CHUNK:
+        while parts[-1]:
             parts.append(os.read(fd, CHUNK))
         return b"".join(parts)
     finally:
