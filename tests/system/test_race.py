@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import subprocess
 
@@ -14,9 +16,7 @@ from watching import RegistryWatch, job, refused
 SLOW_S = 2.0
 
 
-def begin(studio: Studio, user: str, *words: object) -> subprocess.Popen[str]:
-    """A command of an operator of that name."""
-    studio.env["USER"] = user
+def begin(studio: Studio, *words: object) -> subprocess.Popen[str]:
     return studio.start("--json", *words)
 
 
@@ -28,13 +28,14 @@ def both(one: subprocess.Popen[str], other: subprocess.Popen[str]) -> list[Answe
 def test_the_second_on_a_port_learns_who_holds_it_and_since_when(known: Studio, fake_runtime: FakeRuntime) -> None:
     port = known.ports[0]
     fake_runtime.behaves("tiny--amber", load_s=SLOW_S)
-    first = begin(known, "alice", "load", "amber", port)
+    first = begin(known, "load", "amber", port)
     held = job(known, port, "wait")
-    error = refused(finished(begin(known, "bob", "load", "jade", port, "--replace")), 6, "Locked")
+    error = refused(finished(begin(known, "load", "jade", port, "--replace")), 6, "Locked")
     assert first.poll() is None
-    assert "alice" in error["message"] and held["since"] in error["message"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", error["holder"]["since"])
-    assert {key: error["holder"][key] for key in ("who", "why")} == {"who": "alice", "why": f"load amber {port}"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", held["since"])
+    who = {"who": pwd.getpwuid(os.getuid()).pw_name, "from": os.uname().nodename, "why": f"load amber {port}"}
+    assert error["holder"].items() >= {**who, "since": held["since"]}.items()
+    assert all(text in error["message"] for text in (*who.values(), held["since"]))
     assert finished(first).exit == 0
     assert known.assignments() == {"amber": port} and known.ask(port) == "I am tiny/amber"
 
@@ -43,12 +44,12 @@ def test_the_second_on_a_port_learns_who_holds_it_and_since_when(known: Studio, 
 def test_nobody_unloads_under_a_load(known: Studio, fake_runtime: FakeRuntime, verb: str) -> None:
     port = known.ports[0]
     fake_runtime.behaves("tiny--amber", load_s=SLOW_S)
-    first = begin(known, "alice", "load", "amber", port)
+    first = begin(known, "load", "amber", port)
     job(known, port, "wait")
-    answer = finished(begin(known, "bob", *(["unload", port] if verb == "unload" else ["unload-all"])))
+    answer = finished(begin(known, *(["unload", port] if verb == "unload" else ["unload-all"])))
     told = answer.error if verb == "unload" else answer.result["ports"][0]["error"]
     assert answer.exit == (6 if verb == "unload" else 1), answer
-    assert told["kind"] == "Locked" and "alice" in told["message"]
+    assert told["kind"] == "Locked" and "load amber" in told["message"]
     assert finished(first).exit == 0 and known.port_row(port)["state"] == "ready"
 
 
@@ -56,10 +57,10 @@ def test_of_two_at_the_same_moment_one_wins(known: Studio, fake_runtime: FakeRun
     port = known.ports[0]
     fake_runtime.behaves(load_s=SLOW_S)
     with RegistryWatch(known) as watch:
-        started = begin(known, "alice", "load", "amber", port), begin(known, "bob", "load", "jade", port)
+        started = begin(known, "load", "amber", port), begin(known, "load", "jade", port)
         won, lost = both(*started)
     assert won.exit == 0, won
-    assert refused(lost, 6, "Locked")["holder"]["who"] in ("alice", "bob")
+    assert refused(lost, 6, "Locked")["holder"]["why"] == f"load {won.result['entry']} {port}"
     assert watch.faults == [] and len(fake_runtime.journal("started")) == 1
     assert known.assignments() == {won.result["entry"]: port}
     assert known.ask(port) == f"I am tiny/{won.result['entry']}"
@@ -71,9 +72,7 @@ def test_two_swaps_at_the_same_moment(known: Studio, fake_runtime: FakeRuntime) 
     fake_runtime.behaves("", load_s=SLOW_S)
     with RegistryWatch(known) as watch:
         words = "--replace", "--grace", 5
-        won, lost = both(
-            begin(known, "alice", "load", "amber", port, *words), begin(known, "bob", "load", "jade", port, *words)
-        )
+        won, lost = both(begin(known, "load", "amber", port, *words), begin(known, "load", "jade", port, *words))
     assert won.exit == 0, won
     refused(lost, 6, "Locked")
     assert watch.seen == [{"topaz": port}, {won.result["entry"]: port}] and watch.faults == []
@@ -83,7 +82,7 @@ def test_different_ports_both_succeed(known: Studio, fake_runtime: FakeRuntime) 
     one, other = known.ports[:2]
     fake_runtime.behaves(load_s=1)
     with RegistryWatch(known) as watch:
-        answers = both(begin(known, "alice", "load", "amber", one), begin(known, "bob", "load", "jade", other))
+        answers = both(begin(known, "load", "amber", one), begin(known, "load", "jade", other))
     assert [answer.exit for answer in answers] == [0, 0], answers
     assert watch.faults == [] and known.assignments() == {"amber": one, "jade": other}
     assert [known.ask(one), known.ask(other)] == ["I am tiny/amber", "I am tiny/jade"]
@@ -96,9 +95,7 @@ def test_one_model_on_two_ports_has_one_winner_and_the_other_port_keeps_its_mode
     known.must("load", "jade", other)
     fake_runtime.behaves(load_s=1)
     with RegistryWatch(known) as watch:
-        won, lost = both(
-            begin(known, "alice", "load", "amber", one), begin(known, "bob", "load", "amber", other, "--replace")
-        )
+        won, lost = both(begin(known, "load", "amber", one), begin(known, "load", "amber", other, "--replace"))
     assert won.exit == 0, won
     assert refused(lost, 7, "AssignmentConflict")["port"] == won.result["port"]
     left = {"amber": one, "jade": other} if won.result["port"] == one else {"amber": other}
