@@ -65,10 +65,12 @@ class FileLock:
             os.close(fd)
 
     def _open(self) -> int:
+        folder = os.path.dirname(self.path)
         try:
-            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            give_to_owner_of(folder, fd)
+            return fd
         except OSError as exc:
-            folder = os.path.dirname(self.path)
             raise Failed(
                 "cannot open the lock %s: %s" % (self.path, exc.strerror), "check that %s exists and is yours" % folder
             ) from exc
@@ -81,6 +83,16 @@ class FileLock:
             os.close(fd)
         story = "{why} by {who} from {from} since {since}".format_map(_Unknown(held))
         return Locked("locked: " + story, "wait for it to end, then run the command again", lock=self.path, holder=held)
+
+
+def give_to_owner_of(folder: str, fd: int) -> None:
+    """Made by root in a user's folder, a file is the user's: one sudo must not shut out every later command.
+
+    `fd` must have been opened without following a link, and no second name counts: neither may lead out of the folder.
+    """
+    owner, made = os.stat(folder), os.fstat(fd)
+    if owner.st_uid and os.geteuid() == 0 and (made.st_uid, made.st_nlink) == (0, 1):
+        os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 class _Unknown(Dict[str, Any]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -10,7 +11,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from . import registry
 from .errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid
-from .lock import FileLock
+from .lock import FileLock, give_to_owner_of
 from .registry import Registry
 
 LOCK_WAIT_S = 10.0
@@ -105,17 +106,20 @@ class Store:
                 os.unlink(temp)
                 return False
             os.replace(temp, self.path)
-            self._sync_folder()
         except OSError as exc:
             _discard(temp)
             hint = "make room for it, or check owner and mode of its folder on the host; then run the command again"
             what = "cannot write %s: %s; it is unchanged" % (self.path, exc.strerror)
             raise Failed(what, hint, path=self.path) from exc
+        with contextlib.suppress(OSError):
+            # Every reader sees the new file by now: an error here must not say that it is unchanged.
+            self._sync_folder()
         return True
 
     def _write(self, path: str, content: bytes) -> None:
         """A durable file with the registry's owner and mode."""
-        with open(path, "wb") as f:
+        _discard(path)
+        with open(path, "xb") as f:
             f.write(content)
             f.flush()
             self._take_after_registry(f.fileno())
@@ -125,7 +129,7 @@ class Store:
         try:
             was = os.stat(self.path)
         except FileNotFoundError:
-            return
+            return give_to_owner_of(os.path.dirname(self.path), fd)
         os.fchmod(fd, stat.S_IMODE(was.st_mode))
         mine = os.fstat(fd)
         if (was.st_uid, was.st_gid) != (mine.st_uid, mine.st_gid):
@@ -148,8 +152,9 @@ class Store:
         line: Dict[str, Any] = {"at": now(), **self._who, "what": why, "changes": rows}
         path = os.path.splitext(self.path)[0] + ".history.jsonl"
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
             with os.fdopen(fd, "ab") as f:
+                give_to_owner_of(os.path.dirname(path), fd)
                 f.write(json.dumps(line).encode() + b"\n")
         except OSError:
             # The registry is already true; a history that cannot grow must not undo it.

@@ -1,0 +1,101 @@
+"""Programs for tests of store and lock that run as processes of their own. Runs on Python 3.9 too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PRELUDE = """
+import os, sys
+from mlxops.agent.errors import Locked, MlxopsError
+from mlxops.agent.lock import FileLock
+from mlxops.agent.registry import REQUIRED, Entry
+from mlxops.agent.store import Store
+
+path, name = sys.argv[1:3]
+store = Store(path, {"who": name, "from": "mini"})
+"""
+# On a slow disk a writer may be refused after its wait, and is told so: that is not a lost edit.
+ADD = """
+def add(number):
+    try:
+        store.edit("add", lambda now: now.put(Entry("%s-%d" % (name, number), dict(REQUIRED, made_by=name))))
+    except Locked:
+        add(number)
+
+for number in range(int(sys.argv[3])):
+    add(number)
+"""
+COUNT = """
+def more(now):
+    count = now.extra.get("count", 0) + 1
+    entry = now.entries.get("shared") or Entry("shared", dict(REQUIRED))
+    return now.put(entry.with_fields(count=entry.fields.get("count", 0) + 1))
+
+for number in range(int(sys.argv[3])):
+    store.edit("count", more)
+"""
+HOLD = """
+lock = FileLock(path)
+lock.acquire({"who": name, "from": "mini", "since": "noon", "why": "a test"}, 0)
+print("held", flush=True)
+sys.stdin.readline()
+"""
+HOLD_WITH_CHILD = HOLD.replace(
+    "print(", "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nprint(child.pid, flush=True)\nprint("
+)
+# Killed in the middle: the first sync of the new file's content never returns.
+STUCK_IN_WRITE = """
+import time
+def stuck(fd):
+    print("writing", flush=True)
+    time.sleep(600)
+Store(path, {"who": name}, stuck).edit("add", lambda now: now.put(Entry(name, dict(REQUIRED))))
+"""
+SMALL_DISK = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    store.edit("grow", lambda now: now.put(Entry(name, dict(REQUIRED, note="x" * 100000))))
+    print("written")
+except MlxopsError as exc:
+    print(exc.kind, exc.message)
+"""
+
+
+def start(body: str, *arguments: Any) -> Any:
+    argv = [sys.executable, "-c", PRELUDE + body, *map(str, arguments)]
+    return subprocess.Popen(
+        argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@contextlib.contextmanager
+def running(body: str, *arguments: Any) -> Iterator[Any]:
+    """A program that has printed its first line, kept as `said`; killed and reaped at the end."""
+    child = start(body, *arguments)
+    try:
+        child.said = child.stdout.readline().strip()
+        assert child.said, child.communicate()[1]
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def ended(child: Any) -> str:
+    """What it printed, once it has ended well."""
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    return str(out)
+
+
+def reads(path: Path) -> bytes:
+    return path.read_bytes() if os.path.exists(path) else b""
