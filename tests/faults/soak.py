@@ -27,6 +27,7 @@ def main() -> int:
                 share = -(-min(asked.n, asked.round) // len(asked.verbs))
                 wanted = sample(kills(steps[name]), share // 2, dice) + sample(errors(steps[name]), share // 2, dice)
                 outcomes += farm.strike(CASES[name], wanted, tell)
+                print(f"{name}: {len(wanted)} faults, {len(outcomes)} in all", file=sys.stderr, flush=True)
     print(table(steps, outcomes))
     print(f"\nseed {asked.seed}, {time.monotonic() - began:.0f} s")
     return 1 if any(outcome.violations for outcome in outcomes) else 0

@@ -29,7 +29,7 @@ KEPT = (
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    with hosts(2, tmp_path_factory.mktemp("faults")) as farm:
+    with hosts(4, tmp_path_factory.mktemp("faults")) as farm:
         yield farm
 
 

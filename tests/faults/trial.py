@@ -34,7 +34,17 @@ def survey(scene: Scene, case: Case) -> tuple[Step, ...]:
 
 
 def strike(scene: Scene, case: Case, blow: Blow, reconcile_first: bool) -> Outcome:
-    """Inject one fault; an arrangement spoilt by a violation is begun anew by the next trial."""
+    """Inject one fault; what a violation spoilt is begun anew by the next trial."""
+    try:
+        outcome = _strike(scene, case, blow, reconcile_first)
+    except AssertionError as exc:
+        outcome = Outcome(case.name, blow, False, "nothing known", [f"without a fault: {exc}"])
+    if outcome.violations:
+        scene.clear()
+    return outcome
+
+
+def _strike(scene: Scene, case: Case, blow: Blow, reconcile_first: bool) -> Outcome:
     case.arrange(scene)
     bystanders = _on(scene, scene.bystander)
     ended = scene.watch(case.verb, case.args(scene), blow)
@@ -47,8 +57,6 @@ def strike(scene: Scene, case: Case, blow: Blow, reconcile_first: bool) -> Outco
         if reconcile_first:
             note(_named("after reconcile: ", _reconciled(scene)))
         note(_named("after the same again: ", _repeated(scene, case)))
-    if outcome.violations:
-        scene.clear()
     return outcome
 
 
