@@ -95,7 +95,7 @@ def choose(name: str | None, hosts_dir: str | None) -> Path:
 
 
 def _nothing(hosts_dir: str | None) -> Usage:
-    looked = ", ".join(str(folder) for folder in folders(hosts_dir))
+    looked = ", ".join(str(folder) if folder.is_absolute() else f"./{folder}" for folder in folders(hosts_dir))
     hint = "copy hosts/studio.toml of the project to ~/.config/mlxops/hosts/NAME.toml and edit it, or say --hosts-dir"
     return Usage(f"no host file in {looked}", hint, looked_in=looked)
 

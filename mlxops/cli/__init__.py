@@ -57,6 +57,7 @@ def _tell(it: Invocation, answer: Answer, error: MlxopsError | None) -> None:
         it.console.say(document(it.host_name, it.command, answer.result, error))
     elif answer.result is not None and answer.text is not None:
         it.console.say(answer.text(answer.result, it.console.style))
+    it.console.flush()  # into one file or mail, what was found comes before what is wrong with it
     if error is not None and not it.flags.json:
         from ..render.errors import error_text
 

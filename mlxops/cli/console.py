@@ -13,12 +13,20 @@ class ReaderGone(Exception):
     """Whoever read our standard output (| head) has left."""
 
 
+def _width(out: TextIO) -> int | None:
+    """The columns of the terminal that shows the answer; None where it is no terminal, or one of unknown size."""
+    try:
+        return os.get_terminal_size(out.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
+
+
 class Console:
     """`interactive` means that a person sits there who can be asked."""
 
     def __init__(self, out: TextIO, err: TextIO, interactive: bool = False) -> None:
         self._out, self.err, self.interactive = out, err, interactive
-        self.style = style_for(out.isatty(), os.environ)
+        self.style = style_for(out.isatty(), os.environ, _width(out))
         self.err_style = style_for(err.isatty(), os.environ)
 
     @classmethod

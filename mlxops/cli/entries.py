@@ -45,7 +45,11 @@ def init(it: Invocation, dry_run: bool) -> Answer:
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
 @words.dry_run()
 def set_(it: Invocation, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
-    """Change fields of an entry; KEY= clears one. A server that runs keeps its flags until the next load."""
+    """Change fields of an entry; KEY= clears one. A server that runs keeps its flags until the next load.
+
+    KEY is chat_template, tool_call_parser, reasoning_parser, runtime, revision, slot (a port or its slot's name), args
+    (further words of the server's command, quoted as one), repo_id, model_id, cache_path or format.
+    """
     return Answer(it.ask("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), changed)
 
 

@@ -20,10 +20,10 @@ from .verb import verb
 @click.argument("model")
 @words.port("wanted")
 @click.option("--replace", is_flag=True, help="Stop the model that is there, without asking.")
-@click.option("--force", is_flag=True, help="Even where the entry's slot is another port.")
+@click.option("--force", is_flag=True, help="Even where the entry's slot is another port, or memory may not do.")
 @click.option("--no-rollback", is_flag=True, help="After a failure leave the port empty.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit to download; default: main.")
-@words.timeout("Seconds the server may take to become ready.")
+@words.timeout("Seconds it may take to become ready; default: the host file's, else 300 and 5 per GB of weights.")
 @words.grace()
 @words.dry_run()
 def load(it: Invocation, model: str, wanted: str, no_rollback: bool, **more: object) -> Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from .. import __version__
@@ -42,7 +44,8 @@ def demo(it: Invocation) -> Answer:
     try:
         from ..demo.story import run
     except ModuleNotFoundError as missing:
-        raise Failed(f"the demo needs {missing.name}", "pip install 'mlxops[demo]'", module=missing.name) from None
+        hint = f"{sys.executable} -m pip install '.[demo]', in a clone of the project"
+        raise Failed(f"the demo needs {missing.name}", hint, module=missing.name) from None
 
     run(it.console.note if it.flags.json else it.console.say_now)
     return Answer({}, None)

@@ -40,6 +40,7 @@ class Root(Shared, click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:
             raise HelpAsked(ctx.get_help())
+        args = ["version" if word == "--version" and at == 0 else word for at, word in enumerate(args)]
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

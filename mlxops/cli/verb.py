@@ -65,6 +65,10 @@ class Shared(click.Command):
         return click.Option(["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=_help,
                             help="Show this text.")  # fmt: skip
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The whole first sentence: in a list of verbs it is folded, not cut."""
+        return super().get_short_help_str(limit * 4)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Examples"):
             for example in self.examples:

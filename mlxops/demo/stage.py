@@ -102,7 +102,8 @@ def host_file(folder: Path, login: Login, ports: list[int]) -> str:
     """A host file like any other: its runtime is the mlx_lm.server beside this Python."""
     server = Path(sys.executable).with_name(RUNTIME)
     if not server.exists():
-        raise Failed(f"the demo needs {RUNTIME}, which is not beside {sys.executable}", "pip install 'mlxops[demo]'")
+        hint = f"{sys.executable} -m pip install '.[demo]', in a clone of the project"
+        raise Failed(f"the demo needs {RUNTIME}, which is not beside {sys.executable}", hint)
     tables: dict[str, dict[str, Any]] = {
         "ssh": {**vars(login)},
         "studio": {

@@ -16,7 +16,7 @@ def action_lines(actions: list[dict[str, Any]]) -> list[str]:
 
 def _line(action: dict[str, Any]) -> str:
     why = f": {safe(action['reason'])}" if action.get("reason") else ""
-    planned = "" if action.get("applied") else " (not done)"
+    planned = "" if action.get("applied") or action["action"] == "keep" else " (not done)"
     return f"{word(action['action'])} {place(action)}{planned}{why}"
 
 

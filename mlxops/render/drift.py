@@ -10,7 +10,7 @@ from .words import safe, word
 _NEXT = {
     "stale": "mlxops reconcile",
     "orphan": "mlxops init, to adopt it, or mlxops unload {port}",
-    "foreign": "mlxops show {port}, to see whose it is; mlxops never stops it",
+    "foreign": "mlxops status {port}, once you have stopped it on the host; mlxops never does",
     "mismatch": "mlxops load {entry} {port} --replace",
     "duplicate": "mlxops unload {port}, then load the one that is meant",
     "missing": "mlxops load {entry} {port}, to download it again, or mlxops remove {entry}",

@@ -16,7 +16,8 @@ def loaded(result: dict[str, Any], style: Style) -> str:
     port, entry, state = word(result["port"]), word(result.get("entry")), style.state(word(result.get("state")))
     if not result.get("changed"):
         return f"{port} serves {entry} already: {state}, nothing changed"
-    before = f", instead of {safe(result['previous'])}" if result.get("previous") else ""
+    swapped = result.get("previous") not in (None, result.get("entry"))
+    before = f", instead of {safe(result['previous'])}" if swapped else ""
     name = f" as {safe(result['served_model'])}" if result.get("served_model") else ""
     return f"{port} serves {entry}{name}{before}: {state} after {span(result.get('duration_s'))}"
 

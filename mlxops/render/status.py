@@ -7,15 +7,25 @@ from typing import Any
 from .drift import paragraphs
 from .style import Style
 from .table import table
-from .words import latency, size, span, word
+from .words import latency, safe, size, span, word
 
 _COLUMNS = ("PORT>", "SLOT", "ENTRY", "STATE", "DRIFT", "SERVED", "MEMORY>", "UPTIME>", "LATENCY>")
 
 
 def status(result: dict[str, Any], style: Style) -> str:
-    """The table of ports, a line about memory, and two lines per drift."""
+    """The table of ports, a line about memory, one per port somebody works on or nobody can see, two per drift."""
     rows = [_row(port, style) for port in result["ports"]]
-    return "\n".join([table(_COLUMNS, rows), "", memory(result.get("memory")), *paragraphs(result.get("drift"), style)])
+    told = [*map(_why, filter(_unexplained, result["ports"])), *paragraphs(result.get("drift"), style)]
+    return "\n".join([table(_COLUMNS, rows, style.width), "", memory(result.get("memory")), *told])
+
+
+def _unexplained(port: dict[str, Any]) -> bool:
+    """Whether there is a reason, such as a download under way, that no drift tells."""
+    return bool(port.get("reason")) and not port.get("drift")
+
+
+def _why(port: dict[str, Any]) -> str:
+    return f"{word(port.get('state'))} {word(port['port'])}: {safe(port['reason'])}"
 
 
 def _row(port: dict[str, Any], style: Style) -> list[str]:

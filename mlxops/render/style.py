@@ -20,7 +20,10 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Style:
+    """`width`: the columns of a terminal, None where lines may have any length."""
+
     colour: bool = False
+    width: int | None = None
 
     def state(self, text: str) -> str:
         return self._paint(text, _STATES.get(text))
@@ -35,6 +38,6 @@ class Style:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
 
 
-def style_for(terminal: bool, environ: Mapping[str, str]) -> Style:
+def style_for(terminal: bool, environ: Mapping[str, str], width: int | None = None) -> Style:
     """Colours on a terminal only, and not where NO_COLOR (no-color.org) or TERM=dumb decline them."""
-    return Style(terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb")
+    return Style(terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb", width)

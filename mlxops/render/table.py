@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -10,8 +11,23 @@ def get_ready() -> None:
     import tabulate  # noqa: F401
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows of ready-made cells under their column names. A name that ends in > puts its column to the right."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Rows of ready-made cells under their column names. A name that ends in > puts its column to the right.
+
+    Columns at the end are left out where the lines would be longer than `width`: folded lines are no table.
+    """
+    text = _drawn(columns, rows)
+    if width is None or len(columns) < 2 or max(map(_length, text.splitlines())) <= width:
+        return text
+    return table(columns[:-1], [row[:-1] for row in rows], width)
+
+
+def _length(line: str) -> int:
+    """As it is seen: a colour takes no room."""
+    return len(re.sub(r"\x1b\[\d+m", "", line))
+
+
+def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     from tabulate import tabulate
 
     sides = ["right" if name.endswith(">") else "left" for name in columns]

@@ -27,6 +27,15 @@ def test_hosts_lists_what_there_is_even_when_one_file_is_broken(lab: Path) -> No
     assert "several hosts, and none chosen" in told
 
 
+def test_the_version_is_told_the_usual_way_too() -> None:
+    assert Ended(Studio(), "--version").out == Ended(Studio(), "version").out
+    assert Ended(Studio(), "--version").code == 0
+
+
+def test_a_list_of_verbs_cuts_no_sentence() -> None:
+    assert "..." not in Ended(Studio(), "--help").out.partition("Commands:")[2]
+
+
 def test_the_cron_line_leaves_nothing_to_the_environment(lab: Path) -> None:
     odd = lab / "odd %dir"
     odd.mkdir()

@@ -44,6 +44,21 @@ def test_status_explains_drift_and_names_the_next_command() -> None:
     ]
 
 
+def test_a_narrow_terminal_gets_fewer_columns_instead_of_folded_lines() -> None:
+    result = {"ports": [READY | {"drift": "mismatch"}, FREE], "memory": None, "drift": []}
+    lines = status(result, Style(width=66)).splitlines()
+    assert lines[0].split()[-1] == "MEMORY"
+    assert max(map(len, lines[:3])) <= 66
+    coloured = status(result, Style(colour=True, width=66)).splitlines()
+    assert coloured[0] == lines[0]
+
+
+def test_status_tells_what_is_under_way_on_a_port() -> None:
+    busy = FREE | {"reason": "load o/a 8101 by alice since 12:00"}
+    lines = status({"ports": [busy], "memory": None, "drift": []}, PLAIN).splitlines()
+    assert lines[-1] == "free 8101: load o/a 8101 by alice since 12:00"
+
+
 def test_a_state_has_its_colour_on_a_terminal_only() -> None:
     result = {"ports": [READY], "memory": None, "drift": []}
     assert "\x1b[32mready\x1b[0m" in status(result, Style(colour=True))
