@@ -79,12 +79,18 @@ def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: 
                 ["/bin/sh", "-c", GATE, "mlxops-gate", *argv],
                 stdin=inner, stdout=out, stderr=out, cwd=folder, start_new_session=True, env=_environment(env),
             )  # fmt: skip
-    except OSError as exc:
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in a word
         os.close(gate)
         raise Failed("cannot start the server: %s" % exc, "check %s on the host" % state_dir) from exc
     finally:
         os.close(inner)
-    return Gated(child, gate, _seen(procs, child), argv)
+    try:
+        return Gated(child, gate, _seen(procs, child), argv)
+    except BaseException:
+        # Nobody else knows of it: end it here.
+        os.close(gate)
+        child.wait()
+        raise
 
 
 def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:

@@ -1,0 +1,119 @@
+"""Stand-in servers started as the agent starts them. Runs on Python 3.9 too, with tests/ on PYTHONPATH."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from fakeruntime import FakeRuntime
+from ports import free_range
+from procs_actors import eventually
+
+from mlxops.agent.launch import Gated, log_path, start
+from mlxops.agent.observe import find_servers
+from mlxops.agent.procs import Procs, here, tree
+from mlxops.agent.ready import Start, wait_ready
+from mlxops.agent.runtimes import RUNTIMES, Launch, argv, offered
+from mlxops.agent.stop import Quarry, quarry
+
+NAME = "jerry"
+
+
+def nothing(*_: Any) -> None:
+    return
+
+
+class Launcher:
+    """Starts stand-ins of one runtime on one free port, and ends whatever of them is left."""
+
+    def __init__(self, folder: Path, runtime: str) -> None:
+        self.runtime = RUNTIMES[runtime]
+        self.fake = FakeRuntime(folder / "bin", runtime)
+        self.procs: Procs = here()
+        self.state_dir = str(folder / "state")
+        self.port = free_range(1)[0]
+        self.model = folder / "models--org--amber"
+        self.model.mkdir()
+        (self.model / "config.json").write_text("{}")
+        self.started: list[Gated] = []
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        launch = Launch(str(self.model), self.port, "127.0.0.1", NAME)
+        help_text = self.fake.program.with_name(self.fake.program.name + ".help").read_text()
+        return argv(self.runtime, self.fake.command, launch, offered(help_text))
+
+    def at_the_gate(self, **env: str) -> Gated:
+        self.started.append(start(self.procs, self.argv, env, self.state_dir, self.port))
+        return self.started[-1]
+
+    def launch(self) -> Gated:
+        gated = self.at_the_gate()
+        gated.release()
+        return gated
+
+    def wait(self, gated: Gated, timeout_s: float = 20.0, check: Any = nothing) -> None:
+        named = NAME if self.runtime.served_name else None
+        chat_name = self.runtime.client_model or NAME
+        wanted = Start(gated, self.runtime, self.port, "127.0.0.1", named, chat_name, self.log)
+        wait_ready(self.procs, wanted, timeout_s, check, nothing)
+
+    def serving(self) -> Gated:
+        gated = self.launch()
+        self.wait(gated)
+        return gated
+
+    @property
+    def log(self) -> str:
+        return log_path(self.state_dir, self.port)
+
+    def prey(self) -> Quarry:
+        (server,) = find_servers(self.procs.processes())[self.port]
+        return quarry(server, self.port, "127.0.0.1")
+
+    def signals(self) -> list[str]:
+        return [record["signal"] for record in self.fake.journal("signal")]
+
+    def end(self) -> None:
+        """Kill what the test left of its own servers, each looked up by the group it was started in."""
+        for gated in self.started:
+            gated.abort()
+            table = self.procs.processes()
+            pid = gated.process.pid
+            for process in {*tree(table, pid), *(p for p in table.values() if p.pgid == pid)}:
+                self.procs.send(process, signal.SIGKILL)
+            eventually(lambda gated=gated: gated.exited() is not None)
+
+
+def since(record: dict[str, Any]) -> float:
+    """Seconds since a line of the journal."""
+    return time.time() - float(record["time"])
+
+
+# Starts a stand-in as an agent would, holding a lock meanwhile, and then does what the third word says.
+AGENT = """
+import sys, time
+from mlxops.agent.launch import start
+from mlxops.agent.lock import FileLock
+from mlxops.agent.procs import here
+
+state_dir, port, then, *argv = sys.argv[1:]
+FileLock(state_dir + ".lock").acquire({}, 0)
+gated = start(here(), argv, {}, state_dir, int(port))
+if then == "release":
+    gated.release()
+print(gated.process.pid, flush=True)
+time.sleep(60 if then == "wait" else 0)
+"""
+
+
+def agent_argv(launcher: Launcher, then: str) -> list[str]:
+    return [sys.executable, "-c", AGENT, launcher.state_dir, str(launcher.port), then, *launcher.argv]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
