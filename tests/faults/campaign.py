@@ -110,8 +110,9 @@ def table(steps: Mapping[str, Sequence[Step]], outcomes: Sequence[Outcome]) -> s
     Steps are counted as struck at: of the rounds of a loop only the first ones.
     """
     counts = {name: _counts(steps[name], [o for o in outcomes if o.case == name]) for name in CASES if name in steps}
-    total = [sum(column) for column in zip(*counts.values(), strict=True)]
-    return tabulate([*([name, *row] for name, row in counts.items()), ["all", *total]], headers=HEADS)
+    rows = [[name, *row] for name, row in counts.items()]
+    total = ["all", *(sum(column) for column in zip(*counts.values(), strict=True))]
+    return tabulate([*rows, total] if len(rows) > 1 else rows, headers=HEADS)
 
 
 def _counts(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> list[int]:

@@ -133,7 +133,7 @@ class Scene:
         while time.monotonic() < end:
             if self._still():
                 return True
-            time.sleep(0.02)
+            time.sleep(0.05)
         return False
 
     def _still(self) -> bool:
