@@ -23,6 +23,7 @@ from typing import Any
 
 from fakeflags import Flags, refuse
 from fakeswitches import PROGRAM, is_openai, journal, switch
+from rudeness import answer
 
 CHAT = "/v1/chat/completions"
 
@@ -118,6 +119,10 @@ class Answers(BaseHTTPRequestHandler):
         while switch("hang") is True or self.path in (switch("hang") or ()):
             time.sleep(0.05)
         time.sleep(switch("slow_s") or 0)
+        if switch("rude"):
+            answer(switch("rude"), self.wfile.write)
+            self.close_connection = True
+            return True
         status = (switch("status") or {}).get(self.path)
         if status:
             self._reply(status, {"error": "as asked"})

@@ -9,6 +9,7 @@ behaviour.json maps a text found in the command line ("" is in every one) to swi
   served_name     answer to this name instead of the one asked for
   hang            true, or a list of paths: requests are accepted and never answered
   status          {path: HTTP status} to answer with; slow_s: wait before every answer
+  rude            a manner of rudeness to answer everything with
   tokens, token_s how many pieces a stream has and how far apart
   child           false: one process, as older versions; child_mb: weights the child holds
   linger_s        how long the child outlives its parent; orphan: for ever

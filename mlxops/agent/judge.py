@@ -121,7 +121,8 @@ def _unassigned(seen: PortEvidence) -> Tuple[Optional[str], str]:
 def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:
     """In what the running server differs from the entry; "" when in nothing that can be seen."""
     if seen.server is None:
-        return "the recorded process lives and does not serve this port: pid %s" % _pids(seen)
+        what = "the recorded process lives and does not serve this port" if seen.recorded else "left by a dead server"
+        return "%s: pid %s" % (what, _pids(seen))
     call = seen.server.invocation
     runtime = RUNTIMES[call.runtime]
     if call.model not in (entry.cache_path, entry.repo_id, entry.model_id):

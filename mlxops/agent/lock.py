@@ -115,6 +115,6 @@ def _try(fd: int, kind: int) -> bool:
 def _read(fd: int) -> Dict[str, Any]:
     try:
         held = json.loads(os.pread(fd, 65536, 0))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return held if isinstance(held, dict) else {}

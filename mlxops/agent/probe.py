@@ -124,10 +124,9 @@ def chat(address: str, port: int, model: str, timeout: float) -> Reply:
 def in_flight(address: str, port: int) -> Optional[int]:
     """Requests mlx-openai-server is working on, by its /v1/queue/stats; None when it does not say."""
     try:
-        document = request(address, port, "/v1/queue/stats", 1.0).document
-    except Exception:  # as in ask: no answer is no figure
+        return _active(request(address, port, "/v1/queue/stats", 1.0).document)
+    except Exception:  # as in ask: no answer is no figure, nor is one nested too deep to look through
         return None
-    return _active(document)
 
 
 def _active(document: Any) -> Optional[int]:

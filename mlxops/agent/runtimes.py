@@ -203,18 +203,34 @@ def _program(words: Sequence[str]) -> Tuple[str, ...]:
     if base == "uv" and "run" in words[1:]:
         return _program(_after_options(words[words.index("run") + 1 :], UV_OPTIONS_WITH_VALUE))
     if base.lower().startswith("python"):
-        script = _after_options(words[1:], ("-X", "-W"))
-        return (_base(script[0]), *script[1:]) if script else ()
+        return _python(words[1:])[0]
     return (base, *words[1:])
 
 
 def _module(words: Sequence[str]) -> Tuple[str, ...]:
     if words and _base(words[0]) == "uv" and "run" in words[1:]:
         return _module(_after_options(words[words.index("run") + 1 :], UV_OPTIONS_WITH_VALUE))
-    if words and _base(words[0]).lower().startswith("python") and "-m" in words:
-        before = words[1 : words.index("-m")]
-        return tuple(words[words.index("-m") + 1 :]) if not _after_options(before, ("-X", "-W")) else ()
+    if words and _base(words[0]).lower().startswith("python"):
+        return _python(words[1:])[1]
     return ()
+
+
+def _python(words: Sequence[str]) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
+    """What an interpreter runs: its script and its module, each with the words behind it; () for what it does not run.
+
+    Its options may be joined (-Ic), and -c, -m, -W and -X take the rest of their word, else the next one.
+    """
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        word = words[at]
+        cut = 0 if word.startswith("--") else next((n for n, letter in enumerate(word) if letter in "cmWX"), 0)
+        letter, rest = word[cut], word[cut + 1 :]
+        if letter == "m":
+            return (), (*([rest] if rest else []), *words[at + 1 :])
+        if letter == "c" or word == "-":
+            return (), ()
+        at += 2 if (cut and not rest) or word == "--check-hash-based-pycs" else 1
+    return ((_base(words[at]), *words[at + 1 :]) if at < len(words) else ()), ()
 
 
 def _after_options(words: Sequence[str], with_value: Sequence[str]) -> Sequence[str]:

@@ -10,7 +10,7 @@ from .evidence import Server
 from .jobs import Job
 from .launch import Gated, log_path, start
 from .observe import find_servers
-from .procs import tree
+from .procs import Process, tree
 from .ready import Start, wait_ready
 from .registry import Entry, Registry
 from .runtimes import RUNTIMES, Runtime
@@ -37,12 +37,19 @@ class Service(NamedTuple):
 def again(port: int, server: Server, entry: Optional[Entry]) -> Service:
     """The service a running server gives, to start it again as it was."""
     runtime = RUNTIMES[server.invocation.runtime]
-    recorded = (entry.process or {}) if entry else {}
-    # What ps shows on macOS is split on blanks; what we recorded is exact.
-    argv = recorded["argv"] if recorded.get("pid") == server.launcher.pid else server.launcher.argv
+    argv = _recorded_argv(entry, server.launcher) or server.launcher.argv
     listed = server.invocation.served_name
     name = runtime.client_model or listed or server.invocation.model or ""
     return Service(port, entry, runtime, tuple(argv), listed, name)
+
+
+def _recorded_argv(entry: Optional[Entry], process: Process) -> Tuple[str, ...]:
+    """What ps shows on macOS is split on blanks; what we recorded is exact, if it is of this very process."""
+    recorded = (entry.process or {}) if entry else {}
+    argv = recorded.get("argv")
+    same = (recorded.get("pid"), recorded.get("start_time")) == (process.pid, process.start_time)
+    plain = isinstance(argv, list) and all(isinstance(word, str) for word in argv)
+    return tuple(argv) if same and plain and argv else ()
 
 
 def bring_up(command: Command, job: Job, service: Service, timeout_s: float, check: Callable[[], None]) -> None:

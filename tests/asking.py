@@ -1,0 +1,31 @@
+"""The agent of a Studio's host, asked without the command line around it: as fast as it gets, and with typed errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from studio import Studio
+
+from mlxops import hosts, session
+from mlxops.agent.errors import MlxopsError
+
+
+def ask(studio: Studio, verb: str, **args: Any) -> dict[str, Any]:
+    """The result of a verb; raises the agent's own errors. A defect of the agent's is never an acceptable answer."""
+    try:
+        return session.call(hosts.find("studio", str(studio.hosts_dir)), verb, args, lambda _: None)
+    except MlxopsError as exc:
+        assert "trace" not in exc.fields, exc.fields["trace"]
+        raise
+
+
+def refusal(studio: Studio, verb: str, **args: Any) -> MlxopsError:
+    with pytest.raises(MlxopsError) as raised:
+        ask(studio, verb, **args)
+    return raised.value
+
+
+def rows(studio: Studio) -> dict[int, dict[str, Any]]:
+    """What status says, by port."""
+    return {row["port"]: row for row in ask(studio, "status")["ports"]}
