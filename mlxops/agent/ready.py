@@ -16,6 +16,7 @@ from .runtimes import Runtime
 LOOK_EVERY_S = 0.05
 SAY_EVERY_S = 5.0
 LOOK_AGAIN_S = 1.0
+ENDS_WITHIN_S = 0.3
 
 
 class Start(NamedTuple):
@@ -46,7 +47,7 @@ def wait_ready(
                 raise _failure(start, "was not ready within %g s; give it a longer --timeout" % timeout_s)
             if time.monotonic() - spoken > SAY_EVERY_S:
                 spoken = time.monotonic()
-                say("still loading, %.0f s of %g s" % (timeout_s - deadline.left(), timeout_s))
+                say("still loading, %.0f s of %.0f s" % (timeout_s - deadline.left(), timeout_s))
             time.sleep(LOOK_EVERY_S)
 
     until(lambda: probe.reaches(start.address, start.port))
@@ -62,10 +63,14 @@ def wait_ready(
 def _alive_and(look: Callable[[], bool], start: Start, check: Callable[[], None]) -> bool:
     """One look, given up at once when the process has died or the client cancelled."""
     check()
+    _check_alive(start)
+    return look()
+
+
+def _check_alive(start: Start) -> None:
     status = start.gated.exited()
     if status is not None:
         raise _failure(start, "ended with status %d before it was ready" % status)
-    return look()
 
 
 def _healthy(start: Start) -> bool:
@@ -93,6 +98,9 @@ def _check_chat(start: Start, chat: probe.Pending[probe.Reply]) -> None:
     try:
         reply = chat.value()
     except Exception as exc:
+        # The connection ends a moment before the process does; its end is the better reason, and its log whole.
+        wait_for(lambda: start.gated.exited() is not None, Deadline(ENDS_WITHIN_S))
+        _check_alive(start)
         raise _failure(start, "broke off a chat: %s" % (exc or type(exc).__name__)) from exc
     if reply.status != 200:
         said = reply.body[:500].decode("utf-8", "replace")
