@@ -41,11 +41,14 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
     Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Asks the Hub at
     `endpoint`, else the one HF_ENDPOINT names, with this machine's login. NotDownloadable when it cannot be asked.
     """
+    import logging
+
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     # The HTTP library changed between versions; its own base error is always a base of this one.
     failures: tuple[type[Exception], ...] = (OSError, *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__))
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would tell every retry on stderr
     try:
         found = HfApi(endpoint=endpoint, library_name="mlxops").list_models(
             search=words, filter="mlx", sort="downloads", limit=limit,
