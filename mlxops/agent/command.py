@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional
 
 from . import jobs
@@ -21,7 +22,8 @@ class Command(NamedTuple):
     who: Mapping[str, Any]
 
     def job(self, port: int, why: str) -> jobs.Job:
-        held = {**self.who, "why": why, "port": port}
+        own = self.procs.process(os.getpid())
+        held = {**self.who, "why": why, "port": port, "start_time": own.start_time if own else None}
         return jobs.Job(self.client, self.site.registry, self.site.state_dir, held)
 
     def job_of(self, port: int) -> Optional[Dict[str, Any]]:

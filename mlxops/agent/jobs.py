@@ -8,6 +8,7 @@ import os
 import time
 from typing import Any, Dict, List, Mapping, Optional
 
+from .failures import as_error
 from .life import Client
 from .lock import FileLock
 from .store import now
@@ -19,6 +20,15 @@ LOCK_WAIT_S = 0.3
 
 def lock_path(registry_path: str, port: int) -> str:
     return "%s.%d.lock" % (registry_path, port)
+
+
+def folder(state_dir: str) -> str:
+    """Where the logs of jobs are."""
+    return os.path.join(state_dir, "jobs")
+
+
+def log_path(folder: str, job: str) -> str:
+    return os.path.join(folder, job + ".jsonl")
 
 
 def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
@@ -33,15 +43,18 @@ class Job:
         port = held["port"]
         self.id = "%s-%d-%d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime()), port, os.getpid())
         self._client = client
-        self._folder = os.path.join(state_dir, "jobs")
+        self._folder = folder(state_dir)
         self._lock = FileLock(lock_path(registry_path, port))
         self._held = {**held, "since": now(), "pid": os.getpid(), "job": self.id}
 
     def __enter__(self) -> Job:
         self._lock.acquire({**self._held, "phase": "claim"}, LOCK_WAIT_S)
+        self._keep("begin", self._held)
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, _: object, exc: Optional[BaseException], __: object) -> None:
+        error = as_error(exc).to_wire() if isinstance(exc, Exception) else None
+        self._keep("end", {"error": error})
         self._lock.release()
         self._prune()
 
@@ -56,9 +69,12 @@ class Job:
     def emit(self, name: str, **fields: Any) -> None:
         """One event, to the client and to the log, which outlives the client."""
         self._client.emit(name, **fields)
+        self._keep(name, fields)
+
+    def _keep(self, name: str, fields: Mapping[str, Any]) -> None:
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            with open(os.path.join(self._folder, self.id + ".jsonl"), "a") as f:
+            with open(log_path(self._folder, self.id), "a") as f:
                 f.write(json.dumps({"at": now(), "event": name, **fields}) + "\n")
         except OSError:
             # The log informs; a full disk must not end the work it tells about.

@@ -30,6 +30,10 @@ VERBS = {
     "unload-all": "unload.unload_all",
     "reconcile": "reconcile.reconcile",
     "logs": "logs.logs",
+    "jobs": "jobs.jobs",
+    "follow": "jobs.follow",
+    "cancel": "jobs.cancel",
+    "lock": "jobs.lock",
 }
 # These go on to their end, or undo themselves, when the client vanishes; all others end with it.
 OUTLIVES_CLIENT = ("load", "unload", "unload-all")

@@ -1,0 +1,69 @@
+"""The logs that jobs leave: what each was to do, how far it came, how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional
+
+from .jobs import log_path
+
+
+class Past(NamedTuple):
+    """One job by its log. `state`: running, done, failed, or died when it ended without a word.
+
+    `error`: how it failed, as on the wire.
+    """
+
+    job: str
+    state: str
+    begun: Mapping[str, Any]
+    phase: Optional[str]
+    error: Optional[Mapping[str, Any]]
+
+    def to_wire(self) -> Dict[str, Any]:
+        told = {key: self.begun.get(key) for key in ("port", "why", "who", "from", "since")}
+        message = self.error.get("message") if self.error else None
+        return {"job": self.job, "state": self.state, **told, "phase": self.phase, "message": message}
+
+
+def past(folder: str, running: Iterable[str]) -> List[Past]:
+    """Every job of which there is a log, the newest first. `running`: the ids that hold a port's lock."""
+    alive = set(running)
+    return [read(folder, name, name in alive) for name in names(folder)]
+
+
+def names(folder: str) -> List[str]:
+    """Ids of jobs, the newest first."""
+    try:
+        files = os.listdir(folder)
+    except OSError:
+        return []
+    return sorted((n[: -len(".jsonl")] for n in files if n.endswith(".jsonl")), reverse=True)
+
+
+def read(folder: str, job: str, running: bool) -> Past:
+    events = list(_events(log_path(folder, job)))
+    begun = next((e for e in events if e.get("event") == "begin"), {})
+    phases = [e.get("phase") for e in events if e.get("event") == "phase"]
+    end = next((e for e in events if e.get("event") == "end"), None)
+    state = "running" if running else "died" if end is None else "failed" if end.get("error") else "done"
+    return Past(job, state, begun, phases[-1] if phases else None, end.get("error") if end else None)
+
+
+def parse(line: str) -> Dict[str, Any]:
+    """One event of a log; {} for a line cut short by a kill or a full disk."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _events(path: str) -> Iterator[Dict[str, Any]]:
+    try:
+        with open(path, errors="replace") as f:
+            for line in f:
+                yield parse(line)
+    except OSError:
+        return

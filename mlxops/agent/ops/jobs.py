@@ -1,0 +1,103 @@
+"""jobs, follow, cancel, lock: work that goes on without the client that asked for it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any, Dict, List, Mapping, Optional, TextIO
+
+from .. import joblog
+from ..command import Command
+from ..deadline import Deadline, wait_for
+from ..errors import Failed, NotStopped, from_wire
+from ..jobs import folder, log_path
+from ..lock import FileLock
+
+LOOK_EVERY_S = 0.2
+CANCEL_WAIT_S = 120.0
+
+
+def jobs(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    found = joblog.past(folder(command.site.state_dir), [str(held.get("job")) for held in _running(command)])
+    return {"jobs": [job.to_wire() for job in found]}
+
+
+def lock(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Who holds the registry's lock and the ports', since when and why."""
+    held = FileLock(command.site.registry + ".lock").holder()
+    rows = [{"lock": "registry", "port": None, **_told(held)}]
+    rows += [{"lock": "port", "port": port, **_told(command.job_of(port))} for port in command.site.ports]
+    return {"locks": rows}
+
+
+def _told(held: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+    keys = ("who", "from", "since", "why", "phase", "job", "pid")
+    return {"held": held is not None, **{key: (held or {}).get(key) for key in keys}}
+
+
+def _running(command: Command) -> List[Dict[str, Any]]:
+    return [held for held in map(command.job_of, command.site.ports) if held is not None]
+
+
+def _job(command: Command, word: Optional[str]) -> str:
+    """The id of the job meant: an id, the port it works on or last worked on, or the only one that runs."""
+    running = [str(held.get("job")) for held in _running(command)]
+    if not word and len(running) == 1:
+        return running[0]
+    known = dict.fromkeys([*running, *joblog.names(folder(command.site.state_dir))])
+    match = [job for job in known if word and (job == word or job.split("-")[1:2] == [word])]
+    if match:
+        return match[0]
+    what = "no job %s" % word if word else "%d jobs run" % len(running)
+    raise Failed("%s on %s" % (what, command.site.name), "mlxops jobs", job=word, running=running)
+
+
+def follow(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Its events from the beginning to its end; the error it ends with is the error of this verb."""
+    job = _job(command, args.get("job"))
+    home = folder(command.site.state_dir)
+    try:
+        with open(log_path(home, job), errors="replace") as f:
+            _tell(command, f, job)
+    except FileNotFoundError:
+        raise Failed("job %s left no log" % job, "mlxops jobs", job=job) from None
+    ended = joblog.read(home, job, running=False)
+    if ended.error:
+        raise from_wire(dict(ended.error))
+    if ended.state == "died":
+        raise Failed("job %s died without a word" % job, "mlxops status", job=job)
+    return ended.to_wire()
+
+
+def _tell(command: Command, f: TextIO, job: str) -> None:
+    """Emit what is there and what comes, until the job's lock is free and all is told."""
+    while True:
+        command.client.check()
+        over = not _holds(command, job)
+        for line in iter(f.readline, ""):
+            event = joblog.parse(line)
+            if event.get("event") not in (None, "begin", "end"):
+                command.client.emit(str(event.pop("event")), **event)
+        if over:
+            return
+        time.sleep(LOOK_EVERY_S)
+
+
+def _holds(command: Command, job: str) -> bool:
+    return any(held.get("job") == job for held in _running(command))
+
+
+def cancel(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Tell a running job to undo itself, and wait until it has."""
+    job = _job(command, args.get("job"))
+    held = next((h for h in _running(command) if h.get("job") == job), None)
+    if held is None:
+        raise Failed("job %s does not run" % job, "mlxops jobs", job=job)
+    agent = command.procs.process(int(held.get("pid") or 0))
+    if agent is None or agent.start_time != held.get("start_time"):
+        raise NotStopped("the agent of job %s cannot be told for sure" % job, "mlxops lock", job=job)
+    command.client.emit("phase", phase="cancel", message="cancelling %s" % held.get("why"))
+    command.procs.send(agent, signal.SIGTERM)
+    if not wait_for(lambda: not _holds(command, job), Deadline(CANCEL_WAIT_S), every=LOOK_EVERY_S):
+        raise NotStopped("job %s still undoes its work" % job, "mlxops follow %s" % job, job=job)
+    return joblog.read(folder(command.site.state_dir), job, running=False).to_wire()

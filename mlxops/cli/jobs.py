@@ -1,0 +1,41 @@
+"""Verbs about work that goes on on the host without the client that asked for it."""
+
+from __future__ import annotations
+
+import click
+
+from ..render.jobs import ended, jobs_text, locks_text
+from .invocation import Answer, Invocation
+from .verb import verb
+
+
+@verb("jobs", "mlxops jobs", "mlxops --json jobs")
+def jobs(it: Invocation) -> Answer:
+    """The loads and unloads on the host: those that run, and how the last ones ended."""
+    return Answer(it.ask("jobs", {}), jobs_text)
+
+
+@verb("follow", "mlxops follow", "mlxops follow 8100", "mlxops follow 20261122T204317-8100-4711")
+@click.argument("job", required=False, metavar="[JOB|PORT]")
+def follow(it: Invocation, job: str | None) -> Answer:
+    """Watch a job to its end; it ends as the job ends.
+
+    Without a word: the only job that runs. Ctrl-C leaves the job alone.
+    """
+    return Answer(it.ask("follow", {"job": job}), ended)
+
+
+@verb("cancel", "mlxops cancel", "mlxops cancel 8100")
+@click.argument("job", required=False, metavar="[JOB|PORT]")
+def cancel(it: Invocation, job: str | None) -> Answer:
+    """Cancel a job and wait until it has undone its work.
+
+    Without a word: the only job that runs.
+    """
+    return Answer(it.ask("cancel", {"job": job}), ended)
+
+
+@verb("lock", "mlxops lock")
+def lock(it: Invocation) -> Answer:
+    """Who holds the registry's lock and the ports' locks, since when and why."""
+    return Answer(it.ask("lock", {}), locks_text)

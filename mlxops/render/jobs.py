@@ -1,0 +1,40 @@
+"""Jobs and locks: what runs on the host, and who holds what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .style import Style
+from .table import table
+from .words import safe, word
+
+
+def jobs_text(result: dict[str, Any], style: Style) -> str:
+    """One line per job, the newest first."""
+    rows = [
+        [word(job["job"]), word(job["state"]), word(job["why"]), _whom(job), word(job["since"]), word(job["phase"]),
+         word(job["message"])]
+        for job in result["jobs"]
+    ]  # fmt: skip
+    return table(["JOB", "STATE", "WHAT", "WHO", "SINCE", "PHASE", "ERROR"], rows) if rows else "No job yet."
+
+
+def locks_text(result: dict[str, Any], style: Style) -> str:
+    """One line per lock that is held."""
+    rows = [
+        [f"port {lock['port']}" if lock["port"] else "registry", word(lock["why"]), _whom(lock), word(lock["since"]),
+         word(lock["phase"])]
+        for lock in result["locks"]
+        if lock["held"]
+    ]  # fmt: skip
+    return table(["LOCK", "WHY", "WHO", "SINCE", "PHASE"], rows) if rows else "Nothing is locked."
+
+
+def ended(result: dict[str, Any], style: Style) -> str:
+    """One line about how a job ended."""
+    said = f": {safe(result['message'])}" if result.get("message") else ""
+    return f"{word(result['why'])}: {word(result['state'])}{said}"
+
+
+def _whom(row: dict[str, Any]) -> str:
+    return f"{word(row['who'])}@{word(row['from'])}"

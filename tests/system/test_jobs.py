@@ -1,0 +1,73 @@
+"""Work that goes on without its client is found again, watched to its end, and cancelled."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from fakeruntime import FakeRuntime
+from studio import Studio, eventually, finished
+from watching import job
+
+
+def abandoned(studio: Studio, fake_runtime: FakeRuntime, load_s: float) -> str:
+    """A swap from amber to jade whose client was killed while it waits; the job's id."""
+    port = studio.ports[0]
+    studio.must("load", "amber", port)
+    fake_runtime.behaves("tiny--jade", load_s=load_s)
+    load = studio.start("--json", "load", "jade", port, "--replace")
+    held = job(studio, port, "wait")
+    load.kill()
+    load.communicate()
+    return str(held["job"])
+
+
+def test_an_abandoned_job_is_followed_to_its_end(known: Studio, fake_runtime: FakeRuntime) -> None:
+    running = abandoned(known, fake_runtime, load_s=3)
+    row = known.must("jobs")["jobs"][0]
+    assert (row["job"], row["state"], row["phase"], row["port"]) == (running, "running", "wait", known.ports[0])
+    locks = {lock["port"]: lock for lock in known.must("lock")["locks"]}
+    assert locks[known.ports[0]]["job"] == running and not locks[None]["held"] and not locks[known.ports[1]]["held"]
+    followed = known.mlxops("follow")
+    assert followed.result["state"] == "done" and "stopping pid" in followed.stderr and "it serves" in followed.stderr
+    assert known.must("jobs")["jobs"][0]["state"] == "done"
+    assert known.ask(known.ports[0]) == "I am tiny/jade"
+    assert not any(lock["held"] for lock in known.must("lock")["locks"])
+
+
+def test_a_cancelled_job_has_undone_its_work_when_cancel_returns(known: Studio, fake_runtime: FakeRuntime) -> None:
+    running = abandoned(known, fake_runtime, load_s=30)
+    cancelled = known.must("cancel", known.ports[0])
+    assert (cancelled["job"], cancelled["state"]) == (running, "failed") and "cancelled" in cancelled["message"]
+    assert known.assignments() == {"amber": known.ports[0]}
+    assert known.ask(known.ports[0]) == "I am tiny/amber"
+    again = known.mlxops("follow", running)
+    assert (again.exit, again.error["kind"]) == (130, "Interrupted")
+
+
+def test_whoever_follows_leaves_without_harm(known: Studio, fake_runtime: FakeRuntime) -> None:
+    abandoned(known, fake_runtime, load_s=3)
+    follower = known.start("follow")
+    assert follower.stderr is not None
+    assert any("waiting until it serves" in line for line in iter(follower.stderr.readline, ""))
+    follower.send_signal(signal.SIGINT)
+    assert finished(follower).exit == 130
+    assert eventually(lambda: known.port_row(known.ports[0])["state"] == "ready")
+    assert known.ask(known.ports[0]) == "I am tiny/jade"
+
+
+def test_a_job_whose_agent_was_killed_is_told_as_dead(known: Studio, fake_runtime: FakeRuntime) -> None:
+    running = abandoned(known, fake_runtime, load_s=3)
+    os.kill(int(running.rsplit("-", 1)[1]), signal.SIGKILL)
+    eventually(lambda: known.must("jobs")["jobs"][0]["state"] == "died")
+    followed = known.mlxops("follow", running)
+    assert followed.exit == 1 and "died" in followed.error["message"]
+    refused = known.mlxops("cancel", running)
+    assert refused.exit == 1 and "does not run" in refused.error["message"]
+
+
+def test_no_job_and_no_such_job(known: Studio) -> None:
+    assert known.must("jobs") == {"jobs": []}
+    for words in (["follow"], ["cancel"], ["follow", "nonsense"], ["cancel", known.ports[1]]):
+        refused = known.mlxops(*words)
+        assert refused.exit == 1 and refused.error["hint"] == "mlxops jobs"
