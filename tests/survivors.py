@@ -26,9 +26,9 @@ def left_behind(folder: Path) -> dict[int, str]:
 
 def living(folder: Path) -> dict[int, str]:
     names = re.compile(re.escape(os.fspath(folder)) + r"(?![\w.-])").search
-    found = _from_proc(names) if sys.platform == "linux" else _from_ps(names)
-    spared = set(our_line())
-    return {pid: command for pid, command in found if pid not in spared}
+    found = dict(_from_proc(names) if sys.platform == "linux" else _from_ps(names))
+    spared = set(our_line()) if found else set()
+    return {pid: command for pid, command in found.items() if pid not in spared}
 
 
 def our_line() -> Iterator[int]:
