@@ -89,7 +89,8 @@ def _check_flags(
             "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(reasons)),
             "mlxops set %s KEY=VALUE" % entry.name, entry=entry.name, reasons=list(reasons),
         )  # fmt: skip
-    return _warnings(entry, runtime)
+    own = runtimes.named(command.site.runtime)
+    return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)
 
 
 def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
@@ -100,6 +101,15 @@ def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
     if runtime.reasoning_parser and entry.text("reasoning_parser") and not entry.text("tool_call_parser"):
         found.append("a reasoning_parser without a tool_call_parser loses the content of answers that are not streamed")
     return tuple(found)
+
+
+def _renamed(port: int, name: str, own: Runtime, launch: runtimes.Launch) -> Tuple[str, ...]:
+    """A warning where clients have to ask by another name than the one the host's own runtime answers to."""
+    usual = own.client_model or launch.served_name
+    if name == usual:
+        return ()
+    text = "port %d will answer to %s, not to %s as with %s: clients have to ask by that name"
+    return (text % (port, name, usual, own.name),)
 
 
 def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> bool:

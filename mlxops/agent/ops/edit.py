@@ -23,7 +23,7 @@ def register(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """One entry, or with `slots` every model the host file plans. Entries that exist stay as they are."""
     wanted = _planned(command) if args.get("slots") else [_asked(command, args)]
     if not args.get("slots"):
-        _refuse_taken(command.store.read(), wanted[0])
+        _refuse_taken(command.store.read(), wanted[0], [key for key in (*OPTIONS, "args") if args.get(key)])
     return _add(command, wanted, bool(args.get("dry_run")))
 
 
@@ -36,14 +36,15 @@ def _asked(command: Command, args: Mapping[str, Any]) -> Entry:
     repo_id = str(args["repo"])
     if not resolve.is_repo_id(repo_id):
         raise Usage("%r is not of the form org/name" % repo_id, "mlxops register NAME org/name", repo=repo_id)
-    if not args["name"] or "/" in args["name"] or args["name"] != args["name"].strip():
-        raise Usage("%r is no name for an entry" % args["name"], "use letters, digits, dots and dashes")
+    name = str(args["name"])
+    if not name.isprintable() or "/" in name or name.split() != [name] or name.isdecimal():
+        raise Usage("%r is no name for an entry" % name, "use letters, digits, dots and dashes; a number is a port")
     given = {key: args[key] for key in OPTIONS if args.get(key)}
     if args.get("slot") is not None:
         given["slot"] = command.site.need_port(args["slot"])
     if args.get("args"):
         given["args"] = list(args["args"])
-    return _checked(_entry(command, args["name"], repo_id, given))
+    return _checked(_entry(command, name, repo_id, given))
 
 
 def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) -> Entry:
@@ -57,7 +58,15 @@ def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) 
     return Entry(name, fields)
 
 
-def _refuse_taken(registry: Registry, entry: Entry) -> None:
+def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
+    """AssignmentConflict where the name is another model's, or what was given for the model would be ignored."""
+    known = [e for e in registry.entries.values() if e.repo_id == entry.repo_id]
+    lost = [key for key in given if known and known[0].fields.get(key) != entry.fields.get(key)]
+    if lost:
+        raise AssignmentConflict(
+            "%s is registered already, as %s, with another %s" % (entry.repo_id, known[0].name, " and ".join(lost)),
+            "mlxops set %s KEY=VALUE" % known[0].name, entry=known[0].name, keys=lost,
+        )  # fmt: skip
     taken = registry.entries.get(entry.name)
     if taken is not None and taken.repo_id != entry.repo_id:
         raise AssignmentConflict(
@@ -131,12 +140,16 @@ def _changed(
     old, new = before.entries.get(name), after.entries.get(name)
     was, now = (old.fields if old else {}), (new.fields if new else {})
     steps = [
-        {"action": "set", "entry": name, "port": None, "reason": "%s: %s -> %s" % (k, was.get(k), now.get(k)),
-         "applied": not dry}
+        {"action": "set", "entry": name, "port": None, "applied": not dry,
+         "reason": "%s: %s -> %s" % (k, _text(was.get(k)), _text(now.get(k)))}
         for k in {**was, **now}
         if was.get(k) != now.get(k)
     ]  # fmt: skip
     return {"entry": row(new) if new else name, "changed": bool(steps) and not dry, "actions": steps}
+
+
+def _text(value: Any) -> str:
+    return shlex.join(map(str, value)) if isinstance(value, (list, tuple)) and value else str(value or "-")
 
 
 def _value(command: Command, key: str, text: Optional[str]) -> Any:
@@ -145,10 +158,13 @@ def _value(command: Command, key: str, text: Optional[str]) -> Any:
         raise Usage("%s is changed by load and unload only" % key, "mlxops load NAME PORT", key=key)
     if key not in SETTABLE:
         raise Usage("an entry has no %r to set" % key, "known: " + ", ".join(SETTABLE), key=key)
+    if key == "repo_id" and not resolve.is_repo_id(text or ""):
+        raise Usage("repo_id takes org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
     if text is None:
         return REQUIRED.get(key)
     if key == "slot":
-        return command.site.need_port(_number(key, text))
+        named = [slot.port for slot in command.site.slots.values() if slot.name == text]
+        return named[0] if named else command.site.need_port(_number(key, text))
     return shlex.split(text) if key == "args" else text
 
 

@@ -41,8 +41,10 @@ def _port(command: Command, registry: Registry, port: Optional[int]) -> Optional
 
 
 def _argv(command: Command, entry: Entry) -> Optional[List[str]]:
-    """None when the runtime is not there or does not answer."""
-    port = entry.port or entry.slot or command.site.ports[0]
+    """None when the runtime does not answer, nothing says on which port, or the model is not there yet."""
+    port = entry.port or entry.slot
+    if port is None or not entry.cache_path:
+        return None
     try:
         runtime = runtimes.named(entry.text("runtime") or command.site.runtime)
         words = programs.command(command.site, runtime)

@@ -1,0 +1,51 @@
+"""register, set and show by hand, and the name a port answers to when an entry brings a runtime of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakeruntime import FakeRuntime
+from studio import Studio
+
+
+@pytest.fixture
+def known(studio: Studio) -> Studio:
+    studio.must("init")
+    return studio
+
+
+def test_a_blank_is_no_part_of_a_name(known: Studio) -> None:
+    before = known.registry()
+    assert known.mlxops("register", "a b", "tiny/new").exit == 2
+    assert known.registry() == before
+
+
+def test_what_is_given_for_a_known_model_is_never_dropped_in_silence(known: Studio) -> None:
+    error = known.mlxops("register", "new", "tiny/amber", "--arg=--context-length", "--arg", "64").error
+    assert (error["kind"], error["entry"], error["keys"]) == ("AssignmentConflict", "amber", ["args"])
+    assert known.must("register", "amber", "tiny/amber")["actions"][0]["action"] == "keep"
+
+
+def test_a_slot_is_set_by_its_name_as_well(known: Studio) -> None:
+    port = known.ports[1]
+    known.must("set", "amber", f"slot={known.slot(port)}")
+    assert known.entry("amber")["slot"] == port
+
+
+def test_show_names_no_command_for_an_entry_without_a_port(known: Studio) -> None:
+    port = known.ports[1]
+    assert known.must("show", "amber")["command"] is None
+    known.must("set", "amber", f"slot={port}")
+    assert str(port) in known.must("show", "amber")["command"]
+
+
+def test_a_port_that_would_answer_to_another_name_is_told(known: Studio, tmp_path: Path) -> None:
+    light = FakeRuntime(tmp_path / "light", "mlx_lm.server")
+    with (known.hosts_dir / "studio.toml").open("a") as file:
+        file.write(f'\n[runtimes."mlx_lm.server"]\ncommand = ["{light.program}"]\n')
+    port = known.ports[0]
+    assert known.must("load", "jade", port, "--dry-run")["warnings"] == []
+    known.must("set", "amber", "runtime=mlx_lm.server")
+    warnings = known.must("load", "amber", port, "--dry-run")["warnings"]
+    assert [w for w in warnings if "default_model" in w and known.slot(port) in w], warnings
