@@ -16,12 +16,13 @@ from .errors import Interrupted
 class Client:
     """Who asked. `gone` once the link is broken, `cancelled` once the client said so or a signal did."""
 
-    def __init__(self, out_fd: int, stdin: BinaryIO) -> None:
+    def __init__(self, out_fd: int, stdin: BinaryIO, silence_s: float = wire.SILENCE_LIMIT_S) -> None:
         # Never wait in a write for a client that no longer reads: a black-holed link fills the pipe.
         os.set_blocking(out_fd, False)
         self._out = out_fd
         self._stdin = stdin
         self._lock = threading.Lock()
+        self._silence_s = silence_s
         self._heard = time.monotonic()
         self.gone = False
         self.cancelled = False
@@ -38,6 +39,8 @@ class Client:
                 try:
                     line = line[os.write(self._out, line) :]
                 except BlockingIOError:
+                    # The thread that pings may wait for this very lock: whoever writes has to notice the silence.
+                    self.gone = self._silent()
                     select.select([], [self._out], [], 0.5)
                 except OSError:
                     self.gone = True
@@ -68,10 +71,13 @@ class Client:
     def _ping(self, on_gone: Optional[Callable[[], None]]) -> None:
         while not self.gone:
             time.sleep(wire.PING_EVERY_S)
-            if time.monotonic() - self._heard > wire.SILENCE_LIMIT_S:
+            if self._silent():
                 break
             self.send(wire.event("ping"))
         self._lose(on_gone)
+
+    def _silent(self) -> bool:
+        return time.monotonic() - self._heard > self._silence_s
 
     def _lose(self, on_gone: Optional[Callable[[], None]]) -> None:
         self.gone = True

@@ -1,0 +1,110 @@
+"""The agent's line to a client that reads slowly, stops reading, cancels or vanishes. Runs on Python 3.9 too."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from procs_actors import eventually
+
+from mlxops.agent import wire
+from mlxops.agent.errors import Interrupted
+from mlxops.agent.life import Client
+
+LINE = "x" * 1000
+MORE_THAN_A_PIPE = 500
+
+
+class Line:
+    """A client over two pipes: `heard` is what it would read, `says` what it writes."""
+
+    def __init__(self, silence_s: float) -> None:
+        self.heard, out = os.pipe()
+        stdin, self.says = os.pipe()
+        self.out, self.stdin = out, os.fdopen(stdin, "rb")
+        self.client = Client(out, self.stdin, silence_s)
+
+    def emits(self) -> threading.Thread:
+        def work() -> None:
+            for number in range(MORE_THAN_A_PIPE):
+                self.client.emit("log", number=number, line=LINE)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        for fd in (self.heard, self.out):
+            os.close(fd)
+        self.stdin.close()
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line(silence_s=1.0)
+    yield made
+    made.close()
+    os.close(made.says)
+
+
+def test_work_goes_on_when_the_client_reads_no_more_and_says_no_more(line: Line):
+    """The pipe of a black-holed link fills up; nobody ever gets an error from it."""
+    worker = line.emits()
+    worker.join(5)
+    assert not worker.is_alive()
+    assert line.client.gone
+
+
+def test_a_slow_reader_that_still_speaks_misses_nothing(line: Line):
+    worker, cut, read = line.emits(), wire.Lines(), []
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        line.client._heard = time.monotonic()
+        time.sleep(0.01)
+    while len(read) < MORE_THAN_A_PIPE:
+        read += [json.loads(text) for text in cut.feed(os.read(line.heard, 1 << 16))]
+        line.client._heard = time.monotonic()
+    worker.join(5)
+    assert [record["number"] for record in read] == list(range(MORE_THAN_A_PIPE))
+    assert not line.client.gone
+
+
+def test_a_client_that_closed_its_end_is_gone_and_costs_nothing(line: Line):
+    os.close(line.heard)
+    line.client.emit("log", line=LINE)
+    assert line.client.gone
+    line.client.emit("log", line=LINE)
+    line.heard = os.dup(line.out)
+
+
+def listening(line: Line, gone: Any = None) -> threading.Thread:
+    thread = threading.Thread(target=line.client._listen, args=(gone,), daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_cancel_is_raised_at_the_next_check(line: Line):
+    reader = listening(line)
+    os.write(line.says, wire.PING)
+    line.client.check()
+    os.write(line.says, wire.CANCEL)
+    eventually(lambda: line.client.cancelled)
+    with pytest.raises(Interrupted):
+        line.client.check()
+    os.close(line.says)
+    reader.join(5)
+    line.says = os.dup(line.out)
+
+
+def test_the_end_of_the_clients_words_is_the_end_of_the_link(line: Line):
+    lost: list[str] = []
+    reader = listening(line, lambda: lost.append("gone"))
+    os.close(line.says)
+    reader.join(5)
+    assert (lost, line.client.gone, line.client.cancelled) == (["gone"], True, False)
+    line.says = os.dup(line.out)
