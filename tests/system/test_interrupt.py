@@ -106,6 +106,8 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_host_undoes_alone(serving: Studi
     fake_runtime.behaves("tiny--amber", load_s=6)
     load = swap(serving)
     job(serving, serving.ports[0], "wait")
+    # A server that is told to end before its first line of code tells nobody that it was there.
+    eventually(lambda: len(fake_runtime.journal("started")) == 2)
     load.send_signal(signal.SIGINT)
     # The load's own wait, its undoing, and now the old model's: it will take another 6 s.
     eventually(lambda: len(fake_runtime.journal("started")) == 3)
