@@ -24,7 +24,10 @@ class Running(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One step of the plan; `entry` as it would be stored, None where the step only tells why nothing is done."""
+    """One step of the plan; `entry` as it would be stored, None where the step only tells why nothing is done.
+
+    `name` is "" where no entry is concerned.
+    """
 
     action: str
     name: str
@@ -84,7 +87,8 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
         return None
     match = [e for e in registry.entries.values() if server.model and server.model in (e.cache_path, e.repo_id)]
     if not match:
-        return None
+        reason = "it serves %s, which no entry names: mlxops register it, then init again" % (server.model or "?")
+        return Change("adopt", "", server.port, reason, None)
     # One that is free comes before one that is served elsewhere.
     entry = min(match, key=lambda e: e.port is not None)
     if entry.port is not None:

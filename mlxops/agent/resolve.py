@@ -37,9 +37,9 @@ def find(registry: Registry, word: str) -> Optional[Entry]:
 
 def unknown(registry: Registry, word: str) -> ModelUnknown:
     """The error for a word that means nothing here, with what comes near it."""
-    names = [name for e in registry.entries.values() for name in _names(e)]
-    near = difflib.get_close_matches(word.lower(), [n.lower() for n in names], n=3, cutoff=0.5)
-    exact = list(dict.fromkeys(n for n in names if n.lower() in near))
+    pieces = [pair for e in registry.entries.values() for pair in _pieces(e)]
+    near = difflib.get_close_matches(word.lower(), [piece for piece, _ in pieces], n=3, cutoff=0.5)
+    exact = list(dict.fromkeys(name for piece, name in pieces if piece in near))[:3]
     hint = "did you mean %s?" % ", ".join(exact) if exact else "mlxops list; to download, name it as org/name"
     return ModelUnknown("no entry matches %r" % word, hint, model=word, near=exact)
 
@@ -48,7 +48,9 @@ def need(registry: Registry, word: str) -> Entry:
     """The entry a word means, or the error that says what comes near."""
     entry = find(registry, word)
     if entry is None:
-        raise unknown(registry, word)
+        exc = unknown(registry, word)
+        # What is not here can be downloaded by load only.
+        raise exc if exc.fields["near"] else ModelUnknown(exc.message, "mlxops list", **exc.fields)
     return entry
 
 
@@ -61,6 +63,12 @@ def _parts(registry: Registry, word: str) -> List[Entry]:
     if not word or is_repo_id(word):
         return []
     return [e for e in registry.entries.values() if any(word.lower() in n.lower() for n in _names(e))]
+
+
+def _pieces(entry: Entry) -> List[Tuple[str, str]]:
+    """(text to compare with, name to show): a slip in one part of a name is near that part, not near the whole."""
+    whole = [(name.lower(), name) for name in _names(entry)]
+    return whole + [(part, entry.name) for text, _ in whole for part in re.split(r"[/_.-]", text)]
 
 
 def _names(entry: Entry) -> Tuple[str, ...]:

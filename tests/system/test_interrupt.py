@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("ctrl_c")
 # phase of the load -> how the servers behave, so that the load stays in it for a while
 MOMENTS: dict[str, dict[str, dict[str, Any]]] = {
     "stop": {"tiny--amber": {"ignore": ["TERM"]}},
-    "wait": {"tiny--jade": {"load_s": 20}},
+    "wait": {"tiny--jade": {"load_s": 6}},
 }
 
 
@@ -93,7 +93,7 @@ def test_interrupted_before_the_host_is_reached(serving: Studio) -> None:
 
 def test_the_first_load_of_a_port_leaves_it_free(known: Studio, fake_runtime: FakeRuntime) -> None:
     port = known.ports[0]
-    fake_runtime.behaves("tiny--jade", load_s=20)
+    fake_runtime.behaves("tiny--jade", load_s=6)
     load = swap(known)
     job(known, port, "wait")
     load.send_signal(signal.SIGINT)
@@ -102,7 +102,7 @@ def test_the_first_load_of_a_port_leaves_it_free(known: Studio, fake_runtime: Fa
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_the_host_undoes_alone(serving: Studio, fake_runtime: FakeRuntime) -> None:
-    fake_runtime.behaves("tiny--jade", load_s=20)
+    fake_runtime.behaves("tiny--jade", load_s=6)
     fake_runtime.behaves("tiny--amber", load_s=6)
     load = swap(serving)
     job(serving, serving.ports[0], "wait")

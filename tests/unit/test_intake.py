@@ -75,8 +75,8 @@ def test_a_moved_snapshot_refreshes_the_paths_of_its_entries(entries: list[Entry
 ADOPTIONS: dict[str, tuple[list[Entry], str, list[tuple[str, str, int | None, bool]]]] = {
     "by path": ([entry("mine")], "/hub/a1", [("adopt", "mine", 8100, True)]),
     "by repository": ([entry("mine")], "org/a", [("adopt", "mine", 8100, True)]),
-    "of nobody's model": ([entry("mine")], "/elsewhere", []),
-    "without a model": ([entry("mine", cache_path="")], "", []),
+    "of nobody's model": ([entry("mine")], "/elsewhere", [("adopt", "", 8100, False)]),
+    "without a model": ([entry("mine", cache_path="")], "", [("adopt", "", 8100, False)]),
     "on a port that has its entry": ([entry("mine"), entry("other", "org/b", port=8100)], "/hub/a1", []),
     "of one that is served elsewhere": ([entry("mine", port=8105)], "/hub/a1", [("adopt", "mine", 8100, False)]),
     "of two, one served elsewhere": (

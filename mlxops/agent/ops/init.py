@@ -44,7 +44,7 @@ def _unseen(evidence: Mapping[int, PortEvidence]) -> List[Dict[str, Any]]:
 def _row(change: Change, applied: bool) -> Dict[str, Any]:
     return {
         "action": change.action,
-        "entry": change.name,
+        "entry": change.name or None,
         "port": change.port,
         "reason": change.reason,
         "applied": applied and change.entry is not None,

@@ -148,7 +148,7 @@ def _actions(prepared: Preparation) -> List[Dict[str, Any]]:
     order, entry, ground = prepared.order, prepared.entry, prepared.ground
     steps = []
     if prepared.remote:
-        steps.append(("download", "%s, %d bytes" % (prepared.remote.repo_id, prepared.remote.missing_bytes)))
+        steps.append(("download", "%s, %.3g GB" % (prepared.remote.repo_id, prepared.remote.missing_bytes / 1e9)))
     if ground.server:
         steps.append(("stop", "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)))
     steps.append(("start", "%s with %s" % (prepared.runtime.name, entry.cache_path or entry.repo_id)))
