@@ -24,7 +24,7 @@ def only(content: bytes) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("content", "line", "column"),
-    [(b"", 1, 1), (b"{", 1, 2), (b'{"models": {\n  "a": {,}\n}}', 2, 9), (b'{"a": 1,}', 1, 9), (b"{} {}", 1, 4)],
+    [(b"{", 1, 2), (b'{"models": {\n  "a": {,}\n}}', 2, 9), (b'{"a": 1,}', 1, 9), (b"{} {}", 1, 4), (b"\n\nx", 3, 1)],
 )
 def test_corrupt_json_is_named_with_line_and_column(content: bytes, line: int, column: int):
     with pytest.raises(RegistryInvalid, match=r"line \d+ column \d+") as refused:
@@ -35,6 +35,8 @@ def test_corrupt_json_is_named_with_line_and_column(content: bytes, line: int, c
 
 
 HOSTILE = {
+    "empty": b"",
+    "blank": b" \n",
     "not an object": b"[]",
     "a bare word": b'"x"',
     "models a list": b'{"models": []}',
@@ -84,8 +86,8 @@ def test_a_byte_order_mark_is_no_error():
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\udc80 and 日本"])
-def test_a_lone_surrogate_survives(text: str):
-    fields = {**FIELDS, "cache_path": text}
+def test_a_lone_surrogate_survives_in_a_name_and_in_an_unknown_field(text: str):
+    fields = {**FIELDS, "note": text}
     assert only(dump(parse(file_of(fields, name=text)))) == fields
 
 
