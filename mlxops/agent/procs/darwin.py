@@ -71,7 +71,7 @@ class Darwin:
             if answer.code != 0:
                 raise Unseen("%s: %s" % (name, answer.why()))
         try:
-            return Memory(int(total.out), mactext.available(pages.out), self._wired_limit())
+            return Memory(int(total.out), mactext.available(pages.out), self._wired_limit(int(total.out)))
         except ValueError as exc:
             _garbled("memory", exc)
 
@@ -139,10 +139,10 @@ class Darwin:
         except (Unseen, ValueError):
             return ()
 
-    def _wired_limit(self) -> Optional[int]:
-        """None where it is 0, the default, and where macOS is too old to know it."""
+    def _wired_limit(self, total: int) -> int:
+        """0, and a macOS too old to know the setting, mean the default: about three quarters of all memory (as read)."""
         answer = self._ask(self._tools.sysctl, "-n", "iogpu.wired_limit_mb")
-        return int(answer.out) * MIB or None if answer.code == 0 else None
+        return (int(answer.out) * MIB if answer.code == 0 else 0) or total * 3 // 4
 
     def _services(self, domain: str) -> List[Job]:
         answer = self._ask(self._tools.launchctl, "print", domain)

@@ -47,7 +47,7 @@ class Listener(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """`wired_limit_bytes`: what the GPU may wire; None when the system's own default holds, or there is no limit."""
+    """`wired_limit_bytes`: what the GPU may wire; None where there is no such limit."""
 
     total_bytes: int
     available_bytes: int
