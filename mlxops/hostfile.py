@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -70,7 +71,7 @@ def read(path: Path) -> Table:
         return Table(path, tomllib.loads(path.read_text("utf-8")))
     except OSError as exc:
         raise Usage(f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)) from None
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise Usage(f"{path}: {exc}", f"correct the TOML of {path}", file=str(path)) from None
 
 
@@ -96,6 +97,14 @@ def ssh_word(value: Any) -> str:
     """A host or user name; one that begins with a dash would be read by ssh as an option."""
     if text(value).startswith("-") or any(c.isspace() for c in value):
         raise ValueError("must not begin with a dash or contain blanks")
+    return str(value)
+
+
+def address(value: Any) -> str:
+    """An IP address or the name of one; what DNS cannot even be asked for would end in a crash."""
+    labels = text(value).rstrip(".").split(".")
+    if ":" not in value and not all(re.fullmatch(r"\w(?:[\w-]{0,61}\w)?", label, re.A) for label in labels):
+        raise ValueError("must be an address or the name of a host")
     return str(value)
 
 

@@ -150,7 +150,7 @@ def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
         "hf_home": hf_home,
         "registry": table.take("registry", hostfile.home_path, f"{hf_home.rstrip('/')}/hub/registry.json"),
         "ports": table.take("ports", hostfile.ports, list(range(8100, 8110))),
-        "bind": table.take("bind", hostfile.text, "127.0.0.1"),
+        "bind": table.take("bind", hostfile.address, "127.0.0.1"),
         "state_dir": table.take("state_dir", hostfile.home_path, "~/.mlxops"),
         "hub_python": table.take("hub_python", hostfile.absolute, None),
     }

@@ -192,7 +192,7 @@ def coerce(name: str, fields: Any) -> Entry:
     if process is not None and not (isinstance(process, dict) and type(process.get("pid", 0)) is int):
         raise RegistryInvalid("entry %r: `process` is not an object with a pid" % name, entry=name, field="process")
     for key in ("repo_id", "model_id", "cache_path", *OPTIONAL_TEXT[1:]):
-        if not isinstance(coerced.get(key), (str, type(None))):
+        if not (coerced.get(key) is None or _is_text(coerced[key])):
             raise RegistryInvalid("entry %r: `%s` is not text" % (name, key), entry=name, field=key)
     return Entry(name, {**coerced, "model_id": coerced["model_id"] or coerced["repo_id"]})
 
@@ -217,5 +217,13 @@ def _args(name: str, value: Any) -> List[str]:
 
 
 def _is_word(item: Any) -> bool:
-    """Whether it can be a word of a command line as it stands; true has no spelling there, and NUL no place."""
-    return isinstance(item, (str, int, float)) and not isinstance(item, bool) and "\0" not in str(item)
+    """Whether it can be a word of a command line as it stands; true has no spelling there."""
+    return _is_text(item) or (isinstance(item, (int, float)) and not isinstance(item, bool))
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text that a path or a command line can hold: neither NUL nor half a character has a place there."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -62,13 +63,15 @@ class Store:
 
     def _read(self) -> Tuple[Registry, Optional[bytes], Optional[Stamp]]:
         try:
+            _need_file(self.path)
             with open(self.path, "rb") as f:
                 stamp, content = _stamp(os.fstat(f.fileno())), f.read()
         except FileNotFoundError:
             self._check_first_use()
             return registry.EMPTY, None, None
         except OSError as exc:
-            raise RegistryInvalid("cannot read %s: %s" % (self.path, exc.strerror), path=self.path) from exc
+            hint = "put a file there that this login may read, or correct `registry` in the host file"
+            raise RegistryInvalid("cannot read %s: %s" % (self.path, exc.strerror), hint, path=self.path) from exc
         try:
             return registry.parse(content), content, stamp
         except RegistryInvalid as exc:
@@ -159,6 +162,12 @@ class Store:
         except OSError:
             # The registry is already true; a history that cannot grow must not undo it.
             return
+
+
+def _need_file(path: str) -> None:
+    """OSError for what would be waited for for ever (a pipe), or read for ever (a device)."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is not a file")
 
 
 def _stamp(was: os.stat_result) -> Stamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Any
 
@@ -48,11 +49,16 @@ def _fields(title: str, record: dict[str, Any] | None, style: Style) -> list[str
 
 
 def _value(key: str, value: Any) -> str:
-    if key.endswith("_bytes"):
+    if key.endswith("_bytes") and isinstance(value, (int, float, type(None))):
         return size(value)
     if isinstance(value, dict):
-        return ", ".join(f"{safe(k)} {_value(k, v)}" for k, v in value.items())
+        return ", ".join(f"{safe(k)} {_inner(v)}" for k, v in value.items())
     return safe(shlex.join(map(str, value))) if isinstance(value, list) and value else word(value or None)
+
+
+def _inner(value: Any) -> str:
+    """Below the first level of nesting as JSON, however deep it goes on."""
+    return safe(json.dumps(value)) if isinstance(value, dict) else _value("", value)
 
 
 def changed(result: dict[str, Any], style: Style) -> str:
