@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -21,11 +22,20 @@ from mlxops.agent.errors import MlxopsError
 from mlxops.demo.loopback import Login
 
 pytestmark = pytest.mark.openssh
+# Of this very run, so that what an earlier one left behind accuses nobody.
+MARK = f"canary{os.getpid()}n"
+
+
+def trap(text: str) -> str:
+    """The text with its canaries under names of this run."""
+    return text.replace("CANARY", MARK)
+
+
 # As a part of a path and of a host file: no slash, no newline. Each form would leave a file of its own.
-TRAP = "t';touch CANARY1;'x\\t\";touch CANARY2;\"$(touch CANARY3)`touch CANARY4`|touch CANARY5&touch CANARY6& %h"
-LINES = f"{TRAP}\ntouch CANARY7\n"
+TRAP = trap("t';touch CANARY1;'x\\t\";touch CANARY2;\"$(touch CANARY3)`touch CANARY4`|touch CANARY5&touch CANARY6& %h")
+LINES = trap(f"{TRAP}\ntouch CANARY7\n")
 # Without blanks, for names of hosts and users.
-TIGHT = ";touch${IFS}CANARY8;$(touch${IFS}CANARY9)`touch${IFS}CANARY0`"
+TIGHT = trap(";touch${IFS}CANARY8;$(touch${IFS}CANARY9)`touch${IFS}CANARY0`")
 FIELDS = ("repo_id", "model_id", "cache_path", "format", "revision", "runtime", "chat_template", "tool_call_parser",
           "reasoning_parser", "args")  # fmt: skip
 
@@ -65,12 +75,19 @@ def trapped(server: Sshd, tmp_path: Path, tiny_models: dict[str, dict[str, bytes
 
 def sprung(folder: Path) -> list[str]:
     """The canaries that exist: below the test's folder, where we are, and at home."""
-    places = [*folder.rglob("CANARY*"), *Path.cwd().glob("CANARY*"), *Path.home().glob("CANARY*")]
-    return [str(path) for path in places if re.fullmatch(r"CANARY\d", path.name)]
+    places = [*folder.rglob(f"{MARK}*"), *Path.cwd().glob(f"{MARK}*"), *Path.home().glob(f"{MARK}*")]
+    return [str(path) for path in places if re.fullmatch(MARK + r"\d", path.name)]
+
+
+@pytest.fixture(autouse=True)
+def no_canary_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    for path in sprung(tmp_path):
+        Path(path).unlink()
 
 
 def attempt(studio: Studio, verb: str, **args: Any) -> str:
-    """ "" or the kind of the error."""
+    """The kind of the error, empty when there is none."""
     try:
         ask(studio, verb, **args)
     except MlxopsError as exc:
@@ -115,6 +132,7 @@ def test_nothing_reaches_a_shell(trapped: Trapped, tmp_path: Path) -> None:
     assert sprung(tmp_path) == []
 
 
+@pytest.mark.parametrize("server", ["zsh"], indirect=True)
 def test_no_line_for_a_crontab_springs_a_trap(trapped: Trapped, tmp_path: Path) -> None:
     ask(trapped, "init")
     line = trapped.must("cron")["line"].split(" ", 5)[5].replace("\\%", "%")
@@ -143,6 +161,7 @@ def test_no_login_of_a_host_file_springs_a_trap(trapped: Trapped, tmp_path: Path
     trapped.login = Login(**good)
 
 
+@pytest.mark.parametrize("server", ["zsh"], indirect=True)
 @pytest.mark.parametrize("key", ["python", "state_dir", "hf_home", "registry", "bind", "hub_python"])
 def test_no_path_of_a_host_file_springs_a_trap(trapped: Trapped, tmp_path: Path, key: str) -> None:
     for value in (TRAP if key in ("bind", "python") else f"/{tmp_path}/x{TRAP}", f"~/{TRAP}", f"~{TRAP}", f"-{TRAP}"):
