@@ -18,7 +18,7 @@ from mlxops import bundle
 # package or module below mlxops -> what of mlxops it may import
 ARROWS = {
     "__main__": ("cli",),
-    "cli": ("cli", "render", "hosts", "session", "hub", "demo", "agent.errors", "__version__"),
+    "cli": ("cli", "render", "hosts", "session", "hub", "demo", "authorizedkeys", "agent.errors", "__version__"),
     "demo": ("demo", "render", "hosts", "session", "agent.errors"),
     "render": ("render", "agent.errors"),
     "session": ("bundle", "transport", "hosts", "agent.errors", "agent.wire"),
@@ -26,6 +26,7 @@ ARROWS = {
     "bundle": ("agent.errors", "agent.wire"),
     "hosts": ("hostfile", "agent.errors"),
     "hostfile": ("agent.errors",),
+    "authorizedkeys": ("agent.errors",),
     "hub": ("agent.errors",),
     "agent": ("agent",),
     "__init__": (),

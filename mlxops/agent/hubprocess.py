@@ -34,6 +34,13 @@ def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
     return env
 
 
+def without_tokens(text: str, env: Mapping[str, str]) -> str:
+    """The text with the tokens of the environment blotted out."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        text = text.replace(env.get(name) or "\0", "***")
+    return text
+
+
 class HubProcess:
     """One request to the Hub, as a context: on leaving it the child has ended, whatever happened inside."""
 
@@ -109,7 +116,7 @@ class HubProcess:
                 break
             self._tail = (self._tail + chunk)[-_TAIL:]
         status = self._child.wait()
-        said = self._tail.decode("utf-8", "replace").replace(os.environ.get("HF_TOKEN") or "\0", "***").strip()
+        said = without_tokens(self._tail.decode("utf-8", "replace"), os.environ).strip()
         return NotDownloadable("the download process ended with status %d%s" % (status, said and ": " + said[-300:]),
                                "run the same command again: it resumes", status=status, stderr=said)
 

@@ -70,7 +70,7 @@ def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: 
     folder = os.path.join(state_dir, "run", str(port))
     inner, gate = os.pipe()
     try:
-        for made in (os.path.dirname(log), folder):
+        for made in (os.path.dirname(log), os.path.dirname(folder), folder):
             os.makedirs(made, mode=0o700, exist_ok=True)
         if os.path.exists(log):
             os.replace(log, log + ".1")

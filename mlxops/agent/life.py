@@ -12,6 +12,8 @@ from typing import Any, BinaryIO, Callable, Dict, Optional
 from . import wire
 from .errors import Interrupted
 
+LONGEST_WORD = 4096
+
 
 class Client:
     """Who asked. `gone` once the link is broken, `cancelled` once the client said so or a signal did."""
@@ -62,7 +64,8 @@ class Client:
         self.cancelled = True
 
     def _listen(self, on_gone: Optional[Callable[[], None]]) -> None:
-        for line in iter(self._stdin.readline, b""):
+        # Of a line without an end no more is kept than a word could need.
+        for line in iter(lambda: self._stdin.readline(LONGEST_WORD), b""):
             self._heard = time.monotonic()
             if line == wire.CANCEL:
                 self._cancel()

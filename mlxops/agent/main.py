@@ -34,11 +34,12 @@ VERBS = {
     "follow": "jobs.follow",
     "cancel": "jobs.cancel",
     "lock": "jobs.lock",
+    "authorize": "authorize.authorize",
 }
 # These go on to their end, or undo themselves, when the client vanishes; all others end with it.
 OUTLIVES_CLIENT = ("load", "unload", "unload-all")
 # Over before a ping could matter.
-INSTANT = ("list", "register", "set", "remove")
+INSTANT = ("list", "register", "set", "remove", "authorize")
 
 
 def run(request: bytes, stdin: BinaryIO, out_fd: int) -> NoReturn:

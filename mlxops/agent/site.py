@@ -18,7 +18,7 @@ class Slot(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Paths, ports and runtime settings of one host. Times in seconds."""
+    """Paths, ports and runtime settings of one host. Times in seconds. `described`: all of it, as it was sent."""
 
     name: str
     hf_home: str
@@ -34,6 +34,7 @@ class Site(NamedTuple):
     startup_timeout_s: Optional[float]
     grace_s: float
     slots: Mapping[int, Slot]
+    described: Mapping[str, Any]
 
     @classmethod
     def from_wire(cls, site: Mapping[str, Any]) -> Site:
@@ -53,6 +54,7 @@ class Site(NamedTuple):
             startup_timeout_s=runtime.get("startup_timeout_s"),
             grace_s=runtime["grace_s"],
             slots={int(port): _slot(int(port), slot) for port, slot in site.get("slots", {}).items()},
+            described=site,
         )
 
     def slot_name(self, port: int) -> Optional[str]:

@@ -155,7 +155,9 @@ class Store:
         line: Dict[str, Any] = {"at": now(), **self._who, "what": why, "changes": rows}
         path = os.path.splitext(self.path)[0] + ".history.jsonl"
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            # It tells what the registry tells, so it is nobody's to read who may not read that.
+            mode = os.stat(self.path).st_mode & 0o644
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
             with os.fdopen(fd, "ab") as f:
                 give_to_owner_of(os.path.dirname(path), fd)
                 f.write(json.dumps(line).encode() + b"\n")

@@ -30,6 +30,7 @@ VERBS = {
     "search": "search:search",
     "hosts": "found:hosts",
     "cron": "cron:cron",
+    "authorize": "authorize:authorize",
     "completion": "program:completion",
     "demo": "program:demo",
     "version": "program:version",
