@@ -19,8 +19,10 @@ from mlxops import bundle
 ARROWS = {
     "__main__": ("cli",),
     "cli": ("cli", "render", "hosts", "session", "hub", "demo", "authorizedkeys", "agent.errors", "__version__"),
+    "cli": ("cli", "render", "hosts", "session", "doctor", "hub", "demo", "agent.errors", "__version__"),
     "demo": ("demo", "render", "hosts", "session", "agent.errors"),
     "render": ("render", "agent.errors"),
+    "doctor": ("transport", "hosts", "agent.errors"),
     "session": ("bundle", "transport", "hosts", "agent.errors", "agent.wire"),
     "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire"),
     "bundle": ("agent.errors", "agent.wire"),

@@ -58,7 +58,8 @@ def _project(command: Sequence[str]) -> Optional[str]:
     return None
 
 
-def _of_runtime(command: Sequence[str]) -> Iterator[Prefix]:
+def of_runtime(command: Sequence[str]) -> Iterator[Prefix]:
+    """The interpreters a runtime's command may run under, by where its environment would have one."""
     import shutil
     if not command:
         return
@@ -93,7 +94,7 @@ def interpreter(site: Site, runtime_command: Sequence[str], uv_places: Sequence[
     """
     if site.hub_python:
         return _the_one_told(os.path.expanduser(site.hub_python))
-    for python in (*_of_runtime(runtime_command), (sys.executable,)):
+    for python in (*of_runtime(runtime_command), (sys.executable,)):
         if has_hub(python):
             return python
     for uv in _uv(runtime_command, uv_places):

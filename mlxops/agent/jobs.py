@@ -81,12 +81,13 @@ class Job:
             return
 
     def _prune(self) -> None:
-        for name in _old_logs(self._folder):
+        for name in old_logs(self._folder):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self._folder, name))
 
 
-def _old_logs(folder: str) -> List[str]:
+def old_logs(folder: str) -> List[str]:
+    """The names of the job logs beyond the newest that are kept."""
     try:
         names = sorted(n for n in os.listdir(folder) if n.endswith(".jsonl"))
     except OSError:

@@ -35,6 +35,7 @@ VERBS = {
     "cancel": "jobs.cancel",
     "lock": "jobs.lock",
     "authorize": "authorize.authorize",
+    "doctor": "doctor.doctor",
 }
 # These go on to their end, or undo themselves, when the client vanishes; all others end with it.
 OUTLIVES_CLIENT = ("load", "unload", "unload-all")

@@ -16,6 +16,7 @@ class Runtime(NamedTuple):
     where it is not the served name. `template_inline`: its template flag takes the template, not a path.
     `listens_early`: it answers HTTP before the model is loaded. `worker`: a word in the command line of the
     child that holds the weights, and `tracker` one of the sibling that shows such a child must exist.
+    `distribution`: the package it comes in.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Runtime(NamedTuple):
     listens_early: bool = False
     worker: str = ""
     tracker: str = ""
+    distribution: str = ""
 
 
 RUNTIMES: Mapping[str, Runtime] = {
@@ -53,6 +55,7 @@ RUNTIMES: Mapping[str, Runtime] = {
             reasoning_parser="--reasoning-parser",
             worker="multiprocessing.spawn",
             tracker="multiprocessing.resource_tracker",
+            distribution="mlx-openai-server",
         ),
         Runtime(
             name="mlx_lm.server",
@@ -64,6 +67,7 @@ RUNTIMES: Mapping[str, Runtime] = {
             template_inline=True,
             client_model="default_model",
             listens_early=True,
+            distribution="mlx-lm",
         ),
     )
 }

@@ -68,9 +68,17 @@ class Invocation:
     def progress(self) -> Progress:
         return Progress(self.console.err, self.console.err.isatty(), self.flags.quiet, self.flags.verbose)
 
-    def ask(self, verb: str, args: Result, on_event: OnEvent | None = None) -> Result:
-        """The one call of a command; MlxopsError when it fails."""
-        return self._call(self.host, verb, args, on_event or self.progress, self._get_ready)
+    def ask(
+        self, verb: str, args: Result, on_event: OnEvent | None = None, on_sent: Meanwhile | None = None
+    ) -> Result:
+        """The one call of a command; MlxopsError when it fails. `on_sent` is called once the request is on its way."""
+
+        def meanwhile() -> None:
+            if on_sent:
+                on_sent()
+            self._get_ready()
+
+        return self._call(self.host, verb, args, on_event or self.progress, meanwhile)
 
     def _get_ready(self) -> None:
         """While the host is at work: import what its answer will be shown with."""

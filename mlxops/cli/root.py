@@ -27,6 +27,7 @@ VERBS = {
     "register": "register:register",
     "set": "entries:set_",
     "remove": "entries:remove",
+    "doctor": "doctor:doctor",
     "search": "search:search",
     "hosts": "found:hosts",
     "cron": "cron:cron",

@@ -16,6 +16,7 @@ _STATES = {
     "dead-child": _RED,
     "free": _GREY,
 }
+_VERDICTS = {"ok": _GREEN, "warning": _YELLOW, "unknown": _YELLOW, "wrong": _RED}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Style:
 
     def state(self, text: str) -> str:
         return self._paint(text, _STATES.get(text))
+
+    def verdict(self, text: str) -> str:
+        return self._paint(text, _VERDICTS.get(text))
 
     def wrong(self, text: str) -> str:
         return self._paint(text, _RED)

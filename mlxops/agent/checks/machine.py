@@ -1,0 +1,107 @@
+"""The machine: disk, memory, what can be seen of its processes, and who else is on our ports."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator, List, Sequence, Tuple
+
+from ..command import Command
+from ..evidence import SILENT, PortEvidence
+from ..observe import Sight, find_servers, look
+from ..procs import Job, Unseen, ancestors
+from ..runtimes import recognise
+from .finding import OK, WARNING, WRONG, Finding
+
+GIB = 1 << 30
+# Below the first a download is refused; below the second, hardly any model fits.
+DISK_WRONG, DISK_WARNING = 1 * GIB, 20 * GIB
+MEMORY_WARNING = 4 * GIB
+PATIENCE = "until it can be seen, nothing is changed; see that /proc is mounted without hidepid, or lsof and ps work"
+
+
+def disk(command: Command) -> Iterator[Finding]:
+    place = command.site.cache_root
+    room = os.statvfs(place)
+    yield disk_left(place, room.f_bavail * room.f_frsize)
+
+
+def disk_left(place: str, free_bytes: int) -> Finding:
+    seen = "%s free at %s" % (_gib(free_bytes), place)
+    verdict = WRONG if free_bytes < DISK_WRONG else WARNING if free_bytes < DISK_WARNING else OK
+    return Finding("disk", verdict, seen, "" if verdict == OK else "on the host: hf cache rm, for models not needed")
+
+
+def memory(command: Command) -> Iterator[Finding]:
+    figures = command.procs.memory()
+    yield memory_left(figures.total_bytes, figures.available_bytes, figures.wired_limit_bytes or 0)
+
+
+def memory_left(total: int, available: int, wired_limit: int) -> Finding:
+    """All in bytes; a wired limit of 0 is the system's own."""
+    limit = ", wired limit %s" % _gib(wired_limit) if wired_limit else ""
+    seen = "%s of %s available%s" % (_gib(available), _gib(total), limit)
+    if available >= min(MEMORY_WARNING, total):
+        return Finding("memory", OK, seen)
+    return Finding("memory", WARNING, seen, "mlxops status, then mlxops unload PORT")
+
+
+def sight(command: Command) -> Iterator[Finding]:
+    """Whether processes and listeners can be seen at all: every decision stands on them."""
+    seen = look(command.procs, command.site.ports)
+    for reason in seen.unknown:
+        yield Finding("processes", WRONG, reason, PATIENCE)
+    if not seen.unknown:
+        own = len(seen.listeners or ())
+        yield Finding("processes", OK, "%d processes, %d listeners on our ports can be seen" % (len(seen.table), own))
+
+
+def foreign(command: Command) -> Iterator[Finding]:
+    """Listeners on our ports that are no servers of a runtime."""
+    seen = _look(command)
+    servers = find_servers(seen.table)
+    taken = 0
+    for port in command.site.ports:
+        here = tuple(ln for ln in seen.listeners or () if ln.port == port)
+        evidence = PortEvidence(port, here, servers.get(port, ()), None, (), SILENT, None, ())
+        owners = sorted({"pid %d" % ln.pid if ln.pid else "a process we cannot see" for ln in evidence.foreign})
+        if owners:
+            taken += 1
+            told = "port %d is held by %s, not a server of ours" % (port, " and ".join(owners))
+            yield Finding("foreign listeners", WRONG, told, "mlxops show %d; stop it yourself on the host" % port)
+    if not taken:
+        yield Finding("foreign listeners", OK, "none on our ports")
+
+
+def launchd(command: Command) -> Iterator[Finding]:
+    """Jobs that serve one of our ports, or would: only root can make them let go."""
+    seen = _look(command)
+    jobs = command.procs.jobs()
+    holding = [(job, ports) for job in jobs for ports in [_ports(job, seen, command.site.ports)] if ports]
+    for job, ports in holding:
+        told = "%s holds port %s: a load or unload there is refused" % (job.label, ", ".join(map(str, ports)))
+        mend = "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label)
+        yield Finding("launchd jobs", WARNING, told, mend)
+    if not holding:
+        yield Finding("launchd jobs", OK, "%d jobs, none on our ports" % len(jobs) if jobs else "none")
+
+
+def _ports(job: Job, seen: Sight, ours: Sequence[int]) -> Tuple[int, ...]:
+    """Our ports that a job's processes listen on, or that its command line names."""
+    named = recognise(job.program)
+    found: List[int] = [named.port] if named and named.port in ours else []
+    for listener in seen.listeners or ():
+        line = {listener.pid, *(p.pid for p in ancestors(seen.table, listener.pid or 0))}
+        if job.pid is not None and job.pid in line:
+            found.append(listener.port)
+    return tuple(sorted(set(found)))
+
+
+def _look(command: Command) -> Sight:
+    seen = look(command.procs, command.site.ports)
+    if seen.unknown:
+        raise Unseen("; ".join(seen.unknown))
+    return seen
+
+
+def _gib(size: int) -> str:
+    return "%.1f GiB" % (size / GIB)

@@ -1,0 +1,71 @@
+"""The registry as a file and as a statement about the host."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from typing import Dict, Iterator, List, Optional
+
+from .. import hfcache
+from ..command import Command
+from ..errors import MlxopsError
+from ..registry import Entry
+from .finding import OK, WARNING, WRONG, Finding, listed
+
+
+def registry(command: Command) -> Iterator[Finding]:
+    path = command.site.registry
+    try:
+        entries = command.store.read().entries
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+    except MlxopsError as exc:
+        yield Finding("registry", WRONG, exc.message, exc.hint or "mend %s on the host" % path)
+    except FileNotFoundError:
+        yield Finding("registry", WARNING, "there is no %s yet" % path, "mlxops init")
+    else:
+        assigned = sum(1 for entry in entries.values() if entry.port is not None)
+        yield Finding("registry", OK, "%s: %d entries, %d assigned" % (path, len(entries), assigned))
+        if mode & stat.S_IWOTH:
+            seen = "%s can be written by everybody (mode %o)" % (path, mode)
+            yield Finding("registry", WRONG, seen, "on the host: chmod o-w %s" % shlex.quote(path))
+
+
+def assignments(command: Command) -> Iterator[Finding]:
+    """One port, one model; and only ports that are the host's."""
+    found = command.store.read()
+    for port, names in found.duplicates().items():
+        mend = "mlxops unload %d, then load the one that is meant" % port
+        yield Finding("assignments", WRONG, "port %d is assigned to %s" % (port, " and ".join(names)), mend)
+    strays = [e.name for e in found.entries.values() if e.port is not None and e.port not in command.site.ports]
+    if strays:
+        seen = "on a port that is not this host's: " + listed(strays)
+        yield Finding("assignments", WARNING, seen, "mlxops reconcile, or widen ports in the host file")
+    if not strays and not found.duplicates():
+        yield Finding("assignments", OK, "no port is assigned twice")
+
+
+def snapshots(command: Command) -> Iterator[Finding]:
+    """An entry without a path is one that nobody has downloaded yet, which is no fault."""
+    faults: Dict[str, List[Entry]] = {}
+    entries = [entry for entry in command.store.read().entries.values() if entry.cache_path]
+    for entry in entries:
+        fault = _fault(entry.cache_path)
+        if fault:
+            faults.setdefault(fault, []).append(entry)
+    for fault, hit in faults.items():
+        verdict = WRONG if any(entry.port is not None for entry in hit) else WARNING
+        name = hit[0].name
+        mend = "mlxops load %s PORT, which downloads it again; or mlxops remove %s" % (name, name)
+        yield Finding("snapshots", verdict, "%s: %s" % (fault, listed([e.name for e in hit])), mend)
+    if not faults:
+        yield Finding("snapshots", OK, "%d of %d entries, all whole" % (len(entries), len(entries)))
+
+
+def _fault(path: str) -> Optional[str]:
+    try:
+        return None if hfcache.inspect(path).complete else "the snapshot lacks files"
+    except FileNotFoundError:
+        return "the snapshot is gone"
+    except OSError as exc:
+        return "the snapshot cannot be read (%s)" % exc.strerror

@@ -1,0 +1,90 @@
+"""The programs a load needs: the runtime, what it understands, and an interpreter for downloads."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from .. import hubpython, programs, runtimes
+from ..command import Command
+from ..errors import MlxopsError, NotDownloadable
+from ..order import launch_of
+from ..registry import Entry
+from ..runtimes import Offered, Runtime
+from .finding import OK, WARNING, WRONG, Finding
+from .versions import version
+
+MOST_ROWS = 20
+Known = Dict[str, Tuple[Optional[Runtime], Optional[Offered], str]]
+
+
+def runtime(command: Command) -> Iterator[Finding]:
+    """The host file's own runtime: there, answering, and new enough to be given a served name."""
+    try:
+        known = runtimes.named(command.site.runtime)
+        words = programs.command(command.site, known)
+        offered = programs.help_flags(words, command.site.state_dir, command.say)
+    except MlxopsError as exc:
+        yield Finding("runtime", WRONG, exc.message, exc.hint)
+        return
+    number = version(known.distribution, words)
+    seen = "%s, version %s" % (" ".join(words), number or "unknown")
+    yield Finding("runtime", OK, seen)
+    if known.served_name and known.served_name not in offered:
+        seen = "this version has no %s: clients must ask by the model's path, not the slot's name" % known.served_name
+        yield Finding("runtime", WARNING, seen, "on the host: update %s" % known.distribution)
+
+
+def entries(command: Command) -> Iterator[Finding]:
+    """Whether each entry's runtime would take the flags and parsers the entry asks for."""
+    offered: Known = {}
+    found = command.store.read().entries
+    faults = [(entry.name, _refusals(command, entry, offered)) for entry in found.values()]
+    wrong = [(name, why) for name, why in faults if why]
+    for name, why in wrong[:MOST_ROWS]:
+        yield Finding("entries", WRONG, "%s: %s" % (name, "; ".join(why)), "mlxops set %s KEY=VALUE" % name)
+    if len(wrong) > MOST_ROWS:
+        yield Finding("entries", WRONG, "%d more would be refused" % (len(wrong) - MOST_ROWS), "mlxops list")
+    if not wrong:
+        yield Finding("entries", OK, "the runtimes know all parsers and flags of %d entries" % len(faults))
+
+
+def _refusals(command: Command, entry: Entry, offered: Known) -> List[str]:
+    """Why a load of the entry would be refused, as far as its own fields go."""
+    name = entry.text("runtime") or command.site.runtime
+    if name not in offered:
+        offered[name] = _offered(command, name)
+    known, flags, fault = offered[name]
+    if known is None or flags is None:
+        return [fault]
+    template = entry.text("chat_template")
+    lost = ["the chat template %s does not exist" % template] if template and not os.path.isfile(template) else []
+    launch = launch_of(entry, command.site.ports[0], command.site.bind, entry.name)
+    return [*lost, *runtimes.refused(known, launch, flags)]
+
+
+def _offered(command: Command, name: str) -> Tuple[Optional[Runtime], Optional[Offered], str]:
+    """A runtime with what its help offers, or why there is none."""
+    try:
+        known = runtimes.named(name)
+        words = programs.command(command.site, known)
+        return known, programs.help_flags(words, command.site.state_dir, command.say), ""
+    except MlxopsError as exc:
+        return None, None, exc.message
+
+
+def hub(command: Command) -> Iterator[Finding]:
+    """Loads of what is in the cache already need no download, so a lack is a warning, but a wrong setting is wrong."""
+    try:
+        words = programs.command(command.site, runtimes.named(command.site.runtime))
+    except MlxopsError:
+        words = ()
+    try:
+        seen = "%s has it" % " ".join(hubpython.interpreter(command.site, words))
+    except NotDownloadable as exc:
+        yield Finding("huggingface_hub", WRONG if command.site.hub_python else WARNING, exc.message, exc.hint)
+    else:
+        yield Finding("huggingface_hub", OK, seen)
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        seen = "the host's own environment sets HF_HUB_OFFLINE, so nothing can be downloaded"
+        yield Finding("huggingface_hub", WARNING, seen, "unset HF_HUB_OFFLINE where the host's logins set it")

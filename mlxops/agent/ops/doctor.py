@@ -1,0 +1,49 @@
+"""doctor: everything on the host that mlxops stands on, looked at one by one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, Mapping
+
+from ..checks import folders, locks, machine, own, records, remains, servers
+from ..checks.finding import Check, Finding, findings
+from ..command import Command
+from ..mend import mended
+
+CHECKS: Mapping[str, Check] = {
+    "interpreter": own.interpreter,
+    "state folder": folders.state,
+    "agent cache": own.cache,
+    "folders": folders.shared,
+    "registry": records.registry,
+    "assignments": records.assignments,
+    "snapshots": records.snapshots,
+    "registry lock": locks.registry_lock,
+    "port locks": locks.port_locks,
+    "runtime": servers.runtime,
+    "entries": servers.entries,
+    "huggingface_hub": servers.hub,
+    "disk": machine.disk,
+    "memory": machine.memory,
+    "processes": machine.sight,
+    "foreign listeners": machine.foreign,
+    "launchd jobs": machine.launchd,
+    "leftovers": remains.leftovers,
+}
+
+
+def doctor(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    # First of all, and at once: the client compares it with its own clock.
+    command.client.emit("clock", now=time.time())
+    found = {name: _look(command, name) for name in CHECKS}
+    fixes = [(name, fix) for name, rows in found.items() for row in rows for fix in row.fixes if args.get("fix")]
+    dry = bool(args.get("dry_run"))
+    actions = [mended(fix, dry) for _, fix in fixes]
+    if not dry:
+        found.update({name: _look(command, name) for name, _ in fixes})
+    return {"checks": [row.to_wire() for rows in found.values() for row in rows], "actions": actions}
+
+
+def _look(command: Command, name: str) -> List[Finding]:
+    command.client.check()
+    return findings(command, name, CHECKS[name])

@@ -1,0 +1,55 @@
+"""The verb that looks at everything mlxops stands on."""
+
+from __future__ import annotations
+
+import click
+
+from .. import doctor as client
+from ..agent.errors import Failed, Interrupted, MlxopsError, Usage
+from ..render.doctor import examined, troubles
+from . import words
+from .invocation import Answer, Invocation, Result
+from .verb import verb
+
+
+@verb(
+    "doctor",
+    "mlxops doctor",
+    "mlxops doctor --fix --dry-run",
+    "mlxops doctor -q || echo look at it",
+    "mlxops doctor --json | jq '.result.checks[] | select(.verdict != \"ok\")'",
+)
+@click.option("--fix", is_flag=True, help="Mend what is harmless: modes of our own folders, missing ones, leftovers.")
+@words.dry_run()
+def doctor(it: Invocation, fix: bool, dry_run: bool) -> Answer:
+    """Check both sides, from the host file to the disk, and name the command that mends what is wrong.
+
+    Exits with 0 when nothing is wrong, whatever the warnings; with -q only what is not ok is shown.
+    """
+    if dry_run and not fix:
+        raise Usage("--dry-run goes with --fix: without it nothing is changed anyway", "mlxops doctor")
+    result, fault = _examined(it, {"fix": fix, "dry_run": dry_run})
+    return Answer(result, troubles if it.flags.quiet else examined, fault or _wrong(result))
+
+
+def _examined(it: Invocation, args: Result) -> tuple[Result, MlxopsError | None]:
+    """The rows of both sides; where the host did not answer, those of this one, with the reason."""
+    call = client.Call(it.progress)
+    try:
+        host = it.host
+    except MlxopsError as exc:
+        return {"checks": client.no_host(exc), "actions": []}, exc
+    try:
+        result = it.ask("doctor", args, call.event, call.sent)
+    except Interrupted:
+        raise
+    except MlxopsError as exc:
+        return {"checks": client.client_rows(host, call, exc), "actions": []}, exc
+    return {**result, "checks": [*client.client_rows(host, call, None), *result["checks"]]}, None
+
+
+def _wrong(result: Result) -> Failed | None:
+    names = dict.fromkeys(one["check"] for one in result["checks"] if one["verdict"] == "wrong")
+    if not names:
+        return None
+    return Failed(f"wrong: {', '.join(names)}", "each row names the command that mends it", wrong=[*names])

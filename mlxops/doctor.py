@@ -1,0 +1,136 @@
+"""The client's side of doctor: how far a call came, from the host file to the login, and how the two clocks compare."""
+
+from __future__ import annotations
+
+import shlex
+import stat
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .agent.errors import HostKeyRefused, HostUnreachable, LoginRefused, MlxopsError
+from .hosts import Host
+
+if TYPE_CHECKING:
+    from .transport.settings import Settings
+
+Row = dict[str, Any]
+# The steps of a connection in their order, and the error each of them ends with.
+WAY: tuple[tuple[str, type[MlxopsError]], ...] = (
+    ("address", HostUnreachable), ("host key", HostKeyRefused), ("login", LoginRefused),
+)  # fmt: skip
+# Logs and locks mislead beyond the first; certificates may be refused beyond the second.
+SKEW_WARNING_S, SKEW_WRONG_S = 2.0, 300.0
+
+
+def row(check: str, verdict: str, seen: str, mend: str = "", side: str = "client") -> Row:
+    """One row of the answer; `mend` is the command that mends it."""
+    return {"side": side, "check": check, "verdict": verdict, "seen": seen, "mend": mend or None}
+
+
+class Call:
+    """What was learnt of one call while it ran: whether the request went out, and the host's clock. Epoch seconds."""
+
+    def __init__(self, otherwise: Callable[[dict[str, Any]], None]) -> None:
+        self._otherwise = otherwise
+        self.sent_at: float | None = None
+        self.clock: tuple[float, float] | None = None
+
+    def sent(self) -> None:
+        self.sent_at = time.time()
+
+    def event(self, event: dict[str, Any]) -> None:
+        if event.get("event") == "clock":
+            self.clock = (float(event["now"]), time.time())
+        else:
+            self._otherwise(event)
+
+
+def client_rows(host: Host, call: Call, fault: MlxopsError | None) -> list[Row]:
+    """Every check of this side, and of the agent where it gave no answer."""
+    rows = [host_file(host)]
+    if host.transport == "ssh":
+        rows += ssh_rows(host, fault if call.sent_at is None else None)
+    if fault:
+        way = [cls for _, cls in WAY] if host.transport == "ssh" and call.sent_at is None else []
+        lost = isinstance(fault, tuple(way)) or any(one["verdict"] == "wrong" for one in rows)
+        return [*rows, no_answer(fault, lost)]
+    return [*rows, clock(call)]
+
+
+def no_host(fault: MlxopsError) -> list[Row]:
+    """The one row there is without a host file that can be read."""
+    return [row("host file", "wrong", fault.message, fault.hint)]
+
+
+def no_answer(fault: MlxopsError, not_reached: bool) -> Row:
+    if not_reached:
+        return row("agent", "unknown", "the host was not reached, so nothing on it was looked at", side="host")
+    return row("agent", "wrong", fault.message, fault.hint, side="host")
+
+
+def host_file(host: Host) -> Row:
+    path = host.path.resolve()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o022:
+        # It names the programs that the host runs.
+        seen = f"{path} can be written by others (mode {mode:o})"
+        return row("host file", "warning", seen, f"chmod go-w {shlex.quote(str(path))}")
+    return row("host file", "ok", str(path))
+
+
+def ssh_rows(host: Host, fault: MlxopsError | None) -> list[Row]:
+    """ssh's settings and the steps of the connection, which ended with `fault`, if it did not go all the way."""
+    from .transport.settings import ask
+
+    try:
+        settings = ask(host.ssh)
+    except MlxopsError as exc:
+        return [row("ssh settings", "wrong", exc.message, exc.hint), *way_rows([], type(exc), exc)]
+    seen = f"`ssh -G {settings.alias}`: {settings.user}@{settings.hostname} port {settings.port}"
+    return [row("ssh settings", "ok", seen), *way_rows(passed(settings), type(fault), fault)]
+
+
+def passed(settings: Settings) -> list[str]:
+    """What a step that was passed is shown with, per step of WAY."""
+    from .transport import knownhosts
+
+    keys = [key for name in settings.key_names for key in knownhosts.read(settings.known_hosts, name)]
+    files = dict.fromkeys(key.file for key in keys if not key.marker)
+    through = f" through {settings.proxy_jump or settings.proxy_command}"
+    proxied = through if settings.proxy_jump or settings.proxy_command else ""
+    return [f"{settings.place} answers{proxied}", f"listed in {' or '.join(files)}", f"as {settings.user}"]
+
+
+def way_rows(words: list[str], kind: type, fault: MlxopsError | None) -> Iterator[Row]:
+    """A row per step: those before the fault are ok, its own is wrong, those behind it are unknown."""
+    names = [cls for _, cls in WAY]
+    at = names.index(kind) if words and kind in names else len(words)
+    for number, (check, _) in enumerate(WAY):
+        if number < at:
+            yield row(check, "ok", words[number])
+        elif fault and words and number == at:
+            yield row(check, "wrong", fault.message, fault.hint)
+        else:
+            yield row(check, "unknown", "the connection did not come that far")
+
+
+def clock(call: Call) -> Row:
+    """The host's clock against ours, as well as it can be known: within half of what question and answer took."""
+    if call.sent_at is None or call.clock is None:
+        return row("clock", "unknown", "the host did not tell the time")
+    theirs, heard_at = call.clock
+    error = abs(heard_at - call.sent_at) / 2
+    return skew(theirs - (call.sent_at + heard_at) / 2, error)
+
+
+def skew(ahead_s: float, error_s: float) -> Row:
+    """The row of a host whose clock is that far ahead of ours, give or take the error. Seconds."""
+    least = max(0.0, abs(ahead_s) - error_s)
+    verdict = "wrong" if least > SKEW_WRONG_S else "warning" if least > SKEW_WARNING_S else "ok"
+    way = "ahead of" if ahead_s > 0 else "behind"
+    seen = f"the host's is {abs(ahead_s):.2f} s {way} ours, give or take {error_s:.2f} s"
+    if not least:
+        seen = f"the host's agrees with ours, as far as can be told: within {error_s:.2f} s"
+    mend = "on a Mac: sudo sntp -sS time.apple.com; on Linux: sudo timedatectl set-ntp true"
+    return row("clock", verdict, seen, "" if verdict == "ok" else mend)

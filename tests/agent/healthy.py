@@ -1,0 +1,112 @@
+"""A host on which doctor finds nothing wrong, for tests to break; the verb is called as the agent's main calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fakeruntime import FakeRuntime
+from ports import free_range
+from stubbed import agent
+
+from mlxops.agent.checks.folders import BELOW
+from mlxops.agent.command import Command
+from mlxops.agent.errors import Interrupted
+from mlxops.agent.ops.doctor import doctor
+from mlxops.agent.procs import Procs, here
+from mlxops.agent.site import Site
+from mlxops.agent.store import Store
+from mlxops.agent.unpack import split, write
+from mlxops.demo.tinymodel import write_cache
+
+WHO = {"who": "alice", "from": "mini"}
+PARSER = "qwen3_moe"
+
+
+class Listener:
+    """The client at the other end."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.cancelled = False
+
+    def emit(self, name: str, **fields: Any) -> None:
+        self.events.append({"event": name, **fields})
+
+    def check(self) -> None:
+        if self.cancelled:
+            raise Interrupted("cancelled")
+
+
+@dataclass
+class Healthy:
+    """`site` is that of a request; `runtime` the stand-in program."""
+
+    folder: Path
+    runtime: FakeRuntime
+    client: Listener = field(default_factory=Listener)
+    procs: Procs = field(default_factory=here)
+
+    def __post_init__(self) -> None:
+        self.state, self.hub = self.folder / "state", self.folder / "hf" / "hub"
+        self.registry = self.hub / "registry.json"
+        self.site: dict[str, Any] = {
+            "name": "studio", "hf_home": str(self.hub.parent), "registry": str(self.registry),
+            "ports": free_range(2), "bind": "127.0.0.1", "state_dir": str(self.state),
+            "runtime": {"name": "mlx-openai-server", "command": self.runtime.command, "grace_s": 5},
+        }  # fmt: skip
+        self.hub.mkdir(parents=True)
+        for path in (self.state, *(self.state / name for name in BELOW)):
+            path.mkdir(0o700)
+        self.keep_agent()
+
+    @property
+    def port(self) -> int:
+        return int(self.site["ports"][0])
+
+    def keep_agent(self) -> None:
+        """A cached agent, put there as it is on a host."""
+        packed = agent(self.folder / "source")
+        self.kept = self.state / "agent" / packed.digest
+        write(split(packed.text), str(self.kept))
+
+    def add(self, files: Mapping[str, bytes], name: str = "amber", **fields: Any) -> Path:
+        """An entry with its snapshot."""
+        path = write_cache(self.hub, f"tiny/{name}", files)
+        self.enter(name, cache_path=str(path), tool_call_parser=PARSER, **fields)
+        return path
+
+    def enter(self, name: str, **fields: Any) -> None:
+        models = json.loads(self.registry.read_text())["models"] if self.registry.exists() else {}
+        empty = {"repo_id": f"tiny/{name}", "model_id": "", "cache_path": "", "format": "mlx", "port": None}
+        models[name] = {**empty, **fields}
+        self.registry.write_text(json.dumps({"version": 1, "models": models}))
+
+    def doctor(self, **args: bool) -> dict[str, Any]:
+        site = Site.from_wire(self.site)
+        client: Any = self.client
+        return doctor(Command(site, Store(site.registry, WHO), self.procs, client, WHO), args)
+
+    def rows(self, check: str | None = None, **args: bool) -> list[dict[str, Any]]:
+        return [row for row in self.doctor(**args)["checks"] if check in (None, row["check"])]
+
+    def troubles(self, **args: bool) -> list[tuple[str, str]]:
+        """Check and verdict of all that is not ok."""
+        return [(row["check"], row["verdict"]) for row in self.rows(**args) if row["verdict"] != "ok"]
+
+    def row(self, check: str, verdict: str) -> dict[str, Any]:
+        """The one row of a check with this verdict."""
+        found = [row for row in self.rows(check) if row["verdict"] == verdict]
+        assert len(found) == 1, self.rows(check)
+        return found[0]
+
+
+def aged(path: Path, seconds: float = 90_000) -> Path:
+    """The path, as if nobody had written to it since."""
+    when = path.lstat().st_mtime - seconds
+    os.utime(path, (when, when), follow_symlinks=False)
+    return path

@@ -1,0 +1,299 @@
+"""Each thing doctor looks at on the host, really broken: its row says so, with the command that mends it, no other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakeruntime import FakeRuntime
+from healthy import Healthy, aged
+from procs_actors import script, tool
+
+from mlxops.agent.checks.finding import Finding, Fix, findings
+from mlxops.agent.errors import Interrupted
+from mlxops.agent.lock import FileLock
+from mlxops.agent.mend import mended
+from mlxops.agent.procs.darwin import Darwin
+
+Models = dict[str, dict[str, bytes]]
+
+
+@pytest.fixture
+def host(tmp_path: Path, tiny_models: Models) -> Healthy:
+    healthy = Healthy(tmp_path / "host", FakeRuntime(tmp_path / "env" / "bin"))
+    healthy.add(tiny_models["tiny/amber"])
+    return healthy
+
+
+@pytest.fixture
+def listening(host: Healthy) -> Iterator[int]:
+    """One of our ports, held by something that is no server of ours."""
+    with socket.create_server(("127.0.0.1", host.port)):
+        yield host.port
+
+
+def test_a_healthy_host_has_only_rows_that_are_ok(host: Healthy) -> None:
+    began = time.time()
+    answer = host.doctor()
+    assert [row for row in answer["checks"] if row["verdict"] != "ok" or row["mend"]] == []
+    assert {row["side"] for row in answer["checks"]} == {"host"} and answer["actions"] == []
+    assert len({row["check"] for row in answer["checks"]}) >= 18
+    assert began <= host.client.events[0]["now"] <= time.time() and host.client.events[0]["event"] == "clock"
+    assert host.doctor(fix=True)["actions"] == []
+
+
+Break = Callable[[Healthy], object]
+
+
+def write(path: Path, text: str = "") -> None:
+    path.write_text(text)
+
+
+def without(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def file_instead(path: Path) -> None:
+    without(path)
+    write(path)
+
+
+def settings(host: Healthy, **runtime: Any) -> None:
+    host.site["runtime"].update(runtime)
+
+
+def snapshot(host: Healthy) -> Path:
+    return next(host.hub.glob("models--*/snapshots/*"))
+
+
+REGISTRY_GONE_BAD = [("registry", "wrong"), *((name, "unknown") for name in ("assignments", "snapshots", "entries"))]
+BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
+    "open state": (lambda h: h.state.chmod(0o777), [("state folder", "wrong")], "mode 777", "--fix"),
+    "readable logs": (lambda h: (h.state / "logs").chmod(0o755), [("state folder", "warning")], "/logs", "--fix"),
+    "file for logs": (lambda h: file_instead(h.state / "logs"), [("state folder", "wrong")], "no folder", "mv "),
+    "foreign code": (lambda h: write(h.kept / "agent" / "evil.py"), [("agent cache", "wrong")], "other code", "rm -r "),
+    "changed code": (
+        lambda h: write(h.kept / "agent" / "main.py", "pass"), [("agent cache", "wrong")], "other code", "rm -r ",
+    ),
+    "open hub": (lambda h: h.hub.chmod(0o777), [("registry folder", "wrong")], "everybody", "chmod o-w "),
+    "open home": (lambda h: h.hub.parent.chmod(0o777), [("hf_home", "wrong")], "everybody", "chmod o-w "),
+    "no home": (lambda h: h.site.update(hf_home="/nonesuch"), [("hf_home", "wrong")], "not exist", "mkdir -p "),
+    "file for home": (lambda h: h.site.update(hf_home=str(h.registry)), [("hf_home", "wrong")], "a file", "[studio]"),
+    "no registry": (lambda h: without(h.registry), [("registry", "warning")], "no ", "mlxops init"),
+    "open registry": (lambda h: h.registry.chmod(0o666), [("registry", "wrong")], "everybody", "chmod o-w "),
+    "broken registry": (lambda h: write(h.registry, '{"models": ]'), REGISTRY_GONE_BAD, "line 1 column", ""),
+    "folder for registry": (
+        lambda h: (without(h.registry), h.registry.mkdir()), REGISTRY_GONE_BAD, "cannot read", "mend ",
+    ),
+    "two on a port": (
+        lambda h: [h.enter(name, port=h.port) for name in "ab"], [("assignments", "wrong")], "a and b", "mlxops unload",
+    ),
+    "stray port": (lambda h: h.enter("a", port=1), [("assignments", "warning")], "a", "mlxops reconcile"),
+    "no snapshot": (
+        lambda h: without(snapshot(h)), [("snapshots", "warning")], "is gone: amber", "mlxops load amber PORT",
+    ),
+    "no snapshot of an assigned one": (
+        lambda h: h.enter("a", port=h.port, cache_path="/none"), [("snapshots", "wrong")], "is gone: a", "remove a",
+    ),
+    "half a snapshot": (
+        lambda h: (snapshot(h) / "model.safetensors").unlink(), [("snapshots", "warning")], "lacks", "mlxops load",
+    ),
+    "no lock": (
+        lambda h: (h.hub / "registry.json.lock").mkdir(), [("registry lock", "wrong")], "for writing", "ls -ld ",
+    ),
+    "no port lock": (
+        lambda h: (h.hub / f"registry.json.{h.port}.lock").mkdir(), [("port locks", "wrong")], "for writing", "ls -ld ",
+    ),
+    "no runtime": (
+        lambda h: settings(h, command=["/nonesuch/server"]), [("runtime", "wrong"), ("entries", "wrong")],
+        "was not found", "install it",
+    ),
+    "mute runtime": (
+        lambda h: settings(h, command=["/bin/false"]), [("runtime", "wrong"), ("entries", "wrong")],
+        "does not look like", "run it",
+    ),
+    "unknown runtime": (
+        lambda h: settings(h, name="ollama"), [("runtime", "wrong"), ("entries", "wrong")], "ollama", "known: ",
+    ),
+    "old runtime": (
+        lambda h: h.runtime.shows("--port --model-path --tool-call-parser --no-log-file"), [("runtime", "warning")],
+        "no --served-model-name", "update ",
+    ),
+    "lost parser": (
+        lambda h: h.enter("a", tool_call_parser="QWEN"), [("entries", "wrong")], "a: --tool-call-parser QWEN",
+        "mlxops set a",
+    ),
+    "lost template": (
+        lambda h: h.enter("a", chat_template="/none"), [("entries", "wrong")], "/none does not exist", "mlxops set a",
+    ),
+    "entry of an unknown runtime": (
+        lambda h: h.enter("a", runtime="ollama"), [("entries", "wrong")], "ollama", "mlxops set a",
+    ),
+    "no hub": (
+        lambda h: h.site.update(hub_python="/bin/false"), [("huggingface_hub", "wrong")], "/bin/false", "pip install",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_is_broken_is_told_and_nothing_else(host: Healthy, kind: str) -> None:
+    break_it, troubles, seen, mend = BROKEN[kind]
+    break_it(host)
+    told = [row for row in host.rows() if row["verdict"] != "ok"]
+    assert [(row["check"], row["verdict"]) for row in told] == troubles
+    assert seen in told[0]["seen"] and mend in (told[0]["mend"] or ""), told
+
+
+def test_who_holds_a_lock_is_told_and_too_long_is_a_warning(host: Healthy) -> None:
+    held = {"why": "load", "who": "bob", "from": "mini", "pid": 7}
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    for check, name in {"registry lock": "lock", "port locks": f"{host.port}.lock"}.items():
+        lock = FileLock(f"{host.registry}.{name}")
+        lock.acquire({**held, "since": now}, 0)
+        assert f"held: load by bob from mini since {now} (pid 7)" in host.row(check, "ok")["seen"]
+        lock.describe({**held, "since": "2024-02-03T04:05:06Z"})
+        row = host.row(check, "warning")
+        assert "2024-02-03" in row["seen"] and "pid 7" in row["mend"]
+        lock.release()
+        assert host.rows(check)[0]["verdict"] == "ok"
+
+
+def test_the_version_comes_from_the_metadata_else_from_the_program(host: Healthy, tmp_path: Path) -> None:
+    assert host.row("runtime", "ok")["seen"].endswith("version unknown")
+    packages = tmp_path / "env" / "lib" / "python3.11" / "site-packages"
+    (packages / "mlx_openai_server-1.8.1.dist-info").mkdir(parents=True)
+    assert host.row("runtime", "ok")["seen"].endswith("version 1.8.1")
+    shown = f'[ "$1" = --version ] && echo "Version: 1.7.2" || cat {host.runtime.program}.help'
+    settings(host, command=[script(tmp_path, "mlx-openai-server", shown), "launch"])
+    assert host.row("runtime", "ok")["seen"].endswith("version 1.7.2")
+
+
+def test_the_help_is_asked_once(host: Healthy) -> None:
+    for _ in range(2):
+        host.doctor()
+    assert sum(1 for event in host.client.events if "which options" in event.get("message", "")) == 1
+
+
+def test_an_environment_that_forbids_downloads_is_a_warning(host: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert host.troubles() == [("huggingface_hub", "warning")]
+
+
+def test_a_foreign_listener_is_told_with_its_process(host: Healthy, listening: int) -> None:
+    assert host.troubles() == [("foreign listeners", "wrong")]
+    row = host.row("foreign listeners", "wrong")
+    assert f"port {listening}" in row["seen"] and f"pid {os.getpid()}" in row["seen"]
+    assert row["mend"].startswith(f"mlxops show {listening}")
+
+
+def test_tools_that_fail_make_rows_and_end_nothing(host: Healthy, tmp_path: Path) -> None:
+    broken = script(tmp_path, "broken", "exit 2")
+    host.procs = Darwin(lsof=broken, ps=tool("ps"), vm_stat=broken, sysctl=broken, launchctl=broken)
+    assert host.troubles() == [
+        ("memory", "unknown"), ("processes", "wrong"), ("foreign listeners", "unknown"), ("launchd jobs", "unknown"),
+    ]  # fmt: skip
+    assert broken in host.row("processes", "wrong")["seen"]
+
+
+LAUNCHCTL = r"""
+block() { printf 'x = {\n\t%s = {\n' "$1"; shift; for word; do printf '\t\t%b\n' "$word"; done; printf '\t}\n}\n'; }
+case $2 in
+  system) block services 'PID\t-\tcom.lab.boot' '0\t-\tcom.lab.later' ;;
+  system/com.lab.later) block arguments mlx_lm.server --port PORT ;;
+  system/*) block arguments /opt/start.sh ;;
+  *) block services ;;
+esac
+"""
+
+
+def test_launchd_jobs_on_our_ports_are_told_by_listener_and_by_command(
+    host: Healthy, listening: int, tmp_path: Path
+) -> None:
+    text = LAUNCHCTL.replace("PID", str(os.getpid())).replace("PORT", str(listening + 1))
+    host.procs = Darwin(lsof=tool("lsof"), ps=tool("ps"), launchctl=script(tmp_path, "launchctl", text))
+    rows = host.rows("launchd jobs")
+    assert [row["verdict"] for row in rows] == ["warning", "warning"]
+    assert f"com.lab.boot holds port {listening}:" in rows[0]["seen"]
+    assert f"com.lab.later holds port {listening + 1}:" in rows[1]["seen"]
+    assert rows[0]["mend"] == "on the host: sudo launchctl bootout system/com.lab.boot"
+
+
+def leave(host: Healthy) -> tuple[list[Path], list[Path]]:
+    """Leftovers that can go, and things beside them that must stay."""
+    jobs, blobs = host.state / "jobs", next(host.hub.glob("models--*/blobs"))
+    locks = host.hub / ".locks" / blobs.parent.name
+    locks.mkdir(parents=True)
+    gone = [host.hub / "registry.json.tmp", host.state / "help" / "x.txt.tmp", host.state / "agent" / ".7-ab"]
+    gone += [blobs / "etag.12345678.incomplete", jobs / "20200101T000000-8100-1.jsonl"]
+    stay = [blobs / "etag.incomplete", blobs / "held.12345678.incomplete", host.hub / "other.tmp"]
+    stay += [jobs / f"20260101T0000{n:02}-8100-1.jsonl" for n in range(50)]
+    for path in (*gone, *stay):
+        path.mkdir() if path.name.startswith(".") else write(path)
+        aged(path)
+    return gone, [*stay, host.registry]
+
+
+def test_leftovers_are_told_and_those_nobody_needs_can_be_removed(host: Healthy) -> None:
+    gone, stay = leave(host)
+    held = FileLock(str(host.hub / ".locks" / stay[0].parent.parent.name / "held.lock"))
+    held.acquire({}, 0)
+    assert host.troubles() == [("leftovers", "warning")] * 4
+    plan = host.doctor(fix=True, dry_run=True)["actions"]
+    assert {Path(action["path"]) for action in plan} == set(gone)
+    assert not any(action["applied"] for action in plan) and all(path.exists() for path in gone)
+    assert host.troubles(fix=True) == [("leftovers", "warning")]
+    assert "etag.incomplete" in host.row("leftovers", "warning")["seen"]
+    assert not any(path.exists() for path in gone) and all(path.exists() for path in stay)
+    held.release()
+
+
+def test_what_was_written_just_now_is_no_leftover(host: Healthy) -> None:
+    write(host.hub / "registry.json.tmp")
+    write(next(host.hub.glob("models--*/blobs")) / "etag.12345678.incomplete")
+    assert host.troubles() == []
+
+
+def test_fix_gives_our_folders_their_modes_and_makes_missing_ones(host: Healthy) -> None:
+    (host.state / "logs").chmod(0o775)
+    (host.state / "jobs").rmdir()
+    assert [row["verdict"] for row in host.rows("state folder")] == ["wrong", "ok"]
+    done = host.doctor(fix=True)
+    assert [(a["action"], Path(a["path"]).name, a["applied"], a["error"]) for a in done["actions"]] == [
+        ("chmod", "logs", True, None), ("mkdir", "jobs", True, None),
+    ]  # fmt: skip
+    assert [row["verdict"] for row in done["checks"] if row["check"] == "state folder"] == ["ok"]
+    assert {(host.state / name).stat().st_mode & 0o777 for name in ("logs", "jobs")} == {0o700}
+
+
+def test_a_fix_goes_through_no_link_and_says_why_it_failed(host: Healthy) -> None:
+    link = host.state / "jobs"
+    without(link)
+    link.symlink_to(host.hub)
+    assert host.row("state folder", "wrong")["mend"].startswith("on the host: mv ")
+    mode = host.hub.stat().st_mode
+    for fix in (Fix("chmod", str(link), "by hand"), Fix("remove", str(link / "nonesuch"), "by hand")):
+        done = mended(fix, dry=False)
+        assert not done["applied"] and done["error"], done
+    assert host.hub.stat().st_mode == mode
+
+
+def test_a_check_that_breaks_keeps_what_it_found_and_ends_no_other(host: Healthy) -> None:
+    def breaking(command: object) -> Iterator[Finding]:
+        yield Finding("first", "ok", "seen")
+        raise ZeroDivisionError("by hand")
+
+    rows = findings(None, "it", breaking)  # type: ignore[arg-type]
+    assert [(row.check, row.verdict) for row in rows] == [("first", "ok"), ("it", "unknown")]
+    assert "a defect in mlxops: ZeroDivisionError: by hand" in rows[1].seen
+
+
+def test_a_cancel_ends_it(host: Healthy) -> None:
+    host.client.cancelled = True
+    with pytest.raises(Interrupted):
+        host.doctor()
