@@ -34,28 +34,36 @@ class Call:
     def __init__(self, otherwise: Callable[[dict[str, Any]], None]) -> None:
         self._otherwise = otherwise
         self.sent_at: float | None = None
-        self.clock: tuple[float, float] | None = None
+        self.clock: tuple[Any, float] | None = None
 
     def sent(self) -> None:
         self.sent_at = time.time()
 
     def event(self, event: dict[str, Any]) -> None:
         if event.get("event") == "clock":
-            self.clock = (float(event["now"]), time.time())
+            self.clock = (event.get("now"), time.time())
         else:
             self._otherwise(event)
 
 
 def client_rows(host: Host, call: Call, fault: MlxopsError | None) -> list[Row]:
     """Every check of this side, and of the agent where it gave no answer."""
-    rows = [host_file(host)]
+    rows = looked("host file", lambda: [host_file(host)])
     if host.transport == "ssh":
-        rows += ssh_rows(host, fault if call.sent_at is None else None)
+        rows += looked("ssh settings", lambda: ssh_rows(host, fault if call.sent_at is None else None))
     if fault:
         way = [cls for _, cls in WAY] if host.transport == "ssh" and call.sent_at is None else []
         lost = isinstance(fault, tuple(way)) or any(one["verdict"] == "wrong" for one in rows)
         return [*rows, no_answer(fault, lost)]
-    return [*rows, clock(call)]
+    return [*rows, *looked("clock", lambda: [clock(call)])]
+
+
+def looked(check: str, look: Callable[[], list[Row]]) -> list[Row]:
+    """The rows of a check; where it breaks, one that says so, and the others still count."""
+    try:
+        return look()
+    except Exception as exc:
+        return [row(check, "unknown", f"{type(exc).__name__}: {exc}", "if it stays so, report it")]
 
 
 def no_host(fault: MlxopsError) -> list[Row]:
@@ -121,7 +129,7 @@ def clock(call: Call) -> Row:
         return row("clock", "unknown", "the host did not tell the time")
     theirs, heard_at = call.clock
     error = abs(heard_at - call.sent_at) / 2
-    return skew(theirs - (call.sent_at + heard_at) / 2, error)
+    return skew(float(theirs) - (call.sent_at + heard_at) / 2, error)
 
 
 def skew(ahead_s: float, error_s: float) -> Row:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fakeruntime import FakeRuntime
 from ports import free_range
 from stubbed import agent
 
+from mlxops.agent import unpack
 from mlxops.agent.checks.folders import BELOW
 from mlxops.agent.command import Command
 from mlxops.agent.errors import Interrupted
@@ -20,7 +23,6 @@ from mlxops.agent.ops.doctor import doctor
 from mlxops.agent.procs import Procs, here
 from mlxops.agent.site import Site
 from mlxops.agent.store import Store
-from mlxops.agent.unpack import split, write
 from mlxops.demo.tinymodel import write_cache
 
 WHO = {"who": "alice", "from": "mini"}
@@ -72,7 +74,7 @@ class Healthy:
         """A cached agent, put there as it is on a host."""
         packed = agent(self.folder / "source")
         self.kept = self.state / "agent" / packed.digest
-        write(split(packed.text), str(self.kept))
+        unpack.write(unpack.split(packed.text), str(self.kept))
 
     def add(self, files: Mapping[str, bytes], name: str = "amber", **fields: Any) -> Path:
         """An entry with its snapshot."""
@@ -110,3 +112,23 @@ def aged(path: Path, seconds: float = 90_000) -> Path:
     when = path.lstat().st_mtime - seconds
     os.utime(path, (when, when), follow_symlinks=False)
     return path
+
+
+def write(path: Path, text: str = "") -> None:
+    path.write_text(text)
+
+
+def without(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def file_instead(path: Path) -> None:
+    without(path)
+    write(path)
+
+
+@pytest.fixture
+def host(tmp_path: Path, tiny_models: dict[str, dict[str, bytes]]) -> Healthy:
+    healthy = Healthy(tmp_path / "host", FakeRuntime(tmp_path / "env" / "bin"))
+    healthy.add(tiny_models["tiny/amber"])
+    return healthy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,24 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from healthy import Healthy, aged
+from healthy import Healthy, file_instead, host, without, write
 from procs_actors import script, tool
 
-from mlxops.agent.checks.finding import Finding, Fix, findings
+from mlxops.agent.checks.finding import Finding, findings
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.lock import FileLock
-from mlxops.agent.mend import mended
 from mlxops.agent.procs.darwin import Darwin
 
-Models = dict[str, dict[str, bytes]]
-
-
-@pytest.fixture
-def host(tmp_path: Path, tiny_models: Models) -> Healthy:
-    healthy = Healthy(tmp_path / "host", FakeRuntime(tmp_path / "env" / "bin"))
-    healthy.add(tiny_models["tiny/amber"])
-    return healthy
+__all__ = ["host"]
 
 
 @pytest.fixture
@@ -49,19 +39,6 @@ def test_a_healthy_host_has_only_rows_that_are_ok(host: Healthy) -> None:
 
 
 Break = Callable[[Healthy], object]
-
-
-def write(path: Path, text: str = "") -> None:
-    path.write_text(text)
-
-
-def without(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def file_instead(path: Path) -> None:
-    without(path)
-    write(path)
 
 
 def settings(host: Healthy, **runtime: Any) -> None:
@@ -222,65 +199,6 @@ def test_launchd_jobs_on_our_ports_are_told_by_listener_and_by_command(
     assert f"com.lab.boot holds port {listening}:" in rows[0]["seen"]
     assert f"com.lab.later holds port {listening + 1}:" in rows[1]["seen"]
     assert rows[0]["mend"] == "on the host: sudo launchctl bootout system/com.lab.boot"
-
-
-def leave(host: Healthy) -> tuple[list[Path], list[Path]]:
-    """Leftovers that can go, and things beside them that must stay."""
-    jobs, blobs = host.state / "jobs", next(host.hub.glob("models--*/blobs"))
-    locks = host.hub / ".locks" / blobs.parent.name
-    locks.mkdir(parents=True)
-    gone = [host.hub / "registry.json.tmp", host.state / "help" / "x.txt.tmp", host.state / "agent" / ".7-ab"]
-    gone += [blobs / "etag.12345678.incomplete", jobs / "20200101T000000-8100-1.jsonl"]
-    stay = [blobs / "etag.incomplete", blobs / "held.12345678.incomplete", host.hub / "other.tmp"]
-    stay += [jobs / f"20260101T0000{n:02}-8100-1.jsonl" for n in range(50)]
-    for path in (*gone, *stay):
-        path.mkdir() if path.name.startswith(".") else write(path)
-        aged(path)
-    return gone, [*stay, host.registry]
-
-
-def test_leftovers_are_told_and_those_nobody_needs_can_be_removed(host: Healthy) -> None:
-    gone, stay = leave(host)
-    held = FileLock(str(host.hub / ".locks" / stay[0].parent.parent.name / "held.lock"))
-    held.acquire({}, 0)
-    assert host.troubles() == [("leftovers", "warning")] * 4
-    plan = host.doctor(fix=True, dry_run=True)["actions"]
-    assert {Path(action["path"]) for action in plan} == set(gone)
-    assert not any(action["applied"] for action in plan) and all(path.exists() for path in gone)
-    assert host.troubles(fix=True) == [("leftovers", "warning")]
-    assert "etag.incomplete" in host.row("leftovers", "warning")["seen"]
-    assert not any(path.exists() for path in gone) and all(path.exists() for path in stay)
-    held.release()
-
-
-def test_what_was_written_just_now_is_no_leftover(host: Healthy) -> None:
-    write(host.hub / "registry.json.tmp")
-    write(next(host.hub.glob("models--*/blobs")) / "etag.12345678.incomplete")
-    assert host.troubles() == []
-
-
-def test_fix_gives_our_folders_their_modes_and_makes_missing_ones(host: Healthy) -> None:
-    (host.state / "logs").chmod(0o775)
-    (host.state / "jobs").rmdir()
-    assert [row["verdict"] for row in host.rows("state folder")] == ["wrong", "ok"]
-    done = host.doctor(fix=True)
-    assert [(a["action"], Path(a["path"]).name, a["applied"], a["error"]) for a in done["actions"]] == [
-        ("chmod", "logs", True, None), ("mkdir", "jobs", True, None),
-    ]  # fmt: skip
-    assert [row["verdict"] for row in done["checks"] if row["check"] == "state folder"] == ["ok"]
-    assert {(host.state / name).stat().st_mode & 0o777 for name in ("logs", "jobs")} == {0o700}
-
-
-def test_a_fix_goes_through_no_link_and_says_why_it_failed(host: Healthy) -> None:
-    link = host.state / "jobs"
-    without(link)
-    link.symlink_to(host.hub)
-    assert host.row("state folder", "wrong")["mend"].startswith("on the host: mv ")
-    mode = host.hub.stat().st_mode
-    for fix in (Fix("chmod", str(link), "by hand"), Fix("remove", str(link / "nonesuch"), "by hand")):
-        done = mended(fix, dry=False)
-        assert not done["applied"] and done["error"], done
-    assert host.hub.stat().st_mode == mode
 
 
 def test_a_check_that_breaks_keeps_what_it_found_and_ends_no_other(host: Healthy) -> None:

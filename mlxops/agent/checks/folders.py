@@ -13,6 +13,7 @@ from .finding import OK, WARNING, WRONG, Finding, Fix
 CHECK = "state folder"
 # Made when they are needed first.
 BELOW = ("agent", "logs", "jobs", "run", "help")
+LONE = "name a folder of its own as state_dir under [studio] in the host file"
 
 
 def state(command: Command) -> Iterator[Finding]:
@@ -27,13 +28,20 @@ def state(command: Command) -> Iterator[Finding]:
             continue
         if fault is not None:
             faults += 1
-            yield fault
+            yield fault if path != root or _lone(command) else fault._replace(mend=LONE, fixes=())
     if missing:
         names = ", ".join(os.path.basename(path) for path in missing)
         seen = "%s: not needed and not made yet: %s" % (root, names)
         yield Finding(CHECK, OK, seen, fixes=tuple(Fix("mkdir", path, "it is missing") for path in missing))
     elif not faults:
         yield Finding(CHECK, OK, "%s is ours alone" % root)
+
+
+def _lone(command: Command) -> bool:
+    """Whether nothing that others use lies in the state folder: only then is closing it harmless."""
+    root = os.path.realpath(command.site.state_dir)
+    used = (os.path.expanduser("~"), command.site.hf_home, command.site.registry)
+    return all(os.path.commonpath([root, os.path.realpath(path)]) != root for path in used)
 
 
 def judged(path: str, was: os.stat_result, uid: int) -> Optional[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import stat
 import sys
 from typing import Iterator, List, Tuple
 
@@ -29,14 +30,12 @@ def cache(command: Command) -> Iterator[Finding]:
         seen = "%s holds other code than was sent: somebody changed it, or the disk did" % path
         yield Finding("agent cache", WRONG, seen, "on the host: rm -r %s; it is sent again" % shlex.quote(path))
     if not damaged:
-        yield Finding("agent cache", OK, "%s, %d kept, each as it was sent" % (folder, len(kept)))
+        mode = stat.S_IMODE(os.stat(folder).st_mode)
+        yield Finding("agent cache", OK, "%s, mode %o, %d kept, each as it was sent" % (folder, mode, len(kept)))
 
 
 def _kept(folder: str) -> List[str]:
-    try:
-        return sorted(name for name in os.listdir(folder) if len(name) == DIGEST_DIGITS)
-    except FileNotFoundError:
-        return []
+    return sorted(name for name in os.listdir(folder) if len(name) == DIGEST_DIGITS)
 
 
 def digest(root: str) -> str:
