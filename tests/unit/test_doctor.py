@@ -86,6 +86,7 @@ def test_the_age_of_a_lock() -> None:
     holder = {"since": "1970-01-01T00:00:00Z", "pid": 9}
     assert held("c", "/r.lock", holder, 10.0, 10.0).verdict == "ok"
     assert held("c", "/r.lock", holder, 10.0, 10.1).verdict == "warning"
+    assert held("c", "/r.lock", {**holder, "job": "J"}, 1.0, 9.0).mend == "mlxops follow J, or mlxops cancel J"
     assert held("c", "/r.lock", {}, 10.0, 1e9).verdict == "ok"
 
 

@@ -56,6 +56,8 @@ def held(check: str, path: str, holder: Mapping[str, Any], longest_s: float, now
     if age is None or age <= longest_s:
         return Finding(check, OK, story)
     mend = "look at pid %s on the host; ending it frees the lock" % holder.get("pid", "?")
+    if holder.get("job"):
+        mend = "mlxops follow {0}, or mlxops cancel {0}".format(holder["job"])
     return Finding(check, WARNING, story, mend)
 
 
