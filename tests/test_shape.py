@@ -18,8 +18,9 @@ from mlxops import bundle
 # package or module below mlxops -> what of mlxops it may import
 ARROWS = {
     "__main__": ("cli",),
-    "cli": ("cli", "render", "hosts", "session", "hub", "demo", "authorizedkeys", "agent.errors", "__version__"),
-    "cli": ("cli", "render", "hosts", "session", "doctor", "hub", "demo", "agent.errors", "__version__"),
+    "cli": (
+        "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "agent.errors", "__version__",
+    ),  # fmt: skip
     "demo": ("demo", "render", "hosts", "session", "agent.errors"),
     "render": ("render", "agent.errors"),
     "doctor": ("transport", "hosts", "agent.errors"),

@@ -140,7 +140,7 @@ class Darwin:
             return ()
 
     def _wired_limit(self, total: int) -> int:
-        """0, and a macOS too old to know the setting, mean the default: about three quarters of all memory (as read)."""
+        """0, or a macOS too old to know the setting: the default, about three quarters of all memory (as read)."""
         answer = self._ask(self._tools.sysctl, "-n", "iogpu.wired_limit_mb")
         return (int(answer.out) * MIB if answer.code == 0 else 0) or total * 3 // 4
 
