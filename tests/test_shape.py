@@ -20,7 +20,7 @@ ARROWS = {
     "__main__": ("cli",),
     "cli": (
         "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "agent.errors", "__version__",
-    ),  # fmt: skip
+    ),
     "demo": ("demo", "render", "hosts", "session", "agent.errors"),
     "render": ("render", "agent.errors"),
     "doctor": ("transport", "hosts", "agent.errors"),

@@ -66,7 +66,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "open registry": (lambda h: h.registry.chmod(0o666), [("registry", "wrong")], "everybody", "chmod o-w "),
     "broken registry": (lambda h: write(h.registry, '{"models": ]'), REGISTRY_GONE_BAD, "line 1 column", ""),
     "folder for registry": (
-        lambda h: (without(h.registry), h.registry.mkdir()), REGISTRY_GONE_BAD, "cannot read", "mend ",
+        lambda h: (without(h.registry), h.registry.mkdir()), REGISTRY_GONE_BAD, "cannot read", "put a file there",
     ),
     "two on a port": (
         lambda h: [h.enter(name, port=h.port) for name in "ab"], [("assignments", "wrong")], "a and b", "mlxops unload",
