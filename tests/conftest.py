@@ -23,7 +23,6 @@ OPENAI_SERVER = "MLXOPS_TEST_OPENAI_SERVER"
 REQUIRE_ALL = "MLXOPS_TEST_REQUIRE_ALL"
 UNLOCKED_WITHIN_S = 10.0
 SYSTEM_PATH = os.pathsep.join(["/usr/sbin", "/sbin", os.environ.get("PATH", "")])
-left_out = pytest.StashKey[dict[str, int]]()
 
 NamedModels = dict[str, dict[str, bytes]]
 
@@ -49,16 +48,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if missing and os.environ.get(REQUIRE_ALL):
         raise pytest.UsageError("; ".join(f"{marker}: {remedy}" for marker, remedy in missing.items()))
     out = [item for item in items if any(item.get_closest_marker(marker) for marker in missing)]
-    counts = {marker: sum(1 for item in out if item.get_closest_marker(marker)) for marker in missing}
-    config.stash[left_out] = {marker: count for marker, count in counts.items() if count}
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if item not in out]
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    for marker, count in config.stash.get(left_out, {}).items():
-        line = f"LEFT OUT: {count} tests marked {marker}; to run them, {cannot_run()[marker]}"
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for marker, remedy in cannot_run().items():
+        line = f"LEFT OUT: the tests marked {marker}; to run them, {remedy}"
         terminalreporter.write_line(line, yellow=True, bold=True)
 
 

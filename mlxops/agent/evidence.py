@@ -49,8 +49,8 @@ class Server(NamedTuple):
 class PortEvidence(NamedTuple):
     """`listeners` None: they could not be seen. `job` is the port lock's holder. `unknown` says what could not be seen.
 
-    `recorded`: the process the registry names, None when it is proven gone or there is none. `remnants`: processes of
-    a dead server's group that still live. `missing`: assigned entries whose snapshot is gone.
+    `recorded`: the process the registry names, None when it is proven gone or there is none. `remnants`: workers
+    of a dead server that still live.
     """
 
     port: int

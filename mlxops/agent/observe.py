@@ -72,8 +72,8 @@ def _port(
         listeners = (Listener(port, "", None, None),)
     entries = registry.holders(port)
     recorded = next((p for e in entries for p in [recorded_process(sight.table, e)] if p), None)
-    remnants = tuple(p for e in entries for p in group_remnants(sight.table, e))
-    return PortEvidence(port, listeners, servers.get(port, ()), recorded, remnants, answer, job, sight.unknown)
+    left = tuple(p for e in entries for p in remnants(sight.table, e))
+    return PortEvidence(port, listeners, servers.get(port, ()), recorded, left, answer, job, sight.unknown)
 
 
 def find_servers(table: Table) -> Dict[int, Tuple[Server, ...]]:
@@ -100,12 +100,20 @@ def recorded_process(table: Table, entry: Entry) -> Optional[Process]:
     return process if alive else None
 
 
-def group_remnants(table: Table, entry: Entry) -> Tuple[Process, ...]:
-    """Workers of a dead server: of the group it led, with a worker's command line."""
-    pid = (entry.process or {}).get("pid", 0)
-    if not pid or (pid in table and not table[pid].zombie):
+def family_record(family: Iterable[Process], leader: Process) -> List[Dict[str, Any]]:
+    """What the registry keeps of a server's other processes: when their parent is dead, only this proves them ours."""
+    return [{"pid": p.pid, "start_time": p.start_time} for p in family if p.pid != leader.pid]
+
+
+def remnants(table: Table, entry: Entry) -> Tuple[Process, ...]:
+    """Workers that a dead server left behind: recorded with it, each still the same by pid and start time."""
+    record = entry.process or {}
+    if not record or recorded_process(table, entry):
         return ()
-    return tuple(p for p in table.values() if p.pgid == pid and not p.zombie and is_worker(p.argv))
+    family = record.get("family")
+    known = [m for m in family if isinstance(m, dict)] if isinstance(family, list) else []
+    found = [p for m in known for p in [table.get(m.get("pid", 0))] if p and p.start_time == m.get("start_time")]
+    return tuple(p for p in found if not p.zombie and is_worker(p.argv))
 
 
 def _ask_all(

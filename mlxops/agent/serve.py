@@ -9,8 +9,8 @@ from .errors import AssignmentConflict, MlxopsError
 from .evidence import Server
 from .jobs import Job
 from .launch import Gated, log_path, start
-from .observe import find_servers
-from .procs import Process, tree
+from .observe import family_record, find_servers
+from .procs import Process, Unseen, tree
 from .ready import Start, wait_ready
 from .registry import Entry, Registry
 from .runtimes import RUNTIMES, Runtime
@@ -70,7 +70,7 @@ def bring_up(command: Command, job: Job, service: Service, timeout_s: float, che
     job.phase("commit", "it serves")
     try:
         _mark_ready(command, service, gated)
-    except (MlxopsError, OSError) as exc:
+    except (MlxopsError, OSError, Unseen) as exc:
         # It serves and is on record: a note that cannot be kept must not have the previous model started beside it.
         job.warn("could not note that it serves: %s" % exc)
 
@@ -104,11 +104,13 @@ def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> No
 def _mark_ready(command: Command, service: Service, gated: Gated) -> None:
     """Keep that it once served: an answer to /health alone does not show that the weights are loaded."""
 
+    family = family_record(tree(command.procs.processes(), gated.process.pid), gated.process)
+
     def mark(current: Registry) -> Registry:
         entry = current.entries.get(service.entry.name) if service.entry else None
         if entry is None or (entry.process or {}).get("pid") != gated.process.pid:
             return current
-        return current.put(entry.with_fields(process={**(entry.process or {}), "ready_at": now()}))
+        return current.put(entry.with_fields(process={**(entry.process or {}), "ready_at": now(), "family": family}))
 
     command.store.edit("serves on %d" % service.port, mark)
 

@@ -104,7 +104,11 @@ def prune(agents: str) -> None:
 
 
 def used(entry: Any) -> float:
-    moment: float = entry.stat(follow_symlinks=False).st_mtime
+    """When it was last used; now, where somebody who installs the same has just renamed it."""
+    try:
+        moment: float = entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return time.time()
     return moment
 
 

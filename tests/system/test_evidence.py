@@ -181,7 +181,6 @@ def test_a_recorded_process_that_is_no_server_is_neither_stopped_nor_forgotten(
     assert one.registry_path.read_bytes() == before
 
 
-@pytest.mark.xfail(strict=True, reason="what a dead server left is known by its group alone, not by a start time")
 def test_a_group_that_was_never_ours_is_not_taken_for_what_a_server_left(one: Studio, strangers: Strangers) -> None:
     """A reused pid may have led a group of somebody's, dead by now, with workers that look like a server's."""
     port = one.ports[0]

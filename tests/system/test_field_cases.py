@@ -158,8 +158,9 @@ def as_nobody(studio: Studio) -> None:
     wrapper = studio.folder / "python-as-nobody"
     wrapper.write_text(f'#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {plain_python()} "$@"\n')
     wrapper.chmod(0o755)
-    for folder in (studio.folder, *list(studio.folder.parents)[:3]):
-        folder.chmod(folder.stat().st_mode | 0o011)
+    for folder in (studio.folder, *studio.folder.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
     subprocess.run(["chown", "-R", "65534", str(studio.hf_home)], check=True)
     studio.describe(python=str(wrapper), state_dir=str(studio.hf_home / "state"))
 

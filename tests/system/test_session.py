@@ -77,7 +77,7 @@ say(fd, result={"asked": asked["args"], "verb": asked["verb"], "who": sorted(ask
 """
     expected = {"asked": {"model": "jerry"}, "verb": "verb", "who": ["from", "user"]}
     assert run(body, seen.append, model="jerry") == expected
-    assert seen == [{"event": "phase", "phase": "wait", "message": "ü\ud800"}]
+    assert [e for e in seen if e["event"] != "ping"] == [{"event": "phase", "phase": "wait", "message": "ü\ud800"}]
     assert run(body, seen.append, model="jerry") == expected
 
 

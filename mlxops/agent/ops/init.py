@@ -8,6 +8,7 @@ from .. import hfcache, intake, runtimes, suggest
 from ..command import Command
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running
+from ..observe import family_record
 from ..registry import Registry
 from ..store import now
 from .status import look
@@ -67,6 +68,7 @@ def _running(seen: PortEvidence, server: Server) -> Running:
         "argv": list(launcher.argv),
         "launched_at": now(),
         "launched_by": "adopted",
+        "family": family_record(server.family, launcher),
     }
     if seen.answer.health == 200:
         record["ready_at"] = now()
