@@ -259,6 +259,8 @@ def test_a_folder_that_is_not_ours_to_write_is_a_failure_that_changes_nothing(pa
         os.chmod(str(folder), 0o755)
     os.chmod(str(path) + ".lock", 0o666)
     content = path.read_bytes()
+    # Read once here: nobody may not be able to import what reading needs.
+    store.read()
 
     def edit() -> str:
         try:
