@@ -28,6 +28,13 @@ class MlxopsError(Exception):
         return {**self.fields, "kind": self.kind, "message": self.message, "hint": self.hint}
 
 
+def pasteable(*words: object) -> str:
+    """A command line of ours for a hint: quoted, since names may come from a registry somebody wrote by hand."""
+    import shlex
+
+    return " ".join(["mlxops", *(shlex.quote(str(word)) for word in words)])
+
+
 class Failed(MlxopsError):
     """The work was tried and did not succeed, or some of several items failed."""
 

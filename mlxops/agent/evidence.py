@@ -71,9 +71,10 @@ class PortEvidence(NamedTuple):
 
     @property
     def foreign(self) -> Tuple[Listener, ...]:
-        """Listeners that belong to no server of a runtime. A hidden owner is foreign unless a server names the port."""
-        family = {p.pid for s in self.servers for p in s.family}
-        return tuple(ln for ln in self.listeners or () if ln.pid not in family and (ln.pid or not self.servers))
+        """Listeners that belong to no server of a runtime; a hidden one does if its user's server names the port."""
+        family = [p for s in self.servers for p in s.family]
+        pids, uids = {p.pid for p in family}, {p.uid for p in family}
+        return tuple(ln for ln in self.listeners or () if ln.pid not in pids and (ln.pid or ln.uid not in uids))
 
     @property
     def quiet(self) -> bool:

@@ -14,6 +14,8 @@ from .store import now
 # Holds until one line comes, then becomes the server under the same pid; without the line it ends.
 GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null'
 LOG_TAIL_LINES = 20
+# A server reads its files from disk: what the login may ask of the Hub is none of its business.
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 class Gated:
@@ -102,7 +104,7 @@ def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
 
 def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
     """Ours without what belongs to this login, plus the host file's."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_")}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS}
     return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", **extra}
 
 

@@ -53,9 +53,25 @@ def observe(
     sight = look(procs, ports)
     servers = find_servers(sight.table)
     answers = _ask_all(ports, sight, servers, registry, address)
+    sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
     jobs = {port: jobs[port] or job_of(port) for port in ports}
     return {port: _port(port, sight, servers, registry, answers[port], jobs[port]) for port in ports}
+
+
+def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sight:
+    """Somebody who answers listens, though nobody did when we looked."""
+    if sight.listeners is None:
+        return sight
+    late = {p for p, answer in answers.items() if answer.reached}.difference(ln.port for ln in sight.listeners)
+    if not late:
+        return sight
+    try:
+        found = procs.listeners(late)
+    except Unseen as exc:
+        return sight._replace(listeners=None, unknown=(*sight.unknown, exc.reason))
+    hidden = late.difference(ln.port for ln in found)
+    return sight._replace(listeners=(*sight.listeners, *found, *(Listener(p, "", None, None) for p in sorted(hidden))))
 
 
 def _port(
@@ -67,9 +83,6 @@ def _port(
     job: Optional[Mapping[str, Any]],
 ) -> PortEvidence:
     listeners = None if sight.listeners is None else tuple(ln for ln in sight.listeners if ln.port == port)
-    if listeners == () and answer.reached:
-        # lsof without root shows our own processes only: somebody answers, so somebody listens.
-        listeners = (Listener(port, "", None, None),)
     entries = registry.holders(port)
     recorded = next((p for e in entries for p in [recorded_process(sight.table, e)] if p), None)
     left = tuple(p for e in entries for p in remnants(sight.table, e))
@@ -119,12 +132,12 @@ def remnants(table: Table, entry: Entry) -> Tuple[Process, ...]:
 def _ask_all(
     ports: Iterable[int], sight: Sight, servers: Mapping[int, Tuple[Server, ...]], registry: Registry, address: str
 ) -> Dict[int, Answer]:
-    """All ports at once; a port where nothing listens refuses in microseconds."""
+    """All ports at once; a port where nothing listens refuses in microseconds, one with a full queue in seconds."""
     answers: Dict[int, Answer] = {}
     threads = []
     for port in ports:
         where = _addresses(port, sight.listeners or (), address)
-        if any(probe.reaches(a, port, 1.0) for a in where):
+        if any(ln.port == port for ln in sight.listeners or ()) or any(probe.reaches(a, port, 1.0) for a in where):
             call = _asker(port, where, servers.get(port, ()), registry.holders(port), answers)
             threads.append(threading.Thread(target=call, daemon=True))
             threads[-1].start()

@@ -8,7 +8,7 @@ from typing import List, Optional, Tuple
 from . import fetch, hfcache, memory, programs, resolve, runtimes
 from .claim import Ground, survey
 from .command import Command
-from .errors import AssignmentConflict, Failed, PortBusy
+from .errors import AssignmentConflict, Failed, PortBusy, pasteable
 from .intake import free_name
 from .judge import judge
 from .order import Order, Preparation, launch_of
@@ -68,7 +68,7 @@ def check_assignment(entry: Entry, order: Order) -> None:
         raise AssignmentConflict(
             "%s is planned for port %d: on %d clients would find it under another name"
             % (entry.name, entry.slot or 0, order.port),
-            "mlxops load %s %d, or add --force" % (entry.name, entry.slot or 0), entry=entry.name, slot=entry.slot,
+            pasteable("load", entry.name, entry.slot) + ", or add --force", entry=entry.name, slot=entry.slot,
         )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def _check_flags(
     if template and not os.path.isfile(template):
         raise Failed(
             "the chat template %s of %s does not exist" % (template, entry.name),
-            "mlxops set %s chat_template=PATH" % entry.name, entry=entry.name,
+            pasteable("set", entry.name, "chat_template=PATH"), entry=entry.name,
         )  # fmt: skip
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     flags = programs.help_flags(words, command.site.state_dir, command.say)
@@ -87,7 +87,7 @@ def _check_flags(
     if reasons:
         raise Failed(
             "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(reasons)),
-            "mlxops set %s KEY=VALUE" % entry.name, entry=entry.name, reasons=list(reasons),
+            pasteable("set", entry.name, "KEY=VALUE"), entry=entry.name, reasons=list(reasons),
         )  # fmt: skip
     own = runtimes.named(command.site.runtime)
     return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)

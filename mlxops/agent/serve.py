@@ -135,6 +135,6 @@ def _prey(command: Command, port: int, gated: Gated) -> Quarry:
     ours = {p.pid for p in tree(table, gated.process.pid)}
     servers = [s for s in find_servers(table).get(port, ()) if s.process.pid in ours]
     if servers:
-        return quarry(servers[0], port, command.site.bind)
+        return quarry(servers, port, command.site.bind)
     family = tuple(p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid))
-    return Quarry(port, command.site.bind, gated.process, family)
+    return Quarry(port, command.site.bind, (gated.process,), family)

@@ -18,17 +18,22 @@ Say = Callable[[str], None]
 
 
 class Quarry(NamedTuple):
-    """What has to go: the process to signal first, and everything that must be gone in the end."""
+    """What has to go: the processes to signal first, and everything that must be gone in the end."""
 
     port: int
     bind: str
-    target: Process
+    targets: Tuple[Process, ...]
     family: Tuple[Process, ...]
 
+    @property
+    def pids(self) -> str:
+        return ", ".join(str(process.pid) for process in self.targets)
 
-def quarry(server: Server, port: int, bind: str) -> Quarry:
-    """The server itself gets the signals, not the `uv run` around it: uv dies without its child noticing."""
-    return Quarry(port, bind, server.process, server.family)
+
+def quarry(servers: Iterable[Server], port: int, bind: str) -> Quarry:
+    """The servers themselves get the signals, not the `uv run` around one: uv dies without its child noticing."""
+    found = tuple(servers)
+    return Quarry(port, bind, tuple(s.process for s in found), tuple(p for s in found for p in s.family))
 
 
 def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Optional[int] = None) -> None:
@@ -40,10 +45,10 @@ def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Optional[in
     pack = _Pack(procs, prey)
     waiting = " (%d requests in flight)" % busy if busy else ""
     pack.ask(signal.SIGTERM)
-    if not pack.gone_within(grace_s * INT_AFTER, say, "waiting for pid %d to end%s" % (prey.target.pid, waiting)):
-        say("pid %d did not end on SIGTERM, sending SIGINT" % prey.target.pid)
+    if not pack.gone_within(grace_s * INT_AFTER, say, "waiting for pid %s to end%s" % (prey.pids, waiting)):
+        say("pid %s did not end on SIGTERM, sending SIGINT" % prey.pids)
         pack.ask(signal.SIGINT)
-        if not pack.gone_within(grace_s * (1 - INT_AFTER), say, "waiting for pid %d to end" % prey.target.pid):
+        if not pack.gone_within(grace_s * (1 - INT_AFTER), say, "waiting for pid %s to end" % prey.pids):
             say("grace of %g s is over, sending SIGKILL" % grace_s)
             pack.kill_all()
     pack.prove_gone()
@@ -68,9 +73,9 @@ class _Pack:
                 ) from exc  # fmt: skip
 
     def ask(self, signum: int) -> None:
-        """Signal the server; where it is dead already, those it left behind, who wait for nothing else."""
-        living = self.living()
-        self.signal([p for p in living if p.pid == self._prey.target.pid] or living, signum)
+        """Signal the servers; where they are dead already, those they left behind, who wait for nothing else."""
+        living, targets = self.living(), {p.pid for p in self._prey.targets}
+        self.signal([p for p in living if p.pid in targets] or living, signum)
 
     def living(self) -> List[Process]:
         """Those of the family that still run, looked up anew."""
@@ -92,8 +97,14 @@ class _Pack:
         return bool(wait_for(_patient(gone), Deadline(seconds)))
 
     def kill_all(self) -> None:
-        self.signal(self.living(), signal.SIGKILL)
-        wait_for(lambda: not self.living(), Deadline(KILL_WAIT_S))
+        """Again and again: a child may be born between the look and the blow."""
+
+        def killed() -> bool:
+            living = self.living()
+            self.signal(living, signal.SIGKILL)
+            return not living
+
+        wait_for(_patient(killed), Deadline(KILL_WAIT_S))
 
     def prove_gone(self) -> None:
         """No process of the family is left and the port can be bound."""

@@ -94,7 +94,10 @@ class Store:
                 registry.parse(f.read())
         except (OSError, RegistryInvalid):
             return RegistryInvalid(exc.message, exc.hint, path=self.path, **exc.fields)
-        hint = exc.hint or "the last good copy is %s; mend the file, or: cp %s %s" % (backup, backup, self.path)
+        import shlex
+
+        copy = shlex.join(["cp", backup, self.path])
+        hint = exc.hint or "the last good copy is %s; mend the file, or: %s" % (backup, copy)
         return RegistryInvalid(exc.message, hint, path=self.path, backup=backup, **exc.fields)
 
     def _replace(self, new: bytes, old: Optional[bytes], stamp: Optional[Stamp]) -> bool:

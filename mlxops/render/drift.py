@@ -19,9 +19,11 @@ _NEXT = {
 
 def next_step(drift: dict[str, Any]) -> str:
     """The command that deals with this kind of drift."""
-    port, entry = drift.get("port"), drift.get("entry")
+    import shlex
+
+    port, entry = drift.get("port"), shlex.quote(safe(drift.get("entry") or "NAME"))
     step = _NEXT.get(str(drift["drift"]), "mlxops show {port}")
-    return step.format(port="PORT" if port is None else port, entry=safe(entry or "NAME"))
+    return step.format(port="PORT" if port is None else port, entry=entry)
 
 
 def place(record: dict[str, Any]) -> str:

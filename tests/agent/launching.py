@@ -73,7 +73,7 @@ class Launcher:
 
     def prey(self) -> Quarry:
         (server,) = find_servers(self.procs.processes())[self.port]
-        return quarry(server, self.port, "127.0.0.1")
+        return quarry([server], self.port, "127.0.0.1")
 
     def signals(self) -> list[str]:
         return [record["signal"] for record in self.fake.journal("signal")]

@@ -19,6 +19,8 @@ def leave(host: Healthy) -> tuple[list[Path], list[Path]]:
     locks = host.hub / ".locks" / blobs.parent.name
     locks.mkdir(parents=True)
     gone = [host.hub / "registry.json.tmp", host.state / "help" / "x.txt.tmp", host.state / "agent" / ".7-ab"]
+    (host.state / "authorized").mkdir(mode=0o700)
+    gone += [host.state / "authorized" / "ab12.7f"]
     gone += [blobs / "etag.12345678.incomplete", jobs / "20200101T000000-8100-1.jsonl"]
     stay = [blobs / "etag.incomplete", blobs / "held.12345678.incomplete", host.hub / "other.tmp"]
     stay += [jobs / f"20260101T0000{n:02}-8100-1.jsonl" for n in range(50)]

@@ -55,7 +55,7 @@ def test_the_server_is_the_very_process_that_was_recorded(launcher: Launcher):
     seen = launcher.procs.process(gated.process.pid)
     assert (seen.start_time, gated.exited()) == (gated.process.start_time, None)
     assert launcher.fake.journal("started")[0]["pid"] == seen.pid
-    assert launcher.prey().target.pid == seen.pid
+    assert launcher.prey().targets[0].pid == seen.pid
 
 
 def test_an_agent_killed_before_the_release_leaves_no_server(launcher: Launcher):
@@ -85,11 +85,13 @@ def test_a_server_outlives_its_agent_and_holds_none_of_its_locks(launcher: Launc
 def test_it_runs_in_a_folder_and_an_environment_of_its_own(launcher: Launcher, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    for token in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.setenv(token, "hf_secret")
     launcher.at_the_gate(HF_HUB_OFFLINE="1").release()
     (began,) = eventually(lambda: launcher.fake.journal("started"))
     assert began["cwd"] == os.path.join(os.path.realpath(launcher.state_dir), "run", str(launcher.port))
     assert began["env"]["HF_HUB_OFFLINE"] == "1"
-    assert "SSH_CONNECTION" not in began["env"]
+    assert "SSH_CONNECTION" not in began["env"] and "hf_secret" not in began["env"].values()
     assert "/opt/homebrew/bin" in began["env"]["PATH"]
     assert stat.S_IMODE(os.stat(began["cwd"]).st_mode) == 0o700
 

@@ -92,7 +92,7 @@ def test_the_waiting_tells_of_requests_in_flight(launcher: Launcher):
     launcher.serving()
     prey, said = launcher.prey(), []
     stop(launcher.procs, prey, 3, said.append, busy=2)
-    assert f"waiting for pid {prey.target.pid} to end (2 requests in flight) (1 s)" in said
+    assert f"waiting for pid {prey.pids} to end (2 requests in flight) (1 s)" in said
 
 
 def test_workers_that_a_dead_server_left_behind_are_ended_too(tmp_path: Path):
@@ -101,8 +101,8 @@ def test_workers_that_a_dead_server_left_behind_are_ended_too(tmp_path: Path):
         launcher.fake.behaves(orphan=True)
         launcher.serving()
         prey = launcher.prey()
-        launcher.procs.send(prey.target, signal.SIGKILL)
-        eventually(lambda: gone(prey.target))
+        launcher.procs.send(prey.targets[0], signal.SIGKILL)
+        eventually(lambda: gone(prey.targets[0]))
         assert not all(map(gone, prey.family))
         stop(launcher.procs, prey, 3, nothing)
         assert stopped(launcher, prey)
@@ -119,7 +119,7 @@ def sleeping(child: Any) -> Process:
 def test_a_pid_that_names_another_process_by_now_gets_no_signal():
     with running(SLEEPER) as child:
         stranger = sleeping(child)._replace(start_time="of the one before")
-        stop(here(), Quarry(unused_port(), "127.0.0.1", stranger, (stranger,)), 0.5, nothing)
+        stop(here(), Quarry(unused_port(), "127.0.0.1", (stranger,), (stranger,)), 0.5, nothing)
         assert child.poll() is None
 
 
@@ -127,7 +127,7 @@ def test_a_zombie_is_gone():
     began = time.monotonic()
     with zombie() as pid:
         dead = here().process(pid)
-        stop(here(), Quarry(unused_port(), "127.0.0.1", dead, (dead,)), 30, nothing)
+        stop(here(), Quarry(unused_port(), "127.0.0.1", (dead,), (dead,)), 30, nothing)
     assert time.monotonic() - began < 5
 
 
@@ -144,7 +144,7 @@ def test_a_child_born_after_the_look_is_ended_as_well():
         child.stdin.write(b"\n")
         child.stdin.flush()
         born = here().process(int(child.stdout.readline()))
-        stop(here(), Quarry(unused_port(), "127.0.0.1", parent, (parent,)), 0.5, nothing)
+        stop(here(), Quarry(unused_port(), "127.0.0.1", (parent,), (parent,)), 0.5, nothing)
         assert gone(born)
 
 
@@ -155,7 +155,7 @@ def test_a_port_that_somebody_else_holds_is_not_stopped():
         held.listen()
         port, dead = held.getsockname()[1], here().process(pid)
         with pytest.raises(NotStopped, match="still taken by another process") as refused:
-            stop(here(), Quarry(port, "127.0.0.1", dead, (dead,)), 1, nothing)
+            stop(here(), Quarry(port, "127.0.0.1", (dead,), (dead,)), 1, nothing)
     assert refused.value.fields["port"] == port
 
 
@@ -166,7 +166,7 @@ def test_another_users_process_is_not_stopped_and_said_so():
 
         def attempt() -> str:
             try:
-                stop(here(), Quarry(port, "127.0.0.1", process, (process,)), 0.5, nothing)
+                stop(here(), Quarry(port, "127.0.0.1", (process,), (process,)), 0.5, nothing)
             except NotStopped as exc:
                 return exc.message
             return "stopped"

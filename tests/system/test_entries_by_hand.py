@@ -49,3 +49,20 @@ def test_a_port_that_would_answer_to_another_name_is_told(known: Studio, tmp_pat
     known.must("set", "amber", "runtime=mlx_lm.server")
     warnings = known.must("load", "amber", port, "--dry-run")["warnings"]
     assert [w for w in warnings if "default_model" in w and known.slot(port) in w], warnings
+
+
+def test_init_names_a_model_that_cannot_be_used_as_it_lies_there(studio: Studio) -> None:
+    (snapshot,) = studio.hub.glob("models--tiny--amber/snapshots/*")
+    (snapshot / "tokenizer.json").unlink()
+    answer = studio.mlxops("init")
+    assert answer.exit == 0 and "warning: tiny/amber is passed over" in answer.stderr, answer
+    assert "tokenizer.json" in answer.stderr and "jade" not in answer.stderr
+    assert "amber" not in studio.registry()["models"]
+
+
+def test_a_hint_can_be_pasted_whatever_the_entry_is_called(known: Studio) -> None:
+    name = "my amber; echo hello"
+    known.edit(lambda registry: registry["models"].update({name: registry["models"].pop("amber")}))
+    known.edit(lambda registry: registry["models"][name].update(chat_template="/nowhere"))
+    hint = known.mlxops("load", name, known.ports[0]).error["hint"]
+    assert hint == "mlxops set 'my amber; echo hello' chat_template=PATH"

@@ -221,3 +221,19 @@ def test_a_stranger_beside_our_server(one: Studio, fake_runtime: FakeRuntime, st
     for verb, args in (("unload", {}), ("load", {"model": "jade", "replace": True})):
         assert refusal(one, verb, port=port, **args).kind == "ForeignListener"
     assert not gone(pid) and one.assignments() == {"amber": port}
+
+
+def test_two_servers_that_name_one_port_are_stopped_both(
+    serving: Studio, fake_runtime: FakeRuntime, tmp_path: Path
+) -> None:
+    """Somebody started a second one by hand: it loads still, and would take the port as soon as it is free."""
+    port = serving.ports[0]
+    fake_runtime.behaves("models--tiny--jade", load_s=60)
+    argv = [*fake_runtime.command, "--model-path", serving.entry("jade")["cache_path"], "--port", str(port)]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, cwd=tmp_path) as second:
+        try:
+            eventually(lambda: second.pid in {r["pid"] for r in fake_runtime.journal("started")})
+            unload(serving)
+            assert second.wait(10) in (-signal.SIGTERM, -signal.SIGINT)
+        finally:
+            second.kill()

@@ -36,8 +36,8 @@ def server(line: str = OPENAI, family: tuple[str, ...] = (WORKER, TRACKER), pid:
     return Server(own, call, (own, *(process(pid + 1 + n, text) for n, text in enumerate(family))), own)
 
 
-def listener(pid: int | None) -> Listener:
-    return Listener(8100, "0.0.0.0", pid, None)
+def listener(pid: int | None, uid: int | None = None) -> Listener:
+    return Listener(8100, "0.0.0.0", pid, uid)
 
 
 NOTHING = PortEvidence(8100, (), (), None, (), SILENT, None, ())
@@ -68,7 +68,13 @@ TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
     "serves what is wanted": (SERVING, WANTED, "ready", None),
     "serves what is wanted, light": (LIGHT_SERVING, WANTED, "ready", None),
     "one of its children listens": (SERVING._replace(listeners=(listener(11),)), WANTED, "ready", None),
-    "its listener's owner cannot be seen": (SERVING._replace(listeners=(listener(None),)), WANTED, "ready", None),
+    "its listener's owner cannot be seen": (SERVING._replace(listeners=(listener(None, 501),)), WANTED, "ready", None),
+    "another user's listener where it should be": (
+        SERVING._replace(listeners=(listener(None, 66),)), WANTED, "ready", "foreign"
+    ),
+    "a listener of nobody knows whom where it should be": (
+        SERVING._replace(listeners=(listener(None),)), WANTED, "ready", "foreign"
+    ),
     "gone": (NOTHING, WANTED, "failed", "stale"),
     "nobody wants it": (SERVING, FREE, "ready", "orphan"),
     "nobody wants it, still loading": (NOTHING._replace(servers=(server(),)), FREE, "starting", "orphan"),

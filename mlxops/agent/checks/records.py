@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, Optional
 
 from .. import hfcache
 from ..command import Command
-from ..errors import MlxopsError
+from ..errors import MlxopsError, pasteable
 from ..registry import Entry
 from .finding import OK, WARNING, WRONG, Finding, listed
 
@@ -56,7 +56,7 @@ def snapshots(command: Command) -> Iterator[Finding]:
     for fault, hit in faults.items():
         verdict = WRONG if any(entry.port is not None for entry in hit) else WARNING
         name = hit[0].name
-        mend = "mlxops load %s PORT, which downloads it again; or mlxops remove %s" % (name, name)
+        mend = "%s, which downloads it again; or %s" % (pasteable("load", name, "PORT"), pasteable("remove", name))
         yield Finding("snapshots", verdict, "%s: %s" % (fault, listed([e.name for e in hit])), mend)
     if not faults:
         yield Finding("snapshots", OK, "%d of %d entries, all whole" % (len(entries), len(entries)))

@@ -29,6 +29,7 @@ def _drafts(command: Command) -> Iterator[Finding]:
     found = [registry + ".tmp"]
     found += [path for path in _within(os.path.join(state, "help")) if path.endswith(".tmp")]
     found += [path for path in _within(os.path.join(state, "agent")) if os.path.basename(path).startswith(".")]
+    found += [path for path in _within(os.path.join(state, "authorized")) if "." in os.path.basename(path)]
     old = [path for path in found if _age_s(path) > OLD_S]
     if old:
         yield _removable("unfinished: %s" % listed(old), old)

@@ -7,7 +7,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from .. import hubpython, programs, runtimes
 from ..command import Command
-from ..errors import MlxopsError, NotDownloadable
+from ..errors import MlxopsError, NotDownloadable, pasteable
 from ..order import launch_of
 from ..registry import Entry
 from ..runtimes import Offered, Runtime
@@ -42,7 +42,7 @@ def entries(command: Command) -> Iterator[Finding]:
     faults = [(entry.name, _refusals(command, entry, offered)) for entry in found.values()]
     wrong = [(name, why) for name, why in faults if why]
     for name, why in wrong[:MOST_ROWS]:
-        yield Finding("entries", WRONG, "%s: %s" % (name, "; ".join(why)), "mlxops set %s KEY=VALUE" % name)
+        yield Finding("entries", WRONG, "%s: %s" % (name, "; ".join(why)), pasteable("set", name, "KEY=VALUE"))
     if len(wrong) > MOST_ROWS:
         yield Finding("entries", WRONG, "%d more would be refused" % (len(wrong) - MOST_ROWS), "mlxops list")
     if not wrong:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from .. import hfcache, resolve, runtimes, suggest
 from ..command import Command
-from ..errors import AssignmentConflict, Failed, Usage
+from ..errors import AssignmentConflict, Failed, Usage, pasteable
 from ..registry import REQUIRED, Entry, Registry, coerce
 from .catalog import row
 
@@ -65,13 +65,14 @@ def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
     if lost:
         raise AssignmentConflict(
             "%s is registered already, as %s, with another %s" % (entry.repo_id, known[0].name, " and ".join(lost)),
-            "mlxops set %s KEY=VALUE" % known[0].name, entry=known[0].name, keys=lost,
+            pasteable("set", known[0].name, "KEY=VALUE"), entry=known[0].name, keys=lost,
         )  # fmt: skip
     taken = registry.entries.get(entry.name)
     if taken is not None and taken.repo_id != entry.repo_id:
         raise AssignmentConflict(
-            "%s is %s already" % (entry.name, taken.repo_id), "mlxops set %s KEY=VALUE" % entry.name, entry=entry.name
-        )
+            "%s is %s already" % (entry.name, taken.repo_id),
+            pasteable("set", entry.name, "KEY=VALUE"), entry=entry.name,
+        )  # fmt: skip
 
 
 def _add(command: Command, wanted: List[Entry], dry: bool) -> Dict[str, Any]:

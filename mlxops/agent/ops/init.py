@@ -54,10 +54,22 @@ def _row(change: Change, applied: bool) -> Dict[str, Any]:
 
 def _models(command: Command) -> List[Found]:
     """Whole MLX chat models. Of a repository that lies in both roots, the whole copy in the first one counts."""
-    whole = [s for s in hfcache.scan(command.site.hf_home) if s.complete and (s.format, s.kind) == ("mlx", "chat")]
+    found = hfcache.scan(command.site.hf_home)
+    for snapshot in found:
+        _tell_of_broken(command, snapshot)
+    whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id: s for s in reversed(whole)}
     runtime = runtimes.named(command.site.runtime)
     return [Found(s.repo_id, s.path, suggest.fields(runtime, s.path)) for s in whole if first[s.repo_id] is s]
+
+
+def _tell_of_broken(command: Command, snapshot: hfcache.Snapshot) -> None:
+    """What may be a chat model of ours, and cannot be used as it lies there."""
+    if snapshot.complete or snapshot.format == "gguf" or snapshot.kind not in ("chat", "other"):
+        return
+    shown, more = ", ".join(snapshot.missing[:3]), len(snapshot.missing) - 3
+    text = "%s is passed over: missing or unreadable: %s" % (snapshot.repo_id, shown)
+    command.client.emit("warning", message=text + (" and %d more" % more if more > 0 else ""))
 
 
 def _running(seen: PortEvidence, server: Server) -> Running:

@@ -77,7 +77,7 @@ def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float])
     if prey is None:
         return
     command.client.check()
-    job.phase("stop", "stopping pid %d on port %d" % (prey.target.pid, prey.port))
+    job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
     grace = command.site.grace_s if grace_s is None else grace_s
     busy = probe.in_flight(command.site.probe_address, prey.port) if _counts(ground) else None
     stop(command.procs, prey, grace, lambda text: job.emit("phase", phase="stop", message=text), busy)
@@ -91,10 +91,10 @@ def _counts(ground: Ground) -> bool:
 
 def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
     seen = ground.seen
-    if seen.server is not None:
-        return quarry(seen.server, seen.port, command.site.bind)
+    if seen.servers:
+        return quarry(seen.servers, seen.port, command.site.bind)
     if seen.remnants:
-        return Quarry(seen.port, command.site.bind, seen.remnants[0], seen.remnants)
+        return Quarry(seen.port, command.site.bind, seen.remnants[:1], seen.remnants)
     if seen.recorded is not None:
         raise NotStopped(
             "pid %d, recorded for port %d, lives and is no server of that port" % (seen.recorded.pid, seen.port),
