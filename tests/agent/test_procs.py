@@ -280,3 +280,18 @@ def test_looking_on_linux_starts_nothing_and_imports_nothing_heavy():
     root = str(Path(__file__).parents[2])
     answer = subprocess.run([sys.executable, "-I", "-S", "-c", look, root], stdout=subprocess.PIPE, check=True)
     assert answer.stdout.decode().strip() == "[]"
+
+
+def test_words_with_blanks_stay_whole_where_the_kernel_tells_them(monkeypatch: pytest.MonkeyPatch):
+    """What sysctl says on a Mac, /proc says here."""
+
+    def told(pid: int) -> Any:
+        shown = Linux().process(pid)
+        return shown and shown.argv
+
+    eyes = Darwin(lsof=tool("lsof"), ps=tool("ps"))
+    with running(SLEEPER, "--model", "/My  Models/a") as child:
+        blind = eyes.processes()[child.pid].argv
+        monkeypatch.setattr("mlxops.agent.procs.procargs.reader", lambda: told)
+        assert blind[-2:] == ("/My", "Models/a")
+        assert eyes.processes()[child.pid].argv[-1] == eyes.process(child.pid).argv[-1] == "/My  Models/a"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import struct
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.procs import mactext, rusage
+from mlxops.agent.procs import mactext, procargs, rusage
 from mlxops.agent.procs.facts import Job, Listener, Process
 from mlxops.agent.procs.tree import tree
 
@@ -199,3 +200,28 @@ def test_damaged_output_is_a_value_error_or_an_answer_but_no_other_failure(
 
 def test_the_footprint_is_the_eighth_figure_of_rusage_info_v0():
     assert rusage.decoded(struct.pack("=16s10Q", b"u" * 16, *range(100, 110))) == 107
+
+
+def procargs_of(*words: str) -> bytes:
+    """As the kernel lays it out: the program's path is padded to a word boundary, the environment follows."""
+    path = b"/usr/bin/python3\0"
+    text = b"".join(word.encode() + b"\0" for word in (*words, "HOME=/Users/x"))
+    return len(words).to_bytes(4, sys.byteorder) + path + b"\0" * (-len(path) % 8) + text
+
+
+def test_argv_is_read_with_its_blanks_and_empty_words():
+    assert procargs.decoded(procargs_of("python3", "a  b", "", "c")) == ("python3", "a  b", "", "c")
+    assert procargs.decoded(b"") == ()
+
+
+@given(st.binary(max_size=200))
+def test_whatever_the_kernel_says_is_words(raw: bytes):
+    assert all(isinstance(word, str) for word in procargs.decoded(raw))
+
+
+def test_exact_words_count_only_where_ps_has_shown_the_same():
+    shown = Process(7, 1, 7, 501, "1", 1.0, 0, ("server", "--model", "/My", "Models/a"), False)
+    exact = ("server", "--model", "/My Models/a")
+    assert procargs.exact(shown, exact).argv == exact
+    for other in (("another", "--model", "/My Models/a"), (), None):
+        assert procargs.exact(shown, other) is shown

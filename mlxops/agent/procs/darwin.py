@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
-from . import mactext, rusage, signals
+from . import mactext, procargs, rusage, signals
 from . import ports as binding
 from .facts import Job, Listener, Memory, Process, Unseen
 from .tool import Answer, ask
@@ -109,9 +109,11 @@ class Darwin:
         answer = self._ask(self._tools.ps, "-ww", *columns, *selection)
         _found_or_none(self._tools.ps, answer)
         try:
-            return mactext.processes(answer.out)
+            table = mactext.processes(answer.out)
         except ValueError as exc:
             _garbled(self._tools.ps, exc)
+        words = procargs.reader()
+        return {pid: procargs.exact(process, words(pid)) for pid, process in table.items()}
 
     def _lsof(self, ports: Sequence[int]) -> Tuple[Listener, ...]:
         where = "-iTCP:" + ",".join(str(port) for port in ports)

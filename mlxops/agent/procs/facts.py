@@ -20,7 +20,8 @@ class Process(NamedTuple):
     """One process. With its pid, `start_time` names it: an opaque token, to be compared for equality only.
 
     `started_at` is in epoch seconds, good for an uptime and nothing else. `uid` is the effective one.
-    `argv` is exact on Linux; on macOS it is the command line split on blanks. It is () for a zombie.
+    `argv` is exact on Linux, and on macOS for one's own processes; else it is the command line split on blanks. It
+    is () for a zombie.
     """
 
     pid: int
