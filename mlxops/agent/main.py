@@ -47,8 +47,11 @@ def run(request: bytes, stdin: BinaryIO, out_fd: int) -> NoReturn:
     """Serve one request and end the process. The last record, a result or an error, is always written."""
     client = Client(out_fd, stdin)
     os.umask(0o022)
-    client.send(_outcome(request, client))
-    os._exit(0)
+    try:
+        client.send(_outcome(request, client))
+    finally:
+        # A defect in sending, too, ends without a traceback: that there is no last record says enough.
+        os._exit(0)
 
 
 def _outcome(request: bytes, client: Client) -> Dict[str, Any]:

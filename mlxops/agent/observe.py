@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from . import probe
@@ -134,34 +133,26 @@ def _ask_all(
 ) -> Dict[int, Answer]:
     """All ports at once; a port where nothing listens refuses in microseconds, one with a full queue in seconds."""
     answers: Dict[int, Answer] = {}
-    threads = []
+    under_way: Dict[int, probe.Pending[Answer]] = {}
     for port in ports:
         where = _addresses(port, sight.listeners or (), address)
         if any(ln.port == port for ln in sight.listeners or ()) or any(probe.reaches(a, port, 1.0) for a in where):
-            call = _asker(port, where, servers.get(port, ()), registry.holders(port), answers)
-            threads.append(threading.Thread(target=call, daemon=True))
-            threads[-1].start()
+            under_way[port] = probe.Pending(_asker(port, where, servers.get(port, ()), registry.holders(port)))
         else:
             answers[port] = Answer(reached=False)
-    for thread in threads:
-        thread.join()
-    return answers
+    return {**answers, **{port: pending.wait() for port, pending in under_way.items()}}
 
 
 def _asker(
-    port: int,
-    where: Tuple[str, ...],
-    servers: Tuple[Server, ...],
-    entries: Tuple[Entry, ...],
-    answers: Dict[int, Answer],
-) -> Callable[[], None]:
-    def ask() -> None:
+    port: int, where: Tuple[str, ...], servers: Tuple[Server, ...], entries: Tuple[Entry, ...]
+) -> Callable[[], Answer]:
+    def ask() -> Answer:
         address = next((a for a in where if probe.reaches(a, port)), where[0])
         answer = probe.ask(address, port, HTTP_TIMEOUT_S)
         unproven = entries and servers and entries[0].process and "ready_at" not in entries[0].process
         if answer.health == 200 and unproven and RUNTIMES[servers[0].invocation.runtime].listens_early:
             answer = answer._replace(chats=_chats(address, port, servers[0]))
-        answers[port] = answer
+        return answer
 
     return ask
 

@@ -58,6 +58,11 @@ class Pending(Generic[Value]):
             raise TimeoutError("no answer in time")
         return self._value[0]
 
+    def wait(self) -> Value:
+        """What the call returned, or what it raised, once it has."""
+        self._thread.join()
+        return self.value()
+
 
 def within(seconds: float, call: Callable[[], Value]) -> Value:
     """The call's value; TimeoutError after `seconds`, even from a server that drips bytes for ever."""

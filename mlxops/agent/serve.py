@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
 from .command import Command
-from .errors import AssignmentConflict, MlxopsError
+from .errors import AssignmentConflict
 from .evidence import Server
+from .failures import as_error
 from .jobs import Job
 from .launch import Gated, log_path, start
 from .observe import family_record, find_servers
-from .procs import Process, Unseen, tree
+from .procs import Process, tree
 from .ready import Start, wait_ready
 from .registry import Entry, Registry
 from .runtimes import RUNTIMES, Runtime
@@ -67,12 +68,12 @@ def bring_up(command: Command, job: Job, service: Service, timeout_s: float, che
     except BaseException:
         _take_back(command, job, service, gated)
         raise
-    job.phase("commit", "it serves")
     try:
+        job.phase("commit", "it serves")
         _mark_ready(command, service, gated)
-    except (MlxopsError, OSError, Unseen) as exc:
+    except Exception as exc:
         # It serves and is on record: a note that cannot be kept must not have the previous model started beside it.
-        job.warn("could not note that it serves: %s" % exc)
+        job.warn("could not note that it serves: %s" % as_error(exc).message)
 
 
 def _start(command: Command, service: Service, gated: Gated) -> Start:

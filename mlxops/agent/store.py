@@ -42,8 +42,8 @@ class Store:
         `change` is called again if a hand edit slips in before the rename, so it must only compute.
         """
         lock = FileLock(self.path + ".lock")
-        lock.acquire({**self._who, "since": now(), "why": why, "pid": os.getpid()}, LOCK_WAIT_S)
         try:
+            lock.acquire({**self._who, "since": now(), "why": why, "pid": os.getpid()}, LOCK_WAIT_S)
             return self._edit(why, change)
         finally:
             lock.release()
