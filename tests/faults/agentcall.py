@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mlxops.agent.wire import frame
+from mlxops.agent.wire import PING, PING_EVERY_S, frame
 
-INSIDE = [Path(__file__).with_name(name) for name in ("nursery.py", "saboteur.py")]
+INSIDE = [Path(__file__).with_name(name) for name in ("nursery.py", "saboteur.py", "strikes.py")]
 LONGEST_S = 60.0
 KILLING = ("kill", "torn")
 
@@ -48,7 +48,7 @@ class Blow:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. `record` is its last one, None without; `status` that of wait(2).
+    """How a run ended. `record` is its last one, None without; `events` all before; `status` that of wait(2).
 
     `struck`: the blow fell. `cut`: it fell on the line to the client, who hears nothing more then.
     """
@@ -59,6 +59,7 @@ class Ended:
     steps: tuple[Step, ...]
     struck: bool
     cut: bool
+    events: tuple[dict[str, Any], ...] = ()
 
     @property
     def result(self) -> Any:
@@ -77,12 +78,12 @@ def watched(log: Path, blow: Blow | None) -> dict[str, Any]:
 
 
 class Nursery:
-    """Where the agent that lies in `home` is run, one call after another."""
+    """Where the agent that lies in `home` is run under `python`, one call after another; `env` on top of a bare one."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, python: str, env: Mapping[str, str]) -> None:
         self._orders, theirs = socket.socketpair()
-        argv = [sys.executable, "-S", "-B", str(home / INSIDE[0].name), str(home), str(theirs.fileno())]
-        bare = {"PATH": os.defpath}
+        argv = [python, "-S", "-B", str(home / INSIDE[0].name), str(home), str(theirs.fileno())]
+        bare = {"PATH": os.defpath, **env}
         self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], env=bare, cwd=home, start_new_session=True)
         theirs.close()
         self._answers = self._orders.makefile("rb")
@@ -114,15 +115,33 @@ class Nursery:
 
 
 def _talk(line: BinaryIO, request: bytes, out: BinaryIO, err: BinaryIO) -> tuple[bytes, bytes]:
+    """What it says to the client and to people; it is pinged meanwhile, as a client does."""
     line.write(frame(request))
     line.flush()
-    return out.read(), err.read()
+    said: dict[BinaryIO, bytes] = {out: b"", err: b""}
+    streams = [out, err]
+    while streams:
+        ready = select.select(streams, [], [], PING_EVERY_S)[0]
+        for stream in ready:
+            chunk = os.read(stream.fileno(), 1 << 16)
+            said[stream] += chunk
+            streams = streams if chunk else [other for other in streams if other is not stream]
+        if not ready:
+            _ping(line)
+    return said[out], said[err]
+
+
+def _ping(line: BinaryIO) -> None:
+    with suppress(BrokenPipeError):
+        line.write(PING)
+        line.flush()
 
 
 def _ended(status: int, stdout: bytes, stderr: bytes, log: Path | None) -> Ended:
     records = [json.loads(line) for line in stdout.splitlines(keepends=True) if line.endswith(b"\n")]
-    last = records[-1] if records and "event" not in records[-1] else None
+    last = records.pop() if records and "event" not in records[-1] else None
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log else []
     steps = tuple(Step(x["event"], x["place"], x["nth"], x["look"]) for x in lines if "look" in x)
     blows = [line for line in lines if "struck" in line]
-    return Ended(last, status, stderr.decode(errors="replace"), steps, bool(blows), any(line["wire"] for line in blows))
+    cut = any(line["wire"] for line in blows)
+    return Ended(last, status, stderr.decode(errors="replace"), steps, bool(blows), cut, tuple(records))

@@ -1,61 +1,33 @@
-"""Many faults: which ones, on several hosts at once, and the table of what came of them."""
+"""Many faults on several hosts at once."""
 
 from __future__ import annotations
 
-import random
+import subprocess
+import sys
 import tempfile
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tabulate import tabulate
-
 from mlxops.demo.tinymodel import model_files
 
 from .agentcall import Blow, Step
-from .cases import CASES, MODELS, Case
-from .scene import Scene
+from .cases import Case
+from .scene import MODELS, Scene
 from .trial import Outcome, strike, survey
 
 Tell = Callable[[Outcome], None]
-ERRNOS = ("ENOSPC", "EIO", "EACCES")
-TEARS = ("write", "os.write", "os.pwrite")
-# What works on an open descriptor or a socket is never refused for want of a right.
-RIGHTLESS = (*TEARS, "os.fsync", "os.truncate", "fcntl.flock", "socket.send", "socket.sendall")
-# A loop's further rounds take the same way through the code.
-ROUNDS = 2
-
-
-def kills(steps: Iterable[Step]) -> list[Blow]:
-    """kill -9 before every effect, and in the middle of every write."""
-    effects = [step for step in steps if not step.look and step.nth <= ROUNDS]
-    return [Blow(s, "kill") for s in effects] + [Blow(s, "torn") for s in effects if s.event in TEARS]
-
-
-def errors(steps: Iterable[Step]) -> list[Blow]:
-    """Every errno at every effect and every look, and a disk that is full from an effect on."""
-    near = [step for step in steps if step.nth <= ROUNDS]
-    once = [Blow(step, fault) for step in near for fault in ERRNOS if _possible(step, fault)]
-    return once + [Blow(step, "full") for step in near if not step.look]
-
-
-def _possible(step: Step, fault: str) -> bool:
-    return not (step.look and fault == "ENOSPC") and not (step.event in RIGHTLESS and fault == "EACCES")
-
-
-def sample(blows: Sequence[Blow], count: int, dice: random.Random) -> list[Blow]:
-    """This many of them, or all."""
-    return list(blows) if count >= len(blows) else dice.sample(list(blows), count)
+VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
 class Hosts:
-    """As many hosts as trials run at the same time."""
+    """As many hosts as trials run at the same time; on all of them the agent runs under `python`, a version."""
 
-    def __init__(self, scenes: Sequence[Scene]) -> None:
+    def __init__(self, scenes: Sequence[Scene], python: str) -> None:
         self.scenes = scenes
+        self.python = python
         self._idle = list(scenes)
         self._lock = threading.Lock()
 
@@ -79,7 +51,8 @@ class Hosts:
         def one(numbered: tuple[int, Blow]) -> Outcome:
             with self.one() as scene:
                 outcome = strike(scene, case, numbered[1], reconcile_first=numbered[0] % 2 == 0)
-            tell(outcome)
+            with self._lock:
+                tell(outcome)
             return outcome
 
         pool = ThreadPoolExecutor(len(self.scenes))
@@ -91,37 +64,13 @@ class Hosts:
 
 
 @contextmanager
-def hosts(count: int, folder: Path | None = None) -> Iterator[Hosts]:
+def hosts(count: int, folder: Path | None = None, python: str = sys.executable) -> Iterator[Hosts]:
+    """`python`: the interpreter that the agent runs under."""
     models = {name: model_files([name], seed=seed) for seed, name in enumerate(MODELS)}
+    version = subprocess.run([python, "-IS", "-c", VERSION], capture_output=True, text=True, check=True).stdout.strip()
     with ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        scenes = [Scene(place / f"host{number}", models) for number in range(count)]
+        scenes = [Scene(place / f"host{number}", models, python) for number in range(count)]
         for scene in scenes:
             stack.callback(scene.end)
-        yield Hosts(scenes)
-
-
-HEADS = ("verb", "effects", "looks", "kill -9", "torn", "errno", "disk full", "struck", "not met", "violations")
-
-
-def table(steps: Mapping[str, Sequence[Step]], outcomes: Sequence[Outcome]) -> str:
-    """Per verb: its steps, the faults that struck by kind, those whose step did not come, the violations.
-
-    Steps are counted as struck at: of the rounds of a loop only the first ones.
-    """
-    counts = {name: _counts(steps[name], [o for o in outcomes if o.case == name]) for name in CASES if name in steps}
-    rows = [[name, *row] for name, row in counts.items()]
-    total = ["all", *(sum(column) for column in zip(*counts.values(), strict=True))]
-    return tabulate([*rows, total] if len(rows) > 1 else rows, headers=HEADS)
-
-
-def _counts(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> list[int]:
-    struck = Counter(_kind(outcome.blow.fault) for outcome in outcomes if outcome.struck)
-    near = [step.look for step in steps if step.nth <= ROUNDS]
-    kinds = [struck[kind] for kind in ("kill", "torn", "errno", "full")]
-    missed, violated = sum(not o.struck for o in outcomes), sum(bool(o.violations) for o in outcomes)
-    return [near.count(False), near.count(True), *kinds, sum(kinds), missed, violated]
-
-
-def _kind(fault: str) -> str:
-    return "errno" if fault in ERRNOS else fault
+        yield Hosts(scenes, version)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .scene import DYING, Scene
-
-MODELS = ("amber", "jade", "quiet", "spare", DYING)
+from .scene import DYING, FAR, MODELS, Scene
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ def stand(scene: Scene, work: str | None = None, free: str | None = None) -> Non
     if not _registered(scene):
         scene.clear()
         begin(scene)
+    elif "spare" not in scene.models():
+        scene.write_registry({**scene.models(), "spare": scene.plain["spare"]})
     for port, model in wanted.items():
         if _now(scene, port) != (model, model):
             _bring(scene, port, model)
@@ -53,7 +54,7 @@ def begin(scene: Scene) -> None:
 
 
 def _registered(scene: Scene) -> bool:
-    return scene.registry_path.exists() and set(MODELS) <= set(scene.models())
+    return scene.registry_path.exists() and set(MODELS) - {"spare"} <= set(scene.models())
 
 
 def _now(scene: Scene, port: int) -> tuple[str | None, str | None]:
@@ -95,6 +96,26 @@ def without_spare(scene: Scene) -> None:
     scene.write_registry({name: fields for name, fields in scene.models().items() if name != "spare"})
 
 
+def away(scene: Scene) -> None:
+    """One model is on the Hub only."""
+    stand(scene)
+    for place in (scene.hub, scene.hub / ".locks"):
+        shutil.rmtree(place / f"models--tiny--{FAR}", ignore_errors=True)
+
+
+def half_here(scene: Scene) -> None:
+    """A download of it was killed: all but the weights has come, and of these there is a useless part."""
+    away(scene)
+    here = scene.hub / f"models--tiny--{FAR}"
+    shutil.copytree(scene.remote.root / here.name, here, symlinks=True)
+    shutil.rmtree(here / "refs")
+    for link in here.glob("snapshots/*/model.safetensors"):
+        blob = link.resolve()
+        blob.with_name(f"{blob.name}.0123abcd.incomplete").write_bytes(blob.read_bytes()[:1000])
+        blob.unlink()
+        link.unlink()
+
+
 def assigned(**wanted: str | None) -> Callable[[Scene], list[str]]:
     """Goal: these models on these ports of the scene, and nothing on its others but the bystander."""
 
@@ -124,6 +145,11 @@ def _spare(present: bool) -> Callable[[Scene], list[str]]:
 def _set(scene: Scene) -> list[str]:
     args = scene.models()["spare"].get("args")
     return [] if args == ["--queue-size", "7"] else [f"args are {args}"]
+
+
+def _fetched(scene: Scene) -> list[str]:
+    parts = [path.name for path in scene.hub.glob("models--*/blobs/*.incomplete")]
+    return assigned(free=FAR)(scene) + [f"left of a download: {name}" for name in parts]
 
 
 def _emptied(result: Any) -> bool:
@@ -160,6 +186,13 @@ CASES = {
         Case("unload", "unload", lambda s: {"port": s.work}, lambda s: stand(s, work="amber"), assigned()),
         Case("unload-all", "unload-all", lambda s: {}, lambda s: stand(s, work="amber"), assigned(bystander=None),
              claims=_emptied, spares_bystander=False),
+        Case("load-workers", "load", _load("ox", "work"), lambda s: stand(s, work="mule"), assigned(work="ox"),
+             keeps=True),
+        Case("unload-worker", "unload", lambda s: {"port": s.work}, lambda s: stand(s, work="mule"), assigned()),
+        Case("unload-all-workers", "unload-all", lambda s: {}, lambda s: stand(s, work="mule", free="ox"),
+             assigned(bystander=None), claims=_emptied, spares_bystander=False),
+        Case("load-download", "load", _load(f"tiny/{FAR}", "free"), away, _fetched),
+        Case("load-resume", "load", _load(f"tiny/{FAR}", "free"), half_here, _fetched),
         Case("reconcile", "reconcile", lambda s: {}, killed, assigned(), claims=_cleared),
     )
 }  # fmt: skip

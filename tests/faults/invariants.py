@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .agentcall import KILLING, Blow, Ended
+from .kinds import EXCEPTIONS
 from .scene import Living, Scene, serves
+from .strikes import PLANTED
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def always(scene: Scene) -> list[str]:
@@ -23,6 +29,16 @@ def _registry(scene: Scene) -> Iterator[str]:
         return
     ports = Counter(entry["port"] for entry in models.values() if entry["port"] is not None)
     yield from (f"port {port} has {count} models" for port, count in ports.items() if count > 1)
+    for name, entry in models.items():
+        yield from (f"{name} records {moment}" for moment in _nonsense(entry.get("process") or {}))
+
+
+def _nonsense(process: Mapping[str, Any]) -> Iterator[str]:
+    """What a record cannot say of a process."""
+    moments = {key: process[key] for key in ("launched_at", "ready_at") if key in process}
+    yield from (f"{key} {value!r}" for key, value in moments.items() if not MOMENT.fullmatch(value))
+    if process and not process["pid"] > 1:
+        yield f"pid {process['pid']}"
 
 
 def spoken(ended: Ended, blow: Blow) -> Iterator[str]:
@@ -31,10 +47,28 @@ def spoken(ended: Ended, blow: Blow) -> Iterator[str]:
         return
     if ended.record is None and not ended.cut:
         yield f"ended without a last record, status {ended.status}"
-    if "trace" in ended.error:
+    if blow.fault in EXCEPTIONS:
+        if ended.error and PLANTED not in json.dumps([ended.error, *ended.events]):
+            yield f"does not tell the defect: {ended.error}"
+    elif "trace" in ended.error:
         yield "a defect of its own: " + ended.error["message"]
     if ended.stderr.strip():
         yield "wrote to stderr: " + ended.stderr.strip().splitlines()[-1]
+
+
+def in_time(ended: Ended, status: Mapping[str, Any]) -> Iterator[str]:
+    """Nothing lasted less than no time, nor has it for whoever looks afterwards."""
+    for told in ({"record": ended.record}, {"events": list(ended.events)}, status):
+        yield from (f"{name} is {value}" for name, value in _figures(told) if value < 0)
+
+
+def _figures(told: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every duration in a record, by its name."""
+    rows = [(name, part) for part in told] if isinstance(told, list) else []
+    for key, part in told.items() if isinstance(told, dict) else rows:
+        if key.endswith(("_s", "_ms")) and isinstance(part, (int, float)):
+            yield key, part
+        yield from _figures(part, key)
 
 
 def reported(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:

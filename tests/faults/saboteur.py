@@ -3,7 +3,8 @@
 The plan:
   log     where every step is written down, one JSON line each, and a line {"struck": true, "wire": …} before the blow
   step    null to write down only, else {"event", "place", "nth"} as in the log of an earlier run
-  fault   "kill" (-9), "torn" (half of a write, then kill), an errno's name (once), or "full" (ENOSPC from here on)
+  fault   "kill" (-9), "torn" (half of a write, then kill), the name of an errno or of an exception (raised once),
+          "full" or "readonly" (ENOSPC or EROFS from here on), or "clock" with the seconds that it jumps
 
 A step is whatever the interpreter's own audit events show of the agent's doing, so new code is covered unasked. What
 raises no event (writes, fsync, pidfd signals, sends) is wrapped. Its place is the way through the agent's source
@@ -13,27 +14,26 @@ that led to it, which stays the same however often a loop came by before.
 from __future__ import annotations
 
 import builtins
-import errno
 import io
 import json
 import os
 import signal
 import socket
-import stat
 import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from strikes import LASTING, endure, strike  # type: ignore[import-not-found]
+
 ROOMS = ("open", "os", "fcntl", "subprocess", "socket", "shutil", "signal", "tempfile")
 # These change nothing and wait for nothing; without them a step is an effect or a look.
 IDLE = ("socket.__new__", "socket.getaddrinfo", "socket.gethostbyname", "os.putenv", "os.unsetenv")
 LOOKS = ("open-read", "os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr", "os.listxattr")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-FILE_EFFECTS = ("open", "write", "os.write", "os.pwrite", "os.fsync", "os.truncate", "os.mkdir", "os.rename")
 
-os_write, os_kill = os.write, os.kill
+os_write = os.write
 
 
 class Saboteur:
@@ -46,7 +46,7 @@ class Saboteur:
         self._step = plan["step"]
         self._fault = plan["fault"]
         self._seen: dict[tuple[str, str], int] = {}
-        self._full = False
+        self._lasting = False
         self._inside = threading.local()
 
     def audit(self, event: str, args: tuple[Any, ...]) -> None:
@@ -58,7 +58,7 @@ class Saboteur:
 
     def meet(self, event: str, about: Any, torn: Callable[[], Any] | None = None) -> None:
         """One step is about to be done; `torn` does half of it."""
-        awaited = self._step is None or self._full or event == self._step["event"]
+        awaited = self._step is None or self._lasting or event == self._step["event"]
         if not awaited or getattr(self._inside, "busy", False):
             return
         self._inside.busy = True
@@ -90,27 +90,19 @@ class Saboteur:
             self._note({**step, "look": event in LOOKS, "about": str(about)[-60:]})
         elif step == self._step:
             self._note({"struck": True, "wire": about == self._wire})
-            self._strike(about, torn)
-        elif self._full and event in FILE_EFFECTS and not _pipe(about):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(about))
+            self._strike(event, about, torn)
+        elif self._lasting:
+            endure(self._fault, event, about)
 
     def _note(self, line: dict[str, Any]) -> None:
         os_write(self._log, json.dumps(line).encode() + b"\n")
 
-    def _strike(self, about: Any, torn: Callable[[], Any] | None) -> None:
-        if self._fault == "torn" and torn is not None:
-            torn()
-        if self._fault in ("kill", "torn"):
-            os_kill(os.getpid(), signal.SIGKILL)
-            signal.pause()
-        self._full = self._fault == "full"
-        number = getattr(errno, "ENOSPC" if self._full else self._fault)
-        raise OSError(number, os.strerror(number), None if isinstance(about, int) else str(about))
-
-
-def _pipe(about: Any) -> bool:
-    """A pipe does not fill with the disk."""
-    return isinstance(about, int) and stat.S_ISFIFO(os.fstat(about).st_mode)
+    def _strike(self, event: str, about: Any, torn: Callable[[], Any] | None) -> None:
+        self._lasting = self._fault in LASTING
+        if self._lasting:
+            endure(self._fault, event, about)
+        else:
+            strike(self._fault, about, torn)
 
 
 def wrap(saboteur: Saboteur) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fakehub import FakeHub, Faults
 from fakeruntime import FakeRuntime
 from ports import free_range
 
@@ -31,6 +32,11 @@ from .foreign import Strangers, alive
 SETTLED_WITHIN_S = 15.0
 GRACE_S = 3.0
 DYING = "dying"  # the model whose server ends before it serves
+WORKED = ("mule", "ox")  # the weights of these are held by a worker, a child of the server
+FAR = "distant"  # the model that has to be downloaded first
+MODELS = ("amber", "jade", "quiet", "spare", DYING, *WORKED)
+# A model takes long enough to be struck at half-way.
+DOWNLOAD_RATE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Living:
 class Scene:
     """`ports`: one to work on, one served by a bystander of ours, a stranger's, a free one."""
 
-    def __init__(self, folder: Path, models: Mapping[str, dict[str, bytes]]) -> None:
+    def __init__(self, folder: Path, models: Mapping[str, dict[str, bytes]], python: str = sys.executable) -> None:
         self.folder = folder
         self.hub = folder / "hf" / "hub"
         self.hub.mkdir(parents=True)
@@ -55,11 +61,16 @@ class Scene:
         shutil.copytree(AGENT, self.code / "agent", ignore=shutil.ignore_patterns("__pycache__"))
         for file in INSIDE:
             shutil.copy(file, self.code)
-        self.nursery = Nursery(self.code)
+        self.remote = FakeHub(folder / "remote", Faults(rate=DOWNLOAD_RATE)).__enter__()
+        write_cache(self.remote.root, f"tiny/{FAR}", models["spare"])
+        self.nursery = Nursery(self.code, python, {"HF_ENDPOINT": self.remote.url, "HOME": str(folder)})
         self.runtime = FakeRuntime(folder / "bin", python=f"{sys.executable} -IS")
         self.runtime.behaves(load_s=0, linger_s=0, child=False)
         self.runtime.behaves(f"models--tiny--{DYING}", load_s=0, die_after_s=0)
-        self.paths = {name: str(write_cache(self.hub, f"tiny/{name}", files)) for name, files in models.items()}
+        for name in WORKED:
+            self.runtime.behaves(f"models--tiny--{name}", load_s=0, linger_s=0.1, child=True)
+        for name, files in models.items():
+            write_cache(self.hub, f"tiny/{name}", files)
         self.plain: dict[str, dict[str, Any]] = {}
         self.ports = free_range(4)
         self.work, self.bystander, self.strange, self.free = self.ports
@@ -70,7 +81,8 @@ class Scene:
         command = self.runtime.command
         return {
             "name": "host", "hf_home": str(self.folder / "hf"), "registry": str(self.registry_path),
-            "ports": self.ports, "bind": "127.0.0.1", "state_dir": str(self.folder / "state"), "hub_python": None,
+            "ports": self.ports, "bind": "127.0.0.1", "state_dir": str(self.folder / "state"),
+            "hub_python": sys.executable,
             "runtime": {"name": "mlx-openai-server", "command": command, "env": {}, "startup_timeout_s": 20,
                         "grace_s": GRACE_S},
             "runtimes": {}, "slots": {},
@@ -109,7 +121,8 @@ class Scene:
         self.registry_path.write_text(json.dumps({"version": 1, "models": models}, indent=2))
 
     def name_of(self, server: Living) -> str:
-        return next(name for name, path in self.paths.items() if path == server.model)
+        """By the folder of the cache that its path is in."""
+        return Path(server.model).parts[-3].rpartition("--")[2]
 
     def servers(self) -> list[Living]:
         """The server processes that run, by the program they were started as."""
@@ -127,6 +140,12 @@ class Scene:
         pids = [int(place.name) for place in Path("/proc").glob("[0-9]*") if _cwd(place).startswith(folder)]
         return [pid for pid in pids if alive(pid)]
 
+    def fetchers(self) -> list[int]:
+        """The processes that download for the agent."""
+        child = str(self.code / "agent" / "hub_child.py")
+        pids = [int(place.name) for place in Path("/proc").glob("[0-9]*") if child in _words(place)]
+        return [pid for pid in pids if alive(pid)]
+
     def settle(self) -> bool:
         """Wait until no process is on its way up or down; False when that takes too long."""
         end = time.monotonic() + SETTLED_WITHIN_S
@@ -142,7 +161,8 @@ class Scene:
         servers = self.servers()
         leaders = {server.pid for server in servers}
         workers = all(_group(pid) in leaders for pid in self.family())
-        return not gates and workers and all(s.pid not in told and serves(s.port) for s in servers)
+        serving = all(s.pid not in told and serves(s.port) for s in servers)
+        return not gates and workers and serving and not self.fetchers()
 
     def forget(self) -> None:
         """Begin the runtime's journal anew."""
@@ -160,7 +180,7 @@ class Scene:
 
     def clear(self) -> None:
         """End every process of ours, whatever state it is in."""
-        while pids := self.family():
+        while pids := [*self.family(), *self.fetchers()]:
             for pid in pids:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -171,6 +191,7 @@ class Scene:
     def end(self) -> None:
         self.clear()
         self.nursery.end()
+        self.remote.__exit__(None, None, None)
         self.strangers.end()
 
 

@@ -1,53 +1,122 @@
-"""`python -m tests.faults.soak -n N`: N faults at random steps of all verbs, and the table of what came of them."""
+"""`python -m tests.faults.soak -n N`: N faults at steps of all verbs, and the table of what came of them."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
+import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from .agentcall import Step
-from .campaign import errors, hosts, kills, sample, table
+from .agentcall import Blow
+from .campaign import Hosts, hosts
 from .cases import CASES
-from .trial import Outcome
+from .kinds import blows
+from .tally import Line, key, name_of, pythons, read, surveyed, table, told
+
+
+class Soak:
+    """What has been struck so far, here and in the pieces before, and what is next: always what was struck least."""
+
+    def __init__(self, kept: Sequence[Line], keep: Path | None, dice: random.Random) -> None:
+        self.lines: list[Line] = []
+        self._times = Counter(key(line) for line in kept if line.get("struck"))
+        self._keep = keep
+        self._dice = dice
+
+    def round(self, farm: Hosts, verbs: Sequence[str], count: int) -> None:
+        """About so many faults, shared between the verbs by how many different ones fit their steps."""
+        fitting = {name: self._survey(farm, name) for name in verbs}
+        every = sum(map(len, fitting.values()))
+        for name, fits in fitting.items():
+            chosen = self._next(farm, name, fits, -(-count * len(fits) // every))
+            farm.strike(CASES[name], chosen, lambda outcome: self._note(told(outcome, farm.python)))
+            print(f"{name}: {len(chosen)} faults, {self.done} in all", file=sys.stderr, flush=True)
+
+    @property
+    def done(self) -> int:
+        return sum("struck" in line for line in self.lines)
+
+    def _survey(self, farm: Hosts, name: str) -> list[Blow]:
+        """Anew every round: timing decides which steps a run has."""
+        steps = farm.steps(CASES[name])
+        self._note(surveyed(name, farm.python, steps))
+        return blows(steps)
+
+    def _next(self, farm: Hosts, name: str, fits: Sequence[Blow], count: int) -> list[Blow]:
+        def struck(blow: Blow) -> tuple[int, float]:
+            return self._times[key({"case": name, "python": farm.python, **name_of(blow)})], self._dice.random()
+
+        return sorted(fits, key=struck)[:count]
+
+    def _note(self, line: Line) -> None:
+        self.lines.append(line)
+        if line.get("struck"):
+            self._times[key(line)] += 1
+        if line.get("violations"):
+            print(json.dumps(line), file=sys.stderr, flush=True)
+        if self._keep:
+            with self._keep.open("a") as file:
+                file.write(json.dumps(line) + "\n")
 
 
 def main() -> int:
     asked = arguments()
-    dice = random.Random(asked.seed)
+    if asked.table:
+        return tell(read(asked.table))
+    # Ended by `timeout`, too, it tells what it has.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, end)
     began = time.monotonic()
-    steps: dict[str, tuple[Step, ...]] = {}
-    outcomes: list[Outcome] = []
-    with hosts(asked.jobs) as farm:
-        while len(outcomes) < asked.n:
-            for name in asked.verbs:
-                # Surveyed again every round: timing decides which steps a run has.
-                steps[name] = farm.steps(CASES[name])
-                share = -(-min(asked.n, asked.round) // len(asked.verbs))
-                wanted = sample(kills(steps[name]), share // 2, dice) + sample(errors(steps[name]), share // 2, dice)
-                outcomes += farm.strike(CASES[name], wanted, tell)
-                print(f"{name}: {len(wanted)} faults, {len(outcomes)} in all", file=sys.stderr, flush=True)
-    print(table(steps, outcomes))
-    print(f"\nseed {asked.seed}, {time.monotonic() - began:.0f} s")
-    return 1 if any(outcome.violations for outcome in outcomes) else 0
+    soak = Soak(read([asked.keep] if asked.keep else []), asked.keep, random.Random(asked.seed))
+    status = strike(soak, asked)
+    print(f"seed {asked.seed}, {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return tell(soak.lines) or status
+
+
+def end(*_: Any) -> None:
+    """Once: what is under way comes to its end first."""
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def strike(soak: Soak, asked: Any) -> int:
+    """Until all are struck or Ctrl-C comes; the exit status."""
+    try:
+        with hosts(asked.jobs, python=asked.python) as farm:
+            while soak.done < asked.n:
+                soak.round(farm, asked.verbs, min(asked.n - soak.done, asked.round))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def tell(lines: Sequence[Line]) -> int:
+    """Print the table; 1 when anything was violated."""
+    if any("struck" in line for line in lines):
+        print(f"{table(lines)}\n\n{pythons(lines)}.")
+    return 1 if any(line.get("violations") for line in lines) else 0
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     parser.add_argument("-n", type=int, default=1000, help="how many faults, about")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="trials at the same time")
-    parser.add_argument("--round", type=int, default=1000, help="faults between two surveys of the steps")
+    parser.add_argument("--python", default=sys.executable, help="the agent's interpreter, such as a Python 3.9")
+    parser.add_argument("--keep", type=Path, help="add every outcome to this file; what it holds is struck last")
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="only print the table of kept files")
+    parser.add_argument("--round", type=int, default=2000, help="faults between two surveys of the steps")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("verbs", nargs="*", choices=[[], *CASES], help="these only")
     asked = parser.parse_args()
     asked.verbs = asked.verbs or list(CASES)
     return asked
-
-
-def tell(outcome: Outcome) -> None:
-    if outcome.violations:
-        print(outcome, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

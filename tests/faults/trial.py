@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from . import invariants
 from .agentcall import KILLING, Blow, Ended, Step
 from .cases import Case
+from .kinds import EXCEPTIONS, JUMPS
 from .scene import Scene
+
+# After these a failed load need not have brought the previous model back: nobody could.
+HOPELESS = (*KILLING, "full", "readonly")
 
 
 @dataclass
 class Outcome:
-    """`struck` False: this time the step did not come. `violations`: a sentence each."""
+    """`struck` False: this time the step did not come. `violations`: a sentence each. `seconds`: of the whole trial."""
 
     case: str
     blow: Blow
     struck: bool
     ended: str
     violations: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.case}: {self.blow}; the run ended with {self.ended}: " + "; ".join(self.violations)
@@ -35,12 +41,14 @@ def survey(scene: Scene, case: Case) -> tuple[Step, ...]:
 
 def strike(scene: Scene, case: Case, blow: Blow, reconcile_first: bool) -> Outcome:
     """Inject one fault; what a violation spoilt is begun anew by the next trial."""
+    began = time.monotonic()
     try:
         outcome = _strike(scene, case, blow, reconcile_first)
     except AssertionError as exc:
         outcome = Outcome(case.name, blow, False, "nothing known", [f"without a fault: {exc}"])
     if outcome.violations:
         scene.clear()
+    outcome.seconds = round(time.monotonic() - began, 2)
     return outcome
 
 
@@ -65,12 +73,20 @@ def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
     if not scene.settle():
         return [*found, "processes neither come up nor end: " + ", ".join(map(str, scene.family()))]
     found += invariants.always(scene)
-    found += invariants.reported(scene, scene.must("status")["ports"])
+    status = scene.must("status")
+    found += [*invariants.reported(scene, status["ports"]), *invariants.in_time(ended, status)]
     if ended.result is not None and case.claims(ended.result):
         found += _named("it said that it succeeded: ", [*case.goal(scene), *invariants.true(scene)])
-    if ended.error and case.keeps and blow.fault not in (*KILLING, "full") and not _on(scene, scene.work):
+    if blow.fault in JUMPS:
+        found += _named("by the clock alone: ", [*_promised(case, ended), *case.goal(scene), *invariants.true(scene)])
+    if ended.error and case.keeps and not _hopeless(blow) and not _on(scene, scene.work):
         found.append(f"the previous model is not served again: {ended.error}")
     return found
+
+
+def _hopeless(blow: Blow) -> bool:
+    """Of a defect while the old server is being stopped nobody knows what it left, so nothing is started."""
+    return blow.fault in HOPELESS or (blow.fault in EXCEPTIONS and ":vacate" in blow.step.place)
 
 
 def _reconciled(scene: Scene) -> list[str]:
@@ -81,11 +97,16 @@ def _reconciled(scene: Scene) -> list[str]:
 
 def _repeated(scene: Scene, case: Case) -> list[str]:
     ended = scene.call(case.verb, case.args(scene))
-    kind = ended.error.get("kind")
-    found = [] if ended.result is not None or kind in case.ends else [f"{kind}: {ended.error.get('message')}"]
+    found = _promised(case, ended)
     if not scene.settle():
         found.append("processes neither come up nor end")
     return [*found, *invariants.always(scene), *case.goal(scene), *invariants.true(scene)]
+
+
+def _promised(case: Case, ended: Ended) -> list[str]:
+    """The run ended as one without a fault does."""
+    kind = ended.error.get("kind")
+    return [] if ended.result is not None or kind in case.ends else [f"{kind}: {ended.error.get('message')}"]
 
 
 def _on(scene: Scene, port: int) -> list[int]:
