@@ -91,6 +91,12 @@ def unknown(scene: Scene) -> None:
     scene.write_registry({})
 
 
+def untidy(scene: Scene) -> None:
+    """Others may look into the state folder."""
+    stand(scene, work="amber")
+    (scene.folder / "state").chmod(0o755)
+
+
 def without_spare(scene: Scene) -> None:
     stand(scene)
     scene.write_registry({name: fields for name, fields in scene.models().items() if name != "spare"})
@@ -147,6 +153,11 @@ def _set(scene: Scene) -> list[str]:
     return [] if args == ["--queue-size", "7"] else [f"args are {args}"]
 
 
+def _tidied(scene: Scene) -> list[str]:
+    mode = (scene.folder / "state").stat().st_mode & 0o777
+    return assigned(work="amber")(scene) + ([f"the state folder has mode {mode:o}"] if mode != 0o700 else [])
+
+
 def _fetched(scene: Scene) -> list[str]:
     parts = [path.name for path in scene.hub.glob("models--*/blobs/*.incomplete")]
     return assigned(free=FAR)(scene) + [f"left of a download: {name}" for name in parts]
@@ -165,6 +176,15 @@ def _taken_in(result: Any) -> bool:
 
 def _cleared(result: Any) -> bool:
     return any(action["action"] == "clear" and action["applied"] for action in result["actions"])
+
+
+def _mended(result: Any) -> bool:
+    return any(action["applied"] for action in result["actions"])
+
+
+def _look(verb: str, args: Callable[[Scene], Mapping[str, Any]] = lambda s: {}) -> Case:
+    """A verb that changes nothing."""
+    return Case(verb, verb, args, lambda s: stand(s, work="amber"), assigned(work="amber"))
 
 
 def _load(model: str, port: str) -> Callable[[Scene], Mapping[str, Any]]:
@@ -194,5 +214,8 @@ CASES = {
         Case("load-download", "load", _load(f"tiny/{FAR}", "free"), away, _fetched),
         Case("load-resume", "load", _load(f"tiny/{FAR}", "free"), half_here, _fetched),
         Case("reconcile", "reconcile", lambda s: {}, killed, assigned(), claims=_cleared),
+        Case("doctor", "doctor", lambda s: {"fix": True}, untidy, _tidied, claims=_mended),
+        _look("status"), _look("list"), _look("jobs"), _look("lock"),
+        _look("show", lambda s: {"what": "amber"}), _look("logs", lambda s: {"port": s.work, "lines": 20}),
     )
 }  # fmt: skip

@@ -25,9 +25,9 @@ from .tally import Line, surveyed, table, told
 KILLED = ("register", "unload", "reconcile", "load-swap")
 # verb -> how many faults of all the kinds
 SAMPLED = {
-    "init": 28, "register": 14, "set": 21, "remove": 21, "load-fresh": 28, "load-swap": 28, "load-failing": 28,
-    "unload": 14, "unload-all": 28, "load-workers": 14, "unload-worker": 14, "unload-all-workers": 14,
-    "load-download": 7, "load-resume": 7, "reconcile": 14,
+    "init": 35, "register": 21, "set": 28, "remove": 28, "load-fresh": 14, "load-swap": 14, "load-failing": 14,
+    "unload": 7, "unload-all": 14, "load-workers": 7, "unload-worker": 7, "unload-all-workers": 7, "load-download": 7,
+    "load-resume": 7, "reconcile": 7, "doctor": 14, "status": 7, "list": 7, "jobs": 7, "lock": 7, "show": 7, "logs": 7,
 }  # fmt: skip
 AT_LEAST = 500
 SEED = 20
@@ -113,6 +113,13 @@ def test_what_was_violated_once(name: str, way: str, event: str, fault: str, far
     steps = [step for step in farm.survey(name) if step.event == event and way in step.place]
     lines = farm.strike(name, [Blow(step, fault) for step in steps if step.nth == 1][:4])
     assert any(line["struck"] for line in lines)
+    assert violated(lines) == []
+
+
+def test_a_download_whose_agent_is_killed_half_way_is_resumed(farm: Farm) -> None:
+    told_of = [step for step in farm.survey("load-download") if ":progress <" in step.place and not step.look]
+    lines = farm.strike("load-download", [Blow(step, "kill") for step in told_of if step.event == "os.write"][:2])
+    assert [line["ended"] for line in lines if line["struck"]] == ["no record"] * len(lines) != []
     assert violated(lines) == []
 
 
