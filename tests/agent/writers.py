@@ -50,6 +50,17 @@ sys.stdin.readline()
 HOLD_WITH_CHILD = HOLD.replace(
     "print(", "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nprint(child.pid, flush=True)\nprint("
 )
+# Says so as soon as it tries for the lock.
+ADD_WHEN_FREE = """
+told = []
+def hear(event, arguments):
+    if event == "fcntl.flock" and not told:
+        told.append(event)
+        print("waiting", flush=True)
+
+sys.addaudithook(hear)
+print(*store.edit("add", lambda now: now.put(Entry(name, dict(REQUIRED)))).entries)
+"""
 # Killed in the middle: the first sync of the new file's content never returns.
 STUCK_IN_WRITE = """
 import time

@@ -1,0 +1,51 @@
+"""This machine's own eyes and hands, with something happening between two looks. Runs on Python 3.9 too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mlxops.agent.procs import Listener, Process, Unseen, here
+
+
+class Faltering:
+    """Sees everything until it has sent its first signal; `failing` says of each later look whether it fails.
+
+    `sent` keeps every signal as (pid, signal).
+    """
+
+    def __init__(self, failing: Callable[[], bool]) -> None:
+        self._procs = here()
+        self._failing = failing
+        self.sent: list[tuple[int, int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._procs, name)
+
+    def send(self, process: Process, signum: int) -> bool:
+        self.sent.append((process.pid, signum))
+        return self._procs.send(process, signum)
+
+    def processes(self) -> dict[int, Process]:
+        if self.sent and self._failing():
+            raise Unseen("a look failed")
+        return self._procs.processes()
+
+
+class Interposed:
+    """Once `due` is true, and only once, does `deed` before it looks at listeners."""
+
+    def __init__(self, due: Callable[[], Any], deed: Callable[[], None]) -> None:
+        self._procs = here()
+        self._due = due
+        self._deed = deed
+        self.done = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._procs, name)
+
+    def listeners(self, ports: Iterable[int]) -> tuple[Listener, ...]:
+        if not self.done and self._due():
+            self.done = True
+            self._deed()
+        return self._procs.listeners(ports)
