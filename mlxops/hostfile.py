@@ -145,6 +145,11 @@ def ports(value: Any) -> list[int]:
     return sorted({port(number) for number in numbers})
 
 
+def number(word: str) -> int | None:
+    """The number of at most five digits that a word is, else None: int() takes any script's digits, not any number."""
+    return int(word) if word.isdecimal() and len(word) <= 5 else None
+
+
 def _range(value: str) -> list[int]:
     first, dash, last = value.partition("-")
     if not dash or not first.strip().isdecimal() or not last.strip().isdecimal():

@@ -47,7 +47,7 @@ class Host:
         for number, slot in self.site["slots"].items():
             if slot["name"] == word:
                 return int(number)
-        if word.isdecimal() and int(word) in self.site["ports"]:
+        if hostfile.number(word) in self.site["ports"]:
             return int(word)
         raise Usage(f"{word} is no port and no slot of {self.name}", f"{self.name} has {self._ports()}", port=word)
 
@@ -184,7 +184,7 @@ def _slots(table: Table, ports: list[int]) -> dict[str, Any]:
     slots: dict[str, Any] = {}
     for key in table.names():
         slot = _slot(table.table(key))
-        if not key.isdecimal() or int(key) not in ports:
+        if hostfile.number(key) not in ports:
             raise table.wrong(key, "is not one of the host's ports")
         if slot["name"] in [other["name"] for other in slots.values()]:
             raise table.wrong(f"{key}.name", f"is {slot['name']!r}, the name of another slot")

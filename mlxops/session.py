@@ -105,7 +105,9 @@ class Conversation:
             raise Interrupted(f"interrupted; {said}", fault.hint if fault else "", outcome=record)
         if fault:
             raise fault
-        value: dict[str, Any] = record["result"]
+        value = record.get("result")
+        if not isinstance(value, dict):
+            raise LinkLost("the agent sent a last record that is no result", "`mlxops status` shows how things stand")
         return value
 
     def _until_started(self) -> bytes:

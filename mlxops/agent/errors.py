@@ -14,7 +14,7 @@ class MlxopsError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "", **fields: Any) -> None:
+    def __init__(self, message: str, hint: str = "", /, **fields: Any) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -47,15 +47,16 @@ def read(folder: str, job: str, running: bool) -> Past:
     begun = next((e for e in events if e.get("event") == "begin"), {})
     phases = [e.get("phase") for e in events if e.get("event") == "phase"]
     end = next((e for e in events if e.get("event") == "end"), None)
-    state = "running" if running else "died" if end is None else "failed" if end.get("error") else "done"
-    return Past(job, state, begun, phases[-1] if phases else None, end.get("error") if end else None)
+    told = end.get("error") if end else None
+    state = "running" if running else "died" if end is None else "failed" if told else "done"
+    return Past(job, state, begun, phases[-1] if phases else None, told if isinstance(told, dict) else None)
 
 
 def parse(line: str) -> Dict[str, Any]:
     """One event of a log; {} for a line cut short by a kill or a full disk."""
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return event if isinstance(event, dict) else {}
 

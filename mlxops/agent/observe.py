@@ -124,7 +124,8 @@ def remnants(table: Table, entry: Entry) -> Tuple[Process, ...]:
         return ()
     family = record.get("family")
     known = [m for m in family if isinstance(m, dict)] if isinstance(family, list) else []
-    found = [p for m in known for p in [table.get(m.get("pid", 0))] if p and p.start_time == m.get("start_time")]
+    known = [m for m in known if isinstance(m.get("pid"), int)]
+    found = [p for m in known for p in [table.get(m["pid"])] if p and p.start_time == m.get("start_time")]
     return tuple(p for p in found if not p.zombie and is_worker(p.argv))
 
 

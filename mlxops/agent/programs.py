@@ -93,7 +93,7 @@ def _ask_help(words: Sequence[str]) -> str:
 
 def _read(path: str) -> Optional[str]:
     try:
-        with open(path) as f:
+        with open(path, encoding="utf-8", errors="replace") as f:
             return f.read()
     except OSError:
         return None
@@ -102,7 +102,7 @@ def _read(path: str) -> Optional[str]:
 def _keep(path: str, text: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(path + ".tmp", "w") as f:
+        with open(path + ".tmp", "w", encoding="utf-8") as f:
             f.write(text)
         os.replace(path + ".tmp", path)
     except OSError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +16,19 @@ from fakeruntime import FakeRuntime
 from ports import free_range
 from procs_actors import eventually
 
+from mlxops.agent.command import Command
 from mlxops.agent.launch import Gated, log_path, start
+from mlxops.agent.life import Client
 from mlxops.agent.observe import find_servers
 from mlxops.agent.procs import Procs, here, tree
 from mlxops.agent.ready import Start, wait_ready
 from mlxops.agent.runtimes import RUNTIMES, Launch, argv, offered
+from mlxops.agent.site import Site
 from mlxops.agent.stop import Quarry, quarry
+from mlxops.agent.store import Store
 
 NAME = "jerry"
+WHO = {"who": "alice", "from": "mini"}
 
 
 def nothing(*_: Any) -> None:
@@ -81,12 +89,23 @@ class Launcher:
     def end(self) -> None:
         """Kill what the test left of its own servers, each looked up by the group it was started in."""
         for gated in self.started:
-            gated.abort()
             table = self.procs.processes()
             pid = gated.process.pid
             for process in {*tree(table, pid), *(p for p in table.values() if p.pgid == pid)}:
                 self.procs.send(process, signal.SIGKILL)
+            gated.abort()
             eventually(lambda gated=gated: gated.exited() is not None)
+
+
+@contextmanager
+def command(launcher: Launcher, folder: Path, procs: Any) -> Iterator[Command]:
+    """A command under way on a host whose only port is the launcher's, for a client that says nothing."""
+    runtime = {"name": launcher.runtime.name, "grace_s": 1.0}
+    site = {"name": "studio", "hf_home": str(folder), "registry": str(folder / "registry.json"), "bind": "127.0.0.1",
+            "ports": [launcher.port], "state_dir": launcher.state_dir, "runtime": runtime}  # fmt: skip
+    with open(os.devnull, "wb") as out:
+        client = Client(out.fileno(), io.BytesIO())
+        yield Command(Site.from_wire(site), Store(str(site["registry"]), WHO), procs, client, WHO)
 
 
 def since(record: dict[str, Any]) -> float:

@@ -50,6 +50,12 @@ def test_at_the_gate_the_process_is_known_and_the_server_has_done_nothing(launch
     assert launcher.fake.journal() == []
 
 
+def test_at_the_gate_it_waits_while_another_starts_and_serves(launcher: Launcher):
+    gated, served = launcher.at_the_gate(), launcher.serving()
+    assert [record["pid"] for record in launcher.fake.journal("started")] == [served.process.pid]
+    assert gated.exited() is None
+
+
 def test_the_server_is_the_very_process_that_was_recorded(launcher: Launcher):
     gated = launcher.serving()
     seen = launcher.procs.process(gated.process.pid)

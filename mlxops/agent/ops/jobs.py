@@ -93,7 +93,8 @@ def cancel(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     held = next((h for h in _running(command) if h.get("job") == job), None)
     if held is None:
         raise Failed("job %s does not run" % job, "mlxops jobs", job=job)
-    agent = command.procs.process(int(held.get("pid") or 0))
+    pid = held.get("pid")
+    agent = command.procs.process(pid) if isinstance(pid, int) else None
     if agent is None or agent.start_time != held.get("start_time"):
         raise NotStopped("the agent of job %s cannot be told for sure" % job, "mlxops lock", job=job)
     command.client.emit("phase", phase="cancel", message="cancelling %s" % held.get("why"))

@@ -144,7 +144,7 @@ class Linux:
             texts.append(self._text("net/tcp6"))
         try:
             return [socket for text in texts for socket in proctext.listening(text, wanted)]
-        except (ValueError, IndexError) as exc:
+        except ValueError as exc:
             raise Unseen("%s/net/tcp: %s" % (self._proc, exc)) from exc
 
     def _owners(self, inodes: Set[int]) -> Mapping[int, List[Optional[int]]]:

@@ -41,6 +41,8 @@ def _process(line: str) -> Process:
 def epoch(words: List[str]) -> int:
     """Epoch seconds of a `Sun Nov 22 19:40:12 2026` in UTC."""
     _, month, day, clock, year = words
+    if len(year) != 4:
+        raise ValueError("not a year: %r" % year[:80])
     hours, minutes, seconds = (int(part) for part in clock.split(":"))
     return _days(int(year), MONTHS.index(month) + 1, int(day)) * 86400 + hours * 3600 + minutes * 60 + seconds
 
@@ -108,9 +110,9 @@ def _netstat_pid(header: List[str], words: List[str]) -> Optional[int]:
     # «Local Address» and «Foreign Address» are two words each in the header and one in a row.
     if len(words) < len(header) - 2:
         raise ValueError("not a line of netstat: %r" % " ".join(words)[:120])
-    if "pid" in header:
+    if "pid" in header[2:]:
         word = words[header.index("pid") - 2]
-    elif "process:pid" in header:
+    elif "process:pid" in header[3:]:
         word = words[header.index("process:pid") - len(header)].rpartition(":")[2]
     else:
         return None

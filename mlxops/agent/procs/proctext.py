@@ -50,6 +50,8 @@ def listening(text: bytes, ports: Collection[int]) -> Iterator[Socket]:
     for line in text.split(b"\n")[1:]:
         if b" 0A " in line:
             fields = line.split()
+            if len(fields) < 10:
+                raise ValueError("not a line of /proc/net/tcp: %r" % line[:80])
             address, _, port = fields[1].decode("ascii").rpartition(":")
             if fields[3] == LISTEN and int(port, 16) in ports:
                 yield Socket(int(port, 16), numeric(address), int(fields[7]), int(fields[9]))
@@ -57,6 +59,8 @@ def listening(text: bytes, ports: Collection[int]) -> Iterator[Socket]:
 
 def numeric(words: str) -> str:
     """An address of 8 or 32 hex digits, each group of 8 in this machine's byte order, as it is usually written."""
+    if len(words) not in (8, 32):
+        raise ValueError("not an address: %r" % words[:80])
     step = -1 if sys.byteorder == "little" else 1
     packed = b"".join(bytes.fromhex(words[at : at + 8])[::step] for at in range(0, len(words), 8))
     if len(packed) == 4:
@@ -71,6 +75,7 @@ def numeric(words: str) -> str:
 def kilobytes(text: bytes, name: bytes) -> int:
     """Bytes of a `Name:   123 kB` line, as in /proc/meminfo and smaps_rollup; ValueError when there is none."""
     for line in text.split(b"\n"):
-        if line.startswith(name + b":"):
-            return int(line.split()[1]) * 1024
+        label, _, figure = line.partition(b":")
+        if label == name and figure.split():
+            return int(figure.split()[0]) * 1024
     raise ValueError("no %s in it" % name.decode())

@@ -1,0 +1,38 @@
+"""A server is on record before it does anything.
+
+Also for Python 3.9: PYTHONPATH=tests python3.9 -m pytest --noconftest tests/agent/test_serve.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faltering import Faltering
+from launching import NAME, Launcher, command, nothing
+
+from mlxops.agent.errors import AssignmentConflict
+from mlxops.agent.registry import REQUIRED, Entry
+from mlxops.agent.serve import Service, bring_up
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Iterator[Launcher]:
+    made = Launcher(tmp_path, "mlx-openai-server")
+    yield made
+    made.end()
+
+
+def test_a_server_that_cannot_be_put_on_record_never_starts(launcher: Launcher, tmp_path: Path):
+    """Somebody has just loaded its model elsewhere: it ends at its gate, and there is nothing to be stopped."""
+    entry = Entry(NAME, {**REQUIRED, "cache_path": str(launcher.model)})
+    service = Service(launcher.port, entry, launcher.runtime, launcher.argv, NAME, NAME)
+    procs = Faltering(lambda: False)
+    with command(launcher, tmp_path, procs) as loading, loading.job(launcher.port, "load") as job:
+        taken = loading.store.edit("load", lambda now: now.put(entry.with_fields(port=launcher.port + 1)))
+        with pytest.raises(AssignmentConflict):
+            bring_up(loading, job, service, 20, nothing)
+        assert loading.store.read() == taken
+    assert procs.sent == []
+    assert launcher.fake.journal() == []

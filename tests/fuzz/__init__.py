@@ -1,0 +1,1 @@
+"""Any bytes at all, for everything that reads what others wrote."""

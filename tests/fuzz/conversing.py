@@ -1,0 +1,48 @@
+"""The client's end of a call, on a link that says what it was told to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mlxops import session
+from mlxops.bundle import Bundle
+from mlxops.hosts import Host, Ssh
+
+HOST = Host("studio", Path("studio.toml"), "ssh", Ssh("studio"), None, {"state_dir": "~/.mlxops"})
+PACKED = Bundle("0" * 64, b"packed")
+
+
+class Scripted:
+    """Behind the stub's OK, these chunks; then the end."""
+
+    def __init__(self, chunks: Sequence[bytes]) -> None:
+        self._chunks = [*chunks]
+        self.marker = b""
+
+    def send(self, payload: bytes) -> None:
+        return
+
+    def receive(self, timeout: float) -> bytes | None:
+        if self.marker:
+            marker, self.marker = self.marker, b""
+            return b"noise" + marker + b" OK\n"
+        return self._chunks.pop(0) if self._chunks else b""
+
+    def stderr_tail(self) -> str:
+        return ""
+
+    def exit_status(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        return
+
+
+def converse(chunks: Sequence[bytes]) -> dict[str, Any]:
+    """What a call comes to that hears these chunks."""
+    link = Scripted(chunks)
+    talk = session.Conversation(HOST, link, PACKED, lambda event: None)
+    link.marker = talk._marker.encode()
+    return talk.run(b"{}")

@@ -1,0 +1,237 @@
+"""What is fuzzed: each target takes any bytes and returns, whatever they are, or a defect has been found.
+
+The errors that a reader documents are caught here, and no others.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlxops import authorizedkeys, hosts
+from mlxops.agent import families, forced, hfcache, joblog, modelfiles, wire
+from mlxops.agent.errors import LinkLost, LoginRefused, MlxopsError, RegistryInvalid, Usage
+from mlxops.agent.evidence import SILENT, Answer, PortEvidence
+from mlxops.agent.grant import Grant
+from mlxops.agent.judge import Wanted, judge
+from mlxops.agent.lock import FileLock
+from mlxops.agent.observe import recorded_process, remnants
+from mlxops.agent.probe import Reply, model_ids
+from mlxops.agent.procs import Process, mactext, proctext
+from mlxops.agent.registry import Registry, changes, dump, parse
+from mlxops.agent.runtimes import RUNTIMES, Launch, is_worker, offered, recognise, refused
+from mlxops.transport import knownhosts
+
+from . import samples
+from .conversing import converse
+
+LONGEST_LINE = 300
+PORT = 8100
+GRANT = Grant(("status",), {"name": "studio", "runtime": {"name": "x", "env": {}}}, "0" * 64)
+
+
+@dataclass(frozen=True)
+class Target:
+    """`seeds`: texts of the right form, from which the fuzzers start."""
+
+    name: str
+    read: Callable[[bytes], object]
+    seeds: tuple[bytes, ...]
+
+
+def cut(content: bytes) -> list[bytes]:
+    """A stream as it may arrive: the first byte says how small the pieces are."""
+    size, rest = 1 + (content[0] if content else 0), content[1:]
+    return [rest[at : at + size] for at in range(0, len(rest), size)]
+
+
+def codec(content: bytes) -> None:
+    """However a stream is cut, its lines are the same, and none is held that grows too long."""
+    lines, found = wire.Lines(LONGEST_LINE), []
+    try:
+        for chunk in cut(content):
+            found += lines.feed(chunk)
+    except LinkLost:
+        assert any(len(line) > LONGEST_LINE for line in content[1:].split(b"\n"))
+    else:
+        assert found == content[1:].split(b"\n")[:-1]
+    for line in found:
+        try:
+            assert json.loads(wire.encode(wire.decode(line))) is not None
+        except LinkLost:
+            continue
+
+
+def session(content: bytes) -> None:
+    """Ends with a result, or with an error of ours."""
+    try:
+        assert isinstance(converse(cut(content)), dict)
+    except MlxopsError as exc:
+        assert wire.encode(wire.error(exc))
+
+
+def registry(content: bytes) -> None:
+    """Refused, or read the same again from what is written."""
+    try:
+        read = parse(content)
+        again = parse(dump(read))
+    except RegistryInvalid:
+        return
+    assert again == read and changes(read, again) == []
+    judged(read)
+
+
+def judged(read: Registry) -> None:
+    """Whatever an entry records, the evidence about it can be gathered and judged."""
+    table = {1: Process(1, 0, 1, 0, "start", None, None, ("init",), False)}
+    for entry in read.entries.values():
+        recorded, left = recorded_process(table, entry), remnants(table, entry)
+        for answer in (SILENT, Answer(True, 200)):
+            seen = PortEvidence(PORT, (), (), recorded, left, answer, None, ())
+            judge(seen, Wanted((entry,), "name"))
+    read.duplicates()
+
+
+def either(*errors: type[Exception]) -> Callable[[Callable[[], object]], None]:
+    def tried(read: Callable[[], object]) -> None:
+        try:
+            read()
+        except errors:
+            return
+
+    return tried
+
+
+garbled = either(ValueError)
+
+
+def proc(content: bytes) -> None:
+    garbled(lambda: proctext.stat(content))
+    garbled(lambda: list(proctext.listening(content, range(65536))))
+    garbled(lambda: proctext.kilobytes(content, b"MemTotal"))
+    words = proctext.argv(content)
+    recognise(words)
+    is_worker(words)
+
+
+def mac(content: bytes) -> None:
+    text = content.decode("utf-8", "surrogateescape")
+    readers: tuple[Callable[[str], object], ...] = (
+        mactext.processes, mactext.listeners, mactext.available, mactext.program,
+        lambda text: mactext.listening(text, range(65536)), lambda text: list(mactext.services(text, "system")),
+    )  # fmt: skip
+    for reader in readers:
+        garbled(lambda reader=reader: reader(text))  # type: ignore[misc]
+
+
+def hostfile(content: bytes) -> None:
+    """A host, or Usage; and what is said of it names no port outside of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "studio.toml")
+        path.write_bytes(content)
+        try:
+            host = hosts.read(path)
+        except Usage as exc:
+            assert exc.fields["file"] == str(path)
+            return
+    assert json.loads(json.dumps(host.site))["ports"] == host.site["ports"]
+    either(Usage)(lambda: host.port(content[-9000:].decode("utf-8", "replace")))
+
+
+def help_text(content: bytes) -> None:
+    flags = offered(content.decode("utf-8", "replace"))
+    for runtime in RUNTIMES.values():
+        refused(runtime, Launch("m", PORT, "::", "n", "t", "p", "r", tuple(flags)[:9]), flags)
+
+
+def model(content: bytes) -> None:
+    """A folder whose files all hold this: it is something, and nothing that a server could start with is left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (*samples.MODEL_FILES, modelfiles.INDEX)[: 1 + (content[0] if content else 0)]:
+            Path(folder, name).write_bytes(content[1:])
+        found = hfcache.inspect(folder)
+        assert found.format in ("mlx", "gguf", "other") and found.kind in ("chat", "embedding", "reranker", "other")
+        assert all(modelfiles.plain(name) or name == repr(name) or "'" in name for name in found.missing)
+        hfcache.weights_bytes(folder)
+        proposed = families.propose(folder)
+        assert all(isinstance(value, str) and value for value in proposed.values())
+
+
+def known_hosts(content: bytes) -> None:
+    text = content.decode("utf-8", "replace")
+    for name in ("studio", "[studio]:2222"):
+        keys = knownhosts.matching(text, name)
+        assert knownhosts.judge(keys, b"").word in ("unknown", "changed", "known")
+
+
+def public_key(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        try:
+            key = authorizedkeys.public_key(file.name)
+        except Usage:
+            return
+    assert "\n" not in authorizedkeys.line("true", key) and key.startswith(authorizedkeys.KINDS)
+
+
+def forced_command(content: bytes) -> None:
+    """Nothing but a granted verb is ever served, under the grant's own site."""
+    source = io.BytesIO(content)
+    try:
+        opening = forced.heard(source)
+        request = forced.permitted(GRANT, opening)
+    except (forced.Stranger, LoginRefused):
+        return
+    assert (request["verb"], request["site"]) == ("status", GRANT.site)
+    forced.warnings(GRANT, opening.request)
+
+
+def job_log(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "job.jsonl").write_bytes(content)
+        for past in joblog.past(folder, ["job"] if content[:1] == b"\n" else []):
+            assert past.state in ("running", "died", "failed", "done")
+            assert json.dumps(past.to_wire())
+
+
+def lock_file(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.lock")
+        holder = FileLock(str(path))
+        holder.acquire({}, 0)
+        path.write_bytes(content)
+        held = FileLock(str(path)).holder()
+        assert isinstance(held, dict)
+        judge(PortEvidence(PORT, (), (), None, (), SILENT, held, ()), Wanted((), None))
+        either(MlxopsError)(lambda: FileLock(str(path)).acquire({}, 0))
+        holder.release()
+
+
+def answer(content: bytes) -> None:
+    assert all(isinstance(name, str) for name in model_ids(Reply(200, content).document))
+
+
+TARGETS: Mapping[str, Target] = {
+    target.name: target
+    for target in (
+        Target("codec", codec, samples.STREAMS),
+        Target("session", session, samples.STREAMS),
+        Target("registry", registry, samples.REGISTRIES),
+        Target("proc", proc, samples.PROC),
+        Target("mac", mac, samples.MAC),
+        Target("hostfile", hostfile, samples.HOST_FILES),
+        Target("help", help_text, samples.HELPS),
+        Target("model", model, samples.MODELS),
+        Target("known_hosts", known_hosts, samples.KNOWN_HOSTS),
+        Target("public_key", public_key, samples.KEYS),
+        Target("forced", forced_command, samples.OPENINGS),
+        Target("job_log", job_log, samples.JOB_LOGS),
+        Target("lock_file", lock_file, samples.LOCKS),
+        Target("answer", answer, samples.ANSWERS),
+    )
+}

@@ -1,0 +1,286 @@
+"""Each safeguard, as the text that is taken out of the code, and the tests that would miss it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STORE = "tests/agent/test_store.py::"
+ORDER = "tests/agent/test_store_order.py"
+LOCK = "tests/agent/test_lock.py::"
+STOP = "tests/agent/test_stop.py::"
+PROCS = "tests/agent/test_procs.py::"
+READY = "tests/agent/test_ready.py::"
+BETWEEN = "tests/agent/test_between_looks.py::"
+LAUNCH = "tests/agent/test_launch.py::"
+FOLDERS = "tests/unit/test_bundle_folders.py::"
+JUDGE = "tests/unit/test_judge.py::"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old`, which stands in the file just once, becomes `new`; at least one of `tests` must fail then.
+
+    `file` is below mlxops/.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+DURABLE = (
+    Mutant("no fsync of the file", "agent/store.py", "            self._sync(f.fileno())\n", "", (ORDER,)),
+    Mutant(
+        "no fsync of the folder", "agent/store.py",
+        "            self._sync_folder()\n", "            pass\n", (ORDER,),
+    ),
+    Mutant(
+        "renamed before it is durable", "agent/store.py",
+        "            os.replace(temp, self.path)\n        except",
+        "            os.replace(temp, self.path)\n"
+        "            self._write(temp, new)\n            os.unlink(temp)\n        except",
+        (ORDER,),
+    ),
+    Mutant(
+        "written in place", "agent/store.py",
+        "            os.replace(temp, self.path)\n        except",
+        '            open(self.path, "wb").write(new)\n            os.unlink(temp)\n        except',
+        (ORDER,),
+    ),
+    Mutant(
+        "no backup", "agent/store.py",
+        '                os.replace(temp, self.path + ".bak")\n', "",
+        (STORE + "test_the_first_edit_makes_the_file_and_the_one_before_is_always_kept",),
+    ),
+    Mutant(
+        "a failed write leaves its draft", "agent/store.py",
+        "        except OSError as exc:\n            _discard(temp)\n", "        except OSError as exc:\n",
+        (STORE + "test_a_full_disk_is_a_failure_that_changes_nothing",),
+    ),
+    Mutant(
+        "a forced command's files are not durable", "agent/authorized.py",
+        "            sync(fd)\n", "", ("tests/system/test_authorize.py",),
+    ),
+)  # fmt: skip
+
+SHARED = (
+    Mutant(
+        "the edit is computed from what was read before the lock", "agent/store.py",
+        '        lock = FileLock(self.path + ".lock")\n',
+        '        lock, early = FileLock(self.path + ".lock"), self._read()\n'
+        "        self._read = lambda: (*early[:2], self._stamp_now())\n",
+        (ORDER,),
+    ),
+    Mutant(
+        "a hand edit before the rename is not noticed", "agent/store.py",
+        "            if self._stamp_now() != stamp:\n", "            if False:\n",
+        (STORE + "test_a_hand_edit_before_the_rename_is_kept",),
+    ),
+    Mutant(
+        "one port may get two models", "agent/store.py", "            _forbid_new_duplicates(before, after)\n", "",
+        (STORE + "test_an_edit_never_gives_one_port_to_two",),
+    ),
+    Mutant(
+        "no flock", "agent/lock.py", "        fcntl.flock(fd, kind | fcntl.LOCK_NB)\n", "        pass\n",
+        (LOCK + "test_a_held_lock_says_by_whom_from_where_since_when_and_why",),
+    ),
+    Mutant(
+        "the lock's file is deleted with it", "agent/lock.py",
+        "            os.close(self._fd)\n            self._fd = None\n",
+        "            os.unlink(self.path)\n            os.close(self._fd)\n            self._fd = None\n",
+        (LOCK + "test_the_file_is_never_deleted_nor_replaced",),
+    ),
+    Mutant(
+        "a child inherits the lock", "agent/lock.py",
+        "os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)\n",
+        "os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)\n            os.set_inheritable(fd, True)\n",
+        (LOCK + "test_a_child_of_the_holder_does_not_inherit_the_lock",
+         LAUNCH + "test_a_server_outlives_its_agent_and_holds_none_of_its_locks"),
+    ),
+    Mutant(
+        "root follows a planted link", "agent/lock.py", "os.O_CLOEXEC | os.O_NOFOLLOW, 0o644", "os.O_CLOEXEC, 0o644",
+        (STORE + "test_a_link_planted_by_a_user_does_not_lead_root_out_of_the_folder",),
+    ),
+    Mutant(
+        "an unreadable registry is an empty one", "agent/store.py",
+        "            raise self._with_good_copy(exc) from None\n",
+        "            return registry.EMPTY, content, stamp\n",
+        (STORE + "test_a_corrupt_file_is_named_with_its_place_and_the_last_good_copy_and_left_alone",),
+    ),
+    Mutant(
+        "a registry that vanished is an empty one", "agent/store.py", "            self._check_first_use()\n", "",
+        (STORE + "test_a_registry_that_vanished_is_not_an_empty_one",),
+    ),
+    Mutant(
+        "unknown fields at the top are dropped", "agent/registry.py", '"models": models, **registry.extra}',
+        '"models": models}', ("tests/unit/test_registry.py::test_unknown_fields_at_every_level_survive_an_edit",),
+    ),
+    Mutant(
+        "unknown fields of an entry are dropped", "agent/registry.py",
+        "    coerced = {**REQUIRED, **fields}\n",
+        "    coerced = {**REQUIRED, **{k: v for k, v in fields.items() if k in REQUIRED or k in OPTIONAL_TEXT}}\n",
+        ("tests/unit/test_registry_hostile.py::test_a_huge_integer_in_an_unknown_field_survives",),
+    ),
+)  # fmt: skip
+
+LOOKED_AT = (
+    Mutant(
+        "no start time before a signal", "agent/procs/linux.py",
+        "        if not self._same(process):\n            return False\n        try:\n", "        try:\n",
+        (PROCS + "test_a_signal_reaches_the_process_and_only_that_start_of_it",),
+    ),
+    Mutant(
+        "no start time before a signal without pidfd", "agent/procs/linux.py",
+        "        if not self._same(process):\n            return False\n        return signals",
+        "        return signals",
+        (PROCS + "test_without_pidfd_a_signal_is_as_careful",),
+    ),
+    Mutant(
+        "no start time before a signal on a Mac", "agent/procs/darwin.py",
+        " or now.start_time != process.start_time:", ":",
+        (PROCS + "test_a_signal_reaches_the_process_and_only_that_start_of_it",),
+    ),
+    Mutant(
+        "a family is known by pids alone", "agent/stop.py", " and now.start_time == then.start_time", "",
+        (STOP + "test_a_pid_that_names_another_process_by_now_gets_no_signal",),
+    ),
+    Mutant(
+        "a zombie is alive", "agent/stop.py", "now is not None and not now.zombie and ", "now is not None and ",
+        (STOP + "test_a_zombie_is_gone",),
+    ),
+    Mutant(
+        "a recorded process is known by its pid alone", "agent/observe.py",
+        ' and process.start_time == record.get("start_time")\n', "\n",
+        ("tests/unit/test_observe.py",),
+    ),
+    Mutant(
+        "what a server left is known by pids alone", "agent/observe.py",
+        ' if p and p.start_time == m.get("start_time")]', " if p]",
+        ("tests/unit/test_observe.py",),
+    ),
+    Mutant(
+        "a failed look finds nothing", "agent/observe.py",
+        "        listeners = procs.listeners(ports)\n    except Unseen as exc:\n        unknown.append(exc.reason)\n",
+        "        listeners = procs.listeners(ports)\n    except Unseen as exc:\n        listeners = ()\n",
+        ("tests/system/test_reconcile.py::test_without_a_tool_nothing_is_cleared_and_it_is_named",),
+    ),
+    Mutant(
+        "what could not be seen is gone", "agent/evidence.py",
+        " and self.listeners is not None and not self.unknown and ", " and ",
+        (JUDGE + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
+    ),
+    Mutant(
+        "a port that is worked on may be cleared", "agent/evidence.py", " and not self.unknown and self.job is None",
+        " and not self.unknown", (JUDGE + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
+    ),
+    Mutant(
+        "the proof is not taken again under the port's lock", "agent/ops/reconcile.py",
+        "entry.port != port or not seen.quiet or", "entry.port != port or",
+        ("tests/system/test_reconcile.py", "tests/system/test_evidence.py"),
+    ),
+    Mutant(
+        "a port is cleared that cannot be bound", "agent/ops/reconcile.py",
+        " or not command.procs.free(port, command.site.bind):", ":", ("tests/system/test_reconcile.py",),
+    ),
+)  # fmt: skip
+
+LIVES = (
+    Mutant(
+        "the port may be taken after a stop", "agent/stop.py",
+        "        if not free and not self._procs.free(port, bind):\n", "        if False:\n",
+        (STOP + "test_a_port_that_somebody_else_holds_is_not_stopped",),
+    ),
+    Mutant(
+        "one address is enough for a free port", "agent/procs/ports.py",
+        "    addresses = dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))\n",
+        "    addresses = dict.fromkeys(_resolved(bind, port))\n",
+        (PROCS + "test_a_port_held_on_any_address_is_not_free",),
+    ),
+    Mutant(
+        "a server may be left after a stop", "agent/stop.py", "        if left:\n", "        if False:\n",
+        ("tests/agent/test_stop.py", "tests/agent/test_between_looks.py"),
+    ),
+    Mutant(
+        "a look that failed saw nothing", "agent/stop.py",
+        "            return look()\n        except Unseen:\n            return False\n",
+        "            return look()\n        except Unseen:\n            return True\n",
+        (BETWEEN + "test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof",),
+    ),
+    Mutant(
+        "children born while we wait are forgotten", "agent/stop.py",
+        "            self._known.update({p.pid: p for p in tree(table, process.pid)[1:]})\n", "            pass\n",
+        (STOP + "test_a_child_born_after_the_look_is_ended_as_well",),
+    ),
+    Mutant(
+        "the first signal goes to the whole family", "agent/stop.py",
+        "        self.signal([p for p in living if p.pid == self._prey.target.pid] or living, signum)\n",
+        "        self.signal(living, signum)\n", ("tests/agent/test_stop.py",),
+    ),
+    Mutant(
+        "a foreign listener is ours to work on", "agent/claim.py", "    _refuse_foreign(seen)\n", "",
+        ("tests/system/test_field_cases.py::test_unload_is_no_success_while_a_foreign_process_holds_the_port",),
+    ),
+    Mutant(
+        "a load does not look again once the port is its own", "agent/ops/load.py",
+        "            prepared = prepare(command, order, own_lock=True)\n", "", ("tests/system/test_race.py",),
+    ),
+    Mutant(
+        "no gate", "agent/launch.py", '\'read -r go && [ "$go" = go ] && exec "$@" </dev/null\'',
+        '\'exec "$@" </dev/null\'',
+        (LAUNCH + "test_at_the_gate_it_waits_while_another_starts_and_serves",),
+    ),
+    Mutant(
+        "a server starts before it is on record", "agent/serve.py",
+        "        _assign(command, service, gated.record(command.who))\n        gated.release()\n",
+        "        gated.release()\n        _assign(command, service, gated.record(command.who))\n",
+        ("tests/agent/test_serve.py",),
+    ),
+    Mutant(
+        "any listener will do at the start", "agent/ready.py",
+        "    _check_owner(procs, start)\n    until(lambda: _healthy(start))\n", "    until(lambda: _healthy(start))\n",
+        (READY + "test_a_port_that_another_process_holds_is_never_ready",),
+    ),
+    Mutant(
+        "any listener will do at the end", "agent/ready.py",
+        "    _check_chat(start, chat)\n    _check_owner(procs, start)\n", "    _check_chat(start, chat)\n",
+        (BETWEEN + "test_a_listener_that_changes_hands_after_the_chat_is_not_ready",),
+    ),
+)  # fmt: skip
+
+TRUSTED = (
+    Mutant(
+        "another user's agent is run", "agent/stub.py",
+        "    if seen.st_uid != os.geteuid() and (ours or seen.st_uid != 0):\n", "    if False:\n",
+        (FOLDERS + "test_another_user_s_folder_is_refused",),
+    ),
+    Mutant(
+        "an agent is run that others can write", "agent/stub.py",
+        "    if seen.st_mode & 0o022 and (ours or not seen.st_mode & stat.S_ISVTX):\n", "    if False:\n",
+        (FOLDERS + "test_a_folder_others_can_write_is_refused",),
+    ),
+    Mutant(
+        "a bundle is not checked against its hash", "agent/unpack.py",
+        "    if hashlib.sha256(text).hexdigest() != digest:\n", "    if False:\n", ("tests/unit/test_bundle.py",),
+    ),
+    Mutant(
+        "an unknown host key is let in", "transport/ssh.py",
+        '        if worst.word != "revoked" and any(verdict.word == "known" for verdict in verdicts):\n',
+        '        if worst.word != "revoked" and any(v.word in ("known", "unknown") for v in verdicts):\n',
+        ("tests/system/test_transport_refusals.py::"
+         "test_unknown_host_key_names_the_fingerprint_and_the_command_that_trusts_it",),
+    ),
+    Mutant(
+        "a changed host key is let in", "transport/knownhosts.py",
+        "        if key.blob == blob:\n            return Verdict(\"known\", key)\n",
+        "        if key.type:\n            return Verdict(\"known\", key)\n",
+        ("tests/unit/test_knownhosts.py::test_verdicts",),
+    ),
+    Mutant(
+        "a restricted key may run any verb", "agent/grant.py", "    if verb not in grant.verbs:\n",
+        "    if False:\n", ("tests/system/test_authorize.py",),
+    ),
+)  # fmt: skip
+
+MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED)

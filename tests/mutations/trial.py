@@ -1,0 +1,92 @@
+"""One mutant: apply it to a copy of the tree, run the tests that must miss what it lacks, put the file back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .mutants import Mutant
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("mlxops", "tests", "hosts")
+LONGEST_S = 300.0
+# Exit statuses of pytest. Tests that cannot even be collected have missed nothing.
+PASSED, FAILED = 0, 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`status` of pytest; None when it took too long."""
+
+    status: int | None
+    seconds: float
+    said: str
+
+    @property
+    def verdict(self) -> str:
+        known = {PASSED: "passed", FAILED: "failed", None: "hung"}
+        return known.get(self.status, f"status {self.status}")
+
+
+class Copy:
+    """The tree in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in COPIED:
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+
+    def without(self, mutant: Mutant) -> Outcome:
+        """Its tests, run on the code as the mutant has it."""
+        with self._mutated(mutant):
+            return self.run(mutant.tests)
+
+    @contextmanager
+    def _mutated(self, mutant: Mutant) -> Iterator[None]:
+        place = self.folder / "mlxops" / mutant.file
+        text, was = place.read_text(), place.stat()
+        assert text.count(mutant.old) == 1, f"{mutant.name}: not once in {mutant.file}: {mutant.old!r}"
+        place.write_text(text.replace(mutant.old, mutant.new))
+        try:
+            yield
+        finally:
+            place.write_text(text)
+            # With its old time of change, or the mutant's bytecode could pass for its own.
+            os.utime(place, ns=(was.st_atime_ns, was.st_mtime_ns))
+
+    def run(self, tests: Sequence[str]) -> Outcome:
+        """These tests, on the code as it is, until the first that fails."""
+        options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--basetemp", str(self.folder / "tmp")]
+        began = time.monotonic()
+        with tempfile.TemporaryFile("w+") as said:
+            status = _ended([sys.executable, "-m", "pytest", *options, *tests], self.folder, said.fileno())
+            said.seek(0)
+            return Outcome(status, time.monotonic() - began, said.read())
+
+
+def _ended(argv: Sequence[str], folder: Path, said: int) -> int | None:
+    """Exit status; None for a run that hung and was ended, with all it had started in its session."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    child = subprocess.Popen(argv, cwd=folder, env=env, stdout=said, stderr=said, start_new_session=True)
+    try:
+        return child.wait(LONGEST_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        return None
+
+
+@contextmanager
+def copy() -> Iterator[Copy]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Copy(Path(folder))

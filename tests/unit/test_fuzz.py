@@ -1,0 +1,49 @@
+"""Every reader of what others wrote, on texts of the right form that were tampered with.
+
+For longer, guided by what the code does with them: `python -m tests.fuzz TARGET -runs=N`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.fuzz.kept import KEPT
+from tests.fuzz.targets import TARGETS, Target
+
+# What texts are spoilt with: ends, halves of characters, depth, figures and names beyond what is expected.
+SPOILERS = (
+    b"", b"\0", b"\n", b"\r", b"\xff", b"\xe6\x97", b"\xed\xa0\x80", b"\\ud800", b"[" * 3000, b"{" * 9, b'"', b"}",
+    b"]", b"null", b"NaN", b"-1", b"1e999", b"9" * 5000, b"[]", b"{}", b'"self":1,', b" ", b":", b"=", b"\xc2\x85", b"\x1c",
+)  # fmt: skip
+
+
+def tampered(seeds: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
+    """One of the seeds with some of its pieces replaced."""
+    hurt = st.tuples(st.integers(0, 6000), st.integers(0, 12), st.sampled_from(SPOILERS) | st.binary(max_size=6))
+    return st.builds(spoilt, st.sampled_from(seeds), st.lists(hurt, min_size=1, max_size=4))
+
+
+def spoilt(seed: bytes, hurts: list[tuple[int, int, bytes]]) -> bytes:
+    for where, length, piece in hurts:
+        at = where % (len(seed) + 1)
+        seed = seed[:at] + piece + seed[at + length :]
+    return seed
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
+def test_anything_is_read_or_refused_as_documented(target: Target) -> None:
+    @settings(max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=[*HealthCheck])
+    @given(tampered(target.seeds) | st.binary(max_size=60))
+    def holds(content: bytes) -> None:
+        target.read(content)
+
+    for seed in (*target.seeds, *KEPT.get(target.name, ())):
+        target.read(seed)
+    holds()

@@ -1,0 +1,57 @@
+"""Who is recorded is known by pid and start time together, whatever else the record says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mlxops.agent.observe import recorded_process, remnants
+from mlxops.agent.procs import Process
+from mlxops.agent.registry import REQUIRED, Entry
+
+WORKER = ("python", "-c", "from multiprocessing.spawn import spawn_main")
+
+
+def process(pid: int, zombie: bool = False) -> Process:
+    return Process(pid, 1, pid, 501, f"start of {pid}", None, None, WORKER, zombie)
+
+
+TABLE = {10: process(10), 11: process(11), 12: process(12, zombie=True)}
+
+
+def entry(**record: Any) -> Entry:
+    return Entry("amber", {**REQUIRED, "port": 8100, "process": record})
+
+
+def member(pid: Any, **more: Any) -> dict[str, Any]:
+    return {"pid": pid, "start_time": f"start of {pid}", **more}
+
+
+@pytest.mark.parametrize(
+    ("record", "alive"),
+    [
+        (member(10), True),
+        (member(10, start_time="of the one before"), False),
+        ({"pid": 10}, False),
+        (member(12), False),
+        (member(13), False),
+        ({}, False),
+    ],
+)
+def test_the_recorded_process_is_the_one_of_that_start(record: dict[str, Any], alive: bool) -> None:
+    assert (recorded_process(TABLE, entry(**record)) is not None) is alive
+
+
+@pytest.mark.parametrize(
+    "other",
+    [member(11, start_time="of the one before"), {"pid": 11}, member(12), member([]), {}, 7, None],
+)
+def test_what_a_dead_server_left_is_known_by_its_start_too(other: Any) -> None:
+    found = remnants(TABLE, entry(pid=9, start_time="x", family=[other, member(11)]))
+    assert found == (TABLE[11],)
+    assert remnants(TABLE, entry(pid=9, start_time="x", family=[other])) == ()
+
+
+def test_while_the_server_lives_it_has_left_nothing() -> None:
+    assert remnants(TABLE, entry(**member(10), family=[member(11)])) == ()
