@@ -65,7 +65,7 @@ class Progress:
             self._redraw(f"  {self._phase.partition(':')[0]} {span(self._clock() - self._since)}")
 
     def _on_progress(self, event: dict[str, Any]) -> None:
-        now, done, total = self._clock(), event.get("done") or 0, event.get("total")
+        now, done, total = self._clock(), _bytes(event.get("done")) or 0, _bytes(event.get("total"))
         self._speed.add(now, done)
         if self._quiet or not self._due(now, done == total):
             return
@@ -93,6 +93,11 @@ class Progress:
             return os.get_terminal_size(self._stream.fileno()).columns or 80
         except (OSError, ValueError):
             return 80
+
+
+def _bytes(figure: Any) -> int | None:
+    """A figure from the host that can be one of a download."""
+    return figure if isinstance(figure, int) and 0 <= figure < 1 << 63 else None
 
 
 class Speed:

@@ -15,7 +15,7 @@ try:
 except ImportError:
     sys.exit("atheris is not installed here; it has wheels for CPython on Linux: pip install atheris")
 
-with atheris.instrument_imports(include=["mlxops"]):
+with atheris.instrument_imports(include=["mlxops", "tomllib"]):
     from .kept import KEPT
     from .targets import TARGETS, Target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mlxops import session
 from mlxops.bundle import Bundle
 from mlxops.hosts import Host, Ssh
+from mlxops.render.progress import Progress
 
 HOST = Host("studio", Path("studio.toml"), "ssh", Ssh("studio"), None, {"state_dir": "~/.mlxops"})
 PACKED = Bundle("0" * 64, b"packed")
@@ -41,8 +43,8 @@ class Scripted:
 
 
 def converse(chunks: Sequence[bytes]) -> dict[str, Any]:
-    """What a call comes to that hears these chunks."""
-    link = Scripted(chunks)
-    talk = session.Conversation(HOST, link, PACKED, lambda event: None)
+    """What a call comes to that hears these chunks, its events shown as a terminal would show them."""
+    link, shown = Scripted(chunks), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    talk = session.Conversation(HOST, link, PACKED, Progress(shown, terminal=True, quiet=False, verbose=True))
     link.marker = talk._marker.encode()
     return talk.run(b"{}")

@@ -5,9 +5,15 @@ from __future__ import annotations
 DEEP = b"[" * 3000
 
 KEPT: dict[str, tuple[bytes, ...]] = {
-    # A last record without a result, with one that is no object, with an error that is none or has an odd field.
+    # A last record without a result, with one that is no object, with an error that is none or has an odd field; a
+    # download of text, and of more than anything.
     "session": (
-        b"\xff{}\n", b'\xff{"result": 5}\n', b'\xff{"error": 5}\n', b'\xff{"error": {"self": 1, "kind": []}}\n',
+        b"\xff{}\n",
+        b'\xff{"result": 5}\n',
+        b'\xff{"error": 5}\n',
+        b'\xff{"error": {"self": 1, "kind": []}}\n',
+        b'\xff{"event": "progress", "done": "x", "total": {}}\n',
+        b'\xff{"event": "progress", "done": 1, "total": 1' + b"0" * 400 + b"}\n",
     ),
     # A worker recorded under what can be no pid.
     "registry": (b'{"models": {"a": {"port": 8100, "process": {"pid": 7, "family": [{"pid": []}, {}, 5]}}}}',),

@@ -20,7 +20,8 @@ from tests.fuzz.targets import TARGETS, Target
 # What texts are spoilt with: ends, halves of characters, depth, figures and names beyond what is expected.
 SPOILERS = (
     b"", b"\0", b"\n", b"\r", b"\xff", b"\xe6\x97", b"\xed\xa0\x80", b"\\ud800", b"[" * 3000, b"{" * 9, b'"', b"}",
-    b"]", b"null", b"NaN", b"-1", b"1e999", b"9" * 5000, b"[]", b"{}", b'"self":1,', b" ", b":", b"=", b"\xc2\x85", b"\x1c",
+    b"]", b"null", b"NaN", b"-1", b"1e999", b"9" * 5000, b"[]", b"{}", b'"self":1,', b" ", b":", b"=",
+    b"\xc2\x85", b"\x1c",
 )  # fmt: skip
 
 
