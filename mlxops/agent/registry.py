@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple
 
 from .errors import RegistryInvalid
 
@@ -151,8 +151,9 @@ def _load(content: bytes) -> Any:
 def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise RegistryInvalid("the registry has the key %r twice" % next(k for k in keys if keys.count(k) > 1))
+        seen: Set[str] = set()
+        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise RegistryInvalid("the registry has the key %r twice" % again)
     return document
 
 

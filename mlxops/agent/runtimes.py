@@ -110,12 +110,15 @@ class Invocation(NamedTuple):
 
 
 Offered = Mapping[str, Tuple[str, ...]]
+LONGEST_HELP = 256 << 10
 
 
 def offered(help_text: str) -> Dict[str, Tuple[str, ...]]:
     """Every flag a `--help` lists, with its choices where it lists them (click's `[a|b]`, argparse's `{a,b}`)."""
     flags: Dict[str, Tuple[str, ...]] = {}
-    for match in re.finditer(r"(?<![\w-])(--[a-zA-Z][\w-]*)(?:[ =](?:\[([^\]\s]*)\]|\{([^}\s]*)\}))?", help_text):
+    # Bounded, or a text full of brackets that never close would be gone through from each of them to its end.
+    choices_of = r"(?<![\w-])(--[a-zA-Z][\w-]*)(?:[ =](?:\[([^\]\s]{0,2000})\]|\{([^}\s]{0,2000})\}))?"
+    for match in re.finditer(choices_of, help_text[:LONGEST_HELP]):
         choices = tuple((match[2] or match[3] or "").replace("|", ",").split(","))
         flags[match[1]] = choices if choices != ("",) else flags.get(match[1], ())
     return flags

@@ -18,7 +18,7 @@ from .mutants import Mutant
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("mlxops", "tests", "hosts")
-LONGEST_S = 300.0
+LONGEST_S = 120.0
 # Exit statuses of pytest. Tests that cannot even be collected have missed nothing.
 PASSED, FAILED = 0, 1
 
@@ -69,17 +69,18 @@ class Copy:
         options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--basetemp", str(self.folder / "tmp")]
         began = time.monotonic()
         with tempfile.TemporaryFile("w+") as said:
-            status = _ended([sys.executable, "-m", "pytest", *options, *tests], self.folder, said.fileno())
+            argv = [sys.executable, "-m", "pytest", *options, *tests]
+            status = _ended(argv, self.folder, said.fileno(), LONGEST_S * len(tests))
             said.seek(0)
             return Outcome(status, time.monotonic() - began, said.read())
 
 
-def _ended(argv: Sequence[str], folder: Path, said: int) -> int | None:
+def _ended(argv: Sequence[str], folder: Path, said: int, longest_s: float) -> int | None:
     """Exit status; None for a run that hung and was ended, with all it had started in its session."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     child = subprocess.Popen(argv, cwd=folder, env=env, stdout=said, stderr=said, start_new_session=True)
     try:
-        return child.wait(LONGEST_S)
+        return child.wait(longest_s)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()

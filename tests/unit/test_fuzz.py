@@ -6,6 +6,7 @@ For longer, guided by what the code does with them: `python -m tests.fuzz TARGET
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,26 @@ def test_anything_is_read_or_refused_as_documented(target: Target) -> None:
     for seed in (*target.seeds, *KEPT.get(target.name, ())):
         target.read(seed)
     holds()
+
+
+LARGE = 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("help", b"--a=[" * (LARGE // 5)),
+        ("help", b"--a={" * (LARGE // 5)),
+        ("registry", b'{"models": {' + b"".join(b'"%d": {},' % n for n in range(LARGE)) + b'"0": {}, "0": {}}}'),
+        ("registry", b'{"models": {' + b"".join(b'"%d": {},' % n for n in range(LARGE)) + b'"a": {}, "a": {}}}'),
+        ("known_hosts", b"*a" * 30 + b"b ssh-rsa AAAA\n"),
+        ("mac", b"\n".join([b"p1", b"u0", b"f1", b"tIPv4"] * (LARGE // 20))),
+        ("job_log", b'{"event": "phase"}\n' * (LARGE // 20)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[:20].decode(),
+)
+def test_large_texts_take_seconds_not_hours(name: str, content: bytes) -> None:
+    """Some took minutes once; time on the processor, so that a busy machine fails nobody."""
+    began = time.process_time()
+    TARGETS[name].read(content)
+    assert time.process_time() - began < 30
