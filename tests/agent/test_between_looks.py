@@ -54,7 +54,7 @@ def test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof(
     stop(procs, prey, 20, nothing)
     assert not any(running(launcher, process.pid) for process in prey.family)
     assert next(failed) > 1
-    assert procs.sent == [(prey.target.pid, signal.SIGTERM)]
+    assert procs.sent == [(prey.targets[0].pid, signal.SIGTERM)]
 
 
 def test_who_sees_nothing_any_more_after_the_signal_claims_nothing_and_kills_nobody(launcher: Launcher, tmp_path: Path):
@@ -67,7 +67,7 @@ def test_who_sees_nothing_any_more_after_the_signal_claims_nothing_and_kills_nob
         with pytest.raises((NotStopped, Unseen)):
             unload(unloading, {"port": launcher.port})
         assert unloading.store.read() == before
-    assert set(blind.sent) == {(prey.target.pid, signal.SIGTERM)}
+    assert set(blind.sent) == {(prey.targets[0].pid, signal.SIGTERM)}
     assert all(running(launcher, process.pid) for process in prey.family)
 
 

@@ -93,13 +93,6 @@ SHARED = (
         (LOCK + "test_the_file_is_never_deleted_nor_replaced",),
     ),
     Mutant(
-        "a child inherits the lock", "agent/lock.py",
-        "os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)\n",
-        "os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)\n            os.set_inheritable(fd, True)\n",
-        (LOCK + "test_a_child_of_the_holder_does_not_inherit_the_lock",
-         LAUNCH + "test_a_server_outlives_its_agent_and_holds_none_of_its_locks"),
-    ),
-    Mutant(
         "root follows a planted link", "agent/lock.py", "os.O_CLOEXEC | os.O_NOFOLLOW, 0o644", "os.O_CLOEXEC, 0o644",
         (STORE + "test_a_link_planted_by_a_user_does_not_lead_root_out_of_the_folder",),
     ),
@@ -215,7 +208,7 @@ LIVES = (
     ),
     Mutant(
         "the first signal goes to the whole family", "agent/stop.py",
-        "        self.signal([p for p in living if p.pid == self._prey.target.pid] or living, signum)\n",
+        "        self.signal([p for p in living if p.pid in targets] or living, signum)\n",
         "        self.signal(living, signum)\n", ("tests/agent/test_stop.py",),
     ),
     Mutant(
