@@ -1,6 +1,7 @@
 """An flock on a file that is never deleted and says who holds it, from where, since when and why.
 
 The kernel drops the lock when its holder dies, so a dead holder never blocks; the text in the file only informs.
+The text stays when the lock is free: what the last holder said of itself.
 """
 
 from __future__ import annotations
@@ -9,28 +10,33 @@ import errno
 import fcntl
 import json
 import os
-from typing import Any, Dict, Optional
+import time
+from typing import Any, Dict, Optional, Tuple
 
-from .deadline import Deadline, wait_for
+from .deadline import Deadline
 from .errors import Failed, Locked
+from .turnstile import Turn, gain, try_lock
 
 
 class FileLock:
-    """Exclusive between processes. Not reentrant."""
+    """Exclusive between processes. Not reentrant. `turn`: those who wait queue up at the folder, the first one first."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, turn: bool = False) -> None:
         self.path = path
+        self._turn = Turn(os.path.dirname(path)) if turn else None
         self._fd: Optional[int] = None
 
     def acquire(self, holder: Dict[str, Any], wait_s: float) -> None:
         """Take the lock within `wait_s` seconds and write `holder` into it; else Locked, with the other's fields."""
-        fd = self._open()
+        fd, deadline = self._open(), Deadline(wait_s)
+        if self._turn:
+            self._turn.take(deadline)
         try:
-            if not wait_for(lambda: _try_exclusive(fd), Deadline(wait_s), every=0.005):
+            if not gain(fd, deadline):
                 raise self._locked()
-        except BaseException:
-            os.close(fd)
-            raise
+        finally:
+            if self._turn:
+                self._turn.leave()
         self._fd = fd
         self.describe(holder)
 
@@ -40,7 +46,8 @@ class FileLock:
             return
         text = json.dumps(holder).encode() + b"\n"
         try:
-            os.pwrite(self._fd, text, 0)
+            # Over the whole of a longer text before the end is cut: whoever looks in between reads blanks, not its rest.
+            os.pwrite(self._fd, text.ljust(os.fstat(self._fd).st_size), 0)
             os.ftruncate(self._fd, len(text))
         except OSError as exc:
             if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
@@ -54,13 +61,18 @@ class FileLock:
 
     def holder(self) -> Optional[Dict[str, Any]]:
         """What the lock says while somebody else holds it; None when it is free."""
+        held, text = self.look()
+        return text if held else None
+
+    def look(self) -> Tuple[bool, Dict[str, Any]]:
+        """Whether somebody else holds it, and what it says of that one, or of the last one."""
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return None
+            return False, {}
         try:
-            # A shared try is over in microseconds; those who want the lock retry for longer than that.
-            return None if _try(fd, fcntl.LOCK_SH) else _read(fd)
+            # A shared try is over in microseconds; those who want the lock wait for longer than that.
+            return not try_lock(fd, fcntl.LOCK_SH), _read(fd)
         finally:
             os.close(fd)
 
@@ -100,21 +112,19 @@ class _Unknown(Dict[str, Any]):
         return "unknown"
 
 
-def _try_exclusive(fd: int) -> bool:
-    return _try(fd, fcntl.LOCK_EX)
-
-
-def _try(fd: int, kind: int) -> bool:
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _read(fd: int) -> Dict[str, Any]:
+    """What the text says, {} where it says nothing. Seen cut short while it grows, it is whole a moment later."""
+    held = _parsed(fd)
+    if held is None:
+        time.sleep(0.001)
+        held = _parsed(fd)
+    return held or {}
+
+
+def _parsed(fd: int) -> Optional[Dict[str, Any]]:
+    """None for a text that is no JSON."""
     try:
-        held = json.loads(os.pread(fd, 65536, 0))
+        held = json.loads(os.pread(fd, 65536, 0) or b"{}")
     except (ValueError, RecursionError):
-        return {}
+        return None
     return held if isinstance(held, dict) else {}

@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from . import registry
 from .errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid
@@ -41,10 +41,16 @@ class Store:
 
         `change` is called again if a hand edit slips in before the rename, so it must only compute.
         """
-        lock = FileLock(self.path + ".lock")
+        with self.locked(why):
+            return self._edit(why, change)
+
+    @contextlib.contextmanager
+    def locked(self, why: str) -> Iterator[None]:
+        """No other command changes the registry inside. Not reentrant."""
+        lock = FileLock(self.path + ".lock", turn=True)
         try:
             lock.acquire({**self._who, "since": now(), "why": why, "pid": os.getpid()}, LOCK_WAIT_S)
-            return self._edit(why, change)
+            yield
         finally:
             lock.release()
 
