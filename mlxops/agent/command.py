@@ -21,13 +21,19 @@ class Command(NamedTuple):
     client: Client
     who: Mapping[str, Any]
 
-    def job(self, port: int, why: str) -> jobs.Job:
+    def job(self, port: int, why: str, again: Optional[str] = None, settles: bool = True) -> jobs.Job:
+        """`again`: the command that repeats a load; for it and `settles` see Job."""
         own = self.procs.process(os.getpid())
         held = {**self.who, "why": why, "port": port, "start_time": own.start_time if own else None}
-        return jobs.Job(self.client, self.site.registry, self.site.state_dir, held)
+        if again:
+            held["again"] = again
+        return jobs.Job(self.client, self.site.registry, self.site.state_dir, held, settles)
 
     def job_of(self, port: int) -> Optional[Dict[str, Any]]:
         return jobs.holder(self.site.registry, port)
+
+    def cut_off(self, port: int) -> Optional[Dict[str, Any]]:
+        return jobs.cut_off(self.site.registry, port)
 
     def ports(self, asked: Optional[Iterable[int]]) -> Iterable[int]:
         """The ports asked for, each checked to be the host's; all of them when none is named."""

@@ -50,7 +50,7 @@ class PortEvidence(NamedTuple):
     """`listeners` None: they could not be seen. `job` is the port lock's holder. `unknown` says what could not be seen.
 
     `recorded`: the process the registry names, None when it is proven gone or there is none. `remnants`: workers
-    of a dead server that still live.
+    of a dead server that still live. `cut`: what the port's lock says of a load that died here before its end.
     """
 
     port: int
@@ -61,6 +61,7 @@ class PortEvidence(NamedTuple):
     answer: Answer
     job: Optional[Mapping[str, Any]]
     unknown: Tuple[str, ...]
+    cut: Optional[Mapping[str, Any]] = None
 
     @property
     def server(self) -> Optional[Server]:

@@ -39,19 +39,30 @@ class Change(NamedTuple):
 Planned = Mapping[str, Tuple[str, int]]
 
 
-def plan(registry: Registry, found: Iterable[Found], running: Iterable[Running], slots: Planned) -> Tuple[Change, ...]:
-    """All changes, in order. `slots`: repo_id -> (name, port) as the host file plans it. Nothing is ever removed."""
+def plan(
+    registry: Registry, found: Iterable[Found], running: Iterable[Running], slots: Planned, taken: Mapping[str, int]
+) -> Tuple[Change, ...]:
+    """All changes, in order. `slots`: repo_id -> (name, port) as the host file plans it. Nothing is ever removed.
+
+    `taken`: entry -> port of the load under way that works on it; what becomes of it is left to that.
+    """
     changes: List[Change] = []
     for model in found:
-        steps = _for_model(registry, model, slots)
+        steps = [_left(step, taken) for step in _for_model(registry, model, slots)]
         changes += steps
         registry = apply(registry, steps)
     for server in running:
         change = _for_server(registry, server)
         if change is not None:
-            changes.append(change)
-            registry = registry.put(change.entry) if change.entry else registry
+            changes.append(_left(change, taken))
+            registry = apply(registry, changes[-1:])
     return tuple(changes)
+
+
+def _left(change: Change, taken: Mapping[str, int]) -> Change:
+    if change.entry is None or change.name not in taken:
+        return change
+    return change._replace(entry=None, reason="left to the load that works on it, on port %d" % taken[change.name])
 
 
 def apply(registry: Registry, changes: Iterable[Change]) -> Registry:

@@ -6,14 +6,16 @@ import contextlib
 import json
 import os
 import time
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .failures import as_error
 from .life import Client
 from .lock import FileLock
-from .store import now
+from .store import now, utc
 
 KEPT_LOGS = 50
+# A load that was cut off is old news after a week.
+TOLD_FOR_S = 7 * 86400.0
 # Longer than a look at the lock can take, shorter than a person notices.
 LOCK_WAIT_S = 0.3
 
@@ -36,32 +38,82 @@ def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     return FileLock(lock_path(registry_path, port)).holder()
 
 
-class Job:
-    """One load or unload of a port, from claim to end. Use as a context: the lock is held inside."""
+def cut_off(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
+    """The load that died on the port before its end, as its lock tells; None once the port was worked on again."""
+    held, last = FileLock(lock_path(registry_path, port)).look()
+    return None if held else _cut(last)
 
-    def __init__(self, client: Client, registry_path: str, state_dir: str, held: Mapping[str, Any]) -> None:
+
+def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    """A load's last word that was not its end, or the one that what came after it did not settle."""
+    died = last.get("again") and not last.get("ended")
+    cut = last if died else last.get("cut")
+    if not isinstance(cut, dict) or str(cut.get("since")) < utc(time.time() - TOLD_FOR_S):
+        return None
+    return {key: value for key, value in cut.items() if key != "cut"}
+
+
+def reserved(registry_path: str) -> Dict[int, Dict[str, Any]]:
+    """port -> its job, of every job that works on entries: also on ports that another host file names."""
+    folder, name = os.path.split(registry_path)
+    locks = [file[len(name) + 1 : -len(".lock")] for file in os.listdir(folder) if file.startswith(name + ".")]
+    held = {int(port): holder(registry_path, int(port)) for port in locks if port.isdigit()}
+    return {port: job for port, job in held.items() if job and job.get("entries")}
+
+
+def story(held: Mapping[str, Any]) -> str:
+    """What a lock says, as a sentence."""
+    return "%s by %s from %s since %s" % tuple(held.get(key, "?") for key in ("why", "who", "from", "since"))
+
+
+class Job:
+    """One load or unload of a port, from claim to end. Use as a context: the lock is held inside.
+
+    `held` with `again` is a load, and that the command to repeat it. `settles`: done well, it leaves nothing to say of
+    a load that was cut off here before.
+    """
+
+    def __init__(
+        self, client: Client, registry_path: str, state_dir: str, held: Mapping[str, Any], settles: bool
+    ) -> None:
         port = held["port"]
         self.id = "%s-%d-%d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime()), port, os.getpid())
         self._client = client
         self._folder = folder(state_dir)
         self._lock = FileLock(lock_path(registry_path, port))
         self._held = {**held, "since": now(), "pid": os.getpid(), "job": self.id}
+        self._said: Dict[str, Any] = {}
+        self._settles = settles
 
     def __enter__(self) -> Job:
-        self._lock.acquire({**self._held, "phase": "claim"}, LOCK_WAIT_S)
+        self._lock.take(LOCK_WAIT_S)
+        cut = _cut(self._lock.look()[1])
+        self._describe(phase="claim", **({"cut": cut} if cut else {}))
         self._keep("begin", self._held)
         return self
 
     def __exit__(self, _: object, exc: Optional[BaseException], __: object) -> None:
         error = as_error(exc).to_wire() if isinstance(exc, Exception) else None
         self._keep("end", {"error": error})
+        if exc is None and self._settles:
+            self._said.pop("cut", None)
+        with contextlib.suppress(OSError):
+            self._describe(ended=now())
         self._lock.release()
         self._prune()
 
+    def reserve(self, entries: Sequence[str]) -> None:
+        """Say which entries are worked on, until the end; the caller has seen that nobody else does."""
+        self._describe(entries=list(entries))
+
     def phase(self, phase: str, message: str) -> None:
         """What happens now, for the client, for the log and for whoever looks at the lock."""
-        self._lock.describe({**self._held, "phase": phase})
+        self._describe(phase=phase)
         self.emit("phase", phase=phase, message=message)
+
+    def _describe(self, **said: Any) -> None:
+        self._said.update(said)
+        self._lock.describe({**self._held, **self._said})
 
     def warn(self, message: str) -> None:
         self.emit("warning", message=message)

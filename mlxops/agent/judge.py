@@ -29,7 +29,17 @@ class Verdict(NamedTuple):
 
 
 def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
-    """One port's verdict. A port somebody works on, or that could not be seen, has no drift."""
+    """One port's verdict. A port somebody works on, or that could not be seen, has no drift.
+
+    The reason ends with what a load that was killed here left undone.
+    """
+    verdict = _judge(seen, wanted)
+    if seen.cut is None or seen.job is not None or _arrived(seen, wanted):
+        return verdict
+    return verdict._replace(reason="; ".join(filter(None, [verdict.reason, _cut_text(seen.cut)])))
+
+
+def _judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
     phase = str((seen.job or {}).get("phase", ""))
     if phase in STOPPING + STARTING:
         return Verdict("stopping" if phase in STOPPING else "starting", None, _job_text(seen.job or {}))
@@ -40,6 +50,17 @@ def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
         return Verdict(state, None, _job_text(seen.job))
     drift, why = _drift(seen, wanted)
     return Verdict(state, drift, why or reason)
+
+
+def _arrived(seen: PortEvidence, wanted: Wanted) -> bool:
+    """Whether the model of the load that was cut off is there after all: then it was at its very end."""
+    entries = (seen.cut or {}).get("entries") or [None]
+    return seen.server is not None and [e.name for e in wanted.entries] == entries[:1]
+
+
+def _cut_text(cut: Mapping[str, object]) -> str:
+    told = tuple(cut.get(key, "?") for key in ("why", "who", "from", "since", "phase", "again"))
+    return "%s by %s from %s since %s died in %s; to do it again: %s" % told
 
 
 def _job_text(job: Mapping[str, object]) -> str:

@@ -19,7 +19,7 @@ from .turnstile import Turn, gain, try_lock
 
 
 class FileLock:
-    """Exclusive between processes. Not reentrant. `turn`: those who wait queue up at the folder, the first one first."""
+    """Exclusive between processes. Not reentrant. `turn`: who waits queues up at the folder."""
 
     def __init__(self, path: str, turn: bool = False) -> None:
         self.path = path
@@ -28,6 +28,11 @@ class FileLock:
 
     def acquire(self, holder: Dict[str, Any], wait_s: float) -> None:
         """Take the lock within `wait_s` seconds and write `holder` into it; else Locked, with the other's fields."""
+        self.take(wait_s)
+        self.describe(holder)
+
+    def take(self, wait_s: float) -> None:
+        """As acquire, but what the last holder said stays."""
         fd, deadline = self._open(), Deadline(wait_s)
         if self._turn:
             self._turn.take(deadline)
@@ -38,7 +43,6 @@ class FileLock:
             if self._turn:
                 self._turn.leave()
         self._fd = fd
-        self.describe(holder)
 
     def describe(self, holder: Dict[str, Any]) -> None:
         """Replace what the lock says of its holder."""
@@ -46,7 +50,7 @@ class FileLock:
             return
         text = json.dumps(holder).encode() + b"\n"
         try:
-            # Over the whole of a longer text before the end is cut: whoever looks in between reads blanks, not its rest.
+            # Over all of a longer text before its end is cut: who looks in between reads blanks, not a rest.
             os.pwrite(self._fd, text.ljust(os.fstat(self._fd).st_size), 0)
             os.ftruncate(self._fd, len(text))
         except OSError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from .claim import Ground
@@ -30,6 +31,13 @@ class Order(NamedTuple):
             bool(args.get("rollback", True)), bool(args.get("dry_run")),
             args.get("timeout_s"), args.get("grace_s"), args.get("revision"),
         )  # fmt: skip
+
+    @property
+    def again(self) -> str:
+        """The command that asks for it once more."""
+        asked = {"--replace": self.replace, "--force": self.force, "--no-rollback": not self.rollback}
+        words = ["mlxops", "load", self.model, str(self.port), *(flag for flag, on in asked.items() if on)]
+        return shlex.join([*words, *(["--revision", self.revision] if self.revision else [])])
 
 
 class Preparation(NamedTuple):

@@ -6,7 +6,7 @@ import os
 from typing import List, Optional, Tuple
 
 from . import fetch, hfcache, memory, programs, resolve, runtimes
-from .claim import Ground, survey
+from .claim import Ground, refuse_taken, survey
 from .command import Command
 from .errors import AssignmentConflict, Failed, PortBusy, pasteable
 from .intake import free_name
@@ -22,6 +22,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     command.site.need_port(order.port)
     entry = _entry(command, command.store.read(), order)
     check_assignment(entry, order)
+    refuse_taken(command, [entry.name], order.port)
     runtime = runtimes.named(entry.text("runtime") or command.site.runtime)
     words = programs.command(command.site, runtime)
     warnings = _check_flags(command, entry, order.port, runtime, words)

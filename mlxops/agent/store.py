@@ -21,7 +21,12 @@ Stamp = Tuple[int, int, int]
 
 def now() -> str:
     """This moment in UTC, ISO 8601 to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return utc(time.time())
+
+
+def utc(moment: float) -> str:
+    """Seconds since the epoch, as `now` writes them."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
 class Store:

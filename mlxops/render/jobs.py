@@ -12,7 +12,7 @@ from .words import safe, word
 def jobs_text(result: dict[str, Any], style: Style) -> str:
     """One line per job, the newest first."""
     rows = [
-        [word(job["job"]), word(job["state"]), word(job["why"]), _whom(job), word(job["since"]), word(job["phase"]),
+        [word(job["job"]), _state(job), word(job["why"]), _whom(job), word(job["since"]), word(job["phase"]),
          word(job["message"])]
         for job in result["jobs"]
     ]  # fmt: skip
@@ -34,6 +34,10 @@ def ended(result: dict[str, Any], style: Style) -> str:
     """One line about how a job ended."""
     said = f": {safe(result['message'])}" if result.get("message") else ""
     return f"{word(result['why'])}: {word(result['state'])}{said}"
+
+
+def _state(job: dict[str, Any]) -> str:
+    return f"died in {word(job['phase'] or 'claim')}" if job["state"] == "died" else word(job["state"])
 
 
 def _whom(row: dict[str, Any]) -> str:

@@ -32,19 +32,19 @@ def steps(changes: tuple[Change, ...]) -> list[tuple[str, str, int | None, bool]
 
 
 def test_a_new_model_gets_an_entry_with_what_its_family_proposes():
-    (change,) = plan(EMPTY, [found(tool_call_parser="hermes")], [], SLOTS)
+    (change,) = plan(EMPTY, [found(tool_call_parser="hermes")], [], SLOTS, {})
     assert (change.action, change.name, change.port) == ("add", "a", None)
     assert "tool_call_parser hermes" in change.reason
     assert change.entry == entry("a", tool_call_parser="hermes")
 
 
 def test_a_planned_model_gets_its_slots_name_and_port_as_an_intent():
-    (change,) = plan(EMPTY, [found("org/planned")], [], SLOTS)
+    (change,) = plan(EMPTY, [found("org/planned")], [], SLOTS, {})
     assert change.entry == entry("jerry", "org/planned", slot=8101)
 
 
 def test_a_planned_model_whose_name_is_taken_gets_no_slot():
-    (change,) = plan(registry_of(entry("jerry", "org/other")), [found("org/planned")], [], SLOTS)
+    (change,) = plan(registry_of(entry("jerry", "org/other")), [found("org/planned")], [], SLOTS, {})
     assert change.entry == entry("planned", "org/planned")
 
 
@@ -67,7 +67,7 @@ REFRESHES: dict[str, tuple[list[Entry], list[tuple[str, str, int | None, bool]]]
 
 @pytest.mark.parametrize(("entries", "expected"), REFRESHES.values(), ids=REFRESHES.keys())
 def test_a_moved_snapshot_refreshes_the_paths_of_its_entries(entries: list[Entry], expected: list[Any]):
-    changes = plan(registry_of(*entries), [found(path=MOVED)], [], SLOTS)
+    changes = plan(registry_of(*entries), [found(path=MOVED)], [], SLOTS, {})
     assert steps(changes) == expected
     assert all(c.entry.cache_path == MOVED for c in changes if c.entry)
 
@@ -89,20 +89,20 @@ ADOPTIONS: dict[str, tuple[list[Entry], str, list[tuple[str, str, int | None, bo
 
 @pytest.mark.parametrize(("entries", "model", "expected"), ADOPTIONS.values(), ids=ADOPTIONS.keys())
 def test_a_running_server_is_adopted_by_the_entry_it_serves(entries: list[Entry], model: str, expected: list[Any]):
-    changes = plan(registry_of(*entries), [], [Running(8100, model, RECORD)], SLOTS)
+    changes = plan(registry_of(*entries), [], [Running(8100, model, RECORD)], SLOTS, {})
     assert steps(changes) == expected
     assert all((c.entry.port, c.entry.process) == (8100, RECORD) for c in changes if c.entry)
 
 
 def test_a_model_found_now_can_be_adopted_in_the_same_plan():
-    changes = plan(EMPTY, [found()], [Running(8100, "/hub/a1", RECORD)], SLOTS)
+    changes = plan(EMPTY, [found()], [Running(8100, "/hub/a1", RECORD)], SLOTS, {})
     assert steps(changes) == [("add", "a", None, True), ("adopt", "a", 8100, True)]
     assert apply(EMPTY, changes).entries["a"].port == 8100
 
 
 def test_one_entry_is_adopted_on_one_port_only():
     servers = [Running(8100, "/hub/a1", RECORD), Running(8101, "/hub/a1", RECORD)]
-    changes = plan(registry_of(entry("mine")), [], servers, SLOTS)
+    changes = plan(registry_of(entry("mine")), [], servers, SLOTS, {})
     assert steps(changes) == [("adopt", "mine", 8100, True), ("adopt", "mine", 8101, False)]
 
 
@@ -139,9 +139,9 @@ def test_nothing_is_removed_renamed_or_doubled_and_a_second_init_changes_nothing
     known: list[Entry], models: list[Found], running: list[Running]
 ):
     before = registry_of(*known)
-    after = apply(before, plan(before, models, running, SLOTS))
+    after = apply(before, plan(before, models, running, SLOTS, {}))
     assert list(after.entries)[: len(before.entries)] == list(before.entries)
     assert all(after.entries[e.name].repo_id == e.repo_id for e in before.entries.values())
     assert {e.repo_id for e in after.entries.values()} >= {m.repo_id for m in models}
     assert set(after.duplicates()) <= set(before.duplicates())
-    assert apply(after, plan(after, models, running, SLOTS)) == after
+    assert apply(after, plan(after, models, running, SLOTS, {})) == after

@@ -197,6 +197,7 @@ evidence = st.builds(
     answer=st.sampled_from([SILENT, SILENT, OPEN, Answer(True, 503), Answer(True, None, error="x")]),
     job=st.sampled_from([None, None, {}, {**JOB, "phase": "wait"}, {**JOB, "phase": "claim"}]),
     unknown=st.sampled_from([(), (), ("no lsof",)]),
+    cut=st.sampled_from([None, None, CUT]),
 )
 wants = st.sampled_from(
     [FREE, WANTED, LOADED, Wanted((entry("a"), entry("b")), "jerry"), Wanted((entry(),), "x", ("a",))]

@@ -7,6 +7,7 @@ import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from .. import hfcache, resolve, runtimes, suggest
+from ..claim import refuse_taken
 from ..command import Command
 from ..errors import AssignmentConflict, Failed, Usage, pasteable
 from ..registry import REQUIRED, Entry, Registry, coerce
@@ -82,6 +83,7 @@ def _add(command: Command, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
         actions.clear()
         for entry in wanted:
             step = _step(current, entry)
+            refuse_taken(command, [step[1].name] if step[1] else [])
             actions.append({**step[0], "applied": step[1] is not None and not dry})
             current = current.put(step[1]) if step[1] else current
         return current
@@ -114,6 +116,7 @@ def set_fields(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
     def change(current: Registry) -> Registry:
         entry = resolve.need(current, name)
+        refuse_taken(command, [name])
         return current.put(_checked(entry.with_fields(**changes)))
 
     return _changed(command, name, "set " + name, change, bool(args.get("dry_run")))
@@ -127,6 +130,7 @@ def remove(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
         if entry.port is not None:
             text, hint = "%s is assigned to port %d" % (name, entry.port), "mlxops unload %d" % entry.port
             raise AssignmentConflict(text, hint, entry=name, port=entry.port)
+        refuse_taken(command, [name])
         return current.drop(name)
 
     result = _changed(command, name, "remove " + name, change, bool(args.get("dry_run")))

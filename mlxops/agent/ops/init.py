@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Tuple
 
 from .. import hfcache, intake, runtimes, suggest
+from ..claim import taken
 from ..command import Command
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running
@@ -21,11 +22,11 @@ def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     running = [_running(seen, seen.server) for seen in evidence.values() if seen.server and not seen.job]
     slots = {s.model: (s.name, s.port) for s in command.site.slots.values() if s.model}
     dry = bool(args.get("dry_run"))
-    changes: List[Tuple[Change, ...]] = [intake.plan(registry, found, running, slots)]
+    changes: List[Tuple[Change, ...]] = [intake.plan(registry, found, running, slots, taken(command))]
 
     def change(current: Registry) -> Registry:
         # Planned anew on the registry as it is under the lock.
-        changes[0] = intake.plan(current, found, running, slots)
+        changes[0] = intake.plan(current, found, running, slots, taken(command))
         return intake.apply(current, changes[0])
 
     if not dry:

@@ -65,7 +65,9 @@ def follow(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     if ended.error:
         raise from_wire(dict(ended.error))
     if ended.state == "died":
-        raise Failed("job %s died without a word" % job, "mlxops status", job=job)
+        phase = ended.phase or "claim"
+        hint = str(ended.begun.get("again") or "mlxops status")
+        raise Failed("job %s died in %s" % (job, phase), hint, job=job, phase=phase)
     return ended.to_wire()
 
 

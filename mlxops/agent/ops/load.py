@@ -6,6 +6,7 @@ import time
 from typing import Any, Dict, List, Mapping, Optional
 
 from .. import fetch, hfcache, programs, runtimes, suggest
+from ..claim import refuse_taken
 from ..command import Command
 from ..errors import MlxopsError, NotStopped
 from ..failures import as_error
@@ -26,14 +27,31 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     order = Order.from_wire(args)
     command.say("checking %s for port %d" % (order.model, order.port))
     prepared = prepare(command, order, own_lock=False)
-    if not prepared.done and not order.dry_run:
-        with command.job(order.port, "load %s %d" % (order.model, order.port)) as job:
+    # A port that serves this already still has to forget the load that was cut off there.
+    if not order.dry_run and (not prepared.done or command.cut_off(order.port)):
+        with command.job(order.port, _why(order), again=order.again) as job:
             # What was seen before the port was ours informs; what decides is seen again.
             prepared = prepare(command, order, own_lock=True)
             if not prepared.done:
+                _reserve(command, job, prepared)
                 entry = _download(command, job, prepared)
                 _swap(command, job, prepared, _service(command, prepared, entry))
     return _result(command, prepared, time.monotonic() - began)
+
+
+def _why(order: Order) -> str:
+    return "load %s %d" % (order.model, order.port)
+
+
+def _reserve(command: Command, job: Job, prepared: Preparation) -> None:
+    """From here to the end the entry is nobody else's, nor is the one that may have to come back: refused in time,
+    another load of it stops nothing."""
+    entry, order = prepared.entry, prepared.order
+    names = [entry.name, *(e.name for e in prepared.ground.entries if order.rollback)]
+    with command.store.locked(_why(order)):
+        check_assignment(command.store.read().entries.get(entry.name, entry), order)
+        refuse_taken(command, names, order.port)
+        job.reserve(names)
 
 
 def _download(command: Command, job: Job, prepared: Preparation) -> Entry:

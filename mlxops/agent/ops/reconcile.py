@@ -33,7 +33,7 @@ def _apply(command: Command, action: Action) -> Action:
     if action.port is None:
         return action
     try:
-        with command.job(action.port, "reconcile"):
+        with command.job(action.port, "reconcile", settles=False):
             return action._replace(applied=clear_if_gone(command, action.port, action.entry))
     except Locked as exc:
         return action._replace(reason="left alone: " + exc.message)

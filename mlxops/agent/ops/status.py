@@ -24,7 +24,8 @@ def status(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def look(command: Command, registry: Registry, ports: Iterable[int]) -> Dict[int, PortEvidence]:
-    return observe(command.procs, registry, ports, command.site.probe_address, command.job_of)
+    seen = observe(command.procs, registry, ports, command.site.probe_address, command.job_of)
+    return {port: one._replace(cut=command.cut_off(port)) for port, one in seen.items()}
 
 
 def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, Any]:

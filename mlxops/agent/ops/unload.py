@@ -44,7 +44,7 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
     ground = survey(command, port, own_lock=False)
     to_do = bool(ground.entries or not ground.seen.quiet)
     dry = bool(args.get("dry_run"))
-    if to_do and not dry:
+    if (to_do or command.cut_off(port)) and not dry:
         with command.job(port, "unload %d" % port) as job:
             ground = survey(command, port, own_lock=True)
             vacate(command, job, ground, args.get("grace_s"))
