@@ -48,7 +48,7 @@ def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """A load's last word that was not its end, or the one that what came after it did not settle."""
     died = last.get("again") and not last.get("ended")
     cut = last if died else last.get("cut")
-    if not isinstance(cut, dict) or str(cut.get("since")) < utc(time.time() - TOLD_FOR_S):
+    if not isinstance(cut, dict) or str(cut.get("since") or "") < utc(time.time() - TOLD_FOR_S):
         return None
     return {key: value for key, value in cut.items() if key != "cut"}
 
@@ -58,7 +58,7 @@ def reserved(registry_path: str) -> Dict[int, Dict[str, Any]]:
     folder, name = os.path.split(registry_path)
     locks = [file[len(name) + 1 : -len(".lock")] for file in os.listdir(folder) if file.startswith(name + ".")]
     held = {int(port): holder(registry_path, int(port)) for port in locks if port.isdigit()}
-    return {port: job for port, job in held.items() if job and job.get("entries")}
+    return {port: job for port, job in held.items() if job and isinstance(job.get("entries"), list)}
 
 
 def story(held: Mapping[str, Any]) -> str:

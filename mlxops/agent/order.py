@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from .claim import Ground
+from .errors import pasteable
 from .fetch import Remote
 from .registry import Entry
 from .runtimes import Launch, Runtime
@@ -36,8 +36,9 @@ class Order(NamedTuple):
     def again(self) -> str:
         """The command that asks for it once more."""
         asked = {"--replace": self.replace, "--force": self.force, "--no-rollback": not self.rollback}
-        words = ["mlxops", "load", self.model, str(self.port), *(flag for flag, on in asked.items() if on)]
-        return shlex.join([*words, *(["--revision", self.revision] if self.revision else [])])
+        flags = [flag for flag, on in asked.items() if on]
+        revision = ["--revision", self.revision] if self.revision else []
+        return pasteable("load", self.model, self.port, *flags, *revision)
 
 
 class Preparation(NamedTuple):

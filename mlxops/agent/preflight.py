@@ -6,13 +6,14 @@ import os
 from typing import List, Optional, Tuple
 
 from . import fetch, hfcache, memory, programs, resolve, runtimes
-from .claim import Ground, refuse_taken, survey
+from .claim import Ground, survey
 from .command import Command
 from .errors import AssignmentConflict, Failed, PortBusy, pasteable
 from .intake import free_name
 from .judge import judge
 from .order import Order, Preparation, launch_of
 from .registry import REQUIRED, Entry, Registry
+from .reservations import refuse_taken
 from .runtimes import Runtime
 from .wants import wanted
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from procs_actors import NOBODY, as_nobody
-from writers import HOLD, HOLD_WITH_CHILD, running
+from writers import GREEDY, HOLD, HOLD_WITH_CHILD, TALKATIVE, WAIT, running
 
 from mlxops.agent.errors import Failed, Locked
 from mlxops.agent.lock import FileLock
@@ -73,6 +73,47 @@ def test_who_waits_gets_it_as_soon_as_it_is_released(path: str):
         holder.stdin.flush()
         FileLock(path).acquire(ME, 10)
     assert json.loads(Path(path).read_text()) == ME
+
+
+def test_one_who_always_comes_again_lets_those_who_wait_go_first(path: str):
+    """Measured in rounds of the greedy one; polling would take some forty of them."""
+    waited = []
+    with running(GREEDY, path, "alice"):
+        for _ in range(9):
+            lock = FileLock(path, turn=True)
+            before = lock.look()[1]["round"]
+            lock.take(60)
+            waited.append(lock.look()[1]["round"] - before)
+            lock.describe({"round": before + waited[-1]})
+            lock.release()
+    assert sorted(waited)[4] <= 2, waited
+
+
+def test_who_gave_up_waiting_does_not_keep_it_later(path: str):
+    with running(HOLD, path, "alice") as holder:
+        for _ in range(3):
+            with pytest.raises(Locked):
+                FileLock(path, turn=True).acquire(ME, 0.05)
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        FileLock(path, turn=True).acquire(ME, 10)
+    assert json.loads(Path(path).read_text()) == ME
+
+
+def test_a_waiter_that_dies_blocks_nobody(path: str):
+    with running(HOLD, path, "alice") as holder:
+        for name in ("bob", "carol"):
+            with running(WAIT, path, name):
+                pass
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        FileLock(path, turn=True).acquire(ME, 10)
+
+
+def test_what_it_says_is_whole_however_often_it_changes(path: str):
+    with running(TALKATIVE, path, "alice"):
+        for _ in range(2000):
+            assert (FileLock(path).holder() or {}).get("who") == "alice"
 
 
 def test_the_file_is_never_deleted_nor_replaced(path: str):

@@ -61,6 +61,41 @@ def hear(event, arguments):
 sys.addaudithook(hear)
 print(*store.edit("add", lambda now: now.put(Entry(name, dict(REQUIRED)))).entries)
 """
+# Takes the lock again as soon as it is free, and counts aloud in it.
+GREEDY = """
+import itertools, time
+for number in itertools.count():
+    lock = FileLock(path, turn=True)
+    lock.acquire({"round": number}, 60)
+    if number == 0:
+        print("holds", flush=True)
+    time.sleep(0.02)
+    lock.release()
+"""
+TALKATIVE = """
+import itertools
+lock = FileLock(path)
+lock.acquire({"who": name, "why": ""}, 0)
+print("held", flush=True)
+for number in itertools.count():
+    lock.describe({"who": name, "why": "x" * (number % 7 * 300)})
+"""
+WAIT = """
+print("waits", flush=True)
+FileLock(path, turn=True).acquire({"who": name}, 60)
+"""
+# A load's job, held as long as it lives.
+LOAD = """
+from mlxops.agent.jobs import Job
+from mlxops.agent.life import Client
+held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100, "again": "mlxops load a 8100"}
+client = Client(os.open(os.devnull, os.O_WRONLY), sys.stdin.buffer)
+with Job(client, path, os.path.dirname(path), held, True) as job:
+    job.reserve(["a"])
+    job.phase("stop", "stopping")
+    print("stops", flush=True)
+    sys.stdin.readline()
+"""
 # Killed in the middle: the first sync of the new file's content never returns.
 STUCK_IN_WRITE = """
 import time

@@ -93,13 +93,17 @@ def test_one_model_on_two_ports_has_one_winner_and_the_other_port_keeps_its_mode
 ) -> None:
     one, other = known.ports[:2]
     known.must("load", "jade", other)
+    occupant = known.port_row(other)["pid"]
     fake_runtime.behaves(load_s=1)
     with RegistryWatch(known) as watch:
         won, lost = both(begin(known, "load", "amber", one), begin(known, "load", "amber", other, "--replace"))
     assert won.exit == 0, won
-    assert refused(lost, 7, "AssignmentConflict")["port"] == won.result["port"]
+    code, kind = (7, "AssignmentConflict") if lost.exit == 7 else (6, "Locked")
+    assert refused(lost, code, kind)["port"] == won.result["port"]
     left = {"amber": one, "jade": other} if won.result["port"] == one else {"amber": other}
     assert watch.faults == [] and known.assignments() == left
+    # Who loses has stopped nothing on the way.
+    assert won.result["port"] == other or known.port_row(other)["pid"] == occupant
     rows = {row["entry"]: row for row in known.must("status")["ports"] if row["entry"]}
     assert {name: (row["port"], row["state"]) for name, row in rows.items()} == {
         name: (port, "ready") for name, port in left.items()

@@ -22,6 +22,8 @@ TRACKER = "python -c from multiprocessing.resource_tracker import main"
 OPENAI = f"mlx-openai-server launch --model-path {PATH} --port 8100 --served-model-name jerry"
 LIGHT = f"mlx_lm.server --model {PATH} --port 8100"
 OPEN = Answer(True, 200, ("jerry",))
+CUT = {"who": "alice", "from": "mini", "why": "load a 8100", "since": "now", "phase": "launch", "entries": ["a"],
+       "again": "mlxops load a 8100"}  # fmt: skip
 JOB = {"who": "alice", "why": "load a 8100", "since": "now"}
 
 

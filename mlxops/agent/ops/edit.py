@@ -7,10 +7,10 @@ import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from .. import hfcache, resolve, runtimes, suggest
-from ..claim import refuse_taken
 from ..command import Command
 from ..errors import AssignmentConflict, Failed, Usage, pasteable
 from ..registry import REQUIRED, Entry, Registry, coerce
+from ..reservations import refuse_taken
 from .catalog import row
 
 SETTABLE = (

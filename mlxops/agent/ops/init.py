@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Tuple
 
 from .. import hfcache, intake, runtimes, suggest
-from ..claim import taken
 from ..command import Command
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running
 from ..observe import family_record
 from ..registry import Registry
+from ..reservations import taken
 from ..store import now
 from .status import look
 

@@ -6,7 +6,6 @@ import time
 from typing import Any, Dict, List, Mapping, Optional
 
 from .. import fetch, hfcache, programs, runtimes, suggest
-from ..claim import refuse_taken
 from ..command import Command
 from ..errors import MlxopsError, NotStopped
 from ..failures import as_error
@@ -15,6 +14,7 @@ from ..launch import log_path
 from ..order import Order, Preparation, launch_of
 from ..preflight import check_assignment, prepare
 from ..registry import Entry
+from ..reservations import refuse_taken
 from ..serve import Service, again, bring_up
 from .unload import vacate
 

@@ -1,0 +1,42 @@
+"""Which entries live jobs work on: a model is loaded in one place at a time, and nobody changes it meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, Mapping, Optional
+
+from . import jobs
+from .command import Command
+from .errors import Locked
+from .procs.facts import Unseen
+
+
+def taken(command: Command) -> Dict[str, int]:
+    """Entry -> port of the live job that works on it, or may have to bring it back."""
+    return {name: port for port, held in _at_work(command).items() for name in held["entries"]}
+
+
+def refuse_taken(command: Command, entries: Iterable[str], port: Optional[int] = None) -> None:
+    """Locked where a live job on another port than this works on one of the entries.
+
+    It decides what it is asked for under the registry's lock, where jobs reserve their entries; elsewhere it informs.
+    """
+    names = set(entries)
+    for there, held in _at_work(command).items():
+        for name in names.intersection(held["entries"]) if there != port else ():
+            raise Locked(
+                "%s is being worked on, on port %d: %s" % (name, there, jobs.story(held)),
+                "mlxops follow {0}, or mlxops cancel {0}".format(held.get("job")), entry=name, port=there, holder=held,
+            )  # fmt: skip
+
+
+def _at_work(command: Command) -> Dict[int, Dict[str, Any]]:
+    return {port: held for port, held in jobs.reserved(command.site.registry).items() if _lives(command, held)}
+
+
+def _lives(command: Command, held: Mapping[str, Any]) -> bool:
+    """Not so for what the last holder of a lock said that was taken a moment ago. Unseen counts as alive."""
+    try:
+        agent = command.procs.process(int(held.get("pid") or 0))
+    except Unseen:
+        return True
+    return agent is not None and agent.start_time == held.get("start_time")

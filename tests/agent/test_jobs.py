@@ -1,0 +1,114 @@
+"""What a port's lock says of a load that was killed, and when it is silent again.
+
+Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_jobs.py
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from writers import LOAD, ended, running
+
+from mlxops.agent import jobs
+from mlxops.agent.errors import Failed, Locked
+from mlxops.agent.jobs import Job, cut_off, lock_path, reserved
+from mlxops.agent.life import Client
+from mlxops.agent.store import utc
+
+PORT = 8100
+WEEK_S = 7 * 86400
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "registry.json")
+
+
+@contextlib.contextmanager
+def job(path: str, settles: bool = True, **held: Any) -> Iterator[Job]:
+    with open(os.devnull, "rb") as nothing, open(os.devnull, "wb") as nowhere:
+        client = Client(nowhere.fileno(), nothing)
+        told = {"who": "bob", "from": "mini", "why": "unload 8100", "port": PORT, **held}
+        with Job(client, path, os.path.dirname(path), told, settles) as work:
+            yield work
+
+
+@pytest.fixture
+def cut(path: str) -> dict[str, Any]:
+    with running(LOAD, path, "alice"):
+        pass
+    found = cut_off(path, PORT)
+    assert found
+    return found
+
+
+def test_a_killed_load_is_told_with_how_far_it_came(path: str, cut: dict[str, Any]):
+    told = {"who": "alice", "from": "mini", "why": "load a 8100", "phase": "stop", "again": "mlxops load a 8100"}
+    assert cut.items() >= {**told, "entries": ["a"]}.items()
+    assert jobs.holder(path, PORT) is None and reserved(path) == {}
+
+
+def test_a_load_that_runs_or_came_to_its_end_is_not(path: str):
+    assert cut_off(path, PORT) is None
+    with running(LOAD, path, "alice") as load:
+        assert cut_off(path, PORT) is None
+        assert [(port, held["entries"]) for port, held in reserved(path).items()] == [(PORT, ["a"])]
+        load.stdin.write("\n")
+        ended(load)
+    assert cut_off(path, PORT) is None and reserved(path) == {}
+
+
+def test_whoever_settles_the_port_ends_it(path: str, cut: dict[str, Any]):
+    with job(path):
+        assert cut_off(path, PORT) is None
+    assert cut_off(path, PORT) is None
+
+
+def test_what_only_clears_up_or_fails_leaves_it_standing(path: str, cut: dict[str, Any]):
+    for _ in range(2):
+        with job(path, settles=False, why="reconcile"):
+            pass
+        with pytest.raises(Failed), job(path, why="load b 8100", again="mlxops load b 8100"):
+            raise Failed("no memory")
+    assert cut_off(path, PORT) == cut
+
+
+def test_of_two_that_died_the_last_one_is_told(path: str, cut: dict[str, Any]):
+    with running(LOAD, path, "carol"):
+        pass
+    found = cut_off(path, PORT)
+    assert found and found["who"] == "carol" and "cut" not in found
+
+
+def test_after_a_week_it_is_old_news(path: str, cut: dict[str, Any]):
+    for age_s, told in ((WEEK_S - 60, True), (WEEK_S + 60, False)):
+        since = {"since": utc(time.time() - age_s)}
+        Path(lock_path(path, PORT)).write_text(json.dumps({**cut, **since}))
+        assert (cut_off(path, PORT) is not None) == told
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"cut": 7}', '{"cut": {}}', '{"again": "x"}', '{"who": "a", "phase": "stop"}']
+)
+def test_a_lock_that_says_something_else_tells_of_no_load(path: str, text: str):
+    """Also one left by a version that did not say when it ended."""
+    Path(lock_path(path, PORT)).write_text(text)
+    assert cut_off(path, PORT) is None
+
+
+def test_jobs_on_any_port_are_found_and_other_files_are_not(path: str):
+    for name in ("registry.json.lock", "registry.json.81x0.lock", "registry.json.8100.lock.old", "registry.json.bak"):
+        Path(path).with_name(name).write_text("{}")
+    with job(path, port=9999) as work:
+        assert reserved(path) == {}
+        work.reserve(["a", "b"])
+        assert {port: held["entries"] for port, held in reserved(path).items()} == {9999: ["a", "b"]}
+        with pytest.raises(Locked), job(path, port=9999):
+            pass

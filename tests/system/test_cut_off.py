@@ -1,0 +1,71 @@
+"""A load killed half-way leaves a port empty: who looks is told which one, by whom, when, how far, and what to type."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from typing import Any
+
+import pytest
+from fakeruntime import FakeRuntime
+from stopping import stopping
+from studio import Studio, eventually, finished
+from watching import job
+
+
+@pytest.fixture
+def cut(known: Studio, fake_runtime: FakeRuntime) -> dict[str, Any]:
+    """What the lock said of a load of amber whose agent was killed while it stopped jade."""
+    with stopping(known, fake_runtime) as swap:
+        swap.killed()
+    return swap.held
+
+
+def sentence(known: Studio, cut: dict[str, Any]) -> str:
+    again = f"mlxops load amber {known.ports[0]} --replace"
+    where = "{why} by {who} from {from} since {since}".format_map(cut)
+    return f"{where} died in stop; to do it again: {again}"
+
+
+def test_status_and_reconcile_name_it_until_the_port_is_loaded_again(known: Studio, cut: dict[str, Any]) -> None:
+    port, said = known.ports[0], sentence(known, cut)
+    assert known.port_row(port)["reason"].endswith(said)
+    assert said in finished(known.start("status")).stdout
+    cleared = known.must("reconcile")["actions"]
+    assert [(step["entry"], step["applied"]) for step in cleared] == [("jade", True)]
+    assert cleared[0]["reason"].endswith(said)
+    row = known.port_row(port)
+    assert (row["state"], row["drift"], row["entry"], row["reason"]) == ("free", None, None, said)
+    assert known.must("reconcile") == {"actions": [], "drift": []}
+    assert known.mlxops("load", "amber", port, "--timeout", 0.01).exit == 8
+    assert known.port_row(port)["reason"] == said
+    known.must(*shlex.split(said.rpartition(": mlxops ")[2]))
+    assert known.port_row(port)["reason"] == "" and known.ask(port) == "I am tiny/amber"
+
+
+def test_an_unload_of_the_empty_port_is_an_answer_too(known: Studio, cut: dict[str, Any]) -> None:
+    known.must("reconcile")
+    assert known.must("unload", known.ports[0])["changed"] is False
+    row = known.port_row(known.ports[0])
+    assert (row["state"], row["reason"]) == ("free", "")
+
+
+def test_jobs_says_how_far_it_came(known: Studio, cut: dict[str, Any]) -> None:
+    died = known.must("jobs")["jobs"][0]
+    assert (died["job"], died["state"], died["phase"]) == (cut["job"], "died", "stop")
+    assert "died in stop" in finished(known.start("jobs")).stdout
+    error = known.mlxops("follow", cut["job"]).error
+    assert error["message"] == f"job {cut['job']} died in stop" and error["hint"].startswith("mlxops load amber")
+
+
+def test_a_load_killed_when_its_server_was_up_already_left_nothing_to_do(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
+    port = known.ports[0]
+    fake_runtime.behaves("tiny--amber", load_s=1)
+    load = known.start("--json", "load", "amber", port)
+    os.kill(job(known, port, "wait")["pid"], signal.SIGKILL)
+    load.communicate()
+    eventually(lambda: known.port_row(port)["state"] == "ready")
+    assert known.port_row(port)["reason"] == ""
