@@ -1,0 +1,71 @@
+"""One writer of the race, a process of its own: so many entries registered, one command each, by one way to the host.
+
+argv: the folder of host files, the way, the writer's name, how many. Prints the seconds that each command took and how
+many were refused, as one line of JSON. A refused one is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mlxops import hosts, session
+from mlxops.agent.errors import Locked
+
+ROOT = Path(__file__).parents[2]
+LOCKED = Locked.exit_code
+Edit = Callable[[str, str], bool]
+
+
+def called(host: hosts.Host) -> Edit:
+    """Within this process: what a long-lived client would do."""
+
+    def edit(name: str, repo: str) -> bool:
+        try:
+            session.call(host, "register", {"name": name, "repo": repo}, lambda _: None)
+        except Locked:
+            return False
+        return True
+
+    return edit
+
+
+def commanded(hosts_dir: str) -> Edit:
+    """A whole command with cron's environment: no terminal, no agent, next to no PATH."""
+    bare = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"], "SHELL": "/bin/sh", "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "mlxops", "-q", "--hosts-dir", hosts_dir, "--host", "studio", "register"]
+
+    def edit(name: str, repo: str) -> bool:
+        done = subprocess.run(
+            [*words, name, repo], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=bare,
+            start_new_session=True,
+        )  # fmt: skip
+        assert done.returncode in (0, LOCKED), done
+        return done.returncode == 0
+
+    return edit
+
+
+def main() -> None:
+    hosts_dir, way, name, count = sys.argv[1:]
+    host = hosts.find("studio", hosts_dir)
+    edit = {"ssh": called(host), "local": called(host.local()), "cron": commanded(hosts_dir)}[way]
+    seconds: list[float] = []
+    refused = 0
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(int(count)):
+        began = time.monotonic()
+        while not edit(f"{name}-{number}", f"race/{name}-{number}"):
+            refused += 1
+        seconds.append(time.monotonic() - began)
+    print(json.dumps({"seconds": seconds, "refused": refused}))
+
+
+if __name__ == "__main__":
+    main()
