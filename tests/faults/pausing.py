@@ -1,0 +1,34 @@
+"""The nursery, lying beside this as cradle.py, with one more fault: "pause" stops the process at the step, unharmed.
+
+The harness lets it go on with SIGCONT. Stdlib only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import cradle  # type: ignore[import-not-found]
+import saboteur  # type: ignore[import-not-found]
+
+# Who finds the registry's lock held by a stopped process would wait for ten seconds.
+LOCK_WAIT_S = 0.3
+
+plain = saboteur.Saboteur._strike
+
+
+def strike(self: Any, about: Any, torn: Callable[[], Any] | None) -> None:
+    if self._fault != "pause":
+        plain(self, about, torn)
+    else:
+        self._note({"paused": os.getpid()})
+        saboteur.os_kill(os.getpid(), signal.SIGSTOP)
+
+
+if __name__ == "__main__":
+    saboteur.Saboteur._strike = strike
+    importlib.import_module("agent.store").LOCK_WAIT_S = LOCK_WAIT_S
+    cradle.main()
