@@ -1,4 +1,4 @@
-"""`python -m tests.faults.pairs`: two at once. One verb stops before a step, another runs to its end, the first goes on.
+"""`python -m tests.faults.pairs`: two at once. One stops before a step, the other runs to its end, the first goes on.
 
 Before: amber serves on the port to work on, quiet beside it; the registry says of spare that it serves on the free
 port, which is not so, and does not know the last model. `-n N` takes N of all interleavings.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import os
 import random
@@ -232,6 +233,12 @@ class Stages:
         """Every other at every effect of every first."""
         steps = {first: self._idle[0].steps(first) for first in PAUSED}
         return [Meeting(first, step, other) for first in PAUSED for step in steps[first] for other in OTHERS]
+
+    def few(self, each: int, dice: random.Random) -> list[Meeting]:
+        """So many of every two."""
+        every = self.meetings()
+        twos = [[m for m in every if (m.first, m.other) == two] for two in itertools.product(PAUSED, OTHERS)]
+        return [meeting for meetings in twos for meeting in sample(meetings, each, dice)]
 
     def meet(self, meetings: Sequence[Meeting], tell: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
         def one(meeting: Meeting) -> Outcome:
