@@ -1,7 +1,7 @@
 """`python -m tests.faults.pairs`: two at once. One stops before a step, the other runs to its end, the first goes on.
 
-Before: amber serves on the port to work on, quiet beside it; the registry says of spare that it serves on the free
-port, which is not so, and does not know the last model. `-n N` takes N of all interleavings.
+Before: amber serves on the port to work on, quiet beside it; the registry says that one more serves on the free port,
+which is not so, and gives a wrong path for spare. `-n N` takes N of all interleavings.
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ from tabulate import tabulate
 from . import invariants
 from .agentcall import Blow, Ended, Nursery, Step
 from .campaign import hosts, sample
-from .cases import stand
+from .cases import MODELS, stand
 from .scene import DYING, Scene
 
 ROUNDS = 2
 STOPS_WITHIN_S = 30.0
 Act = Callable[[Scene], Ended | None]
 BY_HAND = {"note": "by hand"}
-KNOWN = ("amber", "jade", "quiet", "spare")
 LAST_STEP = "os.replace(temp, self.path)"
 
 
@@ -55,7 +54,7 @@ PAUSED = {
 }  # fmt: skip
 MEANWHILE = {
     **PAUSED, "load the same elsewhere": _load("jade", "free"), "load the one before elsewhere": _load("amber", "free"),
-    "load another": _load("spare", "work"),
+    "load another there": _load("spare", "work"),
 }  # fmt: skip
 
 
@@ -117,8 +116,9 @@ class Stage:
 
     def arrange(self) -> None:
         stand(self.scene, work="amber")
-        models = {name: fields for name, fields in self.scene.models().items() if name != DYING}
-        models["spare"]["port"] = self.scene.free
+        models = self.scene.models()
+        models[DYING]["port"] = self.scene.free
+        models["spare"]["cache_path"] = "/moved"
         self.scene.write_registry(models)
 
     def steps(self, first: str) -> tuple[Step, ...]:
@@ -173,7 +173,7 @@ class Stage:
             return [*found, "processes neither come up nor end: " + ", ".join(map(str, scene.family()))]
         found += invariants.reported(scene, scene.must("status")["ports"])
         if meeting.other in HANDS and not self._blind(meeting.step):
-            found += [f"the hand edit of {name} is lost" for name in KNOWN if "note" not in scene.models()[name]]
+            found += [f"the hand edit of {name} is lost" for name in MODELS if "note" not in scene.models()[name]]
         drift = scene.must("reconcile")["drift"]
         orphans = [row["port"] for row in drift if row["drift"] == "orphan"]
         found += [*invariants.always(scene), *invariants.true(scene, orphans)]
