@@ -56,7 +56,7 @@ def _strike(scene: Scene, case: Case, blow: Blow, reconcile_first: bool) -> Outc
     case.arrange(scene)
     bystanders = _on(scene, scene.bystander)
     ended = scene.watch(case.verb, case.args(scene), blow)
-    outcome = Outcome(case.name, blow, ended.struck, _how(ended))
+    outcome = Outcome(case.name, blow, ended.struck, how(ended))
     if ended.struck:
         note = outcome.violations.extend
         note(_aftermath(scene, case, blow, ended))
@@ -113,7 +113,7 @@ def _on(scene: Scene, port: int) -> list[int]:
     return sorted(server.pid for server in scene.servers() if server.port == port)
 
 
-def _how(ended: Ended) -> str:
+def how(ended: Ended) -> str:
     if ended.record is None:
         return "no record"
     return "a result" if ended.result is not None else str(ended.error.get("kind"))

@@ -1,0 +1,204 @@
+"""Two verbs that meet: one stops before a step, the other runs to its end, the first goes on."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import invariants
+from .agentcall import Blow, Ended, Nursery, Step
+from .cases import MODELS, stand
+from .scene import DYING, Scene
+from .trial import how
+
+ROUNDS = 2
+STOPS_WITHIN_S = 30.0
+Act = Callable[[Scene], Ended | None]
+BY_HAND = {"note": "by hand"}
+LAST_STEP = "os.replace(temp, self.path)"
+
+
+def _verb(verb: str, **args: Any) -> tuple[str, Callable[[Scene], Mapping[str, Any]]]:
+    """Ports by the name they have in the scene."""
+    return verb, lambda scene: {k: getattr(scene, v) if k == "port" else v for k, v in args.items()}
+
+
+def _load(model: str, port: str) -> tuple[str, Callable[[Scene], Mapping[str, Any]]]:
+    return _verb("load", model=model, port=port, replace=True, force=True)
+
+
+PAUSED = {
+    "load": _load("jade", "work"), "unload": _verb("unload", port="work"), "reconcile": _verb("reconcile"),
+    "init": _verb("init"),
+}  # fmt: skip
+MEANWHILE = {
+    **PAUSED, "load the same elsewhere": _load("jade", "free"), "load the one before elsewhere": _load("amber", "free"),
+    "load another there": _load("spare", "work"),
+}  # fmt: skip
+
+
+def _note_by_hand(scene: Scene) -> None:
+    scene.write_registry({name: {**fields, **BY_HAND} for name, fields in scene.models().items()})
+
+
+def _clear_by_hand(scene: Scene) -> None:
+    """Whoever has the port to work on loses it; its server, if one runs, is nobody's then."""
+    models = scene.models()
+    for fields in models.values():
+        if fields["port"] == scene.work:
+            fields.update(port=None)
+            fields.pop("process", None)
+    scene.write_registry({name: {**fields, **BY_HAND} for name, fields in models.items()})
+
+
+HANDS = {"edit by hand": _note_by_hand, "unassign by hand": _clear_by_hand}
+OTHERS = (*MEANWHILE, *HANDS)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """`first` stops before the step, and the `other` comes in."""
+
+    first: str
+    step: Step
+    other: str
+
+    def __str__(self) -> str:
+        return f"{self.other} while {self.first} stops before {self.step} ({self.step.place})"
+
+
+@dataclass
+class Outcome:
+    """`met` False: the step did not come this time. `ends`: how both ended. `violations`: a sentence each."""
+
+    meeting: Meeting
+    met: bool
+    ends: tuple[str, str]
+    violations: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.meeting}; they ended with {' and '.join(self.ends)}: " + "; ".join(self.violations)
+
+
+class Stage:
+    """A scene with a second nursery, for the one that is stopped."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        scene.nursery.end()
+        (scene.code / "nursery.py").rename(scene.code / "cradle.py")
+        shutil.copy(Path(__file__).with_name("pausing.py"), scene.code / "nursery.py")
+        scene.nursery = Nursery(scene.code)
+        self._first = copy.copy(scene)
+        self._first.nursery = Nursery(scene.code)
+        self._log = scene.folder / "steps.jsonl"
+
+    def arrange(self) -> None:
+        stand(self.scene, work="amber")
+        models = self.scene.models()
+        models[DYING]["port"] = self.scene.free
+        models["spare"]["cache_path"] = "/moved"
+        self.scene.write_registry(models)
+
+    def steps(self, first: str) -> tuple[Step, ...]:
+        """The effects of a verb when nobody comes in between."""
+        self.arrange()
+        verb, args = PAUSED[first]
+        ended = self._first.watch(verb, args(self.scene))
+        assert ended.result is not None and self.scene.settle(), ended
+        return tuple(step for step in ended.steps if not step.look and step.nth <= ROUNDS)
+
+    def meet(self, meeting: Meeting) -> Outcome:
+        self.arrange()
+        bystanders = self._bystanders()
+        self._log.unlink(missing_ok=True)
+        verb, args = PAUSED[meeting.first]
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(self._first.watch, verb, args(self.scene), Blow(meeting.step, "pause"))
+            pid = self._stopped(first)
+            second = self._other(meeting.other) if pid else None
+            if pid:
+                os.kill(pid, signal.SIGCONT)
+            outcome = Outcome(meeting, bool(pid), (how(first.result()), how(second) if second else "no record"))
+        if outcome.met:
+            outcome.violations += [*_spoken(first.result()), *(_spoken(second) if second else [])]
+            outcome.violations += self._aftermath(meeting)
+            outcome.violations += [] if self._bystanders() == bystanders else ["the bystander's server was touched"]
+        if outcome.violations:
+            self.scene.clear()
+        return outcome
+
+    def _stopped(self, first: Future[Ended]) -> int:
+        """The pid of the one that has stopped; 0 when it came to its end instead."""
+        end = time.monotonic() + STOPS_WITHIN_S
+        while time.monotonic() < end and not first.done():
+            told = [line for line in _lines(self._log) if "paused" in line]
+            if told and _state(told[0]["paused"]) == "T":
+                return int(told[0]["paused"])
+            time.sleep(0.002)
+        return 0
+
+    def _other(self, other: str) -> Ended | None:
+        if other in HANDS:
+            HANDS[other](self.scene)
+            return None
+        verb, args = MEANWHILE[other]
+        return self.scene.call(verb, args(self.scene))
+
+    def _aftermath(self, meeting: Meeting) -> list[str]:
+        scene = self.scene
+        found = invariants.always(scene)
+        if not scene.settle():
+            return [*found, "processes neither come up nor end: " + ", ".join(map(str, scene.family()))]
+        found += invariants.reported(scene, scene.must("status")["ports"])
+        if meeting.other in HANDS and not self._blind(meeting.step):
+            found += [f"the hand edit of {name} is lost" for name in MODELS if "note" not in scene.models()[name]]
+        drift = scene.must("reconcile")["drift"]
+        orphans = [row["port"] for row in drift if row["drift"] == "orphan"]
+        found += [*invariants.always(scene), *invariants.true(scene, orphans)]
+        return found
+
+    def _blind(self, step: Step) -> bool:
+        """Between the last look at the registry and its replacement, which no file system offers as one."""
+        file, line, _ = step.place.split(" < ")[0].split(":")
+        source = (self.scene.code / "agent" / file).read_text().splitlines()
+        return source[int(line) - 1].strip() == LAST_STEP
+
+    def _bystanders(self) -> list[int]:
+        return sorted(server.pid for server in self.scene.servers() if server.port == self.scene.bystander)
+
+    def end(self) -> None:
+        self._first.nursery.end()
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    try:
+        text = log.read_text()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "X"
+
+
+def _spoken(ended: Ended) -> Iterator[str]:
+    if ended.record is None:
+        yield f"ended without a last record, status {ended.status}"
+    if "trace" in ended.error:
+        yield "a defect of its own: " + ended.error["message"]
+    if ended.stderr.strip():
+        yield "wrote to stderr: " + ended.stderr.strip().splitlines()[-1]
