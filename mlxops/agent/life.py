@@ -43,7 +43,9 @@ class Client:
                 except BlockingIOError:
                     # The thread that pings may wait for this very lock: whoever writes has to notice the silence.
                     self.gone = self._silent()
-                    select.select([], [self._out], [], 0.5)
+                    if select.select([], [self._out], [], 0.5)[1]:
+                        # Who takes what was held up is there, even where nobody listens for its words.
+                        self._heard = time.monotonic()
                 except OSError:
                     self.gone = True
 
@@ -73,14 +75,19 @@ class Client:
 
     def _ping(self, on_gone: Optional[Callable[[], None]]) -> None:
         while not self.gone:
-            time.sleep(wire.PING_EVERY_S)
+            # Up to the very moment: a dead link is noticed after its silence, not with the ping after it.
+            time.sleep(min(wire.PING_EVERY_S, self._patience()))
             if self._silent():
                 break
             self.send(wire.event("ping"))
         self._lose(on_gone)
 
     def _silent(self) -> bool:
-        return time.monotonic() - self._heard > self._silence_s
+        return self._patience() == 0.0
+
+    def _patience(self) -> float:
+        """Seconds of silence that are still borne."""
+        return max(0.0, self._heard + self._silence_s - time.monotonic())
 
     def _lose(self, on_gone: Optional[Callable[[], None]]) -> None:
         self.gone = True

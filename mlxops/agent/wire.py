@@ -9,7 +9,8 @@ from .errors import LinkLost, MlxopsError
 
 PROTOCOL = 1
 PING_EVERY_S = 5.0
-SILENCE_LIMIT_S = 20.0
+# A dead link is to be noticed within 20 s, with all that noticing takes.
+SILENCE_LIMIT_S = 18.0
 LONGEST_LINE = 64 << 20
 
 PING = b"ping\n"

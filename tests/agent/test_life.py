@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -72,6 +73,23 @@ def test_a_slow_reader_that_still_speaks_misses_nothing(line: Line):
     worker.join(5)
     assert [record["number"] for record in read] == list(range(MORE_THAN_A_PIPE))
     assert not line.client.gone
+
+
+def test_a_slow_reader_that_says_nothing_misses_nothing(line: Line):
+    """A list is not interrupted by a link that is slower than its silence would be long."""
+    worker, cut, read = line.emits(), wire.Lines(), []
+    while len(read) < MORE_THAN_A_PIPE:
+        time.sleep(0.05)
+        assert select.select([line.heard], [], [], 5)[0], "the rest never came"
+        read += [json.loads(text) for text in cut.feed(os.read(line.heard, 1 << 14))]
+    worker.join(5)
+    assert [record["number"] for record in read] == list(range(MORE_THAN_A_PIPE))
+
+
+def test_silence_is_noticed_when_it_is_over_and_not_with_the_next_ping(line: Line):
+    began, lost = time.monotonic(), []
+    line.client._ping(lambda: lost.append(time.monotonic() - began))
+    assert line.client.gone and 0.9 < lost[0] < wire.PING_EVERY_S
 
 
 def test_a_client_that_closed_its_end_is_gone_and_costs_nothing(line: Line):
