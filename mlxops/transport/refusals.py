@@ -84,5 +84,5 @@ def opening(settings: Settings, exc: BaseException, silent: bool, kind: str) -> 
     if silent:
         hint = f"is that port really SSH? `ssh -v {settings.alias} true` shows how far it gets"
         return HostUnreachable(f"{where} took the connection, but no SSH server answered: {exc}", hint, cause="banner")
-    return HostUnreachable(f"the connection to {where} ended while it was opened: {exc or kind}",
+    return HostUnreachable(f"the connection to {where} ended while it was opened: {str(exc) or kind}",
                            f"`ssh -v {settings.alias} true` shows how far it gets", cause="opening")  # fmt: skip

@@ -242,8 +242,10 @@ class SshLink:
         try:
             for at in range(0, len(whole), CHUNK):
                 self._channel.sendall(whole[at : at + CHUNK])  # type: ignore[arg-type]
-        except (OSError, paramiko.SSHException) as exc:
-            raise LinkLost(f"the link to {self._settings.place} broke: {exc}", stderr=self.stderr_tail()) from None
+        except (OSError, EOFError, paramiko.SSHException) as exc:
+            # EOFError, without a word, is what paramiko makes of a socket that ends while it writes.
+            why = f"the link to {self._settings.place} broke: {exc}".rstrip(": ")
+            raise LinkLost(why, stderr=self.stderr_tail()) from None
 
     def receive(self, timeout: float) -> bytes | None:
         deadline = time.monotonic() + timeout
