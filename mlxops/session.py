@@ -81,9 +81,24 @@ class Conversation:
         self._heard = self._pinged = time.monotonic()
         self.interrupts = 0
         self._cancelled: float | None = None
+        self._jobs: list[str] = []
 
     def run(self, asked: bytes, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
         """Ask, and return the result of the last record or raise its error."""
+        try:
+            return self._run(asked, meanwhile)
+        except LinkLost as exc:
+            exc.hint = exc.hint or self._goes_on()
+            raise
+
+    def _goes_on(self) -> str:
+        """What to do where the link is lost: a load on the host goes on by itself, a read ended with the link."""
+        if len(self._jobs) == 1:
+            job = self._jobs[0]
+            return f"`mlxops follow {job}` shows how it goes on there, `mlxops cancel {job}` undoes it"
+        return "`mlxops jobs` shows what goes on there; if nothing does, run it again"
+
+    def _run(self, asked: bytes, meanwhile: Callable[[], object] | None) -> dict[str, Any]:
         self._link.send(self._bundle.opening(self._marker, self._host.site["state_dir"], asked))
         if meanwhile:
             meanwhile()
@@ -94,8 +109,13 @@ class Conversation:
                 record = wire.decode(line)
                 if "event" not in record:
                     return self._outcome(record)
-                self._on_event(record)
+                self._note(record)
             chunk = self._next()
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event["event"] == "job":
+            self._jobs.append(str(event.get("job")))
+        self._on_event(event)
 
     def _outcome(self, record: dict[str, Any]) -> dict[str, Any]:
         """The last record as result or error; after a cancel, as Interrupted that tells what became of it."""
@@ -140,7 +160,6 @@ class Conversation:
             if time.monotonic() - self._heard > self.silence_limit_s:
                 raise LinkLost(
                     f"nothing was heard from {self._host.name} for {self.silence_limit_s:.0f} s",
-                    "a load goes on there by itself: `mlxops status` shows it once the host answers",
                     stderr=self._link.stderr_tail(),
                 )
 
@@ -216,7 +235,7 @@ def ended(host: Host, link: Link) -> MlxopsError:
         hint = f"install it, or correct python under [studio] in {host.path}"
         return HostUnreachable(f"{wanted} cannot be started on {host.name}: {last}", hint, **facts)
     if status is None:
-        hint = "a load goes on there by itself: `mlxops status` shows how things stand"
-        return LinkLost(f"the link to {host.name} broke before the end: {last}".rstrip(": "), hint, **facts)
+        # Its hint is the conversation's, which knows whether work goes on there.
+        return LinkLost(f"the link to {host.name} broke before the end: {last}".rstrip(": "), "", **facts)
     message = f"the agent on {host.name} ended without an answer (exit status {status}): {last}"
     return LinkLost(message.rstrip(": "), "`mlxops status` shows how things stand", **facts)

@@ -90,6 +90,8 @@ class Job:
         cut = _cut(self._lock.look()[1])
         self._describe(phase="claim", **({"cut": cut} if cut else {}))
         self._keep("begin", self._held)
+        # By this name whoever loses the link finds the work again.
+        self._client.emit("job", job=self.id)
         return self
 
     def __exit__(self, _: object, exc: Optional[BaseException], __: object) -> None:
