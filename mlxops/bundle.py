@@ -17,10 +17,11 @@ from .agent.wire import frame
 
 AGENT = Path(__file__).parent / "agent"
 
-# Reads the stub from stdin and runs it. Called with arguments by the finder only: an interpreter that is too old then
+# Reads the stub from stdin and runs it. The alarm, stopped before the agent runs, is for a link that goes dead before
+# all is here: TCP would wait for hours. Called with arguments by the finder only: an interpreter that is too old then
 # gives its place to the next before it has read a byte.
 LOADER = (
-    "import sys,os;a=sys.argv[1:];"
+    "import sys,os,signal;signal.alarm(60);a=sys.argv[1:];"
     'sys.version_info<(3,9)and a and os.execv("/bin/sh",["sh","-c"]+a+[sys.executable]);'
     "f=sys.stdin.buffer;exec(f.read(int(f.readline())))"
 )

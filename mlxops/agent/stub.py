@@ -9,6 +9,7 @@ Exit statuses of the stages: 70 too old, 71 folder refused, 72 cannot be written
 
 import io
 import os
+import signal
 import stat
 import sys
 
@@ -130,6 +131,8 @@ def main(source: io.BufferedReader) -> None:
     except Refused as exc:
         call.say("FAIL " + exc.args[1])
         os._exit(exc.args[0])
+    # Set by the loader, for the case that the rest never comes. It is all here.
+    signal.alarm(0)
     call.say("OK")
     run(call.request, call.source, wire)  # type: ignore
 

@@ -91,6 +91,10 @@ def test_the_client_can_work_while_the_host_does(host: Host, tmp_path: Path) -> 
     assert order == ["meanwhile", "event"]
 
 
+def test_an_agent_may_take_as_long_as_it_likes(run: Run) -> None:
+    assert run("say(fd, result={'alarm_in_s': signal.alarm(0)})") == {"alarm_in_s": 0}
+
+
 def test_an_error_keeps_kind_hint_and_fields(run: Run) -> None:
     said = fault(run, 'say(fd, error={"kind": "PortBusy", "message": "m", "hint": "h", "port": 8100})')
     assert isinstance(said, PortBusy)

@@ -57,6 +57,10 @@ def test_stderr_is_drained_while_sending(link: Link) -> None:
     assert everything(link) == b"1048576\n"
 
 
+def test_a_loader_whose_link_dies_before_the_agent_is_there_ends_by_itself(host: Host) -> None:
+    assert 0 < int(run_there(host, "import signal;print(signal.alarm(0))")) <= 60
+
+
 def test_silence_is_none_and_the_end_is_empty(link: Link) -> None:
     link.send(frame(b"f.readline();print('hello')"))
     started = time.monotonic()
