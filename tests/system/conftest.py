@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cutlink import CutLink
+from fakehub import FakeHub
+from fakeruntime import FakeRuntime
+from heldloads import HeldLoads, held_loads
+from ports import free_range
 from sshd import Sshd
 from studio import Studio
 
@@ -36,6 +42,47 @@ def openssh_studio(openssh_login: Login, make_studio: Callable[..., Studio], stu
 @pytest.fixture
 def studio_runtime(fake_runtime: Any) -> dict[str, Any]:
     return {"name": "mlx-openai-server", "command": fake_runtime.command, "startup_timeout_s": 30, "grace_s": 10}
+
+
+@pytest.fixture
+def empty_hub(tmp_path: Path) -> Iterator[FakeHub]:
+    """A Hub on loopback, still without a repository."""
+    with FakeHub(tmp_path / "remote") as hub:
+        yield hub
+
+
+@pytest.fixture
+def near_hub_sshd(tmp_path: Path, empty_hub: FakeHub) -> Iterator[Sshd]:
+    """OpenSSH's own server, on a host whose Hub that is."""
+    with Sshd(tmp_path / "sshd", env={"HF_ENDPOINT": empty_hub.url}) as server:
+        yield server
+
+
+@pytest.fixture
+def link(near_hub_sshd: Sshd) -> Iterator[CutLink]:
+    """The way to it, to be cut."""
+    with CutLink(near_hub_sshd.port) as proxy:
+        near_hub_sshd.known_hosts.write_text(near_hub_sshd.known_line(f"[127.0.0.1]:{proxy.port}"))
+        yield proxy
+
+
+@pytest.fixture
+def far_studio(
+    near_hub_sshd: Sshd, link: CutLink, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]
+) -> Studio:
+    """Stand-in servers behind that link, on four ports."""
+    server = near_hub_sshd
+    login = Login("127.0.0.1", link.port, server.user, str(server.client_key), str(server.known_hosts))
+    studio = make_studio(login, studio_runtime, ports=free_range(4))
+    studio.describe(hub_python=sys.executable)
+    return studio
+
+
+@pytest.fixture
+def loads(far_studio: Studio, fake_runtime: FakeRuntime, empty_hub: FakeHub, tiny_models: Any) -> Iterator[HeldLoads]:
+    """Four swaps through that link, each held in a phase of its own."""
+    with held_loads(far_studio, fake_runtime, empty_hub, tiny_models["tiny/amber"]) as held:
+        yield held
 
 
 @pytest.fixture

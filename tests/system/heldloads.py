@@ -1,0 +1,186 @@
+"""Loads held in each of their phases: four swaps at once on a Studio behind a link that can be cut."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fakehub import FakeHub
+from fakeruntime import FakeRuntime
+from fakeserver import CHAT
+from studio import Answer, Studio, eventually, finished
+from survivors import living
+from watching import job, refused
+
+from mlxops import bundle
+from mlxops.demo.tinymodel import write_cache
+
+# How each phase is held: the hub sends next to nothing, the old server heeds no SIGTERM, the registry's lock is taken
+# while the new server stands at the gate, the new server answers no chat.
+PHASES = ("download", "wait", "stop", "launch")
+TRICKLE = 32 << 10
+PATIENCE = ("--grace", 600, "--timeout", 600)
+
+
+def old(phase: str) -> str:
+    return f"old-{phase}"
+
+
+def new(phase: str) -> str:
+    return f"new-{phase}"
+
+
+@dataclass
+class HeldLoads:
+    """By phase: the port, the client that asked for the load, the job's id."""
+
+    studio: Studio
+    runtime: FakeRuntime
+    hub: FakeHub
+    clients: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
+    _lock: int = -1
+
+    def port(self, phase: str) -> int:
+        return self.studio.ports[PHASES.index(phase)]
+
+    def serve_old(self, files: Mapping[str, bytes]) -> None:
+        """Every port serves its old model; the new ones are known, but for the one that is to be downloaded."""
+        for phase in PHASES:
+            self.studio.add(f"tiny/{old(phase)}", files)
+            if phase != "download":
+                self.studio.add(f"tiny/{new(phase)}", files)
+        padded = {**files, "model-padding.safetensors": os.urandom(2 << 20)}
+        write_cache(self.hub.root, f"tiny/{new('download')}", padded)
+        self.studio.must("init")
+        self.together({phase: ("load", old(phase), self.port(phase)) for phase in PHASES})
+
+    def hold(self) -> None:
+        """Start the loads, and return once each is in its phase and will stay there."""
+        self.hub.faults.rate = TRICKLE
+        self.runtime.behaves(old("stop"), ignore=["TERM"])
+        for phase in ("wait", "launch"):
+            self.runtime.behaves(new(phase), hang=[CHAT])
+        for phase in PHASES[:3]:
+            self._begin(phase)
+        for phase in PHASES[:3]:
+            self.jobs[phase] = job(self.studio, self.port(phase), phase)["job"]
+        eventually(lambda: self.hub.asked_for("/lfs/"))
+        eventually(lambda: self.runtime.journal("signal"))
+        eventually(lambda: [seen for seen in self.runtime.journal("request") if seen["path"] == CHAT])
+        self._take_lock()
+        self._begin("launch")
+        self.jobs["launch"] = job(self.studio, self.port("launch"), "launch")["job"]
+
+    def _begin(self, phase: str) -> None:
+        model = f"tiny/{new(phase)}"
+        self.clients[phase] = self.studio.start("--json", "load", model, self.port(phase), "--replace", *PATIENCE)
+
+    def _take_lock(self) -> None:
+        self._lock = registry_lock(self.studio)
+
+    def release_lock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def release_stop(self) -> None:
+        """The old server ends at last."""
+        os.kill(self.studio.entry(old("stop"))["process"]["pid"], signal.SIGINT)
+
+    def release(self, *phases: str) -> None:
+        """Let these go on to their end."""
+        if "launch" in phases:
+            self.release_lock()
+        if "stop" in phases:
+            self.release_stop()
+        if "download" in phases:
+            self.hub.faults.rate = 0
+        for phase in {"wait", "launch"} & set(phases):
+            self.runtime.behaves(new(phase))
+
+    def together(self, commands: Mapping[str, tuple[Any, ...]]) -> dict[str, Answer]:
+        """Commands at once, each of which has to succeed."""
+        running = {key: self.studio.start("--json", *words) for key, words in commands.items()}
+        answers = {key: finished(process) for key, process in running.items()}
+        assert all(answer.exit == 0 for answer in answers.values()), answers
+        return answers
+
+    def follow(self, *phases: str) -> None:
+        """A new client follows each of these jobs to its end, sees the rest of it and its outcome."""
+        self.release(*phases)
+        for phase, answer in self.together({phase: ("follow", self.jobs[phase]) for phase in phases}).items():
+            assert (answer.result["job"], answer.result["state"]) == (self.jobs[phase], "done")
+            assert f"{phase}: " in answer.stderr and "commit: it serves" in answer.stderr
+
+    def cancel(self, *phases: str) -> None:
+        """A new client cancels each of these jobs, and finds its work undone."""
+        running = {phase: self.studio.start("--json", "cancel", self.jobs[phase]) for phase in phases}
+        for process in running.values():
+            assert process.stderr and "cancelling load" in process.stderr.readline()
+        if "stop" in phases:
+            self.release_stop()
+        self.release_lock()
+        for phase, process in running.items():
+            answer = finished(process)
+            assert answer.exit == 0, answer
+            assert (answer.result["job"], answer.result["state"]) == (self.jobs[phase], "failed")
+            assert "cancel" in answer.result["message"]
+
+    def told(self) -> None:
+        """Every client that lost its link says so, and names the command that finds the work again."""
+        for phase, client in self.clients.items():
+            answer = finished(client)
+            if answer.exit != -signal.SIGKILL:
+                assert f"`mlxops follow {self.jobs[phase]}`" in refused(answer, 3, "LinkLost")["hint"]
+
+    def states(self) -> dict[str, str]:
+        """What `jobs` says of each job."""
+        listed = {row["job"]: row for row in self.studio.must("jobs")["jobs"]}
+        return {phase: f"{listed[name]['state']} {listed[name]['phase']}" for phase, name in self.jobs.items()}
+
+    def serves(self, **expected: str) -> None:
+        """Each phase's port serves this model, and says so everywhere; nothing of any other model is left."""
+        rows = {row["port"]: row for row in self.studio.must("status")["ports"]}
+        for phase, name in expected.items():
+            row = rows[self.port(phase)]
+            assert (row["entry"], row["state"], row["drift"], row["job"]) == (name, "ready", None, None)
+            assert self.studio.ask(self.port(phase)) == f"I am tiny/{name}"
+        assert self.studio.assignments() == {name: self.port(phase) for phase, name in expected.items()}
+        lost = {f"tiny--{word(phase)}" for phase in PHASES for word in (old, new) if word(phase) != expected[phase]}
+        left = living(self.studio.folder).values()
+        assert not [line for line in left if any(name in line for name in lost) or "hub_child" in line]
+
+
+@contextmanager
+def held_loads(studio: Studio, runtime: FakeRuntime, hub: FakeHub, files: Mapping[str, bytes]) -> Iterator[HeldLoads]:
+    """Held, until the block ends."""
+    loads = HeldLoads(studio, runtime, hub)
+    loads.serve_old(files)
+    try:
+        loads.hold()
+        yield loads
+    finally:
+        loads.release("download", "wait", "launch")
+        runtime.behaves(old("stop"))
+        for client in loads.clients.values():
+            client.kill()
+            client.communicate()
+
+
+def registry_lock(studio: Studio) -> int:
+    """The registry's lock, held until this descriptor is closed."""
+    held = os.open(f"{studio.registry_path}.lock", os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    return held
+
+
+def agents(studio: Studio) -> set[int]:
+    """The pids of the agents at work on the Studio's host."""
+    return {pid for pid, line in living(studio.folder.parent).items() if bundle.LOADER in line}

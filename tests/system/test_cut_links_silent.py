@@ -1,0 +1,56 @@
+"""A black-holed link, with the real timings: both sides notice within 20 s; loads go on, reads end."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from cutlink import CutLink
+from heldloads import HeldLoads, agents, new, old
+from studio import finished
+from watching import refused
+
+from mlxops.agent.wire import SILENCE_LIMIT_S
+
+pytestmark = pytest.mark.openssh
+# What a loaded machine may add to the limit itself.
+SLACK_S = 5.0
+
+
+def seconds_until(true: Callable[[], bool], since: float) -> float:
+    while not true():
+        assert time.monotonic() - since < SILENCE_LIMIT_S + SLACK_S, "not noticed in time"
+        time.sleep(0.02)
+    return time.monotonic() - since
+
+
+def test_a_black_holed_link_is_noticed_on_both_sides(loads: HeldLoads, link: CutLink) -> None:
+    studio = loads.studio
+    watching = ("logs", loads.port("wait"), "-f"), ("follow", loads.jobs["wait"])
+    reads = [studio.start("--json", *words) for words in watching]
+    seconds_until(lambda: link.carried == 6 and len(agents(studio)) == 6, time.monotonic())
+    working = {int(name.rsplit("-", 1)[1]) for name in loads.jobs.values()}
+    reading = agents(studio) - working
+    link.black_hole()
+    cut = time.monotonic()
+
+    # Who comes anew need not wait for anybody to notice.
+    loads.cancel("stop", "launch")
+    loads.follow("download")
+    assert loads.states()["wait"] == "running wait"
+    clients = [*loads.clients.values(), *reads]
+    assert all(client.poll() is None for client in clients)
+
+    print("seconds until the agents of the reads ended:", seconds_until(lambda: not reading & agents(studio), cut))
+    print("seconds until the clients ended:", seconds_until(lambda: all(map(gone, clients)), cut))
+    loads.told()
+    for read in reads:
+        assert "`mlxops jobs`" in refused(finished(read), 3, "LinkLost")["hint"]
+    loads.follow("wait")
+    loads.serves(download=new("download"), wait=new("wait"), stop=old("stop"), launch=old("launch"))
+
+
+def gone(process: subprocess.Popen[str]) -> bool:
+    return process.poll() is not None
