@@ -77,9 +77,10 @@ def test_a_slow_reader_that_still_speaks_misses_nothing(line: Line):
 
 def test_a_slow_reader_that_says_nothing_misses_nothing(line: Line):
     """A list is not interrupted by a link that is slower than its silence would be long."""
+    line.client._silence_s = 2.0
     worker, cut, read = line.emits(), wire.Lines(), []
     while len(read) < MORE_THAN_A_PIPE:
-        time.sleep(0.05)
+        time.sleep(0.1)
         assert select.select([line.heard], [], [], 5)[0], "the rest never came"
         read += [json.loads(text) for text in cut.feed(os.read(line.heard, 1 << 14))]
     worker.join(5)
