@@ -87,8 +87,12 @@ class Job:
 
     def __enter__(self) -> Job:
         self._lock.take(LOCK_WAIT_S)
-        cut = _cut(self._lock.look()[1])
-        self._describe(phase="claim", **({"cut": cut} if cut else {}))
+        try:
+            cut = _cut(self._lock.look()[1])
+            self._describe(phase="claim", **({"cut": cut} if cut else {}))
+        except BaseException:
+            self._lock.release()
+            raise
         self._keep("begin", self._held)
         # By this name whoever loses the link finds the work again.
         self._client.emit("job", job=self.id)

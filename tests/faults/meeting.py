@@ -1,4 +1,4 @@
-"""Two verbs that meet: one stops before a step, the other runs to its end, the first goes on."""
+"""Two at once on one host: who stops, who comes in meanwhile, and what must hold when both are done."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,14 +17,14 @@ from typing import Any
 
 from . import invariants
 from .agentcall import Blow, Ended, Nursery, Step
-from .cases import MODELS, stand
+from .cases import stand
 from .scene import DYING, Scene
-from .trial import how
 
 ROUNDS = 2
 STOPS_WITHIN_S = 30.0
 Act = Callable[[Scene], Ended | None]
 BY_HAND = {"note": "by hand"}
+KNOWN = ("amber", "jade", "quiet", "spare")
 LAST_STEP = "os.replace(temp, self.path)"
 
 
@@ -97,9 +98,9 @@ class Stage:
         scene.nursery.end()
         (scene.code / "nursery.py").rename(scene.code / "cradle.py")
         shutil.copy(Path(__file__).with_name("pausing.py"), scene.code / "nursery.py")
-        scene.nursery = Nursery(scene.code)
+        scene.nursery = _nursery(scene)
         self._first = copy.copy(scene)
-        self._first.nursery = Nursery(scene.code)
+        self._first.nursery = _nursery(scene)
         self._log = scene.folder / "steps.jsonl"
 
     def arrange(self) -> None:
@@ -128,7 +129,7 @@ class Stage:
             second = self._other(meeting.other) if pid else None
             if pid:
                 os.kill(pid, signal.SIGCONT)
-            outcome = Outcome(meeting, bool(pid), (how(first.result()), how(second) if second else "no record"))
+            outcome = Outcome(meeting, bool(pid), (_how(first.result()), _how(second)))
         if outcome.met:
             outcome.violations += [*_spoken(first.result()), *(_spoken(second) if second else [])]
             outcome.violations += self._aftermath(meeting)
@@ -161,7 +162,7 @@ class Stage:
             return [*found, "processes neither come up nor end: " + ", ".join(map(str, scene.family()))]
         found += invariants.reported(scene, scene.must("status")["ports"])
         if meeting.other in HANDS and not self._blind(meeting.step):
-            found += [f"the hand edit of {name} is lost" for name in MODELS if "note" not in scene.models()[name]]
+            found += [f"the hand edit of {name} is lost" for name in KNOWN if "note" not in scene.models()[name]]
         drift = scene.must("reconcile")["drift"]
         orphans = [row["port"] for row in drift if row["drift"] == "orphan"]
         found += [*invariants.always(scene), *invariants.true(scene, orphans)]
@@ -180,6 +181,10 @@ class Stage:
         self._first.nursery.end()
 
 
+def _nursery(scene: Scene) -> Nursery:
+    return Nursery(scene.code, sys.executable, {"HF_ENDPOINT": scene.remote.url, "HOME": str(scene.folder)})
+
+
 def _lines(log: Path) -> list[dict[str, Any]]:
     try:
         text = log.read_text()
@@ -193,6 +198,12 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return "X"
+
+
+def _how(ended: Ended | None) -> str:
+    if ended is None or ended.record is None:
+        return "no record"
+    return "a result" if ended.result is not None else str(ended.error.get("kind"))
 
 
 def _spoken(ended: Ended) -> Iterator[str]:

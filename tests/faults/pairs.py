@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from .campaign import hosts, sample
+from .campaign import hosts
 from .meeting import OTHERS, PAUSED, Meeting, Outcome, Stage
 
 
@@ -35,11 +35,15 @@ class Stages:
         steps = {first: self._idle[0].steps(first) for first in PAUSED}
         return [Meeting(first, step, other) for first in PAUSED for step in steps[first] for other in OTHERS]
 
+    def some(self, count: int, dice: random.Random) -> list[Meeting]:
+        every = self.meetings()
+        return dice.sample(every, min(count, len(every)))
+
     def few(self, each: int, dice: random.Random) -> list[Meeting]:
         """So many of every two."""
         every = self.meetings()
         twos = [[m for m in every if (m.first, m.other) == two] for two in itertools.product(PAUSED, OTHERS)]
-        return [meeting for meetings in twos for meeting in sample(meetings, each, dice)]
+        return [meeting for meetings in twos for meeting in dice.sample(meetings, min(each, len(meetings)))]
 
     def meet(self, meetings: Sequence[Meeting], tell: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
         def one(meeting: Meeting) -> Outcome:
@@ -90,7 +94,7 @@ def main() -> int:
     asked = parser.parse_args()
     began = time.monotonic()
     with stages(asked.jobs) as farm:
-        outcomes = farm.meet(sample(farm.meetings(), asked.n, random.Random(asked.seed)), _tell)
+        outcomes = farm.meet(farm.some(asked.n, random.Random(asked.seed)), _tell)
     print(table(outcomes))
     print(f"\n{sum(not o.met for o in outcomes)} not met, seed {asked.seed}, {time.monotonic() - began:.0f} s")
     return 1 if any(outcome.violations for outcome in outcomes) else 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import cradle  # type: ignore[import-not-found]
@@ -17,15 +16,16 @@ import saboteur  # type: ignore[import-not-found]
 # Who finds the registry's lock held by a stopped process would wait for ten seconds.
 LOCK_WAIT_S = 0.3
 
+os_kill = os.kill  # before the saboteur makes a step of it
 plain = saboteur.Saboteur._strike
 
 
-def strike(self: Any, about: Any, torn: Callable[[], Any] | None) -> None:
+def strike(self: Any, *what: Any) -> None:
     if self._fault != "pause":
-        plain(self, about, torn)
+        plain(self, *what)
     else:
         self._note({"paused": os.getpid()})
-        saboteur.os_kill(os.getpid(), signal.SIGSTOP)
+        os_kill(os.getpid(), signal.SIGSTOP)
 
 
 if __name__ == "__main__":

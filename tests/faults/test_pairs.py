@@ -6,7 +6,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from .pairs import OTHERS, PAUSED, stages, table
+from .meeting import OTHERS, PAUSED
+from .pairs import stages, table
 
 EACH, SEED = 3, 20
 
