@@ -19,6 +19,7 @@ from . import invariants
 from .agentcall import Blow, Ended, Nursery, Step
 from .cases import stand
 from .scene import DYING, Scene
+from .trial import how
 
 ROUNDS = 2
 STOPS_WITHIN_S = 30.0
@@ -129,7 +130,7 @@ class Stage:
             second = self._other(meeting.other) if pid else None
             if pid:
                 os.kill(pid, signal.SIGCONT)
-            outcome = Outcome(meeting, bool(pid), (_how(first.result()), _how(second)))
+            outcome = Outcome(meeting, bool(pid), (how(first.result()), how(second) if second else "no record"))
         if outcome.met:
             outcome.violations += [*_spoken(first.result()), *(_spoken(second) if second else [])]
             outcome.violations += self._aftermath(meeting)
@@ -198,12 +199,6 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return "X"
-
-
-def _how(ended: Ended | None) -> str:
-    if ended is None or ended.record is None:
-        return "no record"
-    return "a result" if ended.result is not None else str(ended.error.get("kind"))
 
 
 def _spoken(ended: Ended) -> Iterator[str]:
