@@ -22,7 +22,7 @@ from mlxops import bundle
 from mlxops.demo.tinymodel import write_cache
 
 # How each phase is held: the hub sends next to nothing, the old server heeds no SIGTERM, the registry's lock is taken
-# while the new server stands at the gate, the new server answers no chat.
+# while the old server ends, so that the new one stays at the gate, the new server answers no chat.
 PHASES = ("download", "wait", "stop", "launch")
 TRICKLE = 32 << 10
 PATIENCE = ("--grace", 600, "--timeout", 600)
@@ -64,18 +64,22 @@ class HeldLoads:
     def hold(self) -> None:
         """Start the loads, and return once each is in its phase and will stay there."""
         self.hub.faults.rate = TRICKLE
-        self.runtime.behaves(old("stop"), ignore=["TERM"])
+        for phase in ("stop", "launch"):
+            self.runtime.behaves(old(phase), ignore=["TERM"])
         for phase in ("wait", "launch"):
             self.runtime.behaves(new(phase), hang=[CHAT])
-        for phase in PHASES[:3]:
+        for phase in PHASES:
             self._begin(phase)
         for phase in PHASES[:3]:
             self.jobs[phase] = job(self.studio, self.port(phase), phase)["job"]
         eventually(lambda: self.hub.asked_for("/lfs/"))
-        eventually(lambda: self.runtime.journal("signal"))
+        job(self.studio, self.port("launch"), "stop")
+        told = {self._old_pid(phase) for phase in ("stop", "launch")}
+        eventually(lambda: told <= {record["pid"] for record in self.runtime.journal("signal")})
         eventually(lambda: [seen for seen in self.runtime.journal("request") if seen["path"] == CHAT])
         self._take_lock()
-        self._begin("launch")
+        self.runtime.behaves(old("launch"))
+        self._end_old("launch")
         self.jobs["launch"] = job(self.studio, self.port("launch"), "launch")["job"]
 
     def _begin(self, phase: str) -> None:
@@ -92,7 +96,14 @@ class HeldLoads:
 
     def release_stop(self) -> None:
         """The old server ends at last."""
-        os.kill(self.studio.entry(old("stop"))["process"]["pid"], signal.SIGINT)
+        self._end_old("stop")
+
+    def _end_old(self, phase: str) -> None:
+        os.kill(self._old_pid(phase), signal.SIGINT)
+
+    def _old_pid(self, phase: str) -> int:
+        pid: int = self.studio.entry(old(phase))["process"]["pid"]
+        return pid
 
     def release(self, *phases: str) -> None:
         """Let these go on to their end."""
