@@ -41,14 +41,18 @@ def _nonsense(process: Mapping[str, Any]) -> Iterator[str]:
         yield f"pid {process['pid']}"
 
 
-def spoken(ended: Ended, blow: Blow) -> Iterator[str]:
-    """How the run may end: a killed one without a word, any other with a record, and never in a traceback."""
+def spoken(ended: Ended, blow: Blow, ends: Sequence[str] = ()) -> Iterator[str]:
+    """How the run may end: a killed one without a word, any other with a record, and never in a traceback.
+
+    `ends`: kinds of errors it ends with anyway, whatever else befell it.
+    """
     if blow.fault in KILLING:
         return
     if ended.record is None and not ended.cut:
         yield f"ended without a last record, status {ended.status}"
     if blow.fault in EXCEPTIONS:
-        if ended.error and PLANTED not in json.dumps([ended.error, *ended.events]):
+        hidden = PLANTED not in json.dumps([ended.error, *ended.events])
+        if ended.error and hidden and ended.error["kind"] not in ends:
             yield f"does not tell the defect: {ended.error}"
     elif "trace" in ended.error:
         yield "a defect of its own: " + ended.error["message"]
