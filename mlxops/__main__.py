@@ -1,38 +1,28 @@
 """The program, as `mlxops`, `mlxctl` and `python -m mlxops`."""
 
-from __future__ import annotations
-
-import gc
+import _signal  # type: ignore[import-not-found]  # signal itself takes as long to import as Ctrl-C needs to be a traceback
 import os
-import signal
-import sys
-from types import FrameType
-from typing import NoReturn
 
 INTERRUPTED = 130
+
+for _number in (_signal.SIGINT, _signal.SIGTERM):
+    _signal.signal(_number, lambda *_: os._exit(INTERRUPTED))
+
+import gc  # noqa: E402
+import sys  # noqa: E402
+from typing import NoReturn  # noqa: E402
 
 
 def main() -> NoReturn:
     """Run one command and leave at once: neither garbage collection nor the interpreter's farewell earns its time."""
     gc.disable()
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
     _sound_streams()
-    try:
-        from .cli import run
+    from .interrupts import listen
 
-        code = run(sys.argv[1:])
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    os._exit(code)
+    listen()
+    from .cli import run
 
-
-def _as_ctrl_c(signum: int, frame: FrameType | None) -> None:
-    """Do what Ctrl-C does at this moment: a call in progress has its own way to end, which undoes."""
-    on_ctrl_c = signal.getsignal(signal.SIGINT)
-    if callable(on_ctrl_c):
-        on_ctrl_c(signal.SIGINT, frame)
-    else:  # ignored, as it is for a job in the background
-        raise KeyboardInterrupt
+    os._exit(run(sys.argv[1:]))
 
 
 def _sound_streams() -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
-import signal
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from . import bundle, transport
+from . import bundle, interrupts, transport
 from .agent import wire
 from .agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError, from_wire
 from .transport import Link
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 OnEvent = Callable[[dict[str, Any]], None]
 GLANCE_S = 0.1
 CANCEL_LIMIT_S = 900.0
+NOTHING_DONE = "interrupted before anything was done on the host"
 
 
 def call(
@@ -29,12 +28,18 @@ def call(
     """Run a verb on the host and return its result; MlxopsError for every way that can go wrong.
 
     Ctrl-C asks the agent to cancel and undo, waits for its last record and raises Interrupted with the outcome; a
-    second Ctrl-C leaves at once. `meanwhile` is called once while the host is at work: imports cost nothing there.
+    second one leaves at once. `meanwhile` is called once while the host is at work: imports cost nothing there.
     """
+    asked = request(host, verb, args)
+    reach = transport.open_for(host)
+    packed = bundle.pack()
     try:
-        reach = transport.open_for(host)
-        packed = bundle.pack()
-        return converse(host, reach.open(host.python), packed, request(host, verb, args), on_event, meanwhile)
+        with interrupts.raising(1):
+            link = reach.open(host.python)
+    except KeyboardInterrupt:
+        raise Interrupted(NOTHING_DONE) from None
+    try:
+        return converse(host, link, packed, asked, on_event, meanwhile)
     except KeyboardInterrupt:
         raise Interrupted("interrupted", "`mlxops status` shows how things stand") from None
 
@@ -58,12 +63,11 @@ def converse(
     meanwhile: Callable[[], object] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The conversation on an open link, which is closed at its end."""
-    talk = Conversation(host, link, packed, on_event)
-    try:
-        with Interrupts(talk):
-            return talk.run(asked, meanwhile)
-    finally:
-        link.close()
+    with interrupts.raising(2) as presses:
+        try:
+            return Conversation(host, link, packed, on_event, presses).run(asked, meanwhile)
+        finally:
+            link.close()
 
 
 class Conversation:
@@ -72,15 +76,20 @@ class Conversation:
     ping_every_s = wire.PING_EVERY_S
     silence_limit_s = wire.SILENCE_LIMIT_S
 
-    def __init__(self, host: Host, link: Link, packed: bundle.Bundle, on_event: OnEvent) -> None:
+    def __init__(
+        self, host: Host, link: Link, packed: bundle.Bundle, on_event: OnEvent, presses: interrupts.Presses
+    ) -> None:
         self._host = host
         self._link = link
         self._bundle = packed
         self._on_event = on_event
         self._marker = os.urandom(16).hex()
         self._heard = self._pinged = time.monotonic()
-        self.interrupts = 0
+        self._presses = presses
         self._cancelled: float | None = None
+        self._told = False
+        # Until then whatever is sent would be read as a part of the agent.
+        self._started = False
         self._jobs: list[str] = []
 
     def run(self, asked: bytes, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
@@ -99,6 +108,7 @@ class Conversation:
         return "`mlxops jobs` shows what goes on there; if nothing does, run it again"
 
     def _run(self, asked: bytes, meanwhile: Callable[[], object] | None) -> dict[str, Any]:
+        self._unasked()
         self._link.send(self._bundle.opening(self._marker, self._host.site["state_dir"], asked))
         if meanwhile:
             meanwhile()
@@ -120,9 +130,8 @@ class Conversation:
     def _outcome(self, record: dict[str, Any]) -> dict[str, Any]:
         """The last record as result or error; after a cancel, as Interrupted that tells what became of it."""
         fault = from_wire(record["error"]) if isinstance(record.get("error"), dict) else None
-        if self._cancelled is not None and not isinstance(fault, Interrupted):
-            said = f"it ended with: {fault.message}" if fault else "it was already done"
-            raise Interrupted(f"interrupted; {said}", fault.hint if fault else "", outcome=record)
+        if self._presses.count and not isinstance(fault, Interrupted):
+            raise interrupts.too_late(record.get("result"), fault)
         if fault:
             raise fault
         value = record.get("result")
@@ -137,14 +146,21 @@ class Conversation:
         while True:
             word, text, rest = answer(noise, self._marker.encode())
             if word == "OK":
+                self._started = True
                 return rest
             if word == "MISS" and delivered < 2:
+                self._unasked()
                 self._link.send(self._bundle.delivery())
                 delivered, noise = delivered + 1, rest
             elif word:
                 raise refused(self._host, word, text)
             else:
                 noise = noise[-(1 << 16) :] + self._next()
+
+    def _unasked(self) -> None:
+        """Before the agent has all it needs there is nothing to cancel."""
+        if self._presses.count:
+            raise Interrupted(NOTHING_DONE)
 
     def _next(self) -> bytes:
         """The next bytes; LinkLost when they end, or do not come for as long as no ping takes."""
@@ -164,40 +180,19 @@ class Conversation:
                 )
 
     def _mind_ping(self) -> None:
-        if time.monotonic() - self._pinged >= self.ping_every_s:
+        if self._started and time.monotonic() - self._pinged >= self.ping_every_s:
             self._pinged = time.monotonic()
             self._link.send(wire.PING)
 
     def _mind_cancel(self) -> None:
-        if self.interrupts and self._cancelled is None:
+        if self._presses.count and not self._told:
+            self._told = True
+            self._on_event(wire.event("warning", message="cancelling; Ctrl-C again leaves at once"))
+        if self._presses.count and self._started and self._cancelled is None:
             self._cancelled = time.monotonic()
             self._link.send(wire.CANCEL)
-            self._on_event(wire.event("warning", message="cancelling; Ctrl-C again leaves at once"))
         if self._cancelled is not None and time.monotonic() - self._cancelled > CANCEL_LIMIT_S:
             raise Interrupted("interrupted; the host is still undoing", "`mlxops status` shows how things stand")
-
-
-class Interrupts:
-    """While a call runs, the first Ctrl-C is only counted, so that it never tears a record; the second leaves."""
-
-    def __init__(self, talk: Conversation) -> None:
-        self._talk = talk
-        self._before: Any = None
-
-    def _count(self, signum: int, frame: FrameType | None) -> None:
-        self._talk.interrupts += 1
-        if self._talk.interrupts > 1:
-            raise KeyboardInterrupt
-
-    def __enter__(self) -> None:
-        try:
-            self._before = signal.signal(signal.SIGINT, self._count)
-        except ValueError:  # not the main thread: Ctrl-C does not arrive here
-            self._before = None
-
-    def __exit__(self, *exc: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
 
 
 def answer(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:

@@ -17,14 +17,16 @@ from mlxops import bundle
 
 # package or module below mlxops -> what of mlxops it may import
 ARROWS = {
-    "__main__": ("cli",),
+    "__main__": ("cli", "interrupts"),
     "cli": (
-        "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "agent.errors", "__version__",
+        "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts", "agent.errors",
+        "__version__",
     ),
     "demo": ("demo", "render", "hosts", "session", "agent.errors"),
     "render": ("render", "agent.errors"),
     "doctor": ("transport", "hosts", "agent.errors"),
-    "session": ("bundle", "transport", "hosts", "agent.errors", "agent.wire"),
+    "session": ("bundle", "transport", "hosts", "interrupts", "agent.errors", "agent.wire"),
+    "interrupts": ("agent.errors",),
     "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire"),
     "bundle": ("agent.errors", "agent.wire"),
     "hosts": ("hostfile", "agent.errors"),

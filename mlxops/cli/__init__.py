@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from ..agent.errors import MlxopsError
+from ..agent.errors import Interrupted, MlxopsError
+from ..interrupts import telling, too_late
 from .console import Console, ReaderGone
 from .invocation import Answer, Invocation
 
@@ -15,16 +16,18 @@ def run(argv: list[str], invocation: Invocation | None = None) -> int:
     it = invocation or Invocation(Console.standard())
     it.flags.json = json_asked(argv)
     answer, error = _carried_out(argv, it)
-    it.progress.close()
-    try:
-        _tell(it, answer, error)
-        it.console.flush()
-    except ReaderGone:
-        pass
-    except OSError as exc:
-        it.console.note(f"mlxops: the answer could not be written: {exc.strerror}")
-        return 1
-    return error.exit_code if error else 0
+    with telling() as presses:
+        if presses.count and not isinstance(error, Interrupted):
+            answer, error = Answer(None), too_late(answer.result, error)
+        it.progress.close()
+        try:
+            _tell(it, answer, error)
+        except ReaderGone:
+            pass
+        except OSError as exc:
+            it.console.note(f"mlxops: the answer could not be written: {exc.strerror}")
+            return 1
+        return error.exit_code if error else 0
 
 
 def json_asked(argv: list[str]) -> bool:
@@ -61,7 +64,7 @@ def _tell(it: Invocation, answer: Answer, error: MlxopsError | None) -> None:
     if error is not None and not it.flags.json:
         from ..render.errors import error_text
 
-        it.console.note(error_text(error, it.console.err_style))
+        it.console.note(error_text(error, it.console.err_style) if answer.parting is None else answer.parting)
 
 
 def called_as() -> str:

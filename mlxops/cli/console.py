@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TextIO
 
+from ..interrupts import raising
 from ..render.style import style_for
 
 
@@ -53,10 +54,11 @@ class Console:
             raise ReaderGone from None
 
     def note(self, text: str) -> None:
-        """Lines for a person; losing them must not change how the command ends."""
+        """Lines for a person, none for an empty text; losing them must not change how the command ends."""
         try:
-            self.err.write(text + "\n")
-            self.err.flush()
+            if text:
+                self.err.write(text + "\n")
+                self.err.flush()
         except OSError:
             pass
 
@@ -64,4 +66,5 @@ class Console:
         """The answer of the person at the terminal; click.Abort on Ctrl-C or end of input."""
         import click
 
-        return click.confirm(question, err=True)
+        with raising(1):
+            return click.confirm(question, err=True)

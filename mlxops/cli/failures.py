@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import Interrupted, MlxopsError, Usage
+from ..agent.errors import Failed, Interrupted, MlxopsError, Usage
 
 
 class Internal(MlxopsError):
@@ -19,6 +19,8 @@ def named(exc: BaseException) -> MlxopsError:
         return Interrupted("interrupted")
     if isinstance(exc, click.ClickException):
         return _usage(exc)
+    if isinstance(exc, OSError):
+        return Failed(f"{exc.filename or 'this machine'}: {exc.strerror or exc}", "look at it on this machine")
     return Internal(f"{type(exc).__name__}: {exc}", "a defect of mlxops; --debug shows where")
 
 

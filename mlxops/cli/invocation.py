@@ -34,11 +34,15 @@ class Flags:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command has to say: a result, how people read it, and what was found wrong although it was carried out."""
+    """What a command has to say: a result, how people read it, and what was found wrong although it was carried out.
+
+    `parting`: what people read instead of the error, where that is only the way they chose to leave.
+    """
 
     result: Result | None
     text: Callable[[Result, Style], str] | None = None
     error: MlxopsError | None = None
+    parting: str | None = None
 
 
 def over_the_wire(host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile: Meanwhile) -> Result:

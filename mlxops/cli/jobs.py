@@ -7,6 +7,7 @@ import click
 from ..render.jobs import ended, jobs_text, locks_text
 from .invocation import Answer, Invocation
 from .verb import verb
+from .watching import watched
 
 
 @verb("jobs", "mlxops jobs", "mlxops --json jobs")
@@ -22,7 +23,8 @@ def follow(it: Invocation, job: str | None) -> Answer:
 
     Without a word: the only job that runs. Ctrl-C leaves the job alone.
     """
-    return Answer(it.ask("follow", {"job": job}), ended)
+    parting = "the job goes on; `mlxops follow` watches it again"
+    return watched(lambda: Answer(it.ask("follow", {"job": job}), ended), parting)
 
 
 @verb("cancel", "mlxops cancel", "mlxops cancel 8100")

@@ -8,6 +8,7 @@ from ..render.log import LogText
 from . import words
 from .invocation import Answer, Invocation, Result
 from .verb import verb
+from .watching import watched
 
 
 @verb("logs", "mlxops logs 8100", "mlxops logs jerry-xl -n 200", "mlxops logs 8100 -f")
@@ -23,4 +24,7 @@ def logs(it: Invocation, wanted: str, lines: int, follow: bool) -> Answer:
     def on_event(event: Result) -> None:
         text.event(event) if event.get("event") == "log" else it.progress(event)
 
-    return Answer(it.ask("logs", args, on_event), text.rest)
+    def look() -> Answer:
+        return Answer(it.ask("logs", args, on_event), text.rest)
+
+    return watched(look, "") if follow else look()

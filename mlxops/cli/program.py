@@ -8,6 +8,7 @@ import click
 
 from .. import __version__
 from ..agent.errors import Failed
+from ..interrupts import raising
 from .invocation import Answer, Invocation
 from .verb import verb
 
@@ -47,5 +48,6 @@ def demo(it: Invocation) -> Answer:
         hint = f"{sys.executable} -m pip install '.[demo]', in a clone of the project"
         raise Failed(f"the demo needs {missing.name}", hint, module=missing.name) from None
 
-    run(it.console.note if it.flags.json else it.console.say_now)
+    with raising(1):
+        run(it.console.note if it.flags.json else it.console.say_now)
     return Answer({}, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..interrupts import raising
 from ..render.hub import models_found
 from .invocation import Answer, Invocation
 from .verb import verb
@@ -16,4 +17,5 @@ def search(it: Invocation, terms: tuple[str, ...], limit: int) -> Answer:
     """MLX models of the Hugging Face Hub whose name has these words, the most downloaded first."""
     from ..hub import search as found
 
-    return Answer({"models": found(" ".join(terms), limit)}, models_found)
+    with raising(1):
+        return Answer({"models": found(" ".join(terms), limit)}, models_found)

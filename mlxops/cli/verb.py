@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import click
@@ -81,6 +82,24 @@ def verb(name: str, *examples: str) -> Callable[[Callable[..., Answer]], click.C
     """A command of this name; the function gets the Invocation first, then the parsed words."""
 
     def made(function: Callable[..., Answer]) -> click.Command:
-        return click.command(name, cls=Shared, examples=examples)(click.pass_obj(function))
+        return click.command(name, cls=Shared, examples=examples)(click.pass_obj(_sheltered(function)))
 
     return made
+
+
+def _sheltered(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Failures of the machine get their names before click sees them.
+
+    It takes any broken pipe for a reader who left, and any end of a stream for Ctrl-C.
+    """
+
+    @wraps(function)
+    def sheltered(*args: Any, **more: Any) -> Answer:
+        try:
+            return function(*args, **more)
+        except (OSError, EOFError) as exc:
+            from .failures import named
+
+            raise named(exc) from exc
+
+    return sheltered

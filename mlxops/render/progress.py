@@ -43,8 +43,7 @@ class Progress:
     def close(self) -> None:
         """Take the redrawn line away."""
         if self._live:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+            self._write("\r\x1b[K")
             self._live = False
 
     def _on_warning(self, event: dict[str, Any]) -> None:
@@ -79,14 +78,20 @@ class Progress:
 
     def _line(self, text: str) -> None:
         self.close()
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        self._write(text + "\n")
 
     def _redraw(self, text: str) -> None:
         if self._terminal and not self._quiet:
-            self._stream.write("\r\x1b[K" + text[: self._width() - 1])
-            self._stream.flush()
+            self._write("\r\x1b[K" + text[: self._width() - 1])
             self._live = True
+
+    def _write(self, text: str) -> None:
+        """A screen that is gone, or a log on a full disk, must not end the work it tells of."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            pass
 
     def _width(self) -> int:
         try:

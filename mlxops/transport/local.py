@@ -53,8 +53,9 @@ class LocalLink:
             return os.write(self._stdin, part)
         except BlockingIOError:
             return 0
-        except BrokenPipeError:
-            raise LinkLost("the agent takes no input any more", stderr=self.stderr_tail()) from None
+        except OSError as exc:
+            said = f"the agent takes no input any more: {exc.strerror}"
+            raise LinkLost(said, stderr=self.stderr_tail()) from None
 
     def receive(self, timeout: float) -> bytes | None:
         while self._stdout in self._open:

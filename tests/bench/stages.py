@@ -50,6 +50,7 @@ def main() -> None:
 
     note("imports of the command line")
     from mlxops import bundle, hosts, session
+    from mlxops.interrupts import Presses
     from mlxops.transport import dial
 
     host = hosts.find("bench", sys.argv[1])
@@ -65,7 +66,7 @@ def main() -> None:
     link = ssh.SshTransport(dialling).open(host.python)
     packed = bundle.pack()
     note("bundle")
-    talk = session.Conversation(host, link, packed, lambda event: None)
+    talk = session.Conversation(host, link, packed, lambda event: None, Presses())
     noting(talk, "_until_started", "shell, interpreter, agent's imports")
     talk.run(session.request(host, "list", {}))
     note("the verb itself")

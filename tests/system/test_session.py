@@ -16,6 +16,7 @@ from sshd import Sshd
 from mlxops import bundle, session, transport
 from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError, PortBusy
 from mlxops.hosts import Host
+from mlxops.interrupts import Presses
 
 AGENT = """
 import json, os, signal, sys, time
@@ -194,7 +195,7 @@ say(fd, result={"said": [line.decode() for line in said]})
 def brisk(host: Host, tmp_path: Path, body: str) -> dict[str, Any]:
     """A conversation with a twentieth of the usual patience."""
     link = transport.open_for(host).open(host.python)
-    talk = session.Conversation(host, link, packed(tmp_path / "agent", body), lambda event: None)
+    talk = session.Conversation(host, link, packed(tmp_path / "agent", body), lambda event: None, Presses())
     talk.ping_every_s, talk.silence_limit_s = 0.25, 1.0
     try:
         return talk.run(session.request(host, "verb", {}))

@@ -72,13 +72,15 @@ def test_an_error_of_the_call_is_told_with_its_hint_and_exit_code() -> None:
         (Interrupted("cancelled and undone"), 130, "Interrupted"),
         (KeyboardInterrupt(), 130, "Interrupted"),
         (ZeroDivisionError("by zero"), 1, "Internal"),
-        (OSError(5, "odd"), 1, "Internal"),
+        (OSError(5, "odd"), 1, "Failed"),
+        (EOFError(), 1, "Internal"),
+        (BrokenPipeError(32, "odd"), 1, "Failed"),
     ],
 )
 def test_whatever_is_raised_ends_in_one_line_or_one_document(raised: BaseException, code: int, kind: str) -> None:
     ended = Ended(Studio(raised), "list")
     assert (ended.code, ended.out) == (code, "")
-    assert "Traceback" not in ended.err
+    assert "Traceback" not in ended.err and ended.err
     as_json = Ended(Studio(raised), "list", "--json")
     assert (as_json.code, as_json.document["error"]["kind"], as_json.err) == (code, kind, "")
 

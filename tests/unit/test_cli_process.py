@@ -114,7 +114,7 @@ def test_what_a_narrow_encoding_lacks_is_escaped(lab: dict[str, str], tmp_path: 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("ignored", [False, True])
-def test_a_signal_ends_a_call_with_130(
+def test_a_signal_ends_what_is_watched_without_a_word(
     lab: dict[str, str], tmp_path: Path, signum: signal.Signals, ignored: bool
 ) -> None:
     """`ignored`: as a shell starts a job in the background, with Ctrl-C ignored."""
@@ -132,9 +132,7 @@ def test_a_signal_ends_a_call_with_130(
         assert following.stdout.readline() == "a line\n"
         following.send_signal(signum)
         told = following.stderr.read()
-    assert following.returncode == 130
-    assert told.splitlines()[-1].startswith("mlxops: ")
-    assert "Traceback" not in told
+    assert (following.returncode, told) == (130, "")
 
 
 def on_a_terminal(lab: dict[str, str], words: list[str], typed: bytes) -> tuple[int, str, str]:

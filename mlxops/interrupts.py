@@ -1,0 +1,105 @@
+"""Ctrl-C and SIGTERM: what a press does depends on what the program is about.
+
+While it connects, or asks a person, the first press raises KeyboardInterrupt. While the host is at work the first is
+only counted, so that it never tears a record, and the second raises. At any other moment, none of them long, it is
+counted as well and told with the answer. One press more leaves at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from .agent.errors import Interrupted, MlxopsError
+
+TOLD_WITHIN_S = 1.0
+
+
+class Presses:
+    """What listens for them. `raising`: the press that raises, 0 for none. `telling`: too late to undo anything."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.raising = 0
+        self.telling = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count == self.raising:
+            raise KeyboardInterrupt
+        if self.count > max(1, self.raising):
+            leave()
+        if self.telling:
+            # Whoever reads our output may not read on.
+            signal.signal(signal.SIGALRM, leave)
+            signal.setitimer(signal.ITIMER_REAL, TOLD_WITHIN_S)
+
+
+def leave(*_: Any) -> None:
+    """End the program at once."""
+    os._exit(Interrupted.exit_code)
+
+
+def listen() -> None:
+    """For a whole program: from now on presses are counted, Ctrl-C as well as SIGTERM."""
+    presses = Presses()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, presses)
+    sys.unraisablehook = _lost
+
+
+def _lost(unraisable: sys.UnraisableHookArgs) -> None:
+    """A KeyboardInterrupt that was raised where Python can only print it."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        leave()
+    sys.__unraisablehook__(unraisable)
+
+
+@contextmanager
+def raising(at: int) -> Iterator[Presses]:
+    """Inside, press number `at` raises; an outer block that raises earlier prevails.
+
+    Where no program listens, this block does; but for a thread other than the main one, where no press arrives.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    presses = before if isinstance(before, Presses) else _own()
+    outer, presses.raising = presses.raising, presses.raising or at
+    try:
+        if presses.count >= presses.raising:
+            raise KeyboardInterrupt
+        yield presses
+    finally:
+        presses.raising = outer
+        if signal.getsignal(signal.SIGINT) is not before:
+            signal.signal(signal.SIGINT, before)
+
+
+def _own() -> Presses:
+    presses = Presses()
+    with suppress(ValueError):
+        signal.signal(signal.SIGINT, presses)
+    return presses
+
+
+@contextmanager
+def telling() -> Iterator[Presses]:
+    """Inside, the answer is told: a press that comes only now is too late, but bounds the time it takes."""
+    presses = signal.getsignal(signal.SIGINT)
+    presses = presses if isinstance(presses, Presses) else Presses()
+    presses.telling = True
+    try:
+        yield presses
+    finally:
+        presses.telling = False
+
+
+def too_late(result: Any, fault: MlxopsError | None) -> Interrupted:
+    """The error of a command that was interrupted and came to its end nevertheless."""
+    said = f"it ended with: {fault.message}" if fault else "it was already done"
+    outcome = {"error": fault.to_wire()} if fault else {"result": result}
+    return Interrupted(f"interrupted; {said}", fault.hint if fault else "", outcome=outcome)

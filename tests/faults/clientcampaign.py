@@ -1,0 +1,81 @@
+"""Many faults in the client: which ones, and at several desks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from .agentcall import Blow, Step
+from .campaign import Tell, hosts
+from .clientcases import ClientCase
+from .clienttrial import survey
+from .desk import Desk
+from .trial import Outcome
+
+# What an effect can fail with; a look fails as any other does, but for want of room.
+FAILURES = {
+    "socket.send": ("ECONNRESET", "EPIPE"), "socket.sendall": ("ECONNRESET", "EPIPE"),
+    "socket.connect": ("ECONNREFUSED", "EHOSTUNREACH", "EACCES"), "subprocess.Popen": ("EACCES", "EAGAIN", "ENOMEM"),
+    "os.write": ("EPIPE", "EIO"), "write": ("ENOSPC", "EPIPE", "EIO"), "fcntl.flock": ("EIO", "ENOLCK"),
+}  # fmt: skip
+LOOKED = ("EIO", "EACCES")
+OTHERWISE = ("ENOSPC", "EIO", "EACCES")
+ROUNDS = 2
+T = TypeVar("T")
+Trial = Callable[[Desk, ClientCase, Blow], Outcome]
+
+
+def faults(steps: Iterable[Step]) -> list[Blow]:
+    """kill -9 at every effect, and every errno at every step."""
+    near = [step for step in steps if step.nth <= ROUNDS]
+    kills = [Blow(step, "kill") for step in near if not step.look]
+    return kills + [Blow(step, fault) for step in near for fault in _failures(step)]
+
+
+def _failures(step: Step) -> Sequence[str]:
+    return FAILURES.get(step.event, LOOKED if step.look else OTHERWISE)
+
+
+class Desks:
+    """As many as trials run at the same time; each has a host of its own, and both ways to it."""
+
+    def __init__(self, pairs: Sequence[dict[bool, Desk]]) -> None:
+        self._idle = list(pairs)
+        self._pool = ThreadPoolExecutor(len(pairs))
+
+    def steps(self, case: ClientCase, moments: bool = False) -> tuple[Step, ...]:
+        return self._at_one(lambda desk: survey(desk, case, moments), case)
+
+    def each(self, trial: Trial, case: ClientCase, blows: Sequence[Blow], tell: Tell = lambda _: None) -> list[Outcome]:
+        def one(blow: Blow) -> Outcome:
+            outcome = self._at_one(lambda desk: trial(desk, case, blow), case)
+            tell(outcome)
+            return outcome
+
+        return list(self._pool.map(one, blows))
+
+    def _at_one(self, work: Callable[[Desk], T], case: ClientCase) -> T:
+        pair = self._idle.pop()
+        try:
+            return work(pair[case.ssh])
+        finally:
+            self._idle.append(pair)
+
+    def end(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        for pair in self._idle:
+            for desk in pair.values():
+                desk.end()
+
+
+@contextmanager
+def desks(count: int, folder: Path | None = None) -> Iterator[Desks]:
+    with hosts(count, folder) as farm:
+        sat = Desks([{ssh: Desk(scene, ssh) for ssh in (False, True)} for scene in farm.scenes])
+        try:
+            yield sat
+        finally:
+            sat.end()
