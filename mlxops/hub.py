@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from .agent.errors import NotDownloadable
 
+ANSWERS_WITHIN_S = 5.0
+
 # Bytes per element of a safetensors type (huggingface.co/docs/safetensors). Quantized MLX weights are packed in U32.
 _WIDTHS: Mapping[str, int] = {
     **dict.fromkeys(("F64", "I64", "U64"), 8),
@@ -41,19 +43,28 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
     Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Asks the Hub at
     `endpoint`, else the one HF_ENDPOINT names, with this machine's login. NotDownloadable when it cannot be asked.
     """
-    import logging
-
-    from huggingface_hub import HfApi
+    from huggingface_hub import ModelInfo
     from huggingface_hub.errors import HfHubHTTPError
 
     # The HTTP library changed between versions; its own base error is always a base of this one.
-    failures: tuple[type[Exception], ...] = (OSError, *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__))
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would tell every retry on stderr
+    failures = (OSError, ValueError, *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__))
     try:
-        found = HfApi(endpoint=endpoint, library_name="mlxops").list_models(
-            search=words, filter="mlx", sort="downloads", limit=limit,
-            expand=["downloads", "gated", "lastModified", "safetensors", "usedStorage"],
-        )  # fmt: skip
-        return [_row(model) for model in found]
+        return [_row(ModelInfo(**model)) for model in _asked(words, limit, endpoint)]
     except failures as exc:
         raise NotDownloadable(f"the Hub cannot be searched: {exc}", "check the network, or HF_ENDPOINT") from exc
+
+
+def _asked(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]:
+    """What the Hub answers. HfApi.list_models would try six times, half a minute in which nobody learns anything."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    fields = ["downloads", "gated", "lastModified", "safetensors", "usedStorage"]
+    asked = {"search": words, "filter": "mlx", "sort": "downloads", "limit": limit, "expand": fields}
+    answer = get_session().get(
+        f"{endpoint or constants.ENDPOINT}/api/models", params=asked, timeout=ANSWERS_WITHIN_S,
+        headers=build_hf_headers(library_name="mlxops"),
+    )  # fmt: skip
+    hf_raise_for_status(answer)
+    found: list[dict[str, Any]] = answer.json()
+    return found

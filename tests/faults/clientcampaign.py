@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ FAILURES = {
 LOOKED = ("EIO", "EACCES")
 OTHERWISE = ("ENOSPC", "EIO", "EACCES")
 ROUNDS = 2
+SIGNALS = ("INT", "INT", "TERM", "INT INT")
+# Python's own start, which no line of ours precedes.
+BEFORE = (":0:<module>", "__init__.py:1:<module>")
+# A module that imports many has as many moments at the same place.
+MOMENTS = 40
 T = TypeVar("T")
 Trial = Callable[[Desk, ClientCase, Blow], Outcome]
 
@@ -37,6 +43,12 @@ def faults(steps: Iterable[Step]) -> list[Blow]:
 
 def _failures(step: Step) -> Sequence[str]:
     return FAILURES.get(step.event, LOOKED if step.look else OTHERWISE)
+
+
+def presses(steps: Iterable[Step], dice: random.Random) -> list[Blow]:
+    """Ctrl-C at every step and moment, or SIGTERM, or two of them in a row."""
+    ours = [step for step in steps if not step.place.endswith(BEFORE)]
+    return [Blow(step, dice.choice(SIGNALS)) for step in ours if step.nth <= MOMENTS]
 
 
 class Desks:

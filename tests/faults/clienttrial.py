@@ -1,8 +1,8 @@
-"""One fault in the client: arrange the host, strike, look at both machines, then the same command again."""
+"""One fault in the client, or a signal to it: arrange the host, strike, look at both machines, then once more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from . import invariants
 from .agentcall import KILLING, Blow, Step
@@ -10,8 +10,10 @@ from .clientcases import ClientCase
 from .desk import Desk, Said
 from .trial import Outcome
 
-# docs/…: the exit statuses of the command line
 STATUSES = (*range(12), 130)
+INTERRUPTED = 130
+LONGEST_UNDOING_S = 20.0
+Look = Callable[[Desk, ClientCase, Blow, Said], Iterable[str]]
 
 
 def survey(desk: Desk, case: ClientCase, moments: bool = False) -> tuple[Step, ...]:
@@ -20,33 +22,76 @@ def survey(desk: Desk, case: ClientCase, moments: bool = False) -> tuple[Step, .
     desk.run(case.typed(desk.scene))  # the agent is there from now on, and every module is compiled
     case.arrange(desk.scene)
     said = desk.watch(case.typed(desk.scene), moments=moments)
-    assert said.status in (0, 1) and not [*aftermath(desk, case, said), *case.goal(desk.scene)], said
+    assert said.ok is not case.wrong and not [*aftermath(desk, case, said), *case.goal(desk.scene)], said
     return said.steps
 
 
 def strike(desk: Desk, case: ClientCase, blow: Blow) -> Outcome:
-    """Inject one fault; what a violation spoilt is begun anew by the next trial."""
+    """Inject one fault."""
+    return _trial(desk, case, blow, False, _failed)
+
+
+def interrupt(late: Sequence[Step]) -> Callable[[Desk, ClientCase, Blow], Outcome]:
+    """Send the signals that the blow names; at the moments in `late` the answer is known already."""
+
+    def look(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[str]:
+        yield from _left(case, blow, said, blow.step in late)
+        if case.undone and said.status == INTERRUPTED and " " not in blow.fault and not _done(said):
+            yield from (f"not undone: {sentence}" for sentence in case.undone(desk.scene))
+        if _done(said):
+            yield from (f"it said that it was done: {sentence}" for sentence in case.goal(desk.scene))
+
+    return lambda desk, case, blow: _trial(desk, case, blow, True, look)
+
+
+def too_late(steps: Sequence[Step]) -> Sequence[Step]:
+    """The moments at which the answer is being told."""
+    first = next(at for at, step in enumerate(steps) if ":telling" in step.place)
+    return steps[first:]
+
+
+def _trial(desk: Desk, case: ClientCase, blow: Blow, moments: bool, look: Look) -> Outcome:
+    """What a violation spoilt is begun anew by the next trial."""
     case.arrange(desk.scene)
-    said = desk.watch(case.typed(desk.scene), blow)
+    said = desk.watch(case.typed(desk.scene), blow, moments)
     outcome = Outcome(case.name, blow, said.struck, f"status {said.status}")
     if said.struck:
-        found = [*spoken(said, blow.fault in KILLING), *aftermath(desk, case, said), *repeated(desk, case)]
-        outcome.violations.extend(found)
+        quiet = [*aftermath(desk, case, said)]
+        outcome.violations += [*_calm(said), *quiet, *look(desk, case, blow, said), *repeated(desk, case)]
     if outcome.violations:
         desk.scene.clear()
     return outcome
 
 
-def spoken(said: Said, killed: bool) -> Iterator[str]:
-    """How a client may end: killed without a word, else with a status of the design's and one document."""
+def _calm(said: Said) -> Iterator[str]:
     if "Traceback" in said.stderr or "Exception ignored" in said.stderr:
-        yield "a traceback: " + said.stderr[-600:]
-    if killed and said.status == -9:
+        yield "a traceback: " + said.stderr[-900:]
+
+
+def _failed(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[str]:
+    """How a client may end: killed without a word, else with a status of the design's and one document."""
+    if blow.fault in KILLING and said.status == -9:
         return
     if said.status not in STATUSES:
         yield f"status {said.status}: {said.stderr[-300:]}"
-    if "answer could not be written" not in said.stderr:
+    reader_gone = blow.step.event == "write" and blow.fault == "EPIPE"
+    if not reader_gone and "answer could not be written" not in said.stderr:
         yield from _document(said)
+
+
+def _left(case: ClientCase, blow: Blow, said: Said, late: bool) -> Iterator[str]:
+    """How a client may end that was told to."""
+    if said.status != INTERRUPTED and not (late and said.status == int(case.wrong)):
+        yield f"status {said.status}: {said.stdout[:300]} {said.stderr[-300:]}"
+    if said.seconds > LONGEST_UNDOING_S:
+        yield f"it took {said.seconds:.0f} s"
+    # Before the program has read its words, and at the second press, it leaves without a word.
+    if said.stdout or not (" " in blow.fault or late or ":run" not in blow.step.place):
+        yield from _document(said)
+
+
+def _done(said: Said) -> bool:
+    return said.ok or "result" in (said.error.get("outcome") or {})
 
 
 def _document(said: Said) -> Iterator[str]:
@@ -78,6 +123,6 @@ def aftermath(desk: Desk, case: ClientCase, said: Said) -> Iterator[str]:
 def repeated(desk: Desk, case: ClientCase) -> Iterator[str]:
     """The next ordinary command does what it always does."""
     said = desk.run(case.typed(desk.scene))
-    if said.status not in (0, 1) or said.error:
+    if said.ok is case.wrong:
         yield f"the same again: status {said.status}, {said.error.get('message') or said.stderr[-300:]}"
-    yield from (f"after the same again: {sentence}" for sentence in [*case.goal(desk.scene), *spoken(said, False)])
+    yield from (f"after the same again: {sentence}" for sentence in [*case.goal(desk.scene), *_document(said)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from fakehub import FakeHub
 from mlxops import hub
 from mlxops.agent.errors import NotDownloadable
 
+# The patience of one request, and a slow machine; the library's own retries would take 20 s.
+WITHIN_S = 9.0
 BIG = {"downloads": 10, "safetensors": {"parameters": {"U32": 100, "BF16": 10}, "total": 110}, "gated": "manual"}
 SMALL = {"downloads": 500, "usedStorage": 1234}
 LISTING = {
@@ -43,8 +47,26 @@ def test_words_narrow_and_the_limit_holds(listed: FakeHub) -> None:
 
 
 def test_a_hub_that_cannot_be_asked(free_port: int) -> None:
+    began = time.monotonic()
     with pytest.raises(NotDownloadable, match="cannot be searched"):
         hub.search("qwen3", endpoint=f"http://127.0.0.1:{free_port}")
+    assert time.monotonic() - began < WITHIN_S
+
+
+def test_a_hub_that_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(NotDownloadable, match="cannot be searched"):
+            hub.search("qwen3", endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert time.monotonic() - began < WITHIN_S
+
+
+def test_a_hub_that_is_out_of_order(listed: FakeHub) -> None:
+    listed.faults.refusals = 99
+    began = time.monotonic()
+    with pytest.raises(NotDownloadable, match="503"):
+        hub.search("qwen3", endpoint=listed.url)
+    assert time.monotonic() - began < WITHIN_S
 
 
 @pytest.mark.parametrize(("parameters", "expected"), [
