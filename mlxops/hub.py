@@ -47,24 +47,25 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
     from huggingface_hub.errors import HfHubHTTPError
 
     # The HTTP library changed between versions; its own base error is always a base of this one.
-    failures = (OSError, ValueError, *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__))
+    failures: tuple[type[Exception], ...] = (OSError, ValueError)
+    failures += cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
     try:
-        return [_row(ModelInfo(**model)) for model in _asked(words, limit, endpoint)]
+        return [_row(cast(Any, ModelInfo)(**model)) for model in _asked(words, limit, endpoint)]
     except failures as exc:
         raise NotDownloadable(f"the Hub cannot be searched: {exc}", "check the network, or HF_ENDPOINT") from exc
 
 
 def _asked(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]:
     """What the Hub answers. HfApi.list_models would try six times, half a minute in which nobody learns anything."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+    from huggingface_hub import constants, utils
 
+    hub: Any = utils  # its type hints name none of what it exports
     fields = ["downloads", "gated", "lastModified", "safetensors", "usedStorage"]
     asked = {"search": words, "filter": "mlx", "sort": "downloads", "limit": limit, "expand": fields}
-    answer = get_session().get(
+    answer = hub.get_session().get(
         f"{endpoint or constants.ENDPOINT}/api/models", params=asked, timeout=ANSWERS_WITHIN_S,
-        headers=build_hf_headers(library_name="mlxops"),
+        headers=hub.build_hf_headers(library_name="mlxops"),
     )  # fmt: skip
-    hf_raise_for_status(answer)
+    hub.hf_raise_for_status(answer)
     found: list[dict[str, Any]] = answer.json()
     return found

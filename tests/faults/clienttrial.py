@@ -28,7 +28,7 @@ def survey(desk: Desk, case: ClientCase, moments: bool = False) -> tuple[Step, .
 
 def strike(desk: Desk, case: ClientCase, blow: Blow) -> Outcome:
     """Inject one fault."""
-    return _trial(desk, case, blow, False, _failed)
+    return _trial(desk, case, blow, False, failed)
 
 
 def interrupt(late: Sequence[Step]) -> Callable[[Desk, ClientCase, Blow], Outcome]:
@@ -68,7 +68,7 @@ def _calm(said: Said) -> Iterator[str]:
         yield "a traceback: " + said.stderr[-900:]
 
 
-def _failed(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[str]:
+def failed(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[str]:
     """How a client may end: killed without a word, else with a status of the design's and one document."""
     if blow.fault in KILLING and said.status == -9:
         return
@@ -76,7 +76,7 @@ def _failed(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[st
         yield f"status {said.status}: {said.stderr[-300:]}"
     reader_gone = blow.step.event == "write" and blow.fault == "EPIPE"
     if not reader_gone and "answer could not be written" not in said.stderr:
-        yield from _document(said)
+        yield from document_of(said)
 
 
 def _left(case: ClientCase, blow: Blow, said: Said, late: bool) -> Iterator[str]:
@@ -87,14 +87,14 @@ def _left(case: ClientCase, blow: Blow, said: Said, late: bool) -> Iterator[str]
         yield f"it took {said.seconds:.0f} s"
     # Before the program has read its words, and at the second press, it leaves without a word.
     if said.stdout or not (" " in blow.fault or late or ":run" not in blow.step.place):
-        yield from _document(said)
+        yield from document_of(said)
 
 
 def _done(said: Said) -> bool:
     return said.ok or "result" in (said.error.get("outcome") or {})
 
 
-def _document(said: Said) -> Iterator[str]:
+def document_of(said: Said) -> Iterator[str]:
     try:
         document = said.document
     except ValueError:
@@ -125,4 +125,4 @@ def repeated(desk: Desk, case: ClientCase) -> Iterator[str]:
     said = desk.run(case.typed(desk.scene))
     if said.ok is case.wrong:
         yield f"the same again: status {said.status}, {said.error.get('message') or said.stderr[-300:]}"
-    yield from (f"after the same again: {sentence}" for sentence in [*case.goal(desk.scene), *_document(said)])
+    yield from (f"after the same again: {sentence}" for sentence in [*case.goal(desk.scene), *document_of(said)])

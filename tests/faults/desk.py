@@ -97,9 +97,7 @@ class Desk:
         places = {"HOME": str(self.home), "TMPDIR": str(self.tmp), "PYTHONPATH": str(self.code)}
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **places}
 
-    def start(
-        self, words: Sequence[str], plan: Mapping[str, Any] | None = None, **popen: Any
-    ) -> subprocess.Popen[str]:
+    def start(self, words: Sequence[str], plan: Mapping[str, Any] | None = None, **popen: Any) -> subprocess.Popen[str]:
         inside = [str(self.code / INSIDE[0].name), json.dumps(plan)] if plan else ["-m", "mlxops"]
         argv = [sys.executable, *inside, "--hosts-dir", str(self.folder / "hosts"), *words]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -119,7 +117,7 @@ class Desk:
                 stdout, stderr = client.communicate()
                 stderr += f"\nno end within {LONGEST_S:.0f} s"
         said = Said(client.returncode, stdout, stderr, time.monotonic() - began)
-        return _watched(said, Path(plan["log"])) if plan else said
+        return watched_steps(said, Path(plan["log"])) if plan else said
 
     def watch(self, words: Sequence[str], blow: Blow | None = None, moments: bool = False) -> Said:
         """A command that writes down its steps, or is struck at one of them; see the saboteur's two halves."""
@@ -163,7 +161,7 @@ class Desk:
             self.server.stop()
 
 
-def _watched(said: Said, log: Path) -> Said:
+def watched_steps(said: Said, log: Path) -> Said:
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     steps = tuple(Step(x["event"], x["place"], x["nth"], x["look"]) for x in lines if "look" in x)
     struck = any("struck" in line for line in lines)
