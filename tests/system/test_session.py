@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from clientside import host_for
 from sshd import Sshd
 
-from mlxops import bundle, session, transport
+from mlxops import bundle, interrupts, session, transport
 from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError, PortBusy
 from mlxops.hosts import Host
 from mlxops.interrupts import Presses
@@ -190,6 +191,19 @@ said = [stdin.readline() for _ in range(3)]
 say(fd, result={"said": [line.decode() for line in said]})
 """
     assert brisk(host, tmp_path, body) == {"said": ["ping\n"] * 3}
+
+
+def test_a_host_that_starts_slowly_hears_no_ping_before_it_has_the_agent(host: Host, tmp_path: Path) -> None:
+    slow = tmp_path / "python3"
+    slow.write_text(f'#!/bin/sh\nsleep 0.5\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    link = transport.open_for(host).open(str(slow))
+    agent = packed(tmp_path / "agent", "say(fd, result={'said': stdin.readline().decode()})")
+    with interrupts.raising(2) as presses:
+        talk = session.Conversation(host, link, agent, lambda event: None, presses)
+        talk.ping_every_s = 0.05
+        assert talk.run(session.request(host, "verb", {})) == {"said": "ping\n"}
+    link.close()
 
 
 def brisk(host: Host, tmp_path: Path, body: str) -> dict[str, Any]:

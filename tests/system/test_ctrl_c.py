@@ -1,0 +1,115 @@
+"""Ctrl-C as a person types it: at a terminal, to the whole foreground group, at a question, while watching."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import socket
+import subprocess
+import termios
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fakeruntime import FakeRuntime
+from studio import Studio
+from watching import job
+
+CTRL_C = b"\x03"
+AT_ONCE_S = 8.0
+IN_TIME_S = 4.0  # before the search would give up by itself
+
+
+class Terminal:
+    """A command in the foreground of a terminal of its own: what it shows, and the keys that are typed."""
+
+    def __init__(self, studio: Studio, *words: object) -> None:
+        self._keys, theirs = pty.openpty()
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        mine: Any = lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)  # noqa: E731
+        self.process = studio.start(*words, **streams, start_new_session=True, preexec_fn=mine)
+        os.close(theirs)
+        self.shown = ""
+
+    def until(self, text: str) -> None:
+        while text not in self.shown:
+            assert self._read(), f"it ended before it said {text!r}: {self.shown}"
+
+    def press(self) -> float:
+        """Ctrl-C; how long the command took to end then. Its last words are in `shown`."""
+        os.write(self._keys, CTRL_C)
+        began = time.monotonic()
+        while self._read():
+            pass
+        self.process.wait(timeout=60)
+        os.close(self._keys)
+        return time.monotonic() - began
+
+    def _read(self) -> bool:
+        try:
+            chunk = os.read(self._keys, 4096)
+        except OSError:  # how a terminal tells that nobody is there any more
+            return False
+        self.shown += chunk.decode(errors="replace")
+        return bool(chunk)
+
+
+@pytest.fixture
+def near(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+    """The host itself, with amber on the first port."""
+    studio = make_studio(None, studio_runtime)
+    studio.must("init")
+    studio.must("load", "amber", studio.ports[0])
+    return studio
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_agent_only_through_the_client(
+    near: Studio, fake_runtime: FakeRuntime
+) -> None:
+    fake_runtime.behaves("tiny--jade", load_s=30)
+    load = Terminal(near, "load", "jade", near.ports[0], "--replace")
+    job(near, near.ports[0], "wait")
+    load.press()
+    assert load.process.returncode == 130 and "Traceback" not in load.shown
+    assert "cancelling; Ctrl-C again leaves at once" in load.shown
+    assert near.assignments() == {"amber": near.ports[0]} and near.ask(near.ports[0]) == "I am tiny/amber"
+
+
+def test_ctrl_c_at_the_question_is_a_no(near: Studio) -> None:
+    before = near.registry_path.read_bytes()
+    load = Terminal(near, "load", "jade", near.ports[0])
+    load.until("[y/N]")
+    assert load.press() < AT_ONCE_S
+    assert load.process.returncode == 130 and "Traceback" not in load.shown
+    assert near.registry_path.read_bytes() == before and near.ask(near.ports[0]) == "I am tiny/amber"
+
+
+def test_whoever_follows_is_told_that_the_job_goes_on(near: Studio, fake_runtime: FakeRuntime) -> None:
+    fake_runtime.behaves("tiny--jade", load_s=3)
+    load = near.start("load", "jade", near.ports[0], "--replace", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    job(near, near.ports[0], "wait")
+    follow = Terminal(near, "follow")
+    follow.until("waiting until it serves")
+    assert follow.press() < AT_ONCE_S
+    assert follow.process.returncode == 130 and "the job goes on; `mlxops follow` watches it again" in follow.shown
+    assert "cancel" not in follow.shown and "interrupted" not in follow.shown
+    assert load.wait(timeout=60) == 0 and near.assignments() == {"jade": near.ports[0]}
+
+
+def test_leaving_a_log_is_no_failure(near: Studio) -> None:
+    logs = Terminal(near, "logs", near.ports[0], "-f")
+    logs.until("\n")
+    seen = len(logs.shown)
+    assert logs.press() < AT_ONCE_S
+    assert logs.process.returncode == 130 and "mlxops" not in logs.shown[seen:] and "cancel" not in logs.shown
+
+
+def test_a_search_is_left_at_once(near: Studio) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        near.env["HF_ENDPOINT"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        search = Terminal(near, "search", "qwen")
+        with silent.accept()[0]:
+            assert search.press() < IN_TIME_S
+    assert search.process.returncode == 130 and "Traceback" not in search.shown
