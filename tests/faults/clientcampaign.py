@@ -51,6 +51,11 @@ def presses(steps: Iterable[Step], dice: random.Random) -> list[Blow]:
     return [Blow(step, dice.choice(SIGNALS)) for step in ours if step.nth <= MOMENTS]
 
 
+def sample(blows: Sequence[Blow], count: int, dice: random.Random) -> list[Blow]:
+    """This many of them, or all."""
+    return list(blows) if count >= len(blows) else dice.sample(list(blows), count)
+
+
 class Desks:
     """As many as trials run at the same time; each has a host of its own, and both ways to it."""
 

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from saboteur import Saboteur, os_kill, wrap  # type: ignore[import-not-found,unused-ignore]
+from saboteur import Saboteur, wrap  # type: ignore[import-not-found,unused-ignore]
+from strikes import os_kill  # type: ignore[import-not-found,unused-ignore]
 
 PACKAGE = "mlxops"
 
@@ -58,10 +59,10 @@ class ClientSaboteur(Saboteur):
             frame = frame.f_back
         return " < ".join(ours) or theirs
 
-    def _strike(self, about: Any, torn: Callable[[], Any] | None) -> None:
+    def _strike(self, event: str, about: Any, torn: Callable[[], Any] | None) -> None:
         first, *rest = self._fault.split()
         if first not in ("INT", "TERM"):
-            return super()._strike(about, torn)
+            return super()._strike(event, about, torn)
         self._to_send = [getattr(signal, f"SIG{name}") for name in rest]
         self._step = {"event": None}
         os_kill(os.getpid(), getattr(signal, f"SIG{first}"))

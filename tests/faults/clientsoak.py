@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from .agentcall import KILLING, Blow
-from .campaign import sample
-from .clientcampaign import SIGNALS, Desks, desks, faults, presses
+from .clientcampaign import SIGNALS, Desks, desks, faults, presses, sample
 from .clientcases import COMMANDS, ClientCase
 from .clienttrial import interrupt, strike, too_late
-from .soak import tell
 from .trial import Outcome
 
 HEADS = ("command", "kill -9", "errno", "signals", "struck", "not met", "violations")
@@ -53,6 +51,11 @@ def trials(farm: Desks, case: ClientCase, count: int, dice: random.Random) -> li
     outcomes += farm.each(interrupt(too_late(moments)), case, pressed, tell)
     print(f"{case.name}: {len(wanted)} faults, {len(pressed)} signals", file=sys.stderr, flush=True)
     return outcomes
+
+
+def tell(outcome: Outcome) -> None:
+    if outcome.violations:
+        print(outcome, file=sys.stderr, flush=True)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

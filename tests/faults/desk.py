@@ -26,7 +26,7 @@ from .agentcall import Blow, Step, watched
 from .foreign import alive
 from .scene import Scene
 
-INSIDE = [Path(__file__).with_name(name) for name in ("clientsaboteur.py", "saboteur.py")]
+INSIDE = [Path(__file__).with_name(name) for name in ("clientsaboteur.py", "saboteur.py", "strikes.py")]
 LONGEST_S = 60.0
 ENDED_WITHIN_S = 30.0
 

@@ -19,7 +19,9 @@ from .clienttrial import document_of, failed
 from .desk import Desk, Said, watched_steps
 from .trial import Outcome
 
-INSIDE = ("stubsaboteur.py", "saboteur.py")
+INSIDE = ("stubsaboteur.py", "saboteur.py", "strikes.py")
+# After these nobody can take away what was begun.
+UNREMOVABLE = (*KILLING, "readonly")
 OLD_S = 3 * 24 * 3600
 LISTED = ClientCase("planting", "list", stand, lambda scene: [], ssh=False)
 
@@ -85,7 +87,7 @@ def strike(bed: Bed, blow: Blow) -> Outcome:
     outcome = Outcome(LISTED.name, blow, said.struck, f"status {said.status}")
     if said.struck:
         outcome.violations += failed(bed.desk, LISTED, blow, said)
-        if bed.remains() and blow.fault not in KILLING and ":remove" not in blow.step.place:
+        if bed.remains() and blow.fault not in UNREMOVABLE and ":remove" not in blow.step.place:
             outcome.violations.append(f"left half-way: {bed.remains()}")
         again = bed.desk.run(LISTED.typed(bed.desk.scene))
         outcome.violations += [f"the next command: {again.stderr[-300:]}"] if not again.ok else document_of(again)

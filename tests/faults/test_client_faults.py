@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from .agentcall import Blow, Step
-from .campaign import errors, hosts, kills, sample
-from .clientcampaign import Desks, desks, faults, presses
+from .campaign import hosts
+from .clientcampaign import Desks, desks, faults, presses, sample
 from .clientcases import COMMANDS
 from .clienttrial import interrupt, strike, too_late
 from .desk import Desk
+from .kinds import blows
+from .kinds import sample as sample_kinds
 from .stubtrial import Bed
 from .stubtrial import strike as strike_stub
 from .stubtrial import survey as survey_stub
@@ -83,5 +85,5 @@ def test_a_fault_while_the_agent_is_planted_is_made_good_by_the_next_command(tmp
     with hosts(1) as farm:
         bed = Bed(Desk(farm.scenes[0], ssh=False))
         steps = survey_stub(bed)
-        wanted = sample(kills(steps) + errors(steps), STUB_FAULTS, random.Random(SEED))
+        wanted = sample_kinds(blows(steps), STUB_FAULTS, random.Random(SEED))
         clean([strike_stub(bed, blow) for blow in wanted])
