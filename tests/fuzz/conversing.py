@@ -10,6 +10,7 @@ from typing import Any
 from mlxops import session
 from mlxops.bundle import Bundle
 from mlxops.hosts import Host, Ssh
+from mlxops.interrupts import Presses
 from mlxops.render.progress import Progress
 
 HOST = Host("studio", Path("studio.toml"), "ssh", Ssh("studio"), None, {"state_dir": "~/.mlxops"})
@@ -45,6 +46,7 @@ class Scripted:
 def converse(chunks: Sequence[bytes]) -> dict[str, Any]:
     """What a call comes to that hears these chunks, its events shown as a terminal would show them."""
     link, shown = Scripted(chunks), io.TextIOWrapper(io.BytesIO(), "utf-8")
-    talk = session.Conversation(HOST, link, PACKED, Progress(shown, terminal=True, quiet=False, verbose=True))
+    progress = Progress(shown, terminal=True, quiet=False, verbose=True)
+    talk = session.Conversation(HOST, link, PACKED, progress, Presses())
     link.marker = talk._marker.encode()
     return talk.run(b"{}")
