@@ -87,6 +87,19 @@ def _own() -> Presses:
 
 
 @contextmanager
+def forgotten() -> Iterator[None]:
+    """Inside, what was pressed before does not count: whatever cleans up after a press has to come to its end."""
+    presses = signal.getsignal(signal.SIGINT)
+    presses = presses if isinstance(presses, Presses) else Presses()
+    count, at = presses.count, presses.raising
+    presses.count = presses.raising = 0
+    try:
+        yield
+    finally:
+        presses.count, presses.raising = presses.count + count, at
+
+
+@contextmanager
 def telling() -> Iterator[Presses]:
     """Inside, the answer is told: a press that comes only now is too late, but bounds the time it takes."""
     presses = signal.getsignal(signal.SIGINT)

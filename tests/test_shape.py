@@ -22,7 +22,7 @@ ARROWS = {
         "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts", "agent.errors",
         "__version__",
     ),
-    "demo": ("demo", "render", "hosts", "session", "agent.errors"),
+    "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
     "render": ("render", "agent.errors"),
     "doctor": ("transport", "hosts", "agent.errors"),
     "session": ("bundle", "transport", "hosts", "interrupts", "agent.errors", "agent.wire"),

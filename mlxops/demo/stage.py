@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .. import hosts, session
+from .. import hosts, interrupts, session
 from ..agent.errors import Failed, Locked, MlxopsError
 from .loopback import Login, Loopback
 from .tinymodel import model_files, write_cache
@@ -86,7 +86,8 @@ class Stage:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._say("\nCleaning up")
-        self._undo.close()
+        with interrupts.forgotten():
+            self._undo.close()
 
 
 def free_ports(count: int) -> list[int]:

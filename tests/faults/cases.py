@@ -117,7 +117,7 @@ def half_here(scene: Scene) -> None:
     shutil.rmtree(here / "refs")
     for link in here.glob("snapshots/*/model.safetensors"):
         blob = link.resolve()
-        blob.with_name(f"{blob.name}.0123abcd.incomplete").write_bytes(blob.read_bytes()[:1000])
+        blob.with_name(f"{blob.name}.{LOST}.incomplete").write_bytes(blob.read_bytes()[:1000])
         blob.unlink()
         link.unlink()
 
@@ -159,7 +159,8 @@ def _tidied(scene: Scene) -> list[str]:
 
 
 def _fetched(scene: Scene) -> list[str]:
-    parts = [path.name for path in scene.hub.glob("models--*/blobs/*.incomplete")]
+    """What was lost before stays where a full disk kept everybody from looking at its lock; doctor tells of it."""
+    parts = [path.name for path in scene.hub.glob("models--*/blobs/*.incomplete") if LOST not in path.name]
     return assigned(free=FAR)(scene) + [f"left of a download: {name}" for name in parts]
 
 

@@ -6,6 +6,7 @@ The whole of it: `python -m tests.faults.soak -n N`.
 from __future__ import annotations
 
 import fcntl
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ KEPT = (
     ("load-swap", ":phase < serve.py", "os.mkdir", "MemoryError"),
     # Servers that could not be seen passed for servers that are not there.
     ("init", ":processes", "open-read", "EACCES"),
+    # A server on a port that somebody worked on was passed over without a word.
+    ("init", ":job_of < ", "fcntl.flock", "EAGAIN"),
     # A thread that asks a port ended in a traceback of its own, and its port had no answer.
     ("init", ":ask < observe.py", "socket.connect", "MemoryError"),
     # The registry's lock stayed with a run that could not describe itself in it: it waited for itself.
@@ -93,8 +96,9 @@ def held(scene: Scene, port: int) -> Iterator[None]:
         yield
 
 
-def violated(lines: list[Line]) -> list[Line]:
-    return [line for line in lines if line["violations"]]
+def violated(lines: list[Line]) -> str:
+    """What was violated, a line each: a list would be cut short where it is shown."""
+    return "\n".join(json.dumps(line) for line in lines if line["violations"])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -103,7 +107,7 @@ def test_every_fault_leaves_a_host_that_one_command_makes_true(name: str, farm: 
     deaths = [blow for blow in fits if blow.fault in ("kill", "torn")] if name in KILLED else []
     others = [blow for blow in fits if blow not in deaths]
     lines = farm.strike(name, [*deaths, *sample(others, SAMPLED[name], random.Random(SEED))])
-    assert violated(lines) == []
+    assert not violated(lines), violated(lines)
     missed = [line for line in lines if not line["struck"]]
     assert len(missed) <= len(lines) // 5, missed
 
@@ -113,14 +117,14 @@ def test_what_was_violated_once(name: str, way: str, event: str, fault: str, far
     steps = [step for step in farm.survey(name) if step.event == event and way in step.place]
     lines = farm.strike(name, [Blow(step, fault) for step in steps if step.nth == 1][:4])
     assert any(line["struck"] for line in lines)
-    assert violated(lines) == []
+    assert not violated(lines), violated(lines)
 
 
 def test_a_download_whose_agent_is_killed_half_way_is_resumed(farm: Farm) -> None:
     told_of = [step for step in farm.survey("load-download") if ":progress <" in step.place and not step.look]
     lines = farm.strike("load-download", [Blow(step, "kill") for step in told_of if step.event == "os.write"][:2])
     assert [line["ended"] for line in lines if line["struck"]] == ["no record"] * len(lines) != []
-    assert violated(lines) == []
+    assert not violated(lines), violated(lines)
 
 
 def test_a_jump_of_the_clock_takes_no_lock_from_its_holder(farm: Farm) -> None:

@@ -68,9 +68,9 @@ DURABLE = (
 SHARED = (
     Mutant(
         "the edit is computed from what was read before the lock", "agent/store.py",
-        '        lock = FileLock(self.path + ".lock")\n',
-        '        lock, early = FileLock(self.path + ".lock"), self._read()\n'
-        "        self._read = lambda: (*early[:2], self._stamp_now())\n",
+        "        with self.locked(why):\n",
+        "        early = self._read()\n        self._read = lambda: (*early[:2], self._stamp_now())\n"
+        "        with self.locked(why):\n",
         (ORDER,),
     ),
     Mutant(
@@ -83,7 +83,7 @@ SHARED = (
         (STORE + "test_an_edit_never_gives_one_port_to_two",),
     ),
     Mutant(
-        "no flock", "agent/lock.py", "        fcntl.flock(fd, kind | fcntl.LOCK_NB)\n", "        pass\n",
+        "no flock", "agent/turnstile.py", "        fcntl.flock(fd, kind | fcntl.LOCK_NB)\n", "        pass\n",
         (LOCK + "test_a_held_lock_says_by_whom_from_where_since_when_and_why",),
     ),
     Mutant(

@@ -61,13 +61,13 @@ def test_a_swap_does_not_write_back_a_stale_copy_of_the_registry(known: Studio, 
     with RegistryWatch(known) as watch:
         swap = known.start("--json", "load", "jade", first, "--replace")
         job(known, first, "wait")
+        known.must("set", "topaz", "tool_call_parser=hermes")
         known.must("load", "topaz", second)
-        known.must("set", "amber", "tool_call_parser=hermes")
         assert swap.poll() is None, "the swap was over before anything else happened"
         assert finished(swap).exit == 0
     assert watch.faults == []
     assert known.assignments() == {"jade": first, "topaz": second}
-    assert known.entry("amber")["tool_call_parser"] == "hermes"
+    assert known.entry("topaz")["tool_call_parser"] == "hermes"
 
 
 def test_force_alone_does_not_touch_a_busy_port(known: Studio) -> None:

@@ -8,6 +8,7 @@ from .. import hfcache, intake, runtimes, suggest
 from ..command import Command
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running
+from ..jobs import story
 from ..observe import family_record
 from ..registry import Registry
 from ..reservations import taken
@@ -31,16 +32,19 @@ def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
     if not dry:
         command.store.edit("init", change)
-    return {"actions": [_row(c, not dry) for c in changes[0]], "drift": _unseen(evidence)}
+    return {"actions": [_row(c, not dry) for c in changes[0]], "drift": _unseen(evidence, registry)}
 
 
-def _unseen(evidence: Mapping[int, PortEvidence]) -> List[Dict[str, Any]]:
-    """Ports that could not be looked at: a server there was not adopted, which must not pass for «there is none»."""
-    return [
-        {"drift": "unknown", "port": seen.port, "entry": None, "reason": "; ".join(seen.unknown)}
-        for seen in evidence.values()
-        if seen.unknown
-    ]
+def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Dict[str, Any]]:
+    """Ports whose servers were not adopted, which must not pass for «there is none»: unseen, or being worked on."""
+    why = {seen.port: "; ".join(seen.unknown) or _at_work(seen, registry) for seen in evidence.values()}
+    return [{"drift": "unknown", "port": p, "entry": None, "reason": reason} for p, reason in why.items() if reason]
+
+
+def _at_work(seen: PortEvidence, registry: Registry) -> str:
+    if not seen.job or not seen.server or registry.holders(seen.port):
+        return ""
+    return "not adopted while it is worked on: " + story(seen.job)
 
 
 def _row(change: Change, applied: bool) -> Dict[str, Any]:
