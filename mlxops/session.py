@@ -99,12 +99,16 @@ class Conversation:
         except LinkLost as exc:
             exc.hint = exc.hint or self._goes_on()
             raise
+        except KeyboardInterrupt:
+            if not self._jobs:
+                raise
+            raise Interrupted("interrupted; the host goes on by itself", self._goes_on()) from None
 
     def _goes_on(self) -> str:
         """What to do where the link is lost: a load on the host goes on by itself, a read ended with the link."""
         if len(self._jobs) == 1:
             job = self._jobs[0]
-            return f"`mlxops follow {job}` shows how it goes on there, `mlxops cancel {job}` undoes it"
+            return f"`mlxops follow {job}` shows whether and how it goes on there, `mlxops cancel {job}` undoes it"
         return "`mlxops jobs` shows what goes on there; if nothing does, run it again"
 
     def _run(self, asked: bytes, meanwhile: Callable[[], object] | None) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def survey(command: Command, port: int, own_lock: bool) -> Ground:
     if own_lock:
         seen = seen._replace(job=None)
     if seen.job is not None:
-        story = jobs.story(seen.job)
-        raise Locked("port %d is locked: %s" % (port, story), "wait for it, then try again", port=port, holder=seen.job)
+        story, hint = jobs.story(seen.job), jobs.way_out(seen.job)
+        raise Locked("port %d is locked: %s" % (port, story), hint, port=port, holder=seen.job)
     if seen.unknown:
         raise EvidenceUnknown(
             "port %d cannot be seen: %s" % (port, "; ".join(seen.unknown)), "nothing was changed", port=port

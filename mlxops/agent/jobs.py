@@ -66,6 +66,11 @@ def story(held: Mapping[str, Any]) -> str:
     return "%s by %s from %s since %s" % tuple(held.get(key, "?") for key in ("why", "who", "from", "since"))
 
 
+def way_out(held: Mapping[str, Any]) -> str:
+    """What to do where a lock is in the way."""
+    return "mlxops follow {0}, or mlxops cancel {0}".format(held.get("job", "JOB"))
+
+
 class Job:
     """One load or unload of a port, from claim to end. Use as a context: the lock is held inside.
 

@@ -34,7 +34,7 @@ def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
     The reason ends with what a load that was killed here left undone.
     """
     verdict = _judge(seen, wanted)
-    if seen.cut is None or seen.job is not None or _arrived(seen, wanted):
+    if seen.cut is None or seen.job is not None or (verdict.state == "ready" and _arrived(seen, wanted)):
         return verdict
     return verdict._replace(reason="; ".join(filter(None, [verdict.reason, _cut_text(seen.cut)])))
 

@@ -22,8 +22,8 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     """The load as it would be done now; raises the first reason why it cannot be."""
     command.site.need_port(order.port)
     entry = _entry(command, command.store.read(), order)
-    check_assignment(entry, order)
     refuse_taken(command, [entry.name], order.port)
+    check_assignment(entry, order)
     runtime = runtimes.named(entry.text("runtime") or command.site.runtime)
     words = programs.command(command.site, runtime)
     warnings = _check_flags(command, entry, order.port, runtime, words)

@@ -25,7 +25,7 @@ def refuse_taken(command: Command, entries: Iterable[str], port: Optional[int] =
         for name in names.intersection(held["entries"]) if there != port else ():
             raise Locked(
                 "%s is being worked on, on port %d: %s" % (name, there, jobs.story(held)),
-                "mlxops follow {0}, or mlxops cancel {0}".format(held.get("job")), entry=name, port=there, holder=held,
+                jobs.way_out(held), entry=name, port=there, holder=held,
             )  # fmt: skip
 
 

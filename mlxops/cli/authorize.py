@@ -10,6 +10,7 @@ from . import words
 from .invocation import Answer, Invocation
 from .verb import verb
 
+_DRY = "Dry run: nothing was put on {host}, so this line would not work yet."
 _ADVICE = """\
 Add the line to ~/.ssh/authorized_keys on {host}, and see that the key is on no other line there: the first one counts.
 It holds for this version of mlxops and this state of the host file: authorize again when either has changed."""
@@ -32,6 +33,6 @@ def authorize(it: Invocation, verbs: str, key: str | None, dry_run: bool) -> Ans
     wanted = [word.strip() for word in verbs.split(",") if word.strip()]
     result = it.ask("authorize", {"verbs": wanted, "key": public, "dry_run": dry_run})
     if not it.flags.quiet:
-        it.console.note(_ADVICE.format(host=it.host.name))
+        it.console.note((_DRY if dry_run else _ADVICE).format(host=it.host.name))
     line = authorizedkeys.line(result["command"], public)
     return Answer({**result, "line": line}, lambda result, style: safe(result["line"]))

@@ -9,6 +9,9 @@ from typing import Any
 
 from .scene import DYING, FAR, MODELS, Scene
 
+# The random part in the name of a download that nobody can resume.
+LOST = "0123abcd"
+
 
 @dataclass(frozen=True)
 class Case:

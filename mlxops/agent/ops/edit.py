@@ -127,10 +127,10 @@ def remove(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
     def change(current: Registry) -> Registry:
         entry = resolve.need(current, name)
+        refuse_taken(command, [name])
         if entry.port is not None:
             text, hint = "%s is assigned to port %d" % (name, entry.port), "mlxops unload %d" % entry.port
             raise AssignmentConflict(text, hint, entry=name, port=entry.port)
-        refuse_taken(command, [name])
         return current.drop(name)
 
     result = _changed(command, name, "remove " + name, change, bool(args.get("dry_run")))

@@ -94,7 +94,7 @@ def cancel(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     job = _job(command, args.get("job"))
     held = next((h for h in _running(command) if h.get("job") == job), None)
     if held is None:
-        raise Failed("job %s does not run" % job, "mlxops jobs", job=job)
+        raise Failed("job %s does not run: there is nothing to cancel" % job, "mlxops follow %s" % job, job=job)
     pid = held.get("pid")
     agent = command.procs.process(pid) if isinstance(pid, int) else None
     if agent is None or agent.start_time != held.get("start_time"):

@@ -49,8 +49,8 @@ def _reserve(command: Command, job: Job, prepared: Preparation) -> None:
     entry, order = prepared.entry, prepared.order
     names = [entry.name, *(e.name for e in prepared.ground.entries if order.rollback)]
     with command.store.locked(_why(order)):
-        check_assignment(command.store.read().entries.get(entry.name, entry), order)
         refuse_taken(command, names, order.port)
+        check_assignment(command.store.read().entries.get(entry.name, entry), order)
         job.reserve(names)
 
 
