@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 OnEvent = Callable[[dict[str, Any]], None]
 GLANCE_S = 0.1
-CANCEL_LIMIT_S = 900.0
+# How long an undoing is waited for, and how long the end of what has nothing to undo.
+CANCEL_LIMIT_S, LEAVE_LIMIT_S = 900.0, 30.0
 NOTHING_DONE = "interrupted before anything was done on the host"
 
 
@@ -195,8 +196,9 @@ class Conversation:
         if self._presses.count and self._started and self._cancelled is None:
             self._cancelled = time.monotonic()
             self._link.send(wire.CANCEL)
-        if self._cancelled is not None and time.monotonic() - self._cancelled > CANCEL_LIMIT_S:
-            raise Interrupted("interrupted; the host is still undoing", "`mlxops status` shows how things stand")
+        limit = CANCEL_LIMIT_S if self._jobs else LEAVE_LIMIT_S
+        if self._cancelled is not None and time.monotonic() - self._cancelled > limit:
+            raise Interrupted("interrupted; the host has not said that it ended", self._goes_on())
 
 
 def answer(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:

@@ -65,10 +65,19 @@ class PortEvidence(NamedTuple):
 
     @property
     def server(self) -> Optional[Server]:
-        """The server that owns the listener, else the only one that names the port."""
-        owners = {listener.pid for listener in self.listeners or ()}
-        owning = [s for s in self.servers if owners & {p.pid for p in s.family}]
-        return next(iter(owning or self.servers), None)
+        """The server that owns the listener, else the recorded one, else one that names the port."""
+        return next(iter(self.proven or self.servers), None)
+
+    @property
+    def proven(self) -> Tuple[Server, ...]:
+        """Those that are this port's beyond doubt: they own the listener, or are the recorded process.
+
+        Where nobody listens and none is recorded, the only one that names the port: it loads still. Any user can start
+        a process that names a port.
+        """
+        pids = {listener.pid for listener in self.listeners or ()} | {self.recorded.pid if self.recorded else None}
+        found = tuple(s for s in self.servers if pids & {p.pid for p in s.family})
+        return found or (self.servers if len(self.servers) == 1 and not self.listeners else ())
 
     @property
     def foreign(self) -> Tuple[Listener, ...]:

@@ -48,7 +48,9 @@ def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """A load's last word that was not its end, or the one that what came after it did not settle."""
     died = last.get("again") and not last.get("ended")
     cut = last if died else last.get("cut")
-    if not isinstance(cut, dict) or str(cut.get("since") or "") < utc(time.time() - TOLD_FOR_S):
+    if not isinstance(cut, dict) or not _names(cut.get("entries", [])):
+        return None
+    if str(cut.get("since") or "") < utc(time.time() - TOLD_FOR_S):
         return None
     return {key: value for key, value in cut.items() if key != "cut"}
 
@@ -57,8 +59,13 @@ def reserved(registry_path: str) -> Dict[int, Dict[str, Any]]:
     """port -> its job, of every job that works on entries: also on ports that another host file names."""
     folder, name = os.path.split(registry_path)
     locks = [file[len(name) + 1 : -len(".lock")] for file in os.listdir(folder) if file.startswith(name + ".")]
-    held = {int(port): holder(registry_path, int(port)) for port in locks if port.isdigit()}
-    return {port: job for port, job in held.items() if job and isinstance(job.get("entries"), list)}
+    held = {int(port): holder(registry_path, int(port)) for port in locks if port.isascii() and port.isdigit()}
+    return {port: job for port, job in held.items() if job and _names(job.get("entries"))}
+
+
+def _names(said: Any) -> bool:
+    """Whether it is a list of entries: what a lock says, whoever may write there may have made up."""
+    return isinstance(said, list) and all(isinstance(name, str) for name in said)
 
 
 def story(held: Mapping[str, Any]) -> str:

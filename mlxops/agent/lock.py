@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from typing import Any, Dict, Optional, Tuple
 
@@ -71,7 +72,7 @@ class FileLock:
     def look(self) -> Tuple[bool, Dict[str, Any]]:
         """Whether somebody else holds it, and what it says of that one, or of the last one."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = self._opened(os.O_RDONLY)
         except FileNotFoundError:
             return False, {}
         try:
@@ -83,7 +84,7 @@ class FileLock:
     def _open(self) -> int:
         folder = os.path.dirname(self.path)
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            fd = self._opened(os.O_RDWR | os.O_CREAT)
             give_to_owner_of(folder, fd)
             return fd
         except OSError as exc:
@@ -91,8 +92,16 @@ class FileLock:
                 "cannot open the lock %s: %s" % (self.path, exc.strerror), "check that %s exists and is yours" % folder
             ) from exc
 
+    def _opened(self, how: int) -> int:
+        """Never waiting for the other end of a FIFO, nor through a link that somebody planted."""
+        fd = os.open(self.path, how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise Failed("the lock %s is no file" % self.path, "remove it on the host", lock=self.path)
+        return fd
+
     def _locked(self) -> Locked:
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = self._opened(os.O_RDONLY)
         try:
             held = _read(fd)
         finally:

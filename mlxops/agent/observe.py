@@ -93,13 +93,14 @@ def find_servers(table: Table) -> Dict[int, Tuple[Server, ...]]:
     named = {p.pid: call for p in table.values() if not p.zombie for call in [recognise(p.argv)] if call}
     found: Dict[int, Tuple[Server, ...]] = {}
     for pid, call in named.items():
-        if not any(p.pid in named for p in tree(table, pid)[1:]):
+        below = (named[p.pid] for p in tree(table, pid)[1:] if p.pid in named)
+        if not any(other.port == call.port for other in below):
             found[call.port] = (*found.get(call.port, ()), _server(table, table[pid], call, named))
     return found
 
 
 def _server(table: Table, process: Process, call: Invocation, named: Mapping[int, Invocation]) -> Server:
-    launchers = [p for p in ancestors(table, process.pid) if p.pid in named]
+    launchers = [p for p in ancestors(table, process.pid) if p.pid in named and named[p.pid].port == call.port]
     root = launchers[-1] if launchers else process
     return Server(process, call, tree(table, root.pid), root)
 

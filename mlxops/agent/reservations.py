@@ -35,8 +35,9 @@ def _at_work(command: Command) -> Dict[int, Dict[str, Any]]:
 
 def _lives(command: Command, held: Mapping[str, Any]) -> bool:
     """Not so for what the last holder of a lock said that was taken a moment ago. Unseen counts as alive."""
+    pid = held.get("pid")
     try:
-        agent = command.procs.process(int(held.get("pid") or 0))
+        agent = command.procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
     except Unseen:
         return True
     return agent is not None and agent.start_time == held.get("start_time")

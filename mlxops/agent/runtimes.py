@@ -169,7 +169,7 @@ def recognise(words: Sequence[str]) -> Optional[Invocation]:
     for runtime in RUNTIMES.values():
         for forms, line in ((runtime.forms, rest), (runtime.modules, _module(words))):
             for form in forms:
-                if line[: len(form)] == form:
+                if line[: len(form)] == form and "--help" not in line:
                     return _invocation(runtime, line[len(form) :])
     return None
 

@@ -185,3 +185,10 @@ def test_a_lock_made_by_root_does_not_shut_out_the_owner_of_the_folder(tmp_path:
 
     assert as_nobody(acquire) == "taken"
     assert json.loads((folder / "x.lock").read_text())["who"] == "nobody"
+
+
+def test_what_is_no_file_is_refused_at_once(path: str) -> None:
+    os.mkfifo(path)
+    for use in (lambda: FileLock(path).look(), lambda: FileLock(path).acquire({}, 0)):
+        with pytest.raises(Failed, match="is no file"):
+            use()

@@ -204,7 +204,7 @@ def test_look_alikes(one: Studio, strangers: Strangers, tmp_path: Path) -> None:
     """Every command line that only mentions a server, with all its words and the port."""
     port = one.ports[0]
     pids = {strangers.run(*argv, **popen) for argv, popen in _look_alikes(tmp_path, port)}
-    assert len({p.pid for p in here().processes().values() if str(port) in " ".join(p.argv)} & pids) == len(pids)
+    eventually(lambda: pids <= {p.pid for p in here().processes().values() if str(port) in " ".join(p.argv)})
     assign(one, "amber", port)
     assert rows(one)[port]["drift"] == "stale"
     assert [a["entry"] for a in ask(one, "reconcile")["actions"]] == ["amber"]

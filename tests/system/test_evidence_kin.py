@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -223,17 +224,55 @@ def test_a_stranger_beside_our_server(one: Studio, fake_runtime: FakeRuntime, st
     assert not gone(pid) and one.assignments() == {"amber": port}
 
 
-def test_two_servers_that_name_one_port_are_stopped_both(
-    serving: Studio, fake_runtime: FakeRuntime, tmp_path: Path
+NAMES_IT = """
+import os, sys, time
+if os.getuid() == 0 and "--other" in sys.argv:
+    os.setgid(65534); os.setuid(65534)
+time.sleep(600)
+"""
+
+
+def impostor(folder: Path, strangers: Strangers, *words: object) -> int:
+    """A process with a server's command line that serves nothing."""
+    program = folder / "mlx_lm.server"
+    program.write_text(NAMES_IT)
+    return strangers.run(sys.executable, program, *words)
+
+
+def test_whoever_only_names_the_port_is_neither_stopped_nor_in_the_way(
+    serving: Studio, strangers: Strangers, tmp_path: Path
 ) -> None:
-    """Somebody started a second one by hand: it loads still, and would take the port as soon as it is free."""
+    """Any user can start a process that says it is a server of our port; `strangers` sees that they are unharmed."""
     port = serving.ports[0]
-    fake_runtime.behaves("models--tiny--jade", load_s=60)
-    argv = [*fake_runtime.command, "--model-path", serving.entry("jade")["cache_path"], "--port", str(port)]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, cwd=tmp_path) as second:
-        try:
-            eventually(lambda: second.pid in {r["pid"] for r in fake_runtime.journal("started")})
-            unload(serving)
-            assert second.wait(10) in (-signal.SIGTERM, -signal.SIGINT)
-        finally:
-            second.kill()
+    named = [impostor(tmp_path, strangers, "--port", port, *more) for more in ((), ("--other",))]
+    eventually(lambda: all(here().process(pid) for pid in named))
+    assert rows(serving)[port]["drift"] is None
+    assert ask(serving, "load", model="jade", port=port, replace=True)["changed"]
+    assert serving.ask(port, serving.slot(port)) == "I am tiny/jade"
+    assert ask(serving, "unload", port=port)["changed"] and serving.assignments() == {}
+    left = refusal(serving, "unload", port=port)
+    assert left.kind == "NotStopped" and all(str(pid) in left.message for pid in named)
+
+
+def test_another_user_s_process_that_only_names_the_port_is_not_stopped(
+    one: Studio, strangers: Strangers, tmp_path: Path
+) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root could stop it")
+    pid = impostor(tmp_path, strangers, "--port", one.ports[0], "--other")
+    eventually(lambda: (found := here().process(pid)) and found.uid == 65534)
+    assert str(pid) in refusal(one, "unload", port=one.ports[0]).message
+
+
+def test_a_server_below_another_port_s_is_no_part_of_it(one: Studio, strangers: Strangers, tmp_path: Path) -> None:
+    """A launcher names the same port; one that names another is a server of its own."""
+    inner = tmp_path / "inner" / "mlx_lm.server"
+    inner.parent.mkdir()
+    inner.write_text(NAMES_IT)
+    outer = tmp_path / "mlx_lm.server"
+    below = f"subprocess.run([sys.executable, {str(inner)!r}, '--port', sys.argv[3]])"
+    outer.write_text(f"import subprocess, sys\n{below}\ninput()")
+    pid = strangers.run(sys.executable, outer, "--port", one.ports[0], one.ports[1])
+    eventually(lambda: rows(one)[one.ports[1]]["pid"] is not None)
+    assert rows(one)[one.ports[0]]["pid"] == pid
+    assert ask(one, "unload", port=one.ports[1])["changed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -213,3 +214,18 @@ def in_the_name_of_nobody(studio: Studio) -> None:
     subprocess.run(["chown", "-R", "65534", str(studio.hub.parent)], check=True)
     subprocess.run(["chown", "0", str(studio.registry_path)], check=True)
     studio.describe(python=str(wrapper), state_dir=str(studio.hf_home / "state"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"again": "x", "since": "2999", "entries": 5}, {"pid": "abc", "entries": [[]], "again": "x"}, [], "x"],
+)
+def test_whatever_a_lock_of_a_port_says(one: Studio, said: Any) -> None:
+    """Whoever may write there can say anything; and a file may lie beside it that is called almost like one."""
+    port = one.ports[0]
+    Path(f"{one.registry_path}.{port}.lock").write_text(json.dumps(said))
+    Path(f"{one.registry_path}.\u00b2.lock").touch()
+    assert rows(one)[port]["state"] == "free"
+    assert ask(one, "reconcile")["actions"] == []
+    assert ask(one, "load", model="amber", port=port)["changed"]
+    assert ask(one, "unload", port=port)["changed"]

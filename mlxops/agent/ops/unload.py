@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .. import probe
 from ..claim import Ground, survey
 from ..command import Command
 from ..errors import NotStopped
+from ..evidence import PortEvidence, Server
 from ..failures import as_error
 from ..jobs import Job
 from ..probe import Pending
@@ -77,6 +79,9 @@ def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float])
     if prey is None:
         return
     command.client.check()
+    others = [s for s in ground.seen.servers if s not in ground.seen.proven]
+    if others:
+        job.warn("left alone: %s names port %d too, and does not listen there" % (_pids(others), prey.port))
     job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
     grace = command.site.grace_s if grace_s is None else grace_s
     busy = probe.in_flight(command.site.probe_address, prey.port) if _counts(ground) else None
@@ -91,8 +96,13 @@ def _counts(ground: Ground) -> bool:
 
 def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
     seen = ground.seen
+    if seen.proven:
+        _refuse_strangers(seen)
+        return quarry(seen.proven, seen.port, command.site.bind)
     if seen.servers:
-        return quarry(seen.servers, seen.port, command.site.bind)
+        text = "%s: started as servers of port %d, but none of them listens there or is recorded"
+        hint = "stop by hand on the host those that are yours"
+        raise NotStopped(text % (_pids(seen.servers), seen.port), hint, port=seen.port)
     if seen.remnants:
         return Quarry(seen.port, command.site.bind, seen.remnants[:1], seen.remnants)
     if seen.recorded is not None:
@@ -101,6 +111,18 @@ def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
             "look at it on the host; mlxops stops only what is proven its own", port=seen.port, pid=seen.recorded.pid,
         )  # fmt: skip
     return None
+
+
+def _pids(servers: Iterable[Server]) -> str:
+    return "pid " + ", ".join(str(server.process.pid) for server in servers)
+
+
+def _refuse_strangers(seen: PortEvidence) -> None:
+    """Another user's process that does not listen has only its command line to say for itself."""
+    for server in seen.proven if not seen.listeners and seen.recorded is None else ():
+        if server.process.uid != os.geteuid():
+            text = "pid %d is another user's, names port %d and does not listen there" % (server.process.pid, seen.port)
+            raise NotStopped(text, "have its owner stop it", port=seen.port, pid=server.process.pid)
 
 
 def _cleared(now: Registry, ground: Ground) -> Registry:
