@@ -59,7 +59,7 @@ class _Waiter:
         self._guard = threading.Lock()
         self._gained = False
         self._late = False
-        self._error: Optional[OSError] = None
+        self._error: Optional[Exception] = None
 
     def wait(self, seconds: float) -> bool:
         thread = threading.Thread(target=self._wait, daemon=True)
@@ -74,7 +74,7 @@ class _Waiter:
     def _wait(self) -> None:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-        except OSError as exc:
+        except Exception as exc:  # raised again where it is waited for
             self._error = exc
         with self._guard:
             self._gained = not self._late and self._error is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -192,3 +193,12 @@ def test_what_is_no_file_is_refused_at_once(path: str) -> None:
     for use in (lambda: FileLock(path).look(), lambda: FileLock(path).acquire({}, 0)):
         with pytest.raises(Failed, match="is no file"):
             use()
+
+
+def test_what_befalls_the_waiter_is_told_to_who_waits(path: str, monkeypatch: pytest.MonkeyPatch):
+    def fail(fd: int, kind: int):
+        raise BlockingIOError if kind & fcntl.LOCK_NB else MemoryError
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    with pytest.raises(MemoryError):
+        FileLock(path).acquire({}, 5)
