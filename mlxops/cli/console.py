@@ -9,6 +9,8 @@ from typing import TextIO
 from ..interrupts import raising
 from ..render.style import style_for
 
+GLANCE_S = 0.1
+
 
 class ReaderGone(Exception):
     """Whoever read our standard output (| head) has left."""
@@ -64,7 +66,13 @@ class Console:
 
     def confirm(self, question: str) -> bool:
         """The answer of the person at the terminal; click.Abort on Ctrl-C or end of input."""
+        import select
+
         import click
 
         with raising(1):
-            return click.confirm(question, err=True)
+            click.echo(f"{question} [y/N]: ", nl=False, err=True)
+            # Ctrl-C in the moment before a read would be noticed only after it: wait for the answer outside of one.
+            while not select.select([sys.stdin], [], [], GLANCE_S)[0]:
+                continue
+            return click.confirm("", prompt_suffix="", show_default=False, err=True)
