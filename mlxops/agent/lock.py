@@ -18,6 +18,9 @@ from .deadline import Deadline
 from .errors import Failed, Locked
 from .turnstile import Turn, gain, try_lock
 
+# A writer may be in the middle of its text each time it is looked at.
+TRIES = 5
+
 
 class FileLock:
     """Exclusive between processes. Not reentrant. `turn`: who waits queues up at the folder."""
@@ -127,11 +130,12 @@ class _Unknown(Dict[str, Any]):
 
 def _read(fd: int) -> Dict[str, Any]:
     """What the text says, {} where it says nothing. Seen cut short while it grows, it is whole a moment later."""
-    held = _parsed(fd)
-    if held is None:
-        time.sleep(0.001)
+    for _ in range(TRIES):
         held = _parsed(fd)
-    return held or {}
+        if held is not None:
+            return held
+        time.sleep(0.001)
+    return {}
 
 
 def _parsed(fd: int) -> Optional[Dict[str, Any]]:
