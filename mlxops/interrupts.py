@@ -67,7 +67,7 @@ def raising(at: int) -> Iterator[Presses]:
     Where no program listens, this block does; but for a thread other than the main one, where no press arrives.
     """
     before = signal.getsignal(signal.SIGINT)
-    presses = before if isinstance(before, Presses) else _own()
+    presses = _listening() or _own()
     outer, presses.raising = presses.raising, presses.raising or at
     try:
         if presses.count >= presses.raising:
@@ -77,6 +77,12 @@ def raising(at: int) -> Iterator[Presses]:
         presses.raising = outer
         if signal.getsignal(signal.SIGINT) is not before:
             signal.signal(signal.SIGINT, before)
+
+
+def _listening() -> Presses | None:
+    """What listens now; None where no program of ours has begun to."""
+    found = signal.getsignal(signal.SIGINT)
+    return found if isinstance(found, Presses) else None
 
 
 def _own() -> Presses:
@@ -89,8 +95,7 @@ def _own() -> Presses:
 @contextmanager
 def forgotten() -> Iterator[None]:
     """Inside, what was pressed before does not count: whatever cleans up after a press has to come to its end."""
-    presses = signal.getsignal(signal.SIGINT)
-    presses = presses if isinstance(presses, Presses) else Presses()
+    presses = _listening() or Presses()
     count, at = presses.count, presses.raising
     presses.count = presses.raising = 0
     try:
@@ -102,8 +107,7 @@ def forgotten() -> Iterator[None]:
 @contextmanager
 def telling() -> Iterator[Presses]:
     """Inside, the answer is told: a press that comes only now is too late, but bounds the time it takes."""
-    presses = signal.getsignal(signal.SIGINT)
-    presses = presses if isinstance(presses, Presses) else Presses()
+    presses = _listening() or Presses()
     presses.telling = True
     try:
         yield presses

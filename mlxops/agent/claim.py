@@ -8,6 +8,7 @@ from . import jobs
 from .command import Command
 from .errors import EvidenceUnknown, ForeignListener, Locked, PortBusy
 from .evidence import PortEvidence, Server
+from .lock import story
 from .observe import observe
 from .procs import ancestors
 from .registry import Entry, Registry
@@ -32,8 +33,8 @@ def survey(command: Command, port: int, own_lock: bool) -> Ground:
     if own_lock:
         seen = seen._replace(job=None)
     if seen.job is not None:
-        story, hint = jobs.story(seen.job), jobs.way_out(seen.job)
-        raise Locked("port %d is locked: %s" % (port, story), hint, port=port, holder=seen.job)
+        text = "port %d is locked: %s" % (port, story(seen.job))
+        raise Locked(text, jobs.way_out(seen.job), port=port, holder=seen.job)
     if seen.unknown:
         raise EvidenceUnknown(
             "port %d cannot be seen: %s" % (port, "; ".join(seen.unknown)), "nothing was changed", port=port

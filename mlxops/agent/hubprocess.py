@@ -10,6 +10,8 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
 from .errors import Interrupted, LinkLost, MlxopsError, NotDownloadable
 from .wire import Lines, decode, encode
 
+# Where an environment holds a login's right to the Hub.
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hub_child.py")
 # Read as text so that neither the agent's folder nor the cwd is on sys.path.
 _BOOT = ("import sys; sys.path[:] = [p for p in sys.path if p]; p = sys.argv[1]; "
@@ -25,7 +27,7 @@ def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
     What the host file sets for the runtime, such as HF_HUB_OFFLINE, is meant for servers and is not in it.
     """
     env = dict(host, HF_HUB_DISABLE_TELEMETRY="1", PYTHONUNBUFFERED="1")
-    if any(env.get(name) for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "HF_HOME")):
+    if any(env.get(name) for name in (*TOKENS, "HF_TOKEN_PATH", "HF_HOME")):
         return env
     default = os.path.join(env.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "huggingface", "token")
     for place in (default, os.path.join(os.path.dirname(cache_dir), "token"), os.path.join(cache_dir, "token")):
@@ -36,7 +38,7 @@ def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
 
 def without_tokens(text: str, env: Mapping[str, str]) -> str:
     """The text with the tokens of the environment blotted out."""
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+    for name in TOKENS:
         text = text.replace(env.get(name) or "\0", "***")
     return text
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from .failures import as_error
 from .life import Client
 from .lock import FileLock
+from .procs import Process, Procs
 from .store import now, utc
 
 KEPT_LOGS = 50
@@ -68,9 +69,11 @@ def _names(said: Any) -> bool:
     return isinstance(said, list) and all(isinstance(name, str) for name in said)
 
 
-def story(held: Mapping[str, Any]) -> str:
-    """What a lock says, as a sentence."""
-    return "%s by %s from %s since %s" % tuple(held.get(key, "?") for key in ("why", "who", "from", "since"))
+def agent_of(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
+    """The living agent that a lock names, by pid and start time; Unseen where that cannot be told."""
+    pid = held.get("pid")
+    agent = procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
+    return agent if agent is not None and agent.start_time == held.get("start_time") else None
 
 
 def way_out(held: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import subprocess
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from .errors import Failed
+from .hubprocess import TOKENS
 from .procs import Process, Procs
 from .programs import search_path
 from .store import now
@@ -14,8 +15,6 @@ from .store import now
 # Holds until one line comes, then becomes the server under the same pid; without the line it ends.
 GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null'
 LOG_TAIL_LINES = 20
-# A server reads its files from disk: what the login may ask of the Hub is none of its business.
-TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 class Gated:
@@ -104,6 +103,7 @@ def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
 
 def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
     """Ours without what belongs to this login, plus the host file's."""
+    # A server reads its files from disk: what the login may ask of the Hub is none of its business.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS}
     return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", **extra}
 

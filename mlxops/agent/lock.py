@@ -12,7 +12,7 @@ import json
 import os
 import stat
 import time
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from .deadline import Deadline
 from .errors import Failed, Locked
@@ -109,8 +109,8 @@ class FileLock:
             held = _read(fd)
         finally:
             os.close(fd)
-        story = "{why} by {who} from {from} since {since}".format_map(_Unknown(held))
-        return Locked("locked: " + story, "wait for it to end, then run the command again", lock=self.path, holder=held)
+        hint = "wait for it to end, then run the command again"
+        return Locked("locked: " + story(held), hint, lock=self.path, holder=held)
 
 
 def give_to_owner_of(folder: str, fd: int) -> None:
@@ -123,9 +123,9 @@ def give_to_owner_of(folder: str, fd: int) -> None:
         os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
-class _Unknown(Dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "unknown"
+def story(held: Mapping[str, Any]) -> str:
+    """What a lock says, as a sentence."""
+    return "%s by %s from %s since %s" % tuple(held.get(key, "unknown") for key in ("why", "who", "from", "since"))
 
 
 def _read(fd: int) -> Dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional
 from . import jobs
 from .command import Command
 from .errors import Locked
+from .lock import story
 from .procs.facts import Unseen
 
 
@@ -24,7 +25,7 @@ def refuse_taken(command: Command, entries: Iterable[str], port: Optional[int] =
     for there, held in _at_work(command).items():
         for name in names.intersection(held["entries"]) if there != port else ():
             raise Locked(
-                "%s is being worked on, on port %d: %s" % (name, there, jobs.story(held)),
+                "%s is being worked on, on port %d: %s" % (name, there, story(held)),
                 jobs.way_out(held), entry=name, port=there, holder=held,
             )  # fmt: skip
 
@@ -35,9 +36,7 @@ def _at_work(command: Command) -> Dict[int, Dict[str, Any]]:
 
 def _lives(command: Command, held: Mapping[str, Any]) -> bool:
     """Not so for what the last holder of a lock said that was taken a moment ago. Unseen counts as alive."""
-    pid = held.get("pid")
     try:
-        agent = command.procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
+        return jobs.agent_of(command.procs, held) is not None
     except Unseen:
         return True
-    return agent is not None and agent.start_time == held.get("start_time")

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,15 +124,17 @@ class Stage:
         bystanders = self._bystanders()
         self._log.unlink(missing_ok=True)
         verb, args = PAUSED[meeting.first]
+        blow = Blow(meeting.step, "pause")
         with ThreadPoolExecutor(1) as pool:
-            first = pool.submit(self._first.watch, verb, args(self.scene), Blow(meeting.step, "pause"))
+            first = pool.submit(self._first.watch, verb, args(self.scene), blow)
             pid = self._stopped(first)
             second = self._other(meeting.other) if pid else None
             if pid:
                 os.kill(pid, signal.SIGCONT)
             outcome = Outcome(meeting, bool(pid), (how(first.result()), how(second) if second else "no record"))
         if outcome.met:
-            outcome.violations += [*_spoken(first.result()), *(_spoken(second) if second else [])]
+            for ended in filter(None, (first.result(), second)):
+                outcome.violations += invariants.spoken(ended, blow)
             outcome.violations += self._aftermath(meeting)
             outcome.violations += [] if self._bystanders() == bystanders else ["the bystander's server was touched"]
         if outcome.violations:
@@ -199,12 +201,3 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return "X"
-
-
-def _spoken(ended: Ended) -> Iterator[str]:
-    if ended.record is None:
-        yield f"ended without a last record, status {ended.status}"
-    if "trace" in ended.error:
-        yield "a defect of its own: " + ended.error["message"]
-    if ended.stderr.strip():
-        yield "wrote to stderr: " + ended.stderr.strip().splitlines()[-1]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from mlxops.agent.observe import recorded_process, remnants
-from mlxops.agent.procs import Process
-from mlxops.agent.registry import REQUIRED, Entry
+from mlxops.agent.observe import observe, recorded_process, remnants
+from mlxops.agent.procs import Listener, Process
+from mlxops.agent.registry import EMPTY, REQUIRED, Entry
 
 WORKER = ("python", "-c", "from multiprocessing.spawn import spawn_main")
 
@@ -55,3 +57,26 @@ def test_what_a_dead_server_left_is_known_by_its_start_too(other: Any) -> None:
 
 def test_while_the_server_lives_it_has_left_nothing() -> None:
     assert remnants(TABLE, entry(**member(10), family=[member(11)])) == ()
+
+
+class Blinking:
+    """Sees no listener at the first look, and at the next one what is given."""
+
+    def __init__(self, *then: Listener) -> None:
+        self._looks = iter([(), then])
+
+    def processes(self) -> dict[int, Process]:
+        return TABLE
+
+    def listeners(self, ports: Iterable[int]) -> tuple[Listener, ...]:
+        return next(self._looks)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_who_answers_listens_though_nobody_did_when_we_looked(seen: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        late = Listener(port, "127.0.0.1", 10, 501)
+        eyes: Any = Blinking(*([late] if seen else []))
+        found = observe(eyes, EMPTY, [port], "127.0.0.1", lambda _: None)[port]
+    assert found.listeners == ((late,) if seen else (Listener(port, "", None, None),))

@@ -9,8 +9,8 @@ import time
 from typing import Any, Iterator, Mapping, Optional
 
 from ..command import Command
-from ..jobs import lock_path
-from ..lock import FileLock
+from ..jobs import lock_path, way_out
+from ..lock import FileLock, story
 from .finding import OK, WARNING, WRONG, Finding
 
 # The registry's lock is meant to be held for milliseconds, a port's for a download at the longest.
@@ -49,16 +49,12 @@ def _opens(path: str) -> bool:
 
 def held(check: str, path: str, holder: Mapping[str, Any], longest_s: float, now: float) -> Finding:
     """A lock in use: no fault, unless it has been so for too long. `now` in epoch seconds."""
-    story = "%s is held: %s by %s from %s since %s (pid %s)" % (
-        os.path.basename(path), *(holder.get(key, "?") for key in ("why", "who", "from", "since", "pid")),
-    )  # fmt: skip
+    seen = "%s is held: %s (pid %s)" % (os.path.basename(path), story(holder), holder.get("pid", "unknown"))
     age = age_s(holder.get("since"), now)
     if age is None or age <= longest_s:
-        return Finding(check, OK, story)
-    mend = "look at pid %s on the host; ending it frees the lock" % holder.get("pid", "?")
-    if holder.get("job"):
-        mend = "mlxops follow {0}, or mlxops cancel {0}".format(holder["job"])
-    return Finding(check, WARNING, story, mend)
+        return Finding(check, OK, seen)
+    ends = "look at pid %s on the host; ending it frees the lock" % holder.get("pid", "unknown")
+    return Finding(check, WARNING, seen, way_out(holder) if holder.get("job") else ends)
 
 
 def age_s(since: Any, now: float) -> Optional[float]:

@@ -8,7 +8,7 @@ from .. import hfcache, intake, runtimes, suggest
 from ..command import Command
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running
-from ..jobs import story
+from ..lock import story
 from ..observe import family_record
 from ..registry import Registry
 from ..reservations import taken

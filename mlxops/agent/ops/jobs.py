@@ -10,7 +10,7 @@ from .. import joblog
 from ..command import Command
 from ..deadline import Deadline, wait_for
 from ..errors import Failed, NotStopped, from_wire
-from ..jobs import folder, log_path
+from ..jobs import agent_of, folder, log_path
 from ..lock import FileLock
 
 LOOK_EVERY_S = 0.2
@@ -95,9 +95,8 @@ def cancel(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     held = next((h for h in _running(command) if h.get("job") == job), None)
     if held is None:
         raise Failed("job %s does not run: there is nothing to cancel" % job, "mlxops follow %s" % job, job=job)
-    pid = held.get("pid")
-    agent = command.procs.process(pid) if isinstance(pid, int) else None
-    if agent is None or agent.start_time != held.get("start_time"):
+    agent = agent_of(command.procs, held)
+    if agent is None:
         raise NotStopped("the agent of job %s cannot be told for sure" % job, "mlxops lock", job=job)
     command.client.emit("phase", phase="cancel", message="cancelling %s" % held.get("why"))
     command.procs.send(agent, signal.SIGTERM)
