@@ -12,6 +12,7 @@ from .errors import AssignmentConflict, Failed, PortBusy, pasteable
 from .intake import free_name
 from .judge import judge
 from .order import Order, Preparation, launch_of
+from .refusal import refusals
 from .registry import REQUIRED, Entry, Registry
 from .reservations import refuse_taken
 from .runtimes import Runtime
@@ -77,20 +78,15 @@ def check_assignment(entry: Entry, order: Order) -> None:
 def _check_flags(
     command: Command, entry: Entry, port: int, runtime: Runtime, words: Tuple[str, ...]
 ) -> Tuple[str, ...]:
-    template = entry.text("chat_template")
-    if template and not os.path.isfile(template):
+    flags = programs.help_flags(words, command.site.state_dir, command.say)
+    refused = refusals(runtime, entry, flags, os.path.isfile)
+    if refused:
         raise Failed(
-            "the chat template %s of %s does not exist" % (template, entry.name),
-            pasteable("set", entry.name, "chat_template=PATH"), entry=entry.name,
+            "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
+            pasteable("set", entry.name, "%s=VALUE" % refused[0].field), entry=entry.name,
+            reasons=[r.reason for r in refused],
         )  # fmt: skip
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
-    flags = programs.help_flags(words, command.site.state_dir, command.say)
-    reasons = runtimes.refused(runtime, launch, flags)
-    if reasons:
-        raise Failed(
-            "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(reasons)),
-            pasteable("set", entry.name, "KEY=VALUE"), entry=entry.name, reasons=list(reasons),
-        )  # fmt: skip
     own = runtimes.named(command.site.runtime)
     return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)
 

@@ -144,25 +144,6 @@ def argv(
     return (*words, *(w for w in runtime.wanted if w in help_flags), *launch.args)
 
 
-def refused(runtime: Runtime, launch: Launch, help_flags: Offered) -> Tuple[str, ...]:
-    """Why this installed version would not accept the launch: one sentence each, none when it would."""
-    reasons = []
-    for what in ("chat_template", "tool_call_parser", "reasoning_parser"):
-        flag, value = getattr(runtime, what), getattr(launch, what)
-        choices = help_flags.get(flag or "", ())
-        if flag and value and flag not in help_flags:
-            reasons.append("this version has no %s" % flag)
-        elif flag and value and choices and value not in choices:
-            reasons.append("%s %s is not one of %s" % (flag, value, ", ".join(choices)))
-    ours = ("--port", "--host", runtime.model, runtime.served_name)
-    for flag in [word.split("=")[0] for word in launch.args if word.startswith("--")]:
-        if flag in ours:
-            reasons.append("%s is not for args: mlxops sets it" % flag)
-        elif flag not in help_flags:
-            reasons.append("this version has no %s" % flag)
-    return tuple(reasons)
-
-
 def recognise(words: Sequence[str]) -> Optional[Invocation]:
     """The server a command line runs; None for everything that only mentions one, such as `tail` or an editor."""
     rest = _program(words)

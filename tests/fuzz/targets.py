@@ -22,8 +22,9 @@ from mlxops.agent.lock import FileLock
 from mlxops.agent.observe import recorded_process, remnants
 from mlxops.agent.probe import Reply, model_ids
 from mlxops.agent.procs import Process, mactext, proctext
-from mlxops.agent.registry import Registry, changes, dump, parse
-from mlxops.agent.runtimes import RUNTIMES, Launch, is_worker, offered, recognise, refused
+from mlxops.agent.refusal import FIELDS, refusals
+from mlxops.agent.registry import REQUIRED, Entry, Registry, changes, dump, parse
+from mlxops.agent.runtimes import RUNTIMES, is_worker, offered, recognise
 from mlxops.transport import knownhosts
 
 from . import samples
@@ -145,7 +146,8 @@ def hostfile(content: bytes) -> None:
 def help_text(content: bytes) -> None:
     flags = offered(content.decode("utf-8", "replace"))
     for runtime in RUNTIMES.values():
-        refused(runtime, Launch("m", PORT, "::", "n", "t", "p", "r", tuple(flags)[:9]), flags)
+        fields = {**REQUIRED, **dict.fromkeys(FIELDS, "t"), "args": [*flags][:9]}
+        refusals(runtime, Entry("n", fields), flags, str.isprintable)
 
 
 def model(content: bytes) -> None:

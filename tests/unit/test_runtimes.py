@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops.agent.errors import Usage
-from mlxops.agent.runtimes import RUNTIMES, Launch, argv, is_worker, named, offered, recognise, refused
+from mlxops.agent.runtimes import RUNTIMES, Launch, argv, is_worker, named, offered, recognise
 
 HELP = Path(__file__).parents[1] / "fixtures" / "help"
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]
@@ -216,40 +216,10 @@ def test_an_old_version_gets_no_flag_it_does_not_list():
         LAUNCH._replace(args=("--seed", "7", "--top-p=0.5", "--debug")),
     ],
 )
-def test_what_we_start_we_recognise_and_it_is_not_refused(launch: Launch):
-    assert refused(OPENAI, launch, OPENAI_HELP) == ()
+def test_what_we_start_we_recognise(launch: Launch):
     call = recognise(argv(OPENAI, OPENAI.forms[0], launch, OPENAI_HELP))
     assert call is not None
     assert (call.runtime, call.port, call.model, call.served_name) == (OPENAI.name, 8100, "/hub/m", "jerry-xl")
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"tool_call_parser": "Hermes"}, "--tool-call-parser Hermes is not one of functiongemma, "),
-        ({"reasoning_parser": "qwen3_coder"}, "--reasoning-parser qwen3_coder is not one of gemma4, "),
-        ({"args": ("--message-converter", "x")}, "this version has no --message-converter"),
-        ({"args": ("--nope=1",)}, "this version has no --nope"),
-        ({"args": ("--port", "9000")}, "--port is not for args"),
-        ({"args": ("--host=::1",)}, "--host is not for args"),
-        ({"args": ("--model-path", "/y")}, "--model-path is not for args"),
-        ({"args": ("--served-model-name", "y")}, "--served-model-name is not for args"),
-    ],
-)
-def test_what_the_installed_version_would_not_accept_is_known_before(changes: dict[str, str], reason: str):
-    (said,) = refused(OPENAI, LAUNCH._replace(**changes), OPENAI_HELP)
-    assert said.startswith(reason)
-
-
-@pytest.mark.parametrize("what", ["chat_template", "tool_call_parser", "reasoning_parser"])
-def test_a_setting_whose_flag_this_version_lacks_is_refused_and_not_dropped(what: str):
-    flag = getattr(OPENAI, what)
-    older = {name: choices for name, choices in OPENAI_HELP.items() if name != flag}
-    assert refused(OPENAI, LAUNCH._replace(**{what: "harmony"}), older) == (f"this version has no {flag}",)
-
-
-def test_a_setting_the_runtime_never_had_is_not_its_business():
-    assert refused(LIGHT, LAUNCH._replace(tool_call_parser="hermes", reasoning_parser="x"), LIGHT_HELP) == ()
 
 
 def test_an_unknown_runtime_is_named_with_the_known_ones():

@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 from .. import hubpython, programs, runtimes
 from ..command import Command
 from ..errors import MlxopsError, NotDownloadable, pasteable
-from ..order import launch_of
+from ..refusal import refusals
 from ..registry import Entry
 from ..runtimes import Offered, Runtime
 from .finding import OK, WARNING, WRONG, Finding
@@ -57,10 +57,7 @@ def _refusals(command: Command, entry: Entry, offered: Known) -> List[str]:
     known, flags, fault = offered[name]
     if known is None or flags is None:
         return [fault]
-    template = entry.text("chat_template")
-    lost = ["the chat template %s does not exist" % template] if template and not os.path.isfile(template) else []
-    launch = launch_of(entry, command.site.ports[0], command.site.bind, entry.name)
-    return [*lost, *runtimes.refused(known, launch, flags)]
+    return [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile)]
 
 
 def _offered(command: Command, name: str) -> Tuple[Optional[Runtime], Optional[Offered], str]:

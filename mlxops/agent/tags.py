@@ -1,0 +1,40 @@
+"""Marks of a model's own format, which a client must never see: with the right parsers the server takes them out. Pure.
+
+Sources: the parsers of mlx-openai-server 1.8.1 (`app/parsers`), the tool parsers of mlx-lm 0.31.3
+(`mlx_lm/tool_parsers`), and the chat templates and special tokens on the model cards of each family.
+"""
+
+from __future__ import annotations
+
+from typing import Mapping, Tuple
+
+# Whose it is -> its marks. A mark that several formats share stands once.
+RAW_TAGS: Mapping[str, Tuple[str, ...]] = {
+    "thinking": ("<think>", "</think>", "<thinking>", "</thinking>", "<longcat_think>", "</longcat_think>"),
+    "hermes": ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
+    "qwen": ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<function=", "</function>", "<parameter="),
+    "harmony": ("<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|return|>", "<|call|>", "<|constrain|>"),
+    "glm": ("<arg_key>", "<arg_value>", "</arg_value>", "<|user|>", "<|assistant|>", "<|observation|>", "[gMASK]"),
+    "minimax": ("<minimax:tool_call>", "</minimax:tool_call>", "<invoke name=", "[e~["),
+    "kimi": (
+        "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "<|tool_call_begin|>", "<|tool_call_end|>",
+        "<|tool_call_argument_begin|>", "<|im_assistant|>", "<|im_middle|>", "[EOS]",
+    ),
+    "longcat": ("<longcat_tool_call>", "</longcat_tool_call>", "<longcat_arg_key>", "<longcat_arg_value>"),
+    "solar": ("<|think|>", "<|content|>", "<|tool_call:begin|>", "<|tool_call:name|>", "<|tool_call:end|>"),
+    "gemma": (
+        "<start_of_turn>", "<end_of_turn>", "<start_function_call>", "<end_function_call>", "<escape>",
+        "<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|turn>", "<turn|>", '<|"|>',
+    ),
+    "llama": ("<|python_tag|>", "<|eom_id|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"),
+    "mistral": ("[TOOL_CALLS]", "[ARGS]", "[INST]", "[/INST]", "[THINK]", "[/THINK]", "</s>"),
+    "deepseek": (
+        "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>",
+        "<｜tool▁sep｜>", "<｜Assistant｜>", "<｜User｜>", "<｜end▁of▁sentence｜>",
+    ),
+}  # fmt: skip
+
+
+def leaked(text: str) -> Tuple[str, ...]:
+    """The raw tags in what a client was sent, content or reasoning, in the table's order; () when it is clean."""
+    return tuple(tag for tags in RAW_TAGS.values() for tag in tags if tag in text)

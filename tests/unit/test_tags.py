@@ -1,0 +1,17 @@
+"""Raw tags: what a client must never see, told wherever they stand."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlxops.agent.tags import RAW_TAGS, leaked
+
+
+@pytest.mark.parametrize("tag", [tag for tags in RAW_TAGS.values() for tag in tags])
+def test_every_tag_is_found_and_named_once(tag: str):
+    assert tag in leaked(f"before {tag} after")
+    assert [tag for tags in RAW_TAGS.values() for tag in tags].count(tag) == 1
+
+
+def test_what_people_write_is_clean():
+    assert leaked("if a < b | c > d: use x[0], e.g. [TOOLS], <b>bold</b> & |pipes| — thinking…") == ()
