@@ -260,11 +260,12 @@ def serve(flags: Flags) -> None:
 
 
 def drain(stop: Stop, server: ThreadingHTTPServer, model: Model) -> None:
-    """Serve until asked to stop; the port closes at once, the process stays until the last stream ends."""
+    """Serve until asked to stop. The port closes at once; of mlx-openai-server the process stays until the last stream
+    ends, mlx_lm.server cuts it off."""
     stop.asked.wait()
     server.shutdown()
     server.server_close()
-    while model.active:
+    while model.active and is_openai():
         time.sleep(0.02)
     model.drop()
     end_by(signal.SIGTERM)

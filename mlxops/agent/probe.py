@@ -124,21 +124,3 @@ def chat(address: str, port: int, model: str, timeout: float) -> Reply:
     return request(
         address, port, "/v1/chat/completions", timeout, {"model": model, "messages": messages, "max_tokens": 1}
     )
-
-
-def in_flight(address: str, port: int) -> Optional[int]:
-    """Requests mlx-openai-server is working on, by its /v1/queue/stats; None when it does not say."""
-    try:
-        return _active(request(address, port, "/v1/queue/stats", 1.0).document)
-    except Exception:  # as in ask: no answer is no figure, nor is one nested too deep to look through
-        return None
-
-
-def _active(document: Any) -> Optional[int]:
-    """`active_requests`, however deep: its place depends on the kind of model."""
-    if not isinstance(document, dict):
-        return None
-    count = document.get("active_requests")
-    if isinstance(count, int):
-        return count
-    return next((n for n in map(_active, document.values()) if n is not None), None)

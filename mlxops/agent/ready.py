@@ -10,6 +10,7 @@ from .deadline import Deadline, wait_for
 from .errors import NotReady
 from .launch import Gated, tail
 from .observe import Sight, look
+from .pace import Pace
 from .procs import Procs, tree
 from .runtimes import Runtime
 
@@ -29,25 +30,25 @@ class Start(NamedTuple):
     served_name: Optional[str]
     chat_name: str
     log: str
+    began: float
 
 
-def wait_ready(
-    procs: Procs, start: Start, timeout_s: float, check: Callable[[], None], say: Callable[[str], None]
-) -> None:
-    """Return once it serves; NotReady, with the log's tail, when it died, lied or took longer than `timeout_s`.
+def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Return once it serves; NotReady, with the log's tail, when it died, lied or took longer than it may.
 
     `check` is called all the time and may raise, to cancel.
     """
-    deadline = Deadline(timeout_s)
+    deadline = Deadline(pace.timeout_s)
+    usual = "" if pace.expected_s is None else "about %.0f s, at most " % pace.expected_s
 
     def until(look: Callable[[], bool]) -> None:
         spoken = time.monotonic()
         while not _alive_and(look, start, check):
             if deadline.passed:
-                raise _failure(start, "was not ready within %g s; give it a longer --timeout" % timeout_s)
+                raise _failure(start, "was not ready within %g s; give it a longer --timeout" % pace.timeout_s)
             if time.monotonic() - spoken > SAY_EVERY_S:
                 spoken = time.monotonic()
-                say("still loading, %.0f s of %.0f s" % (timeout_s - deadline.left(), timeout_s))
+                say("still loading, %.0f s of %s%.0f s" % (spoken - start.began, usual, pace.timeout_s))
             time.sleep(LOOK_EVERY_S)
 
     until(lambda: probe.reaches(start.address, start.port))
@@ -70,7 +71,14 @@ def _alive_and(look: Callable[[], bool], start: Start, check: Callable[[], None]
 def _check_alive(start: Start) -> None:
     status = start.gated.exited()
     if status is not None:
-        raise _failure(start, "ended with status %d before it was ready" % status)
+        raise _failure(start, "ended with status %d before it was ready%s" % (status, _given_up(start)))
+
+
+def _given_up(start: Start) -> str:
+    limit = start.runtime.gives_up_s
+    if limit is None or time.monotonic() - start.began < limit:
+        return ""
+    return "; %s gives up by itself a start that takes %.0f s" % (start.runtime.name, limit)
 
 
 def _healthy(start: Start) -> bool:

@@ -16,7 +16,8 @@ class Runtime(NamedTuple):
     where it is not the served name. `template_inline`: its template flag takes the template, not a path.
     `listens_early`: it answers HTTP before the model is loaded. `worker`: a word in the command line of the
     child that holds the weights, and `tracker` one of the sibling that shows such a child must exist.
-    `distribution`: the package it comes in.
+    `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by itself.
+    `call_per_connection`: an open connection is a request under way, which a SIGTERM would cut off.
     """
 
     name: str
@@ -36,6 +37,8 @@ class Runtime(NamedTuple):
     worker: str = ""
     tracker: str = ""
     distribution: str = ""
+    gives_up_s: Optional[float] = None
+    call_per_connection: bool = False
 
 
 RUNTIMES: Mapping[str, Runtime] = {
@@ -56,6 +59,7 @@ RUNTIMES: Mapping[str, Runtime] = {
             worker="multiprocessing.spawn",
             tracker="multiprocessing.resource_tracker",
             distribution="mlx-openai-server",
+            gives_up_s=300.0,
         ),
         Runtime(
             name="mlx_lm.server",
@@ -68,6 +72,7 @@ RUNTIMES: Mapping[str, Runtime] = {
             client_model="default_model",
             listens_early=True,
             distribution="mlx-lm",
+            call_per_connection=True,
         ),
     )
 }

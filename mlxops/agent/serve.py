@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
 from .command import Command
@@ -11,6 +12,7 @@ from .failures import as_error
 from .jobs import Job
 from .launch import Gated, log_path, start
 from .observe import family_record, find_servers
+from .pace import Pace, noted
 from .procs import Process, tree
 from .ready import Start, wait_ready
 from .registry import Entry, Registry
@@ -53,33 +55,40 @@ def _recorded_argv(entry: Optional[Entry], process: Process) -> Tuple[str, ...]:
     return tuple(argv) if same and plain and argv else ()
 
 
-def bring_up(command: Command, job: Job, service: Service, timeout_s: float, check: Callable[[], None]) -> None:
-    """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again."""
+def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Callable[[], None]) -> float:
+    """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again.
+
+    The seconds from its start until it served.
+    """
     job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
     gated = start(command.procs, service.argv, command.site.env, command.site.state_dir, service.port)
     try:
         _assign(command, service, gated.record(command.who))
         gated.release()
-        job.phase("wait", "waiting until it serves")
+        began = time.monotonic()
+        usual = "" if pace.expected_s is None else ", usually after %.0f s" % pace.expected_s
+        job.phase("wait", "waiting until it serves" + usual)
         wait_ready(
-            command.procs, _start(command, service, gated), timeout_s, check,
+            command.procs, _start(command, service, gated, began), pace, check,
             lambda text: job.emit("phase", phase="wait", message=text),
         )  # fmt: skip
+        seconds = time.monotonic() - began
     except BaseException:
         _take_back(command, job, service, gated)
         raise
     try:
         job.phase("commit", "it serves")
-        _mark_ready(command, service, gated)
+        _mark_ready(command, service, gated, seconds)
     except Exception as exc:
         # It serves and is on record: a note that cannot be kept must not have the previous model started beside it.
         job.warn("could not note that it serves: %s" % as_error(exc).message)
+    return seconds
 
 
-def _start(command: Command, service: Service, gated: Gated) -> Start:
+def _start(command: Command, service: Service, gated: Gated, began: float) -> Start:
     return Start(
         gated, service.runtime, service.port, command.site.probe_address, service.listed, service.chat_name,
-        log_path(command.site.state_dir, service.port),
+        log_path(command.site.state_dir, service.port), began,
     )  # fmt: skip
 
 
@@ -102,8 +111,9 @@ def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> No
     command.store.edit("load %s %d" % (entry.name, service.port), move)
 
 
-def _mark_ready(command: Command, service: Service, gated: Gated) -> None:
-    """Keep that it once served: an answer to /health alone does not show that the weights are loaded."""
+def _mark_ready(command: Command, service: Service, gated: Gated, seconds: float) -> None:
+    """Keep that it once served, and after how long: an answer to /health alone does not show that the weights are
+    loaded."""
 
     family = family_record(tree(command.procs.processes(), gated.process.pid), gated.process)
 
@@ -111,7 +121,8 @@ def _mark_ready(command: Command, service: Service, gated: Gated) -> None:
         entry = current.entries.get(service.entry.name) if service.entry else None
         if entry is None or (entry.process or {}).get("pid") != gated.process.pid:
             return current
-        return current.put(entry.with_fields(process={**(entry.process or {}), "ready_at": now(), "family": family}))
+        served = entry.with_fields(process={**(entry.process or {}), "ready_at": now(), "family": family})
+        return current.put(noted(served, service.runtime, seconds))
 
     command.store.edit("serves on %d" % service.port, mark)
 

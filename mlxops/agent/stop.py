@@ -7,6 +7,7 @@ import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .deadline import Deadline, wait_for
+from .drain import in_flight
 from .errors import NotStopped
 from .evidence import Server
 from .procs import Process, Procs, Unseen, tree
@@ -15,6 +16,7 @@ INT_AFTER = 2 / 3
 KILL_WAIT_S = 5.0
 LOOK_AGAIN_S = 1.0
 Say = Callable[[str], None]
+Count = Callable[[], Optional[int]]
 
 
 class Quarry(NamedTuple):
@@ -36,19 +38,23 @@ def quarry(servers: Iterable[Server], port: int, bind: str) -> Quarry:
     return Quarry(port, bind, tuple(s.process for s in found), tuple(p for s in found for p in s.family))
 
 
-def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Optional[int] = None) -> None:
+def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Count = lambda: None) -> None:
     """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all are proven gone.
 
-    `busy`: requests in flight when it began, for the words only. mlx-openai-server finishes them before it ends, an
-    INT cuts them off; a KILL may leave wired memory behind on a Mac, so it comes last.
+    `busy` counts requests in flight, for the words only. mlx-openai-server finishes them before it ends, an INT cuts
+    them off; a KILL may leave wired memory behind on a Mac, so it comes last.
     """
     pack = _Pack(procs, prey)
-    waiting = " (%d requests in flight)" % busy if busy else ""
+
+    def waiting() -> str:
+        count = busy()
+        return "waiting for pid %s to end%s" % (prey.pids, " (%s)" % in_flight(count) if count else "")
+
     pack.ask(signal.SIGTERM)
-    if not pack.gone_within(grace_s * INT_AFTER, say, "waiting for pid %s to end%s" % (prey.pids, waiting)):
+    if not pack.gone_within(grace_s * INT_AFTER, say, waiting):
         say("pid %s did not end on SIGTERM, sending SIGINT" % prey.pids)
         pack.ask(signal.SIGINT)
-        if not pack.gone_within(grace_s * (1 - INT_AFTER), say, "waiting for pid %s to end" % prey.pids):
+        if not pack.gone_within(grace_s * (1 - INT_AFTER), say, waiting):
             say("grace of %g s is over, sending SIGKILL" % grace_s)
             pack.kill_all()
     pack.prove_gone()
@@ -84,14 +90,14 @@ class _Pack:
             self._known.update({p.pid: p for p in tree(table, process.pid)[1:]})
         return [p for p in self._known.values() if _same(table.get(p.pid), p)]
 
-    def gone_within(self, seconds: float, say: Say, words: str) -> bool:
+    def gone_within(self, seconds: float, say: Say, words: Callable[[], str]) -> bool:
         began = time.monotonic()
         spoken = [began]
 
         def gone() -> bool:
             if time.monotonic() - spoken[0] > 1.0:
                 spoken[0] = time.monotonic()
-                say("%s (%.0f s)" % (words, spoken[0] - began))
+                say("%s (%.0f s)" % (words(), spoken[0] - began))
             return not self.living()
 
         return bool(wait_for(_patient(gone), Deadline(seconds)))

@@ -20,6 +20,7 @@ from mlxops.agent.command import Command
 from mlxops.agent.launch import Gated, log_path, start
 from mlxops.agent.life import Client
 from mlxops.agent.observe import find_servers
+from mlxops.agent.pace import Pace
 from mlxops.agent.procs import Procs, here, tree
 from mlxops.agent.ready import Start, wait_ready
 from mlxops.agent.runtimes import RUNTIMES, Launch, argv, offered
@@ -67,8 +68,8 @@ class Launcher:
     def wait(self, gated: Gated, timeout_s: float = 20.0, check: Any = nothing) -> None:
         named = NAME if self.runtime.served_name else None
         chat_name = self.runtime.client_model or NAME
-        wanted = Start(gated, self.runtime, self.port, "127.0.0.1", named, chat_name, self.log)
-        wait_ready(self.procs, wanted, timeout_s, check, nothing)
+        wanted = Start(gated, self.runtime, self.port, "127.0.0.1", named, chat_name, self.log, time.monotonic())
+        wait_ready(self.procs, wanted, Pace(None, timeout_s), check, nothing)
 
     def serving(self) -> Gated:
         gated = self.launch()

@@ -13,6 +13,7 @@ from faltering import Faltering
 from launching import NAME, Launcher, command, nothing
 
 from mlxops.agent.errors import AssignmentConflict
+from mlxops.agent.pace import Pace
 from mlxops.agent.registry import REQUIRED, Entry
 from mlxops.agent.serve import Service, bring_up
 
@@ -32,7 +33,7 @@ def test_a_server_that_cannot_be_put_on_record_never_starts(launcher: Launcher, 
     with command(launcher, tmp_path, procs) as loading, loading.job(launcher.port, "load") as job:
         taken = loading.store.edit("load", lambda now: now.put(entry.with_fields(port=launcher.port + 1)))
         with pytest.raises(AssignmentConflict):
-            bring_up(loading, job, service, 20, nothing)
+            bring_up(loading, job, service, Pace(None, 20), nothing)
         assert loading.store.read() == taken
     assert procs.sent == []
     assert launcher.fake.journal() == []

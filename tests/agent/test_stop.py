@@ -91,7 +91,7 @@ def test_the_waiting_tells_of_requests_in_flight(launcher: Launcher):
     launcher.fake.behaves(ignore=["TERM"])
     launcher.serving()
     prey, said = launcher.prey(), []
-    stop(launcher.procs, prey, 3, said.append, busy=2)
+    stop(launcher.procs, prey, 3, said.append, busy=lambda: 2)
     assert f"waiting for pid {prey.pids} to end (2 requests in flight) (1 s)" in said
 
 

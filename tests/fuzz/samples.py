@@ -76,4 +76,4 @@ JOB_LOGS = (
     b"\n" + lines({"event": "end", "error": FAULT}),
 )
 LOCKS = packed({"who": "alice", "from": "mini", "since": "noon", "why": "load", "phase": "stop", "pid": 1, "job": "x"})
-ANSWERS = packed({"data": [{"id": "jerry"}, {"id": 1}]}, {"data": None}, {"active_requests": 1})
+ANSWERS = packed({"data": [{"id": "jerry"}, {"id": 1}]}, {"data": None})

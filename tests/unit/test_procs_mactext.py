@@ -108,6 +108,14 @@ def test_netstat_names_the_owner_in_both_of_its_layouts(sample: str):
     assert mactext.listening(captured(sample), {810, 52217}) == ()
 
 
+@pytest.mark.parametrize("sample", ["netstat_13.txt", "netstat_26.txt"])
+def test_netstat_counts_connections_at_the_end_that_has_the_port(sample: str):
+    assert mactext.connected(captured(sample), 8100) == 1
+    assert mactext.connected(captured(sample), 445) == 0
+    with pytest.raises(ValueError, match="no table"):
+        mactext.connected("netstat: sysctl: net.inet.tcp.pcblist_n\n", 8100)
+
+
 def test_netstat_with_unknown_columns_still_shows_that_somebody_listens():
     text = captured("netstat_13.txt").replace(" pid ", " who ")
     assert mactext.listening(text, {8100}) == (Listener(8100, "0.0.0.0", None, None),)

@@ -83,6 +83,14 @@ def test_only_listening_sockets_on_the_ports_asked_for_count():
     assert list(proctext.listening(HEADER + tcp_line("127.0.0.1", 8100, state="01 0A"), {8100})) == []
 
 
+def test_connections_count_at_the_end_that_has_the_port():
+    client = tcp_line("127.0.0.1", 40000, state="01").replace(b"00000000:0000", b"0100007F:1FA4")
+    busy = [tcp_line(address, 8100, state="01") for address in ("127.0.0.1", "::1")]
+    text = HEADER + b"".join([*busy, tcp_line("0.0.0.0", 8100), tcp_line("127.0.0.1", 8100, state="08"), client])
+    assert proctext.connected(text, 8100) == 2 and proctext.connected(text, 40000) == 1
+    assert proctext.connected(HEADER, 8100) == 0
+
+
 def test_a_listening_line_cut_short_is_an_error_and_not_a_free_port():
     with pytest.raises((ValueError, IndexError)):
         list(proctext.listening(HEADER + b"   0: 0100007F:1FA4 00000000:0000 0A \n", {8100}))

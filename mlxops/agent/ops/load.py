@@ -9,17 +9,16 @@ from .. import fetch, hfcache, programs, runtimes, suggest
 from ..command import Command
 from ..errors import MlxopsError, NotStopped
 from ..failures import as_error
+from ..headstart import head_start
 from ..jobs import Job
 from ..launch import log_path
 from ..order import Order, Preparation, launch_of
+from ..pace import Pace, gives_up, pace
 from ..preflight import check_assignment, prepare
 from ..registry import Entry
 from ..reservations import refuse_taken
 from ..serve import Service, again, bring_up
 from .unload import vacate
-
-# Loading is bound by the disk: 120 GB have been seen to take 180 to 900 s.
-STARTUP_S, STARTUP_S_PER_GB = 300.0, 5.0
 
 
 def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -27,6 +26,7 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     order = Order.from_wire(args)
     command.say("checking %s for port %d" % (order.model, order.port))
     prepared = prepare(command, order, own_lock=False)
+    start_s = None
     # A port that serves this already still has to forget the load that was cut off there.
     if not order.dry_run and (not prepared.done or command.cut_off(order.port)):
         with command.job(order.port, _why(order), again=order.again) as job:
@@ -35,8 +35,8 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
             if not prepared.done:
                 _reserve(command, job, prepared)
                 entry = _download(command, job, prepared)
-                _swap(command, job, prepared, _service(command, prepared, entry))
-    return _result(command, prepared, time.monotonic() - began)
+                start_s = _swap(command, job, prepared, _service(command, prepared, entry))
+    return _result(command, prepared, time.monotonic() - began, start_s)
 
 
 def _why(order: Order) -> str:
@@ -97,8 +97,10 @@ def _template(runtime: runtimes.Runtime, entry: Entry) -> str:
         return f.read()
 
 
-def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -> None:
+def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -> float:
+    """The seconds that the new server took to serve."""
     ground = prepared.ground
+    allowed = _ahead(command, job, prepared, service)
     holder = ground.entries[0] if ground.entries else None
     previous = again(service.port, ground.server, holder) if ground.server else None
     # A download may have taken hours: no server is stopped for a model that was assigned elsewhere meanwhile.
@@ -106,7 +108,7 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -
     vacate(command, job, ground, prepared.order.grace_s)
     try:
         command.client.check()
-        bring_up(command, job, service, _timeout(command, service, prepared.order), command.client.check)
+        return bring_up(command, job, service, allowed, command.client.check)
     except Exception as exc:  # whatever it was, the previous model comes back first
         error = as_error(exc)
         outcome = _undone(command, job, error, previous if prepared.order.rollback else None)
@@ -131,20 +133,33 @@ def _restore(command: Command, job: Job, previous: Service) -> str:
     name = previous.entry.name if previous.entry else previous.argv[0]
     job.phase("rollback", "starting %s again" % name)
     try:
-        bring_up(command, job, previous, _timeout(command, previous, None), lambda: None)
+        bring_up(command, job, previous, _pace(command, previous, None, None), lambda: None)
     except Exception as exc:  # told along with what failed first
         return "%s could not be started again: %s" % (name, as_error(exc).message)
     return "%s serves again" % name
 
 
-def _timeout(command: Command, service: Service, order: Optional[Order]) -> float:
-    """Seconds a start may take: as asked, as the host file says, else by the size of the weights."""
-    asked = (order.timeout_s if order else None) or command.site.startup_timeout_s
+def _ahead(command: Command, job: Job, prepared: Preparation, service: Service) -> Pace:
+    """All that can be done for the start before anything is stopped, and how long it may then take."""
+    path = service.entry.cache_path if service.entry else ""
+    speed = head_start(command, job, path, prepared.ground.server is not None).bytes_per_s
+    found = _pace(command, service, prepared.order.timeout_s, speed)
+    warning = gives_up(service.runtime, found, hfcache.weights_bytes(path), speed)
+    if warning:
+        job.warn(warning)
+    return found
+
+
+def _pace(command: Command, service: Service, asked_s: Optional[float], bytes_per_s: Optional[float]) -> Pace:
+    """How long a start may take: as asked, as the host file says, else as it took before, else by size and disk."""
     weights = hfcache.weights_bytes(service.entry.cache_path) if service.entry else None
-    return asked or STARTUP_S + STARTUP_S_PER_GB * (weights or 0) / 1e9
+    found = pace(service.entry, service.runtime, weights, bytes_per_s)
+    return found._replace(timeout_s=asked_s or command.site.startup_timeout_s or found.timeout_s)
 
 
-def _result(command: Command, prepared: Preparation, seconds: float) -> Dict[str, Any]:
+def _result(
+    command: Command, prepared: Preparation, seconds: float, start_s: Optional[float]
+) -> Dict[str, Any]:
     order, entry, ground = prepared.order, prepared.entry, prepared.ground
     planned = order.dry_run and not prepared.done
     name = command.site.served_name(order.port, entry.name)
@@ -154,6 +169,7 @@ def _result(command: Command, prepared: Preparation, seconds: float) -> Dict[str
         "state": "planned" if planned else "ready",
         "changed": not prepared.done and not order.dry_run,
         "duration_s": round(seconds, 3),
+        "start_s": None if start_s is None else round(start_s, 3),
         "previous": ground.entries[0].name if ground.entries else None,
         "served_model": prepared.runtime.client_model or name,
         "warnings": list(prepared.warnings),
@@ -169,5 +185,7 @@ def _actions(prepared: Preparation) -> List[Dict[str, Any]]:
         steps.append(("download", "%s, %.3g GB" % (prepared.remote.repo_id, prepared.remote.missing_bytes / 1e9)))
     if ground.server:
         steps.append(("stop", "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)))
-    steps.append(("start", "%s with %s" % (prepared.runtime.name, entry.cache_path or entry.repo_id)))
+    usual = pace(entry, prepared.runtime, None, None).expected_s
+    start = "%s with %s" % (prepared.runtime.name, entry.cache_path or entry.repo_id)
+    steps.append(("start", start + (", usually %.0f s" % usual if usual else "")))
     return [{"action": a, "entry": entry.name, "port": order.port, "reason": why, "applied": False} for a, why in steps]

@@ -7,9 +7,10 @@ import time
 from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from .. import probe
+from .. import runtimes
 from ..claim import Ground, survey
 from ..command import Command
+from ..drain import connections, drain
 from ..errors import NotStopped
 from ..evidence import PortEvidence, Server
 from ..failures import as_error
@@ -82,16 +83,21 @@ def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float])
     others = [s for s in ground.seen.servers if s not in ground.seen.proven]
     if others:
         job.warn("left alone: %s names port %d too, and does not listen there" % (_pids(others), prey.port))
-    job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
     grace = command.site.grace_s if grace_s is None else grace_s
-    busy = probe.in_flight(command.site.probe_address, prey.port) if _counts(ground) else None
-    stop(command.procs, prey, grace, lambda text: job.emit("phase", phase="stop", message=text), busy)
+    _drain(command, job, ground, grace)
+    job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
+    stop(
+        command.procs, prey, grace, lambda text: job.emit("phase", phase="stop", message=text),
+        lambda: connections(command.procs, prey.port),
+    )  # fmt: skip
 
 
-def _counts(ground: Ground) -> bool:
-    """Asking a server whose worker is dead for its queue would start the worker again."""
+def _drain(command: Command, job: Job, ground: Ground, grace_s: float) -> None:
+    """Of the other runtimes an open connection tells nothing, or they finish their requests after the signal."""
     server = ground.server
-    return server is not None and bool(server.invocation.served_name) and not server.worker_gone
+    if server is not None and runtimes.RUNTIMES[server.invocation.runtime].call_per_connection:
+        said = partial(job.emit, "phase", phase="drain")
+        drain(command.procs, ground.seen.port, grace_s, command.client.check, lambda text: said(message=text))
 
 
 def _prey(command: Command, ground: Ground) -> Optional[Quarry]:

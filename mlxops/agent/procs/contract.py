@@ -19,6 +19,9 @@ class Procs(Protocol):
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         """Who listens on these TCP ports, on any address of this machine."""
 
+    def connections(self, port: int) -> int:
+        """How many connections to this TCP port are open, on the server's side of them."""
+
     def free(self, port: int, bind: str) -> bool:
         """Whether a server could bind the port now on `bind`, on loopback and on every address, IPv4 and IPv6."""
 

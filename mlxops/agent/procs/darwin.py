@@ -55,6 +55,13 @@ class Darwin:
         hidden = [port for port in wanted if binding.unaccounted(port, own)]
         return own + self._of_others(hidden, own)
 
+    def connections(self, port: int) -> int:
+        answer = self._ask(self._tools.netstat, "-anv", "-p", "tcp")
+        try:
+            return mactext.connected(answer.out, port)
+        except ValueError as exc:
+            _garbled(self._tools.netstat, exc)
+
     def free(self, port: int, bind: str) -> bool:
         return binding.free(port, bind)
 

@@ -53,6 +53,9 @@ class Linux:
             for pid in owners.get(socket.inode, [None])
         )
 
+    def connections(self, port: int) -> int:
+        return sum(proctext.connected(text, port) for text in self._tcp())
+
     def free(self, port: int, bind: str) -> bool:
         return binding.free(port, bind)
 
@@ -139,13 +142,14 @@ class Linux:
 
     def _sockets(self, ports: Iterable[int]) -> List[proctext.Socket]:
         wanted = frozenset(ports)
-        texts = [self._text("net/tcp")]
-        if os.path.exists(self._proc + "/net/tcp6"):
-            texts.append(self._text("net/tcp6"))
         try:
-            return [socket for text in texts for socket in proctext.listening(text, wanted)]
+            return [socket for text in self._tcp() for socket in proctext.listening(text, wanted)]
         except ValueError as exc:
             raise Unseen("%s/net/tcp: %s" % (self._proc, exc)) from exc
+
+    def _tcp(self) -> List[bytes]:
+        names = ["net/tcp", *(["net/tcp6"] if os.path.exists(self._proc + "/net/tcp6") else [])]
+        return [self._text(name) for name in names]
 
     def _owners(self, inodes: Set[int]) -> Mapping[int, List[Optional[int]]]:
         """inode -> the pids that hold it, as far as this user may look."""

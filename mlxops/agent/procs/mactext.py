@@ -99,6 +99,14 @@ def listening(text: str, ports: Collection[int]) -> Tuple[Listener, ...]:
     return tuple(found)
 
 
+def connected(text: str, port: int) -> int:
+    """How many rows of `netstat -anv -p tcp` are one end of a connection, this port being their own."""
+    rows = [line.split() for line in text.splitlines()]
+    if not any(words[:1] == ["Proto"] for words in rows):
+        raise ValueError("netstat printed no table")
+    return sum(words[5:6] == ["ESTABLISHED"] and words[3].rpartition(".")[2] == str(port) for words in rows)
+
+
 def _netstat_address(protocol: str, host: str) -> str:
     if host != "*":
         return host

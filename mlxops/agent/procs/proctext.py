@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Collection, Iterator, NamedTuple, Tuple
 
-LISTEN = b"0A"
+LISTEN, ESTABLISHED = b"0A", b"01"
 
 
 class Stat(NamedTuple):
@@ -55,6 +55,12 @@ def listening(text: bytes, ports: Collection[int]) -> Iterator[Socket]:
             address, _, port = fields[1].decode("ascii").rpartition(":")
             if fields[3] == LISTEN and int(port, 16) in ports:
                 yield Socket(int(port, 16), numeric(address), int(fields[7]), int(fields[9]))
+
+
+def connected(text: bytes, port: int) -> int:
+    """How many sockets of a /proc/net/tcp or tcp6 are one end of a connection, this port being their own."""
+    rows = (line.split()[:4] for line in text.split(b"\n")[1:] if line)
+    return sum(fields[3:] == [ESTABLISHED] and fields[1].endswith(b":%04X" % port) for fields in rows)
 
 
 def numeric(words: str) -> str:

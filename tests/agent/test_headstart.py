@@ -1,0 +1,86 @@
+"""A model is read ahead where its port is served meanwhile and memory has room. Also for Python 3.9."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launching import Launcher, command
+
+from mlxops.agent import headstart, readahead
+from mlxops.agent.command import Command
+from mlxops.agent.headstart import head_start
+from mlxops.agent.procs import Memory, Unseen, here
+
+SIZE = 5 << 20
+ROOM = Memory(64 << 30, headstart.SPARE_BYTES + SIZE, None)
+
+
+class Eyes:
+    """This machine's, with the memory that is given."""
+
+    def __init__(self, memory: Any) -> None:
+        self._memory = memory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(here(), name)
+
+    def memory(self) -> Memory:
+        if isinstance(self._memory, Memory):
+            return self._memory
+        raise Unseen("no figures")
+
+
+class Heard:
+    """A job's words."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def phase(self, phase: str, message: str) -> None:
+        self.said.append(message)
+
+    def emit(self, name: str, **fields: Any) -> None:
+        self.said.append(str(fields.get("message")))
+
+
+@pytest.fixture
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
+    # So small a sample that it is no whole reading.
+    monkeypatch.setattr(headstart, "SAMPLE_BYTES", 1)
+    monkeypatch.setattr(readahead, "CHUNK", 1 << 20)
+    made = Launcher(tmp_path, "mlx_lm.server")
+    (made.model / "model.safetensors").write_bytes(b"\0" * SIZE)
+    yield made
+    made.end()
+
+
+def read(launcher: Launcher, folder: Path, memory: Any, replaces: bool) -> tuple[int, list[str]]:
+    heard: Any = Heard()
+    with command(launcher, folder, Eyes(memory)) as there:
+        return head_start(there, heard, str(launcher.model), replaces).done, heard.said
+
+
+def test_all_of_it_where_memory_has_room(launcher: Launcher, tmp_path: Path) -> None:
+    assert read(launcher, tmp_path, ROOM, True) == (SIZE, ["reading 0.00524 GB ahead, the port still serves"])
+
+
+def test_a_sample_where_nothing_serves_meanwhile(launcher: Launcher, tmp_path: Path) -> None:
+    assert read(launcher, tmp_path, ROOM, False) == (1 << 20, [])
+
+
+def test_a_sample_where_memory_is_short_or_unknown_and_it_is_said(launcher: Launcher, tmp_path: Path) -> None:
+    done, said = read(launcher, tmp_path, ROOM._replace(available_bytes=ROOM.available_bytes - 1), True)
+    assert done == 1 << 20 and said[0].startswith("files are not read ahead: 2.15 GB of memory are free")
+    assert read(launcher, tmp_path, None, True) == (1 << 20, ["files are not read ahead: no figures"])
+
+
+def test_a_cancel_ends_the_reading(launcher: Launcher, tmp_path: Path) -> None:
+    def cancelled(there: Command) -> None:
+        there.client.cancelled = True
+        head_start(there, Heard(), str(launcher.model), True)  # type: ignore[arg-type]
+
+    with command(launcher, tmp_path, Eyes(ROOM)) as there, pytest.raises(Exception, match="cancelled"):
+        cancelled(there)
