@@ -28,14 +28,21 @@ from rudeness import answer
 CHAT = "/v1/chat/completions"
 
 
-def hold(pipe: Any, load_s: float, megabytes: int, linger_s: float, orphan: bool) -> None:
+def hold(pipe: Any, megabytes: int, linger_s: float, orphan: bool) -> None:
     """The child: holds the weights, tells when they are loaded, ends after its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     weights = bytearray(os.urandom(1 << 20)) * megabytes
-    time.sleep(load_s)
+    load()
     pipe.send(len(weights))
     pipe.poll(None)  # readable once the other end is closed
     time.sleep(1e6 if orphan else linger_s)
+
+
+def load() -> None:
+    """Takes as long as the switch says, which may change meanwhile."""
+    began = time.monotonic()
+    while time.monotonic() - began < switch("load_s"):
+        time.sleep(0.02)
 
 
 class Model:
@@ -51,7 +58,7 @@ class Model:
 
     def load(self) -> None:
         if not switch("child"):
-            time.sleep(switch("load_s"))
+            load()
         else:
             self._spawn()
         if not self.failed:
@@ -60,7 +67,7 @@ class Model:
     def _spawn(self) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
-        sizes = switch("load_s"), switch("child_mb"), switch("linger_s"), bool(switch("orphan"))
+        sizes = switch("child_mb"), switch("linger_s"), bool(switch("orphan"))
         self.child = spawn.Process(target=hold, args=(theirs, *sizes))
         self.child.start()
         theirs.close()
