@@ -23,7 +23,7 @@ from .verb import verb
 @click.option("--force", is_flag=True, help="Even where the entry's slot is another port, or memory may not do.")
 @click.option("--no-rollback", is_flag=True, help="After a failure leave the port empty.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit to download; default: main.")
-@words.timeout("Seconds it may take to become ready; default: the host file's, else 300 and 5 per GB of weights.")
+@words.timeout("Seconds it may take to become ready; default: the host file's, else by its earlier starts or its size.")
 @words.grace()
 @words.dry_run()
 def load(it: Invocation, model: str, wanted: str, no_rollback: bool, **more: object) -> Answer:

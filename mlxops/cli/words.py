@@ -36,7 +36,7 @@ def dry_run() -> Decorator:
 
 
 def grace() -> Decorator:
-    return click.option("--grace", "grace_s", type=_seconds(), metavar="S", help="Seconds a server may take to end.")
+    return click.option("--grace", "grace_s", type=_seconds(), metavar="S", help="Seconds a server may take to finish its requests and end.")
 
 
 def timeout(text: str) -> Decorator:
