@@ -36,7 +36,8 @@ def dry_run() -> Decorator:
 
 
 def grace() -> Decorator:
-    return click.option("--grace", "grace_s", type=_seconds(), metavar="S", help="Seconds a server may take to finish its requests and end.")
+    text = "Seconds a server may take to finish its requests and end."
+    return click.option("--grace", "grace_s", type=_seconds(), metavar="S", help=text)
 
 
 def timeout(text: str) -> Decorator:

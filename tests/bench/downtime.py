@@ -157,8 +157,8 @@ def main() -> None:
             bare.append(bench.bare(old, new))
             ours.append(bench.ours(old, new))
             print(f"bare {bare[-1]:.2f} s   mlxops {ours[-1]:.2f} s", flush=True)
-    ratio = statistics.median(ours) / statistics.median(bare)
-    print(f"{asked.runtime}: bare {statistics.median(bare):.2f} s   mlxops {statistics.median(ours):.2f} s   x {ratio:.2f}")
+    hand, tool = statistics.median(bare), statistics.median(ours)
+    print(f"{asked.runtime}: bare {hand:.2f} s   mlxops {tool:.2f} s   x {tool / hand:.2f}")
 
 
 if __name__ == "__main__":
