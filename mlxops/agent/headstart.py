@@ -25,7 +25,7 @@ def head_start(command: Command, job: Job, path: str, replaces: bool) -> Reading
     files = readahead.weights(path)
     if not replaces or not _has_room(command, job, total):
         return readahead.read(files, SAMPLE_BYTES, SAMPLE_S, lambda done: command.client.check())
-    job.phase("prepare", "reading %.3g GB ahead, the port still serves" % (total / 1e9))
+    job.phase("prepare", "reading its weights ahead, the port still serves")
     return readahead.read(files, None, None, _teller(command, job, total))
 
 

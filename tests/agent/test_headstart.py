@@ -64,7 +64,7 @@ def read(launcher: Launcher, folder: Path, memory: Any, replaces: bool) -> tuple
 
 
 def test_all_of_it_where_memory_has_room(launcher: Launcher, tmp_path: Path) -> None:
-    assert read(launcher, tmp_path, ROOM, True) == (SIZE, ["reading 0.00524 GB ahead, the port still serves"])
+    assert read(launcher, tmp_path, ROOM, True) == (SIZE, ["reading its weights ahead, the port still serves"])
 
 
 def test_a_sample_where_nothing_serves_meanwhile(launcher: Launcher, tmp_path: Path) -> None:
