@@ -172,12 +172,11 @@ def _runtime(table: Table) -> dict[str, Any]:
 
 
 def _runtimes(table: Table) -> dict[str, Any]:
-    others = {}
-    for name in table.names():
-        runtime = table.table(name)
-        others[name] = {"command": runtime.take("command", hostfile.words)}
-        runtime.close()
-    return others
+    if not table.names():
+        return {}
+    from . import hostruntimes
+
+    return hostruntimes.read(table)
 
 
 def _slots(table: Table, ports: list[int]) -> dict[str, Any]:

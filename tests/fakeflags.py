@@ -12,12 +12,16 @@ class Flags:
     """The command line, checked against the help text as click and argparse do."""
 
     def __init__(self, help_text: str) -> None:
-        shown = re.findall(r"^ +(?:-h, )?(--[\w-]+)(?: (\S+))?(?: {2,}|$)", help_text, re.M)
+        listed = r"^ +(?:-h, )?(--[\w-]+)(?:, --no-[\w-]+)?(?: (\S+))?(?: (?:or |\[).*)?(?: {2,}|$)"
+        shown = re.findall(listed, help_text, re.M)
         self.takes = dict(shown)
         self.values: dict[str, str] = {}
+        self.positional = ""
 
     def parse(self, words: list[str]) -> None:
         rest = list(words)
+        if rest and not rest[0].startswith("-"):
+            self.positional = rest.pop(0)
         while rest:
             flag, _, inline = rest.pop(0).partition("=")
             if flag not in self.takes:
@@ -25,10 +29,19 @@ class Flags:
             self.values[flag] = inline or (rest.pop(0) if self.takes[flag] and rest else "")
             self._check(flag, self.values[flag])
 
+    def first(self, *names: str) -> str:
+        """The value of whichever of these was given."""
+        return next((self.values[name] for name in names if self.values.get(name)), "")
+
     def _check(self, flag: str, value: str) -> None:
         choices = re.split(r"[|,]", self.takes[flag].strip("[]{}"))
         if self.takes[flag][:1] in ("[", "{") and value not in choices:
             refuse(f"Invalid value for {flag!r}: {value!r} is not one of {choices}.")
+
+
+def shown_help(text: str, asked: str) -> str:
+    """vllm lists its options for --help=all alone."""
+    return "Config Groups:\n" if PROGRAM.name == "vllm" and asked == "--help" else text
 
 
 def refuse(message: str) -> None:

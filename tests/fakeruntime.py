@@ -10,7 +10,13 @@ from typing import Any
 
 HERE = Path(__file__).parent
 HELP = HERE / "fixtures" / "help"
-SHOWN = {"mlx-openai-server": HELP / "mlx-openai-server-1.8.1.txt", "mlx_lm.server": HELP / "mlx_lm.server-0.32.2.txt"}
+SHOWN = {
+    "mlx-openai-server": HELP / "mlx-openai-server-1.8.1.txt",
+    "mlx_lm.server": HELP / "mlx_lm.server-0.32.2.txt",
+    "vllm": HELP / "vllm-serve-by-its-source.txt",
+    "house-server": HELP / "house-server.txt",
+}
+SUBCOMMANDS = {"mlx-openai-server": ["launch"], "vllm": ["serve"], "house-server": ["serve"]}
 SOURCE = """#!{python}
 import sys
 
@@ -39,8 +45,7 @@ class FakeRuntime:
     @property
     def command(self) -> list[str]:
         """What a host file's [runtime] command would be."""
-        subcommand = ["launch"] if self.program.name == "mlx-openai-server" else []
-        return [str(self.program), *subcommand]
+        return [str(self.program), *SUBCOMMANDS.get(self.program.name, [])]
 
     def behaves(self, where: str = "", **switches: Any) -> None:
         """From now on, servers with the text `where` in their command line have just these switches."""

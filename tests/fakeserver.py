@@ -21,11 +21,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from fakeflags import Flags, refuse
+from fakeflags import Flags, refuse, shown_help
 from fakeswitches import PROGRAM, is_openai, journal, switch
 from rudeness import answer
 
 CHAT = "/v1/chat/completions"
+SUBCOMMANDS = {"mlx-openai-server": "launch", "vllm": "serve", "house-server": "serve"}
 
 
 def hold(pipe: Any, megabytes: int, linger_s: float, orphan: bool) -> None:
@@ -251,8 +252,8 @@ def bind(flags: Flags, model: Model) -> ThreadingHTTPServer:
 
 def serve(flags: Flags) -> None:
     stop = Stop()
-    path = flags.values.get("--model-path") or flags.values.get("--model") or ""
-    model = Model(path, switch("served_name") or flags.values.get("--served-model-name") or path)
+    path = flags.first("--model-path", "--model", "--weights") or flags.positional
+    model = Model(path, switch("served_name") or flags.first("--served-model-name", "--name") or path)
     early = switch("listen_early") or not is_openai()
     server = bind(flags, model) if early else None
     if model.failed and is_openai():
@@ -281,10 +282,10 @@ def drain(stop: Stop, server: ThreadingHTTPServer, model: Model) -> None:
 def main() -> None:
     words = sys.argv[1:]
     help_text = PROGRAM.with_name(PROGRAM.name + ".help").read_text()
-    if "--help" in words:
-        print(help_text, end="")
+    if words[-1:] in (["--help"], ["--help=all"]):
+        print(shown_help(help_text, words[-1]), end="")
         return
-    if is_openai() and words.pop(0) != "launch":
+    if PROGRAM.name in SUBCOMMANDS and words.pop(0) != SUBCOMMANDS[PROGRAM.name]:
         refuse("No such command")
     flags = Flags(help_text)
     flags.parse(words)

@@ -25,17 +25,19 @@ from pathlib import Path
 from typing import Any
 
 OPENAI = "mlx-openai-server"
+LIGHT = "mlx_lm.server"
 DEFAULTS: dict[str, Any] = {"load_s": 0.1, "fail_s": 0.2, "linger_s": 0.1, "child_mb": 1, "tokens": 5, "token_s": 0.1}
 PROGRAM = Path(sys.argv[0]).absolute()
 
 
 def is_openai() -> bool:
-    return PROGRAM.name == OPENAI
+    """Whether it plays mlx-openai-server, or one like it to clients: a served name, no port before the model."""
+    return PROGRAM.name != LIGHT
 
 
 def switch(name: str) -> Any:
     """The present value of a switch of behaviour.json."""
-    switches = {"child": is_openai(), "exit_status": 0 if is_openai() else 1, **DEFAULTS}
+    switches = {"child": PROGRAM.name == OPENAI, "exit_status": 0 if is_openai() else 1, **DEFAULTS}
     try:
         chosen = json.loads(PROGRAM.with_name("behaviour.json").read_text())
     except FileNotFoundError:

@@ -29,7 +29,8 @@ ARROWS = {
     "interrupts": ("agent.errors",),
     "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire"),
     "bundle": ("agent.errors", "agent.wire"),
-    "hosts": ("hostfile", "agent.errors"),
+    "hosts": ("hostfile", "hostruntimes", "agent.errors"),
+    "hostruntimes": ("hostfile", "agent.runtimes"),
     "hostfile": ("agent.errors",),
     "authorizedkeys": ("agent.errors",),
     "hub": ("agent.errors",),
@@ -49,7 +50,9 @@ PLACES = {
     "asyncssh": "mlxops/demo/sshserver.py",
 }
 # Values in, values out: no clock, no files, no processes.
-PURE = ("registry", "reconcile", "evidence", "judge", "intake", "procs/tree", "procs/mactext")
+PURE = (
+    "registry", "reconcile", "evidence", "judge", "intake", "runtimes", "commandline", "procs/tree", "procs/mactext",
+)  # fmt: skip
 PURE_MAY_IMPORT = {"__future__", "typing", "dataclasses", "math", "json", "calendar", "re", "struct", "sys", "mlxops"}
 # A tool as a word of a command line, a path below /proc, a call; advice to a person may name a tool.
 PLATFORM = re.compile(r"^/proc\b|(^|/)(lsof|ps|launchctl|vm_stat|sysctl)$|^os\.(kill|killpg|uname)$|^sys\.platform$")

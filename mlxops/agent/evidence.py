@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from .procs.facts import Listener, Process
-from .runtimes import RUNTIMES, Invocation
+from .runtimes import Invocation
 
 
 class Answer(NamedTuple):
@@ -40,7 +40,7 @@ class Server(NamedTuple):
     @property
     def worker_gone(self) -> bool:
         """The child that held the weights is dead, though the server still answers."""
-        runtime = RUNTIMES[self.invocation.runtime]
+        runtime = self.invocation.runtime
         lines = [" ".join(p.argv) for p in self.family]
         tracked = any(runtime.tracker in line for line in lines) if runtime.tracker else False
         return tracked and not any(runtime.worker in line for line in lines)

@@ -6,7 +6,6 @@ from typing import Mapping, NamedTuple, Optional, Tuple
 
 from .evidence import PortEvidence, Server
 from .registry import Entry
-from .runtimes import RUNTIMES
 
 STOPPING = ("stop",)
 STARTING = ("launch", "wait", "commit", "rollback")
@@ -83,7 +82,7 @@ def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
 
 
 def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
-    early = server is not None and RUNTIMES[server.invocation.runtime].listens_early
+    early = server is not None and server.invocation.runtime.listens_early
     if early and seen.answer.health == 503:
         return "failed", "the server says 503: its model did not load"
     if seen.answer.health is None:
@@ -145,7 +144,7 @@ def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> st
         what = "the recorded process lives and does not serve this port" if seen.recorded else "left by a dead server"
         return "%s: pid %s" % (what, _pids(seen))
     call = seen.server.invocation
-    runtime = RUNTIMES[call.runtime]
+    runtime = call.runtime
     if call.model not in (entry.cache_path, entry.repo_id, entry.model_id):
         return "it serves %s, the entry says %s" % (call.model, entry.cache_path or entry.repo_id)
     for key in ("chat_template", "tool_call_parser", "reasoning_parser"):

@@ -38,7 +38,7 @@ def check(command: Command, ground: Ground, weights: Optional[int], force: bool)
 
 def _held(command: Command) -> Dict[int, int]:
     """port -> bytes its servers hold."""
-    found = find_servers(command.procs.processes())
+    found = find_servers(command.procs.processes(), command.site.runtimes)
     return {port: sum(command.procs.footprint(s.family) or 0 for s in servers) for port, servers in found.items()}
 
 

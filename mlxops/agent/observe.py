@@ -8,7 +8,8 @@ from . import probe
 from .evidence import Answer, PortEvidence, Server
 from .procs import Listener, Process, Procs, Unseen, ancestors, tree
 from .registry import Entry, Registry
-from .runtimes import RUNTIMES, Invocation, is_worker, recognise
+from .runtimes import Invocation, Runtimes, is_worker, recognise
+from .site import Site
 
 HTTP_TIMEOUT_S = 2.0
 Table = Mapping[int, Process]
@@ -20,6 +21,9 @@ class Sight(NamedTuple):
     table: Table
     listeners: Optional[Tuple[Listener, ...]]
     unknown: Tuple[str, ...]
+
+    def of(self, port: int) -> Optional[Tuple[Listener, ...]]:
+        return None if self.listeners is None else tuple(ln for ln in self.listeners if ln.port == port)
 
 
 def look(procs: Procs, ports: Iterable[int]) -> Sight:
@@ -43,19 +47,25 @@ def observe(
     procs: Procs,
     registry: Registry,
     ports: Iterable[int],
-    address: str,
+    site: Site,
     job_of: Callable[[int], Optional[Mapping[str, Any]]],
 ) -> Dict[int, PortEvidence]:
-    """port -> evidence. `address`: where servers answer; `job_of`: the holder of a port's lock."""
+    """port -> evidence. `site`: where servers answer and what they look like; `job_of`: a port lock's holder."""
     ports = tuple(ports)
     jobs = {port: job_of(port) for port in ports}
     sight = look(procs, ports)
-    servers = find_servers(sight.table)
-    answers = _ask_all(ports, sight, servers, registry, address)
+    servers = find_servers(sight.table, site.runtimes)
+    answers = _ask_all(ports, sight, servers, registry, site.probe_address)
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
     jobs = {port: jobs[port] or job_of(port) for port in ports}
-    return {port: _port(port, sight, servers, registry, answers[port], jobs[port]) for port in ports}
+    left = {port: _left_behind(sight, registry.holders(port), site.runtimes) for port in ports}
+    return {
+        port: PortEvidence(
+            port, sight.of(port), servers.get(port, ()), *left[port], answers[port], jobs[port], sight.unknown
+        )
+        for port in ports
+    }
 
 
 def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sight:
@@ -73,24 +83,17 @@ def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sig
     return sight._replace(listeners=(*sight.listeners, *found, *(Listener(p, "", None, None) for p in sorted(hidden))))
 
 
-def _port(
-    port: int,
-    sight: Sight,
-    servers: Mapping[int, Tuple[Server, ...]],
-    registry: Registry,
-    answer: Answer,
-    job: Optional[Mapping[str, Any]],
-) -> PortEvidence:
-    listeners = None if sight.listeners is None else tuple(ln for ln in sight.listeners if ln.port == port)
-    entries = registry.holders(port)
+def _left_behind(
+    sight: Sight, entries: Iterable[Entry], known: Runtimes
+) -> Tuple[Optional[Process], Tuple[Process, ...]]:
+    """The recorded process, and the workers of a recorded server that is dead."""
     recorded = next((p for e in entries for p in [recorded_process(sight.table, e)] if p), None)
-    left = tuple(p for e in entries for p in remnants(sight.table, e))
-    return PortEvidence(port, listeners, servers.get(port, ()), recorded, left, answer, job, sight.unknown)
+    return recorded, tuple(p for e in entries for p in remnants(sight.table, e, known))
 
 
-def find_servers(table: Table) -> Dict[int, Tuple[Server, ...]]:
+def find_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
     """port -> servers whose command line names it. Of a `uv run` and its child, the child is the server."""
-    named = {p.pid: call for p in table.values() if not p.zombie for call in [recognise(p.argv)] if call}
+    named = {p.pid: call for p in table.values() if not p.zombie for call in [recognise(p.argv, known)] if call}
     found: Dict[int, Tuple[Server, ...]] = {}
     for pid, call in named.items():
         below = (named[p.pid] for p in tree(table, pid)[1:] if p.pid in named)
@@ -118,16 +121,16 @@ def family_record(family: Iterable[Process], leader: Process) -> List[Dict[str, 
     return [{"pid": p.pid, "start_time": p.start_time} for p in family if p.pid != leader.pid]
 
 
-def remnants(table: Table, entry: Entry) -> Tuple[Process, ...]:
+def remnants(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process, ...]:
     """Workers that a dead server left behind: recorded with it, each still the same by pid and start time."""
     record = entry.process or {}
     if not record or recorded_process(table, entry):
         return ()
     family = record.get("family")
-    known = [m for m in family if isinstance(m, dict)] if isinstance(family, list) else []
-    known = [m for m in known if isinstance(m.get("pid"), int)]
-    found = [p for m in known for p in [table.get(m["pid"])] if p and p.start_time == m.get("start_time")]
-    return tuple(p for p in found if not p.zombie and is_worker(p.argv))
+    members = [m for m in family if isinstance(m, dict)] if isinstance(family, list) else []
+    members = [m for m in members if isinstance(m.get("pid"), int)]
+    found = [p for m in members for p in [table.get(m["pid"])] if p and p.start_time == m.get("start_time")]
+    return tuple(p for p in found if not p.zombie and is_worker(p.argv, known))
 
 
 def _ask_all(
@@ -152,7 +155,7 @@ def _asker(
         address = next((a for a in where if probe.reaches(a, port)), where[0])
         answer = probe.ask(address, port, HTTP_TIMEOUT_S)
         unproven = entries and servers and entries[0].process and "ready_at" not in entries[0].process
-        if answer.health == 200 and unproven and RUNTIMES[servers[0].invocation.runtime].listens_early:
+        if answer.health == 200 and unproven and servers[0].invocation.runtime.listens_early:
             answer = answer._replace(chats=_chats(address, port, servers[0]))
         return answer
 
@@ -160,7 +163,7 @@ def _asker(
 
 
 def _chats(address: str, port: int, server: Server) -> bool:
-    name = RUNTIMES[server.invocation.runtime].client_model or server.invocation.served_name or ""
+    name = server.invocation.runtime.client_model or server.invocation.served_name or ""
     try:
         return probe.chat(address, port, name, HTTP_TIMEOUT_S).status == 200
     except Exception:  # as in probe.ask: a hostile answer is no answer

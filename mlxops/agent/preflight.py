@@ -25,7 +25,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     entry = _entry(command, command.store.read(), order)
     refuse_taken(command, [entry.name], order.port)
     check_assignment(entry, order)
-    runtime = runtimes.named(entry.text("runtime") or command.site.runtime)
+    runtime = command.site.runtime_named(entry.text("runtime"))
     words = programs.command(command.site, runtime)
     warnings = _check_flags(command, entry, order.port, runtime, words)
     ground = survey(command, order.port, own_lock)
@@ -78,7 +78,7 @@ def check_assignment(entry: Entry, order: Order) -> None:
 def _check_flags(
     command: Command, entry: Entry, port: int, runtime: Runtime, words: Tuple[str, ...]
 ) -> Tuple[str, ...]:
-    flags = programs.help_flags(words, command.site.state_dir, command.say)
+    flags = programs.help_flags(runtime, words, command.site.state_dir, command.say)
     refused = refusals(runtime, entry, flags, os.path.isfile)
     if refused:
         raise Failed(
@@ -87,7 +87,7 @@ def _check_flags(
             reasons=[r.reason for r in refused],
         )  # fmt: skip
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
-    own = runtimes.named(command.site.runtime)
+    own = command.site.runtime_named(None)
     return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)
 
 

@@ -14,8 +14,12 @@ from .runtimes import Offered, Runtime, offered
 from .site import Site
 
 # A login through ssh has PATH=/usr/bin:/bin:/usr/sbin:/sbin and none of these.
-USUAL_FOLDERS = ("/opt/homebrew/bin", "/usr/local/bin", "~/.local/bin", "/opt/mlx-launch/.venv/bin")
+# The last is where vllm-metal's install.sh puts vllm.
+USUAL_FOLDERS = (
+    "/opt/homebrew/bin", "/usr/local/bin", "~/.local/bin", "/opt/mlx-launch/.venv/bin", "~/.venv-vllm-metal/bin",
+)  # fmt: skip
 UV_PROJECT = "/opt/mlx-launch"
+UV_HAS = ("mlx-openai-server", "mlx_lm.server")
 HELP_TIMEOUT_S = 90.0
 
 
@@ -34,9 +38,14 @@ def command(site: Site, runtime: Runtime, environ: Mapping[str, str] = os.enviro
         tried.append(words[0])
     raise Failed(
         "%s was not found on %s (tried %s)" % (runtime.name, site.name, ", ".join(dict.fromkeys(tried))),
-        "install it there, or set [runtime] command in the host file",
+        "install it there, or set [%s] command in the host file" % _table(site, runtime),
         runtime=runtime.name,
     )
+
+
+def _table(site: Site, runtime: Runtime) -> str:
+    """Where the host file says how the runtime is started."""
+    return "runtime" if runtime.name == site.runtime else 'runtimes."%s"' % runtime.name
 
 
 def _candidates(site: Site, runtime: Runtime, environ: Mapping[str, str]) -> List[Tuple[str, ...]]:
@@ -47,17 +56,20 @@ def _candidates(site: Site, runtime: Runtime, environ: Mapping[str, str]) -> Lis
         return [site.command]
     if runtime.name in site.commands:
         return [site.commands[runtime.name]]
-    uv = [("uv",), ("/opt/homebrew/bin/uv",)] if os.path.isdir(UV_PROJECT) else []
+    uv = [("uv",), ("/opt/homebrew/bin/uv",)] if runtime.name in UV_HAS and os.path.isdir(UV_PROJECT) else []
     return [*runtime.forms, *((*u, "run", "--project", UV_PROJECT, *runtime.forms[0]) for u in uv)]
 
 
-def help_flags(words: Sequence[str], state_dir: str, say: Callable[[str], None] = lambda _: None) -> Offered:
+def help_flags(
+    runtime: Runtime, words: Sequence[str], state_dir: str, say: Callable[[str], None] = lambda _: None
+) -> Offered:
     """The flags the program's own help lists. Kept until the program file changes: asking takes seconds."""
-    kept = os.path.join(state_dir, "help", _fingerprint(words) + ".txt")
+    asked = [*words, *runtime.help]
+    kept = os.path.join(state_dir, "help", _fingerprint(asked) + ".txt")
     text = _read(kept)
     if text is None:
         say("asking %s which options it has" % words[0])
-        text = _ask_help(words)
+        text = _ask_help(asked)
         _keep(kept, text)
     return offered(text)
 
@@ -76,15 +88,15 @@ def _fingerprint(words: Sequence[str]) -> str:
 def _ask_help(words: Sequence[str]) -> str:
     try:
         done = subprocess.run(
-            [*words, "--help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             timeout=HELP_TIMEOUT_S, env={**os.environ, "COLUMNS": "200"}, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise Failed("`%s --help` does not answer: %s" % (shlex.join(words), exc), "run it on the host") from exc
+        raise Failed("`%s` does not answer: %s" % (shlex.join(words), exc), "run it on the host") from exc
     text = done.stdout.decode("utf-8", "replace")
     if done.returncode != 0 or "--port" not in text:
         raise Failed(
-            "`%s --help` does not look like a model server's (status %d)" % (shlex.join(words), done.returncode),
+            "`%s` does not look like a model server's (status %d)" % (shlex.join(words), done.returncode),
             "run it on the host",
             output=text[-2000:],
         )

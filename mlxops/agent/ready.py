@@ -9,7 +9,7 @@ from . import probe
 from .deadline import Deadline, wait_for
 from .errors import NotReady
 from .launch import Gated, tail
-from .observe import Sight, look
+from .observe import Sight, find_servers, look
 from .pace import Pace
 from .procs import Procs, tree
 from .runtimes import Runtime
@@ -124,6 +124,14 @@ def _check_owner(procs: Procs, start: Start) -> None:
     ours = {p.pid for p in tree(sight.table, start.gated.process.pid)}
     if not owners or not owners <= ours:
         raise _failure(start, "does not own its port: pid %s does" % ", ".join(map(str, owners)))
+    _check_form(sight, start)
+
+
+def _check_form(sight: Sight, start: Start) -> None:
+    """What cannot be told from a stranger's process later must not be left to serve: nobody could stop it."""
+    if start.port not in find_servers(sight.table, {start.runtime.name: start.runtime}):
+        forms = [" ".join(form) for form in (*start.runtime.forms, *start.runtime.modules)]
+        raise _failure(start, "runs under a command line that is none of %s" % ", ".join(forms))
 
 
 def _sight_of(procs: Procs, port: int) -> Optional[Sight]:

@@ -48,7 +48,7 @@ def _choices(runtime: Runtime, entry: Entry, help_flags: Offered) -> Tuple[Refus
 
 def _args(runtime: Runtime, entry: Entry, help_flags: Offered) -> Tuple[Refusal, ...]:
     found = []
-    ours = ("--port", "--host", runtime.model, runtime.served_name)
+    ours = ("--port", "--host", runtime.model or "--model", runtime.served_name)
     for flag in [word.split("=")[0] for word in entry.args if word.startswith("--")]:
         if flag in ours:
             found.append(Refusal("args", flag, "%s is not for args: mlxops sets it" % flag))

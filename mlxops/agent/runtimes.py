@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from .commandline import module, program
 from .errors import Usage
 
 
 class Runtime(NamedTuple):
-    """One server program. Facts as seen with mlx-openai-server 1.8.1 and mlx-lm 0.31 and 0.32.
+    """One server program, as docs/runtimes.md explains each field; a host file adds more.
 
     `forms`: the words a command line names it by, the program first. `modules`: the same after `python -m`.
-    A flag of None: the program has no such flag. `client_model`: the only safe model name in a request,
-    where it is not the served name. `template_inline`: its template flag takes the template, not a path.
+    A flag of None: the program has no such flag; `model` None: the model follows the program without one.
+    `fixed` words always stand on its command line, `wanted` ones where its help lists them, `with_tool_call_parser`
+    beside that parser. `help`: what makes it list all its options. `client_model`: the only safe model name in a
+    request, where it is not the served name. `template_inline`: its template flag takes the template, not a path.
     `listens_early`: it answers HTTP before the model is loaded. `worker`: a word in the command line of the
     child that holds the weights, and `tracker` one of the sibling that shows such a child must exist.
     `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by itself.
@@ -21,16 +24,18 @@ class Runtime(NamedTuple):
     """
 
     name: str
-    forms: Tuple[Tuple[str, ...], ...]
-    modules: Tuple[Tuple[str, ...], ...]
     default_port: int
-    model: str
+    forms: Tuple[Tuple[str, ...], ...] = ()
+    modules: Tuple[Tuple[str, ...], ...] = ()
+    model: Optional[str] = None
     fixed: Tuple[str, ...] = ()
     wanted: Tuple[str, ...] = ()
     served_name: Optional[str] = None
     chat_template: Optional[str] = None
     tool_call_parser: Optional[str] = None
     reasoning_parser: Optional[str] = None
+    with_tool_call_parser: Tuple[str, ...] = ()
+    help: Tuple[str, ...] = ("--help",)
     template_inline: bool = False
     client_model: Optional[str] = None
     listens_early: bool = False
@@ -41,13 +46,15 @@ class Runtime(NamedTuple):
     call_per_connection: bool = False
 
 
-RUNTIMES: Mapping[str, Runtime] = {
+Runtimes = Mapping[str, Runtime]
+# The first two as seen with mlx-openai-server 1.8.1 and mlx-lm 0.31 and 0.32; vllm by the source of 0.11 and later
+# (entrypoints/cli/serve.py, utils/argparse_utils.py, v1/engine/core.py), never run here.
+RUNTIMES: Runtimes = {
     r.name: r
     for r in (
         Runtime(
             name="mlx-openai-server",
             forms=(("mlx-openai-server", "launch"),),
-            modules=(),
             default_port=8000,
             model="--model-path",
             fixed=("--model-type", "lm"),
@@ -74,14 +81,38 @@ RUNTIMES: Mapping[str, Runtime] = {
             distribution="mlx-lm",
             call_per_connection=True,
         ),
+        Runtime(
+            name="vllm",
+            forms=(("vllm", "serve"),),
+            modules=(("vllm.entrypoints.cli.main", "serve"),),
+            default_port=8000,
+            served_name="--served-model-name",
+            chat_template="--chat-template",
+            tool_call_parser="--tool-call-parser",
+            reasoning_parser="--reasoning-parser",
+            with_tool_call_parser=("--enable-auto-tool-choice",),
+            help=("--help=all",),
+            worker="VLLM::EngineCore",
+            distribution="vllm",
+        ),
     )
 }
 
 
-def named(name: str) -> Runtime:
-    if name not in RUNTIMES:
-        raise Usage("no runtime is called %r" % name, "known: " + ", ".join(RUNTIMES), runtime=name)
-    return RUNTIMES[name]
+def described(rows: Mapping[str, Mapping[str, Any]]) -> Dict[str, Runtime]:
+    """The built-in runtimes and those that a host file's rows describe; a row of a command only adds none."""
+    added = {name: {k: _frozen(v) for k, v in row.items() if k in Runtime._fields} for name, row in rows.items()}
+    return {**RUNTIMES, **{name: Runtime(**{"name": name, **row}) for name, row in added.items() if row}}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def named(name: str, known: Runtimes) -> Runtime:
+    if name not in known:
+        raise Usage("no runtime is called %r" % name, "known: " + ", ".join(known), runtime=name)
+    return known[name]
 
 
 class Launch(NamedTuple):
@@ -98,19 +129,21 @@ class Launch(NamedTuple):
 
 
 class Invocation(NamedTuple):
-    """What a running server's command line says."""
+    """What a running server's command line says. `first`: the word behind the program's own, "" where it is a flag."""
 
-    runtime: str
+    runtime: Runtime
     port: int
     flags: Mapping[str, str]
+    first: str = ""
 
     @property
     def model(self) -> Optional[str]:
-        return self.flags.get(RUNTIMES[self.runtime].model)
+        # Where the model needs no flag, the old spelling with one goes on working.
+        return self.flags.get(self.runtime.model or "--model") or (None if self.runtime.model else self.first or None)
 
     @property
     def served_name(self) -> Optional[str]:
-        flag = RUNTIMES[self.runtime].served_name
+        flag = self.runtime.served_name
         return self.flags.get(flag) if flag else None
 
 
@@ -142,28 +175,34 @@ def argv(
         (runtime.tool_call_parser, launch.tool_call_parser),
         (runtime.reasoning_parser, launch.reasoning_parser),
     ]
-    words = [*command, runtime.model, launch.model_path, *runtime.fixed]
+    words = [*command, *([runtime.model] if runtime.model else []), launch.model_path, *runtime.fixed]
     words += ["--port", str(launch.port), "--host", launch.bind]
     for flag, value in pairs:
         words += [flag, value] if flag and value and flag in help_flags else []
+    if runtime.tool_call_parser in words:
+        words += [word for word in runtime.with_tool_call_parser if word not in launch.args]
     return (*words, *(w for w in runtime.wanted if w in help_flags), *launch.args)
 
 
-def recognise(words: Sequence[str]) -> Optional[Invocation]:
+def recognise(words: Sequence[str], known: Runtimes) -> Optional[Invocation]:
     """The server a command line runs; None for everything that only mentions one, such as `tail` or an editor."""
-    rest = _program(words)
-    for runtime in RUNTIMES.values():
-        for forms, line in ((runtime.forms, rest), (runtime.modules, _module(words))):
+    script, run = program(words), module(words)
+    for runtime in known.values():
+        for forms, line in ((runtime.forms, script), (runtime.modules, run)):
             for form in forms:
-                if line[: len(form)] == form and "--help" not in line:
+                if line[: len(form)] == form and not any(_asks_help(word, runtime) for word in line):
                     return _invocation(runtime, line[len(form) :])
     return None
 
 
-def is_worker(words: Sequence[str]) -> bool:
+def _asks_help(word: str, runtime: Runtime) -> bool:
+    return word.partition("=")[0] == "--help" or word in runtime.help
+
+
+def is_worker(words: Sequence[str], known: Runtimes) -> bool:
     """Whether a command line is that of a child that serves a server: the one with the weights, or their tracker."""
     line = " ".join(words)
-    return any(mark in line for r in RUNTIMES.values() for mark in (r.worker, r.tracker) if mark)
+    return any(mark in line for r in known.values() for mark in (r.worker, r.tracker) if mark)
 
 
 def _invocation(runtime: Runtime, rest: Sequence[str]) -> Invocation:
@@ -171,7 +210,8 @@ def _invocation(runtime: Runtime, rest: Sequence[str]) -> Invocation:
     port = flags.get("--port", "")
     # Any user's process can say anything here, digits that int() refuses included.
     plain = port.isdecimal() and len(port) <= 5
-    return Invocation(runtime.name, int(port) if plain else runtime.default_port, flags)
+    first = rest[0] if rest and not rest[0].startswith("-") else ""
+    return Invocation(runtime, int(port) if plain else runtime.default_port, flags, first)
 
 
 def _flags(rest: Sequence[str]) -> Dict[str, str]:
@@ -181,59 +221,3 @@ def _flags(rest: Sequence[str]) -> Dict[str, str]:
             name, equals, value = word.partition("=")
             flags[name] = value if equals else ("" if after.startswith("--") else after)
     return flags
-
-
-UV_OPTIONS_WITH_VALUE = (
-    "--project", "--directory", "--with", "--python", "-p", "--extra", "--group", "--env-file", "--index",
-)  # fmt: skip
-
-
-def _program(words: Sequence[str]) -> Tuple[str, ...]:
-    """The words from the program on: of a script its interpreter, and of uv its own words, are cut off."""
-    if not words:
-        return ()
-    base = _base(words[0])
-    if base == "uv" and "run" in words[1:]:
-        return _program(_after_options(words[words.index("run") + 1 :], UV_OPTIONS_WITH_VALUE))
-    if base.lower().startswith("python"):
-        return _python(words[1:])[0]
-    return (base, *words[1:])
-
-
-def _module(words: Sequence[str]) -> Tuple[str, ...]:
-    if words and _base(words[0]) == "uv" and "run" in words[1:]:
-        return _module(_after_options(words[words.index("run") + 1 :], UV_OPTIONS_WITH_VALUE))
-    if words and _base(words[0]).lower().startswith("python"):
-        return _python(words[1:])[1]
-    return ()
-
-
-def _python(words: Sequence[str]) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    """What an interpreter runs: its script and its module, each with the words behind it; () for what it does not run.
-
-    Its options may be joined (-Ic), and -c, -m, -W and -X take the rest of their word, else the next one.
-    """
-    at = 0
-    while at < len(words) and words[at].startswith("-"):
-        word = words[at]
-        cut = 0 if word.startswith("--") else next((n for n, letter in enumerate(word) if letter in "cmWX"), 0)
-        letter, rest = word[cut], word[cut + 1 :]
-        if letter == "m":
-            return (), (*([rest] if rest else []), *words[at + 1 :])
-        if letter == "c" or word == "-":
-            return (), ()
-        at += 2 if (cut and not rest) or word == "--check-hash-based-pycs" else 1
-    return ((_base(words[at]), *words[at + 1 :]) if at < len(words) else ()), ()
-
-
-def _after_options(words: Sequence[str], with_value: Sequence[str]) -> Sequence[str]:
-    at = 0
-    while at < len(words) and words[at].startswith("-"):
-        if words[at] in ("-c", "-m"):
-            return ()
-        at += 2 if words[at] in with_value else 1
-    return words[at:]
-
-
-def _base(path: str) -> str:
-    return path.rsplit("/", 1)[-1]

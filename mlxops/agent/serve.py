@@ -16,7 +16,7 @@ from .pace import Pace, noted
 from .procs import Process, tree
 from .ready import Start, wait_ready
 from .registry import Entry, Registry
-from .runtimes import RUNTIMES, Runtime
+from .runtimes import Runtime
 from .stop import Quarry, quarry, stop
 from .store import now
 
@@ -39,7 +39,7 @@ class Service(NamedTuple):
 
 def again(port: int, server: Server, entry: Optional[Entry]) -> Service:
     """The service a running server gives, to start it again as it was."""
-    runtime = RUNTIMES[server.invocation.runtime]
+    runtime = server.invocation.runtime
     argv = _recorded_argv(entry, server.launcher) or server.launcher.argv
     listed = server.invocation.served_name
     name = runtime.client_model or listed or server.invocation.model or ""
@@ -145,7 +145,7 @@ def _take_back(command: Command, job: Job, service: Service, gated: Gated) -> No
 def _prey(command: Command, port: int, gated: Gated) -> Quarry:
     table = command.procs.processes()
     ours = {p.pid for p in tree(table, gated.process.pid)}
-    servers = [s for s in find_servers(table).get(port, ()) if s.process.pid in ours]
+    servers = [s for s in find_servers(table, command.site.runtimes).get(port, ()) if s.process.pid in ours]
     if servers:
         return quarry(servers, port, command.site.bind)
     family = tuple(p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
+from . import runtimes
 from .errors import Usage
+from .runtimes import Runtime, Runtimes
 
 
 class Slot(NamedTuple):
@@ -30,6 +32,7 @@ class Site(NamedTuple):
     runtime: str
     command: Optional[Tuple[str, ...]]
     commands: Mapping[str, Tuple[str, ...]]
+    runtimes: Runtimes
     env: Mapping[str, str]
     startup_timeout_s: Optional[float]
     grace_s: float
@@ -50,6 +53,7 @@ class Site(NamedTuple):
             runtime=runtime["name"],
             command=tuple(runtime["command"]) if runtime.get("command") else None,
             commands={name: tuple(r["command"]) for name, r in site.get("runtimes", {}).items() if r.get("command")},
+            runtimes=runtimes.described(site.get("runtimes", {})),
             env=runtime.get("env") or {},
             startup_timeout_s=runtime.get("startup_timeout_s"),
             grace_s=runtime["grace_s"],
@@ -63,6 +67,10 @@ class Site(NamedTuple):
     def served_name(self, port: int, fallback: str) -> str:
         """The name a server on this port answers to: the slot's, so that clients never notice a swap."""
         return self.slots[port].served_name if port in self.slots else fallback
+
+    def runtime_named(self, name: Optional[str]) -> Runtime:
+        """The runtime that an entry names, the host's own where it names none."""
+        return runtimes.named(name or self.runtime, self.runtimes)
 
     def need_port(self, port: int) -> int:
         if port not in self.ports:

@@ -81,7 +81,7 @@ class Launcher:
         return log_path(self.state_dir, self.port)
 
     def prey(self) -> Quarry:
-        (server,) = find_servers(self.procs.processes())[self.port]
+        (server,) = find_servers(self.procs.processes(), RUNTIMES)[self.port]
         return quarry([server], self.port, "127.0.0.1")
 
     def signals(self) -> list[str]:

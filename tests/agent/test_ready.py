@@ -169,3 +169,10 @@ def test_a_cancel_is_heard_at_every_stage(launcher: Launcher, switches: dict[str
         launcher.wait(gated, 30, check)
     assert time.monotonic() - cancelled < 3
     assert gated.exited() is None
+
+
+def test_a_server_that_could_not_be_told_from_a_strangers_later_is_not_left_to_serve(light: Launcher):
+    """As where the host file's command is a wrapper whose server has another name than its forms."""
+    light.runtime = light.runtime._replace(forms=(("house-server", "serve"),), modules=())
+    failed = refusal(light, light.launch())
+    assert "a command line that is none of house-server serve" in failed.message

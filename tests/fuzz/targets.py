@@ -90,7 +90,7 @@ def judged(read: Registry) -> None:
     """Whatever an entry records, the evidence about it can be gathered and judged."""
     table = {1: Process(1, 0, 1, 0, "start", None, None, ("init",), False)}
     for entry in read.entries.values():
-        recorded, left = recorded_process(table, entry), remnants(table, entry)
+        recorded, left = recorded_process(table, entry), remnants(table, entry, RUNTIMES)
         for answer in (SILENT, Answer(True, 200)):
             seen = PortEvidence(PORT, (), (), recorded, left, answer, None, ())
             judge(seen, Wanted((entry,), "name"))
@@ -115,8 +115,8 @@ def proc(content: bytes) -> None:
     garbled(lambda: list(proctext.listening(content, range(65536))))
     garbled(lambda: proctext.kilobytes(content, b"MemTotal"))
     words = proctext.argv(content)
-    recognise(words)
-    is_worker(words)
+    recognise(words, RUNTIMES)
+    is_worker(words, RUNTIMES)
 
 
 def mac(content: bytes) -> None:

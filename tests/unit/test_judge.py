@@ -13,7 +13,7 @@ from mlxops.agent.judge import Verdict, Wanted, judge, mismatch
 from mlxops.agent.procs.facts import Listener, Process
 from mlxops.agent.reconcile import plan
 from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.runtimes import recognise
+from mlxops.agent.runtimes import RUNTIMES, recognise
 
 PATH = "/hub/models--org--a/snapshots/1"
 FIELDS = {**REQUIRED, "repo_id": "org/a", "model_id": "org/a", "cache_path": PATH, "port": 8100}
@@ -33,7 +33,7 @@ def process(pid: int, line: str = "x") -> Process:
 
 def server(line: str = OPENAI, family: tuple[str, ...] = (WORKER, TRACKER), pid: int = 10) -> Server:
     own = process(pid, line)
-    call = recognise(own.argv)
+    call = recognise(own.argv, RUNTIMES)
     assert call is not None
     return Server(own, call, (own, *(process(pid + 1 + n, text) for n, text in enumerate(family))), own)
 

@@ -13,6 +13,7 @@ from mlxops.agent.evidence import SILENT, PortEvidence
 from mlxops.agent.memory import check
 from mlxops.agent.procs.facts import Memory, Process, Unseen
 from mlxops.agent.registry import EMPTY
+from mlxops.agent.runtimes import RUNTIMES, Runtimes
 
 GIB = 1 << 30
 GROUND = Ground(EMPTY, (), PortEvidence(8100, (), (), None, (), SILENT, None, ()))
@@ -39,8 +40,13 @@ class Machine:
         return Memory(256 * GIB, self._left * GIB, None if self._limit is None else self._limit * GIB)
 
 
+class Known(NamedTuple):
+    runtimes: Runtimes = RUNTIMES
+
+
 class Host(NamedTuple):
     procs: Any
+    site: Known = Known()
 
 
 def warnings(machine: Machine, gib: int | None, force: bool = False) -> tuple[str, ...]:

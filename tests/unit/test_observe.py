@@ -11,7 +11,13 @@ import pytest
 from mlxops.agent.observe import observe, recorded_process, remnants
 from mlxops.agent.procs import Listener, Process
 from mlxops.agent.registry import EMPTY, REQUIRED, Entry
+from mlxops.agent.runtimes import RUNTIMES
+from mlxops.agent.site import Site
 
+SITE = Site.from_wire(
+    {"name": "s", "hf_home": "/", "registry": "/r", "ports": [], "bind": "127.0.0.1", "state_dir": "/s",
+     "runtime": {"name": "mlx_lm.server", "grace_s": 1}}
+)  # fmt: skip
 WORKER = ("python", "-c", "from multiprocessing.spawn import spawn_main")
 
 
@@ -50,13 +56,13 @@ def test_the_recorded_process_is_the_one_of_that_start(record: dict[str, Any], a
     [member(11, start_time="of the one before"), {"pid": 11}, member(12), member([]), {}, 7, None],
 )
 def test_what_a_dead_server_left_is_known_by_its_start_too(other: Any) -> None:
-    found = remnants(TABLE, entry(pid=9, start_time="x", family=[other, member(11)]))
+    found = remnants(TABLE, entry(pid=9, start_time="x", family=[other, member(11)]), RUNTIMES)
     assert found == (TABLE[11],)
-    assert remnants(TABLE, entry(pid=9, start_time="x", family=[other])) == ()
+    assert remnants(TABLE, entry(pid=9, start_time="x", family=[other]), RUNTIMES) == ()
 
 
 def test_while_the_server_lives_it_has_left_nothing() -> None:
-    assert remnants(TABLE, entry(**member(10), family=[member(11)])) == ()
+    assert remnants(TABLE, entry(**member(10), family=[member(11)]), RUNTIMES) == ()
 
 
 class Blinking:
@@ -78,5 +84,5 @@ def test_who_answers_listens_though_nobody_did_when_we_looked(seen: bool) -> Non
         port = server.getsockname()[1]
         late = Listener(port, "127.0.0.1", 10, 501)
         eyes: Any = Blinking(*([late] if seen else []))
-        found = observe(eyes, EMPTY, [port], "127.0.0.1", lambda _: None)[port]
+        found = observe(eyes, EMPTY, [port], SITE, lambda _: None)[port]
     assert found.listeners == ((late,) if seen else (Listener(port, "", None, None),))

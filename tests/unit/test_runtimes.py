@@ -46,9 +46,9 @@ SERVERS = {
 
 @pytest.mark.parametrize(("runtime", "line"), SERVERS.values(), ids=SERVERS.keys())
 def test_servers_are_recognised_however_they_were_started(runtime: str, line: str):
-    call = recognise(line.split())
+    call = recognise(line.split(), RUNTIMES)
     assert call is not None
-    assert (call.runtime, call.port) == (runtime, 8100)
+    assert (call.runtime.name, call.port) == (runtime, 8100)
 
 
 LOOK_ALIKES = [
@@ -94,7 +94,7 @@ LOOK_ALIKES = [
 
 @pytest.mark.parametrize("line", LOOK_ALIKES)
 def test_what_only_mentions_a_server_is_none(line: str):
-    assert recognise(line.split()) is None
+    assert recognise(line.split(), RUNTIMES) is None
 
 
 WORDS = (
@@ -105,7 +105,7 @@ words = st.sampled_from(WORDS.split()) | st.text(max_size=6)
 
 @given(st.lists(words, max_size=8))
 def test_no_command_line_of_any_user_can_break_recognition(line: list[str]):
-    call = recognise(line)
+    call = recognise(line, RUNTIMES)
     assert call is None or isinstance(call.port, int)
 
 
@@ -124,14 +124,14 @@ def test_no_command_line_of_any_user_can_break_recognition(line: list[str]):
     ],
 )
 def test_the_port_is_the_one_the_server_uses(flags: str, port: int):
-    call = recognise(["mlx_lm.server", *flags.split()])
+    call = recognise(["mlx_lm.server", *flags.split()], RUNTIMES)
     assert call is not None
     assert call.port == port
 
 
 def test_the_command_line_tells_model_and_name():
-    call = recognise(SERVERS["openai script"][1].split())
-    light = recognise(SERVERS["light script"][1].split())
+    call = recognise(SERVERS["openai script"][1].split(), RUNTIMES)
+    light = recognise(SERVERS["light script"][1].split(), RUNTIMES)
     assert call is not None
     assert light is not None
     assert (call.model, call.served_name) == ("/hub/m", "jerry-xl")
@@ -146,8 +146,8 @@ TRACKER = "/v/bin/python -c from multiprocessing.resource_tracker import main;ma
 
 @pytest.mark.parametrize(("line", "worker"), [(WORKER, True), (TRACKER, True), ("python x.py", False), ("", False)])
 def test_workers_name_neither_port_nor_model_and_are_known_all_the_same(line: str, worker: bool):
-    assert is_worker(line.split()) is worker
-    assert recognise(line.split()) is None
+    assert is_worker(line.split(), RUNTIMES) is worker
+    assert recognise(line.split(), RUNTIMES) is None
 
 
 def test_the_real_help_of_mlx_openai_server_is_read_with_its_choices():
@@ -217,13 +217,13 @@ def test_an_old_version_gets_no_flag_it_does_not_list():
     ],
 )
 def test_what_we_start_we_recognise(launch: Launch):
-    call = recognise(argv(OPENAI, OPENAI.forms[0], launch, OPENAI_HELP))
+    call = recognise(argv(OPENAI, OPENAI.forms[0], launch, OPENAI_HELP), RUNTIMES)
     assert call is not None
-    assert (call.runtime, call.port, call.model, call.served_name) == (OPENAI.name, 8100, "/hub/m", "jerry-xl")
+    assert (call.runtime.name, call.port, call.model, call.served_name) == (OPENAI.name, 8100, "/hub/m", "jerry-xl")
 
 
 def test_an_unknown_runtime_is_named_with_the_known_ones():
-    assert named("mlx_lm.server") is LIGHT
+    assert named("mlx_lm.server", RUNTIMES) is LIGHT
     with pytest.raises(Usage) as refused_name:
-        named("ollama")
+        named("ollama", RUNTIMES)
     assert all(name in refused_name.value.hint for name in RUNTIMES)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator, List, Sequence, Tuple
+from typing import Iterator, List, Tuple
 
 from ..command import Command
 from ..evidence import SILENT, PortEvidence
 from ..observe import Sight, find_servers, look
 from ..procs import Job, Unseen, ancestors
 from ..runtimes import recognise
+from ..site import Site
 from .finding import OK, WARNING, WRONG, Finding
 
 GIB = 1 << 30
@@ -58,7 +59,7 @@ def sight(command: Command) -> Iterator[Finding]:
 def foreign(command: Command) -> Iterator[Finding]:
     """Listeners on our ports that are no servers of a runtime."""
     seen = _look(command)
-    servers = find_servers(seen.table)
+    servers = find_servers(seen.table, command.site.runtimes)
     taken = 0
     for port in command.site.ports:
         here = tuple(ln for ln in seen.listeners or () if ln.port == port)
@@ -76,7 +77,7 @@ def launchd(command: Command) -> Iterator[Finding]:
     """Jobs that serve one of our ports, or would: only root can make them let go."""
     seen = _look(command)
     jobs = command.procs.jobs()
-    holding = [(job, ports) for job in jobs for ports in [_ports(job, seen, command.site.ports)] if ports]
+    holding = [(job, ports) for job in jobs for ports in [_ports(job, seen, command.site)] if ports]
     for job, ports in holding:
         told = "%s holds port %s: a load or unload there is refused" % (job.label, ", ".join(map(str, ports)))
         mend = "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label)
@@ -85,10 +86,10 @@ def launchd(command: Command) -> Iterator[Finding]:
         yield Finding("launchd jobs", OK, "%d jobs, none on our ports" % len(jobs) if jobs else "none")
 
 
-def _ports(job: Job, seen: Sight, ours: Sequence[int]) -> Tuple[int, ...]:
+def _ports(job: Job, seen: Sight, site: Site) -> Tuple[int, ...]:
     """Our ports that a job's processes listen on, or that its command line names."""
-    named = recognise(job.program)
-    found: List[int] = [named.port] if named and named.port in ours else []
+    named = recognise(job.program, site.runtimes)
+    found: List[int] = [named.port] if named and named.port in site.ports else []
     for listener in seen.listeners or ():
         line = {listener.pid, *(p.pid for p in ancestors(seen.table, listener.pid or 0))}
         if job.pid is not None and job.pid in line:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from .. import hubpython, programs, runtimes
+from .. import hubpython, programs
 from ..command import Command
 from ..errors import MlxopsError, NotDownloadable, pasteable
 from ..refusal import refusals
@@ -19,20 +19,29 @@ Known = Dict[str, Tuple[Optional[Runtime], Optional[Offered], str]]
 
 
 def runtime(command: Command) -> Iterator[Finding]:
-    """The host file's own runtime: there, answering, and new enough to be given a served name."""
+    """The host file's own runtime, and each it says more of."""
+    yield from _runtime(command, command.site.runtime, WRONG)
+    for name in command.site.described.get("runtimes", {}):
+        if name != command.site.runtime:
+            # Whether an entry needs it is said beside the entries.
+            yield from _runtime(command, name, WARNING)
+
+
+def _runtime(command: Command, name: str, lost: str) -> Iterator[Finding]:
+    """There, answering, and new enough to be given a served name."""
     try:
-        known = runtimes.named(command.site.runtime)
+        known = command.site.runtime_named(name)
         words = programs.command(command.site, known)
-        offered = programs.help_flags(words, command.site.state_dir, command.say)
+        offered = programs.help_flags(known, words, command.site.state_dir, command.say)
     except MlxopsError as exc:
-        yield Finding("runtime", WRONG, exc.message, exc.hint)
+        yield Finding("runtime", lost, exc.message, exc.hint)
         return
     number = version(known.distribution, words)
     seen = "%s, version %s" % (" ".join(words), number or "unknown")
     yield Finding("runtime", OK, seen)
     if known.served_name and known.served_name not in offered:
         seen = "this version has no %s: clients must ask by the model's path, not the slot's name" % known.served_name
-        yield Finding("runtime", WARNING, seen, "on the host: update %s" % known.distribution)
+        yield Finding("runtime", WARNING, seen, "on the host: update %s" % (known.distribution or name))
 
 
 def entries(command: Command) -> Iterator[Finding]:
@@ -63,9 +72,9 @@ def _refusals(command: Command, entry: Entry, offered: Known) -> List[str]:
 def _offered(command: Command, name: str) -> Tuple[Optional[Runtime], Optional[Offered], str]:
     """A runtime with what its help offers, or why there is none."""
     try:
-        known = runtimes.named(name)
+        known = command.site.runtime_named(name)
         words = programs.command(command.site, known)
-        return known, programs.help_flags(words, command.site.state_dir, command.say), ""
+        return known, programs.help_flags(known, words, command.site.state_dir, command.say), ""
     except MlxopsError as exc:
         return None, None, exc.message
 
@@ -73,7 +82,7 @@ def _offered(command: Command, name: str) -> Tuple[Optional[Runtime], Optional[O
 def hub(command: Command) -> Iterator[Finding]:
     """Loads of what is in the cache already need no download, so a lack is a warning, but a wrong setting is wrong."""
     try:
-        words = programs.command(command.site, runtimes.named(command.site.runtime))
+        words = programs.command(command.site, command.site.runtime_named(None))
     except MlxopsError:
         words = ()
     try:

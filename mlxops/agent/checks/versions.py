@@ -49,7 +49,7 @@ def _packages(words: Sequence[str]) -> Iterator[str]:
 
 
 def _asked(words: Sequence[str]) -> Optional[str]:
-    program = words[:-1] if words[-1] == "launch" else words
+    program = words[:-1] if words[-1] in ("launch", "serve") else words
     try:
         done = subprocess.run(
             [*program, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

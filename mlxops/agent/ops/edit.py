@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from .. import hfcache, resolve, runtimes, suggest
+from .. import hfcache, resolve, suggest
 from ..command import Command
 from ..errors import AssignmentConflict, Failed, Usage, pasteable
 from ..registry import REQUIRED, Entry, Registry, coerce
@@ -45,7 +45,7 @@ def _asked(command: Command, args: Mapping[str, Any]) -> Entry:
         given["slot"] = command.site.need_port(args["slot"])
     if args.get("args"):
         given["args"] = list(args["args"])
-    return _checked(_entry(command, name, repo_id, given))
+    return _checked(command, _entry(command, name, repo_id, given))
 
 
 def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) -> Entry:
@@ -53,7 +53,7 @@ def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) 
     found = hfcache.find(command.site.hf_home, repo_id, given.get("revision"))
     whole = found is not None and found.complete
     path = found.path if found is not None and whole else ""
-    runtime = runtimes.named(given.get("runtime") or command.site.runtime)
+    runtime = command.site.runtime_named(given.get("runtime"))
     proposed = suggest.fields(runtime, path) if path else {}
     fields = {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **proposed, **given}
     return Entry(name, fields)
@@ -117,7 +117,7 @@ def set_fields(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     def change(current: Registry) -> Registry:
         entry = resolve.need(current, name)
         refuse_taken(command, [name])
-        return current.put(_checked(entry.with_fields(**changes)))
+        return current.put(_checked(command, entry.with_fields(**changes)))
 
     return _changed(command, name, "set " + name, change, bool(args.get("dry_run")))
 
@@ -179,9 +179,9 @@ def _number(key: str, text: str) -> int:
     return int(text)
 
 
-def _checked(entry: Entry) -> Entry:
+def _checked(command: Command, entry: Entry) -> Entry:
     if entry.text("runtime"):
-        runtimes.named(str(entry.text("runtime")))
+        command.site.runtime_named(entry.text("runtime"))
     template = entry.text("chat_template")
     if template and not os.path.isfile(template):
         raise Failed("no file %s on the host" % template, "give the path as it is on the host", chat_template=template)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Tuple
 
-from .. import hfcache, intake, runtimes, suggest
+from .. import hfcache, intake, suggest
 from ..command import Command
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running
@@ -64,7 +64,7 @@ def _models(command: Command) -> List[Found]:
         _tell_of_broken(command, snapshot)
     whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id: s for s in reversed(whole)}
-    runtime = runtimes.named(command.site.runtime)
+    runtime = command.site.runtime_named(None)
     return [Found(s.repo_id, s.path, suggest.fields(runtime, s.path)) for s in whole if first[s.repo_id] is s]
 
 

@@ -73,7 +73,7 @@ def _download(command: Command, job: Job, prepared: Preparation) -> Entry:
 
 def _service(command: Command, prepared: Preparation, entry: Entry) -> Service:
     port, runtime = prepared.order.port, prepared.runtime
-    flags = programs.help_flags(prepared.words, command.site.state_dir)
+    flags = programs.help_flags(runtime, prepared.words, command.site.state_dir)
     entry = _suggested(prepared, entry, flags)
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     argv = runtimes.argv(runtime, prepared.words, launch, flags, _template(runtime, entry))

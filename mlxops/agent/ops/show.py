@@ -46,9 +46,9 @@ def _argv(command: Command, entry: Entry) -> Optional[List[str]]:
     if port is None or not entry.cache_path:
         return None
     try:
-        runtime = runtimes.named(entry.text("runtime") or command.site.runtime)
+        runtime = command.site.runtime_named(entry.text("runtime"))
         words = programs.command(command.site, runtime)
-        flags = programs.help_flags(words, command.site.state_dir)
+        flags = programs.help_flags(runtime, words, command.site.state_dir)
     except MlxopsError:
         return None
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))

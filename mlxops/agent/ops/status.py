@@ -11,7 +11,6 @@ from ..judge import judge
 from ..observe import observe
 from ..procs import Procs, Unseen
 from ..registry import Registry
-from ..runtimes import RUNTIMES
 from ..wants import wanted
 
 
@@ -24,7 +23,7 @@ def status(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def look(command: Command, registry: Registry, ports: Iterable[int]) -> Dict[int, PortEvidence]:
-    seen = observe(command.procs, registry, ports, command.site.probe_address, command.job_of)
+    seen = observe(command.procs, registry, ports, command.site, command.job_of)
     return {port: one._replace(cut=command.cut_off(port)) for port, one in seen.items()}
 
 
@@ -44,7 +43,7 @@ def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, A
         "rss_bytes": command.procs.footprint(server.family) if server else None,
         "uptime_s": _uptime(process.started_at) if process else None,
         "latency_ms": seen.answer.latency_ms,
-        "runtime": server.invocation.runtime if server else None,
+        "runtime": server.invocation.runtime.name if server else None,
         "job": dict(seen.job) if seen.job else None,
         "reason": verdict.reason,
     }
@@ -54,7 +53,7 @@ def _served(seen: PortEvidence) -> Optional[str]:
     """The name clients must use; of mlx_lm.server, whose /v1/models lists the whole cache, the only safe one."""
     if seen.answer.health is None:
         return None
-    client_model = RUNTIMES[seen.server.invocation.runtime].client_model if seen.server else None
+    client_model = seen.server.invocation.runtime.client_model if seen.server else None
     return client_model or (seen.answer.models[0] if seen.answer.models else None)
 
 

@@ -7,7 +7,6 @@ import time
 from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from .. import runtimes
 from ..claim import Ground, survey
 from ..command import Command
 from ..drain import connections, drain
@@ -95,7 +94,7 @@ def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float])
 def _drain(command: Command, job: Job, ground: Ground, grace_s: float) -> None:
     """Of the other runtimes an open connection tells nothing, or they finish their requests after the signal."""
     server = ground.server
-    if server is not None and runtimes.RUNTIMES[server.invocation.runtime].call_per_connection:
+    if server is not None and server.invocation.runtime.call_per_connection:
         said = partial(job.emit, "phase", phase="drain")
         drain(command.procs, ground.seen.port, grace_s, command.client.check, lambda text: said(message=text))
 
