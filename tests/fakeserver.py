@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from fakechat import completion, events, stream
 from fakeflags import Flags, refuse, shown_help
 from fakeswitches import PROGRAM, is_openai, journal, switch
 from rudeness import answer
@@ -171,7 +172,8 @@ class Answers(BaseHTTPRequestHandler):
 
     def _chat(self, request: dict[str, Any]) -> None:
         asked = request.get("model")
-        if is_openai() and asked not in (None, self.model.served_name):
+        journal("chat", model=asked, stream=bool(request.get("stream")))
+        if is_openai() and asked not in (None, self.model.served_name) and not switch("any_name"):
             text = f"Model {asked!r} not found. Available models: {self.model.served_name}"
             return self._reply(404, {"detail": {"error": {"message": text, "type": "model_not_found", "code": 404}}})
         if self.model.failed:
@@ -181,22 +183,23 @@ class Answers(BaseHTTPRequestHandler):
         self.model.loaded.wait()
         self.model.revive()
         with self.model.in_flight():
-            self._stream() if request.get("stream") else self._whole()
+            self._stream(request) if request.get("stream") else self._whole(request)
 
-    def _whole(self) -> None:
-        message = {"role": "assistant", "content": self.model.says()}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        self._reply(200, {"object": "chat.completion", "model": self.model.served_name, "choices": [choice]})
+    def _whole(self, request: dict[str, Any]) -> None:
+        self._reply(200, completion(request, self.model.says(), self._named(request)))
 
-    def _stream(self) -> None:
+    def _stream(self, request: dict[str, Any]) -> None:
         self._headers(200, {"Content-Type": "text/event-stream", "Connection": "close"})
-        for number in range(switch("tokens")):
+        stream(self._while_it_lives(events(request, self.model.says(), self._named(request))), self.wfile.write)
+
+    def _named(self, request: dict[str, Any]) -> str:
+        return self.model.served_name if is_openai() else str(request.get("model") or "default_model")
+
+    def _while_it_lives(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        for line in lines:
             while self.model.child is not None and not self.model.child.is_alive():
                 time.sleep(0.05)  # the answer never comes: its worker is gone
-            chunk = {"choices": [{"index": 0, "delta": {"content": f"{number} "}}]}
-            self.wfile.write(b"data: %s\n\n" % json.dumps(chunk).encode())
-            time.sleep(switch("token_s"))
-        self.wfile.write(b"data: [DONE]\n\n")
+            yield line
 
 
 class Stop:

@@ -10,9 +10,9 @@ behaviour.json maps a text found in the command line ("" is in every one) to swi
   hang            true, or a list of paths: requests are accepted and never answered
   status          {path: HTTP status} to answer with; slow_s: wait before every answer
   rude            a manner of rudeness to answer everything with
-  tokens, token_s how many pieces a stream has and how far apart
   child           false: one process, as older versions; child_mb: weights the child holds
   linger_s        how long the child outlives its parent; orphan: for ever
+What it says is switched in fakechat.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 OPENAI = "mlx-openai-server"
 LIGHT = "mlx_lm.server"
-DEFAULTS: dict[str, Any] = {"load_s": 0.1, "fail_s": 0.2, "linger_s": 0.1, "child_mb": 1, "tokens": 5, "token_s": 0.1}
+DEFAULTS: dict[str, Any] = {"load_s": 0.1, "fail_s": 0.2, "linger_s": 0.1, "child_mb": 1, "token_s": 0.1}
 PROGRAM = Path(sys.argv[0]).absolute()
 
 

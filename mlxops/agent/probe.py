@@ -6,11 +6,16 @@ import json
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar
 
+from .deadline import Deadline
 from .evidence import SILENT, Answer
 
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
 MOST_BYTES = 1 << 20
+CHECK_EVERY_S = 0.1
 Value = TypeVar("Value")
 
 
@@ -64,29 +69,58 @@ class Pending(Generic[Value]):
         return self.value()
 
 
-def within(seconds: float, call: Callable[[], Value]) -> Value:
-    """The call's value; TimeoutError after `seconds`, even from a server that drips bytes for ever."""
-    pending = Pending(call)
-    pending.done(seconds)
-    return pending.value()
+class Line:
+    """One HTTP exchange that can be cut from outside: whoever drips bytes for ever is not read for ever."""
+
+    def __init__(self, address: str, port: int, timeout: float) -> None:
+        self._where, self._timeout = (address, port), timeout
+        self._socket: Optional[socket.socket] = None
+
+    def ask(self, path: str, body: Optional[Dict[str, Any]], read: Callable[[HTTPResponse], Value]) -> Value:
+        """What `read` makes of the answer to a GET, or to a POST where there is a body."""
+        from http.client import HTTPConnection
+
+        link = HTTPConnection(*self._where, timeout=self._timeout)
+        try:
+            link.connect()
+            # Kept here, since the connection lets go of it once the headers have come.
+            self._socket = link.sock
+            payload = None if body is None else json.dumps(body).encode()
+            link.request("GET" if body is None else "POST", path, payload, {"Content-Type": "application/json"})
+            with link.getresponse() as answer:
+                return read(answer)
+        finally:
+            link.close()
+
+    def cut(self) -> None:
+        try:
+            if self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # Over already.
+            return
+
+
+def exchange(line: Line, timeout: float, call: Callable[[], Value], check: Callable[[], None] = lambda: None) -> Value:
+    """The value of a call on the line, TimeoutError after `timeout` seconds. `check` is called all the while, and may
+    raise."""
+    deadline, pending = Deadline(timeout), Pending(call)
+    try:
+        while not pending.done(min(CHECK_EVERY_S, deadline.left())) and not deadline.passed:
+            check()
+        return pending.value()
+    finally:
+        line.cut()
 
 
 def request(address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]] = None) -> Reply:
     """One HTTP exchange; OSError (TimeoutError included) or http.client.HTTPException when there is none."""
-    return within(timeout, lambda: _exchange(address, port, path, timeout, body))
+    line = Line(address, port, timeout)
+    return exchange(line, timeout, lambda: line.ask(path, body, whole))
 
 
-def _exchange(address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]]) -> Reply:
-    from http.client import HTTPConnection
-
-    link = HTTPConnection(address, port, timeout=timeout)
-    try:
-        payload = None if body is None else json.dumps(body).encode()
-        link.request("GET" if body is None else "POST", path, payload, {"Content-Type": "application/json"})
-        answer = link.getresponse()
-        return Reply(answer.status, answer.read(MOST_BYTES))
-    finally:
-        link.close()
+def whole(answer: HTTPResponse) -> Reply:
+    return Reply(answer.status, answer.read(MOST_BYTES))
 
 
 def reaches(address: str, port: int, timeout: float = 1.0) -> bool:

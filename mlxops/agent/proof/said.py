@@ -1,0 +1,177 @@
+"""What a server said in one chat, joined from a whole answer or from the pieces of a stream. Pure.
+
+Servers are strangers here: every value may have any type and any size.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+SHOWN = 200
+MOST_CALLS = 64
+
+
+class Call(NamedTuple):
+    """A tool call: the function's name, and its arguments as they came, which should be a JSON object."""
+
+    name: str
+    arguments: str
+
+    @property
+    def given(self) -> Optional[Dict[str, Any]]:
+        """The arguments; None where they are no JSON object."""
+        found = parsed(self.arguments)
+        return found if isinstance(found, dict) else None
+
+
+class Said(NamedTuple):
+    """One answer. `tokens`: as its usage counts them. `pieces`: parts of a stream that brought something.
+
+    `first_ms`: from the request to the first of these, `seconds` from the first to the last. `ended`: with its [DONE].
+    """
+
+    model: Optional[str] = None
+    content: str = ""
+    reasoning: str = ""
+    calls: Tuple[Call, ...] = ()
+    finish: Optional[str] = None
+    tokens: Optional[int] = None
+    pieces: int = 0
+    first_ms: Optional[float] = None
+    seconds: float = 0.0
+    ended: bool = True
+
+    @property
+    def empty(self) -> bool:
+        return not (self.content.strip() or self.reasoning.strip() or self.calls)
+
+    @property
+    def tokens_per_s(self) -> Optional[float]:
+        """By the usage where the server gives one, else by the pieces; None where there were too few to tell."""
+        count = self.tokens or self.pieces
+        return round((count - 1) / self.seconds, 1) if count > 1 and self.seconds > 0 else None
+
+
+class Unanswered(Exception):
+    """There was no answer, or not one to a chat. `status`: of HTTP, where that is what was wrong. `asked`: at all."""
+
+    def __init__(self, reason: str, status: Optional[int] = None, asked: bool = True) -> None:
+        super().__init__(reason)
+        self.reason, self.status, self.asked = reason, status, asked
+
+
+def parsed(text: Any) -> Any:
+    """The JSON in a text; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError, TypeError):
+        return None
+
+
+def shown(value: Any) -> str:
+    """The beginning of anything that came, as text in one line."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return " ".join(text[: 4 * SHOWN].split())[:SHOWN]
+
+
+def of_document(document: Any) -> Said:
+    """The answer that a chat completion is; Unanswered for any other document."""
+    choice = _choice(document, "message")
+    part, finish = choice["message"], choice.get("finish_reason")
+    calls = tuple(Call(*_call(one)[1:]) for one in _calls(part))
+    reasoning = _text(part, "reasoning_content") or _text(part, "reasoning")
+    return Said(_model(document), _text(part, "content"), reasoning, calls, _word(finish), _tokens(document))
+
+
+class Joined:
+    """The pieces of a stream, put together as they come."""
+
+    def __init__(self, began: float) -> None:
+        self._began, self._first, self._last = began, began, began
+        self._content: List[str] = []
+        self._reasoning: List[str] = []
+        self._calls: Dict[int, Tuple[str, str]] = {}
+        self.said = Said(ended=False)
+
+    def add(self, chunk: Any, now: float) -> None:
+        """One chunk that came at `now`; Unanswered for an error, and for what is no chunk."""
+        if not isinstance(chunk, dict) or "error" in chunk:
+            raise Unanswered("the stream broke off: %s" % shown(chunk))
+        model, tokens = self.said.model or _model(chunk), _tokens(chunk)
+        self.said = self.said._replace(model=model, tokens=self.said.tokens if tokens is None else tokens)
+        if chunk.get("choices"):
+            choice = _choice(chunk, "delta")
+            self.said = self.said._replace(finish=_word(choice.get("finish_reason")) or self.said.finish)
+            self._add_delta(choice["delta"], now)
+
+    def _add_delta(self, delta: Dict[str, Any], now: float) -> None:
+        content, calls = _text(delta, "content"), _calls(delta)
+        reasoning = _text(delta, "reasoning_content") or _text(delta, "reasoning")
+        if not (content or reasoning or calls):
+            return  # such as the first one, which only says who speaks
+        self._content.append(content)
+        self._reasoning.append(reasoning)
+        for one in calls:
+            at, name, arguments = _call(one)
+            before = self._calls.get(at, ("", ""))
+            self._calls[at] = (before[0] + name, before[1] + arguments)
+        if len(self._calls) > MOST_CALLS:
+            raise Unanswered("the stream holds more than %d tool calls" % MOST_CALLS)
+        self._first = now if not self.said.pieces else self._first
+        self._last = now
+        self.said = self.said._replace(pieces=self.said.pieces + 1)
+
+    def whole(self, ended: bool) -> Said:
+        calls = tuple(Call(*self._calls[at]) for at in sorted(self._calls))
+        first = round((self._first - self._began) * 1000, 1) if self.said.pieces else None
+        return self.said._replace(
+            content="".join(self._content), reasoning="".join(self._reasoning), calls=calls, first_ms=first,
+            seconds=self._last - self._first, ended=ended,
+        )  # fmt: skip
+
+
+def _choice(document: Any, part: str) -> Dict[str, Any]:
+    choices = document.get("choices") if isinstance(document, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict) or not isinstance(choice.get(part), dict):
+        raise Unanswered("what came is no answer to a chat: %s" % shown(document))
+    return choice
+
+
+def _text(part: Dict[str, Any], key: str) -> str:
+    value = part.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Unanswered("%s of the answer is no text: %s" % (key, shown(value)))
+    return value
+
+
+def _calls(part: Dict[str, Any]) -> List[Any]:
+    calls = part.get("tool_calls") or []
+    if not isinstance(calls, list) or len(calls) > MOST_CALLS:
+        raise Unanswered("tool_calls of the answer is no list of calls: %s" % shown(calls))
+    return calls
+
+
+def _call(one: Any) -> Tuple[int, str, str]:
+    function = one.get("function") if isinstance(one, dict) else None
+    at = one.get("index", 0) if isinstance(one, dict) else None
+    if not isinstance(function, dict) or not isinstance(at, int):
+        raise Unanswered("a tool call of the answer is none: %s" % shown(one))
+    return at, _text(function, "name"), _text(function, "arguments")
+
+
+def _model(document: Dict[str, Any]) -> Optional[str]:
+    return _word(document.get("model"))
+
+
+def _word(value: Any) -> Optional[str]:
+    return value if isinstance(value, str) and value else None
+
+
+def _tokens(document: Dict[str, Any]) -> Optional[int]:
+    usage = document.get("usage")
+    count = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 1 << 31 else None
