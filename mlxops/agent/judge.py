@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from .evidence import PortEvidence, Server
 from .registry import Entry
+from .runtimes import Invocation, added_flags, flags_of
 
 STOPPING = ("stop",)
 STARTING = ("launch", "wait", "commit", "rollback")
@@ -144,14 +145,38 @@ def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> st
         what = "the recorded process lives and does not serve this port" if seen.recorded else "left by a dead server"
         return "%s: pid %s" % (what, _pids(seen))
     call = seen.server.invocation
-    runtime = call.runtime
     if call.model not in (entry.cache_path, entry.repo_id, entry.model_id):
         return "it serves %s, the entry says %s" % (call.model, entry.cache_path or entry.repo_id)
+    ours = seen.recorded is not None and (entry.process or {}).get("launched_by") != "adopted"
+    return "; ".join([*_fields(call, entry), *_names(call, served_name), *_args(call, entry, ours)])
+
+
+def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
+    runtime, given = call.runtime, flags_of(entry.args)
     for key in ("chat_template", "tool_call_parser", "reasoning_parser"):
         flag = getattr(runtime, key)
         inline = key == "chat_template" and runtime.template_inline
-        if flag and not inline and (call.flags.get(flag) or None) != entry.text(key):
-            return "it runs with %s %s, the entry says %s" % (flag, call.flags.get(flag), entry.text(key))
+        # Among `args` it comes last, and that one counts.
+        if flag and not inline and flag not in given and (call.flags.get(flag) or None) != entry.text(key):
+            yield "it runs with %s %s, the entry says %s" % (flag, call.flags.get(flag), entry.text(key))
+
+
+def _names(call: Invocation, served_name: Optional[str]) -> Iterator[str]:
     if call.served_name and served_name and call.served_name != served_name:
-        return "it answers to %s, the slot's name is %s" % (call.served_name, served_name)
-    return ""
+        yield "it answers to %s, the slot's name is %s" % (call.served_name, served_name)
+
+
+def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
+    """Words of the entry's `args` that it was started without, or with others.
+
+    `ours`: we started it ourselves. Only then is what it has beyond them a difference, which an edit of `args` left:
+    a server that was adopted has whatever its own start script gave it.
+    """
+    wanted = flags_of(entry.args)
+    for flag, value in wanted.items():
+        if call.flags.get(flag) != value:
+            had = "with %s %s" % (flag, call.flags[flag]) if flag in call.flags else "without %s" % flag
+            yield "it runs %s, the entry's args say %s" % (had, " ".join(filter(None, (flag, value))))
+    for flag in added_flags(call) if ours else ():
+        if flag not in wanted:
+            yield "it runs with %s, the entry's args do not say so" % flag

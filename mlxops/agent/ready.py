@@ -12,6 +12,7 @@ from .launch import Gated, tail
 from .observe import Sight, find_servers, look
 from .pace import Pace
 from .procs import Procs, tree
+from .proof import IDENTITY, Port, Proof, Subject, glance
 from .runtimes import Runtime
 
 LOOK_EVERY_S = 0.05
@@ -33,8 +34,9 @@ class Start(NamedTuple):
     began: float
 
 
-def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None], say: Callable[[str], None]) -> None:
-    """Return once it serves; NotReady, with the log's tail, when it died, lied or took longer than it may.
+def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None], say: Callable[[str], None]) -> Proof:
+    """What its first answer shows, once it serves; NotReady, with the log's tail, when it died, lied or took longer
+    than it may.
 
     `check` is called all the time and may raise, to cancel.
     """
@@ -55,10 +57,12 @@ def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None]
     _check_owner(procs, start)
     until(lambda: _healthy(start))
     _check_name(start)
-    chat = probe.Pending(lambda: probe.chat(start.address, start.port, start.chat_name, deadline.left() + 1))
+    subject = Subject(Port(start.address, start.port), start.chat_name)
+    chat = probe.Pending(lambda: glance(subject, deadline.left() + 1))
     until(lambda: chat.done(LOOK_EVERY_S))
-    _check_chat(start, chat)
+    proof = _shown_by(start, chat)
     _check_owner(procs, start)
+    return proof
 
 
 def _alive_and(look: Callable[[], bool], start: Start, check: Callable[[], None]) -> bool:
@@ -102,17 +106,19 @@ def _check_name(start: Start) -> None:
         raise _failure(start, "answers to %s, not to %s" % (", ".join(models) or "no name", start.served_name))
 
 
-def _check_chat(start: Start, chat: probe.Pending[probe.Reply]) -> None:
+def _shown_by(start: Start, chat: probe.Pending[Proof]) -> Proof:
     try:
-        reply = chat.value()
+        proof = chat.value()
     except Exception as exc:
         # The connection ends a moment before the process does; its end is the better reason, and its log whole.
         wait_for(lambda: start.gated.exited() is not None, Deadline(ENDS_WITHIN_S))
         _check_alive(start)
-        raise _failure(start, "broke off a chat: %s" % (exc or type(exc).__name__)) from exc
-    if reply.status != 200:
-        said = reply.body[:500].decode("utf-8", "replace")
-        raise _failure(start, "answers a chat with status %d: %s" % (reply.status, said))
+        raise _failure(start, "answers no chat: %s" % (exc or type(exc).__name__)) from exc
+    names_count = start.served_name is not None or start.runtime.client_model is not None
+    for fault in proof.faults:
+        if fault.check == IDENTITY and names_count:
+            raise _failure(start, "is another one: %s" % fault.detail)
+    return proof
 
 
 def _check_owner(procs: Procs, start: Start) -> None:

@@ -199,6 +199,18 @@ def _asks_help(word: str, runtime: Runtime) -> bool:
     return word.partition("=")[0] == "--help" or word in runtime.help
 
 
+def added_flags(call: Invocation) -> Tuple[str, ...]:
+    """Flags of a command line of ours that argv() did not set: what an entry's `args` were when it was started."""
+    runtime = call.runtime
+    model = runtime.model or "--model"
+    ours = {"--host", "--port", model, *runtime.fixed, *runtime.wanted, *runtime.with_tool_call_parser}
+    ours.update(flag for flag in runtime if isinstance(flag, str))
+    flags = [*call.flags]
+    # What stands before the model belongs to the host file's command.
+    behind = flags[flags.index(model) + 1 :] if model in flags else flags if call.first else []
+    return tuple(flag for flag in behind if flag not in ours)
+
+
 def is_worker(words: Sequence[str], known: Runtimes) -> bool:
     """Whether a command line is that of a child that serves a server: the one with the weights, or their tracker."""
     line = " ".join(words)
@@ -206,7 +218,7 @@ def is_worker(words: Sequence[str], known: Runtimes) -> bool:
 
 
 def _invocation(runtime: Runtime, rest: Sequence[str]) -> Invocation:
-    flags = _flags(rest)
+    flags = flags_of(rest)
     port = flags.get("--port", "")
     # Any user's process can say anything here, digits that int() refuses included.
     plain = port.isdecimal() and len(port) <= 5
@@ -214,7 +226,8 @@ def _invocation(runtime: Runtime, rest: Sequence[str]) -> Invocation:
     return Invocation(runtime, int(port) if plain else runtime.default_port, flags, first)
 
 
-def _flags(rest: Sequence[str]) -> Dict[str, str]:
+def flags_of(rest: Sequence[str]) -> Dict[str, str]:
+    """flag -> its value, "" where it has none."""
     flags: Dict[str, str] = {}
     for word, after in zip(rest, (*rest[1:], "")):
         if word.startswith("--"):

@@ -14,6 +14,7 @@ from .launch import Gated, log_path, start
 from .observe import family_record, find_servers
 from .pace import Pace, noted
 from .procs import Process, tree
+from .proof import Proof
 from .ready import Start, wait_ready
 from .registry import Entry, Registry
 from .runtimes import Runtime
@@ -55,11 +56,15 @@ def _recorded_argv(entry: Optional[Entry], process: Process) -> Tuple[str, ...]:
     return tuple(argv) if same and plain and argv else ()
 
 
-def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Callable[[], None]) -> float:
-    """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again.
+class Served(NamedTuple):
+    """A server that serves: the seconds from its start until it did, and what its first answer shows."""
 
-    The seconds from its start until it served.
-    """
+    seconds: float
+    proof: Proof
+
+
+def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Callable[[], None]) -> Served:
+    """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again."""
     job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
     gated = start(command.procs, service.argv, command.site.env, command.site.state_dir, service.port)
     try:
@@ -68,7 +73,7 @@ def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Ca
         began = time.monotonic()
         usual = "" if pace.expected_s is None else ", usually after %.0f s" % pace.expected_s
         job.phase("wait", "waiting until it serves" + usual)
-        wait_ready(
+        proof = wait_ready(
             command.procs, _start(command, service, gated, began), pace, check,
             lambda text: job.emit("phase", phase="wait", message=text),
         )  # fmt: skip
@@ -82,7 +87,7 @@ def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Ca
     except Exception as exc:
         # It serves and is on record: a note that cannot be kept must not have the previous model started beside it.
         job.warn("could not note that it serves: %s" % as_error(exc).message)
-    return seconds
+    return Served(seconds, proof)
 
 
 def _start(command: Command, service: Service, gated: Gated, began: float) -> Start:

@@ -22,6 +22,7 @@ from mlxops.agent.life import Client
 from mlxops.agent.observe import find_servers
 from mlxops.agent.pace import Pace
 from mlxops.agent.procs import Procs, here, tree
+from mlxops.agent.proof import Proof
 from mlxops.agent.ready import Start, wait_ready
 from mlxops.agent.runtimes import RUNTIMES, Launch, argv, offered
 from mlxops.agent.site import Site
@@ -65,11 +66,11 @@ class Launcher:
         gated.release()
         return gated
 
-    def wait(self, gated: Gated, timeout_s: float = 20.0, check: Any = nothing) -> None:
+    def wait(self, gated: Gated, timeout_s: float = 20.0, check: Any = nothing) -> Proof:
         named = NAME if self.runtime.served_name else None
         chat_name = self.runtime.client_model or NAME
         wanted = Start(gated, self.runtime, self.port, "127.0.0.1", named, chat_name, self.log, time.monotonic())
-        wait_ready(self.procs, wanted, Pace(None, timeout_s), check, nothing)
+        return wait_ready(self.procs, wanted, Pace(None, timeout_s), check, nothing)
 
     def serving(self) -> Gated:
         gated = self.launch()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launching import Launcher, since
+from launching import NAME, Launcher, since
 from procs_actors import eventually
 
 from mlxops.agent.errors import Interrupted, NotReady
@@ -136,7 +136,24 @@ def test_another_name_than_the_slots_is_not_ready(openai: Launcher):
 @pytest.mark.parametrize("status", [404, 500])
 def test_a_chat_that_is_refused_is_not_ready(launcher: Launcher, status: int):
     launcher.fake.behaves(status={CHAT: status})
-    assert f"answers a chat with status {status}: " in refusal(launcher, launcher.launch()).message
+    assert f"answers no chat: it answers with status {status}: " in refusal(launcher, launcher.launch()).message
+
+
+def test_an_answer_in_another_name_is_not_ready(launcher: Launcher):
+    launcher.fake.behaves(answers_as="somebody")
+    assert "is another one: asked as " in refusal(launcher, launcher.launch()).message
+
+
+def test_a_leak_in_the_first_answer_is_told_and_it_is_ready_all_the_same(openai: Launcher):
+    openai.fake.behaves(says="<|channel|>analysis")
+    proof = openai.wait(openai.launch())
+    assert [(fault.check, fault.detail) for fault in proof.faults] == [("raw tags", "short answer: <|channel|>")]
+
+
+def test_a_server_that_cannot_stream_is_ready_all_the_same(openai: Launcher):
+    openai.fake.behaves(sse="error")
+    proof = openai.wait(openai.launch())
+    assert [fault.check for fault in proof.faults] == ["stream"] and proof.served_model == NAME
 
 
 def test_a_server_that_accepts_and_never_answers_is_given_up_in_time(launcher: Launcher):

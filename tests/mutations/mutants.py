@@ -237,8 +237,13 @@ LIVES = (
     ),
     Mutant(
         "any listener will do at the end", "agent/ready.py",
-        "    _check_chat(start, chat)\n    _check_owner(procs, start)\n", "    _check_chat(start, chat)\n",
+        "    proof = _shown_by(start, chat)\n    _check_owner(procs, start)\n", "    proof = _shown_by(start, chat)\n",
         (BETWEEN + "test_a_listener_that_changes_hands_after_the_chat_is_not_ready",),
+    ),
+    Mutant(
+        "whoever answers is the one that was started", "agent/ready.py",
+        "        if fault.check == IDENTITY and names_count:\n", "        if False:\n",
+        (READY + "test_an_answer_in_another_name_is_not_ready",),
     ),
 )  # fmt: skip
 

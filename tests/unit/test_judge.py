@@ -20,6 +20,9 @@ FIELDS = {**REQUIRED, "repo_id": "org/a", "model_id": "org/a", "cache_path": PAT
 WORKER = "python -c from multiprocessing.spawn import spawn_main"
 TRACKER = "python -c from multiprocessing.resource_tracker import main"
 OPENAI = f"mlx-openai-server launch --model-path {PATH} --port 8100 --served-model-name jerry"
+FROM_HOST_FILE = OPENAI.replace("launch ", "launch --queue-size 9 ") + " --model-type lm --host x --no-log-file"
+OURS = {"pid": 10, "launched_by": "alice@mini"}
+ADOPTED = {"pid": 10, "launched_by": "adopted"}
 LIGHT = f"mlx_lm.server --model {PATH} --port 8100"
 OPEN = Answer(True, 200, ("jerry",))
 CUT = {"who": "alice", "from": "mini", "why": "load a 8100", "since": "now", "phase": "launch", "entries": ["a"],
@@ -104,6 +107,26 @@ TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
         serving(OPENAI + " --tool-call-parser=qwen3"), wanting(tool_call_parser="qwen3"), "ready", None
     ),
     "a parser the runtime has no option for": (LIGHT_SERVING, wanting(tool_call_parser="qwen3"), "ready", None),
+    "args it was started with": (
+        serving(OPENAI + " --queue-size 7 --debug"), wanting(args=["--queue-size", "7", "--debug"]), "ready", None
+    ),
+    "args it was started without": (SERVING, wanting(args=["--debug"]), "ready", "mismatch"),
+    "other args than it was started with": (
+        serving(OPENAI + " --queue-size 7"), wanting(args=["--queue-size=9"]), "ready", "mismatch"
+    ),
+    "a parser among its args": (
+        serving(OPENAI + " --tool-call-parser hermes"), wanting(args=["--tool-call-parser", "hermes"]), "ready", None
+    ),
+    "more than its args, adopted": (
+        serving(OPENAI + " --debug")._replace(recorded=process(10)), wanting(process=ADOPTED), "ready", None
+    ),
+    "more than its args, started by whom nobody knows": (serving(OPENAI + " --debug"), WANTED, "ready", None),
+    "more than its args, started by us": (
+        serving(OPENAI + " --debug")._replace(recorded=process(10)), wanting(process=OURS), "ready", "mismatch"
+    ),
+    "what the host file's command has, and what we always give": (
+        serving(FROM_HOST_FILE)._replace(recorded=process(10)), wanting(process=OURS), "ready", None
+    ),
     "a template that travels as text": (LIGHT_SERVING, wanting(chat_template="/t"), "ready", None),
     "another name": (SERVING, Wanted((entry(),), "jerry-xl"), "ready", "mismatch"),
     "a name nobody asked for": (SERVING, Wanted((entry(),), None), "ready", None),
@@ -161,6 +184,11 @@ def test_a_mismatch_says_in_what():
         "it runs with --tool-call-parser None, the entry says qwen3"
     )
     assert mismatch(SERVING, entry(), "xl") == "it answers to jerry, the slot's name is xl"
+    both = mismatch(serving(OPENAI + " --debug"), entry(args=["--queue-size", "7"], tool_call_parser="qwen3"), "jerry")
+    assert both == (
+        "it runs with --tool-call-parser None, the entry says qwen3; "
+        "it runs without --queue-size, the entry's args say --queue-size 7"
+    )
 
 
 def test_the_server_of_a_port_is_the_one_that_listens():

@@ -17,7 +17,7 @@ from ..pace import Pace, gives_up, pace
 from ..preflight import check_assignment, prepare
 from ..registry import Entry
 from ..reservations import refuse_taken
-from ..serve import Service, again, bring_up
+from ..serve import Served, Service, again, bring_up
 from .unload import vacate
 
 
@@ -26,7 +26,7 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     order = Order.from_wire(args)
     command.say("checking %s for port %d" % (order.model, order.port))
     prepared = prepare(command, order, own_lock=False)
-    start_s = None
+    served = None
     # A port that serves this already still has to forget the load that was cut off there.
     if not order.dry_run and (not prepared.done or command.cut_off(order.port)):
         with command.job(order.port, _why(order), again=order.again) as job:
@@ -35,8 +35,8 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
             if not prepared.done:
                 _reserve(command, job, prepared)
                 entry = _download(command, job, prepared)
-                start_s = _swap(command, job, prepared, _service(command, prepared, entry))
-    return _result(command, prepared, time.monotonic() - began, start_s)
+                served = _swap(command, job, prepared, _service(command, prepared, entry))
+    return _result(command, prepared, time.monotonic() - began, served)
 
 
 def _why(order: Order) -> str:
@@ -97,8 +97,7 @@ def _template(runtime: runtimes.Runtime, entry: Entry) -> str:
         return f.read()
 
 
-def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -> float:
-    """The seconds that the new server took to serve."""
+def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -> Served:
     ground = prepared.ground
     allowed = _ahead(command, job, prepared, service)
     holder = ground.entries[0] if ground.entries else None
@@ -108,13 +107,22 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -
     vacate(command, job, ground, prepared.order.grace_s)
     try:
         command.client.check()
-        return bring_up(command, job, service, allowed, command.client.check)
+        served = bring_up(command, job, service, allowed, command.client.check)
     except Exception as exc:  # whatever it was, the previous model comes back first
         error = as_error(exc)
         outcome = _undone(command, job, error, previous if prepared.order.rollback else None)
         error.message += "; " + outcome
         error.fields["rollback"] = outcome
         raise error from exc
+    for doubt in _doubts(served):
+        job.warn(doubt)
+    return served
+
+
+def _doubts(served: Optional[Served]) -> List[str]:
+    """What the first answer shows to be wrong: to be told, no reason to undo a load."""
+    faults = served.proof.faults if served else ()
+    return ["it serves, but %s: %s; mlxops verify tells more" % (fault.check, fault.detail) for fault in faults]
 
 
 def _undone(command: Command, job: Job, error: MlxopsError, previous: Optional[Service]) -> str:
@@ -157,9 +165,7 @@ def _pace(command: Command, service: Service, asked_s: Optional[float], bytes_pe
     return found._replace(timeout_s=asked_s or command.site.startup_timeout_s or found.timeout_s)
 
 
-def _result(
-    command: Command, prepared: Preparation, seconds: float, start_s: Optional[float]
-) -> Dict[str, Any]:
+def _result(command: Command, prepared: Preparation, seconds: float, served: Optional[Served]) -> Dict[str, Any]:
     order, entry, ground = prepared.order, prepared.entry, prepared.ground
     planned = order.dry_run and not prepared.done
     name = command.site.served_name(order.port, entry.name)
@@ -169,10 +175,11 @@ def _result(
         "state": "planned" if planned else "ready",
         "changed": not prepared.done and not order.dry_run,
         "duration_s": round(seconds, 3),
-        "start_s": None if start_s is None else round(start_s, 3),
+        "start_s": round(served.seconds, 3) if served else None,
+        "proof": served.proof.to_wire() if served else None,
         "previous": ground.entries[0].name if ground.entries else None,
         "served_model": prepared.runtime.client_model or name,
-        "warnings": list(prepared.warnings),
+        "warnings": [*prepared.warnings, *_doubts(served)],
         "actions": _actions(prepared) if planned else [],
     }
 

@@ -7,8 +7,10 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from ..deadline import Deadline
 from . import judged
 from .chat import Asked, Message, Outcome, Port, outcome
-from .judged import Check
+from .judged import IDENTITY, Check
 from .said import Call, Said, Unanswered
+
+__all__ = ["IDENTITY", "Check", "Port", "Proof", "Subject", "glance", "prove"]
 
 # gpt-oss needs 256 to get past its analysis, and models that think take some hundred before they answer.
 MOST_TOKENS = 1024
@@ -63,6 +65,9 @@ class Proof(NamedTuple):
     def faults(self) -> Tuple[Check, ...]:
         return tuple(check for check in self.checks if check.ok is False)
 
+    def to_wire(self) -> Dict[str, Any]:
+        return {**self._asdict(), "checks": [check.to_wire() for check in self.checks]}
+
 
 class Round(NamedTuple):
     """One question, asked plain and streamed; `again`: plain once more, where the two answers differ."""
@@ -106,8 +111,16 @@ def glance(subject: Subject, timeout_s: float) -> Proof:
 
     Streamed, since a whole answer that is cut off in the middle of its reasoning shows raw tags through no fault.
     """
-    said = subject.port.streamed(Asked(subject.name, [_user(QUESTION)], GLANCE_TOKENS), timeout_s)
-    checks = (judged.identity(subject.name, [said]), judged.raw_tags({"streamed": said}, MOST_TOKENS))
+    deadline, asked = Deadline(timeout_s), Asked(subject.name, [_user(QUESTION)], GLANCE_TOKENS)
+    try:
+        said = subject.port.streamed(asked, timeout_s)
+        stream = Check("stream", said.ended, "to its end" if said.ended else "it ended without [DONE]")
+    except Unanswered as exc:
+        if deadline.passed:
+            raise
+        said = subject.port.plain(asked, deadline.left())
+        stream = Check("stream", False, exc.reason)
+    checks = (judged.identity(subject.name, [said]), stream, judged.raw_tags({"short": said}, MOST_TOKENS))
     return Proof(checks, said.model, said.first_ms, said.tokens_per_s)
 
 

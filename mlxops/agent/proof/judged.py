@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from ..tags import leaked
 from .said import Call, Said, Unanswered, shown
 
+IDENTITY = "identity"
 CUT = "cut off after %d tokens, so this cannot be told"
 
 
@@ -48,10 +49,10 @@ def identity(name: Optional[str], answers: Sequence[Said]) -> Check:
     """Whether every answer names the model that was asked for."""
     others = sorted({shown(said.model) for said in answers if said.model and said.model != name})
     if name is not None and others:
-        return Check("identity", False, "asked as %s, it answers as %s" % (name, ", ".join(others)))
+        return Check(IDENTITY, False, "asked as %s, it answers as %s" % (name, ", ".join(others)))
     if name is None or not any(said.model for said in answers):
-        return Check("identity", None, "no answer names its model")
-    return Check("identity", True, "answers as %s" % name)
+        return Check(IDENTITY, None, "no answer names its model")
+    return Check(IDENTITY, True, "answers as %s" % name)
 
 
 def other_name(outcome: object) -> Check:
