@@ -17,7 +17,7 @@ from .errors import (
 from .hfcache import inspect, repo_folder
 from .hubpython import interpreter
 from .leftovers import sweep
-from .modelfiles import plain, wanted
+from .modelfiles import as_object, plain, wanted
 
 __all__ = ["Remote", "check_disk", "describe", "download", "interpreter"]
 
@@ -26,13 +26,15 @@ TRIES = 8
 FIRST_DELAY_S = 0.5
 _TRIES_TO_DESCRIBE = 3
 _SPARE_BYTES = 1 << 30
+_ABSURD_BYTES = 1 << 60
 
 OnProgress = Callable[[int, int, str], None]
 
 
 class Remote(NamedTuple):
     """What a download would fetch. `asked` is the branch, tag or commit asked for, `revision` the commit it names now;
-    `files` are (path, bytes) of what a server needs; `missing_bytes` is what is not on disk yet."""
+    `files` are (path, bytes) of what a server needs; `missing_bytes` is what is not on disk yet; `config` is its
+    config.json, {} when that is none."""
 
     repo_id: str
     revision: str
@@ -41,6 +43,11 @@ class Remote(NamedTuple):
     missing_bytes: int
     gated: bool
     asked: str = "main"
+    config: Mapping[str, Any] = {}
+
+    @property
+    def weights_bytes(self) -> int:
+        return sum(size for path, size in self.files if path.endswith(".safetensors"))
 
 
 class _Meaning(NamedTuple):
@@ -61,6 +68,7 @@ _MEANINGS: Mapping[str, _Meaning] = {
                        "run `hf auth login` on the host, or correct HF_TOKEN there"),
     "offline": _Meaning(NotDownloadable, "the host's own environment sets HF_HUB_OFFLINE, so nothing is downloaded",
                         "unset HF_HUB_OFFLINE on the host; in the host file's runtime env it does no harm"),
+    "odd": _Meaning(NotDownloadable, "{repo} is no model as servers know it: {why}", "another repository"),
     "disk": _Meaning(NotEnoughDisk, "the disk of the cache filled up while downloading {repo}: {why}",
                      "free some space on the host and run the same command again: it resumes"),
     "folder": _Meaning(NotDownloadable, "the cache cannot be written: {why}",
@@ -115,12 +123,18 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
     commit = str(answer["revision"])
     if not plain(commit) or "/" in commit:
         raise NotDownloadable("the Hub named no usable commit for %s" % repo_id, repo_id=repo_id)
-    files = [(path, size, blob) for path, size, blob in answer["files"] if wanted(path)]
+    files = [(path, _size(repo_id, size), blob) for path, size, blob in answer["files"] if wanted(path)]
     _refuse_other_formats(repo_id, [path for path, _, _ in files])
     repo = os.path.join(cache_dir, repo_folder(repo_id))
     absent = [size for path, size, blob in files if not _on_disk(repo, commit, path, size, blob)]
     return Remote(repo_id, commit, tuple((path, size) for path, size, _ in files), sum(size for _, size, _ in files),
-                  sum(absent), bool(answer["gated"]), asked)
+                  sum(absent), bool(answer["gated"]), asked, as_object(str(answer.get("config", "")).encode()))
+
+
+def _size(repo_id: str, size: object) -> int:
+    if type(size) is not int or not 0 <= size < _ABSURD_BYTES:
+        raise NotDownloadable("the Hub named no usable size for a file of %s" % repo_id, repo_id=repo_id)
+    return size
 
 
 def _refuse_other_formats(repo_id: str, paths: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ Run as text, never as a script: its own folder on sys.path would put the agent's
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import sys
@@ -19,16 +20,23 @@ LONGEST_DELAY_S = 30.0
 REPORT_EVERY_S = 0.2
 WORKERS = 4
 # What another try cannot mend.
-FINAL = ("gated", "unknown", "revision", "gone", "denied", "offline", "disk", "folder")
+FINAL = ("gated", "unknown", "revision", "gone", "denied", "offline", "disk", "folder", "odd")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 # By class name, since the classes moved between versions.
 KINDS = {"GatedRepoError": "gated", "RepositoryNotFoundError": "unknown", "HFValidationError": "unknown",
-         "RevisionNotFoundError": "revision", "RemoteEntryNotFoundError": "gone", "OfflineModeIsEnabled": "offline"}
+         "RevisionNotFoundError": "revision", "RemoteEntryNotFoundError": "gone", "OfflineModeIsEnabled": "offline",
+         "TooLarge": "odd"}
 NETWORK = {"HfHubHTTPError", "HTTPError", "TransportError", "RequestException", "ConnectionError"}
+
+LARGEST_CONFIG = 4 << 20
 
 Request = Dict[str, Any]
 Told = Callable[[int, Exception], None]
+
+
+class TooLarge(Exception):
+    """A file that is to be looked at, and is larger than any of its kind."""
 
 
 class Wire:
@@ -114,6 +122,26 @@ def described(sibling: Any) -> List[Any]:
     return [sibling.rfilename, sibling.size or 0, blob or ""]
 
 
+class Kept(io.BytesIO):
+    """A file in memory, of no more than so many bytes, whatever its sender announced."""
+
+    def write(self, piece: Any) -> int:
+        if self.tell() + len(piece) > LARGEST_CONFIG:
+            raise TooLarge("config.json has more than %d bytes" % LARGEST_CONFIG)
+        return super().write(piece)
+
+
+def config_text(request: Request, revision: str) -> str:
+    """The repository's config.json, which never touches the disk."""
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined, unused-ignore]
+    kept = Kept()
+    url = hf_hub_url(request["repo_id"], "config.json", revision=revision)
+    http_get(url, kept, headers=build_hf_headers(library_name="mlxops"), displayed_filename="config.json")
+    return kept.getvalue().decode("utf-8", "replace")
+
+
 def describe(request: Request, wire: Wire) -> Dict[str, Any]:
     from huggingface_hub import HfApi
     api, repo_id = HfApi(library_name="mlxops"), request["repo_id"]
@@ -121,7 +149,10 @@ def describe(request: Request, wire: Wire) -> Dict[str, Any]:
                    request, retrying(wire, ""))
     if info.gated:
         persist(lambda: api.auth_check(repo_id), request, retrying(wire, ""))
-    return {"revision": info.sha, "gated": bool(info.gated), "files": [described(s) for s in info.siblings or ()]}
+    files = [described(s) for s in info.siblings or ()]
+    known = any(name == "config.json" for name, _, _ in files)
+    text = persist(lambda: config_text(request, info.sha), request, retrying(wire, "config.json")) if known else ""
+    return {"revision": info.sha, "gated": bool(info.gated), "files": files, "config": text}
 
 
 class Progress:

@@ -123,9 +123,10 @@ class Job:
         self._lock.release()
         self._prune()
 
-    def reserve(self, entries: Sequence[str]) -> None:
-        """Say which entries are worked on, until the end; the caller has seen that nobody else does."""
-        self._describe(entries=list(entries))
+    def reserve(self, entries: Sequence[str], need_bytes: Optional[int] = None) -> None:
+        """Say which entries are worked on, until the end; the caller has seen that nobody else does. `need_bytes`: the
+        memory that is meant to be filled."""
+        self._describe(entries=list(entries), **({} if need_bytes is None else {"need_bytes": need_bytes}))
 
     def phase(self, phase: str, message: str) -> None:
         """What happens now, for the client, for the log and for whoever looks at the lock."""

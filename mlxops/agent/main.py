@@ -20,6 +20,7 @@ from .store import Store
 VERBS = {
     "list": "catalog.list_entries",
     "show": "show.show",
+    "fit": "fit.fit",
     "register": "edit.register",
     "set": "edit.set_fields",
     "remove": "edit.remove",

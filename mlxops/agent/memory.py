@@ -1,39 +1,136 @@
-"""Will a model fit into what the machine can still give?"""
+"""Will a model fit into what the machine can still give, and which servers would have to go?"""
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .claim import Ground
+from . import kvcache
+from .claim import survey
 from .command import Command
-from .errors import NotEnoughMemory
+from .errors import MlxopsError, NotEnoughMemory, pasteable
+from .estimate import Estimate, Model, context, estimate, largest_context
 from .observe import find_servers
-from .procs import Unseen
+from .procs import Memory, Unseen
+from .reservations import promised
 
-HEADROOM = 1.1
-HEADROOM_BYTES = 1 << 30
+if TYPE_CHECKING:
+    from .order import Order
 
 
-def check(command: Command, ground: Ground, weights: Optional[int], force: bool) -> Tuple[str, ...]:
-    """Warnings; NotEnoughMemory, with the ports to unload, unless `force`. The port's own occupant counts as gone."""
-    if weights is None:
-        return ("the size of the weights is unknown, memory was not checked",)
-    need = int(weights * HEADROOM) + HEADROOM_BYTES
+class Asked(NamedTuple):
+    """A model that is to be served: `args` of its entry, `context` in tokens or None, `port` whose server would go."""
+
+    weights_bytes: int
+    config: Mapping[str, Any]
+    runtime: str
+    args: Sequence[str] = ()
+    context: Optional[int] = None
+    port: Optional[int] = None
+
+
+class Fit(NamedTuple):
+    """The sum, and what it is held against. `held`: port -> bytes of its servers; `own_context`: the model's, if known.
+
+    `unload`: the fewest ports whose unload makes room, () where it fits already or not even all of them would do.
+    `kept`: port -> why its server cannot be unloaded now.
+    """
+
+    sum: Estimate
+    context_why: str
+    own_context: Optional[int]
+    largest_context: Optional[int]
+    memory: Memory
+    held: Mapping[int, int]
+    promised: Mapping[int, int]
+    available_bytes: int
+    unload: Tuple[int, ...]
+    kept: Mapping[int, str]
+
+    @property
+    def fits(self) -> bool:
+        return self.sum.need_bytes <= self.available_bytes
+
+    def record(self) -> Dict[str, Any]:
+        """For programs, and for whoever shows it."""
+        return {
+            "fits": self.fits,
+            "need_bytes": self.sum.need_bytes,
+            **self.sum._asdict(),
+            "context_why": self.context_why,
+            "model_context_tokens": self.own_context,
+            "largest_context_tokens": self.largest_context,
+            "total_bytes": self.memory.total_bytes,
+            "wired_limit_bytes": self.memory.wired_limit_bytes,
+            "free_bytes": self.memory.available_bytes,
+            "held_bytes": dict(self.held),
+            "promised_bytes": dict(self.promised),
+            "available_bytes": self.available_bytes,
+            "unload": list(self.unload),
+            "kept": dict(self.kept),
+        }
+
+
+def check(command: Command, asked: Optional[Asked], order: Order) -> Tuple[Optional[Fit], Tuple[str, ...]]:
+    """How it fits, and warnings; NotEnoughMemory where it does not, unless --force, --dry-run or --evict answers it."""
+    if asked is None:
+        return None, ("the size of the weights is unknown, memory was not checked",)
     try:
-        held = _held(command)
-        left = _left(command, held, ground.seen.port)
+        found = fit(command, asked)
     except Unseen as exc:
-        return ("memory was not checked: %s" % exc.reason,)
-    if need <= left:
-        return ()
-    text = "needs %s of memory with headroom, %s can be had" % (_gib(need), _gib(left))
-    if force:
-        return (text + "; forced",)
-    others = {port: size for port, size in held.items() if port != ground.seen.port}
-    room = _smallest(others, need - left)
-    steps = ["mlxops unload %d" % port for port in room]
-    hint = "%s; or --force" % "; ".join(steps) if room else "--force to try all the same"
-    raise NotEnoughMemory(text, hint, need_bytes=need, available_bytes=left, unload=list(room), held_bytes=others)
+        return None, ("memory was not checked: %s" % exc.reason,)
+    if found.fits or order.dry_run or (order.evict and found.unload):
+        return found, ()
+    refused = refusal(found)
+    if not order.force:
+        raise refused
+    return found, (refused.message + "; forced",)
+
+
+def fit(command: Command, asked: Asked) -> Fit:
+    """The sum for a model and what this machine can give it; Unseen where that cannot be told."""
+    memory, held = command.procs.memory(), _held(command)
+    waiting = {port: size for port, size in promised(command, held).items() if port != asked.port}
+    room = _left(memory, held, waiting, asked.port)
+    model = Model(asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None)
+    tokens, why = context(asked.config, asked.args, asked.context)
+    sums = estimate(model, tokens)
+    kept = _kept(command, held, asked.port) if sums.need_bytes > room else {}
+    others = {p: size for p, size in held.items() if p in command.site.ports and p != asked.port and p not in kept}
+    return Fit(
+        sums, why, kvcache.context_length(asked.config), largest_context(model, room), memory, held, waiting, room,
+        smallest(others, sums.need_bytes - room), kept,
+    )  # fmt: skip
+
+
+def refuse_promised(command: Command, found: Optional[Fit], order: Order) -> None:
+    """NotEnoughMemory where loads that began meanwhile will fill what was seen as free. Cheap: nothing is measured."""
+    if found is None or order.force:
+        return
+    now = {port: size for port, size in promised(command, found.held).items() if port != order.port}
+    less = sum(now.values()) - sum(found.promised.values())
+    found = found._replace(promised=now, available_bytes=found.available_bytes - less)
+    if not found.fits and not (order.evict and found.unload and less <= 0):
+        raise refusal(found._replace(unload=()))
+
+
+def refusal(found: Fit) -> NotEnoughMemory:
+    """Why it does not fit, and what makes room."""
+    text = "needs %s of memory, %s can be had" % (gib(found.sum.need_bytes), gib(found.available_bytes))
+    if found.kept:
+        text += "; " + "; ".join("port %d stays: %s" % kept for kept in sorted(found.kept.items()))
+    steps = " && ".join(pasteable("unload", port) for port in found.unload)
+    hint = "%s, or load with --evict" % steps if steps else "a smaller model or context"
+    return NotEnoughMemory(text, hint + "; --force to try all the same", **found.record())
+
+
+def smallest(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
+    """The fewest ports that hold so much together, among equals those that hold the least; () when all do not."""
+    for count in range(1, len(held) + 1) if short > 0 else ():
+        enough = [some for some in combinations(sorted(held), count) if sum(held[p] for p in some) >= short]
+        if enough:
+            return min(enough, key=lambda some: sum(held[p] for p in some))
+    return ()
 
 
 def _held(command: Command) -> Dict[int, int]:
@@ -42,23 +139,26 @@ def _held(command: Command) -> Dict[int, int]:
     return {port: sum(command.procs.footprint(s.family) or 0 for s in servers) for port, servers in found.items()}
 
 
-def _left(command: Command, held: Dict[int, int], port: int) -> int:
-    memory = command.procs.memory()
-    left = memory.available_bytes + held.get(port, 0)
-    if memory.wired_limit_bytes is None:
-        return left
-    return min(left, memory.wired_limit_bytes - sum(size for p, size in held.items() if p != port))
+def _left(memory: Memory, held: Mapping[int, int], waiting: Mapping[int, int], port: Optional[int]) -> int:
+    """What can be had once the port's own server is gone, and every load under way has what it needs."""
+    own = held.get(port, 0) if port is not None else 0
+    left = memory.available_bytes + own
+    if memory.wired_limit_bytes is not None:
+        left = min(left, memory.wired_limit_bytes - sum(held.values()) + own)
+    return left - sum(waiting.values())
 
 
-def _smallest(held: Dict[int, int], short: int) -> Tuple[int, ...]:
-    """The fewest ports whose unload makes room, largest first; () when all of them would not."""
-    chosen: Tuple[int, ...] = ()
-    for port, size in sorted(held.items(), key=lambda item: -item[1]):
-        if short <= 0:
-            break
-        chosen, short = (*chosen, port), short - size
-    return chosen if short <= 0 else ()
+def _kept(command: Command, held: Mapping[int, int], own: Optional[int]) -> Dict[int, str]:
+    """port -> why nobody may stop its server now."""
+    kept = {}
+    for port in held:
+        if port != own and port in command.site.ports:
+            try:
+                survey(command, port, own_lock=False)
+            except MlxopsError as exc:
+                kept[port] = exc.message
+    return kept
 
 
-def _gib(size: int) -> str:
+def gib(size: int) -> str:
     return "%.1f GiB" % (size / (1 << 30))

@@ -7,6 +7,7 @@ from typing import Any, Mapping, NamedTuple, Optional, Tuple
 from .claim import Ground
 from .errors import pasteable
 from .fetch import Remote
+from .memory import Asked, Fit
 from .registry import Entry
 from .runtimes import Launch, Runtime
 
@@ -23,20 +24,21 @@ class Order(NamedTuple):
     timeout_s: Optional[float]
     grace_s: Optional[float]
     revision: Optional[str]
+    evict: bool = False
 
     @classmethod
     def from_wire(cls, args: Mapping[str, Any]) -> Order:
         return cls(
             str(args["model"]), int(args["port"]), bool(args.get("replace")), bool(args.get("force")),
             bool(args.get("rollback", True)), bool(args.get("dry_run")),
-            args.get("timeout_s"), args.get("grace_s"), args.get("revision"),
+            args.get("timeout_s"), args.get("grace_s"), args.get("revision"), bool(args.get("evict")),
         )  # fmt: skip
 
     @property
     def again(self) -> str:
         """The command that asks for it once more."""
-        asked = {"--replace": self.replace, "--force": self.force, "--no-rollback": not self.rollback}
-        flags = [flag for flag, on in asked.items() if on]
+        asked = {"--replace": self.replace, "--force": self.force, "--evict": self.evict}
+        flags = [flag for flag, on in {**asked, "--no-rollback": not self.rollback}.items() if on]
         revision = ["--revision", self.revision] if self.revision else []
         return pasteable("load", self.model, self.port, *flags, *revision)
 
@@ -44,7 +46,7 @@ class Order(NamedTuple):
 class Preparation(NamedTuple):
     """A load that passed every check. `remote`: what must be downloaded first. `words`: the runtime's command.
 
-    `done`: the port already serves exactly this. `warnings`: one sentence each.
+    `done`: the port already serves exactly this. `warnings`: one sentence each. `asked` of memory, and how it fits.
     """
 
     order: Order
@@ -55,6 +57,8 @@ class Preparation(NamedTuple):
     ground: Ground
     done: bool
     warnings: Tuple[str, ...]
+    asked: Optional[Asked] = None
+    fit: Optional[Fit] = None
 
 
 def launch_of(entry: Entry, port: int, bind: str, served_name: str) -> Launch:

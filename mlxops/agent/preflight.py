@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple
 
-from . import fetch, hfcache, memory, programs, resolve, runtimes
+from . import fetch, hfcache, memory, modelfiles, programs, resolve, runtimes
 from .claim import Ground, survey
 from .command import Command
 from .errors import AssignmentConflict, Failed, PortBusy, pasteable
@@ -22,7 +22,7 @@ from .wants import wanted
 def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     """The load as it would be done now; raises the first reason why it cannot be."""
     command.site.need_port(order.port)
-    entry = _entry(command, command.store.read(), order)
+    entry = entry_meant(command, command.store.read(), order)
     refuse_taken(command, [entry.name], order.port)
     check_assignment(entry, order)
     runtime = command.site.runtime_named(entry.text("runtime"))
@@ -33,11 +33,12 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
         return Preparation(order, entry, None, runtime, words, ground, True, warnings)
     _check_occupant(ground, order)
     remote = _remote(command, entry, words)
-    warnings += memory.check(command, ground, _weights(entry, remote), order.force)
-    return Preparation(order, entry, remote, runtime, words, ground, False, warnings)
+    asked = asked_of(entry, remote, runtime.name, order.port)
+    found, said = memory.check(command, asked, order)
+    return Preparation(order, entry, remote, runtime, words, ground, False, warnings + said, asked, found)
 
 
-def _entry(command: Command, registry: Registry, order: Order) -> Entry:
+def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
     """The entry meant, or a new one for a repository named in full."""
     entry = resolve.find(registry, order.model)
     if entry is None and not resolve.is_repo_id(order.model):
@@ -127,18 +128,24 @@ def _check_occupant(ground: Ground, order: Order) -> None:
 
 
 def _remote(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[fetch.Remote]:
-    """What has to be downloaded; None when the snapshot is whole. Size and disk are checked, nothing is fetched."""
+    """As `remote_of`, after the disk was checked."""
+    remote = remote_of(command, entry, words)
+    if remote is not None:
+        fetch.check_disk(remote, command.site.cache_root)
+    return remote
+
+
+def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[fetch.Remote]:
+    """What has to be downloaded; None when the snapshot is whole. Nothing is fetched but its config.json."""
     if _whole(entry.cache_path):
         return None
     if not resolve.is_repo_id(entry.repo_id):
         raise Failed("%s has no whole snapshot at %s and no org/name to download" % (entry.name, entry.cache_path))
     python = fetch.interpreter(command.site, words)
     command.say("asking the Hub for %s" % entry.repo_id)
-    remote = fetch.describe(
+    return fetch.describe(
         python, entry.repo_id, entry.text("revision"), command.site.cache_root, lambda: command.client.cancelled
     )
-    fetch.check_disk(remote, command.site.cache_root)
-    return remote
 
 
 def _whole(path: str) -> bool:
@@ -148,5 +155,8 @@ def _whole(path: str) -> bool:
         return False
 
 
-def _weights(entry: Entry, remote: Optional[fetch.Remote]) -> Optional[int]:
-    return remote.size_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
+def asked_of(entry: Entry, remote: Optional[fetch.Remote], runtime: str, port: Optional[int]) -> Optional[memory.Asked]:
+    """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights have no size."""
+    weights = remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
+    config = remote.config if remote is not None else modelfiles.config(entry.cache_path)
+    return None if weights is None else memory.Asked(weights, config, runtime, entry.args, None, port)

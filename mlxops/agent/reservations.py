@@ -40,3 +40,9 @@ def _lives(command: Command, held: Mapping[str, Any]) -> bool:
         return jobs.agent_of(command.procs, held) is not None
     except Unseen:
         return True
+
+
+def promised(command: Command, held: Mapping[int, int]) -> Dict[int, int]:
+    """port -> bytes that its load under way needs beyond what its servers hold, such as the one it will replace."""
+    needs = {port: said.get("need_bytes") for port, said in _at_work(command).items()}
+    return {p: max(0, n - held.get(p, 0)) for p, n in needs.items() if type(n) is int and 0 <= n < 1 << 60}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import PortBusy
+from ..agent.errors import PortBusy, from_wire
 from ..render.ports import loaded
 from . import words
 from .invocation import Answer, Invocation, Result
@@ -21,6 +21,7 @@ from .verb import verb
 @words.port("wanted")
 @click.option("--replace", is_flag=True, help="Stop the model that is there, without asking.")
 @click.option("--force", is_flag=True, help="Even where the entry's slot is another port, or memory may not do.")
+@click.option("--evict", is_flag=True, help="Unload the fewest other ports that make room, where memory is short.")
 @click.option("--no-rollback", is_flag=True, help="After a failure leave the port empty.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit to download; default: main.")
 @words.timeout("Seconds it may take to become ready; default: the host file's, else by its earlier starts or its size.")
@@ -33,7 +34,9 @@ def load(it: Invocation, model: str, wanted: str, no_rollback: bool, **more: obj
     disk and the memory were checked. If the new model fails, the previous one is started again.
     """
     args = {"model": model, "port": it.host.port(wanted), "rollback": not no_rollback, **more}
-    return Answer(_asking(it, args), loaded)
+    result = _asking(it, args)
+    refused = result.pop("refused", None)
+    return Answer(result, loaded, from_wire(refused) if refused else None)
 
 
 def _asking(it: Invocation, args: Result) -> Result:

@@ -13,6 +13,7 @@ from .verb import HelpAsked, Shared
 VERBS = {
     "status": "ports:status",
     "list": "entries:list_",
+    "fit": "fit:fit",
     "load": "load:load",
     "unload": "ports:unload",
     "unload-all": "ports:unload_all",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .actions import action_lines
+from .fit import memory_lines
 from .style import Style
 from .words import safe, span, word
 
@@ -12,14 +13,16 @@ from .words import safe, span, word
 def loaded(result: dict[str, Any], style: Style) -> str:
     """One line about what the port now serves; with --dry-run the plan."""
     if result.get("actions"):
-        return "\n".join(action_lines(result["actions"]))
+        sums = memory_lines(result["memory"], style) if result.get("memory") else []
+        return "\n".join([*action_lines(result["actions"]), *sums])
     port, entry, state = word(result["port"]), word(result.get("entry")), style.state(word(result.get("state")))
     if not result.get("changed"):
         return f"{port} serves {entry} already: {state}, nothing changed"
     swapped = result.get("previous") not in (None, result.get("entry"))
     before = f", instead of {safe(result['previous'])}" if swapped else ""
     name = f" as {safe(result['served_model'])}" if result.get("served_model") else ""
-    return f"{port} serves {entry}{name}{before}: {state} after {span(result.get('duration_s'))}"
+    gone = "".join(f", {safe(one['entry'])} unloaded from {safe(one['port'])}" for one in result.get("evicted") or [])
+    return f"{port} serves {entry}{name}{before}: {state} after {span(result.get('duration_s'))}{gone}"
 
 
 def unloaded(result: dict[str, Any], style: Style) -> str:

@@ -21,6 +21,7 @@ ACTIONS = {"actions", "drift"}
 RESULTS: dict[str, set[str]] = {
     "list": {"models"},
     "show amber": {"entry", "port", "command"},
+    "fit amber {port}": {"entry", "fits", "need_bytes", "available_bytes", "largest_context_tokens", "unload"},
     "status": {"ports", "memory", "drift"},
     "reconcile": ACTIONS,
     "init": ACTIONS,

@@ -20,7 +20,7 @@ DONE = {"port": 8101, "entry": "qwen", "state": "ready", "changed": True, "durat
 
 LOAD = {
     "model": "qwen", "port": 8101, "replace": False, "force": False, "rollback": True, "dry_run": False,
-    "timeout_s": None, "grace_s": None, "revision": None,
+    "timeout_s": None, "grace_s": None, "revision": None, "evict": False,
 }  # fmt: skip
 ENTRY = {
     "name": "a", "repo": "o/a", "slot": None, "chat_template": None, "tool_call_parser": None,
@@ -36,11 +36,11 @@ ENTRY = {
         ("status 8100 jerry", "status", {"ports": [8100, 8101]}),
         ("load qwen 8101", "load", LOAD),
         (
-            "load qwen jerry --replace --force --no-rollback --dry-run --timeout 9 --grace 2.5 --revision v1",
+            "load qwen jerry --replace --force --evict --no-rollback --dry-run --timeout 9 --grace 2.5 --revision v1",
             "load",
             {
                 "model": "qwen", "port": 8101, "replace": True, "force": True, "rollback": False, "dry_run": True,
-                "timeout_s": 9.0, "grace_s": 2.5, "revision": "v1",
+                "timeout_s": 9.0, "grace_s": 2.5, "revision": "v1", "evict": True,
             },
         ),
         ("unload jerry", "unload", {"port": 8101, "grace_s": None, "dry_run": False}),
@@ -49,6 +49,8 @@ ENTRY = {
         ("reconcile --dry-run", "reconcile", {"dry_run": True}),
         ("init", "init", {"dry_run": False}),
         ("show jerry", "show", {"what": "jerry"}),
+        ("fit o/a jerry --context 9", "fit", {"model": "o/a", "port": 8101, "context": 9, "revision": None}),
+        ("fit a", "fit", {"model": "a", "port": None, "context": None, "revision": None}),
         ("logs jerry -n 3 -f", "logs", {"port": 8101, "lines": 3, "follow": True}),
         ("register a o/a", "register", ENTRY),
         (

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from mlxops.agent.claim import Ground
 from mlxops.agent.errors import NotEnoughMemory
-from mlxops.agent.evidence import SILENT, PortEvidence
-from mlxops.agent.memory import check
-from mlxops.agent.procs.facts import Memory, Process, Unseen
-from mlxops.agent.registry import EMPTY
+from mlxops.agent.memory import Asked, check, fit, refuse_promised, smallest
+from mlxops.agent.order import Order
+from mlxops.agent.procs.facts import Listener, Memory, Process, Unseen
 from mlxops.agent.runtimes import RUNTIMES, Runtimes
+from mlxops.agent.store import Store
 
 GIB = 1 << 30
-GROUND = Ground(EMPTY, (), PortEvidence(8100, (), (), None, (), SILENT, None, ()))
+PORTS = (8100, 8101, 8102, 8103)
+ORDER = Order.from_wire({"model": "m", "port": 8100})
 
 
 class Machine:
@@ -29,6 +30,12 @@ class Machine:
         lines = {port: ("mlx_lm.server", "--model", "m", "--port", str(port)) for port in self._held}
         return {port: Process(port, 1, port, 0, "t", None, None, line, False) for port, line in lines.items()}
 
+    def listeners(self, ports: Iterable[int]) -> tuple[Listener, ...]:
+        return ()
+
+    def jobs(self) -> tuple[()]:
+        return ()
+
     def footprint(self, processes: Iterable[Process]) -> int | None:
         (process,) = processes
         size = self._held[process.pid]
@@ -40,21 +47,34 @@ class Machine:
         return Memory(256 * GIB, self._left * GIB, None if self._limit is None else self._limit * GIB)
 
 
-class Known(NamedTuple):
+class Site(NamedTuple):
+    registry: str
+    ports: tuple[int, ...] = PORTS
     runtimes: Runtimes = RUNTIMES
+    probe_address: str = "127.0.0.1"
 
 
 class Host(NamedTuple):
     procs: Any
-    site: Known = Known()
+    site: Site
+    store: Store
+
+    def job_of(self, port: int) -> None:
+        return None
 
 
-def warnings(machine: Machine, gib: int | None, force: bool = False) -> tuple[str, ...]:
-    command: Any = Host(machine)
-    return check(command, GROUND, None if gib is None else gib * GIB, force)
+@pytest.fixture
+def host(tmp_path: Path) -> Any:
+    """A machine as a command's host."""
+    registry = str(tmp_path / "registry.json")
+    return lambda machine: Host(machine, Site(registry), Store(registry, {}))
 
 
-# Ten GiB of weights need eleven, and one more.
+def asked(gib: int = 10, port: int | None = 8100) -> Asked:
+    """Of a config that says nothing: ten GiB of weights need eleven, and one more."""
+    return Asked(gib * GIB, {}, "mlx_lm.server", port=port)
+
+
 @pytest.mark.parametrize(
     ("machine", "fits"),
     [
@@ -66,53 +86,89 @@ def warnings(machine: Machine, gib: int | None, force: bool = False) -> tuple[st
         (Machine({}, 99, limit=11), False),
         (Machine({8101: 88}, 99, limit=100), True),
         (Machine({8101: 89}, 99, limit=100), False),
+        (Machine({9999: 89}, 99, limit=100), False),  # whoever's port it is, what it holds is wired
         (Machine({8100: 99}, 99, limit=100), True),
         (Machine({8101: None}, 12), True),
         (Machine({}, 0), False),
     ],
 )
-def test_weights_need_their_size_a_tenth_and_a_gibibyte(machine: Machine, fits: bool):
+def test_what_can_be_had(machine: Machine, fits: bool, host: Any) -> None:
     if fits:
-        assert warnings(machine, 10) == ()
+        found, warnings = check(host(machine), asked(), ORDER)
+        assert found is not None and found.fits and warnings == ()
     else:
         with pytest.raises(NotEnoughMemory) as refused:
-            warnings(machine, 10)
+            check(host(machine), asked(), ORDER)
         assert refused.value.exit_code == 10
         assert refused.value.fields["need_bytes"] == 12 * GIB
+
+
+def test_without_a_port_nobody_counts_as_gone(host: Any) -> None:
+    assert fit(host(Machine({8100: 10}, 2)), asked(port=8100)).fits
+    assert fit(host(Machine({8100: 10}, 2)), asked(port=None)).unload == (8100,)
+
+
+@pytest.mark.parametrize(
+    ("held", "short", "unload"),
+    [
+        ({1: 5, 2: 20, 3: 8}, 5, (1,)),  # one of them does: the one that holds least
+        ({1: 5, 2: 20, 3: 8}, 6, (3,)),
+        ({1: 5, 2: 20, 3: 8}, 21, (1, 2)),
+        # Largest first would take 4 and 3 and still need a third.
+        ({1: 6, 2: 6, 3: 4, 4: 7}, 13, (1, 4)),
+        ({1: 5, 2: 6, 3: 5}, 10, (1, 3)),
+        ({1: 5}, 6, ()),
+        ({}, 1, ()),
+        ({1: 5}, 0, ()),
+        ({port: 1 for port in range(10)}, 10, tuple(range(10))),
+    ],
+)
+def test_the_fewest_ports_and_of_those_the_least_is_unloaded(
+    held: dict[int, int], short: int, unload: tuple[int, ...]
+) -> None:
+    assert smallest(held, short) == unload
 
 
 @pytest.mark.parametrize(
     ("held", "left", "unload"),
     [
         ({8101: 5, 8102: 20, 8103: 8}, 0, [8102]),
-        ({8101: 5, 8102: 6, 8103: 5}, 2, [8102, 8101]),
         ({8101: 12}, 0, [8101]),
         ({8101: 5}, 2, []),
-        ({}, 0, []),
         ({8100: 4, 8101: 8}, 0, [8101]),
+        ({9999: 20}, 0, []),  # not a port of this host: nobody here may unload it
     ],
 )
-def test_the_fewest_ports_that_make_room_are_named(held: dict[int, int | None], left: int, unload: list[int]):
+def test_the_ports_to_unload_are_named(held: dict[int, int | None], left: int, unload: list[int], host: Any) -> None:
     with pytest.raises(NotEnoughMemory) as refused:
-        warnings(Machine(held, left), 10)
+        check(host(Machine(held, left)), asked(), ORDER)
     assert refused.value.fields["unload"] == unload
-    steps = "".join(f"mlxops unload {port}; " for port in unload)
-    assert refused.value.hint == (f"{steps}or --force" if unload else "--force to try all the same")
+    assert [f"mlxops unload {port}" in refused.value.hint for port in unload] == [True] * len(unload)
+    assert "--force" in refused.value.hint and ("--evict" in refused.value.hint) == bool(unload)
 
 
-def test_ports_to_unload_are_never_the_one_to_be_loaded():
+def test_force_turns_the_refusal_into_a_warning_and_evict_into_a_plan(host: Any) -> None:
+    _, (said,) = check(host(Machine({}, 11)), asked(), ORDER._replace(force=True))
+    assert said == "needs 12.0 GiB of memory, 11.0 GiB can be had; forced"
+    found, warnings = check(host(Machine({8101: 12}, 0)), asked(), ORDER._replace(evict=True))
+    assert found is not None and (found.fits, found.unload, warnings) == (False, (8101,), ())
+    with pytest.raises(NotEnoughMemory):
+        check(host(Machine({8101: 5}, 0)), asked(), ORDER._replace(evict=True))
+
+
+def test_what_a_load_that_began_meanwhile_will_take_is_not_free(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = host(Machine({8101: 3}, 20))
+    found = fit(command, asked())
+    refuse_promised(command, found, ORDER)
+    monkeypatch.setattr("mlxops.agent.memory.promised", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB})
     with pytest.raises(NotEnoughMemory) as refused:
-        warnings(Machine({8100: 5, 8101: 1}, 0), 10)
-    assert refused.value.fields["held_bytes"] == {8101: 1 * GIB}
+        refuse_promised(command, found, ORDER)
+    assert refused.value.fields["promised_bytes"] == {8102: 9 * GIB}
+    assert refused.value.fields["available_bytes"] == 11 * GIB
+    refuse_promised(command, found, ORDER._replace(force=True))
 
 
-def test_force_turns_the_refusal_into_a_warning():
-    assert warnings(Machine({}, 11), 10, force=True) == (
-        "needs 12.0 GiB of memory with headroom, 11.0 GiB can be had; forced",
-    )
-
-
-@pytest.mark.parametrize(("machine", "gib"), [(Machine({}, 99), None), (Machine({}, None), 10)])
-def test_what_cannot_be_known_is_said_and_does_not_refuse(machine: Machine, gib: int | None):
-    (said,) = warnings(machine, gib)
-    assert "not checked" in said
+@pytest.mark.parametrize(("machine", "model"), [(Machine({}, 99), None), (Machine({}, None), asked())])
+def test_what_cannot_be_known_is_said_and_does_not_refuse(machine: Machine, model: Asked | None, host: Any) -> None:
+    found, (said,) = check(host(machine), model, ORDER)
+    assert found is None and "not checked" in said

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Dict, List, Mapping, Optional
 
-from .. import fetch, hfcache, programs, runtimes, suggest
+from .. import fetch, hfcache, memory, programs, runtimes, suggest
 from ..command import Command
 from ..errors import MlxopsError, NotStopped
 from ..failures import as_error
@@ -18,12 +19,14 @@ from ..preflight import check_assignment, prepare
 from ..registry import Entry
 from ..reservations import refuse_taken
 from ..serve import Served, Service, again, bring_up
+from . import evict
 from .unload import vacate
 
 
 def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
     order = Order.from_wire(args)
+    evicted: List[Dict[str, Any]] = []
     command.say("checking %s for port %d" % (order.model, order.port))
     prepared = prepare(command, order, own_lock=False)
     served = None
@@ -35,8 +38,14 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
             if not prepared.done:
                 _reserve(command, job, prepared)
                 entry = _download(command, job, prepared)
-                served = _swap(command, job, prepared, _service(command, prepared, entry))
-    return _result(command, prepared, time.monotonic() - began, served)
+                with evict.Room(command, job, prepared, partial(_restore, command)) as room:
+                    served = _swap(command, job, prepared, _service(command, prepared, entry))
+                evicted = [victim.record("unloaded") for victim in room.victims]
+    return {
+        **_result(command, prepared, time.monotonic() - began, served),
+        **_memory(prepared),
+        "evicted": evicted,
+    }
 
 
 def _why(order: Order) -> str:
@@ -51,7 +60,8 @@ def _reserve(command: Command, job: Job, prepared: Preparation) -> None:
     with command.store.locked(_why(order)):
         refuse_taken(command, names, order.port)
         check_assignment(command.store.read().entries.get(entry.name, entry), order)
-        job.reserve(names)
+        memory.refuse_promised(command, prepared.fit, order)
+        job.reserve(names, prepared.fit.sum.need_bytes if prepared.fit else None)
 
 
 def _download(command: Command, job: Job, prepared: Preparation) -> Entry:
@@ -184,15 +194,26 @@ def _result(command: Command, prepared: Preparation, seconds: float, served: Opt
     }
 
 
+def _memory(prepared: Preparation) -> Dict[str, Any]:
+    """How it fits; of a dry run also the refusal that a load would meet."""
+    fit, order = prepared.fit, prepared.order
+    spared = fit is None or fit.fits or order.force or (order.evict and fit.unload)
+    refused = None if fit is None or spared or not order.dry_run else memory.refusal(fit).to_wire()
+    return {"memory": fit.record() if fit else None, "refused": refused}
+
+
 def _actions(prepared: Preparation) -> List[Dict[str, Any]]:
     """What a load without --dry-run would do."""
     order, entry, ground = prepared.order, prepared.entry, prepared.ground
     steps = []
     if prepared.remote:
-        steps.append(("download", "%s, %.3g GB" % (prepared.remote.repo_id, prepared.remote.missing_bytes / 1e9)))
+        download = "%s, %.3g GB" % (prepared.remote.repo_id, prepared.remote.missing_bytes / 1e9)
+        steps.append(("download", order.port, download))
+    steps += [("evict", port, why) for port, why in evict.planned(prepared)]
     if ground.server:
-        steps.append(("stop", "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)))
+        pid, model = ground.server.process.pid, ground.server.invocation.model
+        steps.append(("stop", order.port, "pid %d serves %s" % (pid, model)))
     usual = pace(entry, prepared.runtime, None, None).expected_s
     start = "%s with %s" % (prepared.runtime.name, entry.cache_path or entry.repo_id)
-    steps.append(("start", start + (", usually %.0f s" % usual if usual else "")))
-    return [{"action": a, "entry": entry.name, "port": order.port, "reason": why, "applied": False} for a, why in steps]
+    steps.append(("start", order.port, start + (", usually %.0f s" % usual if usual else "")))
+    return [{"action": a, "entry": entry.name, "port": p, "reason": why, "applied": False} for a, p, why in steps]

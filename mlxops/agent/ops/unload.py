@@ -50,7 +50,7 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
         with command.job(port, "unload %d" % port) as job:
             ground = survey(command, port, own_lock=True)
             vacate(command, job, ground, args.get("grace_s"))
-            command.store.edit("unload %d" % port, lambda now: _cleared(now, ground))
+            clear(command, ground, "unload %d" % port)
     return {
         "port": port,
         "entry": ground.entries[0].name if ground.entries else None,
@@ -128,6 +128,10 @@ def _refuse_strangers(seen: PortEvidence) -> None:
         if server.process.uid != os.geteuid():
             text = "pid %d is another user's, names port %d and does not listen there" % (server.process.pid, seen.port)
             raise NotStopped(text, "have its owner stop it", port=seen.port, pid=server.process.pid)
+
+
+def clear(command: Command, ground: Ground, why: str) -> None:
+    command.store.edit(why, lambda now: _cleared(now, ground))
 
 
 def _cleared(now: Registry, ground: Ground) -> Registry:

@@ -1,0 +1,143 @@
+"""Making room for a load: the servers that --evict unloads, each under its own port's lock; back if the load fails."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
+
+from .. import memory
+from ..claim import Ground, survey
+from ..command import Command
+from ..deadline import Deadline, wait_for
+from ..errors import MlxopsError, pasteable
+from ..failures import as_error
+from ..jobs import Job
+from ..memory import Fit
+from ..order import Preparation
+from ..preflight import check_assignment
+from ..reservations import refuse_taken
+from ..serve import Service, again
+from .unload import clear, vacate
+
+# What a server held comes back a moment after its processes are gone.
+FREED_WITHIN_S = 20.0
+LOOK_EVERY_S = 0.5
+Restore = Callable[[Job, Service], str]
+
+
+class Victim:
+    """A port that has to be unloaded, with its lock held and its server as it would be started again."""
+
+    def __init__(self, job: Job, ground: Ground) -> None:
+        self.job, self.ground, self.stopped = job, ground, False
+        self.port = ground.seen.port
+        self.entry = ground.entries[0] if ground.entries else None
+        self.service = again(self.port, ground.server, self.entry) if ground.server else None
+
+    @property
+    def name(self) -> str:
+        return self.entry.name if self.entry else "port %d" % self.port
+
+    def record(self, outcome: str) -> Dict[str, Any]:
+        name = self.entry.name if self.entry else None
+        return {"port": self.port, "entry": name, "outcome": outcome, "again": name and _again(name, self.port)}
+
+
+class Room:
+    """A context for the load that needs it. A failure inside brings back what was unloaded, unless without rollback."""
+
+    def __init__(self, command: Command, job: Job, prepared: Preparation, restore: Restore) -> None:
+        self._command, self._job, self._prepared, self._restore = command, job, prepared, restore
+        self._locks = contextlib.ExitStack()
+        self.victims: List[Victim] = []
+
+    def __enter__(self) -> Room:
+        found = still(self._command, self._prepared)
+        if found is not None and not found.fits and self._prepared.order.evict:
+            with self._undoing():
+                self._make(found.unload)
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], exc: Optional[BaseException], trace: Any) -> None:
+        if isinstance(exc, Exception):
+            with self._undoing():
+                raise exc
+        self._locks.__exit__(kind, exc, trace)
+
+    @contextlib.contextmanager
+    def _undoing(self) -> Any:
+        try:
+            yield
+        except Exception as exc:
+            error = self._back(as_error(exc))
+            self._locks.__exit__(type(error), error, None)
+            raise error from exc
+
+    def _make(self, ports: Sequence[int]) -> None:
+        for port in ports:
+            self._claim(port)
+        # Nothing is stopped before all of them may be.
+        for victim in self.victims:
+            self._job.phase("evict", "making room: unloading %s from port %d" % (victim.name, victim.port))
+            vacate(self._command, victim.job, victim.ground, self._prepared.order.grace_s)
+            victim.stopped = True
+            clear(self._command, victim.ground, self._why(victim.port))
+        wait_for(self._enough, Deadline(FREED_WITHIN_S), LOOK_EVERY_S)
+        memory.check(self._command, self._prepared.asked, self._prepared.order._replace(evict=False))
+
+    def _claim(self, port: int) -> None:
+        command = self._command
+        seen = command.store.read().holders(port)
+        cut = _again(seen[0].name, port) if seen else None
+        job = self._locks.enter_context(command.job(port, self._why(port), again=cut))
+        victim = Victim(job, survey(command, port, own_lock=True))
+        names = [entry.name for entry in victim.ground.entries]
+        with command.store.locked(self._why(port)):
+            refuse_taken(command, names, port)
+            job.reserve(names)
+        self.victims.append(victim)
+
+    def _why(self, port: int) -> str:
+        order = self._prepared.order
+        return "unload %d to make room for load %s %d" % (port, order.model, order.port)
+
+    def _enough(self) -> bool:
+        found = memory.fit(self._command, self._prepared.asked) if self._prepared.asked else None
+        return found is None or found.fits
+
+    def _back(self, error: MlxopsError) -> MlxopsError:
+        """The error, with what became of every server that was unloaded."""
+        told = [victim.record(self._outcome(victim)) for victim in self.victims if victim.stopped]
+        if told:
+            error.message += "".join("; port %d: %s" % (one["port"], one["outcome"]) for one in told)
+            error.fields["evicted"] = told
+        return error
+
+    def _outcome(self, victim: Victim) -> str:
+        if victim.service is None:
+            return "it is empty"
+        if not self._prepared.order.rollback:
+            return "%s was unloaded; %s" % (victim.name, _again(victim.name, victim.port))
+        return self._restore(victim.job, victim.service)
+
+
+def still(command: Command, prepared: Preparation) -> Optional[Fit]:
+    """How it fits now; the download may have taken hours. What was checked a moment ago is not looked at again."""
+    order = prepared.order
+    if prepared.remote is None and not order.evict:
+        return prepared.fit
+    if order.evict:
+        check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), order)
+    return memory.check(command, prepared.asked, order)[0]
+
+
+def planned(prepared: Preparation) -> List[Tuple[int, str]]:
+    """The ports that would be unloaded, each with a reason."""
+    fit = prepared.fit
+    if fit is None or not prepared.order.evict:
+        return []
+    return [(port, "its server holds %s" % memory.gib(fit.held[port])) for port in fit.unload]
+
+
+def _again(name: str, port: int) -> str:
+    return pasteable("load", name, port)

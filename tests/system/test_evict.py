@@ -1,0 +1,126 @@
+"""Memory that does not suffice: a load is refused with its sum, or makes room by unloading others."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from cramped import Cramped
+from fakeruntime import FakeRuntime
+from studio import Answer, Studio, finished
+from watching import RegistryWatch, job, refused
+
+HELD_MB = 100
+DIES = {"load_s": 1000.0, "die_after_s": 0.3}
+
+
+@pytest.fixture
+def room(known: Studio, fake_runtime: FakeRuntime) -> Cramped:
+    """amber and jade serve on the first two ports; there is room for topaz beside amber, not beside both."""
+    fake_runtime.behaves(child_mb=HELD_MB)
+    fake_runtime.behaves("tiny--amber", child_mb=2 * HELD_MB)
+    known.edit(lambda registry: [e.update(args=["--context-length", "256"]) for e in registry["models"].values()])
+    machine = Cramped(known)
+    for name, port in zip(("amber", "jade"), known.ports, strict=False):
+        known.must("load", name, port)
+    found = known.must("fit", "topaz")
+    held = sum(size for port, size in found["held_bytes"].items() if int(port) in known.ports)
+    machine.size(found["need_bytes"] + held - (HELD_MB << 19))
+    return machine
+
+
+def serving(studio: Studio) -> dict[str, int]:
+    """What the ports really answer, by the model's own word."""
+    rows = studio.must("status")["ports"]
+    ready = [row["port"] for row in rows if row["state"] == "ready"]
+    return {studio.ask(port, studio.slot(port)).rpartition("/")[2]: port for port in ready}
+
+
+def gone(answer: Answer, code: int) -> dict[str, Any]:
+    """The one server that a load, which failed so, had evicted."""
+    assert answer.exit == code and answer.stderr.count("Traceback") == 0, answer
+    (one,) = answer.error["evicted"]
+    assert one["outcome"] in answer.error["message"]
+    return dict(one)
+
+
+@pytest.mark.usefixtures("room")
+def test_what_does_not_fit_is_refused_with_its_sum_and_evict_makes_room(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
+    first, second, port = known.ports
+    error = refused(known.mlxops("load", "topaz", port), 10, "NotEnoughMemory")
+    assert error["unload"] == [second] and error["need_bytes"] > error["available_bytes"]
+    parts = [error[part] for part in ("weights_bytes", "kv_bytes", "overhead_bytes")]
+    assert sum(parts) == error["need_bytes"] and error["context_tokens"] == 256
+    assert f"mlxops unload {second}" in error["hint"] and "--evict" in error["hint"]
+
+    asked = known.mlxops("fit", "topaz", port)
+    assert refused(asked, 10, "NotEnoughMemory")["unload"] == [second]
+    assert (asked.document["result"]["fits"], asked.document["result"]["unload"]) == (False, [second])
+    dry = known.mlxops("load", "topaz", port, "--dry-run")
+    assert refused(dry, 10, "NotEnoughMemory") and not dry.document["result"]["memory"]["fits"]
+    shown = finished(known.start("load", "topaz", port, "--dry-run", "--evict"))
+    lines = [line.split()[:2] for line in shown.stdout.splitlines()]
+    assert shown.exit == 0 and lines[:2] == [["evict", str(second)], ["start", str(port)]]
+    assert ["KV", "cache"] in lines and f"once {second} is unloaded" in shown.stdout
+    assert fake_runtime.journal("signal") == [] and len(fake_runtime.journal("started")) == 2
+
+    with RegistryWatch(known) as watch:
+        loaded = known.must("load", "topaz", port, "--evict")
+    assert [(one["port"], one["entry"]) for one in loaded["evicted"]] == [(second, "jade")]
+    assert watch.faults == [] and watch.seen[1:] == [{"amber": first}, {"amber": first, "topaz": port}]
+    assert serving(known) == {"amber": first, "topaz": port}
+    assert known.must("reconcile") == {"actions": [], "drift": []}
+
+
+@pytest.mark.usefixtures("room", "ctrl_c")
+def test_a_load_that_fails_or_is_cancelled_gives_the_room_back(known: Studio, fake_runtime: FakeRuntime) -> None:
+    _, second, port = known.ports
+    before = known.assignments()
+    fake_runtime.behaves("tiny--topaz", load_s=60.0)
+    loading = known.start("--json", "load", "topaz", port, "--evict")
+    job(known, port, "wait")
+    loading.send_signal(signal.SIGINT)
+    assert gone(finished(loading), 130)["outcome"] == "jade serves again"
+    assert serving(known) == before == known.assignments()
+
+    fake_runtime.behaves("tiny--topaz", **DIES)
+    assert gone(known.mlxops("load", "topaz", port, "--evict"), 8)["outcome"] == "jade serves again"
+    assert serving(known) == before == known.assignments()
+
+    one = gone(known.mlxops("load", "topaz", port, "--evict", "--no-rollback"), 8)
+    assert one["again"] == f"mlxops load jade {second}" and one["again"] in one["outcome"]
+    assert known.assignments() == {"amber": known.ports[0]}
+
+
+@pytest.mark.usefixtures("room")
+def test_after_a_kill_status_tells_what_was_evicted_and_how_to_load_it_again(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
+    _, second, port = known.ports
+    fake_runtime.behaves("tiny--topaz", load_s=60.0)
+    loading = known.start("--json", "load", "topaz", port, "--evict")
+    os.kill(job(known, port, "wait")["pid"], signal.SIGKILL)
+    assert finished(loading).exit == 3
+    row = known.port_row(second)
+    assert row["state"] == "free" and f"mlxops load jade {second}" in row["reason"]
+    known.must("unload", port, "--grace", 1)
+    known.must("load", "jade", second)
+    assert "mlxops load" not in (known.port_row(second)["reason"] or "")
+
+
+def test_two_loads_that_would_fill_the_same_room(known: Studio, fake_runtime: FakeRuntime) -> None:
+    """The second counts what the first is going to take, though it holds nothing yet, and does not evict it."""
+    first, _, port = known.ports
+    machine = Cramped(known)
+    need = known.must("fit", "topaz")["need_bytes"]
+    machine.size(need + need // 2)
+    fake_runtime.behaves("tiny--amber", load_s=5.0)
+    loading = known.start("--json", "load", "amber", first)
+    job(known, first, "wait")
+    error = refused(known.mlxops("load", "topaz", port, "--evict"), 10, "NotEnoughMemory")
+    assert set(error["promised_bytes"]) == {str(first)} and error["unload"] == []
+    assert finished(loading).exit == 0 and known.assignments() == {"amber": first}

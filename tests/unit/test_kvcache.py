@@ -1,0 +1,70 @@
+"""The KV cache as computed from a config, held against the caches that mlx-lm itself makes and fills."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from mlxops.agent import kvcache
+
+CHUNK = 64
+BASE = {
+    "hidden_size": 32, "num_hidden_layers": 6, "intermediate_size": 32, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8, "rms_norm_eps": 1e-5, "vocab_size": 64, "max_position_embeddings": 4096,
+    "rope_theta": 10000.0, "tie_word_embeddings": True, "moe_intermediate_size": 16,
+}  # fmt: skip
+EXPERTS = {
+    "num_experts": 4, "num_experts_per_tok": 2, "decoder_sparse_step": 1, "mlp_only_layers": [], "norm_topk_prob": True,
+}  # fmt: skip
+MLA = {
+    "kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16,
+    "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+    "first_k_dense_replace": 1, "moe_layer_freq": 1, "routed_scaling_factor": 1.0, "topk_method": "noaux_tc",
+    "scoring_func": "sigmoid", "norm_topk_prob": True, "attention_bias": False,
+}  # fmt: skip
+TYPES = ["sliding_attention", "full_attention"] * 3
+LINEAR = {
+    "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    "linear_conv_kernel_dim": 4, "shared_expert_intermediate_size": 16, "full_attention_interval": 3,
+    "partial_rotary_factor": 0.5,
+}  # fmt: skip
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "mistral": {"module": "llama"},
+    "qwen2": {"sliding_window": 64, "use_sliding_window": False},
+    "qwen3": {},
+    "qwen3_moe": EXPERTS,
+    "gemma3_text": {"sliding_window": 64, "sliding_window_pattern": 3},
+    "gpt_oss": {"sliding_window": 64, "layer_types": TYPES, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "olmo3": {"sliding_window": 64, "layer_types": TYPES},
+    "deepseek_v3": MLA,
+    "deepseek_v2": {**MLA, "rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024}},
+    "glm4_moe_lite": {**MLA, "num_key_value_heads": 4, "rope_interleave": True},
+    "qwen3_next": {**EXPERTS, **LINEAR},
+}
+
+
+def filled(family: str, config: dict[str, Any], tokens: int) -> int:
+    """Bytes of the caches of a model with this config after so many tokens, were they of 16 bits."""
+    core = pytest.importorskip("mlx.core")
+    from mlx_lm.models import cache
+
+    module = importlib.import_module("mlx_lm.models." + config.pop("module", family))
+    model = module.Model(module.ModelArgs.from_dict(config))
+    caches = cache.make_prompt_cache(model)
+    for start in range(0, tokens, CHUNK):
+        out = model(core.zeros((1, min(CHUNK, tokens - start)), dtype=core.int32), cache=caches)
+        core.eval(out, [c.state for c in caches])
+    return sum(c.nbytes for c in caches) // 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_is_what_mlx_lm_takes(family: str) -> None:
+    config = {**BASE, **FAMILIES[family], "model_type": family}
+    for tokens in (64, 700):
+        computed = kvcache.size_bytes(config, tokens, CHUNK)
+        assert computed is not None
+        real = filled(family, dict(config), tokens)
+        assert real <= computed <= 1.5 * real, (tokens, real, computed)
