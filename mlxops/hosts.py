@@ -153,6 +153,7 @@ def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
         "bind": table.take("bind", hostfile.address, "127.0.0.1"),
         "state_dir": table.take("state_dir", hostfile.home_path, "~/.mlxops"),
         "hub_python": table.take("hub_python", hostfile.absolute, None),
+        "templates": table.take("templates", hostfile.home_path, None),
     }
     python = table.take("python", hostfile.text, None)
     table.close()

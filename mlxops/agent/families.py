@@ -1,83 +1,173 @@
-"""What a model's family suggests for its template and parsers, when nobody has set them.
+"""What a model's own files suggest for its template and parsers: the tables, as data. Pure.
 
-Parser names are those of mlx-openai-server 1.8 (`app/parsers/__init__.py`); they change between versions, so `load`
-still checks them against the installed server's own help. There is never a reasoning parser without a tool parser:
-that server then loses the content of answers that are not streamed.
+Parser names are those of mlx-openai-server; they change between versions, so a name counts only where the installed
+server's own help lists it. docs/models.md says which rows were run through the real server, and what came out.
 """
 
 from __future__ import annotations
 
-import os
-from typing import Dict, Mapping, Tuple
+import re
+from typing import Mapping, NamedTuple, Tuple
 
-from .modelfiles import as_object, config, read
-
-_TEMPLATE_LIMIT = 4 << 20
-
-# model_type of config.json -> (tool_call_parser, reasoning_parser)
-_PARSERS: Mapping[str, Tuple[str, str]] = {
-    "gemma4": ("gemma4", "gemma4"),
-    "gemma4_text": ("gemma4", "gemma4"),
-    "glm4_moe": ("glm4_moe", "glm4_moe"),
-    "glm4_moe_lite": ("glm4_moe", "glm47_flash"),
-    "gpt_oss": ("harmony", "harmony"),
-    "iquestloopcoder": ("iquest_coder_v1", ""),
-    "kimi_k2": ("kimi_k2", "kimi_k2"),
-    "longcat_flash_ngram": ("longcat_flash_lite", ""),
-    "minimax": ("minimax_m2", "minimax_m2"),
-    "minimax_m2": ("minimax_m2", "minimax_m2"),
-    "qwen3": ("qwen3", "qwen3"),
-    "qwen3_5": ("qwen3_coder", "qwen3_5"),
-    "qwen3_5_moe": ("qwen3_coder", "qwen3_5"),
-    "qwen3_moe": ("qwen3_moe", "qwen3"),
-    "qwen3_next": ("qwen3", "qwen3"),
-    "solar_open": ("solar_open", "solar_open"),
-    "step3p5": ("step_35", "step_35"),
-}
-_QWEN3 = ("qwen3", "qwen3_moe", "qwen3_next")
+RUNTIME = "mlx-openai-server"
+CHECKED_WITH = RUNTIME + " 1.8.1"
+_PARSERS = "mlx-openai-server app/parsers"
+_CARD = "the template on the model card"
 
 
-def template_text(path: str) -> str:
-    """The chat template a server would use by itself; "" when the snapshot ships none."""
-    raw = read(os.path.join(path, "chat_template.jinja"), _TEMPLATE_LIMIT)
-    if raw is not None:
-        return raw.decode("utf-8", "replace")
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        found = as_object(read(os.path.join(path, name), _TEMPLATE_LIMIT)).get("chat_template")
-        if found:
-            return found if isinstance(found, str) else str(found)
-    return ""
-
-
-def _parsers(family: str, template: str) -> Tuple[str, str]:
-    tool, reasoning = _PARSERS.get(family, ("", ""))
-    if family not in _QWEN3:
-        return tool, reasoning
-    if "<function=" in template:
-        return "qwen3_coder", ""
-    # A Thinking model's template opens <think> itself, and the answer only closes it. The parser for that must not be
-    # given to an Instruct model: it would take the whole answer for reasoning.
-    return tool, "qwen3_moe" if "assistant\\n<think>" in template else reasoning
-
-
-def _loose_template(path: str) -> str:
-    try:
-        found = [name for name in os.listdir(path) if name.endswith(".jinja")]
-    except OSError:
-        return ""
-    return os.path.join(path, found[0]) if len(found) == 1 else ""
-
-
-def propose(path: str) -> Dict[str, str]:
-    """What to set for the model at `path`: a subset of chat_template (a path), tool_call_parser, reasoning_parser.
-
-    Nothing for an unknown family, and no template where the server finds the snapshot's own.
+class Family(NamedTuple):
+    """What is known of a `model_type`: the tool parser made for it, and the reasoning parser that fits where the model
+    itself writes the opening mark (`thinks`); "" where there is none. `source`: where that stands.
     """
-    family, template = config(path).get("model_type"), template_text(path)
-    tool, reasoning = _parsers(family if isinstance(family, str) else "", template)
-    proposal = {
-        "chat_template": "" if template else _loose_template(path),
-        "tool_call_parser": tool,
-        "reasoning_parser": reasoning,
-    }
-    return {key: value for key, value in proposal.items() if value}
+
+    tool: str
+    thinks: str
+    source: str
+
+
+class Markup(NamedTuple):
+    """A way to write tool calls: the marks by which a template is known to teach it, and the parsers that read it,
+    the plainest first; none where the runtime has none, or, as `flaw` says, none that can be used.
+    """
+
+    name: str
+    marks: Tuple[str, ...]
+    parsers: Tuple[str, ...]
+    source: str
+    flaw: str = ""
+
+
+UNKNOWN = Family("", "", "")
+_QWEN = _PARSERS + "/qwen3.py, hermes.py"
+FAMILIES: Mapping[str, Family] = {
+    "gemma4": Family("gemma4", "gemma4", _PARSERS + "/gemma4.py"),
+    "gemma4_text": Family("gemma4", "gemma4", _PARSERS + "/gemma4.py"),
+    "gemma4_unified": Family("gemma4", "gemma4", _PARSERS + "/gemma4.py"),
+    "glm4_moe": Family("glm4_moe", "glm4_moe", _PARSERS + "/glm4_moe.py"),
+    "glm4_moe_lite": Family("glm4_moe", "glm4_moe", _PARSERS + "/glm4_moe.py"),
+    "glm_moe_dsa": Family("glm4_moe", "glm4_moe", _PARSERS + "/glm4_moe.py"),
+    "gpt_oss": Family("harmony", "harmony", _PARSERS + "/harmony.py"),
+    "iquestcoder": Family("iquest_coder_v1", "", _PARSERS + "/__init__.py"),
+    "iquestloopcoder": Family("iquest_coder_v1", "", _PARSERS + "/__init__.py"),
+    "kimi_k2": Family("", "kimi_k2", _PARSERS + "/__init__.py"),
+    "kimi_k25": Family("", "kimi_k2", _PARSERS + "/__init__.py"),
+    "longcat_flash_ngram": Family("longcat_flash_lite", "", _PARSERS + "/longcat_flash_lite.py"),
+    "minimax": Family("minimax_m2", "", _PARSERS + "/minimax_m2.py"),
+    "minimax_m2": Family("minimax_m2", "", _PARSERS + "/minimax_m2.py"),
+    "nemotron_h": Family("nemotron3_nano", "", _PARSERS + "/function_parameter.py"),
+    "qwen3": Family("qwen3", "qwen3", _QWEN),
+    "qwen3_moe": Family("qwen3_moe", "qwen3", _QWEN),
+    "qwen3_next": Family("qwen3", "qwen3", _QWEN),
+    "qwen3_5": Family("qwen3_coder", "qwen3_5", _PARSERS + "/qwen3_5.py"),
+    "qwen3_5_moe": Family("qwen3_coder", "qwen3_5", _PARSERS + "/qwen3_5.py"),
+    "qwen3_vl": Family("qwen3_vl", "qwen3", _QWEN),
+    "qwen3_vl_moe": Family("qwen3_vl", "qwen3", _QWEN),
+    "solar_open": Family("solar_open", "solar_open", _PARSERS + "/solar_open.py"),
+    "step3p5": Family("step_35", "", _PARSERS + "/function_parameter.py"),
+}
+# The first that fits. Order and marks as in mlx-lm's own guess (`mlx_lm/tokenizer_utils.py`, `_infer_tool_parser`).
+MARKUPS: Tuple[Markup, ...] = (
+    Markup("minimax", ("<minimax:tool_call>",), ("minimax_m2",), _PARSERS + "/minimax_m2.py"),
+    Markup("gemma 4", ("<|tool_call>", "<tool_call|>"), ("gemma4",), _PARSERS + "/gemma4.py"),
+    Markup("functiongemma", ("<start_function_call>",), ("functiongemma",), _PARSERS + "/functiongemma.py"),
+    Markup("longcat", ("<longcat_tool_call>",), ("longcat_flash_lite",), _PARSERS + "/longcat_flash_lite.py"),
+    Markup("glm", ("<arg_key>",), ("glm4_moe",), _PARSERS + "/glm4_moe.py"),
+    Markup(
+        "function", ("<tool_call>", "<function="), ("qwen3_coder", "nemotron3_nano", "step_35"),
+        _PARSERS + "/function_parameter.py",
+    ),
+    Markup(
+        "kimi", ("<|tool_calls_section_begin|>",), (), _PARSERS + "/kimi_k2.py",
+        "has kimi_k2 for them, which loses every streamed answer",
+    ),
+    Markup("solar", ("<|tool_call:begin|>",), ("solar_open",), _PARSERS + "/solar_open.py"),
+    Markup("harmony", ("<|channel|>", "<|message|>"), ("harmony",), _PARSERS + "/harmony.py"),
+    Markup("mistral", ("[TOOL_CALLS]",), (), _CARD),
+    Markup("deepseek", ("<｜tool▁calls▁begin｜>",), (), _CARD),
+    Markup("llama", ("<|python_tag|>",), (), _CARD),
+    Markup("nemotron 2", ("<TOOLCALL>",), (), _CARD),
+    Markup("lfm2", ("<|tool_call_start|>",), (), _CARD),
+    Markup("seed", ("<seed:tool_call>",), (), _CARD),
+    Markup("cohere", ("<|START_ACTION|>",), (), _CARD),
+    Markup(
+        "json", ("<tool_call>", "arguments"), ("hermes", "qwen3", "qwen3_moe", "qwen3_vl", "iquest_coder_v1"),
+        _PARSERS + "/hermes.py",
+    ),
+)  # fmt: skip
+# For a template that itself writes <think> at the end of the prompt, so that an answer only closes it: the parser that
+# is switched off with `enable_thinking`, where the template has that switch, else the one that takes it for granted.
+SWITCHED, OPENED = ("qwen3_5", "qwen3_moe"), ("qwen3_moe",)
+THINKS = ("qwen3", "hermes")
+# Reads <tool_call> and nothing else: without any tool parser the server loses the content of answers that are not
+# streamed, as soon as it has a reasoning parser.
+COMPANION = "hermes"
+# gpt-oss was made for this format, whatever a template says.
+HARMONY = "harmony"
+
+# What a template must mention for a family's own reasoning parser to be of use; for the others it is <think>.
+MARKS: Mapping[str, str] = {"gemma4": "<|channel>", "harmony": "", "solar_open": "<|think|>"}
+LITERAL = re.compile(r"\\n|[\s'\"~]")
+
+
+def markup_of(template: str) -> Markup:
+    """The way to call tools that a template teaches; one without a name where it teaches none we know."""
+    fits = (markup for markup in MARKUPS if all(mark in template for mark in markup.marks))
+    return next(fits, Markup("", (), (), ""))
+
+
+def opens_thinking(template: str) -> bool:
+    """Whether the prompt a template makes ends inside of <think>, as the server renders it.
+
+    mlx-lm says enable_thinking to every template of a model that has the tag; `thinking`, DeepSeek's own word, it
+    does not.
+    """
+    tail = template.rpartition("add_generation_prompt")[2]
+    # What follows the tag in the template: the end of its text, or the tag that closes it again.
+    follows = [LITERAL.sub("", after[:60]) for after in tail.split("<think>", 9)[1:]]
+    if tail == template or not any(not rest or rest.startswith(("}", "{", "-", "%", "if")) for rest in follows):
+        return False
+    return "enable_thinking" in template or not re.search(r"set thinking ?= ?false", template)
+
+
+class Proposal(NamedTuple):
+    """Which parsers to use, best first, and why. `notes`: what cannot be had, one sentence each."""
+
+    family: str
+    tool: Tuple[str, ...]
+    reasoning: Tuple[str, ...]
+    tool_source: str
+    reasoning_source: str
+    notes: Tuple[str, ...]
+
+
+def propose(model_type: str, template: str) -> Proposal:
+    """What to run a model of this `model_type` and chat template with."""
+    family, markup = FAMILIES.get(model_type, UNKNOWN), markup_of(template)
+    tool, tool_source = _tool(model_type, family, markup)
+    reasoning, reasoning_source = _reasoning(model_type, family, template)
+    notes = () if tool else (_lack(model_type, markup),)
+    if reasoning and not tool:
+        tool, tool_source = (COMPANION,), "a reasoning parser alone loses answers that are not streamed"
+    return Proposal(model_type, tool, reasoning, tool_source, reasoning_source, notes)
+
+
+def _tool(model_type: str, family: Family, markup: Markup) -> Tuple[Tuple[str, ...], str]:
+    if family.tool and (not markup.name or family.tool in (*markup.parsers, HARMONY)):
+        others = (parser for parser in markup.parsers if parser != family.tool)
+        return (family.tool, *others), "%s: %s" % (model_type, family.source)
+    return markup.parsers, "its template teaches %s: %s" % (markup.name, markup.source)
+
+
+def _reasoning(model_type: str, family: Family, template: str) -> Tuple[Tuple[str, ...], str]:
+    if opens_thinking(template):
+        return SWITCHED if "enable_thinking" in template else OPENED, "its template opens <think> itself"
+    if family.thinks and (not template or MARKS.get(family.thinks, "think>") in template):
+        return (family.thinks,), "%s: %s" % (model_type, family.source)
+    return (THINKS, "its template knows <think>") if "<think>" in template else ((), "")
+
+
+def _lack(model_type: str, markup: Markup) -> str:
+    if markup.name:
+        why = markup.flaw or "has no parser for them"
+        return "tool calls with %s reach clients as text: %s %s" % (" ".join(markup.marks), CHECKED_WITH, why)
+    return "nothing is known here of how a %s calls tools: no tool parser" % (model_type or "model without model_type")

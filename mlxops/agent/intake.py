@@ -8,11 +8,12 @@ from .registry import REQUIRED, Entry, Registry
 
 
 class Found(NamedTuple):
-    """A whole MLX chat model in the cache, with the fields its family suggests."""
+    """A whole MLX chat model in the cache, with the fields its family suggests, and what cannot be had for it."""
 
     repo_id: str
     path: str
     proposed: Mapping[str, str]
+    notes: Tuple[str, ...] = ()
 
 
 class Running(NamedTuple):
@@ -90,7 +91,8 @@ def _added(registry: Registry, model: Found, slot: Optional[Tuple[str, int]]) ->
         fields["slot"] = slot[1]
     entry = Entry(name, {**fields, **model.proposed})
     proposed = ", ".join("%s %s" % pair for pair in model.proposed.items())
-    return Change("add", name, None, model.repo_id + (" with " + proposed if proposed else ""), entry)
+    reason = "; ".join([model.repo_id + (" with " + proposed if proposed else ""), *model.notes])
+    return Change("add", name, None, reason, entry)
 
 
 def _for_server(registry: Registry, server: Running) -> Optional[Change]:

@@ -6,6 +6,7 @@ import os
 from typing import List, Optional, Tuple
 
 from . import fetch, hfcache, memory, modelfiles, programs, resolve, runtimes
+from .choice import choose
 from .claim import Ground, survey
 from .command import Command
 from .errors import AssignmentConflict, Failed, PortBusy, pasteable
@@ -15,7 +16,7 @@ from .order import Order, Preparation, launch_of
 from .refusal import refusals
 from .registry import REQUIRED, Entry, Registry
 from .reservations import refuse_taken
-from .runtimes import Runtime
+from .runtimes import Offered, Runtime
 from .wants import wanted
 
 
@@ -27,7 +28,10 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     check_assignment(entry, order)
     runtime = command.site.runtime_named(entry.text("runtime"))
     words = programs.command(command.site, runtime)
-    warnings = _check_flags(command, entry, order.port, runtime, words)
+    flags = programs.help_flags(runtime, words, command.site.state_dir, command.say)
+    # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is there.
+    entry, notes = choose(command.site, entry, runtime, flags) if _whole(entry.cache_path) else (entry, ())
+    warnings = _check_flags(command, entry, order.port, runtime, flags)
     ground = survey(command, order.port, own_lock)
     if _serves_exactly(command, ground, entry):
         return Preparation(order, entry, None, runtime, words, ground, True, warnings)
@@ -35,7 +39,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     remote = _remote(command, entry, words)
     asked = asked_of(entry, remote, runtime.name, order.port)
     found, said = memory.check(command, asked, order)
-    return Preparation(order, entry, remote, runtime, words, ground, False, warnings + said, asked, found)
+    return Preparation(order, entry, remote, runtime, words, ground, False, notes + warnings + said, asked, found)
 
 
 def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
@@ -76,20 +80,21 @@ def check_assignment(entry: Entry, order: Order) -> None:
         )  # fmt: skip
 
 
-def _check_flags(
-    command: Command, entry: Entry, port: int, runtime: Runtime, words: Tuple[str, ...]
-) -> Tuple[str, ...]:
-    flags = programs.help_flags(runtime, words, command.site.state_dir, command.say)
+def _check_flags(command: Command, entry: Entry, port: int, runtime: Runtime, flags: Offered) -> Tuple[str, ...]:
     refused = refusals(runtime, entry, flags, os.path.isfile)
     if refused:
         raise Failed(
             "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
-            pasteable("set", entry.name, "%s=VALUE" % refused[0].field), entry=entry.name,
+            pasteable("set", entry.name, _corrected(refused[0].field)), entry=entry.name,
             reasons=[r.reason for r in refused],
         )  # fmt: skip
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     own = command.site.runtime_named(None)
     return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)
+
+
+def _corrected(field: str) -> str:
+    return field + ("=PATH" if field == "chat_template" else "=VALUE")
 
 
 def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:

@@ -12,7 +12,7 @@ from .launch import Gated, tail
 from .observe import Sight, find_servers, look
 from .pace import Pace
 from .procs import Procs, tree
-from .proof import IDENTITY, Port, Proof, Subject, glance
+from .proof import CLEAN_TOKENS, GLANCE_TOKENS, IDENTITY, RAW_TAGS, Port, Proof, Subject, glance
 from .runtimes import Runtime
 
 LOOK_EVERY_S = 0.05
@@ -22,7 +22,10 @@ ENDS_WITHIN_S = 0.3
 
 
 class Start(NamedTuple):
-    """A server under way. `served_name`: what /v1/models must list, None where that proves nothing."""
+    """A server under way. `served_name`: what /v1/models must list, None where that proves nothing.
+
+    `clean`: a raw tag in its first answer, which is long enough to tell, is a failed start.
+    """
 
     gated: Gated
     runtime: Runtime
@@ -32,6 +35,7 @@ class Start(NamedTuple):
     chat_name: str
     log: str
     began: float
+    clean: bool = False
 
 
 def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None], say: Callable[[str], None]) -> Proof:
@@ -58,7 +62,8 @@ def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None]
     until(lambda: _healthy(start))
     _check_name(start)
     subject = Subject(Port(start.address, start.port), start.chat_name)
-    chat = probe.Pending(lambda: glance(subject, deadline.left() + 1))
+    tokens = CLEAN_TOKENS if start.clean else GLANCE_TOKENS
+    chat = probe.Pending(lambda: glance(subject, deadline.left() + 1, tokens))
     until(lambda: chat.done(LOOK_EVERY_S))
     proof = _shown_by(start, chat)
     _check_owner(procs, start)
@@ -118,6 +123,8 @@ def _shown_by(start: Start, chat: probe.Pending[Proof]) -> Proof:
     for fault in proof.faults:
         if fault.check == IDENTITY and names_count:
             raise _failure(start, "is another one: %s" % fault.detail)
+        if fault.check == RAW_TAGS and start.clean:
+            raise _failure(start, "lets the model's own markup reach clients: %s" % fault.detail)
     return proof
 
 

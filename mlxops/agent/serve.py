@@ -20,6 +20,7 @@ from .registry import Entry, Registry
 from .runtimes import Runtime
 from .stop import Quarry, quarry, stop
 from .store import now
+from .suggest import unsaid
 
 UNDO_GRACE_S = 10.0
 
@@ -27,7 +28,8 @@ UNDO_GRACE_S = 10.0
 class Service(NamedTuple):
     """A server to be started: the entry it is for (None: nobody's, as an orphan was), its command line, its names.
 
-    `listed`: what /v1/models must show, None where that proves nothing.
+    `listed`: what /v1/models must show, None where that proves nothing. `clean`: one whose raw tags reach a client is
+    no success.
     """
 
     port: int
@@ -36,6 +38,7 @@ class Service(NamedTuple):
     argv: Tuple[str, ...]
     listed: Optional[str]
     chat_name: str
+    clean: bool = False
 
 
 def again(port: int, server: Server, entry: Optional[Entry]) -> Service:
@@ -93,7 +96,7 @@ def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Ca
 def _start(command: Command, service: Service, gated: Gated, began: float) -> Start:
     return Start(
         gated, service.runtime, service.port, command.site.probe_address, service.listed, service.chat_name,
-        log_path(command.site.state_dir, service.port), began,
+        log_path(command.site.state_dir, service.port), began, service.clean,
     )  # fmt: skip
 
 
@@ -110,6 +113,7 @@ def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> No
                 "mlxops unload %d, then load it again" % there.port, entry=entry.name, port=there.port,
             )  # fmt: skip
         ours = {key: entry.fields.get(key) for key in ("cache_path", "revision")}
+        ours.update({key: entry.text(key) for key in unsaid(there.fields)} if there else {})
         merged = there.with_fields(**ours) if there else entry
         return current.put(merged).assign(entry.name, service.port, record)
 

@@ -29,6 +29,7 @@ class Site(NamedTuple):
     bind: str
     state_dir: str
     hub_python: Optional[str]
+    templates: Optional[str]
     runtime: str
     command: Optional[Tuple[str, ...]]
     commands: Mapping[str, Tuple[str, ...]]
@@ -50,6 +51,7 @@ class Site(NamedTuple):
             bind=site["bind"],
             state_dir=os.path.expanduser(site["state_dir"]),
             hub_python=site.get("hub_python"),
+            templates=os.path.expanduser(site["templates"]) if site.get("templates") else None,
             runtime=runtime["name"],
             command=tuple(runtime["command"]) if runtime.get("command") else None,
             commands={name: tuple(r["command"]) for name, r in site.get("runtimes", {}).items() if r.get("command")},

@@ -1,23 +1,99 @@
-"""The fields a new entry gets from its model's family: those that the runtime has options for."""
+"""What an entry gets from its model's family where nobody has said anything, and where each of its values is from."""
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from . import families
+from . import families, templates
+from .modelfiles import config
+from .registry import Entry
 from .runtimes import Offered, Runtime
 
-
-def fields(runtime: Runtime, snapshot: str) -> Dict[str, str]:
-    """Proposed fields, by the family of the snapshot's model; {} for a family nobody knows."""
-    return {key: value for key, value in families.propose(snapshot).items() if getattr(runtime, key)}
+PARSERS = ("tool_call_parser", "reasoning_parser")
+KEYS = ("chat_template", *PARSERS)
 
 
-def accepted(runtime: Runtime, snapshot: str, flags: Offered) -> Dict[str, str]:
-    """Of these, what the help of the installed version lists."""
-    proposed = fields(runtime, snapshot)
-    return {key: value for key, value in proposed.items() if _listed(value, flags.get(getattr(runtime, key)))}
+class Suggestion(NamedTuple):
+    """Values for KEYS and why, for one snapshot under one runtime as installed. `template` is the one in force,
+    `model_type` what config.json says; `notes`: what cannot be had, one sentence each.
+    """
+
+    values: Mapping[str, str]
+    sources: Mapping[str, str]
+    notes: Tuple[str, ...]
+    model_type: str
+    template: templates.Template
 
 
-def _listed(value: str, choices: object) -> bool:
-    return isinstance(choices, tuple) and (not choices or value in choices)
+def suggestion(runtime: Runtime, flags: Optional[Offered], entry: Entry, folder: Optional[str]) -> Suggestion:
+    """What to run the entry's model with. `folder`: the host's templates. Without `flags`, the help of the installed
+    version, no parser is proposed, since it could not be known to be accepted.
+    """
+    model_type = _text(config(entry.cache_path).get("model_type")) if entry.cache_path else ""
+    there = _template_there(entry, model_type, folder)
+    template = _template_in_force(entry, there)
+    proposal = families.propose(model_type, template.text)
+    values: Dict[str, str] = {"chat_template": there.path} if there.path else {}
+    for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
+        chosen = _accepted(candidates, (flags or {}).get(getattr(runtime, key) or ""), runtime.name)
+        values.update({key: chosen} if chosen else {})
+    if "tool_call_parser" not in values:
+        values.pop("reasoning_parser", None)
+    sources = dict(zip(KEYS, (there.source, proposal.tool_source, proposal.reasoning_source)))
+    notes = _notes(runtime, flags, proposal, values) if entry.cache_path else ()
+    return Suggestion(values, {k: sources[k] for k in values}, notes, model_type, template)
+
+
+def _template_there(entry: Entry, model_type: str, folder: Optional[str]) -> templates.Template:
+    """The snapshot's, else the host's, whatever the entry says."""
+    found = templates.of_snapshot(entry.cache_path) if entry.cache_path else templates.NONE
+    return found if found.text else templates.of_host(folder, entry.repo_id, model_type)
+
+
+def _template_in_force(entry: Entry, there: templates.Template) -> templates.Template:
+    own = entry.text("chat_template")
+    if own:
+        return templates.Template(templates.text_of(own), own, "the entry")
+    # An entry that says none is not given one; what the server finds by itself it finds all the same.
+    return there if "chat_template" in unsaid(entry.fields) or not there.path else templates.NONE
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _accepted(candidates: Tuple[str, ...], choices: Optional[Tuple[str, ...]], runtime: str) -> str:
+    """The first candidate that the option takes; "" when there is no such option.
+
+    An option that does not list what it takes is believed of the runtime whose parsers the tables name.
+    """
+    if choices is None or not (choices or runtime == families.RUNTIME):
+        return ""
+    return next((value for value in candidates if not choices or value in choices), "")
+
+
+def _notes(
+    runtime: Runtime, flags: Optional[Offered], proposal: families.Proposal, values: Mapping[str, str]
+) -> Tuple[str, ...]:
+    if not runtime.tool_call_parser or flags is None:
+        return ()
+    found: List[str] = list(proposal.notes) if runtime.name == families.RUNTIME else []
+    for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
+        if candidates and key not in values:
+            found.append("the installed %s knows no %s %s" % (runtime.name, key, " or ".join(candidates)))
+    return tuple(found)
+
+
+def unsaid(fields: Mapping[str, Any]) -> Tuple[str, ...]:
+    """The keys of an entry about which nobody has said anything: absent or null. An empty text says: none.
+
+    The two parsers go together: who set one of them has thought of both.
+    """
+    said = {key for key in KEYS if fields.get(key) is not None}
+    said |= set(PARSERS) if said & set(PARSERS) else set()
+    return tuple(key for key in KEYS if key not in said)
+
+
+def filled(entry: Entry, found: Suggestion) -> Entry:
+    """The entry with what is suggested for the keys about which nobody has said anything."""
+    return entry.with_fields(**{key: found.values[key] for key in unsaid(entry.fields) if key in found.values})

@@ -36,9 +36,20 @@ def _row(model: dict[str, Any]) -> list[str]:
 def shown(result: dict[str, Any], style: Style) -> str:
     """An entry and its port, one field per line, and the command that would start it."""
     lines = [*_fields("entry", result.get("entry"), style), *_fields("port", result.get("port"), style)]
+    if result.get("sources"):
+        lines += [style.faint("where its values are from"), *_sources(result["sources"])]
     if result.get("command"):
         lines += [style.faint("started with"), "  " + safe(shlex.join(map(str, result["command"])))]
     return "\n".join(lines)
+
+
+def _sources(sources: dict[str, Any]) -> list[str]:
+    wide = max(len(key) for key in sources)
+    return [f"  {safe(key):<{wide}}  {_value(key, row['value'])}: {_origin(row)}" for key, row in sources.items()]
+
+
+def _origin(row: dict[str, Any]) -> str:
+    return safe(row["from"]) + (f"; proposed: {safe(row['proposed'])}" if row.get("proposed") else "")
 
 
 def _fields(title: str, record: dict[str, Any] | None, style: Style) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxops import authorizedkeys, hosts
-from mlxops.agent import families, forced, hfcache, joblog, modelfiles, wire
+from mlxops.agent import forced, hfcache, joblog, modelfiles, wire
 from mlxops.agent.errors import LinkLost, LoginRefused, MlxopsError, RegistryInvalid, Usage
 from mlxops.agent.evidence import SILENT, Answer, PortEvidence
 from mlxops.agent.grant import Grant
@@ -25,6 +25,7 @@ from mlxops.agent.procs import Process, mactext, proctext
 from mlxops.agent.refusal import FIELDS, refusals
 from mlxops.agent.registry import REQUIRED, Entry, Registry, changes, dump, parse
 from mlxops.agent.runtimes import RUNTIMES, is_worker, offered, recognise
+from mlxops.agent.suggest import suggestion
 from mlxops.transport import knownhosts
 
 from . import samples
@@ -159,8 +160,9 @@ def model(content: bytes) -> None:
         assert found.format in ("mlx", "gguf", "other") and found.kind in ("chat", "embedding", "reranker", "other")
         assert all(modelfiles.plain(name) or name == repr(name) or "'" in name for name in found.missing)
         hfcache.weights_bytes(folder)
-        proposed = families.propose(folder)
-        assert all(isinstance(value, str) and value for value in proposed.values())
+        entry = Entry("n", {**REQUIRED, "cache_path": folder})
+        proposed = suggestion(RUNTIMES["mlx-openai-server"], {"--tool-call-parser": ()}, entry, folder)
+        assert all(isinstance(value, str) and value for value in proposed.values.values())
 
 
 def known_hosts(content: bytes) -> None:

@@ -7,6 +7,7 @@ import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from .. import hfcache, resolve, suggest
+from ..choice import offered
 from ..command import Command
 from ..errors import AssignmentConflict, Failed, Usage, pasteable
 from ..registry import REQUIRED, Entry, Registry, coerce
@@ -17,6 +18,8 @@ SETTABLE = (
     "repo_id", "model_id", "cache_path", "format", "slot", "revision", "runtime", "chat_template",
     "tool_call_parser", "reasoning_parser", "args",
 )  # fmt: skip
+# Takes away what was said, so that the next load takes what the model's family suggests. KEY= says: none.
+AUTO = "auto"
 OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "revision")
 
 
@@ -53,10 +56,8 @@ def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) 
     found = hfcache.find(command.site.hf_home, repo_id, given.get("revision"))
     whole = found is not None and found.complete
     path = found.path if found is not None and whole else ""
-    runtime = command.site.runtime_named(given.get("runtime"))
-    proposed = suggest.fields(runtime, path) if path else {}
-    fields = {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **proposed, **given}
-    return Entry(name, fields)
+    entry = Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **given})
+    return suggest.filled(entry, suggest.suggestion(*offered(command, entry), entry, command.site.templates))
 
 
 def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
@@ -166,7 +167,9 @@ def _value(command: Command, key: str, text: Optional[str]) -> Any:
     if key == "repo_id" and not resolve.is_repo_id(text or ""):
         raise Usage("repo_id takes org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
     if text is None:
-        return REQUIRED.get(key)
+        return "" if key in suggest.KEYS else REQUIRED.get(key)
+    if text == AUTO and key in suggest.KEYS:
+        return None
     if key == "slot":
         named = [slot.port for slot in command.site.slots.values() if slot.name == text]
         return named[0] if named else command.site.need_port(_number(key, text))

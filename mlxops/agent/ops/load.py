@@ -6,7 +6,8 @@ import time
 from functools import partial
 from typing import Any, Dict, List, Mapping, Optional
 
-from .. import fetch, hfcache, memory, programs, runtimes, suggest
+from .. import fetch, harmony, hfcache, memory, programs, runtimes
+from ..choice import choose
 from ..command import Command
 from ..errors import MlxopsError, NotStopped
 from ..failures import as_error
@@ -38,8 +39,9 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
             if not prepared.done:
                 _reserve(command, job, prepared)
                 entry = _download(command, job, prepared)
+                service = _service(command, job, prepared, entry)
                 with evict.Room(command, job, prepared, partial(_restore, command)) as room:
-                    served = _swap(command, job, prepared, _service(command, prepared, entry))
+                    served = _swap(command, job, prepared, service)
                 evicted = [victim.record("unloaded") for victim in room.victims]
     return {
         **_result(command, prepared, time.monotonic() - began, served),
@@ -81,21 +83,19 @@ def _download(command: Command, job: Job, prepared: Preparation) -> Entry:
     return prepared.entry.with_fields(cache_path=path)
 
 
-def _service(command: Command, prepared: Preparation, entry: Entry) -> Service:
+def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) -> Service:
     port, runtime = prepared.order.port, prepared.runtime
     flags = programs.help_flags(runtime, prepared.words, command.site.state_dir)
-    entry = _suggested(prepared, entry, flags)
+    if prepared.remote:
+        # Only now is there a model to choose flags for; nothing has been stopped yet.
+        entry, notes = choose(command.site, entry, runtime, flags)
+        for note in notes:
+            job.warn(note)
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     argv = runtimes.argv(runtime, prepared.words, launch, flags, _template(runtime, entry))
     listed = launch.served_name if runtime.served_name in flags else None
-    return Service(port, entry, runtime, argv, listed, runtime.client_model or listed or entry.cache_path)
-
-
-def _suggested(prepared: Preparation, entry: Entry, flags: runtimes.Offered) -> Entry:
-    """An entry that is new here, with what its family suggests and this installed version knows."""
-    if entry.name in prepared.ground.registry.entries:
-        return entry
-    return entry.with_fields(**suggest.accepted(prepared.runtime, entry.cache_path, flags))
+    name = runtime.client_model or listed or entry.cache_path
+    return Service(port, entry, runtime, argv, listed, name, clean=harmony.parsed(entry, runtime))
 
 
 def _template(runtime: runtimes.Runtime, entry: Entry) -> str:

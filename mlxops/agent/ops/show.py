@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional
 
 from .. import programs, resolve, runtimes
+from ..choice import offered
 from ..command import Command
 from ..errors import MlxopsError
 from ..order import launch_of
+from ..provenance import sources
 from ..registry import Entry, Registry
+from ..suggest import suggestion
 from . import catalog, status
 
 
@@ -26,7 +29,13 @@ def show(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
         "entry": _entry(entry) if entry else None,
         "port": _port(command, registry, port) if port in command.site.ports else None,
         "command": _argv(command, entry) if entry else None,
+        "sources": _sources(command, entry) if entry else None,
     }
+
+
+def _sources(command: Command, entry: Entry) -> Mapping[str, Any]:
+    runtime, flags = offered(command, entry)
+    return sources(command.site, entry, runtime, suggestion(runtime, flags, entry, command.site.templates))
 
 
 def _entry(entry: Entry) -> Dict[str, Any]:

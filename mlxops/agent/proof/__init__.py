@@ -7,14 +7,17 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from ..deadline import Deadline
 from . import judged
 from .chat import Asked, Message, Outcome, Port, outcome
-from .judged import IDENTITY, Check
+from .judged import IDENTITY, RAW_TAGS, Check
 from .said import Call, Said, Unanswered
 
-__all__ = ["IDENTITY", "Check", "Port", "Proof", "Subject", "glance", "prove"]
+__all__ = [
+    "CLEAN_TOKENS", "GLANCE_TOKENS", "IDENTITY", "RAW_TAGS", "Check", "Port", "Proof", "Subject", "glance", "prove",
+]  # fmt: skip
 
 # gpt-oss needs 256 to get past its analysis, and models that think take some hundred before they answer.
 MOST_TOKENS = 1024
 GLANCE_TOKENS = 8
+CLEAN_TOKENS = 256
 NOBODY = "mlxops-asks-under-a-name-nobody-has"
 QUESTION = "Count from one to twenty in words. Say nothing else."
 TOOL_QUESTION = "What is the temperature in Paris right now? Use the tool."
@@ -106,12 +109,12 @@ def prove(subject: Subject, timeout_s: float) -> Proof:
     return Proof(tuple(checks), named, streamed.first_ms, streamed.tokens_per_s)
 
 
-def glance(subject: Subject, timeout_s: float) -> Proof:
+def glance(subject: Subject, timeout_s: float, tokens: int = GLANCE_TOKENS) -> Proof:
     """The cheap part: one short streamed chat. Raises Unanswered where there is no answer at all.
 
     Streamed, since a whole answer that is cut off in the middle of its reasoning shows raw tags through no fault.
     """
-    deadline, asked = Deadline(timeout_s), Asked(subject.name, [_user(QUESTION)], GLANCE_TOKENS)
+    deadline, asked = Deadline(timeout_s), Asked(subject.name, [_user(QUESTION)], tokens)
     try:
         said = subject.port.streamed(asked, timeout_s)
         stream = Check("stream", said.ended, "to its end" if said.ended else "it ended without [DONE]")

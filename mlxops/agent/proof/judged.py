@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from ..tags import leaked
 from .said import Call, Said, Unanswered, shown
 
-IDENTITY = "identity"
+IDENTITY, RAW_TAGS = "identity", "raw tags"
 CUT = "cut off after %d tokens, so this cannot be told"
 
 
@@ -69,11 +69,11 @@ def raw_tags(answers: Mapping[str, Said], most_tokens: int) -> Check:
     found = {kind: _leaks(said) for kind, said in answers.items()}
     told = "; ".join("%s answer: %s" % (kind, " ".join(tags)) for kind, tags in found.items() if tags)
     if not told:
-        return Check("raw tags", True, "none in %d answers" % len(answers))
+        return Check(RAW_TAGS, True, "none in %d answers" % len(answers))
     # A parser may wait for the end of what was cut off before it: that alone is the doing of our own limit.
     if all(cut(answers[kind], most_tokens) for kind, tags in found.items() if tags):
-        return Check("raw tags", None, "%s; %s" % (told, CUT % most_tokens))
-    return Check("raw tags", False, told)
+        return Check(RAW_TAGS, None, "%s; %s" % (told, CUT % most_tokens))
+    return Check(RAW_TAGS, False, told)
 
 
 def _leaks(said: Said) -> Tuple[str, ...]:
