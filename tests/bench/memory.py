@@ -31,7 +31,7 @@ from mlxops.agent.procs import here, tree  # noqa: E402
 
 CHAT = "/v1/chat/completions"
 MIB = 1 << 20
-LONGEST_S = 600.0
+LONGEST_S = 1800.0
 
 
 def command(runtime: str, folder: Path, model: Path, port: int) -> list[str]:
