@@ -56,11 +56,11 @@ class Estimate(NamedTuple):
 def estimate(model: Model, tokens: int) -> Estimate:
     """What serving it takes with one context of so many tokens."""
     weights = model.weights_bytes * _growth(model.config)
-    kv = kvcache.size_bytes(model.config, tokens)
-    if kv is None or kv > ABSURD_BYTES:
+    kv, prefill = kvcache.size_bytes(model.config, tokens), _prefill(model, tokens)
+    if kv is None or kv + prefill > ABSURD_BYTES:
         return Estimate(weights, None, int(weights * (HEADROOM - 1)) + HEADROOM_BYTES, None)
     idle = IDLE_BYTES.get(model.runtime, IDLE_MOST_BYTES)
-    return Estimate(weights, kv, idle + int(weights * SLACK) + _prefill(model, tokens), tokens)
+    return Estimate(weights, kv, idle + int(weights * SLACK) + prefill, tokens)
 
 
 def largest_context(model: Model, room: int) -> Optional[int]:

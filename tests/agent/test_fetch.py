@@ -32,6 +32,35 @@ def test_describe_names_what_a_server_needs_and_touches_nothing(fetching: Fetch)
     assert not fetching.cache.exists()
 
 
+def test_describe_brings_the_config_and_the_size_of_the_weights(fetching: Fetch) -> None:
+    remote = fetching.describe()
+    assert (remote.config["model_type"], remote.config["num_hidden_layers"]) == ("qwen3", 2)
+    assert LARGE_BYTES < remote.weights_bytes < remote.size_bytes
+    assert not fetching.cache.exists()
+
+
+@pytest.mark.parametrize("size", ["7", -1, 1e40, True, [1], 1 << 70])
+def test_a_size_that_is_none_is_refused(one_fetching: Fetch, size: object) -> None:
+    one_fetching.hub.extra_files["model-9.safetensors"] = size  # type: ignore[assignment]
+    with pytest.raises(NotDownloadable, match="no usable size"):
+        one_fetching.describe()
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{" * 5000, b"\xff\xfe", b'{"vocab_size": 1' + b"0" * 5000 + b"}"])
+def test_a_config_that_is_none_tells_nothing(one_fetching: Fetch, text: bytes) -> None:
+    path = next((one_fetching.hub.root).glob("*/snapshots/*/config.json"))
+    path.resolve().write_bytes(text)
+    assert one_fetching.describe().config == {}
+
+
+def test_a_config_without_end_is_not_read_to_its_end(fetching: Fetch) -> None:
+    path = next((fetching.hub.root).glob("*/snapshots/*/config.json"))
+    path.resolve().write_bytes(b"{" + b" " * (64 << 20))
+    with pytest.raises(NotDownloadable, match="more than"):
+        fetching.describe()
+    assert fetching.hub.sent < 40 << 20
+
+
 def test_download_brings_a_whole_snapshot_and_nothing_else(fetching: Fetch) -> None:
     path = fetching.download()
     found = hfcache.find(str(fetching.cache.parent), REPO)

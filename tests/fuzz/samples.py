@@ -44,6 +44,8 @@ PROC = (
     b"MemTotal:       16316412 kB\nMemAvailable:    9213412 kB\n",
     b"python3\0/v/bin/mlx_lm.server\0--model\0/hub/m\0--port\x008100\0",
 )
+LARGE_MODELS = sorted(ROOT.glob("tests/fixtures/models/*.json"))
+CONFIGS = packed(*(json.loads(path.read_text())["config"] for path in LARGE_MODELS))
 MAC = files("tests/fixtures/macos/*.txt")
 HOST_FILES = (
     *files("hosts/*.toml"),

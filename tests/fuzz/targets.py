@@ -15,6 +15,7 @@ from pathlib import Path
 from mlxops import authorizedkeys, hosts
 from mlxops.agent import forced, hfcache, joblog, modelfiles, wire
 from mlxops.agent.errors import LinkLost, LoginRefused, MlxopsError, RegistryInvalid, Usage
+from mlxops.agent.estimate import Model, estimate, largest_context
 from mlxops.agent.evidence import SILENT, Answer, PortEvidence
 from mlxops.agent.grant import Grant
 from mlxops.agent.judge import Wanted, judge
@@ -165,6 +166,17 @@ def model(content: bytes) -> None:
         assert all(isinstance(value, str) and value for value in proposed.values.values())
 
 
+def memory(content: bytes) -> None:
+    """Whatever a config says, there is a sum, and no figure in it is beyond any machine."""
+    config = modelfiles.as_object(content)
+    for fused in (True, False):
+        described = Model(1 << 30, config, "mlx_lm.server", fused)
+        sums = estimate(described, 4096)
+        assert 1 << 30 <= sums.weights_bytes < sums.need_bytes < 1 << 62
+        longest = largest_context(described, 1 << 40)
+        assert (longest is None) == (sums.kv_bytes is None) or longest == 0
+
+
 def known_hosts(content: bytes) -> None:
     text = content.decode("utf-8", "replace")
     for name in ("studio", "[studio]:2222"):
@@ -231,6 +243,7 @@ TARGETS: Mapping[str, Target] = {
         Target("hostfile", hostfile, samples.HOST_FILES),
         Target("help", help_text, samples.HELPS),
         Target("model", model, samples.MODELS),
+        Target("memory", memory, samples.CONFIGS),
         Target("known_hosts", known_hosts, samples.KNOWN_HOSTS),
         Target("public_key", public_key, samples.KEYS),
         Target("forced", forced_command, samples.OPENINGS),

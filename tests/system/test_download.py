@@ -65,10 +65,11 @@ def events(studio: Studio, name: str) -> list[dict[str, Any]]:
 
 
 def untouched(studio: Studio, runtime: FakeRuntime, hub: FakeHub) -> None:
-    """amber was never told to stop, and no weights were fetched."""
+    """amber was never told to stop, and nothing was fetched but the description of the model."""
     assert runtime.journal("signal") == [] and len(runtime.journal("started")) == 1
     assert studio.assignments() == {"amber": studio.ports[0]}
-    assert hub.asked_for("/resolve/") == hub.asked_for("/lfs/") == []
+    assert {request.path.rpartition("/")[2] for request in hub.asked_for("/resolve/")} <= {"config.json"}
+    assert hub.asked_for("/lfs/") == [] and not (studio.hub / "models--tiny--onyx").exists()
 
 
 def test_a_model_that_is_not_there_is_fetched_and_served(serving: Studio, hub: FakeHub) -> None:
@@ -174,6 +175,21 @@ def test_a_dry_run_tells_the_size_and_fetches_nothing(serving: Studio, hub: Fake
     actions = serving.must("load", REPO, serving.ports[0], "--dry-run")["actions"]
     assert [action["action"] for action in actions] == ["download", "stop", "start"]
     assert any(str(BYTES)[:2] in action["reason"] for action in actions)
+    untouched(serving, fake_runtime, hub)
+
+
+def test_fit_tells_before_any_download(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+    found = serving.must("fit", REPO, serving.ports[1], "--context", 1000)
+    assert (found["source"], found["fits"], found["context_tokens"]) == ("hub", True, 1000)
+    # 4 heads of 16 bytes, keys and values, in two layers; 1024 rows.
+    assert found["kv_bytes"] == 2 * 2 * 2 * 16 * 2 * 1024 and BYTES < found["weights_bytes"] < found["need_bytes"]
+    hub.extra_files["model-00002-of-00002.safetensors"] = 10**13
+    answer = serving.mlxops("fit", REPO)
+    assert refused(answer, 10, "NotEnoughMemory")["weights_bytes"] > 10**13
+    assert answer.document["result"]["largest_context_tokens"] == 0
+    for repo, kind in (("tiny/onix", "ModelUnknown"), (REPO, "ModelGated")):
+        hub.gated.add(REPO)
+        refused(serving.mlxops("fit", repo), 9, kind)
     untouched(serving, fake_runtime, hub)
 
 

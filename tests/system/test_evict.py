@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -110,6 +114,45 @@ def test_after_a_kill_status_tells_what_was_evicted_and_how_to_load_it_again(
     known.must("unload", port, "--grace", 1)
     known.must("load", "jade", second)
     assert "mlxops load" not in (known.port_row(second)["reason"] or "")
+
+
+def test_one_that_cannot_be_stopped_brings_the_others_back(
+    known: Studio, fake_runtime: FakeRuntime, room: Cramped
+) -> None:
+    """Both have to go. As jade's server lets go of its port, somebody else takes it: that is no proof of a stop."""
+    first, second, port = known.ports
+    room.size(known.mlxops("fit", "topaz").document["result"]["need_bytes"] + (HELD_MB << 19))
+    assert known.must("load", "topaz", port, "--dry-run", "--evict")["memory"]["unload"] == [first, second]
+    fake_runtime.behaves("tiny--jade", child_mb=HELD_MB, linger_s=1.0)
+    with taking_over(second):
+        one = gone(known.mlxops("load", "topaz", port, "--evict"), 1)
+        assert (one["entry"], one["outcome"]) == ("amber", "amber serves again")
+        assert known.assignments() == {"amber": first, "jade": second}
+        assert known.ask(first, known.slot(first)) == "I am tiny/amber"
+    assert known.port_row(port)["state"] == "free"
+
+
+@contextmanager
+def taking_over(port: int) -> Iterator[None]:
+    """A stranger who listens on the port as soon as it can be had."""
+    stranger, over = socket.socket(), threading.Event()
+    stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    def wait_for_it() -> None:
+        while not over.wait(0.001):
+            with suppress(OSError):
+                stranger.bind(("127.0.0.1", port))
+                stranger.listen()
+                return
+
+    thread = threading.Thread(target=wait_for_it)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        stranger.close()
 
 
 def test_two_loads_that_would_fill_the_same_room(known: Studio, fake_runtime: FakeRuntime) -> None:
