@@ -26,6 +26,7 @@ VERBS = {
     "remove": "edit.remove",
     "init": "init.init",
     "status": "status.status",
+    "verify": "verify.verify",
     "load": "load.load",
     "unload": "unload.unload",
     "unload-all": "unload.unload_all",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import probe
 from .evidence import Answer, PortEvidence, Server
@@ -152,7 +152,7 @@ def _asker(
     port: int, where: Tuple[str, ...], servers: Tuple[Server, ...], entries: Tuple[Entry, ...]
 ) -> Callable[[], Answer]:
     def ask() -> Answer:
-        address = next((a for a in where if probe.reaches(a, port)), where[0])
+        address = _reachable(port, where)
         answer = probe.ask(address, port, HTTP_TIMEOUT_S)
         unproven = entries and servers and entries[0].process and "ready_at" not in entries[0].process
         if answer.health == 200 and unproven and servers[0].invocation.runtime.listens_early:
@@ -168,6 +168,15 @@ def _chats(address: str, port: int, server: Server) -> bool:
         return probe.chat(address, port, name, HTTP_TIMEOUT_S).status == 200
     except Exception:  # as in probe.ask: a hostile answer is no answer
         return False
+
+
+def _reachable(port: int, where: Sequence[str]) -> str:
+    return next((a for a in where if probe.reaches(a, port)), where[0])
+
+
+def address_of(seen: PortEvidence, address: str) -> str:
+    """Where the port's server answers; `address` is the host's own."""
+    return _reachable(seen.port, _addresses(seen.port, seen.listeners or (), address))
 
 
 def _addresses(port: int, listeners: Iterable[Listener], address: str) -> Tuple[str, ...]:

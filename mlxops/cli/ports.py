@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import DriftFound, Failed
+from ..agent.errors import DriftFound, Failed, Usage
 from ..render.actions import supposed
 from ..render.ports import all_unloaded, unloaded
+from ..render.status import deep as deep_text
 from ..render.status import status as status_text
 from . import words
+from .findings import differences
 from .invocation import Answer, Invocation, Result
 from .verb import verb
 
 
-@verb("status", "mlxops status", "mlxops status 8100 jerry-l", "mlxops status --check || echo look at it")
+@verb("status", "mlxops status", "mlxops status 8100 jerry-l", "mlxops status --check || echo look at it",
+      "mlxops status --deep")
 @words.port("wanted", nargs=-1, metavar="[PORT]...")
 @click.option("--check", is_flag=True, help="Exit with 11 where registry and host differ.")
-def status(it: Invocation, wanted: tuple[str, ...], check: bool) -> Answer:
+@click.option("--deep", is_flag=True, help="Put each server to the proof as verify does: its pace, and a verdict.")
+@words.timeout("Seconds the requests of --deep to one port may take together; default: 300.")
+def status(it: Invocation, wanted: tuple[str, ...], check: bool, deep: bool, timeout_s: float | None) -> Answer:
     """Every port: registry, processes and HTTP answer side by side.
 
     A dash is a figure nobody knows.
     """
-    result = it.ask("status", {"ports": [it.host.port(word) for word in wanted] or None})
-    return Answer(result, status_text, drift_found(result) if check else None)
+    ports = [it.host.port(word) for word in wanted] or None
+    if timeout_s is not None and not deep:
+        raise Usage("--timeout goes with --deep: a plain look takes two seconds at most", "mlxops status --deep")
+    result = it.ask("status", {"ports": ports, **({"deep": True, "timeout_s": timeout_s} if deep else {})})
+    return Answer(result, deep_text if deep else status_text, _differs(result) if check else None)
+
+
+def _differs(result: Result) -> DriftFound | None:
+    wrong = differences([port for port in result["ports"] if not port.get("drift")], [])
+    return drift_found(result) or wrong
 
 
 def drift_found(result: Result) -> DriftFound | None:

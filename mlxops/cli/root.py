@@ -18,6 +18,7 @@ VERBS = {
     "unload": "ports:unload",
     "unload-all": "ports:unload_all",
     "reconcile": "reconcile:reconcile",
+    "verify": "verify:verify",
     "show": "entries:show",
     "logs": "logs:logs",
     "jobs": "jobs:jobs",

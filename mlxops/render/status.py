@@ -7,16 +7,39 @@ from typing import Any
 from .drift import paragraphs
 from .style import Style
 from .table import table
-from .words import latency, safe, size, span, word
+from .verify import check_lines, verdict
+from .words import latency, pace, safe, size, span, word
 
 _COLUMNS = ("PORT>", "SLOT", "ENTRY", "STATE", "DRIFT", "SERVED", "MEMORY>", "UPTIME>", "LATENCY>")
+# Where a terminal is narrow, the last columns are left out: what was asked for comes before what is always there.
+_DEEP = (*_COLUMNS[:6], "VERDICT", "FIRST>", "TOKENS/S>", *_COLUMNS[6:])
 
 
 def status(result: dict[str, Any], style: Style) -> str:
     """The table of ports, a line about memory, one per port somebody works on or nobody can see, two per drift."""
     rows = [_row(port, style) for port in result["ports"]]
+    return "\n".join([table(_COLUMNS, rows, style.width), *_below(result, style)])
+
+
+def deep(result: dict[str, Any], style: Style) -> str:
+    """The same with pace and verdict, and a line per check that is not right, but for the drift that has its own."""
+    rows = [[*cells[:6], *_proof(port, style), *cells[6:]] for port in result["ports"] for cells in [_row(port, style)]]
+    lines = [line for port in result["ports"] for line in check_lines(_but_registry(port), style)]
+    return "\n".join([table(_DEEP, rows, style.width), *_below(result, style), *lines])
+
+
+def _but_registry(port: dict[str, Any]) -> dict[str, Any]:
+    return {**port, "checks": [check for check in port["checks"] if check["check"] != "registry"]}
+
+
+def _proof(port: dict[str, Any], style: Style) -> list[str]:
+    told = verdict(port["ok"], style) if port["checks"] else word(None)
+    return [told, latency(port.get("first_token_ms")), pace(port.get("tokens_per_s"))]
+
+
+def _below(result: dict[str, Any], style: Style) -> list[str]:
     told = [*map(_why, filter(_unexplained, result["ports"])), *paragraphs(result.get("drift"), style)]
-    return "\n".join([table(_COLUMNS, rows, style.width), "", memory(result.get("memory")), *told])
+    return ["", memory(result.get("memory")), *told]
 
 
 def _unexplained(port: dict[str, Any]) -> bool:

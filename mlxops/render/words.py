@@ -62,3 +62,7 @@ def span(seconds: float | None) -> str:
 
 def latency(milliseconds: float | None) -> str:
     return DASH if milliseconds is None else f"{milliseconds:.0f} ms"
+
+
+def pace(tokens_per_s: float | None) -> str:
+    return DASH if tokens_per_s is None else f"{tokens_per_s:.0f}" if tokens_per_s >= 99.95 else f"{tokens_per_s:.1f}"

@@ -34,6 +34,10 @@ ENTRY = {
         ("list", "list", {}),
         ("status", "status", {"ports": None}),
         ("status 8100 jerry", "status", {"ports": [8100, 8101]}),
+        ("status --deep", "status", {"ports": None, "deep": True, "timeout_s": None}),
+        ("status jerry --deep --timeout 9", "status", {"ports": [8101], "deep": True, "timeout_s": 9.0}),
+        ("verify", "verify", {"ports": None, "timeout_s": None}),
+        ("verify 8100 jerry --timeout 9", "verify", {"ports": [8100, 8101], "timeout_s": 9.0}),
         ("load qwen 8101", "load", LOAD),
         (
             "load qwen jerry --replace --force --evict --no-rollback --dry-run --timeout 9 --grace 2.5 --revision v1",
@@ -68,7 +72,7 @@ ENTRY = {
     ],
 )  # fmt: skip
 def test_each_command_makes_one_call_with_what_was_typed(argv: str, verb: str, args: dict[str, Any]) -> None:
-    studio = Studio({"ports": [], "models": [], "actions": [], "drift": [], **DONE})
+    studio = Studio({"ports": [], "models": [], "actions": [], "drift": [], "entries": [], **DONE})
     assert Ended(studio, *argv.split(), "--json").code == 0
     assert studio.asked == [(verb, args)]
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Iterator
 
 from .. import hubpython, programs
 from ..command import Command
 from ..errors import MlxopsError, NotDownloadable, pasteable
-from ..refusal import refusals
-from ..registry import Entry
-from ..runtimes import Offered, Runtime
+from ..refused import Refused
 from .finding import OK, WARNING, WRONG, Finding
 from .versions import version
 
 MOST_ROWS = 20
-Known = Dict[str, Tuple[Optional[Runtime], Optional[Offered], str]]
 
 
 def runtime(command: Command) -> Iterator[Finding]:
@@ -46,9 +43,9 @@ def _runtime(command: Command, name: str, lost: str) -> Iterator[Finding]:
 
 def entries(command: Command) -> Iterator[Finding]:
     """Whether each entry's runtime would take the flags and parsers the entry asks for."""
-    offered: Known = {}
+    refused = Refused(command)
     found = command.store.read().entries
-    faults = [(entry.name, _refusals(command, entry, offered)) for entry in found.values()]
+    faults = [(entry.name, refused.reasons(entry)) for entry in found.values()]
     wrong = [(name, why) for name, why in faults if why]
     for name, why in wrong[:MOST_ROWS]:
         yield Finding("entries", WRONG, "%s: %s" % (name, "; ".join(why)), pasteable("set", name, "KEY=VALUE"))
@@ -56,27 +53,6 @@ def entries(command: Command) -> Iterator[Finding]:
         yield Finding("entries", WRONG, "%d more would be refused" % (len(wrong) - MOST_ROWS), "mlxops list")
     if not wrong:
         yield Finding("entries", OK, "the runtimes know all parsers and flags of %d entries" % len(faults))
-
-
-def _refusals(command: Command, entry: Entry, offered: Known) -> List[str]:
-    """Why a load of the entry would be refused, as far as its own fields go."""
-    name = entry.text("runtime") or command.site.runtime
-    if name not in offered:
-        offered[name] = _offered(command, name)
-    known, flags, fault = offered[name]
-    if known is None or flags is None:
-        return [fault]
-    return [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile)]
-
-
-def _offered(command: Command, name: str) -> Tuple[Optional[Runtime], Optional[Offered], str]:
-    """A runtime with what its help offers, or why there is none."""
-    try:
-        known = command.site.runtime_named(name)
-        words = programs.command(command.site, known)
-        return known, programs.help_flags(known, words, command.site.state_dir, command.say), ""
-    except MlxopsError as exc:
-        return None, None, exc.message
 
 
 def hub(command: Command) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ..command import Command
 from ..evidence import PortEvidence
+from ..examined import examine, seconds
 from ..judge import judge
 from ..observe import observe
 from ..procs import Procs, Unseen
@@ -19,7 +20,17 @@ def status(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     ports = command.ports(args.get("ports"))
     evidence = look(command, registry, ports)
     rows = [row(command, registry, evidence[port]) for port in sorted(evidence)]
+    if args.get("deep"):
+        rows = [{**one, **_proven(command, registry, evidence[one["port"]], seconds(args))} for one in rows]
     return {"ports": rows, "memory": _memory(command.procs), "drift": _drift(rows)}
+
+
+def _proven(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:
+    """What verify finds; nothing for a port that is free."""
+    found = examine(command, registry, seen, timeout_s, lambda port: look(command, registry, [port])[port]).to_wire()
+    told = {key: found[key] for key in ("ok", "first_token_ms", "tokens_per_s", "checks")}
+    idle = seen.quiet and not registry.holders(seen.port)
+    return {**dict.fromkeys(told), "checks": []} if idle else told
 
 
 def look(command: Command, registry: Registry, ports: Iterable[int]) -> Dict[int, PortEvidence]:

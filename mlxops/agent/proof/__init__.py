@@ -11,13 +11,15 @@ from .judged import IDENTITY, RAW_TAGS, Check
 from .said import Call, Said, Unanswered
 
 __all__ = [
-    "CLEAN_TOKENS", "GLANCE_TOKENS", "IDENTITY", "RAW_TAGS", "Check", "Port", "Proof", "Subject", "glance", "prove",
+    "CLEAN_TOKENS", "GLANCE_TOKENS", "IDENTITY", "RAW_TAGS", "UNFINISHED", "Check", "Port", "Proof", "Subject",
+    "glance", "prove",
 ]  # fmt: skip
 
 # gpt-oss needs 256 to get past its analysis, and models that think take some hundred before they answer.
 MOST_TOKENS = 1024
 GLANCE_TOKENS = 8
 CLEAN_TOKENS = 256
+UNFINISHED = "time"
 NOBODY = "mlxops-asks-under-a-name-nobody-has"
 QUESTION = "Count from one to twenty in words. Say nothing else."
 TOOL_QUESTION = "What is the temperature in Paris right now? Use the tool."
@@ -104,6 +106,9 @@ def prove(subject: Subject, timeout_s: float) -> Proof:
         checks += [judged.reasoning(answers, MOST_TOKENS)] if subject.reasoning else []
         checks += [_other_name(subject, deadline)] if subject.checks_names else []
         checks += _tool_checks(subject, deadline) if subject.tools else []
+    if deadline.passed:
+        told = "not all could be asked within %g s; give it a longer --timeout" % timeout_s
+        checks.append(Check(UNFINISHED, None, told))
     streamed = talk.streamed if isinstance(talk.streamed, Said) else Said()
     named = next((said.model for said in answers.values() if said.model), None)
     return Proof(tuple(checks), named, streamed.first_ms, streamed.tokens_per_s)

@@ -1,0 +1,51 @@
+"""verify: does what should serve truly serve, and would what is registered be started?"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Mapping
+
+from ..command import Command
+from ..evidence import PortEvidence
+from ..examined import examine, seconds
+from ..refused import Refused
+from ..registry import Entry, Registry
+from . import status
+
+
+def verify(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """One port after another: two at once would take the time from each other that is measured."""
+    registry, asked = command.store.read(), args.get("ports")
+    evidence = status.look(command, registry, command.ports(asked))
+    ports = [port for port in sorted(evidence) if asked or _something(registry, evidence[port])]
+    entries = _of(registry, ports) if asked else registry.entries.values()
+    found = _refused(command, entries)
+    return {"ports": [_row(command, registry, evidence[port], seconds(args)) for port in ports], "entries": found}
+
+
+def _something(registry: Registry, seen: PortEvidence) -> bool:
+    signs = (seen.listeners, seen.servers, seen.recorded, seen.remnants, seen.unknown, seen.job, seen.cut)
+    return bool(registry.holders(seen.port) or seen.answer.reached or any(signs))
+
+
+def _row(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:
+    def again(port: int) -> PortEvidence:
+        return status.look(command, registry, [port])[port]
+
+    command.client.check()
+    told = status.row(command, registry, seen)
+    found = examine(command, registry, seen, timeout_s, again).to_wire()
+    return {
+        **{key: told[key] for key in ("port", "entry", "state")},
+        **found,
+        "served_model": found["served_model"] or told["served_model"],
+    }
+
+
+def _of(registry: Registry, ports: Iterable[int]) -> List[Entry]:
+    return [entry for port in ports for entry in registry.holders(port)]
+
+
+def _refused(command: Command, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
+    refused = Refused(command)
+    reasons = {entry.name: refused.reasons(entry) for entry in entries}
+    return [{"entry": name, "ok": not why, "reasons": why} for name, why in reasons.items()]

@@ -1,0 +1,43 @@
+"""Why a load of an entry would be refused, by what the runtimes installed on this host say of themselves."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List, Optional, Tuple
+
+from . import programs
+from .command import Command
+from .errors import MlxopsError
+from .refusal import refusals
+from .registry import Entry
+from .runtimes import Offered, Runtime
+
+Known = Tuple[Optional[Runtime], Optional[Offered], str]
+
+
+class Refused:
+    """Each runtime is asked once, however many entries are for it."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._known: Dict[str, Known] = {}
+
+    def reasons(self, entry: Entry) -> List[str]:
+        """One sentence each, as far as the entry's own fields go; none when it would be started."""
+        name = entry.text("runtime") or self._command.site.runtime
+        if name not in self._known:
+            self._known[name] = self._offered(name)
+        known, flags, fault = self._known[name]
+        if known is None or flags is None:
+            return [fault]
+        return [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile)]
+
+    def _offered(self, name: str) -> Known:
+        """A runtime with what its help offers, or why there is none."""
+        site = self._command.site
+        try:
+            known = site.runtime_named(name)
+            words = programs.command(site, known)
+            return known, programs.help_flags(known, words, site.state_dir, self._command.say), ""
+        except MlxopsError as exc:
+            return None, None, exc.message

@@ -1,0 +1,27 @@
+"""What a command that puts servers to the proof ends with."""
+
+from __future__ import annotations
+
+from ..agent.errors import DriftFound, Failed, MlxopsError
+from .invocation import Result
+
+
+def differences(ports: list[Result], entries: list[Result]) -> DriftFound | None:
+    """Ports that do not serve as they should, and entries that would not be started."""
+    wrong = [str(port["port"]) for port in ports if port.get("ok", True) is False]
+    refused = [str(entry["entry"]) for entry in entries if not entry["ok"]]
+    told = [f"{what}: {', '.join(names)}" for what, names in (("wrong", wrong), ("would be refused", refused)) if names]
+    if not told:
+        return None
+    return DriftFound("; ".join(told), "the lines above say why; --json tells all checks", wrong=wrong, refused=refused)
+
+
+def proven(result: Result) -> MlxopsError | None:
+    """The error of verify: differences first, then what could not be examined."""
+    unknown = [port["port"] for port in result["ports"] if port["ok"] is None]
+    if found := differences(result["ports"], result["entries"]):
+        return found
+    if unknown:
+        names = ", ".join(map(str, unknown))
+        return Failed(f"could not be examined: {names}", "mlxops status; then verify again", ports=unknown)
+    return None
