@@ -51,7 +51,8 @@ PLACES = {
 }
 # Values in, values out: no clock, no files, no processes.
 PURE = (
-    "registry", "reconcile", "evidence", "judge", "intake", "runtimes", "commandline", "procs/tree", "procs/mactext",
+    "registry", "reconcile", "evidence", "judge", "intake", "runtimes", "commandline", "kvcache", "estimate",
+    "procs/tree", "procs/mactext",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"__future__", "typing", "dataclasses", "math", "json", "calendar", "re", "struct", "sys", "mlxops"}
 # A tool as a word of a command line, a path below /proc, a call; advice to a person may name a tool.

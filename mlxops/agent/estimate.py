@@ -86,7 +86,7 @@ def context(config: Mapping[str, Any], args: Sequence[str], asked: Optional[int]
         return bound, "its --context-length"
     if own and own <= USUAL_CONTEXT:
         return own, "all the model was made for"
-    return USUAL_CONTEXT, "the model was made for %s; args bound it" % ("%d" % own if own else "an unknown length")
+    return USUAL_CONTEXT, "nothing bounds it; the model was made for %s" % (own or "an unknown length")
 
 
 def _bound(args: Sequence[str]) -> Optional[int]:

@@ -117,6 +117,9 @@ def refuse_promised(command: Command, found: Optional[Fit], order: Order) -> Non
 def refusal(found: Fit) -> NotEnoughMemory:
     """Why it does not fit, and what makes room."""
     text = "needs %s of memory, %s can be had" % (gib(found.sum.need_bytes), gib(found.available_bytes))
+    if found.promised:
+        loading = ", ".join("port %d" % port for port in sorted(found.promised))
+        text += "; %s is to be filled by the load under way on %s" % (gib(sum(found.promised.values())), loading)
     if found.kept:
         text += "; " + "; ".join("port %d stays: %s" % kept for kept in sorted(found.kept.items()))
     steps = " && ".join(pasteable("unload", port) for port in found.unload)
@@ -161,4 +164,4 @@ def _kept(command: Command, held: Mapping[int, int], own: Optional[int]) -> Dict
 
 
 def gib(size: int) -> str:
-    return "%.1f GiB" % (size / (1 << 30))
+    return "%.2f GiB" % (size / (1 << 30))

@@ -13,6 +13,7 @@ READY = "tests/agent/test_ready.py::"
 BETWEEN = "tests/agent/test_between_looks.py::"
 LAUNCH = "tests/agent/test_launch.py::"
 FOLDERS = "tests/unit/test_bundle_folders.py::"
+EVICT = "tests/system/test_evict.py::"
 JUDGE = "tests/unit/test_judge.py::"
 
 
@@ -281,4 +282,11 @@ TRUSTED = (
     ),
 )  # fmt: skip
 
-MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED)
+ROOM = (
+    Mutant("a load under way will take nothing", "agent/memory.py", "    return left - sum(waiting.values())\n",
+           "    return left\n", (EVICT + "test_two_loads_that_would_fill_the_same_room",)),
+    Mutant("what was evicted stays gone", "agent/ops/evict.py", "return self._restore(victim.job, victim.service)",
+           'return "gone"', (EVICT + "test_a_load_that_fails_or_is_cancelled_gives_the_room_back",)),
+)  # fmt: skip
+
+MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED, *ROOM)

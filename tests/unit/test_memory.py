@@ -149,7 +149,7 @@ def test_the_ports_to_unload_are_named(held: dict[int, int | None], left: int, u
 
 def test_force_turns_the_refusal_into_a_warning_and_evict_into_a_plan(host: Any) -> None:
     _, (said,) = check(host(Machine({}, 11)), asked(), ORDER._replace(force=True))
-    assert said == "needs 12.0 GiB of memory, 11.0 GiB can be had; forced"
+    assert said == "needs 12.00 GiB of memory, 11.00 GiB can be had; forced"
     found, warnings = check(host(Machine({8101: 12}, 0)), asked(), ORDER._replace(evict=True))
     assert found is not None and (found.fits, found.unload, warnings) == (False, (8101,), ())
     with pytest.raises(NotEnoughMemory):

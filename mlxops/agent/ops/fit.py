@@ -16,7 +16,8 @@ from ..runtimes import Runtime
 def fit(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     tokens, wanted = _tokens(args.get("context")), args.get("port")
     port = None if wanted is None else command.site.need_port(wanted)
-    order = Order.from_wire({"model": args["model"], "port": 0, "revision": args.get("revision")})
+    revision = str(args["revision"]) if args.get("revision") else None
+    order = Order.from_wire({"model": args["model"], "port": 0, "revision": revision})
     entry = entry_meant(command, command.store.read(), order)
     runtime = command.site.runtime_named(entry.text("runtime"))
     remote = remote_of(command, entry, _words(command, runtime))
