@@ -9,6 +9,7 @@ import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 SHOWN = 200
+AT_ONCE_S = 0.02
 MOST_CALLS = 64
 
 
@@ -48,9 +49,14 @@ class Said(NamedTuple):
 
     @property
     def tokens_per_s(self) -> Optional[float]:
-        """By the usage where the server gives one, else by the pieces; None where there were too few to tell."""
-        count = self.tokens or self.pieces
-        return round((count - 1) / self.seconds, 1) if count > 1 and self.seconds > 0 else None
+        """By the usage where the server gives one, else by the pieces; None where there were too few to tell.
+
+        Pieces that came all at once were held up on their way: then the time before the first counts too.
+        """
+        count, since_asked = self.tokens or self.pieces, (self.first_ms or 0) / 1000 + self.seconds
+        if count < 2 or since_asked <= 0:
+            return None
+        return round((count - 1) / self.seconds if self.seconds > AT_ONCE_S else count / since_asked, 1)
 
 
 class Unanswered(Exception):
