@@ -191,6 +191,7 @@ def test_what_starts_servers_cannot_be_granted(door: Restricted) -> None:
     for verbs in ("load", "status,set", "authorize", ","):
         answer = door.studio.mlxops("authorize", "--verbs", verbs)
         assert (answer.exit, answer.error["kind"]) == (2, "Usage"), answer
+    assert door.studio.must("authorize", "--verbs", "verify", "--dry-run")["verbs"] == ["verify"]
 
 
 def test_authorize_puts_the_same_in_the_same_place_for_its_owner_only(door: Restricted) -> None:
