@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Tuple
 
 from . import harmony, programs, suggest
 from .command import Command
-from .errors import MlxopsError
+from .errors import Failed, MlxopsError
+from .installed import model_types, packages
+from .intake import told
+from .modelfiles import config
 from .registry import Entry
-from .runtimes import Offered, Runtime
 from .site import Site
+from .suggest import Installed
+
+BUILT_BY_MLX_LM = ("mlx-openai-server", "mlx_lm.server")
 
 
 class Choice(NamedTuple):
@@ -20,18 +25,41 @@ class Choice(NamedTuple):
     notes: Tuple[str, ...]
 
 
-def choose(site: Site, entry: Entry, runtime: Runtime, flags: Offered) -> Choice:
-    """For an entry whose snapshot is on disk; Failed where its model could not serve."""
-    found = suggest.suggestion(runtime, flags, entry, site.templates)
+def choose(site: Site, entry: Entry, installed: Installed, force: bool = False) -> Choice:
+    """For an entry whose snapshot is on disk; Failed where its model could not serve.
+
+    `force`: try a model that mlx-lm does not seem to know.
+    """
+    found = suggest.suggestion(installed, entry, site.templates)
     chosen = suggest.filled(entry, found)
-    warnings = harmony.check(chosen, found, runtime, flags, site.templates or "", {**os.environ, **site.env})
+    if not force:
+        _check_built(chosen, installed, found.model_type)
+    warnings = harmony.check(chosen, found, installed, site.templates or "", {**os.environ, **site.env})
     return Choice(chosen, (*_taken(entry, chosen), *_lacking(entry, found), *warnings))
+
+
+def _check_built(entry: Entry, installed: Installed, model_type: str) -> None:
+    """Failed where the mlx-lm that is to build the model has nothing of its kind."""
+    known = model_types(installed.packages) if installed.runtime.name in BUILT_BY_MLX_LM else None
+    if known is None or model_type in known or suggest.MULTIMODAL in entry.args:
+        return
+    if config(entry.cache_path).get("model_file"):
+        return  # it brings code of its own
+    what = "of the type %s" % model_type if model_type else "without a model_type in its config.json"
+    raise Failed(
+        "the mlx-lm of %s cannot build a model %s" % (installed.runtime.name, what),
+        "on the host: update mlx-lm in %s; --force tries all the same" % installed.packages[0],
+        entry=entry.name, model_type=model_type,
+    )  # fmt: skip
 
 
 def _taken(entry: Entry, chosen: Entry) -> Tuple[str, ...]:
     """What an entry that is registered already gets now: it will behave in another way than before."""
-    new = ["%s %s" % (key, chosen.text(key)) for key in suggest.KEYS if chosen.text(key) != entry.text(key)]
-    return ("%s is run with %s, as its model's family suggests" % (entry.name, ", ".join(new)),) if new else ()
+    new = [key for key in suggest.KEYS if chosen.fields.get(key) and not entry.fields.get(key)]
+    if not new:
+        return ()
+    taken = ", ".join("%s %s" % (key, told(chosen.fields[key])) for key in new)
+    return ("%s is run with %s, as its model's family suggests" % (entry.name, taken),)
 
 
 def _lacking(entry: Entry, found: suggest.Suggestion) -> Tuple[str, ...]:
@@ -39,10 +67,12 @@ def _lacking(entry: Entry, found: suggest.Suggestion) -> Tuple[str, ...]:
     return found.notes if set(suggest.PARSERS) & set(suggest.unsaid(entry.fields)) else ()
 
 
-def offered(command: Command, entry: Entry) -> Tuple[Runtime, Optional[Offered]]:
-    """The entry's runtime and the help of its installed version; None for one that does not answer."""
+def installed(command: Command, entry: Entry) -> Installed:
+    """The entry's runtime as it is installed, if it is."""
     runtime = command.site.runtime_named(entry.text("runtime"))
     try:
-        return runtime, programs.help_flags(runtime, programs.command(command.site, runtime), command.site.state_dir)
+        words = programs.command(command.site, runtime)
+        flags = programs.help_flags(runtime, words, command.site.state_dir)
     except MlxopsError:
-        return runtime, None
+        return Installed(runtime, None)
+    return Installed(runtime, flags, tuple(packages(words)))

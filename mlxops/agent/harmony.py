@@ -9,8 +9,8 @@ from typing import Mapping, Tuple
 from .errors import Failed, pasteable
 from .modelfiles import read
 from .registry import Entry
-from .runtimes import Offered, Runtime
-from .suggest import Suggestion
+from .runtimes import Runtime
+from .suggest import Installed, Suggestion
 
 MODEL_TYPE, PARSER = "gpt_oss", "harmony"
 # openai-harmony 0.0.8 reads this file from TIKTOKEN_ENCODINGS_BASE, and else downloads it at the first chat.
@@ -20,7 +20,7 @@ _LARGEST = 8 << 20
 
 
 def check(
-    entry: Entry, found: Suggestion, runtime: Runtime, flags: Offered, folder: str, env: Mapping[str, str]
+    entry: Entry, found: Suggestion, installed: Installed, folder: str, env: Mapping[str, str]
 ) -> Tuple[str, ...]:
     """Warnings for a gpt-oss that can be started, () for every other model; Failed where it could not serve.
 
@@ -30,9 +30,10 @@ def check(
         return ()
     if not found.template.text:
         raise _no_template(entry, folder)
+    runtime = installed.runtime
     if not runtime.tool_call_parser:
         return ("%s has no harmony parser: the raw channel tags of %s reach clients" % (runtime.name, entry.name),)
-    if PARSER not in flags.get(runtime.tool_call_parser, ()):
+    if PARSER not in (installed.takes("tool_call_parser") or ()):
         return ()
     if not parsed(entry, runtime):
         return ("%s runs without the harmony parser: its raw channel tags reach clients" % entry.name,)

@@ -12,7 +12,7 @@ class Found(NamedTuple):
 
     repo_id: str
     path: str
-    proposed: Mapping[str, str]
+    proposed: Mapping[str, Any]
     notes: Tuple[str, ...] = ()
 
 
@@ -35,6 +35,11 @@ class Change(NamedTuple):
     port: Optional[int]
     reason: str
     entry: Optional[Entry]
+
+
+def told(value: object) -> str:
+    """A field's value in a sentence."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 Planned = Mapping[str, Tuple[str, int]]
@@ -90,7 +95,7 @@ def _added(registry: Registry, model: Found, slot: Optional[Tuple[str, int]]) ->
     if slot and name == slot[0]:
         fields["slot"] = slot[1]
     entry = Entry(name, {**fields, **model.proposed})
-    proposed = ", ".join("%s %s" % pair for pair in model.proposed.items())
+    proposed = ", ".join("%s %s" % (key, told(value)) for key, value in model.proposed.items())
     reason = "; ".join([model.repo_id + (" with " + proposed if proposed else ""), *model.notes])
     return Change("add", name, None, reason, entry)
 

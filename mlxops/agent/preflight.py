@@ -10,6 +10,7 @@ from .choice import choose
 from .claim import Ground, survey
 from .command import Command
 from .errors import AssignmentConflict, Failed, PortBusy, pasteable
+from .installed import packages
 from .intake import free_name
 from .judge import judge
 from .order import Order, Preparation, launch_of
@@ -17,6 +18,7 @@ from .refusal import refusals
 from .registry import REQUIRED, Entry, Registry
 from .reservations import refuse_taken
 from .runtimes import Offered, Runtime
+from .suggest import Installed
 from .wants import wanted
 
 
@@ -30,7 +32,8 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     words = programs.command(command.site, runtime)
     flags = programs.help_flags(runtime, words, command.site.state_dir, command.say)
     # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is there.
-    entry, notes = choose(command.site, entry, runtime, flags) if _whole(entry.cache_path) else (entry, ())
+    there = Installed(runtime, flags, tuple(packages(words)))
+    entry, notes = choose(command.site, entry, there, order.force) if _whole(entry.cache_path) else (entry, ())
     warnings = _check_flags(command, entry, order.port, runtime, flags)
     ground = survey(command, order.port, own_lock)
     if _serves_exactly(command, ground, entry):

@@ -5,7 +5,7 @@ Nothing of it is recorded: a value that equals what would be proposed now is tol
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping
 
 from .registry import Entry
 from .runtimes import Runtime
@@ -20,12 +20,11 @@ def sources(site: Site, entry: Entry, runtime: Runtime, found: Suggestion) -> Ma
     return {
         "runtime": _row(runtime.name, "set by hand" if entry.text("runtime") else "the host file"),
         **{key: _suggested(key, entry, runtime, found) for key in KEYS},
-        "args": _row(list(entry.args) or None, "set by hand" if entry.args else "nobody has said any"),
         "served_name": _served(site, entry, runtime),
     }
 
 
-def _row(value: Any, origin: str, proposed: Optional[str] = None) -> Source:
+def _row(value: Any, origin: str, proposed: Any = None) -> Source:
     return {"value": value, "from": origin, **({"proposed": proposed} if proposed else {})}
 
 
@@ -40,8 +39,8 @@ def _served(site: Site, entry: Entry, runtime: Runtime) -> Source:
 
 
 def _suggested(key: str, entry: Entry, runtime: Runtime, found: Suggestion) -> Source:
-    value, proposed, why = entry.text(key), found.values.get(key), found.sources.get(key, "")
-    if not getattr(runtime, key):
+    value, proposed, why = entry.fields.get(key) or None, found.values.get(key), found.sources.get(key, "")
+    if key != "args" and not getattr(runtime, key):
         return _row(value, "left out: %s has no option for it" % runtime.name)
     if value:
         return _row(value, "as proposed (%s)" % why) if value == proposed else _row(value, "set by hand", proposed)

@@ -113,7 +113,7 @@ def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> No
                 "mlxops unload %d, then load it again" % there.port, entry=entry.name, port=there.port,
             )  # fmt: skip
         ours = {key: entry.fields.get(key) for key in ("cache_path", "revision")}
-        ours.update({key: entry.text(key) for key in unsaid(there.fields)} if there else {})
+        ours.update({key: entry.fields.get(key) for key in unsaid(there.fields)} if there else {})
         merged = there.with_fields(**ours) if there else entry
         return current.put(merged).assign(entry.name, service.port, record)
 

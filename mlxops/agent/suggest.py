@@ -5,12 +5,32 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from . import families, templates
+from .installed import beside
 from .modelfiles import config
 from .registry import Entry
 from .runtimes import Offered, Runtime
 
 PARSERS = ("tool_call_parser", "reasoning_parser")
-KEYS = ("chat_template", *PARSERS)
+KEYS = ("chat_template", *PARSERS, "args")
+# mlx-openai-server serves a model as text alone unless it is told otherwise; for pictures it imports mlx_vlm.
+MODEL_TYPE, MULTIMODAL, VISION = "--model-type", "multimodal", "mlx_vlm"
+
+
+class Installed(NamedTuple):
+    """A runtime as it is installed: what its help lists, None where it does not answer, and its site-packages."""
+
+    runtime: Runtime
+    flags: Optional[Offered]
+    packages: Tuple[str, ...] = ()
+
+    def takes(self, key: str) -> Optional[Tuple[str, ...]]:
+        """What the option for an entry's key takes, () where it does not say; None when there is no such option."""
+        return (self.flags or {}).get(getattr(self.runtime, key) or "")
+
+    @property
+    def sees(self) -> bool:
+        """Whether it can be told to take pictures too."""
+        return MULTIMODAL in (self.flags or {}).get(MODEL_TYPE, ())
 
 
 class Suggestion(NamedTuple):
@@ -18,30 +38,34 @@ class Suggestion(NamedTuple):
     `model_type` what config.json says; `notes`: what cannot be had, one sentence each.
     """
 
-    values: Mapping[str, str]
+    values: Mapping[str, Any]
     sources: Mapping[str, str]
     notes: Tuple[str, ...]
     model_type: str
     template: templates.Template
 
 
-def suggestion(runtime: Runtime, flags: Optional[Offered], entry: Entry, folder: Optional[str]) -> Suggestion:
-    """What to run the entry's model with. `folder`: the host's templates. Without `flags`, the help of the installed
-    version, no parser is proposed, since it could not be known to be accepted.
+def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Suggestion:
+    """What to run the entry's model with. `folder`: the host's templates. Where the installed version does not answer,
+    no parser is proposed, since it could not be known to be accepted.
     """
-    model_type = _text(config(entry.cache_path).get("model_type")) if entry.cache_path else ""
+    described = config(entry.cache_path) if entry.cache_path else {}
+    model_type = _text(described.get("model_type"))
     there = _template_there(entry, model_type, folder)
     template = _template_in_force(entry, there)
     proposal = families.propose(model_type, template.text)
-    values: Dict[str, str] = {"chat_template": there.path} if there.path else {}
+    values: Dict[str, Any] = {"chat_template": there.path} if there.path else {}
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
-        chosen = _accepted(candidates, (flags or {}).get(getattr(runtime, key) or ""), runtime.name)
+        chosen = _accepted(candidates, installed.takes(key), installed.runtime.name)
         values.update({key: chosen} if chosen else {})
     if "tool_call_parser" not in values:
         values.pop("reasoning_parser", None)
-    sources = dict(zip(KEYS, (there.source, proposal.tool_source, proposal.reasoning_source)))
-    notes = _notes(runtime, flags, proposal, values) if entry.cache_path else ()
-    return Suggestion(values, {k: sources[k] for k in values}, notes, model_type, template)
+    sees = isinstance(described.get("vision_config"), dict) and installed.sees
+    if sees and beside(VISION, installed.packages):
+        values["args"] = [MODEL_TYPE, MULTIMODAL]
+    origins = (there.source, proposal.tool_source, proposal.reasoning_source, "it takes pictures: vision_config")
+    notes = _notes(installed, proposal, values, sees) if entry.cache_path else ()
+    return Suggestion(values, {k: v for k, v in zip(KEYS, origins) if k in values}, notes, model_type, template)
 
 
 def _template_there(entry: Entry, model_type: str, folder: Optional[str]) -> templates.Template:
@@ -73,14 +97,17 @@ def _accepted(candidates: Tuple[str, ...], choices: Optional[Tuple[str, ...]], r
 
 
 def _notes(
-    runtime: Runtime, flags: Optional[Offered], proposal: families.Proposal, values: Mapping[str, str]
+    installed: Installed, proposal: families.Proposal, values: Mapping[str, Any], sees: bool
 ) -> Tuple[str, ...]:
-    if not runtime.tool_call_parser or flags is None:
+    runtime = installed.runtime
+    if not runtime.tool_call_parser or installed.flags is None:
         return ()
     found: List[str] = list(proposal.notes) if runtime.name == families.RUNTIME else []
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
         if candidates and key not in values:
             found.append("the installed %s knows no %s %s" % (runtime.name, key, " or ".join(candidates)))
+    if sees and "args" not in values:
+        found.append("it is run on text alone: mlx-vlm, which pictures need, is not beside %s" % runtime.name)
     return tuple(found)
 
 

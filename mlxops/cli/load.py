@@ -20,7 +20,7 @@ from .verb import verb
 @click.argument("model")
 @words.port("wanted")
 @click.option("--replace", is_flag=True, help="Stop the model that is there, without asking.")
-@click.option("--force", is_flag=True, help="Even where the entry's slot is another port, or memory may not do.")
+@click.option("--force", is_flag=True, help="Even where the slot is another port, memory or mlx-lm may not do.")
 @click.option("--evict", is_flag=True, help="Unload the fewest other ports that make room, where memory is short.")
 @click.option("--no-rollback", is_flag=True, help="After a failure leave the port empty.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit to download; default: main.")

@@ -49,7 +49,7 @@ def _sources(sources: dict[str, Any]) -> list[str]:
 
 
 def _origin(row: dict[str, Any]) -> str:
-    return safe(row["from"]) + (f"; proposed: {safe(row['proposed'])}" if row.get("proposed") else "")
+    return safe(row["from"]) + (f"; proposed: {_value('', row['proposed'])}" if row.get("proposed") else "")
 
 
 def _fields(title: str, record: dict[str, Any] | None, style: Style) -> list[str]:

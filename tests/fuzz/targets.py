@@ -26,7 +26,7 @@ from mlxops.agent.procs import Process, mactext, proctext
 from mlxops.agent.refusal import FIELDS, refusals
 from mlxops.agent.registry import REQUIRED, Entry, Registry, changes, dump, parse
 from mlxops.agent.runtimes import RUNTIMES, is_worker, offered, recognise
-from mlxops.agent.suggest import suggestion
+from mlxops.agent.suggest import Installed, suggestion
 from mlxops.transport import knownhosts
 
 from . import samples
@@ -162,7 +162,7 @@ def model(content: bytes) -> None:
         assert all(modelfiles.plain(name) or name == repr(name) or "'" in name for name in found.missing)
         hfcache.weights_bytes(folder)
         entry = Entry("n", {**REQUIRED, "cache_path": folder})
-        proposed = suggestion(RUNTIMES["mlx-openai-server"], {"--tool-call-parser": ()}, entry, folder)
+        proposed = suggestion(Installed(RUNTIMES["mlx-openai-server"], {"--tool-call-parser": ()}), entry, folder)
         assert all(isinstance(value, str) and value for value in proposed.values.values())
 
 

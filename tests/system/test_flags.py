@@ -108,9 +108,9 @@ def test_without_an_installed_version_nothing_is_proposed(moe: Studio, fake_runt
 
 
 def test_an_unknown_family_is_loaded_without_parsers_and_that_is_said(studio: Studio, files: dict[str, bytes]) -> None:
-    studio.add("tiny/novel", of_family(files, "novelty", "{{ messages }}"))
+    studio.add("tiny/novel", of_family(files, "olmo2", "{{ messages }}"))
     actions = studio.must("init")["actions"]
-    said = "nothing is known here of how a novelty calls tools: no tool parser"
+    said = "nothing is known here of how a olmo2 calls tools: no tool parser"
     assert [a["reason"] for a in actions if a["entry"] == "novel"] == [f"tiny/novel; {said}"]
     result = studio.must("load", "novel", studio.ports[0])
     assert (result["state"], result["warnings"]) == ("ready", [said])

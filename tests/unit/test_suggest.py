@@ -11,7 +11,7 @@ import pytest
 
 from mlxops.agent.registry import REQUIRED, Entry
 from mlxops.agent.runtimes import RUNTIMES, offered
-from mlxops.agent.suggest import Suggestion, filled, suggestion, unsaid
+from mlxops.agent.suggest import Installed, Suggestion, filled, suggestion, unsaid
 
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]
 HELP = offered((Path(__file__).parent.parent / "fixtures/help/mlx-openai-server-1.8.1.txt").read_text())
@@ -29,7 +29,7 @@ def model(path: Path, family: object, template: str | None = JSON, **files: str)
 
 
 def suggested(entry: Entry, folder: Path | None = None, known: Any = HELP) -> Suggestion:
-    return suggestion(OPENAI, known, entry, str(folder) if folder else None)
+    return suggestion(Installed(OPENAI, known), entry, str(folder) if folder else None)
 
 
 def test_a_known_family_gets_its_parsers_and_no_template_where_the_server_finds_one(tmp_path: Path):
@@ -55,7 +55,7 @@ def test_a_reasoning_parser_is_never_alone(tmp_path: Path):
 
 
 def test_a_runtime_without_the_options_gets_nothing_and_no_words_about_it(tmp_path: Path):
-    found = suggestion(LIGHT, {"--port": ()}, model(tmp_path, "qwen3_moe"), None)
+    found = suggestion(Installed(LIGHT, {"--port": ()}), model(tmp_path, "qwen3_moe"), None)
     assert (found.values, found.notes) == ({}, ())
 
 
@@ -133,15 +133,32 @@ def test_a_broken_config_proposes_nothing_and_says_so(tmp_path: Path, raw: bytes
     assert suggested(entry.with_fields(cache_path="")).notes == ()
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_model_that_takes_pictures_is_told_so_where_the_package_for_them_is_there(tmp_path: Path, beside: bool):
+    entry = model(tmp_path, "qwen3_vl")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3_vl", "vision_config": {}}))
+    if beside:
+        (tmp_path / "mlx_vlm").mkdir()
+    found = suggestion(Installed(OPENAI, HELP, (str(tmp_path),)), entry, None)
+    assert found.values.get("args") == (["--model-type", "multimodal"] if beside else None)
+    assert [note for note in found.notes if "text alone" in note] == ([] if beside else list(found.notes))
+    assert (filled(entry, found).args == ("--model-type", "multimodal")) is beside
+    assert filled(entry.with_fields(args=[]), found).args == ()
+    without = {**HELP, "--model-type": ("lm",)}
+    assert suggestion(Installed(OPENAI, without, (str(tmp_path),)), entry, None).values == {
+        "tool_call_parser": "qwen3_vl"
+    }
+
+
 @pytest.mark.parametrize(
     ("fields", "open_keys"),
     [
-        ({}, ("chat_template", "tool_call_parser", "reasoning_parser")),
-        ({"tool_call_parser": None}, ("chat_template", "tool_call_parser", "reasoning_parser")),
-        ({"tool_call_parser": ""}, ("chat_template",)),
-        ({"reasoning_parser": "qwen3"}, ("chat_template",)),
-        ({"chat_template": "/t"}, ("tool_call_parser", "reasoning_parser")),
-        ({"chat_template": "", "tool_call_parser": "x"}, ()),
+        ({}, ("chat_template", "tool_call_parser", "reasoning_parser", "args")),
+        ({"tool_call_parser": None}, ("chat_template", "tool_call_parser", "reasoning_parser", "args")),
+        ({"tool_call_parser": ""}, ("chat_template", "args")),
+        ({"reasoning_parser": "qwen3", "args": []}, ("chat_template",)),
+        ({"chat_template": "/t"}, ("tool_call_parser", "reasoning_parser", "args")),
+        ({"chat_template": "", "tool_call_parser": "x", "args": ["-x"]}, ()),
     ],
 )
 def test_what_somebody_has_said_is_not_filled_in(tmp_path: Path, fields: dict[str, Any], open_keys: tuple[str, ...]):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from typing import Iterator, Optional, Sequence
+from typing import Optional, Sequence
 
-from ..hubpython import of_runtime
+from ..installed import packages
 
 ASK_S = 5.0
 _NUMBER = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
@@ -16,7 +16,7 @@ _SUFFIX = ".dist-info"
 
 def version(distribution: str, words: Sequence[str]) -> Optional[str]:
     """The version of a runtime that these words start; None when neither its metadata nor the program tells."""
-    for folder in _packages(words):
+    for folder in packages(words):
         found = noted(distribution, os.listdir(folder))
         if found:
             return found
@@ -35,17 +35,6 @@ def noted(distribution: str, names: Sequence[str]) -> Optional[str]:
 
 def _folded(name: str) -> str:
     return re.sub(r"[-_.]+", "_", name).lower()
-
-
-def _packages(words: Sequence[str]) -> Iterator[str]:
-    """The site-packages of the environments these words may belong to."""
-    for python in of_runtime(words):
-        libraries = os.path.join(os.path.dirname(os.path.dirname(python[-1])), "lib")
-        if os.path.isabs(libraries) and os.path.isdir(libraries):
-            for name in sorted(os.listdir(libraries)):
-                folder = os.path.join(libraries, name, "site-packages")
-                if name.startswith("python") and os.path.isdir(folder):
-                    yield folder
 
 
 def _asked(words: Sequence[str]) -> Optional[str]:

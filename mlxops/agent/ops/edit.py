@@ -7,7 +7,7 @@ import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from .. import hfcache, resolve, suggest
-from ..choice import offered
+from ..choice import installed
 from ..command import Command
 from ..errors import AssignmentConflict, Failed, Usage, pasteable
 from ..registry import REQUIRED, Entry, Registry, coerce
@@ -57,7 +57,7 @@ def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) 
     whole = found is not None and found.complete
     path = found.path if found is not None and whole else ""
     entry = Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **given})
-    return suggest.filled(entry, suggest.suggestion(*offered(command, entry), entry, command.site.templates))
+    return suggest.filled(entry, suggest.suggestion(installed(command, entry), entry, command.site.templates))
 
 
 def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
@@ -167,7 +167,7 @@ def _value(command: Command, key: str, text: Optional[str]) -> Any:
     if key == "repo_id" and not resolve.is_repo_id(text or ""):
         raise Usage("repo_id takes org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
     if text is None:
-        return "" if key in suggest.KEYS else REQUIRED.get(key)
+        return [] if key == "args" else "" if key in suggest.KEYS else REQUIRED.get(key)
     if text == AUTO and key in suggest.KEYS:
         return None
     if key == "slot":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 from .. import hfcache, intake, suggest
-from ..choice import offered
+from ..choice import installed
 from ..command import Command
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running
@@ -13,7 +13,6 @@ from ..lock import story
 from ..observe import family_record
 from ..registry import REQUIRED, Entry, Registry
 from ..reservations import taken
-from ..runtimes import Offered, Runtime
 from ..store import now
 from .status import look
 
@@ -66,15 +65,16 @@ def _models(command: Command) -> List[Found]:
         _tell_of_broken(command, snapshot)
     whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id: s for s in reversed(whole)}
-    runtime, flags = offered(command, Entry("", {}))
-    if whole and flags is None:
-        command.client.emit("warning", message="%s does not tell its options: no parsers are proposed" % runtime.name)
-    return [_suggested(command, s, runtime, flags) for s in whole if first[s.repo_id] is s]
+    there = installed(command, Entry("", {}))
+    if whole and there.flags is None:
+        text = "%s does not tell its options: no parsers are proposed" % there.runtime.name
+        command.client.emit("warning", message=text)
+    return [_suggested(command, s, there) for s in whole if first[s.repo_id] is s]
 
 
-def _suggested(command: Command, snapshot: hfcache.Snapshot, runtime: Runtime, flags: Optional[Offered]) -> Found:
+def _suggested(command: Command, snapshot: hfcache.Snapshot, there: suggest.Installed) -> Found:
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
-    found = suggest.suggestion(runtime, flags, entry, command.site.templates)
+    found = suggest.suggestion(there, entry, command.site.templates)
     return Found(snapshot.repo_id, snapshot.path, found.values, found.notes)
 
 

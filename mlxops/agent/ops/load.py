@@ -12,6 +12,7 @@ from ..command import Command
 from ..errors import MlxopsError, NotStopped
 from ..failures import as_error
 from ..headstart import head_start
+from ..installed import packages
 from ..jobs import Job
 from ..launch import log_path
 from ..order import Order, Preparation, launch_of
@@ -20,6 +21,7 @@ from ..preflight import check_assignment, prepare
 from ..registry import Entry
 from ..reservations import refuse_taken
 from ..serve import Served, Service, again, bring_up
+from ..suggest import Installed
 from . import evict
 from .unload import vacate
 
@@ -88,7 +90,8 @@ def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) ->
     flags = programs.help_flags(runtime, prepared.words, command.site.state_dir)
     if prepared.remote:
         # Only now is there a model to choose flags for; nothing has been stopped yet.
-        entry, notes = choose(command.site, entry, runtime, flags)
+        there = Installed(runtime, flags, tuple(packages(prepared.words)))
+        entry, notes = choose(command.site, entry, there, prepared.order.force)
         for note in notes:
             job.warn(note)
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))

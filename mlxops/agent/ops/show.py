@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional
 
 from .. import programs, resolve, runtimes
-from ..choice import offered
+from ..choice import installed
 from ..command import Command
 from ..errors import MlxopsError
 from ..order import launch_of
@@ -34,8 +34,8 @@ def show(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _sources(command: Command, entry: Entry) -> Mapping[str, Any]:
-    runtime, flags = offered(command, entry)
-    return sources(command.site, entry, runtime, suggestion(runtime, flags, entry, command.site.templates))
+    there = installed(command, entry)
+    return sources(command.site, entry, there.runtime, suggestion(there, entry, command.site.templates))
 
 
 def _entry(entry: Entry) -> Dict[str, Any]:

@@ -1,0 +1,75 @@
+"""What lies beside a runtime: the packages of its environment, and the models that its mlx-lm can build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx_lm
+import pytest
+
+from mlxops.agent.choice import choose
+from mlxops.agent.errors import Failed
+from mlxops.agent.installed import beside, model_types, packages
+from mlxops.agent.registry import REQUIRED, Entry
+from mlxops.agent.runtimes import RUNTIMES
+from mlxops.agent.site import Site
+from mlxops.agent.suggest import Installed
+
+REAL = str(Path(mlx_lm.__file__).parent.parent)
+SITE = Site.from_wire(
+    {
+        "name": "lab", "hf_home": "/none", "registry": "/none/r.json", "ports": [8100], "bind": "",
+        "state_dir": "/none", "runtime": {"name": "mlx_lm.server", "grace_s": 1},
+    }
+)  # fmt: skip
+
+
+def test_the_environment_of_a_script_is_found_by_its_interpreter(tmp_path: Path) -> None:
+    folder = tmp_path / "env/lib/python3.11/site-packages"
+    (folder / "mlx_vlm").mkdir(parents=True)
+    program = tmp_path / "server"
+    program.write_text(f"#!{tmp_path}/env/bin/python\n")
+    assert next(packages([str(program)])) == str(folder)
+    assert beside("mlx_vlm", packages([str(program)])) and not beside("mlx_lm", packages([str(program)]))
+    assert not beside("mlx_vlm", [])
+
+
+def test_the_real_mlx_lm_tells_what_it_can_build() -> None:
+    known = model_types([REAL])
+    assert known and {"qwen3_moe", "gpt_oss", "mistral", "kimi_k2"} <= known
+    assert "novelty" not in known
+
+
+@pytest.mark.parametrize("utils", [None, "", "MODEL_REMAPPING = build()"])
+def test_an_mlx_lm_of_another_shape_is_not_asked(tmp_path: Path, utils: str | None) -> None:
+    assert model_types([str(tmp_path)]) is None
+    (tmp_path / "mlx_lm/models").mkdir(parents=True)
+    if utils is not None:
+        (tmp_path / "mlx_lm/utils.py").write_text(utils)
+    assert model_types([str(tmp_path)]) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "args", "built"),
+    [
+        ('{"model_type": "novelty"}', [], False),
+        ("{}", [], False),
+        ('{"model_type": "novelty", "model_file": "own.py"}', [], True),
+        ('{"model_type": "novelty"}', ["--model-type", "multimodal"], True),
+        ('{"model_type": "mistral"}', [], True),
+    ],
+)
+def test_what_it_cannot_build_is_refused_before_anything_is_touched(
+    tmp_path: Path, config: str, args: list[str], built: bool
+) -> None:
+    (tmp_path / "config.json").write_text(config)
+    entry = Entry("a", {**REQUIRED, "cache_path": str(tmp_path), "args": args})
+    there = Installed(RUNTIMES["mlx_lm.server"], {}, (REAL,))
+    if built:
+        assert choose(SITE, entry, there).entry == entry
+        return
+    with pytest.raises(Failed, match=r"cannot build a model (of the type novelty|without a model_type)"):
+        choose(SITE, entry, there)
+    assert choose(SITE, entry, there._replace(runtime=RUNTIMES["vllm"])).entry == entry
+    assert choose(SITE, entry, there._replace(packages=())).entry == entry
+    assert choose(SITE, entry, there, force=True).entry == entry
