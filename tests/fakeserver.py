@@ -255,6 +255,8 @@ def bind(flags: Flags, model: Model) -> ThreadingHTTPServer:
 
 def serve(flags: Flags) -> None:
     stop = Stop()
+    while os.environ.get("MLX_RANK", "0") != "0":
+        stop.asked.wait()  # of the ranks of mlx_lm.server only the first one listens
     path = flags.first("--model-path", "--model", "--weights") or flags.positional
     model = Model(path, switch("served_name") or flags.first("--served-model-name", "--name") or path)
     early = switch("listen_early") or not is_openai()

@@ -1,6 +1,6 @@
 """How the stand-in model server is told to misbehave, and where it tells what happened. Python 3.9.
 
-behaviour.json maps a text found in the command line ("" is in every one) to switches; later entries win:
+behaviour.json maps a text found in the command line or in MLX_RANK=N ("" is in every one) to switches; later ones win:
   load_s          how long loading takes; mlx-openai-server opens its port only then
   listen_early    open the port before the model is loaded, as mlx_lm.server does
   die_after_s     exit that long after the start; fail_s: how long a failing start takes
@@ -43,7 +43,7 @@ def switch(name: str) -> Any:
     except FileNotFoundError:
         chosen = {}
     for text, values in chosen.items():
-        if text in " ".join(sys.argv):
+        if text in " ".join([*sys.argv, "MLX_RANK=" + os.environ.get("MLX_RANK", "0")]):
             switches.update(values)
     return switches.get(name)
 

@@ -5,14 +5,13 @@ They lie in the state folder next to the agents' own, which a later version tidi
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-from typing import Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict, Tuple
 
+from .bootstrap import pack
 from .errors import Failed
 from .grant import Grant
-from .wire import frame
 
 MAIN = b"""try:
     from agent.forced import main
@@ -28,22 +27,11 @@ Sync = Callable[[int], None]
 
 def agent() -> Tuple[str, Dict[str, bytes]]:
     """Hash and files of the agent that runs; Failed when they are not the ones that were sent."""
-    files = dict(sorted(_sources("agent")))
-    text = b"".join(frame(path.encode()) + frame(source) for path, source in files.items())
-    digest = hashlib.sha256(text).hexdigest()
+    packed = pack(os.path.join(ROOT, "agent"))
+    digest, files = packed.digest, packed.files()
     if digest != os.path.basename(ROOT):
         raise Failed("%s is not the agent that was sent" % ROOT, "remove that folder on the host, and run it again")
     return digest, files
-
-
-def _sources(folder: str) -> Iterator[Tuple[str, bytes]]:
-    for entry in os.scandir(os.path.join(ROOT, folder)):
-        path = folder + "/" + entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from _sources(path)
-        elif entry.name.endswith(".py"):
-            with open(entry.path, "rb") as f:
-                yield path, f.read()
 
 
 def folder(grant: Grant) -> str:

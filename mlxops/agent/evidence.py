@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from .procs.facts import Listener, Process
+from .ranks import Seen
 from .runtimes import Invocation
 
 
@@ -51,6 +52,7 @@ class PortEvidence(NamedTuple):
 
     `recorded`: the process the registry names, None when it is proven gone or there is none. `remnants`: workers
     of a dead server that still live. `cut`: what the port's lock says of a load that died here before its end.
+    `ranks`: those that are recorded on other hosts, gone or not.
     """
 
     port: int
@@ -62,6 +64,7 @@ class PortEvidence(NamedTuple):
     job: Optional[Mapping[str, Any]]
     unknown: Tuple[str, ...]
     cut: Optional[Mapping[str, Any]] = None
+    ranks: Tuple[Seen, ...] = ()
 
     @property
     def server(self) -> Optional[Server]:
@@ -90,4 +93,5 @@ class PortEvidence(NamedTuple):
     def quiet(self) -> bool:
         """Proven: nothing listens or answers, nothing of a runtime names the port, the recorded process is gone."""
         alive = self.listeners or self.servers or self.recorded or self.remnants or self.answer.reached
+        alive = alive or any(seen.alive is not False for seen in self.ranks)
         return not alive and self.listeners is not None and not self.unknown and self.job is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from .evidence import PortEvidence, Server
+from .ranks import hosts
 from .registry import Entry
 from .runtimes import Invocation, added_flags, flags_of
 
@@ -71,13 +72,16 @@ def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
     server = seen.server
     if server is not None and server.worker_gone:
         return "dead-child", "the process that held the weights is gone; pid %d answers without it" % server.process.pid
+    lost = [one for one in seen.ranks if one.alive is False]
+    if server is not None and lost:
+        return "dead-child", "%s is gone; rank 0, pid %d, cannot answer without it" % (lost[0].text, server.process.pid)
     if seen.answer.reached:
         return _answering(seen, server)
     if seen.listeners:
         return "unresponsive", "it listens and accepts no connection"
     if server is not None:
         return _silent(server, wanted)
-    if seen.remnants or seen.recorded:
+    if seen.remnants or seen.recorded or any(one.alive for one in seen.ranks):
         return "failed", "the server is dead; left behind: pid %s" % _pids(seen)
     return ("failed", "its process is gone") if wanted.entries else ("free", "")
 
@@ -104,7 +108,8 @@ def _silent(server: Server, wanted: Wanted) -> Tuple[str, str]:
 
 
 def _pids(seen: PortEvidence) -> str:
-    return ", ".join(str(p.pid) for p in (*seen.remnants, *([seen.recorded] if seen.recorded else [])))
+    here = (*seen.remnants, *([seen.recorded] if seen.recorded else []))
+    return ", ".join([*(str(p.pid) for p in here), *(one.text[len("pid ") :] for one in seen.ranks if one.alive)])
 
 
 def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
@@ -145,6 +150,9 @@ def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> st
         what = "the recorded process lives and does not serve this port" if seen.recorded else "left by a dead server"
         return "%s: pid %s" % (what, _pids(seen))
     call = seen.server.invocation
+    ran, meant = [one.rank.host for one in seen.ranks], [name for name, _ in hosts(entry)[1:]]
+    if ran != meant:
+        return "it runs on %s beside this host, the entry says %s" % (ran or "none", meant or "none")
     if call.model not in (entry.cache_path, entry.repo_id, entry.model_id):
         return "it serves %s, the entry says %s" % (call.model, entry.cache_path or entry.repo_id)
     ours = seen.recorded is not None and (entry.process or {}).get("launched_by") != "adopted"

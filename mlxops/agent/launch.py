@@ -61,14 +61,15 @@ class Gated:
         return self._child.poll()
 
 
-def log_path(state_dir: str, port: int) -> str:
-    return os.path.join(state_dir, "logs", "%d.log" % port)
+def log_path(state_dir: str, name: object) -> str:
+    """The log of a port, or of a rank that serves another host's port."""
+    return os.path.join(state_dir, "logs", "%s.log" % name)
 
 
-def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: str, port: int) -> Gated:
-    """The server at the gate. Its output goes to the port's log; the log of the one before is kept as `.1`."""
-    log = log_path(state_dir, port)
-    folder = os.path.join(state_dir, "run", str(port))
+def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: str, name: object) -> Gated:
+    """The server at the gate. Its output goes to its log, by its port or name; the log before is kept as `.1`."""
+    log = log_path(state_dir, name)
+    folder = os.path.join(state_dir, "run", str(name))
     inner, gate = os.pipe()
     try:
         for made in (os.path.dirname(log), os.path.dirname(folder), folder):

@@ -28,6 +28,7 @@ class Client:
         self._heard = time.monotonic()
         self.gone = False
         self.cancelled = False
+        self.told_to_go = threading.Event()
 
     def emit(self, name: str, **fields: Any) -> None:
         """One event to the client."""
@@ -71,6 +72,8 @@ class Client:
             self._heard = time.monotonic()
             if line == wire.CANCEL:
                 self._cancel()
+            if line == wire.GO:
+                self.told_to_go.set()
         self._lose(on_gone)
 
     def _ping(self, on_gone: Optional[Callable[[], None]]) -> None:

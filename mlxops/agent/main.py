@@ -38,6 +38,7 @@ VERBS = {
     "lock": "jobs.lock",
     "authorize": "authorize.authorize",
     "doctor": "doctor.doctor",
+    "rank": "rank.rank",
 }
 # These go on to their end, or undo themselves, when the client vanishes; all others end with it.
 OUTLIVES_CLIENT = ("load", "unload", "unload-all")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import probe
 from .evidence import Answer, PortEvidence, Server
+from .probe import Pending
 from .procs import Listener, Process, Procs, Unseen, ancestors, tree
+from .ranks import Rank, Seen, recorded
 from .registry import Entry, Registry
 from .runtimes import Invocation, Runtimes, is_worker, recognise
 from .site import Site
@@ -52,19 +55,49 @@ def observe(
 ) -> Dict[int, PortEvidence]:
     """port -> evidence. `site`: where servers answer and what they look like; `job_of`: a port lock's holder."""
     ports = tuple(ports)
+    ranks = _ranks(registry, ports)
+    asked = _asked(site, ranks)
     jobs = {port: job_of(port) for port in ports}
     sight = look(procs, ports)
-    servers = find_servers(sight.table, site.runtimes)
+    servers = _without(find_servers(sight.table, site.runtimes), ranks)
     answers = _ask_all(ports, sight, servers, registry, site.probe_address)
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
     jobs = {port: jobs[port] or job_of(port) for port in ports}
-    left = {port: _left_behind(sight, registry.holders(port), site.runtimes) for port in ports}
+    seen = {port: pending.wait() for port, pending in asked.items()}
+    found = {}
+    for port in ports:
+        left = _left_behind(sight, registry.holders(port), site.runtimes)
+        unknown = (*sight.unknown, *(one.why for one in seen.get(port, ()) if one.alive is None))
+        found[port] = PortEvidence(
+            port, sight.of(port), servers.get(port, ()), *left, answers[port], jobs[port], unknown,
+            ranks=seen.get(port, ()),
+        )  # fmt: skip
+    return found
+
+
+def _ranks(registry: Registry, ports: Iterable[int]) -> Dict[int, Tuple[Rank, ...]]:
+    """port -> the ranks on record for other hosts."""
+    return {port: tuple(rank for entry in registry.holders(port) for rank in recorded(entry)) for port in ports}
+
+
+def _asked(site: Site, ranks: Mapping[int, Tuple[Rank, ...]]) -> Dict[int, Pending[Tuple[Seen, ...]]]:
+    """port -> what the other hosts say. Only where a model runs on several is anybody asked."""
+    if not any(ranks.values()):
+        return {}
+    from .peers import sights
+
+    return {port: Pending(partial(sights, site, some)) for port, some in ranks.items() if some}
+
+
+def _without(
+    servers: Mapping[int, Tuple[Server, ...]], ranks: Mapping[int, Tuple[Rank, ...]]
+) -> Dict[int, Tuple[Server, ...]]:
+    """The servers but for ranks that run on this very machine: they are judged as those of another host."""
+    known = {(rank.pid, rank.start_time) for some in ranks.values() for rank in some}
     return {
-        port: PortEvidence(
-            port, sight.of(port), servers.get(port, ()), *left[port], answers[port], jobs[port], sight.unknown
-        )
-        for port in ports
+        port: tuple(s for s in some if (s.process.pid, s.process.start_time) not in known)
+        for port, some in servers.items()
     }
 
 

@@ -61,6 +61,15 @@ class Preparation(NamedTuple):
     fit: Optional[Fit] = None
 
 
+def template_text(runtime: Runtime, entry: Entry) -> str:
+    """The template's text, for a runtime that takes no path."""
+    path = entry.text("chat_template")
+    if not path or not runtime.template_inline:
+        return ""
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
 def launch_of(entry: Entry, port: int, bind: str, served_name: str) -> Launch:
     """What an entry is started with."""
     return Launch(

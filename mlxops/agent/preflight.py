@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple
 
-from . import fetch, hfcache, memory, modelfiles, programs, resolve, runtimes
+from . import fetch, hfcache, memory, modelfiles, programs, ranks, resolve, ring, runtimes
 from .choice import choose
 from .claim import Ground, survey
 from .command import Command
@@ -40,6 +40,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
         return Preparation(order, entry, None, runtime, words, ground, True, warnings)
     _check_occupant(ground, order)
     remote = _remote(command, entry, words)
+    _check_hosts(command, entry, order, runtime, remote)
     asked = asked_of(entry, remote, runtime.name, order.port)
     found, said = memory.check(command, asked, order)
     return Preparation(order, entry, remote, runtime, words, ground, False, notes + warnings + said, asked, found)
@@ -156,6 +157,15 @@ def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optiona
     )
 
 
+def _check_hosts(
+    command: Command, entry: Entry, order: Order, runtime: Runtime, remote: Optional[fetch.Remote]
+) -> None:
+    if ranks.hosts(entry) and remote is not None:
+        text = "%s is not whole on this host, and a model of several hosts has to be on all of them" % entry.name
+        raise Failed(text, "on each of them: hf download %s" % entry.repo_id, entry=entry.name)
+    ring.check(command, entry, order.port, runtime, hfcache.weights_bytes(entry.cache_path), order.force)
+
+
 def _whole(path: str) -> bool:
     try:
         return bool(path) and hfcache.inspect(path).complete
@@ -167,4 +177,6 @@ def asked_of(entry: Entry, remote: Optional[fetch.Remote], runtime: str, port: O
     """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights have no size."""
     weights = remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
     config = remote.config if remote is not None else modelfiles.config(entry.cache_path)
-    return None if weights is None else memory.Asked(weights, config, runtime, entry.args, None, port)
+    if weights is None:
+        return None
+    return memory.Asked(weights // ranks.share(entry), config, runtime, entry.args, None, port)

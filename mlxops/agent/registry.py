@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple
 
 from .errors import RegistryInvalid
 
 VERSION = 1
+MOST_HOSTS = 10
 OPTIONAL_TEXT = ("slot", "revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
 
 
@@ -189,6 +191,8 @@ def coerce(name: str, fields: Any) -> Entry:
         coerced["slot"] = _port(name, "slot", coerced["slot"])
     if "args" in coerced:
         coerced["args"] = _args(name, coerced["args"])
+    if coerced.get("hosts"):
+        coerced["hosts"] = _hosts(name, coerced["hosts"])
     process = coerced.get("process")
     if process is not None and not (isinstance(process, dict) and type(process.get("pid", 0)) is int):
         raise RegistryInvalid("entry %r: `process` is not an object with a pid" % name, entry=name, field="process")
@@ -215,6 +219,17 @@ def _args(name: str, value: Any) -> List[str]:
     if isinstance(items, list) and all(map(_is_word, items)):
         return [str(item) for item in items]
     raise RegistryInvalid("entry %r: `args` is not a list of words" % name, entry=name, field="args")
+
+
+def _hosts(name: str, value: Any) -> List[str]:
+    """NAME=ADDRESS of two hosts or more; ssh would read a name with a dash in front as an option."""
+    items = [value] if isinstance(value, str) else value
+    form = re.compile(r"[A-Za-z0-9_][\w.@-]{0,250}=\d{1,3}(\.\d{1,3}){3}", re.A)
+    plain = isinstance(items, list) and all(isinstance(item, str) and form.fullmatch(item) for item in items)
+    if plain and 2 <= len(items) <= MOST_HOSTS:
+        return list(items)
+    text = "entry %r: `hosts` is not a list of 2 to %d times NAME=ADDRESS, the host itself first"
+    raise RegistryInvalid(text % (name, MOST_HOSTS), entry=name, field="hosts")
 
 
 def _is_word(item: Any) -> bool:

@@ -20,7 +20,8 @@ class Runtime(NamedTuple):
     `listens_early`: it answers HTTP before the model is loaded. `worker`: a word in the command line of the
     child that holds the weights, and `tracker` one of the sibling that shows such a child must exist.
     `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by itself.
-    `call_per_connection`: an open connection is a request under way, which a SIGTERM would cut off.
+    `call_per_connection`: an open connection is a request under way, which a SIGTERM would cut off. `runs_ranks`: it
+    is MLX's own engine, which serves one model from several hosts.
     """
 
     name: str
@@ -44,10 +45,11 @@ class Runtime(NamedTuple):
     distribution: str = ""
     gives_up_s: Optional[float] = None
     call_per_connection: bool = False
+    runs_ranks: bool = False
 
 
 Runtimes = Mapping[str, Runtime]
-# The first two as seen with mlx-openai-server 1.8.1 and mlx-lm 0.31 and 0.32; vllm by the source of 0.11 and later
+# The first two as seen with mlx-openai-server 1.8.1 and mlx-lm 0.31 and 0.32; vllm by the source of 0.24
 # (entrypoints/cli/serve.py, utils/argparse_utils.py, v1/engine/core.py), never run here.
 RUNTIMES: Runtimes = {
     r.name: r
@@ -80,6 +82,7 @@ RUNTIMES: Runtimes = {
             listens_early=True,
             distribution="mlx-lm",
             call_per_connection=True,
+            runs_ranks=True,
         ),
         Runtime(
             name="vllm",

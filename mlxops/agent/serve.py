@@ -17,6 +17,8 @@ from .procs import Process, tree
 from .proof import Proof
 from .ready import Start, wait_ready
 from .registry import Entry, Registry
+from .ring import Check, Ring, both, gathered
+from .ring import stop as stop_ranks
 from .runtimes import Runtime
 from .stop import Quarry, quarry, stop
 from .store import now
@@ -69,9 +71,17 @@ class Served(NamedTuple):
 def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Callable[[], None]) -> Served:
     """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again."""
     job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
-    gated = start(command.procs, service.argv, command.site.env, command.site.state_dir, service.port)
+    with gathered(command, service.entry, service.port) as others:
+        return _bring_up(command, job, service, pace, both(check, others.check), others)
+
+
+def _bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Check, others: Ring) -> Served:
+    state_dir, port = command.site.state_dir, service.port
+    env = {**command.site.env, **others.environment(state_dir, port)}
+    gated = start(command.procs, service.argv, env, state_dir, port)
     try:
-        _assign(command, service, gated.record(command.who))
+        _assign(command, service, {**gated.record(command.who), **others.record()})
+        others.release()
         gated.release()
         began = time.monotonic()
         usual = "" if pace.expected_s is None else ", usually after %.0f s" % pace.expected_s
@@ -82,7 +92,7 @@ def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Ca
         )  # fmt: skip
         seconds = time.monotonic() - began
     except BaseException:
-        _take_back(command, job, service, gated)
+        _take_back(command, job, service, gated, others)
         raise
     try:
         job.phase("commit", "it serves")
@@ -136,12 +146,16 @@ def _mark_ready(command: Command, service: Service, gated: Gated, seconds: float
     command.store.edit("serves on %d" % service.port, mark)
 
 
-def _take_back(command: Command, job: Job, service: Service, gated: Gated) -> None:
-    """End what was started, gone with proof, and clear its assignment."""
+def _take_back(command: Command, job: Job, service: Service, gated: Gated, others: Ring) -> None:
+    """End what was started, on every host, gone with proof, and clear its assignment."""
     job.phase("rollback", "stopping what was started")
+    others.leave()
     gated.abort()
-    prey = _prey(command, service.port, gated)
-    stop(command.procs, prey, UNDO_GRACE_S, lambda text: job.emit("phase", phase="rollback", message=text))
+    try:
+        prey = _prey(command, service.port, gated)
+        stop(command.procs, prey, UNDO_GRACE_S, lambda text: job.emit("phase", phase="rollback", message=text))
+    finally:
+        stop_ranks(command, others.ranks, service.port, UNDO_GRACE_S)
 
     def clear(current: Registry) -> Registry:
         entry = current.entries.get(service.entry.name) if service.entry else None

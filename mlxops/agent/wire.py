@@ -15,6 +15,7 @@ LONGEST_LINE = 64 << 20
 
 PING = b"ping\n"
 CANCEL = b"cancel\n"
+GO = b"go\n"
 
 
 def frame(payload: bytes) -> bytes:

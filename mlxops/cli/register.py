@@ -29,12 +29,14 @@ from .verb import verb
 @click.option("--runtime", metavar="R", help="The server program; default: the host file's.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit; default: main.")
 @click.option("--arg", "args", multiple=True, metavar="A", help="A further word of the server's command; repeatable.")
+@click.option("--rank", "hosts", multiple=True, metavar="NAME=IP", help="A host that runs a part of it; see the docs.")
 @words.dry_run()
 def register(it: Invocation, slots: bool, dry_run: bool, **entry: Any) -> Answer:
     """Add an entry NAME for the repo REPO (org/name). Nothing is downloaded."""
     _either(slots, entry)
     if not slots:
-        entry = {**entry, "slot": it.host.port(entry["slot"]) if entry["slot"] else None, "args": [*entry["args"]]}
+        slot = it.host.port(entry["slot"]) if entry["slot"] else None
+        entry = {**entry, "slot": slot, "args": [*entry["args"]], "hosts": [*entry["hosts"]]}
     return Answer(it.ask("register", {**({"slots": True} if slots else entry), "dry_run": dry_run}), plan)
 
 

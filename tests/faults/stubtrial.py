@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlxops import bundle
+from mlxops.agent import bootstrap
 
 from .agentcall import KILLING, Blow, Step, watched
 from .cases import stand
@@ -63,7 +64,7 @@ class Bed:
     def planted(self) -> Iterator[str]:
         """What is not as it should be after an undisturbed command."""
         packed = bundle.pack(self.desk.code / "mlxops" / "agent")
-        whole = dict(bundle.sources(str(self.desk.code / "mlxops" / "agent"), ""))
+        whole = dict(bootstrap.sources(str(self.desk.code / "mlxops" / "agent"), ""))
         there = self.agents / packed.digest / "agent"
         for path, source in whole.items():
             if not (there / path).is_file() or (there / path).read_bytes() != source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .mutant import Mutant
 
 STORE = "tests/agent/test_store.py::"
 ORDER = "tests/agent/test_store_order.py"
@@ -14,22 +14,8 @@ BETWEEN = "tests/agent/test_between_looks.py::"
 LAUNCH = "tests/agent/test_launch.py::"
 FOLDERS = "tests/unit/test_bundle_folders.py::"
 EVICT = "tests/system/test_evict.py::"
+RECORDED = "        _assign(command, service, {**gated.record(command.who), **others.record()})\n"
 JUDGE = "tests/unit/test_judge.py::"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """`old`, which stands in the file just once, becomes `new`; at least one of `tests` must fail then.
-
-    `file` is below mlxops/.
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
 
 DURABLE = (
     Mutant("no fsync of the file", "agent/store.py", "            self._sync(f.fileno())\n", "", (ORDER,)),
@@ -227,9 +213,22 @@ LIVES = (
     ),
     Mutant(
         "a server starts before it is on record", "agent/serve.py",
-        "        _assign(command, service, gated.record(command.who))\n        gated.release()\n",
-        "        gated.release()\n        _assign(command, service, gated.record(command.who))\n",
+        RECORDED,
+        "        gated.release()\n" + RECORDED,
         ("tests/agent/test_serve.py",),
+    ),
+    Mutant(
+        "a rank is known by its pid alone", "agent/ops/rank.py",
+        ' and process.start_time == args["start_time"]\n', "\n", ("tests/agent/test_rank.py",),
+    ),
+    Mutant(
+        "a recorded rank is stopped whatever it runs", "agent/ops/rank.py",
+        "    return call is not None and call.port == port\n", "    return True\n", ("tests/agent/test_rank.py",),
+    ),
+    Mutant(
+        "a rank that lives elsewhere counts as gone", "agent/evidence.py",
+        "        alive = alive or any(seen.alive is not False for seen in self.ranks)\n", "",
+        ("tests/unit/test_ranks.py",),
     ),
     Mutant(
         "any listener will do at the start", "agent/ready.py",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .mutants import MUTANTS, Mutant
+from .mutant import Mutant
+from .mutants import MUTANTS
 from .trial import FAILED, PASSED, Copy, copy
 
 CHOSEN = (

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .mutants import Mutant
+from .mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("mlxops", "tests", "hosts")

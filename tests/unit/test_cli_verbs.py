@@ -24,7 +24,8 @@ LOAD = {
 }  # fmt: skip
 ENTRY = {
     "name": "a", "repo": "o/a", "slot": None, "chat_template": None, "tool_call_parser": None,
-    "reasoning_parser": None, "runtime": None, "revision": None, "args": [], "dry_run": False,
+    "reasoning_parser": None, "runtime": None, "revision": None, "args": [], "hosts": [],
+    "dry_run": False,
 }  # fmt: skip
 
 
@@ -59,11 +60,12 @@ ENTRY = {
         ("register a o/a", "register", ENTRY),
         (
             "register a o/a --slot jerry --chat-template /t --tool-call-parser p --reasoning-parser r --runtime x "
-            "--revision v --arg --flag --arg 3 --dry-run",
+            "--revision v --arg --flag --arg 3 --rank a=10.0.0.1 --rank b=10.0.0.2 --dry-run",
             "register",
             {
                 "name": "a", "repo": "o/a", "slot": 8101, "chat_template": "/t", "tool_call_parser": "p",
-                "reasoning_parser": "r", "runtime": "x", "revision": "v", "args": ["--flag", "3"], "dry_run": True,
+                "reasoning_parser": "r", "runtime": "x", "revision": "v", "args": ["--flag", "3"],
+                "hosts": ["a=10.0.0.1", "b=10.0.0.2"], "dry_run": True,
             },
         ),
         ("register --slots", "register", {"slots": True, "dry_run": False}),

@@ -16,7 +16,7 @@ from .catalog import row
 
 SETTABLE = (
     "repo_id", "model_id", "cache_path", "format", "slot", "revision", "runtime", "chat_template",
-    "tool_call_parser", "reasoning_parser", "args",
+    "tool_call_parser", "reasoning_parser", "args", "hosts",
 )  # fmt: skip
 # Takes away what was said, so that the next load takes what the model's family suggests. KEY= says: none.
 AUTO = "auto"
@@ -27,7 +27,7 @@ def register(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """One entry, or with `slots` every model the host file plans. Entries that exist stay as they are."""
     wanted = _planned(command) if args.get("slots") else [_asked(command, args)]
     if not args.get("slots"):
-        _refuse_taken(command.store.read(), wanted[0], [key for key in (*OPTIONS, "args") if args.get(key)])
+        _refuse_taken(command.store.read(), wanted[0], [key for key in (*OPTIONS, "args", "hosts") if args.get(key)])
     return _add(command, wanted, bool(args.get("dry_run")))
 
 
@@ -46,8 +46,9 @@ def _asked(command: Command, args: Mapping[str, Any]) -> Entry:
     given = {key: args[key] for key in OPTIONS if args.get(key)}
     if args.get("slot") is not None:
         given["slot"] = command.site.need_port(args["slot"])
-    if args.get("args"):
-        given["args"] = list(args["args"])
+    for key in ("args", "hosts"):
+        if args.get(key):
+            given[key] = list(args[key])
     return _checked(command, _entry(command, name, repo_id, given))
 
 
@@ -173,7 +174,7 @@ def _value(command: Command, key: str, text: Optional[str]) -> Any:
     if key == "slot":
         named = [slot.port for slot in command.site.slots.values() if slot.name == text]
         return named[0] if named else command.site.need_port(_number(key, text))
-    return shlex.split(text) if key == "args" else text
+    return shlex.split(text) if key in ("args", "hosts") else text
 
 
 def _number(key: str, text: str) -> int:

@@ -15,7 +15,7 @@ from ..headstart import head_start
 from ..installed import packages
 from ..jobs import Job
 from ..launch import log_path
-from ..order import Order, Preparation, launch_of
+from ..order import Order, Preparation, launch_of, template_text
 from ..pace import Pace, gives_up, pace
 from ..preflight import check_assignment, prepare
 from ..registry import Entry
@@ -95,19 +95,10 @@ def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) ->
         for note in notes:
             job.warn(note)
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
-    argv = runtimes.argv(runtime, prepared.words, launch, flags, _template(runtime, entry))
+    argv = runtimes.argv(runtime, prepared.words, launch, flags, template_text(runtime, entry))
     listed = launch.served_name if runtime.served_name in flags else None
     name = runtime.client_model or listed or entry.cache_path
     return Service(port, entry, runtime, argv, listed, name, clean=harmony.parsed(entry, runtime))
-
-
-def _template(runtime: runtimes.Runtime, entry: Entry) -> str:
-    """The template's text, for a runtime that takes no path."""
-    path = entry.text("chat_template")
-    if not path or not runtime.template_inline:
-        return ""
-    with open(path, encoding="utf-8") as f:
-        return f.read()
 
 
 def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -> Served:

@@ -55,6 +55,7 @@ def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, A
         "uptime_s": _uptime(process.started_at) if process else None,
         "latency_ms": seen.answer.latency_ms,
         "runtime": server.invocation.runtime.name if server else None,
+        "ranks": [{"host": s.rank.host, "pid": s.rank.pid, "alive": s.alive} for s in seen.ranks] or None,
         "job": dict(seen.job) if seen.job else None,
         "reason": verdict.reason,
     }

@@ -76,13 +76,22 @@ def _actions(ground: Ground) -> List[Dict[str, Any]]:
 def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> None:
     """Stop whatever of ours is on the port, with proof; the registry is left alone."""
     prey = _prey(command, ground)
-    if prey is None:
-        return
     command.client.check()
+    grace = command.site.grace_s if grace_s is None else grace_s
+    if prey is not None:
+        _stop(command, job, ground, prey, grace)
+    ranks = [seen.rank for seen in ground.seen.ranks]
+    if ranks:
+        job.phase("stop", "stopping %s" % ", ".join(seen.text for seen in ground.seen.ranks))
+        from .. import ring
+
+        ring.stop(command, ranks, ground.seen.port, grace)
+
+
+def _stop(command: Command, job: Job, ground: Ground, prey: Quarry, grace: float) -> None:
     others = [s for s in ground.seen.servers if s not in ground.seen.proven]
     if others:
         job.warn("left alone: %s names port %d too, and does not listen there" % (_pids(others), prey.port))
-    grace = command.site.grace_s if grace_s is None else grace_s
     _drain(command, job, ground, grace)
     job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
     stop(

@@ -1,0 +1,114 @@
+"""rank: what another host's agent asks of this one for a model that runs on both: check, start, look, stop."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, Mapping, Tuple
+
+from .. import hfcache, programs, runtimes
+from ..command import Command
+from ..errors import Failed, NotReady, NotStopped
+from ..launch import Gated, log_path, start, tail
+from ..order import launch_of, template_text
+from ..procs import Process, tree
+from ..registry import Entry, coerce
+from ..ring import environment, need_address
+from ..runtimes import recognise
+from ..stop import Quarry, stop
+
+LOOK_EVERY_S = 0.1
+
+
+def rank(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    return {"check": _check, "start": _start, "look": _look, "stop": _stop}[args["do"]](command, args)
+
+
+def _check(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Whether it could start here; what it would be started with, and the memory there is."""
+    entry = _entry(args)
+    if not _whole(entry.cache_path):
+        raise Failed("%s is not there, or not whole" % entry.cache_path, "copy the snapshot there, to the same path")
+    need_address(str(args["at"]))
+    return {"argv": list(_argv(command, entry, args)), "available_bytes": command.procs.memory().available_bytes}
+
+
+def _whole(path: str) -> bool:
+    try:
+        return hfcache.inspect(path).complete
+    except OSError:
+        return False
+
+
+def _entry(args: Mapping[str, Any]) -> Entry:
+    return coerce(str(args["name"]), args["entry"])
+
+
+def _argv(command: Command, entry: Entry, args: Mapping[str, Any]) -> Tuple[str, ...]:
+    runtime = command.site.runtime_named(entry.text("runtime"))
+    words = programs.command(command.site, runtime)
+    flags = programs.help_flags(runtime, words, command.site.state_dir)
+    launch = launch_of(entry, args["port"], command.site.bind, entry.name)
+    return runtimes.argv(runtime, words, launch, flags, template_text(runtime, entry))
+
+
+def _start(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Hold it at the gate until it is on record there; then tell of its end, as long as anybody listens.
+
+    When the link ends before, this process ends, and what waits at the gate with it.
+    """
+    name = "%d.rank%d" % (args["port"], args["number"])
+    argv = _argv(command, _entry(args), args)
+    address, _, port = str(args["at"]).rpartition(":")
+    if not command.procs.free(int(port), address):
+        raise Failed("cannot listen on %s: it is taken" % args["at"], "see who listens there")
+    env = environment(command.site.state_dir, name, args["number"], args["ring"])
+    gated = start(command.procs, argv, {**command.site.env, **env}, command.site.state_dir, name)
+    command.client.emit("gated", pid=gated.process.pid, start_time=gated.process.start_time)
+    while not command.client.told_to_go.wait(LOOK_EVERY_S):
+        _check_alive(command, gated, name)
+    gated.release()
+    while True:
+        _check_alive(command, gated, name)
+        time.sleep(LOOK_EVERY_S)
+
+
+def _check_alive(command: Command, gated: Gated, name: str) -> None:
+    status = gated.exited()
+    if status is not None:
+        log = list(tail(log_path(command.site.state_dir, name)))
+        raise NotReady("its rank ended with status %d" % status, "see %s.log there" % name, log=log)
+
+
+def _look(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    return {"alive": _recorded(command, args) is not None}
+
+
+def _recorded(command: Command, args: Mapping[str, Any]) -> Any:
+    process = command.procs.process(args["pid"])
+    same = process is not None and not process.zombie and process.start_time == args["start_time"]
+    return process if same else None
+
+
+def _stop(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """End the recorded rank, proven by pid, start time and its command line with that very port."""
+    process = _recorded(command, args)
+    if process is None:
+        return {"stopped": False}
+    if not _serves(command, process, args["port"]):
+        raise NotStopped(
+            "pid %d, recorded as a rank of port %d, runs something else" % (process.pid, args["port"]),
+            "look at it there", pid=process.pid,
+        )  # fmt: skip
+    address, _, port = str(args["at"]).rpartition(":")
+    family = tree(command.procs.processes(), process.pid)
+    prey = Quarry(int(port), address, (process,), family)
+    stop(command.procs, prey, args["grace_s"], lambda text: command.client.emit("phase", message=text))
+    return {"stopped": True}
+
+
+def _serves(command: Command, process: Process, port: int) -> bool:
+    """A runtime's command line with the port; or still the gate, whose words end with it."""
+    words = process.argv
+    behind = words[words.index("mlxops-gate") + 1 :] if "mlxops-gate" in words else words
+    call = recognise(behind, command.site.runtimes)
+    return call is not None and call.port == port

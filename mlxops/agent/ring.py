@@ -1,0 +1,178 @@
+"""The other hosts' ranks of a model that runs on several: started, watched and stopped together with the one here.
+
+They are started as mlx.launch would (MLX_RANK, MLX_HOSTFILE), but each is on record first: docs/distributed.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from . import wire
+from .command import Command
+from .deadline import Deadline
+from .errors import Failed, NotEnoughMemory, NotStopped, pasteable
+from .failures import as_error
+from .peers import Call, ask
+from .probe import Pending
+from .ranks import Rank, hostfile, hosts, ring, share
+from .registry import Entry
+from .runtimes import Runtime
+
+CHECK_S, GATE_S, STOP_S = 120.0, 60.0, 60.0
+HEADROOM = 1.1
+
+
+class Ring:
+    """Ranks under way on other hosts; none for a model of one host."""
+
+    def __init__(self, addresses: Sequence[str] = (), ranks: Sequence[Tuple[Rank, Call]] = ()) -> None:
+        self.ranks = tuple(rank for rank, _ in ranks)
+        self._addresses = addresses
+        self._calls = [call for _, call in ranks]
+        self._ends: List[Pending[Any]] = []
+
+    def environment(self, state_dir: str, port: int) -> Dict[str, str]:
+        """What rank 0, the one here, is started with."""
+        return environment(state_dir, str(port), 0, self._addresses) if self._addresses else {}
+
+    def record(self) -> Dict[str, Any]:
+        return {"ranks": [rank._asdict() for rank in self.ranks]} if self.ranks else {}
+
+    def release(self) -> None:
+        """Let them start: they are on record."""
+        for call in self._calls:
+            call.tell(wire.GO)
+        self._ends = [Pending(partial(call.result, Deadline(float("inf")))) for call in self._calls]
+
+    def check(self) -> None:
+        """Raises what a rank ended with."""
+        for end in self._ends:
+            if end.done():
+                end.value()
+
+    def leave(self) -> None:
+        """Watch them no more; those at their gates end."""
+        for call in self._calls:
+            call.close()
+
+
+@contextlib.contextmanager
+def gathered(command: Command, entry: Optional[Entry], port: int) -> Iterator[Ring]:
+    """All ranks but the one here, each at its gate; what was not released by its end, ends."""
+    addresses = ring(entry, port) if entry else []
+    with contextlib.ExitStack() as stack:
+        yield Ring(addresses, _at_their_gates(command, entry, port, addresses, stack) if entry and addresses else ())
+
+
+def _at_their_gates(
+    command: Command, entry: Entry, port: int, addresses: Sequence[str], stack: contextlib.ExitStack
+) -> List[Tuple[Rank, Call]]:
+    calls = []
+    for number, host in _others(entry):
+        args = {"do": "start", "number": number, "ring": list(addresses), **_wanted(entry, port, addresses[number])}
+        calls.append((number, stack.enter_context(Call(command.site, host, args))))
+    waiting = [(number, call, Pending(partial(_gated, call))) for number, call in calls]
+    return [(_rank(number, call.host, pending.wait(), addresses[number]), call) for number, call, pending in waiting]
+
+
+def _gated(call: Call) -> Mapping[str, Any]:
+    deadline = Deadline(GATE_S)
+    call.greet(deadline)
+    while True:
+        record = call.record(deadline)
+        if record.get("event") == "gated":
+            return record
+
+
+def _rank(number: int, host: str, record: Mapping[str, Any], at: str) -> Rank:
+    return Rank(number, host, int(record["pid"]), str(record["start_time"]), at)
+
+
+def _others(entry: Entry) -> List[Tuple[int, str]]:
+    """(rank, ssh name) of all but the first."""
+    return [(number, host) for number, (host, _) in enumerate(hosts(entry)) if number]
+
+
+def _wanted(entry: Entry, port: int, at: str) -> Dict[str, Any]:
+    plain = {key: value for key, value in entry.fields.items() if key != "process"}
+    return {"name": entry.name, "entry": plain, "port": port, "at": at}
+
+
+def environment(state_dir: str, name: str, number: int, addresses: Sequence[str]) -> Dict[str, str]:
+    """MLX's own protocol: which rank this is, and a file that lists where all are."""
+    path = os.path.join(state_dir, "run", name, "ring.json")
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with open(path, "w") as f:
+        f.write(hostfile(addresses))
+    return {"MLX_RANK": str(number), "MLX_HOSTFILE": path}
+
+
+def need_address(at: str) -> None:
+    """Failed unless it is an address of this host."""
+    address = at.rpartition(":")[0]
+    try:
+        socket.create_server((address, 0)).close()
+    except OSError as exc:
+        text = "%s is no address of this host: %s" % (address, exc.strerror)
+        raise Failed(text, "correct `hosts` of the entry") from exc
+
+
+def check(command: Command, entry: Entry, port: int, runtime: Runtime, weights: Optional[int], force: bool) -> None:
+    """Every host could start its rank; raises the first reason why one could not."""
+    if not hosts(entry):
+        return
+    if not runtime.runs_ranks:
+        hint = pasteable("set", entry.name, "runtime=mlx_lm.server")
+        raise Failed("%s cannot run a model on several hosts" % runtime.name, hint, entry=entry.name)
+    addresses = ring(entry, port)
+    need_address(addresses[0])
+    need = int((weights or 0) / share(entry) * HEADROOM)
+    wanted = [(host, {"do": "check", **_wanted(entry, port, addresses[n])}) for n, host in _others(entry)]
+    asked = [(host, Pending(partial(ask, command.site, host, CHECK_S, args))) for host, args in wanted]
+    for host, pending in asked:
+        _check_memory(host, need, pending.wait()["available_bytes"], force)
+
+
+def _check_memory(host: str, need: int, left: int, force: bool) -> None:
+    if need > left and not force:
+        text = "%s has %.1f GiB of memory left, its rank needs %.1f GiB"
+        raise NotEnoughMemory(text % (host, left / 2**30, need / 2**30), "free some there, or --force", peer=host)
+
+
+def stop(command: Command, ranks: Sequence[Rank], port: int, grace_s: float) -> None:
+    """All of them gone, with proof; NotStopped names those that are not."""
+    asked = [(rank, Pending(partial(ask, command.site, rank.host, grace_s + STOP_S, _end(rank, port, grace_s))))
+             for rank in ranks]  # fmt: skip
+    left = [(rank, error) for rank, pending in asked for error in [_error(pending)] if error]
+    if left:
+        said = "; ".join("pid %d on %s is not proven gone: %s" % (r.pid, r.host, error) for r, error in left)
+        raise NotStopped(said, "mlxops unload %d, once the host can be asked" % port, port=port)
+
+
+def _end(rank: Rank, port: int, grace_s: float) -> Dict[str, Any]:
+    return {"do": "stop", "port": port, "grace_s": grace_s, **rank._asdict()}
+
+
+def _error(pending: Pending[Any]) -> str:
+    try:
+        pending.wait()
+    except Exception as exc:  # whatever it is, this rank's end is not proven
+        return as_error(exc).message
+    return ""
+
+
+Check = Callable[[], None]
+
+
+def both(one: Check, other: Check) -> Check:
+    """Two checks as one."""
+
+    def run() -> None:
+        one()
+        other()
+
+    return run

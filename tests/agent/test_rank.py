@@ -1,0 +1,86 @@
+"""What another host may have done here to a rank of its model: only to the very process it recorded, if it is one."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launching import Launcher, command
+from ports import free_range
+
+from mlxops.agent.errors import Failed, NotStopped
+from mlxops.agent.ops.rank import rank
+
+RING_PORT = 19990
+
+
+@pytest.fixture
+def light(tmp_path: Path) -> Iterator[Launcher]:
+    made = Launcher(tmp_path, "mlx_lm.server")
+    yield made
+    made.end()
+
+
+def asked(light: Launcher, folder: Path, do: str, **args: Any) -> dict[str, Any]:
+    with command(light, folder, light.procs) as it:
+        return rank(it, {"do": do, "port": light.port, "at": f"127.0.0.1:{RING_PORT}", "grace_s": 5.0, **args})
+
+
+def test_the_recorded_rank_is_seen_and_stopped(light: Launcher, tmp_path: Path) -> None:
+    gated = light.launch()
+    record = {"pid": gated.process.pid, "start_time": gated.process.start_time}
+    assert asked(light, tmp_path, "look", **record) == {"alive": True}
+    assert asked(light, tmp_path, "stop", **record) == {"stopped": True}
+    assert gated.exited() is not None
+    assert asked(light, tmp_path, "look", **record) == {"alive": False}
+    assert asked(light, tmp_path, "stop", **record) == {"stopped": False}
+
+
+def test_one_at_its_gate_is_stopped_too(light: Launcher, tmp_path: Path) -> None:
+    gated = light.at_the_gate(MLX_RANK="1")
+    record = {"pid": gated.process.pid, "start_time": gated.process.start_time}
+    assert asked(light, tmp_path, "stop", **record) == {"stopped": True}
+    assert light.fake.journal("started") == []
+
+
+def test_a_pid_that_is_another_process_by_now_is_gone_and_not_touched(light: Launcher, tmp_path: Path) -> None:
+    gated = light.launch()
+    record = {"pid": gated.process.pid, "start_time": "another time"}
+    assert asked(light, tmp_path, "look", **record) == {"alive": False}
+    assert asked(light, tmp_path, "stop", **record) == {"stopped": False}
+    assert gated.exited() is None
+
+
+@pytest.mark.parametrize("words", [["time.sleep(600)"], ["time.sleep(600)", "mlx_lm.server", "--port", "{port}"]])
+def test_what_runs_something_else_is_not_stopped(light: Launcher, tmp_path: Path, words: list[str]) -> None:
+    line = [word.format(port=light.port) for word in ["import time; " + words[0], *words[1:]]]
+    stranger = subprocess.Popen([sys.executable, "-c", *line])
+    try:
+        seen = light.procs.process(stranger.pid)
+        assert seen is not None
+        with pytest.raises(NotStopped) as refused:
+            asked(light, tmp_path, "stop", pid=seen.pid, start_time=seen.start_time)
+        assert refused.value.fields["pid"] == seen.pid
+        assert stranger.poll() is None
+    finally:
+        stranger.send_signal(signal.SIGKILL)
+        stranger.wait()
+
+
+def test_a_server_of_another_port_is_not_stopped(light: Launcher, tmp_path: Path) -> None:
+    gated = light.launch()
+    light.port, own = free_range(1)[0], light.port
+    with pytest.raises(NotStopped):
+        asked(light, tmp_path, "stop", pid=gated.process.pid, start_time=gated.process.start_time)
+    light.port = own
+
+
+def test_a_model_or_an_address_that_is_not_here_is_told(light: Launcher, tmp_path: Path) -> None:
+    nowhere = {"repo_id": "o/a", "cache_path": str(tmp_path / "none")}
+    with pytest.raises(Failed, match="is not there"):
+        asked(light, tmp_path, "check", name="a", entry=nowhere)

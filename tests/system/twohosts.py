@@ -1,0 +1,87 @@
+"""Two hosts on one machine: two sshd, each with a home and a state folder of its own, the first a Studio that knows the
+second by an ssh name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from sshd import Sshd
+from studio import Studio, eventually
+from survivors import living
+
+from mlxops.demo.loopback import Login
+
+PEER = "second"
+
+
+class TwoHosts:
+    """`studio`'s host is the first; `peer` the second one's sshd. Use as a context."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        tools = folder / "tools"
+        tools.mkdir()
+        self.folder = folder
+        self.first = Sshd(folder / "first", path=f"{tools}:{os.environ['PATH']}")
+        self.peer = Sshd(folder / PEER, path=os.environ["PATH"])
+        config = folder / "ssh_config"
+        config.write_text(
+            f"Host {PEER}\nHostName 127.0.0.1\nPort {self.peer.port}\nUser {self.peer.user}\nIdentitiesOnly yes\n"
+            f"IdentityFile {self.peer.client_key}\nUserKnownHostsFile {self.peer.known_hosts}\n"
+        )
+        # ssh looks for its configuration in the account's home, which is the same for both.
+        (tools / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
+        (tools / "ssh").chmod(0o755)
+
+    @property
+    def login(self) -> Login:
+        first = self.first
+        return Login("127.0.0.1", first.port, first.user, str(first.client_key), str(first.known_hosts))
+
+    def __enter__(self) -> TwoHosts:
+        self.first.start()
+        self.peer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.first.stop()
+        self.peer.stop()
+
+
+class Divided:
+    """A Studio whose entry amber runs on both hosts."""
+
+    def __init__(self, studio: Studio, two: TwoHosts) -> None:
+        self.studio, self.two, self.port = studio, two, studio.ports[0]
+        studio.describe(state_dir="~/.mlxops")
+        studio.must("init")
+        studio.must("set", "amber", f"hosts=first=127.0.0.1 {PEER}=127.0.0.1")
+
+    @property
+    def state_dirs(self) -> tuple[Path, Path]:
+        return self.two.first.home / ".mlxops", self.two.peer.home / ".mlxops"
+
+    def load(self) -> tuple[int, int]:
+        """The pids of both ranks."""
+        self.studio.must("load", "amber", self.port)
+        return self.pids()
+
+    def pids(self) -> tuple[int, int]:
+        process: dict[str, Any] = self.studio.entry("amber")["process"]
+        return process["pid"], process["ranks"][0]["pid"]
+
+    def recorded(self) -> set[int]:
+        process: dict[str, Any] = self.studio.entry("amber").get("process") or {}
+        return {row["pid"] for row in [process, *process.get("ranks", [])] if row}
+
+    def servers(self) -> set[int]:
+        """Whatever names the port, at its gate too."""
+        mine = (self.two.folder.parent, self.studio.folder)
+        found = {pid: line for folder in mine for pid, line in living(folder).items()}
+        return {pid for pid, line in found.items() if f"--port {self.port}" in line and "mlx_lm.server" in line}
+
+    def gone(self) -> bool:
+        return bool(eventually(lambda: not self.servers(), 20))

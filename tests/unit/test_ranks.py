@@ -1,0 +1,81 @@
+"""Which hosts a model runs on, how its ranks find each other, and what of a registry is believed about them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mlxops.agent.errors import RegistryInvalid
+from mlxops.agent.evidence import SILENT, PortEvidence
+from mlxops.agent.judge import Wanted, judge
+from mlxops.agent.ranks import Rank, Seen, hostfile, hosts, recorded, ring, share
+from mlxops.agent.registry import REQUIRED, Entry, coerce
+
+TWO = ["studio=10.0.0.1", "second.lan=10.0.0.2"]
+ROW: dict[str, Any] = {"number": 1, "host": "second", "pid": 77, "start_time": "then", "at": "10.0.0.2:11001"}
+RANK = Rank(1, "second", 77, "then", "10.0.0.2:11001")
+
+
+def entry(**fields: Any) -> Entry:
+    return coerce("big", {**REQUIRED, "repo_id": "org/big", **fields})
+
+
+def test_an_entry_names_its_hosts_and_its_weights_are_divided() -> None:
+    big = entry(hosts=TWO)
+    assert hosts(big) == (("studio", "10.0.0.1"), ("second.lan", "10.0.0.2"))
+    assert (share(big), share(entry())) == (2, 1)
+
+
+def test_the_ring_is_what_mlx_reads_and_every_port_has_its_own() -> None:
+    rings = [ring(entry(hosts=TWO), port) for port in range(8100, 8110)]
+    assert rings[0] == ["10.0.0.1:11000", "10.0.0.2:11001"]
+    assert json.loads(hostfile(rings[0])) == [["10.0.0.1:11000"], ["10.0.0.2:11001"]]
+    assert len({address for one in rings for address in one}) == 20
+    assert ring(entry(), 8100) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["studio=10.0.0.1"], "studio=10.0.0.1", 7, {"a": 1}, [1, 2], ["a=10.0.0.1"] * 11, ["a=10.0.0.1", "b"],
+        ["a=10.0.0.1", "-oProxyCommand=10.0.0.2"], ["a=10.0.0.1", "b c=10.0.0.2"], ["a=10.0.0.1", "b\n=10.0.0.2"],
+        ["a=10.0.0.1", "b=::1"], ["a=10.0.0.1", "b=host"], ["a=10.0.0.1", "b=10.0.0.2\n"], ["a=10.0.0.1", None],
+    ],
+)  # fmt: skip
+def test_what_is_no_list_of_hosts_is_refused(value: Any) -> None:
+    with pytest.raises(RegistryInvalid) as refused:
+        entry(hosts=value)
+    assert refused.value.fields["field"] == "hosts"
+
+
+@pytest.mark.parametrize("value", [None, [], ""])
+def test_no_hosts_is_a_model_of_one(value: Any) -> None:
+    assert share(entry(hosts=value)) == 1
+
+
+@pytest.mark.parametrize(
+    "rows", [None, 7, {}, [7], [{}], [{**ROW, "pid": "77"}], [{**ROW, "pid": True}], [{**ROW, "at": None}]]
+)
+def test_what_somebody_else_wrote_there_is_no_rank(rows: Any) -> None:
+    assert recorded(entry(process={"pid": 1, "ranks": rows})) == ()
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    assert recorded(entry(process={"pid": 1, "ranks": [RANK._asdict()]})) == (RANK,)
+
+
+def evidence(*seen: Seen, unknown: tuple[str, ...] = ()) -> PortEvidence:
+    return PortEvidence(8100, (), (), None, (), SILENT, None, unknown, ranks=seen)
+
+
+def test_a_port_is_quiet_only_once_every_rank_is_proven_gone() -> None:
+    assert evidence(Seen(RANK, False)).quiet
+    assert not evidence(Seen(RANK, False), Seen(RANK, True)).quiet
+    assert not evidence(Seen(RANK, None, "no route")).quiet
+
+
+def test_a_rank_that_is_left_over_is_named() -> None:
+    verdict = judge(evidence(Seen(RANK, True)), Wanted((entry(port=8100, hosts=TWO),), "big"))
+    assert (verdict.state, "77 on second" in verdict.reason) == ("failed", True)
