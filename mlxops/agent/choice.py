@@ -45,10 +45,10 @@ def _check_built(entry: Entry, installed: Installed, model_type: str) -> None:
         return
     if config(entry.cache_path).get("model_file"):
         return  # it brings code of its own
-    what = "of the type %s" % model_type if model_type else "without a model_type in its config.json"
+    what = "of the type %s" % model_type if model_type else "whose config.json names no model_type"
     raise Failed(
         "the mlx-lm of %s cannot build a model %s" % (installed.runtime.name, what),
-        "on the host: update mlx-lm in %s; --force tries all the same" % installed.packages[0],
+        "a newer mlx-lm in %s may; --force tries it as it is" % installed.packages[0],
         entry=entry.name, model_type=model_type,
     )  # fmt: skip
 

@@ -44,8 +44,10 @@ def _suggested(key: str, entry: Entry, runtime: Runtime, found: Suggestion) -> S
         return _row(value, "left out: %s has no option for it" % runtime.name)
     if value:
         return _row(value, "as proposed (%s)" % why) if value == proposed else _row(value, "set by hand", proposed)
-    if key not in unsaid(entry.fields):
+    if entry.fields.get(key) is not None:
         return _row(None, "set by hand: none", proposed)
+    if proposed and key not in unsaid(entry.fields):
+        return _row(None, "nobody has said; left alone beside the other parser, which is set", proposed)
     if proposed:
         return _row(None, "nobody has said; the next load takes what is proposed (%s)" % why, proposed)
     if key == "chat_template" and found.template.text:

@@ -15,6 +15,8 @@ KEYS = ("chat_template", *PARSERS, "args")
 # mlx-openai-server serves a model as text alone unless it is told otherwise; for pictures it imports mlx_vlm.
 MODEL_TYPE, MULTIMODAL, VISION = "--model-type", "multimodal", "mlx_vlm"
 
+LONGEST_NAME = 64
+
 
 class Installed(NamedTuple):
     """A runtime as it is installed: what its help lists, None where it does not answer, and its site-packages."""
@@ -50,7 +52,7 @@ def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Sug
     no parser is proposed, since it could not be known to be accepted.
     """
     described = config(entry.cache_path) if entry.cache_path else {}
-    model_type = _text(described.get("model_type"))
+    model_type = _name(described.get("model_type"))
     there = _template_there(entry, model_type, folder)
     template = _template_in_force(entry, there)
     proposal = families.propose(model_type, template.text)
@@ -64,7 +66,7 @@ def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Sug
     if sees and beside(VISION, installed.packages):
         values["args"] = [MODEL_TYPE, MULTIMODAL]
     origins = (there.source, proposal.tool_source, proposal.reasoning_source, "it takes pictures: vision_config")
-    notes = _notes(installed, proposal, values, sees) if entry.cache_path else ()
+    notes = _notes(installed, proposal, values, sees, bool(template.text)) if entry.cache_path else ()
     return Suggestion(values, {k: v for k, v in zip(KEYS, origins) if k in values}, notes, model_type, template)
 
 
@@ -82,8 +84,9 @@ def _template_in_force(entry: Entry, there: templates.Template) -> templates.Tem
     return there if "chat_template" in unsaid(entry.fields) or not there.path else templates.NONE
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _name(value: object) -> str:
+    """A model type that can be one: it ends up in sentences and file names."""
+    return value if isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable() else ""
 
 
 def _accepted(candidates: Tuple[str, ...], choices: Optional[Tuple[str, ...]], runtime: str) -> str:
@@ -97,7 +100,7 @@ def _accepted(candidates: Tuple[str, ...], choices: Optional[Tuple[str, ...]], r
 
 
 def _notes(
-    installed: Installed, proposal: families.Proposal, values: Mapping[str, Any], sees: bool
+    installed: Installed, proposal: families.Proposal, values: Mapping[str, Any], sees: bool, chats: bool
 ) -> Tuple[str, ...]:
     runtime = installed.runtime
     if not runtime.tool_call_parser or installed.flags is None:
@@ -106,6 +109,8 @@ def _notes(
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
         if candidates and key not in values:
             found.append("the installed %s knows no %s %s" % (runtime.name, key, " or ".join(candidates)))
+    if not chats:
+        found.append("it has no chat template that the server would find: chats may be errors")
     if sees and "args" not in values:
         found.append("it is run on text alone: mlx-vlm, which pictures need, is not beside %s" % runtime.name)
     return tuple(found)

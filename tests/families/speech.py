@@ -164,6 +164,6 @@ SPEECHES: Mapping[str, Speech] = {
         turns("<|begin|>", "<|content|>", "<|end|>", "<|think|> <|tool_call:begin|>", "<|begin|>assistant"),
         "<|think|>¦A greeting¦ it is.¦<|end|>¦<|begin|>assistant¦<|content|>¦" + HELLO % "solar",
         "<|think|>The¦ weather.¦<|end|>" + SOLAR_CALL, True,
-        "streamed thoughts are dropped; the content of a call that is not streamed begins with <|begin|>",
+        "streamed thoughts are dropped; beside a call that is not streamed stands a rest of its markup",
     ),
 }  # fmt: skip

@@ -90,6 +90,7 @@ def test_a_parser_set_by_hand_is_left_alone_and_gets_no_company(moe: Studio) -> 
     moe.must("set", "moe", "tool_call_parser=hermes")
     moe.must("load", "moe", moe.ports[0])
     assert fields(moe, "moe") == {"tool_call_parser": "hermes"}
+    assert told(moe, "moe")["reasoning_parser"].startswith("nobody has said; left alone")
 
 
 def test_only_what_the_installed_version_lists_is_proposed(moe: Studio, fake_runtime: FakeRuntime) -> None:
@@ -161,3 +162,20 @@ def test_a_vocabulary_that_is_promised_and_is_not_there_stops_the_load(oss: Stud
     assert error["path"] == f"{tmp_path}/o200k_base.tiktoken"
     oss.must("set", "gpt-oss", "tool_call_parser=", "reasoning_parser=")
     assert "runs without the harmony parser" in oss.must("load", "gpt-oss", oss.ports[0], "--dry-run")["warnings"][0]
+
+
+def test_a_gpt_oss_that_leaks_all_the_same_is_no_success_and_the_model_before_comes_back(
+    oss: Studio, fake_runtime: FakeRuntime, tmp_path: Path
+) -> None:
+    port = oss.ports[0]
+    (tmp_path / "own.jinja").write_text(HARMONY)
+    oss.must("init")
+    oss.must("set", "gpt-oss", f"chat_template={tmp_path}/own.jinja")
+    oss.must("load", "amber", port)
+    fake_runtime.behaves("gpt-oss", says="<|channel|>analysis<|message|>hm")
+    error = oss.mlxops("load", "gpt-oss", port, "--replace").error
+    assert error["kind"] == "NotReady" and "<|channel|>" in error["message"]
+    assert error["rollback"] == "amber serves again"
+    oss.must("set", "gpt-oss", "tool_call_parser=", "reasoning_parser=")
+    answer = oss.mlxops("load", "gpt-oss", port, "--replace")
+    assert answer.exit == 0 and "<|channel|>" in answer.stderr, answer

@@ -68,7 +68,7 @@ def test_what_it_cannot_build_is_refused_before_anything_is_touched(
     if built:
         assert choose(SITE, entry, there).entry == entry
         return
-    with pytest.raises(Failed, match=r"cannot build a model (of the type novelty|without a model_type)"):
+    with pytest.raises(Failed, match=r"cannot build a model (of the type novelty|whose config.json names no)"):
         choose(SITE, entry, there)
     assert choose(SITE, entry, there._replace(runtime=RUNTIMES["vllm"])).entry == entry
     assert choose(SITE, entry, there._replace(packages=())).entry == entry
