@@ -105,7 +105,8 @@ def _width(text: Config, family: str) -> Optional[int]:
 
 
 def _kv_heads(text: Config) -> Optional[int]:
-    return count_of(text, "num_key_value_heads") or count_of(text, "num_attention_heads")
+    names = ("num_key_value_heads", "num_attention_groups", "num_attention_heads")
+    return next((found for found in (count_of(text, name) for name in names) if found), None)
 
 
 def head_size(text: Config) -> Optional[int]:

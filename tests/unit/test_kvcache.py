@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
+import mlx.core
 import pytest
+from mlx_lm.models import cache
+from mlx_lm.utils import _get_classes
 
 from mlxops.agent import kvcache
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.families.bodies import COMMON, SHAPES
 
 CHUNK = 64
 BASE = {
@@ -32,7 +40,7 @@ LINEAR = {
 }  # fmt: skip
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
-    "mistral": {"module": "llama"},
+    "mistral": {},
     "qwen2": {"sliding_window": 64, "use_sliding_window": False},
     "qwen3": {},
     "qwen3_moe": EXPERTS,
@@ -46,13 +54,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-def filled(family: str, config: dict[str, Any], tokens: int) -> int:
+def filled(config: dict[str, Any], tokens: int) -> int:
     """Bytes of the caches of a model with this config after so many tokens, were they of 16 bits."""
-    core = pytest.importorskip("mlx.core")
-    from mlx_lm.models import cache
-
-    module = importlib.import_module("mlx_lm.models." + config.pop("module", family))
-    model = module.Model(module.ModelArgs.from_dict(config))
+    core = mlx.core
+    model_class, args_class = _get_classes(config)
+    model = model_class(args_class.from_dict(config))
     caches = cache.make_prompt_cache(model)
     for start in range(0, tokens, CHUNK):
         out = model(core.zeros((1, min(CHUNK, tokens - start)), dtype=core.int32), cache=caches)
@@ -66,5 +72,13 @@ def test_it_is_what_mlx_lm_takes(family: str) -> None:
     for tokens in (64, 700):
         computed = kvcache.size_bytes(config, tokens, CHUNK)
         assert computed is not None
-        real = filled(family, dict(config), tokens)
+        real = filled(config, tokens)
         assert real <= computed <= 1.5 * real, (tokens, real, computed)
+
+
+@pytest.mark.parametrize("family", SHAPES)
+def test_of_every_family_that_is_known_to_serve_it_is_never_less(family: str) -> None:
+    """Also of those that are not known here: full attention in every layer is the most there can be."""
+    config = {**COMMON, **SHAPES[family], "model_type": family, "vocab_size": 64}
+    computed = kvcache.size_bytes(config, 300, CHUNK)
+    assert computed is not None and filled(config, 300) <= computed
