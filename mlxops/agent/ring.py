@@ -134,10 +134,11 @@ def check(command: Command, entry: Entry, port: int, runtime: Runtime, weights: 
     wanted = [(host, {"do": "check", **_wanted(entry, port, addresses[n])}) for n, host in _others(entry)]
     asked = [(host, Pending(partial(ask, command.site, host, CHECK_S, args))) for host, args in wanted]
     for host, pending in asked:
-        _check_memory(host, need, pending.wait()["available_bytes"], force)
+        need_memory(host, need, pending.wait()["available_bytes"], force)
 
 
-def _check_memory(host: str, need: int, left: int, force: bool) -> None:
+def need_memory(host: str, need: int, left: int, force: bool) -> None:
+    """NotEnoughMemory where a rank's share, in bytes, is more than its host has left."""
     if need > left and not force:
         text = "%s has %.1f GiB of memory left, its rank needs %.1f GiB"
         raise NotEnoughMemory(text % (host, left / 2**30, need / 2**30), "free some there, or --force", peer=host)

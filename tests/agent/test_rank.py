@@ -15,6 +15,7 @@ from ports import free_range
 
 from mlxops.agent.errors import Failed, NotStopped
 from mlxops.agent.ops.rank import rank
+from mlxops.demo.tinymodel import model_files, write_cache
 
 RING_PORT = 19990
 
@@ -28,7 +29,7 @@ def light(tmp_path: Path) -> Iterator[Launcher]:
 
 def asked(light: Launcher, folder: Path, do: str, **args: Any) -> dict[str, Any]:
     with command(light, folder, light.procs) as it:
-        return rank(it, {"do": do, "port": light.port, "at": f"127.0.0.1:{RING_PORT}", "grace_s": 5.0, **args})
+        return rank(it, {"do": do, "port": light.port, "at": f"127.0.0.1:{RING_PORT}", "grace_s": 5.0} | args)
 
 
 def test_the_recorded_rank_is_seen_and_stopped(light: Launcher, tmp_path: Path) -> None:
@@ -80,7 +81,14 @@ def test_a_server_of_another_port_is_not_stopped(light: Launcher, tmp_path: Path
     light.port = own
 
 
-def test_a_model_or_an_address_that_is_not_here_is_told(light: Launcher, tmp_path: Path) -> None:
-    nowhere = {"repo_id": "o/a", "cache_path": str(tmp_path / "none")}
-    with pytest.raises(Failed, match="is not there"):
-        asked(light, tmp_path, "check", name="a", entry=nowhere)
+def test_what_hinders_a_rank_here_is_told(light: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(light.fake.program.parent), prepend=":")
+    here = str(write_cache(tmp_path / "hub", "o/a", model_files([" a"])))
+    for fields, at, said in (
+        ({"cache_path": str(tmp_path / "none")}, "127.0.0.1", "is not there, or not whole"),
+        ({"cache_path": here}, "192.0.2.1", "192.0.2.1 is no address of this host"),
+        ({"cache_path": here, "args": ["--nope"]}, "127.0.0.1", "this version has no --nope"),
+    ):
+        with pytest.raises(Failed, match=said):
+            wanted = {"name": "a", "entry": {"repo_id": "o/a", **fields}, "at": f"{at}:{RING_PORT}"}
+            asked(light, tmp_path, "check", **wanted)

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.errors import RegistryInvalid
+from mlxops.agent.errors import NotEnoughMemory, RegistryInvalid
 from mlxops.agent.evidence import SILENT, PortEvidence
 from mlxops.agent.judge import Wanted, judge
 from mlxops.agent.ranks import Rank, Seen, hostfile, hosts, recorded, ring, share
 from mlxops.agent.registry import REQUIRED, Entry, coerce
+from mlxops.agent.ring import need_memory
 
 TWO = ["studio=10.0.0.1", "second.lan=10.0.0.2"]
 ROW: dict[str, Any] = {"number": 1, "host": "second", "pid": 77, "start_time": "then", "at": "10.0.0.2:11001"}
@@ -74,6 +75,13 @@ def test_a_port_is_quiet_only_once_every_rank_is_proven_gone() -> None:
     assert evidence(Seen(RANK, False)).quiet
     assert not evidence(Seen(RANK, False), Seen(RANK, True)).quiet
     assert not evidence(Seen(RANK, None, "no route")).quiet
+
+
+def test_a_host_that_has_no_room_for_its_share_is_named() -> None:
+    need_memory("second", 8 << 30, 8 << 30, force=False)
+    need_memory("second", 9 << 30, 8 << 30, force=True)
+    with pytest.raises(NotEnoughMemory, match=r"second has 8\.0 GiB of memory left, its rank needs 9\.0 GiB"):
+        need_memory("second", 9 << 30, 8 << 30, force=False)
 
 
 def test_a_rank_that_is_left_over_is_named() -> None:

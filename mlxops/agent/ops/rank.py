@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Dict, Mapping, Tuple
 
@@ -11,9 +12,10 @@ from ..errors import Failed, NotReady, NotStopped
 from ..launch import Gated, log_path, start, tail
 from ..order import launch_of, template_text
 from ..procs import Process, tree
+from ..refusal import refusals
 from ..registry import Entry, coerce
 from ..ring import environment, need_address
-from ..runtimes import recognise
+from ..runtimes import Offered, Runtime, recognise
 from ..stop import Quarry, stop
 
 LOOK_EVERY_S = 0.1
@@ -24,12 +26,17 @@ def rank(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _check(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Whether it could start here; what it would be started with, and the memory there is."""
+    """Whether it could start here, and the memory there is."""
     entry = _entry(args)
     if not _whole(entry.cache_path):
         raise Failed("%s is not there, or not whole" % entry.cache_path, "copy the snapshot there, to the same path")
     need_address(str(args["at"]))
-    return {"argv": list(_argv(command, entry, args)), "available_bytes": command.procs.memory().available_bytes}
+    runtime, _, flags = _program(command, entry)
+    refused = refusals(runtime, entry, flags, os.path.isfile)
+    if refused:
+        said = "%s there would refuse %s: %s" % (runtime.name, entry.name, "; ".join(r.reason for r in refused))
+        raise Failed(said, "bring the hosts to the same version")
+    return {"available_bytes": command.procs.memory().available_bytes}
 
 
 def _whole(path: str) -> bool:
@@ -43,10 +50,14 @@ def _entry(args: Mapping[str, Any]) -> Entry:
     return coerce(str(args["name"]), args["entry"])
 
 
-def _argv(command: Command, entry: Entry, args: Mapping[str, Any]) -> Tuple[str, ...]:
+def _program(command: Command, entry: Entry) -> Tuple[Runtime, Tuple[str, ...], Offered]:
     runtime = command.site.runtime_named(entry.text("runtime"))
     words = programs.command(command.site, runtime)
-    flags = programs.help_flags(runtime, words, command.site.state_dir)
+    return runtime, words, programs.help_flags(runtime, words, command.site.state_dir)
+
+
+def _argv(command: Command, entry: Entry, args: Mapping[str, Any]) -> Tuple[str, ...]:
+    runtime, words, flags = _program(command, entry)
     launch = launch_of(entry, args["port"], command.site.bind, entry.name)
     return runtimes.argv(runtime, words, launch, flags, template_text(runtime, entry))
 
