@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from .. import hfcache, programs, runtimes
 from ..command import Command
+from ..deadline import Deadline, wait_for
 from ..errors import Failed, NotReady, NotStopped
 from ..launch import Gated, log_path, start, tail
 from ..order import launch_of, template_text
@@ -18,7 +19,7 @@ from ..ring import environment, need_address
 from ..runtimes import Offered, Runtime, recognise
 from ..stop import Quarry, stop
 
-LOOK_EVERY_S = 0.1
+LOOK_EVERY_S, LOOK_AGAIN_S = 0.1, 1.0
 
 
 def rank(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -94,7 +95,7 @@ def _look(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {"alive": _recorded(command, args) is not None}
 
 
-def _recorded(command: Command, args: Mapping[str, Any]) -> Any:
+def _recorded(command: Command, args: Mapping[str, Any]) -> Optional[Process]:
     process = command.procs.process(args["pid"])
     same = process is not None and not process.zombie and process.start_time == args["start_time"]
     return process if same else None
@@ -102,6 +103,8 @@ def _recorded(command: Command, args: Mapping[str, Any]) -> Any:
 
 def _stop(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """End the recorded rank, proven by pid, start time and its command line with that very port."""
+    # In the moment in which it becomes the server, its command line is empty.
+    wait_for(lambda: _is_ours(command, args), Deadline(LOOK_AGAIN_S))
     process = _recorded(command, args)
     if process is None:
         return {"stopped": False}
@@ -115,6 +118,11 @@ def _stop(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     prey = Quarry(int(port), address, (process,), family)
     stop(command.procs, prey, args["grace_s"], lambda text: command.client.emit("phase", message=text))
     return {"stopped": True}
+
+
+def _is_ours(command: Command, args: Mapping[str, Any]) -> bool:
+    process = _recorded(command, args)
+    return process is None or _serves(command, process, args["port"])
 
 
 def _serves(command: Command, process: Process, port: int) -> bool:
