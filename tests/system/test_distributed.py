@@ -125,9 +125,12 @@ def test_what_cannot_be_started_everywhere_stops_nothing(divided: Divided, tmp_p
         ("runtime=mlx-openai-server", "cannot run a model on several hosts"),
     ):
         divided.studio.must("set", "amber", change)
+        refused(divided.studio.mlxops("set", "amber", "hosts=first=127.0.0.1"), 2, "Usage")
         answer = divided.studio.mlxops("load", "amber", divided.port)
         assert said in answer.error["message"] and answer.error["hint"], answer
         assert (divided.servers(), divided.studio.assignments()) == (set(), {})
+    divided.studio.must("set", "amber", "hosts=")
+    assert "hosts" not in divided.studio.entry("amber")
 
 
 def test_two_hosts_give_one_answer(two: TwoHosts, make_studio: Make) -> None:

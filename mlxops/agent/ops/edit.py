@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 from .. import hfcache, resolve, suggest
 from ..choice import installed
 from ..command import Command
-from ..errors import AssignmentConflict, Failed, Usage, pasteable
-from ..registry import REQUIRED, Entry, Registry, coerce
+from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, pasteable
+from ..registry import MOST_HOSTS, REQUIRED, Entry, Registry, coerce
 from ..reservations import refuse_taken
 from .catalog import row
 
@@ -46,9 +46,10 @@ def _asked(command: Command, args: Mapping[str, Any]) -> Entry:
     given = {key: args[key] for key in OPTIONS if args.get(key)}
     if args.get("slot") is not None:
         given["slot"] = command.site.need_port(args["slot"])
-    for key in ("args", "hosts"):
-        if args.get(key):
-            given[key] = list(args[key])
+    if args.get("args"):
+        given["args"] = list(args["args"])
+    if args.get("hosts"):
+        given["hosts"] = _hosts(list(args["hosts"]))
     return _checked(command, _entry(command, name, repo_id, given))
 
 
@@ -174,7 +175,19 @@ def _value(command: Command, key: str, text: Optional[str]) -> Any:
     if key == "slot":
         named = [slot.port for slot in command.site.slots.values() if slot.name == text]
         return named[0] if named else command.site.need_port(_number(key, text))
-    return shlex.split(text) if key in ("args", "hosts") else text
+    if key == "hosts":
+        return _hosts(text.split())
+    return shlex.split(text) if key == "args" else text
+
+
+def _hosts(words: List[str]) -> List[str]:
+    try:
+        coerce("", {"hosts": words})
+    except RegistryInvalid:
+        text = "hosts takes 2 to %d times NAME=ADDRESS, this host first, not %r" % (MOST_HOSTS, " ".join(words))
+        hint = "mlxops set NAME hosts='studio=10.0.0.1 studio2=10.0.0.2'"
+        raise Usage(text, hint, hosts=words) from None
+    return words
 
 
 def _number(key: str, text: str) -> int:
