@@ -29,7 +29,8 @@ KINDS = {"GatedRepoError": "gated", "RepositoryNotFoundError": "unknown", "HFVal
          "TooLarge": "odd"}
 NETWORK = {"HfHubHTTPError", "HTTPError", "TransportError", "RequestException", "ConnectionError"}
 
-LARGEST_CONFIG = 4 << 20
+# As modelfiles reads one from disk.
+LARGEST_CONFIG = 8 << 20
 
 Request = Dict[str, Any]
 Told = Callable[[int, Exception], None]
