@@ -77,7 +77,7 @@ class Site(NamedTuple):
     def need_port(self, port: int) -> int:
         if port not in self.ports:
             span = "%d-%d" % (min(self.ports), max(self.ports))
-            raise Usage("port %d is not one of this host's (%s)" % (port, span), "mlxops status", port=port)
+            raise Usage("port %s is not one of this host's (%s)" % (port, span), "mlxops status", port=port)
         return port
 
     @property

@@ -56,13 +56,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 def filled(config: dict[str, Any], tokens: int) -> int:
     """Bytes of the caches of a model with this config after so many tokens, were they of 16 bits."""
-    core = mlx.core
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
     caches = cache.make_prompt_cache(model)
     for start in range(0, tokens, CHUNK):
-        out = model(core.zeros((1, min(CHUNK, tokens - start)), dtype=core.int32), cache=caches)
-        core.eval(out, [c.state for c in caches])
+        prompt = mlx.core.zeros((1, min(CHUNK, tokens - start)), dtype=mlx.core.int32)
+        out = model(prompt, cache=caches)
+        mlx.core.eval(out, [c.state for c in caches])
     return sum(c.nbytes for c in caches) // 2
 
 
