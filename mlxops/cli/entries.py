@@ -47,7 +47,7 @@ def init(it: Invocation, dry_run: bool) -> Answer:
 def set_(it: Invocation, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
     """Change fields of an entry; KEY= clears one. A server that runs keeps its flags until the next load.
 
-    Of chat_template, the parsers and args, KEY= says: none; KEY=auto leaves it to the model's family.
+    Of chat_template, the parsers and args, KEY= (or KEY=none) says: none; KEY=auto leaves it to the model's family.
 
     KEY is chat_template, tool_call_parser, reasoning_parser, runtime, revision, slot (a port or its slot's name), args
     (further words of the server's command, quoted as one), repo_id, model_id, cache_path or format.

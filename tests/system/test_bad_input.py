@@ -85,6 +85,12 @@ def test_an_unknown_word_is_told_what_comes_near(known: Studio) -> None:
     assert ambiguous["matches"] == ["amber", "jade", "topaz"] and "jade" in ambiguous["message"]
 
 
+def test_args_with_a_quote_that_has_no_end(known: Studio) -> None:
+    answer = known.mlxops("set", "amber", "args=--context-length 'a")
+    assert answer.exit == 2 and answer.error["kind"] == "Usage", answer
+    assert "args" not in known.entry("amber")
+
+
 @pytest.mark.parametrize("state", UNREADABLE)
 def test_a_registry_that_cannot_be_read_is_left_alone(known: Studio, fake_runtime: FakeRuntime, state: str) -> None:
     text, told = UNREADABLE[state]

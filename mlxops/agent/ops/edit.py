@@ -19,7 +19,7 @@ SETTABLE = (
     "tool_call_parser", "reasoning_parser", "args", "hosts",
 )  # fmt: skip
 # Takes away what was said, so that the next load takes what the model's family suggests. KEY= says: none.
-AUTO = "auto"
+AUTO, NONE = "auto", "none"
 OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "revision")
 
 
@@ -149,14 +149,16 @@ def _changed(
     was, now = (old.fields if old else {}), (new.fields if new else {})
     steps = [
         {"action": "set", "entry": name, "port": None, "applied": not dry,
-         "reason": "%s: %s -> %s" % (k, _text(was.get(k)), _text(now.get(k)))}
+         "reason": "%s: %s -> %s" % (k, _text(k, was.get(k)), _text(k, now.get(k)))}
         for k in {**was, **now}
         if was.get(k) != now.get(k)
     ]  # fmt: skip
     return {"entry": row(new) if new else name, "changed": bool(steps) and not dry, "actions": steps}
 
 
-def _text(value: Any) -> str:
+def _text(key: str, value: Any) -> str:
+    if not value and key in suggest.KEYS:
+        return AUTO if value is None else NONE
     return shlex.join(map(str, value)) if isinstance(value, (list, tuple)) and value else str(value or "-")
 
 
@@ -168,7 +170,7 @@ def _value(command: Command, key: str, text: Optional[str]) -> Any:
         raise Usage("an entry has no %r to set" % key, "known: " + ", ".join(SETTABLE), key=key)
     if key == "repo_id" and not resolve.is_repo_id(text or ""):
         raise Usage("repo_id takes org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
-    if text is None:
+    if text is None or (text == NONE and key in suggest.KEYS):
         return [] if key == "args" else "" if key in suggest.KEYS else REQUIRED.get(key)
     if text == AUTO and key in suggest.KEYS:
         return None
@@ -177,7 +179,7 @@ def _value(command: Command, key: str, text: Optional[str]) -> Any:
         return named[0] if named else command.site.need_port(_number(key, text))
     if key == "hosts":
         return _hosts(text.split())
-    return shlex.split(text) if key == "args" else text
+    return _words(text) if key == "args" else text
 
 
 def _hosts(words: List[str]) -> List[str]:
@@ -188,6 +190,14 @@ def _hosts(words: List[str]) -> List[str]:
         hint = "mlxops set NAME hosts='studio=10.0.0.1 studio2=10.0.0.2'"
         raise Usage(text, hint, hosts=words) from None
     return words
+
+
+def _words(text: str) -> List[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        said = "args takes words as a shell reads them, and a quote in %r has no end" % text
+        raise Usage(said, "mlxops set NAME args='--context-length 32768'", key="args") from None
 
 
 def _number(key: str, text: str) -> int:
