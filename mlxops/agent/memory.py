@@ -124,7 +124,7 @@ def refusal(found: Fit) -> NotEnoughMemory:
         text += "; " + "; ".join("port %d stays: %s" % kept for kept in sorted(found.kept.items()))
     steps = " && ".join(pasteable("unload", port) for port in found.unload)
     hint = "%s, or load with --evict" % steps if steps else "a smaller model or context"
-    return NotEnoughMemory(text, hint + "; --force to try all the same", **found.record())
+    return NotEnoughMemory(text, hint + "; load with --force tries all the same", **found.record())
 
 
 def smallest(held: Mapping[int, int], short: int) -> Tuple[int, ...]:

@@ -64,7 +64,9 @@ def _value(key: str, value: Any) -> str:
         return size(value)
     if isinstance(value, dict):
         return ", ".join(f"{safe(k)} {_inner(v)}" for k, v in value.items())
-    return safe(shlex.join(map(str, value))) if isinstance(value, list) and value else word(value or None)
+    if isinstance(value, list) and value:
+        return ", ".join(map(_inner, value)) if isinstance(value[0], dict) else safe(shlex.join(map(str, value)))
+    return word(value or None)
 
 
 def _inner(value: Any) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from ..agent.errors import MlxopsError
+from .log import log_line
 from .style import Style
-from .words import safe, safe_lines
+from .words import safe_lines
 
 
 def error_text(error: MlxopsError, style: Style) -> str:
     first, *rest = safe_lines(error.message) or [error.kind]
     lines = [f"{style.wrong('mlxops:')} {first}", *(f"  {line}" for line in rest)]
-    lines += [f"  | {safe(line)}" for line in log_tail(error)]
+    lines += [f"  | {log_line(line)}" for line in log_tail(error)]
     return "\n".join([*lines, *(f"  hint: {line}" for line in safe_lines(error.hint))])
 
 

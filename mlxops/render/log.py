@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from .style import Style
 from .words import safe
+
+# mlx-openai-server colours its log, into a file too; as escapes the colours would hide the words.
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class LogText:
@@ -25,4 +29,4 @@ class LogText:
 
 
 def log_line(line: Any) -> str:
-    return safe(str(line).rstrip("\n").expandtabs())
+    return safe(COLOUR.sub("", str(line).rstrip("\n").expandtabs()))

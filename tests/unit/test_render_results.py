@@ -98,13 +98,14 @@ def test_entries() -> None:
 
 
 def test_one_entry_in_full() -> None:
-    entry = {"name": "a", "size_bytes": 1 << 30, "args": ["--x", "a b"], "process": {"pid": 7}, "slot": None}
+    process = {"pid": 7, "family": [{"pid": 8}]}
+    entry = {"name": "a", "size_bytes": 1 << 30, "args": ["--x", "a b"], "process": process, "slot": None}
     lines = shown({"entry": entry, "port": None, "command": ["server", "--model", "a b"]}, PLAIN).splitlines()
     assert [line.split(None, 1) for line in lines[1:6]] == [
         ["name", "a"],
         ["size_bytes", "1.00 GiB"],
         ["args", "--x 'a b'"],
-        ["process", "pid 7"],
+        ["process", 'pid 7, family {"pid": 8}'],
         ["slot", "-"],
     ]
     assert lines[-1] == "  server --model 'a b'"
@@ -164,7 +165,7 @@ def test_what_set_and_remove_did() -> None:
 
 
 def test_an_error_has_its_message_the_log_tail_and_a_hint() -> None:
-    error = NotReady("the server died", "mlxops logs 8100", log=["one", "two\x1b"])
+    error = NotReady("the server died", "mlxops logs 8100", log=["\x1b[32mone\x1b[0m", "two\x1b"])
     assert error_text(error, PLAIN).splitlines() == [
         "mlxops: the server died",
         "  | one",
