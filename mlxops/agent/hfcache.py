@@ -66,6 +66,14 @@ def inspect(path: str) -> Snapshot:
                     kind=modelfiles.kind_of(path, repo_id or revision))
 
 
+def whole(path: str) -> bool:
+    """Whether all of a model lies in the folder at `path`; "" is no folder."""
+    try:
+        return bool(path) and inspect(path).complete
+    except OSError:
+        return False
+
+
 def _inspect_or_say_why(repo: str, revision: str) -> Snapshot:
     path = os.path.join(repo, "snapshots", revision)
     try:

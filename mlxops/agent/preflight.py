@@ -33,7 +33,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     flags = programs.help_flags(runtime, words, command.site.state_dir, command.say)
     # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is there.
     there = Installed(runtime, flags, tuple(packages(words)))
-    entry, notes = choose(command.site, entry, there, order.force) if _whole(entry.cache_path) else (entry, ())
+    entry, notes = choose(command.site, entry, there, order.force) if hfcache.whole(entry.cache_path) else (entry, ())
     warnings = _check_flags(command, entry, order.port, runtime, flags)
     ground = survey(command, order.port, own_lock)
     if _serves_exactly(command, ground, entry):
@@ -57,7 +57,7 @@ def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
 
 def _located(command: Command, entry: Entry, order: Order) -> Entry:
     """The entry with the path of its snapshot, where there is a whole one that it does not point to already."""
-    if not order.revision and _whole(entry.cache_path):
+    if not order.revision and hfcache.whole(entry.cache_path):
         return entry
     found = hfcache.find(command.site.hf_home, entry.repo_id, entry.text("revision")) if entry.repo_id else None
     return entry.with_fields(cache_path=found.path) if found is not None and found.complete else entry
@@ -146,7 +146,7 @@ def _remote(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[
 
 def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[fetch.Remote]:
     """What has to be downloaded; None when the snapshot is whole. Nothing is fetched but its config.json."""
-    if _whole(entry.cache_path):
+    if hfcache.whole(entry.cache_path):
         return None
     if not resolve.is_repo_id(entry.repo_id):
         raise Failed("%s has no whole snapshot at %s and no org/name to download" % (entry.name, entry.cache_path))
@@ -164,13 +164,6 @@ def _check_hosts(
         text = "%s is not whole on this host, and a model of several hosts has to be on all of them" % entry.name
         raise Failed(text, "on each of them: hf download %s" % entry.repo_id, entry=entry.name)
     ring.check(command, entry, order.port, runtime, hfcache.weights_bytes(entry.cache_path), order.force)
-
-
-def _whole(path: str) -> bool:
-    try:
-        return bool(path) and hfcache.inspect(path).complete
-    except OSError:
-        return False
 
 
 def asked_of(entry: Entry, remote: Optional[fetch.Remote], runtime: str, port: Optional[int]) -> Optional[memory.Asked]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from typing import Dict, List, Optional, Tuple
 
-from . import programs
+from . import hfcache, programs
+from .choice import choose
 from .command import Command
-from .errors import MlxopsError
+from .errors import Failed, MlxopsError
+from .installed import packages
 from .refusal import refusals
 from .registry import Entry
 from .runtimes import Offered, Runtime
+from .suggest import Installed
 
-Known = Tuple[Optional[Runtime], Optional[Offered], str]
+Known = Tuple[Optional[Runtime], Optional[Offered], Tuple[str, ...], str]
 
 
 class Refused:
@@ -27,10 +30,21 @@ class Refused:
         name = entry.text("runtime") or self._command.site.runtime
         if name not in self._known:
             self._known[name] = self._offered(name)
-        known, flags, fault = self._known[name]
+        known, flags, beside, fault = self._known[name]
         if known is None or flags is None:
             return [fault]
-        return [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile)]
+        said = [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile)]
+        return said or self._cannot_serve(entry, Installed(known, flags, beside))
+
+    def _cannot_serve(self, entry: Entry, installed: Installed) -> List[str]:
+        """Why the model as it lies on disk would be refused; of one that is still to be downloaded nothing is known."""
+        if not hfcache.whole(entry.cache_path):
+            return []
+        try:
+            choose(self._command.site, entry, installed)
+        except Failed as exc:
+            return ["%s (%s)" % (exc.message, exc.hint)]
+        return []
 
     def _offered(self, name: str) -> Known:
         """A runtime with what its help offers, or why there is none."""
@@ -38,6 +52,7 @@ class Refused:
         try:
             known = site.runtime_named(name)
             words = programs.command(site, known)
-            return known, programs.help_flags(known, words, site.state_dir, self._command.say), ""
+            flags = programs.help_flags(known, words, site.state_dir, self._command.say)
+            return known, flags, tuple(packages(words)), ""
         except MlxopsError as exc:
-            return None, None, exc.message
+            return None, None, (), exc.message

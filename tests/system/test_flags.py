@@ -76,7 +76,8 @@ def test_an_entry_nobody_has_said_anything_about_gets_its_flags_with_the_load_an
 
 def test_none_is_an_answer_that_neither_load_nor_init_overrules(moe: Studio) -> None:
     moe.must("init")
-    moe.must("set", "moe", "tool_call_parser=", "reasoning_parser=")
+    told_so = [row["reason"] for row in moe.must("set", "moe", "tool_call_parser=none", "reasoning_parser=")["actions"]]
+    assert told_so == ["tool_call_parser: qwen3_moe -> none", "reasoning_parser: qwen3 -> none"]
     moe.must("init")
     assert moe.must("load", "moe", moe.ports[0])["warnings"] == []
     assert not set(PARSERS) & set(started_with(moe, "moe"))
@@ -134,6 +135,9 @@ def test_a_gpt_oss_without_a_template_is_not_started_and_nothing_is_touched(oss:
     assert "mlxops set gpt-oss chat_template=PATH" in error["hint"] and "templates = " in error["hint"]
     assert oss.registry() == before
     assert oss.ask(port, oss.slot(port))
+    # verify and doctor say so of every entry, before anyone has tried to load it.
+    assert oss.mlxops("verify").error["refused"] == ["gpt-oss"]
+    assert [row for row in oss.mlxops("doctor").document["result"]["checks"] if "has no chat template" in row["seen"]]
 
 
 def test_a_gpt_oss_takes_its_template_from_the_hosts_folder(oss: Studio, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def _runtime(command: Command, name: str, lost: str) -> Iterator[Finding]:
 
 
 def entries(command: Command) -> Iterator[Finding]:
-    """Whether each entry's runtime would take the flags and parsers the entry asks for."""
+    """Whether each entry would be started: its flags and parsers, and the model as it lies on disk."""
     refused = Refused(command)
     found = command.store.read().entries
     faults = [(entry.name, refused.reasons(entry)) for entry in found.values()]
@@ -52,7 +52,7 @@ def entries(command: Command) -> Iterator[Finding]:
     if len(wrong) > MOST_ROWS:
         yield Finding("entries", WRONG, "%d more would be refused" % (len(wrong) - MOST_ROWS), "mlxops list")
     if not wrong:
-        yield Finding("entries", OK, "the runtimes know all parsers and flags of %d entries" % len(faults))
+        yield Finding("entries", OK, "%d entries would be started, by what the runtimes say" % len(faults))
 
 
 def hub(command: Command) -> Iterator[Finding]:

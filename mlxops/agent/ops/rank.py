@@ -29,7 +29,7 @@ def rank(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 def _check(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Whether it could start here, and the memory there is."""
     entry = _entry(args)
-    if not _whole(entry.cache_path):
+    if not hfcache.whole(entry.cache_path):
         raise Failed("%s is not there, or not whole" % entry.cache_path, "copy the snapshot there, to the same path")
     need_address(str(args["at"]))
     runtime, _, flags = _program(command, entry)
@@ -38,13 +38,6 @@ def _check(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
         said = "%s there would refuse %s: %s" % (runtime.name, entry.name, "; ".join(r.reason for r in refused))
         raise Failed(said, "bring the hosts to the same version")
     return {"available_bytes": command.procs.memory().available_bytes}
-
-
-def _whole(path: str) -> bool:
-    try:
-        return hfcache.inspect(path).complete
-    except OSError:
-        return False
 
 
 def _entry(args: Mapping[str, Any]) -> Entry:
