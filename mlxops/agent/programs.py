@@ -21,6 +21,7 @@ USUAL_FOLDERS = (
 UV_PROJECT = "/opt/mlx-launch"
 UV_HAS = ("mlx-openai-server", "mlx_lm.server")
 HELP_TIMEOUT_S = 90.0
+LAUNCH = "MLX_LAUNCH_CMD"
 
 
 def search_path() -> str:
@@ -50,14 +51,22 @@ def _table(site: Site, runtime: Runtime) -> str:
 
 def _candidates(site: Site, runtime: Runtime, environ: Mapping[str, str]) -> List[Tuple[str, ...]]:
     own = runtime.name == site.runtime
-    if own and environ.get("MLX_LAUNCH_CMD"):
-        return [tuple(shlex.split(environ["MLX_LAUNCH_CMD"]))]
+    if own and environ.get(LAUNCH, "").strip():
+        return [_words(environ[LAUNCH])]
     if own and site.command:
         return [site.command]
     if runtime.name in site.commands:
         return [site.commands[runtime.name]]
     uv = [("uv",), ("/opt/homebrew/bin/uv",)] if runtime.name in UV_HAS and os.path.isdir(UV_PROJECT) else []
     return [*runtime.forms, *((*u, "run", "--project", UV_PROJECT, *runtime.forms[0]) for u in uv)]
+
+
+def _words(text: str) -> Tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        said = "a quote in %s has no end: %s" % (LAUNCH, text)
+        raise Failed(said, "correct %s where the host's logins set it" % LAUNCH) from None
 
 
 def help_flags(

@@ -7,6 +7,7 @@ from pathlib import Path
 import mlx_lm
 import pytest
 
+from mlxops.agent import programs
 from mlxops.agent.choice import choose
 from mlxops.agent.errors import Failed
 from mlxops.agent.installed import beside, model_types, packages
@@ -73,3 +74,10 @@ def test_what_it_cannot_build_is_refused_before_anything_is_touched(
     assert choose(SITE, entry, there._replace(runtime=RUNTIMES["vllm"])).entry == entry
     assert choose(SITE, entry, there._replace(packages=())).entry == entry
     assert choose(SITE, entry, there, force=True).entry == entry
+
+
+def test_a_launch_command_that_is_no_words_is_told_and_a_blank_one_is_none() -> None:
+    there = SITE._replace(command=("sh", "-c"))
+    assert programs.command(there, RUNTIMES["mlx_lm.server"], {"MLX_LAUNCH_CMD": " "})[1:] == ("-c",)
+    with pytest.raises(Failed, match="MLX_LAUNCH_CMD"):
+        programs.command(there, RUNTIMES["mlx_lm.server"], {"MLX_LAUNCH_CMD": "sh -c 'serve"})
