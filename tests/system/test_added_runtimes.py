@@ -112,6 +112,8 @@ def test_where_its_row_is_gone_its_server_is_a_stranger_and_left_alone(house: Ad
     house.file.write_text(house.without)
     assert house.studio.port_row(house.port)["drift"] == "foreign"
     assert house.studio.mlxops("unload", house.port).error["kind"] == "ForeignListener"
+    shown = house.studio.must("show", "amber")
+    assert (shown["entry"]["runtime"], shown["sources"]) == ("house", None)
     assert pid in living(house.studio.folder.parent)
     house.file.write_text(described)
     house.studio.must("unload", house.port)

@@ -33,8 +33,11 @@ def show(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _sources(command: Command, entry: Entry) -> Mapping[str, Any]:
-    there = installed(command, entry)
+def _sources(command: Command, entry: Entry) -> Optional[Mapping[str, Any]]:
+    try:
+        there = installed(command, entry)
+    except MlxopsError:  # its runtime is no longer in the host file; the entry is what one wants to see then
+        return None
     return sources(command.site, entry, there.runtime, suggestion(there, entry, command.site.templates))
 
 
