@@ -10,13 +10,15 @@ from .words import safe, word
 
 
 def jobs_text(result: dict[str, Any], style: Style) -> str:
-    """One line per job, the newest first."""
+    """One line per job, the newest first; below them what went wrong, which is too long for a column."""
+    jobs = result["jobs"]
     rows = [
-        [word(job["job"]), _state(job), word(job["why"]), _whom(job), word(job["since"]), word(job["phase"]),
-         word(job["message"])]
-        for job in result["jobs"]
+        [word(job["job"]), _state(job), word(job["why"]), _whom(job), word(job["since"]), word(job["phase"])]
+        for job in jobs
     ]  # fmt: skip
-    return table(["JOB", "STATE", "WHAT", "WHO", "SINCE", "PHASE", "ERROR"], rows) if rows else "No job yet."
+    wrong = [f"{word(job['job'])}: {safe(job['message'])}" for job in jobs if job["message"]]
+    drawn = table(["JOB", "STATE", "WHAT", "WHO", "SINCE", "PHASE"], rows, style.width)
+    return "\n".join([drawn, *([""] if wrong else []), *wrong]) if rows else "No job yet."
 
 
 def locks_text(result: dict[str, Any], style: Style) -> str:

@@ -9,6 +9,7 @@ from mlxops.render.actions import changes, plan
 from mlxops.render.drift import next_step
 from mlxops.render.entries import changed, entries, removed, shown
 from mlxops.render.errors import error_text
+from mlxops.render.jobs import jobs_text
 from mlxops.render.log import LogText
 from mlxops.render.ports import all_unloaded, loaded, unloaded
 from mlxops.render.status import status
@@ -182,3 +183,12 @@ def test_a_log_is_said_once() -> None:
     assert text.rest(result, PLAIN) == "a\nb       c"
     text.event({"event": "log", "line": "a\n"})
     assert (said, text.rest(result, PLAIN)) == (["a"], "")
+
+
+def test_jobs_keep_to_the_terminal_and_what_went_wrong_stands_below() -> None:
+    job = {"job": "j1", "state": "failed", "why": "load a 8100", "who": "me", "from": "mini", "since": "now"}
+    job["phase"] = "wait"
+    done = {**job, "job": "j2", "state": "done", "message": None}
+    lines = jobs_text({"jobs": [{**job, "message": "it died " * 20 + "\x1b[2J"}, done]}, Style(width=40)).splitlines()
+    assert max(map(len, lines[:3])) <= 40 and lines[1].split()[:2] == ["j1", "failed"]
+    assert lines[3] == "" and lines[4].startswith("j1: it died") and lines[4].endswith("\\x1b[2J") and len(lines) == 5
