@@ -26,7 +26,7 @@ def head_start(command: Command, job: Job, path: str, replaces: bool) -> Reading
     if not replaces or not _has_room(command, job, total):
         return readahead.read(files, SAMPLE_BYTES, SAMPLE_S, lambda done: command.client.check())
     job.phase("prepare", "reading its weights ahead, the port still serves")
-    return readahead.read(files, None, None, _teller(command, job, total))
+    return readahead.read(files, total, None, _teller(command, job, total))
 
 
 def _has_room(command: Command, job: Job, total: int) -> bool:

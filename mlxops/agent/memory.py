@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import kvcache
@@ -16,6 +17,8 @@ from .reservations import promised
 
 if TYPE_CHECKING:
     from .order import Order
+
+MOST_CHOICES = 50_000
 
 
 class Asked(NamedTuple):
@@ -128,12 +131,18 @@ def refusal(found: Fit) -> NotEnoughMemory:
 
 
 def smallest(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
-    """The fewest ports that hold so much together, among equals those that hold the least; () when all do not."""
-    for count in range(1, len(held) + 1) if short > 0 else ():
-        enough = [some for some in combinations(sorted(held), count) if sum(held[p] for p in some) >= short]
-        if enough:
-            return min(enough, key=lambda some: sum(held[p] for p in some))
-    return ()
+    """The fewest ports that hold so much together, among equals those that hold the least; () when all do not.
+
+    Of very many servers, which anybody can start, not every choice is looked at: then the largest go.
+    """
+    if short <= 0 or sum(held.values()) < short:
+        return ()
+    largest = sorted(held, key=lambda p: -held[p])
+    count = next(n for n in range(1, len(held) + 1) if sum(held[p] for p in largest[:n]) >= short)
+    if comb(len(held), count) > MOST_CHOICES:
+        return tuple(sorted(largest[:count]))
+    enough = (some for some in combinations(sorted(held), count) if sum(held[p] for p in some) >= short)
+    return min(enough, key=lambda some: sum(held[p] for p in some))
 
 
 def _held(command: Command) -> Dict[int, int]:

@@ -10,6 +10,17 @@ import click
 from .invocation import Flags, Invocation
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+LONGEST_S = 1e6
+
+
+class _Seconds(click.FloatRange):
+    """A bounded time: a wait of nan would be over at once, and nan is in every range; one of infinity never is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = float(super().convert(value, param, ctx))
+        if found != found:
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return found
 
 
 def _ports(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
@@ -45,4 +56,4 @@ def timeout(text: str) -> Decorator:
 
 
 def _seconds() -> click.FloatRange:
-    return click.FloatRange(min=0, min_open=True)
+    return _Seconds(min=0, min_open=True, max=LONGEST_S)

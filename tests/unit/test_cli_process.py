@@ -190,3 +190,10 @@ def test_the_completion_script_is_one_its_shell_accepts(lab: dict[str, str], she
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "_mlxops_completion" in ended.stdout
     assert "_mlxctl_completion" in ended.stdout
+
+
+@pytest.mark.parametrize("words", [["load", "a", "8100", "--timeout", "nan"], ["unload", "8100", "--grace", "1e400"],
+                                   ["unload", "8100", "--grace", "nan"], ["verify", "--timeout", "inf"]])  # fmt: skip
+def test_a_time_without_a_bound_is_refused(lab: dict[str, str], words: list[str]) -> None:
+    done = mlxops(lab, "--json", *words)
+    assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (2, "Usage"), done

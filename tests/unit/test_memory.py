@@ -172,3 +172,9 @@ def test_what_a_load_that_began_meanwhile_will_take_is_not_free(host: Any, monke
 def test_what_cannot_be_known_is_said_and_does_not_refuse(machine: Machine, model: Asked | None, host: Any) -> None:
     found, (said,) = check(host(machine), model, ORDER)
     assert found is None and "not checked" in said
+
+
+def test_very_many_servers_are_not_gone_through_in_every_combination() -> None:
+    held = {8100 + n: (1 << 30) + n for n in range(40)}
+    assert smallest(held, 20 << 30) == tuple(range(8120, 8140))
+    assert smallest(held, 1 << 40) == ()
