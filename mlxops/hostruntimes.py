@@ -16,6 +16,8 @@ Forms = list[list[str]]
 ANYBODYS = re.compile(
     r"(python|pypy|perl|ruby|lua|php|node|java|deno|bun)[\d.]*|(ba|z|k|da|fi|c|tc)?sh|env|uvx?|pipx?|poetry|conda|mamba"
     r"|sudo|doas|nohup|nice|setsid|time(out)?|xargs|exec|screen|tmux|ssh|docker|podman|launchctl|systemd-run|caffeinate"
+    r"|busybox|(r?a|mk|pw)sh|nodejs|np[mx]|yarn|ipython|jupyter|(mpi|torch)run|coverage|mpiexec|accelerate|ray|osascript"
+    r"|su|runuser|chroot|unshare|nsenter|stdbuf|ionice|taskset|numactl|strace|gdb|watch|parallel|script|gtimeout"
 )
 # Servers of any application: the next word says which.
 HOSTS_OF_APPS = ("uvicorn", "gunicorn", "hypercorn", "granian", "waitress-serve", "flask", "fastapi")

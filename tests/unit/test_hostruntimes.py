@@ -93,7 +93,8 @@ def test_the_model_may_follow_the_program_without_a_flag(tmp_path: Path) -> None
             '[["python"]]', '[["Python3.12", "serve.py"]]', '[["sh", "serve.sh"]]', '[["uv", "run", "house"]]',
             '[["/opt/house"]]', '[["--port"]]', '[["node", "server.js"]]', '[["uvicorn"]]', '[["house", "--serve"]]',
             '[["mlx_lm.server"]]', '[["mlx_lm"]]', '[["mlx-openai-server", "launch", "x"]]', '[["vllm"]]',
-            '[["house"], ["house", "serve"]]', '[["env", "A=1", "house"]]', '[["sudo", "house"]]', '[[""]]',
+            '[["house"], ["house", "serve"]]', '[["env", "A=1", "house"]]', '[["sudo", "house"]]', '[["torchrun"]]',
+            '[[""]]',
         )),
         *((f'default_port = 1\ncommand = ["/x"]\nmodules = {modules}\n', "house.modules") for modules in (
             '[["http.server"]]', '[["runpy"]]', '[["pip"]]', '[["uvicorn"]]', '[["mlx_lm", "server"]]',
