@@ -49,6 +49,12 @@ def started_with(studio: Studio, name: str) -> list[str]:
     return [word for word in studio.entry(name)["process"]["argv"] if word.startswith("--") or "jinja" in word]
 
 
+def test_init_says_of_a_model_that_it_would_not_be_loaded(studio: Studio, files: dict[str, bytes]) -> None:
+    studio.add("tiny/oss", of_family(files, "gpt_oss"))
+    reasons = {action["entry"]: action["reason"] for action in studio.must("init")["actions"]}
+    assert "; load will refuse it: " in reasons["oss"] and "refuse" not in reasons["amber"]
+
+
 def test_init_writes_what_is_proposed_and_show_tells_where_it_is_from(moe: Studio) -> None:
     moe.must("init")
     assert fields(moe, "moe") == PROPOSED

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 from .. import hfcache, intake, suggest
-from ..choice import installed
+from ..choice import choose, installed
 from ..command import Command
+from ..errors import Failed
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running
 from ..lock import story
@@ -75,7 +76,15 @@ def _models(command: Command) -> List[Found]:
 def _suggested(command: Command, snapshot: hfcache.Snapshot, there: suggest.Installed) -> Found:
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
     found = suggest.suggestion(there, entry, command.site.templates)
-    return Found(snapshot.repo_id, snapshot.path, found.values, found.notes)
+    return Found(snapshot.repo_id, snapshot.path, found.values, (*found.notes, *_refused(command, entry, there)))
+
+
+def _refused(command: Command, entry: Entry, there: suggest.Installed) -> Iterator[str]:
+    """It is added all the same: a newer runtime, or another, may serve it."""
+    try:
+        choose(command.site, entry, there)
+    except Failed as exc:
+        yield "load will refuse it: " + exc.message
 
 
 def _tell_of_broken(command: Command, snapshot: hfcache.Snapshot) -> None:
