@@ -75,12 +75,13 @@ class PortEvidence(NamedTuple):
     def proven(self) -> Tuple[Server, ...]:
         """Those that are this port's beyond doubt: they own the listener, or are the recorded process.
 
-        Where nobody listens and none is recorded, the only one that names the port: it loads still. Any user can start
-        a process that names a port.
+        Where nobody listens and none is recorded, the only one whose command line has the port in it: it loads still.
+        Any user can start a process that names a port.
         """
         pids = {listener.pid for listener in self.listeners or ()} | {self.recorded.pid if self.recorded else None}
         found = tuple(s for s in self.servers if pids & {p.pid for p in s.family})
-        return found or (self.servers if len(self.servers) == 1 and not self.listeners else ())
+        alone = len(self.servers) == 1 and not self.listeners and self.servers[0].invocation.says_port
+        return found or (self.servers if alone else ())
 
     @property
     def foreign(self) -> Tuple[Listener, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import probe
 from .evidence import Answer, PortEvidence, Server
 from .probe import Pending
 from .procs import Listener, Process, Procs, Unseen, ancestors, tree
-from .ranks import Rank, Seen, recorded
+from .ranks import Rank, Seen, illegible, recorded
 from .registry import Entry, Registry
 from .runtimes import Invocation, Runtimes, is_worker, recognise
 from .site import Site
@@ -68,12 +68,18 @@ def observe(
     found = {}
     for port in ports:
         left = _left_behind(sight, registry.holders(port), site.runtimes)
-        unknown = (*sight.unknown, *(one.why for one in seen.get(port, ()) if one.alive is None))
+        unknown = (*sight.unknown, *_unasked(seen.get(port, ()), registry.holders(port)))
         found[port] = PortEvidence(
             port, sight.of(port), servers.get(port, ()), *left, answers[port], jobs[port], unknown,
             ranks=seen.get(port, ()),
         )  # fmt: skip
     return found
+
+
+def _unasked(ranks: Iterable[Seen], entries: Iterable[Entry]) -> Iterator[str]:
+    """Why some rank may live of which nothing is known."""
+    yield from (rank.why for rank in ranks if rank.alive is None)
+    yield from ("process.ranks of %s is no list of ranks" % entry.name for entry in entries if illegible(entry))
 
 
 def _ranks(registry: Registry, ports: Iterable[int]) -> Dict[int, Tuple[Rank, ...]]:

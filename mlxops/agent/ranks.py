@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .registry import MOST_HOSTS, Entry
+from .registry import HOST_NAME, MOST_HOSTS, Entry
 
 # One port of its own for each rank, below those that systems hand out by themselves.
 FIRST_RING_PORT = 10000
@@ -68,7 +68,13 @@ def recorded(entry: Entry) -> Tuple[Rank, ...]:
     return tuple(rank for rank in found if rank)
 
 
+def illegible(entry: Entry) -> bool:
+    """Whether the record names ranks that cannot be made out: such a one may live."""
+    rows = (entry.process or {}).get("ranks")
+    return rows is not None and not (isinstance(rows, list) and len(rows) == len(recorded(entry)))
+
+
 def _rank(row: Mapping[str, Any]) -> Optional[Rank]:
     kinds = {"number": int, "host": str, "pid": int, "start_time": str, "at": str}
-    plain = all(type(row.get(key)) is kind for key, kind in kinds.items())
+    plain = all(type(row.get(key)) is kind for key, kind in kinds.items()) and HOST_NAME.fullmatch(row["host"])
     return Rank(**{key: row[key] for key in kinds}) if plain else None

@@ -10,6 +10,8 @@ from .errors import RegistryInvalid
 
 VERSION = 1
 MOST_HOSTS = 10
+# ssh would read a name with a dash in front as an option.
+HOST_NAME = re.compile(r"[A-Za-z0-9_][\w.@-]{0,250}", re.A)
 OPTIONAL_TEXT = ("slot", "revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
 
 
@@ -222,9 +224,9 @@ def _args(name: str, value: Any) -> List[str]:
 
 
 def _hosts(name: str, value: Any) -> List[str]:
-    """NAME=ADDRESS of two hosts or more; ssh would read a name with a dash in front as an option."""
+    """NAME=ADDRESS of two hosts or more."""
     items = [value] if isinstance(value, str) else value
-    form = re.compile(r"[A-Za-z0-9_][\w.@-]{0,250}=\d{1,3}(\.\d{1,3}){3}", re.A)
+    form = re.compile(HOST_NAME.pattern + r"=\d{1,3}(\.\d{1,3}){3}", re.A)
     plain = isinstance(items, list) and all(isinstance(item, str) and form.fullmatch(item) for item in items)
     if plain and 2 <= len(items) <= MOST_HOSTS:
         return list(items)

@@ -145,6 +145,11 @@ class Invocation(NamedTuple):
         return self.flags.get(self.runtime.model or "--model") or (None if self.runtime.model else self.first or None)
 
     @property
+    def says_port(self) -> bool:
+        """Whether it names its port itself: where it does not, a file or an option unknown here may name another."""
+        return self.flags.get("--port") == str(self.port)
+
+    @property
     def served_name(self) -> Optional[str]:
         flag = self.runtime.served_name
         return self.flags.get(flag) if flag else None

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.observe import observe, recorded_process, remnants
+from mlxops.agent.evidence import SILENT, PortEvidence
+from mlxops.agent.observe import find_servers, observe, recorded_process, remnants
 from mlxops.agent.procs import Listener, Process
 from mlxops.agent.registry import EMPTY, REQUIRED, Entry
 from mlxops.agent.runtimes import RUNTIMES
@@ -86,3 +87,18 @@ def test_who_answers_listens_though_nobody_did_when_we_looked(seen: bool) -> Non
         eyes: Any = Blinking(*([late] if seen else []))
         found = observe(eyes, EMPTY, [port], SITE, lambda _: None)[port]
     assert found.listeners == ((late,) if seen else (Listener(port, "", None, None),))
+
+
+def test_ranks_on_record_that_cannot_be_made_out_are_unknown_and_not_gone() -> None:
+    odd = EMPTY.put(entry(pid=9, start_time="x", ranks=[{"host": "studio2", "pid": "77"}]))
+    eyes: Any = Blinking()
+    found = observe(eyes, odd, [8100], SITE, lambda _: None)[8100]
+    assert found.unknown == ("process.ranks of amber is no list of ranks",) and not found.quiet
+
+
+@pytest.mark.parametrize(("words", "proven"), [((), False), (("--por", "9001"), False), (("--port", "8080"), True)])
+def test_a_lone_server_that_does_not_listen_is_the_port_s_only_where_it_says_so(words: Any, proven: bool) -> None:
+    table = {10: process(10)._replace(argv=("mlx_lm.server", *words))}
+    (server,) = find_servers(table, RUNTIMES)[8080]
+    seen = PortEvidence(8080, (), (server,), None, (), SILENT, None, ())
+    assert seen.proven == ((server,) if proven else ()) and not seen.quiet

@@ -10,7 +10,7 @@ import pytest
 from mlxops.agent.errors import NotEnoughMemory, RegistryInvalid
 from mlxops.agent.evidence import SILENT, PortEvidence
 from mlxops.agent.judge import Wanted, judge
-from mlxops.agent.ranks import Rank, Seen, hostfile, hosts, recorded, ring, share
+from mlxops.agent.ranks import Rank, Seen, hostfile, hosts, illegible, recorded, ring, share
 from mlxops.agent.registry import REQUIRED, Entry, coerce
 from mlxops.agent.ring import need_memory
 
@@ -57,14 +57,21 @@ def test_no_hosts_is_a_model_of_one(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [None, 7, {}, [7], [{}], [{**ROW, "pid": "77"}], [{**ROW, "pid": True}], [{**ROW, "at": None}]]
+    "rows",
+    [7, {}, [7], [{}], [{**ROW, "pid": "77"}], [{**ROW, "pid": True}], [{**ROW, "at": None}], [{**ROW, "host": "-oX"}]],
 )
 def test_what_somebody_else_wrote_there_is_no_rank(rows: Any) -> None:
-    assert recorded(entry(process={"pid": 1, "ranks": rows})) == ()
+    written = entry(process={"pid": 1, "ranks": rows})
+    assert recorded(written) == () and illegible(written)
+
+
+def test_a_record_without_ranks_says_so() -> None:
+    assert not any(illegible(entry(process={"pid": 1, **more})) for more in ({}, {"ranks": []}, {"ranks": None}))
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
     assert recorded(entry(process={"pid": 1, "ranks": [RANK._asdict()]})) == (RANK,)
+    assert not illegible(entry(process={"pid": 1, "ranks": [RANK._asdict()]}))
 
 
 def evidence(*seen: Seen, unknown: tuple[str, ...] = ()) -> PortEvidence:
