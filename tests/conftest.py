@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fakeruntime import FakeRuntime
+from openaiprogram import OPENAI_SERVER, openai_program
 from ports import free_range
 from studio import Studio
 from survivors import left_behind
@@ -19,18 +20,11 @@ from survivors import left_behind
 from mlxops.demo.loopback import Login, Loopback
 from mlxops.demo.tinymodel import model_files
 
-OPENAI_SERVER = "MLXOPS_TEST_OPENAI_SERVER"
 REQUIRE_ALL = "MLXOPS_TEST_REQUIRE_ALL"
 UNLOCKED_WITHIN_S = 10.0
 SYSTEM_PATH = os.pathsep.join(["/usr/sbin", "/sbin", os.environ.get("PATH", "")])
 
 NamedModels = dict[str, dict[str, bytes]]
-
-
-def openai_program() -> Path | None:
-    folder = os.environ.get(OPENAI_SERVER)
-    program = Path(folder, "bin", "mlx-openai-server") if folder else None
-    return program if program and program.exists() else None
 
 
 def cannot_run() -> dict[str, str]:

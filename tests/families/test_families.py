@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import openai_program
+from openaiprogram import openai_program
 
 from .__main__ import prepared
 from .server import Outcome, free_port, outcome, serving

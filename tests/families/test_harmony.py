@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import openai_program
+from openaiprogram import openai_program
 from studio import Studio
 
 from .server import outcome, vocabulary

@@ -47,9 +47,11 @@ def reboot(loads: HeldLoads, sshd: Sshd) -> None:
     """Every process on the host is gone at once: connections, agents, servers, downloads. The clients are elsewhere."""
     clients = {client.pid for client in loads.clients.values()}
     there = {pid for pid, line in living(loads.studio.folder.parent).items() if "sshd" not in line} - clients
-    for pid in (sshd.pid, *sshd.sessions(), *there):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    # Stopped first, so that none of them sees another one die.
+    for signum in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in (sshd.pid, *sshd.sessions(), *there):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signum)
     loads.release_lock()
     sshd.stop()
 

@@ -157,7 +157,7 @@ def test_over_a_slow_link_everything_works_and_progress_flows(far_away: Studio, 
     result = session.call(host, "load", {"model": "tiny/onyx", "port": port, "replace": True}, on_event)
     assert result["state"] == "ready" and empty_hub.faults.rate == 0
     phases = [event["phase"] for event in seen if event["event"] == "phase"]
-    assert list(dict.fromkeys(phases)) == ["preflight", "download", "stop", "launch", "wait", "commit"]
+    assert list(dict.fromkeys(phases)) == ["preflight", "download", "prepare", "stop", "launch", "wait", "commit"]
     answers = {name: finished(process) for name, process in others.items()}
     assert {name: answer.exit for name, answer in answers.items()} == dict.fromkeys(others, 0), answers
     assert answers["follow"].result["state"] == "done"
