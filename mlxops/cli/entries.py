@@ -50,7 +50,8 @@ def set_(it: Invocation, name: str, changes: tuple[str, ...], dry_run: bool) -> 
     Of chat_template, the parsers and args, KEY= (or KEY=none) says: none; KEY=auto leaves it to the model's family.
 
     KEY is chat_template, tool_call_parser, reasoning_parser, runtime, revision, slot (a port or its slot's name), args
-    (further words of the server's command, quoted as one), repo_id, model_id, cache_path or format.
+    (further words of the server's command, quoted as one), hosts (of a model on several: 'studio=IP studio2=IP'),
+    repo_id, model_id, cache_path or format.
     """
     return Answer(it.ask("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), changed)
 
