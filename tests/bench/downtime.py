@@ -4,7 +4,8 @@ stop and start of the same servers.
     python tests/bench/downtime.py [--rounds N] [--runtime mlx_lm.server|mlx-openai-server] [--program PATH]
 
 Down is from the last answer of the old server to the first of the new one, as a client sees it who asks all the time.
-Bare means: SIGTERM, wait for the process to be gone, start the other one at once.
+Bare means: SIGTERM, wait for the process and its children to be gone (the child has the weights), start the other one
+at once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from ports import free_range  # noqa: E402
 
+from mlxops.agent.procs import here  # noqa: E402
 from mlxops.demo.tinymodel import model_files, write_cache  # noqa: E402
 
 NAMES = ("amber", "jade")
@@ -113,16 +115,14 @@ class Bench:
         servers = [self._start(old)]
 
         def swap() -> None:
-            servers[0].terminate()
-            servers[0].wait()
+            end(servers[0])
             servers.append(self._start(new))
 
         try:
             return self._measured(old, new, swap)
         finally:
             for server in servers:
-                server.terminate()
-                server.wait()
+                end(server)
 
     def _measured(self, old: str, new: str, swap: Callable[[], None]) -> float:
         stream = Stream(self._port)
@@ -133,13 +133,23 @@ class Bench:
         return stream.down(old, new)
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-        return subprocess.Popen(self._argv[name], cwd=self._home, **quiet)  # type: ignore[call-overload,no-any-return]
+        none = subprocess.DEVNULL
+        return subprocess.Popen(
+            self._argv[name], cwd=self._home, stdin=none, stdout=none, stderr=none, start_new_session=True
+        )
 
     def _mlxops(self, *words: str) -> None:
         where = ["--hosts-dir", str(self._home / "hosts"), "-q"]
         run = [sys.executable, "-m", "mlxops", *where, *words]
         subprocess.run(run, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """Its whole group is gone then."""
+    server.terminate()
+    server.wait()
+    while any(p.pgid == server.pid and not p.zombie for p in here().processes().values()):
+        time.sleep(EVERY_S)
 
 
 def main() -> None:
