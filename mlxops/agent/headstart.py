@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Callable
+from typing import Callable, Optional
 
 from . import readahead
 from .command import Command
-from .hfcache import weights_bytes
 from .jobs import Job
 from .procs import Unseen
 from .readahead import SAMPLE_BYTES, SAMPLE_S, Reading
@@ -17,9 +16,11 @@ SAY_EVERY_S = 0.5
 SPARE_BYTES = 2 << 30
 
 
-def head_start(command: Command, job: Job, path: str, replaces: bool) -> Reading:
-    """Read the weights of the model at `path`: all of them where that shortens a swap, else a sample of the disk."""
-    total = weights_bytes(path)
+def head_start(command: Command, job: Job, path: str, total: Optional[int], replaces: bool) -> Reading:
+    """Read the weights of the model at `path`: all of them where that shortens a swap, else a sample of the disk.
+
+    `total`: their bytes, None where one of the files is absent.
+    """
     if total is None:
         return Reading(0, 0.0)
     files = readahead.weights(path)

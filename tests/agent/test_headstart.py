@@ -60,7 +60,7 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch
 def read(launcher: Launcher, folder: Path, memory: Any, replaces: bool) -> tuple[int, list[str]]:
     heard: Any = Heard()
     with command(launcher, folder, Eyes(memory)) as there:
-        return head_start(there, heard, str(launcher.model), replaces).done, heard.said
+        return head_start(there, heard, str(launcher.model), SIZE, replaces).done, heard.said
 
 
 def test_all_of_it_where_memory_has_room(launcher: Launcher, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_sample_where_memory_is_short_or_unknown_and_it_is_said(launcher: Laun
 def test_a_cancel_ends_the_reading(launcher: Launcher, tmp_path: Path) -> None:
     def cancelled(there: Command) -> None:
         there.client.cancelled = True
-        head_start(there, Heard(), str(launcher.model), True)  # type: ignore[arg-type]
+        head_start(there, Heard(), str(launcher.model), SIZE, True)  # type: ignore[arg-type]
 
     with command(launcher, tmp_path, Eyes(ROOM)) as there, pytest.raises(Exception, match="cancelled"):
         cancelled(there)

@@ -29,7 +29,7 @@ class Victim:
     """A port that has to be unloaded, with its lock held and its server as it would be started again."""
 
     def __init__(self, job: Job, ground: Ground) -> None:
-        self.job, self.ground, self.stopped = job, ground, False
+        self.job, self.ground, self.begun, self.stopped = job, ground, False, False
         self.port = ground.seen.port
         self.entry = ground.entries[0] if ground.entries else None
         self.service = again(self.port, ground.server, self.entry) if ground.server else None
@@ -79,6 +79,7 @@ class Room:
         # Nothing is stopped before all of them may be.
         for victim in self.victims:
             self._job.phase("evict", "making room: unloading %s from port %d" % (victim.name, victim.port))
+            victim.begun = True
             vacate(self._command, victim.job, victim.ground, self._prepared.order.grace_s)
             victim.stopped = True
             clear(self._command, victim.ground, self._why(victim.port))
@@ -107,13 +108,15 @@ class Room:
 
     def _back(self, error: MlxopsError) -> MlxopsError:
         """The error, with what became of every server that was unloaded."""
-        told = [victim.record(self._outcome(victim)) for victim in self.victims if victim.stopped]
+        told = [victim.record(self._outcome(victim)) for victim in self.victims if victim.begun]
         if told:
             error.message += "".join("; port %d: %s" % (one["port"], one["outcome"]) for one in told)
             error.fields["evicted"] = told
         return error
 
     def _outcome(self, victim: Victim) -> str:
+        if not victim.stopped:
+            return "what is left of %s is not known; %s" % (victim.name, pasteable("status", victim.port))
         if victim.service is None:
             return "it is empty"
         if not self._prepared.order.rollback:

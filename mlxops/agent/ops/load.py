@@ -145,7 +145,8 @@ def _restore(command: Command, job: Job, previous: Service) -> str:
     name = previous.entry.name if previous.entry else previous.argv[0]
     job.phase("rollback", "starting %s again" % name)
     try:
-        bring_up(command, job, previous, _pace(command, previous, None, None), lambda: None)
+        allowed = _pace(command, previous, _weights(previous), None, None)
+        bring_up(command, job, previous, allowed, lambda: None)
     except Exception as exc:  # told along with what failed first
         return "%s could not be started again: %s" % (name, as_error(exc).message)
     return "%s serves again" % name
@@ -153,18 +154,23 @@ def _restore(command: Command, job: Job, previous: Service) -> str:
 
 def _ahead(command: Command, job: Job, prepared: Preparation, service: Service) -> Pace:
     """All that can be done for the start before anything is stopped, and how long it may then take."""
-    path = service.entry.cache_path if service.entry else ""
-    speed = head_start(command, job, path, prepared.ground.server is not None).bytes_per_s
-    found = _pace(command, service, prepared.order.timeout_s, speed)
-    warning = gives_up(service.runtime, found, hfcache.weights_bytes(path), speed)
+    path, weights = service.entry.cache_path if service.entry else "", _weights(service)
+    speed = head_start(command, job, path, weights, prepared.ground.server is not None).bytes_per_s
+    found = _pace(command, service, weights, prepared.order.timeout_s, speed)
+    warning = gives_up(service.runtime, found, weights, speed)
     if warning:
         job.warn(warning)
     return found
 
 
-def _pace(command: Command, service: Service, asked_s: Optional[float], bytes_per_s: Optional[float]) -> Pace:
+def _weights(service: Service) -> Optional[int]:
+    return hfcache.weights_bytes(service.entry.cache_path) if service.entry else None
+
+
+def _pace(
+    command: Command, service: Service, weights: Optional[int], asked_s: Optional[float], bytes_per_s: Optional[float]
+) -> Pace:
     """How long a start may take: as asked, as the host file says, else as it took before, else by size and disk."""
-    weights = hfcache.weights_bytes(service.entry.cache_path) if service.entry else None
     found = pace(service.entry, service.runtime, weights, bytes_per_s)
     return found._replace(timeout_s=asked_s or command.site.startup_timeout_s or found.timeout_s)
 
