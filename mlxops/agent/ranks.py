@@ -6,7 +6,7 @@ MLX's own engine runs one process per host, a rank; the ring backend joins them 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .registry import HOST_NAME, MOST_HOSTS, Entry
 
@@ -22,9 +22,6 @@ class Rank(NamedTuple):
     pid: int
     start_time: str
     at: str
-
-    def to_record(self) -> Dict[str, Any]:
-        return self._asdict()
 
 
 class Seen(NamedTuple):
