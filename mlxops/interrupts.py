@@ -18,6 +18,7 @@ from typing import Any
 from .agent.errors import Interrupted, MlxopsError
 
 TOLD_WITHIN_S = 1.0
+AGAIN_S = 0.01
 
 
 class Presses:
@@ -39,6 +40,15 @@ class Presses:
             signal.signal(signal.SIGALRM, leave)
             signal.setitimer(signal.ITIMER_REAL, TOLD_WITHIN_S)
 
+    def lost(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """A KeyboardInterrupt that was raised where Python can only print it comes once more, a moment later."""
+        if unraisable.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(unraisable)
+            return
+        self.count -= 1
+        signal.signal(signal.SIGALRM, self)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+
 
 def leave(*_: Any) -> None:
     """End the program at once."""
@@ -50,14 +60,7 @@ def listen() -> None:
     presses = Presses()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, presses)
-    sys.unraisablehook = _lost
-
-
-def _lost(unraisable: sys.UnraisableHookArgs) -> None:
-    """A KeyboardInterrupt that was raised where Python can only print it."""
-    if unraisable.exc_type is KeyboardInterrupt:
-        leave()
-    sys.__unraisablehook__(unraisable)
+    sys.unraisablehook = presses.lost
 
 
 @contextmanager

@@ -5,19 +5,36 @@ from __future__ import annotations
 import os
 import random
 import socket
+from collections.abc import Iterator
+from itertools import cycle, islice
 
 # Below the range the kernel hands out by itself, so that no outgoing connection takes one meanwhile.
 LOWEST, HIGHEST = 20000, 32000
 ADDRESSES = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
-dice = random.Random(os.getpid())
+
+
+def _share() -> range:
+    """The ports of this worker of a parallel run: nobody else picks one before the server that it is for has it."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").lstrip("gw"))
+    each = (HIGHEST - LOWEST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return range(LOWEST + worker * each, LOWEST + (worker + 1) * each)
+
+
+def _in_turn() -> Iterator[int]:
+    """All of them, again and again, from anywhere on: none is picked twice in a short time."""
+    share = _share()
+    start = random.Random(os.getpid()).randrange(len(share))
+    return cycle([*share[start:], *share[:start]])
+
+
+turn = _in_turn()
 
 
 def free_range(count: int) -> list[int]:
     """Neighbouring ports nobody holds."""
     while True:
-        first = dice.randrange(LOWEST, HIGHEST - count)
-        ports = list(range(first, first + count))
-        if all(map(is_free, ports)):
+        ports = list(islice(turn, count))
+        if ports[-1] - ports[0] == count - 1 and all(map(is_free, ports)):
             return ports
 
 

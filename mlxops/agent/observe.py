@@ -40,10 +40,14 @@ def look(procs: Procs, ports: Iterable[int]) -> Sight:
         unknown.append(exc.reason)
     try:
         table = procs.processes()
-        listeners = listeners and tuple(ln for ln in listeners if ln.pid is None or ln.pid in table)
+        listeners = listeners and tuple(ln for ln in listeners if ln.pid is None or _lives(table, ln.pid))
     except Unseen as exc:
         unknown.append(exc.reason)
     return Sight(table, listeners, tuple(unknown))
+
+
+def _lives(table: Table, pid: int) -> bool:
+    return pid in table and not table[pid].zombie
 
 
 def observe(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from procs_actors import eventually
 
 from mlxops.agent.procs import Listener, Process, Unseen, here
 
@@ -49,3 +53,19 @@ class Interposed:
             self.done = True
             self._deed()
         return self._procs.listeners(ports)
+
+
+class Bereaved:
+    """Before it looks at processes, the child ends; its parent has not heard of that yet."""
+
+    def __init__(self, child: int) -> None:
+        self._procs = here()
+        self._child = child
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._procs, name)
+
+    def processes(self) -> dict[int, Process]:
+        os.kill(self._child, signal.SIGKILL)
+        eventually(lambda: self._procs.processes()[self._child].zombie)
+        return self._procs.processes()

@@ -14,11 +14,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from faltering import Faltering, Interposed
+from faltering import Bereaved, Faltering, Interposed
 from launching import NAME, WHO, Launcher, command, nothing
 from procs_actors import eventually
+from procs_actors import running as actor
 
 from mlxops.agent.errors import NotReady, NotStopped
+from mlxops.agent.observe import look
 from mlxops.agent.ops.unload import unload
 from mlxops.agent.procs import Unseen
 from mlxops.agent.registry import REQUIRED, Entry
@@ -100,3 +102,26 @@ def test_a_listener_that_changes_hands_after_the_chat_is_not_ready(launcher: Lau
         finally:
             launcher.procs = real
     assert procs.done
+
+
+LENDER = """
+import os, socket, time
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+server.listen()
+child = os.fork()
+if child:
+    print(server.getsockname()[1], child, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_child_that_had_the_socket_and_is_a_zombie_by_the_second_look_owns_nothing():
+    """Whatever starts a compiler forks such a child; its parent alone is the owner."""
+    with actor(LENDER) as parent:
+        port, child = map(int, parent.said.split())
+        procs = Bereaved(child)
+        assert {ln.pid for ln in procs.listeners([port])} == {parent.pid, child}
+        sight = look(procs, [port])
+        assert [ln.pid for ln in sight.listeners or ()] == [parent.pid]
+        assert sight.table[child].zombie

@@ -85,16 +85,19 @@ def _left(case: ClientCase, blow: Blow, said: Said, late: bool) -> Iterator[str]
         yield f"status {said.status}: {said.stdout[:300]} {said.stderr[-300:]}"
     if said.seconds > LONGEST_UNDOING_S:
         yield f"it took {said.seconds:.0f} s"
-    # Before the program has read its words, and at the second press, it leaves without a word.
-    if said.stdout or not (" " in blow.fault or late or ":run" not in blow.step.place):
-        yield from document_of(said)
+    # Before the program has read its words, and at the second press, it leaves without a word; or with all of them,
+    # where the second press comes when they are out.
+    twice = " " in blow.fault
+    if said.stdout or not (twice or late or ":run" not in blow.step.place):
+        yield from document_of(said, left=twice and late)
 
 
 def _done(said: Said) -> bool:
     return said.ok or "result" in (said.error.get("outcome") or {})
 
 
-def document_of(said: Said) -> Iterator[str]:
+def document_of(said: Said, left: bool = False) -> Iterator[str]:
+    """`left`: the status tells how it left, not what it did."""
     try:
         document = said.document
     except ValueError:
@@ -102,7 +105,7 @@ def document_of(said: Said) -> Iterator[str]:
         return
     if not document:
         yield "nothing on stdout: " + said.stderr[-300:]
-    elif document["ok"] != (document["error"] is None) or document["ok"] != said.ok:
+    elif document["ok"] != (document["error"] is None) or not (left or document["ok"] == said.ok):
         yield f"status {said.status} with {said.stdout[:300]}"
     if "defect" in str(said.error.get("hint")) or "trace" in said.error:
         yield f"a defect of its own: {said.error['message']}"

@@ -11,6 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from ports import free_range
+
 START_S = 10.0
 
 
@@ -29,12 +31,6 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Sshd:
     """One server with its own host key, its own authorized_keys, and a login as a test wants to find it.
 
@@ -50,7 +46,7 @@ class Sshd:
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.user = pwd.getpwuid(os.getuid()).pw_name
-        self.port = free_port()
+        (self.port,) = free_range(1)
         self.host_key = make_key(folder / "host_key", host_key)
         self.client_key = make_key(folder / "client_key")
         self.known_hosts = folder / "known_hosts"

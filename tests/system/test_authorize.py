@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 from fakeruntime import FakeRuntime
+from ports import free_range
 from restricted import Restricted
-from sshd import free_port
 
 from mlxops import bundle, session, transport
 from mlxops.agent import grant, main, wire
@@ -119,7 +119,7 @@ def test_no_port_is_forwarded(door: Restricted) -> None:
         inner.settimeout(0.2)
         with pytest.raises(TimeoutError):
             inner.accept()
-    back = ["-o", "ExitOnForwardFailure=yes", "-R", f"{free_port()}:{LOGIN}:{door.server.port}", LOGIN]
+    back = ["-o", "ExitOnForwardFailure=yes", "-R", f"{free_range(1)[0]}:{LOGIN}:{door.server.port}", LOGIN]
     assert "remote port forwarding failed" in door.openssh("ssh", door.key, *back, "true").stderr
     assert door.openssh("ssh", door.server.client_key, *back, "true").returncode == 0
 

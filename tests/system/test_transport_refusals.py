@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from clientside import SshAgent, host_for, run_there, ssh_config
-from sshd import Sshd, free_port, make_key
+from ports import free_range
+from sshd import Sshd, make_key
 
 from mlxops.agent.errors import HostKeyRefused, HostUnreachable, LoginRefused, MlxopsError
 
@@ -153,7 +154,7 @@ def test_name_that_does_not_resolve(server: Sshd) -> None:
 
 
 def test_refused_port(server: Sshd) -> None:
-    fault = refused(server, port=free_port())
+    fault = refused(server, port=free_range(1)[0])
     assert isinstance(fault, HostUnreachable) and fault.fields["cause"] == "refused"
 
 

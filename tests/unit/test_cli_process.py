@@ -197,3 +197,27 @@ def test_the_completion_script_is_one_its_shell_accepts(lab: dict[str, str], she
 def test_a_time_without_a_bound_is_refused(lab: dict[str, str], words: list[str]) -> None:
     done = mlxops(lab, "--json", *words)
     assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (2, "Usage"), done
+
+
+LOST = """
+import os, signal, sys, time
+from mlxops import interrupts
+
+class Ends:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+interrupts.listen()
+try:
+    with interrupts.raising(1):
+        Ends()
+        time.sleep(30)
+except KeyboardInterrupt:
+    sys.exit("told")
+"""
+
+
+def test_a_press_in_a_finalizer_is_not_lost(lab: dict[str, str]) -> None:
+    """Python can only print what is raised there; the command is to end as it does at any other moment."""
+    ended = subprocess.run([sys.executable, "-c", LOST], env=lab, text=True, capture_output=True, timeout=20)
+    assert (ended.returncode, ended.stderr) == (1, "told\n")
