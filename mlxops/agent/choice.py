@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, Tuple
+from contextlib import suppress
+from typing import Any, Mapping, NamedTuple, Tuple
 
 from . import harmony, programs, suggest
 from .command import Command
@@ -14,8 +15,6 @@ from .modelfiles import config
 from .registry import Entry
 from .site import Site
 from .suggest import Installed
-
-BUILT_BY_MLX_LM = ("mlx-openai-server", "mlx_lm.server")
 
 
 class Choice(NamedTuple):
@@ -33,22 +32,24 @@ def choose(site: Site, entry: Entry, installed: Installed, force: bool = False) 
     found = suggest.suggestion(installed, entry, site.templates)
     chosen = suggest.filled(entry, found)
     if not force:
-        _check_built(chosen, installed, found.model_type)
+        check_built(chosen, installed, config(entry.cache_path))
     warnings = harmony.check(chosen, found, installed, site.templates or "", {**os.environ, **site.env})
     return Choice(chosen, (*_taken(entry, chosen), *_lacking(entry, found), *warnings))
 
 
-def _check_built(entry: Entry, installed: Installed, model_type: str) -> None:
-    """Failed where the mlx-lm that is to build the model has nothing of its kind."""
-    known = model_types(installed.packages) if installed.runtime.name in BUILT_BY_MLX_LM else None
-    if known is None or model_type in known or suggest.MULTIMODAL in entry.args:
+def check_built(entry: Entry, installed: Installed, described: Mapping[str, Any]) -> None:
+    """Failed where the mlx-lm that is to build the model, by its config.json, has nothing of its kind."""
+    model_type = suggest.type_of(described)
+    known = model_types(installed.packages) if installed.runtime.mlx_lm else None
+    args = suggest.sight(installed, described) if entry.fields.get("args") is None else entry.args
+    if known is None or model_type in known or suggest.MULTIMODAL in args:
         return
-    if config(entry.cache_path).get("model_file"):
+    if described.get("model_file"):
         return  # it brings code of its own
     what = "of the type %s" % model_type if model_type else "whose config.json names no model_type"
     raise Failed(
         "the mlx-lm of %s cannot build a model %s" % (installed.runtime.name, what),
-        "a newer mlx-lm in %s may; --force tries it as it is" % installed.packages[0],
+        "a newer mlx-lm in %s may; load with --force tries it as it is" % installed.packages[0],
         entry=entry.name, model_type=model_type,
     )  # fmt: skip
 
@@ -70,9 +71,9 @@ def _lacking(entry: Entry, found: suggest.Suggestion) -> Tuple[str, ...]:
 def installed(command: Command, entry: Entry) -> Installed:
     """The entry's runtime as it is installed, if it is."""
     runtime = command.site.runtime_named(entry.text("runtime"))
-    try:
+    words: Tuple[str, ...] = ()
+    flags = None
+    with suppress(MlxopsError):
         words = programs.command(command.site, runtime)
         flags = programs.help_flags(runtime, words, command.site.state_dir)
-    except MlxopsError:
-        return Installed(runtime, None)
-    return Installed(runtime, flags, tuple(packages(words)))
+    return Installed(runtime, flags, tuple(packages(words)), words)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import Mapping, NamedTuple, Tuple
 
-RUNTIME = "mlx-openai-server"
-CHECKED_WITH = RUNTIME + " 1.8.1"
+CHECKED_WITH = "mlx-openai-server 1.8.1"
 _PARSERS = "mlx-openai-server app/parsers"
 _CARD = "the template on the model card"
 

@@ -70,20 +70,21 @@ _MEANINGS: Mapping[str, _Meaning] = {
                         "unset HF_HUB_OFFLINE on the host; in the host file's runtime env it does no harm"),
     "odd": _Meaning(NotDownloadable, "{repo} is no model as servers know it: {why}", "another repository"),
     "disk": _Meaning(NotEnoughDisk, "the disk of the cache filled up while downloading {repo}: {why}",
-                     "free some space on the host and run the same command again: it resumes"),
+                     "free some space on the host and run the same command again{resumes}"),
     "folder": _Meaning(NotDownloadable, "the cache cannot be written: {why}",
                        "check the owner and mode of {cache_dir} on the host"),
     "network": _Meaning(NotDownloadable, "the Hub could not be reached or broke off: {why}",
-                        "check the host's network, or HF_ENDPOINT, and run the same command again: it resumes"),
+                        "check the host's network, or HF_ENDPOINT, and run the same command again{resumes}"),
     "other": _Meaning(NotDownloadable, "{repo} could not be downloaded: {why}",
-                      "run the same command again: it resumes"),
+                      "run the same command again{resumes}"),
 }
 
 
 def _refused(record: Dict[str, Any], request: Mapping[str, Any]) -> MlxopsError:
     meaning = _MEANINGS.get(str(record.get("failed")), _MEANINGS["other"])
     why = str(record.get("message", ""))
-    words = {"repo": request["repo_id"], "asked": request["asked"], "why": why, "cache_dir": request["cache_dir"]}
+    words = {"repo": request["repo_id"], "asked": request["asked"], "why": why, "cache_dir": request["cache_dir"],
+             "resumes": ": it resumes" if request["do"] == "download" else ""}
     return meaning.cls(meaning.message.format(**words), meaning.hint.format(**words),
                        repo_id=request["repo_id"], reason=str(record.get("failed")), detail=why)
 

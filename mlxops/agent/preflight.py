@@ -6,7 +6,7 @@ import os
 from typing import List, Optional, Tuple
 
 from . import fetch, hfcache, memory, modelfiles, programs, ranks, resolve, ring, runtimes
-from .choice import choose
+from .choice import check_built, choose
 from .claim import Ground, survey
 from .command import Command
 from .errors import AssignmentConflict, Failed, PortBusy, pasteable
@@ -40,6 +40,8 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
         return Preparation(order, entry, None, runtime, words, ground, True, warnings)
     _check_occupant(ground, order)
     remote = _remote(command, entry, words)
+    if remote is not None and remote.config and not order.force:
+        check_built(entry, there, remote.config)
     _check_hosts(command, entry, order, runtime, remote)
     asked = asked_of(entry, remote, runtime.name, order.port)
     found, said = memory.check(command, asked, order)

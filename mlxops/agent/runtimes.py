@@ -21,7 +21,8 @@ class Runtime(NamedTuple):
     child that holds the weights, and `tracker` one of the sibling that shows such a child must exist.
     `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by itself.
     `call_per_connection`: an open connection is a request under way, which a SIGTERM would cut off. `runs_ranks`: it
-    is MLX's own engine, which serves one model from several hosts.
+    is MLX's own engine, which serves one model from several hosts. `mlx_lm`: the mlx-lm beside it builds its models.
+    `tabled`: its parsers are those of the families' table.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Runtime(NamedTuple):
     gives_up_s: Optional[float] = None
     call_per_connection: bool = False
     runs_ranks: bool = False
+    mlx_lm: bool = False
+    tabled: bool = False
 
 
 Runtimes = Mapping[str, Runtime]
@@ -69,6 +72,8 @@ RUNTIMES: Runtimes = {
             tracker="multiprocessing.resource_tracker",
             distribution="mlx-openai-server",
             gives_up_s=300.0,
+            mlx_lm=True,
+            tabled=True,
         ),
         Runtime(
             name="mlx_lm.server",
@@ -83,6 +88,7 @@ RUNTIMES: Runtimes = {
             distribution="mlx-lm",
             call_per_connection=True,
             runs_ranks=True,
+            mlx_lm=True,
         ),
         Runtime(
             name="vllm",

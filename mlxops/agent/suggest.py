@@ -19,11 +19,14 @@ LONGEST_NAME = 64
 
 
 class Installed(NamedTuple):
-    """A runtime as it is installed: what its help lists, None where it does not answer, and its site-packages."""
+    """A runtime as it is installed: what its help lists, None where it does not answer, its site-packages, and the
+    words that start it.
+    """
 
     runtime: Runtime
     flags: Optional[Offered]
     packages: Tuple[str, ...] = ()
+    words: Tuple[str, ...] = ()
 
     def takes(self, key: str) -> Optional[Tuple[str, ...]]:
         """What the option for an entry's key takes, () where it does not say; None when there is no such option."""
@@ -52,19 +55,19 @@ def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Sug
     no parser is proposed, since it could not be known to be accepted.
     """
     described = config(entry.cache_path) if entry.cache_path else {}
-    model_type = _name(described.get("model_type"))
+    model_type = type_of(described)
     there = _template_there(entry, model_type, folder)
     template = _template_in_force(entry, there)
     proposal = families.propose(model_type, template.text)
     values: Dict[str, Any] = {"chat_template": there.path} if there.path else {}
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
-        chosen = _accepted(candidates, installed.takes(key), installed.runtime.name)
+        chosen = _accepted(candidates, installed.takes(key), installed.runtime)
         values.update({key: chosen} if chosen else {})
     if "tool_call_parser" not in values:
         values.pop("reasoning_parser", None)
     sees = isinstance(described.get("vision_config"), dict) and installed.sees
-    if sees and beside(VISION, installed.packages):
-        values["args"] = [MODEL_TYPE, MULTIMODAL]
+    args = sight(installed, described)
+    values.update({"args": args} if args else {})
     origins = (there.source, proposal.tool_source, proposal.reasoning_source, "it takes pictures: vision_config")
     notes = _notes(installed, proposal, values, sees, bool(template.text)) if entry.cache_path else ()
     return Suggestion(values, {k: v for k, v in zip(KEYS, origins) if k in values}, notes, model_type, template)
@@ -84,17 +87,24 @@ def _template_in_force(entry: Entry, there: templates.Template) -> templates.Tem
     return there if "chat_template" in unsaid(entry.fields) or not there.path else templates.NONE
 
 
-def _name(value: object) -> str:
-    """A model type that can be one: it ends up in sentences and file names."""
+def sight(installed: Installed, described: Mapping[str, Any]) -> List[str]:
+    """The `args` with which a model takes pictures, where it can and all that it needs for them is installed."""
+    sees = isinstance(described.get("vision_config"), dict) and installed.sees
+    return [MODEL_TYPE, MULTIMODAL] if sees and beside(VISION, installed.packages) else []
+
+
+def type_of(described: Mapping[str, Any]) -> str:
+    """The model type that a config.json says, where it can be one: it ends up in sentences and file names."""
+    value = described.get("model_type")
     return value if isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable() else ""
 
 
-def _accepted(candidates: Tuple[str, ...], choices: Optional[Tuple[str, ...]], runtime: str) -> str:
+def _accepted(candidates: Tuple[str, ...], choices: Optional[Tuple[str, ...]], runtime: Runtime) -> str:
     """The first candidate that the option takes; "" when there is no such option.
 
     An option that does not list what it takes is believed of the runtime whose parsers the tables name.
     """
-    if choices is None or not (choices or runtime == families.RUNTIME):
+    if choices is None or not (choices or runtime.tabled):
         return ""
     return next((value for value in candidates if not choices or value in choices), "")
 
@@ -105,7 +115,7 @@ def _notes(
     runtime = installed.runtime
     if not runtime.tool_call_parser or installed.flags is None:
         return ()
-    found: List[str] = list(proposal.notes) if runtime.name == families.RUNTIME else []
+    found: List[str] = list(proposal.notes) if runtime.tabled else []
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
         if candidates and key not in values:
             found.append("the installed %s knows no %s %s" % (runtime.name, key, " or ".join(candidates)))

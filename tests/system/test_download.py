@@ -193,6 +193,24 @@ def test_fit_tells_before_any_download(serving: Studio, hub: FakeHub, fake_runti
     untouched(serving, fake_runtime, hub)
 
 
+def test_a_model_that_could_not_be_built_is_not_fetched(
+    serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime, tmp_path: Path
+) -> None:
+    files = model_files([" NOVEL"])
+    described = json.dumps({**json.loads(files["config.json"]), "model_type": "novelty"}).encode()
+    write_cache(tmp_path / "remote", "tiny/novel", {**files, "config.json": described})
+    for words in (["fit", "tiny/novel"], ["load", "tiny/novel", serving.ports[1]]):
+        error = refused(serving.mlxops(*words), 1, "Failed")
+        assert "cannot build a model of the type novelty" in error["message"] and error["model_type"] == "novelty"
+    untouched(serving, fake_runtime, hub)
+
+
+def test_a_hub_that_is_down_while_fit_asks(serving: Studio, hub: FakeHub) -> None:
+    hub.__exit__(None, None, None)
+    error = refused(serving.mlxops("fit", REPO), 9, "NotDownloadable")
+    assert error["reason"] == "network" and error["hint"].endswith("run the same command again")
+
+
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_does_not_wait_for_a_hub_that_hangs(
     serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch

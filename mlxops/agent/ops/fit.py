@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional
 
-from .. import memory, programs
+from .. import memory
+from ..choice import check_built, installed
 from ..command import Command
-from ..errors import Failed, MlxopsError, Usage
+from ..errors import Failed, Usage
 from ..estimate import LONGEST_CONTEXT
 from ..order import Order
 from ..preflight import asked_of, entry_meant, remote_of
-from ..runtimes import Runtime
+from ..registry import Entry
+from ..suggest import Installed
 
 
 def fit(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -19,9 +21,9 @@ def fit(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     revision = str(args["revision"]) if args.get("revision") else None
     order = Order.from_wire({"model": args["model"], "port": 0, "revision": revision})
     entry = entry_meant(command, command.store.read(), order)
-    runtime = command.site.runtime_named(entry.text("runtime"))
-    remote = remote_of(command, entry, _words(command, runtime))
-    asked = asked_of(entry, remote, runtime.name, port or entry.port)
+    there = installed(command, entry)
+    remote = remote_of(command, entry, there.words)
+    asked = asked_of(entry, remote, there.runtime.name, port or entry.port)
     if asked is None:
         raise Failed("the weights of %s cannot be read" % entry.name, "mlxops list", entry=entry.name)
     found = memory.fit(command, asked._replace(context=tokens))
@@ -31,7 +33,7 @@ def fit(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
         "port": asked.port,
         "source": "hub" if remote else "disk",
         **found.record(),
-        "refused": None if found.fits else memory.refusal(found).to_wire(),
+        "refused": _refused(found, entry, there, asked.config),
     }
 
 
@@ -41,9 +43,14 @@ def _tokens(wanted: Any) -> Optional[int]:
     return wanted
 
 
-def _words(command: Command, runtime: Runtime) -> Tuple[str, ...]:
-    """The runtime's command, whose environment may have what talks to the Hub; it need not be there for an estimate."""
+def _refused(
+    found: memory.Fit, entry: Entry, there: Installed, described: Mapping[str, Any]
+) -> Optional[Dict[str, Any]]:
+    """What a load would meet: too little memory, or a model that could not be built if it had it all."""
+    if not found.fits:
+        return memory.refusal(found).to_wire()
     try:
-        return programs.command(command.site, runtime)
-    except MlxopsError:
-        return ()
+        check_built(entry, there, described)
+    except Failed as exc:
+        return exc.to_wire()
+    return None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from .. import programs, resolve, runtimes
+from .. import resolve, runtimes
 from ..choice import installed
 from ..command import Command
 from ..errors import MlxopsError
 from ..order import launch_of
 from ..provenance import sources
 from ..registry import Entry, Registry
-from ..suggest import suggestion
+from ..suggest import Installed, suggestion
 from . import catalog, status
+
+NOTHING: Dict[str, Any] = {"command": None, "sources": None}
 
 
 def show(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -28,17 +30,18 @@ def show(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {
         "entry": _entry(entry) if entry else None,
         "port": _port(command, registry, port) if port in command.site.ports else None,
-        "command": _argv(command, entry) if entry else None,
-        "sources": _sources(command, entry) if entry else None,
+        **(_started(command, entry) if entry else NOTHING),
     }
 
 
-def _sources(command: Command, entry: Entry) -> Optional[Mapping[str, Any]]:
+def _started(command: Command, entry: Entry) -> Dict[str, Any]:
+    """The command line, and where its values are from."""
     try:
         there = installed(command, entry)
     except MlxopsError:  # its runtime is no longer in the host file; the entry is what one wants to see then
-        return None
-    return sources(command.site, entry, there.runtime, suggestion(there, entry, command.site.templates))
+        return NOTHING
+    found = suggestion(there, entry, command.site.templates)
+    return {"command": _argv(command, entry, there), "sources": sources(command.site, entry, there.runtime, found)}
 
 
 def _entry(entry: Entry) -> Dict[str, Any]:
@@ -52,17 +55,11 @@ def _port(command: Command, registry: Registry, port: Optional[int]) -> Optional
     return status.row(command, registry, status.look(command, registry, [port])[port])
 
 
-def _argv(command: Command, entry: Entry) -> Optional[List[str]]:
+def _argv(command: Command, entry: Entry, there: Installed) -> Optional[List[str]]:
     """None when the runtime does not answer, nothing says on which port, or the model is not there yet."""
     port = entry.port or entry.slot
-    if port is None or not entry.cache_path:
-        return None
-    try:
-        runtime = command.site.runtime_named(entry.text("runtime"))
-        words = programs.command(command.site, runtime)
-        flags = programs.help_flags(runtime, words, command.site.state_dir)
-    except MlxopsError:
+    if port is None or not entry.cache_path or there.flags is None:
         return None
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     template = "<the text of %s>" % launch.chat_template if launch.chat_template else ""
-    return list(runtimes.argv(runtime, words, launch, flags, template))
+    return list(runtimes.argv(there.runtime, there.words, launch, there.flags, template))
