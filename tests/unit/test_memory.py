@@ -10,8 +10,10 @@ import pytest
 
 from mlxops.agent.errors import NotEnoughMemory
 from mlxops.agent.memory import Asked, check, fit, refuse_promised, smallest
-from mlxops.agent.order import Order
+from mlxops.agent.ops.evict import still
+from mlxops.agent.order import Order, Preparation
 from mlxops.agent.procs.facts import Listener, Memory, Process, Unseen
+from mlxops.agent.registry import REQUIRED, Entry
 from mlxops.agent.runtimes import RUNTIMES, Runtimes
 from mlxops.agent.store import Store
 
@@ -154,6 +156,15 @@ def test_force_turns_the_refusal_into_a_warning_and_evict_into_a_plan(host: Any)
     assert found is not None and (found.fits, found.unload, warnings) == (False, (8101,), ())
     with pytest.raises(NotEnoughMemory):
         check(host(Machine({8101: 5}, 0)), asked(), ORDER._replace(evict=True))
+
+
+def test_what_can_be_seen_no_more_is_as_it_was_a_moment_ago(host: Any) -> None:
+    order, entry, servers = ORDER._replace(evict=True), Entry("m", {**REQUIRED}), {8101: 9, 8102: 9}
+    seen = fit(host(Machine(servers, 3)), asked())
+    ground: Any = None
+    prepared = Preparation(order, entry, None, RUNTIMES["mlx_lm.server"], (), ground, False, (), asked())
+    assert still(host(Machine(servers, None)), prepared._replace(fit=seen)) == seen and seen.unload
+    assert still(host(Machine(servers, None)), prepared) is None
 
 
 def test_what_a_load_that_began_meanwhile_will_take_is_not_free(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
 from .. import memory
 from ..claim import Ground, survey
 from ..command import Command
 from ..deadline import Deadline, wait_for
-from ..errors import MlxopsError, pasteable
+from ..errors import pasteable
 from ..failures import as_error
 from ..jobs import Job
 from ..memory import Fit
@@ -43,11 +43,30 @@ class Victim:
         return {"port": self.port, "entry": name, "outcome": outcome, "again": name and _again(name, self.port)}
 
 
-class Room:
-    """A context for the load that needs it. A failure inside brings back what was unloaded, unless without rollback."""
+@contextlib.contextmanager
+def naming(evicted: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    """Whatever fails inside tells what became of every server that was unloaded."""
+    try:
+        yield
+    except Exception as exc:
+        error = as_error(exc)
+        if evicted and "evicted" not in error.fields:
+            error.message += "".join("; port %d: %s" % (one["port"], one["outcome"]) for one in evicted)
+            error.fields["evicted"] = list(evicted)
+        raise error from exc
 
-    def __init__(self, command: Command, job: Job, prepared: Preparation, restore: Restore) -> None:
+
+class Room:
+    """A context for the load that needs it. A failure inside brings back what was unloaded, unless without rollback.
+
+    `evicted` comes to hold what became of each of them.
+    """
+
+    def __init__(
+        self, command: Command, job: Job, prepared: Preparation, restore: Restore, evicted: List[Dict[str, Any]]
+    ) -> None:
         self._command, self._job, self._prepared, self._restore = command, job, prepared, restore
+        self._evicted = evicted
         self._locks = contextlib.ExitStack()
         self.victims: List[Victim] = []
 
@@ -62,16 +81,17 @@ class Room:
         if isinstance(exc, Exception):
             with self._undoing():
                 raise exc
+        self._evicted[:] = [victim.record("unloaded") for victim in self.victims]
         self._locks.__exit__(kind, exc, trace)
 
     @contextlib.contextmanager
-    def _undoing(self) -> Any:
+    def _undoing(self) -> Iterator[None]:
         try:
             yield
         except Exception as exc:
-            error = self._back(as_error(exc))
-            self._locks.__exit__(type(error), error, None)
-            raise error from exc
+            self._evicted[:] = [victim.record(self._outcome(victim)) for victim in self.victims if victim.begun]
+            self._locks.__exit__(type(exc), exc, None)
+            raise
 
     def _make(self, ports: Sequence[int]) -> None:
         for port in ports:
@@ -106,15 +126,8 @@ class Room:
         found = memory.fit(self._command, self._prepared.asked) if self._prepared.asked else None
         return found is None or found.fits
 
-    def _back(self, error: MlxopsError) -> MlxopsError:
-        """The error, with what became of every server that was unloaded."""
-        told = [victim.record(self._outcome(victim)) for victim in self.victims if victim.begun]
-        if told:
-            error.message += "".join("; port %d: %s" % (one["port"], one["outcome"]) for one in told)
-            error.fields["evicted"] = told
-        return error
-
     def _outcome(self, victim: Victim) -> str:
+        """What becomes of it once the load has failed, in words."""
         if not victim.stopped:
             return "what is left of %s is not known; %s" % (victim.name, pasteable("status", victim.port))
         if victim.service is None:
@@ -125,13 +138,14 @@ class Room:
 
 
 def still(command: Command, prepared: Preparation) -> Optional[Fit]:
-    """How it fits now; the download may have taken hours. What was checked a moment ago is not looked at again."""
+    """How it fits now; the download may have taken hours. What was checked a moment ago is not looked at again, and
+    counts where nothing can be seen any more."""
     order = prepared.order
     if prepared.remote is None and not order.evict:
         return prepared.fit
     if order.evict:
         check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), order)
-    return memory.check(command, prepared.asked, order)[0]
+    return memory.check(command, prepared.asked, order)[0] or prepared.fit
 
 
 def planned(prepared: Preparation) -> List[Tuple[int, str]]:

@@ -35,16 +35,17 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     served = None
     # A port that serves this already still has to forget the load that was cut off there.
     if not order.dry_run and (not prepared.done or command.cut_off(order.port)):
-        with command.job(order.port, _why(order), again=order.again) as job:
+        naming = partial(evict.naming, evicted)
+        # The job's log hears of it, and whoever is told that the job itself could not be ended.
+        with naming(), command.job(order.port, _why(order), again=order.again) as job, naming():
             # What was seen before the port was ours informs; what decides is seen again.
             prepared = prepare(command, order, own_lock=True)
             if not prepared.done:
                 _reserve(command, job, prepared)
                 entry = _download(command, job, prepared)
                 service = _service(command, job, prepared, entry)
-                with evict.Room(command, job, prepared, partial(_restore, command)) as room:
+                with evict.Room(command, job, prepared, partial(_restore, command), evicted):
                     served = _swap(command, job, prepared, service)
-                evicted = [victim.record("unloaded") for victim in room.victims]
     return {
         **_result(command, prepared, time.monotonic() - began, served),
         **_memory(prepared),
@@ -143,8 +144,8 @@ def _undone(command: Command, job: Job, error: MlxopsError, previous: Optional[S
 def _restore(command: Command, job: Job, previous: Service) -> str:
     """Bring the previous model back; what became of that, in words."""
     name = previous.entry.name if previous.entry else previous.argv[0]
-    job.phase("rollback", "starting %s again" % name)
     try:
+        job.phase("rollback", "starting %s again" % name)
         allowed = _pace(command, previous, _weights(previous), None, None)
         bring_up(command, job, previous, allowed, lambda: None)
     except Exception as exc:  # told along with what failed first
