@@ -60,6 +60,7 @@ class Model:
 
     def load(self) -> None:
         if not switch("child"):
+            self.weights = bytearray(os.urandom(1 << 20)) * switch("own_mb")
             load()
         else:
             self._spawn()

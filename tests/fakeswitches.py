@@ -10,7 +10,7 @@ behaviour.json maps a text found in the command line or in MLX_RANK=N ("" is in 
   hang            true, or a list of paths: requests are accepted and never answered
   status          {path: HTTP status} to answer with; slow_s: wait before every answer
   rude            a manner of rudeness to answer everything with
-  child           false: one process, as older versions; child_mb: weights the child holds
+  child           false: one process, as older versions, with own_mb of weights; child_mb: weights the child holds
   linger_s        how long the child outlives its parent; orphan: for ever
 What it says is switched in fakechat.
 """
@@ -26,7 +26,7 @@ from typing import Any
 
 OPENAI = "mlx-openai-server"
 LIGHT = "mlx_lm.server"
-DEFAULTS: dict[str, Any] = {"load_s": 0.1, "fail_s": 0.2, "linger_s": 0.1, "child_mb": 1, "token_s": 0.1}
+DEFAULTS: dict[str, Any] = {"load_s": 0.1, "fail_s": 0.2, "linger_s": 0.1, "child_mb": 1, "own_mb": 0, "token_s": 0.1}
 PROGRAM = Path(sys.argv[0]).absolute()
 
 

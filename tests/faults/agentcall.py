@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -94,8 +95,9 @@ class Nursery:
         socket.send_fds(self._orders, [json.dumps(plan).encode()], [stdin, stdout, stderr])
         for end in (stdin, stdout, stderr):
             os.close(end)
-        with open(ours, "wb") as line, open(said, "rb") as out, open(warned, "rb") as err, self._bounded():
-            # The line stays open meanwhile: its end would mean that the client is gone.
+        with open(ours, "wb", buffering=0) as line, open(said, "rb") as out, open(warned, "rb") as err, self._bounded():
+            # The line stays open meanwhile: its end would mean that the client is gone. What a dead agent does not take
+            # is not kept, to be tried again at the line's end.
             texts = _talk(line, request, out, err)
         status = int(self._answers.readline())
         return _ended(status, *texts, Path(plan["log"]) if plan else None)
@@ -117,24 +119,23 @@ class Nursery:
 def _talk(line: BinaryIO, request: bytes, out: BinaryIO, err: BinaryIO) -> tuple[bytes, bytes]:
     """What it says to the client and to people; it is pinged meanwhile, as a client does."""
     line.write(frame(request))
-    line.flush()
     said: dict[BinaryIO, bytes] = {out: b"", err: b""}
-    streams = [out, err]
+    streams, pinged = [out, err], time.monotonic()
     while streams:
         ready = select.select(streams, [], [], PING_EVERY_S)[0]
         for stream in ready:
             chunk = os.read(stream.fileno(), 1 << 16)
             said[stream] += chunk
             streams = streams if chunk else [other for other in streams if other is not stream]
-        if not ready:
+        if time.monotonic() - pinged >= PING_EVERY_S:
             _ping(line)
+            pinged = time.monotonic()
     return said[out], said[err]
 
 
 def _ping(line: BinaryIO) -> None:
     with suppress(BrokenPipeError):
         line.write(PING)
-        line.flush()
 
 
 def _ended(status: int, stdout: bytes, stderr: bytes, log: Path | None) -> Ended:

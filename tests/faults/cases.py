@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .agentcall import Ended
 from .scene import DYING, FAR, MODELS, Scene
+from .standing import LOST, away, crowded, half_here, killed, stand, unknown, untidy, without_spare
 
-# The random part in the name of a download that nobody can resume.
-LOST = "0123abcd"
+UNANSWERED = re.compile("no answer: |no HTTP answer: |accepts no connection")
+Rows = Mapping[int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Case:
     """`goal`: what is not as the verb promises, a sentence each. `claims`: whether a result says it was all done.
 
-    `ends`: kinds of errors with which a repetition may rightly end. `keeps`: a failed run leaves the work port served.
+    `ends`: kinds of errors with which a repetition may rightly end. `keeps`: ports that a failed run leaves served.
+    `told`: what is wrong with what the run said, or with what status says after it. `elsewhere`: it works on ports that
+    a repetition leaves to reconcile.
     """
 
     name: str
@@ -27,102 +31,10 @@ class Case:
     goal: Callable[[Scene], list[str]]
     claims: Callable[[Any], bool] = bool
     ends: tuple[str, ...] = ()
-    keeps: bool = False
+    keeps: tuple[str, ...] = ()
     spares_bystander: bool = True
-
-
-def stand(scene: Scene, work: str | None = None, free: str | None = None) -> None:
-    """Servers on the ports as wished, the bystander on its own, every model registered and nothing else."""
-    wanted = {scene.work: work, scene.bystander: "quiet", scene.free: free}
-    if not _registered(scene):
-        scene.clear()
-        begin(scene)
-    elif "spare" not in scene.models():
-        scene.write_registry({**scene.models(), "spare": scene.plain["spare"]})
-    for port, model in wanted.items():
-        if _now(scene, port) != (model, model):
-            _bring(scene, port, model)
-    fields = scene.models()
-    scene.write_registry({n: {**scene.plain[n], **_served(fields[n])} for n in MODELS})
-    scene.forget()
-
-
-def begin(scene: Scene) -> None:
-    """An empty host with every model registered."""
-    for path in scene.hub.glob("registry*"):
-        path.unlink()
-    for name in MODELS:
-        scene.must("register", name=name, repo=f"tiny/{name}")
-    scene.plain = scene.models()
-
-
-def _registered(scene: Scene) -> bool:
-    return scene.registry_path.exists() and set(MODELS) - {"spare"} <= set(scene.models())
-
-
-def _now(scene: Scene, port: int) -> tuple[str | None, str | None]:
-    """The model assigned to a port, and the one really served there."""
-    served = [scene.name_of(server) for server in scene.servers() if server.port == port]
-    return scene.assigned().get(port), (served[0] if len(served) == 1 else ("several" if served else None))
-
-
-def _bring(scene: Scene, port: int, model: str | None) -> None:
-    if model is None:
-        scene.must("unload", port=port)
-        return
-    there = {name: at for at, name in scene.assigned().items()}.get(model)
-    if there not in (None, port):
-        scene.must("unload", port=there)
-    scene.must("load", model=model, port=port, replace=True, force=True)
-
-
-def _served(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: fields[key] for key in ("port", "process") if key in fields}
-
-
-def killed(scene: Scene) -> None:
-    """The work port's server has died unseen."""
-    stand(scene, work="amber")
-    for server in scene.servers():
-        if server.port == scene.work:
-            scene.kill(server.pid)
-
-
-def unknown(scene: Scene) -> None:
-    """Servers run, and the registry knows neither them nor any model."""
-    stand(scene, work="amber")
-    scene.write_registry({})
-
-
-def untidy(scene: Scene) -> None:
-    """Others may look into the state folder."""
-    stand(scene, work="amber")
-    (scene.folder / "state").chmod(0o755)
-
-
-def without_spare(scene: Scene) -> None:
-    stand(scene)
-    scene.write_registry({name: fields for name, fields in scene.models().items() if name != "spare"})
-
-
-def away(scene: Scene) -> None:
-    """One model is on the Hub only."""
-    stand(scene)
-    for place in (scene.hub, scene.hub / ".locks"):
-        shutil.rmtree(place / f"models--tiny--{FAR}", ignore_errors=True)
-
-
-def half_here(scene: Scene) -> None:
-    """A download of it was killed: all but the weights has come, and of these there is a useless part."""
-    away(scene)
-    here = scene.hub / f"models--tiny--{FAR}"
-    shutil.copytree(scene.remote.root / here.name, here, symlinks=True)
-    shutil.rmtree(here / "refs")
-    for link in here.glob("snapshots/*/model.safetensors"):
-        blob = link.resolve()
-        blob.with_name(f"{blob.name}.{LOST}.incomplete").write_bytes(blob.read_bytes()[:1000])
-        blob.unlink()
-        link.unlink()
+    told: Callable[[Scene, Ended, Rows], list[str]] = lambda scene, ended, rows: []
+    elsewhere: bool = False
 
 
 def assigned(**wanted: str | None) -> Callable[[Scene], list[str]]:
@@ -139,6 +51,70 @@ def assigned(**wanted: str | None) -> Callable[[Scene], list[str]]:
 def _undone(scene: Scene) -> list[str]:
     """The model before is back; one that a killed run had stopped already is known to nobody any more."""
     return assigned(work="amber")(scene) and assigned()(scene)
+
+
+def _roomy(scene: Scene) -> list[str]:
+    """It serves; of the others either is where it was or nowhere, since memory that cannot be seen is not counted."""
+    return assigned(work="spare", **_kept(scene))(scene)
+
+
+def _made_room(scene: Scene) -> list[str]:
+    """As `_undone`, of all three ports."""
+    work = "amber" if scene.work in scene.assigned() else None
+    return assigned(work=work, **_kept(scene))(scene)
+
+
+def _kept(scene: Scene) -> dict[str, str | None]:
+    found = scene.assigned()
+    return {"free": "mule" if scene.free in found else None, "next": "jade" if scene.next in found else None}
+
+
+def _evicted(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
+    """Whatever was unloaded serves again, or how to load it again is told: by the run, after its death by status.
+
+    A load that could see what memory there is has made room.
+    """
+    said = {one["port"]: one for one in (ended.result or ended.error).get("evicted", ())}
+    found = []
+    for port, name in ((scene.free, "mule"), (scene.next, "jade")):
+        serves = scene.assigned().get(port) == name and any(s.port == port for s in scene.servers())
+        words = str(rows[port]["reason"]) if ended.record is None else str(said.get(port))
+        if not serves and not ended.cut and f"mlxops load {name} {port}" not in words:
+            found.append(f"{name} no longer serves on {port}, and nothing says so: {words}")
+        if serves and ended.result and (ended.result["memory"] or {}).get("kv_bytes"):
+            found.append(f"{name} serves on {port}, where there was no room for it: {ended.result}")
+        if "'unloaded'" in words and scene.assigned().get(scene.work) != "spare":
+            found.append(f"{name} was unloaded for nothing: {words}")
+        if not serves and "serves again" in words:
+            found.append(f"{name} does not serve on {port}, though it is said: {words}")
+    return found
+
+
+def _named(scene: Scene, found: Any) -> bool:
+    return bool(found["unload"] == [scene.free, scene.next] or found["kept"])
+
+
+def _short(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
+    """It does not fit, and what makes room is found, or it is said why not; unless its config could not be read."""
+    found = ended.result
+    if found is None or found["kv_bytes"] is None or (not found["fits"] and _named(scene, found)):
+        return []
+    return [f"fits: {found['fits']}, unload: {found['unload']}, kept: {found['kept']}"]
+
+
+def _unstored(scene: Scene) -> list[str]:
+    stored = [path.name for path in scene.hub.glob(f"models--tiny--{FAR}*")]
+    return assigned()(scene) + [f"{name} was stored" for name in stored]
+
+
+def _verified(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
+    """Of each port that serves something is said, and nothing wrong but that a request of ours came to nothing."""
+    found = {row["port"]: row for row in ended.result["ports"]} if ended.result else {}
+    ours = (scene.work, scene.bystander) if found else ()
+    checks = [(port, check) for port in ours if port in found for check in found[port]["checks"]]
+    wrong = [(port, check) for port, check in checks if check["ok"] is False and not UNANSWERED.search(check["detail"])]
+    missing = [f"nothing is said of {port}" for port in ours if port not in found]
+    return missing + [f"{port} is said to be wrong: {check}" for port, check in wrong]
 
 
 def _all_known(scene: Scene) -> list[str]:
@@ -186,13 +162,14 @@ def _mended(result: Any) -> bool:
     return any(action["applied"] for action in result["actions"])
 
 
-def _look(verb: str, args: Callable[[Scene], Mapping[str, Any]] = lambda s: {}) -> Case:
+def _look(verb: str, args: Callable[[Scene], Mapping[str, Any]] = lambda s: {}, name: str = "", **more: Any) -> Case:
     """A verb that changes nothing."""
-    return Case(verb, verb, args, lambda s: stand(s, work="amber"), assigned(work="amber"))
+    return Case(name or verb, verb, args, lambda s: stand(s, work="amber"), assigned(work="amber"), **more)
 
 
-def _load(model: str, port: str) -> Callable[[Scene], Mapping[str, Any]]:
-    return lambda scene: {"model": model, "port": getattr(scene, port), "replace": True, "force": True}
+def _load(model: str, port: str, evict: bool = False) -> Callable[[Scene], Mapping[str, Any]]:
+    asked = {"model": model, "replace": True, "force": not evict, "evict": evict}
+    return lambda scene: {**asked, "port": getattr(scene, port)}
 
 
 CASES = {
@@ -204,22 +181,31 @@ CASES = {
         Case("remove", "remove", lambda s: {"name": "spare"}, stand, _spare(False), ends=("ModelUnknown",)),
         Case("load-fresh", "load", _load("jade", "free"), stand, assigned(free="jade")),
         Case("load-swap", "load", _load("jade", "work"), lambda s: stand(s, work="amber"), assigned(work="jade"),
-             keeps=True),
+             keeps=("work",)),
         Case("load-failing", "load", _load(DYING, "work"), lambda s: stand(s, work="amber"), _undone,
              ends=("NotReady",)),
         Case("unload", "unload", lambda s: {"port": s.work}, lambda s: stand(s, work="amber"), assigned()),
         Case("unload-all", "unload-all", lambda s: {}, lambda s: stand(s, work="amber"), assigned(bystander=None),
              claims=_emptied, spares_bystander=False),
         Case("load-workers", "load", _load("ox", "work"), lambda s: stand(s, work="mule"), assigned(work="ox"),
-             keeps=True),
+             keeps=("work",)),
         Case("unload-worker", "unload", lambda s: {"port": s.work}, lambda s: stand(s, work="mule"), assigned()),
         Case("unload-all-workers", "unload-all", lambda s: {}, lambda s: stand(s, work="mule", free="ox"),
              assigned(bystander=None), claims=_emptied, spares_bystander=False),
         Case("load-download", "load", _load(f"tiny/{FAR}", "free"), away, _fetched),
         Case("load-resume", "load", _load(f"tiny/{FAR}", "free"), half_here, _fetched),
+        Case("load-evict", "load", _load("spare", "work", evict=True), crowded, _roomy,
+             keeps=("work", "free", "next"), told=_evicted, elsewhere=True),
+        Case("load-evict-failing", "load", _load(DYING, "work", evict=True), crowded, _made_room,
+             ends=("NotReady",), told=_evicted, elsewhere=True),
+        Case("fit", "fit", lambda s: {"model": "spare", "port": s.work}, crowded,
+             assigned(work="amber", free="mule", next="jade"), told=_short),
+        Case("fit-hub", "fit", lambda s: {"model": f"tiny/{FAR}"}, away, _unstored),
         Case("reconcile", "reconcile", lambda s: {}, killed, assigned(), claims=_cleared),
         Case("doctor", "doctor", lambda s: {"fix": True}, untidy, _tidied, claims=_mended),
         _look("status"), _look("list"), _look("jobs"), _look("lock"),
+        _look("verify", told=_verified),
+        _look("status", lambda s: {"deep": True}, "status-deep", told=_verified),
         _look("show", lambda s: {"what": "amber"}), _look("logs", lambda s: {"port": s.work, "lines": 20}),
     )
 }  # fmt: skip

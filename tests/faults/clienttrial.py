@@ -12,7 +12,6 @@ from .trial import Outcome
 
 STATUSES = (*range(12), 130)
 INTERRUPTED = 130
-LONGEST_UNDOING_S = 20.0
 Look = Callable[[Desk, ClientCase, Blow, Said], Iterable[str]]
 
 
@@ -83,7 +82,7 @@ def _left(case: ClientCase, blow: Blow, said: Said, late: bool) -> Iterator[str]
     """How a client may end that was told to."""
     if said.status != INTERRUPTED and not (late and said.status == int(case.wrong)):
         yield f"status {said.status}: {said.stdout[:300]} {said.stderr[-300:]}"
-    if said.seconds > LONGEST_UNDOING_S:
+    if said.seconds > case.undoing_s:
         yield f"it took {said.seconds:.0f} s"
     # Before the program has read its words, and at the second press, it leaves without a word; or with all of them,
     # where the second press comes when they are out.

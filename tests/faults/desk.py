@@ -75,9 +75,9 @@ class Desk:
         self.server = Sshd(self.folder / "sshd").start() if ssh else None
         self.describe()
 
-    def describe(self, python: str = sys.executable) -> None:
-        """Write the host file."""
-        site = self.scene.site
+    def describe(self, python: str | None = None) -> None:
+        """Write the host file; the agent's interpreter is this one, or one under which it sees the scene's memory."""
+        site, python = self.scene.site, python or self.scene.memory.python(sys.executable)
         studio = {key: site[key] for key in ("hf_home", "registry", "bind", "state_dir")}
         ports = f"{self.scene.ports[0]}-{self.scene.ports[-1]}"
         runtime = {key: value for key, value in site["runtime"].items() if value}
@@ -135,6 +135,7 @@ class Desk:
 
     def _ours(self) -> Iterator[tuple[int, list[str]]]:
         known = {self.server.pid} if self.server else set()
+        known.update(self.scene.family())
         for place in Path("/proc").glob("[0-9]*"):
             pid = int(place.name)
             if pid not in known and alive(pid) and f"={self.folder}" in _read(place / "environ"):

@@ -17,8 +17,8 @@ from typing import Any
 
 from . import invariants
 from .agentcall import Blow, Ended, Nursery, Step
-from .cases import stand
 from .scene import DYING, Scene
+from .standing import stand
 from .trial import how
 
 ROUNDS = 2

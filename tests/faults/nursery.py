@@ -1,6 +1,7 @@
 """Runs the agent once per call, each time in a fresh fork of a process that has its modules loaded. Stdlib only.
 
-That saves the start of an interpreter, which would be half of what a trial costs. It lies beside the package `agent`;
+That saves the start of an interpreter, which would be half of what a trial costs. It lies beside the package `agent`,
+and beside `smallness`, which makes up the size of the machine;
 argv: that folder, and the number of a socket. Each message is the saboteur's plan (or null) and brings three
 descriptors for the run: stdin, with the request as one frame, stdout and stderr. Answered by its pid, then its status.
 """
@@ -23,7 +24,7 @@ LATE = ("fcntl", "http.client", "shutil", "signal", "socket", "subprocess", "thr
 
 def load() -> None:
     """Import what a run may import, that no trial spends its time on it."""
-    for name in LATE:
+    for name in (*LATE, "smallness"):
         importlib.import_module(name)
     package = importlib.import_module("agent")
     for module in pkgutil.walk_packages(package.__path__, "agent."):

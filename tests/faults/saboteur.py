@@ -31,6 +31,8 @@ ROOMS = ("open", "os", "fcntl", "subprocess", "socket", "shutil", "signal", "tem
 # These change nothing and wait for nothing; without them a step is an effect or a look.
 IDLE = ("socket.__new__", "socket.getaddrinfo", "socket.gethostbyname", "os.putenv", "os.unsetenv")
 LOOKS = ("open-read", "os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr", "os.listxattr")
+# What makes up the size of the machine is no step of the agent's.
+MADE_UP = "_small"
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 os_write = os.write
@@ -77,6 +79,8 @@ class Saboteur:
             code = frame.f_code
             if not lines and code.co_filename.startswith("<frozen importlib"):
                 return ""  # the search for a module is Python's own
+            if not lines and code.co_name == MADE_UP:
+                return ""
             if code.co_filename.startswith(self._agent):
                 file = code.co_filename[len(self._agent) :]
                 lines.append(f"{file}:{frame.f_lineno}:{code.co_name}")

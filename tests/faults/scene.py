@@ -1,4 +1,4 @@
-"""A host for faults: four ports, four tiny models, stand-in servers, strangers, and the means to look at all of it.
+"""A host for faults: five ports, tiny models, stand-in servers, strangers, and the means to look at all of it.
 
 What is seen here is seen with the harness's own eyes, never through the agent's.
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cramped import Budget
 from fakehub import FakeHub, Faults
 from fakeruntime import FakeRuntime
 from ports import free_range
@@ -33,6 +34,9 @@ SETTLED_WITHIN_S = 15.0
 GRACE_S = 3.0
 DYING = "dying"  # the model whose server ends before it serves
 WORKED = ("mule", "ox")  # the weights of these are held by a worker, a child of the server
+# Room enough for another model is there without two of these, of which `quiet` holds the most, and not without one.
+HELD_MB = {"quiet": 72, "jade": 64}
+CHILD_MB = 32
 FAR = "distant"  # the model that has to be downloaded first
 MODELS = ("amber", "jade", "quiet", "spare", DYING, *WORKED)
 # A model takes long enough to be struck at half-way.
@@ -49,7 +53,7 @@ class Living:
 
 
 class Scene:
-    """`ports`: one to work on, one served by a bystander of ours, a stranger's, a free one."""
+    """`ports`: one to work on, one served by a bystander of ours, a stranger's, a free one and the one next to it."""
 
     def __init__(self, folder: Path, models: Mapping[str, dict[str, bytes]], python: str = sys.executable) -> None:
         self.folder = folder
@@ -61,19 +65,23 @@ class Scene:
         shutil.copytree(AGENT, self.code / "agent", ignore=shutil.ignore_patterns("__pycache__"))
         for file in INSIDE:
             shutil.copy(file, self.code)
+        self.memory = Budget(folder / "memory", folder / "state" / "run")
+        (self.code / "smallness.py").write_text(self.memory.patch)
         self.remote = FakeHub(folder / "remote", Faults(rate=DOWNLOAD_RATE)).__enter__()
         write_cache(self.remote.root, f"tiny/{FAR}", models["spare"])
         self.nursery = Nursery(self.code, python, {"HF_ENDPOINT": self.remote.url, "HOME": str(folder)})
         self.runtime = FakeRuntime(folder / "bin", python=f"{sys.executable} -IS")
         self.runtime.behaves(load_s=0, linger_s=0, child=False)
         self.runtime.behaves(f"models--tiny--{DYING}", load_s=0, die_after_s=0)
+        for name, size in HELD_MB.items():
+            self.runtime.behaves(f"models--tiny--{name}", load_s=0, linger_s=0, child=False, own_mb=size)
         for name in WORKED:
-            self.runtime.behaves(f"models--tiny--{name}", load_s=0, linger_s=0.1, child=True)
+            self.runtime.behaves(f"models--tiny--{name}", load_s=0, linger_s=0.1, child=True, child_mb=CHILD_MB)
         for name, files in models.items():
             write_cache(self.hub, f"tiny/{name}", files)
         self.plain: dict[str, dict[str, Any]] = {}
-        self.ports = free_range(4)
-        self.work, self.bystander, self.strange, self.free = self.ports
+        self.ports = free_range(5)
+        self.work, self.bystander, self.strange, self.free, self.next = self.ports
         self.strangers = Strangers(folder, self.strange, self.work)
 
     @property
@@ -197,7 +205,7 @@ class Scene:
 
 def serves(port: int) -> bool:
     with socket.socket() as knock:
-        knock.settimeout(2)
+        knock.settimeout(5)
         return knock.connect_ex(("127.0.0.1", port)) == 0
 
 

@@ -14,10 +14,10 @@ from mlxops import bundle
 from mlxops.agent import bootstrap
 
 from .agentcall import KILLING, Blow, Step, watched
-from .cases import stand
 from .clientcases import ClientCase
 from .clienttrial import document_of, failed
 from .desk import Desk, Said, watched_steps
+from .standing import stand
 from .trial import Outcome
 
 INSIDE = ("stubsaboteur.py", "saboteur.py", "strikes.py")

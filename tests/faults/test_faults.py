@@ -24,11 +24,12 @@ from .tally import Line, surveyed, table, told
 
 # Killed at every step; of the other verbs, whose way is the same for a part, a sample is struck.
 KILLED = ("register", "unload", "reconcile", "load-swap")
-# verb -> how many faults of all the kinds
+# verb -> how many faults of all the kinds; the rest, which takes its time, is for the soak alone
 SAMPLED = {
     "init": 35, "register": 21, "set": 28, "remove": 28, "load-fresh": 14, "load-swap": 14, "load-failing": 14,
     "unload": 7, "unload-all": 14, "load-workers": 7, "unload-worker": 7, "unload-all-workers": 7, "load-download": 7,
     "load-resume": 7, "reconcile": 7, "doctor": 14, "status": 7, "list": 7, "jobs": 7, "lock": 7, "show": 7, "logs": 7,
+    "load-evict": 3, "fit": 5, "fit-hub": 3, "verify": 5, "status-deep": 3,
 }  # fmt: skip
 AT_LEAST = 500
 SEED = 20
@@ -48,6 +49,10 @@ KEPT = (
     ("load-failing", ":_take_back", "os.pwrite", "RuntimeError"),
     # The last record could not be sent.
     ("unload", ":send < main.py", "os.write", "MemoryError"),
+    # On a disk that no longer takes anything an evicted server cannot be started again, and nothing said so.
+    ("load-evict", ":_assign < serve.py", "os.rename", "readonly"),
+    # Nor was it told where the end of the work itself failed.
+    ("load-evict", ":__exit__ < ops/evict.py", "os.listdir", "RuntimeError"),
 )
 # What a step can be, by what the interpreter calls it.
 DOINGS = {
@@ -101,7 +106,7 @@ def violated(lines: list[Line]) -> str:
     return "\n".join(json.dumps(line) for line in lines if line["violations"])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", SAMPLED)
 def test_every_fault_leaves_a_host_that_one_command_makes_true(name: str, farm: Farm) -> None:
     fits = blows(farm.survey(name))
     deaths = [blow for blow in fits if blow.fault in ("kill", "torn")] if name in KILLED else []
@@ -139,7 +144,7 @@ def test_a_jump_of_the_clock_takes_no_lock_from_its_holder(farm: Farm) -> None:
 
 
 def test_the_harness_sees_every_kind_of_step(farm: Farm) -> None:
-    met = {step.event for name in CASES for step in farm.survey(name)}
+    met = {step.event for name in SAMPLED for step in farm.survey(name)}
     assert [doing for doing, events in DOINGS.items() if not events & met] == []
 
 
@@ -150,4 +155,4 @@ def test_so_many_faults_of_every_kind_struck(farm: Farm, capsys: Any) -> None:
         print("\n" + table(farm.lines))
     assert len(struck) >= AT_LEAST
     assert {line["kind"] for line in struck} == set(KINDS)
-    assert {line["case"] for line in struck} == set(CASES)
+    assert {line["case"] for line in struck} == set(SAMPLED)

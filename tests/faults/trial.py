@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import invariants
 from .agentcall import KILLING, Blow, Ended, Step
-from .cases import Case
+from .cases import Case, Rows
 from .kinds import EXCEPTIONS, JUMPS
 from .scene import Scene
 
@@ -35,8 +36,13 @@ def survey(scene: Scene, case: Case) -> tuple[Step, ...]:
     case.arrange(scene)
     ended = scene.watch(case.verb, case.args(scene))
     assert ended.result is not None or ended.error["kind"] in case.ends, ended
-    assert scene.settle() and not [*case.goal(scene), *invariants.true(scene)]
+    told = case.told(scene, ended, _rows(scene.must("status")))
+    assert scene.settle() and not [*case.goal(scene), *invariants.true(scene), *told]
     return ended.steps
+
+
+def _rows(status: Any) -> Rows:
+    return {row["port"]: row for row in status["ports"]}
 
 
 def strike(scene: Scene, case: Case, blow: Blow, reconcile_first: bool) -> Outcome:
@@ -62,7 +68,7 @@ def _strike(scene: Scene, case: Case, blow: Blow, reconcile_first: bool) -> Outc
         note(_aftermath(scene, case, blow, ended))
         if case.spares_bystander and _on(scene, scene.bystander) != bystanders:
             note(["the bystander's server was touched"])
-        if reconcile_first:
+        if reconcile_first or case.elsewhere:
             note(_named("after reconcile: ", _reconciled(scene)))
         note(_named("after the same again: ", _repeated(scene, case)))
     return outcome
@@ -75,12 +81,16 @@ def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
     found += invariants.always(scene)
     status = scene.must("status")
     found += [*invariants.reported(scene, status["ports"]), *invariants.in_time(ended, status)]
+    found += case.told(scene, ended, _rows(status))
     if ended.result is not None and case.claims(ended.result):
         found += _named("it said that it succeeded: ", [*case.goal(scene), *invariants.true(scene)])
     if blow.fault in JUMPS:
         found += _named("by the clock alone: ", [*_promised(case, ended), *case.goal(scene), *invariants.true(scene)])
-    if ended.error and case.keeps and not _hopeless(blow) and not _on(scene, scene.work):
-        found.append(f"the previous model is not served again: {ended.error}")
+    # With what is told as unloaded for good the load succeeded, and failed in its very end.
+    over = [one["port"] for one in ended.error.get("evicted", ()) if one["outcome"] == "unloaded"]
+    kept = [port for port in (getattr(scene, name) for name in case.keeps) if port not in over]
+    if ended.error and not all(_on(scene, port) for port in kept) and not _hopeless(blow):
+        found.append(f"a previous model is not served again: {ended.error}")
     return found
 
 

@@ -1,0 +1,118 @@
+"""How a host stands before a verb is struck."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from cramped import LARGE
+
+from .scene import FAR, MODELS, Scene
+
+# The random part in the name of a download that nobody can resume.
+LOST = "0123abcd"
+# What a machine has left once there is room.
+SLACK_BYTES = 16 << 20
+
+
+def stand(scene: Scene, work: str | None = None, free: str | None = None, beside: str | None = None) -> None:
+    """Servers on the ports as wished, the bystander on its own, every model registered and nothing else."""
+    wanted = {scene.work: work, scene.bystander: "quiet", scene.free: free, scene.next: beside}
+    scene.memory.size(LARGE)
+    if not _registered(scene):
+        scene.clear()
+        begin(scene)
+    elif "spare" not in scene.models():
+        scene.write_registry({**scene.models(), "spare": scene.plain["spare"]})
+    for port, model in wanted.items():
+        if _now(scene, port) != (model, model):
+            _bring(scene, port, model)
+    fields = scene.models()
+    scene.write_registry({n: {**scene.plain[n], **_served(fields[n])} for n in MODELS})
+    scene.forget()
+
+
+def begin(scene: Scene) -> None:
+    """An empty host with every model registered."""
+    for path in scene.hub.glob("registry*"):
+        path.unlink()
+    for name in MODELS:
+        scene.must("register", name=name, repo=f"tiny/{name}")
+    scene.plain = scene.models()
+
+
+def _registered(scene: Scene) -> bool:
+    return scene.registry_path.exists() and set(MODELS) - {"spare"} <= set(scene.models())
+
+
+def _now(scene: Scene, port: int) -> tuple[str | None, str | None]:
+    """The model assigned to a port, and the one really served there."""
+    served = [scene.name_of(server) for server in scene.servers() if server.port == port]
+    return scene.assigned().get(port), (served[0] if len(served) == 1 else ("several" if served else None))
+
+
+def _bring(scene: Scene, port: int, model: str | None) -> None:
+    if model is None:
+        scene.must("unload", port=port)
+        return
+    there = {name: at for at, name in scene.assigned().items()}.get(model)
+    if there not in (None, port):
+        scene.must("unload", port=there)
+    scene.must("load", model=model, port=port, replace=True, force=True)
+
+
+def _served(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: fields[key] for key in ("port", "process") if key in fields}
+
+
+def killed(scene: Scene) -> None:
+    """The work port's server has died unseen."""
+    stand(scene, work="amber")
+    for server in scene.servers():
+        if server.port == scene.work:
+            scene.kill(server.pid)
+
+
+def unknown(scene: Scene) -> None:
+    """Servers run, and the registry knows neither them nor any model."""
+    stand(scene, work="amber")
+    scene.write_registry({})
+
+
+def untidy(scene: Scene) -> None:
+    """Others may look into the state folder."""
+    stand(scene, work="amber")
+    (scene.folder / "state").chmod(0o755)
+
+
+def without_spare(scene: Scene) -> None:
+    stand(scene)
+    scene.write_registry({name: fields for name, fields in scene.models().items() if name != "spare"})
+
+
+def away(scene: Scene) -> None:
+    """One model is on the Hub only."""
+    stand(scene)
+    for place in (scene.hub, scene.hub / ".locks"):
+        shutil.rmtree(place / f"models--tiny--{FAR}", ignore_errors=True)
+
+
+def half_here(scene: Scene) -> None:
+    """A download of it was killed: all but the weights has come, and of these there is a useless part."""
+    away(scene)
+    here = scene.hub / f"models--tiny--{FAR}"
+    shutil.copytree(scene.remote.root / here.name, here, symlinks=True)
+    shutil.rmtree(here / "refs")
+    for link in here.glob("snapshots/*/model.safetensors"):
+        blob = link.resolve()
+        blob.with_name(f"{blob.name}.{LOST}.incomplete").write_bytes(blob.read_bytes()[:1000])
+        blob.unlink()
+        link.unlink()
+
+
+def crowded(scene: Scene) -> None:
+    """There is room for no other model, unless two ports are unloaded beside the one that is worked on."""
+    stand(scene, work="amber", free="mule", beside="jade")
+    found = scene.must("fit", model="spare", port=scene.work)
+    scene.memory.size(found["need_bytes"] + found["held_bytes"][str(scene.bystander)] + SLACK_BYTES)
