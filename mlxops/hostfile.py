@@ -12,6 +12,7 @@ from .agent.errors import Usage
 
 REQUIRED = object()
 MOST_PORTS = 256
+LONGEST_S = 1e6
 
 
 class Table:
@@ -126,8 +127,8 @@ def client_path(value: Any) -> str:
 
 
 def seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise ValueError("must be a number of seconds above 0")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
+        raise ValueError(f"must be a number of seconds above 0, at most {LONGEST_S:.0f}")
     return value
 
 

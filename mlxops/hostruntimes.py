@@ -19,6 +19,8 @@ ANYBODYS = re.compile(
     r"|busybox|(r?a|mk|pw)sh|nodejs|np[mx]|yarn|ipython|jupyter|(mpi|torch)run|coverage|mpiexec|accelerate|ray|osascript"
     r"|su|runuser|chroot|unshare|nsenter|stdbuf|ionice|taskset|numactl|strace|gdb|watch|parallel|script|gtimeout"
 )
+# What a port is told from is no model, and no name.
+EVERYBODYS = ("--port", "--host", "--help")
 # Servers of any application: the next word says which.
 HOSTS_OF_APPS = ("uvicorn", "gunicorn", "hypercorn", "granian", "waitress-serve", "flask", "fastapi")
 
@@ -49,6 +51,10 @@ def _facts(table: Table, startable: bool) -> dict[str, Any]:
     if not (given["forms"] or (given["modules"] and startable)):
         raise table.wrong("forms", "is missing", "say how its command line looks: docs/runtimes.md")
     given["default_port"] = table.take("default_port", hostfile.port)
+    options = {key: given[key] for key, check in FACTS.items() if check is flag and given[key]}
+    for key, option in options.items():
+        if [*options.values()].count(option) > 1:
+            raise table.wrong(key, f"is {option}, as is another key", "one option says one thing")
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -98,6 +104,8 @@ def _plain(words: list[str]) -> None:
 def flag(value: Any) -> str:
     if not re.fullmatch(r"--[A-Za-z][\w-]*", hostfile.text(value), re.A):
         raise ValueError('must be an option of its command line, such as "--model"')
+    if value in EVERYBODYS:
+        raise ValueError(f"is {value}, which has its own meaning on every server's command line")
     return str(value)
 
 

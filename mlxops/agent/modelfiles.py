@@ -125,8 +125,9 @@ def missing(path: str) -> Tuple[str, ...]:
     """What a server would look for in this folder and not find, as sorted names; OSError when it cannot be listed."""
     names = frozenset(os.listdir(path))
     needed = {"config.json", *weight_files(path)}
-    # A link that leads nowhere was needed once. mlx-lm reads every weights file there is; an empty __init__.py is fine.
-    needed.update(n for n in names if wanted(n) and (_weights(n) or not os.path.exists(os.path.join(path, n))))
+    # A link that leads nowhere was needed once, and a server would wait at a FIFO for ever. mlx-lm reads every weights
+    # file there is; an empty __init__.py is fine.
+    needed.update(n for n in names if wanted(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n))))
     absent = {n for n in needed if not plain(n) or not _whole(os.path.join(path, n))}
     if not config(path):
         absent.add("config.json")

@@ -9,35 +9,69 @@ import pytest
 from fakeruntime import FakeRuntime
 from studio import Studio
 from survivors import living
+from test_verify import checks, row_of
 from watching import RegistryWatch
 
 from mlxops.demo.loopback import Login
+from mlxops.demo.tinymodel import model_files
+
+THINKING = ["<think>", "let", " me", " see", "</think>", "I", " am", " PEARL", "."]
 
 
-@pytest.fixture(params=["light_runtime", pytest.param("openai_runtime", marks=pytest.mark.openai_server)])
-def real(request: pytest.FixtureRequest, login: Login, make_studio: Callable[..., Studio]) -> Studio:
-    """A Studio with each real server there is."""
-    runtime: dict[str, Any] = request.getfixturevalue(request.param)
-    studio = make_studio(login, runtime)
+@pytest.fixture
+def light(light_runtime: dict[str, Any], login: Login, make_studio: Callable[..., Studio]) -> Studio:
+    studio = make_studio(login, light_runtime)
     studio.must("init")
     return studio
 
 
-def test_another_model_answers_to_the_same_name(real: Studio) -> None:
+def test_a_light_server_swapped_and_verified(light: Studio) -> None:
+    port = light.ports[0]
+    proof = swapped(light, "jade")["proof"]
+    assert proof["served_model"] == "default_model" and {c["ok"] for c in proof["checks"]} == {True}
+    row = row_of(light, exit=0)
+    assert (row["port"], row["entry"], row["state"], row["ok"]) == (port, "jade", "ready", True)
+    assert row["first_token_ms"] > 0 and row["tokens_per_s"] > 0 and row["served_model"] == "default_model"
+    assert checks(row)["same answer"] and checks(row)["raw tags"] and "other names" not in checks(row)
+    light.edit(lambda registry: registry["models"]["jade"].update(args=["--max-tokens", "64"]))
+    changed = row_of(light, port, exit=11)
+    assert checks(changed)["registry"] is False and "--max-tokens 64" in changed["checks"][0]["detail"]
+    assert light.port_row(port)["drift"] == "mismatch"
+
+
+@pytest.mark.openai_server
+def test_a_server_swapped_to_a_model_that_thinks_and_verified(
+    login: Login, openai_runtime: dict[str, Any], make_studio: Callable[..., Studio]
+) -> None:
+    """With the parser a client gets the two apart, plain and streamed alike."""
+    studio = make_studio(login, openai_runtime)
+    studio.add("tiny/pearl", model_files(THINKING, seed=9))
+    studio.must("init")
+    studio.must("set", "pearl", "tool_call_parser=qwen3", "reasoning_parser=qwen3")
+    swapped(studio, "pearl")
+    row = row_of(studio, studio.ports[0], exit=0)
+    assert row["served_model"] == studio.slot(studio.ports[0]) and checks(row)["other names"]
+    assert checks(row)["reasoning"] and checks(row)["same answer"] and checks(row)["same tool call"]
+    assert "separated, 10 characters" in str(row)
+
+
+def swapped(real: Studio, second: str) -> dict[str, Any]:
+    """What came of a load over amber: another model answers to the same name."""
     port = real.ports[0]
     first = real.must("load", "amber", port)
     assert first["previous"] is None
     name, before = first["served_model"], real.port_row(port)
     assert real.ask(port, name) == "I am AMBER."
     with RegistryWatch(real) as watch:
-        second = real.must("load", "jade", port, "--replace")
-    assert second["served_model"] == name and second["previous"] == "amber"
-    assert real.ask(port, name) == "I am JADE."
+        loaded = real.must("load", second, port, "--replace")
+    assert loaded["served_model"] == name and loaded["previous"] == "amber"
+    assert real.ask(port, name) == f"I am {second.upper()}."
     assert watch.faults == [] and watch.looks > 100
-    assert watch.seen == [{"amber": port}, {"jade": port}]
+    assert watch.seen == [{"amber": port}, {second: port}]
     after = real.port_row(port)
-    assert (after["state"], after["drift"], after["entry"], after["served_model"]) == ("ready", None, "jade", name)
+    assert (after["state"], after["drift"], after["entry"], after["served_model"]) == ("ready", None, second, name)
     assert after["pid"] != before["pid"] and before["pid"] not in living(real.folder)
+    return loaded
 
 
 def test_mlx_openai_server_s_name_is_the_slot_s(known: Studio) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,8 @@ from rudeness import ESCAPES
 from studio import Studio, eventually, finished
 from test_hostile import printable
 
-from mlxops.demo.loopback import Login
-from mlxops.demo.tinymodel import model_files
-
 TOOL = [["get_temperature", '{"city": "Paris"}']]
 LISTENER = "import socket,sys,time; s=socket.create_server(('127.0.0.1',int(sys.argv[1]))); time.sleep(600)"
-THINKING = ["<think>", "let", " me", " see", "</think>", "I", " am", " PEARL", "."]
 
 
 def checks(row: dict[str, Any]) -> dict[str, bool | None]:
@@ -33,39 +28,6 @@ def row_of(studio: Studio, *words: object, exit: int) -> dict[str, Any]:
     assert answer.exit == exit, answer
     (row,) = answer.result["ports"]
     return dict(row)
-
-
-def test_a_real_light_server(login: Login, light_runtime: dict[str, Any], make_studio: Callable[..., Studio]) -> None:
-    studio = make_studio(login, light_runtime)
-    studio.must("init")
-    port = studio.ports[0]
-    proof = studio.must("load", "amber", port)["proof"]
-    assert proof["served_model"] == "default_model" and {c["ok"] for c in proof["checks"]} == {True}
-    row = row_of(studio, exit=0)
-    assert (row["port"], row["entry"], row["state"], row["ok"]) == (port, "amber", "ready", True)
-    assert row["first_token_ms"] > 0 and row["tokens_per_s"] > 0 and row["served_model"] == "default_model"
-    assert checks(row)["same answer"] and checks(row)["raw tags"] and "other names" not in checks(row)
-    studio.edit(lambda registry: registry["models"]["amber"].update(args=["--max-tokens", "64"]))
-    changed = row_of(studio, port, exit=11)
-    assert checks(changed)["registry"] is False and "--max-tokens 64" in changed["checks"][0]["detail"]
-    assert studio.port_row(port)["drift"] == "mismatch"
-
-
-@pytest.mark.openai_server
-def test_a_real_server_whose_model_thinks(
-    login: Login, openai_runtime: dict[str, Any], make_studio: Callable[..., Studio]
-) -> None:
-    """With the parser a client gets the two apart, plain and streamed alike."""
-    studio = make_studio(login, openai_runtime)
-    studio.add("tiny/pearl", model_files(THINKING, seed=9))
-    studio.must("init")
-    studio.must("set", "pearl", "tool_call_parser=qwen3", "reasoning_parser=qwen3")
-    port = studio.ports[0]
-    studio.must("load", "pearl", port)
-    row = row_of(studio, port, exit=0)
-    assert row["served_model"] == studio.slot(port) and checks(row)["other names"]
-    assert checks(row)["reasoning"] and checks(row)["same answer"] and checks(row)["same tool call"]
-    assert "separated, 10 characters" in str(row)
 
 
 def test_a_port_that_serves_one_that_is_free_and_one_that_died(known: Studio, fake_runtime: FakeRuntime) -> None:
@@ -82,15 +44,16 @@ def test_a_port_that_serves_one_that_is_free_and_one_that_died(known: Studio, fa
     assert checks(rows[dead]) == {"registry": False, "state": False}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_port_that_loads_is_not_asked(known: Studio, fake_runtime: FakeRuntime) -> None:
     port = known.ports[0]
-    fake_runtime.behaves(load_s=4)
+    fake_runtime.behaves(load_s=60)
     load = known.start("--json", "load", "amber", port)
     eventually(lambda: fake_runtime.journal("started"))
     row = row_of(known, port, exit=1)
     assert row["ok"] is None and checks(row) == {"state": None} and "starting" in row["checks"][0]["detail"]
-    assert finished(load).exit == 0
-    assert len(chats(fake_runtime)) == 1
+    load.send_signal(signal.SIGINT)
+    assert finished(load).exit == 130 and chats(fake_runtime) == []
 
 
 def test_a_stranger_on_a_port_is_not_asked(known: Studio, tmp_path: Path) -> None:
@@ -123,10 +86,18 @@ def test_what_a_server_says_does_not_steer_the_terminal(known: Studio, fake_runt
 def test_a_hostile_server_is_wrong_in_time(known: Studio, fake_runtime: FakeRuntime) -> None:
     port = known.ports[0]
     known.must("load", "amber", port)
-    for switches in ({"rude": "gigabyte"}, {"sse": "endless"}, {"sse": "drip"}):
+    for switches in ({"rude": "gigabyte"}, {"sse": "endless"}):
         fake_runtime.behaves(**switches)
-        answer = known.mlxops("verify", port, "--timeout", 1, timeout_s=30)
+        answer = known.mlxops("verify", port, "--timeout", 30)
         assert answer.exit == 11 and answer.result["ports"][0]["ok"] is False, answer
+
+
+def test_what_is_not_over_in_the_time_it_was_given_cannot_be_told(known: Studio, fake_runtime: FakeRuntime) -> None:
+    port = known.ports[0]
+    known.must("load", "amber", port)
+    fake_runtime.behaves(sse="drip")
+    row = row_of(known, port, "--timeout", 1, exit=1)
+    assert (row["ok"], checks(row)["stream"], checks(row)["time"]) == (None, None, None)
 
 
 def test_status_deep_adds_the_pace_and_the_verdict(known: Studio, fake_runtime: FakeRuntime) -> None:

@@ -100,6 +100,8 @@ def test_the_model_may_follow_the_program_without_a_flag(tmp_path: Path) -> None
             '[["http.server"]]', '[["runpy"]]', '[["pip"]]', '[["uvicorn"]]', '[["mlx_lm", "server"]]',
         )),
         (HOUSE[16:] + 'model = "weights"\n', "house.model"),
+        (HOUSE[16:] + 'model = "--port"\n', "house.model"),
+        (HOUSE[16:] + 'model = "--model"\nserved_name = "--model"\n', "house.model"),
         (HOUSE[16:] + 'served_name = "--a b"\n', "house.served_name"),
         (HOUSE[16:] + 'worker = "py"\n', "house.worker"),
         (HOUSE[16:] + 'listens_early = "yes"\n', "house.listens_early"),

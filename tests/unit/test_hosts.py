@@ -120,6 +120,7 @@ def test_ports_are_a_range_or_a_list(tmp_path: Path, ports: str, meant: list[int
         (LEAST + '[ssh]\nport = "22"\n', "ssh.port"),
         (LEAST + "[ssh]\nconnect_timeout_s = 0\n", "ssh.connect_timeout_s"),
         (LEAST + "[ssh]\nconnect_timeout_s = inf\n", "ssh.connect_timeout_s"),
+        (LEAST + "[ssh]\nconnect_timeout_s = 1e300\n", "ssh.connect_timeout_s"),
         (LEAST + "[ssh]\nconnect_timeout_s = true\n", "ssh.connect_timeout_s"),
         (LEAST + '[runtime]\ncommand = "one two"\n', "runtime.command"),
         (LEAST + "[runtime]\ncommand = []\n", "runtime.command"),

@@ -8,7 +8,7 @@ from ..deadline import Deadline
 from . import judged
 from .chat import Asked, Message, Outcome, Port, outcome
 from .judged import IDENTITY, RAW_TAGS, Check
-from .said import Call, Said, Unanswered
+from .said import Call, Said, Unanswered, shown
 
 __all__ = [
     "CLEAN_TOKENS", "GLANCE_TOKENS", "IDENTITY", "RAW_TAGS", "UNFINISHED", "Check", "Port", "Proof", "Subject",
@@ -110,7 +110,7 @@ def prove(subject: Subject, timeout_s: float) -> Proof:
         told = "not all could be asked within %g s; give it a longer --timeout" % timeout_s
         checks.append(Check(UNFINISHED, None, told))
     streamed = talk.streamed if isinstance(talk.streamed, Said) else Said()
-    named = next((said.model for said in answers.values() if said.model), None)
+    named = next((shown(said.model) for said in answers.values() if said.model), None)
     return Proof(tuple(checks), named, streamed.first_ms, streamed.tokens_per_s)
 
 
@@ -129,7 +129,7 @@ def glance(subject: Subject, timeout_s: float, tokens: int = GLANCE_TOKENS) -> P
         said = subject.port.plain(asked, deadline.left())
         stream = Check("stream", False, exc.reason)
     checks = (judged.identity(subject.name, [said]), stream, judged.raw_tags({"short": said}, MOST_TOKENS))
-    return Proof(checks, said.model, said.first_ms, said.tokens_per_s)
+    return Proof(checks, shown(said.model) if said.model else None, said.first_ms, said.tokens_per_s)
 
 
 def _user(text: str) -> Message:
@@ -148,7 +148,7 @@ def _round(subject: Subject, deadline: Deadline, asked: Asked) -> Round:
 
 def _asked(deadline: Deadline, call: Callable[[float], Said]) -> Outcome:
     left = deadline.left()
-    return outcome(lambda: call(left)) if left else Unanswered("no time was left for it", asked=False)
+    return outcome(lambda: call(left)) if left else Unanswered("no time was left for it", fault=False)
 
 
 def _finish(talk: Round) -> List[Check]:
@@ -173,7 +173,7 @@ def _tool_checks(subject: Subject, deadline: Deadline) -> List[Check]:
             failed = judged.answered("tool call", outcome_)
             return [failed._replace(detail="%s, with a tool offered: %s" % (kind, failed.detail))]
     answers = talk.answers
-    after: Outcome = Unanswered("it was not called", asked=False)
+    after: Outcome = Unanswered("it was not called", fault=False)
     first = next(iter(answers["plain"].calls or answers["streamed"].calls), None)
     if first is not None and first.given is not None:
         following = subject.asked([*question, *_used(first)], TOOLS)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PATH = "/v1/chat/completions"
 LONGEST_LINE = 256 << 10
 MOST_BYTES = 8 << 20
+FAIR_S = 240.0
 Message = Dict[str, Any]
 Outcome = Union[Said, Unanswered]
 
@@ -44,11 +45,15 @@ class Asked(NamedTuple):
 
 
 class Port(NamedTuple):
-    """Where a server answers. `check` is called all the time an answer is waited for, and may raise."""
+    """Where a server answers. `check` is called all the time an answer is waited for, and may raise.
+
+    Who has not answered in `fair_s` does not serve; in less time it may only be slow, or busy.
+    """
 
     address: str
     number: int
     check: Callable[[], None] = lambda: None
+    fair_s: float = FAIR_S
 
     def plain(self, asked: Asked, timeout: float) -> Said:
         """The whole answer; Unanswered where there is none."""
@@ -71,7 +76,7 @@ class Port(NamedTuple):
         except (Unanswered, MlxopsError):
             raise
         except TimeoutError as exc:
-            raise Unanswered("no whole answer within %.3g s" % timeout) from exc
+            raise Unanswered("no whole answer within %.3g s" % timeout, fault=timeout >= self.fair_s) from exc
         except Exception as exc:  # as in probe.ask: http.client raises anything on hostile answers
             raise Unanswered("no answer: %s" % shown(str(exc) or type(exc).__name__)) from exc
 

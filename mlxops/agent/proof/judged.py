@@ -25,7 +25,7 @@ class Check(NamedTuple):
 def answered(name: str, outcome: object) -> Check:
     """Whether a chat was answered, with something and to its end."""
     if isinstance(outcome, Unanswered):
-        return Check(name, False if outcome.asked else None, outcome.reason)
+        return Check(name, False if outcome.fault else None, outcome.reason)
     assert isinstance(outcome, Said)
     if not outcome.ended:
         return Check(name, False, "the stream ended without [DONE]")

@@ -60,11 +60,14 @@ class Said(NamedTuple):
 
 
 class Unanswered(Exception):
-    """There was no answer, or not one to a chat. `status`: of HTTP, where that is what was wrong. `asked`: at all."""
+    """There was no answer, or not one to a chat. `status`: of HTTP, where that is what was wrong.
 
-    def __init__(self, reason: str, status: Optional[int] = None, asked: bool = True) -> None:
+    `fault`: whether it tells against the server; not where it was given too little time, or none.
+    """
+
+    def __init__(self, reason: str, status: Optional[int] = None, fault: bool = True) -> None:
         super().__init__(reason)
-        self.reason, self.status, self.asked = reason, status, asked
+        self.reason, self.status, self.fault = reason, status, fault
 
 
 def parsed(text: Any) -> Any:
