@@ -127,6 +127,8 @@ def refusal(found: Fit) -> NotEnoughMemory:
         text += "; " + "; ".join("port %d stays: %s" % kept for kept in sorted(found.kept.items()))
     steps = " && ".join(pasteable("unload", port) for port in found.unload)
     hint = "%s, or load with --evict" % steps if steps else "a smaller model or context"
+    if found.kept and not steps:
+        hint += ", or the same again once port %s can be unloaded" % ", ".join(map(str, sorted(found.kept)))
     return NotEnoughMemory(text, hint + "; load with --force tries all the same", **found.record())
 
 

@@ -171,4 +171,5 @@ def test_two_loads_that_would_fill_the_same_room(known: Studio, fake_runtime: Fa
     job(known, first, "wait")
     error = refused(known.mlxops("load", "topaz", port, "--evict"), 10, "NotEnoughMemory")
     assert set(error["promised_bytes"]) == {str(first)} and error["unload"] == []
+    assert f"once port {first} can be unloaded" in error["hint"]
     assert finished(loading).exit == 0 and known.assignments() == {"amber": first}
