@@ -72,14 +72,15 @@ def _kept(scene: Scene) -> dict[str, str | None]:
 def _evicted(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
     """Whatever was unloaded serves again, or how to load it again is told: by the run, after its death by status.
 
-    A load that could see what memory there is has made room.
+    A load that could see what memory there is has made room. One that was killed when all was done is told by its log.
     """
+    over = ended.record is None and "ready_at" in (scene.models()["spare"].get("process") or {})
     said = {one["port"]: one for one in (ended.result or ended.error).get("evicted", ())}
     found = []
     for port, name in ((scene.free, "mule"), (scene.next, "jade")):
         serves = scene.assigned().get(port) == name and any(s.port == port for s in scene.servers())
         words = str(rows[port]["reason"]) if ended.record is None else str(said.get(port))
-        if not serves and not ended.cut and f"mlxops load {name} {port}" not in words:
+        if not (serves or ended.cut or over) and f"mlxops load {name} {port}" not in words:
             found.append(f"{name} no longer serves on {port}, and nothing says so: {words}")
         if serves and ended.result and (ended.result["memory"] or {}).get("kv_bytes"):
             found.append(f"{name} serves on {port}, where there was no room for it: {ended.result}")

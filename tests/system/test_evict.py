@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cramped import Cramped
 from fakeruntime import FakeRuntime
-from studio import Answer, Studio, finished
+from studio import Answer, Studio, eventually, finished
 from watching import RegistryWatch, job, refused
 
 HELD_MB = 100
@@ -118,6 +118,23 @@ def test_after_a_kill_status_tells_what_was_evicted_and_how_to_load_it_again(
     known.must("unload", port, "--grace", 1)
     known.must("load", "jade", second)
     assert "mlxops load" not in (known.port_row(second)["reason"] or "")
+
+
+def test_cancelled_half_way_brings_back_what_was_stopped_and_leaves_the_rest(
+    known: Studio, fake_runtime: FakeRuntime, room: Cramped
+) -> None:
+    first, _, port = known.ports
+    room.size(known.mlxops("fit", "topaz").document["result"]["need_bytes"] + (HELD_MB << 19))
+    fake_runtime.behaves("tiny--amber", child_mb=2 * HELD_MB, ignore=["TERM"])
+    amber, jade = (known.entry(name)["process"] for name in ("amber", "jade"))
+    loading = known.start("--json", "load", "topaz", port, "--evict", "--grace", 60)
+    agent = job(known, first, "stop")["pid"]
+    eventually(lambda: fake_runtime.journal("signal"))
+    # The agent hears of it first, and goes on once amber has ended.
+    os.kill(agent, signal.SIGINT)
+    os.kill(amber["pid"], signal.SIGINT)
+    assert gone(finished(loading), 130)["outcome"] == "amber serves again"
+    assert known.entry("jade")["process"] == jade and set(serving(known)) == {"amber", "jade"}
 
 
 def test_one_that_cannot_be_stopped_brings_the_others_back(

@@ -9,7 +9,7 @@ from .. import memory
 from ..claim import Ground, survey
 from ..command import Command
 from ..deadline import Deadline, wait_for
-from ..errors import pasteable
+from ..errors import Interrupted, pasteable
 from ..failures import as_error
 from ..jobs import Job
 from ..memory import Fit
@@ -99,12 +99,19 @@ class Room:
         # Nothing is stopped before all of them may be.
         for victim in self.victims:
             self._job.phase("evict", "making room: unloading %s from port %d" % (victim.name, victim.port))
-            victim.begun = True
-            vacate(self._command, victim.job, victim.ground, self._prepared.order.grace_s)
-            victim.stopped = True
+            self._stop(victim)
             clear(self._command, victim.ground, self._why(victim.port))
         wait_for(self._enough, Deadline(FREED_WITHIN_S), LOOK_EVERY_S)
         memory.check(self._command, self._prepared.asked, self._prepared.order._replace(evict=False))
+
+    def _stop(self, victim: Victim) -> None:
+        victim.begun = True
+        try:
+            vacate(self._command, victim.job, victim.ground, self._prepared.order.grace_s)
+        except Interrupted:  # which comes before the first signal
+            victim.begun = False
+            raise
+        victim.stopped = True
 
     def _claim(self, port: int) -> None:
         command = self._command
