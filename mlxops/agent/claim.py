@@ -29,7 +29,7 @@ class Ground(NamedTuple):
 def survey(command: Command, port: int, own_lock: bool) -> Ground:
     """Look at the port; raise when somebody works on it, when it is not ours to touch, or when it cannot be seen."""
     registry = command.store.read()
-    seen = observe(command.procs, registry, [port], command.site, command.job_of)[port]
+    seen = observe(command.procs, registry, [port], command.site, command.job_of, command.client.check)[port]
     if own_lock:
         seen = seen._replace(job=None)
     if seen.job is not None:

@@ -56,14 +56,16 @@ def observe(
     ports: Iterable[int],
     site: Site,
     job_of: Callable[[int], Optional[Mapping[str, Any]]],
+    check: Callable[[], None] = lambda: None,
 ) -> Dict[int, PortEvidence]:
-    """port -> evidence. `site`: where servers answer and what they look like; `job_of`: a port lock's holder."""
+    """port -> evidence. `site`: where servers answer and what they look like; `job_of`: a port lock's holder; `check`
+    is called while other hosts are asked, and may raise."""
     ports = tuple(ports)
     ranks = _ranks(registry, ports)
-    asked = _asked(site, ranks)
+    asked = _asked(site, ranks, check)
     jobs = {port: job_of(port) for port in ports}
     sight = look(procs, ports)
-    servers = _without(find_servers(sight.table, site.runtimes), ranks)
+    servers = find_servers(sight.table, site.runtimes)
     answers = _ask_all(ports, sight, servers, registry, site.probe_address)
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
@@ -91,24 +93,15 @@ def _ranks(registry: Registry, ports: Iterable[int]) -> Dict[int, Tuple[Rank, ..
     return {port: tuple(rank for entry in registry.holders(port) for rank in recorded(entry)) for port in ports}
 
 
-def _asked(site: Site, ranks: Mapping[int, Tuple[Rank, ...]]) -> Dict[int, Pending[Tuple[Seen, ...]]]:
+def _asked(
+    site: Site, ranks: Mapping[int, Tuple[Rank, ...]], check: Callable[[], None]
+) -> Dict[int, Pending[Tuple[Seen, ...]]]:
     """port -> what the other hosts say. Only where a model runs on several is anybody asked."""
     if not any(ranks.values()):
         return {}
     from .peers import sights
 
-    return {port: Pending(partial(sights, site, some)) for port, some in ranks.items() if some}
-
-
-def _without(
-    servers: Mapping[int, Tuple[Server, ...]], ranks: Mapping[int, Tuple[Rank, ...]]
-) -> Dict[int, Tuple[Server, ...]]:
-    """The servers but for ranks that run on this very machine: they are judged as those of another host."""
-    known = {(rank.pid, rank.start_time) for some in ranks.values() for rank in some}
-    return {
-        port: tuple(s for s in some if (s.process.pid, s.process.start_time) not in known)
-        for port, some in servers.items()
-    }
+    return {port: Pending(partial(sights, site, some, check)) for port, some in ranks.items() if some}
 
 
 def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sight:

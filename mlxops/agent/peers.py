@@ -9,9 +9,10 @@ import select
 import shutil
 import subprocess
 import threading
+import time
 from collections import deque
 from functools import partial
-from typing import Any, Deque, Dict, Mapping, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 from . import wire
 from .bootstrap import FOUND, Bundle, pack
@@ -26,8 +27,12 @@ from .site import Site
 OPTIONS = (
     "-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10", "-o",
     "ClearAllForwardings=yes", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
+    # What is killed when it is left must carry nobody else's session.
+    "-o", "ControlMaster=no",
 )  # fmt: skip
 LOOK_S, ENDS_WITHIN_S = 20.0, 5.0
+# A login may be slow, and talk. One that goes on for so long does not come to its end.
+GREET_S = 30.0
 MOST_SAID = 1 << 16
 
 
@@ -38,6 +43,7 @@ class Call:
         import shlex
 
         self.host = host
+        self.heard = time.monotonic()
         self._bundle: Bundle = pack(os.path.dirname(os.path.abspath(__file__)))
         self._marker = os.urandom(16).hex()
         self._lines: Deque[bytes] = deque()
@@ -58,7 +64,12 @@ class Call:
     def __enter__(self) -> Call:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.cut() if kind else self.close()
+
+    def cut(self) -> None:
+        """Do not wait for a host that may never answer: the agent there ends when its link does."""
+        self._child.kill()
         self.close()
 
     def close(self) -> None:
@@ -92,7 +103,14 @@ class Call:
             if found and said == b"MISS":
                 self.tell(self._bundle.delivery())
             elif found:
-                raise Failed("%s: %s" % (self.host, said.decode("utf-8", "replace")), peer=self.host)
+                raise self._refused(said.decode("utf-8", "replace"))
+
+    def _refused(self, said: str) -> Failed:
+        """The stub's refusal there."""
+        word, _, text = said.partition(" ")
+        if word == "OLD":
+            text = "the agent needs Python 3.9 or later, there is %s" % text
+        return Failed("%s: %s" % (self.host, text), "put that right there, as the login of ssh", peer=self.host)
 
     def record(self, deadline: Deadline) -> Dict[str, Any]:
         """The next event, or {"result"}; the error that the agent there ended with is raised."""
@@ -130,6 +148,7 @@ class Call:
             said = os.read(err.fileno(), 1 << 16)
             self._said, self._hears = (self._said + said)[-MOST_SAID:], bool(said)
         chunk = os.read(out.fileno(), 1 << 16) if out in ready else None
+        self.heard = time.monotonic() if chunk else self.heard
         if chunk == b"":
             raise HostUnreachable("%s cannot be asked: %s" % (self.host, self._why()), self._hint, peer=self.host)
         return chunk or b""
@@ -148,26 +167,57 @@ class Call:
         return lines[-1] if lines else "the connection ended"
 
 
-def ask(site: Site, host: str, seconds: float, args: Mapping[str, Any]) -> Any:
-    """The answer of the agent on a host; raises what hinders it, within about `seconds`."""
-    deadline = Deadline(seconds)
-    with Call(site, host, args) as call:
-        call.greet(deadline)
-        return call.result(deadline)
+class Asked(NamedTuple):
+    """A question under way; without a call ssh could not be started."""
+
+    call: Optional[Call]
+    answer: Pending[Any]
+
+    def silent(self, since: float, seconds: float) -> bool:
+        """Whether nothing was heard for so long, from a moment of the monotonic clock on."""
+        return time.monotonic() - max(since, self.call.heard if self.call else 0.0) > seconds
 
 
-def sights(site: Site, ranks: Sequence[Rank]) -> Tuple[Seen, ...]:
-    """Whether these ranks live, all hosts asked at once."""
-    asked = [(rank, Pending(partial(ask, site, rank.host, LOOK_S, _look(rank)))) for rank in ranks]
-    return tuple(_seen(rank, pending) for rank, pending in asked)
+@contextlib.contextmanager
+def asking(site: Site, asked: Sequence[Tuple[str, Mapping[str, Any]]], seconds: float) -> Iterator[List[Asked]]:
+    """Hosts, each with its question, asked all at once; an answer raises what hinders it, within about `seconds`. Who
+    has not answered by the end is left."""
+    with contextlib.ExitStack() as stack:
+        yield [_ask(stack, site, host, args, Deadline(seconds)) for host, args in asked]
+
+
+def _ask(stack: contextlib.ExitStack, site: Site, host: str, args: Mapping[str, Any], deadline: Deadline) -> Asked:
+    try:
+        call = Call(site, host, args)
+    except Exception as exc:  # whatever it is, it hinders this host's answer and no other's
+        return Asked(None, Pending(partial(_fail, exc)))
+    stack.callback(call.cut)
+    return Asked(call, Pending(partial(_answer, call, deadline)))
+
+
+def _answer(call: Call, deadline: Deadline) -> Any:
+    call.greet(Deadline(min(GREET_S, deadline.left())))
+    return call.result(deadline)
+
+
+def _fail(exc: Exception) -> NoReturn:
+    raise exc
+
+
+def sights(site: Site, ranks: Sequence[Rank], check: Callable[[], None]) -> Tuple[Seen, ...]:
+    """Whether these ranks live, all hosts asked at once. `check` is called all the while, and may raise."""
+    with asking(site, [(rank.host, _look(rank)) for rank in ranks], LOOK_S) as asked:
+        for one in asked:
+            one.answer.ended(check)
+        return tuple(_seen(rank, one.answer) for rank, one in zip(ranks, asked))
 
 
 def _look(rank: Rank) -> Dict[str, Any]:
     return {"do": "look", "pid": rank.pid, "start_time": rank.start_time}
 
 
-def _seen(rank: Rank, pending: Pending[Any]) -> Seen:
+def _seen(rank: Rank, answer: Pending[Any]) -> Seen:
     try:
-        return Seen(rank, bool(pending.wait()["alive"]))
+        return Seen(rank, bool(answer.value()["alive"]))
     except Exception as exc:  # whatever it is, the rank was not seen
         return Seen(rank, None, str(exc) or type(exc).__name__)

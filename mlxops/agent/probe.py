@@ -63,10 +63,15 @@ class Pending(Generic[Value]):
             raise TimeoutError("no answer in time")
         return self._value[0]
 
-    def wait(self) -> Value:
-        """What the call returned, or what it raised, once it has."""
-        self._thread.join()
+    def wait(self, check: Callable[[], None] = lambda: None) -> Value:
+        """What the call returned, or what it raised, once it has; for `check` see ended()."""
+        self.ended(check)
         return self.value()
+
+    def ended(self, check: Callable[[], None]) -> None:
+        """Wait for its end. `check` is called all the while, and may raise."""
+        while not self.done(CHECK_EVERY_S):
+            check()
 
 
 class Line:

@@ -8,22 +8,26 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from . import wire
 from .command import Command
 from .deadline import Deadline
-from .errors import Failed, NotEnoughMemory, NotStopped, pasteable
+from .errors import Failed, Interrupted, NotEnoughMemory, NotStopped, pasteable
 from .failures import as_error
-from .peers import Call, ask
+from .peers import Asked, Call, asking
 from .probe import Pending
 from .ranks import Rank, hostfile, hosts, ring, share
 from .registry import Entry
 from .runtimes import Runtime
 
 CHECK_S, GATE_S, STOP_S = 120.0, 60.0, 60.0
+# After Ctrl-C nobody waits longer than this for a host that says nothing.
+PATIENCE_S = 1.5
 HEADROOM = 1.1
+Check = Callable[[], None]
 
 
 class Ring:
@@ -57,26 +61,28 @@ class Ring:
     def leave(self) -> None:
         """Watch them no more; those at their gates end."""
         for call in self._calls:
-            call.close()
+            call.cut()
 
 
 @contextlib.contextmanager
-def gathered(command: Command, entry: Optional[Entry], port: int) -> Iterator[Ring]:
-    """All ranks but the one here, each at its gate; what was not released by its end, ends."""
+def gathered(command: Command, entry: Optional[Entry], port: int, check: Check) -> Iterator[Ring]:
+    """All ranks but the one here, each at its gate; what was not released by its end, ends. `check` is called until
+    they are there, and may raise."""
     addresses = ring(entry, port) if entry else []
     with contextlib.ExitStack() as stack:
-        yield Ring(addresses, _at_their_gates(command, entry, port, addresses, stack) if entry and addresses else ())
+        yield Ring(addresses, _at_their_gates(command, entry, port, check, stack) if entry and addresses else ())
 
 
 def _at_their_gates(
-    command: Command, entry: Entry, port: int, addresses: Sequence[str], stack: contextlib.ExitStack
+    command: Command, entry: Entry, port: int, check: Check, stack: contextlib.ExitStack
 ) -> List[Tuple[Rank, Call]]:
-    calls = []
+    addresses, calls = ring(entry, port), []
     for number, host in _others(entry):
         args = {"do": "start", "number": number, "ring": list(addresses), **_wanted(entry, port, addresses[number])}
         calls.append((number, stack.enter_context(Call(command.site, host, args))))
     waiting = [(number, call, Pending(partial(_gated, call))) for number, call in calls]
-    return [(_rank(number, call.host, pending.wait(), addresses[number]), call) for number, call, pending in waiting]
+    gated = [(number, call, pending.wait(check)) for number, call, pending in waiting]
+    return [(_rank(number, call.host, record, addresses[number]), call) for number, call, record in gated]
 
 
 def _gated(call: Call) -> Mapping[str, Any]:
@@ -130,25 +136,36 @@ def check(command: Command, entry: Entry, port: int, runtime: Runtime, weights: 
         raise Failed("%s cannot run a model on several hosts" % runtime.name, hint, entry=entry.name)
     addresses = ring(entry, port)
     need_address(addresses[0])
-    need = int((weights or 0) / share(entry) * HEADROOM)
     wanted = [(host, {"do": "check", **_wanted(entry, port, addresses[n])}) for n, host in _others(entry)]
-    asked = [(host, Pending(partial(ask, command.site, host, CHECK_S, args))) for host, args in wanted]
-    for host, pending in asked:
-        need_memory(host, need, pending.wait()["available_bytes"], force)
+    with asking(command.site, wanted, CHECK_S) as asked:
+        for (host, _), one in zip(wanted, asked):
+            left = one.answer.wait(command.client.check)["available_bytes"]
+            need_memory(host, needs(entry, weights)[host], left, force)
+
+
+def needs(entry: Entry, weights: Optional[int]) -> Dict[str, int]:
+    """Bytes of memory by host: one may be named for more than one rank."""
+    names = [host for _, host in _others(entry)]
+    return {host: int((weights or 0) / share(entry) * HEADROOM) * names.count(host) for host in names}
 
 
 def need_memory(host: str, need: int, left: int, force: bool) -> None:
-    """NotEnoughMemory where a rank's share, in bytes, is more than its host has left."""
+    """NotEnoughMemory where its ranks need more bytes than a host has left."""
     if need > left and not force:
-        text = "%s has %.1f GiB of memory left, its rank needs %.1f GiB"
+        text = "%s has %.1f GiB of memory left, its part of the model needs %.1f GiB"
         raise NotEnoughMemory(text % (host, left / 2**30, need / 2**30), "free some there, or --force", peer=host)
 
 
-def stop(command: Command, ranks: Sequence[Rank], port: int, grace_s: float) -> None:
-    """All of them gone, with proof; NotStopped names those that are not."""
-    asked = [(rank, Pending(partial(ask, command.site, rank.host, grace_s + STOP_S, _end(rank, port, grace_s))))
-             for rank in ranks]  # fmt: skip
-    left = [(rank, error) for rank, pending in asked for error in [_error(pending)] if error]
+def stop(
+    command: Command, ranks: Sequence[Rank], port: int, grace_s: float, hurried: Callable[[], bool] = lambda: False
+) -> None:
+    """All of them gone, with proof; NotStopped names those that are not. Once `hurried`, a host that says nothing is
+    waited for no longer."""
+    wanted = [(rank.host, _end(rank, port, grace_s)) for rank in ranks]
+    with asking(command.site, wanted, grace_s + STOP_S) as asked:
+        hurry = _Hurry(hurried)
+        found = [(rank, _error(one.answer, partial(hurry.mind, one))) for rank, one in zip(ranks, asked)]
+    left = [(rank, error) for rank, error in found if error]
     if left:
         said = "; ".join("pid %d on %s is not proven gone: %s" % (r.pid, r.host, error) for r, error in left)
         raise NotStopped(said, "mlxops unload %d, once the host can be asked" % port, port=port)
@@ -158,15 +175,26 @@ def _end(rank: Rank, port: int, grace_s: float) -> Dict[str, Any]:
     return {"do": "stop", "port": port, "grace_s": grace_s, **rank._asdict()}
 
 
-def _error(pending: Pending[Any]) -> str:
+class _Hurry:
+    """From when on there is no time any more to wait for a host of which nothing is heard."""
+
+    def __init__(self, hurried: Callable[[], bool]) -> None:
+        self._hurried = hurried
+        self._since: Optional[float] = None
+
+    def mind(self, asked: Asked) -> None:
+        if self._hurried():
+            self._since = self._since or time.monotonic()
+            if asked.silent(self._since, PATIENCE_S):
+                raise Interrupted("it says nothing, and was waited for no longer")
+
+
+def _error(answer: Pending[Any], check: Check) -> str:
     try:
-        pending.wait()
+        answer.wait(check)
     except Exception as exc:  # whatever it is, this rank's end is not proven
         return as_error(exc).message
     return ""
-
-
-Check = Callable[[], None]
 
 
 def both(one: Check, other: Check) -> Check:

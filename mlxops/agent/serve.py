@@ -71,7 +71,7 @@ class Served(NamedTuple):
 def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Callable[[], None]) -> Served:
     """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again."""
     job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
-    with gathered(command, service.entry, service.port) as others:
+    with gathered(command, service.entry, service.port, check) as others:
         return _bring_up(command, job, service, pace, both(check, others.check), others)
 
 

@@ -16,6 +16,7 @@ from heldloads import HeldLoads, held_loads
 from ports import free_range
 from sshd import Sshd
 from studio import Studio
+from twohosts import Divided, TwoHosts
 
 from mlxops.demo.loopback import Login
 
@@ -98,3 +99,21 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[TwoHosts]:
+    with TwoHosts(tmp_path / "hosts") as hosts:
+        yield hosts
+
+
+@pytest.fixture
+def light(tmp_path: Path) -> FakeRuntime:
+    return FakeRuntime(tmp_path / "bin", "mlx_lm.server")
+
+
+@pytest.fixture
+def divided(two: TwoHosts, make_studio: Callable[..., Studio], light: FakeRuntime) -> Divided:
+    """Stand-ins for mlx_lm.server; of their ranks only the first one listens."""
+    runtime = {"name": "mlx_lm.server", "command": light.command, "startup_timeout_s": 30, "grace_s": 10}
+    return Divided(make_studio(two.login, runtime), two)

@@ -67,6 +67,17 @@ class Sshd:
         with self.authorized_keys.open("a") as file:
             file.write(key.with_name(key.name + ".pub").read_text())
 
+    def known_as(self, name: str, tools: Path) -> None:
+        """Put an ssh into the folder `tools` that reaches this server by a name."""
+        config = tools / "ssh_config"
+        config.write_text(
+            f"Host {name}\nHostName 127.0.0.1\nPort {self.port}\nUser {self.user}\nIdentitiesOnly yes\n"
+            f"IdentityFile {self.client_key}\nUserKnownHostsFile {self.known_hosts}\n"
+        )
+        # ssh looks for its configuration in the account's home, which all servers on this machine share.
+        (tools / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
+        (tools / "ssh").chmod(0o755)
+
     def _write_login(self, shell: str, env: dict[str, str]) -> None:
         # bash reads its rc file in an ssh session only, which it knows by SSH_CLIENT and SHLVL.
         login = self.folder / "login"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,6 @@ pytestmark = pytest.mark.openssh
 Make = Callable[..., Studio]
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[TwoHosts]:
-    with TwoHosts(tmp_path / "hosts") as hosts:
-        yield hosts
-
-
-@pytest.fixture
-def light(tmp_path: Path) -> FakeRuntime:
-    return FakeRuntime(tmp_path / "bin", "mlx_lm.server")
-
-
-@pytest.fixture
-def divided(two: TwoHosts, make_studio: Make, light: FakeRuntime) -> Divided:
-    """Stand-ins for mlx_lm.server; of their ranks only the first one listens."""
-    runtime = {"name": "mlx_lm.server", "command": light.command, "startup_timeout_s": 30, "grace_s": 10}
-    return Divided(make_studio(two.login, runtime), two)
-
-
 def test_both_ranks_are_one_server_from_load_to_unload(divided: Divided, light: FakeRuntime) -> None:
     studio, port = divided.studio, divided.port
     first, second = divided.load()
@@ -48,7 +30,8 @@ def test_both_ranks_are_one_server_from_load_to_unload(divided: Divided, light: 
     assert [started[pid]["env"]["MLX_RANK"] for pid in (first, second)] == ["0", "1"]
     for pid, state_dir in zip((first, second), divided.state_dirs, strict=True):
         assert started[pid]["env"]["MLX_HOSTFILE"].startswith(str(state_dir))
-        assert f"--port {port}" in " ".join(started[pid]["argv"])
+    assert f"--port {port}" in " ".join(started[first]["argv"])
+    assert not any(word == str(port) for word in started[second]["argv"])
     light.behaves("tiny--jade", die_after_s=0.1, exit_status=3)
     assert studio.mlxops("load", "jade", port, "--replace").exit == 8
     again = set(divided.pids())
@@ -119,6 +102,11 @@ def test_what_cannot_be_started_everywhere_stops_nothing(divided: Divided, tmp_p
     other = FakeRuntime(tmp_path / "bin")
     with (divided.studio.hosts_dir / "studio.toml").open("a") as file:
         file.write(f'\n[runtimes.mlx-openai-server]\ncommand = ["{other.program}", "launch"]\n')
+    there = divided.state_dirs[1]
+    there.write_text("no folder")
+    told = divided.studio.mlxops("load", "amber", divided.port).error["message"]
+    assert told.startswith("second: will not run code from there")
+    there.unlink()
     for change, said in (
         ("hosts=first=127.0.0.1 nobody=127.0.0.1", "nobody cannot be asked"),
         ("hosts=first=127.0.0.1 second=192.0.2.1", "second: 192.0.2.1 is no address of this host"),

@@ -4,7 +4,7 @@ second by an ssh name."""
 from __future__ import annotations
 
 import os
-import shutil
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from sshd import Sshd
 from studio import Studio, eventually
 from survivors import living
 
+from mlxops.agent.ranks import FIRST_RING_PORT
+from mlxops.agent.registry import MOST_HOSTS
 from mlxops.demo.loopback import Login
 
 PEER = "second"
@@ -27,14 +29,7 @@ class TwoHosts:
         self.folder = folder
         self.first = Sshd(folder / "first", path=f"{tools}:{os.environ['PATH']}")
         self.peer = Sshd(folder / PEER, path=os.environ["PATH"])
-        config = folder / "ssh_config"
-        config.write_text(
-            f"Host {PEER}\nHostName 127.0.0.1\nPort {self.peer.port}\nUser {self.peer.user}\nIdentitiesOnly yes\n"
-            f"IdentityFile {self.peer.client_key}\nUserKnownHostsFile {self.peer.known_hosts}\n"
-        )
-        # ssh looks for its configuration in the account's home, which is the same for both.
-        (tools / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
-        (tools / "ssh").chmod(0o755)
+        self.peer.known_as(PEER, tools)
 
     @property
     def login(self) -> Login:
@@ -56,6 +51,8 @@ class Divided:
 
     def __init__(self, studio: Studio, two: TwoHosts) -> None:
         self.studio, self.two, self.port = studio, two, studio.ports[0]
+        ring = FIRST_RING_PORT + self.port % 1000 * MOST_HOSTS
+        self._words = re.compile(f"--port ({self.port}|{ring // 10}[1-9])\\b")
         studio.describe(state_dir="~/.mlxops")
         studio.must("init")
         studio.must("set", "amber", f"hosts=first=127.0.0.1 {PEER}=127.0.0.1")
@@ -78,10 +75,10 @@ class Divided:
         return {row["pid"] for row in [process, *process.get("ranks", [])] if row}
 
     def servers(self) -> set[int]:
-        """Whatever names the port, at its gate too."""
+        """The ranks, by the port of clients or those of the ring; at their gates too."""
         mine = (self.two.folder.parent, self.studio.folder)
         found = {pid: line for folder in mine for pid, line in living(folder).items()}
-        return {pid for pid, line in found.items() if f"--port {self.port}" in line and "mlx_lm.server" in line}
+        return {pid for pid, line in found.items() if self._words.search(line) and "mlx_lm.server" in line}
 
     def gone(self) -> bool:
         return bool(eventually(lambda: not self.servers(), 20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -60,6 +61,7 @@ class Host(NamedTuple):
     procs: Any
     site: Site
     store: Store
+    client: Any
 
     def job_of(self, port: int) -> None:
         return None
@@ -69,7 +71,7 @@ class Host(NamedTuple):
 def host(tmp_path: Path) -> Any:
     """A machine as a command's host."""
     registry = str(tmp_path / "registry.json")
-    return lambda machine: Host(machine, Site(registry), Store(registry, {}))
+    return lambda machine: Host(machine, Site(registry), Store(registry, {}), SimpleNamespace(check=lambda: None))
 
 
 def asked(gib: int = 10, port: int | None = 8100) -> Asked:

@@ -12,7 +12,7 @@ from mlxops.agent.evidence import SILENT, PortEvidence
 from mlxops.agent.judge import Wanted, judge
 from mlxops.agent.ranks import Rank, Seen, hostfile, hosts, illegible, recorded, ring, share
 from mlxops.agent.registry import REQUIRED, Entry, coerce
-from mlxops.agent.ring import need_memory
+from mlxops.agent.ring import need_memory, needs
 
 TWO = ["studio=10.0.0.1", "second.lan=10.0.0.2"]
 ROW: dict[str, Any] = {"number": 1, "host": "second", "pid": 77, "start_time": "then", "at": "10.0.0.2:11001"}
@@ -87,8 +87,13 @@ def test_a_port_is_quiet_only_once_every_rank_is_proven_gone() -> None:
 def test_a_host_that_has_no_room_for_its_share_is_named() -> None:
     need_memory("second", 8 << 30, 8 << 30, force=False)
     need_memory("second", 9 << 30, 8 << 30, force=True)
-    with pytest.raises(NotEnoughMemory, match=r"second has 8\.0 GiB of memory left, its rank needs 9\.0 GiB"):
+    with pytest.raises(NotEnoughMemory, match=r"second has 8\.0 GiB .* its part of the model needs 9\.0 GiB"):
         need_memory("second", 9 << 30, 8 << 30, force=False)
+
+
+def test_a_host_that_is_named_for_two_ranks_needs_room_for_both() -> None:
+    big = entry(hosts=["a=10.0.0.1", "b=10.0.0.2", "c=10.0.0.3", "b=10.0.0.2"])
+    assert needs(big, 4000) == {"b": 2200, "c": 1100}
 
 
 def test_a_rank_that_is_left_over_is_named() -> None:

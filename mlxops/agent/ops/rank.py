@@ -52,7 +52,8 @@ def _program(command: Command, entry: Entry) -> Tuple[Runtime, Tuple[str, ...], 
 
 def _argv(command: Command, entry: Entry, args: Mapping[str, Any]) -> Tuple[str, ...]:
     runtime, words, flags = _program(command, entry)
-    launch = launch_of(entry, args["port"], command.site.bind, entry.name)
+    # Only rank 0 listens for clients: by its port of the ring no host takes another for a server of one of its ports.
+    launch = launch_of(entry, _ring_port(args), command.site.bind, entry.name)
     return runtimes.argv(runtime, words, launch, flags, template_text(runtime, entry))
 
 
@@ -63,8 +64,7 @@ def _start(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """
     name = "%d.rank%d" % (args["port"], args["number"])
     argv = _argv(command, _entry(args), args)
-    address, _, port = str(args["at"]).rpartition(":")
-    if not command.procs.free(int(port), address):
+    if not command.procs.free(_ring_port(args), _address(args)):
         raise Failed("cannot listen on %s: it is taken" % args["at"], "see who listens there")
     env = environment(command.site.state_dir, name, args["number"], args["ring"])
     gated = start(command.procs, argv, {**command.site.env, **env}, command.site.state_dir, name)
@@ -75,6 +75,14 @@ def _start(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     while True:
         _check_alive(command, gated, name)
         time.sleep(LOOK_EVERY_S)
+
+
+def _address(args: Mapping[str, Any]) -> str:
+    return str(args["at"]).rpartition(":")[0]
+
+
+def _ring_port(args: Mapping[str, Any]) -> int:
+    return int(str(args["at"]).rpartition(":")[2])
 
 
 def _check_alive(command: Command, gated: Gated, name: str) -> None:
@@ -95,27 +103,26 @@ def _recorded(command: Command, args: Mapping[str, Any]) -> Optional[Process]:
 
 
 def _stop(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """End the recorded rank, proven by pid, start time and its command line with that very port."""
+    """End the recorded rank, proven by pid, start time and its command line with its port of the ring."""
     # In the moment in which it becomes the server, its command line is empty.
     wait_for(lambda: _is_ours(command, args), Deadline(LOOK_AGAIN_S))
     process = _recorded(command, args)
     if process is None:
         return {"stopped": False}
-    if not _serves(command, process, args["port"]):
+    if not _serves(command, process, _ring_port(args)):
         raise NotStopped(
             "pid %d, recorded as a rank of port %d, runs something else" % (process.pid, args["port"]),
             "look at it there", pid=process.pid,
         )  # fmt: skip
-    address, _, port = str(args["at"]).rpartition(":")
     family = tree(command.procs.processes(), process.pid)
-    prey = Quarry(int(port), address, (process,), family)
+    prey = Quarry(_ring_port(args), _address(args), (process,), family)
     stop(command.procs, prey, args["grace_s"], lambda text: command.client.emit("phase", message=text))
     return {"stopped": True}
 
 
 def _is_ours(command: Command, args: Mapping[str, Any]) -> bool:
     process = _recorded(command, args)
-    return process is None or _serves(command, process, args["port"])
+    return process is None or _serves(command, process, _ring_port(args))
 
 
 def _serves(command: Command, process: Process, port: int) -> bool:

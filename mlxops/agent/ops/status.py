@@ -34,7 +34,7 @@ def _proven(command: Command, registry: Registry, seen: PortEvidence, timeout_s:
 
 
 def look(command: Command, registry: Registry, ports: Iterable[int]) -> Dict[int, PortEvidence]:
-    seen = observe(command.procs, registry, ports, command.site, command.job_of)
+    seen = observe(command.procs, registry, ports, command.site, command.job_of, command.client.check)
     return {port: one._replace(cut=command.cut_off(port)) for port, one in seen.items()}
 
 

@@ -85,7 +85,7 @@ def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float])
         job.phase("stop", "stopping %s" % ", ".join(seen.text for seen in ground.seen.ranks))
         from .. import ring
 
-        ring.stop(command, ranks, ground.seen.port, grace)
+        ring.stop(command, ranks, ground.seen.port, grace, lambda: command.client.cancelled)
 
 
 def _stop(command: Command, job: Job, ground: Ground, prey: Quarry, grace: float) -> None:
