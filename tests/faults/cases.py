@@ -8,8 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from .agentcall import Ended
-from .scene import DYING, FAR, MODELS, Scene
-from .standing import LOST, away, crowded, half_here, killed, stand, unknown, untidy, without_spare
+from .scene import DYING, FAR, MODELS, PAIR, Scene
+from .standing import (
+    LOST,
+    away,
+    before_pair,
+    crowded,
+    half_here,
+    killed,
+    paired,
+    stand,
+    unknown,
+    untidy,
+    without_spare,
+)
 
 UNANSWERED = re.compile("no answer: |no HTTP answer: |accepts no connection")
 Rows = Mapping[int, Mapping[str, Any]]
@@ -44,6 +56,17 @@ def assigned(**wanted: str | None) -> Callable[[Scene], list[str]]:
         names = {"bystander": "quiet", **wanted}
         expected = {getattr(scene, port): model for port, model in names.items() if model}
         return [] if scene.assigned() == expected else [f"assigned is {scene.assigned()}, not {expected}"]
+
+    return look
+
+
+def _halves(count: int, work: str | None) -> Callable[[Scene], list[str]]:
+    """Goal: so many ranks on the other host, and this model on the work port."""
+
+    def look(scene: Scene) -> list[str]:
+        ranks = scene.ranks()
+        wrong = [f"the ranks there are {ranks}, not {count}"] if len(ranks) != count else []
+        return assigned(work=work)(scene) + wrong
 
     return look
 
@@ -193,6 +216,8 @@ CASES = {
         Case("unload-worker", "unload", lambda s: {"port": s.work}, lambda s: stand(s, work="mule"), assigned()),
         Case("unload-all-workers", "unload-all", lambda s: {}, lambda s: stand(s, work="mule", free="ox"),
              assigned(bystander=None), claims=_emptied, spares_bystander=False),
+        Case("load-pair", "load", _load(PAIR, "work"), before_pair, _halves(1, PAIR), keeps=("work",)),
+        Case("unload-pair", "unload", lambda s: {"port": s.work}, paired, _halves(0, None)),
         Case("load-download", "load", _load(f"tiny/{FAR}", "free"), away, _fetched),
         Case("load-resume", "load", _load(f"tiny/{FAR}", "free"), half_here, _fetched),
         Case("load-evict", "load", _load("spare", "work", evict=True), crowded, _roomy,

@@ -79,7 +79,8 @@ def reported(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Every living server is recorded by an assignment, or status says that it is not."""
     drift = {row["port"]: row["drift"] for row in rows}
     unrecorded = [server for server in scene.servers() if not recorded(scene, server)]
-    return [
+    lost = set(scene.ranks()) - scene.ranks_on_record().keys()
+    return [f"the rank {pid} on the other host is left behind and not on record" for pid in lost] + [
         f"pid {server.pid} serves {scene.name_of(server)} on {server.port}, neither recorded nor reported"
         for server in unrecorded
         if drift.get(server.port) not in ("orphan", "mismatch")
@@ -94,7 +95,9 @@ def recorded(scene: Scene, server: Living) -> bool:
 def true(scene: Scene, orphans: Sequence[int] = ()) -> list[str]:
     """Assigned is what really serves, and nothing else serves but on the ports reported as `orphans`."""
     served = {s.port: scene.name_of(s) for s in scene.servers() if serves(s.port) and s.port not in orphans}
-    found = scene.assigned()
+    # What its other host still runs keeps an assignment: only unload may end it.
+    halves = {port for pid, port in scene.ranks_on_record().items() if pid in scene.ranks()}
+    found = {port: name for port, name in scene.assigned().items() if port in served or port not in halves}
     unrecorded = [s.pid for s in scene.servers() if s.port in found and not recorded(scene, s)]
     wrong = [f"assigned is {found}, served is {served}"] if served != found else []
     return wrong + [f"the registry records another process than pid {pid}" for pid in unrecorded]

@@ -8,12 +8,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cramped import Budget
 from fakehub import FakeHub, Faults
 from fakeruntime import FakeRuntime
 from ports import free_range
+from system.sshd import Sshd
 
 from mlxops.agent.wire import PROTOCOL
 from mlxops.bundle import AGENT
@@ -37,8 +39,11 @@ WORKED = ("mule", "ox")  # the weights of these are held by a worker, a child of
 # Room enough for another model is there without two of these, of which `quiet` holds the most, and not without one.
 HELD_MB = {"quiet": 72, "jade": 64}
 CHILD_MB = 32
+PAIR = "pair"  # this one has its second half on another host
 FAR = "distant"  # the model that has to be downloaded first
-MODELS = ("amber", "jade", "quiet", "spare", DYING, *WORKED)
+MODELS = ("amber", "jade", "quiet", "spare", DYING, *WORKED, PAIR)
+LIGHT = "mlx_lm.server"
+PEER = "peer"
 # A model takes long enough to be struck at half-way.
 DOWNLOAD_RATE = 1 << 20
 
@@ -69,8 +74,13 @@ class Scene:
         (self.code / "smallness.py").write_text(self.memory.patch)
         self.remote = FakeHub(folder / "remote", Faults(rate=DOWNLOAD_RATE)).__enter__()
         write_cache(self.remote.root, f"tiny/{FAR}", models["spare"])
-        self.nursery = Nursery(self.code, python, {"HF_ENDPOINT": self.remote.url, "HOME": str(folder)})
+        self.tools = folder / "tools"
+        self.tools.mkdir()
+        self._peer: Sshd | None = None
+        env = {"HF_ENDPOINT": self.remote.url, "HOME": str(folder), "PATH": f"{self.tools}:{os.defpath}"}
+        self.nursery = Nursery(self.code, python, env)
         self.runtime = FakeRuntime(folder / "bin", python=f"{sys.executable} -IS")
+        self.light = FakeRuntime(folder / "bin", LIGHT, python=f"{sys.executable} -IS")
         self.runtime.behaves(load_s=0, linger_s=0, child=False)
         self.runtime.behaves(f"models--tiny--{DYING}", load_s=0, die_after_s=0)
         for name, size in HELD_MB.items():
@@ -93,8 +103,14 @@ class Scene:
             "hub_python": sys.executable,
             "runtime": {"name": "mlx-openai-server", "command": command, "env": {}, "startup_timeout_s": 20,
                         "grace_s": GRACE_S},
-            "runtimes": {}, "slots": {},
+            "runtimes": {LIGHT: {"command": self.light.command}}, "slots": {},
         }  # fmt: skip
+
+    def reach_peer(self) -> None:
+        """From now on the other host answers."""
+        if self._peer is None:
+            self._peer = Sshd(self.folder / PEER, path=os.environ["PATH"]).start()
+            self._peer.known_as(PEER, self.tools)
 
     def call(self, verb: str, args: Mapping[str, Any]) -> Ended:
         return self.nursery.call(self._request(verb, args))
@@ -134,13 +150,29 @@ class Scene:
 
     def servers(self) -> list[Living]:
         """The server processes that run, by the program they were started as."""
-        program = str(self.runtime.program)
         found = []
+        for place, words in self._started(str(self.runtime.program)):
+            found.append(Living(int(place.name), int(_after(words, "--port")), _after(words, "--model-path")))
+        for place, words in self._started(str(self.light.program)):
+            if not _later_rank(place):
+                found.append(Living(int(place.name), int(_after(words, "--port")), _after(words, "--model")))
+        return found
+
+    def ranks(self) -> list[int]:
+        """The pids of the ranks that run on the other host."""
+        return [int(place.name) for place, _ in self._started(str(self.light.program)) if _later_rank(place)]
+
+    def ranks_on_record(self) -> dict[int, int]:
+        """Their pids, each with its port, as the assigned entries tell."""
+        entries = [entry for entry in self.models().values() if entry["port"] is not None]
+        rows = [(row["pid"], e["port"]) for e in entries for row in (e.get("process") or {}).get("ranks", [])]
+        return dict(rows)
+
+    def _started(self, program: str) -> Iterator[tuple[Path, list[str]]]:
         for place in Path("/proc").glob("[0-9]*"):
             words = _words(place)
             if program in words[1:3] and "--port" in words and alive(int(place.name)):
-                found.append(Living(int(place.name), int(_after(words, "--port")), _after(words, "--model-path")))
-        return found
+                yield place, words
 
     def family(self) -> list[int]:
         """Every process that belongs to this scene and is not a stranger: gates, servers, their workers."""
@@ -167,7 +199,7 @@ class Scene:
         told = {record["pid"] for record in self.runtime.journal("signal")}
         gates = [pid for pid in self.family() if "mlxops-gate" in _words(Path(f"/proc/{pid}"))]
         servers = self.servers()
-        leaders = {server.pid for server in servers}
+        leaders = {server.pid for server in servers}.union(self.ranks())
         workers = all(_group(pid) in leaders for pid in self.family())
         serving = all(s.pid not in told and serves(s.port) for s in servers)
         return not gates and workers and serving and not self.fetchers()
@@ -200,6 +232,8 @@ class Scene:
         self.clear()
         self.nursery.end()
         self.remote.__exit__(None, None, None)
+        if self._peer:
+            self._peer.stop()
         self.strangers.end()
 
 
@@ -218,6 +252,14 @@ def _words(place: Path) -> list[str]:
 
 def _after(words: list[str], flag: str) -> str:
     return words[words.index(flag) + 1]
+
+
+def _later_rank(place: Path) -> bool:
+    """Whether it is one of the ranks that do not listen."""
+    try:
+        return re.search(rb"\0MLX_RANK=[1-9]", (place / "environ").read_bytes()) is not None
+    except OSError:
+        return False
 
 
 def _group(pid: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cramped import LARGE
 
-from .scene import FAR, MODELS, Scene
+from .scene import FAR, LIGHT, MODELS, PAIR, PEER, Scene
 
 # The random part in the name of a download that nobody can resume.
 LOST = "0123abcd"
@@ -39,6 +39,8 @@ def begin(scene: Scene) -> None:
         path.unlink()
     for name in MODELS:
         scene.must("register", name=name, repo=f"tiny/{name}")
+    halves = f"here=127.0.0.1 {PEER}=127.0.0.1"
+    scene.must("set", name=PAIR, changes={"hosts": halves, "runtime": LIGHT})
     scene.plain = scene.models()
 
 
@@ -64,6 +66,21 @@ def _bring(scene: Scene, port: int, model: str | None) -> None:
 
 def _served(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: fields[key] for key in ("port", "process") if key in fields}
+
+
+def before_pair(scene: Scene) -> None:
+    """The other host can be asked, and nothing runs there."""
+    scene.reach_peer()
+    stand(scene, work="amber")
+
+
+def paired(scene: Scene) -> None:
+    """A model on two hosts, all of it."""
+    scene.reach_peer()
+    stand(scene, work=PAIR)
+    if len(scene.ranks()) != 1:
+        _bring(scene, scene.work, None)
+        _bring(scene, scene.work, PAIR)
 
 
 def killed(scene: Scene) -> None:

@@ -28,6 +28,7 @@ KILLED = ("register", "unload", "reconcile", "load-swap")
 SAMPLED = {
     "init": 35, "register": 21, "set": 28, "remove": 28, "load-fresh": 14, "load-swap": 14, "load-failing": 14,
     "unload": 7, "unload-all": 14, "load-workers": 7, "unload-worker": 7, "unload-all-workers": 7, "load-download": 7,
+    "load-pair": 5, "unload-pair": 5,
     "load-resume": 7, "reconcile": 7, "doctor": 14, "status": 7, "list": 7, "jobs": 7, "lock": 7, "show": 7, "logs": 7,
     "load-evict": 3, "fit": 5, "fit-hub": 3, "verify": 5, "status-deep": 3,
 }  # fmt: skip
