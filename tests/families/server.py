@@ -5,16 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlxops.agent.procs import here, tree
 from mlxops.agent.tags import leaked
 
 from .speech import ARGUMENTS, TOOL, Speech
@@ -59,8 +61,16 @@ def serving(folder: Path, environment: Path, port: int, models: Mapping[str, Map
             _await(server, port, folder / "server.log")
             yield
         finally:
-            server.terminate()
-            server.wait(60)
+            _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Told to stop, it would end one model after the other. The tracker ends by itself, and tidies up."""
+    for process in tree(here().processes(), server.pid):
+        if "resource_tracker" not in " ".join(process.argv):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+    server.wait(60)
 
 
 def free_port() -> int:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.memory import most_held
 from openaiprogram import openai_program
 from studio import Studio
 
 from .server import outcome, vocabulary
 from .speech import SPEECHES
+from .table import both, read
 
 
 @pytest.mark.openai_server
@@ -27,7 +29,10 @@ def test_a_gpt_oss_whose_snapshot_has_no_template_serves_without_a_raw_tag(
     studio.describe(templates=str(folder))
     port = studio.ports[0]
     studio.add("tiny/gpt-oss", {name: raw for name, raw in speech.files().items() if name != "chat_template.jinja"})
+    fit = studio.must("fit", "tiny/gpt-oss", port)
     result = studio.must("load", "tiny/gpt-oss", port)
+    assert fit["fits"] and most_held(studio.entry("gpt-oss")["process"]["pid"]) <= fit["need_bytes"]
     assert [check["ok"] for check in result["proof"]["checks"]] == [True, True, True]
     assert studio.entry("gpt-oss")["chat_template"] == str(folder / "gpt_oss.jinja")
-    assert outcome(port, studio.slot(port), speech).right
+    found = outcome(port, studio.slot(port), speech)
+    assert found.right and read()["gpt_oss"][3:5] == (both(found.answers), both(found.calls))
