@@ -24,7 +24,7 @@ from .stubtrial import survey as survey_stub
 from .trial import Outcome
 
 SEED = 21
-FAULTS = {"load-swap ssh": 12, "reconcile local": 10, "register ssh": 10, "verify ssh": 3}
+FAULTS = {"load-swap ssh": 12, "reconcile local": 10, "register ssh": 10}
 PRESSES = {"load-swap local": 10, "load-swap ssh": 6, "register ssh": 6, "hosts": 6, "fit local": 4}
 STUB_FAULTS = 14
 # Violations once: command, a function on the way to the step, the event, the fault.

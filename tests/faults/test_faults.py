@@ -30,7 +30,7 @@ SAMPLED = {
     "unload": 7, "unload-all": 14, "load-workers": 7, "unload-worker": 7, "unload-all-workers": 7, "load-download": 7,
     "load-pair": 5, "unload-pair": 5,
     "load-resume": 7, "reconcile": 7, "doctor": 14, "status": 7, "list": 7, "jobs": 7, "lock": 7, "show": 7, "logs": 7,
-    "load-evict": 3, "fit": 5, "fit-hub": 3, "verify": 5, "status-deep": 3,
+    "load-evict": 2, "fit": 3, "fit-hub": 2, "verify": 4, "status-deep": 2,
 }  # fmt: skip
 AT_LEAST = 500
 SEED = 20
@@ -115,7 +115,7 @@ def test_every_fault_leaves_a_host_that_one_command_makes_true(name: str, farm: 
     lines = farm.strike(name, [*deaths, *sample(others, SAMPLED[name], random.Random(SEED))])
     assert not violated(lines), violated(lines)
     missed = [line for line in lines if not line["struck"]]
-    assert len(missed) <= len(lines) // 5, missed
+    assert len(missed) <= max(1, len(lines) // 5), missed
 
 
 @pytest.mark.parametrize(("name", "way", "event", "fault"), KEPT)
