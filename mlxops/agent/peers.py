@@ -90,9 +90,14 @@ class Call:
     def tell(self, words: bytes) -> None:
         """Words to the agent; that they do not arrive shows in what comes back."""
         assert self._child.stdin
-        with contextlib.suppress(OSError):
+        try:
             self._child.stdin.write(words)
             self._child.stdin.flush()
+        except BrokenPipeError:
+            # It ends by itself, and says why.
+            return
+        except OSError:
+            self._child.kill()
 
     def greet(self, deadline: Deadline) -> None:
         """Pass over what the login prints, and bring the agent there if it is not."""

@@ -48,6 +48,8 @@ KEPT = (
     ("init", ":ask < observe.py", "socket.connect", "MemoryError"),
     # The registry's lock stayed with a run that could not describe itself in it: it waited for itself.
     ("load-failing", ":_take_back", "os.pwrite", "RuntimeError"),
+    # A rank that was never told to start was waited for, or not missed.
+    ("load-pair", ":release < serve.py", "write", "EIO"),
     # The last record could not be sent.
     ("unload", ":send < main.py", "os.write", "MemoryError"),
     # On a disk that no longer takes anything an evicted server cannot be started again, and nothing said so.

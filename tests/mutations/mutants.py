@@ -226,6 +226,11 @@ LIVES = (
         "    return call is not None and call.port == port\n", "    return True\n", ("tests/agent/test_rank.py",),
     ),
     Mutant(
+        "a host that says nothing is waited for all the same", "agent/peers.py",
+        "        self._child.kill()\n        self.close()\n", "        self.close()\n",
+        ("tests/agent/test_peers.py::test_who_does_not_answer_is_left_at_once",),
+    ),
+    Mutant(
         "a rank that lives elsewhere counts as gone", "agent/evidence.py",
         "        alive = alive or any(seen.alive is not False for seen in self.ranks)\n", "",
         ("tests/unit/test_ranks.py",),
