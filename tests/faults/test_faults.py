@@ -1,4 +1,4 @@
-"""Every verb under fault: kill -9 at every step of those that matter most, and of everything else some of each kind.
+"""Every verb under fault: kill -9 at most steps of those that matter most, and of everything else some of each kind.
 
 The whole of it: `python -m tests.faults.soak -n N`.
 """
@@ -22,8 +22,9 @@ from .kinds import JUMPS, KINDS, blows, near, sample
 from .scene import Scene
 from .tally import Line, surveyed, table, told
 
-# Killed at every step; of the other verbs, whose way is the same for a part, a sample is struck.
+# Killed at every step, or at so many of them; of the other verbs, whose way is the same for a part, a sample is struck.
 KILLED = ("register", "unload", "reconcile", "load-swap")
+MOST_DEATHS = 100
 # verb -> how many faults of all the kinds; the rest, which takes its time, is for the soak alone
 SAMPLED = {
     "init": 35, "register": 21, "set": 28, "remove": 28, "load-fresh": 14, "load-swap": 14, "load-failing": 14,
@@ -112,9 +113,10 @@ def violated(lines: list[Line]) -> str:
 @pytest.mark.parametrize("name", SAMPLED)
 def test_every_fault_leaves_a_host_that_one_command_makes_true(name: str, farm: Farm) -> None:
     fits = blows(farm.survey(name))
+    dice = random.Random(SEED)
     deaths = [blow for blow in fits if blow.fault in ("kill", "torn")] if name in KILLED else []
     others = [blow for blow in fits if blow not in deaths]
-    lines = farm.strike(name, [*deaths, *sample(others, SAMPLED[name], random.Random(SEED))])
+    lines = farm.strike(name, [*sample(deaths, MOST_DEATHS, dice), *sample(others, SAMPLED[name], dice)])
     assert not violated(lines), violated(lines)
     missed = [line for line in lines if not line["struck"]]
     assert len(missed) <= max(1, len(lines) // 5), missed
