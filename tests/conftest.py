@@ -33,6 +33,8 @@ def cannot_run() -> dict[str, str]:
         "openai_server": (openai_program(), f"set {OPENAI_SERVER} to an environment with mlx-openai-server"),
         "openssh": (shutil.which("sshd", path=SYSTEM_PATH), "install OpenSSH's server (openssh-server)"),
         "cron": (shutil.which("cron", path=SYSTEM_PATH), "install a cron daemon (cron) and run as root"),
+        "lsof": (shutil.which("lsof") and shutil.which("ps"), "install lsof and ps (procps)"),
+        "zsh": (shutil.which("zsh"), "install zsh"),
     }
     return {marker: remedy for marker, (present, remedy) in wanted.items() if not present}
 

@@ -169,6 +169,7 @@ def test_a_foreign_listener_is_told_with_its_process(host: Healthy, listening: i
     assert row["mend"].startswith(f"mlxops show {listening}")
 
 
+@pytest.mark.lsof
 def test_tools_that_fail_make_rows_and_end_nothing(host: Healthy, tmp_path: Path) -> None:
     broken = script(tmp_path, "broken", "exit 2")
     host.procs = Darwin(lsof=broken, ps=tool("ps"), vm_stat=broken, sysctl=broken, launchctl=broken)
@@ -189,6 +190,7 @@ esac
 """
 
 
+@pytest.mark.lsof
 def test_launchd_jobs_on_our_ports_are_told_by_listener_and_by_command(
     host: Healthy, listening: int, tmp_path: Path
 ) -> None:

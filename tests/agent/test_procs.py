@@ -35,7 +35,7 @@ from mlxops.agent.procs.linux import Linux
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux'")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can put on another user's eyes")
-PLATFORMS = [pytest.param("linux", marks=on_linux), "darwin"]
+PLATFORMS = [pytest.param("linux", marks=on_linux), pytest.param("darwin", marks=pytest.mark.lsof)]
 EXIT_THREAD = {"x86_64": 60, "aarch64": 93}
 
 
@@ -282,6 +282,7 @@ def test_looking_on_linux_starts_nothing_and_imports_nothing_heavy():
     assert answer.stdout.decode().strip() == "[]"
 
 
+@pytest.mark.lsof
 def test_words_with_blanks_stay_whole_where_the_kernel_tells_them(monkeypatch: pytest.MonkeyPatch):
     """What sysctl says on a Mac, /proc says here."""
 

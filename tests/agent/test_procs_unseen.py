@@ -23,6 +23,7 @@ FIXTURES = Path(__file__).parent.parent / "fixtures" / "macos"
 PATIENCE_S = 0.3
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux'")
 Ask = Callable[[Darwin], Any]
+pytestmark = pytest.mark.lsof
 
 
 def mac(**replaced: str) -> Darwin:

@@ -181,7 +181,7 @@ def test_tab_completes_verbs_flags_hosts_and_ports(lab: dict[str, str], typed: s
     assert [line.partition(",")[2] for line in ended.stdout.splitlines()] == offered
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("shell", ["bash", pytest.param("zsh", marks=pytest.mark.zsh)])
 def test_the_completion_script_is_one_its_shell_accepts(lab: dict[str, str], shell: str) -> None:
     script = mlxops(lab, "completion", shell).stdout
     setup = "autoload -U compinit; compinit -D -u\n" if shell == "zsh" else ""
