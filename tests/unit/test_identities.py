@@ -28,6 +28,7 @@ def test_order(files: list[Identity], agent: list[bytes], only: bool, offers: li
     assert order(files, agent, only) == offers
 
 
+@pytest.mark.openssh
 @pytest.mark.parametrize("passphrase", ["", "secret"])
 @pytest.mark.parametrize("keep_public", [True, False])
 def test_public_half_is_found_even_of_an_encrypted_key(tmp_path: Path, passphrase: str, keep_public: bool) -> None:
@@ -40,6 +41,7 @@ def test_public_half_is_found_even_of_an_encrypted_key(tmp_path: Path, passphras
     assert existing([str(key), str(key), str(tmp_path / "absent")]) == [Identity(str(key), blob)]
 
 
+@pytest.mark.openssh
 def test_private_half_may_live_in_an_agent_only(tmp_path: Path) -> None:
     key = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
