@@ -42,6 +42,7 @@ def test_without_a_key_it_is_the_beginning_of_a_line() -> None:
     assert authorizedkeys.line("exec x", None) == 'restrict,command="exec x"'
 
 
+@pytest.mark.openssh
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_real_public_keys(tmp_path: Path, kind: str) -> None:
     key = tmp_path / "key"

@@ -39,6 +39,7 @@ def test_patterns(patterns: str, name: str, met: bool) -> None:
     assert names(patterns, name) is met
 
 
+@pytest.mark.openssh
 @pytest.mark.parametrize("name", ["studio", "[studio]:2222"])
 def test_hashed_by_openssh_itself(tmp_path: Path, name: str) -> None:
     file = tmp_path / "known_hosts"

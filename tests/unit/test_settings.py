@@ -100,6 +100,7 @@ def test_proxy_command_is_run_by_the_shell() -> None:
     assert proxy_argv(seen)[1:] == ["-c", "exec nc 10.0.0.2 2222"]
 
 
+@pytest.mark.openssh
 def test_ask_the_real_ssh(tmp_path: Path) -> None:
     key = tmp_path / "eve"
     key.write_text("a key")
@@ -128,6 +129,7 @@ def test_without_an_ssh_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "no ssh program" in fault.message
 
 
+@pytest.mark.openssh
 def test_broken_configuration_is_told_in_ssh_s_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "config"
     config.write_text("Prt 22\n")
