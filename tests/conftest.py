@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from openaiprogram import OPENAI_SERVER, openai_program
-from ports import free_range
-from studio import Studio
-from survivors import left_behind
 
 from mlxops.demo.loopback import Login, Loopback
 from mlxops.demo.tinymodel import model_files
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.openaiprogram import OPENAI_SERVER, openai_program
+from tests.support.ports import free_range
+from tests.support.studio import Studio
+from tests.support.survivors import left_behind
 
 REQUIRE_ALL = "MLXOPS_TEST_REQUIRE_ALL"
 UNLOCKED_WITHIN_S = 10.0

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from sources import ROOT, Source, sources, tracked
 
 from mlxops import bundle
+from tests.support.sources import ROOT, Source, sources, tracked
 
 # package or module below mlxops -> what of mlxops it may import
 ARROWS = {

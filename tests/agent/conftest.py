@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakehub import FakeHub
-from fetching import LARGE, LARGE_BYTES, PYTHONS, REPO, Fetch
 
 from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.fakehub import FakeHub
+from tests.support.fetching import LARGE, LARGE_BYTES, PYTHONS, REPO, Fetch
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What happens between two looks: one that fails after the first signal, a listener that changes hands.
 
-Also for Python 3.9: PYTHONPATH=tests python3.9 -m pytest --noconftest tests/agent/test_between_looks.py
+Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/test_between_looks.py
 """
 
 from __future__ import annotations
@@ -14,10 +14,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from faltering import Bereaved, Faltering, Interposed
-from launching import NAME, WHO, Launcher, command, nothing
-from procs_actors import eventually
-from procs_actors import running as actor
 
 from mlxops.agent.errors import NotReady, NotStopped
 from mlxops.agent.observe import look
@@ -25,6 +21,10 @@ from mlxops.agent.ops.unload import unload
 from mlxops.agent.procs import Unseen
 from mlxops.agent.registry import REQUIRED, Entry
 from mlxops.agent.stop import stop
+from tests.support.faltering import Bereaved, Faltering, Interposed
+from tests.support.launching import NAME, WHO, Launcher, command, nothing
+from tests.support.procs_actors import eventually
+from tests.support.procs_actors import running as actor
 
 CHAT = "/v1/chat/completions"
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from healthy import Healthy, aged, host, without, write
-
 from mlxops.agent.checks.finding import Fix
 from mlxops.agent.lock import FileLock
 from mlxops.agent.mend import mended
+from tests.support.healthy import Healthy, aged, host, without, write
 
 __all__ = ["host"]
 

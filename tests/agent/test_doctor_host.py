@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from healthy import Healthy, file_instead, host, without, write
-from procs_actors import script, tool
 
 from mlxops.agent.checks.finding import Finding, findings
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.lock import FileLock
 from mlxops.agent.procs.darwin import Darwin
+from tests.support.healthy import Healthy, file_instead, host, without, write
+from tests.support.procs_actors import script, tool
 
 __all__ = ["host"]
 

@@ -1,4 +1,4 @@
-"""Waiting for the moment in which nobody talks to a port. Also for Python 3.9, with tests/ on PYTHONPATH."""
+"""Waiting for the moment in which nobody talks to a port. Also for Python 3.9, with the checkout on PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from typing import Any
 
 import pytest
-from procs_actors import eventually
 
 from mlxops.agent.drain import connections, drain
 from mlxops.agent.procs import Unseen, here
 from mlxops.agent.procs.darwin import Darwin
+from tests.support.procs_actors import eventually
 
 
 def nothing(*_: Any) -> None:

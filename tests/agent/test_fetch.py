@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from fakehub import FakeHub
-from fetching import CUT_AFTER, LARGE, LARGE_BYTES, REPO, Fetch
 
 from mlxops.agent import fetch, hfcache
 from mlxops.agent.errors import (
@@ -19,6 +17,8 @@ from mlxops.agent.errors import (
     Usage,
 )
 from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.fakehub import FakeHub
+from tests.support.fetching import CUT_AFTER, LARGE, LARGE_BYTES, REPO, Fetch
 
 NEEDED = {"config.json", "generation_config.json", "chat_template.jinja", "model.safetensors", LARGE,
           "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json"}  # fmt: skip

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fetching import LARGE_BYTES, REPO, Fetch
-from survivors import living
 
 import mlxops
 from mlxops.agent import fetch, hfcache, hubprocess, leftovers
 from mlxops.agent.errors import Interrupted, NotDownloadable
+from tests.support.fetching import LARGE_BYTES, REPO, Fetch
+from tests.support.survivors import living
 
 AGENT = """
 import sys

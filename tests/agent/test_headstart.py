@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launching import Launcher, command
 
 from mlxops.agent import headstart, readahead
 from mlxops.agent.command import Command
 from mlxops.agent.headstart import head_start
 from mlxops.agent.procs import Memory, Unseen, here
+from tests.support.launching import Launcher, command
 
 SIZE = 5 << 20
 ROOM = Memory(64 << 30, headstart.SPARE_BYTES + SIZE, None)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from writers import LOAD, ended, running
 
 from mlxops.agent import jobs
 from mlxops.agent.errors import Failed, Locked
 from mlxops.agent.jobs import Job, cut_off, lock_path, reserved
 from mlxops.agent.life import Client
 from mlxops.agent.store import utc
+from tests.support.writers import LOAD, ended, running
 
 PORT = 8100
 WEEK_S = 7 * 86400

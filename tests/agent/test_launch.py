@@ -1,6 +1,6 @@
 """Starting a server: nothing happens before the gate opens, nothing binds it to us after.
 
-Also for Python 3.9: PYTHONPATH=tests python3.9 -m pytest --noconftest tests/agent/test_launch.py
+Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/test_launch.py
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launching import Launcher, agent_argv, environment
-from procs_actors import eventually
 
 from mlxops.agent.errors import Failed
 from mlxops.agent.launch import start, tail
 from mlxops.agent.lock import FileLock
 from mlxops.agent.procs import Unseen
+from tests.support.launching import Launcher, agent_argv, environment
+from tests.support.procs_actors import eventually
 
 
 @pytest.fixture

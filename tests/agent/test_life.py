@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from procs_actors import eventually
 
 from mlxops.agent import wire
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.life import Client
+from tests.support.procs_actors import eventually
 
 LINE = "x" * 1000
 MORE_THAN_A_PIPE = 500

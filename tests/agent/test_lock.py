@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from procs_actors import NOBODY, as_nobody
-from writers import GREEDY, HOLD, HOLD_WITH_CHILD, TALKATIVE, WAIT, running
 
 from mlxops.agent.deadline import Deadline, wait_for
 from mlxops.agent.errors import Failed, Locked
 from mlxops.agent.lock import FileLock
+from tests.support.procs_actors import NOBODY, as_nobody
+from tests.support.writers import GREEDY, HOLD, HOLD_WITH_CHILD, TALKATIVE, WAIT, running
 
 ME = {"who": "bob", "from": "laptop", "since": "one", "why": "to see"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can put on another user's eyes")

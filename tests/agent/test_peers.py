@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launching import Launcher, command
-from procs_actors import eventually
-from survivors import living
 
 from mlxops.agent import peers
 from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError
 from mlxops.agent.peers import asking
+from tests.support.launching import Launcher, command
+from tests.support.procs_actors import eventually
+from tests.support.survivors import living
 
 # What a host's stub does: it reads itself and the head of the call, and answers behind the call's marker.
 STUB = """#!{python}

@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from procs_actors import (
+
+from mlxops.agent.procs import Listener, Unseen, ancestors, descendants, here
+from mlxops.agent.procs.darwin import Darwin
+from mlxops.agent.procs.linux import Linux
+from tests.support.procs_actors import (
     LISTENER,
     SLEEPER,
     as_nobody,
@@ -28,10 +32,6 @@ from procs_actors import (
     unused_port,
     zombie,
 )
-
-from mlxops.agent.procs import Listener, Unseen, ancestors, descendants, here
-from mlxops.agent.procs.darwin import Darwin
-from mlxops.agent.procs.linux import Linux
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux'")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can put on another user's eyes")

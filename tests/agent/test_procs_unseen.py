@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from procs_actors import SLEEPER, eventually, listening, running, script, tool, unused_port, zombie
 
 from mlxops.agent.procs import Job, Listener, Memory, Unseen, ports
 from mlxops.agent.procs.darwin import Darwin
 from mlxops.agent.procs.linux import Linux
 from mlxops.agent.procs.signals import exists
+from tests.support.procs_actors import SLEEPER, eventually, listening, running, script, tool, unused_port, zombie
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "macos"
 PATIENCE_S = 0.3

@@ -1,6 +1,6 @@
 """Every check of a proof, green once and red once, against a server that misbehaves on demand.
 
-Also for Python 3.9: PYTHONPATH=tests python3.9 -m pytest --noconftest tests/agent/test_proof.py
+Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/test_proof.py
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from launching import NAME, Launcher
-from rudeness import MANNERS as RUDE
-from test_ready import CHAT
 
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.proof import NOBODY, TOOL, Check, Proof, Subject, glance, prove
 from mlxops.agent.proof.chat import Port
 from mlxops.agent.proof.said import Unanswered
+from tests.agent.test_ready import CHAT
+from tests.support.launching import NAME, Launcher
+from tests.support.rudeness import MANNERS as RUDE
 
 PARIS = '{"city": "Paris"}'
 CALLED = [[TOOL, PARIS]]

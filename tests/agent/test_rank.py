@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launching import Launcher, command
-from ports import free_range
 
 from mlxops.agent.errors import Failed, NotStopped
 from mlxops.agent.ops.rank import rank
 from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.launching import Launcher, command
+from tests.support.ports import free_range
 
 RING_PORT = 19990
 

@@ -1,6 +1,6 @@
 """Readiness that nothing fools, and a failure that is told within a second, with the log's tail.
 
-Also for Python 3.9: PYTHONPATH=tests python3.9 -m pytest --noconftest tests/agent/test_ready.py
+Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/test_ready.py
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launching import NAME, Launcher, since
-from procs_actors import eventually
 
 from mlxops.agent.errors import Interrupted, NotReady
 from mlxops.agent.launch import Gated
+from tests.support.launching import NAME, Launcher, since
+from tests.support.procs_actors import eventually
 
 CHAT = "/v1/chat/completions"
 

@@ -1,6 +1,6 @@
 """A server is on record before it does anything.
 
-Also for Python 3.9: PYTHONPATH=tests python3.9 -m pytest --noconftest tests/agent/test_serve.py
+Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/test_serve.py
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faltering import Faltering
-from launching import NAME, Launcher, command, nothing
 
 from mlxops.agent.errors import AssignmentConflict
 from mlxops.agent.pace import Pace
 from mlxops.agent.registry import REQUIRED, Entry
 from mlxops.agent.serve import Service, bring_up
+from tests.support.faltering import Faltering
+from tests.support.launching import NAME, Launcher, command, nothing
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Stopping a server: only what is proven ours gets a signal, and gone means gone.
 
-Also for Python 3.9: PYTHONPATH=tests python3.9 -m pytest --noconftest tests/agent/test_stop.py
+Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/test_stop.py
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launching import Launcher, nothing
-from ports import is_free
-from procs_actors import SLEEPER, as_nobody, eventually, running, unused_port, zombie
 
 from mlxops.agent.errors import NotStopped
 from mlxops.agent.procs import Process, here
 from mlxops.agent.stop import Quarry, stop
+from tests.support.launching import Launcher, nothing
+from tests.support.ports import is_free
+from tests.support.procs_actors import SLEEPER, as_nobody, eventually, running, unused_port, zombie
 
 RUNTIMES = ["mlx-openai-server", "mlx_lm.server"]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can put on another user's eyes")

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from procs_actors import NOBODY, as_nobody
-from writers import ADD, COUNT, HOLD, SMALL_DISK, STUCK_IN_WRITE, ended, reads, running, start
 
 from mlxops.agent.errors import AssignmentConflict, Failed, RegistryInvalid
 from mlxops.agent.registry import REQUIRED, Entry, Registry, dump, parse
 from mlxops.agent.store import Store
+from tests.support.procs_actors import NOBODY, as_nobody
+from tests.support.writers import ADD, COUNT, HOLD, SMALL_DISK, STUCK_IN_WRITE, ended, reads, running, start
 
 WHO = {"who": "alice", "from": "mini"}
 WRITERS, EDITS = 16, 25

@@ -10,10 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from writers import ADD_WHEN_FREE, HOLD, ROOT, ended, running
-
 from mlxops.agent.registry import REQUIRED, Entry, dump, parse
 from mlxops.agent.store import Store
+from tests.support.writers import ADD_WHEN_FREE, HOLD, ROOT, ended, running
 
 WHO = {"who": "alice", "from": "mini"}
 # The saboteur of the fault harness, with nothing to strike at, writes down every step.

@@ -1,6 +1,6 @@
 """How soon a dead link is noticed where packets really get lost: client, router and host in three network namespaces.
 
-    python tests/bench/blackhole.py
+    python -m tests.bench.blackhole
 
 Linux, as root; nothing outside the namespaces is touched. The router stops forwarding, which tells nobody anything.
 Seconds from that moment, and what was to be seen there.
@@ -8,6 +8,7 @@ Seconds from that moment, and what was to be seen there.
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
@@ -20,22 +21,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "system")]
-
-from clientside import frame, host_for  # noqa: E402
-from fakeruntime import FakeRuntime  # noqa: E402
-from fakeserver import CHAT  # noqa: E402
-from heldloads import agents  # noqa: E402
-from sshd import Sshd  # noqa: E402
-from studio import Studio, eventually, finished  # noqa: E402
-from watching import job  # noqa: E402
-
-from mlxops import transport  # noqa: E402
-from mlxops.agent.errors import MlxopsError  # noqa: E402
-from mlxops.demo.loopback import Login  # noqa: E402
-from mlxops.demo.tinymodel import model_files  # noqa: E402
-from mlxops.transport.dial import QuickSocket, tune  # noqa: E402
+from mlxops import transport
+from mlxops.agent.errors import MlxopsError
+from mlxops.demo.loopback import Login
+from mlxops.demo.tinymodel import model_files
+from mlxops.transport.dial import QuickSocket, tune
+from tests.support.clientside import frame, host_for
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.fakeserver import CHAT
+from tests.support.heldloads import agents
+from tests.support.sshd import Sshd
+from tests.support.studio import Studio, eventually, finished
+from tests.support.watching import job
 
 CLIENT, CLIENTS_ROUTER, HOSTS_ROUTER, HOST = "10.77.1.2", "10.77.1.1", "10.77.2.1", "10.77.2.2"
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
@@ -191,7 +188,7 @@ def watch(ends: dict[str, Callable[[], bool]], since: float) -> None:
 
 
 def measure(folder: Path) -> None:
-    argv = ["unshare", "--net", sys.executable, __file__, "--host", str(folder / "sshd")]
+    argv = ["unshare", "--net", sys.executable, "-m", "tests.bench.blackhole", "--host", str(folder / "sshd")]
     host = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert host.stdin and host.stdout
     network = Network(host)
@@ -210,13 +207,22 @@ def measure(folder: Path) -> None:
         network.close()
 
 
+def parsed() -> argparse.Namespace:
+    text = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.blackhole", description=__doc__, formatter_class=text)
+    parser.add_argument("--host", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument(INSIDE, dest="inside", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
 def main() -> None:
-    if "--host" in sys.argv:
-        return be_the_host(Path(sys.argv[-1]))
+    options = parsed()
+    if options.host:
+        return be_the_host(options.host)
     if sys.platform != "linux" or os.geteuid() != 0:
         sys.exit("cannot run here: network namespaces need Linux and root")
-    if INSIDE not in sys.argv:
-        os.execvp("unshare", ["unshare", "--net", sys.executable, __file__, INSIDE])
+    if not options.inside:
+        os.execvp("unshare", ["unshare", "--net", sys.executable, "-m", "tests.bench.blackhole", INSIDE])
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         measure(Path(folder))

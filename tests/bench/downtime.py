@@ -1,7 +1,7 @@
 """How long a swap takes a port down, under a steady stream of requests: `mlxops load --replace`, in turn with a bare
 stop and start of the same servers.
 
-    python tests/bench/downtime.py [--rounds N] [--runtime mlx_lm.server|mlx-openai-server] [--program PATH]
+    python -m tests.bench.downtime [--rounds N] [--runtime mlx_lm.server|mlx-openai-server] [--program PATH]
 
 Down is from the last answer of the old server to the first of the new one, as a client sees it who asks all the time.
 Bare means: SIGTERM, wait for the process and its children to be gone (the child has the weights), start the other one
@@ -24,14 +24,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from mlxops.agent.procs import here
+from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.ports import free_range
 
-from ports import free_range  # noqa: E402
-
-from mlxops.agent.procs import here  # noqa: E402
-from mlxops.demo.tinymodel import model_files, write_cache  # noqa: E402
-
+ROOT = Path(__file__).parents[2]
 NAMES = ("amber", "jade")
 EVERY_S = 0.01
 HOST_FILE = """

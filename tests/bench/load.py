@@ -1,6 +1,6 @@
 """What `load` adds to a server's own start: mlx_lm.server by hand until its first chat, in turn with `mlxops load`.
 
-    python tests/bench/load.py [--rounds N]
+    python -m tests.bench.load [--rounds N]
 
 Whole processes on this machine, wall time, medians. By hand means: start it, ask until a chat is answered.
 """
@@ -18,13 +18,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.ports import free_range
 
-from ports import free_range  # noqa: E402
-
-from mlxops.demo.tinymodel import model_files, write_cache  # noqa: E402
-
+ROOT = Path(__file__).parents[2]
 SERVER = str(Path(sys.executable).with_name("mlx_lm.server"))
 BODY = json.dumps({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}).encode()
 HOST_FILE = """

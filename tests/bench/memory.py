@@ -1,6 +1,6 @@
 """What servers take against what was estimated: models of several families, made here, with a prompt of known length.
 
-    python tests/bench/memory.py [--tokens N] [--family F]... [--openai-server ENVIRONMENT]
+    python -m tests.bench.memory [--tokens N] [--family F]... [--openai-server ENVIRONMENT]
 
 Per server the most that its processes ever held (VmHWM, Linux), which counts what they share twice, and the estimate.
 """
@@ -20,14 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from ports import free_range  # noqa: E402
-from sizedmodel import FAMILIES, write_sized  # noqa: E402
-
-from mlxops.agent import estimate, hfcache, modelfiles  # noqa: E402
-from mlxops.agent.procs import here, tree  # noqa: E402
+from mlxops.agent import estimate, hfcache, modelfiles
+from mlxops.agent.procs import here, tree
+from tests.support.ports import free_range
+from tests.support.sizedmodel import FAMILIES, write_sized
 
 CHAT = "/v1/chat/completions"
 MIB = 1 << 20

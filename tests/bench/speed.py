@@ -1,6 +1,6 @@
 """How long `list` and `status` take over loopback sshd, in turn with bare `ssh host true`, and where the time goes.
 
-    python tests/bench/speed.py [--rounds N] [--limit RATIO]
+    python -m tests.bench.speed [--rounds N] [--limit RATIO]
 
 Whole processes, wall time, medians. The ratio is to `ssh host true` measured in the same rounds, because machines and
 their moods differ. With --limit the exit status is 1 when `list` costs more than that.
@@ -19,11 +19,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "system"))
+from tests.support.sshd import Sshd
 
-from sshd import Sshd  # noqa: E402
-
+ROOT = Path(__file__).parents[2]
 HOST_FILE = """
 transport = "ssh"
 [ssh]
@@ -90,7 +88,7 @@ def measure(bench: Bench, rounds: int) -> dict[str, float]:
 
 def shares(bench: Bench, rounds: int) -> dict[str, float]:
     """Medians in ms of the stages of one `list`, each from the end of the one before."""
-    argv = [sys.executable, str(Path(__file__).parent / "stages.py"), str(bench.hosts)]
+    argv = [sys.executable, "-m", "tests.bench.stages", str(bench.hosts)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     runs: list[dict[str, float]] = []
     for _ in range(rounds):

@@ -1,4 +1,9 @@
-"""One `list` in a fresh interpreter, the moments between its stages noted from outside and printed as JSON, in ms."""
+"""Run one `list` in a fresh interpreter and print how long each of its stages took, as JSON in ms.
+
+    python -m tests.bench.stages HOSTS_DIR
+
+HOSTS_DIR holds the file bench.toml. `speed` runs this script several times and prints the medians.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +48,19 @@ def started() -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def hosts_dir() -> str:
+    """The folder named on the command line. argparse is imported only where there is something to say about it."""
+    if len(sys.argv) == 2 and not sys.argv[1].startswith("-"):
+        return sys.argv[1]
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.stages", description=__doc__)
+    parser.add_argument("hosts_dir", help="folder with the host file bench.toml")
+    return str(parser.parse_args().hosts_dir)
+
+
 def main() -> None:
+    folder = hosts_dir()
     note("interpreter")
     import click  # noqa: F401
     import tabulate  # noqa: F401
@@ -53,7 +70,7 @@ def main() -> None:
     from mlxops.interrupts import Presses
     from mlxops.transport import dial
 
-    host = hosts.find("bench", sys.argv[1])
+    host = hosts.find("bench", folder)
     note("imports and host file")
     dialling = dial.Dialling(host.ssh)
     from mlxops.transport import ssh
@@ -79,4 +96,5 @@ def main() -> None:
     os._exit(0)
 
 
-main()
+if __name__ == "__main__":
+    main()

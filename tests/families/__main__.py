@@ -5,7 +5,7 @@ With models named, only what they come to is told, and nothing is written.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -50,4 +50,9 @@ def main(environment: Path, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), sys.argv[2:])
+    parser = argparse.ArgumentParser(prog="python -m tests.families", description=__doc__)
+    parser.add_argument("environment", type=Path, help="environment in which mlx-openai-server is installed")
+    models = [[], *SPEECHES]
+    parser.add_argument("model", nargs="*", choices=models, metavar="MODEL", help="models to run; default: all")
+    chosen = parser.parse_args()
+    main(chosen.environment.resolve(), chosen.model)

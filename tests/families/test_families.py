@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openaiprogram import openai_program
+
+from tests.support.openaiprogram import openai_program
 
 from .__main__ import prepared
 from .server import Outcome, free_port, outcome, serving

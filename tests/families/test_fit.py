@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from asking import ask, refusal
-from bench.memory import most_held
-from cramped import Cramped
-from studio import Studio, finished
-from survivors import living
+
+from tests.bench.memory import most_held
+from tests.support.asking import ask, refusal
+from tests.support.cramped import Cramped
+from tests.support.studio import Studio, finished
+from tests.support.survivors import living
 
 from .speech import SPEECHES
 

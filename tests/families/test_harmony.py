@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.memory import most_held
-from openaiprogram import openai_program
-from studio import Studio
+
+from tests.bench.memory import most_held
+from tests.support.openaiprogram import openai_program
+from tests.support.studio import Studio
 
 from .server import outcome, vocabulary
 from .speech import SPEECHES

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from system.sshd import Sshd
-
 import mlxops
 from mlxops.bundle import LOADER
+from tests.support.sshd import Sshd
 
 from .agentcall import Blow, Step, watched
 from .foreign import alive

@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from studio import ROOT, Studio
-from system.sshd import Sshd
 from tabulate import tabulate
 
 from mlxops.agent.lock import FileLock
 from mlxops.demo.loopback import Login
+from tests.support.sshd import Sshd
+from tests.support.studio import ROOT, Studio
 
 WAYS = ("ssh", "local", "cron")
 ASKS_EVERY_S = 0.02

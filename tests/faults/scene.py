@@ -19,15 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cramped import Budget
-from fakehub import FakeHub, Faults
-from fakeruntime import FakeRuntime
-from ports import free_range
-from system.sshd import Sshd
-
 from mlxops.agent.wire import PROTOCOL
 from mlxops.bundle import AGENT
 from mlxops.demo.tinymodel import write_cache
+from tests.support.cramped import Budget
+from tests.support.fakehub import FakeHub, Faults
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.ports import free_range
+from tests.support.sshd import Sshd
 
 from .agentcall import INSIDE, Blow, Ended, Nursery, watched
 from .foreign import Strangers, alive

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from cramped import LARGE
+from tests.support.cramped import LARGE
 
 from .scene import FAR, LIGHT, MODELS, PAIR, PEER, Scene
 

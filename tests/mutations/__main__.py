@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -33,4 +34,6 @@ def missed(tree: Copy, mutant: Mutant) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
+    parser.add_argument("word", nargs="*", help="run the mutants with one of these words in their name; default: all")
+    sys.exit(main(parser.parse_args().word))

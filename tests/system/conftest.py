@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cutlink import CutLink
-from fakehub import FakeHub
-from fakeruntime import FakeRuntime
-from heldloads import HeldLoads, held_loads
-from ports import free_range
-from sshd import Sshd
-from studio import Studio
-from twohosts import Divided, TwoHosts
 
 from mlxops.demo.loopback import Login
+from tests.support.cutlink import CutLink
+from tests.support.fakehub import FakeHub
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.heldloads import HeldLoads, held_loads
+from tests.support.ports import free_range
+from tests.support.sshd import Sshd
+from tests.support.studio import Studio
+from tests.support.twohosts import Divided, TwoHosts
 
 
 @pytest.fixture

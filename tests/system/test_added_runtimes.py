@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Studio, eventually
-from survivors import living
 
 from mlxops.demo.loopback import Login
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio, eventually
+from tests.support.survivors import living
 
 HOUSE = """
 [runtimes.house]

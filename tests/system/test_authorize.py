@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from ports import free_range
-from restricted import Restricted
 
 from mlxops import bundle, session, transport
 from mlxops.agent import grant, main, wire
 from mlxops.agent.errors import LoginRefused, MlxopsError
 from mlxops.agent.wire import frame
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.ports import free_range
+from tests.support.restricted import Restricted
 
 pytestmark = pytest.mark.openssh
 LOGIN = "127.0.0.1"

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from ports import free_range
-from studio import Studio, finished
-from watching import refused
 
 from mlxops.demo.loopback import Login, Loopback
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.ports import free_range
+from tests.support.studio import Studio, finished
+from tests.support.watching import refused
 
 CORRUPT = '{"version": 1,\n "models": {"amber": {"port": 8100]}}\n'
 LANES = '{"version": 2, "lanes": {"8100": {"model": "amber"}}, "models": {}}\n'

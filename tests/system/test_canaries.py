@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import ask
-from clientside import ssh_config
-from fakeruntime import FakeRuntime
-from sshd import Sshd
-from studio import Studio, eventually, finished
 
 from mlxops.agent.errors import MlxopsError
 from mlxops.demo.loopback import Login
+from tests.support.asking import ask
+from tests.support.clientside import ssh_config
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.sshd import Sshd
+from tests.support.studio import Studio, eventually, finished
 
 pytestmark = pytest.mark.openssh
 # Of this very run, so that what an earlier one left behind accuses nobody.

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from studio import Studio, eventually
+
+from tests.support.studio import Studio, eventually
 
 pytestmark = pytest.mark.cron
 

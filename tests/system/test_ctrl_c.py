@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Studio
-from watching import job
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio
+from tests.support.watching import job
 
 CTRL_C = b"\x03"
 AT_ONCE_S = 8.0

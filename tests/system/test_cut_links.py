@@ -8,12 +8,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from cutlink import CutLink
-from heldloads import PHASES, HeldLoads, new, old
-from sshd import Sshd
-from studio import eventually
-from survivors import living
-from watching import refused
+
+from tests.support.cutlink import CutLink
+from tests.support.heldloads import PHASES, HeldLoads, new, old
+from tests.support.sshd import Sshd
+from tests.support.studio import eventually
+from tests.support.survivors import living
+from tests.support.watching import refused
 
 pytestmark = pytest.mark.openssh
 

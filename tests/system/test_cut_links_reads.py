@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cutlink import CutLink
-from fakehub import FakeHub
-from fakeruntime import FakeRuntime
-from heldloads import agents, registry_lock
-from studio import Studio, eventually, finished
-from watching import job, refused
 
 from mlxops import hosts, session
 from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.cutlink import CutLink
+from tests.support.fakehub import FakeHub
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.heldloads import agents, registry_lock
+from tests.support.studio import Studio, eventually, finished
+from tests.support.watching import job, refused
 
 pytestmark = pytest.mark.openssh
 FAR_S = 0.3

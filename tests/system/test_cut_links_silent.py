@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from cutlink import CutLink
-from heldloads import HeldLoads, agents, new, old
-from studio import finished
-from watching import refused
 
 from mlxops.agent.wire import SILENCE_LIMIT_S
+from tests.support.cutlink import CutLink
+from tests.support.heldloads import HeldLoads, agents, new, old
+from tests.support.studio import finished
+from tests.support.watching import refused
 
 pytestmark = pytest.mark.openssh
 # What a loaded machine may add to the limit itself.

@@ -8,10 +8,11 @@ import signal
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from stopping import stopping
-from studio import Studio, eventually, finished
-from watching import job
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.stopping import stopping
+from tests.support.studio import Studio, eventually, finished
+from tests.support.watching import job
 
 
 @pytest.fixture

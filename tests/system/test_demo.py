@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakeruntime import SHOWN
-from studio import ROOT
 
 from mlxops.demo.stage import SPEAKERS, sentence
+from tests.support.fakeruntime import SHOWN
+from tests.support.studio import ROOT
 
 
 @pytest.fixture

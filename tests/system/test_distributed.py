@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Studio, eventually
-from survivors import living
-from twohosts import PEER, Divided, TwoHosts
-from watching import lock_text, refused
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio, eventually
+from tests.support.survivors import living
+from tests.support.twohosts import PEER, Divided, TwoHosts
+from tests.support.watching import lock_text, refused
 
 pytestmark = pytest.mark.openssh
 Make = Callable[..., Studio]

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Answer, eventually, finished
-from survivors import living
-from twohosts import PEER, Divided
-from watching import job
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Answer, eventually, finished
+from tests.support.survivors import living
+from tests.support.twohosts import PEER, Divided
+from tests.support.watching import job
 
 pytestmark = [pytest.mark.openssh, pytest.mark.usefixtures("ctrl_c")]
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ports import free_range
-from sshd import make_key
-from studio import Answer, Studio, finished
+
+from tests.support.ports import free_range
+from tests.support.sshd import make_key
+from tests.support.studio import Answer, Studio, finished
 
 SSH = ["host file", "ssh settings", "address", "host key", "login", "clock"]
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakehub import FakeHub
-from fakeruntime import FakeRuntime
-from studio import Studio, eventually, finished
-from survivors import living
-from watching import job, refused
 
 from mlxops.demo.loopback import Login, Loopback
 from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.fakehub import FakeHub
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio, eventually, finished
+from tests.support.survivors import living
+from tests.support.watching import job, refused
 
 REPO = "tiny/onyx"
 WEIGHTS = "model-padding.safetensors"

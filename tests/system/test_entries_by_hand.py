@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Studio
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from cramped import Cramped
-from fakeruntime import FakeRuntime
-from studio import Answer, Studio, eventually, finished
-from watching import RegistryWatch, job, refused
+
+from tests.support.cramped import Cramped
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Answer, Studio, eventually, finished
+from tests.support.watching import RegistryWatch, job, refused
 
 HELD_MB = 100
 DIES = {"load_s": 1000.0, "die_after_s": 0.3}

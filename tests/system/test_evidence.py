@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import ask, refusal, rows
-from fakeruntime import FakeRuntime
-from ports import free_range
-from rudeness import MANNERS
-from strangers import NOBODY, Strangers, can_be_others
-from studio import Studio, eventually, finished
-from survivors import living
 
 from mlxops import bundle
 from mlxops.agent.errors import ForeignListener, NotStopped
 from mlxops.agent.procs import Process, here
+from tests.support.asking import ask, refusal, rows
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.ports import free_range
+from tests.support.rudeness import MANNERS
+from tests.support.strangers import NOBODY, Strangers, can_be_others
+from tests.support.studio import Studio, eventually, finished
+from tests.support.survivors import living
 
 # What a port is worth whose every answer is of this manner.
 WITH_A_STATUS = ("gigabyte", "broken", "array_bomb", "object_bomb", "wrong_types", "escapes", "long_name")

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import ask, refusal, rows
-from fakeruntime import FakeRuntime
-from strangers import Strangers
-from studio import Studio, eventually
-from survivors import living
 
 from mlxops.agent.procs import here
+from tests.support.asking import ask, refusal, rows
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.strangers import Strangers
+from tests.support.studio import Studio, eventually
+from tests.support.survivors import living
 
 UV_RUN = '#!/bin/bash\n"$@"\nexit $?\n'
 

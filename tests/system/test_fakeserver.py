@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
+
+from tests.support.fakeruntime import FakeRuntime
 
 Started = Callable[..., subprocess.Popen[bytes]]
 

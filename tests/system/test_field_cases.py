@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakehub import FakeHub
-from fakeruntime import FakeRuntime
-from ports import is_free
-from studio import Studio, eventually, finished
-from survivors import living
-from watching import RegistryWatch, job, refused
 
 from mlxops import bundle
 from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.fakehub import FakeHub
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.ports import is_free
+from tests.support.studio import Studio, eventually, finished
+from tests.support.survivors import living
+from tests.support.watching import RegistryWatch, job, refused
 
 LISTENER = "import socket,sys,time; s=socket.create_server(('127.0.0.1',int(sys.argv[1]))); time.sleep(600)"
 Begin = Callable[..., subprocess.Popen[bytes]]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Studio
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio
 
 QWEN = '<tool_call>\n{"name": "", "arguments": {}}\n</tool_call> <think></think>'
 PROPOSED = {"tool_call_parser": "qwen3_moe", "reasoning_parser": "qwen3"}

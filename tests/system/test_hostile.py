@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import ask, refusal, rows
-from studio import Answer, Studio, finished
-from watching import refused
 
 from mlxops.agent.errors import MlxopsError, RegistryInvalid
+from tests.support.asking import ask, refusal, rows
+from tests.support.studio import Answer, Studio, finished
+from tests.support.watching import refused
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\u202e\u2028\ud800x"
 PLAIN = ESCAPES.replace("\ud800", "")

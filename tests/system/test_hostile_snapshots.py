@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import ask, refusal
-from fakeruntime import FakeRuntime
-from studio import Studio
-from test_hostile import directory, fifo
 
 from mlxops.demo.tinymodel import model_files
+from tests.support.asking import ask, refusal
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio
+from tests.system.test_hostile import directory, fifo
 
 NAMES = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors",

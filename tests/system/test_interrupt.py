@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Answer, Studio, eventually, finished
-from survivors import living
-from watching import RegistryWatch, job
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Answer, Studio, eventually, finished
+from tests.support.survivors import living
+from tests.support.watching import RegistryWatch, job
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 # phase of the load -> how the servers behave, so that the load stays in it for a while

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 
-from fakeruntime import FakeRuntime
-from studio import Studio, eventually, finished
-from watching import job
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio, eventually, finished
+from tests.support.watching import job
 
 
 def abandoned(studio: Studio, fake_runtime: FakeRuntime, load_s: float) -> str:

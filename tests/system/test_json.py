@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakehub import FakeHub
-from sshd import Sshd
-from studio import Studio, finished
 
 from mlxops import bundle, hosts, session, transport
 from mlxops.transport import Link
+from tests.support.fakehub import FakeHub
+from tests.support.sshd import Sshd
+from tests.support.studio import Studio, finished
 
 # Figures that change from one look to the next.
 MEASURED = re.compile(r'("(?:uptime_s|latency_ms|available_bytes|rss_bytes)": )[\d.]+')

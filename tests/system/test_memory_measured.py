@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench.memory import estimated, measured
-from sizedmodel import write_sized
+from tests.bench.memory import estimated, measured
+from tests.support.sizedmodel import write_sized
 
 TOKENS = 700
 # Of so small a model most is the server itself, which is counted as large as it was ever seen.

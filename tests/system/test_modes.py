@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Studio, finished
 
 from mlxops.demo.loopback import Loopback
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio, finished
 
 
 @pytest.fixture(scope="module")

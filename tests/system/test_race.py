@@ -8,10 +8,11 @@ import re
 import subprocess
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Answer, Studio, finished
-from survivors import living
-from watching import RegistryWatch, job, refused
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Answer, Studio, finished
+from tests.support.survivors import living
+from tests.support.watching import RegistryWatch, job, refused
 
 SLOW_S = 2.0
 

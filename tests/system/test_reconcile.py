@@ -13,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Studio, eventually, finished
-from survivors import living
-from watching import job
 
 from mlxops import hosts
 from mlxops.agent.command import Command
@@ -26,6 +22,10 @@ from mlxops.agent.procs import Procs
 from mlxops.agent.procs.darwin import Darwin
 from mlxops.agent.site import Site
 from mlxops.agent.store import Store
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio, eventually, finished
+from tests.support.survivors import living
+from tests.support.watching import job
 
 NOBODY = 65534
 SILENT_LSOF = "#!/bin/sh\nexit 1\n"

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from stopping import Swap, stopping
-from studio import Studio, finished
-from watching import RegistryWatch, job, refused
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.stopping import Swap, stopping
+from tests.support.studio import Studio, finished
+from tests.support.watching import RegistryWatch, job, refused
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from ports import is_free
-from studio import Studio, finished
-from watching import RegistryWatch
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.ports import is_free
+from tests.support.studio import Studio, finished
+from tests.support.watching import RegistryWatch
 
 NEVER = 1000.0
 FAILURES = {

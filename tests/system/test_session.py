@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clientside import host_for
-from sshd import Sshd
 
 from mlxops import bundle, interrupts, session, transport
 from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError, PortBusy
 from mlxops.hosts import Host
 from mlxops.interrupts import Presses
+from tests.support.clientside import host_for
+from tests.support.sshd import Sshd
 
 AGENT = """
 import json, os, signal, sys, time

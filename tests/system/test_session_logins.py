@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clientside import host_for
-from sshd import Sshd
-from test_session import ask, call, packed
 
 from mlxops.agent.errors import LinkLost
+from tests.support.clientside import host_for
+from tests.support.sshd import Sshd
+from tests.system.test_session import ask, call, packed
 
 pytestmark = pytest.mark.openssh
 RESULT = 'say(fd, result={"version": list(sys.version_info[:2]), "path": os.environ.get("PATH")})'

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import CHAT, Studio, eventually
 
 from mlxops.demo.loopback import Login
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import CHAT, Studio, eventually
 
 OPENAI = "mlx-openai-server"
 

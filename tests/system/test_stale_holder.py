@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fakeruntime import FakeRuntime
-from stopping import stopping
-from studio import ROOT, Studio, finished
-from watching import refused
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.stopping import stopping
+from tests.support.studio import ROOT, Studio, finished
+from tests.support.watching import refused
 
 HOLDER = """
 import json, sys

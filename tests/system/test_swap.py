@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from studio import Studio
-from survivors import living
-from test_verify import checks, row_of
-from watching import RegistryWatch
 
 from mlxops.demo.loopback import Login
 from mlxops.demo.tinymodel import model_files
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio
+from tests.support.survivors import living
+from tests.support.watching import RegistryWatch
+from tests.system.test_verify import checks, row_of
 
 THINKING = ["<think>", "let", " me", " see", "</think>", "I", " am", " PEARL", "."]
 

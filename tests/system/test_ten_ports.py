@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ports import free_range, is_free
-from studio import Studio
-from survivors import living
 
 from mlxops.demo.loopback import Login
 from mlxops.demo.tinymodel import model_files
+from tests.support.ports import free_range, is_free
+from tests.support.studio import Studio
+from tests.support.survivors import living
 
 NAMES = ["AMBER", "BERYL", "CORAL", "DIAMOND", "EMERALD", "FLINT", "GARNET", "HEMATITE", "IVORY", "JADE"]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakehub import FakeHub
-from studio import Answer, Studio, finished
-from watching import refused
 
 from mlxops.demo.loopback import Login, Loopback
 from mlxops.demo.tinymodel import model_files, write_cache
+from tests.support.fakehub import FakeHub
+from tests.support.studio import Answer, Studio, finished
+from tests.support.watching import refused
 
 REPO = "tiny/onyx"
 TOKEN = "hf_PlantedTokenThatNobodyMaySee"

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clientside import everything, host_for, run_there
-from sshd import Sshd
 
 from mlxops import transport
 from mlxops.agent.errors import LinkLost
 from mlxops.agent.wire import frame
 from mlxops.hosts import Host
 from mlxops.transport import Link, Tail
+from tests.support.clientside import everything, host_for, run_there
+from tests.support.sshd import Sshd
 
 
 @pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.openssh)])

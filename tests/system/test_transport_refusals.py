@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clientside import SshAgent, host_for, run_there, ssh_config
-from ports import free_range
-from sshd import Sshd, make_key
 
 from mlxops.agent.errors import HostKeyRefused, HostUnreachable, LoginRefused, MlxopsError
+from tests.support.clientside import SshAgent, host_for, run_there, ssh_config
+from tests.support.ports import free_range
+from tests.support.sshd import Sshd, make_key
 
 pytestmark = pytest.mark.openssh
 HELLO = "print('hello')"

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from rudeness import ESCAPES
-from studio import Studio, eventually, finished
-from test_hostile import printable
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.rudeness import ESCAPES
+from tests.support.studio import Studio, eventually, finished
+from tests.system.test_hostile import printable
 
 TOOL = [["get_temperature", '{"city": "Paris"}']]
 LISTENER = "import socket,sys,time; s=socket.create_server(('127.0.0.1',int(sys.argv[1]))); time.sleep(600)"

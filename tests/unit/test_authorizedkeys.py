@@ -6,12 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cli_standin import Ended, Studio, lab
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops import authorizedkeys
 from mlxops.agent.errors import Failed, Usage
+from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f cron@mini"

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from stubbed import Stubbed, agent, conversation
 
 from mlxops import bundle
 from mlxops.agent import bootstrap, unpack
 from mlxops.agent.errors import Usage
 from mlxops.agent.wire import frame
+from tests.support.stubbed import Stubbed, agent, conversation
 
 
 @pytest.fixture

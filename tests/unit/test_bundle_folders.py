@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from stubbed import Stubbed, agent, conversation
 
 from mlxops import bundle
 from mlxops.agent import stub
+from tests.support.stubbed import Stubbed, agent, conversation
 
 OTHER_USER = 65534
 

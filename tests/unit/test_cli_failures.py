@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cli_standin import Ended, Studio, lab
 
 from mlxops.agent.errors import Failed, Interrupted, MlxopsError, NotReady, RegistryInvalid
+from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.usefixtures("lab")

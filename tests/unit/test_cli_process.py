@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_standin import HOST_FILE
+
+from tests.support.cli_standin import HOST_FILE
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("fabric", "paramiko", "invoke", "tabulate", "huggingface_hub", "mlxops.session")
 PROMPTED = """
 import sys
-from cli_standin import Studio
+from tests.support.cli_standin import Studio
 from mlxops.agent.errors import PortBusy
 from mlxops.cli import run
 from mlxops.cli.console import Console

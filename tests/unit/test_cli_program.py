@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_standin import HOST_FILE, Ended, Studio, lab
 
 from mlxops.cli.root import VERBS, root
 from mlxops.cli.verb import HelpAsked
+from tests.support.cli_standin import HOST_FILE, Ended, Studio, lab
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.usefixtures("lab")

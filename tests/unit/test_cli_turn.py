@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_standin import HOST_FILE
 
 from mlxops import hosts
 from mlxops.agent.errors import LinkLost, Locked
 from mlxops.cli import turn
 from mlxops.hosts import Host
+from tests.support.cli_standin import HOST_FILE
 
 ROOT = Path(__file__).parents[2]
 DEAF = """#!/bin/sh

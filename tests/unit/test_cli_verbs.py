@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_standin import HOST_FILE, Ended, Studio, lab
 
 from mlxops.agent.errors import PortBusy
+from tests.support.cli_standin import HOST_FILE, Ended, Studio, lab
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.usefixtures("lab")

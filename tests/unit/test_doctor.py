@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_standin import Ended, Studio, lab
 
 from mlxops.agent.checks.finding import listed
 from mlxops.agent.checks.folders import judged
@@ -19,6 +18,7 @@ from mlxops.agent.errors import HostKeyRefused, HostUnreachable, LinkLost, Login
 from mlxops.doctor import skew, way_rows
 from mlxops.render.doctor import examined, troubles
 from mlxops.render.style import Style
+from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
 SKEWED: Any = {"checks": [], "actions": []}

@@ -5,15 +5,11 @@ For longer, guided by what the code does with them: `python -m tests.fuzz TARGET
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.kept import KEPT
 from tests.fuzz.targets import TARGETS, Target

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakehub import FakeHub
 
 from mlxops import hub
 from mlxops.agent.errors import NotDownloadable
+from tests.support.fakehub import FakeHub
 
 # The patience of one request, and a slow machine; the library's own retries would take 20 s.
 WITHIN_S = 9.0

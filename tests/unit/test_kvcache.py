@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import mlx.core
@@ -12,9 +10,6 @@ from mlx_lm.models import cache
 from mlx_lm.utils import _get_classes
 
 from mlxops.agent import kvcache
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.families.bodies import COMMON, SHAPES
 
 CHUNK = 64

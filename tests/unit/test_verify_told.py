@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cli_standin import Ended, Studio, lab
-from test_render_results import FREE, PLAIN, READY
 
 from mlxops.render.status import deep
 from mlxops.render.verify import every_check, verified
+from tests.support.cli_standin import Ended, Studio, lab
+from tests.unit.test_render_results import FREE, PLAIN, READY
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.usefixtures("lab")

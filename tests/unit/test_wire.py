@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from mlxops.agent.errors import LinkLost
 from mlxops.agent.wire import LONGEST_LINE, Lines, decode, encode, event

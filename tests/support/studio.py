@@ -15,12 +15,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ports import free_range
-
 from mlxops.demo.loopback import Login
 from mlxops.demo.tinymodel import write_cache
+from tests.support.ports import free_range
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CHAT = "/v1/chat/completions"
 # The interpreter of the agent, where it is to be another than that of the tests.
 AGENT_PYTHON = "MLXOPS_TEST_AGENT_PYTHON"

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from ports import free_range
+from tests.support.ports import free_range
 
 START_S = 10.0
 

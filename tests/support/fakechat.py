@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
-from fakeswitches import switch
-from rudeness import DRIP_S, DRIPS
+from tests.support.fakeswitches import switch
+from tests.support.rudeness import DRIP_S, DRIPS
 
 Send = Callable[[bytes], object]
 Request = dict[str, Any]

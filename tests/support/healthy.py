@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakeruntime import FakeRuntime
-from ports import free_range
-from stubbed import agent
 
 from mlxops.agent import unpack
 from mlxops.agent.checks.folders import BELOW
@@ -24,6 +21,9 @@ from mlxops.agent.procs import Procs, here
 from mlxops.agent.site import Site
 from mlxops.agent.store import Store
 from mlxops.demo.tinymodel import write_cache
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.ports import free_range
+from tests.support.stubbed import agent
 
 WHO = {"who": "alice", "from": "mini"}
 PARSER = "qwen3_moe"

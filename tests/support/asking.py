@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from studio import Studio
 
 from mlxops import hosts, session
 from mlxops.agent.errors import MlxopsError
+from tests.support.studio import Studio
 
 
 def ask(studio: Studio, verb: str, **args: Any) -> dict[str, Any]:

@@ -11,15 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakehub import FakeHub
-from fakeruntime import FakeRuntime
-from fakeserver import CHAT
-from studio import Answer, Studio, eventually, finished
-from survivors import living
-from watching import job, refused
-
 from mlxops import bundle
 from mlxops.demo.tinymodel import write_cache
+from tests.support.fakehub import FakeHub
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.fakeserver import CHAT
+from tests.support.studio import Answer, Studio, eventually, finished
+from tests.support.survivors import living
+from tests.support.watching import job, refused
 
 # How each phase is held: the hub sends next to nothing, the old server heeds no SIGTERM, the registry's lock is taken
 # while the old server ends, so that the new one stays at the gate, the new server answers no chat.

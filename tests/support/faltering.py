@@ -7,9 +7,8 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from procs_actors import eventually
-
 from mlxops.agent.procs import Listener, Process, Unseen, here
+from tests.support.procs_actors import eventually
 
 
 class Faltering:

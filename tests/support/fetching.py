@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from fakehub import FakeHub
 
 from mlxops.agent import fetch
+from tests.support.fakehub import FakeHub
 
 REPO = "tiny/large"
 LARGE = "model-padding.safetensors"

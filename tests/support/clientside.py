@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sshd import Sshd
-
 from mlxops import transport
 from mlxops.agent.wire import frame
 from mlxops.hosts import Host, Ssh
 from mlxops.transport import Link
+from tests.support.sshd import Sshd
 
 
 def host_for(server: Sshd | None, state_dir: Path, python: str | None = None, **ssh: Any) -> Host:

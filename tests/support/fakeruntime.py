@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-HELP = HERE / "fixtures" / "help"
+ROOT = Path(__file__).parents[2]
+HELP = ROOT / "tests" / "fixtures" / "help"
 SHOWN = {
     "mlx-openai-server": HELP / "mlx-openai-server-1.8.1.txt",
     "mlx_lm.server": HELP / "mlx_lm.server-0.32.2.txt",
@@ -21,7 +21,7 @@ SOURCE = """#!{python}
 import sys
 
 sys.path.insert(0, {here!r})
-from fakeserver import main
+from tests.support.fakeserver import main
 
 if __name__ == "__main__":
     main()
@@ -34,7 +34,7 @@ class FakeRuntime:
     def __init__(self, folder: Path, name: str = "mlx-openai-server", python: str = sys.executable) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.program = folder / name
-        self.program.write_text(SOURCE.format(python=python, here=str(HERE)))
+        self.program.write_text(SOURCE.format(python=python, here=str(ROOT)))
         self.program.chmod(0o755)
         self.shows(SHOWN[name].read_text())
 

@@ -21,10 +21,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from fakechat import completion, events, stream
-from fakeflags import Flags, refuse, shown_help
-from fakeswitches import PROGRAM, is_openai, journal, switch
-from rudeness import answer
+from tests.support.fakechat import completion, events, stream
+from tests.support.fakeflags import Flags, refuse, shown_help
+from tests.support.fakeswitches import PROGRAM, is_openai, journal, switch
+from tests.support.rudeness import answer
 
 CHAT = "/v1/chat/completions"
 SUBCOMMANDS = {"mlx-openai-server": "launch", "vllm": "serve", "house-server": "serve"}

@@ -8,13 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sshd import Sshd
-from studio import Studio, eventually
-from survivors import living
-
 from mlxops.agent.ranks import FIRST_RING_PORT
 from mlxops.agent.registry import MOST_HOSTS
 from mlxops.demo.loopback import Login
+from tests.support.sshd import Sshd
+from tests.support.studio import Studio, eventually
+from tests.support.survivors import living
 
 PEER = "second"
 

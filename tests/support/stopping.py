@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fakeruntime import FakeRuntime
-from studio import Answer, Studio, eventually, finished
-from watching import job
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Answer, Studio, eventually, finished
+from tests.support.watching import job
 
 LONG_S = 300
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-HERE = str(Path(__file__).parent)
+HERE = str(Path(__file__).parents[2])
 NOBODY = 65534
 # Argv: journal, user or -, manner, address, port. Notes every signal that can be caught, and goes on.
 LISTENER = f"""
 import os, signal, socket, sys, threading, time
 sys.path.insert(0, {HERE!r})
-import rudeness
+from tests.support import rudeness
 journal, user, manner, address, port = sys.argv[1:6]
 out = open(journal, "a", buffering=1)
 for number in signal.valid_signals() - {{signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGCHLD}}:

@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sshd import Sshd, make_key
-from studio import ROOT, Answer, Studio, finished
-
 from mlxops import hosts, session
 from mlxops.demo.loopback import Login
 from mlxops.hosts import Host
+from tests.support.sshd import Sshd, make_key
+from tests.support.studio import ROOT, Answer, Studio, finished
 
 VERBS = "status,reconcile"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from fakeswitches import PROGRAM, is_openai
+from tests.support.fakeswitches import PROGRAM, is_openai
 
 
 class Flags:

@@ -1,4 +1,4 @@
-"""Stand-in servers started as the agent starts them. Runs on Python 3.9 too, with tests/ on PYTHONPATH."""
+"""Stand-in servers started as the agent starts them. Runs on Python 3.9 too, with the checkout on PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fakeruntime import FakeRuntime
-from ports import free_range
-from procs_actors import eventually
-
 from mlxops.agent.command import Command
 from mlxops.agent.launch import Gated, log_path, start
 from mlxops.agent.life import Client
@@ -28,6 +24,9 @@ from mlxops.agent.runtimes import RUNTIMES, Launch, argv, offered
 from mlxops.agent.site import Site
 from mlxops.agent.stop import Quarry, quarry
 from mlxops.agent.store import Store
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.ports import free_range
+from tests.support.procs_actors import eventually
 
 NAME = "jerry"
 WHO = {"who": "alice", "from": "mini"}

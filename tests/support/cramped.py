@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from studio import AGENT_PYTHON, Studio
+from tests.support.studio import AGENT_PYTHON, Studio
 
 SOURCE = """#!{real} -IS
 import os, sys

@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import Any
 
-from studio import Answer, Studio, eventually
+from tests.support.studio import Answer, Studio, eventually
 
 EVERY_S = 0.001
 
