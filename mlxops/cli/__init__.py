@@ -14,7 +14,6 @@ from .invocation import Answer, Invocation
 def run(argv: list[str], invocation: Invocation | None = None) -> int:
     """Carry out one command line; its exit status. Whatever went wrong is told in one place, below."""
     it = invocation or Invocation(Console.standard())
-    it.flags.json = json_asked(argv)
     answer, error = _carried_out(argv, it)
     with telling() as presses:
         if presses.count and not isinstance(error, Interrupted):
@@ -28,11 +27,6 @@ def run(argv: list[str], invocation: Invocation | None = None) -> int:
             it.console.note(f"mlxops: the answer could not be written: {exc.strerror}")
             return 1
         return error.exit_code if error else 0
-
-
-def json_asked(argv: list[str]) -> bool:
-    """Whether --json is among the words, so that even words that cannot be parsed are answered in JSON."""
-    return "--json" in argv[: argv.index("--")] if "--" in argv else "--json" in argv
 
 
 def _carried_out(argv: list[str], it: Invocation) -> tuple[Answer, MlxopsError | None]:

@@ -65,6 +65,7 @@ class Root(Shared, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if not args[0].startswith("-") and args[0] not in VERBS:
+            Shared(args[0]).note_json(ctx, args[1:])
             ctx.fail(_unknown(args[0]))
         invocation = ctx.find_object(Invocation)
         if invocation:

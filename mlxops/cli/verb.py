@@ -62,6 +62,27 @@ class Shared(click.Command):
         self.examples = examples
         self.params += _global_flags(hidden=self.verb)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        self.note_json(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def note_json(self, ctx: click.Context, args: list[str]) -> None:
+        """Note --json before the words are judged, so that even words that cannot be parsed are answered in JSON.
+
+        click's own parser tells the flag from a value of another option that reads the same, and from what follows --.
+        """
+        invocation = ctx.find_object(Invocation)
+        if invocation is None:
+            return
+        parser = self.make_parser(ctx)
+        parser.ignore_unknown_options, parser.allow_interspersed_args = True, self.allow_interspersed_args
+        resilient, ctx.resilient_parsing = ctx.resilient_parsing, True
+        try:
+            found, _, _ = parser.parse_args(args=[*args])
+        finally:
+            ctx.resilient_parsing = resilient
+        invocation.flags.json = invocation.flags.json or bool(found.get("json"))
+
     def get_help_option(self, ctx: click.Context) -> click.Option:
         return click.Option(["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=_help,
                             help="Show this text.")  # fmt: skip

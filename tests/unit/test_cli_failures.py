@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import pytest
 
 from mlxops.agent.errors import Failed, Interrupted, MlxopsError, NotReady, RegistryInvalid
+from mlxops.cli import run
+from mlxops.cli.console import Console
+from mlxops.cli.invocation import Invocation
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -107,3 +113,37 @@ def test_debug_shows_where_it_went_wrong_on_the_host_too() -> None:
     error = Failed("a defect in mlxops", trace="ops/load.py, line 7")
     assert "ops/load.py, line 7" not in Ended(Studio(error), "list").err
     assert "On the host:\nops/load.py, line 7" in Ended(Studio(error), "list", "--debug").err
+
+
+OPTION_VALUES = (
+    ("register", "coder", "org/name", "--arg", "--json"),
+    ("register", "coder", "org/name", "--chat-template", "--json"),
+    ("register", "coder", "org/name", "--arg", "-q"),
+    ("logs", "--", "--json"),
+    ("show", "--", "--json"),
+    ("load", "--served", "--", "--json"),
+    ("logs", "8100", "-n", "--json"),
+)
+
+
+@pytest.mark.parametrize("argv", OPTION_VALUES, ids=" ".join)
+def test_a_value_that_reads_like_a_flag_does_not_switch_the_output(lab: Path, argv: tuple[str, ...]) -> None:
+    invocation = Invocation(Console(io.StringIO(), io.StringIO()), Studio(Failed("no")))
+    run([*argv], invocation)
+    assert (invocation.flags.json, invocation.flags.quiet) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    ["nonsense --json", "--json nonsense", "status --bogus --json", "status --json --host", "load --json",
+     "-q --json x", "nonsense word --host x --json"],
+)  # fmt: skip
+def test_words_that_cannot_be_parsed_are_answered_in_json_where_it_is_asked(lab: Path, argv: str) -> None:
+    ended = Ended(Studio(), *argv.split())
+    assert (ended.code, ended.document["error"]["kind"], ended.err) == (2, "Usage", "")
+
+
+def test_json_as_the_value_of_a_flag_of_an_unknown_verb_is_a_value(lab: Path) -> None:
+    out = io.StringIO()
+    assert run(["nonsense", "--host", "--json"], Invocation(Console(out, io.StringIO()), Studio())) == 2
+    assert out.getvalue() == ""
