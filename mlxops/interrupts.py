@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from . import alarms
 from .agent.errors import Interrupted, MlxopsError
 
 TOLD_WITHIN_S = 1.0
@@ -37,8 +38,7 @@ class Presses:
             leave()
         if self.telling:
             # Whoever reads our output may not read on.
-            signal.signal(signal.SIGALRM, leave)
-            signal.setitimer(signal.ITIMER_REAL, TOLD_WITHIN_S)
+            alarms.after(TOLD_WITHIN_S, leave)
 
     def lost(self, unraisable: sys.UnraisableHookArgs) -> None:
         """A KeyboardInterrupt that was raised where Python can only print it comes once more, a moment later."""
@@ -46,8 +46,7 @@ class Presses:
             sys.__unraisablehook__(unraisable)
             return
         self.count -= 1
-        signal.signal(signal.SIGALRM, self)
-        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        alarms.after(AGAIN_S, lambda: self(signal.SIGINT, None))
 
 
 def leave(*_: Any) -> None:

@@ -19,14 +19,15 @@ from tests.support.sources import ROOT, Source, sources, tracked
 ARROWS = {
     "__main__": ("cli", "interrupts"),
     "cli": (
-        "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts", "agent.errors",
-        "__version__",
+        "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts", "alarms",
+        "agent.errors", "__version__",
     ),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
     "render": ("render", "agent.errors"),
     "doctor": ("transport", "hosts", "agent.errors"),
     "session": ("bundle", "transport", "hosts", "interrupts", "agent.errors", "agent.wire"),
-    "interrupts": ("agent.errors",),
+    "interrupts": ("alarms", "agent.errors"),
+    "alarms": (),
     "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire"),
     "bundle": ("agent.bootstrap",),
     "hosts": ("hostfile", "hostruntimes", "agent.errors"),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
+from .. import alarms
 from ..agent.errors import Failed, LinkLost, Locked
 from ..hosts import Host
 
@@ -64,17 +63,15 @@ def bounded(seconds: float) -> Iterator[None]:
     """Raise LinkLost in here after this many seconds; end the process if that is not heeded soon."""
     rung = False
 
-    def ring(signum: int, frame: FrameType | None) -> None:
+    def ring() -> None:
         nonlocal rung
         if rung:
             os._exit(LinkLost.exit_code)
         rung = True
         raise LinkLost(f"no end after {seconds:g} s, given up", "mlxops status; or a longer --timeout", seconds=seconds)
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, LAST_WORDS_S)
+    alarm = alarms.after(seconds, ring, every=LAST_WORDS_S)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        alarm.cancel()
