@@ -16,10 +16,25 @@ OPTIONAL_TEXT = ("slot", "revision", "runtime", "chat_template", "tool_call_pars
 
 
 class Entry(NamedTuple):
-    """One model. `fields` is the entry as stored, its own and unknown keys alike, with known keys coerced."""
+    """One model. `fields` are its own and unknown keys alike, with known keys coerced for the reader.
+
+    `stored` are the same fields as the file has them, None for an entry that no file holds yet. A write repeats them
+    for every field that was not changed.
+    """
 
     name: str
     fields: Mapping[str, Any]
+    stored: Optional[Mapping[str, Any]] = None
+
+    def __eq__(self, other: object) -> bool:
+        """Two are the same when they mean the same, however a file spells it."""
+        return isinstance(other, Entry) and (self.name, self.fields) == (other.name, other.fields)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @property
     def repo_id(self) -> str:
@@ -57,7 +72,18 @@ class Entry(NamedTuple):
     def with_fields(self, **changes: Any) -> Entry:
         """The same entry with these fields; None takes an optional field away and empties a required one."""
         fields = {**self.fields, **changes}
-        return Entry(self.name, {k: v for k, v in fields.items() if v is not None or k not in changes or k in REQUIRED})
+        kept = {k: v for k, v in fields.items() if v is not None or k not in changes or k in REQUIRED}
+        return Entry(self.name, kept, self.stored)
+
+    @property
+    def written(self) -> Dict[str, Any]:
+        """The fields as the file is to have them: as stored, but for those that differ from what was read."""
+        if self.stored is None:
+            return dict(self.fields)
+        read = _coerced(self.name, self.stored)
+        changed = {key: value for key, value in self.fields.items() if key not in read or read[key] != value}
+        kept = {key: value for key, value in self.stored.items() if key in self.fields}
+        return {**kept, **changed}
 
 
 REQUIRED: Dict[str, Any] = {"repo_id": "", "model_id": "", "cache_path": "", "format": "mlx", "port": None}
@@ -114,7 +140,7 @@ def parse(content: bytes) -> Registry:
 
 def dump(registry: Registry) -> bytes:
     """The file's bytes: readable UTF-8, escaped only where a lone surrogate has no UTF-8."""
-    models = {name: dict(entry.fields) for name, entry in registry.entries.items()}
+    models = {name: entry.written for name, entry in registry.entries.items()}
     document = {"version": VERSION, "models": models, **registry.extra}
     try:
         return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
@@ -185,6 +211,10 @@ def _check_version(document: Dict[str, Any]) -> None:
 
 def coerce(name: str, fields: Any) -> Entry:
     """An entry from its stored fields, read as what they plainly mean; RegistryInvalid where they mean nothing."""
+    return Entry(name, _coerced(name, fields), fields)
+
+
+def _coerced(name: str, fields: Any) -> Dict[str, Any]:
     if not isinstance(fields, dict):
         raise RegistryInvalid("entry %r is not an object" % name, entry=name)
     coerced = {**REQUIRED, **fields}
@@ -201,7 +231,7 @@ def coerce(name: str, fields: Any) -> Entry:
     for key in ("repo_id", "model_id", "cache_path", *OPTIONAL_TEXT[1:]):
         if not (coerced.get(key) is None or _is_text(coerced[key])):
             raise RegistryInvalid("entry %r: `%s` is not text" % (name, key), entry=name, field=key)
-    return Entry(name, {**coerced, "model_id": coerced["model_id"] or coerced["repo_id"]})
+    return {**coerced, "model_id": coerced["model_id"] or coerced["repo_id"]}
 
 
 def _port(name: str, key: str, value: Any) -> Optional[int]:

@@ -43,9 +43,35 @@ def test_writing_is_readable_for_people():
 
 
 @pytest.mark.parametrize("key", ["repo_id", "model_id", "cache_path", "format", "port"])
-def test_what_is_always_there_is_written_even_where_it_was_missing(key: str):
-    fields = {k: v for k, v in FIELDS.items() if k != key}
-    assert key in json.loads(dump(parse(file_of(fields))))["models"]["amber"]
+def test_a_new_entry_is_written_with_all_that_is_always_there(key: str):
+    entry = Entry("amber", {**REQUIRED, "repo_id": "org/model"})
+    assert key in json.loads(dump(EMPTY.put(entry)))["models"]["amber"]
+
+
+ODD = (
+    {**FIELDS, "port": "8100", "slot": " 8101 "},
+    {**FIELDS, "port": "", "model_id": ""},
+    {**FIELDS, "model_id": None, "args": "--debug", "slot": None},
+    {**FIELDS, "args": ["--seed", 7], "process": None, "chat_template": None},
+    {**FIELDS, "hosts": [], "x": {"port": "8100", "y": 1.50}},
+    {"repo_id": "org/model"},
+    {},
+)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_a_write_leaves_every_field_alone_that_was_not_changed(odd: dict[str, Any]):
+    """Read as what they mean, written as they stand: also the one beside a field that is changed."""
+    before = parse(json.dumps({"version": 1, "models": {"amber": odd, "jade": FIELDS}}).encode())
+    other = before.put(before.entries["jade"].with_fields(revision="main"))
+    assert json.loads(dump(other))["models"] == {"amber": odd, "jade": {**FIELDS, "revision": "main"}}
+    changed = before.put(before.entries["amber"].with_fields(revision="main"))
+    assert json.loads(dump(changed))["models"]["amber"] == {**odd, "revision": "main"}
+    assert list(json.loads(dump(changed))["models"]["amber"]) == [*odd, "revision"]
+    assert [row["field"] for row in registry.changes(before, changed)] == ["revision"]
+    moved = before.put(before.entries["amber"].with_fields(port=8103))
+    assert json.loads(dump(moved))["models"]["amber"] == {**odd, "port": 8103}
+    assert parse(dump(moved)).entries["amber"].fields == moved.entries["amber"].fields
 
 
 def test_a_missing_model_id_is_the_repo_id():

@@ -212,4 +212,4 @@ def _checked(command: Command, entry: Entry) -> Entry:
     template = entry.text("chat_template")
     if template and not os.path.isfile(template):
         raise Failed("no file %s on the host" % template, "give the path as it is on the host", chat_template=template)
-    return coerce(entry.name, dict(entry.fields))
+    return coerce(entry.name, dict(entry.fields))._replace(stored=entry.stored)
