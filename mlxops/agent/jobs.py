@@ -105,23 +105,29 @@ class Job:
         try:
             cut = _cut(self._lock.look()[1])
             self._describe(phase="claim", **({"cut": cut} if cut else {}))
+            self._keep("begin", self._held)
+            # By this name whoever loses the link finds the work again.
+            self._client.emit("job", job=self.id)
         except BaseException:
             self._lock.release()
             raise
-        self._keep("begin", self._held)
-        # By this name whoever loses the link finds the work again.
-        self._client.emit("job", job=self.id)
         return self
 
     def __exit__(self, _: object, exc: Optional[BaseException], __: object) -> None:
+        try:
+            self._end(exc)
+        finally:
+            # Whatever goes wrong in telling how it ended: the port must not stay locked.
+            self._lock.release()
+        self._prune()
+
+    def _end(self, exc: Optional[BaseException]) -> None:
         error = as_error(exc).to_wire() if isinstance(exc, Exception) else None
         self._keep("end", {"error": error})
         if exc is None and self._settles:
             self._said.pop("cut", None)
         with contextlib.suppress(OSError):
             self._describe(ended=now())
-        self._lock.release()
-        self._prune()
 
     def reserve(self, entries: Sequence[str], need_bytes: Optional[int] = None) -> None:
         """Say which entries are worked on, until the end; the caller has seen that nobody else does. `need_bytes`: the

@@ -38,15 +38,15 @@ class FileLock:
     def take(self, wait_s: float) -> None:
         """As acquire, but what the last holder said stays."""
         fd, deadline = self._open(), Deadline(wait_s)
-        if self._turn:
-            self._turn.take(deadline)
         try:
+            if self._turn:
+                self._turn.take(deadline)
             if not gain(fd, deadline):
                 raise self._locked()
+            self._fd = fd
         finally:
             if self._turn:
                 self._turn.leave()
-        self._fd = fd
 
     def describe(self, holder: Dict[str, Any]) -> None:
         """Replace what the lock says of its holder."""

@@ -8,7 +8,7 @@ import os
 import threading
 from typing import Optional
 
-from .deadline import Deadline
+from .deadline import Deadline, wait_for
 
 
 def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
@@ -20,11 +20,19 @@ def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def gain(fd: int, deadline: Deadline) -> bool:
-    """Lock `fd` exclusively, in turn. False when the time is up: `fd` is no longer the caller's then, nor held."""
-    if try_lock(fd):
-        return True
-    if not deadline.passed:
-        return _Waiter(fd).wait(deadline.left())
+    """Lock `fd` exclusively, in turn. False when the time is up: `fd` is closed then, or left to the waiting thread.
+
+    An error closes it as well.
+    """
+    try:
+        if try_lock(fd):
+            return True
+        waiter = None if deadline.passed else _Waiter(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    if waiter is not None:
+        return waiter.wait(deadline)
     os.close(fd)
     return False
 
@@ -61,15 +69,28 @@ class _Waiter:
         self._late = False
         self._error: Optional[Exception] = None
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, deadline: Deadline) -> bool:
         thread = threading.Thread(target=self._wait, daemon=True)
-        thread.start()
-        thread.join(seconds)
+        try:
+            thread.start()
+        except RuntimeError:
+            # No thread can be started (a limit on processes): polling gets the lock too, only not in turn.
+            return self._poll(deadline)
+        thread.join(deadline.left())
         with self._guard:
             self._late = not self._gained
         if self._error is not None:
             raise self._error
         return self._gained
+
+    def _poll(self, deadline: Deadline) -> bool:
+        gained = False
+        try:
+            gained = wait_for(lambda: try_lock(self._fd), deadline) is True
+        finally:
+            if not gained:
+                os.close(self._fd)
+        return gained
 
     def _wait(self) -> None:
         try:

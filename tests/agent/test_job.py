@@ -112,3 +112,38 @@ def test_jobs_on_any_port_are_found_and_other_files_are_not(path: str):
         assert {port: held["entries"] for port, held in reserved(path).items()} == {9999: ["a", "b"]}
         with pytest.raises(Locked), job(path, port=9999):
             pass
+
+
+class Broken(Client):
+    """A client to which nothing can be said: what it raises is nothing that anybody foresaw."""
+
+    def emit(self, name: str, **fields: Any) -> None:
+        raise RuntimeError("unforeseen")
+
+
+def test_a_job_that_cannot_even_say_its_name_leaves_the_port_free(path: str):
+    with open(os.devnull, "rb") as nothing, open(os.devnull, "wb") as nowhere:
+        broken = Job(Broken(nowhere.fileno(), nothing), path, os.path.dirname(path), {"port": PORT}, True)
+        with pytest.raises(RuntimeError), broken:
+            pass
+    with job(path):
+        pass
+
+
+@pytest.mark.parametrize("step", ["_keep", "_describe"])
+def test_an_unforeseen_error_at_its_end_leaves_the_port_free(path: str, step: str, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("unforeseen")
+
+    with pytest.raises(RuntimeError, match="unforeseen"), job(path) as work:
+        monkeypatch.setattr(work, step, broken)
+    with job(path):
+        pass
+
+
+def test_the_logs_work_does_not_hinder_the_release(path: str, monkeypatch: pytest.MonkeyPatch):
+    """What cannot be written as JSON is nobody's fault of the port."""
+    with pytest.raises(TypeError), job(path) as work:
+        work.emit("phase", message=object())
+    with job(path):
+        pass

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import stat
+import threading
 import time
 from pathlib import Path
 
@@ -202,3 +203,22 @@ def test_what_befalls_the_waiter_is_told_to_who_waits(path: str, monkeypatch: py
     monkeypatch.setattr("fcntl.flock", fail)
     with pytest.raises(MemoryError):
         FileLock(path).acquire({}, 5)
+
+
+def no_threads(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_where_no_thread_can_be_started_the_lock_is_waited_for_all_the_same(path: str, monkeypatch: pytest.MonkeyPatch):
+    before = len(os.listdir("/proc/self/fd"))
+    with running(HOLD, path, "alice"):
+        with monkeypatch.context() as limited:
+            limited.setattr(threading.Thread, "start", no_threads)
+            with pytest.raises(Locked):
+                FileLock(path, turn=True).acquire(ME, 0.2)
+        assert len(os.listdir("/proc/self/fd")) <= before + 3  # those of the pipes to alice
+    monkeypatch.setattr(threading.Thread, "start", no_threads)
+    lock = FileLock(path, turn=True)
+    lock.acquire(ME, 1)
+    lock.release()
+    assert len(os.listdir("/proc/self/fd")) == before
