@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import Any, Mapping, NamedTuple, Tuple
 
 from . import harmony, programs, suggest
 from .command import Command
-from .errors import Failed, MlxopsError
+from .errors import Failed, Interrupted, MlxopsError
 from .installed import model_types, packages
 from .intake import told
 from .modelfiles import config
@@ -69,11 +68,18 @@ def _lacking(entry: Entry, found: suggest.Suggestion) -> Tuple[str, ...]:
 
 
 def installed(command: Command, entry: Entry) -> Installed:
-    """The entry's runtime as it is installed, if it is."""
+    """The entry's runtime as it is installed, if it is. What keeps it from being asked is told as a warning."""
     runtime = command.site.runtime_named(entry.text("runtime"))
     words: Tuple[str, ...] = ()
     flags = None
-    with suppress(MlxopsError):
-        words = programs.command(command.site, runtime)
-        flags = programs.help_flags(runtime, words, command.site.state_dir)
+    try:
+        words, _ = programs.found(command.site, runtime)
+        if words:
+            state_dir, check = command.site.state_dir, command.client.check
+            flags = programs.help_flags(runtime, words, state_dir, command.say, check)
+    except Interrupted:
+        raise
+    except MlxopsError as exc:
+        why = "%s cannot be asked for its options: %s; %s" % (runtime.name, exc.message, exc.hint)
+        command.client.emit("warning", message=why)
     return Installed(runtime, flags, tuple(packages(words)), words)

@@ -41,9 +41,7 @@ VERBS = {
     "rank": "rank.rank",
 }
 # These go on to their end, or undo themselves, when the client vanishes; all others end with it.
-OUTLIVES_CLIENT = ("load", "unload", "unload-all")
-# Over before a ping could matter.
-INSTANT = ("list", "register", "set", "remove", "authorize")
+OUTLIVES_CLIENT = ("load", "unload", "unload-all", "register", "set", "remove", "authorize")
 
 
 def run(request: bytes, stdin: BinaryIO, out_fd: int) -> NoReturn:
@@ -68,8 +66,8 @@ def _perform(request: Dict[str, Any], client: Client) -> Any:
     verb = request["verb"]
     if request.get("protocol") != wire.PROTOCOL or verb not in VERBS:
         raise Usage("the agent knows no verb %r of protocol %r" % (verb, request.get("protocol")))
-    if verb not in INSTANT:
-        client.watch(None if verb in OUTLIVES_CLIENT else lambda: os._exit(0))
+    # Every verb pings: any of them may meet a slow disk, or a program that takes its time to list its options.
+    client.watch(None if verb in OUTLIVES_CLIENT else lambda: os._exit(0))
     module, _, function = VERBS[verb].partition(".")
     perform = getattr(importlib.import_module(".ops." + module, __package__), function)
     return perform(_command(request, client), request.get("args") or {})

@@ -30,7 +30,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     check_assignment(entry, order)
     runtime = command.site.runtime_named(entry.text("runtime"))
     words = programs.command(command.site, runtime)
-    flags = programs.help_flags(runtime, words, command.site.state_dir, command.say)
+    flags = programs.help_flags(runtime, words, command.site.state_dir, command.say, command.client.check)
     # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is there.
     there = Installed(runtime, flags, tuple(packages(words)))
     entry, notes = choose(command.site, entry, there, order.force) if hfcache.whole(entry.cache_path) else (entry, ())

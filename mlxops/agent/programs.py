@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shlex
@@ -9,7 +10,9 @@ import shutil
 import subprocess
 from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
+from .deadline import Deadline
 from .errors import Failed
+from .procs.signals import end_session
 from .runtimes import Offered, Runtime, offered
 from .site import Site
 
@@ -21,6 +24,9 @@ USUAL_FOLDERS = (
 UV_PROJECT = "/opt/mlx-launch"
 UV_HAS = ("mlx-openai-server", "mlx_lm.server")
 HELP_TIMEOUT_S = 90.0
+LOOK_EVERY_S = 0.1
+# Each version of a runtime leaves one answer behind.
+KEPT_HELP = 20
 LAUNCH = "MLX_LAUNCH_CMD"
 
 
@@ -31,17 +37,30 @@ def search_path() -> str:
 
 def command(site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ) -> Tuple[str, ...]:
     """The words that start the runtime, before its flags; Failed, with what was tried, when there are none."""
-    tried: List[str] = []
-    for words in _candidates(site, runtime, environ):
-        program = shutil.which(words[0], path=search_path())
-        if program:
-            return (program, *words[1:])
-        tried.append(words[0])
+    words, tried = found(site, runtime, environ)
+    if words:
+        return words
     raise Failed(
         "%s was not found on %s (tried %s)" % (runtime.name, site.name, ", ".join(dict.fromkeys(tried))),
         "install it there, or set [%s] command in the host file" % _table(site, runtime),
         runtime=runtime.name,
     )
+
+
+def found(
+    site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ
+) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
+    """The words that start the runtime, none where it is not installed, and the programs that were looked for.
+
+    Failed where the environment's command cannot be read as words.
+    """
+    tried: List[str] = []
+    for words in _candidates(site, runtime, environ):
+        program = shutil.which(words[0], path=search_path())
+        if program:
+            return (program, *words[1:]), ()
+        tried.append(words[0])
+    return (), tuple(tried)
 
 
 def _table(site: Site, runtime: Runtime) -> str:
@@ -70,15 +89,19 @@ def _words(text: str) -> Tuple[str, ...]:
 
 
 def help_flags(
-    runtime: Runtime, words: Sequence[str], state_dir: str, say: Callable[[str], None] = lambda _: None
-) -> Offered:
-    """The flags the program's own help lists. Kept until the program file changes: asking takes seconds."""
+    runtime: Runtime, words: Sequence[str], state_dir: str, say: Callable[[str], None] = lambda _: None,
+    check: Callable[[], None] = lambda: None,
+) -> Offered:  # fmt: skip
+    """The flags the program's own help lists. Kept until the program file changes: asking takes seconds.
+
+    `check` is called while it is asked, and may raise, to cancel.
+    """
     asked = [*words, *runtime.help]
     kept = os.path.join(state_dir, "help", _fingerprint(asked) + ".txt")
     text = _read(kept)
     if text is None:
         say("asking %s which options it has" % words[0])
-        text = _ask_help(asked)
+        text = _ask_help(asked, check)
         _keep(kept, text)
     return offered(text)
 
@@ -94,22 +117,39 @@ def _fingerprint(words: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-def _ask_help(words: Sequence[str]) -> str:
+def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
     try:
-        done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=HELP_TIMEOUT_S, env={**os.environ, "COLUMNS": "200"}, check=False,
-        )  # fmt: skip
+        status, said = _run(words, check)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise Failed("`%s` does not answer: %s" % (shlex.join(words), exc), "run it on the host") from exc
-    text = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0 or "--port" not in text:
+    text = said.decode("utf-8", "replace")
+    if status != 0 or "--port" not in text:
         raise Failed(
-            "`%s` does not look like a model server's (status %d)" % (shlex.join(words), done.returncode),
+            "`%s` does not look like a model server's (status %d)" % (shlex.join(words), status),
             "run it on the host",
             output=text[-2000:],
         )
     return text
+
+
+def _run(words: Sequence[str], check: Callable[[], None]) -> Tuple[int, bytes]:
+    """Exit status and output, on either stream. In a session of its own: on a cancel all of it is ended."""
+    deadline = Deadline(HELP_TIMEOUT_S)
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "COLUMNS": "200"}, start_new_session=True,
+    ) as child:  # fmt: skip
+        try:
+            while True:
+                check()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    said, _ = child.communicate(timeout=min(LOOK_EVERY_S, deadline.left()))
+                    return child.returncode, said
+                if deadline.passed:
+                    raise subprocess.TimeoutExpired(list(words), HELP_TIMEOUT_S)
+        finally:
+            if child.poll() is None:
+                end_session(child.pid)
 
 
 def _read(path: str) -> Optional[str]:
@@ -126,6 +166,14 @@ def _keep(path: str, text: str) -> None:
         with open(path + ".tmp", "w", encoding="utf-8") as f:
             f.write(text)
         os.replace(path + ".tmp", path)
+        for old in old_help(os.path.dirname(path)):
+            os.unlink(old)
     except OSError:
         # Only speed is lost.
         return
+
+
+def old_help(folder: str) -> List[str]:
+    """The kept answers beyond the newest ones."""
+    kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".txt")]
+    return sorted(kept, key=os.path.getmtime)[:-KEPT_HELP]

@@ -52,7 +52,8 @@ class Refused:
         try:
             known = site.runtime_named(name)
             words = programs.command(site, known)
-            flags = programs.help_flags(known, words, site.state_dir, self._command.say)
+            say, check = self._command.say, self._command.client.check
+            flags = programs.help_flags(known, words, site.state_dir, say, check)
             return known, flags, tuple(packages(words)), ""
         except MlxopsError as exc:
             return None, None, (), exc.message

@@ -29,7 +29,7 @@ def _runtime(command: Command, name: str, lost: str) -> Iterator[Finding]:
     try:
         known = command.site.runtime_named(name)
         words = programs.command(command.site, known)
-        offered = programs.help_flags(known, words, command.site.state_dir, command.say)
+        offered = programs.help_flags(known, words, command.site.state_dir, command.say, command.client.check)
     except MlxopsError as exc:
         yield Finding("runtime", lost, exc.message, exc.hint)
         return

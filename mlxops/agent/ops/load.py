@@ -88,7 +88,7 @@ def _download(command: Command, job: Job, prepared: Preparation) -> Entry:
 
 def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) -> Service:
     port, runtime = prepared.order.port, prepared.runtime
-    flags = programs.help_flags(runtime, prepared.words, command.site.state_dir)
+    flags = programs.help_flags(runtime, prepared.words, command.site.state_dir, check=command.client.check)
     if prepared.remote:
         # Only now is there a model to choose flags for; nothing has been stopped yet.
         there = Installed(runtime, flags, tuple(packages(prepared.words)))

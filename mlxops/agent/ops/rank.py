@@ -47,7 +47,7 @@ def _entry(args: Mapping[str, Any]) -> Entry:
 def _program(command: Command, entry: Entry) -> Tuple[Runtime, Tuple[str, ...], Offered]:
     runtime = command.site.runtime_named(entry.text("runtime"))
     words = programs.command(command.site, runtime)
-    return runtime, words, programs.help_flags(runtime, words, command.site.state_dir)
+    return runtime, words, programs.help_flags(runtime, words, command.site.state_dir, check=command.client.check)
 
 
 def _argv(command: Command, entry: Entry, args: Mapping[str, Any]) -> Tuple[str, ...]:

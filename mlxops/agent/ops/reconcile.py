@@ -29,7 +29,6 @@ def _plan(command: Command, registry: Registry) -> Plan:
 
 def _apply(command: Command, action: Action) -> Action:
     """Look again with the port's lock held, and clear only what is still proven gone."""
-    assert action.port is not None
     if action.port is None:
         return action
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from .facts import Unseen
@@ -16,6 +17,14 @@ def kill(pid: int, signum: int) -> bool:
     except PermissionError as exc:
         raise refused(pid, exc) from exc
     return True
+
+
+def end_session(pid: int) -> None:
+    """Kill a child of ours that leads a session, and whatever it started in it; no error where it is gone."""
+    import signal
+
+    with contextlib.suppress(OSError):  # on macOS EPERM, where only zombies are left of it
+        os.killpg(pid, signal.SIGKILL)
 
 
 def exists(pid: int) -> bool:

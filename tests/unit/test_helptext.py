@@ -1,0 +1,53 @@
+"""What a runtime's help says is kept, bounded, and asked for in a way that can be cancelled."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mlxops.agent.errors import Failed, Interrupted
+from mlxops.agent.programs import KEPT_HELP, help_flags
+from mlxops.agent.runtimes import RUNTIMES
+
+LIGHT = RUNTIMES["mlx_lm.server"]
+
+
+def program(folder: Path, text: str) -> list[str]:
+    path = folder / "mlx_lm.server"
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return [str(path)]
+
+
+def test_the_answers_of_programs_that_changed_are_pruned(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    for version in range(KEPT_HELP + 5):
+        words = program(tmp_path, f"echo '  --port PORT {version}'\n# {'x' * version}\n")
+        assert "--port" in help_flags(LIGHT, words, str(state))
+    kept = list((state / "help").iterdir())
+    assert len(kept) == KEPT_HELP
+    assert any(f"PORT {KEPT_HELP + 4}\n" in path.read_text() for path in kept)
+
+
+def test_a_cancel_ends_the_program_that_is_asked(tmp_path: Path) -> None:
+    began = time.monotonic()
+    words = program(tmp_path, f"echo $$ >{tmp_path}/pid; sleep 60\n")
+
+    def check() -> None:
+        if time.monotonic() - began > 0.3:
+            raise Interrupted("cancelled")
+
+    with pytest.raises(Interrupted):
+        help_flags(LIGHT, words, str(tmp_path), check=check)
+    assert time.monotonic() - began < 5
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_program_that_lists_no_options_is_told_with_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=r"does not look like a model server's \(status 3\)") as refused:
+        help_flags(LIGHT, program(tmp_path, "echo no; exit 3\n"), str(tmp_path))
+    assert refused.value.fields["output"] == "no\n"
