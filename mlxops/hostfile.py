@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .agent.errors import Usage
+from .hostfolders import home
 
 REQUIRED = object()
 MOST_PORTS = 256
@@ -123,7 +124,19 @@ def home_path(value: Any) -> str:
 
 def client_path(value: Any) -> str:
     """A path on this machine, with ~ expanded here."""
-    return str(Path(home_path(value)).expanduser())
+    if not home_path(value).startswith("~/"):
+        return str(value)
+    at = home()
+    if at is None:
+        raise ValueError("begins with ~/, and HOME is not set")
+    return str(at / value[2:])
+
+
+def program(value: Any) -> str:
+    """A program of the host: by its path, or by its name alone, which is looked up on PATH. Never by where one is."""
+    if "/" in text(value) and not value.startswith(("/", "~/")):
+        raise ValueError("must be an absolute path, begin with ~/, or be a bare name that is on the host's PATH")
+    return str(value)
 
 
 def seconds(value: Any) -> float:
@@ -162,6 +175,11 @@ def words(value: Any) -> list[str]:
     if not isinstance(value, list) or not value:
         raise ValueError('must be a list of strings, such as ["/opt/bin/server", "launch"]')
     return [text(word) for word in value]
+
+
+def command(value: Any) -> list[str]:
+    """Words of which the first is a program."""
+    return [program(words(value)[0]), *words(value)[1:]]
 
 
 def environment(value: Any) -> dict[str, str]:

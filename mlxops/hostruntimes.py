@@ -39,7 +39,7 @@ def _row(name: str, table: Table) -> dict[str, Any]:
     if name.split() != [name] or not name.isprintable():
         raise table.wrong("", "has a name that is no single word")
     built_in = name in RUNTIMES
-    command = table.take("command", hostfile.words, hostfile.REQUIRED if built_in else None)
+    command = table.take("command", hostfile.command, hostfile.REQUIRED if built_in else None)
     row = {"command": command} if built_in else {"command": command, **_facts(table, command is not None)}
     table.close()
     return row

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import hostfile
+from . import hostfile, hostfolders
 from .agent.errors import Usage
 from .hostfile import Table
+from .hostfolders import Candidate
+from .ownership import require_own
 
 GRACE_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
@@ -29,7 +31,10 @@ class Ssh:
 
 @dataclass(frozen=True)
 class Host:
-    """One host file. `site` is, as it stands, the part of every request that describes the machine."""
+    """One host file. `site` is, as it stands, the part of every request that describes the machine.
+
+    `named_folder`: the folder it was looked up in, where a person named that.
+    """
 
     name: str
     path: Path
@@ -37,6 +42,7 @@ class Host:
     ssh: Ssh
     python: str | None
     site: dict[str, Any]
+    named_folder: Path | None = None
 
     def local(self) -> Host:
         """The same machine, seen from itself."""
@@ -56,47 +62,49 @@ class Host:
         return ", ".join(f"{p} ({names[p]})" if p in names else str(p) for p in self.site["ports"])
 
 
-def folders(hosts_dir: str | None) -> list[Path]:
-    """Where host files are looked up. A folder that was named is the only one; otherwise earlier wins."""
-    named = hosts_dir or os.environ.get("MLXOPS_HOSTS_DIR")
-    if named:
-        return [Path(named).expanduser()]
-    return [Path("hosts"), Path.home() / ".config/mlxops/hosts"]
-
-
-def available(hosts_dir: str | None) -> dict[str, Path]:
-    """The host files there are, by name."""
-    found: dict[str, Path] = {}
-    for folder in folders(hosts_dir):
-        for path in sorted(folder.glob("*.toml")):
-            found.setdefault(path.stem, path)
+def available(hosts_dir: str | None) -> dict[str, Candidate]:
+    """The host files there are, by name; of two with one name the one that counts."""
+    found: dict[str, Candidate] = {}
+    for candidate in hostfolders.candidates(hosts_dir):
+        found.setdefault(candidate.name, candidate)
     return found
 
 
 def find(name: str | None, hosts_dir: str | None) -> Host:
     """The host of this name, or the one meant when none is given; Usage when that is nobody's or anybody's."""
-    return read(choose(name, hosts_dir))
+    chosen = choose(name, hosts_dir).file
+    return replace(read(chosen.path), named_folder=chosen.folder.path if chosen.folder.named else None)
 
 
-def choose(name: str | None, hosts_dir: str | None) -> Path:
-    """The file that `find` reads."""
+@dataclass(frozen=True)
+class Choice:
+    """The file that `find` reads, and what decided: a flag, a variable, a file, or that there is no other."""
+
+    file: Candidate
+    source: str
+
+
+def choose(name: str | None, hosts_dir: str | None) -> Choice:
+    """Which host file is meant; Usage when there is no telling."""
     found = available(hosts_dir)
     wanted, source = _wanted(name)
     if not found:
         raise _nothing(hosts_dir)
     if wanted in found:
-        return found[wanted]
+        return Choice(found[wanted], source)
     known = ", ".join(found)
     if wanted:
-        raise Usage(f"no host file for {wanted!r}, which {source} asks for", f"there are: {known}", known=[*found])
+        raise Usage(f"no host {wanted!r}, which {source} names", f"known hosts: {known}", known=[*found])
     if len(found) > 1:
-        raise Usage("several hosts, and none chosen", f"say --host NAME, one of {known}", known=[*found])
-    return next(iter(found.values()))
+        raise Usage("more than one host", f"choose with --host NAME ({known})", known=[*found])
+    return Choice(next(iter(found.values())), "the only host")
 
 
 def _nothing(hosts_dir: str | None) -> Usage:
-    looked = ", ".join(str(folder) if folder.is_absolute() else f"./{folder}" for folder in folders(hosts_dir))
-    hint = "copy hosts/studio.toml of the project to ~/.config/mlxops/hosts/NAME.toml and edit it, or say --hosts-dir"
+    looked = ", ".join(str(folder.path) for folder in hostfolders.folders(hosts_dir)) or "no folder: HOME is not set"
+    hint = "copy hosts/studio.toml of the project to ~/.config/mlxops/hosts/NAME.toml and edit it, or use --hosts-dir"
+    if hostfolders.strays():
+        hint = "./hosts is not looked up any more. To use it: mlxops --hosts-dir hosts"
     return Usage(f"no host file in {looked}", hint, looked_in=looked)
 
 
@@ -106,20 +114,29 @@ def _wanted(name: str | None) -> tuple[str, str]:
         return name, "--host"
     if os.environ.get("MLXOPS_HOST"):
         return os.environ["MLXOPS_HOST"], "MLXOPS_HOST"
-    path = Path.home() / ".config/mlxops/config.toml"
-    return (_configured(path), str(path)) if path.exists() else ("", "")
+    path = hostfolders.config_file()
+    return (_configured(path), str(path)) if path and path.exists() else ("", "")
 
 
 def _configured(path: Path) -> str:
-    top = hostfile.read(path)
+    top = _trusted(path)
     host: str = top.take("host", hostfile.text, "")
     top.close()
     return host
 
 
+def _trusted(path: Path) -> Table:
+    """The TOML of a file that nobody else can change; Usage otherwise."""
+    try:
+        require_own(path)
+    except OSError as exc:
+        raise Usage(f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)) from None
+    return hostfile.read(path)
+
+
 def read(path: Path) -> Host:
     """The host a file describes; Usage naming file and key for the first thing wrong with it."""
-    top = hostfile.read(path)
+    top = _trusted(path)
     transport = top.take("transport", hostfile.one_of("ssh", "local"), "ssh")
     ssh = _ssh(top.table("ssh"), path.stem)
     python, site = _studio(top.table("studio"))
@@ -155,7 +172,7 @@ def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
         "hub_python": table.take("hub_python", hostfile.absolute, None),
         "templates": table.take("templates", hostfile.home_path, None),
     }
-    python = table.take("python", hostfile.text, None)
+    python = table.take("python", hostfile.program, None)
     table.close()
     return python, site
 
@@ -163,7 +180,7 @@ def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
 def _runtime(table: Table) -> dict[str, Any]:
     runtime = {
         "name": table.take("name", hostfile.text, "mlx-openai-server"),
-        "command": table.take("command", hostfile.words, None),
+        "command": table.take("command", hostfile.command, None),
         "env": table.take("env", hostfile.environment, {}),
         "startup_timeout_s": table.take("startup_timeout_s", hostfile.seconds, None),
         "grace_s": table.take("grace_s", hostfile.seconds, GRACE_S),

@@ -65,6 +65,12 @@ def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def the_usual_umask() -> None:
+    """Host files that a group can write are not used; some systems make all files so."""
+    os.umask(0o022)
+
+
+@pytest.fixture(autouse=True, scope="session")
 def nothing_left_at_the_end(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.getbasetemp()
     for place in (folder, *folder.parents):

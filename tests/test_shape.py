@@ -19,7 +19,8 @@ from tests.support.sources import ROOT, Source, sources, tracked
 ARROWS = {
     "__main__": ("cli", "interrupts"),
     "cli": (
-        "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts", "alarms",
+        "cli", "render", "hosts", "hostfolders", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts",
+        "alarms",
         "agent.errors", "__version__",
     ),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
@@ -30,9 +31,11 @@ ARROWS = {
     "alarms": (),
     "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire"),
     "bundle": ("agent.bootstrap",),
-    "hosts": ("hostfile", "hostruntimes", "agent.errors"),
+    "hosts": ("hostfile", "hostfolders", "hostruntimes", "ownership", "agent.errors"),
+    "hostfolders": ("agent.errors",),
+    "ownership": ("agent.errors",),
     "hostruntimes": ("hostfile", "agent.runtimes"),
-    "hostfile": ("agent.errors",),
+    "hostfile": ("hostfolders", "agent.errors"),
     "authorizedkeys": ("agent.errors",),
     "hub": ("agent.errors",),
     "agent": ("agent",),

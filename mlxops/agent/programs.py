@@ -32,7 +32,7 @@ LAUNCH = "MLX_LAUNCH_CMD"
 
 def search_path() -> str:
     folders = [*os.environ.get("PATH", "").split(os.pathsep), *map(os.path.expanduser, USUAL_FOLDERS)]
-    return os.pathsep.join(dict.fromkeys(f for f in folders if f))
+    return os.pathsep.join(dict.fromkeys(f for f in folders if os.path.isabs(f)))
 
 
 def command(site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ) -> Tuple[str, ...]:
@@ -56,7 +56,7 @@ def found(
     """
     tried: List[str] = []
     for words in _candidates(site, runtime, environ):
-        program = shutil.which(words[0], path=search_path())
+        program = shutil.which(os.path.expanduser(words[0]), path=search_path())
         if program:
             return (program, *words[1:]), ()
         tried.append(words[0])

@@ -30,7 +30,8 @@ def cron(it: Invocation, every: int) -> Answer:
 
 def crontab_text(it: Invocation) -> str:
     """The command with nothing left to the environment. In a crontab a bare % would end the command."""
-    where = ["--host", it.host.name, "--hosts-dir", str(it.host.path.resolve().parent)]
+    named = it.host.named_folder
+    where = ["--host", it.host.name, *(["--hosts-dir", str(named)] if named else [])]
     words = [*where, *(["--local"] if it.flags.local else []), "reconcile", "-q"]
     return f"{_program()} {shlex.join(words)}".replace("%", "\\%")
 

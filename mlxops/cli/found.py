@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from .. import hostfolders
 from .. import hosts as host_files
-from ..agent.errors import Usage
-from ..hosts import Host
+from ..agent.errors import Failed, Usage
+from ..hostfolders import Candidate
+from ..hosts import Choice, Host
 from ..render.found import hosts_found
 from .invocation import Answer, Flags, Invocation
 from .verb import verb
@@ -15,14 +16,18 @@ from .verb import verb
 
 @verb("hosts", "mlxops hosts", "mlxops hosts --hosts-dir ~/hosts")
 def hosts(it: Invocation) -> Answer:
-    """The host files found, where they come from, and which one is meant."""
+    """List the host files, mark the one in use, and say which files it hides.
+
+    Exit 1 if one of them cannot be used.
+    """
     found = host_files.available(it.flags.hosts_dir)
-    chosen, note = _chosen(it.flags)
-    rows = [_row(name, path, path == chosen) for name, path in found.items()]
-    return Answer({"hosts": rows, "note": note}, hosts_found)
+    choice, note = _chosen(it.flags)
+    rows = [_row(candidate, choice) for candidate in found.values()]
+    result = {"hosts": rows, "shadowed": _shadowed(it.flags, found), "note": note, "unused": _unused(it.flags)}
+    return Answer(result, hosts_found, _broken(rows))
 
 
-def _chosen(flags: Flags) -> tuple[Path | None, str]:
+def _chosen(flags: Flags) -> tuple[Choice | None, str]:
     """The file other verbs would use, or why there is no telling."""
     try:
         return host_files.choose(flags.host, flags.hosts_dir), ""
@@ -30,15 +35,40 @@ def _chosen(flags: Flags) -> tuple[Path | None, str]:
         return None, f"{unclear.message}; {unclear.hint}"
 
 
-def _row(name: str, path: Path, chosen: bool) -> dict[str, Any]:
-    row = {"name": name, "path": str(path.resolve()), "chosen": chosen, "error": None}
+def _row(candidate: Candidate, choice: Choice | None) -> dict[str, Any]:
+    chosen = choice is not None and candidate == choice.file
+    row = {
+        "name": candidate.name, "path": str(candidate.path), "chosen": chosen, "source": candidate.folder.source,
+        "chosen_by": choice.source if choice and chosen else None, "error": None, "hint": None,
+    }  # fmt: skip
     try:
-        return {**row, **_described(host_files.read(path))}
+        return {**row, **_described(host_files.read(candidate.path))}
     except Usage as wrong:
-        return {**row, "transport": None, "target": None, "ports": None, "error": wrong.message}
+        return {**row, "transport": None, "target": None, "ports": None, "error": wrong.message, "hint": wrong.hint}
 
 
 def _described(host: Host) -> dict[str, Any]:
     user = f"{host.ssh.user}@" if host.ssh.user else ""
     target = f"{user}{host.ssh.host}" if host.transport == "ssh" else None
     return {"transport": host.transport, "target": target, "ports": host.site["ports"]}
+
+
+def _shadowed(flags: Flags, found: dict[str, Candidate]) -> list[dict[str, Any]]:
+    """Files that another one of the same name hides, also those of the folders that a named one replaces."""
+    everywhere = [*hostfolders.candidates(flags.hosts_dir), *hostfolders.unnamed_candidates(flags.hosts_dir)]
+    hidden = [one for one in everywhere if one.name in found and found[one.name].path != one.path]
+    return [{"name": one.name, "path": str(one.path), "by": str(found[one.name].path)} for one in hidden]
+
+
+def _unused(flags: Flags) -> list[str]:
+    """Host files of the current folder, where earlier versions looked."""
+    used = [folder.path for folder in hostfolders.folders(flags.hosts_dir)]
+    return [str(path) for path in hostfolders.strays() if path.parent.absolute() not in used]
+
+
+def _broken(rows: list[dict[str, Any]]) -> Failed | None:
+    names = [str(row["name"]) for row in rows if row["error"]]
+    if not names:
+        return None
+    text = f"{len(names)} host file{'s' if len(names) > 1 else ''} cannot be used: {', '.join(names)}"
+    return Failed(text, next(str(row["hint"]) for row in rows if row["error"]), hosts=names)

@@ -10,8 +10,11 @@ import click
 
 from .invocation import Answer, Flags, Invocation
 
-_HOST = "Which host; default: MLXOPS_HOST, else host = in ~/.config/mlxops/config.toml, else the only host there is."
-_HOSTS_DIR = "Where host files are; default: MLXOPS_HOSTS_DIR, else ./hosts and ~/.config/mlxops/hosts."
+_HOST = "Host to use. Default: $MLXOPS_HOST, then `host` in ~/.config/mlxops/config.toml, then the only host file."
+_HOSTS_DIR = (
+    "Folder of the host files. Default: $MLXOPS_HOSTS_DIR, else ~/.config/mlxops/hosts, then hosts/ of the checkout "
+    "that mlxops runs from."
+)
 
 
 class HelpAsked(Exception):
@@ -27,9 +30,15 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 
 def _hosts(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    from ..agent.errors import MlxopsError
     from ..hosts import available
 
-    return [name for name in available(None) if name.startswith(begun)]
+    invocation = ctx.find_object(Invocation)
+    try:
+        known = available(invocation.flags.hosts_dir if invocation else None)
+    except MlxopsError:
+        return []
+    return [name for name in known if name.startswith(begun)]
 
 
 def _global_flags(hidden: bool) -> list[click.Option]:

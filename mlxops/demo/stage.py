@@ -55,9 +55,11 @@ class Stage:
             write_cache(folder / "hf" / "hub", repo_id, files)
         (folder / "home").mkdir()
         login = self._undo.enter_context(Loopback(folder, folder / "home")).login
-        (folder / "hosts").mkdir()
-        (folder / "hosts" / "demo.toml").write_text(host_file(folder, login, self.ports))
         self.hosts_dir = folder / "hosts"
+        self.hosts_dir.mkdir()
+        (self.hosts_dir / "demo.toml").write_text(host_file(folder, login, self.ports))
+        for path in (self.hosts_dir, self.hosts_dir / "demo.toml"):
+            path.chmod(0o700)  # whatever the umask: one that others can write is not used
         self.host = hosts.find("demo", str(self.hosts_dir))
         self._undo.callback(self._unload)
 

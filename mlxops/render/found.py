@@ -8,19 +8,37 @@ from .style import Style
 from .table import table
 from .words import safe, word
 
-_COLUMNS = ("", "HOST", "TRANSPORT", "TARGET", "PORTS", "FILE")
+_COLUMNS = ("", "HOST", "TRANSPORT", "TARGET", "PORTS")
 
 
 def hosts_found(result: dict[str, Any], style: Style) -> str:
-    """One row per host, a star before the one that is meant, and the errors of broken files below."""
+    """One row per host, a star before the one in use; below it what is broken, hidden or not looked at."""
     rows = [_row(host) for host in result["hosts"]]
-    wrong = [f"{style.wrong('broken')}: {safe(host['error'])}" for host in result["hosts"] if host["error"]]
-    return "\n".join([table(_COLUMNS, rows), *wrong, *([f"note: {safe(result['note'])}"] if result["note"] else [])])
+    return "\n".join([table(_COLUMNS, rows, style.width), *_remarks(result, style)])
+
+
+def _remarks(result: dict[str, Any], style: Style) -> list[str]:
+    files = [f"{safe(host['name'])}: {safe(host['path'])}{_why(host)}" for host in result["hosts"]]
+    wrong = [
+        line
+        for host in result["hosts"] if host["error"]
+        for line in (f"{style.wrong('broken')}: {safe(host['error'])}", f"  next: {safe(host['hint'])}")
+    ]  # fmt: skip
+    hidden = [f"shadowed: {safe(one['path'])} (by {safe(one['by'])})" for one in result["shadowed"]]
+    unused = [f"not looked up: ./{safe(path)} (the current folder does not count)" for path in result["unused"]]
+    note = [f"note: {safe(result['note'])}"] if result["note"] else []
+    return [*files, *wrong, *hidden, *unused, *note]
+
+
+def _why(host: dict[str, Any]) -> str:
+    """Who named the folder, and for the file in use who chose it."""
+    named = f", from {safe(host['source'])}" if host["source"].startswith(("-", "MLXOPS")) else ""
+    return f" (in use: {safe(host['chosen_by'])}{named})" if host["chosen"] else ""
 
 
 def _row(host: dict[str, Any]) -> list[str]:
     cells = [word(host[key]) for key in ("name", "transport", "target")]
-    return ["*" if host["chosen"] else "", *cells, spans(host["ports"]), word(host["path"])]
+    return ["*" if host["chosen"] else "", *cells, spans(host["ports"])]
 
 
 def spans(ports: list[int] | None) -> str:

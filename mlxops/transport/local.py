@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+from collections.abc import Mapping
 
 from .. import bundle
 from ..agent.errors import HostUnreachable, LinkLost
@@ -19,12 +20,26 @@ class Local:
         try:
             # A session of its own: Ctrl-C at the terminal is ours to pass on as a cancel, not the agent's to die of.
             child = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-            )
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                env=environment(os.environ), cwd=folder(),
+            )  # fmt: skip
         except OSError as exc:
             hint = "correct python in the host file, or leave it out"
             raise HostUnreachable(f"cannot start {argv[0]}: {exc.strerror}", hint, python=argv[0]) from None
         return LocalLink(child)
+
+
+def environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """Ours, without the parts of PATH that mean the current folder or one below it."""
+    kept = [part for part in ours.get("PATH", "").split(os.pathsep) if part.startswith("/")]
+    rest = {name: value for name, value in ours.items() if name != "PATH"}
+    return {**rest, "PATH": os.pathsep.join(kept)} if kept else rest
+
+
+def folder() -> str:
+    """Where the agent runs: as after a login in the home, not wherever the command was typed."""
+    home = os.path.expanduser("~")
+    return home if home.startswith("/") and os.access(home, os.X_OK) and os.path.isdir(home) else "/"
 
 
 class LocalLink:

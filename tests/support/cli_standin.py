@@ -77,9 +77,9 @@ class Asked(Console):
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with one host file, and a home of its own."""
+    """A working folder whose hosts/ is the one in use, with one host file, and a home of its own."""
     monkeypatch.delenv("MLXOPS_HOST", raising=False)
-    monkeypatch.delenv("MLXOPS_HOSTS_DIR", raising=False)
+    monkeypatch.setenv("MLXOPS_HOSTS_DIR", str(tmp_path / "hosts"))
     monkeypatch.delenv("MLXOPS_DEBUG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -23,13 +23,8 @@ def written(folder: Path, text: str, name: str = "lab") -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nobody_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home and a working folder with nothing in them, and no variable that names a host."""
-    for name in ("MLXOPS_HOST", "MLXOPS_HOSTS_DIR"):
-        monkeypatch.delenv(name, raising=False)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
 
 
 def test_the_shipped_file_describes_the_real_machine() -> None:
@@ -114,6 +109,13 @@ def test_ports_are_a_range_or_a_list(tmp_path: Path, ports: str, meant: list[int
         (LEAST + "ports = 8100\n", "studio.ports"),
         (LEAST + 'state_dir = "state"\n', "studio.state_dir"),
         (LEAST + 'python = ""\n', "studio.python"),
+        (LEAST + 'python = "hosts/own.sh"\n', "studio.python"),
+        (LEAST + 'python = "./python3"\n', "studio.python"),
+        (LEAST + '[runtime]\ncommand = ["hosts/own.sh", "serve"]\n', "runtime.command"),
+        (LEAST + '[runtimes.vllm]\ncommand = ["./vllm"]\n', "runtimes.vllm.command"),
+        (LEAST + '[ssh]\nidentity_file = "hosts/key"\n', "ssh.identity_file"),
+        (LEAST + '[ssh]\nknown_hosts_file = "hosts/known"\n', "ssh.known_hosts_file"),
+        (LEAST + 'templates = "templates"\n', "studio.templates"),
         (LEAST + 'python = "a\\nb"\n', "studio.python"),
         (LEAST + '[ssh]\nhost = "-oProxyCommand=x"\n', "ssh.host"),
         (LEAST + '[ssh]\nuser = "a b"\n', "ssh.user"),
@@ -189,64 +191,3 @@ def test_any_other_word_is_no_port(tmp_path: Path, word: str) -> None:
     assert "8101 (jerry)" in caught.value.hint
 
 
-def test_the_only_host_there_is_needs_no_name(tmp_path: Path) -> None:
-    written(Path("hosts"), LEAST)
-    assert hosts.find(None, None).name == "lab"
-
-
-def test_several_hosts_and_none_chosen_is_refused(tmp_path: Path) -> None:
-    written(Path("hosts"), LEAST, "one")
-    written(tmp_path / "home/.config/mlxops/hosts", LEAST, "two")
-    with pytest.raises(Usage) as caught:
-        hosts.find(None, None)
-    assert caught.value.fields["known"] == ["one", "two"]
-
-
-def test_who_chooses_counts_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("flag", "variable", "configured"):
-        written(Path("hosts"), LEAST, name)
-    config = tmp_path / "home/.config/mlxops/config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text('host = "configured"\n')
-    assert hosts.find(None, None).name == "configured"
-    monkeypatch.setenv("MLXOPS_HOST", "variable")
-    assert hosts.find(None, None).name == "variable"
-    assert hosts.find("flag", None).name == "flag"
-
-
-def test_a_host_that_is_not_there_tells_who_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    written(Path("hosts"), LEAST)
-    monkeypatch.setenv("MLXOPS_HOST", "gone")
-    with pytest.raises(Usage, match="'gone', which MLXOPS_HOST asks for"):
-        hosts.find(None, None)
-
-
-def test_an_unknown_key_of_the_config_is_refused(tmp_path: Path) -> None:
-    written(Path("hosts"), LEAST)
-    config = tmp_path / "home/.config/mlxops/config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text('hots = "lab"\n')
-    with pytest.raises(Usage, match="hots"):
-        hosts.find(None, None)
-
-
-def test_the_nearer_folder_wins(tmp_path: Path) -> None:
-    near = written(Path("hosts"), LEAST)
-    written(tmp_path / "home/.config/mlxops/hosts", LEAST)
-    assert hosts.find(None, None).path == near
-
-
-def test_a_folder_that_was_named_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(Path("hosts"), LEAST, "near")
-    written(tmp_path / "variable", LEAST, "far")
-    written(tmp_path / "flag", LEAST, "farthest")
-    monkeypatch.setenv("MLXOPS_HOSTS_DIR", str(tmp_path / "variable"))
-    assert list(hosts.available(None)) == ["far"]
-    assert list(hosts.available(str(tmp_path / "flag"))) == ["farthest"]
-
-
-def test_no_host_file_at_all_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(Usage) as caught:
-        hosts.find(None, None)
-    assert "hosts/studio.toml" in caught.value.hint
-    assert str(tmp_path / "home/.config/mlxops/hosts") in caught.value.message
