@@ -41,11 +41,16 @@ def test_both_sides_are_looked_at_and_a_fix_is_told(known: Studio) -> None:
     assert finished(known.start("doctor", "-q")) == Answer(0, "", "")
 
 
-def test_local_leaves_ssh_out_and_warns_of_a_host_file_others_can_write(known: Studio) -> None:
+def test_local_leaves_ssh_out(known: Studio) -> None:
+    answer = known.mlxops("--local", "doctor")
+    assert verdicts(answer) == {"host file": "ok", "clock": "ok"} and answer.exit == 0
+
+
+def test_a_host_file_that_others_can_write_is_wrong(known: Studio) -> None:
     (known.hosts_dir / "studio.toml").chmod(0o666)
     answer = known.mlxops("--local", "doctor")
-    assert verdicts(answer) == {"host file": "warning", "clock": "ok"} and answer.exit == 0
-    assert rows(answer, "client")["host file"]["mend"].startswith("chmod go-w ")
+    assert verdicts(answer)["host file"] == "wrong" and answer.exit == 2
+    assert rows(answer, "client")["host file"]["mend"] == f"chmod go-w {known.hosts_dir}/studio.toml"
 
 
 def test_a_registry_that_cannot_be_read_keeps_nothing_else_from_being_seen(known: Studio) -> None:
