@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
+from typing import Any
 
-from .errors import EvidenceUnknown, Failed, MlxopsError
+from .errors import EvidenceUnknown, Failed, MlxopsError, NotEnoughDisk
 from .procs.facts import Unseen
+
+# No blocks or inodes left, a quota used up, a limit on the size of files.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def as_error(exc: Exception) -> MlxopsError:
@@ -14,9 +20,40 @@ def as_error(exc: Exception) -> MlxopsError:
         return exc
     if isinstance(exc, Unseen):
         return EvidenceUnknown("could not look: %s" % exc.reason, "mlxops status")
+    if isinstance(exc, OSError) and exc.errno in NO_ROOM and exc.filename:
+        return unwritten(exc, str(exc.filename))
     if isinstance(exc, OSError):
         return Failed("%s: %s" % (exc.filename or "the host", exc.strerror or exc), "look at it on the host")
     return _defect(exc)
+
+
+def unwritten(exc: OSError, path: str, note: str = "", **fields: Any) -> MlxopsError:
+    """The error for a file that cannot be written: why, and what to do about it on the host."""
+    folder = os.path.dirname(path) or "."
+    text = "cannot write %s: %s%s" % (path, exc.strerror or exc, _left(folder) if exc.errno == errno.ENOSPC else "")
+    kind = NotEnoughDisk if exc.errno in NO_ROOM else Failed
+    return kind(text + note, _remedy(exc.errno, shlex.quote(folder)), path=path, **fields)
+
+
+def _left(folder: str) -> str:
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    inodes = ", %d inodes" % disk.f_favail if disk.f_files else ""
+    return " (free at %s: %d bytes%s)" % (folder, disk.f_bavail * disk.f_frsize, inodes)
+
+
+def _remedy(number: object, folder: str) -> str:
+    steps = {
+        errno.ENOSPC: "make room on the disk of {0} (df -h {0}; df -i {0})",
+        errno.EDQUOT: "remove files on the disk of {0}, or have the quota raised (quota -s)",
+        errno.EFBIG: "raise the login's limit on the size of files (ulimit -f)",
+        errno.EROFS: "mount the disk of {0} for writing",
+    }
+    step = steps.get(number) if isinstance(number, int) else None
+    step = step or "check owner and mode of {0} (ls -ld {0})"
+    return "on the host: %s; then run the command again" % step.format(folder)
 
 
 def _defect(exc: Exception) -> MlxopsError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional
 
 from .jobs import log_path
@@ -47,9 +48,21 @@ def read(folder: str, job: str, running: bool) -> Past:
     begun = next((e for e in events if e.get("event") == "begin"), {})
     phases = [e.get("phase") for e in events if e.get("event") == "phase"]
     end = next((e for e in events if e.get("event") == "end"), None)
+    begun = begun or _by_id(job)
     told = end.get("error") if end else None
     state = "running" if running else "died" if end is None else "failed" if told else "done"
     return Past(job, state, begun, phases[-1] if phases else None, told if isinstance(told, dict) else None)
+
+
+def _by_id(job: str) -> Dict[str, Any]:
+    """What the id alone tells of a job whose first line was lost."""
+    stamp, _, rest = job.partition("-")
+    port = rest.partition("-")[0]
+    try:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.strptime(stamp, "%Y%m%dT%H%M%S"))
+        return {"port": int(port), "since": since, "why": "unknown: its log has no beginning"}
+    except ValueError:
+        return {}
 
 
 def parse(line: str) -> Dict[str, Any]:

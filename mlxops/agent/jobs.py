@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .failures import as_error
+from .failures import as_error, unwritten
 from .life import Client
 from .lock import FileLock
 from .procs import Process, Procs
@@ -19,6 +19,8 @@ KEPT_LOGS = 50
 TOLD_FOR_S = 7 * 86400.0
 # Longer than a look at the lock can take, shorter than a person notices.
 LOCK_WAIT_S = 0.3
+# The key in a lock's text of a server that serves and is not in the registry.
+UNNOTED = "unnoted"
 
 
 def lock_path(registry_path: str, port: int) -> str:
@@ -35,8 +37,9 @@ def log_path(folder: str, job: str) -> str:
 
 
 def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
-    """Who works on the port now; None when nobody does."""
-    return FileLock(lock_path(registry_path, port)).holder()
+    """Who works on the port now; None when nobody does. Of a holder that could not say so on a full disk: only that."""
+    held = FileLock(lock_path(registry_path, port)).holder()
+    return {"why": "a command that could not write its lock"} if held and "ended" in held else held
 
 
 def cut_off(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
@@ -62,6 +65,14 @@ def reserved(registry_path: str) -> Dict[int, Dict[str, Any]]:
     locks = [file[len(name) + 1 : -len(".lock")] for file in os.listdir(folder) if file.startswith(name + ".")]
     held = {int(port): holder(registry_path, int(port)) for port in locks if port.isascii() and port.isdigit()}
     return {port: job for port, job in held.items() if job and _names(job.get("entries"))}
+
+
+def unnoted(registry_path: str, port: int, own_lock: bool = False) -> Optional[Dict[str, Any]]:
+    """{"entry", "process"} of a server that the last job here could not note; None while another job is at work."""
+    held, last = FileLock(lock_path(registry_path, port)).look()
+    said = None if held and not own_lock else last.get(UNNOTED)
+    whole = isinstance(said, dict) and isinstance(said.get("entry"), str) and isinstance(said.get("process"), dict)
+    return said if whole else None
 
 
 def _names(said: Any) -> bool:
@@ -99,19 +110,33 @@ class Job:
         self._held = {**held, "since": now(), "pid": os.getpid(), "job": self.id}
         self._said: Dict[str, Any] = {}
         self._settles = settles
+        self._begun, self._whole = False, True
 
     def __enter__(self) -> Job:
         self._lock.take(LOCK_WAIT_S)
         try:
-            cut = _cut(self._lock.look()[1])
-            self._describe(phase="claim", **({"cut": cut} if cut else {}))
-            self._keep("begin", self._held)
+            last = self._lock.look()[1]
+            kept = {"cut": _cut(last), UNNOTED: last.get(UNNOTED)}
+            self._claim({key: value for key, value in kept.items() if value})
             # By this name whoever loses the link finds the work again.
             self._client.emit("job", job=self.id)
         except BaseException:
             self._lock.release()
             raise
         return self
+
+    def _claim(self, kept: Mapping[str, Any]) -> None:
+        """A load that cannot say what it does is not begun; an unload frees its port all the same."""
+        self._said.update(kept, phase="claim")
+        place = self._lock.path
+        try:
+            self._lock.describe({**self._held, **self._said})
+            place = self.log
+            self._write()
+        except OSError as exc:
+            if self._held.get("again"):
+                self._forget_unbegun()
+                raise unwritten(exc, str(exc.filename or place), "; nothing was stopped") from exc
 
     def __exit__(self, _: object, exc: Optional[BaseException], __: object) -> None:
         try:
@@ -124,10 +149,31 @@ class Job:
     def _end(self, exc: Optional[BaseException]) -> None:
         error = as_error(exc).to_wire() if isinstance(exc, Exception) else None
         self._keep("end", {"error": error})
+        self._forget_unbegun()
         if exc is None and self._settles:
             self._said.pop("cut", None)
+            self._said.pop(UNNOTED, None)
+        self._describe(ended=now())
         with contextlib.suppress(OSError):
-            self._describe(ended=now())
+            # What was reserved behind its end is free again.
+            os.truncate(self.log, os.path.getsize(self.log))
+
+    def _forget_unbegun(self) -> None:
+        """A log that does not say what it is about would only puzzle."""
+        if not self._begun:
+            with contextlib.suppress(OSError):
+                os.unlink(self.log)
+
+    @property
+    def log(self) -> str:
+        return log_path(self._folder, self.id)
+
+    def unnoted(self, entry: str, process: Mapping[str, Any]) -> None:
+        """A server serves here that the registry could not take note of: the next command does."""
+        self._describe(**{UNNOTED: {"entry": entry, "process": dict(process)}})
+
+    def noted(self) -> None:
+        self._said.pop(UNNOTED, None)
 
     def reserve(self, entries: Sequence[str], need_bytes: Optional[int] = None) -> None:
         """Say which entries are worked on, until the end; the caller has seen that nobody else does. `need_bytes`: the
@@ -140,8 +186,10 @@ class Job:
         self.emit("phase", phase=phase, message=message)
 
     def _describe(self, **said: Any) -> None:
+        """Best effort once the job is under way: it informs, and a full disk must not end the work it tells about."""
         self._said.update(said)
-        self._lock.describe({**self._held, **self._said})
+        with contextlib.suppress(OSError):
+            self._lock.describe({**self._held, **self._said})
 
     def warn(self, message: str) -> None:
         self.emit("warning", message=message)
@@ -152,13 +200,19 @@ class Job:
         self._keep(name, fields)
 
     def _keep(self, name: str, fields: Mapping[str, Any]) -> None:
-        try:
-            os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            with open(log_path(self._folder, self.id), "a") as f:
-                f.write(json.dumps({"at": now(), "event": name, **fields}) + "\n")
-        except OSError:
-            # The log informs; a full disk must not end the work it tells about.
-            return
+        with contextlib.suppress(OSError):
+            self._write({"at": now(), "event": name, **fields})
+
+    def _write(self, *events: Mapping[str, Any]) -> None:
+        """Append to the log, which begins with what the job is; OSError where it cannot be written."""
+        first = () if self._begun else ({"at": now(), "event": "begin", **self._held},)
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        with open(self.log, "a") as f:
+            # Behind a part of a line that a full disk had no room for, begin a new one.
+            lead = "" if self._whole else "\n"
+            self._whole = False
+            f.write(lead + "".join(json.dumps(event) + "\n" for event in (*first, *events)))
+        self._begun = self._whole = True
 
     def _prune(self) -> None:
         # With the clock set back, its own log looks the oldest.

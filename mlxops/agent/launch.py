@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, BinaryIO, Dict, Mapping, NamedTuple, Optional, Sequence
 
-from .errors import Failed
+from .errors import Failed, MlxopsError
+from .failures import unwritten
 from .hubprocess import TOKENS
 from .procs import Process, Procs
 from .programs import search_path
@@ -66,24 +67,69 @@ def log_path(state_dir: str, name: object) -> str:
     return os.path.join(state_dir, "logs", "%s.log" % name)
 
 
+def run_folder(state_dir: str, name: object) -> str:
+    """The working directory of a port's server, or of a rank."""
+    return os.path.join(state_dir, "run", str(name))
+
+
+class Place(NamedTuple):
+    """Where a server runs and writes: its working directory, and its open log.
+
+    `lost`: why its output is not kept, "" when it is.
+    """
+
+    folder: str
+    log: BinaryIO
+    lost: str = ""
+
+
+def place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
+    """Of a port or a name; the log before is kept as `.1`. `spare`: a file with room, to become the log."""
+    log, folder = log_path(state_dir, name), run_folder(state_dir, name)
+    for made in (os.path.dirname(log), os.path.dirname(folder), folder):
+        os.makedirs(made, mode=0o700, exist_ok=True)
+    if os.path.exists(log):
+        os.replace(log, log + ".1")
+    if spare:
+        os.replace(spare, log)
+    return Place(folder, open(log, "ab"))
+
+
+def any_place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
+    """As `place`, where it can be; else where nothing needs a disk, since a server without a log still serves."""
+    try:
+        return place(state_dir, name, spare)
+    except OSError as exc:
+        folder = run_folder(state_dir, name)
+        return Place(folder if os.access(folder, os.X_OK) else os.sep, open(os.devnull, "ab"), str(exc))
+
+
 def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: str, name: object) -> Gated:
-    """The server at the gate. Its output goes to its log, by its port or name; the log before is kept as `.1`."""
-    log = log_path(state_dir, name)
-    folder = os.path.join(state_dir, "run", str(name))
+    """The server at the gate, in its place by its port or name."""
+    try:
+        where = place(state_dir, name)
+    except OSError as exc:
+        raise unplaced(exc, state_dir, name) from exc
+    return start_in(procs, argv, env, where)
+
+
+def unplaced(exc: OSError, state_dir: str, name: object) -> MlxopsError:
+    error = unwritten(exc, str(exc.filename or log_path(state_dir, name)))
+    return type(error)("cannot start the server: %s" % error.message, error.hint, **error.fields)
+
+
+def start_in(procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: Place) -> Gated:
+    """The server at the gate; its log is closed here."""
     inner, gate = os.pipe()
     try:
-        for made in (os.path.dirname(log), os.path.dirname(folder), folder):
-            os.makedirs(made, mode=0o700, exist_ok=True)
-        if os.path.exists(log):
-            os.replace(log, log + ".1")
-        with open(log, "ab") as out:
+        with where.log as out:
             child = subprocess.Popen(
                 ["/bin/sh", "-c", GATE, "mlxops-gate", *argv],
-                stdin=inner, stdout=out, stderr=out, cwd=folder, start_new_session=True, env=_environment(env),
+                stdin=inner, stdout=out, stderr=out, cwd=where.folder, start_new_session=True, env=_environment(env),
             )  # fmt: skip
     except (OSError, ValueError) as exc:  # ValueError: a NUL in a word
         os.close(gate)
-        raise Failed("cannot start the server: %s" % exc, "check %s on the host" % state_dir) from exc
+        raise Failed("cannot start the server: %s" % exc, "check %s on the host" % where.folder) from exc
     finally:
         os.close(inner)
     try:

@@ -6,6 +6,7 @@ The text stays when the lock is free: what the last holder said of itself.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -16,6 +17,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from .deadline import Deadline
 from .errors import Failed, Locked
+from .failures import NO_ROOM, unwritten
 from .turnstile import Turn, gain, try_lock
 
 # A writer may be in the middle of its text each time it is looked at.
@@ -33,7 +35,9 @@ class FileLock:
     def acquire(self, holder: Dict[str, Any], wait_s: float) -> None:
         """Take the lock within `wait_s` seconds and write `holder` into it; else Locked, with the other's fields."""
         self.take(wait_s)
-        self.describe(holder)
+        # The lock itself holds; only its description is lost on a full disk.
+        with contextlib.suppress(OSError):
+            self.describe(holder)
 
     def take(self, wait_s: float) -> None:
         """As acquire, but what the last holder said stays."""
@@ -49,18 +53,13 @@ class FileLock:
                 self._turn.leave()
 
     def describe(self, holder: Dict[str, Any]) -> None:
-        """Replace what the lock says of its holder."""
+        """Replace what the lock says of its holder; OSError where it cannot be written."""
         if self._fd is None:
             return
         text = json.dumps(holder).encode() + b"\n"
-        try:
-            # Over all of a longer text before its end is cut: who looks in between reads blanks, not a rest.
-            os.pwrite(self._fd, text.ljust(os.fstat(self._fd).st_size), 0)
-            os.ftruncate(self._fd, len(text))
-        except OSError as exc:
-            if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-                raise
-            # The lock itself holds; only its description is lost on a full disk.
+        # Over all of a longer text before its end is cut: who looks in between reads blanks, not a rest.
+        os.pwrite(self._fd, text.ljust(os.fstat(self._fd).st_size), 0)
+        os.ftruncate(self._fd, len(text))
 
     def release(self) -> None:
         if self._fd is not None:
@@ -91,6 +90,8 @@ class FileLock:
             give_to_owner_of(folder, fd)
             return fd
         except OSError as exc:
+            if exc.errno in (*NO_ROOM, errno.EROFS):
+                raise unwritten(exc, self.path) from exc
             raise Failed(
                 "cannot open the lock %s: %s" % (self.path, exc.strerror), "check that %s exists and is yours" % folder
             ) from exc

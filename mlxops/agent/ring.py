@@ -17,6 +17,7 @@ from .command import Command
 from .deadline import Deadline
 from .errors import Failed, Interrupted, NotEnoughMemory, NotStopped, pasteable
 from .failures import as_error
+from .launch import run_folder
 from .peers import Asked, Call, asking
 from .probe import Pending
 from .ranks import Rank, hostfile, hosts, ring, share
@@ -110,11 +111,22 @@ def _wanted(entry: Entry, port: int, at: str) -> Dict[str, Any]:
 
 def environment(state_dir: str, name: str, number: int, addresses: Sequence[str]) -> Dict[str, str]:
     """MLX's own protocol: which rank this is, and a file that lists where all are."""
-    path = os.path.join(state_dir, "run", name, "ring.json")
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with open(path, "w") as f:
-        f.write(hostfile(addresses))
+    path = os.path.join(run_folder(state_dir, name), "ring.json")
+    text = hostfile(addresses)
+    if _text(path) != text:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(path, "w") as f:
+            f.write(text)
     return {"MLX_RANK": str(number), "MLX_HOSTFILE": path}
+
+
+def _text(path: str) -> str:
+    """What is there already needs no room."""
+    try:
+        with open(path) as f:
+            return f.read()
+    except OSError:
+        return ""
 
 
 def need_address(at: str) -> None:

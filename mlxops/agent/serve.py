@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from .command import Command
+from .diskroom import DiskRoom
 from .errors import AssignmentConflict
 from .evidence import Server
 from .failures import as_error
 from .jobs import Job
-from .launch import Gated, log_path, start
+from .launch import Gated, Place, any_place, log_path, place, start_in, unplaced
 from .observe import family_record, find_servers
 from .pace import Pace, noted
 from .procs import Process, tree
@@ -62,45 +63,89 @@ def _recorded_argv(entry: Optional[Entry], process: Process) -> Tuple[str, ...]:
 
 
 class Served(NamedTuple):
-    """A server that serves: the seconds from its start until it did, and what its first answer shows."""
+    """A server that serves: the seconds from its start until it did, and what its first answer shows.
+
+    `unnoted`: why the registry does not know of it, "" when it does.
+    """
 
     seconds: float
     proof: Proof
+    unnoted: str = ""
 
 
-def bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Callable[[], None]) -> Served:
+class Way(NamedTuple):
+    """How a server is started. `back`: the one before, whose start depends on no write."""
+
+    pace: Pace
+    check: Check
+    room: DiskRoom
+    back: bool = False
+
+
+def bring_up(command: Command, job: Job, service: Service, way: Way) -> Served:
     """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again."""
     job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
-    with gathered(command, service.entry, service.port, check) as others:
-        return _bring_up(command, job, service, pace, both(check, others.check), others)
+    with gathered(command, service.entry, service.port, way.check) as others:
+        return _bring_up(command, job, service, way._replace(check=both(way.check, others.check)), others)
 
 
-def _bring_up(command: Command, job: Job, service: Service, pace: Pace, check: Check, others: Ring) -> Served:
-    state_dir, port = command.site.state_dir, service.port
-    env = {**command.site.env, **others.environment(state_dir, port)}
-    gated = start(command.procs, service.argv, env, state_dir, port)
+def _bring_up(command: Command, job: Job, service: Service, way: Way, others: Ring) -> Served:
+    env = {**command.site.env, **others.environment(command.site.state_dir, service.port)}
+    gated = start_in(command.procs, service.argv, env, _place(command, job, service, way))
     try:
-        _assign(command, service, {**gated.record(command.who), **others.record()})
+        unnoted = _on_record(command, job, service, {**gated.record(command.who), **others.record()}, way.back)
         others.release()
         gated.release()
         began = time.monotonic()
-        usual = "" if pace.expected_s is None else ", usually after %.0f s" % pace.expected_s
+        usual = "" if way.pace.expected_s is None else ", usually after %.0f s" % way.pace.expected_s
         job.phase("wait", "waiting until it serves" + usual)
         proof = wait_ready(
-            command.procs, _start(command, service, gated, began), pace, check,
+            command.procs, _start(command, service, gated, began), way.pace, way.check,
             lambda text: job.emit("phase", phase="wait", message=text),
         )  # fmt: skip
         seconds = time.monotonic() - began
     except BaseException:
         _take_back(command, job, service, gated, others)
         raise
+    if not unnoted:
+        _commit(command, job, service, gated, seconds)
+    return Served(seconds, proof, unnoted)
+
+
+def _place(command: Command, job: Job, service: Service, way: Way) -> Place:
+    state_dir, spare = command.site.state_dir, way.room.log(service.port)
+    try:
+        found = (any_place if way.back else place)(state_dir, service.port, spare)
+    except OSError as exc:
+        raise unplaced(exc, state_dir, service.port) from exc
+    if found.lost:
+        job.warn("its output is not kept: %s" % found.lost)
+    return found
+
+
+def _on_record(command: Command, job: Job, service: Service, record: Mapping[str, Any], back: bool) -> str:
+    """Assign the port to it. On the way back it serves all the same: "" or why it could not be noted."""
+    try:
+        _assign(command, service, record)
+    except AssignmentConflict:
+        raise
+    except Exception as exc:
+        if not back:
+            raise
+        if service.entry:
+            job.unnoted(service.entry.name, record)
+        return as_error(exc).message
+    job.noted()
+    return ""
+
+
+def _commit(command: Command, job: Job, service: Service, gated: Gated, seconds: float) -> None:
     try:
         job.phase("commit", "it serves")
         _mark_ready(command, service, gated, seconds)
     except Exception as exc:
         # It serves and is on record: a note that cannot be kept must not have the previous model started beside it.
         job.warn("could not note that it serves: %s" % as_error(exc).message)
-    return Served(seconds, proof)
 
 
 def _start(command: Command, service: Service, gated: Gated, began: float) -> Start:
@@ -162,7 +207,11 @@ def _take_back(command: Command, job: Job, service: Service, gated: Gated, other
         ours = entry is not None and (entry.process or {}).get("pid") == gated.process.pid
         return current.put(entry.with_fields(port=None, process=None)) if entry and ours else current
 
-    command.store.edit("undo load on %d" % service.port, clear)
+    try:
+        command.store.edit("undo load on %d" % service.port, clear)
+    except Exception as exc:
+        # It is gone, which reconcile sees as well: the way back does not wait for the note.
+        job.warn("the assignment of port %d could not be cleared: %s" % (service.port, as_error(exc).message))
 
 
 def _prey(command: Command, port: int, gated: Gated) -> Quarry:

@@ -8,10 +8,11 @@ import json
 import os
 import stat
 import time
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from . import registry
 from .errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid
+from .failures import unwritten
 from .lock import FileLock, give_to_owner_of
 from .registry import Registry
 
@@ -36,6 +37,8 @@ class Store:
         self.path = path
         self._who = dict(who)
         self._sync = sync
+        # Files that exist already, with room for a registry: the next writes take them.
+        self.drafts: List[str] = []
 
     def read(self) -> Registry:
         """The registry as it stands. RegistryInvalid when it is unreadable: never an empty one instead."""
@@ -125,9 +128,7 @@ class Store:
             os.replace(temp, self.path)
         except OSError as exc:
             _discard(temp)
-            hint = "make room for it, or check owner and mode of its folder on the host; then run the command again"
-            what = "cannot write %s: %s; it is unchanged" % (self.path, exc.strerror)
-            raise Failed(what, hint, path=self.path) from exc
+            raise unwritten(exc, self.path, "; it is unchanged") from exc
         with contextlib.suppress(OSError):
             # Every reader sees the new file by now: an error here must not say that it is unchanged.
             self._sync_folder()
@@ -135,12 +136,27 @@ class Store:
 
     def _write(self, path: str, content: bytes) -> None:
         """A durable file with the registry's owner and mode."""
-        _discard(path)
-        with open(path, "xb") as f:
+        with self._draft(path) as f:
             f.write(content)
-            f.flush()
+            f.truncate()
             self._take_after_registry(f.fileno())
             self._sync(f.fileno())
+
+    def _draft(self, path: str) -> BinaryIO:
+        """A file of ours to write to: one that holds its room already, as long as there are any."""
+        while self.drafts:
+            with contextlib.suppress(OSError):
+                os.replace(self.drafts.pop(), path)
+                fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                if os.fstat(fd).st_nlink == 1:
+                    return os.fdopen(fd, "r+b")
+                os.close(fd)
+        _discard(path)
+        return open(path, "xb")
+
+    @property
+    def history(self) -> str:
+        return os.path.splitext(self.path)[0] + ".history.jsonl"
 
     def _take_after_registry(self, fd: int) -> None:
         try:
@@ -167,7 +183,7 @@ class Store:
 
     def _append_history(self, why: str, rows: Any) -> None:
         line: Dict[str, Any] = {"at": now(), **self._who, "what": why, "changes": rows}
-        path = os.path.splitext(self.path)[0] + ".history.jsonl"
+        path = self.history
         try:
             # It tells what the registry tells, so it is nobody's to read who may not read that.
             mode = os.stat(self.path).st_mode & 0o644

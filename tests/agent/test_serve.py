@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from mlxops.agent.diskroom import disk_room
 from mlxops.agent.errors import AssignmentConflict
 from mlxops.agent.pace import Pace
 from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.serve import Service, bring_up
+from mlxops.agent.serve import Service, Way, bring_up
 from tests.support.faltering import Faltering
 from tests.support.launching import NAME, Launcher, command, nothing
 
@@ -33,7 +34,7 @@ def test_a_server_that_cannot_be_put_on_record_never_starts(launcher: Launcher, 
     with command(launcher, tmp_path, procs) as loading, loading.job(launcher.port, "load") as job:
         taken = loading.store.edit("load", lambda now: now.put(entry.with_fields(port=launcher.port + 1)))
         with pytest.raises(AssignmentConflict):
-            bring_up(loading, job, service, Pace(None, 20), nothing)
+            bring_up(loading, job, service, Way(Pace(None, 20), nothing, disk_room(loading)))
         assert loading.store.read() == taken
     assert procs.sent == []
     assert launcher.fake.journal() == []

@@ -278,7 +278,7 @@ def test_a_full_disk_is_a_failure_that_changes_nothing(path: Path, store: Store,
     store.edit("add", adding("jade"))
     content, backup = path.read_bytes(), Path(str(path) + ".bak").read_bytes()
     said = ended(start(SMALL_DISK, path, "topaz", limit))
-    assert said.startswith(f"Failed cannot write {path}: File too large; it is unchanged")
+    assert said.startswith(f"NotEnoughDisk cannot write {path}: File too large; it is unchanged")
     assert path.read_bytes() == content
     assert Path(str(path) + ".bak").read_bytes() in (content, backup)
     assert "registry.json.tmp" not in others(path)

@@ -9,6 +9,7 @@ from .. import memory
 from ..claim import Ground, survey
 from ..command import Command
 from ..deadline import Deadline, wait_for
+from ..diskroom import EVICTION_EDITS, DiskRoom
 from ..errors import Interrupted, pasteable
 from ..failures import as_error
 from ..jobs import Job
@@ -63,10 +64,11 @@ class Room:
     """
 
     def __init__(
-        self, command: Command, job: Job, prepared: Preparation, restore: Restore, evicted: List[Dict[str, Any]]
-    ) -> None:
+        self, command: Command, job: Job, prepared: Preparation, restore: Restore, evicted: List[Dict[str, Any]],
+        room: DiskRoom,
+    ) -> None:  # fmt: skip
         self._command, self._job, self._prepared, self._restore = command, job, prepared, restore
-        self._evicted = evicted
+        self._evicted, self._room = evicted, room
         self._locks = contextlib.ExitStack()
         self.victims: List[Victim] = []
 
@@ -97,6 +99,7 @@ class Room:
         for port in ports:
             self._claim(port)
         # Nothing is stopped before all of them may be.
+        self._room.check()
         for victim in self.victims:
             self._job.phase("evict", "making room: unloading %s from port %d" % (victim.name, victim.port))
             self._stop(victim)
@@ -123,6 +126,8 @@ class Room:
         with command.store.locked(self._why(port)):
             refuse_taken(command, names, port)
             job.reserve(names)
+        self._room.take(port, EVICTION_EDITS, servers=1)
+        self._room.take_log_of_job(job.log)
         self.victims.append(victim)
 
     def _why(self, port: int) -> str:

@@ -15,16 +15,18 @@ from ..observe import family_record
 from ..registry import REQUIRED, Entry, Registry
 from ..reservations import taken
 from ..store import now
+from ..unnoted import note
 from .status import look
 
 
 def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+    dry = bool(args.get("dry_run"))
+    noted = note(command, command.site.ports, dry)
     registry = command.store.read()
     command.client.emit("phase", phase="scan", message="scanning %s" % command.site.hf_home)
     found, evidence = _models(command), look(command, registry, command.site.ports)
     running = [_running(seen, seen.server) for seen in evidence.values() if seen.server and not seen.job]
     slots = {s.model: (s.name, s.port) for s in command.site.slots.values() if s.model}
-    dry = bool(args.get("dry_run"))
     changes: List[Tuple[Change, ...]] = [intake.plan(registry, found, running, slots, taken(command))]
 
     def change(current: Registry) -> Registry:
@@ -34,7 +36,7 @@ def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
     if not dry:
         command.store.edit("init", change)
-    return {"actions": [_row(c, not dry) for c in changes[0]], "drift": _unseen(evidence, registry)}
+    return {"actions": [*noted, *(_row(c, not dry) for c in changes[0])], "drift": _unseen(evidence, registry)}
 
 
 def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Dict[str, Any]]:

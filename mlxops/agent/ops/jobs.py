@@ -36,7 +36,7 @@ def _told(held: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 
 def _running(command: Command) -> List[Dict[str, Any]]:
-    return [held for held in map(command.job_of, command.site.ports) if held is not None]
+    return [held for held in map(command.job_of, command.site.ports) if held and held.get("job")]
 
 
 def _job(command: Command, word: Optional[str]) -> str:

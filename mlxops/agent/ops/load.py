@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import Any, Dict, List, Mapping, Optional
@@ -9,7 +10,8 @@ from typing import Any, Dict, List, Mapping, Optional
 from .. import fetch, harmony, hfcache, memory, programs, runtimes
 from ..choice import choose
 from ..command import Command
-from ..errors import MlxopsError, NotStopped
+from ..diskroom import LOAD_EDITS, DiskRoom, disk_room, rehearsal
+from ..errors import MlxopsError, NotReady, NotStopped
 from ..failures import as_error
 from ..headstart import head_start
 from ..installed import packages
@@ -20,8 +22,9 @@ from ..pace import Pace, gives_up, pace
 from ..preflight import check_assignment, prepare
 from ..registry import Entry
 from ..reservations import refuse_taken
-from ..serve import Served, Service, again, bring_up
+from ..serve import Served, Service, Way, again, bring_up
 from ..suggest import Installed
+from ..unnoted import note
 from . import evict
 from .unload import vacate
 
@@ -31,6 +34,8 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     order = Order.from_wire(args)
     evicted: List[Dict[str, Any]] = []
     command.say("checking %s for port %d" % (order.model, order.port))
+    if not order.dry_run:
+        note(command, [command.site.need_port(order.port)])
     prepared = prepare(command, order, own_lock=False)
     served = None
     # A port that serves this already still has to forget the load that was cut off there.
@@ -41,16 +46,25 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
             # What was seen before the port was ours informs; what decides is seen again.
             prepared = prepare(command, order, own_lock=True)
             if not prepared.done:
-                _reserve(command, job, prepared)
-                entry = _download(command, job, prepared)
-                service = _service(command, job, prepared, entry)
-                with evict.Room(command, job, prepared, partial(_restore, command), evicted):
-                    served = _swap(command, job, prepared, service)
+                with disk_room(command) as room:
+                    served = _load(command, job, prepared, room, evicted)
     return {
         **_result(command, prepared, time.monotonic() - began, served),
-        **_memory(prepared),
+        **_room(command, prepared),
         "evicted": evicted,
     }
+
+
+def _load(
+    command: Command, job: Job, prepared: Preparation, room: DiskRoom, evicted: List[Dict[str, Any]]
+) -> Served:
+    _reserve(command, job, prepared)
+    room.take(prepared.order.port, LOAD_EDITS, servers=2)
+    room.take_log_of_job(job.log)
+    entry = _download(command, job, prepared)
+    service = _service(command, job, prepared, entry)
+    with evict.Room(command, job, prepared, partial(_restore, command, room), evicted, room):
+        return _swap(command, job, prepared, service, room)
 
 
 def _why(order: Order) -> str:
@@ -102,20 +116,21 @@ def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) ->
     return Service(port, entry, runtime, argv, listed, name, clean=harmony.parsed(entry, runtime))
 
 
-def _swap(command: Command, job: Job, prepared: Preparation, service: Service) -> Served:
+def _swap(command: Command, job: Job, prepared: Preparation, service: Service, room: DiskRoom) -> Served:
     ground = prepared.ground
     allowed = _ahead(command, job, prepared, service)
     holder = ground.entries[0] if ground.entries else None
     previous = again(service.port, ground.server, holder) if ground.server else None
     # A download may have taken hours: no server is stopped for a model that was assigned elsewhere meanwhile.
     check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), prepared.order)
+    room.check()
     vacate(command, job, ground, prepared.order.grace_s)
     try:
         command.client.check()
-        served = bring_up(command, job, service, allowed, command.client.check)
+        served = bring_up(command, job, service, Way(allowed, command.client.check, room))
     except Exception as exc:  # whatever it was, the previous model comes back first
         error = as_error(exc)
-        outcome = _undone(command, job, error, previous if prepared.order.rollback else None)
+        outcome = _undone(command, job, room, error, previous if prepared.order.rollback else None)
         error.message += "; " + outcome
         error.fields["rollback"] = outcome
         raise error from exc
@@ -130,26 +145,42 @@ def _doubts(served: Optional[Served]) -> List[str]:
     return ["it serves, but %s: %s; mlxops verify tells more" % (fault.check, fault.detail) for fault in faults]
 
 
-def _undone(command: Command, job: Job, error: MlxopsError, previous: Optional[Service]) -> str:
+def _undone(command: Command, job: Job, room: DiskRoom, error: MlxopsError, previous: Optional[Service]) -> str:
     """What stands on the port after a failure, in words."""
     if isinstance(error, NotStopped):
         return "it still holds the port"
     if previous is None:
         return "the port is empty"
-    # The previous model's server writes to the port's log now.
-    error.hint = "the whole log of what failed is %s.1" % log_path(command.site.state_dir, previous.port)
-    return _restore(command, job, previous)
+    log = log_path(command.site.state_dir, previous.port)
+    failed = _identity(log)
+    outcome = _restore(command, room, job, previous)
+    if isinstance(error, NotReady) and failed and failed == _identity(log + ".1"):
+        # The previous model's server writes to the port's log now.
+        error.hint = "the whole log of what failed is %s.1" % log
+    return outcome
 
 
-def _restore(command: Command, job: Job, previous: Service) -> str:
+def _identity(log: str) -> Optional[int]:
+    """Which file it is, by its inode; None when there is none, or nothing in it."""
+    try:
+        was = os.stat(log)
+    except OSError:
+        return None
+    return was.st_ino if was.st_size else None
+
+
+def _restore(command: Command, room: DiskRoom, job: Job, previous: Service) -> str:
     """Bring the previous model back; what became of that, in words."""
     name = previous.entry.name if previous.entry else previous.argv[0]
     try:
         job.phase("rollback", "starting %s again" % name)
         allowed = _pace(command, previous, _weights(previous), None, None)
-        bring_up(command, job, previous, allowed, lambda: None)
+        served = bring_up(command, job, previous, Way(allowed, lambda: None, room, back=True))
     except Exception as exc:  # told along with what failed first
         return "%s could not be started again: %s" % (name, as_error(exc).message)
+    if served.unnoted and previous.entry:
+        text = "%s serves again, but the registry does not know it yet (%s); once that is settled: mlxops reconcile"
+        return text % (name, served.unnoted)
     return "%s serves again" % name
 
 
@@ -195,12 +226,14 @@ def _result(command: Command, prepared: Preparation, seconds: float, served: Opt
     }
 
 
-def _memory(prepared: Preparation) -> Dict[str, Any]:
-    """How it fits; of a dry run also the refusal that a load would meet."""
+def _room(command: Command, prepared: Preparation) -> Dict[str, Any]:
+    """How it fits; of a dry run also the refusal that a load would meet, for memory or disk."""
     fit, order = prepared.fit, prepared.order
     spared = fit is None or fit.fits or order.force or (order.evict and fit.unload)
-    refused = None if fit is None or spared or not order.dry_run else memory.refusal(fit).to_wire()
-    return {"memory": fit.record() if fit else None, "refused": refused}
+    error: Optional[MlxopsError] = None if fit is None or spared or not order.dry_run else memory.refusal(fit)
+    if order.dry_run and not prepared.done:
+        error = error or rehearsal(command, order.port)
+    return {"memory": fit.record() if fit else None, "refused": error.to_wire() if error else None}
 
 
 def _actions(prepared: Preparation) -> List[Dict[str, Any]]:

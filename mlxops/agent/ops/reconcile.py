@@ -9,16 +9,19 @@ from ..errors import Locked
 from ..evidence import PortEvidence
 from ..reconcile import Action, Plan, plan
 from ..registry import Registry
+from ..unnoted import note
 from ..wants import wanted
 from .status import look
 
 
 def reconcile(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    registry = command.store.read()
-    found = _plan(command, registry)
-    if not args.get("dry_run"):
+    dry = bool(args.get("dry_run"))
+    noted = note(command, command.site.ports, dry)
+    found = _plan(command, command.store.read())
+    if not dry:
         found = found._replace(actions=tuple(_apply(command, action) for action in found.actions))
-    return found.to_wire()
+    told = found.to_wire()
+    return {**told, "actions": [*noted, *told["actions"]]}
 
 
 def _plan(command: Command, registry: Registry) -> Plan:

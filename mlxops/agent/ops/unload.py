@@ -9,8 +9,9 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..claim import Ground, survey
 from ..command import Command
+from ..diskroom import UNLOAD_EDITS, DiskRoom, disk_room
 from ..drain import connections, drain
-from ..errors import NotStopped
+from ..errors import MlxopsError, NotStopped
 from ..evidence import PortEvidence, Server
 from ..failures import as_error
 from ..jobs import Job
@@ -47,10 +48,11 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
     to_do = bool(ground.entries or not ground.seen.quiet)
     dry = bool(args.get("dry_run"))
     if (to_do or command.cut_off(port)) and not dry:
-        with command.job(port, "unload %d" % port) as job:
+        with command.job(port, "unload %d" % port) as job, disk_room(command) as room:
             ground = survey(command, port, own_lock=True)
+            _foretell(job, room, ground)
             vacate(command, job, ground, args.get("grace_s"))
-            clear(command, ground, "unload %d" % port)
+            _forget(command, ground)
     return {
         "port": port,
         "entry": ground.entries[0].name if ground.entries else None,
@@ -60,6 +62,29 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
         "duration_s": round(time.monotonic() - began, 3),
         "actions": _actions(ground) if dry else [],
     }
+
+
+def _foretell(job: Job, room: DiskRoom, ground: Ground) -> None:
+    """A port can be freed on a full disk, too: what will not be noted is told before the stop."""
+    try:
+        room.take(ground.seen.port, UNLOAD_EDITS if ground.entries else 0, servers=0)
+    except MlxopsError as exc:
+        job.warn("the port will be freed, but the registry cannot be changed: %s" % exc.message)
+
+
+def _forget(command: Command, ground: Ground) -> None:
+    """Clear the assignment. What was stopped before is told even where that fails."""
+    port, stopped = ground.seen.port, ground.server
+    try:
+        clear(command, ground, "unload %d" % port)
+    except Exception as exc:
+        error, names = as_error(exc), " and ".join(e.name for e in ground.entries)
+        if stopped:
+            text = "port %d is free (pid %d was stopped), but %s is still assigned to it: %s"
+            error.message = text % (port, stopped.process.pid, names, error.message)
+            error.hint = "%s; then clear it with: mlxops reconcile" % error.hint.partition("; then run")[0]
+            error.fields.update(port=port, stopped=True)
+        raise error from exc
 
 
 def _actions(ground: Ground) -> List[Dict[str, Any]]:

@@ -39,3 +39,9 @@ class Procs(Protocol):
 
     def sync(self, fd: int) -> None:
         """Have a file's content on the disk itself before returning; OSError as fsync."""
+
+    def reserve(self, fd: int, size: int) -> bool:
+        """Allocate `size` bytes behind the end of a file, whose length stays: later writes there need no room.
+
+        OSError where there is no room; False where the file system cannot do it.
+        """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
-from . import mactext, procargs, rusage, signals
+from . import blocks, mactext, procargs, rusage, signals
 from . import ports as binding
 from .facts import Job, Listener, Memory, Process, Unseen
 from .tool import Answer, ask
@@ -91,6 +91,9 @@ class Darwin:
         uid = os.getuid()
         domains = ("system", "gui/%d" % uid, "user/%d" % uid)
         return tuple(self._told(job) for domain in domains for job in self._services(domain))
+
+    def reserve(self, fd: int, size: int) -> bool:
+        return blocks.preallocate(fd, size)
 
     def sync(self, fd: int) -> None:
         import fcntl

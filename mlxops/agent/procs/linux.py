@@ -6,8 +6,8 @@ import os
 import time
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
+from . import blocks, proctext, signals
 from . import ports as binding
-from . import proctext, signals
 from .facts import Job, Listener, Memory, Process, Unseen
 
 CHUNK = 65536
@@ -87,6 +87,9 @@ class Linux:
 
     def sync(self, fd: int) -> None:
         os.fsync(fd)
+
+    def reserve(self, fd: int, size: int) -> bool:
+        return blocks.fallocate(fd, size)
 
     def _pids(self) -> Iterator[int]:
         try:
