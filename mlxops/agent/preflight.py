@@ -125,7 +125,7 @@ def _renamed(port: int, name: str, own: Runtime, launch: runtimes.Launch) -> Tup
 def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> bool:
     verdict = judge(ground.seen, wanted(command, ground.registry, ground.seen.port))
     same = [(e.name, e.cache_path) for e in ground.entries] == [(entry.name, entry.cache_path)]
-    return same and (verdict.state, verdict.drift) == ("ready", None)
+    return same and verdict.state == "ready" and verdict.drift in (None, "unrecorded")
 
 
 def _check_occupant(ground: Ground, order: Order) -> None:

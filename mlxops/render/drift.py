@@ -13,6 +13,7 @@ _NEXT = {
     "foreign": "mlxops status {port}, once you have stopped it on the host; mlxops never does",
     "mismatch": "mlxops load {entry} {port} --replace",
     "duplicate": "mlxops unload {port}, then load the one that is meant",
+    "unrecorded": "mlxops reconcile",
     "missing": "mlxops load {entry} {port}, to download it again, or mlxops remove {entry}",
 }
 
