@@ -18,32 +18,38 @@ RECORDED = "        _assign(command, service, {**gated.record(command.who), **ot
 JUDGE = "tests/unit/test_judge.py::"
 
 DURABLE = (
-    Mutant("no fsync of the file", "agent/store.py", "            self._sync(f.fileno())\n", "", (ORDER,)),
+    Mutant("no fsync of the file", "agent/wholefile.py", "        sync(f.fileno())\n", "", (ORDER,)),
     Mutant(
         "no fsync of the folder", "agent/store.py",
-        "            self._sync_folder()\n", "            pass\n", (ORDER,),
+        "        self._sync_folder()\n", "        pass\n", (ORDER,),
     ),
     Mutant(
         "renamed before it is durable", "agent/store.py",
-        "            os.replace(temp, self.path)\n        except",
-        "            os.replace(temp, self.path)\n"
-        "            self._write(temp, new)\n            os.unlink(temp)\n        except",
+        "                put(temp, self.path, stamp)\n",
+        "                put(temp, self.path, stamp)\n"
+        "            self._write(temp, new)\n            os.unlink(temp)\n",
         (ORDER,),
     ),
     Mutant(
         "written in place", "agent/store.py",
-        "            os.replace(temp, self.path)\n        except",
-        '            open(self.path, "wb").write(new)\n            os.unlink(temp)\n        except',
+        "                put(temp, self.path, stamp)\n",
+        '                open(self.path, "wb").write(new)\n',
         (ORDER,),
     ),
     Mutant(
         "no backup", "agent/store.py",
-        '                os.replace(temp, self.path + ".bak")\n', "",
-        (STORE + "test_the_first_edit_makes_the_file_and_the_one_before_is_always_kept",),
+        "        os.replace(copy, copies.last(self.path))\n", "",
+        (STORE + "test_the_last_write_and_the_one_before_are_always_kept",),
+    ),
+    Mutant(
+        "the lock alone keeps two writers apart", "agent/wholefile.py",
+        "        wait_for(lambda: _tried(fd), Deadline(CLAIM_S), every=0.002)\n"
+        "        yield stamp == stamp_of(os.fstat(fd)) == stamp_now(path)\n",
+        "        yield True\n", ("tests/agent/test_lock_lost.py",),
     ),
     Mutant(
         "a failed write leaves its draft", "agent/store.py",
-        "        except OSError as exc:\n            _discard(temp)\n", "        except OSError as exc:\n",
+        "            for path in (temp, copy, earlier, ", "            for path in (",
         (STORE + "test_a_full_disk_is_a_failure_that_changes_nothing",),
     ),
     Mutant(
@@ -55,14 +61,14 @@ DURABLE = (
 SHARED = (
     Mutant(
         "the edit is computed from what was read before the lock", "agent/store.py",
-        "        with self.locked(why):\n",
-        "        early = self._read()\n        self._read = lambda: (*early[:2], self._stamp_now())\n"
-        "        with self.locked(why):\n",
+        "            with self.locked(why) as lock:\n",
+        "            early = self._read()\n            self._read = lambda: (*early[:2], stamp_now(self.path))\n"
+        "            from .wholefile import stamp_now\n            with self.locked(why) as lock:\n",
         (ORDER,),
     ),
     Mutant(
         "a hand edit before the rename is not noticed", "agent/store.py",
-        "            if self._stamp_now() != stamp:\n", "            if False:\n",
+        "                if not unchanged:\n", "                if False:\n",
         (STORE + "test_a_hand_edit_before_the_rename_is_kept",),
     ),
     Mutant(
