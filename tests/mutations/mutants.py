@@ -18,7 +18,7 @@ RECORDED = "        _assign(command, service, {**gated.record(command.who), **ot
 JUDGE = "tests/unit/test_judge.py::"
 
 DURABLE = (
-    Mutant("no fsync of the file", "agent/wholefile.py", "        sync(f.fileno())\n", "", (ORDER,)),
+    Mutant("no fsync of the file", "agent/wholefile.py", "    sync(f.fileno())\n", "", (ORDER,)),
     Mutant(
         "no fsync of the folder", "agent/store.py",
         "        self._sync_folder()\n", "        pass\n", (ORDER,),
