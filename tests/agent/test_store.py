@@ -5,10 +5,8 @@ Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_store.py
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import stat
 import subprocess
 import time
 from collections.abc import Callable
@@ -20,13 +18,11 @@ import pytest
 from mlxops.agent.errors import AssignmentConflict, Failed, RegistryInvalid
 from mlxops.agent.registry import REQUIRED, Entry, Registry, dump, parse
 from mlxops.agent.store import Store
-from tests.support.procs_actors import NOBODY, as_nobody
 from tests.support.writers import ADD, COUNT, HOLD, SMALL_DISK, STUCK_IN_WRITE, ended, reads, running, start
 
 WHO = {"who": "alice", "from": "mini"}
 WRITERS, EDITS = 16, 25
 COPIES = ("registry.json.bak", "registry.json.bak.1")
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can put on another user's eyes")
 
 
 @pytest.fixture
@@ -247,61 +243,6 @@ def test_a_double_that_a_hand_edit_made_hinders_no_other_edit(path: Path, store:
     with pytest.raises(AssignmentConflict):
         store.edit("wrong", adding("topaz", port=8100))
     assert store.edit("clear", lambda now: now.clear(8100)).duplicates() == {}
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])
-def test_the_mode_stays_for_the_file_and_its_backup(path: Path, store: Store, mode: int):
-    store.edit("add", adding("amber"))
-    os.chmod(str(path), mode)
-    store.edit("add", adding("jade"))
-    store.edit("add", adding("topaz"))
-    assert [stat.S_IMODE(os.stat(str(path) + end).st_mode) for end in ("", ".bak")] == [mode, mode]
-
-
-@as_root
-def test_the_owner_stays_and_what_root_makes_belongs_to_the_owner_of_the_folder(path: Path, store: Store):
-    os.chown(str(path.parent), NOBODY, NOBODY)
-    for name in ("amber", "jade", "topaz"):
-        store.edit("add", adding(name))
-    owners = {name: os.stat(str(path.parent / name)).st_uid for name in {*others(path), path.name}}
-    assert set(owners.values()) == {NOBODY}, owners
-
-
-@as_root
-@pytest.mark.parametrize("name", [".lock", ".tmp", ".bak"])
-@pytest.mark.parametrize("hard", [True, False])
-def test_a_link_planted_by_a_user_does_not_lead_root_out_of_the_folder(
-    path: Path, store: Store, tmp_path_factory: pytest.TempPathFactory, name: str, hard: bool
-):
-    outside = tmp_path_factory.mktemp("outside") / "secret"
-    outside.write_text("root's own")
-    os.chown(str(path.parent), NOBODY, NOBODY)
-    (os.link if hard else os.symlink)(str(outside), str(path) + name)
-    for entry in ("amber", "jade"):
-        with contextlib.suppress(Failed, RegistryInvalid):
-            store.edit("add", adding(entry))
-    assert outside.stat().st_uid == 0
-    assert outside.read_text() == "root's own" or (hard, name) == (True, ".lock")
-
-
-@as_root
-def test_a_folder_that_is_not_ours_to_write_is_a_failure_that_changes_nothing(path: Path, store: Store):
-    store.edit("add", adding("amber"))
-    for folder in (path.parent, *list(path.parents)[1:3]):
-        os.chmod(str(folder), 0o755)
-    os.chmod(str(path) + ".lock", 0o666)
-    content = path.read_bytes()
-    # Read once here: nobody may not be able to import what reading needs.
-    store.read()
-
-    def edit() -> str:
-        try:
-            return repr(store.edit("add", adding("jade")))
-        except Failed as exc:
-            return exc.message
-
-    assert as_nobody(edit) == f"cannot write {path}: Permission denied; it is unchanged"
-    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("limit", [0, 1, 50_000])

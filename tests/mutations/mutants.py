@@ -87,7 +87,7 @@ SHARED = (
     ),
     Mutant(
         "root follows a planted link", "agent/lock.py", "os.O_NONBLOCK | os.O_NOFOLLOW", "os.O_NONBLOCK",
-        (STORE + "test_a_link_planted_by_a_user_does_not_lead_root_out_of_the_folder",),
+        ("tests/agent/test_store_owners.py::test_a_link_planted_by_a_user_does_not_lead_root_out_of_the_folder",),
     ),
     Mutant(
         "an unreadable registry is an empty one", "agent/store.py",
