@@ -66,8 +66,7 @@ def _located(command: Command, entry: Entry, order: Order) -> Entry:
 
 
 def _new_entry(command: Command, registry: Registry, repo_id: str) -> Entry:
-    planned = {s.model: s.name for s in command.site.slots.values() if s.model}
-    name = free_name(registry, repo_id, planned.get(repo_id))
+    name = free_name(registry, repo_id, command.site.slot_names)
     return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
 
 
