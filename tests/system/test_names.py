@@ -59,7 +59,7 @@ def test_a_word_that_is_a_slot_and_an_entry_elsewhere_is_refused_by_every_verb(o
 
 
 def test_where_the_entry_is_on_the_slots_own_port_there_is_one_meaning(one: Studio) -> None:
-    port, other, _ = one.ports
+    port = one.ports[0]
     rename(one, "jade", one.slot(port))
     ask(one, "load", model=one.slot(port), port=one.slot(port))
     assert ask(one, "status", ports=[one.slot(port)])["ports"][0]["port"] == port

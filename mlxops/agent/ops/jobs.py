@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, TextIO
 from .. import joblog
 from ..command import Command
 from ..deadline import Deadline, wait_for
-from ..errors import Failed, NotStopped, from_wire
+from ..errors import Failed, NotStopped, Usage, from_wire
 from ..jobs import agent_of, folder, log_path
 from ..lock import FileLock
 from ..portname import Meaning
@@ -55,7 +55,7 @@ def _job(command: Command, verb: str, word: Optional[str]) -> str:
         match = [job for job in known if job == word]
     if match:
         return match[0]
-    what = "no job for %s" % word if word else _count(len(running))
+    what = "no job %s" % word if word else _count(len(running))
     raise Failed("%s on %s" % (what, command.site.name), "mlxops jobs", job=word, running=running)
 
 
@@ -64,10 +64,13 @@ def _count(running: int) -> str:
 
 
 def _port(command: Command, verb: str, word: str) -> str:
-    """The number of the port that a word means; of an id or a port of which nothing is known, the word itself."""
+    """The number of the port that a word means; the word itself where it means none."""
     if JOB_ID.fullmatch(word) or word.isdecimal():
         return word
-    return str(Meaning(command, verb).port(word))
+    try:
+        return str(Meaning(command, verb).port(word))
+    except Usage:
+        return word
 
 
 def _of_port(jobs: Iterable[str], port: str) -> List[str]:
