@@ -24,7 +24,7 @@ ARROWS = {
         "agent.errors", "__version__",
     ),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
-    "render": ("render", "agent.errors"),
+    "render": ("render", "agent.errors", "agent.remedies"),
     "doctor": ("transport", "hosts", "agent.errors"),
     "session": ("bundle", "transport", "hosts", "interrupts", "agent.errors", "agent.wire"),
     "interrupts": ("alarms", "agent.errors"),

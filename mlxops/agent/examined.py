@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from .command import Command
 from .evidence import PortEvidence, Server
-from .judge import Verdict, judge
+from .judge import BROKEN, Verdict, judge
 from .observe import address_of
 from .proof import UNFINISHED, Check, Port, Proof, Subject, prove
 from .registry import Entry, Registry
@@ -15,7 +15,6 @@ from .wants import wanted
 # A model of 70 GB that thinks before it answers takes two minutes for all of it.
 TIMEOUT_S = 300.0
 LONGEST_S = 24 * 3600.0
-BROKEN = ("dead-child", "unresponsive", "failed")
 STATE = "state"
 Look = Callable[[int], PortEvidence]
 

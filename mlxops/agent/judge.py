@@ -9,16 +9,31 @@ from .ranks import hosts
 from .registry import Entry
 from .runtimes import Invocation, added_flags, flags_of
 
+# Until its queue is full, the kernel accepts connections for a server that hangs: whether it does tells nothing.
+_MUTE, LATE = "it listens on the port but does not answer HTTP: %s", "no answer in time"
 STOPPING = ("stop",)
 STARTING = ("launch", "wait", "commit", "rollback")
 
 
+# Of a port that nobody works on: it does not serve as it should, whatever the registry says of it.
+BROKEN = ("dead-child", "unresponsive", "failed")
+
+
 class Wanted(NamedTuple):
-    """What the registry and the host file say of a port. `served_name` None: no entry is assigned."""
+    """What the registry and the host file say of a port. `served_name` None: no entry is assigned.
+
+    `lost`: entries that served here and are assigned nowhere now.
+    """
 
     entries: Tuple[Entry, ...]
     served_name: Optional[str]
     missing: Tuple[str, ...] = ()
+    lost: Tuple[Entry, ...] = ()
+
+    @property
+    def entry(self) -> Optional[Entry]:
+        """The entry that a verdict about the port is about."""
+        return next(iter(self.entries or self.lost), None)
 
 
 class Verdict(NamedTuple):
@@ -27,6 +42,12 @@ class Verdict(NamedTuple):
     state: str
     drift: Optional[str]
     reason: str
+
+    @property
+    def broken(self) -> bool:
+        """Whether the state is a trouble of its own, which the drift does not tell already."""
+        told = self.drift if self.state == "failed" else self.drift in ("foreign", "orphan")
+        return self.state in BROKEN and not told
 
 
 def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
@@ -50,7 +71,8 @@ def _judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
     if seen.job is not None:
         return Verdict(state, None, _job_text(seen.job))
     drift, why = _drift(seen, wanted)
-    return Verdict(state, drift, why or reason)
+    both = state in ("dead-child", "unresponsive") and drift != "foreign"
+    return Verdict(state, drift, "; ".join(filter(None, (reason, why))) if both else why or reason)
 
 
 def _arrived(seen: PortEvidence, wanted: Wanted) -> bool:
@@ -78,7 +100,7 @@ def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
     if seen.answer.reached:
         return _answering(seen, server)
     if seen.listeners:
-        return "unresponsive", "it listens and accepts no connection"
+        return "unresponsive", _MUTE % LATE
     if server is not None:
         return _silent(server, wanted)
     if seen.remnants or seen.recorded or any(one.alive for one in seen.ranks):
@@ -91,9 +113,9 @@ def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
     if early and seen.answer.health == 503:
         return "failed", "the server says 503: its model did not load"
     if seen.answer.health is None:
-        return "unresponsive", "connected, no HTTP answer: %s" % seen.answer.error
+        return "unresponsive", _MUTE % (LATE if "timed out" in seen.answer.error else seen.answer.error)
     if seen.answer.health != 200:
-        return "unresponsive", "/health says %d" % seen.answer.health
+        return "unresponsive", "it answers /health with status %d" % seen.answer.health
     if seen.answer.chats is False:
         return "starting", "it listens, and answers no chat yet"
     return "ready", ""
@@ -116,20 +138,17 @@ def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
     if len(wanted.entries) > 1:
         return "duplicate", "assigned to " + " and ".join(e.name for e in wanted.entries)
     if seen.foreign:
-        return "foreign", _foreign_text(seen)
+        return "foreign", "; ".join(filter(None, [_foreign_text(seen), lost_text(wanted)]))
     if not wanted.entries:
-        return _unassigned(seen)
+        return _unassigned(seen, wanted)
     if seen.quiet:
-        return "stale", "nothing listens, no process names the port, the recorded one is gone"
+        return "stale", _gone_text(wanted)
     entry = wanted.entries[0]
     difference = mismatch(seen, entry, wanted.served_name)
     if difference:
         return "mismatch", difference
     if entry.name in wanted.missing:
         return "missing", "the snapshot %s is gone" % entry.cache_path
-    if seen.server and seen.listeners and seen.recorded is None and entry.process:
-        text = "pid %d serves it; the process in the registry, pid %s, is gone"
-        return "unrecorded", text % (seen.server.process.pid, entry.process.get("pid"))
     return None, ""
 
 
@@ -138,13 +157,23 @@ def _foreign_text(seen: PortEvidence) -> str:
     return "held by %s, not a server of ours" % " and ".join(owners)
 
 
-def _unassigned(seen: PortEvidence) -> Tuple[Optional[str], str]:
+def _gone_text(wanted: Wanted) -> str:
+    before = "%s was serving here before it" % " and ".join(e.name for e in wanted.lost) if wanted.lost else ""
+    return "; ".join(filter(None, ["its server is gone: nothing listens, and no process of it is left", before]))
+
+
+def lost_text(wanted: Wanted) -> str:
+    """Of entries that served on the port and are assigned nowhere; \"\" where there are none."""
+    return "%s was serving here and is not running" % " and ".join(e.name for e in wanted.lost) if wanted.lost else ""
+
+
+def _unassigned(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
     if seen.server:
         model = seen.server.invocation.model or "its default model"
         return "orphan", "pid %d serves %s, no entry is assigned" % (seen.server.process.pid, model)
     if seen.remnants:
         return "orphan", "left behind by a dead server: pid %s" % _pids(seen)
-    return None, ""
+    return ("lost", lost_text(wanted)) if wanted.lost and seen.quiet else (None, "")
 
 
 def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:

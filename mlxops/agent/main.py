@@ -70,17 +70,7 @@ def _perform(request: Dict[str, Any], client: Client) -> Any:
     client.watch(None if verb in OUTLIVES_CLIENT else lambda: os._exit(0))
     module, _, function = VERBS[verb].partition(".")
     perform = getattr(importlib.import_module(".ops." + module, __package__), function)
-    command = _command(request, client)
-    return perform(command, _with_ports(command, verb, request.get("args") or {}))
-
-
-def _with_ports(command: Command, verb: str, args: Any) -> Any:
-    """The arguments with ports in place of slots' and entries' names."""
-    if not (isinstance(args.get("port"), str) or isinstance(args.get("ports"), list)):
-        return args
-    from .portname import resolved
-
-    return resolved(command, verb, args)
+    return perform(_command(request, client), request.get("args") or {})
 
 
 def _command(request: Dict[str, Any], client: Client) -> Command:

@@ -4,44 +4,81 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from . import remedies
 from .evidence import PortEvidence
-from .judge import Wanted, judge
+from .judge import Verdict, Wanted, judge, lost_text
+from .registry import Entry
 
 
 class Action(NamedTuple):
-    """One change to the registry: `clear` takes the port of an entry away."""
+    """One change to the registry: `clear` takes the port of an entry away. `next`: the command that brings it back."""
 
     action: str
     entry: str
-    port: Optional[int]
+    port: int
     reason: str
+    next: str
     applied: bool = False
 
 
 class Drift(NamedTuple):
+    """`next`: the command that deals with it."""
+
     drift: str
     port: Optional[int]
     entry: Optional[str]
     reason: str
+    next: Optional[str] = None
+
+
+class Broken(NamedTuple):
+    """A port whose server does not serve as it should, though registry and host agree about it."""
+
+    state: str
+    port: int
+    entry: Optional[str]
+    reason: str
+    next: Optional[str] = None
 
 
 class Plan(NamedTuple):
     actions: Tuple[Action, ...]
     drift: Tuple[Drift, ...]
+    broken: Tuple[Broken, ...] = ()
 
     def to_wire(self) -> Dict[str, List[Dict[str, Any]]]:
-        return {"actions": [a._asdict() for a in self.actions], "drift": [d._asdict() for d in self.drift]}
+        return {key: [one._asdict() for one in rows] for key, rows in self._asdict().items()}
 
 
 def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> Plan:
-    """Clear what is proven gone; report everything else that differs."""
+    """Clear what is proven gone; report everything else that differs, and every server that is broken."""
     actions: List[Action] = []
     drifts: List[Drift] = []
+    broken: List[Broken] = []
     for port in sorted(evidence):
-        verdict = judge(evidence[port], wants[port])
-        entries = wants[port].entries
-        if entries and evidence[port].quiet:
-            actions += [Action("clear", e.name, port, verdict.reason) for e in entries]
+        want, seen = wants[port], evidence[port]
+        verdict = judge(seen, want)
+        if want.entries and seen.quiet:
+            actions += [Action("clear", e.name, port, verdict.reason, remedy("stale", port, e)) for e in want.entries]
         elif verdict.drift or verdict.state == "unknown":
-            drifts.append(Drift(verdict.drift or "unknown", port, entries[0].name if entries else None, verdict.reason))
-    return Plan(tuple(actions), tuple(drifts))
+            drifts.append(_drift(verdict, port, want))
+        if verdict.broken and seen.job is None:
+            told = verdict.reason, remedy(verdict.state, port, want.entry)
+            broken.append(Broken(verdict.state, port, want.entry.name if want.entry else None, *told))
+    return Plan(tuple(actions), tuple(drifts), tuple(broken))
+
+
+def _drift(verdict: Verdict, port: int, want: Wanted) -> Drift:
+    kind = verdict.drift or "unknown"
+    entry = want.entry if want.entries or kind == "lost" else None
+    return Drift(kind, port, entry.name if entry else None, verdict.reason, remedy(kind, port, entry))
+
+
+def lost_drift(port: int, want: Wanted) -> Drift:
+    """What an entry whose assignment was just cleared is from here on."""
+    return _drift(Verdict("free", "lost", lost_text(want)), port, want)
+
+
+def remedy(kind: str, port: int, entry: Optional[Entry]) -> str:
+    """The command that deals with it."""
+    return remedies.command(kind, port, entry.name if entry else None, entry.slot if entry else None)

@@ -7,6 +7,7 @@ import re
 from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple
 
 from .errors import RegistryInvalid
+from .registryfields import as_args, as_port, is_text
 
 VERSION = 1
 MOST_HOSTS = 10
@@ -58,6 +59,11 @@ class Entry(NamedTuple):
         return self.fields.get("slot")
 
     @property
+    def wanted(self) -> Optional[int]:
+        """The port it was last loaded on: kept by a crash, a reboot and reconcile, taken away by unload."""
+        return self.fields.get("wanted")
+
+    @property
     def args(self) -> Tuple[str, ...]:
         return tuple(self.fields.get("args") or ())
 
@@ -105,13 +111,37 @@ class Registry(NamedTuple):
     def drop(self, name: str) -> Registry:
         return Registry({k: v for k, v in self.entries.items() if k != name}, self.extra)
 
-    def clear(self, port: int) -> Registry:
-        """No entry is assigned to this port; slots stay, they are intents."""
-        return self.put(*(e.with_fields(port=None, process=None) for e in self.holders(port)))
+    def lost(self, port: int) -> Tuple[Entry, ...]:
+        """The entries that served on this port and are assigned nowhere now."""
+        return tuple(e for e in self.entries.values() if e.wanted == port and e.port is None)
+
+    def clear(self, port: int, *names: str) -> Registry:
+        """No entry is assigned to this port, or these are not; what served there still wants it. Slots stay."""
+        kept = self
+        for entry in self.holders(port):
+            if not names or entry.name in names:
+                kept = kept._released(entry, port)
+        return kept
+
+    def _released(self, entry: Entry, port: int) -> Registry:
+        """A load that never got ready does not take the port away from the entry that served there before."""
+        kept = self.put(entry.with_fields(port=None, process=None))
+        served = "ready_at" in (entry.process or {})
+        others = any(e.wanted == port for e in self.entries.values() if e.name != entry.name)
+        return kept.want(entry.name, port) if served or not others else kept
+
+    def want(self, name: str, port: int) -> Registry:
+        """This entry is the one to serve on the port, and no other."""
+        return self.forget(port).put(self.entries[name].with_fields(wanted=port))
+
+    def forget(self, port: int) -> Registry:
+        """No entry wants this port."""
+        return self.put(*(e.with_fields(wanted=None) for e in self.entries.values() if e.wanted == port))
 
     def assign(self, name: str, port: int, process: Optional[Mapping[str, Any]]) -> Registry:
         """The port moves to this entry in one step, whoever held it before."""
-        return self.clear(port).put(self.entries[name].with_fields(port=port, process=process))
+        kept = self.clear(port)
+        return kept.put(kept.entries[name].with_fields(port=port, process=process))
 
     def duplicates(self) -> Dict[int, Tuple[str, ...]]:
         """port -> names, for every port that more than one entry claims."""
@@ -218,39 +248,21 @@ def _coerced(name: str, fields: Any) -> Dict[str, Any]:
     if not isinstance(fields, dict):
         raise RegistryInvalid("entry %r is not an object" % name, entry=name)
     coerced = {**REQUIRED, **fields}
-    coerced["port"] = _port(name, "port", coerced["port"])
-    if "slot" in coerced:
-        coerced["slot"] = _port(name, "slot", coerced["slot"])
+    coerced["port"] = as_port(name, "port", coerced["port"])
+    for key in ("slot", "wanted"):
+        if key in coerced:
+            coerced[key] = as_port(name, key, coerced[key])
     if "args" in coerced:
-        coerced["args"] = _args(name, coerced["args"])
+        coerced["args"] = as_args(name, coerced["args"])
     if coerced.get("hosts"):
         coerced["hosts"] = _hosts(name, coerced["hosts"])
     process = coerced.get("process")
     if process is not None and not (isinstance(process, dict) and type(process.get("pid", 0)) is int):
         raise RegistryInvalid("entry %r: `process` is not an object with a pid" % name, entry=name, field="process")
     for key in ("repo_id", "model_id", "cache_path", *OPTIONAL_TEXT[1:]):
-        if not (coerced.get(key) is None or _is_text(coerced[key])):
+        if not (coerced.get(key) is None or is_text(coerced[key])):
             raise RegistryInvalid("entry %r: `%s` is not text" % (name, key), entry=name, field=key)
     return {**coerced, "model_id": coerced["model_id"] or coerced["repo_id"]}
-
-
-def _port(name: str, key: str, value: Any) -> Optional[int]:
-    if value is None or value == "":
-        return None
-    try:
-        number = int(value)
-        if number == float(value) and not isinstance(value, bool) and 0 < number < 65536:
-            return number
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise RegistryInvalid("entry %r: `%s` is %r, not a port" % (name, key, value), entry=name, field=key)
-
-
-def _args(name: str, value: Any) -> List[str]:
-    items = [value] if isinstance(value, str) else (value or [])
-    if isinstance(items, list) and all(map(_is_word, items)):
-        return [str(item) for item in items]
-    raise RegistryInvalid("entry %r: `args` is not a list of words" % name, entry=name, field="args")
 
 
 def _hosts(name: str, value: Any) -> List[str]:
@@ -262,16 +274,3 @@ def _hosts(name: str, value: Any) -> List[str]:
         return list(items)
     text = "entry %r: `hosts` is not a list of 2 to %d times NAME=ADDRESS, the host itself first"
     raise RegistryInvalid(text % (name, MOST_HOSTS), entry=name, field="hosts")
-
-
-def _is_word(item: Any) -> bool:
-    """Whether it can be a word of a command line as it stands; true has no spelling there."""
-    return _is_text(item) or (isinstance(item, (int, float)) and not isinstance(item, bool))
-
-
-def _is_text(value: Any) -> bool:
-    """Whether it is text that a path or a command line can hold: neither NUL nor half a character has a place there."""
-    try:
-        return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False

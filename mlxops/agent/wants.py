@@ -14,4 +14,4 @@ def wanted(command: Command, registry: Registry, port: int) -> Wanted:
     entries = registry.holders(port)
     missing = tuple(e.name for e in entries if e.cache_path and not os.path.isdir(e.cache_path))
     served = command.site.served_name(port, entries[0].name) if entries else None
-    return Wanted(entries, served, missing)
+    return Wanted(entries, served, missing, registry.lost(port))

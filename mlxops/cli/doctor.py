@@ -5,11 +5,14 @@ from __future__ import annotations
 import click
 
 from .. import doctor as client
-from ..agent.errors import Failed, Interrupted, MlxopsError, Usage
+from ..agent.errors import DriftFound, Failed, Interrupted, MlxopsError, Usage
 from ..render.doctor import examined, troubles
 from . import words
 from .invocation import Answer, Invocation, Result
 from .verb import verb
+
+# The checks of ports: drift, whatever else it is.
+DRIFT = {"ports", "foreign listeners", "assignments"}
 
 
 @verb(
@@ -24,7 +27,8 @@ from .verb import verb
 def doctor(it: Invocation, fix: bool, dry_run: bool) -> Answer:
     """Check both sides, from the host file to the disk, and name the command that mends what is wrong.
 
-    Exits with 0 when nothing is wrong, whatever the warnings; with -q only what is not ok is shown.
+    Exits with 0 when nothing is wrong, whatever the warnings, with 11 when a port is lost, broken or in drift, else
+    with 1; with -q only what is not ok is shown.
     """
     if dry_run and not fix:
         raise Usage("--dry-run goes with --fix: without it nothing is changed anyway", "mlxops doctor")
@@ -48,8 +52,13 @@ def _examined(it: Invocation, args: Result) -> tuple[Result, MlxopsError | None]
     return {**result, "checks": [*client.client_rows(host, call, None), *result["checks"]]}, None
 
 
-def _wrong(result: Result) -> Failed | None:
-    names = dict.fromkeys(one["check"] for one in result["checks"] if one["verdict"] == "wrong")
+def _wrong(result: Result) -> MlxopsError | None:
+    """DriftFound where a port is not as it should be, whatever else is wrong; its rows begin with port and state."""
+    wrong = [one for one in result["checks"] if one["verdict"] == "wrong"]
+    names = dict.fromkeys(one["check"] for one in wrong)
     if not names:
         return None
-    return Failed(f"wrong: {', '.join(names)}", "each row names the command that mends it", wrong=[*names])
+    ports = [str(one["seen"]).partition(":")[0] for one in wrong if one["check"] == "ports"]
+    told = [f"ports ({', '.join(ports)})" if name == "ports" else name for name in names]
+    kind = DriftFound if names.keys() & DRIFT else Failed
+    return kind(f"wrong: {', '.join(told)}", "each row names the command that mends it", wrong=[*names])

@@ -25,3 +25,16 @@ def proven(result: Result) -> MlxopsError | None:
         names = ", ".join(map(str, unknown))
         return Failed(f"could not be examined: {names}", "mlxops status; then verify again", ports=unknown)
     return None
+
+
+def drift_found(result: Result) -> DriftFound | None:
+    """What a command asked to check ends with, where there is drift or a broken server."""
+    drift, broken = result.get("drift") or [], result.get("broken") or []
+    kinds: dict[str, list[str]] = {}
+    for one in [*drift, *broken]:
+        kinds.setdefault(str(one.get("port") or one.get("entry")), []).append(str(one.get("drift") or one.get("state")))
+    if not kinds:
+        return None
+    told = ", ".join(f"{place} {' and '.join(names)}" for place, names in kinds.items())
+    what = "drift found" if drift else "broken servers found"
+    return DriftFound(f"{what}: {told}", "mlxops status", drift=drift, broken=broken)

@@ -33,7 +33,7 @@ def load(it: Invocation, model: str, wanted: str, no_rollback: bool, **more: obj
     MODEL is an entry, a repo, or a unique part of one. Only a full org/name is ever downloaded, after its size, the
     disk and the memory were checked. If the new model fails, the previous one is started again.
     """
-    args = {"model": model, "port": it.host.port_word(wanted), "rollback": not no_rollback, **more}
+    args = {"model": model, "port": it.host.port(wanted), "rollback": not no_rollback, **more}
     result = _asking(it, args)
     refused = result.pop("refused", None)
     return Answer(result, loaded, from_wire(refused) if refused else None)

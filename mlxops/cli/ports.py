@@ -10,7 +10,7 @@ from ..render.ports import all_unloaded, unloaded
 from ..render.status import deep as deep_text
 from ..render.status import status as status_text
 from . import words
-from .findings import differences
+from .findings import differences, drift_found
 from .invocation import Answer, Invocation, Result
 from .verb import verb
 
@@ -18,7 +18,7 @@ from .verb import verb
 @verb("status", "mlxops status", "mlxops status 8100 jerry-l", "mlxops status --check || echo look at it",
       "mlxops status --deep")
 @words.port("wanted", nargs=-1, metavar="[PORT]...")
-@click.option("--check", is_flag=True, help="Exit with 11 where registry and host differ.")
+@click.option("--check", is_flag=True, help="Exit with 11 where registry and host differ or a server is broken.")
 @click.option("--deep", is_flag=True, help="Put each server to the proof as verify does: its pace, and a verdict.")
 @words.timeout("Seconds the requests of --deep to one port may take together; default: 300.")
 def status(it: Invocation, wanted: tuple[str, ...], check: bool, deep: bool, timeout_s: float | None) -> Answer:
@@ -26,7 +26,7 @@ def status(it: Invocation, wanted: tuple[str, ...], check: bool, deep: bool, tim
 
     A dash is a figure nobody knows.
     """
-    ports = [it.host.port_word(word) for word in wanted] or None
+    ports = [it.host.port(word) for word in wanted] or None
     if timeout_s is not None and not deep:
         raise Usage("--timeout goes with --deep: a plain look takes two seconds at most", "mlxops status --deep")
     result = it.ask("status", {"ports": ports, **({"deep": True, "timeout_s": timeout_s} if deep else {})})
@@ -38,22 +38,13 @@ def _differs(result: Result) -> DriftFound | None:
     return drift_found(result) or wrong
 
 
-def drift_found(result: Result) -> DriftFound | None:
-    """What a command asked to check ends with, where there is drift."""
-    drift = result.get("drift") or []
-    if not drift:
-        return None
-    kinds = ", ".join(sorted({str(one["drift"]) for one in drift}))
-    return DriftFound(f"drift found: {kinds}", "mlxops status", drift=drift)
-
-
 @verb("unload", "mlxops unload 8104", "mlxops unload jerry-xl --grace 120", "mlxops unload 8104 --dry-run")
 @words.port("wanted")
 @words.grace()
 @words.dry_run()
 def unload(it: Invocation, wanted: str, grace_s: float | None, dry_run: bool) -> Answer:
     """Stop the server on a port, prove it stopped, and clear the assignment."""
-    args = {"port": it.host.port_word(wanted), "grace_s": grace_s, "dry_run": dry_run}
+    args = {"port": it.host.port(wanted), "grace_s": grace_s, "dry_run": dry_run}
     return Answer(it.ask("unload", args), supposed(unloaded) if dry_run else unloaded)
 
 

@@ -38,6 +38,11 @@ def lock_path(host: Host) -> Path:
     return Path.home() / STATE / f"reconcile-{host.name}-{key:08x}.lock"
 
 
+def told_path(host: Host) -> Path:
+    """What the readers of this host file's quiet runs were told."""
+    return lock_path(host).with_suffix(".told.json")
+
+
 def _opened(path: Path) -> IO[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

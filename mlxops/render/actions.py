@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .drift import mail_line, place
+from .drift import mail_line, next_step, place
 from .style import Style
 from .words import safe, word
 
@@ -17,12 +17,21 @@ def action_lines(actions: list[dict[str, Any]]) -> list[str]:
 def _line(action: dict[str, Any]) -> str:
     why = f": {safe(action['reason'])}" if action.get("reason") else ""
     planned = "" if action.get("applied") or action["action"] == "keep" else " (not done)"
-    return f"{word(action['action'])} {place(action)}{planned}{why}"
+    step = f" (next: {next_step({**action, 'drift': 'stale'})})" if action.get("next") else ""
+    return f"{word(action['action'])} {place(action)}{planned}{why}{step}"
 
 
 def changes(result: dict[str, Any], style: Style) -> str:
     """One line per change and per thing that is wrong; empty when there is neither."""
-    return "\n".join([*action_lines(result["actions"]), *map(mail_line, result.get("drift") or [])])
+    return "\n".join([*action_lines(result["actions"]), *map(mail_line, wrong(result))])
+
+
+def wrong(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every drift and every broken server, but for what the line of an action tells already."""
+    cleared = [(action["port"], action["entry"]) for action in result["actions"] if action.get("applied")]
+    drifts = result.get("drift") or []
+    left = [one for one in drifts if one["drift"] != "lost" or (one["port"], one["entry"]) not in cleared]
+    return [*left, *(result.get("broken") or [])]
 
 
 def supposed(text: Callable[[dict[str, Any], Style], str]) -> Callable[[dict[str, Any], Style], str]:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..agent import remedies
 from .style import Style
 from .words import safe, word
 
-_NEXT = {
-    "stale": "mlxops reconcile",
-    "orphan": "mlxops init, to adopt it, or mlxops unload {port}",
-    "foreign": "mlxops status {port}, once you have stopped it on the host; mlxops never does",
-    "mismatch": "mlxops load {entry} {port} --replace",
-    "duplicate": "mlxops unload {port}, then load the one that is meant",
-    "unrecorded": "mlxops reconcile",
-    "missing": "mlxops load {entry} {port}, to download it again, or mlxops remove {entry}",
-}
+
+def kind(told: dict[str, Any]) -> str:
+    """The drift, or the state of a server that is broken."""
+    return str(told.get("drift") or told.get("state"))
 
 
-def next_step(drift: dict[str, Any]) -> str:
-    """The command that deals with this kind of drift."""
-    import shlex
-
-    port, entry = drift.get("port"), shlex.quote(safe(drift.get("entry") or "NAME"))
-    step = _NEXT.get(str(drift["drift"]), "mlxops show {port}")
-    return step.format(port="PORT" if port is None else port, entry=entry)
+def next_step(told: dict[str, Any]) -> str:
+    """The command that deals with a drift or a broken state, and what else may be done."""
+    what, port, entry = kind(told), told.get("port"), told.get("entry")
+    step = told.get("next") or remedies.command(what, port, entry)
+    return safe(step + remedies.otherwise(what, port, entry))
 
 
 def place(record: dict[str, Any]) -> str:
@@ -36,11 +30,11 @@ def paragraphs(drifts: list[dict[str, Any]] | None, style: Style) -> list[str]:
     """Per drift a line with its reason and one with the next command."""
     lines = []
     for drift in drifts or []:
-        lines.append(f"{style.wrong(word(drift['drift']))} {place(drift)}: {word(drift.get('reason'))}")
+        lines.append(f"{style.wrong(word(kind(drift)))} {place(drift)}: {word(drift.get('reason'))}")
         lines.append(f"  next: {next_step(drift)}")
     return lines
 
 
 def mail_line(drift: dict[str, Any]) -> str:
     """One line, as cron mails it: kind, place, reason, next command."""
-    return f"{word(drift['drift'])} {place(drift)}: {word(drift.get('reason'))} (next: {next_step(drift)})"
+    return f"{word(kind(drift))} {place(drift)}: {word(drift.get('reason'))} (next: {next_step(drift)})"

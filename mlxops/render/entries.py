@@ -29,7 +29,7 @@ def _row(model: dict[str, Any]) -> list[str]:
         size(model.get("size_bytes")),
         word(model.get("format")),
         word(model.get("slot")),
-        word(model.get("port")),
+        f"{model['wanted']} lost" if model.get("lost") else word(model.get("port")),
     ]
 
 

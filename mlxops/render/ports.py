@@ -32,7 +32,10 @@ def unloaded(result: dict[str, Any], style: Style) -> str:
     if not result.get("changed"):
         return f"{result['port']} is free already, nothing changed"
     took = f" after {span(result['duration_s'])}" if result.get("duration_s") is not None else ""
-    return f"{result['port']} is free, {word(result.get('entry'))} unloaded{took}"
+    forgot = [name for name in result.get("forgot") or [] if name != result.get("entry")]
+    done = [f"{word(result.get('entry'))} unloaded{took}"] if result.get("entry") or not forgot else []
+    done += [f"{safe(name)} forgotten (it was not running)" for name in forgot]
+    return f"{result['port']} is free, {', '.join(done)}"
 
 
 def all_unloaded(result: dict[str, Any], style: Style) -> str:

@@ -38,13 +38,19 @@ def _proof(port: dict[str, Any], style: Style) -> list[str]:
 
 
 def _below(result: dict[str, Any], style: Style) -> list[str]:
+    broken = {one["port"]: one for one in result.get("broken") or []}
     told = [*map(_why, filter(_unexplained, result["ports"])), *paragraphs(result.get("drift"), style)]
+    told += paragraphs([one for port, one in broken.items() if not _drifts(result, port)], style)
     return ["", memory(result.get("memory")), *told]
 
 
 def _unexplained(port: dict[str, Any]) -> bool:
-    """Whether there is a reason, such as a download under way, that no drift tells."""
-    return bool(port.get("reason")) and not port.get("drift")
+    """Whether there is a reason, such as a download under way, that nothing below tells."""
+    return bool(port.get("reason")) and not port.get("drift") and not port.get("broken")
+
+
+def _drifts(result: dict[str, Any], port: int) -> bool:
+    return any(one["port"] == port for one in result.get("drift") or [])
 
 
 def _why(port: dict[str, Any]) -> str:
@@ -55,7 +61,7 @@ def _row(port: dict[str, Any], style: Style) -> list[str]:
     return [
         word(port["port"]),
         word(port.get("slot_name")),
-        word(port.get("entry")),
+        word(port.get("entry") or port.get("wanted")),
         style.state(word(port.get("state"))),
         style.wrong(word(port["drift"])) if port.get("drift") else word(None),
         word(port.get("served_model")),

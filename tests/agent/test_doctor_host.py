@@ -49,7 +49,8 @@ def snapshot(host: Healthy) -> Path:
     return next(host.hub.glob("models--*/snapshots/*"))
 
 
-REGISTRY_GONE_BAD = [("registry", "wrong"), *((name, "unknown") for name in ("assignments", "snapshots", "entries"))]
+BLIND = ("assignments", "snapshots", "entries", "ports")
+REGISTRY_GONE_BAD = [("registry", "wrong"), *((name, "unknown") for name in BLIND)]
 BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "open state": (lambda h: h.state.chmod(0o777), [("state folder", "wrong")], "mode 777", "--fix"),
     "readable logs": (lambda h: (h.state / "logs").chmod(0o755), [("state folder", "warning")], "/logs", "--fix"),
@@ -76,7 +77,8 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
         lambda h: without(snapshot(h)), [("snapshots", "warning")], "is gone: amber", "mlxops load amber PORT",
     ),
     "no snapshot of an assigned one": (
-        lambda h: h.enter("a", port=h.port, cache_path="/none"), [("snapshots", "wrong")], "is gone: a", "remove a",
+        lambda h: h.enter("a", port=h.port, cache_path="/none"),
+        [("snapshots", "wrong"), ("ports", "wrong")], "is gone: a", "remove a",
     ),
     "half a snapshot": (
         lambda h: (snapshot(h) / "model.safetensors").unlink(), [("snapshots", "warning")], "lacks", "mlxops load",
@@ -85,7 +87,8 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
         lambda h: (h.hub / "registry.json.lock").mkdir(), [("registry lock", "wrong")], "for writing", "ls -ld ",
     ),
     "no port lock": (
-        lambda h: (h.hub / f"registry.json.{h.port}.lock").mkdir(), [("port locks", "wrong")], "for writing", "ls -ld ",
+        lambda h: (h.hub / f"registry.json.{h.port}.lock").mkdir(),
+        [("port locks", "wrong"), ("ports", "unknown")], "for writing", "ls -ld ",
     ),
     "no runtime": (
         lambda h: settings(h, command=["/nonesuch/server"]), [("runtime", "wrong"), ("entries", "wrong")],
@@ -174,7 +177,8 @@ def test_tools_that_fail_make_rows_and_end_nothing(host: Healthy, tmp_path: Path
     broken = script(tmp_path, "broken", "exit 2")
     host.procs = Darwin(lsof=broken, ps=tool("ps"), vm_stat=broken, sysctl=broken, launchctl=broken)
     assert host.troubles() == [
-        ("memory", "unknown"), ("processes", "wrong"), ("foreign listeners", "unknown"), ("launchd jobs", "unknown"),
+        ("memory", "unknown"), ("processes", "wrong"), *(("ports", "unknown") for _ in host.site["ports"]),
+        ("foreign listeners", "unknown"), ("launchd jobs", "unknown"),
     ]  # fmt: skip
     assert broken in host.row("processes", "wrong")["seen"]
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -81,7 +80,9 @@ def test_cron_reconciles_over_ssh_and_speaks_only_of_changes(studio: Studio, sta
     assert told["exits"] == "0\n0\n", told
     assert len(told["first"].splitlines()) == 1, told
     assert f"clear {studio.ports[0]} amber" in told["first"]
+    assert f"mlxops load amber {studio.ports[0]}" in told["first"]
     assert told["second"] == ""
     assert studio.assignments() == {}
-    locks = list((studio.folder / "cron-home" / ".local/state/mlxops").iterdir())
-    assert [Path(lock).name.startswith("reconcile-studio-") for lock in locks] == [True]
+    kept = list((studio.folder / "cron-home" / ".local/state/mlxops").iterdir())
+    assert all(path.name.startswith("reconcile-studio-") for path in kept)
+    assert sorted(path.name.split(".", 1)[1] for path in kept) == ["lock", "told.json"]

@@ -38,7 +38,7 @@ def test_status_and_reconcile_name_it_until_the_port_is_loaded_again(known: Stud
     assert cleared[0]["reason"].endswith(said)
     row = known.port_row(port)
     assert (row["state"], row["drift"], row["entry"], row["reason"]) == ("free", None, None, said)
-    assert known.must("reconcile") == {"actions": [], "drift": []}
+    assert known.must("reconcile") == {"actions": [], "drift": [], "broken": []}
     assert known.mlxops("load", "amber", port, "--timeout", 0.01).exit == 8
     assert known.port_row(port)["reason"] == said
     known.must(*shlex.split(said.rpartition(": mlxops ")[2]))

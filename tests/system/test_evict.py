@@ -82,7 +82,7 @@ def test_what_does_not_fit_is_refused_with_its_sum_and_evict_makes_room(
     assert [(one["port"], one["entry"]) for one in loaded["evicted"]] == [(second, "jade")]
     assert watch.faults == [] and watch.seen[1:] == [{"amber": first}, {"amber": first, "topaz": port}]
     assert serving(known) == {"amber": first, "topaz": port}
-    assert known.must("reconcile") == {"actions": [], "drift": []}
+    assert known.must("reconcile") == {"actions": [], "drift": [], "broken": []}
 
 
 @pytest.mark.usefixtures("room", "ctrl_c")

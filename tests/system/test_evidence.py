@@ -131,7 +131,7 @@ def test_rude_servers_of_ours(
     assert {port: row["drift"] for port, row in told.items()} == dict.fromkeys(studio.ports)
     states = {manner: told[port]["state"] for port, manner in zip(studio.ports, TAKEN_FOR, strict=True)}
     assert states == TAKEN_FOR
-    assert ask(studio, "reconcile") == {"actions": [], "drift": []}
+    assert ask(studio, "reconcile") == {"actions": [], "drift": [], "broken": []}
     assert studio.registry_path.read_bytes() == before
     done = ask(studio, "unload-all")["ports"]
     assert [row for row in done if not row["ok"]] == [] and studio.assignments() == {}

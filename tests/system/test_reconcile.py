@@ -99,7 +99,7 @@ def test_nothing_is_cleared_during_a_slow_load(known: Studio, fake_runtime: Fake
     said = [known.must("reconcile")]
     while load.poll() is None:
         said.append(known.must("reconcile"))
-    assert all(result == {"actions": [], "drift": []} for result in said)
+    assert all(result == {"actions": [], "drift": [], "broken": []} for result in said)
     assert finished(load).exit == 0
     assert known.assignments() == {"amber": port} and known.port_row(port)["state"] == "ready"
 

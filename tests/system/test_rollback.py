@@ -75,7 +75,10 @@ def test_a_previous_model_that_does_not_come_back_is_told_of(serving: Studio, fa
     answer = serving.mlxops("load", "jade", port, "--replace")
     assert "amber could not be started again" in failed(answer.exit, answer.document)["rollback"]
     assert serving.assignments() == {} and is_free(port)
-    assert serving.must("reconcile") == {"actions": [], "drift": []}
+    lost = serving.must("reconcile")["drift"]
+    assert [(one["drift"], one["entry"], one["next"]) for one in lost] == [
+        ("lost", "amber", f"mlxops load amber {port}")
+    ]
 
 
 def test_a_death_is_known_within_a_second(known: Studio, fake_runtime: FakeRuntime) -> None:

@@ -34,29 +34,29 @@ ENTRY = {
     [
         ("list", "list", {}),
         ("status", "status", {"ports": None}),
-        ("status 8100 jerry", "status", {"ports": [8100, "jerry"]}),
+        ("status 8100 jerry", "status", {"ports": [8100, 8101]}),
         ("status --deep", "status", {"ports": None, "deep": True, "timeout_s": None}),
-        ("status jerry --deep --timeout 9", "status", {"ports": ["jerry"], "deep": True, "timeout_s": 9.0}),
+        ("status jerry --deep --timeout 9", "status", {"ports": [8101], "deep": True, "timeout_s": 9.0}),
         ("verify", "verify", {"ports": None, "timeout_s": None}),
-        ("verify 8100 jerry --timeout 9", "verify", {"ports": [8100, "jerry"], "timeout_s": 9.0}),
+        ("verify 8100 jerry --timeout 9", "verify", {"ports": [8100, 8101], "timeout_s": 9.0}),
         ("load qwen 8101", "load", LOAD),
         (
             "load qwen jerry --replace --force --evict --no-rollback --dry-run --timeout 9 --grace 2.5 --revision v1",
             "load",
             {
-                "model": "qwen", "port": "jerry", "replace": True, "force": True, "rollback": False, "dry_run": True,
+                "model": "qwen", "port": 8101, "replace": True, "force": True, "rollback": False, "dry_run": True,
                 "timeout_s": 9.0, "grace_s": 2.5, "revision": "v1", "evict": True,
             },
         ),
-        ("unload jerry", "unload", {"port": "jerry", "grace_s": None, "dry_run": False}),
+        ("unload jerry", "unload", {"port": 8101, "grace_s": None, "dry_run": False}),
         ("unload 8100 --grace 3 --dry-run", "unload", {"port": 8100, "grace_s": 3.0, "dry_run": True}),
         ("unload-all --grace 3", "unload-all", {"grace_s": 3.0, "dry_run": False}),
         ("reconcile --dry-run", "reconcile", {"dry_run": True}),
         ("init", "init", {"dry_run": False}),
         ("show jerry", "show", {"what": "jerry"}),
-        ("fit o/a jerry --context 9", "fit", {"model": "o/a", "port": "jerry", "context": 9, "revision": None}),
+        ("fit o/a jerry --context 9", "fit", {"model": "o/a", "port": 8101, "context": 9, "revision": None}),
         ("fit a", "fit", {"model": "a", "port": None, "context": None, "revision": None}),
-        ("logs jerry -n 3 -f", "logs", {"port": "jerry", "lines": 3, "follow": True}),
+        ("logs jerry -n 3 -f", "logs", {"port": 8101, "lines": 3, "follow": True}),
         ("register a o/a", "register", ENTRY),
         (
             "register a o/a --slot jerry --chat-template /t --tool-call-parser p --reasoning-parser r --runtime x "
@@ -156,7 +156,7 @@ def test_unload_all_ends_with_1_when_a_port_could_not_be_emptied() -> None:
 CLEARED = {"action": "clear", "entry": "qwen", "port": 8100, "reason": "gone", "applied": True}
 
 
-def test_a_quiet_reconcile_says_nothing_unless_something_changed_or_is_wrong() -> None:
+def test_a_quiet_reconcile_says_nothing_unless_something_changed_or_is_wrong(lab: Path) -> None:
     nothing = Ended(Studio({"actions": [], "drift": []}), "reconcile", "-q")
     assert (nothing.code, nothing.out, nothing.err) == (0, "", "")
     assert Ended(Studio({"actions": [], "drift": []}), "reconcile").out == "Nothing to do.\n"

@@ -181,7 +181,7 @@ def test_unknown_fields_at_every_level_survive_an_edit(
     before = parse(json.dumps(document).encode())
     edited = before.put(Entry("extra", {**REQUIRED})).drop("extra") if "extra" not in models else before
     for name in models:
-        edited = edited.assign(name, 8100, before.entries[name].process).clear(8100)
+        edited = edited.assign(name, 8100, before.entries[name].process).clear(8100).forget(8100)
         models[name].pop("process")
     assert json.loads(dump(parse(dump(edited)))) == document
 
@@ -246,6 +246,7 @@ def test_changes_name_field_before_and_after():
     assert registry.changes(before, after) == [
         {"entry": "amber", "field": "port", "before": 8100, "after": None},
         {"entry": "amber", "field": "process", "before": {"pid": 1}, "after": None},
+        {"entry": "amber", "field": "wanted", "before": None, "after": 8100},
         {"entry": "jade", "field": "port", "before": None, "after": None},
     ]
     assert registry.changes(before, before) == []

@@ -66,11 +66,35 @@ def test_a_state_has_its_colour_on_a_terminal_only() -> None:
     assert "\x1b" not in status(result, PLAIN)
 
 
-@pytest.mark.parametrize("kind", ["stale", "orphan", "foreign", "mismatch", "duplicate", "missing", "unknown"])
+@pytest.mark.parametrize("kind", 
+                         ["stale", "lost", "orphan", "foreign", "mismatch", "duplicate", "missing", "unknown"])
 def test_every_drift_has_a_next_command(kind: str) -> None:
     step = next_step({"drift": kind, "port": 8100, "entry": None})
     assert step.startswith("mlxops ")
     assert "{" not in step
+
+
+@pytest.mark.parametrize(
+    ("told", "step"),
+    [
+        ({"drift": "stale"}, "mlxops load qwen 8100, or mlxops unload 8100 to forget it"),
+        ({"drift": "lost"}, "mlxops load qwen 8100, or mlxops unload 8100 to forget it"),
+        ({"drift": "lost", "next": "mlxops load qwen 8100 --force"},
+         "mlxops load qwen 8100 --force, or mlxops unload 8100 to forget it"),
+        ({"state": "unresponsive"}, "mlxops load qwen 8100 --replace"),
+        ({"state": "dead-child"}, "mlxops load qwen 8100 --replace"),
+        ({"state": "failed"}, "mlxops logs 8100"),
+    ],
+)  # fmt: skip
+def test_the_next_command_brings_back_what_is_gone(told: dict[str, str], step: str) -> None:
+    assert next_step({**told, "port": 8100, "entry": "qwen"}) == step
+
+
+def test_a_broken_server_is_told_with_its_command() -> None:
+    broken = {"state": "unresponsive", "port": 8100, "entry": "qwen", "reason": "hangs", "next": "mlxops x"}
+    row = READY | {"state": "unresponsive", "reason": "hangs", "broken": True}
+    told = status({"ports": [row], "memory": None, "drift": [], "broken": [broken]}, PLAIN).splitlines()
+    assert told[-2:] == ["unresponsive 8100 qwen: hangs", "  next: mlxops x"]
 
 
 def test_a_hostile_name_cannot_steer_the_terminal() -> None:
@@ -113,15 +137,23 @@ def test_one_entry_in_full() -> None:
 
 
 ACTION = {"action": "clear", "entry": "qwen", "port": 8100, "reason": "its process is gone", "applied": True}
+BRINGS_BACK = ACTION | {"next": "mlxops load qwen 8100"}
 
 
 def test_a_plan_is_one_line_per_change_and_per_drift() -> None:
-    text = changes({"actions": [ACTION, ACTION | {"applied": False}], "drift": [DRIFT]}, PLAIN)
+    lost = {"drift": "lost", "port": 8100, "entry": "qwen", "reason": "gone"}
+    text = changes({"actions": [ACTION, ACTION | {"applied": False}], "drift": [lost, DRIFT]}, PLAIN)
     assert text.splitlines() == [
         "clear 8100 qwen: its process is gone",
         "clear 8100 qwen (not done): its process is gone",
         "mismatch 8100 qwen: serves another model (next: mlxops load qwen 8100 --replace)",
     ]
+
+
+def test_what_is_cleared_is_told_once_with_the_command_that_brings_it_back() -> None:
+    lost = {"drift": "lost", "port": 8100, "entry": "qwen", "reason": "gone", "next": "mlxops load qwen 8100"}
+    line = "clear 8100 qwen: its process is gone (next: mlxops load qwen 8100, or mlxops unload 8100 to forget it)"
+    assert changes({"actions": [BRINGS_BACK], "drift": [lost]}, PLAIN) == line
 
 
 def test_nothing_to_do_is_said_to_people_and_not_to_cron() -> None:

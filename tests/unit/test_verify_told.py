@@ -82,7 +82,7 @@ def test_status_deep_has_the_pace_and_the_verdict_and_tells_a_drift_once() -> No
         "8101 - - free - - - - - - - -",
     ]
     assert told[5:] == [
-        "orphan 8100: nobody's", "next: mlxops init, to adopt it, or mlxops unload 8100",
+        "orphan 8100: nobody's", "next: mlxops init, to adopt it, or mlxops unload 8100 to stop it",
         "wrong 8100 raw tags: plain answer: \\x1b[2J<think>",
     ]  # fmt: skip
 

@@ -12,8 +12,9 @@ TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_p
 
 
 def list_entries(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    entries = command.store.read().entries.values()
-    return {"models": [row(entry) for entry in entries]}
+    registry = command.store.read()
+    lost = {entry.name for port in command.site.ports for entry in registry.lost(port) if not registry.holders(port)}
+    return {"models": [{**row(entry), "lost": entry.name in lost} for entry in registry.entries.values()]}
 
 
 def row(entry: Entry) -> Dict[str, Any]:
@@ -25,6 +26,7 @@ def row(entry: Entry) -> Dict[str, Any]:
         "format": entry.fields["format"],
         "port": entry.port,
         "slot": entry.slot,
+        "wanted": entry.wanted,
         "cache_path": entry.cache_path,
         "size_bytes": hfcache.size_bytes(entry.cache_path) if entry.cache_path else None,
         **{key: entry.text(key) for key in TEXT},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Mapping
 
-from ..checks import folders, locks, machine, own, records, remains, servers
+from ..checks import folders, locks, machine, own, ports, records, remains, servers
 from ..checks.finding import Check, Finding, findings
 from ..command import Command
 from ..mend import mended
@@ -26,6 +26,7 @@ CHECKS: Mapping[str, Check] = {
     "disk": machine.disk,
     "memory": machine.memory,
     "processes": machine.sight,
+    "ports": ports.ports,
     "foreign listeners": machine.foreign,
     "launchd jobs": machine.launchd,
     "leftovers": remains.leftovers,

@@ -114,11 +114,11 @@ def _told(action: str, entry: Entry, reason: str) -> Dict[str, Any]:
 
 
 def set_fields(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    name = resolve.need_exact(command.store.read(), str(args["name"])).name
+    name = resolve.need(command.store.read(), str(args["name"])).name
     changes = {key: _value(command, key, value) for key, value in args["changes"].items()}
 
     def change(current: Registry) -> Registry:
-        entry = resolve.need_exact(current, name)
+        entry = resolve.need(current, name)
         refuse_taken(command, [name])
         return current.put(_checked(command, entry.with_fields(**changes)))
 
@@ -126,10 +126,10 @@ def set_fields(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def remove(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    name = resolve.need_exact(command.store.read(), str(args["name"])).name
+    name = resolve.need(command.store.read(), str(args["name"])).name
 
     def change(current: Registry) -> Registry:
-        entry = resolve.need_exact(current, name)
+        entry = resolve.need(current, name)
         refuse_taken(command, [name])
         if entry.port is not None:
             text, hint = "%s is assigned to port %d" % (name, entry.port), "mlxops unload %d" % entry.port
@@ -164,7 +164,7 @@ def _text(key: str, value: Any) -> str:
 
 def _value(command: Command, key: str, text: Optional[str]) -> Any:
     """A field's value from what was typed; None clears it."""
-    if key in ("port", "process"):
+    if key in ("port", "process", "wanted"):
         raise Usage("%s is changed by load and unload only" % key, "mlxops load NAME PORT", key=key)
     if key not in SETTABLE:
         raise Usage("an entry has no %r to set" % key, "known: " + ", ".join(SETTABLE), key=key)

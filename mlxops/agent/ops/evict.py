@@ -10,15 +10,16 @@ from ..claim import Ground, survey
 from ..command import Command
 from ..deadline import Deadline, wait_for
 from ..diskroom import EVICTION_EDITS, DiskRoom
-from ..errors import Interrupted, pasteable
+from ..errors import Interrupted, MlxopsError, pasteable
 from ..failures import as_error
 from ..jobs import Job
 from ..memory import Fit
 from ..order import Preparation
 from ..preflight import check_assignment
+from ..registry import Registry
 from ..reservations import refuse_taken
 from ..serve import Service, again
-from .unload import clear, vacate
+from .unload import vacate
 
 # What a server held comes back a moment after its processes are gone.
 FREED_WITHIN_S = 20.0
@@ -83,6 +84,8 @@ class Room:
         if isinstance(exc, Exception):
             with self._undoing():
                 raise exc
+        for victim in self.victims:
+            self._forget(victim)
         self._evicted[:] = [victim.record("unloaded") for victim in self.victims]
         self._locks.__exit__(kind, exc, trace)
 
@@ -103,7 +106,7 @@ class Room:
         for victim in self.victims:
             self._job.phase("evict", "making room: unloading %s from port %d" % (victim.name, victim.port))
             self._stop(victim)
-            clear(self._command, victim.ground, self._why(victim.port))
+            self._clear(victim)
         wait_for(self._enough, Deadline(FREED_WITHIN_S), LOOK_EVERY_S)
         memory.check(self._command, self._prepared.asked, self._prepared.order._replace(evict=False))
 
@@ -115,6 +118,25 @@ class Room:
             victim.begun = False
             raise
         victim.stopped = True
+
+    def _clear(self, victim: Victim) -> None:
+        """Until the load has succeeded the entry keeps its port as `wanted`: a failure forgets nothing."""
+        names = [entry.name for entry in victim.ground.entries]
+        if names:
+            self._command.store.edit(self._why(victim.port), lambda now: now.clear(victim.port, *names))
+
+    def _forget(self, victim: Victim) -> None:
+        """The load serves: what made room for it was unloaded as if by `unload`."""
+        names = [entry.name for entry in victim.ground.entries]
+
+        def change(now: Registry) -> Registry:
+            same = [e for e in now.lost(victim.port) if e.name in names]
+            return now.put(*(e.with_fields(wanted=None) for e in same))
+
+        try:
+            self._command.store.edit(self._why(victim.port), change)
+        except MlxopsError as exc:
+            self._job.warn("port %d: %s" % (victim.port, exc.message))
 
     def _claim(self, port: int) -> None:
         command = self._command

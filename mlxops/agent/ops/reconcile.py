@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Tuple
 
 from ..command import Command
 from ..errors import Locked
 from ..evidence import PortEvidence
-from ..reconcile import Action, Plan, plan
+from ..judge import Wanted
+from ..reconcile import Action, Drift, Plan, lost_drift, plan
 from ..registry import Registry
 from ..unnoted import note
 from ..wants import wanted
@@ -19,9 +20,17 @@ def reconcile(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     noted = note(command, command.site.ports, dry)
     found = _plan(command, command.store.read())
     if not dry:
-        found = found._replace(actions=tuple(_apply(command, action) for action in found.actions))
+        applied = tuple(_apply(command, action) for action in found.actions)
+        found = found._replace(actions=applied, drift=_with_lost(found, applied, command.store.read()))
     told = found.to_wire()
     return {**told, "actions": [*noted, *told["actions"]]}
+
+
+def _with_lost(found: Plan, applied: Tuple[Action, ...], now: Registry) -> Tuple[Drift, ...]:
+    """The drift that is left: what was cleared is lost from here on."""
+    cleared = {action.port for action in applied if action.applied}
+    lost = [lost_drift(port, Wanted((), None, lost=now.lost(port))) for port in cleared if now.lost(port)]
+    return tuple(sorted([*found.drift, *lost], key=lambda drift: drift.port or 0))
 
 
 def _plan(command: Command, registry: Registry) -> Plan:
@@ -32,8 +41,6 @@ def _plan(command: Command, registry: Registry) -> Plan:
 
 def _apply(command: Command, action: Action) -> Action:
     """Look again with the port's lock held, and clear only what is still proven gone."""
-    if action.port is None:
-        return action
     try:
         with command.job(action.port, "reconcile", settles=False):
             return action._replace(applied=clear_if_gone(command, action.port, action.entry))
@@ -51,7 +58,7 @@ def clear_if_gone(command: Command, port: int, name: str) -> bool:
 
     def clear(now: Registry) -> Registry:
         same = now.entries.get(name)
-        return now.put(same.with_fields(port=None, process=None)) if same == entry and same else now
+        return now.clear(port, name) if same == entry and same else now
 
     after = command.store.edit("reconcile: %s on %d is gone" % (name, port), clear)
     return after.entries[name].port is None

@@ -11,6 +11,7 @@ from ..examined import examine, seconds
 from ..judge import judge
 from ..observe import observe
 from ..procs import Procs, Unseen
+from ..reconcile import remedy
 from ..registry import Registry
 from ..wants import wanted
 
@@ -22,7 +23,7 @@ def status(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     rows = [row(command, registry, evidence[port]) for port in sorted(evidence)]
     if args.get("deep"):
         rows = [{**one, **_proven(command, registry, evidence[one["port"]], seconds(args))} for one in rows]
-    return {"ports": rows, "memory": _memory(command.procs), "drift": _drift(rows)}
+    return {"ports": rows, "memory": _memory(command.procs), "drift": _drift(rows), "broken": _broken(rows)}
 
 
 def _proven(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:
@@ -41,12 +42,14 @@ def look(command: Command, registry: Registry, ports: Iterable[int]) -> Dict[int
 def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, Any]:
     want = wanted(command, registry, seen.port)
     verdict = judge(seen, want)
+    trouble = verdict.drift or (verdict.state if verdict.broken else None)
     server = seen.server
     process = server.process if server else seen.recorded
     return {
         "port": seen.port,
         "slot_name": command.site.slot_name(seen.port),
         "entry": want.entries[0].name if want.entries else None,
+        "wanted": want.lost[0].name if want.lost else None,
         "state": verdict.state,
         "drift": verdict.drift,
         "pid": process.pid if process else None,
@@ -58,6 +61,8 @@ def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, A
         "ranks": [{"host": s.rank.host, "pid": s.rank.pid, "alive": s.alive} for s in seen.ranks] or None,
         "job": dict(seen.job) if seen.job else None,
         "reason": verdict.reason,
+        "broken": verdict.broken and seen.job is None,
+        "next": remedy(trouble, seen.port, want.entry) if trouble else None,
     }
 
 
@@ -81,4 +86,14 @@ def _memory(procs: Procs) -> Optional[Dict[str, Any]]:
 
 
 def _drift(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
-    return [{key: r[key] for key in ("drift", "port", "entry", "reason")} for r in rows if r["drift"]]
+    return [_told("drift", one) for one in rows if one["drift"]]
+
+
+def _broken(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
+    """Ports whose servers do not serve as they should, though registry and host may agree."""
+    return [_told("state", one) for one in rows if one["broken"]]
+
+
+def _told(kind: str, one: Mapping[str, Any]) -> Dict[str, Any]:
+    about = one["entry"] or (one["wanted"] if one["drift"] == "lost" else None)
+    return {kind: one[kind], "port": one["port"], "entry": about, "reason": one["reason"], "next": one["next"]}

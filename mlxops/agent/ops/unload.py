@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..claim import Ground, survey
 from ..command import Command
 from ..diskroom import UNLOAD_EDITS, DiskRoom, disk_room
 from ..drain import connections, drain
-from ..errors import AssignmentConflict, MlxopsError, NotStopped
+from ..errors import MlxopsError, NotStopped
 from ..evidence import PortEvidence, Server
 from ..failures import as_error
 from ..jobs import Job
-from ..portname import Meaning
 from ..probe import Pending
 from ..registry import Registry
 from ..stop import Quarry, quarry, stop
@@ -27,8 +26,9 @@ def unload(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 def unload_all(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Every port at once; what fails on one does not hinder the others."""
-    assigned = {e.port for e in command.store.read().entries.values() if e.port is not None}
-    ports = sorted(assigned.union(command.site.ports))
+    entries = command.store.read().entries.values()
+    known = {port for e in entries for port in (e.port, e.wanted) if port is not None}
+    ports = sorted(known.union(command.site.ports))
     under_way = [Pending(partial(_attempt, command, port, args)) for port in ports]
     for pending in under_way:
         while not pending.done(1.0):
@@ -46,12 +46,12 @@ def _attempt(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, 
 def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
     ground = survey(command, port, own_lock=False)
-    to_do = bool(ground.entries or not ground.seen.quiet)
+    lost = [entry.name for entry in ground.registry.lost(port)]
+    to_do = bool(ground.entries or lost or not ground.seen.quiet)
     dry = bool(args.get("dry_run"))
     if (to_do or command.cut_off(port)) and not dry:
         with command.job(port, "unload %d" % port) as job, disk_room(command) as room:
             ground = survey(command, port, own_lock=True)
-            _refuse_moved(command, ground, args.get("word"))
             _foretell(job, room, ground)
             vacate(command, job, ground, args.get("grace_s"))
             _forget(command, ground)
@@ -61,24 +61,17 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
         "state": "planned" if to_do and dry else "free",
         "changed": to_do and not dry,
         "pid": ground.server.process.pid if ground.server else None,
+        "forgot": [] if dry else lost,
         "duration_s": round(time.monotonic() - began, 3),
         "actions": _actions(ground) if dry else [],
     }
 
 
-def _refuse_moved(command: Command, ground: Ground, word: Optional[str]) -> None:
-    """What was meant by a word is looked at again now that nobody else can change the port."""
-    port = ground.seen.port
-    if word is None or Meaning(command, "unload").port(word, ground.registry) == port:
-        return
-    text = "%s was moved away from port %d meanwhile" % (word, port)
-    raise AssignmentConflict(text, "mlxops status", port=port, word=word)
-
-
 def _foretell(job: Job, room: DiskRoom, ground: Ground) -> None:
     """A port can be freed on a full disk, too: what will not be noted is told before the stop."""
+    port = ground.seen.port
     try:
-        room.take(ground.seen.port, UNLOAD_EDITS if ground.entries else 0, servers=0)
+        room.take(port, UNLOAD_EDITS if ground.entries or ground.registry.lost(port) else 0, servers=0)
     except MlxopsError as exc:
         job.warn("the port will be freed, but the registry cannot be changed: %s" % exc.message)
 
@@ -93,20 +86,29 @@ def _forget(command: Command, ground: Ground) -> None:
         if stopped:
             text = "port %d is free (pid %d was stopped), but %s is still assigned to it: %s"
             error.message = text % (port, stopped.process.pid, names, error.message)
-            error.hint = "%s; then clear it with: mlxops reconcile" % error.hint.partition("; then run")[0]
+            error.hint = "%s; then clear it with: mlxops unload %d" % (error.hint.partition("; then run")[0], port)
             error.fields.update(port=port, stopped=True)
         raise error from exc
 
 
 def _actions(ground: Ground) -> List[Dict[str, Any]]:
     """What an unload without --dry-run would do."""
-    steps: List[Tuple[str, Optional[str], str]] = []
-    if ground.server:
-        pid, model = ground.server.process.pid, ground.server.invocation.model
-        steps.append(("stop", ground.entries[0].name if ground.entries else None, "pid %d serves %s" % (pid, model)))
+    holder = ground.entries[0].name if ground.entries else None
+    steps: List[Tuple[str, Optional[str], str]] = [("stop", holder, why) for why in stopped(ground)]
     steps += [("clear", e.name, "the assignment") for e in ground.entries]
     port = ground.seen.port
+    steps += [("forget", e.name, "it served here and is not running") for e in ground.registry.lost(port)]
     return [{"action": a, "entry": n, "port": port, "reason": why, "applied": False} for a, n, why in steps]
+
+
+def stopped(ground: Ground) -> Iterator[str]:
+    """What `vacate` would stop, in words."""
+    if ground.server:
+        yield "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)
+    elif ground.seen.remnants:
+        yield "left by a dead server: pid %s" % ", ".join(str(process.pid) for process in ground.seen.remnants)
+    if ground.seen.ranks:
+        yield ", ".join(seen.text for seen in ground.seen.ranks)
 
 
 def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> None:
@@ -176,10 +178,12 @@ def _refuse_strangers(seen: PortEvidence) -> None:
 
 
 def clear(command: Command, ground: Ground, why: str) -> None:
+    """Take the assignments away that were seen, and what remembers them: a person wants the port empty."""
     command.store.edit(why, lambda now: _cleared(now, ground))
 
 
 def _cleared(now: Registry, ground: Ground) -> Registry:
     """The registry without the assignments that were seen, and only those: one made since is somebody else's."""
     same = [e for e in ground.entries if now.entries.get(e.name) and now.entries[e.name].port == ground.seen.port]
-    return now.put(*(now.entries[e.name].with_fields(port=None, process=None) for e in same))
+    emptied = now.put(*(now.entries[e.name].with_fields(port=None, process=None, wanted=None) for e in same))
+    return emptied.forget(ground.seen.port)
