@@ -107,6 +107,18 @@ class NotDownloadable(MlxopsError):
     exit_code = 9
 
 
+class ModelMissing(MlxopsError):
+    """The model's files are not whole on this host, and nobody said that they are to be downloaded."""
+
+    exit_code = 9
+
+
+class NeedsConsent(MlxopsError):
+    """A download so large that the person at the terminal is asked first. Nothing was changed."""
+
+    exit_code = 9
+
+
 class NotEnoughMemory(MlxopsError):
     exit_code = 10
 

@@ -17,9 +17,11 @@ from .errors import (
 from .hfcache import inspect, repo_folder
 from .hubpython import interpreter
 from .leftovers import sweep
+from .location import target
 from .modelfiles import as_object, plain, wanted
+from .wholeness import lacking
 
-__all__ = ["Remote", "check_disk", "describe", "download", "interpreter"]
+__all__ = ["Remote", "check_disk", "check_whole", "describe", "download", "interpreter", "size_text"]
 
 # Tries in a row without a byte of progress. The pauses double, up to 30 s: together a minute of outage.
 TRIES = 8
@@ -157,8 +159,25 @@ def _on_disk(repo: str, commit: str, path: str, size: int, blob: str) -> bool:
     return False
 
 
+def check_whole(remote: Remote, force: bool = False) -> None:
+    """NotDownloadable where what the Hub lists would be no whole model once it is here; told before the download."""
+    lacks = lacking([path for path, _ in remote.files])
+    if lacks and not (force and lacks == ("tokenizer.json",)):
+        raise NotDownloadable(
+            "%s has no %s on the Hub, so it would not be a whole model" % (remote.repo_id, ", ".join(lacks[:5])),
+            "try another conversion of this model", repo_id=remote.repo_id, missing=list(lacks))
+
+
+def size_text(size: int) -> str:
+    return "%.1f GB" % (size / 1e9) if size >= 10**9 else "%.1f MB" % (size / 1e6)
+
+
 def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = _SPARE_BYTES) -> None:
     """NotEnoughDisk unless what is missing fits on the cache's disk and leaves `spare_bytes` free."""
+    gone = target(cache_dir, repo_folder(remote.repo_id))
+    if gone:
+        raise NotDownloadable("%s cannot be downloaded: %s" % (remote.repo_id, gone[0]),
+                              "mount its disk, or remove the link", repo_id=remote.repo_id, path=gone[0])
     place = os.path.abspath(cache_dir)
     while not os.path.isdir(place):
         place = os.path.dirname(place)
@@ -201,7 +220,7 @@ def _settled(remote: Remote, cache_dir: str) -> str:
     repo = os.path.join(os.path.abspath(cache_dir), repo_folder(remote.repo_id))
     snapshot = inspect(os.path.join(repo, "snapshots", remote.revision))
     if not snapshot.complete:
-        raise Failed("%s came without %s, so it is not a whole model" % (remote.repo_id, ", ".join(snapshot.missing)),
+        raise Failed("%s came without %s, so it is not a whole model" % (remote.repo_id, ", ".join(snapshot.told)),
                      "the repository itself may be incomplete: look at it on the Hub", missing=list(snapshot.missing))
     if remote.asked != remote.revision and plain(remote.asked):
         _point(os.path.join(repo, "refs", remote.asked), remote.revision)

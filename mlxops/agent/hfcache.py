@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from .errors import EvidenceUnknown
 
 _PREFIX = "models--"
 _DEEPEST = 6
+# Digits of a commit that are enough to name it.
+_SHORTEST = 7
 
 
 class Snapshot(NamedTuple):
-    """One revision of a repository on disk. `root` is the cache root it lies in, "" for a folder outside a cache."""
+    """One revision of a repository on disk. `root` is the cache root it lies in, "" for a folder outside a cache.
+
+    `missing`: the files that are absent or damaged, `faults` what is wrong with each.
+    """
 
     repo_id: str
     revision: str
@@ -27,6 +32,13 @@ class Snapshot(NamedTuple):
     missing: Tuple[str, ...]
     format: str
     kind: str
+    faults: Mapping[str, str] = {}
+
+    @property
+    def told(self) -> Tuple[str, ...]:
+        """What is missing, with the reason where it is more than that."""
+        return tuple("%s (%s)" % (n, self.faults[n]) if self.faults.get(n, "missing") != "missing" else n
+                     for n in self.missing)
 
     @property
     def complete(self) -> bool:
@@ -55,15 +67,16 @@ def _repo_id(folder: str) -> str:
 
 def inspect(path: str) -> Snapshot:
     """What the model folder at `path` holds; OSError when it cannot be listed."""
-    from . import modelfiles
+    from . import modelfiles, wholeness
     path = os.path.abspath(os.path.expanduser(path))
+    faults = wholeness.faults(path)
     snapshots, revision = os.path.split(path)
     repo = os.path.dirname(snapshots)
     repo_id = _repo_id(os.path.basename(repo)) if os.path.basename(snapshots) == "snapshots" else ""
     return Snapshot(repo_id=repo_id, revision=revision if repo_id else "", path=path,
                     root=os.path.dirname(repo) if repo_id else "", size_bytes=size_bytes(path),
-                    missing=modelfiles.missing(path), format=modelfiles.format_of(path),
-                    kind=modelfiles.kind_of(path, repo_id or revision))
+                    missing=tuple(sorted(faults)), format=modelfiles.format_of(path),
+                    kind=modelfiles.kind_of(path, repo_id or revision), faults=faults)
 
 
 def whole(path: str) -> bool:
@@ -113,7 +126,18 @@ def _revision_of(repo: str, asked: Optional[str]) -> str:
         return ""
     if "/" not in asked and os.path.isdir(os.path.join(repo, "snapshots", asked)):
         return asked
-    return _word(os.path.join(repo, "refs", asked))
+    return _short(repo, asked) or _word(os.path.join(repo, "refs", asked))
+
+
+def _short(repo: str, asked: str) -> str:
+    """The one commit that begins so."""
+    if len(asked) < _SHORTEST or not all(c in "0123456789abcdef" for c in asked):
+        return ""
+    try:
+        found = [name for name in os.listdir(os.path.join(repo, "snapshots")) if name.startswith(asked)]
+    except OSError:
+        return ""
+    return found[0] if len(found) == 1 else ""
 
 
 def _repos(root: str) -> Iterator[str]:
@@ -143,16 +167,51 @@ def scan(hf_home: str) -> Tuple[Snapshot, ...]:
     return tuple(seen.values())
 
 
+def spelled(root: str, repo_id: str) -> Tuple[str, ...]:
+    """The folders of a cache root that are this repository's, the exact spelling first.
+
+    The Hub takes any case of a name. On a disk that does too, only the listing tells how the folder is spelled.
+    """
+    folder = repo_folder(repo_id)
+    try:
+        names = [name for name in os.listdir(root) if name.lower() == folder.lower()] if folder else []
+    except OSError:
+        return ()
+    return tuple(sorted(names, key=lambda name: (name != folder, name)))
+
+
+def spelling(hf_home: str, cache_root: str, repo_id: str) -> str:
+    """The repository's name as the folder in the cache spells it; as given where it has none."""
+    for root in (cache_root, *roots(hf_home)):
+        for folder in spelled(root, repo_id):
+            return _repo_id(folder) or repo_id
+    return repo_id
+
+
 def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional[Snapshot]:
     """The snapshot of `repo_id` at `revision` (a commit, branch or tag; default refs/main), a complete one first."""
-    folder = repo_folder(repo_id)
     found = []
-    for root in roots(hf_home) if folder else ():
-        repo = os.path.join(root, folder)
-        commit = _revision_of(repo, revision)
-        if commit and os.path.isdir(os.path.join(repo, "snapshots", commit)):
-            found.append(_inspect_or_say_why(repo, commit))
+    for root in roots(hf_home):
+        for folder in spelled(root, repo_id):
+            repo = os.path.join(root, folder)
+            commit = _revision_of(repo, revision)
+            if commit and os.path.isdir(os.path.join(repo, "snapshots", commit)):
+                found.append(_inspect_or_say_why(repo, commit))
     return next((s for s in found if s.complete), found[0] if found else None)
+
+
+def dangling(hf_home: str) -> Dict[str, str]:
+    """repo_id -> what is gone, of the repositories in the cache that lead nowhere, such as to a disk that is away."""
+    from .location import absence
+    found: Dict[str, str] = {}
+    for root in roots(hf_home):
+        for repo in _repos(root):
+            snapshots = os.path.join(repo, "snapshots")
+            if os.path.islink(repo) or os.path.islink(snapshots):
+                why = absence(snapshots)
+                if why:
+                    found.setdefault(_repo_id(os.path.basename(repo)), why)
+    return found
 
 
 def _files(path: str, depth: int = 0) -> Iterator[os.stat_result]:
@@ -181,8 +240,10 @@ def size_bytes(path: str) -> Optional[int]:
 
 def weights_bytes(path: str) -> Optional[int]:
     """Bytes of the weights alone, which is what loading them takes at least; None when one of the files is absent."""
-    from . import modelfiles
+    from . import wholeness
+    from .modelfiles import INDEX
     try:
-        return sum(os.stat(os.path.join(path, name)).st_size for name in modelfiles.weight_files(path))
+        names = wholeness.weight_files(path)
+        return None if INDEX in names else sum(os.stat(os.path.join(path, name)).st_size for name in names)
     except (OSError, ValueError):
         return None

@@ -16,6 +16,7 @@ from .store import now
 # Holds until one line comes, then becomes the server under the same pid; without the line it ends.
 GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null'
 LOG_TAIL_LINES = 20
+OFFLINE = "HF_HUB_OFFLINE"
 
 
 class Gated:
@@ -149,10 +150,11 @@ def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
 
 
 def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
-    """Ours without what belongs to this login, plus the host file's."""
+    """Ours without what belongs to this login, plus the host file's. A server downloads nothing by itself, whatever
+    model a client or an option names, unless the host file sets HF_HUB_OFFLINE."""
     # A server reads its files from disk: what the login may ask of the Hub is none of its business.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS}
-    return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", **extra}
+    return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", OFFLINE: "1", **extra}
 
 
 def tail(path: str, lines: int = LOG_TAIL_LINES) -> Sequence[str]:

@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 import os
 import stat
-from typing import Any, Dict, FrozenSet, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-_CONFIG_LIMIT = 8 << 20
-_INDEX_LIMIT = 64 << 20
+CONFIG_LIMIT = 8 << 20
 # safetensors itself refuses headers over 100 MB; real ones stay under 2 MB.
 _HEADER_LIMIT = 16 << 20
 
 _WANTED = (".json", ".jsonl", ".jinja", ".py", ".txt", ".tiktoken", ".model")
-# Any one of these sets is a whole tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, tiktoken, Mistral).
-_TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"), ("tekken.json",))
 
 _SPEECH_AND_VISION = frozenset([
     "whisper", "t5", "mt5", "umt5", "bart", "mbart", "marian", "pegasus", "speech_to_text", "seamless_m4t", "parakeet",
@@ -82,60 +79,7 @@ def as_object(raw: Optional[bytes]) -> Dict[str, Any]:
 
 def config(path: str) -> Dict[str, Any]:
     """config.json of a model folder; {} when it is absent, unreadable or not an object."""
-    return as_object(read(os.path.join(path, "config.json"), _CONFIG_LIMIT))
-
-
-def weight_files(path: str) -> Tuple[str, ...]:
-    """The weight files a model folder must have: those its index names, else the single one."""
-    if not os.path.lexists(os.path.join(path, INDEX)):
-        return (SINGLE,) if _whole(os.path.join(path, SINGLE)) or not _shards(path) else (INDEX,)
-    names = as_object(read(os.path.join(path, INDEX), _INDEX_LIMIT)).get("weight_map")
-    if not isinstance(names, dict) or not names:
-        return (INDEX,)
-    return tuple(sorted({name if plain(name) else repr(name)[:80] for name in map(_hashable, names.values())}))
-
-
-def _hashable(name: object) -> str:
-    return name if isinstance(name, str) else repr(name)
-
-
-def _shards(path: str) -> bool:
-    return any(_weights(name) and "-of-" in name for name in os.listdir(path))
-
-
-def _whole(path: str) -> bool:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return False
-    return stat.S_ISREG(found.st_mode) and found.st_size > 0
-
-
-def _tokenizer(path: str, names: FrozenSet[str]) -> bool:
-    if any(name.endswith(".tiktoken") and _whole(os.path.join(path, name)) for name in names):
-        return True
-    return any(all(_whole(os.path.join(path, name)) for name in group) for group in _TOKENIZERS)
-
-
-def _weights(name: str) -> bool:
-    return name.endswith(".safetensors")
-
-
-def missing(path: str) -> Tuple[str, ...]:
-    """What a server would look for in this folder and not find, as sorted names; OSError when it cannot be listed."""
-    names = frozenset(os.listdir(path))
-    needed = {"config.json", *weight_files(path)}
-    # A link that leads nowhere was needed once, and a server would wait at a FIFO for ever. mlx-lm reads every weights
-    # file there is; an empty __init__.py is fine.
-    needed.update(n for n in names if wanted(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n))))
-    absent = {n for n in needed if not plain(n) or not _whole(os.path.join(path, n))}
-    if not config(path):
-        absent.add("config.json")
-    if INDEX in needed:
-        absent.add(INDEX)
-    if not _tokenizer(path, names):
-        absent.add("tokenizer.json")
-    return tuple(sorted(absent))
+    return as_object(read(os.path.join(path, "config.json"), CONFIG_LIMIT))
 
 
 def header_metadata(path: str) -> Dict[str, Any]:
@@ -152,10 +96,12 @@ def header_metadata(path: str) -> Dict[str, Any]:
 
 
 def _weights_present(path: str) -> Iterator[str]:
-    others = sorted(filter(_weights, os.listdir(path)))
-    for name in (*weight_files(path), *others):
-        if _weights(name) and plain(name) and _whole(os.path.join(path, name)):
-            yield os.path.join(path, name)
+    """Those mlx-lm reads come first: another file of the folder may be of another make."""
+    names = sorted(n for n in os.listdir(path) if n.endswith(".safetensors") and plain(n))
+    for name in sorted(names, key=lambda n: not n.startswith("model")):
+        place = os.path.join(path, name)
+        if os.path.isfile(place) and os.path.getsize(place):
+            yield place
 
 
 def format_of(path: str) -> str:

@@ -13,7 +13,10 @@ from .runtimes import Launch, Runtime
 
 
 class Order(NamedTuple):
-    """The arguments of `load`. Times in seconds, None for the host's own."""
+    """The arguments of `load`. Times in seconds, None for the host's own.
+
+    `download`: what is missing may be downloaded. `ask_above_bytes`: of a larger download NeedsConsent tells first.
+    """
 
     model: str
     port: int
@@ -25,6 +28,8 @@ class Order(NamedTuple):
     grace_s: Optional[float]
     revision: Optional[str]
     evict: bool = False
+    download: bool = False
+    ask_above_bytes: Optional[int] = None
 
     @classmethod
     def from_wire(cls, args: Mapping[str, Any]) -> Order:
@@ -32,15 +37,20 @@ class Order(NamedTuple):
             str(args["model"]), int(args["port"]), bool(args.get("replace")), bool(args.get("force")),
             bool(args.get("rollback", True)), bool(args.get("dry_run")),
             args.get("timeout_s"), args.get("grace_s"), args.get("revision"), bool(args.get("evict")),
+            bool(args.get("download")), _whole(args.get("ask_above_bytes")),
         )  # fmt: skip
 
     @property
     def again(self) -> str:
         """The command that asks for it once more."""
-        asked = {"--replace": self.replace, "--force": self.force, "--evict": self.evict}
+        asked = {"--replace": self.replace, "--force": self.force, "--evict": self.evict, "--download": self.download}
         flags = [flag for flag, on in {**asked, "--no-rollback": not self.rollback}.items() if on]
         revision = ["--revision", self.revision] if self.revision else []
         return pasteable("load", self.model, self.port, *flags, *revision)
+
+
+def _whole(value: Any) -> Optional[int]:
+    return value if type(value) is int and value >= 0 else None
 
 
 class Preparation(NamedTuple):

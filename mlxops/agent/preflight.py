@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple
 
-from . import fetch, hfcache, memory, modelfiles, programs, ranks, resolve, ring, runtimes
+from . import fetch, hfcache, memory, modelfiles, presence, programs, ranks, resolve, ring, runtimes, wholeness
 from .choice import check_built, choose
 from .claim import Ground, survey
 from .command import Command
-from .errors import AssignmentConflict, Failed, PortBusy, pasteable
+from .errors import AssignmentConflict, Failed, ModelMissing, NeedsConsent, PortBusy, pasteable
 from .installed import packages
 from .intake import free_name
 from .judge import judge
+from .location import place
 from .order import Order, Preparation, launch_of
 from .refusal import refusals
 from .registry import REQUIRED, Entry, Registry
@@ -33,15 +34,21 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     flags = programs.help_flags(runtime, words, command.site.state_dir, command.say, command.client.check)
     # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is there.
     there = Installed(runtime, flags, tuple(packages(words)))
-    entry, notes = choose(command.site, entry, there, order.force) if hfcache.whole(entry.cache_path) else (entry, ())
-    warnings = _check_flags(command, entry, order.port, runtime, flags)
+    warnings: Tuple[str, ...] = ()
+    whole, notes = presence.usable(entry.cache_path, order.force), warnings
+    if whole:
+        warnings = presence.doubts(command.store.read(), entry)
+        entry, notes = choose(command.site, entry, there, order.force)
+    warnings += _check_flags(command, entry, order.port, runtime, flags)
     ground = survey(command, order.port, own_lock)
     if _serves_exactly(command, ground, entry):
         return Preparation(order, entry, None, runtime, words, ground, True, warnings)
     _check_occupant(ground, order)
-    remote = _remote(command, entry, words)
-    if remote is not None and remote.config and not order.force:
-        check_built(entry, there, remote.config)
+    remote = None if whole else _remote(command, entry, words, order)
+    if remote is not None:
+        entry = _spelled(entry, remote)
+        if remote.config and not order.force:
+            check_built(entry, there, remote.config)
     _check_hosts(command, entry, order, runtime, remote)
     asked = asked_of(entry, remote, runtime.name, order.port)
     found, said = memory.check(command, asked, order)
@@ -54,20 +61,14 @@ def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
     if entry is None and not resolve.is_repo_id(order.model):
         raise resolve.unknown(registry, order.model)
     entry = entry or _new_entry(command, registry, order.model)
-    return _located(command, entry.with_fields(revision=order.revision) if order.revision else entry, order)
-
-
-def _located(command: Command, entry: Entry, order: Order) -> Entry:
-    """The entry with the path of its snapshot, where there is a whole one that it does not point to already."""
-    if not order.revision and hfcache.whole(entry.cache_path):
-        return entry
-    found = hfcache.find(command.site.hf_home, entry.repo_id, entry.text("revision")) if entry.repo_id else None
-    return entry.with_fields(cache_path=found.path) if found is not None and found.complete else entry
+    entry = entry.with_fields(revision=order.revision) if order.revision else entry
+    return presence.located(command, entry, order)
 
 
 def _new_entry(command: Command, registry: Registry, repo_id: str) -> Entry:
-    planned = {s.model: s.name for s in command.site.slots.values() if s.model}
-    name = free_name(registry, repo_id, planned.get(repo_id))
+    planned = {s.model.lower(): s.name for s in command.site.slots.values() if s.model}
+    name = free_name(registry, repo_id, planned.get(repo_id.lower()))
+    repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, repo_id)
     return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
 
 
@@ -124,7 +125,7 @@ def _renamed(port: int, name: str, own: Runtime, launch: runtimes.Launch) -> Tup
 
 def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> bool:
     verdict = judge(ground.seen, wanted(command, ground.registry, ground.seen.port))
-    same = [(e.name, e.cache_path) for e in ground.entries] == [(entry.name, entry.cache_path)]
+    same = [(e.name, place(e.cache_path)) for e in ground.entries] == [(entry.name, place(entry.cache_path))]
     return same and (verdict.state, verdict.drift) == ("ready", None)
 
 
@@ -138,24 +139,48 @@ def _check_occupant(ground: Ground, order: Order) -> None:
     )  # fmt: skip
 
 
-def _remote(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[fetch.Remote]:
-    """As `remote_of`, after the disk was checked."""
-    remote = remote_of(command, entry, words)
-    if remote is not None:
-        fetch.check_disk(remote, command.site.cache_root)
+def _remote(command: Command, entry: Entry, words: Tuple[str, ...], order: Order) -> fetch.Remote:
+    """What has to be downloaded, after everything that speaks against it was checked."""
+    presence.refuse_unasked(entry, order)
+    remote = described(command, entry, words)
+    fetch.check_disk(remote, command.site.cache_root)
+    fetch.check_whole(remote, order.force)
+    size = fetch.size_text(remote.missing_bytes)
+    command.say("%s: %s to download" % (remote.repo_id, size))
+    if order.ask_above_bytes is not None and remote.missing_bytes > order.ask_above_bytes and not order.dry_run:
+        raise NeedsConsent(
+            "%s is not on this host: %s to download" % (remote.repo_id, size), "add --yes to download without asking",
+            repo_id=remote.repo_id, size_bytes=remote.size_bytes, missing_bytes=remote.missing_bytes,
+        )  # fmt: skip
     return remote
 
 
+def _spelled(entry: Entry, remote: fetch.Remote) -> Entry:
+    """A new entry's repository as the cache or the Hub spells it."""
+    if entry.cache_path or entry.repo_id == remote.repo_id:
+        return entry
+    return entry.with_fields(repo_id=remote.repo_id)
+
+
 def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[fetch.Remote]:
-    """What has to be downloaded; None when the snapshot is whole. Nothing is fetched but its config.json."""
-    if hfcache.whole(entry.cache_path):
+    """What would have to be downloaded; None when the snapshot is whole. Nothing is fetched but its config.json."""
+    if presence.usable(entry.cache_path):
         return None
     if not resolve.is_repo_id(entry.repo_id):
-        raise Failed("%s has no whole snapshot at %s and no org/name to download" % (entry.name, entry.cache_path))
+        raise ModelMissing(
+            "%s cannot be loaded: %s" % (entry.name, presence.trouble(entry.cache_path) or "it has no path"),
+            pasteable("set", entry.name, "cache_path=PATH"), entry=entry.name,
+        )  # fmt: skip
+    return described(command, entry, words)
+
+
+def described(command: Command, entry: Entry, words: Tuple[str, ...]) -> fetch.Remote:
+    """What the Hub says of the entry's repository, under the name that its folder in the cache has."""
     python = fetch.interpreter(command.site, words)
-    command.say("asking the Hub for %s" % entry.repo_id)
+    repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, entry.repo_id)
+    command.say("asking the Hub for %s" % repo_id)
     return fetch.describe(
-        python, entry.repo_id, entry.text("revision"), command.site.cache_root, lambda: command.client.cancelled
+        python, repo_id, entry.text("revision"), command.site.cache_root, lambda: command.client.cancelled
     )
 
 
@@ -165,6 +190,9 @@ def _check_hosts(
     if ranks.hosts(entry) and remote is not None:
         text = "%s is not whole on this host, and a model of several hosts has to be on all of them" % entry.name
         raise Failed(text, "on each of them: hf download %s" % entry.repo_id, entry=entry.name)
+    if ranks.hosts(entry) and wholeness.stale_index(entry.cache_path):
+        text = "%s: its index names other files than there are, and a model of several hosts is divided by it"
+        raise Failed(text % entry.name, "download it again, or write a new %s" % modelfiles.INDEX, entry=entry.name)
     ring.check(command, entry, order.port, runtime, hfcache.weights_bytes(entry.cache_path), order.force)
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 
-from . import modelfiles
+from . import wholeness
 
 CHUNK = 8 << 20
 # What a look at the disk's speed may cost a load to an empty port: the server reads the same bytes again anyway.
@@ -28,7 +28,10 @@ class Reading(NamedTuple):
 
 def weights(path: str) -> Sequence[str]:
     """The files of a model's weights."""
-    return [os.path.join(path, name) for name in modelfiles.weight_files(path)]
+    try:
+        return [os.path.join(path, name) for name in wholeness.weight_files(path)]
+    except OSError:
+        return []
 
 
 def read(

@@ -93,9 +93,14 @@ class Invocation:
 
             get_ready()
 
+    @property
+    def asks(self) -> bool:
+        """Whether a person sits there who can be asked, and the answer is not for a program."""
+        return self.console.interactive and not self.flags.json
+
     def agreed(self, question: str) -> bool:
-        """Whether a person says yes; no where nobody sits there, or the answer is for a program."""
-        if not self.console.interactive or self.flags.json:
+        """Whether a person says yes; no where nobody can be asked."""
+        if not self.asks:
             return False
         self.progress.close()
         return self.console.confirm(question)

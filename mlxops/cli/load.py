@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import PortBusy, from_wire
+from ..agent.errors import NeedsConsent, PortBusy, from_wire
 from ..render.ports import loaded
 from . import words
 from .invocation import Answer, Invocation, Result
 from .verb import verb
+
+ASK_ABOVE_BYTES = 20 * 10**9
+_FORCE = (
+    "Load although the slot is another port, memory looks too small, mlx-lm does not list the model type, or it is not "
+    "certain that a file is missing."
+)
 
 
 @verb(
@@ -20,31 +26,44 @@ from .verb import verb
 @click.argument("model")
 @words.port("wanted")
 @click.option("--replace", is_flag=True, help="Stop the model that is there, without asking.")
-@click.option("--force", is_flag=True, help="Even where the slot is another port, memory or mlx-lm may not do.")
+@click.option("--download", is_flag=True, help="Download what is missing of MODEL's repo.")
+@click.option("--yes", is_flag=True, help="Do not ask before a download of more than 20 GB.")
+@click.option("--force", is_flag=True, help=_FORCE)
 @click.option("--evict", is_flag=True, help="Unload the fewest other ports that make room, where memory is short.")
 @click.option("--no-rollback", is_flag=True, help="After a failure leave the port empty.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit to download; default: main.")
 @words.timeout("Seconds it may take to become ready; default: the host file's, else by its earlier starts or its size.")
 @words.grace()
 @words.dry_run()
-def load(it: Invocation, model: str, wanted: str, no_rollback: bool, **more: object) -> Answer:
+def load(it: Invocation, model: str, wanted: str, no_rollback: bool, download: bool, yes: bool, **more: object) -> Answer:
     """Serve MODEL on PORT, and return when it truly answers.
 
-    MODEL is an entry, a repo, or a unique part of one. Only a full org/name is ever downloaded, after its size, the
-    disk and the memory were checked. If the new model fails, the previous one is started again.
+    MODEL is an entry, a repo, or a unique part of one. If the new model fails, the previous one is started again.
+
+    A download starts only for a full org/name, for the exact name of an entry that was never downloaded, or with
+    --download; its size is told first, and the disk and the memory are checked. A part of a name, or an entry whose
+    files are gone, downloads nothing.
     """
     args = {"model": model, "port": it.host.port(wanted), "rollback": not no_rollback, **more}
+    if download:
+        args["download"] = True
+    if it.asks and not yes:
+        args["ask_above_bytes"] = ASK_ABOVE_BYTES
     result = _asking(it, args)
     refused = result.pop("refused", None)
     return Answer(result, loaded, from_wire(refused) if refused else None)
 
 
 def _asking(it: Invocation, args: Result) -> Result:
-    """The call; where the port is busy, a person at the terminal says whether it is made again with --replace."""
+    """The call; a person at the terminal says whether it is made again, with --replace or with the large download."""
     try:
         return it.ask("load", args)
     except PortBusy as busy:
         # Without an occupant to stop, the port is held by something that --replace would not move either.
         if "occupant" not in busy.fields or not it.agreed(f"{busy.message}. Stop it and load {args['model']}?"):
             raise
-        return it.ask("load", {**args, "replace": True})
+        return _asking(it, {**args, "replace": True})
+    except NeedsConsent as large:
+        if not it.agreed(f"{large.message}. Download it?"):
+            raise
+        return _asking(it, {**args, "ask_above_bytes": None})

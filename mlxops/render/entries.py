@@ -19,7 +19,8 @@ def entries(result: dict[str, Any], style: Style) -> str:
     models = result["models"]
     if not models:
         return "No entries yet. mlxops init adds the models of the cache; mlxops register NAME REPO adds one by hand."
-    return table(_COLUMNS, [_row(model) for model in models])
+    gone = [f"{word(m['name'])}: {safe(m['problem'])}" for m in models if m.get("problem")]
+    return "\n".join([table(_COLUMNS, [_row(model) for model in models]), *map(style.wrong, gone)])
 
 
 def _row(model: dict[str, Any]) -> list[str]:

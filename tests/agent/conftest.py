@@ -11,6 +11,7 @@ import pytest
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
 from tests.support.fetching import LARGE, LARGE_BYTES, PYTHONS, REPO, Fetch
+from tests.support.padding import padding
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHu
     for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING_FACE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    files = {**model_files(["I"], pad_mb=1), LARGE: os.urandom(LARGE_BYTES)}
+    files = {**model_files(["I"], pad_mb=1), LARGE: padding(LARGE_BYTES)}
     write_cache(tmp_path / "remote", REPO, files)
     with FakeHub(tmp_path / "remote") as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)

@@ -16,6 +16,7 @@ from mlxops.demo.tinymodel import write_cache
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.fakeserver import CHAT
+from tests.support.padding import padding
 from tests.support.studio import Answer, Studio, eventually, finished
 from tests.support.survivors import living
 from tests.support.watching import job, refused
@@ -55,7 +56,7 @@ class HeldLoads:
             self.studio.add(f"tiny/{old(phase)}", files)
             if phase != "download":
                 self.studio.add(f"tiny/{new(phase)}", files)
-        padded = {**files, "model-padding.safetensors": os.urandom(2 << 20)}
+        padded = {**files, "model-padding.safetensors": padding(2 << 20)}
         write_cache(self.hub.root, f"tiny/{new('download')}", padded)
         self.studio.must("init")
         self.together({phase: ("load", old(phase), self.port(phase)) for phase in PHASES})

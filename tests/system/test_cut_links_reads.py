@@ -16,6 +16,7 @@ from tests.support.cutlink import CutLink
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.heldloads import agents, registry_lock
+from tests.support.padding import padding
 from tests.support.studio import Studio, eventually, finished
 from tests.support.watching import job, refused
 
@@ -130,7 +131,7 @@ def told(busy: Busy) -> None:
 @pytest.fixture
 def far_away(far_studio: Studio, link: CutLink, empty_hub: FakeHub) -> Studio:
     """amber and jade serve, onyx is to be had; from now on every byte takes a while."""
-    write_cache(empty_hub.root, "tiny/onyx", {**model_files([" ONYX"]), "model-padding.safetensors": os.urandom(BYTES)})
+    write_cache(empty_hub.root, "tiny/onyx", {**model_files([" ONYX"]), "model-padding.safetensors": padding(BYTES)})
     far_studio.must("init")
     load_all(far_studio, "amber", "jade")
     link.delay_s = FAR_S

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ from mlxops.demo.loopback import Login, Loopback
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.padding import padding
 from tests.support.studio import Studio, eventually, finished
 from tests.support.survivors import living
 from tests.support.watching import job, refused
@@ -33,7 +33,7 @@ SLOWLY = 4 << 20
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[FakeHub]:
     """A Hub with one model."""
-    write_cache(tmp_path / "remote", REPO, {**model_files([" ONYX"], pad_mb=1), WEIGHTS: os.urandom(BYTES)})
+    write_cache(tmp_path / "remote", REPO, {**model_files([" ONYX"], pad_mb=1), WEIGHTS: padding(BYTES)})
     with FakeHub(tmp_path / "remote") as hub:
         yield hub
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import threading
@@ -15,6 +14,7 @@ import pytest
 from mlxops.demo.loopback import Login, Loopback
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
+from tests.support.padding import padding
 from tests.support.studio import Answer, Studio, finished
 from tests.support.watching import refused
 
@@ -26,7 +26,7 @@ BYTES = 4 << 20
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[FakeHub]:
     """A Hub that gives its one model to the bearer of the token only."""
-    weights = {"model-padding.safetensors": os.urandom(BYTES)}
+    weights = {"model-padding.safetensors": padding(BYTES)}
     write_cache(tmp_path / "remote", REPO, {**model_files([" ONYX"], pad_mb=1), **weights})
     with FakeHub(tmp_path / "remote", gated={REPO}, token=TOKEN) as hub:
         yield hub

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent import hfcache, modelfiles
+from mlxops.agent import hfcache, modelfiles, wholeness
 from mlxops.demo.tinymodel import model_files
 
 FILES = model_files(["I", " am"])
@@ -58,15 +58,74 @@ def test_each_needed_file_must_be_there_with_content(tmp_path: Path, name: str, 
 
 def test_every_shard_of_the_weight_map_must_be_there(tmp_path: Path) -> None:
     index = {"weight_map": {"a": SHARDS[0], "b": SHARDS[1]}}
-    changes = {"model.safetensors": None, modelfiles.INDEX: index, SHARDS[0]: b"x"}
+    changes = {"model.safetensors": None, modelfiles.INDEX: index, SHARDS[0]: safetensors(None)}
     assert missing(folder(tmp_path, **changes)) == (SHARDS[1],)
-    (tmp_path / SHARDS[1]).write_bytes(b"y")
+    (tmp_path / SHARDS[1]).write_bytes(safetensors(None))
     assert missing(tmp_path) == ()
 
 
-def test_shards_without_their_index_are_not_whole(tmp_path: Path) -> None:
-    changes = {"model.safetensors": None, modelfiles.INDEX: None, SHARDS[0]: b"x", SHARDS[1]: b"y"}
-    assert missing(folder(tmp_path, **changes)) == (modelfiles.INDEX,)
+def test_shards_without_their_index_are_whole_by_their_numbers(tmp_path: Path) -> None:
+    one = safetensors(None)
+    changes = {"model.safetensors": None, modelfiles.INDEX: None, SHARDS[0]: one, SHARDS[1]: one}
+    assert missing(folder(tmp_path, **changes)) == ()
+    assert hfcache.weights_bytes(str(tmp_path)) == 2 * len(one)
+    (tmp_path / SHARDS[0]).unlink()
+    assert missing(tmp_path) == (SHARDS[0],)
+
+
+def test_a_stale_index_beside_a_complete_set_of_shards_is_passed_over(tmp_path: Path) -> None:
+    old = {"weight_map": {str(n): f"model-{n:05}-of-00013.safetensors" for n in range(1, 14)}}
+    one = safetensors(None)
+    changes = {"model.safetensors": None, modelfiles.INDEX: old, SHARDS[0]: one, SHARDS[1]: one}
+    assert missing(folder(tmp_path, **changes)) == ()
+    # A download of the build that the index is of, cut off after its first shard, is no whole model.
+    (tmp_path / SHARDS[1]).unlink()
+    assert SHARDS[1] in missing(tmp_path)
+    (tmp_path / SHARDS[0]).rename(tmp_path / "model-00001-of-00013.safetensors")
+    assert len(missing(tmp_path)) == 12
+
+
+def test_an_index_adds_only_what_the_loader_reads(tmp_path: Path) -> None:
+    index = {"weight_map": {"a": "model.safetensors", "mtp.a": "mtp.safetensors"}}
+    assert missing(folder(tmp_path, **{modelfiles.INDEX: index})) == ()
+    index["weight_map"]["b"] = "model-vision.safetensors"
+    assert missing(folder(tmp_path, **{modelfiles.INDEX: index})) == ("model-vision.safetensors",)
+
+
+@pytest.mark.parametrize(("name", "content", "why"), [
+    ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer"),
+    ("model.safetensors", b"/annex/objects/SHA256E-s9--1.safetensors\n", "git-annex pointer"),
+    ("model.safetensors", FILES["model.safetensors"][:-1], "cut off: "),
+    ("model.safetensors", FILES["model.safetensors"][:100], "inside its header"),
+    ("model.safetensors", bytes(4096), "not a safetensors file"),
+    ("model.safetensors", b"<!DOCTYPE html>" * 20, "not a safetensors file"),
+    ("model.safetensors", struct.pack("<Q", 20) + b'{"w": {"dtype": 1}} ' , "gives no offsets"),
+    ("model.safetensors", struct.pack("<Q", 2) + b"[]", "not JSON"),
+    ("config.json", bytes(500), "not a JSON object"),
+    ("config.json", b"[1]", "not a JSON object"),
+    ("tokenizer.json", FILES["tokenizer.json"][:-40], "not JSON"),
+    ("tokenizer.json", bytes(500), "filled with zeros"),
+    ("tokenizer.json", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    ("tokenizer_config.json", b"<html>not found</html>", "HTML"),
+    ("tokenizer_config.json", b"[]", "not a JSON object"),
+    ("special_tokens_map.json", b"{", "not JSON"),
+    ("chat_template.jinja", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    (modelfiles.INDEX, b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+])  # fmt: skip
+def test_a_file_that_is_not_what_its_name_says_is_told_with_the_reason(
+    tmp_path: Path, name: str, content: bytes, why: str
+) -> None:
+    found = hfcache.inspect(str(folder(tmp_path, **{name: content})))
+    assert found.missing == (name,) and why in found.told[0] and not found.complete
+
+
+def test_only_a_load_parses_a_large_file(tmp_path: Path) -> None:
+    padded = b'{"a": "' + b"x" * (3 << 20) + b'", "b": oops}'
+    folder(tmp_path, **{"tokenizer.json": padded})
+    assert wholeness.faults(str(tmp_path)) == {}
+    assert "not JSON" in wholeness.faults(str(tmp_path), deep=True)["tokenizer.json"]
+    folder(tmp_path, **{"tokenizer.json": padded[:-1]})
+    assert "cut off" in wholeness.faults(str(tmp_path))["tokenizer.json"]
 
 
 def test_a_single_weights_file_needs_no_index(tmp_path: Path) -> None:
@@ -84,7 +143,8 @@ def test_a_dangling_link_to_an_optional_file_counts_where_a_server_reads_it(tmp_
 
 
 @pytest.mark.parametrize(
-    "names", [["tokenizer.model"], ["vocab.json", "merges.txt"], ["qwen.tiktoken"], ["tekken.json"]]
+    "names", [["tokenizer.model"], ["vocab.json", "merges.txt"], ["qwen.tiktoken"], ["tekken.json"], ["tiktoken.model"],
+              ["tokenizer.jsonl"], ["rwkv_vocab_v20230424.txt"]]
 )
 def test_other_tokenizers_count(tmp_path: Path, names: list[str]) -> None:
     folder(tmp_path, **{"tokenizer.json": None, **dict.fromkeys(names, b"x")})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, Iterator, Tuple
 
 from .. import hfcache
 from ..command import Command
 from ..errors import MlxopsError, pasteable
+from ..location import absence
 from ..registry import Entry
 from .finding import OK, WARNING, WRONG, Finding, listed
 
@@ -47,25 +48,29 @@ def assignments(command: Command) -> Iterator[Finding]:
 
 def snapshots(command: Command) -> Iterator[Finding]:
     """An entry without a path is one that nobody has downloaded yet, which is no fault."""
-    faults: Dict[str, List[Entry]] = {}
+    faults: Dict[str, Dict[str, Entry]] = {}
     entries = [entry for entry in command.store.read().entries.values() if entry.cache_path]
     for entry in entries:
-        fault = _fault(entry.cache_path)
+        fault, why = _fault(os.path.expanduser(entry.cache_path))
         if fault:
-            faults.setdefault(fault, []).append(entry)
+            faults.setdefault(fault, {})["%s (%s)" % (entry.name, why)] = entry
     for fault, hit in faults.items():
-        verdict = WRONG if any(entry.port is not None for entry in hit) else WARNING
-        name = hit[0].name
-        mend = "%s, which downloads it again; or %s" % (pasteable("load", name, "PORT"), pasteable("remove", name))
-        yield Finding("snapshots", verdict, "%s: %s" % (fault, listed([e.name for e in hit])), mend)
+        verdict = WRONG if any(entry.port is not None for entry in hit.values()) else WARNING
+        name = next(iter(hit.values())).name
+        again = pasteable("load", name, "PORT", "--download")
+        mend = "restore its files; or download it again: %s; or %s" % (again, pasteable("remove", name))
+        yield Finding("snapshots", verdict, "%s: %s" % (fault, listed(list(hit))), mend)
     if not faults:
         yield Finding("snapshots", OK, "%d of %d entries, all whole" % (len(entries), len(entries)))
 
 
-def _fault(path: str) -> Optional[str]:
+def _fault(path: str) -> Tuple[str, str]:
+    """The kind of fault, "" for none, and what it is about."""
+    gone = absence(path)
+    if gone:
+        return "the snapshot is gone", gone
     try:
-        return None if hfcache.inspect(path).complete else "the snapshot lacks files"
-    except FileNotFoundError:
-        return "the snapshot is gone"
+        found = hfcache.inspect(path)
     except OSError as exc:
-        return "the snapshot cannot be read (%s)" % exc.strerror
+        return "the snapshot cannot be read", exc.strerror or "unreadable"
+    return ("", "") if found.complete else ("the snapshot lacks files", listed(found.told))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, Mapping
 
 from .. import hfcache
 from ..command import Command
+from ..location import absence
 from ..registry import Entry
 
 TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
@@ -18,7 +20,8 @@ def list_entries(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def row(entry: Entry) -> Dict[str, Any]:
-    """An entry for people and programs; `size_bytes` None when its snapshot is not there."""
+    """An entry for people and programs; `size_bytes` None when its snapshot is not there; `problem`: what is
+    absent on the way to it, None where nothing is, or where it was never downloaded."""
     return {
         "name": entry.name,
         "repo_id": entry.repo_id,
@@ -28,7 +31,8 @@ def row(entry: Entry) -> Dict[str, Any]:
         "slot": entry.slot,
         "wanted": entry.wanted,
         "cache_path": entry.cache_path,
-        "size_bytes": hfcache.size_bytes(entry.cache_path) if entry.cache_path else None,
+        "size_bytes": hfcache.size_bytes(os.path.expanduser(entry.cache_path)) if entry.cache_path else None,
+        "problem": (absence(entry.cache_path) or None) if entry.cache_path else None,
         **{key: entry.text(key) for key in TEXT},
         "args": list(entry.args),
     }

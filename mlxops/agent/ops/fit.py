@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Optional
 
-from .. import memory
+from .. import fetch, memory
 from ..choice import check_built, installed
 from ..command import Command
-from ..errors import Failed, Usage
+from ..errors import Failed, NotDownloadable, Usage
 from ..estimate import LONGEST_CONTEXT
 from ..order import Order
 from ..preflight import asked_of, entry_meant, remote_of
@@ -33,8 +33,18 @@ def fit(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
         "port": asked.port,
         "source": "hub" if remote else "disk",
         **found.record(),
-        "refused": _refused(found, entry, there, asked.config),
+        "refused": _refused(found, entry, there, asked.config) or _lacking(remote),
     }
+
+
+def _lacking(remote: Optional[fetch.Remote]) -> Optional[Dict[str, Any]]:
+    """Why a load would not download it."""
+    try:
+        if remote is not None:
+            fetch.check_whole(remote)
+    except NotDownloadable as exc:
+        return exc.to_wire()
+    return None
 
 
 def _tokens(wanted: Any) -> Optional[int]:

@@ -66,6 +66,8 @@ def _models(command: Command) -> List[Found]:
     found = hfcache.scan(command.site.hf_home)
     for snapshot in found:
         _tell_of_broken(command, snapshot)
+    for repo_id, why in hfcache.dangling(command.site.hf_home).items():
+        command.client.emit("warning", message="%s is passed over: %s" % (repo_id, why))
     whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id: s for s in reversed(whole)}
     there = installed(command, Entry("", {}))
@@ -93,7 +95,7 @@ def _tell_of_broken(command: Command, snapshot: hfcache.Snapshot) -> None:
     """What may be a chat model of ours, and cannot be used as it lies there."""
     if snapshot.complete or snapshot.format == "gguf" or snapshot.kind not in ("chat", "other"):
         return
-    shown, more = ", ".join(snapshot.missing[:3]), len(snapshot.missing) - 3
+    shown, more = ", ".join(snapshot.told[:3]), len(snapshot.missing) - 3
     text = "%s is passed over: missing or unreadable: %s" % (snapshot.repo_id, shown)
     command.client.emit("warning", message=text + (" and %d more" % more if more > 0 else ""))
 

@@ -90,7 +90,7 @@ def _download(command: Command, job: Job, prepared: Preparation) -> Entry:
         job.warn(warning)
     if remote is None:
         return prepared.entry
-    job.phase("download", "downloading %s" % remote.repo_id)
+    job.phase("download", "downloading %s, %s" % (remote.repo_id, fetch.size_text(remote.missing_bytes)))
 
     def progress(done: int, total: int, file: str) -> None:
         job.emit("progress", phase="download", done=done, total=total, file=file)
@@ -220,10 +220,19 @@ def _result(command: Command, prepared: Preparation, seconds: float, served: Opt
         "start_s": round(served.seconds, 3) if served else None,
         "proof": served.proof.to_wire() if served else None,
         "previous": ground.entries[0].name if ground.entries else None,
+        "download": _downloaded(prepared),
         "served_model": prepared.runtime.client_model or name,
         "warnings": [*prepared.warnings, *_doubts(served)],
         "actions": _actions(prepared) if planned else [],
     }
+
+
+def _downloaded(prepared: Preparation) -> Optional[Dict[str, Any]]:
+    remote = prepared.remote
+    if remote is None:
+        return None
+    sizes = {"size_bytes": remote.size_bytes, "missing_bytes": remote.missing_bytes}
+    return {"repo_id": remote.repo_id, "revision": remote.revision, **sizes}
 
 
 def _room(command: Command, prepared: Preparation) -> Dict[str, Any]:
@@ -241,7 +250,7 @@ def _actions(prepared: Preparation) -> List[Dict[str, Any]]:
     order, entry, ground = prepared.order, prepared.entry, prepared.ground
     steps = []
     if prepared.remote:
-        download = "%s, %.3g GB" % (prepared.remote.repo_id, prepared.remote.missing_bytes / 1e9)
+        download = "%s, %s" % (prepared.remote.repo_id, fetch.size_text(prepared.remote.missing_bytes))
         steps.append(("download", order.port, download))
     steps += [("evict", port, why) for port, why in evict.planned(prepared)]
     if ground.server:

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from .. import hfcache, programs, runtimes
+from .. import hfcache, programs, runtimes, wholeness
 from ..command import Command
 from ..deadline import Deadline, wait_for
 from ..errors import Failed, NotReady, NotStopped
@@ -29,8 +29,9 @@ def rank(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 def _check(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Whether it could start here, and the memory there is."""
     entry = _entry(args)
-    if not hfcache.whole(entry.cache_path):
-        raise Failed("%s is not there, or not whole" % entry.cache_path, "copy the snapshot there, to the same path")
+    if not hfcache.whole(entry.cache_path) or wholeness.stale_index(entry.cache_path):
+        text = "%s is not there, or not whole" % entry.cache_path
+        raise Failed(text, "copy the snapshot there, with its index, to the same path")
     need_address(str(args["at"]))
     runtime, _, flags = _program(command, entry)
     refused = refusals(runtime, entry, flags, os.path.isfile)
