@@ -35,7 +35,9 @@ _FORCE = (
 @words.timeout("Seconds it may take to become ready; default: the host file's, else by its earlier starts or its size.")
 @words.grace()
 @words.dry_run()
-def load(it: Invocation, model: str, wanted: str, no_rollback: bool, download: bool, yes: bool, **more: object) -> Answer:
+def load(
+    it: Invocation, model: str, wanted: str, no_rollback: bool, download: bool, yes: bool, **more: object
+) -> Answer:
     """Serve MODEL on PORT, and return when it truly answers.
 
     MODEL is an entry, a repo, or a unique part of one. If the new model fails, the previous one is started again.
