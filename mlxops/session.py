@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import bundle, interrupts, transport
+from . import bundle, interrupts, notstarted, transport
 from .agent import wire
-from .agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError, from_wire
+from .agent.errors import Interrupted, LinkLost, MlxopsError, from_wire
 from .transport import Link
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 OnEvent = Callable[[dict[str, Any]], None]
 GLANCE_S = 0.1
+# From the login, or from the agent sent, to its first word. The host's side gives up after 60 s.
+START_LIMIT_S = 75.0
 # How long an undoing is waited for, and how long the end of what has nothing to undo.
 CANCEL_LIMIT_S, LEAVE_LIMIT_S = 900.0, 30.0
 NOTHING_DONE = "interrupted before anything was done on the host"
@@ -76,6 +78,7 @@ class Conversation:
 
     ping_every_s = wire.PING_EVERY_S
     silence_limit_s = wire.SILENCE_LIMIT_S
+    start_limit_s = START_LIMIT_S
 
     def __init__(
         self, host: Host, link: Link, packed: bundle.Bundle, on_event: OnEvent, presses: interrupts.Presses
@@ -148,6 +151,7 @@ class Conversation:
         """Skip what the login prints, hand over the agent if it is missing, and return the first bytes after OK."""
         noise = b""
         delivered = 0
+        since = time.monotonic()
         while True:
             word, text, rest = answer(noise, self._marker.encode())
             if word == "OK":
@@ -156,19 +160,24 @@ class Conversation:
             if word == "MISS" and delivered < 2:
                 self._unasked()
                 self._link.send(self._bundle.delivery())
-                delivered, noise = delivered + 1, rest
+                delivered, noise, since = delivered + 1, rest, time.monotonic()
             elif word:
-                raise refused(self._host, word, text)
+                raise notstarted.refused(self._host, word, text)
+            elif time.monotonic() - since > self.start_limit_s:
+                raise notstarted.silent(self._host, f"did not start the agent within {self.start_limit_s:.0f} s", noise)
             else:
-                noise = noise[-(1 << 16) :] + self._next()
+                noise = noise[-(1 << 16) :] + self._next(noise)
 
     def _unasked(self) -> None:
         """Before the agent has all it needs there is nothing to cancel."""
         if self._presses.count:
             raise Interrupted(NOTHING_DONE)
 
-    def _next(self) -> bytes:
-        """The next bytes; LinkLost when they end, or do not come for as long as no ping takes."""
+    def _next(self, noise: bytes = b"") -> bytes:
+        """The next bytes; LinkLost when they end, or do not come for as long as no ping takes.
+
+        `noise`: what the host printed so far instead of an answer.
+        """
         while True:
             self._mind_cancel()
             self._mind_ping()
@@ -177,12 +186,19 @@ class Conversation:
                 self._heard = time.monotonic()
                 return chunk
             if chunk is not None:
-                raise ended(self._host, self._link)
+                raise self._ended(noise)
             if time.monotonic() - self._heard > self.silence_limit_s:
+                if not self._started:
+                    raise notstarted.silent(self._host, f"said nothing for {self.silence_limit_s:.0f} s", noise)
                 raise LinkLost(
                     f"nothing was heard from {self._host.name} for {self.silence_limit_s:.0f} s",
                     stderr=self._link.stderr_tail(),
                 )
+
+    def _ended(self, noise: bytes) -> MlxopsError:
+        if self._started:
+            return ended(self._host, self._link)
+        return notstarted.ended(self._host, self._link, noise)
 
     def _mind_ping(self) -> None:
         if self._started and time.monotonic() - self._pinged >= self.ping_every_s:
@@ -214,27 +230,11 @@ def answer(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:
     return word, text, rest
 
 
-def refused(host: Host, word: str, text: str) -> MlxopsError:
-    """The stub's refusal as an error."""
-    if word == "OLD":
-        version, _, path = text.partition(" ")
-        message = f"{path} on {host.name} is Python {version}; the agent needs 3.9 or later"
-        return Failed(message, f"name a newer one: python = \"/path/to/python3\" under [studio] in {host.path}",
-                      version=version, python=path)  # fmt: skip
-    folder = host.site["state_dir"]
-    hint = f"set {folder} on {host.name} right, or name another folder: state_dir under [studio] in {host.path}"
-    return Failed(f"{host.name}: {text}", hint, state_dir=folder)
-
-
 def ended(host: Host, link: Link) -> MlxopsError:
     """The error for an agent that ended without a last record."""
     status, said = link.exit_status(), link.stderr_tail()
     last = said.splitlines()[-1] if said else ""
     facts = {"exit_status": status, "stderr": said}
-    if status in (126, 127):
-        wanted = host.python or "python3"
-        hint = f"install it, or correct python under [studio] in {host.path}"
-        return HostUnreachable(f"{wanted} cannot be started on {host.name}: {last}", hint, **facts)
     if status is None:
         # Its hint is the conversation's, which knows whether work goes on there.
         return LinkLost(f"the link to {host.name} broke before the end: {last}".rstrip(": "), "", **facts)

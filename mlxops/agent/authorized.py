@@ -9,40 +9,39 @@ import os
 import shutil
 from typing import Callable, Dict, Tuple
 
-from .bootstrap import pack
+from .bootstrap import own
 from .errors import Failed
 from .grant import Grant
+from .stub import state_folder
 
-MAIN = b"""try:
+# Bytecode that a full disk cut short would be believed for ever: none is written, and none is read.
+MAIN = b"""import sys
+sys.dont_write_bytecode, sys.pycache_prefix = True, "/dev/null"
+try:
     from agent.forced import main
 except Exception as exc:
     raise SystemExit("mlxops: this key's agent does not load (%s): mlxops authorize again" % exc)
 main(__file__)
 """
-# The folder this agent was started from, which the stub found safe: STATE/agent/HASH.
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 Sync = Callable[[int], None]
 
 
 def agent() -> Tuple[str, Dict[str, bytes]]:
-    """Hash and files of the agent that runs; Failed when they are not the ones that were sent."""
-    packed = pack(os.path.join(ROOT, "agent"))
-    digest, files = packed.digest, packed.files()
-    if digest != os.path.basename(ROOT):
-        raise Failed("%s is not the agent that was sent" % ROOT, "remove that folder on the host, and run it again")
-    return digest, files
+    """Hash and files of the agent that runs."""
+    packed = own()
+    return packed.digest, packed.files()
 
 
-def folder(grant: Grant) -> str:
+def folder(grant: Grant, state_dir: str) -> str:
     """Where a grant is kept."""
-    return os.path.join(os.path.dirname(os.path.dirname(ROOT)), "authorized", grant.digest())
+    return os.path.join(state_folder(state_dir), "authorized", grant.digest())
 
 
-def install(grant: Grant, files: Dict[str, bytes], sync: Sync) -> bool:
+def install(grant: Grant, files: Dict[str, bytes], state_dir: str, sync: Sync) -> bool:
     """Put the grant and its agent in place, durable; False when they are there already."""
     whole = {**files, "__main__.py": MAIN, "grant.json": grant.text()}
-    place = folder(grant)
+    place = folder(grant, state_dir)
     if _whole(place, whole):
         return False
     fresh = place + "." + os.urandom(6).hex()

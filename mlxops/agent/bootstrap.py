@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from typing import Dict, Iterator, NamedTuple, Tuple
+from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
 from .errors import Usage
 from .unpack import split
 from .wire import frame
 
+# What the stub left where it imported this from memory.
+_kept: Optional[bytes] = getattr(__spec__.loader, "payload", None)
+_digest: str = getattr(__spec__.loader, "digest", "")
 # Reads the stub from stdin and runs it. The alarm, stopped before the agent runs, is for a link that goes dead before
 # all is here: TCP would wait for hours. Called with arguments by the finder only: an interpreter that is too old then
 # gives its place to the next before it has read a byte.
@@ -56,20 +59,27 @@ class Bundle(NamedTuple):
 
     def delivery(self) -> bytes:
         """The answer to a MISS."""
-        return frame(_own("unpack.py")) + frame(zlib.compress(self.text, 9))
+        return frame(part("unpack.py")) + frame(zlib.compress(self.text, 9))
 
     def opening(self, marker: str, state_dir: str, request: bytes) -> bytes:
         """Everything the host needs when it has the agent already."""
         if "\n" in state_dir or not state_dir:
             raise Usage("not a usable state_dir: %r" % state_dir, "correct state_dir in the host file")
         head = "%s %s %s\n" % (marker, self.digest, state_dir)
-        return frame(_own("stub.py")) + head.encode() + frame(request)
+        return frame(part("stub.py")) + head.encode() + frame(request)
 
 
 def pack(root: str) -> Bundle:
     """The agent below `root` (the folder that becomes the package `agent`), the same bytes on every machine."""
     text = b"".join(frame(("agent/" + path).encode()) + frame(source) for path, source in sorted(sources(root, "")))
     return Bundle(text, hashlib.sha256(text).hexdigest())
+
+
+def own() -> Bundle:
+    """The agent that runs: from memory where a stub started it, else from its folder."""
+    if _kept is None:
+        return pack(os.path.dirname(os.path.abspath(__file__)))
+    return Bundle(zlib.decompress(_kept), _digest)
 
 
 def sources(folder: str, prefix: str) -> Iterator[Tuple[str, bytes]]:
@@ -82,6 +92,9 @@ def sources(folder: str, prefix: str) -> Iterator[Tuple[str, bytes]]:
                 yield prefix + entry.name, file.read()
 
 
-def _own(name: str) -> bytes:
+def part(name: str) -> bytes:
+    """The text of one of the agent's files; of the agent that runs, which need not be the one of a bundle."""
+    if _kept is not None:
+        return own().files()["agent/" + name]
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name), "rb") as file:
         return file.read()

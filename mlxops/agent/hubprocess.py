@@ -7,15 +7,17 @@ import select
 import subprocess
 from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
 
+from .bootstrap import part
 from .errors import Interrupted, LinkLost, MlxopsError, NotDownloadable
-from .wire import Lines, decode, encode
+from .wire import Lines, decode, encode, frame
 
 # Where an environment holds a login's right to the Hub.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hub_child.py")
-# Read as text so that neither the agent's folder nor the cwd is on sys.path.
-_BOOT = ("import sys; sys.path[:] = [p for p in sys.path if p]; p = sys.argv[1]; "
-         "exec(compile(open(p, encoding='utf-8').read(), p, 'exec'), {'__name__': '__main__'})")
+_CHILD = "hub_child.py"
+_SHOWN = os.path.join(os.path.dirname(str(__spec__.origin)), _CHILD)
+# Its text comes on stdin, before the request: there may be no file of it, and the cwd must not be on sys.path.
+_BOOT = ("import sys; sys.path[:] = [p for p in sys.path if p]; p, f = sys.argv[1], sys.stdin.buffer; "
+         "exec(compile(f.read(int(f.readline())), p, 'exec'), {'__name__': '__main__'})")
 _LOOK_EVERY_S = 0.1
 _LEAVES_WITHIN_S = 3.0
 _TAIL = 4000
@@ -50,7 +52,7 @@ class HubProcess:
         cache_dir = str(request["cache_dir"])
         try:
             self._child = subprocess.Popen(
-                [*python, "-c", _BOOT, _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                [*python, "-c", _BOOT, _SHOWN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 bufsize=0, cwd="/", env=environment(os.environ, cache_dir), start_new_session=True)
         except (OSError, ValueError) as exc:
             raise NotDownloadable("%s cannot be started: %s" % (python[0], exc), "correct hub_python") from exc
@@ -60,7 +62,7 @@ class HubProcess:
     def _send(self, request: Mapping[str, Any]) -> None:
         assert self._child.stdin is not None
         try:
-            view = memoryview(encode(dict(request)))
+            view = memoryview(frame(part(_CHILD)) + encode(dict(request)))
             while view:
                 view = view[self._child.stdin.write(view):]
         except BrokenPipeError:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Dict, NoReturn
 
 from . import wire
 from .command import Command
-from .errors import Usage
+from .errors import Failed, Usage
 from .failures import as_error
 from .life import Client
 from .procs import here
@@ -42,6 +42,14 @@ VERBS = {
 }
 # These go on to their end, or undo themselves, when the client vanishes; all others end with it.
 OUTLIVES_CLIENT = ("load", "unload", "unload-all", "register", "set", "remove", "authorize")
+# What goes without a folder of our own: it reads, or it stops and clears.
+WITHOUT_HOME = (
+    "list", "show", "fit", "status", "verify", "logs", "jobs", "follow", "lock", "cancel", "doctor", "unload",
+    "unload-all", "reconcile",
+)  # fmt: skip
+# These only read what lies in such a folder; to the others it is as if there were none.
+READS_HOME = ("logs", "jobs", "follow", "doctor")
+NOWHERE = os.path.join(os.devnull, "mlxops")
 
 
 def run(request: bytes, stdin: BinaryIO, out_fd: int) -> NoReturn:
@@ -66,11 +74,26 @@ def _perform(request: Dict[str, Any], client: Client) -> Any:
     verb = request["verb"]
     if request.get("protocol") != wire.PROTOCOL or verb not in VERBS:
         raise Usage("the agent knows no verb %r of protocol %r" % (verb, request.get("protocol")))
+    distrust = getattr(__spec__.loader, "distrust", "")
+    if distrust and verb not in WITHOUT_HOME:
+        raise Failed("will not use %s: %s" % (request["site"]["state_dir"], distrust), "mlxops doctor")
+    _told(client, distrust)
     # Every verb pings: any of them may meet a slow disk, or a program that takes its time to list its options.
     client.watch(None if verb in OUTLIVES_CLIENT else lambda: os._exit(0))
     module, _, function = VERBS[verb].partition(".")
     perform = getattr(importlib.import_module(".ops." + module, __package__), function)
-    return perform(_command(request, client), request.get("args") or {})
+    command = _command(request, client)
+    if distrust and verb not in READS_HOME:
+        command = command._replace(site=command.site._replace(state_dir=NOWHERE))
+    return perform(command, request.get("args") or {})
+
+
+def _told(client: Client, distrust: str) -> None:
+    """Say so where the agent cannot be kept: each call is slower for it, and a load will lack a place for its logs."""
+    unkept = distrust or getattr(__spec__.loader, "unkept", "")
+    if unkept:
+        message = "the agent is not kept on the host but sent with every call: %s; see mlxops doctor" % unkept
+        client.emit("warning", message=message)
 
 
 def _command(request: Dict[str, Any], client: Client) -> Command:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 from . import wire
-from .bootstrap import FOUND, Bundle, pack
+from .bootstrap import FOUND, Bundle, own
 from .deadline import Deadline
 from .errors import Failed, HostUnreachable, LinkLost, from_wire
 from .probe import Pending
@@ -44,7 +44,7 @@ class Call:
 
         self.host = host
         self.heard = time.monotonic()
-        self._bundle: Bundle = pack(os.path.dirname(os.path.abspath(__file__)))
+        self._bundle: Bundle = own()
         self._marker = os.urandom(16).hex()
         self._lines: Deque[bytes] = deque()
         self._cut = wire.Lines()

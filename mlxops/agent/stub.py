@@ -3,17 +3,28 @@
 Sent as text with every command and compiled there each time, so it stays small and knows nothing it needs only on a
 miss (that is `unpack`). It must still compile on an interpreter that is too old, to say so: no `from __future__`.
 
+The cached agent is one file, verified by its checksum before anything of it runs. All modules are then imported from
+memory, so that nothing that happens to the disk later can change them. Where the file is missing, damaged or must not
+be trusted, the client sends the agent; it runs even where it cannot be kept.
+
 Every answer is one line behind the marker that only this call knows: OK, MISS, OLD version path, FAIL text.
-Exit statuses of the stages: 70 too old, 71 folder refused, 72 cannot be written, 73 bundle damaged, 74 agent damaged.
+Exit statuses of the stages: 70 too old, 73 bundle damaged, 74 agent does not load.
 """
 
+import _imp
 import io
+import marshal
 import os
 import signal
 import stat
 import sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import MAGIC_NUMBER
 
 OLDEST = (3, 9)
+# Bytecode of one Python is nothing to another.
+IMAGE = "agent.%s-%d.%d" % (sys.implementation.name, sys.version_info[0], sys.version_info[1])
+CHECKSUM_BYTES = 8
 
 
 def fault(folder: str, ours: bool) -> str:
@@ -34,14 +45,14 @@ def ancestors(folder: str) -> list:  # type: ignore[type-arg]
     return [] if above == folder else [above, *ancestors(above)]
 
 
-def refusal(state: str, root: str) -> str:
-    """Why the cached agent must not be trusted, or nothing. FileNotFoundError when there is none."""
-    for folder in ancestors(state):
-        if os.path.lexists(folder) and fault(folder, False):
-            return fault(folder, False)
-    for folder in (state, os.path.dirname(root), root):
-        if fault(folder, True):
-            return fault(folder, True)
+def refusal(folders: list) -> str:  # type: ignore[type-arg]
+    """The first fault of these, each with whether it is to be ours alone, or nothing; one may not be there yet."""
+    try:
+        for folder, ours in folders:
+            if os.path.lexists(folder) and fault(folder, ours):
+                return fault(folder, ours)
+    except OSError as exc:
+        return str(exc)
     return ""
 
 
@@ -49,6 +60,44 @@ def state_folder(written: str) -> str:
     """The folder meant, with the links above it followed but not itself: a link there is refused later."""
     path = os.path.abspath(os.path.expanduser(written))
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def sealed(digest: str, modules: dict, payload: bytes) -> bytes:  # type: ignore[type-arg]
+    """An image: a checksum, then the agent's hash, the kind of bytecode, that by path, the compressed bundle."""
+    body = marshal.dumps((digest, MAGIC_NUMBER, modules, payload), 2)
+    return _imp.source_hash(0, body) + body
+
+
+def unsealed(image: bytes) -> tuple:  # type: ignore[type-arg]
+    """The four that were sealed; ValueError when the image is damaged."""
+    body = image[CHECKSUM_BYTES:]
+    if not body or _imp.source_hash(0, body) != image[:CHECKSUM_BYTES]:
+        raise ValueError("damaged")
+    return marshal.loads(body)  # type: ignore[no-any-return]
+
+
+class Agent:
+    """Imports the agent from memory. `payload`: the compressed bundle. `state`: its state folder; `distrust`: why that
+    must not be used, `unkept`: why the agent was not kept there."""
+
+    def __init__(self, digest: str, modules: dict, payload: bytes) -> None:  # type: ignore[type-arg]
+        self.digest = digest
+        self.modules = modules
+        self.payload = payload
+        self.state = self.distrust = self.unkept = ""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+        place = name.replace(".", "/")
+        for origin, package in ((place + "/__init__.py", True), (place + ".py", False)):
+            if origin in self.modules:
+                return ModuleSpec(name, self, origin=origin, is_package=package)  # type: ignore[arg-type]
+        return None
+
+    def create_module(self, spec: object) -> None:
+        """None: the ordinary kind of module."""
+
+    def exec_module(self, module: object) -> None:
+        exec(marshal.loads(self.modules[module.__spec__.origin]), module.__dict__)  # type: ignore[attr-defined]
 
 
 class Refused(Exception):
@@ -73,48 +122,49 @@ class Call:
     def say(self, text: str) -> None:
         os.write(self.wire, ("%s %s\n" % (self.marker, text.replace("\n", " "))).encode("utf-8", "backslashreplace"))
 
-    def cached(self) -> bool:
-        """Whether the agent is here and to be trusted; Refused when something hostile is in its place."""
-        try:
-            why = refusal(self.state, self.root)
-        except FileNotFoundError:
-            return False
-        except OSError as exc:
-            why = str(exc)
-        if why:
-            raise Refused(71, "will not run code from there: " + why)
-        return True
+    def agent(self) -> Agent:
+        """The cached agent, or else the client's."""
+        distrust = refusal([*((folder, False) for folder in ancestors(self.state)), (self.state, True)])
+        unkept = distrust or refusal([(os.path.dirname(self.root), True), (self.root, True)])
+        agent = (None if unkept else self.cached()) or self.fetched(unkept)
+        agent.state, agent.distrust = self.state, distrust
+        return agent
 
-    def fetch(self) -> None:
-        """Take the agent from the client and put it in its place."""
+    def cached(self) -> "Agent | None":
+        """The agent that is kept here; None when there is none, and when it is damaged."""
+        try:
+            with open(os.path.join(self.root, IMAGE), "rb") as file:
+                digest, magic, modules, payload = unsealed(file.read())
+        except (OSError, ValueError):
+            return None
+        if (digest, magic) != (self.digest, MAGIC_NUMBER):
+            return None
+        # Contextlib is slow to import.
+        try:  # noqa: SIM105
+            os.utime(self.root)
+        except OSError:
+            pass
+        return Agent(digest, modules, payload)
+
+    def fetched(self, unkept: str) -> Agent:
+        """The agent from the client; it is kept for the next call, unless there is a reason not to."""
         self.say("MISS")
         unpack = {"__name__": "unpack"}
         exec(self.frame(), unpack)
-        unpack["install"](self.frame(), self.root, Refused)  # type: ignore[operator]
-        if not self.cached():
-            raise Refused(72, self.root + " vanished while it was written")
+        payload = self.frame()
+        modules = unpack["compiled"](payload, self.digest, Refused)  # type: ignore[operator]
+        agent = Agent(self.digest, modules, payload)
+        keep = unpack["keep"]
+        agent.unkept = unkept or keep(sealed(self.digest, modules, payload), self.root, IMAGE)  # type: ignore[operator]
+        return agent
 
     def start(self) -> object:
-        """The agent's entry point; it is fetched first when it is not here or does not load."""
-        if not self.cached():
-            self.fetch()
-        sys.path.insert(0, self.root)
+        """The agent's entry point."""
+        sys.meta_path.insert(0, self.agent())  # type: ignore[arg-type]
         try:
-            return self.load()
-        except Exception:
-            # A power cut can leave whole files empty behind a durable rename.
-            for name in [name for name in sys.modules if name.split(".")[0] == "agent"]:
-                del sys.modules[name]
-            self.fetch()
-        try:
-            return self.load()
+            from agent.main import run  # type: ignore
         except Exception as exc:
             raise Refused(74, "the agent does not load: %s: %s" % (type(exc).__name__, exc)) from None
-
-    def load(self) -> object:
-        from agent.main import run  # type: ignore
-
-        os.utime(self.root)
         return run
 
 

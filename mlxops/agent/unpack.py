@@ -1,4 +1,5 @@
-"""Puts the agent into its place on the host. Sent with the bundle, behind the stub, only where it is missing."""
+"""Makes the agent out of the bundle, and keeps it on the host. Sent with the bundle, behind the stub, only where the
+agent is missing."""
 
 from __future__ import annotations
 
@@ -9,20 +10,48 @@ import time
 from typing import Any, Callable, Dict, List
 
 KEPT = 3
-KEPT_S = 24 * 3600
 
 
-def install(payload: bytes, root: str, refuse: Callable[[int, str], Exception]) -> None:
-    """Unpack the bundle to `root`, whose last part is its hash; raises `refuse(exit status, text)`.
+def compiled(payload: bytes, digest: str, refuse: Callable[[int, str], Exception]) -> Dict[str, bytes]:
+    """The bytecode of a bundle by relative path, marshalled; raises `refuse(exit status, text)`."""
+    import marshal
 
-    Whoever else installs the same at the same time is no trouble: the first rename wins, and both are the same bytes.
-    """
-    files = opened(payload, os.path.basename(root), refuse)
+    files = opened(payload, digest, refuse)
     try:
-        write(files, root)
-        prune(os.path.dirname(root))
+        return {path: marshal.dumps(compile(source, path, "exec", dont_inherit=True)) for path, source in files.items()}
+    except (SyntaxError, ValueError) as exc:
+        raise refuse(74, "the agent does not load: %s: %s" % (type(exc).__name__, exc)) from None
+
+
+def keep(image: bytes, root: str, name: str) -> str:
+    """Put the image into its folder, whole or not at all, and forget old agents; why it cannot be kept, or nothing.
+
+    Who else keeps the same at the same time is no trouble: both files are the same.
+    """
+    agents = os.path.dirname(root)
+    try:
+        for folder in (os.path.dirname(agents), agents, root):
+            os.makedirs(folder, 0o700, exist_ok=True)
+        put(image, os.path.join(agents, ".%d-%s" % (os.getpid(), os.urandom(6).hex())), os.path.join(root, name))
+        prune(root)
     except OSError as exc:
-        raise refuse(72, "cannot write the agent to %s: %s" % (os.path.dirname(root), exc)) from None
+        return "cannot write to %s: %s" % (agents, exc.strerror or exc)
+    return ""
+
+
+def put(content: bytes, draft: str, path: str) -> None:
+    """The file, durable under its draft's name before it gets its own."""
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(fd)
+        if os.path.isdir(path):
+            remove(path)
+        os.replace(draft, path)
+    finally:
+        remove(draft)
 
 
 def opened(payload: bytes, digest: str, refuse: Callable[[int, str], Exception]) -> Dict[str, bytes]:
@@ -46,61 +75,17 @@ def split(text: bytes) -> Dict[str, bytes]:
     return {path.decode("utf-8"): source for path, source in zip(frames[::2], frames[1::2])}
 
 
-def write(files: Dict[str, bytes], root: str) -> None:
-    """The files in a folder of their own, durable, then renamed to `root`; what lay there is replaced if it differs."""
-    agents = os.path.dirname(root)
-    for folder in (os.path.dirname(agents), agents):
-        os.makedirs(folder, 0o700, exist_ok=True)
-    fresh = os.path.join(agents, ".%d-%s" % (os.getpid(), os.urandom(6).hex()))
-    os.mkdir(fresh, 0o700)
-    try:
-        for path, source in files.items():
-            put(os.path.join(fresh, path), source)
-        settle(fresh, root, files)
-    finally:
-        remove(fresh)
+def prune(root: str) -> None:
+    """Keep the agent of `root` and those last used. A process that runs one needs no file of it any more.
 
-
-def put(path: str, source: bytes) -> None:
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(source)
-        file.flush()
-        os.fsync(fd)
-
-
-def settle(fresh: str, root: str, files: Dict[str, bytes]) -> None:
-    """Move the new folder to its name, unless the same is there already."""
-    try:
-        os.rename(fresh, root)
-    except OSError:
-        if whole(root, files):
-            return
-        os.rename(root, fresh + "-old")
-        os.rename(fresh, root)
-        remove(fresh + "-old")
-
-
-def whole(root: str, files: Dict[str, bytes]) -> bool:
-    try:
-        return all(same(os.path.join(root, path), source) for path, source in files.items())
-    except OSError:
-        return False
-
-
-def same(path: str, source: bytes) -> bool:
-    with open(path, "rb") as file:
-        return file.read() == source
-
-
-def prune(agents: str) -> None:
-    """Forget agents that are neither among the last used nor used today: a long load may still import from one."""
-    folders = [entry for entry in os.scandir(agents) if entry.is_dir(follow_symlinks=False)]
-    folders.sort(key=used, reverse=True)
-    for entry in folders[KEPT:]:
-        if time.time() - used(entry) > KEPT_S:
-            remove(entry.path)
+    A date ahead of the clock is none that can be believed: it counts as the oldest.
+    """
+    folders = [entry for entry in os.scandir(os.path.dirname(root)) if entry.is_dir(follow_symlinks=False)]
+    now = time.time() + 1
+    others = [entry for entry in folders if entry.name != os.path.basename(root)]
+    others.sort(key=lambda entry: (used(entry) <= now, -abs(now - used(entry))), reverse=True)
+    for entry in others[KEPT - 1 :]:
+        remove(entry.path)
 
 
 def used(entry: Any) -> float:
@@ -112,15 +97,15 @@ def used(entry: Any) -> float:
     return moment
 
 
-def remove(folder: str) -> None:
-    """The folder and all below it, if it is there; what cannot be removed stays."""
+def remove(path: str) -> None:
+    """The file, or the folder and all below it, if it is there; what cannot be removed stays."""
     try:
-        names: List[str] = os.listdir(folder)
-        for path in [os.path.join(folder, name) for name in names]:
-            if stat.S_ISDIR(os.lstat(path).st_mode):
-                remove(path)
-            else:
-                os.unlink(path)
-        os.rmdir(folder)
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            os.unlink(path)
+            return
+        names: List[str] = os.listdir(path)
+        for name in names:
+            remove(os.path.join(path, name))
+        os.rmdir(path)
     except OSError:
         return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import py_compile
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from mlxops.agent.checks.finding import Finding, findings
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.lock import FileLock
 from mlxops.agent.procs.darwin import Darwin
+from mlxops.agent.stub import IMAGE
 from tests.support.healthy import Healthy, file_instead, host, without, write
 from tests.support.procs_actors import script, tool
 
@@ -45,6 +48,30 @@ def settings(host: Healthy, **runtime: Any) -> None:
     host.site["runtime"].update(runtime)
 
 
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def renamed(host: Healthy) -> Path:
+    """Another agent's folder."""
+    place = host.kept.with_name("0" * 64)
+    host.kept.rename(place)
+    host.kept.mkdir(mode=0o700)
+    (place / IMAGE).rename(host.kept / IMAGE)
+    return place
+
+
+def older(host: Healthy) -> Path:
+    """The agent's folder as older versions left it: files, and the bytecode that Python wrote beside them."""
+    without(host.kept / IMAGE)
+    shutil.copytree(host.folder / "source", host.kept / "agent")
+    return host.kept
+
+
+def compiled(folder: Path) -> Path:
+    return Path(py_compile.compile(str(folder / "agent" / "main.py"), doraise=True))
+
+
 def snapshot(host: Healthy) -> Path:
     return next(host.hub.glob("models--*/snapshots/*"))
 
@@ -55,9 +82,16 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "open state": (lambda h: h.state.chmod(0o777), [("state folder", "wrong")], "mode 777", "--fix"),
     "readable logs": (lambda h: (h.state / "logs").chmod(0o755), [("state folder", "warning")], "/logs", "--fix"),
     "file for logs": (lambda h: file_instead(h.state / "logs"), [("state folder", "wrong")], "no folder", "mv "),
-    "foreign code": (lambda h: write(h.kept / "agent" / "evil.py"), [("agent cache", "wrong")], "other code", "rm -r "),
-    "changed code": (
-        lambda h: write(h.kept / "agent" / "main.py", "pass"), [("agent cache", "wrong")], "other code", "rm -r ",
+    "foreign code": (lambda h: write(h.kept / "evil.py"), [("agent cache", "wrong")], "evil.py", "--fix"),
+    "damaged agent": (lambda h: cut_short(h.kept / IMAGE), [("agent cache", "wrong")], "damaged", "--fix"),
+    "other agent": (
+        lambda h: (h.kept / IMAGE).rename(renamed(h) / IMAGE), [("agent cache", "wrong")], "damaged", "--fix",
+    ),
+    "older agent, changed": (
+        lambda h: write(older(h) / "agent" / "main.py", "pass"), [("agent cache", "wrong")], "other files", "--fix",
+    ),
+    "older agent, bytecode cut short": (
+        lambda h: cut_short(compiled(older(h))), [("agent cache", "wrong")], "bytecode", "--fix",
     ),
     "open hub": (lambda h: h.hub.chmod(0o777), [("registry folder", "wrong")], "everybody", "chmod o-w "),
     "open home": (lambda h: h.hub.parent.chmod(0o777), [("hf_home", "wrong")], "everybody", "chmod o-w "),

@@ -15,6 +15,7 @@ import pytest
 import mlxops
 from mlxops.agent import fetch, hfcache, hubprocess, leftovers
 from mlxops.agent.errors import Interrupted, NotDownloadable
+from mlxops.agent.wire import frame
 from tests.support.fetching import LARGE_BYTES, REPO, Fetch
 from tests.support.survivors import living
 
@@ -122,10 +123,9 @@ def test_an_interpreter_that_is_not_there_is_reported(one_fetching: Fetch) -> No
 def test_the_childs_folder_does_not_hide_the_standard_library(tmp_path: Path) -> None:
     """The agent has a module `site`, as the standard library does."""
     (tmp_path / "site.py").write_text("raise SystemExit('the wrong site')")
-    child = tmp_path / "child.py"
-    child.write_text("import sys, site; print([place for place in sys.path if place in ('', sys.argv[1][:-9])])")
-    words = [sys.executable, "-c", hubprocess._BOOT, str(child)]
-    assert subprocess.run(words, capture_output=True, text=True, cwd=tmp_path).stdout == "[]\n"
+    text = b"import sys, site; print([place for place in sys.path if place in ('', sys.argv[1][:-9])])"
+    words = [sys.executable, "-c", hubprocess._BOOT, str(tmp_path / "child.py")]
+    assert subprocess.run(words, input=frame(text), capture_output=True, cwd=tmp_path).stdout == b"[]\n"
 
 
 def test_only_leftovers_that_nobody_writes_or_resumes_are_swept(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import os
 import shutil
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlxops import bundle
-from mlxops.agent import bootstrap
+from mlxops.agent.stub import IMAGE, unsealed
 
 from .agentcall import KILLING, Blow, Step, watched
 from .clientcases import ClientCase
@@ -64,11 +65,13 @@ class Bed:
     def planted(self) -> Iterator[str]:
         """What is not as it should be after an undisturbed command."""
         packed = bundle.pack(self.desk.code / "mlxops" / "agent")
-        whole = dict(bootstrap.sources(str(self.desk.code / "mlxops" / "agent"), ""))
-        there = self.agents / packed.digest / "agent"
-        for path, source in whole.items():
-            if not (there / path).is_file() or (there / path).read_bytes() != source:
-                yield f"{path} is not there as it was sent"
+        try:
+            digest, _, modules, payload = unsealed((self.agents / packed.digest / IMAGE).read_bytes())
+        except (OSError, ValueError) as exc:
+            yield f"the agent is not kept: {exc}"
+            return
+        if (digest, zlib.decompress(payload)) != (packed.digest, packed.text) or set(modules) != set(packed.files()):
+            yield "the agent is not kept as it was sent"
 
     def remains(self) -> list[str]:
         """Half an agent, under the name of none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import unpack
+from mlxops.agent import stub, unpack
 from mlxops.agent.checks.folders import BELOW
 from mlxops.agent.command import Command
 from mlxops.agent.errors import Interrupted
@@ -20,6 +21,7 @@ from mlxops.agent.ops.doctor import doctor
 from mlxops.agent.procs import Procs, here
 from mlxops.agent.site import Site
 from mlxops.agent.store import Store
+from mlxops.agent.stub import Refused
 from mlxops.demo.tinymodel import write_cache
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.ports import free_range
@@ -74,7 +76,9 @@ class Healthy:
         """A cached agent, put there as it is on a host."""
         packed = agent(self.folder / "source")
         self.kept = self.state / "agent" / packed.digest
-        unpack.write(unpack.split(packed.text), str(self.kept))
+        payload = zlib.compress(packed.text)
+        modules = unpack.compiled(payload, packed.digest, Refused)
+        assert not unpack.keep(stub.sealed(packed.digest, modules, payload), str(self.kept), stub.IMAGE)
 
     def add(self, files: Mapping[str, bytes], name: str = "amber", **fields: Any) -> Path:
         """An entry with its snapshot."""

@@ -62,11 +62,12 @@ def test_a_registry_that_cannot_be_read_keeps_nothing_else_from_being_seen(known
 
 
 def test_an_agent_that_was_changed_on_the_host_is_found(known: Studio) -> None:
-    module = next(known.state_dir.glob("agent/*/agent/fetch.py"))
-    module.write_text(module.read_text() + "# planted\n")
+    place = known.state_dir / "agent" / ("0" * 64)
+    next(known.state_dir.glob("agent/*")).rename(place)
     answer = known.mlxops("doctor")
     row = rows(answer, "host")["agent cache"]
-    assert row["verdict"] == "wrong" and row["mend"].startswith("on the host: rm -r ")
+    assert row["verdict"] == "wrong" and str(place) in row["seen"] and row["mend"] == "mlxops doctor --fix"
+    assert known.must("doctor", "--fix")["actions"][0]["applied"] and not place.exists()
 
 
 def unreached(studio: Studio, tmp_path: Path, kind: str) -> None:
@@ -103,17 +104,21 @@ def test_a_host_file_that_is_wrong_is_a_row_too(studio: Studio) -> None:
     assert (answer.exit, verdicts(answer)) == (2, {"host file": "wrong"})
 
 
-@pytest.mark.parametrize(
-    ("broken", "code", "seen"), [("state", 1, "can be written by others"), ("python", 3, "cannot be started")]
-)
-def test_an_agent_that_cannot_start_is_the_hosts_fault(studio: Studio, broken: str, code: int, seen: str) -> None:
-    if broken == "state":
-        studio.state_dir.chmod(0o777)
-    else:
-        studio.describe(python="/nonesuch/python3")
+def test_an_agent_that_cannot_start_is_the_hosts_fault(studio: Studio) -> None:
+    studio.describe(python="/nonesuch/python3")
     for words in (["doctor"], ["--local", "doctor"]):
         answer = studio.mlxops(*words)
         row = rows(answer, "host")["agent"]
-        assert (answer.exit, row["verdict"]) == (code, "wrong") and row["mend"]
+        assert (answer.exit, row["verdict"]) == (3, "wrong") and row["mend"]
         assert set(verdicts(answer).values()) == {"ok"}
-    assert seen in rows(studio.mlxops("doctor"), "host")["agent"]["seen"]
+    assert "cannot be started" in rows(studio.mlxops("doctor"), "host")["agent"]["seen"]
+
+
+def test_doctor_closes_a_state_folder_that_others_can_write(known: Studio) -> None:
+    known.state_dir.chmod(0o777)
+    answer = known.mlxops("doctor")
+    row = rows(answer, "host")["state folder"]
+    assert "others can write to it (mode 777)" in row["seen"] and row["mend"] == "mlxops doctor --fix"
+    assert rows(answer, "host")["agent cache"]["verdict"] == "warning" and answer.exit == 1
+    known.mlxops("doctor", "--fix")
+    assert known.mlxops("doctor").exit == 0

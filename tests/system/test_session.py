@@ -252,7 +252,35 @@ def test_a_python_that_is_too_old(host: Host, tmp_path: Path) -> None:
 
 
 def test_a_state_folder_that_cannot_be_used(host: Host, tmp_path: Path) -> None:
-    site = {"state_dir": "/proc/mlxops"}
-    with pytest.raises(Failed, match="/proc") as caught:
-        ask(Host(host.name, host.path, host.transport, host.ssh, None, site), tmp_path / "agent", "pass")
-    assert "state_dir" in caught.value.hint
+    homeless = Host(host.name, host.path, host.transport, host.ssh, None, {"state_dir": "/proc/mlxops"})
+    said = ask(homeless, tmp_path / "agent", "say(fd, result={'unkept': __loader__.unkept})")
+    assert "cannot write to /proc/mlxops/agent" in said["unkept"]
+
+
+WRONG_PYTHONS = {
+    "silent": ("exec sleep 60", LinkLost, "said nothing for 1 s"),
+    "talks for ever": ("while echo not an agent; do sleep 0.05; done", LinkLost, "last it printed was: not an agent"),
+    "dies": ("echo Fatal: no codec >&2; echo ModuleNotFoundError: encodings >&2; echo end >&2; exit 1", LinkLost,
+             r"exit status 1\): ModuleNotFoundError"),
+    "prints": ("echo Welcome; exit 0", LinkLost, "exit status 0.*Welcome"),
+    "Python 2": ("echo Unknown option: -I >&2; exit 2", Failed, "is Python 2, or 3 before 3.4"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG_PYTHONS)
+def test_an_interpreter_that_is_none(host: Host, tmp_path: Path, kind: str) -> None:
+    body, error, words = WRONG_PYTHONS[kind]
+    python = tmp_path / "python3"
+    python.write_text(f"#!/bin/sh\n{body}\n")
+    python.chmod(0o755)
+    wrong = Host(host.name, host.path, host.transport, host.ssh, str(python), host.site)
+    link = transport.open_for(wrong).open(wrong.python)
+    talk = session.Conversation(wrong, link, packed(tmp_path / "agent", "pass"), lambda event: None, Presses())
+    talk.silence_limit_s, talk.start_limit_s = 1.0, 2.0
+    try:
+        with pytest.raises(error, match=words) as caught:
+            talk.run(session.request(host, "verb", {}))
+    finally:
+        link.close()
+    assert str(python) in caught.value.message + caught.value.hint and "python" in caught.value.hint
+    assert "mlxops status" not in caught.value.hint

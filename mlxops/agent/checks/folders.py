@@ -13,6 +13,7 @@ from .finding import OK, WARNING, WRONG, Finding, Fix
 CHECK = "state folder"
 # Made when they are needed first.
 BELOW = ("agent", "logs", "jobs", "run", "help")
+TRIED_BYTES = 1 << 16
 LONE = "name a folder of its own as state_dir under [studio] in the host file"
 
 
@@ -29,12 +30,34 @@ def state(command: Command) -> Iterator[Finding]:
         if fault is not None:
             faults += 1
             yield fault if path != root or _lone(command) else fault._replace(mend=LONE, fixes=())
+    why = _tried(root) if root not in missing and not faults else None
+    if why:
+        faults += 1
+        seen = "%s cannot be written: %s" % (root, why)
+        yield Finding(CHECK, WRONG, seen, _on_host("df -h %s; df -i %s", root, root))
     if missing:
         names = ", ".join(os.path.basename(path) for path in missing)
         seen = "%s: not needed and not made yet: %s" % (root, names)
         yield Finding(CHECK, OK, seen, fixes=tuple(Fix("mkdir", path, "it is missing") for path in missing))
     elif not faults:
         yield Finding(CHECK, OK, "%s is ours alone" % root)
+
+
+def _tried(root: str) -> Optional[str]:
+    """Why no file can be written here; None when one could. A full disk, a quota and a limit show in no mode."""
+    draft = os.path.join(root, ".try-%d" % os.getpid())
+    try:
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(bytes(TRIED_BYTES))
+                file.flush()
+                os.fsync(fd)
+        finally:
+            os.unlink(draft)
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return None
 
 
 def _lone(command: Command) -> bool:

@@ -27,6 +27,7 @@ def _drafts(command: Command) -> Iterator[Finding]:
     """Files and folders that were to be renamed when they were whole."""
     state, registry = command.site.state_dir, command.site.registry
     found = [registry + ".tmp"]
+    found += [path for path in _within(state) if os.path.basename(path).startswith(".try-")]
     found += [path for path in _within(os.path.join(state, "help")) if path.endswith(".tmp")]
     found += [path for path in _within(os.path.join(state, "agent")) if os.path.basename(path).startswith(".")]
     found += [path for path in _within(os.path.join(state, "authorized")) if "." in os.path.basename(path)]

@@ -17,12 +17,14 @@ KEYS = "~/.ssh/authorized_keys"
 def authorize(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     digest, files = authorized.agent()
     granted = grant.Grant(grant.checked(args["verbs"]), grant.kept(command.site.described), digest)
-    line = shell_line(authorized.folder(granted))
-    changed = not args.get("dry_run") and authorized.install(granted, files, command.procs.sync)
+    state_dir = command.site.state_dir
+    folder = authorized.folder(granted, state_dir)
+    line = shell_line(folder)
+    changed = not args.get("dry_run") and authorized.install(granted, files, state_dir, command.procs.sync)
     return {
         "verbs": list(granted.verbs),
         "command": line,
-        "folder": authorized.folder(granted),
+        "folder": folder,
         "changed": changed,
         "warnings": elsewhere(args.get("key"), line),
     }
@@ -33,7 +35,7 @@ def shell_line(folder: str) -> str:
     if not sys.executable or not (sys.executable + folder).isprintable():
         said = "no command line can name %r and %r" % (sys.executable, folder)
         raise Failed(said, "correct python and state_dir in the host file")
-    return "exec " + shlex.join([sys.executable, "-I", "-S", "-X", "utf8", folder])
+    return "exec " + shlex.join([sys.executable, "-I", "-S", "-B", "-X", "utf8", folder])
 
 
 def elsewhere(key: Optional[str], command: str) -> List[str]:
