@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import time
@@ -117,7 +118,9 @@ class Conversation:
 
     def _run(self, asked: bytes, meanwhile: Callable[[], object] | None) -> dict[str, Any]:
         self._unasked()
-        self._link.send(self._bundle.opening(self._marker, self._host.site["state_dir"], asked))
+        # Whoever takes no input has ended, and what it printed says why.
+        with contextlib.suppress(LinkLost):
+            self._link.send(self._bundle.opening(self._marker, self._host.site["state_dir"], asked))
         if meanwhile:
             meanwhile()
         chunk = self._until_started()

@@ -115,6 +115,7 @@ def test_an_agent_that_cannot_start_is_the_hosts_fault(studio: Studio) -> None:
 
 
 def test_doctor_closes_a_state_folder_that_others_can_write(known: Studio) -> None:
+    known.must("doctor", "--fix")
     known.state_dir.chmod(0o777)
     answer = known.mlxops("doctor")
     row = rows(answer, "host")["state folder"]
