@@ -15,6 +15,8 @@ from .ownership import require_own
 
 GRACE_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
+LONGEST_WORD = 200
+MOST_SLOTS = 4
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,26 @@ class Host:
         for number, slot in self.site["slots"].items():
             if slot["name"] == word:
                 return int(number)
+        known = self.port_word(word)
+        if isinstance(known, int):
+            return known
+        raise Usage(f"no port or slot {word!r} on {self.name}", self._hint(), port=word)
+
+    def port_word(self, word: str) -> int | str:
+        """The port of a number; any other word as it is, since only the registry knows what it means there."""
         if hostfile.number(word) in self.site["ports"]:
             return int(word)
-        raise Usage(f"{word} is no port and no slot of {self.name}", f"{self.name} has {self._ports()}", port=word)
+        if word.strip() and not word.lstrip("-").isdecimal() and len(word) <= LONGEST_WORD:
+            return word
+        raise Usage(f"no port {word!r} on {self.name}"[:LONGEST_WORD], self._hint(), port=word)
 
-    def _ports(self) -> str:
-        names = {int(number): slot["name"] for number, slot in self.site["slots"].items()}
-        return ", ".join(f"{p} ({names[p]})" if p in names else str(p) for p in self.site["ports"])
+    def _hint(self) -> str:
+        """The ports, and a few slots: the whole list is what status is for."""
+        names = [slot["name"] for slot in self.site["slots"].values()][:MOST_SLOTS]
+        ports = self.site["ports"]
+        spans = f"{ports[0]}-{ports[-1]}" if len(ports) == ports[-1] - ports[0] + 1 else ", ".join(map(str, ports[:8]))
+        more = ", ..." if len(self.site["slots"]) > MOST_SLOTS else ""
+        return f"ports: {spans}" + (f"; slots: {', '.join(names)}{more}" if names else "")
 
 
 def available(hosts_dir: str | None) -> dict[str, Candidate]:

@@ -12,6 +12,7 @@ import os
 import stat
 from typing import Any, Iterator, List, Optional, Tuple
 
+from . import sharing
 from .command import Command
 from .errors import MlxopsError
 from .failures import unwritten
@@ -76,7 +77,7 @@ class DiskRoom:
 
     def take_log_of_job(self, path: str) -> None:
         """Room for a job's own log, which exists."""
-        self._extend(path, JOB_BYTES)
+        self._extend(path, JOB_BYTES, 0o600)
 
     def log(self, port: int) -> Optional[str]:
         """A file that is to become the port's log; None when there is none left."""
@@ -92,16 +93,16 @@ class DiskRoom:
             return
         size = _size(registry) + GROWTH_BYTES
         _refuse_limit(registry, size)
-        # Each edit writes the file before as the backup, and the new one.
-        for number in range(2 * edits):
+        # Each edit writes the new file and a copy of it; the first one may have to keep what a person wrote.
+        for number in range(2 * edits + 1):
             path = "%s%s%d-%d%s" % (registry, WORD, port, number, self._mark)
             self._make(path, size)
             if not self._mark:
                 self._store.drafts.append(path)
-        for path, more in ((self._store.history, HISTORY_BYTES), (registry + ".lock", LOCK_BYTES)):
-            self._extend(path, more)
+        self._extend(self._store.history, HISTORY_BYTES, sharing.file_mode(registry) & 0o664)
+        self._extend(registry + ".lock", LOCK_BYTES, sharing.lock_mode(registry))
         if not self._mark:
-            self._extend(lock_path(registry, port), LOCK_BYTES)
+            self._extend(lock_path(registry, port), LOCK_BYTES, sharing.lock_mode(registry))
 
     def _take_log(self, port: int, number: int) -> None:
         log, folder = log_path(self._site.state_dir, port), run_folder(self._site.state_dir, port)
@@ -118,7 +119,7 @@ class DiskRoom:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             self._made.append(path)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             # Open until the end: on macOS the room may go with the last descriptor.
             self._open.callback(os.close, fd)
             give_to_owner_of(os.path.dirname(path), fd)
@@ -126,11 +127,11 @@ class DiskRoom:
                 _fill(fd, size)
             os.fsync(fd)
 
-    def _extend(self, path: str, size: int) -> None:
+    def _extend(self, path: str, size: int, mode: int) -> None:
         """Room behind the end of a file that others may write to, too."""
         with _telling(path):
             how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            fd = os.open(path, how, _mode_of(self._site.registry))
+            fd = os.open(path, how, mode)
             self._open.callback(os.close, fd)
             give_to_owner_of(os.path.dirname(path), fd)
             if stat.S_ISREG(os.fstat(fd).st_mode):
@@ -158,14 +159,6 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return 0
-
-
-def _mode_of(registry: str) -> int:
-    """It tells what the registry tells, so it is nobody's to read who may not read that."""
-    try:
-        return os.stat(registry).st_mode & 0o644
-    except FileNotFoundError:
-        return 0o644
 
 
 def _refuse_limit(path: str, size: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-from typing import Any
+from typing import Any, Optional
 
 from .errors import EvidenceUnknown, Failed, MlxopsError, NotEnoughDisk
 from .procs.facts import Unseen
@@ -33,6 +33,15 @@ def unwritten(exc: OSError, path: str, note: str = "", **fields: Any) -> MlxopsE
     text = "cannot write %s: %s%s" % (path, exc.strerror or exc, _left(folder) if exc.errno == errno.ENOSPC else "")
     kind = NotEnoughDisk if exc.errno in NO_ROOM else Failed
     return kind(text + note, _remedy(exc.errno, shlex.quote(folder)), path=path, **fields)
+
+
+def free_bytes(folder: str) -> Optional[int]:
+    """What is left for us on its disk; None where that cannot be told."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize
 
 
 def _left(folder: str) -> str:

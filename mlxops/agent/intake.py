@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from .registry import REQUIRED, Entry, Registry
 
@@ -42,13 +42,17 @@ def told(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-Planned = Mapping[str, Tuple[str, int]]
+class Slots(NamedTuple):
+    """What the host file says: repo_id -> the port planned for it, and the slots' names in lower case."""
+
+    planned: Mapping[str, int]
+    names: FrozenSet[str]
 
 
 def plan(
-    registry: Registry, found: Iterable[Found], running: Iterable[Running], slots: Planned, taken: Mapping[str, int]
+    registry: Registry, found: Iterable[Found], running: Iterable[Running], slots: Slots, taken: Mapping[str, int]
 ) -> Tuple[Change, ...]:
-    """All changes, in order. `slots`: repo_id -> (name, port) as the host file plans it. Nothing is ever removed.
+    """All changes, in order. Nothing is ever removed, and no entry gets a slot's name: that is a port's.
 
     `taken`: entry -> port of the load under way that works on it; what becomes of it is left to that.
     """
@@ -75,10 +79,10 @@ def apply(registry: Registry, changes: Iterable[Change]) -> Registry:
     return registry.put(*(c.entry for c in changes if c.entry))
 
 
-def _for_model(registry: Registry, model: Found, slots: Planned) -> List[Change]:
+def _for_model(registry: Registry, model: Found, slots: Slots) -> List[Change]:
     known = [e for e in registry.entries.values() if e.repo_id == model.repo_id]
     if not known:
-        return [_added(registry, model, slots.get(model.repo_id))]
+        return [_added(registry, model, slots)]
     return [_refreshed(e, model) for e in known if not e.text("revision") and e.cache_path != model.path]
 
 
@@ -89,11 +93,12 @@ def _refreshed(entry: Entry, model: Found) -> Change:
     return Change("refresh", entry.name, None, "now at " + model.path, entry.with_fields(cache_path=model.path))
 
 
-def _added(registry: Registry, model: Found, slot: Optional[Tuple[str, int]]) -> Change:
-    name = free_name(registry, model.repo_id, slot[0] if slot else None)
+def _added(registry: Registry, model: Found, slots: Slots) -> Change:
+    name = free_name(registry, model.repo_id, slots.names)
     fields: Dict[str, Any] = {**REQUIRED, "repo_id": model.repo_id, "model_id": model.repo_id, "cache_path": model.path}
-    if slot and name == slot[0]:
-        fields["slot"] = slot[1]
+    port = slots.planned.get(model.repo_id)
+    if port is not None and port not in [e.slot for e in registry.entries.values()]:
+        fields["slot"] = port
     entry = Entry(name, {**fields, **model.proposed})
     proposed = ", ".join("%s %s" % (key, told(value)) for key, value in model.proposed.items())
     reason = "; ".join([model.repo_id + (" with " + proposed if proposed else ""), *model.notes])
@@ -116,9 +121,10 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
     return Change("adopt", entry.name, server.port, "pid %d serves it" % server.record["pid"], adopted)
 
 
-def free_name(registry: Registry, repo_id: str, slot_name: Optional[str]) -> str:
-    """A name no entry has: the slot's that plans this model, else the repository's, else a longer one."""
+def free_name(registry: Registry, repo_id: str, slot_names: FrozenSet[str]) -> str:
+    """A name that no entry and no slot has, and no number, which is a port: the repository's, else a longer one."""
     short, full = repo_id.split("/")[-1].lower(), repo_id.lower().replace("/", "-")
-    names = [n for n in (slot_name, short, full) if n]
-    names += ["%s-%d" % (full, n) for n in range(2, len(registry.entries) + 3)]
-    return next(n for n in names if n not in registry.entries)
+    names = [name for name in (short, full) if not name.isdecimal()]
+    names += ["%s-%d" % (full, n) for n in range(2, len(registry.entries) + len(slot_names) + 3)]
+    taken = {name.lower() for name in registry.entries} | slot_names
+    return next(name for name in names if name not in taken)

@@ -27,6 +27,10 @@ def lock_path(registry_path: str, port: int) -> str:
     return "%s.%d.lock" % (registry_path, port)
 
 
+def _lock(registry_path: str, port: int) -> FileLock:
+    return FileLock(lock_path(registry_path, port), registry=registry_path)
+
+
 def folder(state_dir: str) -> str:
     """Where the logs of jobs are."""
     return os.path.join(state_dir, "jobs")
@@ -37,14 +41,13 @@ def log_path(folder: str, job: str) -> str:
 
 
 def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
-    """Who works on the port now; None when nobody does. Of a holder that could not say so on a full disk: only that."""
-    held = FileLock(lock_path(registry_path, port)).holder()
-    return {"why": "a command that could not write its lock"} if held and "ended" in held else held
+    """Who works on the port now; None when nobody does."""
+    return _lock(registry_path, port).holder()
 
 
 def cut_off(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     """The load that died on the port before its end, as its lock tells; None once the port was worked on again."""
-    held, last = FileLock(lock_path(registry_path, port)).look()
+    held, last = _lock(registry_path, port).look()
     return None if held else _cut(last)
 
 
@@ -69,7 +72,7 @@ def reserved(registry_path: str) -> Dict[int, Dict[str, Any]]:
 
 def unnoted(registry_path: str, port: int, own_lock: bool = False) -> Optional[Dict[str, Any]]:
     """{"entry", "process"} of a server that the last job here could not note; None while another job is at work."""
-    held, last = FileLock(lock_path(registry_path, port)).look()
+    held, last = _lock(registry_path, port).look()
     said = None if held and not own_lock else last.get(UNNOTED)
     whole = isinstance(said, dict) and isinstance(said.get("entry"), str) and isinstance(said.get("process"), dict)
     return said if whole else None
@@ -106,7 +109,7 @@ class Job:
         self.id = "%s-%d-%d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime()), port, os.getpid())
         self._client = client
         self._folder = folder(state_dir)
-        self._lock = FileLock(lock_path(registry_path, port))
+        self._lock = _lock(registry_path, port)
         self._held = {**held, "since": now(), "pid": os.getpid(), "job": self.id}
         self._said: Dict[str, Any] = {}
         self._settles = settles

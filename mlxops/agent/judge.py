@@ -149,6 +149,9 @@ def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
         return "mismatch", difference
     if entry.name in wanted.missing:
         return "missing", "the snapshot %s is gone" % entry.cache_path
+    if seen.server and seen.listeners and seen.recorded is None and entry.process:
+        text = "pid %d serves it; the process in the registry, pid %s, is gone"
+        return "unrecorded", text % (seen.server.process.pid, entry.process.get("pid"))
     return None, ""
 
 

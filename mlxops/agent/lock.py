@@ -13,8 +13,9 @@ import json
 import os
 import stat
 import time
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
+from . import sharing
 from .deadline import Deadline
 from .errors import Failed, Locked
 from .failures import NO_ROOM, unwritten
@@ -22,13 +23,20 @@ from .turnstile import Turn, gain, try_lock
 
 # A writer may be in the middle of its text each time it is looked at.
 TRIES = 5
+# Each one found a file that was removed or replaced while it waited.
+MOST_FILES = 1000
 
 
 class FileLock:
-    """Exclusive between processes. Not reentrant. `turn`: who waits queues up at the folder."""
+    """Exclusive between processes. Not reentrant. `turn`: who waits queues up at the folder.
 
-    def __init__(self, path: str, turn: bool = False) -> None:
+    `registry`: the file beside which it lies. Its group may use the lock where it may write the file; else only the
+    owner may open it, so that no other user can hold it.
+    """
+
+    def __init__(self, path: str, turn: bool = False, registry: Optional[str] = None) -> None:
         self.path = path
+        self._registry = registry
         self._turn = Turn(os.path.dirname(path)) if turn else None
         self._fd: Optional[int] = None
 
@@ -41,16 +49,40 @@ class FileLock:
 
     def take(self, wait_s: float) -> None:
         """As acquire, but what the last holder said stays."""
-        fd, deadline = self._open(), Deadline(wait_s)
+        deadline = Deadline(wait_s)
         try:
             if self._turn:
                 self._turn.take(deadline)
-            if not gain(fd, deadline):
-                raise self._locked()
-            self._fd = fd
+            self._fd = self._gained(deadline)
         finally:
             if self._turn:
                 self._turn.leave()
+
+    def _gained(self, deadline: Deadline) -> int:
+        """The locked file that has the name now: one that was removed while we waited for it guards nothing."""
+        for _ in range(MOST_FILES):
+            fd = self._open()
+            with _naming(self.path):
+                if not gain(fd, deadline):
+                    raise self._locked()
+            if self._named(fd):
+                return fd
+            os.close(fd)
+        raise Failed("the lock %s is removed again and again" % self.path, "end what removes it", lock=self.path)
+
+    def _named(self, fd: int) -> bool:
+        """Whether this open file is the one under the lock's name."""
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(fd)
+        return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is held no longer, because its file was removed or replaced: others can take the new one."""
+        return self._fd is not None and not self._named(self._fd)
 
     def describe(self, holder: Dict[str, Any]) -> None:
         """Replace what the lock says of its holder; OSError where it cannot be written."""
@@ -66,20 +98,31 @@ class FileLock:
             os.close(self._fd)
             self._fd = None
 
-    def holder(self) -> Optional[Dict[str, Any]]:
-        """What the lock says while somebody else holds it; None when it is free."""
-        held, text = self.look()
-        return text if held else None
+    def holder(self, shared: bool = False) -> Optional[Dict[str, Any]]:
+        """Who else holds it; None when it is free. What the file says, where that is true; for `shared` see look()."""
+        held, said = self.look(shared)
+        if not held:
+            return None
+        from .holders import true_holder
 
-    def look(self) -> Tuple[bool, Dict[str, Any]]:
-        """Whether somebody else holds it, and what it says of that one, or of the last one."""
+        return true_holder(self.path, said)
+
+    def look(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
+        """Whether somebody else holds it, and what it says of that one, or of the last one.
+
+        `shared`: also where it is held with LOCK_SH, which keeps everybody from taking it. That look takes the lock
+        itself for a moment.
+        """
         try:
             fd = self._opened(os.O_RDONLY)
         except FileNotFoundError:
             return False, {}
+        except PermissionError:
+            # Another user's own: what that one does is not ours to see, nor in our way elsewhere.
+            return False, {}
         try:
-            # A shared try is over in microseconds; those who want the lock wait for longer than that.
-            return not try_lock(fd, fcntl.LOCK_SH), _read(fd)
+            with _naming(self.path):
+                return _taken(fd, fcntl.LOCK_EX if shared else fcntl.LOCK_SH), _read(fd)
         finally:
             os.close(fd)
 
@@ -88,30 +131,47 @@ class FileLock:
         try:
             fd = self._opened(os.O_RDWR | os.O_CREAT)
             give_to_owner_of(folder, fd)
+            sharing.fit_lock(fd, self._registry)
             return fd
         except OSError as exc:
             if exc.errno in (*NO_ROOM, errno.EROFS):
                 raise unwritten(exc, self.path) from exc
-            raise Failed(
-                "cannot open the lock %s: %s" % (self.path, exc.strerror), "check that %s exists and is yours" % folder
-            ) from exc
+            hint = "on the host: ls -ld %s %s; this account must be able to write both" % (folder, self.path)
+            raise Failed("cannot open the lock %s: %s" % (self.path, exc.strerror), hint, lock=self.path) from exc
 
     def _opened(self, how: int) -> int:
         """Never waiting for the other end of a FIFO, nor through a link that somebody planted."""
-        fd = os.open(self.path, how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        fd = os.open(self.path, how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, sharing.lock_mode(self._registry))
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise Failed("the lock %s is no file" % self.path, "remove it on the host", lock=self.path)
+            raise Failed("the lock %s is not a file" % self.path, "remove it on the host", lock=self.path)
         return fd
 
     def _locked(self) -> Locked:
-        fd = self._opened(os.O_RDONLY)
-        try:
-            held = _read(fd)
-        finally:
-            os.close(fd)
-        hint = "wait for it to end, then run the command again"
-        return Locked("locked: " + story(held), hint, lock=self.path, holder=held)
+        from .holders import true_holder
+
+        held = true_holder(self.path, self.look()[1])
+        return Locked("locked: " + story(held), way_on(held), lock=self.path, holder=held)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """flock and read do not say in their errors which file it was."""
+    try:
+        yield
+    except OSError as exc:
+        exc.filename = exc.filename or path
+        raise
+
+
+def _taken(fd: int, kind: int) -> bool:
+    """Whether somebody is in the way of such a lock. One who looks is so for microseconds, and is not meant."""
+    for number in range(TRIES):
+        if try_lock(fd, kind):
+            fcntl.flock(fd, fcntl.LOCK_UN)
+            return False
+        time.sleep(0.001 * number)
+    return True
 
 
 def give_to_owner_of(folder: str, fd: int) -> None:
@@ -125,8 +185,19 @@ def give_to_owner_of(folder: str, fd: int) -> None:
 
 
 def story(held: Mapping[str, Any]) -> str:
-    """What a lock says, as a sentence."""
+    """Who holds a lock, as a sentence."""
+    if held.get("outsider"):
+        return "held by pid %s (%s) of user %s" % (held["pid"], held["why"], held["who"])
+    if not held:
+        return "held by a process that cannot be identified"
     return "%s by %s from %s since %s" % tuple(held.get(key, "unknown") for key in ("why", "who", "from", "since"))
+
+
+def way_on(held: Mapping[str, Any]) -> str:
+    """What to do where somebody holds a lock that is meant to be held for a moment."""
+    if held.get("outsider"):
+        return "on the host: see what it does with ps -fp %s, and end it; then run the command again" % held["pid"]
+    return "wait for it to end, then run the command again"
 
 
 def _read(fd: int) -> Dict[str, Any]:

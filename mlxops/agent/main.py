@@ -85,7 +85,7 @@ def _perform(request: Dict[str, Any], client: Client) -> Any:
     command = _command(request, client)
     if distrust and verb not in READS_HOME:
         command = command._replace(site=command.site._replace(state_dir=NOWHERE))
-    return perform(command, request.get("args") or {})
+    return perform(command, _with_ports(command, verb, request.get("args") or {}))
 
 
 def _told(client: Client, distrust: str) -> None:
@@ -94,6 +94,15 @@ def _told(client: Client, distrust: str) -> None:
     if unkept:
         message = "the agent is not kept on the host but sent with every call: %s; see mlxops doctor" % unkept
         client.emit("warning", message=message)
+
+
+def _with_ports(command: Command, verb: str, args: Any) -> Any:
+    """The arguments with ports in place of slots' and entries' names."""
+    if not (isinstance(args.get("port"), str) or isinstance(args.get("ports"), list)):
+        return args
+    from .portname import resolved
+
+    return resolved(command, verb, args)
 
 
 def _command(request: Dict[str, Any], client: Client) -> Command:

@@ -66,8 +66,7 @@ def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
 
 
 def _new_entry(command: Command, registry: Registry, repo_id: str) -> Entry:
-    planned = {s.model.lower(): s.name for s in command.site.slots.values() if s.model}
-    name = free_name(registry, repo_id, planned.get(repo_id.lower()))
+    name = free_name(registry, repo_id, command.site.slot_names)
     repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, repo_id)
     return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
 
@@ -126,7 +125,7 @@ def _renamed(port: int, name: str, own: Runtime, launch: runtimes.Launch) -> Tup
 def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> bool:
     verdict = judge(ground.seen, wanted(command, ground.registry, ground.seen.port))
     same = [(e.name, place(e.cache_path)) for e in ground.entries] == [(entry.name, place(entry.cache_path))]
-    return same and (verdict.state, verdict.drift) == ("ready", None)
+    return same and verdict.state == "ready" and verdict.drift in (None, "unrecorded")
 
 
 def _check_occupant(ground: Ground, order: Order) -> None:

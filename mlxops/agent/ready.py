@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Callable, NamedTuple, Optional
 
 from . import probe
 from .deadline import Deadline, wait_for
 from .errors import NotReady
+from .failures import free_bytes
 from .launch import Gated, tail
 from .observe import Sight, find_servers, look
 from .pace import Pace
@@ -19,6 +21,8 @@ LOOK_EVERY_S = 0.05
 SAY_EVERY_S = 5.0
 LOOK_AGAIN_S = 1.0
 ENDS_WITHIN_S = 0.3
+# A log with less room than this behind it may have no room at all.
+ROOM_BYTES = 64 << 10
 
 
 class Start(NamedTuple):
@@ -51,7 +55,7 @@ def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None]
         spoken = time.monotonic()
         while not _alive_and(look, start, check):
             if deadline.passed:
-                raise _failure(start, "was not ready within %g s; give it a longer --timeout" % pace.timeout_s)
+                raise _failure(start, "was not ready within %g s; %s" % (pace.timeout_s, _advice(start)))
             if time.monotonic() - spoken > SAY_EVERY_S:
                 spoken = time.monotonic()
                 say("still loading, %.0f s of %s%.0f s" % (spoken - start.began, usual, pace.timeout_s))
@@ -68,6 +72,15 @@ def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None]
     proof = _shown_by(start, chat)
     _check_owner(procs, start)
     return proof
+
+
+def _advice(start: Start) -> str:
+    """A server that cannot write its log may hang for ever."""
+    folder = os.path.dirname(start.log)
+    free = free_bytes(folder)
+    if free is not None and free < ROOM_BYTES:
+        return "the disk of its log is full (%d bytes free at %s): make room there" % (free, folder)
+    return "give it a longer --timeout"
 
 
 def _alive_and(look: Callable[[], bool], start: Start, check: Callable[[], None]) -> bool:

@@ -9,6 +9,7 @@ from .errors import pasteable
 _LOADED = ("stale", "lost", "missing")
 _RELOADED = ("mismatch", "unresponsive", "dead-child")
 _BY_PORT = {"foreign": "status", "duplicate": "unload", "failed": "logs"}
+_PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
 # What else a person may want to do, after the command.
 _ELSE = {
     "stale": ", or mlxops unload {port} to forget it",
@@ -29,7 +30,9 @@ def command(kind: str, port: Optional[int], entry: Optional[str], slot: Optional
         return pasteable("load", entry or "NAME", place, *replace, *force)
     if kind in _RELOADED:
         return pasteable("unload", place)
-    return "mlxops init" if kind == "orphan" else pasteable(_BY_PORT.get(kind, "show"), place)
+    if kind in _PLAIN:
+        return pasteable(_PLAIN[kind])
+    return pasteable(_BY_PORT.get(kind, "show"), place)
 
 
 def otherwise(kind: str, port: Optional[int], entry: Optional[str]) -> str:

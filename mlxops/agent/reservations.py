@@ -16,6 +16,11 @@ def taken(command: Command) -> Dict[str, int]:
     return {name: port for port, held in _at_work(command).items() for name in held["entries"]}
 
 
+def loading(command: Command) -> Dict[str, int]:
+    """Entry -> port of the live job that loads it, or works on the port where it is."""
+    return {held["entries"][0]: port for port, held in _at_work(command).items() if held["entries"]}
+
+
 def refuse_taken(command: Command, entries: Iterable[str], port: Optional[int] = None) -> None:
     """Locked where a live job on another port than this works on one of the entries.
 

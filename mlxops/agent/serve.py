@@ -74,12 +74,16 @@ class Served(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How a server is started. `back`: the one before, whose start depends on no write."""
+    """How a server is started. `back`: the one before, whose start depends on no write.
+
+    `clears`: after a failure its assignment is cleared here; else the caller puts another entry in its place.
+    """
 
     pace: Pace
     check: Check
     room: DiskRoom
     back: bool = False
+    clears: bool = True
 
 
 def bring_up(command: Command, job: Job, service: Service, way: Way) -> Served:
@@ -106,6 +110,8 @@ def _bring_up(command: Command, job: Job, service: Service, way: Way, others: Ri
         seconds = time.monotonic() - began
     except BaseException:
         _take_back(command, job, service, gated, others)
+        if way.clears:
+            clear_gone(command, job, service)
         raise
     if not unnoted:
         _commit(command, job, service, gated, seconds)
@@ -192,7 +198,7 @@ def _mark_ready(command: Command, service: Service, gated: Gated, seconds: float
 
 
 def _take_back(command: Command, job: Job, service: Service, gated: Gated, others: Ring) -> None:
-    """End what was started, on every host, gone with proof, and clear its assignment."""
+    """End what was started, on every host, gone with proof."""
     job.phase("rollback", "stopping what was started")
     others.leave()
     gated.abort()
@@ -202,9 +208,16 @@ def _take_back(command: Command, job: Job, service: Service, gated: Gated, other
     finally:
         stop_ranks(command, others.ranks, service.port, UNDO_GRACE_S)
 
+
+def clear_gone(command: Command, job: Job, service: Service) -> None:
+    """Clear the assignment of a server that was taken back."""
+    if service.entry is None:
+        return
+    name = service.entry.name
+
     def clear(current: Registry) -> Registry:
-        entry = current.entries.get(service.entry.name) if service.entry else None
-        ours = entry is not None and (entry.process or {}).get("pid") == gated.process.pid
+        entry = current.entries.get(name)
+        ours = entry is not None and entry.port == service.port
         return current.put(entry.with_fields(port=None, process=None)) if entry and ours else current
 
     try:

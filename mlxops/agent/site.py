@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple
 
 from . import runtimes
 from .errors import Usage
@@ -65,6 +65,11 @@ class Site(NamedTuple):
 
     def slot_name(self, port: int) -> Optional[str]:
         return self.slots[port].name if port in self.slots else None
+
+    @property
+    def slot_names(self) -> FrozenSet[str]:
+        """In lower case: the names that mean a port."""
+        return frozenset(slot.name.lower() for slot in self.slots.values())
 
     def served_name(self, port: int, fallback: str) -> str:
         """The name a server on this port answers to: the slot's, so that clients never notice a swap."""

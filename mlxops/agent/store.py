@@ -10,14 +10,15 @@ import stat
 import time
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from . import registry
+from . import copies, registry, sharing
+from .deadline import Deadline
 from .errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid
 from .failures import unwritten
 from .lock import FileLock, give_to_owner_of
 from .registry import Registry
+from .wholefile import Stamp, claimed, fill, put, stamp_of
 
 LOCK_WAIT_S = 10.0
-Stamp = Tuple[int, int, int]
 
 
 def now() -> str:
@@ -49,20 +50,38 @@ class Store:
 
         `change` is called again if a hand edit slips in before the rename, so it must only compute.
         """
-        with self.locked(why):
-            return self._edit(why, change)
+        deadline = Deadline(LOCK_WAIT_S)
+        while True:
+            with self.locked(why) as lock:
+                done = self._edit(why, change, lock)
+            if done is not None:
+                return done
+            if deadline.passed:
+                what = "the lock of %s is removed all the time, nothing was written" % self.path
+                raise Failed(what, "end what removes the .lock files beside it", path=self.path)
 
     @contextlib.contextmanager
-    def locked(self, why: str) -> Iterator[None]:
+    def locked(self, why: str) -> Iterator[FileLock]:
         """No other command changes the registry inside. Not reentrant."""
-        lock = FileLock(self.path + ".lock", turn=True)
+        lock = FileLock(self.path + ".lock", turn=True, registry=self.path)
         try:
             lock.acquire({**self._who, "since": now(), "why": why, "pid": os.getpid()}, LOCK_WAIT_S)
-            yield
+            yield lock
         finally:
             lock.release()
 
-    def _edit(self, why: str, change: Callable[[Registry], Registry]) -> Registry:
+    def check_writable(self) -> None:
+        """Failed where an edit could not be written, whatever it is; for the holder of the lock."""
+        trial = copies.draft(self.path)
+        try:
+            self._write(trial, b"")
+        except OSError as exc:
+            raise unwritten(exc, self.path, "; it is unchanged") from exc
+        finally:
+            copies.discard(trial)
+
+    def _edit(self, why: str, change: Callable[[Registry], Registry], lock: FileLock) -> Optional[Registry]:
+        """None where the lock was lost before anything was written."""
         for _ in range(10):
             before, content, stamp = self._read()
             after = change(before)
@@ -73,18 +92,22 @@ class Store:
             if self._replace(registry.dump(after), content, stamp):
                 self._append_history(why, rows)
                 return after
+            if lock.lost:
+                return None
         raise Failed("somebody keeps editing %s by hand, nothing was written" % self.path, "try again when they stop")
 
     def _read(self) -> Tuple[Registry, Optional[bytes], Optional[Stamp]]:
         try:
             _need_file(self.path)
             with open(self.path, "rb") as f:
-                stamp, content = _stamp(os.fstat(f.fileno())), f.read()
+                stamp, content = stamp_of(os.fstat(f.fileno())), f.read()
         except FileNotFoundError:
             self._check_first_use()
             return registry.EMPTY, None, None
         except OSError as exc:
             hint = "put a file there that this login may read, or correct `registry` in the host file"
+            if exc.errno in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE):
+                hint = "look at the disk and the limits on the host; the registry was left alone"
             raise RegistryInvalid("cannot read %s: %s" % (self.path, exc.strerror), hint, path=self.path) from exc
         try:
             return registry.parse(content), content, stamp
@@ -98,49 +121,59 @@ class Store:
             raise RegistryInvalid(
                 "the registry's folder %s does not exist" % folder, "mount it, or mkdir it on the host", path=self.path
             )
-        if os.path.exists(self.path + ".bak"):
-            raise self._with_good_copy(RegistryInvalid("the registry %s is gone, its backup is not" % self.path))
+        if any(map(os.path.exists, (copies.last(self.path), copies.previous(self.path)))):
+            raise self._with_good_copy(RegistryInvalid("the registry %s is missing; a backup exists" % self.path))
 
     def _with_good_copy(self, exc: RegistryInvalid) -> MlxopsError:
-        backup = self.path + ".bak"
-        try:
-            with open(backup, "rb") as f:
-                registry.parse(f.read())
-        except (OSError, RegistryInvalid):
+        backup = copies.newest_good(self.path)
+        if backup is None:
             return RegistryInvalid(exc.message, exc.hint, path=self.path, **exc.fields)
         import shlex
 
-        copy = shlex.join(["cp", backup, self.path])
-        hint = exc.hint or "the last good copy is %s; mend the file, or: %s" % (backup, copy)
-        return RegistryInvalid(exc.message, hint, path=self.path, backup=backup, **exc.fields)
+        written = utc(os.stat(backup).st_mtime)
+        hint = "correct the file, or restore the newest good copy, written %s: %s" % (
+            written, shlex.join(["cp", backup, self.path]),
+        )  # fmt: skip
+        fields = {"path": self.path, "backup": backup, "backup_written": written}
+        return RegistryInvalid(exc.message, exc.hint or hint, **fields, **exc.fields)
 
     def _replace(self, new: bytes, old: Optional[bytes], stamp: Optional[Stamp]) -> bool:
         """Swap the file in; False, and nothing changed, when it is no longer the one that was read."""
-        temp = self.path + ".tmp"
+        temp, copy, earlier = (copies.draft(self.path) for _ in range(3))
+        known = old is None or copies.holds(copies.last(self.path), old)
         try:
-            if old is not None:
-                self._write(temp, old)
-                os.replace(temp, self.path + ".bak")
+            # Room for all that is to be kept before anything gets its name.
+            self._write(copy, new)
+            if old is not None and not known:
+                self._write(earlier, old)
             self._write(temp, new)
-            if self._stamp_now() != stamp:
-                os.unlink(temp)
-                return False
-            os.replace(temp, self.path)
+            with claimed(self.path, stamp) as unchanged:
+                if not unchanged:
+                    return False
+                put(temp, self.path, stamp)
+            with contextlib.suppress(OSError):
+                # Every reader sees the new file by now: an error here must not say that it is unchanged.
+                self._keep(copy, copies.last(self.path) if known else earlier, old)
+        except FileExistsError:
+            return False
         except OSError as exc:
-            _discard(temp)
             raise unwritten(exc, self.path, "; it is unchanged") from exc
-        with contextlib.suppress(OSError):
-            # Every reader sees the new file by now: an error here must not say that it is unchanged.
-            self._sync_folder()
+        finally:
+            for path in (temp, copy, earlier, *copies.unfinished(self.path)):
+                copies.discard(path)
         return True
+
+    def _keep(self, copy: str, earlier: str, old: Optional[bytes]) -> None:
+        """Name the copies of what is written now and of what it replaced."""
+        if old is not None:
+            os.replace(earlier, copies.previous(self.path))
+        os.replace(copy, copies.last(self.path))
+        self._sync_folder()
 
     def _write(self, path: str, content: bytes) -> None:
         """A durable file with the registry's owner and mode."""
         with self._draft(path) as f:
-            f.write(content)
-            f.truncate()
-            self._take_after_registry(f.fileno())
-            self._sync(f.fileno())
+            fill(f, content, self.path, self._sync)
 
     def _draft(self, path: str) -> BinaryIO:
         """A file of ours to write to: one that holds its room already, as long as there are any."""
@@ -151,28 +184,12 @@ class Store:
                 if os.fstat(fd).st_nlink == 1:
                     return os.fdopen(fd, "r+b")
                 os.close(fd)
-        _discard(path)
-        return open(path, "xb")
+        copies.discard(path)
+        return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
 
     @property
     def history(self) -> str:
         return os.path.splitext(self.path)[0] + ".history.jsonl"
-
-    def _take_after_registry(self, fd: int) -> None:
-        try:
-            was = os.stat(self.path)
-        except FileNotFoundError:
-            return give_to_owner_of(os.path.dirname(self.path), fd)
-        os.fchmod(fd, stat.S_IMODE(was.st_mode))
-        mine = os.fstat(fd)
-        if (was.st_uid, was.st_gid) != (mine.st_uid, mine.st_gid):
-            os.fchown(fd, was.st_uid, was.st_gid)
-
-    def _stamp_now(self) -> Optional[Stamp]:
-        try:
-            return _stamp(os.stat(self.path))
-        except FileNotFoundError:
-            return None
 
     def _sync_folder(self) -> None:
         fd = os.open(os.path.dirname(self.path), os.O_RDONLY)
@@ -186,10 +203,11 @@ class Store:
         path = self.history
         try:
             # It tells what the registry tells, so it is nobody's to read who may not read that.
-            mode = os.stat(self.path).st_mode & 0o644
+            mode = os.stat(self.path).st_mode & 0o664
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
             with os.fdopen(fd, "ab") as f:
                 give_to_owner_of(os.path.dirname(path), fd)
+                sharing.fit(fd, self.path, mode)
                 f.write(json.dumps(line).encode() + b"\n")
         except OSError:
             # The registry is already true; a history that cannot grow must not undo it.
@@ -202,19 +220,8 @@ def _need_file(path: str) -> None:
         raise OSError(errno.EINVAL, "it is not a file")
 
 
-def _stamp(was: os.stat_result) -> Stamp:
-    return was.st_ino, was.st_size, was.st_mtime_ns
-
-
 def _forbid_new_duplicates(before: Registry, after: Registry) -> None:
     known = before.duplicates()
     for port, names in after.duplicates().items():
         if set(names) - set(known.get(port, ())):
             raise AssignmentConflict("port %d would belong to %s" % (port, " and ".join(names)), port=port)
-
-
-def _discard(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return

@@ -26,6 +26,6 @@ def fit(it: Invocation, model: str, wanted: str | None, **more: object) -> Answe
 
     On PORT, whose server counts as gone. Where it does not fit: the fewest ports whose unload makes room.
     """
-    result = it.ask("fit", {"model": model, "port": it.host.port(wanted) if wanted else None, **more})
+    result = it.ask("fit", {"model": model, "port": it.host.port_word(wanted) if wanted else None, **more})
     refused = result.pop("refused", None)
     return Answer(result, fit_text, from_wire(refused) if refused else None)

@@ -46,7 +46,7 @@ def load(
     --download; its size is told first, and the disk and the memory are checked. A part of a name, or an entry whose
     files are gone, downloads nothing.
     """
-    args = {"model": model, "port": it.host.port(wanted), "rollback": not no_rollback, **more}
+    args = {"model": model, "port": it.host.port_word(wanted), "rollback": not no_rollback, **more}
     if download:
         args["download"] = True
     if it.asks and not yes:

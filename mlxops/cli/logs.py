@@ -19,7 +19,7 @@ from .watching import watched
 def logs(it: Invocation, wanted: str, lines: int, follow: bool) -> Answer:
     """The last lines of the log of a port's server."""
     text = LogText(it.console.say_now if not it.flags.json else it.console.note)
-    args = {"port": it.host.port(wanted), "lines": lines, "follow": follow}
+    args = {"port": it.host.port_word(wanted), "lines": lines, "follow": follow}
 
     def on_event(event: Result) -> None:
         text.event(event) if event.get("event") == "log" else it.progress(event)

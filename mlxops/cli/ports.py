@@ -26,7 +26,7 @@ def status(it: Invocation, wanted: tuple[str, ...], check: bool, deep: bool, tim
 
     A dash is a figure nobody knows.
     """
-    ports = [it.host.port(word) for word in wanted] or None
+    ports = [it.host.port_word(word) for word in wanted] or None
     if timeout_s is not None and not deep:
         raise Usage("--timeout goes with --deep: a plain look takes two seconds at most", "mlxops status --deep")
     result = it.ask("status", {"ports": ports, **({"deep": True, "timeout_s": timeout_s} if deep else {})})
@@ -44,7 +44,7 @@ def _differs(result: Result) -> DriftFound | None:
 @words.dry_run()
 def unload(it: Invocation, wanted: str, grace_s: float | None, dry_run: bool) -> Answer:
     """Stop the server on a port, prove it stopped, and clear the assignment."""
-    args = {"port": it.host.port(wanted), "grace_s": grace_s, "dry_run": dry_run}
+    args = {"port": it.host.port_word(wanted), "grace_s": grace_s, "dry_run": dry_run}
     return Answer(it.ask("unload", args), supposed(unloaded) if dry_run else unloaded)
 
 

@@ -83,7 +83,7 @@ def _unknown(word: str) -> str:
 root = Root(
     "mlxops",
     help="Decide which MLX model serves on which port of the host. Models are named by their entry, their repo or a "
-    "unique part of it; ports by their number or their slot's name.",
+    "unique part of it; ports by their number, their slot's name, or the name of the entry loaded there.",
     examples=(
         "mlxops status",
         "mlxops load mlx-community/Qwen3-4B-4bit 8104",

@@ -28,5 +28,5 @@ def verify(it: Invocation, wanted: tuple[str, ...], timeout_s: float | None) -> 
 
     Exits with 11 where something is wrong, with 1 where something could not be examined.
     """
-    result = it.ask("verify", {"ports": [it.host.port(word) for word in wanted] or None, "timeout_s": timeout_s})
+    result = it.ask("verify", {"ports": [it.host.port_word(word) for word in wanted] or None, "timeout_s": timeout_s})
     return Answer(result, every_check if it.flags.verbose else verified, proven(result))

@@ -47,9 +47,10 @@ def _in_store(place: str) -> str:
 def test_a_file_is_durable_before_it_gets_its_name_and_the_name_before_the_edit_is_done(tmp_path: Path):
     path = tmp_path / "registry.json"
     Store(str(path), WHO).edit("add", lambda now: now.put(Entry("amber", dict(REQUIRED))))
-    written = [("write", "_write"), ("sync", "_write"), ("rename", "_replace")]
+    written = [("write", "_write"), ("sync", "_write")]
+    named = [("rename", "_replace"), ("rename", "_keep"), ("rename", "_keep")]
     done = [("sync", "_sync_folder"), ("write", "_append_history")]
-    assert steps(path, tmp_path / "log") == [*written, *written, *done]
+    assert steps(path, tmp_path / "log") == [*written, *written, *named, *done]
     assert set(parse(path.read_bytes()).entries) == {"amber", "jade"}
 
 

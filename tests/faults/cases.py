@@ -31,7 +31,8 @@ Rows = Mapping[int, Mapping[str, Any]]
 class Case:
     """`goal`: what is not as the verb promises, a sentence each. `claims`: whether a result says it was all done.
 
-    `ends`: kinds of errors with which a repetition may rightly end. `keeps`: ports that a failed run leaves served.
+    `ends`: kinds of errors with which a repetition may rightly end. `keeps`: ports that a failed run leaves served;
+    `endures`: those that it leaves served whatever befalls the disk.
     `told`: what is wrong with what the run said, or with what status says after it. `elsewhere`: it works on ports that
     a repetition leaves to reconcile.
     """
@@ -44,6 +45,7 @@ class Case:
     claims: Callable[[Any], bool] = bool
     ends: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
+    endures: tuple[str, ...] = ()
     spares_bystander: bool = True
     told: Callable[[Scene, Ended, Rows], list[str]] = lambda scene, ended, rows: []
     elsewhere: bool = False
@@ -101,7 +103,8 @@ def _evicted(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
     said = {one["port"]: one for one in (ended.result or ended.error).get("evicted", ())}
     found = []
     for port, name in ((scene.free, "mule"), (scene.next, "jade")):
-        serves = scene.assigned().get(port) == name and any(s.port == port for s in scene.servers())
+        here = [scene.name_of(server) for server in scene.servers() if server.port == port] == [name]
+        serves = here and (scene.assigned().get(port) == name or rows[port]["drift"] in ("orphan", "unrecorded"))
         words = str(rows[port]["reason"]) if ended.record is None else str(said.get(port))
         if not (serves or ended.cut or over) and f"mlxops load {name} {port}" not in words:
             found.append(f"{name} no longer serves on {port}, and nothing says so: {words}")
@@ -207,7 +210,7 @@ CASES = {
         Case("load-swap", "load", _load("jade", "work"), lambda s: stand(s, work="amber"), assigned(work="jade"),
              keeps=("work",)),
         Case("load-failing", "load", _load(DYING, "work"), lambda s: stand(s, work="amber"), _undone,
-             ends=("NotReady",)),
+             ends=("NotReady",), endures=("work",)),
         Case("unload", "unload", lambda s: {"port": s.work}, lambda s: stand(s, work="amber"), assigned()),
         Case("unload-all", "unload-all", lambda s: {}, lambda s: stand(s, work="amber"), assigned(bystander=None),
              claims=_emptied, spares_bystander=False),
@@ -223,7 +226,7 @@ CASES = {
         Case("load-evict", "load", _load("spare", "work", evict=True), crowded, _roomy,
              keeps=("work", "free", "next"), told=_evicted, elsewhere=True),
         Case("load-evict-failing", "load", _load(DYING, "work", evict=True), crowded, _made_room,
-             ends=("NotReady",), told=_evicted, elsewhere=True),
+             ends=("NotReady",), endures=("work", "free", "next"), told=_evicted, elsewhere=True),
         Case("fit", "fit", lambda s: {"model": "spare", "port": s.work}, crowded,
              assigned(work="amber", free="mule", next="jade"), told=_short),
         Case("fit-hub", "fit", lambda s: {"model": f"tiny/{FAR}"}, away, _unstored),

@@ -76,14 +76,14 @@ def _figures(told: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 
 def reported(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every living server is recorded by an assignment, or status says that it is not."""
+    """Every living server is recorded by an assignment, or status tells that it is not."""
     drift = {row["port"]: row["drift"] for row in rows}
     unrecorded = [server for server in scene.servers() if not recorded(scene, server)]
     lost = set(scene.ranks()) - scene.ranks_on_record().keys()
     return [f"the rank {pid} on the other host is left behind and not on record" for pid in lost] + [
         f"pid {server.pid} serves {scene.name_of(server)} on {server.port}, neither recorded nor reported"
         for server in unrecorded
-        if drift.get(server.port) not in ("orphan", "mismatch")
+        if drift.get(server.port) not in ("orphan", "mismatch", "unrecorded")
     ]
 
 

@@ -13,9 +13,9 @@ JUMPS = (f"clock+{DAY}", f"clock-{DAY}", f"clock-{3650 * DAY}")
 KINDS: Mapping[str, Sequence[str]] = {
     "kill -9": ("kill",),
     "torn": ("torn",),
-    "errno": ("ENOSPC", "EIO", "EACCES", "EPERM", "EAGAIN"),
+    "errno": ("ENOSPC", "EIO", "EACCES", "EPERM", "EAGAIN", "EDQUOT", "EFBIG"),
     "exception": EXCEPTIONS,
-    "disk full": ("full",),
+    "disk full": ("full", "noinodes", "quota", "toolarge"),
     "read-only": ("readonly",),
     "clock jump": JUMPS,
 }
@@ -26,7 +26,14 @@ SIGNALS = ("os.kill", "os.killpg", "signal.pidfd_send_signal")
 # What works on an open descriptor or a socket is never refused for want of a right.
 RIGHTLESS = (*TEARS, "os.fsync", "os.truncate", "fcntl.flock", "socket.send", "socket.sendall")
 # The kernel has these for few: no process left to be had, and what only an owner or root may do.
-ONLY = {"EAGAIN": (*SPAWNS, "fcntl.flock"), "EPERM": (*SIGNALS, "os.chmod", "os.chown")}
+ONLY = {
+    "EAGAIN": (*SPAWNS, "fcntl.flock"),
+    "EPERM": (*SIGNALS, "os.chmod", "os.chown"),
+    "EDQUOT": ("open", "os.mkdir", "os.rename", *TEARS),
+    "EFBIG": TEARS,
+}
+# What lasts begins where it is met first; at any other step it would be the same fault once more.
+BEGINS = {"noinodes": ("open", "os.mkdir"), "quota": ("open", "os.mkdir", "os.rename", *TEARS), "toolarge": TEARS}
 # A loop's further rounds take the same way through the code.
 ROUNDS = 2
 
@@ -50,6 +57,7 @@ def _at_effect(step: Step) -> Iterator[str]:
     if step.event in TEARS:
         yield "torn"
     yield from (name for name in KINDS["errno"] if _refused(step.event, name))
+    yield from (fault for fault, events in BEGINS.items() if step.event in events)
     yield from (*EXCEPTIONS, "full", "readonly", *JUMPS)
 
 

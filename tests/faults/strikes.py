@@ -15,8 +15,15 @@ from typing import Any
 PLANTED = "planted by the saboteur"
 FILLING = ("open", "write", "os.write", "os.pwrite", "os.fsync", "os.truncate", "os.mkdir", "os.rename")
 CHANGING = (*FILLING, "os.remove", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.chown", "os.utime")
+MAKING = ("open", "os.mkdir", "os.link", "os.symlink")
 # fault -> what the disk answers from its step on, and to which steps
-LASTING = {"full": ("ENOSPC", FILLING), "readonly": ("EROFS", CHANGING)}
+LASTING = {
+    "full": ("ENOSPC", FILLING),
+    "noinodes": ("ENOSPC", MAKING),
+    "quota": ("EDQUOT", FILLING),
+    "toolarge": ("EFBIG", ("write", "os.write")),
+    "readonly": ("EROFS", CHANGING),
+}
 MACHINE = ("/dev/", "/proc/", "/sys/")
 
 os_kill = os.kill
@@ -36,8 +43,12 @@ def strike(fault: str, about: Any, torn: Callable[[], Any] | None) -> None:
 def endure(fault: str, event: str, about: Any) -> None:
     """A fault that goes on: what it does to this step."""
     name, events = LASTING[fault]
-    if event in events and _on_disk(about):
+    if event in events and _on_disk(about) and not (fault == "noinodes" and _exists(about)):
         raise _refusal(name, about)
+
+
+def _exists(about: Any) -> bool:
+    return isinstance(about, int) or os.path.lexists(about)
 
 
 def turn_clock(seconds: float) -> None:

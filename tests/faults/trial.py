@@ -11,9 +11,7 @@ from .agentcall import KILLING, Blow, Ended, Step
 from .cases import Case, Rows
 from .kinds import EXCEPTIONS, JUMPS
 from .scene import Scene
-
-# After these a failed load need not have brought the previous model back: nobody could.
-HOPELESS = (*KILLING, "full", "readonly")
+from .strikes import LASTING
 
 
 @dataclass
@@ -89,18 +87,25 @@ def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
     # With what is told as unloaded for good the load succeeded, and failed in its very end.
     over = [one["port"] for one in ended.error.get("evicted", ()) if one["outcome"] == "unloaded"]
     kept = [port for port in (getattr(scene, name) for name in case.keeps) if port not in over]
-    if ended.error and not all(_on(scene, port) for port in kept) and not _hopeless(blow):
-        found.append(f"a previous model is not served again: {ended.error}")
+    always = [getattr(scene, name) for name in case.endures] if blow.fault in LASTING else []
+    missing = [port for port in {*kept, *always} if not _on(scene, port)]
+    if ended.error and missing and not _hopeless(blow):
+        found.append(f"a previous model is not served again on {missing}: {ended.error}")
     return found
 
 
 def _hopeless(blow: Blow) -> bool:
-    """Of a defect while the old server is being stopped nobody knows what it left, so nothing is started."""
-    return blow.fault in HOPELESS or (blow.fault in EXCEPTIONS and ":vacate" in blow.step.place)
+    """Of a killed run; of a defect while the old server is being stopped nobody knows what it left, so nothing is
+    started."""
+    return blow.fault in KILLING or (blow.fault in EXCEPTIONS and ":vacate" in blow.step.place)
 
 
 def _reconciled(scene: Scene) -> list[str]:
+    """What nobody assigned any more is adopted."""
     drift = scene.must("reconcile")["drift"]
+    if any(row["drift"] == "orphan" for row in drift):
+        scene.must("init")
+        drift = scene.must("reconcile")["drift"]
     orphans = [row["port"] for row in drift if row["drift"] == "orphan"]
     return [*invariants.always(scene), *invariants.true(scene, orphans)]
 

@@ -57,9 +57,9 @@ def test_the_state_folder_is_its_owner_s_alone(used: Studio) -> None:
 def test_what_lies_beside_the_registry_is_written_by_its_owner_only(used: Studio) -> None:
     written = {path.name: oct(mode(path)) for path in used.hub.glob("registry*")}
     port = used.ports[0]
-    assert written == dict.fromkeys(
-        ("registry.json", "registry.json.bak", "registry.json.lock", f"registry.json.{port}.lock",
-         "registry.history.jsonl"), "0o644")  # fmt: skip
+    told = ("registry.json", "registry.json.bak", "registry.json.bak.1", "registry.history.jsonl")
+    locks = ("registry.json.lock", f"registry.json.{port}.lock")
+    assert written == {**dict.fromkeys(told, "0o644"), **dict.fromkeys(locks, "0o600")}
 
 
 def test_a_private_registry_stays_private(used: Studio) -> None:

@@ -184,10 +184,16 @@ def test_a_port_goes_by_number_or_by_its_slot(tmp_path: Path, word: str, port: i
 
 
 @pytest.mark.parametrize("word", ["8099", "nobody", "", "-1", "81_00"])
-def test_any_other_word_is_no_port(tmp_path: Path, word: str) -> None:
+def test_any_other_word_is_no_slot(tmp_path: Path, word: str) -> None:
     host = hosts.read(written(tmp_path, LEAST + '[slots.8101]\nname = "jerry"\n'))
     with pytest.raises(Usage) as caught:
         host.port(word)
-    assert "8101 (jerry)" in caught.value.hint
+    assert caught.value.hint == "ports: 8100-8109; slots: jerry"
 
 
+def test_a_number_is_a_port_here_and_what_a_name_means_the_host_knows(tmp_path: Path) -> None:
+    host = hosts.read(written(tmp_path, LEAST + '[slots.8101]\nname = "jerry"\n'))
+    assert [host.port_word(word) for word in ("8100", "jerry", "coder")] == [8100, "jerry", "coder"]
+    for word in ("8099", "", " ", "-1", "99999999", "x" * 1000):
+        with pytest.raises(Usage):
+            host.port_word(word)

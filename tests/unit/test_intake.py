@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.intake import Change, Found, Running, apply, free_name, plan
+from mlxops.agent.intake import Change, Found, Running, Slots, apply, free_name, plan
 from mlxops.agent.registry import EMPTY, REQUIRED, Entry, Registry
 
-SLOTS = {"org/planned": ("jerry", 8101)}
+SLOTS = Slots({"org/planned": 8101}, frozenset({"jerry"}))
 RECORD = {"pid": 77, "start_time": "t"}
 
 
@@ -38,13 +38,18 @@ def test_a_new_model_gets_an_entry_with_what_its_family_proposes():
     assert change.entry == entry("a", tool_call_parser="hermes")
 
 
-def test_a_planned_model_gets_its_slots_name_and_port_as_an_intent():
+def test_a_planned_model_gets_its_slots_port_as_an_intent_and_a_name_of_its_own():
     (change,) = plan(EMPTY, [found("org/planned")], [], SLOTS, {})
-    assert change.entry == entry("jerry", "org/planned", slot=8101)
+    assert change.entry == entry("planned", "org/planned", slot=8101)
 
 
-def test_a_planned_model_whose_name_is_taken_gets_no_slot():
-    (change,) = plan(registry_of(entry("jerry", "org/other")), [found("org/planned")], [], SLOTS, {})
+def test_a_model_that_is_called_as_a_slot_or_a_port_gets_another_name():
+    named = plan(EMPTY, [found("org/Jerry"), found("org/8102")], [], SLOTS, {})
+    assert [change.name for change in named] == ["org-jerry", "org-8102"]
+
+
+def test_a_slot_is_planned_for_one_entry_only():
+    (change,) = plan(registry_of(entry("own", "org/other", slot=8101)), [found("org/planned")], [], SLOTS, {})
     assert change.entry == entry("planned", "org/planned")
 
 
@@ -107,18 +112,20 @@ def test_one_entry_is_adopted_on_one_port_only():
 
 
 @pytest.mark.parametrize(
-    ("taken", "slot", "name"),
+    ("taken", "slots", "name"),
     [
-        ([], "jerry", "jerry"),
-        ([], None, "model"),
-        (["jerry"], "jerry", "model"),
-        (["model"], None, "org-model"),
-        (["model", "org-model"], None, "org-model-2"),
-        (["model", "org-model", "org-model-2"], None, "org-model-3"),
+        ([], (), "model"),
+        ([], ("jerry",), "model"),
+        ([], ("model",), "org-model"),
+        ([], ("model", "org-model"), "org-model-2"),
+        (["model"], (), "org-model"),
+        (["Model"], (), "org-model"),
+        (["model", "org-model"], (), "org-model-2"),
+        (["model", "org-model"], ("org-model-2",), "org-model-3"),
     ],
 )
-def test_a_free_name(taken: list[str], slot: str | None, name: str):
-    assert free_name(registry_of(*map(entry, taken)), "Org/Model", slot) == name
+def test_a_free_name(taken: list[str], slots: tuple[str, ...], name: str):
+    assert free_name(registry_of(*map(entry, taken)), "Org/Model", frozenset(slots)) == name
 
 
 repos = st.sampled_from(["org/a", "org/b", "two/a", "Two/A", "org/planned"])

@@ -17,19 +17,46 @@ GIB = 1 << 30
 # Below the first a download is refused; below the second, hardly any model fits.
 DISK_WRONG, DISK_WARNING = 1 * GIB, 20 * GIB
 MEMORY_WARNING = 4 * GIB
+# Below the first a load is refused for lack of room for its notes and logs.
+NOTES_WRONG, NOTES_WARNING = 2 << 20, 64 << 20
+INODES_WRONG, INODES_WARNING = 50, 1000
+ROOM = "on the host: make room at %s for the registry and the logs (df -h; df -i; du -sh %s)"
 PATIENCE = "until it can be seen, nothing is changed; see that /proc is mounted without hidepid, or lsof and ps work"
 
 
 def disk(command: Command) -> Iterator[Finding]:
-    place = command.site.cache_root
-    room = os.statvfs(place)
-    yield disk_left(place, room.f_bavail * room.f_frsize)
+    """The disks of the models, of the registry, and of logs and jobs: each once."""
+    site, seen = command.site, set()
+    for place in (site.cache_root, os.path.dirname(site.registry), site.state_dir):
+        while not os.path.isdir(place) and place != os.path.dirname(place):
+            place = os.path.dirname(place)
+        device, room = os.stat(place).st_dev, os.statvfs(place)
+        if device not in seen:
+            free = room.f_bavail * room.f_frsize
+            yield disk_left(place, free) if place == site.cache_root else notes_left(place, free)
+            if room.f_files:
+                yield from inodes_left(place, room.f_favail)
+        seen.add(device)
 
 
 def disk_left(place: str, free_bytes: int) -> Finding:
     seen = "%s free at %s" % (_gib(free_bytes), place)
     verdict = WRONG if free_bytes < DISK_WRONG else WARNING if free_bytes < DISK_WARNING else OK
     return Finding("disk", verdict, seen, "" if verdict == OK else "on the host: hf cache rm, for models not needed")
+
+
+def notes_left(place: str, free_bytes: int) -> Finding:
+    """Of a disk that holds no models: room for the registry, locks and logs."""
+    seen = "%s free at %s" % (_gib(free_bytes) if free_bytes >= GIB else "%d KiB" % (free_bytes >> 10), place)
+    verdict = WRONG if free_bytes < NOTES_WRONG else WARNING if free_bytes < NOTES_WARNING else OK
+    return Finding("disk", verdict, seen, "" if verdict == OK else ROOM % (place, place))
+
+
+def inodes_left(place: str, free: int) -> Iterator[Finding]:
+    """A row only where there are few."""
+    if free < INODES_WARNING:
+        seen = "%d inodes (files and folders) free at %s" % (free, place)
+        yield Finding("disk", WRONG if free < INODES_WRONG else WARNING, seen, ROOM % (place, place))
 
 
 def memory(command: Command) -> Iterator[Finding]:

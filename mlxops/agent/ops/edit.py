@@ -114,11 +114,11 @@ def _told(action: str, entry: Entry, reason: str) -> Dict[str, Any]:
 
 
 def set_fields(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    name = resolve.need(command.store.read(), str(args["name"])).name
+    name = resolve.need_exact(command.store.read(), str(args["name"])).name
     changes = {key: _value(command, key, value) for key, value in args["changes"].items()}
 
     def change(current: Registry) -> Registry:
-        entry = resolve.need(current, name)
+        entry = resolve.need_exact(current, name)
         refuse_taken(command, [name])
         return current.put(_checked(command, entry.with_fields(**changes)))
 
@@ -126,10 +126,10 @@ def set_fields(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def remove(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    name = resolve.need(command.store.read(), str(args["name"])).name
+    name = resolve.need_exact(command.store.read(), str(args["name"])).name
 
     def change(current: Registry) -> Registry:
-        entry = resolve.need(current, name)
+        entry = resolve.need_exact(current, name)
         refuse_taken(command, [name])
         if entry.port is not None:
             text, hint = "%s is assigned to port %d" % (name, entry.port), "mlxops unload %d" % entry.port

@@ -9,7 +9,7 @@ from ..choice import choose, installed
 from ..command import Command
 from ..errors import Failed
 from ..evidence import PortEvidence, Server
-from ..intake import Change, Found, Running
+from ..intake import Change, Found, Running, Slots
 from ..lock import story
 from ..observe import family_record
 from ..registry import REQUIRED, Entry, Registry
@@ -26,7 +26,7 @@ def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     command.client.emit("phase", phase="scan", message="scanning %s" % command.site.hf_home)
     found, evidence = _models(command), look(command, registry, command.site.ports)
     running = [_running(seen, seen.server) for seen in evidence.values() if seen.server and not seen.job]
-    slots = {s.model: (s.name, s.port) for s in command.site.slots.values() if s.model}
+    slots = Slots({s.model: s.port for s in command.site.slots.values() if s.model}, command.site.slot_names)
     changes: List[Tuple[Change, ...]] = [intake.plan(registry, found, running, slots, taken(command))]
 
     def change(current: Registry) -> Registry:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
-from typing import Any, Dict, List, Mapping, Optional, TextIO
+from typing import Any, Dict, Iterable, List, Mapping, Optional, TextIO
 
 from .. import joblog
 from ..command import Command
 from ..deadline import Deadline, wait_for
-from ..errors import Failed, NotStopped, from_wire
+from ..errors import Failed, NotStopped, Usage, from_wire
 from ..jobs import agent_of, folder, log_path
 from ..lock import FileLock
+from ..portname import Meaning
 
+JOB_ID = re.compile(r"\d{8}T\d{6}-\d+-\d+", re.ASCII)
 LOOK_EVERY_S = 0.2
 CANCEL_WAIT_S = 120.0
 
@@ -39,22 +42,44 @@ def _running(command: Command) -> List[Dict[str, Any]]:
     return [held for held in map(command.job_of, command.site.ports) if held and held.get("job")]
 
 
-def _job(command: Command, word: Optional[str]) -> str:
-    """The id of the job meant: an id, the port it works on or last worked on, or the only one that runs."""
+def _job(command: Command, verb: str, word: Optional[str]) -> str:
+    """The id of the job meant: an id, the port it works on or last worked on, by its number or a name, or the only one
+    that runs."""
     running = [str(held.get("job")) for held in _running(command)]
     if not word and len(running) == 1:
         return running[0]
     known = dict.fromkeys([*running, *joblog.names(folder(command.site.state_dir))])
-    match = [job for job in known if word and (job == word or job.split("-")[1:2] == [word])]
+    if word and word not in known:
+        match = _of_port(known, _port(command, verb, str(word)))
+    else:
+        match = [job for job in known if job == word]
     if match:
         return match[0]
-    what = "no job %s" % word if word else "%d jobs run" % len(running)
+    what = "no job %s" % word if word else _count(len(running))
     raise Failed("%s on %s" % (what, command.site.name), "mlxops jobs", job=word, running=running)
+
+
+def _count(running: int) -> str:
+    return "%d jobs are running" % running if running else "no job is running"
+
+
+def _port(command: Command, verb: str, word: str) -> str:
+    """The number of the port that a word means; the word itself where it means none."""
+    if JOB_ID.fullmatch(word) or word.isdecimal():
+        return word
+    try:
+        return str(Meaning(command, verb).port(word))
+    except Usage:
+        return word
+
+
+def _of_port(jobs: Iterable[str], port: str) -> List[str]:
+    return [job for job in jobs if job.split("-")[1:2] == [port]]
 
 
 def follow(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Its events from the beginning to its end; the error it ends with is the error of this verb."""
-    job = _job(command, args.get("job"))
+    job = _job(command, "follow", args.get("job"))
     home = folder(command.site.state_dir)
     try:
         with open(log_path(home, job), errors="replace") as f:
@@ -91,7 +116,7 @@ def _holds(command: Command, job: str) -> bool:
 
 def cancel(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Tell a running job to undo itself, and wait until it has."""
-    job = _job(command, args.get("job"))
+    job = _job(command, "cancel", args.get("job"))
     held = next((h for h in _running(command) if h.get("job") == job), None)
     if held is None:
         raise Failed("job %s does not run: there is nothing to cancel" % job, "mlxops follow %s" % job, job=job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from .. import fetch, harmony, hfcache, memory, programs, runtimes
 from ..choice import choose
@@ -22,7 +22,7 @@ from ..pace import Pace, gives_up, pace
 from ..preflight import check_assignment, prepare
 from ..registry import Entry
 from ..reservations import refuse_taken
-from ..serve import Served, Service, Way, again, bring_up
+from ..serve import Served, Service, Way, again, bring_up, clear_gone
 from ..suggest import Installed
 from ..unnoted import note
 from . import evict
@@ -125,12 +125,15 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service, r
     check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), prepared.order)
     room.check()
     vacate(command, job, ground, prepared.order.grace_s)
+    back = previous if prepared.order.rollback else None
+    moves = back is not None and back.entry is not None
     try:
         command.client.check()
-        served = bring_up(command, job, service, Way(allowed, command.client.check, room))
+        served = bring_up(command, job, service, Way(allowed, command.client.check, room, clears=not moves))
     except Exception as exc:  # whatever it was, the previous model comes back first
         error = as_error(exc)
-        outcome = _undone(command, job, room, error, previous if prepared.order.rollback else None)
+        lost = partial(clear_gone, command, job, service) if moves else _nothing
+        outcome = _undone(command, job, room, error, back, lost)
         error.message += "; " + outcome
         error.fields["rollback"] = outcome
         raise error from exc
@@ -145,7 +148,14 @@ def _doubts(served: Optional[Served]) -> List[str]:
     return ["it serves, but %s: %s; mlxops verify tells more" % (fault.check, fault.detail) for fault in faults]
 
 
-def _undone(command: Command, job: Job, room: DiskRoom, error: MlxopsError, previous: Optional[Service]) -> str:
+def _nothing() -> None:
+    return
+
+
+def _undone(
+    command: Command, job: Job, room: DiskRoom, error: MlxopsError, previous: Optional[Service],
+    lost: Callable[[], None],
+) -> str:  # fmt: skip
     """What stands on the port after a failure, in words."""
     if isinstance(error, NotStopped):
         return "it still holds the port"
@@ -153,7 +163,7 @@ def _undone(command: Command, job: Job, room: DiskRoom, error: MlxopsError, prev
         return "the port is empty"
     log = log_path(command.site.state_dir, previous.port)
     failed = _identity(log)
-    outcome = _restore(command, room, job, previous)
+    outcome = _restore(command, room, job, previous, lost)
     if isinstance(error, NotReady) and failed and failed == _identity(log + ".1"):
         # The previous model's server writes to the port's log now.
         error.hint = "the whole log of what failed is %s.1" % log
@@ -169,14 +179,17 @@ def _identity(log: str) -> Optional[int]:
     return was.st_ino if was.st_size else None
 
 
-def _restore(command: Command, room: DiskRoom, job: Job, previous: Service) -> str:
-    """Bring the previous model back; what became of that, in words."""
+def _restore(
+    command: Command, room: DiskRoom, job: Job, previous: Service, lost: Callable[[], None] = _nothing
+) -> str:
+    """Bring the previous model back; what became of that, in words. `lost` is called when it does not come."""
     name = previous.entry.name if previous.entry else previous.argv[0]
     try:
         job.phase("rollback", "starting %s again" % name)
         allowed = _pace(command, previous, _weights(previous), None, None)
         served = bring_up(command, job, previous, Way(allowed, lambda: None, room, back=True))
     except Exception as exc:  # told along with what failed first
+        lost()
         return "%s could not be started again: %s" % (name, as_error(exc).message)
     if served.unnoted and previous.entry:
         text = "%s serves again, but the registry does not know it yet (%s); once that is settled: mlxops reconcile"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from .. import resolve, runtimes
 from ..choice import installed
 from ..command import Command
 from ..errors import MlxopsError
 from ..order import launch_of
+from ..portname import Meaning, slot_named
 from ..provenance import sources
 from ..registry import Entry, Registry
 from ..suggest import Installed, suggestion
@@ -20,19 +21,31 @@ NOTHING: Dict[str, Any] = {"command": None, "sources": None}
 def show(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry = command.store.read()
     what = str(args["what"])
-    if what.isdigit() and what not in registry.entries:
-        port: Optional[int] = command.site.need_port(int(what))
-        holders = registry.holders(int(what)) or registry.lost(int(what))
-        entry = holders[0] if holders else None
-    else:
-        entry = resolve.need(registry, what)
-        # Of one that is lost, the port it served on.
-        port = entry.port or entry.wanted
+    port, entry = _meant(command, registry, what)
     return {
         "entry": _entry(entry) if entry else None,
         "port": _port(command, registry, port) if port in command.site.ports else None,
         **(_started(command, entry) if entry else NOTHING),
     }
+
+
+def _meant(command: Command, registry: Registry, what: str) -> Tuple[Optional[int], Optional[Entry]]:
+    """A port with the entry on it, or an entry with its port. A number is a port, if it is one of the host's."""
+    number = what.isascii() and what.isdecimal() and (int(what[:6]) in command.site.ports or not _known(registry, what))
+    slot, exact = slot_named(command.site, what), None if number else resolve.exact(registry, what)
+    if number or (slot and exact is None):
+        port = Meaning(command, "show").port(what, registry)
+        holders = registry.holders(port) or registry.lost(port)
+        return port, holders[0] if holders else None
+    if slot:
+        Meaning(command, "show").port(what, registry)
+    entry = exact or resolve.need(registry, what)
+    # Of one that is lost, the port it served on.
+    return entry.port or entry.wanted, entry
+
+
+def _known(registry: Registry, what: str) -> bool:
+    return what in registry.entries
 
 
 def _started(command: Command, entry: Entry) -> Dict[str, Any]:

@@ -11,10 +11,11 @@ from ..claim import Ground, survey
 from ..command import Command
 from ..diskroom import UNLOAD_EDITS, DiskRoom, disk_room
 from ..drain import connections, drain
-from ..errors import MlxopsError, NotStopped
+from ..errors import AssignmentConflict, MlxopsError, NotStopped
 from ..evidence import PortEvidence, Server
 from ..failures import as_error
 from ..jobs import Job
+from ..portname import Meaning
 from ..probe import Pending
 from ..registry import Registry
 from ..stop import Quarry, quarry, stop
@@ -52,6 +53,7 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
     if (to_do or command.cut_off(port)) and not dry:
         with command.job(port, "unload %d" % port) as job, disk_room(command) as room:
             ground = survey(command, port, own_lock=True)
+            _refuse_moved(command, ground, args.get("word"))
             _foretell(job, room, ground)
             vacate(command, job, ground, args.get("grace_s"))
             _forget(command, ground)
@@ -65,6 +67,15 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
         "duration_s": round(time.monotonic() - began, 3),
         "actions": _actions(ground) if dry else [],
     }
+
+
+def _refuse_moved(command: Command, ground: Ground, word: Optional[str]) -> None:
+    """What was meant by a word is looked at again now that nobody else can change the port."""
+    port = ground.seen.port
+    if word is None or Meaning(command, "unload").port(word, ground.registry) == port:
+        return
+    text = "%s was moved away from port %d meanwhile" % (word, port)
+    raise AssignmentConflict(text, "mlxops status", port=port, word=word)
 
 
 def _foretell(job: Job, room: DiskRoom, ground: Ground) -> None:

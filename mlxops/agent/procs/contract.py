@@ -45,3 +45,7 @@ class Procs(Protocol):
 
         OSError where there is no room; False where the file system cannot do it.
         """
+
+    def lockers(self, path: str) -> Tuple[int, ...]:
+        """Pids of the other processes that hold an flock on this file, shared or not; where the platform does not tell
+        locks, of those that have it open."""

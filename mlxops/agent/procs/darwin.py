@@ -110,6 +110,11 @@ class Darwin:
                 raise
             os.fsync(fd)
 
+    def lockers(self, path: str) -> Tuple[int, ...]:
+        answer = self._ask(self._tools.lsof, "-w", "-t", "--", path)
+        _found_or_none(self._tools.lsof, answer)
+        return tuple(int(word) for word in answer.out.split() if word.isdigit() and int(word) != os.getpid())
+
     def _ask(self, *argv: str) -> Answer:
         return ask(argv, self._patience_s)
 

@@ -91,6 +91,13 @@ class Linux:
     def reserve(self, fd: int, size: int) -> bool:
         return blocks.fallocate(fd, size)
 
+    def lockers(self, path: str) -> Tuple[int, ...]:
+        try:
+            seen = os.stat(path)
+            return proctext.lockers(self._text("locks"), seen.st_dev, seen.st_ino)
+        except (OSError, ValueError) as exc:
+            raise Unseen("who locks %s: %s" % (path, exc)) from exc
+
     def _pids(self) -> Iterator[int]:
         try:
             names = os.listdir(self._proc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Collection, Iterator, NamedTuple, Tuple
 
@@ -85,3 +86,11 @@ def kilobytes(text: bytes, name: bytes) -> int:
         if label == name and figure.split():
             return int(figure.split()[0]) * 1024
     raise ValueError("no %s in it" % name.decode())
+
+
+def lockers(text: bytes, device: int, inode: int) -> Tuple[int, ...]:
+    """Pids that hold an flock on a file, from /proc/locks; those that wait for one (->) do not."""
+    place = b"%02x:%02x:%d" % (os.major(device), os.minor(device), inode)
+    rows = [line.split() for line in text.splitlines()]
+    found = [row[4] for row in rows if len(row) == 8 and row[1] == b"FLOCK" and row[5] == place]
+    return tuple(int(pid) for pid in found if pid.isdigit() and int(pid) > 0)

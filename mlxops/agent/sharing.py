@@ -1,0 +1,63 @@
+"""Who may use what lies beside the registry: its owner, and its group where the group may write the registry.
+
+The login's umask has no say in it. A registry that is not there yet is the group's where its folder is: setgid, and
+writable for the group.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Optional
+
+GROUP_WRITES = stat.S_IWGRP
+
+
+def file_mode(registry: str) -> int:
+    """The mode of the registry and its copies: its own, or the one that it is made with."""
+    try:
+        return stat.S_IMODE(os.stat(registry).st_mode)
+    except OSError:
+        return 0o664 if _folder_shared(os.path.dirname(registry)) else 0o644
+
+
+def _folder_shared(folder: str) -> bool:
+    try:
+        mode = os.stat(folder).st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_ISGID and mode & GROUP_WRITES)
+
+
+def lock_mode(registry: Optional[str]) -> int:
+    """Whoever may open a lock may hold it, and so keep all others waiting."""
+    return 0o660 if registry and file_mode(registry) & GROUP_WRITES else 0o600
+
+
+def fit_lock(fd: int, registry: Optional[str]) -> None:
+    """Give a lock file its mode and group. One that we do not own stays as it is, and one with a second name too:
+    that may lead out of the folder. `registry` None: a lock that lies elsewhere."""
+    if registry is not None:
+        fit(fd, registry, lock_mode(registry))
+
+
+def fit(fd: int, registry: str, mode: int) -> None:
+    """Give an open file beside the registry this mode, and the registry's group where that can be."""
+    seen = os.fstat(fd)
+    if os.geteuid() not in (0, seen.st_uid) or seen.st_nlink != 1:
+        return
+    group = _group(registry)
+    if group is not None and group != seen.st_gid and mode & 0o070:
+        try:
+            os.fchown(fd, -1, group)
+        except OSError:
+            mode &= ~0o070  # another group than the registry's is nobody's to let in
+    if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
+        os.fchmod(fd, mode)
+
+
+def _group(registry: str) -> Optional[int]:
+    try:
+        return os.stat(registry).st_gid
+    except OSError:
+        return None
