@@ -45,13 +45,21 @@ def survey(command: Command, port: int, own_lock: bool) -> Ground:
 
 
 def _refuse_foreign(seen: PortEvidence) -> None:
-    if seen.foreign:
-        pids = sorted({ln.pid for ln in seen.foreign if ln.pid})
-        owner = "pid %s" % ", ".join(map(str, pids)) if pids else "a process of another user"
-        raise ForeignListener(
-            "port %d is held by %s, which is not a server of ours" % (seen.port, owner),
-            "stop it yourself on the host; mlxops never does", port=seen.port, pids=pids,
-        )  # fmt: skip
+    # Where servers of this user name the port as well, what becomes of them is told by whoever wants to stop them.
+    if not seen.claimed or (seen.servers and not seen.foreign):
+        return
+    pids = sorted({*(ln.pid for ln in seen.foreign if ln.pid), *(one.pid for one in seen.strangers)})
+    raise ForeignListener(
+        "port %d is held by %s, not a model server of this user" % (seen.port, " and ".join(seen.claimed)),
+        _way_out(seen), port=seen.port, pids=pids, users=sorted({one.user for one in seen.strangers}),
+    )  # fmt: skip
+
+
+def _way_out(seen: PortEvidence) -> str:
+    users = sorted({one.user for one in seen.strangers if one.server})
+    if users:
+        return "run mlxops as %s, or have %s stop it; mlxops stops only servers of its own user" % (users[0], users[0])
+    return "stop it on the host; mlxops stops only model servers of its own user"
 
 
 def _refuse_launchd(command: Command, seen: PortEvidence) -> None:

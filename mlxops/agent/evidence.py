@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from .procs.facts import Listener, Process
 from .ranks import Seen
@@ -47,8 +47,18 @@ class Server(NamedTuple):
         return tracked and not any(runtime.worker in line for line in lines)
 
 
+class Stranger(NamedTuple):
+    """A process of another user that concerns a port: it listens there, is recorded for it, or its command line is that
+    of a server there. `server`: one of the last two."""
+
+    pid: int
+    user: str
+    server: bool
+
+
 class PortEvidence(NamedTuple):
-    """`listeners` None: they could not be seen. `job` is the port lock's holder. `unknown` says what could not be seen.
+    """`servers`: this user's. `listeners` None: they could not be seen. `job` is the port lock's holder. `unknown`
+    says what could not be seen.
 
     `recorded`: the process the registry names, None when it is proven gone or there is none. `remnants`: workers
     of a dead server that still live. `cut`: what the port's lock says of a load that died here before its end.
@@ -65,6 +75,7 @@ class PortEvidence(NamedTuple):
     unknown: Tuple[str, ...]
     cut: Optional[Mapping[str, Any]] = None
     ranks: Tuple[Seen, ...] = ()
+    strangers: Tuple[Stranger, ...] = ()
 
     @property
     def server(self) -> Optional[Server]:
@@ -76,23 +87,39 @@ class PortEvidence(NamedTuple):
         """Those that are this port's beyond doubt: they own the listener, or are the recorded process.
 
         Where nobody listens and none is recorded, the only one whose command line has the port in it: it loads still.
-        Any user can start a process that names a port.
         """
         pids = {listener.pid for listener in self.listeners or ()} | {self.recorded.pid if self.recorded else None}
         found = tuple(s for s in self.servers if pids & {p.pid for p in s.family})
-        alone = len(self.servers) == 1 and not self.listeners and self.servers[0].invocation.says_port
-        return found or (self.servers if alone else ())
+        alone = len(self.servers) == 1 and not (self.listeners or self.strangers)
+        return found or (self.servers if alone and self.servers[0].invocation.says_port else ())
 
     @property
     def foreign(self) -> Tuple[Listener, ...]:
-        """Listeners that belong to no server of a runtime; a hidden one does if its user's server names the port."""
+        """Listeners that belong to no server of this user; one whose pid is hidden does if it is this user's."""
         family = [p for s in self.servers for p in s.family]
         pids, uids = {p.pid for p in family}, {p.uid for p in family}
         return tuple(ln for ln in self.listeners or () if ln.pid not in pids and (ln.pid or ln.uid not in uids))
 
     @property
+    def claimed(self) -> Tuple[str, ...]:
+        """Who has the port that is not a server of this user, in words; () where mlxops may work on it.
+
+        Beside a proven server, another user's process that only names the port is in nobody's way.
+        """
+        users: Dict[Optional[int], str] = {one.pid: one.user for one in self.strangers}
+        pids = {ln.pid for ln in self.foreign}
+        waiting = () if self.proven else tuple(one.pid for one in self.strangers if one.server)
+        return tuple(sorted({_named(pid, users) for pid in (*pids, *waiting)}))
+
+    @property
     def quiet(self) -> bool:
         """Proven: nothing listens or answers, nothing of a runtime names the port, the recorded process is gone."""
         alive = self.listeners or self.servers or self.recorded or self.remnants or self.answer.reached
-        alive = alive or any(seen.alive is not False for seen in self.ranks)
+        alive = alive or bool(self.strangers) or any(seen.alive is not False for seen in self.ranks)
         return not alive and self.listeners is not None and not self.unknown and self.job is None
+
+
+def _named(pid: Optional[int], users: Mapping[Optional[int], str]) -> str:
+    if pid is None:
+        return "a process that cannot be seen"
+    return "pid %d (user %s)" % (pid, users[pid]) if pid in users else "pid %d" % pid

@@ -105,6 +105,8 @@ def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
         return _silent(server, wanted)
     if seen.remnants or seen.recorded or any(one.alive for one in seen.ranks):
         return "failed", "the server is dead; left behind: pid %s" % _pids(seen)
+    if seen.strangers:
+        return "starting", "pid %d of user %s names this port and does not listen" % seen.strangers[0][:2]
     return ("failed", "its process is gone") if wanted.entries else ("free", "")
 
 
@@ -137,8 +139,9 @@ def _pids(seen: PortEvidence) -> str:
 def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
     if len(wanted.entries) > 1:
         return "duplicate", "assigned to " + " and ".join(e.name for e in wanted.entries)
-    if seen.foreign:
-        return "foreign", "; ".join(filter(None, [_foreign_text(seen), lost_text(wanted)]))
+    if seen.claimed:
+        held = "held by %s, not a model server of this user" % " and ".join(seen.claimed)
+        return "foreign", "; ".join(filter(None, [held, lost_text(wanted)]))
     if not wanted.entries:
         return _unassigned(seen, wanted)
     if seen.quiet:
@@ -153,11 +156,6 @@ def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
         text = "pid %d serves it; the process in the registry, pid %s, is gone"
         return "unrecorded", text % (seen.server.process.pid, entry.process.get("pid"))
     return None, ""
-
-
-def _foreign_text(seen: PortEvidence) -> str:
-    owners = sorted({"pid %d" % ln.pid if ln.pid else "a process we cannot see" for ln in seen.foreign})
-    return "held by %s, not a server of ours" % " and ".join(owners)
 
 
 def _gone_text(wanted: Wanted) -> str:

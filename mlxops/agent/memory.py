@@ -11,7 +11,8 @@ from .claim import survey
 from .command import Command
 from .errors import MlxopsError, NotEnoughMemory, pasteable
 from .estimate import Estimate, Model, context, estimate, largest_context
-from .observe import find_servers
+from .evidence import Server
+from .observe import find_servers, others_servers
 from .procs import Memory, Unseen
 from .reservations import promised
 
@@ -92,9 +93,12 @@ def check(command: Command, asked: Optional[Asked], order: Order) -> Tuple[Optio
 
 def fit(command: Command, asked: Asked) -> Fit:
     """The sum for a model and what this machine can give it; Unseen where that cannot be told."""
-    memory, held = command.procs.memory(), _held(command)
+    memory, table = command.procs.memory(), command.procs.processes()
+    held = _held(command, find_servers(table, command.site.runtimes))
+    # Servers of other users wire memory too, and are never asked to make room.
+    others_held = sum(_held(command, others_servers(table, command.site.runtimes)).values())
     waiting = {port: size for port, size in promised(command, held).items() if port != asked.port}
-    room = _left(memory, held, waiting, asked.port)
+    room = _left(memory, held, waiting, asked.port, others_held)
     model = Model(asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None)
     tokens, why = context(asked.config, asked.args, asked.context)
     sums = estimate(model, tokens)
@@ -147,18 +151,19 @@ def smallest(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
     return min(enough, key=lambda some: sum(held[p] for p in some))
 
 
-def _held(command: Command) -> Dict[int, int]:
+def _held(command: Command, found: Mapping[int, Sequence[Server]]) -> Dict[int, int]:
     """port -> bytes its servers hold."""
-    found = find_servers(command.procs.processes(), command.site.runtimes)
     return {port: sum(command.procs.footprint(s.family) or 0 for s in servers) for port, servers in found.items()}
 
 
-def _left(memory: Memory, held: Mapping[int, int], waiting: Mapping[int, int], port: Optional[int]) -> int:
+def _left(
+    memory: Memory, held: Mapping[int, int], waiting: Mapping[int, int], port: Optional[int], others: int
+) -> int:
     """What can be had once the port's own server is gone, and every load under way has what it needs."""
     own = held.get(port, 0) if port is not None else 0
     left = memory.available_bytes + own
     if memory.wired_limit_bytes is not None:
-        left = min(left, memory.wired_limit_bytes - sum(held.values()) + own)
+        left = min(left, memory.wired_limit_bytes - others - sum(held.values()) + own)
     return left - sum(waiting.values())
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from . import probe
-from .evidence import Answer, PortEvidence, Server
+from . import owner, probe
+from .evidence import Answer, PortEvidence, Server, Stranger
 from .probe import Pending
 from .procs import Listener, Process, Procs, Unseen, ancestors, tree
 from .ranks import Rank, Seen, illegible, recorded
@@ -65,7 +65,7 @@ def observe(
     asked = _asked(site, ranks, check)
     jobs = {port: job_of(port) for port in ports}
     sight = look(procs, ports)
-    servers = find_servers(sight.table, site.runtimes)
+    servers, alien = find_servers(sight.table, site.runtimes), others_servers(sight.table, site.runtimes)
     answers = _ask_all(ports, sight, servers, registry, site.probe_address)
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
@@ -73,11 +73,12 @@ def observe(
     seen = {port: pending.wait() for port, pending in asked.items()}
     found = {}
     for port in ports:
-        left = _left_behind(sight, registry.holders(port), site.runtimes)
+        recorded, left, others = _left_behind(sight, registry.holders(port), site.runtimes)
+        others += tuple(server.process for server in alien.get(port, ()))
         unknown = (*sight.unknown, *_unasked(seen.get(port, ()), registry.holders(port)))
         found[port] = PortEvidence(
-            port, sight.of(port), servers.get(port, ()), *left, answers[port], jobs[port], unknown,
-            ranks=seen.get(port, ()),
+            port, sight.of(port), servers.get(port, ()), recorded, left, answers[port], jobs[port], unknown,
+            ranks=seen.get(port, ()), strangers=strangers(sight, port, others),
         )  # fmt: skip
     return found
 
@@ -121,14 +122,37 @@ def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sig
 
 def _left_behind(
     sight: Sight, entries: Iterable[Entry], known: Runtimes
-) -> Tuple[Optional[Process], Tuple[Process, ...]]:
-    """The recorded process, and the workers of a recorded server that is dead."""
-    recorded = next((p for e in entries for p in [recorded_process(sight.table, e)] if p), None)
-    return recorded, tuple(p for e in entries for p in remnants(sight.table, e, known))
+) -> Tuple[Optional[Process], Tuple[Process, ...], Tuple[Process, ...]]:
+    """The recorded process, the workers of a recorded server that is dead, and those of either that run as another
+    user."""
+    recorded = [p for e in entries for p in [recorded_process(sight.table, e)] if p]
+    left = [p for e in entries for p in remnants(sight.table, e, known)]
+    others = tuple(p for p in (*recorded, *left) if not owner.is_own(p))
+    return next(filter(owner.is_own, recorded), None), tuple(filter(owner.is_own, left)), others
+
+
+def strangers(sight: Sight, port: int, servers: Iterable[Process]) -> Tuple[Stranger, ...]:
+    """The processes of other users that concern the port; `servers`: those that are recorded or look like servers."""
+    found = {p.pid: Stranger(p.pid, owner.user(p.uid), True) for p in servers}
+    for listener in sight.of(port) or ():
+        process = sight.table.get(listener.pid or 0)
+        uid = process.uid if process else listener.uid
+        if listener.pid and uid is not None and uid != owner.uid():
+            found.setdefault(listener.pid, Stranger(listener.pid, owner.user(uid), False))
+    return tuple(found.values())
 
 
 def find_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
-    """port -> servers whose command line names it. Of a `uv run` and its child, the child is the server."""
+    """port -> this user's servers whose command line names it. Of a `uv run` and its child, the child is the server."""
+    return _servers(owner.own(table), known)
+
+
+def others_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
+    """port -> processes of other users with the command line of a server there: nothing more is known of them."""
+    return _servers({pid: process for pid, process in table.items() if not owner.is_own(process)}, known)
+
+
+def _servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
     named = {p.pid: call for p in table.values() if not p.zombie for call in [recognise(p.argv, known)] if call}
     found: Dict[int, Tuple[Server, ...]] = {}
     for pid, call in named.items():

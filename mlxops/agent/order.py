@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Tuple, Union
 
 from .claim import Ground
 from .errors import pasteable
@@ -10,6 +10,10 @@ from .fetch import Remote
 from .memory import Asked, Fit
 from .registry import Entry
 from .runtimes import Launch, Runtime
+
+if TYPE_CHECKING:
+    from .restart import Lost
+    from .serve import Service
 
 
 class Order(NamedTuple):
@@ -57,6 +61,7 @@ class Preparation(NamedTuple):
     """A load that passed every check. `remote`: what must be downloaded first. `words`: the runtime's command.
 
     `done`: the port already serves exactly this. `warnings`: one sentence each. `asked` of memory, and how it fits.
+    `previous`: what brings back the server that has to go, None where there is none.
     """
 
     order: Order
@@ -69,6 +74,7 @@ class Preparation(NamedTuple):
     warnings: Tuple[str, ...]
     asked: Optional[Asked] = None
     fit: Optional[Fit] = None
+    previous: Union[Service, Lost, None] = None
 
 
 def template_text(runtime: Runtime, entry: Entry) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import List, Optional, Tuple
+from typing import List, Optional, Tuple, Union
 
 from . import fetch, hfcache, memory, modelfiles, presence, programs, ranks, resolve, ring, runtimes, wholeness
 from .choice import check_built, choose
@@ -18,7 +18,9 @@ from .order import Order, Preparation, launch_of
 from .refusal import refusals
 from .registry import REQUIRED, Entry, Registry
 from .reservations import refuse_taken
+from .restart import Lost, way_back
 from .runtimes import Offered, Runtime
+from .serve import Service
 from .suggest import Installed
 from .wants import wanted
 
@@ -41,9 +43,11 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
         entry, notes = choose(command.site, entry, there, order.force)
     warnings += _check_flags(command, entry, order.port, runtime, flags)
     ground = survey(command, order.port, own_lock)
-    if _serves_exactly(command, ground, entry):
+    wanting = _serves_exactly(command, ground, entry)
+    if wanting == "" and not order.replace:
         return Preparation(order, entry, None, runtime, words, ground, True, warnings)
-    _check_occupant(ground, order)
+    _check_occupant(ground, order, wanting)
+    previous = _way_back(command, ground, order)
     remote = None if whole else _remote(command, entry, words, order)
     if remote is not None:
         entry = _spelled(entry, remote)
@@ -52,7 +56,8 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     _check_hosts(command, entry, order, runtime, remote)
     asked = asked_of(entry, remote, runtime.name, order.port)
     found, said = memory.check(command, asked, order)
-    return Preparation(order, entry, remote, runtime, words, ground, False, notes + warnings + said, asked, found)
+    told = notes + warnings + said
+    return Preparation(order, entry, remote, runtime, words, ground, False, told, asked, found, previous)
 
 
 def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
@@ -122,19 +127,43 @@ def _renamed(port: int, name: str, own: Runtime, launch: runtimes.Launch) -> Tup
     return (text % (port, name, usual, own.name),)
 
 
-def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> bool:
+def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> Optional[str]:
+    """None where the port is to serve something else than the entry as it is now; else why it does not, "" where it
+    does."""
+    if [(e.name, place(e.cache_path)) for e in ground.entries] != [(entry.name, place(entry.cache_path))]:
+        return None
     verdict = judge(ground.seen, wanted(command, ground.registry, ground.seen.port))
-    same = [(e.name, place(e.cache_path)) for e in ground.entries] == [(entry.name, place(entry.cache_path))]
-    return same and verdict.state == "ready" and verdict.drift in (None, "unrecorded")
+    if verdict.state == "ready" and verdict.drift in (None, "unrecorded"):
+        return ""
+    return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
 
 
-def _check_occupant(ground: Ground, order: Order) -> None:
+def _check_occupant(ground: Ground, order: Order, wanting: Optional[str]) -> None:
+    """`wanting`: why the occupant, which is the entry itself, does not serve as it should."""
     if ground.server is None or order.replace or order.dry_run:
         return
     occupant = ground.entries[0].name if ground.entries else ground.server.invocation.model
-    raise PortBusy(
-        "port %d serves %s" % (order.port, occupant), "add --replace to swap it", port=order.port, occupant=occupant,
-        pid=ground.server.process.pid,
+    text, hint = "port %d serves %s" % (order.port, occupant), "add --replace to swap it"
+    if wanting:
+        text = "port %d: %s is there, but not as it should be: %s" % (order.port, occupant, wanting)
+        hint = "%s restarts it" % order._replace(replace=True).again
+    raise PortBusy(text, hint, port=order.port, occupant=occupant, pid=ground.server.process.pid)
+
+
+def _way_back(command: Command, ground: Ground, order: Order) -> Union[Service, Lost, None]:
+    """What would bring the occupant back; PortBusy where nothing would, unless the order does without."""
+    if ground.server is None:
+        return None
+    found = way_back(command, order.port, ground.server, ground.entries[0] if ground.entries else None)
+    if isinstance(found, Lost) and order.rollback and not order.dry_run:
+        raise no_way_back(found, order)
+    return found
+
+
+def no_way_back(lost: Lost, order: Order) -> PortBusy:
+    return PortBusy(
+        "the server on port %d could not be started again if the load failed: %s" % (order.port, lost.why),
+        order._replace(replace=True, rollback=False).again + " swaps it all the same", port=order.port,
     )  # fmt: skip
 
 

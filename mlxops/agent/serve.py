@@ -8,13 +8,12 @@ from typing import Any, Mapping, NamedTuple, Optional, Tuple
 from .command import Command
 from .diskroom import DiskRoom
 from .errors import AssignmentConflict
-from .evidence import Server
 from .failures import as_error
 from .jobs import Job
 from .launch import Gated, Place, any_place, log_path, place, start_in, unplaced
 from .observe import family_record, find_servers
 from .pace import Pace, noted
-from .procs import Process, tree
+from .procs import tree
 from .proof import Proof
 from .ready import Start, wait_ready
 from .registry import Entry, Registry
@@ -42,24 +41,6 @@ class Service(NamedTuple):
     listed: Optional[str]
     chat_name: str
     clean: bool = False
-
-
-def again(port: int, server: Server, entry: Optional[Entry]) -> Service:
-    """The service a running server gives, to start it again as it was."""
-    runtime = server.invocation.runtime
-    argv = _recorded_argv(entry, server.launcher) or server.launcher.argv
-    listed = server.invocation.served_name
-    name = runtime.client_model or listed or server.invocation.model or ""
-    return Service(port, entry, runtime, tuple(argv), listed, name)
-
-
-def _recorded_argv(entry: Optional[Entry], process: Process) -> Tuple[str, ...]:
-    """What ps shows on macOS is split on blanks; what we recorded is exact, if it is of this very process."""
-    recorded = (entry.process or {}) if entry else {}
-    argv = recorded.get("argv")
-    same = (recorded.get("pid"), recorded.get("start_time")) == (process.pid, process.start_time)
-    plain = isinstance(argv, list) and all(isinstance(word, str) for word in argv)
-    return tuple(argv) if same and plain and argv else ()
 
 
 class Served(NamedTuple):

@@ -6,6 +6,7 @@ import signal
 import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from . import owner
 from .deadline import Deadline, wait_for
 from .drain import in_flight
 from .errors import NotStopped
@@ -70,6 +71,11 @@ class _Pack:
 
     def signal(self, processes: Iterable[Process], signum: int) -> None:
         for process in processes:
+            if not owner.is_own(process):
+                raise NotStopped(
+                    "cannot signal pid %d: it runs as user %s" % (process.pid, owner.user(process.uid)),
+                    "stop it as its owner on the host", port=self._prey.port, pid=process.pid,
+                )  # fmt: skip
             try:
                 self._procs.send(process, signum)
             except Unseen as exc:
@@ -87,8 +93,8 @@ class _Pack:
         """Those of the family that still run, looked up anew."""
         table = self._procs.processes()
         for process in [p for p in self._known.values() if _same(table.get(p.pid), p)]:
-            self._known.update({p.pid: p for p in tree(table, process.pid)[1:]})
-        return [p for p in self._known.values() if _same(table.get(p.pid), p)]
+            self._known.update({p.pid: p for p in tree(owner.own(table), process.pid)[1:]})
+        return [table[p.pid] for p in self._known.values() if _same(table.get(p.pid), p)]
 
     def gone_within(self, seconds: float, say: Say, words: Callable[[], str]) -> bool:
         began = time.monotonic()

@@ -17,12 +17,13 @@ def loaded(result: dict[str, Any], style: Style) -> str:
         return "\n".join([*action_lines(result["actions"]), *sums])
     port, entry, state = word(result["port"]), word(result.get("entry")), style.state(word(result.get("state")))
     if not result.get("changed"):
-        return f"{port} serves {entry} already: {state}, nothing changed"
+        return f"{port} serves {entry} already: {state}, nothing changed (--replace restarts it)"
     swapped = result.get("previous") not in (None, result.get("entry"))
     before = f", instead of {safe(result['previous'])}" if swapped else ""
     name = f" as {safe(result['served_model'])}" if result.get("served_model") else ""
     gone = "".join(f", {safe(one['entry'])} unloaded from {safe(one['port'])}" for one in result.get("evicted") or [])
-    return f"{port} serves {entry}{name}{before}: {state} after {span(result.get('duration_s'))}{gone}"
+    anew = "restarted, " if result.get("restarted") else ""
+    return f"{port} serves {entry}{name}{before}: {anew}{state} after {span(result.get('duration_s'))}{gone}"
 
 
 def unloaded(result: dict[str, Any], style: Style) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +24,7 @@ WORKER = ("python", "-c", "from multiprocessing.spawn import spawn_main")
 
 
 def process(pid: int, zombie: bool = False) -> Process:
-    return Process(pid, 1, pid, 501, f"start of {pid}", None, None, WORKER, zombie)
+    return Process(pid, 1, pid, os.geteuid(), f"start of {pid}", None, None, WORKER, zombie)
 
 
 TABLE = {10: process(10), 11: process(11), 12: process(12, zombie=True)}

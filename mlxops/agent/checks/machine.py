@@ -7,7 +7,7 @@ from typing import Iterator, List, Tuple
 
 from ..command import Command
 from ..evidence import SILENT, PortEvidence
-from ..observe import Sight, find_servers, look
+from ..observe import Sight, find_servers, look, others_servers, strangers
 from ..procs import Job, Unseen, ancestors
 from ..runtimes import recognise
 from ..site import Site
@@ -84,17 +84,18 @@ def sight(command: Command) -> Iterator[Finding]:
 
 
 def foreign(command: Command) -> Iterator[Finding]:
-    """Listeners on our ports that are no servers of a runtime."""
+    """Who holds our ports and is not a model server of this user."""
     seen = _look(command)
     servers = find_servers(seen.table, command.site.runtimes)
+    others = others_servers(seen.table, command.site.runtimes)
     taken = 0
     for port in command.site.ports:
         here = tuple(ln for ln in seen.listeners or () if ln.port == port)
-        evidence = PortEvidence(port, here, servers.get(port, ()), None, (), SILENT, None, ())
-        owners = sorted({"pid %d" % ln.pid if ln.pid else "a process we cannot see" for ln in evidence.foreign})
-        if owners:
+        alien = strangers(seen, port, [server.process for server in others.get(port, ())])
+        evidence = PortEvidence(port, here, servers.get(port, ()), None, (), SILENT, None, (), strangers=alien)
+        if evidence.claimed:
             taken += 1
-            told = "port %d is held by %s, not a server of ours" % (port, " and ".join(owners))
+            told = "port %d is held by %s, not a model server of this user" % (port, " and ".join(evidence.claimed))
             yield Finding("foreign listeners", WRONG, told, "mlxops show %d; stop it yourself on the host" % port)
     if not taken:
         yield Finding("foreign listeners", OK, "none on our ports")

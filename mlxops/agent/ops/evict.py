@@ -10,7 +10,7 @@ from ..claim import Ground, survey
 from ..command import Command
 from ..deadline import Deadline, wait_for
 from ..diskroom import EVICTION_EDITS, DiskRoom
-from ..errors import Interrupted, MlxopsError, pasteable
+from ..errors import Interrupted, MlxopsError, PortBusy, pasteable
 from ..failures import as_error
 from ..jobs import Job
 from ..memory import Fit
@@ -18,7 +18,8 @@ from ..order import Preparation
 from ..preflight import check_assignment
 from ..registry import Registry
 from ..reservations import refuse_taken
-from ..serve import Service, again
+from ..restart import Lost, way_back
+from ..serve import Service
 from .unload import vacate
 
 # What a server held comes back a moment after its processes are gone.
@@ -30,11 +31,11 @@ Restore = Callable[[Job, Service], str]
 class Victim:
     """A port that has to be unloaded, with its lock held and its server as it would be started again."""
 
-    def __init__(self, job: Job, ground: Ground) -> None:
+    def __init__(self, command: Command, job: Job, ground: Ground) -> None:
         self.job, self.ground, self.begun, self.stopped = job, ground, False, False
         self.port = ground.seen.port
         self.entry = ground.entries[0] if ground.entries else None
-        self.service = again(self.port, ground.server, self.entry) if ground.server else None
+        self.service = way_back(command, self.port, ground.server, self.entry) if ground.server else None
 
     @property
     def name(self) -> str:
@@ -143,7 +144,10 @@ class Room:
         seen = command.store.read().holders(port)
         cut = _again(seen[0].name, port) if seen else None
         job = self._locks.enter_context(command.job(port, self._why(port), again=cut))
-        victim = Victim(job, survey(command, port, own_lock=True))
+        victim = Victim(command, job, survey(command, port, own_lock=True))
+        if isinstance(victim.service, Lost) and self._prepared.order.rollback:
+            text = "port %d cannot be unloaded to make room: its server could not be started again: %s"
+            raise PortBusy(text % (port, victim.service.why), pasteable("unload", port) + " first", port=port)
         names = [entry.name for entry in victim.ground.entries]
         with command.store.locked(self._why(port)):
             refuse_taken(command, names, port)
@@ -166,7 +170,7 @@ class Room:
             return "what is left of %s is not known; %s" % (victim.name, pasteable("status", victim.port))
         if victim.service is None:
             return "it is empty"
-        if not self._prepared.order.rollback:
+        if not self._prepared.order.rollback or isinstance(victim.service, Lost):
             return "%s was unloaded; %s" % (victim.name, _again(victim.name, victim.port))
         return self._restore(victim.job, victim.service)
 

@@ -25,7 +25,7 @@ def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry = command.store.read()
     command.client.emit("phase", phase="scan", message="scanning %s" % command.site.hf_home)
     found, evidence = _models(command), look(command, registry, command.site.ports)
-    running = [_running(seen, seen.server) for seen in evidence.values() if seen.server and not seen.job]
+    running = [_running(seen, seen.proven[0]) for seen in evidence.values() if _adoptable(seen)]
     slots = Slots({s.model: s.port for s in command.site.slots.values() if s.model}, command.site.slot_names)
     changes: List[Tuple[Change, ...]] = [intake.plan(registry, found, running, slots, taken(command))]
 
@@ -39,10 +39,23 @@ def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {"actions": [*noted, *(_row(c, not dry) for c in changes[0])], "drift": _unseen(evidence, registry)}
 
 
+def _adoptable(seen: PortEvidence) -> bool:
+    """A server of this user that has the port to itself, and is the port's by more than its command line."""
+    return bool(seen.proven) and not (seen.claimed or seen.unknown or seen.job)
+
+
 def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Dict[str, Any]]:
     """Ports whose servers were not adopted, which must not pass for «there is none»: unseen, or being worked on."""
     why = {seen.port: "; ".join(seen.unknown) or _at_work(seen, registry) for seen in evidence.values()}
-    return [{"drift": "unknown", "port": p, "entry": None, "reason": reason} for p, reason in why.items() if reason]
+    found = [("unknown", port, reason) for port, reason in why.items() if reason]
+    found += [("foreign", seen.port, _of_others(seen)) for seen in evidence.values() if _of_others(seen)]
+    return [{"drift": drift, "port": port, "entry": None, "reason": reason} for drift, port, reason in found]
+
+
+def _of_others(seen: PortEvidence) -> str:
+    """Servers of other users: whoever runs them may adopt them."""
+    found = [one for one in seen.strangers if one.server] if seen.claimed else []
+    return "; ".join("not adopted: pid %d runs as user %s; run mlxops as %s" % (o.pid, o.user, o.user) for o in found)
 
 
 def _at_work(seen: PortEvidence, registry: Registry) -> str:

@@ -19,10 +19,11 @@ from ..jobs import Job
 from ..launch import log_path
 from ..order import Order, Preparation, launch_of, template_text
 from ..pace import Pace, gives_up, pace
-from ..preflight import check_assignment, prepare
+from ..preflight import check_assignment, no_way_back, prepare
 from ..registry import Entry
 from ..reservations import refuse_taken
-from ..serve import Served, Service, Way, again, bring_up, clear_gone
+from ..restart import Lost
+from ..serve import Served, Service, Way, bring_up, clear_gone
 from ..suggest import Installed
 from ..unnoted import note
 from . import evict
@@ -119,8 +120,7 @@ def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) ->
 def _swap(command: Command, job: Job, prepared: Preparation, service: Service, room: DiskRoom) -> Served:
     ground = prepared.ground
     allowed = _ahead(command, job, prepared, service)
-    holder = ground.entries[0] if ground.entries else None
-    previous = again(service.port, ground.server, holder) if ground.server else None
+    previous = prepared.previous if isinstance(prepared.previous, Service) else None
     # A download may have taken hours: no server is stopped for a model that was assigned elsewhere meanwhile.
     check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), prepared.order)
     room.check()
@@ -234,6 +234,7 @@ def _result(command: Command, prepared: Preparation, seconds: float, served: Opt
         "proof": served.proof.to_wire() if served else None,
         "previous": ground.entries[0].name if ground.entries else None,
         "download": _downloaded(prepared),
+        "restarted": served is not None and bool(ground.server) and [e.name for e in ground.entries] == [entry.name],
         "served_model": prepared.runtime.client_model or name,
         "warnings": [*prepared.warnings, *_doubts(served)],
         "actions": _actions(prepared) if planned else [],
@@ -251,11 +252,15 @@ def _downloaded(prepared: Preparation) -> Optional[Dict[str, Any]]:
 def _room(command: Command, prepared: Preparation) -> Dict[str, Any]:
     """How it fits; of a dry run also the refusal that a load would meet, for memory or disk."""
     fit, order = prepared.fit, prepared.order
+    error: Optional[MlxopsError]
     spared = fit is None or fit.fits or order.force or (order.evict and fit.unload)
-    error: Optional[MlxopsError] = None if fit is None or spared or not order.dry_run else memory.refusal(fit)
+    error = None if fit is None or spared else memory.refusal(fit)
+    if isinstance(prepared.previous, Lost) and order.rollback:
+        error = error or no_way_back(prepared.previous, order)
     if order.dry_run and not prepared.done:
         error = error or rehearsal(command, order.port)
-    return {"memory": fit.record() if fit else None, "refused": error.to_wire() if error else None}
+    told = error.to_wire() if error and order.dry_run else None
+    return {"memory": fit.record() if fit else None, "refused": told}
 
 
 def _actions(prepared: Preparation) -> List[Dict[str, Any]]:

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from .. import hfcache, programs, runtimes, wholeness
+from .. import hfcache, owner, programs, runtimes, wholeness
 from ..command import Command
 from ..deadline import Deadline, wait_for
 from ..errors import Failed, NotReady, NotStopped
@@ -110,12 +110,17 @@ def _stop(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     process = _recorded(command, args)
     if process is None:
         return {"stopped": False}
+    if not owner.is_own(process):
+        text = "pid %d, recorded as a rank of port %d, runs as user %s"
+        raise NotStopped(
+            text % (process.pid, args["port"], owner.user(process.uid)), "stop it there as that user", pid=process.pid
+        )
     if not _serves(command, process, _ring_port(args)):
         raise NotStopped(
             "pid %d, recorded as a rank of port %d, runs something else" % (process.pid, args["port"]),
             "look at it there", pid=process.pid,
         )  # fmt: skip
-    family = tree(command.procs.processes(), process.pid)
+    family = tree(owner.own(command.procs.processes()), process.pid)
     prey = Quarry(_ring_port(args), _address(args), (process,), family)
     stop(command.procs, prey, args["grace_s"], lambda text: command.client.emit("phase", message=text))
     return {"stopped": True}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
@@ -12,7 +11,7 @@ from ..command import Command
 from ..diskroom import UNLOAD_EDITS, DiskRoom, disk_room
 from ..drain import connections, drain
 from ..errors import AssignmentConflict, MlxopsError, NotStopped
-from ..evidence import PortEvidence, Server
+from ..evidence import Server
 from ..failures import as_error
 from ..jobs import Job
 from ..portname import Meaning
@@ -160,12 +159,12 @@ def _drain(command: Command, job: Job, ground: Ground, grace_s: float) -> None:
 def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
     seen = ground.seen
     if seen.proven:
-        _refuse_strangers(seen)
         return quarry(seen.proven, seen.port, command.site.bind)
     if seen.servers:
+        names = " and ".join([_pids(seen.servers), *seen.claimed])
         text = "%s: started as servers of port %d, but none of them listens there or is recorded"
         hint = "stop by hand on the host those that are yours"
-        raise NotStopped(text % (_pids(seen.servers), seen.port), hint, port=seen.port)
+        raise NotStopped(text % (names, seen.port), hint, port=seen.port)
     if seen.remnants:
         return Quarry(seen.port, command.site.bind, seen.remnants[:1], seen.remnants)
     if seen.recorded is not None:
@@ -178,14 +177,6 @@ def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
 
 def _pids(servers: Iterable[Server]) -> str:
     return "pid " + ", ".join(str(server.process.pid) for server in servers)
-
-
-def _refuse_strangers(seen: PortEvidence) -> None:
-    """Another user's process that does not listen has only its command line to say for itself."""
-    for server in seen.proven if not seen.listeners and seen.recorded is None else ():
-        if server.process.uid != os.geteuid():
-            text = "pid %d is another user's, names port %d and does not listen there" % (server.process.pid, seen.port)
-            raise NotStopped(text, "have its owner stop it", port=seen.port, pid=server.process.pid)
 
 
 def clear(command: Command, ground: Ground, why: str) -> None:

@@ -24,7 +24,7 @@ def verify(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _something(registry: Registry, seen: PortEvidence) -> bool:
     signs = (seen.listeners, seen.servers, seen.recorded, seen.remnants, seen.ranks, seen.unknown, seen.job, seen.cut)
-    return bool(registry.holders(seen.port) or seen.answer.reached or any(signs))
+    return bool(registry.holders(seen.port) or seen.answer.reached or seen.strangers or any(signs))
 
 
 def _row(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:

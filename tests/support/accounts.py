@@ -1,0 +1,90 @@
+"""Users of this machine for one test: accounts that are made and removed, and processes that run as them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+import sysconfig
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.strangers import NOBODY
+from tests.support.studio import ROOT, Answer, Studio, finished
+
+PROBE = "import sys; sys.exit(sys.version_info < (3, 11))"
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users and run programs as them")
+
+
+def interpreter() -> str:
+    """A Python 3.11 that every user may run: that of the tests may lie in root's home."""
+    for found in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
+        who: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        with suppress(OSError):
+            if subprocess.run([found, "-c", PROBE], **who, capture_output=True).returncode == 0:
+                return found
+    raise AssertionError("these tests need a python3 of 3.11 or later that every user may run")
+
+
+def environment(studio: Studio, home: Path) -> dict[str, str]:
+    libraries = os.pathsep.join([str(ROOT), sysconfig.get_paths()["purelib"]])
+    return {**os.environ, **studio.env, "HOME": str(home), "PYTHONPATH": libraries}
+
+
+class Account:
+    """A user with a home below `folder`. Use as a context."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = f"{name}{os.getpid()}"[:31]
+        folder.chmod(0o755)
+        self.home = folder / self.name
+        self._begun: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Account:
+        self.python = interpreter()
+        subprocess.run(["useradd", "--no-create-home", "--home-dir", self.home, self.name], check=True)
+        self.uid, self.gid = pwd.getpwnam(self.name)[2:4]
+        self.home.mkdir()
+        self.owns(self.home)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._begun:
+            process.kill()
+            process.communicate()
+        # Also while a server of the user's runs that a failed test left behind.
+        subprocess.run(["userdel", "--force", self.name], check=True, capture_output=True)
+
+    def owns(self, folder: Path) -> None:
+        """Give the user a folder with all that is in it."""
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def run(self, *argv: object, **popen: Any) -> subprocess.Popen[bytes]:
+        """A program that runs as the user until the end of the test, or until it ends by itself."""
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        words = list(map(str, argv))
+        self._begun.append(subprocess.Popen(words, cwd=self.home, **self.identity, **{**pipes, **popen}))
+        return self._begun[-1]
+
+    def mlxops(self, studio: Studio, *words: object) -> Answer:
+        """One command with --json, run by the user, the agent included."""
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        argv = [self.python, *studio.argv("--json", *words)[1:]]
+        env = environment(studio, self.home)
+        return finished(subprocess.Popen(argv, text=True, env=env, cwd=self.home, **self.identity, **pipes))
+
+    def runtime(self, name: str = "mlx_lm.server") -> FakeRuntime:
+        """A stand-in server of the user's own."""
+        made = FakeRuntime(self.home / "bin", name, python=self.python)
+        self.owns(self.home)
+        return made

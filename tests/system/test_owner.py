@@ -1,0 +1,212 @@
+"""Another user's process is foreign to every verb, whatever its command line says, and for root too; and what a failed
+load starts again is only ever what this user ran."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlxops.agent.procs import here
+from tests.support.accounts import NEEDS_ROOT, Account
+from tests.support.asking import ask, refusal, rows
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio, eventually
+
+
+@pytest.fixture
+def light(tmp_path: Path) -> FakeRuntime:
+    return FakeRuntime(tmp_path / "bin", "mlx_lm.server")
+
+
+@pytest.fixture
+def one(make_studio: Callable[..., Studio], light: FakeRuntime) -> Studio:
+    """A local Studio of stand-ins for mlx_lm.server, with amber, jade and topaz in its registry."""
+    runtime = {"name": "mlx_lm.server", "command": light.command, "startup_timeout_s": 20, "grace_s": 3}
+    studio = make_studio(None, runtime)
+    ask(studio, "init")
+    return studio
+
+
+@pytest.fixture
+def mallory(tmp_path: Path) -> Iterator[Account]:
+    with Account("atkm", tmp_path) as account:
+        yield account
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Account]:
+    with Account("atks", tmp_path) as account:
+        yield account
+
+
+def serve(account: Account | None, runtime: FakeRuntime, studio: Studio, name: str, port: int) -> Any:
+    """Start a server by hand that looks like one of the entry, and wait until it listens."""
+    argv = [*runtime.command, "--model", studio.entry(name)["cache_path"], "--host", "127.0.0.1", "--port", str(port)]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = account.run(*argv) if account else subprocess.Popen(argv, **quiet)
+    eventually(lambda: any(ln.pid == process.pid for ln in here().listeners([port])))
+    return process
+
+
+@NEEDS_ROOT
+def test_another_users_server_of_our_model_is_foreign_to_every_verb(one: Studio, mallory: Account) -> None:
+    port, before = one.ports[0], one.registry()
+    impostor = serve(mallory, mallory.runtime(), one, "amber", port)
+    told = ask(one, "init")
+    assert told["actions"] == [] and one.registry() == before
+    assert [(d["drift"], d["port"]) for d in told["drift"]] == [("foreign", port)]
+    assert f"run mlxops as {mallory.name}" in told["drift"][0]["reason"]
+    row = rows(one)[port]
+    assert (row["drift"], row["entry"]) == ("foreign", None)
+    assert f"pid {impostor.pid} (user {mallory.name})" in row["reason"]
+    for verb, args in (("load", {"model": "amber"}), ("load", {"model": "jade", "replace": True}), ("unload", {})):
+        refused = refusal(one, verb, port=port, **args)
+        assert refused.kind == "ForeignListener" and refused.exit_code == 7
+        assert f"run mlxops as {mallory.name}" in refused.hint
+    done = {row["port"]: row for row in ask(one, "unload-all")["ports"]}
+    assert done[port]["error"]["kind"] == "ForeignListener"
+    assert impostor.poll() is None and one.registry() == before
+
+
+@NEEDS_ROOT
+def test_an_impostor_that_takes_the_port_of_a_dead_server_is_not_taken_for_it(one: Studio, mallory: Account) -> None:
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+    pid = one.entry("amber")["process"]["pid"]
+    os.kill(pid, 9)
+    eventually(lambda: rows(one)[port]["state"] == "failed")
+    impostor = serve(mallory, mallory.runtime(), one, "amber", port)
+    assert rows(one)[port]["drift"] == "foreign"
+    assert refusal(one, "load", model="amber", port=port).kind == "ForeignListener"
+    assert impostor.poll() is None
+
+
+@NEEDS_ROOT
+def test_another_users_server_that_does_not_listen_yet_is_in_the_way_and_left_alone(
+    one: Studio, mallory: Account
+) -> None:
+    """It loads still: a load onto its port would end with two servers for one port."""
+    port, fake = one.ports[0], mallory.runtime("mlx-openai-server")
+    fake.behaves(load_s=600, child=False)
+    mallory.owns(mallory.home)
+    argv = [*fake.command, "--model-path", one.entry("amber")["cache_path"], "--port", port]
+    loading = mallory.run(*argv)
+    eventually(lambda: rows(one)[port]["drift"] == "foreign")
+    assert refusal(one, "load", model="amber", port=port).kind == "ForeignListener"
+    assert refusal(one, "unload", port=port).kind == "ForeignListener"
+    assert loading.poll() is None
+
+
+@NEEDS_ROOT
+def test_root_and_the_user_each_work_on_their_own_servers_only(one: Studio, operator: Account) -> None:
+    """As with one command run by sudo, or a cron line of root's: each is told as whom to run."""
+    port, other = one.ports[:2]
+    ask(one, "load", model="amber", port=other)
+    roots = str(shutil.move(one.state_dir, one.folder.with_name("roots")))
+    one.runtime["command"] = operator.runtime().command
+    one.state_dir.mkdir()
+    one.describe(python=operator.python)
+    for folder in (one.hf_home, one.state_dir):
+        operator.owns(folder)
+    loaded = operator.mlxops(one, "load", "jade", port)
+    assert loaded.exit == 0, loaded
+    server = one.entry("jade")["process"]["pid"]
+    answer = operator.mlxops(one, "unload", other)
+    assert (answer.exit, answer.error["kind"]) == (7, "ForeignListener"), answer
+    assert "run mlxops as root" in answer.error["hint"]
+    status = operator.mlxops(one, "status").result["ports"]
+    assert [(row["drift"], row["entry"]) for row in status[:2]] == [(None, "jade"), ("foreign", "amber")]
+    one.describe(python=operator.python, state_dir=roots)
+    refused = refusal(one, "unload", port=port)
+    assert refused.kind == "ForeignListener" and f"run mlxops as {operator.name}" in refused.hint
+    assert refusal(one, "load", model="topaz", port=port, replace=True).kind == "ForeignListener"
+    assert ask(one, "reconcile")["actions"] == [] and rows(one)[port]["drift"] == "foreign"
+    assert here().process(server) is not None and one.assignments() == {"amber": other, "jade": port}
+    one.describe(python=operator.python)
+    assert operator.mlxops(one, "unload", port).exit == 0
+    one.describe(python=operator.python, state_dir=roots)
+
+
+def other_program(folder: Path, light: FakeRuntime) -> FakeRuntime:
+    """A program of the runtime's name that is not the host's."""
+    made = FakeRuntime(folder / "other" / "bin", light.program.name)
+    return made
+
+
+def test_a_server_of_another_program_is_not_started_again_by_its_words(
+    one: Studio, light: FakeRuntime, tmp_path: Path
+) -> None:
+    port, other = one.ports[0], other_program(tmp_path, light)
+    with serve(None, other, one, "amber", port) as server:
+        try:
+            light.behaves("tiny--jade", die_after_s=0)
+            refused = refusal(one, "load", model="jade", port=port, replace=True)
+            assert refused.kind == "PortBusy" and "could not be started again" in refused.message
+            assert "--no-rollback" in refused.hint and server.poll() is None
+            planned = ask(one, "load", model="jade", port=port, replace=True, dry_run=True)
+            assert planned["refused"]["kind"] == "PortBusy" and server.poll() is None
+            failed = refusal(one, "load", model="jade", port=port, replace=True, rollback=False)
+            assert failed.kind == "NotReady" and failed.fields["rollback"] == "the port is empty"
+        finally:
+            server.kill()
+    assert len(other.journal("started")) == 1
+
+
+def test_an_adopted_server_comes_back_by_its_entrys_own_command(
+    one: Studio, light: FakeRuntime, tmp_path: Path
+) -> None:
+    port, other = one.ports[0], other_program(tmp_path, light)
+    with serve(None, other, one, "amber", port) as server:
+        try:
+            assert [a["action"] for a in ask(one, "init")["actions"]] == ["adopt"]
+            light.behaves("tiny--jade", die_after_s=0)
+            failed = refusal(one, "load", model="jade", port=port, replace=True)
+            assert "amber serves again" in failed.message, failed.message
+        finally:
+            server.kill()
+    assert len(other.journal("started")) == 1
+    assert [record["argv"][0] for record in light.journal("started")][-1] == str(light.program)
+    assert rows(one)[port]["drift"] is None and one.assignments() == {"amber": port}
+
+
+def test_an_orphan_of_the_hosts_own_program_comes_back_as_it_was(one: Studio, light: FakeRuntime) -> None:
+    port = one.ports[0]
+    with serve(None, light, one, "amber", port) as server:
+        try:
+            light.behaves("tiny--jade", die_after_s=0)
+            failed = refusal(one, "load", model="jade", port=port, replace=True)
+            assert "serves again" in failed.message, failed.message
+        finally:
+            server.kill()
+    started = [record["argv"] for record in light.journal("started")]
+    assert started[0] == started[-1] and len(started) == 3
+
+
+@pytest.mark.parametrize("manner", ["program", "interpreter", "option"])
+def test_a_record_that_another_account_changed_starts_nothing(
+    one: Studio, light: FakeRuntime, tmp_path: Path, manner: str
+) -> None:
+    """A registry that a group shares: pid and start time are right, the words are somebody else's."""
+    port, evil = one.ports[0], tmp_path / "evil" / "mlx_lm.server"
+    ask(one, "load", model="amber", port=port)
+    evil.parent.mkdir()
+    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/EVIL\n")
+    evil.chmod(0o755)
+    words = one.entry("amber")["process"]["argv"]
+    forged = {
+        "program": [str(evil), *words[1:]],
+        "interpreter": [str(shutil.copy(evil, evil.parent / "python3")), *words],
+        "option": [*words, "--trust-remote-code"],
+    }[manner]
+    one.edit(lambda registry: registry["models"]["amber"]["process"].update(argv=forged))
+    light.behaves("tiny--jade", die_after_s=0)
+    failed = refusal(one, "load", model="jade", port=port, replace=True)
+    assert "amber serves again" in failed.message
+    started = [record["argv"] for record in light.journal("started")]
+    assert started[-1] == started[0] and not (tmp_path / "EVIL").exists()
