@@ -168,7 +168,8 @@ def test_a_load_in_one_line() -> None:
         "served_model": "jerry-xl",
     }  # fmt: skip
     assert loaded(result, PLAIN) == "8100 serves b as jerry-xl, instead of a: ready after 12 s"
-    assert loaded(result | {"changed": False}, PLAIN) == "8100 serves b already: ready, nothing changed"
+    kept = "8100 serves b already: ready, nothing changed (--replace restarts it)"
+    assert loaded(result | {"changed": False}, PLAIN) == kept
     planned = loaded(result | {"actions": [ACTION | {"action": "stop", "applied": False}]}, PLAIN)
     assert planned == "stop 8100 qwen (not done): its process is gone"
 
