@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .agent import values
 from .agent.errors import Usage
 from .hostfolders import home
 
 REQUIRED = object()
-MOST_PORTS = 256
-LONGEST_S = 1e6
+MOST_PORTS = values.MOST_PORTS
+# The same rules as for what reaches the agent.
+seconds, port = values.seconds, values.port
 
 
 class Table:
@@ -137,18 +139,6 @@ def program(value: Any) -> str:
     if "/" in text(value) and not value.startswith(("/", "~/")):
         raise ValueError("must be an absolute path, begin with ~/, or be a bare name that is on the host's PATH")
     return str(value)
-
-
-def seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
-        raise ValueError(f"must be a number of seconds above 0, at most {LONGEST_S:.0f}")
-    return value
-
-
-def port(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise ValueError("must be a port, 1 to 65535")
-    return value
 
 
 def ports(value: Any) -> list[int]:

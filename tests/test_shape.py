@@ -21,7 +21,7 @@ ARROWS = {
     "cli": (
         "cli", "render", "hosts", "hostfolders", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts",
         "alarms",
-        "agent.errors", "__version__",
+        "agent.errors", "agent.values", "__version__",
     ),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
     "render": ("render", "agent.errors", "agent.remedies"),
@@ -36,7 +36,7 @@ ARROWS = {
     "hostfolders": ("agent.errors",),
     "ownership": ("agent.errors",),
     "hostruntimes": ("hostfile", "agent.runtimes"),
-    "hostfile": ("hostfolders", "agent.errors"),
+    "hostfile": ("hostfolders", "agent.errors", "agent.values"),
     "authorizedkeys": ("agent.errors",),
     "hub": ("agent.errors",),
     "agent": ("agent",),

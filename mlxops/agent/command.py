@@ -37,7 +37,7 @@ class Command(NamedTuple):
 
     def ports(self, asked: Optional[Iterable[int]]) -> Iterable[int]:
         """The ports asked for, each checked to be the host's; all of them when none is named."""
-        return [self.site.need_port(port) for port in asked] if asked else self.site.ports
+        return list(dict.fromkeys(map(self.site.need_port, asked))) if asked else self.site.ports
 
     def say(self, text: str) -> None:
         """What takes a while before a job begins."""

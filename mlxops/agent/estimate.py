@@ -9,11 +9,11 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import kvcache
 from .kvcache import CHUNK, count_of
+from .values import LONGEST_CONTEXT as LONGEST_CONTEXT
 
 MIB = 1 << 20
 # As long as most prompts of an agent with tools, and what is counted where nothing bounds the context.
 USUAL_CONTEXT = 32_768
-LONGEST_CONTEXT = 1 << 24
 CONTEXT_FLAGS = ("--context-length", "--max-model-len")
 # What a server holds before its weights: all its processes at idle with a model of 0.2 MB.
 IDLE_BYTES = {"mlx_lm.server": 384 * MIB, "mlx-openai-server": 576 * MIB}

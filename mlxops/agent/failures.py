@@ -7,11 +7,12 @@ import os
 import shlex
 from typing import Any, Optional
 
-from .errors import EvidenceUnknown, Failed, MlxopsError, NotEnoughDisk
+from .errors import EvidenceUnknown, Failed, MlxopsError, NotEnoughDisk, NotEnoughMemory
 from .procs.facts import Unseen
 
 # No blocks or inodes left, a quota used up, a limit on the size of files.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_USED_UP = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def as_error(exc: Exception) -> MlxopsError:
@@ -20,11 +21,28 @@ def as_error(exc: Exception) -> MlxopsError:
         return exc
     if isinstance(exc, Unseen):
         return EvidenceUnknown("could not look: %s" % exc.reason, "mlxops status")
+    if isinstance(exc, MemoryError) or "can't start new thread" in str(exc) or _errno(exc) in _USED_UP:
+        return _used_up(exc)
     if isinstance(exc, OSError) and exc.errno in NO_ROOM and exc.filename:
         return unwritten(exc, str(exc.filename))
     if isinstance(exc, OSError):
         return Failed("%s: %s" % (exc.filename or "the host", exc.strerror or exc), "look at it on the host")
     return _defect(exc)
+
+
+def _errno(exc: Exception) -> object:
+    return exc.errno if isinstance(exc, OSError) else None
+
+
+def _used_up(exc: Exception) -> MlxopsError:
+    """A limit of the host or of the login was met: no defect, and nothing that trying harder would change."""
+    if isinstance(exc, MemoryError) or _errno(exc) == errno.ENOMEM:
+        return NotEnoughMemory("the agent got no memory from the host", "mlxops status, then mlxops unload PORT")
+    if _errno(exc) in (errno.EMFILE, errno.ENFILE):
+        text, step = "the agent cannot open another file", "see what has so many open (lsof), or raise ulimit -n"
+    else:
+        text, step = "the host has no room for another thread or process", "end some processes, or raise ulimit -u"
+    return Failed(text, "on the host: %s; then run the command again" % step, limit=str(exc))
 
 
 def unwritten(exc: OSError, path: str, note: str = "", **fields: Any) -> MlxopsError:

@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Any, BinaryIO, Dict, List, NamedTuple, NoReturn
 
-from . import grant, wire
+from . import arguments, grant, wire
 from .errors import LoginRefused, MlxopsError
 from .grant import Grant
 from .main import run
@@ -114,21 +114,24 @@ def _serve(granted: Grant, opening: Opening, out: int) -> NoReturn:
         os._exit(0)
     for text in warnings(granted, opening.request):
         os.write(out, wire.encode(wire.event("warning", message=text)))
-    run(wire.encode(request), sys.stdin.buffer, out)
+    run(wire.encode(request), sys.stdin.buffer, out, traces=False)
 
 
 def permitted(granted: Grant, opening: Opening) -> Dict[str, Any]:
-    """The request that is served; LoginRefused for a verb that is not granted, and for another version's client."""
+    """The request that is served; LoginRefused for a verb that is not granted, and for another version's client.
+
+    Its arguments are checked here: nothing that a key may not choose gets any further.
+    """
     verb = opening.request.get("verb")
     grant.need(granted, verb)
     if opening.request.get("protocol") != wire.PROTOCOL or opening.agent != granted.agent:
         said = "this key was authorized with another version of mlxops than the one that asks"
         raise LoginRefused(said, granted.again(), verbs=list(granted.verbs))
-    args = opening.request.get("args")
+    args = arguments.restricted(str(verb), opening.request.get("args"), granted.verbs)
     return {
         "protocol": wire.PROTOCOL,
         "verb": verb,
-        "args": args if isinstance(args, dict) else {},
+        "args": args,
         "site": granted.site,
         "who": _who(opening.request.get("who")),
     }

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any, BinaryIO, Dict, NoReturn
 
-from . import wire
+from . import arguments, wire
 from .command import Command
 from .errors import Failed, Usage
 from .failures import as_error
@@ -52,12 +52,16 @@ READS_HOME = ("logs", "jobs", "follow", "doctor")
 NOWHERE = os.path.join(os.devnull, "mlxops")
 
 
-def run(request: bytes, stdin: BinaryIO, out_fd: int) -> NoReturn:
-    """Serve one request and end the process. The last record, a result or an error, is always written."""
+def run(request: bytes, stdin: BinaryIO, out_fd: int, traces: bool = True) -> NoReturn:
+    """Serve one request and end the process. The last record, a result or an error, is always written.
+
+    `traces`: where an error of ours came from is told too; it names files of the host.
+    """
     client = Client(out_fd, stdin)
     os.umask(0o022)
     try:
-        client.send(_outcome(request, client))
+        outcome = _outcome(request, client)
+        client.send(outcome if traces else untraced(outcome))
     finally:
         # A defect in sending, too, ends without a traceback: that there is no last record says enough.
         os._exit(0)
@@ -68,6 +72,13 @@ def _outcome(request: bytes, client: Client) -> Dict[str, Any]:
         return wire.result(_perform(json.loads(request), client))
     except Exception as exc:  # the last stop: whatever it is, the client gets a record of it
         return wire.error(as_error(exc))
+
+
+def untraced(record: Any) -> Any:
+    """A record without any trace in it, however deep."""
+    if isinstance(record, dict):
+        return {key: untraced(value) for key, value in record.items() if key != "trace"}
+    return [untraced(one) for one in record] if isinstance(record, list) else record
 
 
 def _perform(request: Dict[str, Any], client: Client) -> Any:
@@ -85,7 +96,7 @@ def _perform(request: Dict[str, Any], client: Client) -> Any:
     command = _command(request, client)
     if distrust and verb not in READS_HOME:
         command = command._replace(site=command.site._replace(state_dir=NOWHERE))
-    return perform(command, _with_ports(command, verb, request.get("args") or {}))
+    return perform(command, _with_ports(command, verb, arguments.checked(verb, request.get("args") or {})))
 
 
 def _told(client: Client, distrust: str) -> None:

@@ -196,16 +196,16 @@ def remnants(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process, ...]
 def _ask_all(
     ports: Iterable[int], sight: Sight, servers: Mapping[int, Tuple[Server, ...]], registry: Registry, address: str
 ) -> Dict[int, Answer]:
-    """All ports at once; a port where nothing listens refuses in microseconds, one with a full queue in seconds."""
+    """Many ports at once; a port where nothing listens refuses in microseconds, one with a full queue in seconds."""
     answers: Dict[int, Answer] = {}
-    under_way: Dict[int, probe.Pending[Answer]] = {}
+    asked: Dict[int, Callable[[], Answer]] = {}
     for port in ports:
         where = _addresses(port, sight.listeners or (), address)
         if any(ln.port == port for ln in sight.listeners or ()) or any(probe.reaches(a, port, 1.0) for a in where):
-            under_way[port] = probe.Pending(_asker(port, where, servers.get(port, ()), registry.holders(port)))
+            asked[port] = _asker(port, where, servers.get(port, ()), registry.holders(port))
         else:
             answers[port] = Answer(reached=False)
-    return {**answers, **{port: pending.wait() for port, pending in under_way.items()}}
+    return {**answers, **probe.all_of(asked)}
 
 
 def _asker(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 from .deadline import Deadline
 from .evidence import SILENT, Answer
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 20
 CHECK_EVERY_S = 0.1
 Value = TypeVar("Value")
+Key = TypeVar("Key")
+MOST_AT_ONCE = 32
+NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Reply(NamedTuple):
@@ -72,6 +77,37 @@ class Pending(Generic[Value]):
         """Wait for its end. `check` is called all the while, and may raise."""
         while not self.done(CHECK_EVERY_S):
             check()
+
+
+def all_of(calls: Mapping[Key, Callable[[], Value]], most: int = MOST_AT_ONCE) -> Dict[Key, Value]:
+    """What each call returns, several at a time in a bounded number of threads: a host may have 256 ports.
+
+    Raises what one raised, once all have ended. Where no thread can be started, they are made here one by one.
+    """
+    todo, done, faults = list(calls.items()), {}, []
+
+    def work() -> None:
+        while todo:
+            try:
+                key, call = todo.pop()
+            except IndexError:
+                return
+            try:
+                done[key] = call()
+            except Exception as exc:  # raised below, whatever it is
+                faults.append(exc)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(most, len(todo)) - 1)]
+    with contextlib.suppress(RuntimeError):
+        for thread in threads:
+            thread.start()
+    work()
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join()
+    if faults:
+        raise faults[0]
+    return {key: done[key] for key in calls}
 
 
 class Line:
@@ -132,7 +168,9 @@ def reaches(address: str, port: int, timeout: float = 1.0) -> bool:
     """Whether a TCP connection is accepted."""
     try:
         socket.create_connection((address, port), timeout).close()
-    except OSError:
+    except OSError as exc:
+        if exc.errno in NO_MORE_FILES:
+            raise  # it says nothing about the port
         return False
     return True
 
@@ -147,6 +185,8 @@ def ask(address: str, port: int, timeout: float) -> Answer:
         answer = answer._replace(health=request(address, port, "/health", timeout).status)
         answer = answer._replace(latency_ms=round((time.monotonic() - began) * 1000, 1))
         return answer._replace(models=model_ids(request(address, port, "/v1/models", timeout).document))
+    except (RuntimeError, MemoryError):
+        raise  # no thread or no memory here: that says nothing about the port
     except Exception as exc:  # http.client raises ValueError and more on hostile answers: all of it means no answer
         return answer._replace(error=str(exc) or type(exc).__name__)
 

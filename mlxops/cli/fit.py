@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..agent import values
 from ..agent.errors import from_wire
 from ..render.fit import fit as fit_text
 from . import words
@@ -19,7 +20,8 @@ from .verb import verb
 )
 @click.argument("model")
 @words.port("wanted", metavar="[PORT]", required=False)
-@click.option("--context", type=click.IntRange(1), metavar="N", help="Tokens of a context; default: as by load.")
+@click.option("--context", type=click.IntRange(1, values.LONGEST_CONTEXT), metavar="N",
+              help="Tokens of a context; default: as by load.")  # fmt: skip
 @click.option("--revision", metavar="R", help="Branch, tag or commit; default: main.")
 def fit(it: Invocation, model: str, wanted: str | None, **more: object) -> Answer:
     """Tell whether MODEL would fit into memory, with the arithmetic, before any download. Exit 10: it would not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..agent import values
 from ..render.log import LogText
 from . import words
 from .invocation import Answer, Invocation, Result
@@ -13,7 +14,7 @@ from .watching import watched
 
 @verb("logs", "mlxops logs 8100", "mlxops logs jerry-xl -n 200", "mlxops logs 8100 -f")
 @words.port("wanted")
-@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, metavar="N",
+@click.option("-n", "--lines", type=click.IntRange(0, values.MOST_LINES), default=50, show_default=True, metavar="N",
               help="How many of the last lines.")  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on with every new line, until Ctrl-C.")
 def logs(it: Invocation, wanted: str, lines: int, follow: bool) -> Answer:

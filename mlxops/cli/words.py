@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from ..agent import values
 from .invocation import Flags, Invocation
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-LONGEST_S = 1e6
 
 
 class _Seconds(click.FloatRange):
@@ -18,9 +18,10 @@ class _Seconds(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = float(super().convert(value, param, ctx))
-        if found != found:
-            self.fail(f"{value} is no number of seconds", param, ctx)
-        return found
+        try:
+            return values.seconds(found)
+        except ValueError as exc:
+            self.fail(f"{value} {exc}", param, ctx)
 
 
 def _ports(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
@@ -56,4 +57,4 @@ def timeout(text: str) -> Decorator:
 
 
 def _seconds() -> click.FloatRange:
-    return _Seconds(min=0, min_open=True, max=LONGEST_S)
+    return _Seconds(min=0, min_open=True, max=values.LONGEST_S)

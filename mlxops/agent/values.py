@@ -1,0 +1,88 @@
+"""What a value must look like: one rule for the command line, for host files and for what reaches the agent.
+
+Each returns the value as the program uses it, or raises ValueError with the rule.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional
+
+LONGEST_S = 1e6
+MOST_PORTS = 256
+MOST_LINES = 10_000_000
+LONGEST_TEXT, LONGEST_WORD = 4096, 200
+MOST_WORDS = 1000
+# Tokens; beyond what any model takes.
+LONGEST_CONTEXT = 1 << 24
+
+
+def seconds(value: Any) -> float:
+    """Finite and above zero: a wait of nan would be over at once, one of infinity never."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
+        raise ValueError("must be a number of seconds above 0, at most %.0f" % LONGEST_S)
+    return value
+
+
+def port(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
+        raise ValueError("must be a port, 1 to 65535")
+    return value
+
+
+def port_or_word(value: Any) -> Any:
+    """A port, or a word that names one: a slot's name, an entry's."""
+    return word(value) if isinstance(value, str) else port(value)
+
+
+def ports(value: Any) -> List[Any]:
+    """Each once, however often it was asked for."""
+    if not isinstance(value, list) or len(value) > MOST_PORTS:
+        raise ValueError("must be a list of at most %d ports" % MOST_PORTS)
+    return list(dict.fromkeys(port_or_word(one) for one in value))
+
+
+def count(least: int, most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError("must be a number from %d to %d" % (least, most))
+        return value
+
+    return check
+
+
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def text(value: Any, longest: int = LONGEST_TEXT) -> str:
+    """Text that a path or a command line can hold."""
+    try:
+        size = len(value.encode("utf-8", "surrogateescape")) if isinstance(value, str) else -1
+    except UnicodeEncodeError:
+        size = -1
+    if not 0 <= size <= longest or "\0" in value:
+        raise ValueError("must be text of at most %d bytes, without NUL" % longest)
+    return str(value)
+
+
+def word(value: Any) -> str:
+    return text(value, LONGEST_WORD)
+
+
+def long_text(value: Any) -> str:
+    return text(value, 1 << 17)
+
+
+def words(value: Any) -> List[str]:
+    if not isinstance(value, (list, tuple)) or len(value) > MOST_WORDS:
+        raise ValueError("must be a list of at most %d words" % MOST_WORDS)
+    return [long_text(one) for one in value]
+
+
+def fields(value: Any) -> Dict[str, Optional[str]]:
+    """Names of fields and their texts, None for one that is to be cleared."""
+    if not isinstance(value, dict) or len(value) > MOST_WORDS:
+        raise ValueError("must be an object of at most %d fields" % MOST_WORDS)
+    return {word(key): None if one is None else long_text(one) for key, one in value.items()}
