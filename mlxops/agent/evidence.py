@@ -12,7 +12,8 @@ from .runtimes import Invocation
 class Answer(NamedTuple):
     """What a port said over HTTP. `reached`: a connection was accepted. `health`: status of /health, None if none came.
 
-    `models`: ids of /v1/models. `chats`: whether a chat was answered, None if it was not asked. Latency of /health.
+    `models`: ids of /v1/models. `chats`: whether a chat was answered, None if it was not asked. `latency_ms`: of
+    /health; where the answer is a remembered one, of the server's reaction just now. `age_s`: how old it is then.
     """
 
     reached: bool
@@ -21,6 +22,7 @@ class Answer(NamedTuple):
     chats: Optional[bool] = None
     latency_ms: Optional[float] = None
     error: str = ""
+    age_s: float = 0.0
 
 
 SILENT = Answer(reached=False)

@@ -15,6 +15,8 @@ from .procs import Process, Procs
 from .store import now, utc
 
 KEPT_LOGS = 50
+# Beyond this, a job's log takes no more progress: a download of days, told twice a second.
+LARGEST_LOG = 4 << 20
 # A load that was cut off is old news after a week.
 TOLD_FOR_S = 7 * 86400.0
 # Longer than a look at the lock can take, shorter than a person notices.
@@ -113,7 +115,7 @@ class Job:
         self._held = {**held, "since": now(), "pid": os.getpid(), "job": self.id}
         self._said: Dict[str, Any] = {}
         self._settles = settles
-        self._begun, self._whole = False, True
+        self._begun, self._whole, self._written = False, True, 0
 
     def __enter__(self) -> Job:
         self._lock.take(LOCK_WAIT_S)
@@ -203,6 +205,8 @@ class Job:
         self._keep(name, fields)
 
     def _keep(self, name: str, fields: Mapping[str, Any]) -> None:
+        if name == "progress" and self._written > LARGEST_LOG:
+            return
         with contextlib.suppress(OSError):
             self._write({"at": now(), "event": name, **fields})
 
@@ -214,7 +218,9 @@ class Job:
             # Behind a part of a line that a full disk had no room for, begin a new one.
             lead = "" if self._whole else "\n"
             self._whole = False
-            f.write(lead + "".join(json.dumps(event) + "\n" for event in (*first, *events)))
+            text = lead + "".join(json.dumps(event) + "\n" for event in (*first, *events))
+            self._written += len(text)
+            f.write(text)
         self._begun = self._whole = True
 
     def _prune(self) -> None:

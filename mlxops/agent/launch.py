@@ -6,6 +6,7 @@ import os
 import subprocess
 from typing import Any, BinaryIO, Dict, Mapping, NamedTuple, Optional, Sequence
 
+from . import logtail
 from .errors import Failed, MlxopsError
 from .failures import unwritten
 from .hubprocess import TOKENS
@@ -17,6 +18,8 @@ from .store import now
 GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null'
 LOG_TAIL_LINES = 20
 OFFLINE = "HF_HUB_OFFLINE"
+# Where Hugging Face's libraries look for models (huggingface_hub/constants.py).
+CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 
 
 class Gated:
@@ -154,16 +157,12 @@ def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
     model a client or an option names, unless the host file sets HF_HUB_OFFLINE."""
     # A server reads its files from disk: what the login may ask of the Hub is none of its business.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS}
+    if any(name in extra for name in CACHES):
+        # What the login says of its own cache would overrule the host file's HF_HOME.
+        kept = {k: v for k, v in kept.items() if k not in CACHES}
     return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", OFFLINE: "1", **extra}
 
 
 def tail(path: str, lines: int = LOG_TAIL_LINES) -> Sequence[str]:
-    """The last lines of a log, [] when there is none. Reads no more than its last 256 KiB."""
-    try:
-        with open(path, "rb") as f:
-            size = f.seek(0, os.SEEK_END)
-            f.seek(max(0, size - (256 << 10)))
-            text = f.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return text.splitlines()[-lines:] if lines > 0 else []
+    """The last lines of a log, [] when there is none."""
+    return logtail.tail(path, lines)

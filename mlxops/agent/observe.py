@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import owner, probe
+from .answers import Recall
 from .evidence import Answer, PortEvidence, Server, Stranger
 from .probe import Pending
 from .procs import Listener, Process, Procs, Unseen, ancestors, tree
@@ -14,7 +15,7 @@ from .registry import Entry, Registry
 from .runtimes import Invocation, Runtimes, is_worker, recognise
 from .site import Site
 
-HTTP_TIMEOUT_S = 2.0
+HTTP_TIMEOUT_S, PULSE_TIMEOUT_S = 2.0, 1.0
 Table = Mapping[int, Process]
 
 
@@ -57,16 +58,18 @@ def observe(
     site: Site,
     job_of: Callable[[int], Optional[Mapping[str, Any]]],
     check: Callable[[], None] = lambda: None,
+    recall: bool = False,
 ) -> Dict[int, PortEvidence]:
     """port -> evidence. `site`: where servers answer and what they look like; `job_of`: a port lock's holder; `check`
-    is called while other hosts are asked, and may raise."""
+    is called while other hosts are asked, and may raise. `recall`: an answer of the last minute may stand for a new
+    one where the same server still reacts."""
     ports = tuple(ports)
     ranks = _ranks(registry, ports)
     asked = _asked(site, ranks, check)
     jobs = {port: job_of(port) for port in ports}
     sight = look(procs, ports)
     servers, alien = find_servers(sight.table, site.runtimes), others_servers(sight.table, site.runtimes)
-    answers = _ask_all(ports, sight, servers, registry, site.probe_address)
+    answers = _ask_all(ports, sight, servers, registry, site.probe_address, Recall(site.state_dir, recall))
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
     jobs = {port: jobs[port] or job_of(port) for port in ports}
@@ -194,32 +197,62 @@ def remnants(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process, ...]
 
 
 def _ask_all(
-    ports: Iterable[int], sight: Sight, servers: Mapping[int, Tuple[Server, ...]], registry: Registry, address: str
-) -> Dict[int, Answer]:
+    ports: Iterable[int], sight: Sight, servers: Mapping[int, Tuple[Server, ...]], registry: Registry, address: str,
+    recall: Recall,
+) -> Dict[int, Answer]:  # fmt: skip
     """Many ports at once; a port where nothing listens refuses in microseconds, one with a full queue in seconds."""
     answers: Dict[int, Answer] = {}
     asked: Dict[int, Callable[[], Answer]] = {}
     for port in ports:
         where = _addresses(port, sight.listeners or (), address)
         if any(ln.port == port for ln in sight.listeners or ()) or any(probe.reaches(a, port, 1.0) for a in where):
-            asked[port] = _asker(port, where, servers.get(port, ()), registry.holders(port))
+            one = Asked(port, where, servers.get(port, ()), registry.holders(port), who(sight, port, servers))
+            asked[port] = partial(one.answer, recall)
         else:
             answers[port] = Answer(reached=False)
     return {**answers, **probe.all_of(asked)}
 
 
-def _asker(
-    port: int, where: Tuple[str, ...], servers: Tuple[Server, ...], entries: Tuple[Entry, ...]
-) -> Callable[[], Answer]:
-    def ask() -> Answer:
-        address = _reachable(port, where)
-        answer = probe.ask(address, port, HTTP_TIMEOUT_S)
-        unproven = entries and servers and entries[0].process and "ready_at" not in entries[0].process
-        if answer.health == 200 and unproven and servers[0].invocation.runtime.listens_early:
-            answer = answer._replace(chats=_chats(address, port, servers[0]))
-        return answer
+def who(sight: Sight, port: int, servers: Mapping[int, Tuple[Server, ...]]) -> List[List[Any]]:
+    """The processes that answer on a port, so that an answer is never taken for that of others."""
+    pids = {ln.pid or 0 for ln in sight.of(port) or ()} | {s.process.pid for s in servers.get(port, ())}
+    return [[pid, sight.table[pid].start_time if pid in sight.table else ""] for pid in sorted(pids)]
 
-    return ask
+
+class Asked(NamedTuple):
+    """One port to be asked, at the first of the addresses where it answers. `who`: the processes there."""
+
+    port: int
+    where: Tuple[str, ...]
+    servers: Tuple[Server, ...]
+    entries: Tuple[Entry, ...]
+    who: List[List[Any]]
+
+    def answer(self, recall: Recall) -> Answer:
+        address = _reachable(self.port, self.where)
+        return self._remembered(address, recall) or self._asked(address, recall)
+
+    @property
+    def _unproven(self) -> bool:
+        """Whether its answer to /health does not show that it serves: it never did, as far as the entry knows."""
+        early = bool(self.servers) and self.servers[0].invocation.runtime.listens_early
+        return bool(early and self.entries and self.entries[0].process and "ready_at" not in self.entries[0].process)
+
+    def _remembered(self, address: str, recall: Recall) -> Optional[Answer]:
+        known = recall.of(self.port, self.who)
+        if known is None or (self._unproven and not known.chats):
+            return None
+        latency = probe.pulse(address, self.port, PULSE_TIMEOUT_S)
+        return None if latency is None else known._replace(latency_ms=latency)
+
+    def _asked(self, address: str, recall: Recall) -> Answer:
+        # Of a runtime whose only safe name is known, the list of models tells nothing, and may cost a traceback.
+        models = not (self.servers and self.servers[0].invocation.runtime.client_model)
+        answer = probe.ask(address, self.port, HTTP_TIMEOUT_S, models)
+        if answer.health == 200 and self._unproven:
+            answer = answer._replace(chats=_chats(address, self.port, self.servers[0]))
+        recall.keep(self.port, self.who, answer)
+        return answer
 
 
 def _chats(address: str, port: int, server: Server) -> bool:

@@ -175,8 +175,27 @@ def reaches(address: str, port: int, timeout: float = 1.0) -> bool:
     return True
 
 
-def ask(address: str, port: int, timeout: float) -> Answer:
-    """What the port says: /health, and the ids of /v1/models."""
+def pulse(address: str, port: int, timeout: float) -> Optional[float]:
+    """Milliseconds until the server closes a connection on which we say nothing and are done; None where it does not.
+
+    It takes the server's own loop to notice and to close: the kernel alone, as for a stopped process, only accepts.
+    Neither mlx_lm.server nor uvicorn (mlx-openai-server, vllm) writes a log line for it, as they do for every request,
+    HEAD and OPTIONS included (seen with mlx-lm 0.32 and mlx-openai-server 1.8.1).
+    """
+    began = time.monotonic()
+    try:
+        with socket.create_connection((address, port), timeout) as line:
+            line.settimeout(timeout)
+            line.shutdown(socket.SHUT_WR)
+            if line.recv(1):
+                return None
+    except OSError:
+        return None
+    return round((time.monotonic() - began) * 1000, 1)
+
+
+def ask(address: str, port: int, timeout: float, models: bool = True) -> Answer:
+    """What the port says: /health, and with `models` the ids of /v1/models."""
     if not reaches(address, port, min(timeout, 1.0)):
         return SILENT
     began = time.monotonic()
@@ -184,6 +203,8 @@ def ask(address: str, port: int, timeout: float) -> Answer:
     try:
         answer = answer._replace(health=request(address, port, "/health", timeout).status)
         answer = answer._replace(latency_ms=round((time.monotonic() - began) * 1000, 1))
+        if not models:
+            return answer
         return answer._replace(models=model_ids(request(address, port, "/v1/models", timeout).document))
     except (RuntimeError, MemoryError):
         raise  # no thread or no memory here: that says nothing about the port

@@ -75,7 +75,7 @@ def bring_up(command: Command, job: Job, service: Service, way: Way) -> Served:
 
 
 def _bring_up(command: Command, job: Job, service: Service, way: Way, others: Ring) -> Served:
-    env = {**command.site.env, **others.environment(command.site.state_dir, service.port)}
+    env = {**command.site.server_env, **others.environment(command.site.state_dir, service.port)}
     gated = start_in(command.procs, service.argv, env, _place(command, job, service, way))
     try:
         unnoted = _on_record(command, job, service, {**gated.record(command.who), **others.record()}, way.back)

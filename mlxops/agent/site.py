@@ -91,6 +91,19 @@ class Site(NamedTuple):
         return os.path.dirname(self.registry)
 
     @property
+    def server_env(self) -> Dict[str, str]:
+        """What servers are started with beside the login's environment: where models lie, and what the host file adds.
+
+        The host file's own HF_HOME or HF_HUB_CACHE wins.
+        """
+        own: Dict[str, str] = {}
+        if "HF_HOME" not in self.env:
+            own["HF_HOME"] = self.hf_home
+            if os.path.realpath(os.path.join(self.hf_home, "hub")) != os.path.realpath(self.cache_root):
+                own["HF_HUB_CACHE"] = self.cache_root
+        return {**own, **self.env}
+
+    @property
     def probe_address(self) -> str:
         """The loopback address for a wildcard bind, else the bind address itself."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.bind, self.bind)

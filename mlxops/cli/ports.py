@@ -29,7 +29,8 @@ def status(it: Invocation, wanted: tuple[str, ...], check: bool, deep: bool, tim
     ports = [it.host.port_word(word) for word in wanted] or None
     if timeout_s is not None and not deep:
         raise Usage("--timeout goes with --deep: a plain look takes two seconds at most", "mlxops status --deep")
-    result = it.ask("status", {"ports": ports, **({"deep": True, "timeout_s": timeout_s} if deep else {})})
+    more = {"deep": True, "timeout_s": timeout_s} if deep else {}
+    result = it.ask("status", {"ports": ports, **({"fresh": True} if check else {}), **more})
     return Answer(result, deep_text if deep else status_text, _differs(result) if check else None)
 
 

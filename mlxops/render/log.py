@@ -14,15 +14,28 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class LogText:
-    """Says each line that comes as an event; the lines of the result only where no event brought them before."""
+    """Says each line that comes as an event, one or many; then those of the result that no event brought before.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    `gather`: lines that come many at a time are kept for the result instead.
+    """
+
+    def __init__(self, say: Callable[[str], None], gather: bool = False) -> None:
+        self._say, self._gather = say, gather
         self._said = False
+        self._gathered: list[str] = []
 
     def event(self, event: dict[str, Any]) -> None:
-        self._said = True
-        self._say(log_line(event.get("line", "")))
+        if "lines" not in event:
+            self._said = True
+            self._say(log_line(event.get("line", "")))
+        elif self._gather:
+            self._gathered += event["lines"]
+        else:
+            self._say("\n".join(map(log_line, event["lines"])))
+
+    def whole(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The result with the lines that came before it."""
+        return {**result, "lines": [*self._gathered, *(result.get("lines") or [])]} if self._gathered else result
 
     def rest(self, result: dict[str, Any], style: Style) -> str:
         return "" if self._said else "\n".join(map(log_line, result.get("lines") or []))

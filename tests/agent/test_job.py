@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import jobs
+from mlxops.agent import joblog, jobs
 from mlxops.agent.errors import Failed, Locked
 from mlxops.agent.jobs import Job, cut_off, lock_path, reserved
 from mlxops.agent.life import Client
@@ -139,6 +139,18 @@ def test_an_unforeseen_error_at_its_end_leaves_the_port_free(path: str, step: st
         monkeypatch.setattr(work, step, broken)
     with job(path):
         pass
+
+
+def test_the_log_of_a_long_download_has_an_end(path: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jobs, "LARGEST_LOG", 5000)
+    with job(path) as work:
+        for done in range(1000):
+            work.emit("progress", phase="download", done=done, total=1000)
+        work.phase("launch", "starting")
+    log = Path(jobs.log_path(jobs.folder(os.path.dirname(path)), work.id))
+    assert log.stat().st_size < 7000
+    past = joblog.read(str(log.parent), work.id, running=False)
+    assert (past.state, past.phase) == ("done", "launch")
 
 
 def test_the_logs_work_does_not_hinder_the_release(path: str, monkeypatch: pytest.MonkeyPatch):

@@ -28,7 +28,8 @@ def _drafts(command: Command) -> Iterator[Finding]:
     state, registry = command.site.state_dir, command.site.registry
     found = [registry + ".tmp"]
     found += [path for path in _within(state) if os.path.basename(path).startswith(".try-")]
-    found += [path for path in _within(os.path.join(state, "help")) if path.endswith(".tmp")]
+    for folder in ("help", "run"):
+        found += [path for path in _within(os.path.join(state, folder)) if path.endswith(".tmp")]
     found += [path for path in _within(os.path.join(state, "agent")) if os.path.basename(path).startswith(".")]
     found += [path for path in _within(os.path.join(state, "authorized")) if "." in os.path.basename(path)]
     old = [path for path in found if _age_s(path) > OLD_S]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
-from typing import Any, Dict, Iterable, List, Mapping, Optional, TextIO
+from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Optional
 
 from .. import joblog
 from ..command import Command
@@ -13,10 +13,12 @@ from ..deadline import Deadline, wait_for
 from ..errors import Failed, NotStopped, Usage, from_wire
 from ..jobs import agent_of, folder, log_path
 from ..lock import FileLock
+from ..loglines import Lines
 from ..portname import Meaning
 
 JOB_ID = re.compile(r"\d{8}T\d{6}-\d+-\d+", re.ASCII)
 LOOK_EVERY_S = 0.2
+BLOCK, LONGEST_EVENT = 1 << 16, 16 << 20
 CANCEL_WAIT_S = 120.0
 
 
@@ -82,7 +84,7 @@ def follow(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     job = _job(command, "follow", args.get("job"))
     home = folder(command.site.state_dir)
     try:
-        with open(log_path(home, job), errors="replace") as f:
+        with open(log_path(home, job), "rb") as f:
             _tell(command, f, job)
     except FileNotFoundError:
         raise Failed("job %s left no log" % job, "mlxops jobs", job=job) from None
@@ -96,12 +98,16 @@ def follow(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     return ended.to_wire()
 
 
-def _tell(command: Command, f: TextIO, job: str) -> None:
-    """Emit what is there and what comes, until the job's lock is free and all is told."""
+def _tell(command: Command, f: BinaryIO, job: str) -> None:
+    """Emit what is there and what comes, until the job's lock is free and all is told.
+
+    An event that is only half written yet is waited for.
+    """
+    split = Lines(LONGEST_EVENT)
     while True:
         command.client.check()
         over = not _holds(command, job)
-        for line in iter(f.readline, ""):
+        for line in (line for block in iter(lambda: f.read(BLOCK), b"") for line in split.feed(block)):
             event = joblog.parse(line)
             if event.get("event") not in (None, "begin", "end"):
                 command.client.emit(str(event.pop("event")), **event)

@@ -166,7 +166,7 @@ def _undone(
     outcome = _restore(command, room, job, previous, lost)
     if isinstance(error, NotReady) and failed and failed == _identity(log + ".1"):
         # The previous model's server writes to the port's log now.
-        error.hint = "the whole log of what failed is %s.1" % log
+        error.hint = "for the whole log of what failed: mlxops logs %d --previous" % previous.port
     return outcome
 
 

@@ -4,53 +4,53 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict, Mapping, TextIO
+from typing import Any, Dict, List, Mapping, NoReturn
 
 from ..command import Command
-from ..errors import Failed
-from ..launch import log_path, tail
+from ..errors import Usage
+from ..logsource import Source, current, previous
+from ..logtail import MOST_BYTES, Follower, Start, between, start_of
 
 LOOK_EVERY_S = 0.2
+# More than this comes in pieces, before the result.
+MOST_IN_RESULT = 1 << 20
 
 
 def logs(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     port = command.site.need_port(args["port"])
-    path = log_path(command.site.state_dir, port)
-    if not os.path.exists(path):
-        raise Failed("no server was started on port %d by mlxops yet" % port, "mlxops status %d" % port, path=path)
-    lines = list(tail(path, int(args.get("lines") or 0)))
-    if args.get("follow"):
-        for line in lines:
-            command.client.emit("log", line=line)
-        _follow(command, path)
-    return {"port": port, "path": path, "lines": lines}
+    follow, before = bool(args.get("follow")), bool(args.get("previous"))
+    if follow and before:
+        raise Usage("nothing is added to the log of an earlier server", "mlxops logs %d --previous" % port)
+    source = previous(command, port) if before else current(command, port)
+    end = os.fstat(source.fd).st_size
+    start = start_of(source.fd, int(args.get("lines") or 0), end)
+    note = _note(source, start, end)
+    if note:
+        command.client.emit("warning", message=note)
+    if follow:
+        _follow(command, Follower(source.standing, source.fd, start))
+    lines: List[str] = []
+    for some in between(source.fd, start, end):
+        command.client.check()
+        if end - start.offset <= MOST_IN_RESULT:
+            lines += some
+        elif some:
+            command.client.emit("log", lines=some)
+    return {"port": port, "path": source.path, "lines": lines, "found": start.found, "size_bytes": end}
 
 
-def _follow(command: Command, path: str) -> None:
-    """Emit lines as they come until the client leaves; begin anew when a new server's log takes the place."""
-    start_at = os.SEEK_END
-    while True:
-        with open(path, errors="replace") as f:
-            f.seek(0, start_at)
-            _follow_one(command, f, path)
-        start_at = os.SEEK_SET
+def _note(source: Source, start: Start, end: int) -> str:
+    """What somebody should know who reads these lines."""
+    cut = "only the last %d MiB of %s are shown, of %d MiB" % (MOST_BYTES >> 20, source.path, end >> 20)
+    return "; ".join([*filter(None, [source.note]), *([cut] if start.torn else [])])
 
 
-def _follow_one(command: Command, f: TextIO, path: str) -> None:
-    """Until another file stands under the name, and this one is read to its end."""
+def _follow(command: Command, follower: Follower) -> NoReturn:
+    """Emit lines as they come until the client leaves; whatever becomes of the file meanwhile."""
     while True:
         command.client.check()
-        line = f.readline()
-        if line:
-            command.client.emit("log", line=line.rstrip("\n"))
-        elif _replaced(f.fileno(), path):
-            return
-        else:
+        lines = follower.more()
+        for line in lines:
+            command.client.emit("log", line=line)
+        if not lines:
             time.sleep(LOOK_EVERY_S)
-
-
-def _replaced(fd: int, path: str) -> bool:
-    try:
-        return os.stat(path).st_ino != os.fstat(fd).st_ino
-    except FileNotFoundError:
-        return False

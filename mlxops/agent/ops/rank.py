@@ -68,7 +68,7 @@ def _start(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     if not command.procs.free(_ring_port(args), _address(args)):
         raise Failed("cannot listen on %s: it is taken" % args["at"], "see who listens there")
     env = environment(command.site.state_dir, name, args["number"], args["ring"])
-    gated = start(command.procs, argv, {**command.site.env, **env}, command.site.state_dir, name)
+    gated = start(command.procs, argv, {**command.site.server_env, **env}, command.site.state_dir, name)
     command.client.emit("gated", pid=gated.process.pid, start_time=gated.process.start_time)
     while not command.client.told_to_go.wait(LOOK_EVERY_S):
         _check_alive(command, gated, name)

@@ -19,7 +19,9 @@ from ..wants import wanted
 def status(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry = command.store.read()
     ports = command.ports(args.get("ports"))
-    evidence = look(command, registry, ports)
+    # Whoever checks, or puts servers to the proof, wants to know how it is, not how it was half a minute ago.
+    recall = not (args.get("deep") or args.get("fresh"))
+    evidence = look(command, registry, ports, recall)
     rows = [row(command, registry, evidence[port]) for port in sorted(evidence)]
     if args.get("deep"):
         rows = [{**one, **_proven(command, registry, evidence[one["port"]], seconds(args))} for one in rows]
@@ -34,8 +36,10 @@ def _proven(command: Command, registry: Registry, seen: PortEvidence, timeout_s:
     return {**dict.fromkeys(told), "checks": []} if idle else told
 
 
-def look(command: Command, registry: Registry, ports: Iterable[int]) -> Dict[int, PortEvidence]:
-    seen = observe(command.procs, registry, ports, command.site, command.job_of, command.client.check)
+def look(
+    command: Command, registry: Registry, ports: Iterable[int], recall: bool = False
+) -> Dict[int, PortEvidence]:
+    seen = observe(command.procs, registry, ports, command.site, command.job_of, command.client.check, recall)
     return {port: one._replace(cut=command.cut_off(port)) for port, one in seen.items()}
 
 
@@ -57,6 +61,7 @@ def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, A
         "rss_bytes": command.procs.footprint(server.family) if server else None,
         "uptime_s": _uptime(process.started_at) if process else None,
         "latency_ms": seen.answer.latency_ms,
+        "answer_age_s": None if seen.answer.health is None else seen.answer.age_s,
         "runtime": server.invocation.runtime.name if server else None,
         "ranks": [{"host": s.rank.host, "pid": s.rank.pid, "alive": s.alive} for s in seen.ranks] or None,
         "job": dict(seen.job) if seen.job else None,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from .contract import Procs
-from .facts import Job, Listener, Memory, Process, Unseen
+from .facts import Job, Listener, Memory, Output, Process, Unseen
 from .tree import ancestors, descendants, tree
 
-__all__ = ["Job", "Listener", "Memory", "Process", "Procs", "Unseen", "ancestors", "descendants", "here", "tree"]
+__all__ = [
+    "Job", "Listener", "Memory", "Output", "Process", "Procs", "Unseen", "ancestors", "descendants", "here", "tree",
+]  # fmt: skip
 
 
 def here() -> Procs:

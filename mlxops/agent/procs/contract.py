@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Optional, Protocol, Tuple
 
-from .facts import Job, Listener, Memory, Process
+from .facts import Job, Listener, Memory, Output, Process
 
 
 class Procs(Protocol):
@@ -27,6 +27,9 @@ class Procs(Protocol):
 
     def send(self, process: Process, signum: int) -> bool:
         """Signal this very process; False when it is gone, a zombie, or its pid now names another."""
+
+    def output(self, pid: int) -> Optional[Output]:
+        """Where the standard output of this process goes; None when it is gone or has none."""
 
     def memory(self) -> Memory:
         """Memory of the whole machine."""

@@ -7,7 +7,7 @@ from typing import Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequenc
 
 from . import blocks, mactext, procargs, rusage, signals
 from . import ports as binding
-from .facts import Job, Listener, Memory, Process, Unseen
+from .facts import Job, Listener, Memory, Output, Process, Unseen
 from .tool import Answer, ask
 
 PATIENCE_S = 10.0
@@ -70,6 +70,12 @@ class Darwin:
         if now is None or now.zombie or now.start_time != process.start_time:
             return False
         return signals.kill(process.pid, signum)
+
+    def output(self, pid: int) -> Optional[Output]:
+        answer = self._ask(self._tools.lsof, "-nPw", "-a", "-p", str(pid), "-d", "1", "-Fn")
+        _found_or_none(self._tools.lsof, answer)
+        name = mactext.name(answer.out)
+        return Output(name, name) if name else None
 
     def memory(self) -> Memory:
         total = self._ask(self._tools.sysctl, "-n", "hw.memsize")

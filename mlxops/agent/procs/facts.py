@@ -47,6 +47,16 @@ class Listener(NamedTuple):
     uid: Optional[int]
 
 
+class Output(NamedTuple):
+    """Where the standard output of a process goes: its `name`, and the path under which it can be opened now.
+
+    They differ where the file was deleted, or is no file.
+    """
+
+    name: str
+    path: str
+
+
 class Memory(NamedTuple):
     """`wired_limit_bytes`: what the GPU may wire; None where there is no such limit."""
 

@@ -8,7 +8,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
 from . import blocks, proctext, signals
 from . import ports as binding
-from .facts import Job, Listener, Memory, Process, Unseen
+from .facts import Job, Listener, Memory, Output, Process, Unseen
 
 CHUNK = 65536
 
@@ -70,6 +70,15 @@ class Linux:
             return self._signal(handle, process, signum)
         finally:
             os.close(handle)
+
+    def output(self, pid: int) -> Optional[Output]:
+        path = "%s/%d/fd/1" % (self._proc, pid)
+        try:
+            return Output(os.readlink(path), path)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        except OSError as exc:
+            raise Unseen("the output of process %d: %s" % (pid, exc.strerror)) from exc
 
     def memory(self) -> Memory:
         text = self._text("meminfo")

@@ -164,3 +164,8 @@ def _block(text: str, name: str) -> List[str]:
         return lines[start : lines.index("\t}", start)]
     except ValueError:
         raise ValueError("launchctl shows no %s" % name) from None
+
+
+def name(text: str) -> str:
+    """The name of the one file that `lsof -Fn` tells of; "" where it tells of none."""
+    return next((line[1:] for line in text.splitlines() if line.startswith("n")), "")

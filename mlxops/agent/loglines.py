@@ -1,0 +1,101 @@
+"""Bytes of a log as lines of text, however they arrive: none is lost, torn or longer than it may be."""
+
+from __future__ import annotations
+
+import re
+from typing import List
+
+LONGEST_LINE = 64 << 10
+# What stands in a line that is not shown whole.
+GOES_ON, WENT_BEFORE = " [...]", "[...] "
+_ENDS = re.compile(rb"\r\n|\n|\r")
+
+
+class Lines:
+    """Splits what is fed into lines, which end with a newline, or with the return of a progress bar.
+
+    What has no end yet is held until it has. Of a line longer than `longest` bytes the beginning is kept, and marked.
+    `torn`: what is fed first is not the beginning of its line.
+    """
+
+    def __init__(self, longest: int = LONGEST_LINE, torn: bool = False) -> None:
+        self._longest = longest
+        self._half = b""
+        self._left_out = 0
+        self._after_return, self._continued = False, torn
+
+    @property
+    def held(self) -> bool:
+        """Whether there is a beginning without its end."""
+        return bool(self._half)
+
+    def feed(self, content: bytes) -> List[str]:
+        """The lines that are whole now."""
+        if self._after_return and content.startswith(b"\n"):
+            content = content[1:]
+            self._after_return = False
+        if content:
+            self._after_return = content.endswith(b"\r")
+        *whole, rest = _ENDS.split(content)
+        lines = []
+        for part in whole:
+            self._add(part)
+            lines.append(self._line())
+        self._add(rest)
+        return lines
+
+    def rest(self) -> List[str]:
+        """What is held, as far as it has whole characters, marked as going on; for those who wait no longer."""
+        shown = _whole_characters(self._half)
+        kept = self._half[shown:]
+        self._half = self._half[:shown]
+        text = self._text() + GOES_ON if shown else ""
+        self._half, self._left_out, self._continued = kept, 0, self._continued or bool(shown)
+        return [text] if text else []
+
+    def end(self) -> List[str]:
+        """What is held at the end of a file that nobody writes any more."""
+        return [self._line()] if self._half else []
+
+    def _add(self, part: bytes) -> None:
+        room = self._longest - len(self._half)
+        if len(part) > room:
+            fits = _whole_characters(part[:room]) if not self._left_out else 0
+            self._left_out += len(part) - fits
+            part = part[:fits]
+        elif self._left_out:
+            self._left_out += len(part)
+            part = b""
+        self._half += part
+
+    def _line(self) -> str:
+        text = self._text()
+        self._half, self._left_out, self._continued = b"", 0, False
+        return text
+
+    def _text(self) -> str:
+        # A hole that a truncated log was left with reads as NULs.
+        text = self._half.lstrip(b"\0").decode("utf-8", "replace")
+        before = WENT_BEFORE if self._continued else ""
+        after = " [... %d bytes left out]" % self._left_out if self._left_out else ""
+        return before + text + after
+
+
+def count_ends(content: bytes) -> int:
+    """How many lines end in there."""
+    return content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
+
+
+def after_ends(content: bytes) -> List[int]:
+    """The places behind them."""
+    return [found.end() for found in _ENDS.finditer(content)]
+
+
+def _whole_characters(content: bytes) -> int:
+    """The length of the content without a UTF-8 character that is only begun at its end."""
+    for back in range(1, min(4, len(content)) + 1):
+        byte = content[-back]
+        if byte & 0xC0 != 0x80:
+            needed = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+            return len(content) - back if needed > back else len(content)
+    return len(content)
