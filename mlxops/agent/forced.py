@@ -12,10 +12,11 @@ import signal
 import sys
 from typing import Any, BinaryIO, Dict, List, NamedTuple, NoReturn
 
-from . import arguments, grant, wire
+from . import arguments, authorized, grant, wire
 from .errors import LoginRefused, MlxopsError
 from .grant import Grant
 from .main import run
+from .stub import ancestors, refusal, state_folder
 
 OPENING_S = 20
 LONGEST_STUB = 64 << 10
@@ -38,12 +39,18 @@ class Opening(NamedTuple):
     request: Dict[str, Any]
 
 
-def main(entry: str) -> NoReturn:
-    """Serve the call on stdin, under the grant beside the file `entry`. stdout is the wire, and nobody else's."""
+def main(text: bytes, folder: str, agent: Any) -> NoReturn:
+    """Serve the call on stdin, under the grant of this text. stdout is the wire, and nobody else's.
+
+    `agent`: what imports it, which keeps why the state folder must not be used, as for an ordinary call.
+    """
     out = os.dup(1)
     os.dup2(2, 1)
-    with open(os.path.join(os.path.dirname(os.path.abspath(entry)), "grant.json"), "rb") as f:
-        granted = grant.parse(f.read())
+    granted = grant.parse(text)
+    agent.state = state_folder(granted.site["state_dir"])
+    agent.distrust = refusal([*((above, False) for above in ancestors(agent.state)), (agent.state, True)])
+    if not agent.distrust:
+        authorized.use(folder)
     try:
         opening = _in_time(sys.stdin.buffer)
     except Stranger:
@@ -149,11 +156,7 @@ def _name(sent: object) -> str:
 
 
 def warnings(granted: Grant, request: Dict[str, Any]) -> List[str]:
-    """What the person should know: that the host file says something else by now. Its name may be another."""
-    try:
-        now = {**grant.kept(request["site"]), "name": granted.site["name"]}
-    except (KeyError, TypeError):
-        now = {}
-    same = now == granted.site
-    return [] if same else ["the host file was changed since this key was authorized, which still goes by the old one; "
-                            + granted.again()]  # fmt: skip
+    """What the person should know: that the host file says something else by now that this key's verbs depend on."""
+    changed = grant.changed(granted.site, request.get("site"))
+    text = "the host file's %s changed since this key was authorized; run mlxops authorize again"
+    return [text % " and ".join(changed)] if changed else []

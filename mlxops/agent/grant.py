@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .errors import LoginRefused, Usage
 
@@ -52,6 +52,20 @@ def checked(verbs: Sequence[str]) -> Tuple[str, ...]:
 def kept(site: Mapping[str, Any]) -> Dict[str, Any]:
     """The site without the servers' environment: no verb above starts one, and there may be tokens in it."""
     return {**site, "runtime": {**site["runtime"], "env": {}}}
+
+
+# What the verbs above see and stop by. How long a start or a stop may take is no reason to tell anybody.
+MATTERS = ("registry", "hf_home", "state_dir", "ports", "bind", "slots", "runtimes")
+
+
+def changed(then: Mapping[str, Any], now: object) -> List[str]:
+    """The parts of a host file that differ and matter to a restricted key; its name may be another."""
+    if not isinstance(now, dict):
+        return []
+    found = [key for key in MATTERS if then.get(key) != now.get(key)]
+    runtimes = [site.get("runtime") for site in (then, now)]
+    programs = [[r.get("name"), r.get("command")] if isinstance(r, dict) else [] for r in runtimes]
+    return found if programs[0] == programs[1] else [*found, "runtime"]
 
 
 def need(grant: Grant, verb: object) -> None:

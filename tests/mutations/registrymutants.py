@@ -44,8 +44,8 @@ DURABLE = (
         (STORE + "test_a_full_disk_is_a_failure_that_changes_nothing",),
     ),
     Mutant(
-        "a forced command's files are not durable", "agent/authorized.py",
-        "            sync(fd)\n", "", ("tests/system/test_authorize.py",),
+        "a forced command runs whatever file is there", "agent/authorized.py",
+        "hashlib.sha256(d).hexdigest()==h or", "True or", ("tests/system/test_authorize.py",),
     ),
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from mlxops import bundle, session, transport
-from mlxops.agent import grant, main, wire
+from mlxops.agent import authorized, grant, main, wire
 from mlxops.agent.errors import LoginRefused, MlxopsError
 from mlxops.agent.wire import frame
 from tests.support.fakeruntime import FakeRuntime
@@ -173,7 +173,8 @@ def test_the_client_s_word_for_the_host_counts_for_nothing(door: Restricted) -> 
     events: list[dict[str, Any]] = []
     seen = door.call("status", {}, events.append, **other)
     assert [row["port"] for row in seen["ports"]] == door.studio.ports
-    assert "host file was changed since" in events[0]["message"] and "mlxops authorize" in events[0]["message"]
+    told = "the host file's registry and state_dir and ports and runtime changed since this key was authorized"
+    assert events[0]["message"] == told + "; run mlxops authorize again"
     assert not Path(other["state_dir"]).exists()
 
 
@@ -198,14 +199,32 @@ def test_authorize_puts_the_same_in_the_same_place_for_its_owner_only(door: Rest
     again = door.authorize("reconcile,status,status")
     folder = Path(again["folder"])
     assert again["changed"] is False and folder.parent == door.state / "authorized"
-    modes = {path: path.stat().st_mode & 0o777 for path in [folder.parent, folder, *folder.rglob("*")]
-             if path.name != "__pycache__"}
-    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
-    assert {mode for path, mode in modes.items() if path.suffix in (".py", ".json")} == {0o600}
-    assert "hush" not in (folder / "grant.json").read_text()
-    (folder / "agent" / "main.py").write_text("damaged by a power cut")
+    modes = {path: path.stat().st_mode & 0o777 for path in [folder.parent, folder, *folder.rglob("*")]}
+    assert modes == {folder.parent: 0o700, folder: 0o700, folder / "key": 0o600}
+    assert "hush" not in (folder / "key").read_text("utf-8", "replace")
+    (folder / "key").write_text("damaged by a power cut")
+    assert "was changed: authorize this key again" in door.mlxops("status").stderr
     assert door.authorize()["changed"] is True
     assert door.mlxops("status").exit == 0
+
+
+def test_a_folder_that_somebody_planted_is_not_run(door: Restricted) -> None:
+    """As below a folder that others may write to, after something that tidies up there."""
+    folder = Path(door.authorize()["folder"])
+    planted = f"open({str(door.canary)!r}, 'w')\n".encode()
+    folder.rename(folder.with_name("away"))
+    try:
+        folder.mkdir(0o700)
+        for name in ("__main__.py", "agent.py", "json.py"):
+            (folder / name).write_bytes(planted)
+        (folder / "key").write_bytes(frame(planted))
+        for _ in range(2):
+            out, err = heard(door, bundle.pack().opening("MARK", "/nonexistent", asked(door)))
+            assert out == "" and "authorize this key again" in err and not door.canary.exists()
+            (folder / "key").unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(folder)
+        folder.with_name("away").rename(folder)
 
 
 def test_a_dry_run_and_a_key_that_is_there_already(door: Restricted) -> None:
@@ -237,8 +256,9 @@ def test_the_command_under_every_login_shell(door: Restricted, program: str) -> 
 
 def test_a_client_that_says_nothing_is_not_waited_for(door: Restricted) -> None:
     folder = door.studio.must("authorize", "--verbs", "reconcile,status", "--dry-run")["folder"]
-    code = "import sys;sys.path[:0]=sys.argv[1:];from agent import forced as f;f.OPENING_S=1;f.main(sys.argv[1]+'/x')"
-    argv = [sys.executable, "-I", "-S", "-c", code, folder]
+    code = authorized.LOADER.replace("exec(d[n:n+m])", "exec(d[n:n+m].replace(b'main(text', CHANGED))")
+    changed = b"import agent.forced as f;f.OPENING_S=1\nmain(text"
+    argv = [sys.executable, "-I", "-S", "-c", code.replace("CHANGED", repr(changed)), folder]
     inner, outer = os.pipe()
     try:
         done = subprocess.run(argv, stdin=inner, capture_output=True, text=True, timeout=20)
