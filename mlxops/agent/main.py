@@ -87,7 +87,7 @@ def _perform(request: Dict[str, Any], client: Client) -> Any:
         raise Usage("the agent knows no verb %r of protocol %r" % (verb, request.get("protocol")))
     distrust = getattr(__spec__.loader, "distrust", "")
     if distrust and verb not in WITHOUT_HOME:
-        raise Failed("will not use %s: %s" % (request["site"]["state_dir"], distrust), "mlxops doctor")
+        raise Failed("the state folder is not safe to use: %s; nothing was changed" % distrust, "mlxops doctor")
     _told(client, distrust)
     # Every verb pings: any of them may meet a slow disk, or a program that takes its time to list its options.
     client.watch(None if verb in OUTLIVES_CLIENT else lambda: os._exit(0))
