@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional
 
-from .jobs import log_path
+from .jobs import log_path, newest_first
 
 
 class Past(NamedTuple):
@@ -40,7 +40,7 @@ def names(folder: str) -> List[str]:
         files = os.listdir(folder)
     except OSError:
         return []
-    return sorted((n[: -len(".jsonl")] for n in files if n.endswith(".jsonl")), reverse=True)
+    return newest_first(n[: -len(".jsonl")] for n in files if n.endswith(".jsonl"))
 
 
 def read(folder: str, job: str, running: bool) -> Past:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .failures import as_error, unwritten
 from .life import Client
@@ -15,6 +15,8 @@ from .procs import Process, Procs
 from .store import now, utc
 
 KEPT_LOGS = 50
+# Begins a job's name. A name further ahead of the clock than this is not believed.
+STAMP, AHEAD_S = "%Y%m%dT%H%M%S", 60.0
 # Beyond this, a job's log takes no more progress: a download of days, told twice a second.
 LARGEST_LOG = 4 << 20
 # A load that was cut off is old news after a week.
@@ -108,7 +110,7 @@ class Job:
         self, client: Client, registry_path: str, state_dir: str, held: Mapping[str, Any], settles: bool
     ) -> None:
         port = held["port"]
-        self.id = "%s-%d-%d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime()), port, os.getpid())
+        self.id = "%s-%d-%d" % (time.strftime(STAMP, time.gmtime()), port, os.getpid())
         self._client = client
         self._folder = folder(state_dir)
         self._lock = _lock(registry_path, port)
@@ -233,7 +235,13 @@ class Job:
 def old_logs(folder: str) -> List[str]:
     """The names of the job logs beyond the newest that are kept."""
     try:
-        names = sorted(n for n in os.listdir(folder) if n.endswith(".jsonl"))
+        return newest_first(n for n in os.listdir(folder) if n.endswith(".jsonl"))[KEPT_LOGS:]
     except OSError:
         return []
-    return names[:-KEPT_LOGS]
+
+
+def newest_first(names: Iterable[str]) -> List[str]:
+    """Names of jobs by the moment they begin with. One from a clock that ran ahead counts as the oldest, else it would
+    hide every later job for years."""
+    latest = time.strftime(STAMP, time.gmtime(time.time() + AHEAD_S))
+    return sorted(names, key=lambda name: (name[: len(latest)] <= latest, name), reverse=True)

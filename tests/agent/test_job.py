@@ -159,3 +159,18 @@ def test_the_logs_work_does_not_hinder_the_release(path: str, monkeypatch: pytes
         work.emit("phase", message=object())
     with job(path):
         pass
+
+
+@pytest.mark.parametrize("year", ["2000", "2096"])
+def test_logs_of_a_wrong_clock_push_no_log_of_today_out(path: str, year: str):
+    folder = Path(path).parent / "jobs"
+    folder.mkdir()
+    wrong = [folder / f"{year}0101T0000{n:02}-8100-1.jsonl" for n in range(jobs.KEPT_LOGS + 4)]
+    today = [folder / f"{time.strftime(jobs.STAMP, time.gmtime(time.time() - n))}-8100-1.jsonl" for n in range(9)]
+    for log in (*wrong, *today):
+        log.touch()
+    with job(path) as work:
+        pass
+    left = {log.name for log in folder.iterdir()}
+    assert left >= {log.name for log in today} | {f"{work.id}.jsonl"} and len(left) == jobs.KEPT_LOGS
+    assert joblog.names(str(folder))[0] == work.id
