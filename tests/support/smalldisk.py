@@ -1,10 +1,12 @@
-"""A disk of a few megabytes that a test fills, runs out of inodes on, or mounts read-only."""
+"""Disks that a test fills, runs out of inodes on, or mounts read-only."""
 
 from __future__ import annotations
 
 import errno
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
@@ -49,8 +51,16 @@ class SmallDisk:
         for path in (self.place / "crowd").glob("*"):
             path.unlink()
 
-    def read_only(self, yes: bool = True) -> None:
-        _run("mount", "-o", f"remount,{'ro' if yes else 'rw'}", self.place)
+
+@contextmanager
+def read_only(*folders: Path) -> Iterator[None]:
+    """Whatever is opened below them from now on is mounted read-only; what is open stays. Needs root."""
+    with ExitStack() as stack:
+        for folder in folders:
+            _run("mount", "--bind", folder, folder)
+            stack.callback(_run, "umount", "-l", folder)
+            _run("mount", "-o", "remount,bind,ro", folder)
+        yield
 
 
 def _written(fd: int, size: int) -> bool:

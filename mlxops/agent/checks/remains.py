@@ -8,6 +8,7 @@ from typing import Iterator, List, Tuple
 
 from .. import hfcache
 from ..command import Command
+from ..diskroom import WORD
 from ..jobs import KEPT_LOGS, old_logs
 from ..leftovers import RESUMABLE, abandoned
 from .finding import OK, WARNING, Finding, Fix, listed
@@ -30,6 +31,8 @@ def _drafts(command: Command) -> Iterator[Finding]:
     found += [path for path in _within(state) if os.path.basename(path).startswith(".try-")]
     for folder in ("help", "run"):
         found += [path for path in _within(os.path.join(state, folder)) if path.endswith(".tmp")]
+    places = (os.path.dirname(registry), os.path.join(state, "logs"))
+    found += [path for place in places for path in _within(place) if WORD in os.path.basename(path)]
     found += [path for path in _within(os.path.join(state, "agent")) if os.path.basename(path).startswith(".")]
     found += [path for path in _within(os.path.join(state, "authorized")) if "." in os.path.basename(path)]
     old = [path for path in found if _age_s(path) > OLD_S]
