@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from . import jobs
 from .command import Command
-from .errors import EvidenceUnknown, ForeignListener, Locked, PortBusy
+from .errors import EvidenceUnknown, ForeignListener, Locked, MlxopsError, PortBusy
 from .evidence import PortEvidence, Server
 from .lock import story
 from .observe import observe
@@ -15,20 +15,27 @@ from .registry import Entry, Registry
 
 
 class Ground(NamedTuple):
-    """A port and what is known of it: the entries assigned to it and the evidence."""
+    """A port and what is known of it: the entries assigned to it and the evidence. `fault`: why the registry, which is
+    empty here then, cannot be read."""
 
     registry: Registry
     entries: Tuple[Entry, ...]
     seen: PortEvidence
+    fault: Optional[MlxopsError] = None
 
     @property
     def server(self) -> Optional[Server]:
         return self.seen.server
 
 
-def survey(command: Command, port: int, own_lock: bool) -> Ground:
-    """Look at the port; raise when somebody works on it, when it is not ours to touch, or when it cannot be seen."""
-    registry = command.store.read()
+def survey(command: Command, port: int, own_lock: bool, blind: bool = False) -> Ground:
+    """Look at the port; raise when somebody works on it, when it is not ours to touch, or when it cannot be seen.
+
+    `blind`: also without a registry, where a server of this user listens on the port.
+    """
+    registry, fault = command.store.glance()
+    if fault and not blind:
+        raise fault
     seen = observe(command.procs, registry, [port], command.site, command.job_of, command.client.check)[port]
     if own_lock:
         seen = seen._replace(job=None)
@@ -41,7 +48,9 @@ def survey(command: Command, port: int, own_lock: bool) -> Ground:
         )
     _refuse_foreign(seen)
     _refuse_launchd(command, seen)
-    return Ground(registry, registry.holders(port), seen)
+    if fault and not (seen.proven and seen.listeners):
+        raise fault
+    return Ground(registry, registry.holders(port), seen, fault)
 
 
 def _refuse_foreign(seen: PortEvidence) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .failures import as_error, unwritten
 from .life import Client
-from .lock import FileLock
+from .lock import FileLock, way_on
 from .procs import Process, Procs
 from .store import now, utc
 
@@ -42,6 +42,11 @@ def folder(state_dir: str) -> str:
 
 def log_path(folder: str, job: str) -> str:
     return os.path.join(folder, job + ".jsonl")
+
+
+def in_the_way(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
+    """The same, and also whoever holds the lock in a way that only keeps it from being taken."""
+    return _lock(registry_path, port).holder(shared=True)
 
 
 def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
@@ -96,6 +101,8 @@ def agent_of(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
 
 def way_out(held: Mapping[str, Any]) -> str:
     """What to do where a lock is in the way."""
+    if not held.get("job"):
+        return way_on(held)
     return "mlxops follow {0}, or mlxops cancel {0}".format(held.get("job", "JOB"))
 
 

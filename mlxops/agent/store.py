@@ -45,6 +45,13 @@ class Store:
         """The registry as it stands. RegistryInvalid when it is unreadable: never an empty one instead."""
         return self._read()[0]
 
+    def glance(self) -> Tuple[Registry, Optional[MlxopsError]]:
+        """The registry, or an empty one and why it cannot be read: for what is true without it."""
+        try:
+            return self.read(), None
+        except MlxopsError as exc:
+            return registry.EMPTY, exc
+
     def edit(self, why: str, change: Callable[[Registry], Registry]) -> Registry:
         """Re-read, change, replace, all under the lock; the registry as written. Writes nothing when nothing changed.
 

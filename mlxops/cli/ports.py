@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import DriftFound, Failed, Usage
+from ..agent.errors import DriftFound, Failed, Usage, from_wire
 from ..render.actions import supposed
 from ..render.ports import all_unloaded, unloaded
 from ..render.status import deep as deep_text
@@ -31,7 +31,8 @@ def status(it: Invocation, wanted: tuple[str, ...], check: bool, deep: bool, tim
         raise Usage("--timeout goes with --deep: a plain look takes two seconds at most", "mlxops status --deep")
     more = {"deep": True, "timeout_s": timeout_s} if deep else {}
     result = it.ask("status", {"ports": ports, **({"fresh": True} if check else {}), **more})
-    return Answer(result, deep_text if deep else status_text, _differs(result) if check else None)
+    fault = from_wire(result["error"]) if result.get("error") else None
+    return Answer(result, deep_text if deep else status_text, fault or (_differs(result) if check else None))
 
 
 def _differs(result: Result) -> DriftFound | None:

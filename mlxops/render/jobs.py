@@ -24,12 +24,17 @@ def jobs_text(result: dict[str, Any], style: Style) -> str:
 def locks_text(result: dict[str, Any], style: Style) -> str:
     """One line per lock that is held."""
     rows = [
-        [f"port {lock['port']}" if lock["port"] else "registry", word(lock["why"]), _whom(lock), word(lock["since"]),
+        [f"port {lock['port']}" if lock["port"] else "registry", _held_by(lock), _whom(lock), word(lock["since"]),
          word(lock["phase"])]
         for lock in result["locks"]
         if lock["held"]
     ]  # fmt: skip
     return table(["LOCK", "WHY", "WHO", "SINCE", "PHASE"], rows) if rows else "Nothing is locked."
+
+
+def _held_by(lock: dict[str, Any]) -> str:
+    """What a job does; of a process that is no job, which one it is."""
+    return f"pid {lock['pid']}: {word(lock['why'])}" if lock.get("outsider") else word(lock["why"])
 
 
 def ended(result: dict[str, Any], style: Style) -> str:

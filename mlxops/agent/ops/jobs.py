@@ -11,8 +11,8 @@ from .. import joblog
 from ..command import Command
 from ..deadline import Deadline, wait_for
 from ..errors import Failed, NotStopped, Usage, from_wire
-from ..jobs import agent_of, folder, log_path
-from ..lock import FileLock
+from ..jobs import agent_of, folder, in_the_way, log_path
+from ..lock import FileLock, story, way_on
 from ..loglines import Lines
 from ..portname import Meaning
 
@@ -29,15 +29,17 @@ def jobs(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 def lock(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Who holds the registry's lock and the ports', since when and why."""
-    held = FileLock(command.site.registry + ".lock").holder()
+    registry = command.site.registry
+    held = FileLock(registry + ".lock", registry=registry).holder(shared=True)
     rows = [{"lock": "registry", "port": None, **_told(held)}]
-    rows += [{"lock": "port", "port": port, **_told(command.job_of(port))} for port in command.site.ports]
+    rows += [{"lock": "port", "port": port, **_told(in_the_way(registry, port))} for port in command.site.ports]
     return {"locks": rows}
 
 
 def _told(held: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
     keys = ("who", "from", "since", "why", "phase", "job", "pid")
-    return {"held": held is not None, **{key: (held or {}).get(key) for key in keys}}
+    outsider = bool((held or {}).get("outsider"))
+    return {"held": held is not None, "outsider": outsider, **{key: (held or {}).get(key) for key in keys}}
 
 
 def _running(command: Command) -> List[Dict[str, Any]]:
@@ -122,6 +124,7 @@ def _holds(command: Command, job: str) -> bool:
 
 def cancel(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Tell a running job to undo itself, and wait until it has."""
+    _refuse_outsider(command, args.get("job"))
     job = _job(command, "cancel", args.get("job"))
     held = next((h for h in _running(command) if h.get("job") == job), None)
     if held is None:
@@ -133,4 +136,19 @@ def cancel(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     command.procs.send(agent, signal.SIGTERM)
     if not wait_for(lambda: not _holds(command, job), Deadline(CANCEL_WAIT_S), every=LOOK_EVERY_S):
         raise NotStopped("job %s still undoes its work" % job, "mlxops follow %s" % job, job=job)
-    return joblog.read(folder(command.site.state_dir), job, running=False).to_wire()
+    ended = joblog.read(folder(command.site.state_dir), job, running=False)
+    if ended.state == "done":
+        text = "job %s had come to its end before it could be cancelled" % job
+        raise Failed(text, "mlxops status %s" % held.get("port", ""), **ended.to_wire())
+    return ended.to_wire()
+
+
+def _refuse_outsider(command: Command, word: Optional[str]) -> None:
+    """A port that is locked by something else than a job has nothing to cancel, and is not free either."""
+    port = _port(command, "cancel", word) if word else ""
+    if port.isdecimal() and int(port) in command.site.ports:
+        held = in_the_way(command.site.registry, int(port))
+        if held is not None and not held.get("job"):
+            text = "port %s is locked by no job that could be cancelled: %s" % (port, story(held))
+            raise Failed(text, way_on(held), port=int(port), holder=held)
+

@@ -17,15 +17,23 @@ from ..wants import wanted
 
 
 def status(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    registry = command.store.read()
+    registry, fault = command.store.glance()
     ports = command.ports(args.get("ports"))
     # Whoever checks, or puts servers to the proof, wants to know how it is, not how it was half a minute ago.
     recall = not (args.get("deep") or args.get("fresh"))
     evidence = look(command, registry, ports, recall)
     rows = [row(command, registry, evidence[port]) for port in sorted(evidence)]
+    rows = [_unjudged(one) for one in rows] if fault else rows
     if args.get("deep"):
         rows = [{**one, **_proven(command, registry, evidence[one["port"]], seconds(args))} for one in rows]
-    return {"ports": rows, "memory": _memory(command.procs), "drift": _drift(rows), "broken": _broken(rows)}
+    found = {"ports": rows, "memory": _memory(command.procs), "drift": _drift(rows), "broken": _broken(rows)}
+    return {**found, "error": fault.to_wire()} if fault else found
+
+
+def _unjudged(told: Dict[str, Any]) -> Dict[str, Any]:
+    """A row as it is where the registry cannot be read: that no entry is known of a server says nothing then."""
+    unsure = told["drift"] in ("orphan", "stray")
+    return {**told, "drift": None, "next": None, "reason": "the registry cannot be read"} if unsure else told
 
 
 def _proven(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:

@@ -10,7 +10,7 @@ from ..claim import Ground, survey
 from ..command import Command
 from ..diskroom import UNLOAD_EDITS, DiskRoom, disk_room
 from ..drain import connections, drain
-from ..errors import AssignmentConflict, MlxopsError, NotStopped
+from ..errors import AssignmentConflict, Locked, MlxopsError, NotStopped
 from ..evidence import Server
 from ..failures import as_error
 from ..jobs import Job
@@ -45,14 +45,15 @@ def _attempt(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, 
 
 def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
-    ground = survey(command, port, own_lock=False)
+    ground = survey(command, port, own_lock=False, blind=True)
     lost = [entry.name for entry in ground.registry.lost(port)]
     to_do = bool(ground.entries or lost or not ground.seen.quiet)
     dry = bool(args.get("dry_run"))
     if (to_do or command.cut_off(port)) and not dry:
         with command.job(port, "unload %d" % port) as job, disk_room(command) as room:
-            ground = survey(command, port, own_lock=True)
+            ground = survey(command, port, own_lock=True, blind=True)
             _refuse_moved(command, ground, args.get("word"))
+            _have_registry(command, ground)
             _foretell(job, room, ground)
             vacate(command, job, ground, args.get("grace_s"))
             _forget(command, ground)
@@ -77,6 +78,18 @@ def _refuse_moved(command: Command, ground: Ground, word: Optional[str]) -> None
     raise AssignmentConflict(text, "mlxops status", port=port, word=word)
 
 
+def _have_registry(command: Command, ground: Ground) -> None:
+    """Nothing is stopped while somebody else holds the registry, which could not be changed afterwards."""
+    if ground.fault or not (ground.entries or ground.registry.lost(ground.seen.port)):
+        return
+    try:
+        with command.store.locked("unload %d" % ground.seen.port):
+            return
+    except Locked as exc:
+        exc.message = "nothing was stopped, the registry is %s" % exc.message
+        raise
+
+
 def _foretell(job: Job, room: DiskRoom, ground: Ground) -> None:
     """A port can be freed on a full disk, too: what will not be noted is told before the stop."""
     port = ground.seen.port
@@ -94,8 +107,9 @@ def _forget(command: Command, ground: Ground) -> None:
     except Exception as exc:
         error, names = as_error(exc), " and ".join(e.name for e in ground.entries)
         if stopped:
-            text = "port %d is free (pid %d was stopped), but %s is still assigned to it: %s"
-            error.message = text % (port, stopped.process.pid, names, error.message)
+            kept = "%s is still assigned to it" % names if names else "the registry could not be changed"
+            text = "port %d is free (pid %d was stopped), but %s: %s"
+            error.message = text % (port, stopped.process.pid, kept, error.message)
             error.hint = "%s; then clear it with: mlxops unload %d" % (error.hint.partition("; then run")[0], port)
             error.fields.update(port=port, stopped=True)
         raise error from exc
