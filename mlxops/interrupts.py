@@ -119,6 +119,14 @@ def telling() -> Iterator[Presses]:
 
 def too_late(result: Any, fault: MlxopsError | None) -> Interrupted:
     """The error of a command that was interrupted and came to its end nevertheless."""
-    said = f"it ended with: {fault.message}" if fault else "it was already done"
+    said = f"it ended with: {fault.message}" if fault else _done(result)
     outcome = {"error": fault.to_wire()} if fault else {"result": result}
     return Interrupted(f"interrupted; {said}", fault.hint if fault else "", outcome=outcome)
+
+
+def _done(result: Any) -> str:
+    """Of several ports, those that were not done: no word may hide them."""
+    ports = result.get("ports") if isinstance(result, dict) else None
+    rows = [row for row in ports if isinstance(row, dict)] if isinstance(ports, list) else []
+    left = [str(row.get("port")) for row in rows if row.get("ok") is False]
+    return f"not done: {', '.join(left)}" if left else "it was already done"

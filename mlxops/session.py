@@ -113,6 +113,8 @@ class Conversation:
         """What to do where the link is lost: a load on the host goes on by itself, a read ended with the link."""
         if len(self._jobs) == 1:
             job = self._jobs[0]
+            if self._cancelled is not None:
+                return f"the host is rolling back; `mlxops follow {job}` shows how it ends"
             return f"`mlxops follow {job}` shows whether and how it goes on there, `mlxops cancel {job}` undoes it"
         return "`mlxops jobs` shows what goes on there; if nothing does, run it again"
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from .jobs import log_path, newest_first
 
 
 class Past(NamedTuple):
-    """One job by its log. `state`: running, done, failed, or died when it ended without a word.
+    """One job by its log. `state`: running, done, cancelled, failed, or died when it ended without a word.
 
-    `error`: how it failed, as on the wire.
+    `error`: how it failed, as on the wire. `ended`: when, in UTC. `progress`: of one that downloads now, in bytes.
     """
 
     job: str
@@ -21,11 +21,14 @@ class Past(NamedTuple):
     begun: Mapping[str, Any]
     phase: Optional[str]
     error: Optional[Mapping[str, Any]]
+    ended: Optional[str] = None
+    progress: Optional[Mapping[str, Any]] = None
 
     def to_wire(self) -> Dict[str, Any]:
         told = {key: self.begun.get(key) for key in ("port", "why", "who", "from", "since")}
         message = self.error.get("message") if self.error else None
-        return {"job": self.job, "state": self.state, **told, "phase": self.phase, "message": message}
+        more = {"ended": self.ended, "progress": dict(self.progress) if self.progress else None}
+        return {"job": self.job, "state": self.state, **told, "phase": self.phase, "message": message, **more}
 
 
 def past(folder: str, running: Iterable[str]) -> List[Past]:
@@ -50,8 +53,17 @@ def read(folder: str, job: str, running: bool) -> Past:
     end = next((e for e in events if e.get("event") == "end"), None)
     begun = begun or _by_id(job)
     told = end.get("error") if end else None
-    state = "running" if running else "died" if end is None else "failed" if told else "done"
-    return Past(job, state, begun, phases[-1] if phases else None, told if isinstance(told, dict) else None)
+    state = "running" if running else "died" if end is None else _outcome(told)
+    error = told if isinstance(told, dict) else None
+    ended = str(end.get("at")) if end else None
+    return Past(job, state, begun, phases[-1] if phases else None, error, ended, _far(events) if running else None)
+
+
+def _far(events: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
+    """How far the work is whose progress was told last; None once something else was begun."""
+    steps = [event for event in events if event.get("event") in ("progress", "phase")]
+    last: Mapping[str, Any] = steps[-1] if steps else {}
+    return {key: last.get(key) for key in ("done", "total")} if last.get("event") == "progress" else None
 
 
 def _by_id(job: str) -> Dict[str, Any]:
@@ -63,6 +75,11 @@ def _by_id(job: str) -> Dict[str, Any]:
         return {"port": int(port), "since": since, "why": "unknown: its log has no beginning"}
     except ValueError:
         return {}
+
+
+def _outcome(error: Any) -> str:
+    kind = error.get("kind") if isinstance(error, dict) else None
+    return "cancelled" if kind == "Interrupted" else "failed" if error else "done"
 
 
 def parse(line: str) -> Dict[str, Any]:

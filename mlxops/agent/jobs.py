@@ -23,6 +23,8 @@ LARGEST_LOG = 4 << 20
 TOLD_FOR_S = 7 * 86400.0
 # Longer than a look at the lock can take, shorter than a person notices.
 LOCK_WAIT_S = 0.3
+# How often the lock tells how far a download is.
+PROGRESS_EVERY_S = 1.0
 # The key in a lock's text of a server that serves and is not in the registry.
 UNNOTED = "unnoted"
 
@@ -125,6 +127,7 @@ class Job:
         self._said: Dict[str, Any] = {}
         self._settles = settles
         self._begun, self._whole, self._written = False, True, 0
+        self._progressed = float("-inf")
 
     def __enter__(self) -> Job:
         self._lock.take(LOCK_WAIT_S)
@@ -196,8 +199,17 @@ class Job:
 
     def phase(self, phase: str, message: str) -> None:
         """What happens now, for the client, for the log and for whoever looks at the lock."""
-        self._describe(phase=phase)
+        self._describe(phase=phase, step=message, progress=None)
         self.emit("phase", phase=phase, message=message)
+
+    def rollback(self, state: str, message: str) -> None:
+        """From here on the work is undone; `state`: what the port is meanwhile, stopping or starting."""
+        self._describe(phase="rollback", undo={"state": state, "step": message}, progress=None)
+        self.emit("phase", phase="rollback", message=message)
+
+    def waits(self, phase: str) -> None:
+        """Its own work is done, and the port stays locked; only who looks at the lock is told."""
+        self._describe(phase=phase, step=None, progress=None)
 
     def _describe(self, **said: Any) -> None:
         """Best effort once the job is under way: it informs, and a full disk must not end the work it tells about."""
@@ -212,6 +224,9 @@ class Job:
         """One event, to the client and to the log, which outlives the client."""
         self._client.emit(name, **fields)
         self._keep(name, fields)
+        if name == "progress" and time.monotonic() - self._progressed >= PROGRESS_EVERY_S:
+            self._progressed = time.monotonic()
+            self._describe(progress={key: fields.get(key) for key in ("done", "total")})
 
     def _keep(self, name: str, fields: Mapping[str, Any]) -> None:
         if name == "progress" and self._written > LARGEST_LOG:

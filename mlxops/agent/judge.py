@@ -64,7 +64,7 @@ def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
 def _judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
     phase = str((seen.job or {}).get("phase", ""))
     if phase in STOPPING + STARTING:
-        return Verdict("stopping" if phase in STOPPING else "starting", None, _job_text(seen.job or {}))
+        return Verdict(_working(seen.job or {}, phase), None, _job_text(seen.job or {}))
     if seen.unknown:
         return Verdict("unknown", None, "; ".join(seen.unknown))
     state, reason = _state(seen, wanted)
@@ -86,8 +86,32 @@ def _cut_text(cut: Mapping[str, object]) -> str:
     return "%s by %s from %s since %s died in %s; to do it again: %s" % told
 
 
+def _working(job: Mapping[str, object], phase: str) -> str:
+    """What a port is while it is worked on; a rollback stops one server and starts another."""
+    undo = job.get("undo")
+    state = undo.get("state") if phase == "rollback" and isinstance(undo, dict) else None
+    if state in ("stopping", "starting"):
+        return str(state)
+    return "stopping" if phase in STOPPING else "starting"
+
+
 def _job_text(job: Mapping[str, object]) -> str:
-    return "%s by %s since %s" % (job.get("why", "busy"), job.get("who", "?"), job.get("since", "?"))
+    told = "%s by %s since %s" % (job.get("why", "busy"), job.get("who", "?"), job.get("since", "?"))
+    return ": ".join(filter(None, [_step(job), told]))
+
+
+def _step(job: Mapping[str, object]) -> str:
+    """What is being undone, or how far a download is; what a lock says may be made up."""
+    undo = job.get("undo")
+    if isinstance(undo, dict):
+        return "rolling back: %s" % undo.get("step")
+    if job.get("phase") not in ("download", "prepare") or not job.get("step"):
+        return ""
+    far = job.get("progress")
+    done, total = (far.get("done"), far.get("total")) if isinstance(far, dict) else (None, None)
+    if isinstance(done, int) and isinstance(total, int) and 0 <= done <= total and total:
+        return "%s (%d %%)" % (job["step"], 100 * done // total)
+    return str(job["step"])
 
 
 def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:

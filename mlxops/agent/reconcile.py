@@ -59,11 +59,12 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
         want, seen = wants[port], evidence[port]
         verdict = judge(seen, want)
         if want.entries and seen.quiet:
-            actions += [Action("clear", e.name, port, verdict.reason, remedy("stale", port, e)) for e in want.entries]
+            steps = [(e.name, remedy("stale", port, e, want)) for e in want.entries]
+            actions += [Action("clear", name, port, verdict.reason, step) for name, step in steps]
         elif verdict.drift or verdict.state == "unknown":
             drifts.append(_drift(verdict, port, want))
         if verdict.broken and seen.job is None:
-            told = verdict.reason, remedy(verdict.state, port, want.entry)
+            told = verdict.reason, remedy(verdict.state, port, want.entry, want)
             broken.append(Broken(verdict.state, port, want.entry.name if want.entry else None, *told))
     return Plan(tuple(actions), tuple(drifts), tuple(broken))
 
@@ -71,7 +72,7 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
 def _drift(verdict: Verdict, port: int, want: Wanted) -> Drift:
     kind = verdict.drift or "unknown"
     entry = want.entry if want.entries or kind == "lost" else None
-    return Drift(kind, port, entry.name if entry else None, verdict.reason, remedy(kind, port, entry))
+    return Drift(kind, port, entry.name if entry else None, verdict.reason, remedy(kind, port, entry, want))
 
 
 def lost_drift(port: int, want: Wanted) -> Drift:
@@ -79,6 +80,8 @@ def lost_drift(port: int, want: Wanted) -> Drift:
     return _drift(Verdict("free", "lost", lost_text(want)), port, want)
 
 
-def remedy(kind: str, port: int, entry: Optional[Entry]) -> str:
+def remedy(kind: str, port: int, entry: Optional[Entry], want: Wanted) -> str:
     """The command that deals with it."""
-    return remedies.command(kind, port, entry.name if entry else None, entry.slot if entry else None)
+    if entry is None:
+        return remedies.command(kind, port, None)
+    return remedies.command(kind, port, entry.name, entry.slot, entry.name in want.missing)

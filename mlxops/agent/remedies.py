@@ -6,8 +6,8 @@ from typing import Optional
 
 from .errors import pasteable
 
-_LOADED = ("stale", "lost", "missing")
-_RELOADED = ("mismatch", "unresponsive", "dead-child")
+_LOADED = ("stale", "lost")
+_RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
 _BY_PORT = {"foreign": "status", "duplicate": "unload", "failed": "logs"}
 _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
 # What else a person may want to do, after the command.
@@ -17,17 +17,21 @@ _ELSE = {
     "orphan": ", to adopt it, or mlxops unload {port} to stop it",
     "foreign": ", once you have stopped it on the host; mlxops never does",
     "duplicate": ", then load the model you want there",
-    "missing": ", to download it again, or mlxops remove {entry}",
+    "missing": ", to download it again",
 }
 
 
-def command(kind: str, port: Optional[int], entry: Optional[str], slot: Optional[int] = None) -> str:
-    """The command for this kind of drift or state; `slot`: the port that the entry is planned for."""
+def command(
+    kind: str, port: Optional[int], entry: Optional[str], slot: Optional[int] = None, gone: bool = False
+) -> str:
+    """The command for this kind of drift or state. `slot`: the port that the entry is planned for; `gone`: its files
+    are not there."""
     place = "PORT" if port is None else port
     force = ["--force"] if slot not in (None, port) else []
+    download = ["--download"] if gone or kind == "missing" else []
     if kind in _LOADED or (kind in _RELOADED and entry):
         replace = ["--replace"] if kind in _RELOADED else []
-        return pasteable("load", entry or "NAME", place, *replace, *force)
+        return pasteable("load", entry or "NAME", place, *replace, *force, *download)
     if kind in _RELOADED:
         return pasteable("unload", place)
     if kind in _PLAIN:

@@ -180,7 +180,7 @@ def _mark_ready(command: Command, service: Service, gated: Gated, seconds: float
 
 def _take_back(command: Command, job: Job, service: Service, gated: Gated, others: Ring) -> None:
     """End what was started, on every host, gone with proof."""
-    job.phase("rollback", "stopping what was started")
+    job.rollback("stopping", "stopping what was started")
     others.leave()
     gated.abort()
     try:

@@ -12,6 +12,7 @@ from .registry import Registry
 def wanted(command: Command, registry: Registry, port: int) -> Wanted:
     """The assigned entries, the name clients use, and which snapshots are gone."""
     entries = registry.holders(port)
-    missing = tuple(e.name for e in entries if e.cache_path and not os.path.isdir(e.cache_path))
+    lost = registry.lost(port)
+    missing = tuple(e.name for e in (*entries, *lost) if e.cache_path and not os.path.isdir(e.cache_path))
     served = command.site.served_name(port, entries[0].name) if entries else None
-    return Wanted(entries, served, missing, registry.lost(port))
+    return Wanted(entries, served, missing, lost)

@@ -9,11 +9,17 @@ from .invocation import Answer, Invocation
 from .verb import verb
 from .watching import watched
 
+SHOWN = 10
 
-@verb("jobs", "mlxops jobs", "mlxops --json jobs")
-def jobs(it: Invocation) -> Answer:
-    """The loads and unloads on the host: those that run, and how the last ones ended."""
-    return Answer(it.ask("jobs", {}), jobs_text)
+
+@verb("jobs", "mlxops jobs", "mlxops jobs -n 50", "mlxops --json jobs")
+@click.option("-n", "count", type=click.IntRange(1), metavar="N", help=f"How many; default: {SHOWN}, with --json all.")
+def jobs(it: Invocation, count: int | None) -> Answer:
+    """List loads and unloads on the host: those that are running, and how the last ones ended."""
+    result = it.ask("jobs", {})
+    if count or not it.flags.json:
+        result = {**result, "jobs": result["jobs"][: count or SHOWN], "more": len(result["jobs"][count or SHOWN :])}
+    return Answer(result, jobs_text)
 
 
 @verb("follow", "mlxops follow", "mlxops follow 8100", "mlxops follow 20261122T204317-8100-4711")

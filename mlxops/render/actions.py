@@ -14,6 +14,18 @@ def action_lines(actions: list[dict[str, Any]]) -> list[str]:
     return [_line(action) for action in actions]
 
 
+def planned(actions: list[dict[str, Any]]) -> list[str]:
+    """What would be done, a line per action: would stop amber on 8100 (pid 12 serves it)."""
+    return [_planned(action) for action in actions]
+
+
+def _planned(action: dict[str, Any]) -> str:
+    entry, port = action.get("entry"), action.get("port")
+    where = f"{safe(entry)} on {word(port)}" if entry and port is not None else place(action)
+    why = f" ({safe(action['reason'])})" if action.get("reason") else ""
+    return f"would {word(action['action'])} {where}{why}"
+
+
 def _line(action: dict[str, Any]) -> str:
     why = f": {safe(action['reason'])}" if action.get("reason") else ""
     planned = "" if action.get("applied") or action["action"] == "keep" else " (not done)"

@@ -6,19 +6,39 @@ from typing import Any
 
 from .style import Style
 from .table import table
-from .words import safe, word
+from .words import ago, moment, safe, span, word
 
 
 def jobs_text(result: dict[str, Any], style: Style) -> str:
-    """One line per job, the newest first; below them what went wrong, which is too long for a column."""
+    """One line per job, the newest first; below them how those of them failed, which is too long for a column."""
     jobs = result["jobs"]
+    if not jobs:
+        return "No job yet."
     rows = [
-        [word(job["job"]), _state(job), word(job["why"]), _whom(job), word(job["since"]), word(job["phase"])]
+        [_state(job), word(job["why"]), ago(job["since"]), _took(job), _phase(job), _whom(job), word(job["job"])]
         for job in jobs
     ]  # fmt: skip
-    wrong = [f"{word(job['job'])}: {safe(job['message'])}" for job in jobs if job["message"]]
-    drawn = table(["JOB", "STATE", "WHAT", "WHO", "SINCE", "PHASE"], rows, style.width)
-    return "\n".join([drawn, *([""] if wrong else []), *wrong]) if rows else "No job yet."
+    lines = [table(["STATE", "WHAT", "STARTED>", "TOOK>", "PHASE", "WHO", "JOB"], rows, style.width)]
+    lines += [f"{result['more']} older: mlxops jobs -n {len(jobs) + result['more']}"] if result.get("more") else []
+    failed = [job for job in jobs if job["message"] and job["state"] != "cancelled"]
+    wrong = [f"{word(job['job'])} ({word(job['why'])}): {safe(job['message'])}" for job in failed]
+    return "\n".join([*lines, *([""] if wrong else []), *wrong])
+
+
+def _phase(job: dict[str, Any]) -> str:
+    """Of a job that is running, and how far a download is."""
+    if job["state"] != "running":
+        return word(None)
+    far = job.get("progress") or {}
+    done, total = far.get("done"), far.get("total")
+    if isinstance(done, int) and isinstance(total, int) and 0 <= done <= total and total:
+        return f"{word(job['phase'])} {100 * done // total} %"
+    return word(job["phase"])
+
+
+def _took(job: dict[str, Any]) -> str:
+    since, ended = moment(job["since"]), moment(job.get("ended"))
+    return span(ended - since if since is not None and ended is not None else None)
 
 
 def locks_text(result: dict[str, Any], style: Style) -> str:

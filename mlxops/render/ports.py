@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .actions import action_lines
+from .actions import planned
 from .fit import memory_lines
 from .style import Style
 from .words import safe, span, word
@@ -14,7 +14,7 @@ def loaded(result: dict[str, Any], style: Style) -> str:
     """One line about what the port now serves; with --dry-run the plan."""
     if result.get("actions"):
         sums = memory_lines(result["memory"], style) if result.get("memory") else []
-        return "\n".join([*action_lines(result["actions"]), *sums])
+        return "\n".join([*planned(result["actions"]), *sums])
     port, entry, state = word(result["port"]), word(result.get("entry")), style.state(word(result.get("state")))
     if not result.get("changed"):
         return f"{port} serves {entry} already: {state}, nothing changed (--replace restarts it)"
@@ -29,7 +29,7 @@ def loaded(result: dict[str, Any], style: Style) -> str:
 def unloaded(result: dict[str, Any], style: Style) -> str:
     """One line about the port that was emptied; with --dry-run the plan."""
     if result.get("actions"):
-        return "\n".join(action_lines(result["actions"]))
+        return "\n".join(planned(result["actions"]))
     if not result.get("changed"):
         return f"{result['port']} is free already, nothing changed"
     took = f" after {span(result['duration_s'])}" if result.get("duration_s") is not None else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 DASH = "-"
@@ -58,6 +60,26 @@ def span(seconds: float | None) -> str:
         if whole >= unit:
             return f"{whole // unit} {name} {whole % unit // smaller:02d} {its}"
     return f"{whole} s"
+
+
+def moment(text: Any) -> float | None:
+    """Seconds since the epoch of a time in UTC as the host writes it; None for anything else."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def ago(text: Any, now: Callable[[], float] = time.time) -> str:
+    """How long ago a moment was, by its largest unit: 12 s ago, 3 min ago, 5 h ago, 2 d ago."""
+    since = moment(text)
+    if since is None:
+        return word(text)
+    age = max(0.0, now() - since)
+    unit, name = next(((u, n) for u, n in ((86400, "d"), (3600, "h"), (60, "min")) if age >= u), (1, "s"))
+    return f"{age // unit:.0f} {name} ago"
 
 
 def latency(milliseconds: float | None) -> str:

@@ -23,7 +23,7 @@ from .standing import (
     without_spare,
 )
 
-UNANSWERED = re.compile("no answer: |no HTTP answer: |accepts no connection")
+UNANSWERED = re.compile("no answer: |does not answer HTTP: ")
 Rows = Mapping[int, Mapping[str, Any]]
 
 

@@ -100,4 +100,13 @@ SHARED = (
         "    coerced = {**REQUIRED, **{k: v for k, v in fields.items() if k in REQUIRED or k in OPTIONAL_TEXT}}\n",
         ("tests/unit/test_registry_hostile.py::test_a_huge_integer_in_an_unknown_field_survives",),
     ),
+    Mutant(
+        "what is cleared is forgotten", "agent/registry.py",
+        "        return kept.want(entry.name, port) if served or not others else kept\n", "        return kept\n",
+        ("tests/unit/test_registry_wanted.py",),
+    ),
+    Mutant(
+        "a load that never got ready takes the port", "agent/registry.py", " if served or not others else kept", "",
+        ("tests/unit/test_registry_wanted.py",),
+    ),
 )  # fmt: skip

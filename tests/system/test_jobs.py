@@ -38,7 +38,7 @@ def test_an_abandoned_job_is_followed_to_its_end(known: Studio, fake_runtime: Fa
 def test_a_cancelled_job_has_undone_its_work_when_cancel_returns(known: Studio, fake_runtime: FakeRuntime) -> None:
     running = abandoned(known, fake_runtime, load_s=30)
     cancelled = known.must("cancel", known.ports[0])
-    assert (cancelled["job"], cancelled["state"]) == (running, "failed") and "cancelled" in cancelled["message"]
+    assert (cancelled["job"], cancelled["state"]) == (running, "cancelled") and "cancelled" in cancelled["message"]
     assert known.assignments() == {"amber": known.ports[0]}
     assert known.ask(known.ports[0]) == "I am tiny/amber"
     again = known.mlxops("follow", running)
@@ -63,7 +63,7 @@ def test_a_job_whose_agent_was_killed_is_told_as_dead(known: Studio, fake_runtim
     followed = known.mlxops("follow", running)
     assert followed.exit == 1 and "died" in followed.error["message"]
     refused = known.mlxops("cancel", running)
-    assert refused.exit == 1 and "does not run" in refused.error["message"]
+    assert refused.exit == 1 and "has already finished" in refused.error["message"]
 
 
 def test_no_job_and_no_such_job(known: Studio) -> None:

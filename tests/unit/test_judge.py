@@ -57,6 +57,7 @@ def entry(name: str = "a", **fields: Any) -> Entry:
 
 FREE = Wanted((), None)
 WANTED = Wanted((entry(),), "jerry")
+LOST = Wanted((), None, lost=(entry("lost", port=None, wanted=8100),))
 LOADED = Wanted((entry(process={"pid": 10, "ready_at": "t"}),), "jerry")
 
 
@@ -81,6 +82,12 @@ TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
         SERVING._replace(listeners=(listener(None),)), WANTED, "ready", "foreign"
     ),
     "gone": (NOTHING, WANTED, "failed", "stale"),
+    "gone and cleared": (NOTHING, LOST, "free", "lost"),
+    "gone, worked on": (NOTHING._replace(job={**JOB, "phase": "claim"}), LOST, "free", None),
+    "gone, an orphan in its place": (SERVING, LOST, "ready", "orphan"),
+    "gone, a stranger in its place": (FOREIGN, LOST, "ready", "foreign"),
+    "gone, as far as can be seen": (NOTHING._replace(listeners=None, unknown=("no lsof",)), LOST, "unknown", None),
+    "another assigned to the port of a lost one": (SERVING, WANTED._replace(lost=LOST.lost), "ready", None),
     "nobody wants it": (SERVING, FREE, "ready", "orphan"),
     "nobody wants it, still loading": (NOTHING._replace(servers=(server(),)), FREE, "starting", "orphan"),
     "only its workers are left": (NOTHING._replace(remnants=(process(11, WORKER),)), FREE, "failed", "orphan"),
@@ -148,6 +155,12 @@ TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
     "claimed, the occupant serves on": (SERVING._replace(job={**JOB, "phase": "claim"}), FREE, "ready", None),
     "downloading for it": (NOTHING._replace(job={**JOB, "phase": "download"}), FREE, "free", None),
     "being stopped": (SERVING._replace(job={**JOB, "phase": "stop"}), WANTED, "stopping", None),
+    "undone, the new one is stopped": (
+        SERVING._replace(job={**JOB, "phase": "rollback", "undo": {"state": "stopping"}}), WANTED, "stopping", None
+    ),
+    "undone, as a lock says that somebody made up": (
+        SERVING._replace(job={**JOB, "phase": "rollback", "undo": ["x"]}), WANTED, "starting", None
+    ),
     **{
         f"in phase {phase}": (NOTHING._replace(job={**JOB, "phase": phase}, unknown=("x",)), WANTED, "starting", None)
         for phase in ("launch", "wait", "commit", "rollback")
@@ -165,7 +178,7 @@ def test_evidence_gives_state_and_drift(seen: PortEvidence, wanted: Wanted, stat
 def test_the_table_covers_every_word_of_the_design():
     states = {"free", "starting", "ready", "stopping", "failed", "unresponsive", "dead-child", "unknown"}
     assert {state for *_, state, _ in TABLE.values()} == states
-    drifts = {"stale", "orphan", "foreign", "mismatch", "duplicate", "missing", None}
+    drifts = {"stale", "lost", "orphan", "foreign", "mismatch", "duplicate", "missing", None}
     assert {drift for *_, drift in TABLE.values()} == drifts
 
 

@@ -14,6 +14,7 @@ from mlxops.render.log import LogText
 from mlxops.render.ports import all_unloaded, loaded, unloaded
 from mlxops.render.status import status
 from mlxops.render.style import Style
+from mlxops.render.words import ago
 
 PLAIN = Style()
 READY = {
@@ -81,6 +82,7 @@ def test_every_drift_has_a_next_command(kind: str) -> None:
         ({"drift": "lost"}, "mlxops load qwen 8100, or mlxops unload 8100 to forget it"),
         ({"drift": "lost", "next": "mlxops load qwen 8100 --force"},
          "mlxops load qwen 8100 --force, or mlxops unload 8100 to forget it"),
+        ({"drift": "missing"}, "mlxops load qwen 8100 --replace --download, to download it again"),
         ({"state": "unresponsive"}, "mlxops load qwen 8100 --replace"),
         ({"state": "dead-child"}, "mlxops load qwen 8100 --replace"),
         ({"state": "failed"}, "mlxops logs 8100"),
@@ -170,8 +172,10 @@ def test_a_load_in_one_line() -> None:
     assert loaded(result, PLAIN) == "8100 serves b as jerry-xl, instead of a: ready after 12 s"
     kept = "8100 serves b already: ready, nothing changed (--replace restarts it)"
     assert loaded(result | {"changed": False}, PLAIN) == kept
-    planned = loaded(result | {"actions": [ACTION | {"action": "stop", "applied": False}]}, PLAIN)
-    assert planned == "stop 8100 qwen (not done): its process is gone"
+    steps = [ACTION | {"action": "stop", "applied": False, "reason": "pid 7 serves /m"}, BRINGS_BACK | {"entry": None}]
+    assert loaded(result | {"actions": steps}, PLAIN).splitlines() == [
+        "would stop qwen on 8100 (pid 7 serves /m)", "would clear 8100 (its process is gone)",
+    ]  # fmt: skip
 
 
 def test_an_unload_in_one_line() -> None:
@@ -223,5 +227,24 @@ def test_jobs_keep_to_the_terminal_and_what_went_wrong_stands_below() -> None:
     job["phase"] = "wait"
     done = {**job, "job": "j2", "state": "done", "message": None}
     lines = jobs_text({"jobs": [{**job, "message": "it died " * 20 + "\x1b[2J"}, done]}, Style(width=40)).splitlines()
-    assert max(map(len, lines[:3])) <= 40 and lines[1].split()[:2] == ["j1", "failed"]
-    assert lines[3] == "" and lines[4].startswith("j1: it died") and lines[4].endswith("\\x1b[2J") and len(lines) == 5
+    assert max(map(len, lines[:3])) <= 40 and lines[1].split()[:2] == ["failed", "load"]
+    assert lines[3] == "" and len(lines) == 5
+    assert lines[4].startswith("j1 (load a 8100): it died") and lines[4].endswith("\\x1b[2J")
+
+
+def test_a_job_has_its_age_its_duration_and_its_progress() -> None:
+    job = {"job": "j1", "state": "running", "why": "load a 8100", "who": "me", "from": "mini", "phase": "download"}
+    running = {**job, "since": "2026-11-28T08:00:00Z", "progress": {"done": 41, "total": 100}, "message": None}
+    cancelled = {**running, "state": "cancelled", "ended": "2026-11-28T08:00:12Z", "message": "cancelled; a serves"}
+    first, second = jobs_text({"jobs": [running, cancelled]}, PLAIN).splitlines()[1:]
+    assert first.split()[0] == "running" and " ago " in first and "download 41 %" in first
+    assert second.split()[0] == "cancelled" and " 12 s " in second
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(-5, "0 s ago"), (0, "0 s ago"), (59, "59 s ago"), (60, "1 min ago"), (3599, "59 min ago"),
+                          (3600, "1 h ago"), (86400, "1 d ago"), (864000, "10 d ago")],
+)  # fmt: skip
+def test_how_long_ago(seconds: int, told: str) -> None:
+    assert ago("1970-01-12T13:46:40Z", lambda: 1000000 + seconds) == told
+    assert (ago(None), ago("soon"), ago("\x1b")) == ("-", "soon", "\\x1b")

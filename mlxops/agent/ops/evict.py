@@ -108,6 +108,7 @@ class Room:
             self._job.phase("evict", "making room: unloading %s from port %d" % (victim.name, victim.port))
             self._stop(victim)
             self._clear(victim)
+            victim.job.waits("evicted")
         wait_for(self._enough, Deadline(FREED_WITHIN_S), LOOK_EVERY_S)
         memory.check(self._command, self._prepared.asked, self._prepared.order._replace(evict=False))
 
@@ -186,12 +187,13 @@ def still(command: Command, prepared: Preparation) -> Optional[Fit]:
     return memory.check(command, prepared.asked, order)[0] or prepared.fit
 
 
-def planned(prepared: Preparation) -> List[Tuple[int, str]]:
-    """The ports that would be unloaded, each with a reason."""
-    fit = prepared.fit
+def planned(prepared: Preparation) -> List[Tuple[int, Optional[str], str]]:
+    """The ports that would be unloaded, each with its entry and a reason."""
+    fit, registry = prepared.fit, prepared.ground.registry
     if fit is None or not prepared.order.evict:
         return []
-    return [(port, "its server holds %s" % memory.gib(fit.held[port])) for port in fit.unload]
+    names = {port: next((e.name for e in registry.holders(port)), None) for port in fit.unload}
+    return [(port, names[port], "its server holds %s" % memory.gib(fit.held[port])) for port in fit.unload]
 
 
 def _again(name: str, port: int) -> str:

@@ -128,14 +128,14 @@ def cancel(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     job = _job(command, "cancel", args.get("job"))
     held = next((h for h in _running(command) if h.get("job") == job), None)
     if held is None:
-        raise Failed("job %s does not run: there is nothing to cancel" % job, "mlxops follow %s" % job, job=job)
+        raise Failed("job %s has already finished" % job, "mlxops follow %s" % job, job=job)
     agent = agent_of(command.procs, held)
     if agent is None:
         raise NotStopped("the agent of job %s cannot be told for sure" % job, "mlxops lock", job=job)
     command.client.emit("phase", phase="cancel", message="cancelling %s" % held.get("why"))
     command.procs.send(agent, signal.SIGTERM)
     if not wait_for(lambda: not _holds(command, job), Deadline(CANCEL_WAIT_S), every=LOOK_EVERY_S):
-        raise NotStopped("job %s still undoes its work" % job, "mlxops follow %s" % job, job=job)
+        raise NotStopped("job %s is still rolling back" % job, "mlxops follow %s" % job, job=job)
     ended = joblog.read(folder(command.site.state_dir), job, running=False)
     if ended.state == "done":
         text = "job %s had come to its end before it could be cancelled" % job
@@ -151,4 +151,3 @@ def _refuse_outsider(command: Command, word: Optional[str]) -> None:
         if held is not None and not held.get("job"):
             text = "port %s is locked by no job that could be cancelled: %s" % (port, story(held))
             raise Failed(text, way_on(held), port=int(port), holder=held)
-

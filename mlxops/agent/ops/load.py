@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .. import fetch, harmony, hfcache, memory, programs, runtimes
 from ..choice import choose
@@ -27,7 +27,7 @@ from ..serve import Served, Service, Way, bring_up, clear_gone
 from ..suggest import Installed
 from ..unnoted import note
 from . import evict
-from .unload import vacate
+from .unload import stopped, vacate
 
 
 def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -185,7 +185,7 @@ def _restore(
     """Bring the previous model back; what became of that, in words. `lost` is called when it does not come."""
     name = previous.entry.name if previous.entry else previous.argv[0]
     try:
-        job.phase("rollback", "starting %s again" % name)
+        job.rollback("starting", "starting %s again" % name)
         allowed = _pace(command, previous, _weights(previous), None, None)
         served = bring_up(command, job, previous, Way(allowed, lambda: None, room, back=True))
     except Exception as exc:  # told along with what failed first
@@ -266,15 +266,14 @@ def _room(command: Command, prepared: Preparation) -> Dict[str, Any]:
 def _actions(prepared: Preparation) -> List[Dict[str, Any]]:
     """What a load without --dry-run would do."""
     order, entry, ground = prepared.order, prepared.entry, prepared.ground
-    steps = []
+    steps: List[Tuple[str, Optional[str], int, str]] = []
     if prepared.remote:
         download = "%s, %s" % (prepared.remote.repo_id, fetch.size_text(prepared.remote.missing_bytes))
-        steps.append(("download", order.port, download))
-    steps += [("evict", port, why) for port, why in evict.planned(prepared)]
-    if ground.server:
-        pid, model = ground.server.process.pid, ground.server.invocation.model
-        steps.append(("stop", order.port, "pid %d serves %s" % (pid, model)))
+        steps.append(("download", entry.name, order.port, download))
+    steps += [("evict", name, port, why) for port, name, why in evict.planned(prepared)]
+    occupant = ground.entries[0].name if ground.entries else None
+    steps += [("stop", occupant, order.port, why) for why in stopped(ground)]
     usual = pace(entry, prepared.runtime, None, None).expected_s
     start = "%s with %s" % (prepared.runtime.name, entry.cache_path or entry.repo_id)
-    steps.append(("start", order.port, start + (", usually %.0f s" % usual if usual else "")))
-    return [{"action": a, "entry": entry.name, "port": p, "reason": why, "applied": False} for a, p, why in steps]
+    steps.append(("start", entry.name, order.port, start + (", usually %.0f s" % usual if usual else "")))
+    return [{"action": a, "entry": name, "port": p, "reason": why, "applied": False} for a, name, p, why in steps]

@@ -7,7 +7,6 @@ from typing import Any, Dict, Mapping, Tuple
 from ..command import Command
 from ..errors import Locked
 from ..evidence import PortEvidence
-from ..judge import Wanted
 from ..reconcile import Action, Drift, Plan, lost_drift, plan
 from ..registry import Registry
 from ..unnoted import note
@@ -21,15 +20,15 @@ def reconcile(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     found = _plan(command, command.store.read())
     if not dry:
         applied = tuple(_apply(command, action) for action in found.actions)
-        found = found._replace(actions=applied, drift=_with_lost(found, applied, command.store.read()))
+        found = found._replace(actions=applied, drift=_with_lost(command, found, applied, command.store.read()))
     told = found.to_wire()
     return {**told, "actions": [*noted, *told["actions"]]}
 
 
-def _with_lost(found: Plan, applied: Tuple[Action, ...], now: Registry) -> Tuple[Drift, ...]:
+def _with_lost(command: Command, found: Plan, applied: Tuple[Action, ...], now: Registry) -> Tuple[Drift, ...]:
     """The drift that is left: what was cleared is lost from here on."""
     cleared = {action.port for action in applied if action.applied}
-    lost = [lost_drift(port, Wanted((), None, lost=now.lost(port))) for port in cleared if now.lost(port)]
+    lost = [lost_drift(port, wanted(command, now, port)) for port in cleared if now.lost(port)]
     return tuple(sorted([*found.drift, *lost], key=lambda drift: drift.port or 0))
 
 

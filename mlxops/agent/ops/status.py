@@ -75,7 +75,7 @@ def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, A
         "job": dict(seen.job) if seen.job else None,
         "reason": verdict.reason,
         "broken": verdict.broken and seen.job is None,
-        "next": remedy(trouble, seen.port, want.entry) if trouble else None,
+        "next": remedy(trouble, seen.port, want.entry, want) if trouble else None,
     }
 
 

@@ -17,6 +17,7 @@ from ..jobs import Job
 from ..portname import Meaning
 from ..probe import Pending
 from ..registry import Registry
+from ..standing import interrupted
 from ..stop import Quarry, quarry, stop
 
 
@@ -26,21 +27,26 @@ def unload(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 def unload_all(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Every port at once; what fails on one does not hinder the others."""
-    entries = command.store.read().entries.values()
+    registry = command.store.read()
+    entries = registry.entries.values()
     known = {port for e in entries for port in (e.port, e.wanted) if port is not None}
     ports = sorted(known.union(command.site.ports))
-    under_way = [Pending(partial(_attempt, command, port, args)) for port in ports]
+    under_way = [Pending(partial(_attempt, command, registry, port, args)) for port in ports]
     for pending in under_way:
         while not pending.done(1.0):
             continue
-    return {"ports": [pending.value() for pending in under_way]}
+    rows = [pending.value() for pending in under_way]
+    if command.client.cancelled and not all(row["ok"] for row in rows):
+        raise interrupted(command, rows)
+    return {"ports": rows}
 
 
-def _attempt(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
+def _attempt(command: Command, registry: Registry, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     try:
         return {"ok": True, "error": None, **_unload(command, port, args)}
     except Exception as exc:  # told for this port, so that the others are told too
-        return {"port": port, "ok": False, "changed": False, "entry": None, "error": as_error(exc).to_wire()}
+        name = next((entry.name for entry in registry.holders(port)), None)
+        return {"port": port, "ok": False, "changed": False, "entry": name, "error": as_error(exc).to_wire()}
 
 
 def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
