@@ -70,7 +70,7 @@ def sealed(digest: str, modules: dict, payload: bytes) -> bytes:  # type: ignore
 
 def unsealed(image: bytes) -> tuple:  # type: ignore[type-arg]
     """The four that were sealed; ValueError when the image is damaged."""
-    body = image[CHECKSUM_BYTES:]
+    body = memoryview(image)[CHECKSUM_BYTES:]
     if not body or _imp.source_hash(0, body) != image[:CHECKSUM_BYTES]:
         raise ValueError("damaged")
     return marshal.loads(body)  # type: ignore[no-any-return]

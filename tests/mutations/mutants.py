@@ -174,6 +174,11 @@ TRUSTED = (
         (FOLDERS + "test_a_folder_others_can_write_is_refused",),
     ),
     Mutant(
+        "a damaged agent is run", "agent/stub.py",
+        "    if not body or _imp.source_hash(0, body) != image[:CHECKSUM_BYTES]:\n", "    if not body:\n",
+        ("tests/unit/test_bundle_kept.py::test_a_damaged_agent_is_fetched_again",),
+    ),
+    Mutant(
         "a bundle is not checked against its hash", "agent/unpack.py",
         "    if hashlib.sha256(text).hexdigest() != digest:\n", "    if False:\n", ("tests/unit/test_bundle.py",),
     ),
