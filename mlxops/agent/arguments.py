@@ -34,7 +34,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "ask_above_bytes": BYTES, **TIMEOUT, **GRACE, **DRY,
     },
     "unload": {"port": values.port_or_word, **GRACE, **DRY},
-    "unload-all": {"registered": values.flag, **GRACE, **DRY},
+    "unload-all": {"registered": values.flag, "pids": values.pids, **GRACE, **DRY},
     "reconcile": DRY,
     "logs": {"port": values.port_or_word, "lines": LINES, "follow": values.flag, "previous": values.flag},
     "jobs": {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple, Optional, Tuple
 
 from . import jobs
@@ -26,6 +27,20 @@ class Ground(NamedTuple):
     @property
     def server(self) -> Optional[Server]:
         return self.seen.server
+
+    @property
+    def stranger(self) -> Optional[Server]:
+        """The server that no entry knows: the entry of its port, if any, neither started it nor is of its model."""
+        server = self.server
+        if server is None or (self.seen.recorded is not None and self.seen.recorded.pid in _pids(server)):
+            return None
+        model = server.invocation.model or ""
+        own = [name for e in self.entries for name in (e.repo_id, e.model_id, os.path.realpath(e.cache_path or "/"))]
+        return None if model in own or os.path.realpath(model or "/-") in own else server
+
+
+def _pids(server: Server) -> Tuple[int, ...]:
+    return (server.process.pid, server.launcher.pid, *(process.pid for process in server.family))
 
 
 def survey(command: Command, port: int, own_lock: bool, blind: bool = False) -> Ground:

@@ -173,9 +173,13 @@ def _kept(command: Command, held: Mapping[int, int], own: Optional[int]) -> Dict
     for port in held:
         if port != own and port in command.site.ports:
             try:
-                survey(command, port, own_lock=False)
+                stranger = survey(command, port, own_lock=False).stranger
             except MlxopsError as exc:
                 kept[port] = exc.message
+            else:
+                if stranger is not None:
+                    told = (stranger.process.pid, pasteable("unload", port))
+                    kept[port] = "its server, pid %d, is not in the registry (to stop it: %s)" % told
     return kept
 
 

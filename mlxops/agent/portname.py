@@ -28,7 +28,8 @@ def resolved(command: Command, verb: str, args: Mapping[str, Any]) -> Dict[str, 
         before = [args["model"]] if verb in ("load", "fit") else []
         done.update(port=Meaning(command, verb, before).port(args["port"]), word=args["port"])
     if isinstance(args.get("ports"), list):
-        done["ports"] = [Meaning(command, verb).port(one) if isinstance(one, str) else one for one in args["ports"]]
+        meant = Meaning(command, verb)
+        done["ports"] = list(dict.fromkeys(meant.port(one) if isinstance(one, str) else one for one in args["ports"]))
     return done
 
 

@@ -41,6 +41,12 @@ def ports(value: Any) -> List[Any]:
     return list(dict.fromkeys(port_or_word(one) for one in value))
 
 
+def pids(value: Any) -> List[int]:
+    if not isinstance(value, list) or len(value) > MOST_WORDS or not all(type(one) is int and one > 0 for one in value):
+        raise ValueError("must be a list of at most %d process ids" % MOST_WORDS)
+    return list(value)
+
+
 def count(least: int, most: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

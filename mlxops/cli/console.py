@@ -64,15 +64,26 @@ class Console:
         except OSError:
             pass
 
-    def confirm(self, question: str) -> bool:
-        """The answer of the person at the terminal; click.Abort on Ctrl-C or end of input."""
+    def confirm(self, question: str) -> bool | None:
+        """The answer of the person at the terminal, None at the end of input; KeyboardInterrupt on Ctrl-C."""
+        with raising(1):
+            while True:
+                answer = self._answer(f"{question} [y/N]: ")
+                if not answer:
+                    self.note("")
+                    return None
+                word = answer.strip().lower()
+                if word in ("y", "yes", "n", "no", ""):
+                    return word in ("y", "yes")
+                self.note("Please answer y or n.")
+
+    def _answer(self, prompt: str) -> str:
+        """The line typed, "" at the end of input."""
         import select
 
-        import click
-
-        with raising(1):
-            click.echo(f"{question} [y/N]: ", nl=False, err=True)
-            # Ctrl-C in the moment before a read would be noticed only after it: wait for the answer outside of one.
-            while not select.select([sys.stdin], [], [], GLANCE_S)[0]:
-                continue
-            return click.confirm("", prompt_suffix="", show_default=False, err=True)
+        self.err.write(prompt)
+        self.err.flush()
+        # Ctrl-C in the moment before a read would be noticed only after it: wait for the answer outside of one.
+        while not select.select([sys.stdin], [], [], GLANCE_S)[0]:
+            continue
+        return sys.stdin.readline()

@@ -6,7 +6,7 @@ import click
 
 from ..agent.errors import Usage
 from ..render.actions import plan
-from ..render.entries import changed, entries, removed, shown
+from ..render.entries import changed, entries, removal, removed, shown
 from . import words
 from .invocation import Answer, Invocation
 from .verb import verb
@@ -68,9 +68,17 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
     return pairs
 
 
-@verb("remove", "mlxops remove old-model", "mlxops remove old-model --dry-run")
+@verb("remove", "mlxops remove old-model", "mlxops remove old-model --dry-run", "mlxops remove old-model --yes")
 @click.argument("name")
 @words.dry_run()
-def remove(it: Invocation, name: str, dry_run: bool) -> Answer:
-    """Take an entry out of the registry; refused while it is assigned. Its files stay in the cache."""
+@words.yes()
+def remove(it: Invocation, name: str, dry_run: bool, yes: bool) -> Answer:
+    """Remove an entry from the registry, not while it is loaded. NAME is its full name; its files stay in the cache.
+
+    At a terminal you are asked first.
+    """
+    if it.asks and not yes and not dry_run:
+        found = it.ask("remove", {"name": name, "dry_run": True})
+        name = str(found["entry"])
+        it.agreed(removal(found), "nothing was removed")
     return Answer(it.ask("remove", {"name": name, "dry_run": dry_run}), removed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..agent.errors import MlxopsError
+from ..agent.errors import Failed, Interrupted, MlxopsError
 from ..hosts import Host, find
 from ..render.progress import Progress
 from ..render.style import Style
@@ -98,9 +98,20 @@ class Invocation:
         """Whether a person sits there who can be asked, and the answer is not for a program."""
         return self.console.interactive and not self.flags.json
 
-    def agreed(self, question: str) -> bool:
-        """Whether a person says yes; no where nobody can be asked."""
+    def agreed(self, question: str, declined: str = "nothing was changed") -> bool:
+        """Whether a person says yes; no where nobody can be asked. Who says no is told what was `declined`."""
         if not self.asks:
             return False
+        from ..render.words import safe
+
         self.progress.close()
-        return self.console.confirm(question)
+        try:
+            answer = self.console.confirm(safe(question))
+        except KeyboardInterrupt:
+            self.console.note("")
+            raise Interrupted(f"interrupted; {declined}") from None
+        if answer is None:
+            raise Interrupted(f"no answer; {declined}")
+        if not answer:
+            raise Failed(f"{declined}: you answered no")
+        return True

@@ -62,10 +62,16 @@ def _asking(it: Invocation, args: Result) -> Result:
         return it.ask("load", args)
     except PortBusy as busy:
         # Without an occupant to stop, the port is held by something that --replace would not move either.
-        if "occupant" not in busy.fields or not it.agreed(f"{busy.message}. Stop it and load {args['model']}?"):
+        if "occupant" not in busy.fields or not it.agreed(_question(busy, args), "not loaded"):
             raise
         return _asking(it, {**args, "replace": True})
     except NeedsConsent as large:
-        if not it.agreed(f"{large.message}. Download it?"):
+        if not it.agreed(f"{large.message}. Download it?", "not loaded"):
             raise
         return _asking(it, {**args, "ask_above_bytes": None})
+
+
+def _question(busy: PortBusy, args: Result) -> str:
+    """With the entry that was found for a part of a name."""
+    entry = busy.fields.get("entry")
+    return f"{busy.message}. Stop it and load {entry or args['model']}?"

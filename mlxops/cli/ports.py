@@ -6,7 +6,7 @@ import click
 
 from ..agent.errors import DriftFound, Failed, Usage, from_wire
 from ..render.actions import supposed
-from ..render.ports import all_unloaded, unloaded
+from ..render.ports import all_unloaded, to_be_stopped, unloaded
 from ..render.status import deep as deep_text
 from ..render.status import status as status_text
 from . import words
@@ -50,16 +50,33 @@ def unload(it: Invocation, wanted: str, grace_s: float | None, dry_run: bool) ->
     return Answer(it.ask("unload", args), supposed(unloaded) if dry_run else unloaded)
 
 
-@verb("unload-all", "mlxops unload-all", "mlxops unload-all --dry-run")
+@verb("unload-all", "mlxops unload-all", "mlxops unload-all --dry-run", "mlxops unload-all --registered --yes")
 @words.grace()
 @words.dry_run()
-def unload_all(it: Invocation, grace_s: float | None, dry_run: bool) -> Answer:
-    """Stop every server of ours and clear every assignment.
+@words.yes()
+@click.option("--registered", is_flag=True, help="Leave servers that are not in the registry.")
+def unload_all(it: Invocation, grace_s: float | None, dry_run: bool, yes: bool, registered: bool) -> Answer:
+    """Stop every model server of yours on this host's ports and clear all assignments.
 
-    One port that cannot be emptied does not keep the others; the exit status is then 1.
+    This includes servers that are not in the registry. At a terminal the servers are listed first, and you are asked.
+    If one port fails, the others are still unloaded, and the exit status is 1.
     """
-    result = it.ask("unload-all", {"grace_s": grace_s, "dry_run": dry_run})
+    args: Result = {"grace_s": grace_s, "dry_run": dry_run, "registered": registered}
+    if it.asks and not yes and not dry_run:
+        args["pids"] = _agreed(it, args)
+    result = it.ask("unload-all", args)
     return Answer(result, supposed(all_unloaded) if dry_run else all_unloaded, _some_failed(result))
+
+
+def _agreed(it: Invocation, args: Result) -> list[int]:
+    """The servers that a person was shown and agreed to stop."""
+    found = it.ask("unload-all", {**args, "dry_run": True})
+    servers = [port for port in found["ports"] if port.get("pid") and port.get("state") == "planned"]
+    if servers:
+        it.console.note(to_be_stopped(servers))
+        count = "this server" if len(servers) == 1 else f"these {len(servers)} servers"
+        it.agreed(f"Stop {count}?", "nothing was unloaded")
+    return [port["pid"] for port in servers]
 
 
 def _some_failed(result: Result) -> Failed | None:

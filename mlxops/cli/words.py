@@ -47,6 +47,10 @@ def dry_run() -> Decorator:
     return click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
 
 
+def yes() -> Decorator:
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
 def grace() -> Decorator:
     text = "Seconds a server may take to finish its requests and end."
     return click.option("--grace", "grace_s", type=_seconds(), metavar="S", help=text)

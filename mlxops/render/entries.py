@@ -84,6 +84,12 @@ def changed(result: dict[str, Any], style: Style) -> str:
     return "\n".join(_fields("entry", result.get("entry"), style))
 
 
+def removal(result: dict[str, Any]) -> str:
+    """The question before an entry is removed."""
+    return f"Remove the entry {result['entry']} ({result.get('repo_id') or 'no repo'}) and its settings?"
+
+
 def removed(result: dict[str, Any], style: Style) -> str:
-    name = word(result.get("entry"))
-    return f"{name} removed; its files stay in the cache" if result.get("changed") else f"{name} would be removed"
+    name, files = word(result.get("entry")), result.get("files")
+    stay = f"its files stay: {safe(files)} ({size(result.get('size_bytes'))})" if files else "it had no files here"
+    return f"{name} removed; {stay}" if result.get("changed") else f"{name} would be removed; {stay}"

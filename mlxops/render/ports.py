@@ -34,19 +34,43 @@ def unloaded(result: dict[str, Any], style: Style) -> str:
         return f"{result['port']} is free already, nothing changed"
     took = f" after {span(result['duration_s'])}" if result.get("duration_s") is not None else ""
     forgot = [name for name in result.get("forgot") or [] if name != result.get("entry")]
-    done = [f"{word(result.get('entry'))} unloaded{took}"] if result.get("entry") or not forgot else []
+    done = [f"{_gone(result)}{took}"] if result.get("entry") or result.get("pid") or not forgot else []
     done += [f"{safe(name)} forgotten (it was not running)" for name in forgot]
     return f"{result['port']} is free, {', '.join(done)}"
 
 
+def _gone(result: dict[str, Any]) -> str:
+    if result.get("entry"):
+        return f"{safe(result['entry'])} unloaded"
+    return f"pid {safe(result['pid'])} stopped, which was in no entry" if result.get("pid") else "leftovers stopped"
+
+
+def to_be_stopped(ports: list[dict[str, Any]]) -> str:
+    """The servers that unload-all would stop, those that no entry knows apart."""
+    known = [port for port in ports if not port.get("command")]
+    others = [port for port in ports if port.get("command")]
+    lines = [f"  {safe(port['port'])}  {word(port.get('entry'))} (pid {safe(port['pid'])})" for port in known]
+    apart = [f"  {safe(port['port'])}  pid {safe(port['pid'])}: {safe(port['command'])}" for port in others]
+    return "\n".join([
+        *(["These servers would be stopped:", *lines] if lines else []),
+        *(["Not in the registry, perhaps started by hand:", *apart] if apart else []),
+    ])  # fmt: skip
+
+
 def all_unloaded(result: dict[str, Any], style: Style) -> str:
     """One line per port that was touched or could not be emptied."""
-    said = ("changed", "actions")
-    touched = [p for p in result["ports"] if any(p.get(key) for key in said) or not p.get("ok", True)]
-    return "\n".join(_attempt(port, style) for port in touched) or "Nothing was loaded."
+    touched = [port for port in result["ports"] if _touched(port)]
+    return "\n".join(_attempt(port, style) for port in touched) or "All ports were already free."
+
+
+def _touched(port: dict[str, Any]) -> bool:
+    done = port.get("changed") or port.get("actions") or port.get("state") == "left"
+    return bool(done) or not port.get("ok", True)
 
 
 def _attempt(port: dict[str, Any], style: Style) -> str:
+    if port.get("ok", True) and port.get("state") == "left":
+        return f"{port['port']} left alone: pid {safe(port['pid'])} is not in the registry"
     if port.get("ok", True):
         return unloaded(port, style)
     return f"{port['port']} {style.wrong('not unloaded')}: {safe(reason(port.get('error')))}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +141,10 @@ def test_a_signal_ends_what_is_watched_without_a_word(
 def on_a_terminal(lab: dict[str, str], words: list[str], typed: bytes) -> tuple[int, str, str]:
     """Exit status, what the terminal showed (stdin and stderr are it), and stdout."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(words, env=lab, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words, env=lab, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
     os.close(theirs)
     shown = b""
     while b"[y/N]" not in shown:
@@ -155,7 +160,8 @@ def on_a_terminal(lab: dict[str, str], words: list[str], typed: bytes) -> tuple[
 
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
-    [(b"y\n", 0, "8100 serves new: ready after 1.0 s\n"), (b"n\n", 7, ""), (b"\n", 7, ""), (b"\x04", 130, "")],
+    [(b"y\n", 0, "8100 serves new: ready after 1.0 s\n"), (b"n\n", 1, ""), (b"\n", 1, ""), (b"\x04", 130, ""),
+     (b"\x03", 130, ""), (b"x\ny\n", 0, "8100 serves new: ready after 1.0 s\n")],
 )
 def test_at_a_terminal_a_person_is_asked_on_stderr(lab: dict[str, str], typed: bytes, code: int, said: str) -> None:
     ended = on_a_terminal(lab, [sys.executable, "-c", PROMPTED], typed)

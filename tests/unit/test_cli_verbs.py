@@ -50,7 +50,7 @@ ENTRY = {
         ),
         ("unload jerry", "unload", {"port": "jerry", "grace_s": None, "dry_run": False}),
         ("unload 8100 --grace 3 --dry-run", "unload", {"port": 8100, "grace_s": 3.0, "dry_run": True}),
-        ("unload-all --grace 3", "unload-all", {"grace_s": 3.0, "dry_run": False}),
+        ("unload-all --grace 3", "unload-all", {"grace_s": 3.0, "dry_run": False, "registered": False}),
         ("reconcile --dry-run", "reconcile", {"dry_run": True}),
         ("init", "init", {"dry_run": False}),
         ("show jerry", "show", {"what": "jerry"}),
@@ -131,8 +131,52 @@ def test_nobody_is_asked_off_a_terminal_or_in_vain(agrees: bool | None, flag: st
 def test_a_busy_port_is_left_alone_when_the_person_declines() -> None:
     studio = Studio(PortBusy("8101 serves old", "add --replace", occupant="old"))
     ended = Ended(studio, "load", "qwen", "8101", agrees=False)
-    assert (ended.code, len(studio.asked), len(ended.questions)) == (7, 1, 1)
-    assert ended.err == "mlxops: 8101 serves old\n  hint: add --replace\n"
+    assert (ended.code, len(studio.asked), len(ended.questions)) == (1, 1, 1)
+    assert ended.err == "mlxops: not loaded: you answered no\n"
+
+
+def test_the_question_names_the_entry_that_is_meant_and_steers_no_terminal() -> None:
+    busy = PortBusy("8101 serves \x1b[2Jold", occupant="old", entry="qwen3-4b")
+    ended = Ended(Studio(busy, DONE), "load", "qwen", "8101", agrees=True)
+    assert ended.questions == ["8101 serves \\x1b[2Jold. Stop it and load qwen3-4b?"]
+
+
+PLANNED = {"ok": True, "state": "planned", "changed": False, "pid": 7, "port": 8100, "entry": "a", "command": None}
+LISTED = {"ports": [PLANNED, PLANNED | {"port": 8101, "entry": None, "pid": 8, "command": "mlx_lm.server --x\x1b"}]}
+
+
+def test_unload_all_lists_what_it_would_stop_and_asks() -> None:
+    studio = Studio(LISTED, {"ports": []})
+    ended = Ended(studio, "unload-all", agrees=True)
+    assert ended.questions == ["Stop these 2 servers?"]
+    assert [(args["dry_run"], args.get("pids")) for _, args in studio.asked] == [(True, None), (False, [7, 8])]
+    assert ended.err == (
+        "These servers would be stopped:\n  8100  a (pid 7)\n"
+        "Not in the registry, perhaps started by hand:\n  8101  pid 8: mlx_lm.server --x\\x1b\n"
+    )
+    declined = Ended(studio := Studio(LISTED), "unload-all", agrees=False)
+    assert (declined.code, len(studio.asked)) == (1, 1)
+    assert declined.err.endswith("mlxops: nothing was unloaded: you answered no\n")
+
+
+@pytest.mark.parametrize(("agrees", "flag"), [(None, "-v"), (True, "--yes"), (True, "--json"), (True, "--dry-run")])
+def test_unload_all_asks_nobody_off_a_terminal_or_where_yes_was_said(agrees: bool | None, flag: str) -> None:
+    ended = Ended(studio := Studio({"ports": []}), "unload-all", flag, agrees=agrees)
+    assert (ended.code, len(studio.asked), ended.questions) == (0, 1, [])
+
+
+REMOVED = {"entry": "qwen3", "repo_id": "o/q", "changed": True, "files": None, "size_bytes": None, "actions": []}
+
+
+def test_remove_asks_about_the_entry_that_is_meant() -> None:
+    studio = Studio(REMOVED, REMOVED)
+    ended = Ended(studio, "remove", "QWEN3", agrees=True)
+    assert ended.questions == ["Remove the entry qwen3 (o/q) and its settings?"]
+    assert studio.asked[1] == ("remove", {"name": "qwen3", "dry_run": False})
+    assert ended.out == "qwen3 removed; it had no files here\n"
+    assert Ended(Studio(REMOVED), "remove", "qwen3", agrees=False).code == 1
+    kept = REMOVED | {"files": "/hub/x", "size_bytes": 2048}
+    assert Ended(Studio(kept), "remove", "qwen3", "-y").out == "qwen3 removed; its files stay: /hub/x (2.00 KiB)\n"
 
 
 def test_status_check_ends_with_11_on_drift_and_still_shows_everything() -> None:

@@ -192,14 +192,18 @@ def test_unload_all_tells_each_port_that_changed_or_failed() -> None:
         {"port": 3, "ok": False, "changed": False, "entry": "c", "error": {"kind": "NotStopped", "message": "lives"}},
     ]
     assert all_unloaded({"ports": ports}, PLAIN).splitlines() == ["1 is free, a unloaded", "3 not unloaded: lives"]
-    assert all_unloaded({"ports": ports[1:2]}, PLAIN) == "Nothing was loaded."
+    assert all_unloaded({"ports": ports[1:2]}, PLAIN) == "All ports were already free."
+    orphan = {"port": 4, "ok": True, "changed": True, "entry": None, "pid": 7}
+    assert all_unloaded({"ports": [orphan]}, PLAIN) == "4 is free, pid 7 stopped, which was in no entry"
+    left = orphan | {"changed": False, "state": "left"}
+    assert all_unloaded({"ports": [left]}, PLAIN) == "4 left alone: pid 7 is not in the registry"
 
 
 def test_what_set_and_remove_did() -> None:
     assert changed({"changed": False, "entry": {}}, PLAIN) == "nothing changed"
     assert "hermes" in changed({"changed": True, "entry": {"tool_call_parser": "hermes"}}, PLAIN)
     assert removed({"changed": True, "entry": "a"}, PLAIN).startswith("a removed")
-    assert removed({"changed": False, "entry": "a"}, PLAIN) == "a would be removed"
+    assert removed({"changed": False, "entry": "a"}, PLAIN) == "a would be removed; it had no files here"
 
 
 def test_an_error_has_its_message_the_log_tail_and_a_hint() -> None:

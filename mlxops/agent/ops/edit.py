@@ -126,7 +126,8 @@ def set_fields(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def remove(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    name = resolve.need_exact(command.store.read(), str(args["name"])).name
+    found = resolve.need_exact(command.store.read(), str(args["name"]))
+    name = found.name
 
     def change(current: Registry) -> Registry:
         entry = resolve.need_exact(current, name)
@@ -137,7 +138,9 @@ def remove(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
         return current.drop(name)
 
     result = _changed(command, name, "remove " + name, change, bool(args.get("dry_run")))
-    return {**result, "entry": name}
+    files = found.cache_path if found.cache_path and os.path.isdir(found.cache_path) else None
+    size = hfcache.size_bytes(files) if files else None
+    return {**result, "entry": name, "repo_id": found.repo_id, "files": files, "size_bytes": size}
 
 
 def _changed(

@@ -149,6 +149,9 @@ class Room:
         if isinstance(victim.service, Lost) and self._prepared.order.rollback:
             text = "port %d cannot be unloaded to make room: its server could not be started again: %s"
             raise PortBusy(text % (port, victim.service.why), pasteable("unload", port) + " first", port=port)
+        if victim.ground.stranger is not None:
+            text = "port %d is not unloaded to make room: its server, pid %d, is not in the registry"
+            raise PortBusy(text % (port, victim.ground.stranger.process.pid), pasteable("unload", port), port=port)
         names = [entry.name for entry in victim.ground.entries]
         with command.store.locked(self._why(port)):
             refuse_taken(command, names, port)

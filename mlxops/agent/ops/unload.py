@@ -10,7 +10,7 @@ from ..claim import Ground, survey
 from ..command import Command
 from ..diskroom import UNLOAD_EDITS, DiskRoom, disk_room
 from ..drain import connections, drain
-from ..errors import AssignmentConflict, Locked, MlxopsError, NotStopped
+from ..errors import AssignmentConflict, Locked, MlxopsError, NotStopped, PortBusy
 from ..evidence import Server
 from ..failures import as_error
 from ..jobs import Job
@@ -19,6 +19,8 @@ from ..probe import Pending
 from ..registry import Registry
 from ..standing import interrupted
 from ..stop import Quarry, quarry, stop
+
+LONGEST_COMMAND = 300
 
 
 def unload(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -52,6 +54,8 @@ def _attempt(command: Command, registry: Registry, port: int, args: Mapping[str,
 def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
     ground = survey(command, port, own_lock=False, blind=True)
+    if args.get("registered") and (ground.stranger or not ground.entries) and not ground.seen.quiet:
+        return _row(ground, "left", False, began)
     lost = [entry.name for entry in ground.registry.lost(port)]
     to_do = bool(ground.entries or lost or not ground.seen.quiet)
     dry = bool(args.get("dry_run"))
@@ -59,20 +63,38 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
         with command.job(port, "unload %d" % port) as job, disk_room(command) as room:
             ground = survey(command, port, own_lock=True, blind=True)
             _refuse_moved(command, ground, args.get("word"))
+            _refuse_unlisted(ground, args.get("pids"))
             _have_registry(command, ground)
             _foretell(job, room, ground)
             vacate(command, job, ground, args.get("grace_s"))
             _forget(command, ground)
+    row = _row(ground, "planned" if to_do and dry else "free", to_do and not dry, began)
+    return {**row, "forgot": [] if dry else lost, "actions": _actions(ground) if dry else []}
+
+
+def _row(ground: Ground, state: str, changed: bool, began: float) -> Dict[str, Any]:
+    """`command`: of a server that no entry knows."""
+    stranger = ground.stranger
     return {
-        "port": port,
+        "port": ground.seen.port,
         "entry": ground.entries[0].name if ground.entries else None,
-        "state": "planned" if to_do and dry else "free",
-        "changed": to_do and not dry,
+        "state": state,
+        "changed": changed,
         "pid": ground.server.process.pid if ground.server else None,
-        "forgot": [] if dry else lost,
+        "command": " ".join(stranger.process.argv)[:LONGEST_COMMAND] if stranger else None,
+        "forgot": [],
         "duration_s": round(time.monotonic() - began, 3),
-        "actions": _actions(ground) if dry else [],
+        "actions": [],
     }
+
+
+def _refuse_unlisted(ground: Ground, pids: Optional[List[int]]) -> None:
+    """A person agreed to the servers that were shown, and to no other that has come since."""
+    if pids is None or ground.server is None or ground.server.process.pid in pids:
+        return
+    pid, port = ground.server.process.pid, ground.seen.port
+    text = "pid %d on port %d was not there when you were asked" % (pid, port)
+    raise PortBusy(text, "mlxops status", port=port, pid=pid)
 
 
 def _refuse_moved(command: Command, ground: Ground, word: Optional[str]) -> None:
