@@ -29,6 +29,8 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     """The load as it would be done now; raises the first reason why it cannot be."""
     command.site.need_port(order.port)
     entry = entry_meant(command, command.store.read(), order)
+    if not own_lock:
+        _tell_meant(command, order, entry)
     refuse_taken(command, [entry.name], order.port)
     check_assignment(entry, order)
     runtime = command.site.runtime_named(entry.text("runtime"))
@@ -46,7 +48,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     wanting = _serves_exactly(command, ground, entry)
     if wanting == "" and not order.replace:
         return Preparation(order, entry, None, runtime, words, ground, True, warnings)
-    _check_occupant(ground, order, wanting)
+    _check_occupant(ground, order, entry, wanting)
     previous = _way_back(command, ground, order)
     remote = None if whole else _remote(command, entry, words, order)
     if remote is not None:
@@ -68,6 +70,13 @@ def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
     entry = entry or _new_entry(command, registry, order.model)
     entry = entry.with_fields(revision=order.revision) if order.revision else entry
     return presence.located(command, entry, order)
+
+
+def _tell_meant(command: Command, order: Order, entry: Entry) -> None:
+    """Which entry was found for a part of a name: a slip must not start a server without a word."""
+    names = [name.lower() for name in (entry.name, entry.repo_id, entry.model_id)]
+    if order.model.lower() not in names:
+        command.say("%s -> %s (%s)" % (order.model, entry.name, entry.repo_id or entry.cache_path))
 
 
 def _new_entry(command: Command, registry: Registry, repo_id: str) -> Entry:
@@ -138,7 +147,7 @@ def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> Optional[
     return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
 
 
-def _check_occupant(ground: Ground, order: Order, wanting: Optional[str]) -> None:
+def _check_occupant(ground: Ground, order: Order, entry: Entry, wanting: Optional[str]) -> None:
     """`wanting`: why the occupant, which is the entry itself, does not serve as it should."""
     if ground.server is None or order.replace or order.dry_run:
         return
@@ -147,7 +156,8 @@ def _check_occupant(ground: Ground, order: Order, wanting: Optional[str]) -> Non
     if wanting:
         text = "port %d: %s is there, but not as it should be: %s" % (order.port, occupant, wanting)
         hint = "%s restarts it" % order._replace(replace=True).again
-    raise PortBusy(text, hint, port=order.port, occupant=occupant, pid=ground.server.process.pid)
+    pid = ground.server.process.pid
+    raise PortBusy(text, hint, port=order.port, occupant=occupant, pid=pid, entry=entry.name)
 
 
 def _way_back(command: Command, ground: Ground, order: Order) -> Union[Service, Lost, None]:

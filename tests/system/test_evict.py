@@ -62,15 +62,9 @@ def test_a_server_that_no_entry_knows_makes_no_room(known: Studio) -> None:
     pid = known.port_row(second)["pid"]
     error = refused(known.mlxops("load", "topaz", port), 10, "NotEnoughMemory")
     assert error["unload"] == [first]
-    assert (
-        error["kept"][str(second)]
-        == f"its server, pid {pid}, is not in the registry (to stop it: mlxops unload {second})"
-    )
+    assert error["kept"][str(second)].startswith(f"its server, pid {pid}, is not in the registry (to stop it: ")
+    assert f"port {second} stays: its server, pid {pid}" in error["message"]
     assert [one["port"] for one in known.must("load", "topaz", port, "--evict")["evicted"]] == [first]
-    assert known.port_row(second)["pid"] == pid
-    known.edit(lambda registry: registry["models"]["topaz"].update(port=None, process=None))
-    error = refused(known.mlxops("load", "amber", first, "--evict"), 10, "NotEnoughMemory")
-    assert error["unload"] == [] and f"port {second} stays: its server, pid {pid}" in error["message"]
     assert known.port_row(second)["pid"] == pid
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mlxops import hosts, session
 from tests.support.asking import ask, refusal
 from tests.support.studio import Studio
 
@@ -110,7 +111,8 @@ def test_what_changes_an_entry_takes_no_part_of_its_name(one: Studio, verb: str,
 def test_init_gives_no_entry_a_slots_name(one: Studio) -> None:
     file = one.hosts_dir / "studio.toml"
     file.write_text(file.read_text().replace(one.slot(one.ports[1]), "Amber"))
-    one.registry_path.unlink()
+    for path in one.hub.glob("registry.json*"):
+        path.unlink()
     ask(one, "init")
     assert sorted(one.registry()["models"]) == ["jade", "tiny-amber", "topaz"]
     ask(one, "remove", name="tiny-amber")
@@ -127,3 +129,12 @@ def test_a_broken_registry_leaves_slots_and_numbers_to_look_at(one: Studio) -> N
         assert refusal(one, "unload", port=one.slot(one.ports[0])).exit_code == 5
     finally:
         one.registry_path.write_text(text)
+
+
+def test_a_part_of_a_name_is_told_before_it_starts_anything(one: Studio) -> None:
+    said: list[str] = []
+    host = hosts.find("studio", str(one.hosts_dir))
+    session.call(host, "load", {"model": "amb", "port": one.ports[0]}, lambda event: said.append(str(event)))
+    told = [n for n, line in enumerate(said) if "amb -> amber (tiny/amber)" in line]
+    begun = [n for n, line in enumerate(said) if "'event': 'job'" in line]
+    assert len(told) == 1 and told[0] < begun[0]
