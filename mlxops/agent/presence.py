@@ -16,8 +16,10 @@ from .registry import Entry, Registry
 
 def usable(path: str, force: bool = False) -> bool:
     """Whether a server could load the model at `path`; `force` passes over what is doubtful and not proven."""
+    if not path:
+        return False
     try:
-        faults = wholeness.faults(path, deep=True) if path else {"": ""}
+        faults = wholeness.faults(path, deep=True)
     except OSError:
         return False
     return not faults or (force and wholeness.doubtful(path, faults))
