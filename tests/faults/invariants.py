@@ -13,6 +13,8 @@ from .kinds import EXCEPTIONS
 from .scene import Living, Scene, serves
 from .strikes import PLANTED
 
+# What the agent says of a MemoryError, which is no defect.
+NO_MEMORY = "the agent got no memory"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -51,7 +53,8 @@ def spoken(ended: Ended, blow: Blow, ends: Sequence[str] = ()) -> Iterator[str]:
     if ended.record is None and not ended.cut:
         yield f"ended without a last record, status {ended.status}"
     if blow.fault in EXCEPTIONS:
-        hidden = PLANTED not in json.dumps([ended.error, *ended.events])
+        told = json.dumps([ended.error, *ended.events])
+        hidden = PLANTED not in told and not (blow.fault == "MemoryError" and NO_MEMORY in told)
         if ended.error and hidden and ended.error["kind"] not in ends:
             yield f"does not tell the defect: {ended.error}"
     elif "trace" in ended.error:
