@@ -7,7 +7,8 @@ import os
 import time
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
-from .jobs import log_path, newest_first
+from .jobs import agent_of, log_path, newest_first
+from .procs import Procs
 
 
 class Past(NamedTuple):
@@ -80,6 +81,16 @@ def _by_id(job: str) -> Dict[str, Any]:
 def _outcome(error: Any) -> str:
     kind = error.get("kind") if isinstance(error, dict) else None
     return "cancelled" if kind == "Interrupted" else "failed" if error else "done"
+
+
+def living(folder: str, port: int, procs: Procs) -> Optional[Mapping[str, Any]]:
+    """What a job on the port began with that has not ended and whose agent lives; None when there is none."""
+    for name in names(folder):
+        if name.split("-")[1:2] == [str(port)]:
+            found = read(folder, name, running=False)
+            if found.state == "died" and agent_of(procs, found.begun):
+                return found.begun
+    return None
 
 
 def parse(line: str) -> Dict[str, Any]:

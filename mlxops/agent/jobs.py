@@ -8,10 +8,11 @@ import os
 import time
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
+from .errors import Failed, Locked
 from .failures import as_error, unwritten
 from .life import Client
-from .lock import FileLock, way_on
-from .procs import Process, Procs
+from .lock import FileLock, story, way_on
+from .procs import Process, Procs, here
 from .store import now, utc
 
 KEPT_LOGS = 50
@@ -132,7 +133,7 @@ class Job:
     def __enter__(self) -> Job:
         self._lock.take(LOCK_WAIT_S)
         try:
-            last = self._lock.look()[1]
+            last = self._lock.look()[1] or self._refuse_unlocked()
             kept = {"cut": _cut(last), UNNOTED: last.get(UNNOTED)}
             self._claim({key: value for key, value in kept.items() if value})
             # By this name whoever loses the link finds the work again.
@@ -141,6 +142,16 @@ class Job:
             self._lock.release()
             raise
         return self
+
+    def _refuse_unlocked(self) -> Dict[str, Any]:
+        """A lock that says nothing is new: a person may have removed the file of a job that goes on."""
+        from .joblog import living
+
+        begun = living(self._folder, self._held["port"], here())
+        if begun is None:
+            return {}
+        text = "locked: %s; its lock file was removed, but it goes on" % story(begun)
+        raise Locked(text, way_out(begun), lock=self._lock.path, holder=dict(begun))
 
     def _claim(self, kept: Mapping[str, Any]) -> None:
         """A load that cannot say what it does is not begun; an unload frees its port all the same."""
@@ -214,7 +225,8 @@ class Job:
     def _describe(self, **said: Any) -> None:
         """Best effort once the job is under way: it informs, and a full disk must not end the work it tells about."""
         self._said.update(said)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, Failed):
+            self._lock.regain()
             self._lock.describe({**self._held, **self._said})
 
     def warn(self, message: str) -> None:

@@ -84,6 +84,18 @@ class FileLock:
         """Whether it is held no longer, because its file was removed or replaced: others can take the new one."""
         return self._fd is not None and not self._named(self._fd)
 
+    def regain(self) -> bool:
+        """Where the locked file was removed: hold the one that has the name now; False where somebody else does."""
+        if self._fd is None or not self.lost:
+            return True
+        fd = self._open()
+        if not try_lock(fd):
+            os.close(fd)
+            return False
+        os.close(self._fd)
+        self._fd = fd
+        return True
+
     def describe(self, holder: Dict[str, Any]) -> None:
         """Replace what the lock says of its holder; OSError where it cannot be written."""
         if self._fd is None:

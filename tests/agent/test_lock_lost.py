@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import Locked
+from mlxops.agent.jobs import lock_path
 from mlxops.agent.lock import FileLock
 from mlxops.agent.registry import parse
 from tests.support.writers import ADD, HOLD, WAIT, ended, running, start
@@ -126,3 +127,38 @@ def test_a_lock_of_another_account_is_looked_at_without_an_error(path: str):
 
         os.chmod(os.path.dirname(path), 0o755)
         assert as_nobody(lambda: str(FileLock(path).look())) == "(False, {})"
+
+
+JOB = """
+from mlxops.agent.jobs import Job
+from mlxops.agent.life import Client
+from mlxops.agent.procs import here
+own = here().process(os.getpid())
+held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100, "start_time": own.start_time}
+client = Client(os.open(os.devnull, os.O_WRONLY), sys.stdin.buffer)
+try:
+    with Job(client, path, os.path.dirname(path), held, True) as job:
+        print("works", flush=True)
+        for line in sys.stdin:
+            job.phase("wait", line)
+            print("said", flush=True)
+except Locked as exc:
+    print(exc.message, flush=True)
+"""
+
+
+def test_a_job_whose_lock_file_is_removed_keeps_its_port(tmp_path: Path):
+    path = tmp_path / "registry.json"
+    lock = Path(lock_path(str(path), 8100))
+    with running(JOB, path, "alice") as job:
+        assert job.said == "works"
+        lock.unlink()
+        with running(JOB, path, "bob") as second:
+            assert "load a 8100 by alice from mini" in second.said and "its lock file was removed" in second.said
+        job.stdin.write("on\n")
+        job.stdin.flush()
+        assert job.stdout.readline() == "said\n"
+        found = FileLock(str(lock)).holder()
+        assert found and (found["who"], found["phase"]) == ("alice", "wait")
+    with running(JOB, path, "carol") as third:
+        assert third.said == "works"
