@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional
+from typing import Any, ContextManager, Dict, Iterable, Mapping, NamedTuple, Optional
 
 from . import jobs
 from .life import Client
@@ -28,6 +28,12 @@ class Command(NamedTuple):
         if again:
             held["again"] = again
         return jobs.Job(self.client, self.site.registry, self.site.state_dir, held, settles)
+
+    def brief(self, port: int, why: str) -> ContextManager[None]:
+        """Hold a port's lock for a moment."""
+        own = self.procs.process(os.getpid())
+        held = {**self.who, "why": why, "port": port, "start_time": own.start_time if own else None}
+        return jobs.brief(self.site.registry, held)
 
     def job_of(self, port: int) -> Optional[Dict[str, Any]]:
         return jobs.holder(self.site.registry, port)

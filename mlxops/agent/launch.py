@@ -10,6 +10,7 @@ from . import logtail
 from .errors import Failed, MlxopsError
 from .failures import unwritten
 from .hubprocess import TOKENS
+from .logsize import keep_small
 from .procs import Process, Procs
 from .programs import search_path
 from .store import now
@@ -94,6 +95,7 @@ def place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
         os.makedirs(made, mode=0o700, exist_ok=True)
     if os.path.exists(log):
         os.replace(log, log + ".1")
+        keep_small(log + ".1")
     if spare:
         os.replace(spare, log)
     return Place(folder, open(log, "ab"))

@@ -6,6 +6,7 @@ import os
 from typing import Any, Dict
 
 from .checks.finding import Fix
+from .logsize import cut_down
 
 OURS_ALONE = 0o700
 
@@ -43,4 +44,8 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-_STEPS = {"mkdir": _make, "chmod": _close, "remove": _remove}
+def _cut(path: str) -> None:
+    cut_down(path)
+
+
+_STEPS = {"mkdir": _make, "chmod": _close, "remove": _remove, "cut": _cut}

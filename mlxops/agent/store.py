@@ -19,6 +19,8 @@ from .registry import Registry
 from .wholefile import Stamp, claimed, fill, put, stamp_of
 
 LOCK_WAIT_S = 10.0
+# Some 4,000 loads; what is older than the file before goes.
+LARGEST_HISTORY = 8 << 20
 
 
 def now() -> str:
@@ -216,6 +218,9 @@ class Store:
                 give_to_owner_of(os.path.dirname(path), fd)
                 sharing.fit(fd, self.path, mode)
                 f.write(json.dumps(line).encode() + b"\n")
+                full = os.fstat(fd).st_size > LARGEST_HISTORY
+            if full:
+                os.replace(path, path + ".1")
         except OSError:
             # The registry is already true; a history that cannot grow must not undo it.
             return

@@ -13,7 +13,8 @@ _NAMED = 5
 
 
 class Fix(NamedTuple):
-    """One harmless step: `mkdir` and `chmod` give a folder of ours mode 0700, `remove` takes a leftover away."""
+    """One harmless step: `mkdir` and `chmod` give a folder of ours mode 0700, `remove` takes a leftover away, `cut`
+    shortens a log that is too large."""
 
     action: str
     path: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Mapping
 
-from ..checks import folders, locks, machine, own, ports, records, remains, servers
+from ..checks import folders, locks, machine, own, ports, records, remains, servers, sizes
 from ..checks.finding import Check, Finding, findings
 from ..command import Command
 from ..mend import mended
@@ -30,6 +30,7 @@ CHECKS: Mapping[str, Check] = {
     "foreign listeners": machine.foreign,
     "launchd jobs": machine.launchd,
     "leftovers": remains.leftovers,
+    "kept files": sizes.sizes,
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Dict, Mapping, Tuple
 
 from ..command import Command
 from ..errors import Locked
 from ..evidence import PortEvidence
+from ..logsize import cut_down, of_port, too_large
 from ..reconcile import Action, Drift, Plan, lost_drift, plan
 from ..registry import Registry
 from ..unnoted import note
@@ -19,10 +21,23 @@ def reconcile(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     noted = note(command, command.site.ports, dry)
     found = _plan(command, command.store.read())
     if not dry:
+        cut_logs(command)
         applied = tuple(_apply(command, action) for action in found.actions)
         found = found._replace(actions=applied, drift=_with_lost(command, found, applied, command.store.read()))
     told = found.to_wire()
     return {**told, "actions": [*noted, *told["actions"]]}
+
+
+def cut_logs(command: Command) -> None:
+    """Cut the logs down that grew too large, each with its port's lock held; one that is worked on waits."""
+    for path, size in too_large(command.site.state_dir):
+        port = of_port(path)
+        with contextlib.suppress(OSError, Locked):
+            with command.brief(port, "cut the log of port %d" % port) if port else contextlib.nullcontext():
+                cut = cut_down(path)
+            if cut is not None:
+                told = "the log %s held %d MiB; the last %d KiB are kept" % (path, size >> 20, cut.kept >> 10)
+                command.client.emit("phase", phase="logs", message=told)
 
 
 def _with_lost(command: Command, found: Plan, applied: Tuple[Action, ...], now: Registry) -> Tuple[Drift, ...]:

@@ -14,6 +14,8 @@ from ..errors import AssignmentConflict, Locked, MlxopsError, NotStopped, PortBu
 from ..evidence import Server
 from ..failures import as_error
 from ..jobs import Job
+from ..launch import log_path
+from ..logsize import keep_small
 from ..portname import Meaning
 from ..probe import Pending
 from ..registry import Registry
@@ -67,6 +69,7 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
             _have_registry(command, ground)
             _foretell(job, room, ground)
             vacate(command, job, ground, args.get("grace_s"))
+            keep_small(log_path(command.site.state_dir, port))
             _forget(command, ground)
     row = _row(ground, "planned" if to_do and dry else "free", to_do and not dry, began)
     return {**row, "forgot": [] if dry else lost, "actions": _actions(ground) if dry else []}
