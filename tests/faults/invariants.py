@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .agentcall import KILLING, Blow, Ended
@@ -88,6 +88,26 @@ def reported(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         for server in unrecorded
         if drift.get(server.port) not in ("orphan", "mismatch", "unrecorded")
     ]
+
+
+def remembered(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What served on a port where nothing serves now is shown as lost, until a person unloads it."""
+    drift = {row["port"]: row["drift"] for row in rows}
+    taken = {*scene.assigned(), *(server.port for server in scene.servers())}
+    idle = {name: entry for name, entry in scene.models().items() if not entry["port"]}
+    lost = {entry["wanted"]: name for name, entry in idle.items() if entry.get("wanted")}
+    return [
+        f"{name} served on {port}, which status does not say"
+        for port, name in lost.items()
+        if port in drift and port not in taken and drift[port] not in ("lost", "foreign")
+    ]
+
+
+def forgotten(scene: Scene, ports: Iterable[int]) -> list[str]:
+    """Nothing serves on these ports, and no entry says any more what did."""
+    models = scene.models().values()
+    known = {port for entry in models for port in (entry["port"], entry.get("wanted"))}
+    return [f"nobody says any more what served on {port}" for port in ports if port not in known]
 
 
 def recorded(scene: Scene, server: Living) -> bool:

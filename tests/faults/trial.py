@@ -79,6 +79,7 @@ def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
     found += invariants.always(scene)
     status = scene.must("status")
     found += [*invariants.reported(scene, status["ports"]), *invariants.in_time(ended, status)]
+    found += invariants.remembered(scene, status["ports"])
     found += case.told(scene, ended, _rows(status))
     if ended.result is not None and case.claims(ended.result):
         found += _named("it said that it succeeded: ", [*case.goal(scene), *invariants.true(scene)])
@@ -89,6 +90,9 @@ def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
     kept = [port for port in (getattr(scene, name) for name in case.keeps) if port not in over]
     always = [getattr(scene, name) for name in case.endures] if blow.fault in LASTING else []
     missing = [port for port in {*kept, *always} if not _on(scene, port)]
+    if blow.fault in KILLING and case.goal(scene):
+        # What an eviction unloaded for a load that got ready is forgotten, as after `unload`.
+        found += invariants.forgotten(scene, missing)
     if ended.error and missing and not _hopeless(blow):
         found.append(f"a previous model is not served again on {missing}: {ended.error}")
     return found

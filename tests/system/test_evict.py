@@ -85,9 +85,11 @@ def test_what_does_not_fit_is_refused_with_its_sum_and_evict_makes_room(
     dry = known.mlxops("load", "topaz", port, "--dry-run")
     assert refused(dry, 10, "NotEnoughMemory") and not dry.document["result"]["memory"]["fits"]
     shown = finished(known.start("load", "topaz", port, "--dry-run", "--evict"))
-    lines = [line.split()[:2] for line in shown.stdout.splitlines()]
-    assert shown.exit == 0 and lines[:2] == [["evict", str(second)], ["start", str(port)]]
-    assert ["KV", "cache"] in lines and f"once {second} is unloaded" in shown.stdout
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert shown.exit == 0 and [line[:5] for line in lines[:2]] == [
+        ["would", "evict", "jade", "on", str(second)], ["would", "start", "topaz", "on", str(port)]
+    ]  # fmt: skip
+    assert ["KV", "cache"] in [line[:2] for line in lines] and f"once {second} is unloaded" in shown.stdout
     assert fake_runtime.journal("signal") == [] and len(fake_runtime.journal("started")) == 2
 
     with RegistryWatch(known) as watch:
@@ -96,6 +98,8 @@ def test_what_does_not_fit_is_refused_with_its_sum_and_evict_makes_room(
     assert watch.faults == [] and watch.seen[1:] == [{"amber": first}, {"amber": first, "topaz": port}]
     assert serving(known) == {"amber": first, "topaz": port}
     assert known.must("reconcile") == {"actions": [], "drift": [], "broken": []}
+    # Who asked for --evict has unloaded it: nothing has to bring it back.
+    assert "wanted" not in known.entry("jade") and known.entry("topaz")["wanted"] == port
 
 
 @pytest.mark.usefixtures("room", "ctrl_c")
@@ -105,6 +109,8 @@ def test_a_load_that_fails_or_is_cancelled_gives_the_room_back(known: Studio, fa
     fake_runtime.behaves("tiny--topaz", load_s=60.0)
     loading = known.start("--json", "load", "topaz", port, "--evict")
     job(known, port, "wait")
+    row = known.port_row(second)
+    assert (row["state"], row["drift"]) == ("free", None) and "to make room for" in row["reason"]
     loading.send_signal(signal.SIGINT)
     assert gone(finished(loading), 130)["outcome"] == "jade serves again"
     assert serving(known) == before == known.assignments()
@@ -115,6 +121,8 @@ def test_a_load_that_fails_or_is_cancelled_gives_the_room_back(known: Studio, fa
 
     one = gone(known.mlxops("load", "topaz", port, "--evict", "--no-rollback"), 8)
     assert one["again"] == f"mlxops load jade {second}" and one["again"] in one["outcome"]
+    row = known.port_row(second)
+    assert (row["drift"], row["wanted"], row["next"]) == ("lost", "jade", one["again"])
     assert known.assignments() == {"amber": known.ports[0]}
 
 

@@ -220,3 +220,24 @@ def test_what_serves_elsewhere_or_whose_port_serves_another_is_not_lost(near: St
     assert shown(near) == {three: ("free", "lost", "topaz")}
     near.must("load", "topaz", three)
     assert wanted(near) == {"topaz": three, "jade": two} and shown(near) == {}
+
+
+def test_cron_tells_once_of_a_broken_registry_and_once_that_it_is_whole(near: Studio) -> None:
+    good = near.registry_path.read_text()
+    near.registry_path.write_text(good[:-20])
+    first, again = quiet(near), quiet(near)
+    near.registry_path.write_text(good)
+    assert first.exit == again.exit == 5
+    assert first.stderr and (first.stdout, again.stdout, again.stderr) == ("", "", "")
+    over = quiet(near)
+    assert over.exit == 0 and over.stdout.startswith("no longer: the registry is not JSON"), over
+    assert quiet(near).stdout == ""
+
+
+def test_cron_tells_once_of_a_host_that_does_not_answer(near: Studio) -> None:
+    near.describe(python="/nonesuch/python3")
+    first, again = quiet(near), quiet(near)
+    near.describe()
+    assert first.exit == again.exit == 3
+    assert "/nonesuch/python3" in first.stderr and (again.stdout, again.stderr) == ("", "")
+    assert quiet(near).stdout.startswith("no longer: ")

@@ -6,9 +6,21 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.evidence import SILENT, PortEvidence
+from mlxops.agent.evidence import SILENT, Answer, PortEvidence
 from mlxops.agent.judge import Wanted, judge
-from tests.unit.test_judge import FOREIGN, FREE, JOB, LOST, NOTHING, OPENAI, SERVING, TRACKER, WANTED, serving
+from tests.unit.test_judge import (
+    FOREIGN,
+    FREE,
+    JOB,
+    LIGHT_SERVING,
+    LOST,
+    NOTHING,
+    OPENAI,
+    SERVING,
+    TRACKER,
+    WANTED,
+    serving,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +29,7 @@ from tests.unit.test_judge import FOREIGN, FREE, JOB, LOST, NOTHING, OPENAI, SER
         (SERVING._replace(answer=SILENT), WANTED, True),
         (serving(OPENAI, (TRACKER,)), WANTED, True),
         (serving(OPENAI + " --tool-call-parser x", (TRACKER,)), WANTED, True),
+        (LIGHT_SERVING._replace(answer=Answer(True, 503)), WANTED, True),
         (NOTHING, WANTED, False),
         (FOREIGN._replace(answer=SILENT), FREE, False),
         (serving(OPENAI, (TRACKER,)), FREE, False),
