@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OnEvent = Callable[[dict[str, Any]], None]
 GLANCE_S = 0.1
+# What a login may print before the agent answers.
+MOST_NOISE = 32 << 20
 # From the login, or from the agent sent, to its first word. The host's side gives up after 60 s.
 START_LIMIT_S = 75.0
 # How long an undoing is waited for, and how long the end of what has nothing to undo.
@@ -154,7 +156,7 @@ class Conversation:
 
     def _until_started(self) -> bytes:
         """Skip what the login prints, hand over the agent if it is missing, and return the first bytes after OK."""
-        noise = b""
+        noise, printed = b"", 0
         delivered = 0
         since = time.monotonic()
         while True:
@@ -170,8 +172,12 @@ class Conversation:
                 raise notstarted.refused(self._host, word, text)
             elif time.monotonic() - since > self.start_limit_s:
                 raise notstarted.silent(self._host, f"did not start the agent within {self.start_limit_s:.0f} s", noise)
+            elif printed > MOST_NOISE:
+                what = f"printed {printed >> 20} MiB and did not start the agent"
+                raise notstarted.silent(self._host, what, noise)
             else:
-                noise = noise[-(1 << 16) :] + self._next(noise)
+                chunk = self._next(noise)
+                noise, printed = noise[-(1 << 16) :] + chunk, printed + len(chunk)
 
     def _unasked(self) -> None:
         """Before the agent has all it needs there is nothing to cancel."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
 
 MOST_BYTES = 1 << 20
+# Of what a listener says of itself: more is no name, and no reason.
+LONGEST_NAME, LONGEST_ERROR, MOST_MODELS = 1024, 300, 1000
 CHECK_EVERY_S = 0.1
 Value = TypeVar("Value")
 Key = TypeVar("Key")
@@ -209,13 +211,13 @@ def ask(address: str, port: int, timeout: float, models: bool = True) -> Answer:
     except (RuntimeError, MemoryError):
         raise  # no thread or no memory here: that says nothing about the port
     except Exception as exc:  # http.client raises ValueError and more on hostile answers: all of it means no answer
-        return answer._replace(error=str(exc) or type(exc).__name__)
+        return answer._replace(error=(str(exc) or type(exc).__name__)[:LONGEST_ERROR])
 
 
 def model_ids(document: Any) -> Tuple[str, ...]:
     rows = document.get("data") if isinstance(document, dict) else None
     ids = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return tuple(i for i in ids if isinstance(i, str))
+    return tuple(i[:LONGEST_NAME] for i in ids[:MOST_MODELS] if isinstance(i, str))
 
 
 def chat(address: str, port: int, model: str, timeout: float) -> Reply:

@@ -25,11 +25,14 @@ def named(exc: BaseException) -> MlxopsError:
 
 
 def traced(exc: BaseException) -> str:
-    """Where it came from: here, and on the host if the agent told."""
+    """Where it came from: here, and on the host if the agent told. It quotes the host, so it is made safe as well."""
     import traceback
 
+    from ..render.words import safe_lines
+
     there = exc.fields.get("trace") if isinstance(exc, MlxopsError) else None
-    return "".join([*traceback.format_exception(exc), *(["On the host:\n", str(there)] if there else [])]).rstrip()
+    lines = safe_lines("".join(traceback.format_exception(exc)))
+    return "\n".join([*lines, *(["On the host:", *safe_lines(there)] if there else [])])
 
 
 def _usage(exc: click.ClickException) -> Usage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..agent.errors import MlxopsError
 from .log import log_line
 from .style import Style
-from .words import safe_lines
+from .words import LONGEST_LINE, MOST_LINES, safe_lines
 
 
 def error_text(error: MlxopsError, style: Style) -> str:
@@ -18,4 +18,5 @@ def error_text(error: MlxopsError, style: Style) -> str:
 def log_tail(error: MlxopsError) -> list[str]:
     """The last lines of the server's log that came with the error, if any."""
     tail = error.fields.get("log") or []
-    return tail if isinstance(tail, list) else str(tail).splitlines()
+    lines = tail if isinstance(tail, list) else str(tail).splitlines()
+    return [str(line)[:LONGEST_LINE] for line in lines[-MOST_LINES:]]

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-DASH = "-"
+DASH, CUT = "-", "..."
+LONGEST_LINE, MOST_LINES = 2000, 200
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -22,9 +23,11 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
-def safe_lines(text: Any) -> list[str]:
-    """The lines of a text from the host, each made safe; tabs become blanks."""
-    return [safe(line.expandtabs()) for line in str(text).splitlines()]
+def safe_lines(text: Any, longest: int = LONGEST_LINE, most: int = MOST_LINES) -> list[str]:
+    """The lines of a text from the host, each made safe; tabs become blanks. What is too much of it is left out."""
+    lines = str(text)[: longest * most].splitlines()
+    kept = [safe(line[:longest].expandtabs()) + (CUT if len(line) > longest else "") for line in lines[:most]]
+    return [*kept, f"{CUT} ({len(lines) - most} more lines)"] if len(lines) > most else kept
 
 
 def word(value: Any) -> str:

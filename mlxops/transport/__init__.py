@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from ..hosts import Host
 
 STDERR_LINES = 100
+LONGEST_LINE, LONGEST_TAIL = 4096, 16 << 10
+# What is read of stderr in one go: a host that never stops printing there must not keep us from looking at the clock.
+AT_ONCE = 16
 CHUNK = 256 << 10
 
 
@@ -63,9 +66,9 @@ class Tail:
 
     def feed(self, chunk: bytes) -> None:
         *whole, rest = (self._open + chunk).split(b"\n")
-        self._lines.extend(whole)
-        self._open = rest[-4096:]
+        self._lines.extend(line[-LONGEST_LINE:] for line in whole[-STDERR_LINES:])
+        self._open = rest[-LONGEST_LINE:]
 
     def text(self) -> str:
         lines = [*self._lines, self._open] if self._open else [*self._lines]
-        return b"\n".join(lines).decode("utf-8", "replace").strip()
+        return b"\n".join(lines)[-LONGEST_TAIL:].decode("utf-8", "replace").strip()

@@ -75,7 +75,8 @@ def addresses(settings: Settings) -> list[Any]:
         return socket.getaddrinfo(settings.hostname, settings.port, family, socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as exc:
         hint = f"check the spelling and DNS: `ssh -G {settings.alias} | grep ^hostname` shows the name that is used"
-        message = f"the name {settings.hostname} of {settings.alias} cannot be resolved: {reason(exc)}"
+        via = "" if settings.alias == settings.hostname else f" (HostName of {settings.alias} in ~/.ssh/config)"
+        message = f"cannot resolve {settings.hostname}{via}: {reason(exc)}"
         raise HostUnreachable(message, hint, hostname=settings.hostname, cause="dns") from None
 
 
@@ -116,7 +117,7 @@ def unreachable(settings: Settings, faults: list[OSError]) -> HostUnreachable:
         hint = f"is it on, awake and in this network? `ping {settings.hostname}`; ConnectTimeout allows more time"
         return HostUnreachable(message, hint, cause="timeout")
     said = "; ".join(sorted({reason(exc) for exc in faults})) or "no address"
-    return HostUnreachable(f"no way to {where}: {said}", f"check this machine's network: `ping {settings.hostname}`",
+    return HostUnreachable(f"cannot reach {where}: {said}", f"check this machine's network: `ping {settings.hostname}`",
                            cause="network")  # fmt: skip
 
 

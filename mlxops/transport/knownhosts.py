@@ -104,3 +104,9 @@ def read(paths: Iterable[str], name: str) -> list[KnownKey]:
         except OSError:
             continue
     return found
+
+
+def listed_types(keys: list[KnownKey]) -> list[str]:
+    """The algorithms to ask for first, so that the server shows the key that is known."""
+    known = dict.fromkeys(key.type for key in keys if not key.marker)
+    return [name for kind in known for name in (["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind])]

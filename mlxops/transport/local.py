@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import time
 from collections.abc import Mapping
 
 from .. import bundle
 from ..agent.errors import HostUnreachable, LinkLost
-from . import CHUNK, Tail
+from . import AT_ONCE, CHUNK, Tail
 
 EXIT_WAIT_S = 1.0
 
@@ -73,13 +74,15 @@ class LocalLink:
             raise LinkLost(said, stderr=self.stderr_tail()) from None
 
     def receive(self, timeout: float) -> bytes | None:
+        deadline = time.monotonic() + timeout
         while self._stdout in self._open:
-            readable, _, _ = select.select(self._open, [], [], timeout)
+            left = max(0.0, deadline - time.monotonic())
+            readable, _, _ = select.select(self._open, [], [], left)
             if self._stderr in readable:
                 self._drain()
             if self._stdout in readable:
                 return self._read(self._stdout)
-            if not readable:
+            if not readable or not left:
                 return None
         return b""
 
@@ -93,8 +96,9 @@ class LocalLink:
         self._tail.feed(self._read(self._stderr))
 
     def stderr_tail(self) -> str:
-        while self._stderr in self._open and select.select([self._stderr], [], [], 0)[0]:
-            self._drain()
+        for _ in range(AT_ONCE):
+            if self._stderr in self._open and select.select([self._stderr], [], [], 0)[0]:
+                self._drain()
         return self._tail.text()
 
     def exit_status(self) -> int | None:

@@ -15,6 +15,7 @@ HEADLINES = {
     "changed": "THE HOST KEY OF {place} HAS CHANGED: somebody may be listening in, or the host was set up anew",
     "revoked": "the host key of {place} is marked as revoked",
 }
+LONGEST_SAID = 300
 LOCKED = ("system is locked", "unlock it", "filevault")
 
 
@@ -57,7 +58,7 @@ def login(
     who = f"{settings.user}@{settings.place}"
     facts = {"offered": list(offered), "encrypted": list(encrypted), "allowed": list(allowed), "banner": banner.strip()}
     if any(word in banner.lower() for word in LOCKED):
-        hint = f"unlock its disk: `ssh {settings.alias}` with the password of an account there, or at its screen"
+        hint = f"unlock its disk: `{settings.command}` with the password of an account there, or at its screen"
         message = f"{settings.place} has restarted and is still locked (FileVault): {banner.strip()}"
         return LoginRefused(message, hint, cause="locked", **facts)
     if encrypted and not offered:
@@ -71,18 +72,43 @@ def login(
     methods = f"; it would take {', '.join(allowed)}" if allowed and "publickey" not in allowed else ""
     message = f"{who} rejected the login with {', '.join(offered)}{methods}"
     asks = f"; {encrypted[0]} was not tried: it needs `ssh-add`" if encrypted else ""
-    return LoginRefused(message, f"see whether `ssh -o BatchMode=yes {settings.alias} true` works{asks}; "
-                        f"`ssh-copy-id {settings.alias}` installs a key", cause="rejected", **facts)  # fmt: skip
+    batch = settings.command.replace("ssh", "ssh -o BatchMode=yes", 1)
+    hint = f"see whether `{batch} true` works{asks}; `{copy_id(settings)}` installs a key"
+    return LoginRefused(message, hint, cause="rejected", **facts)
+
+
+def copy_id(settings: Settings) -> str:
+    """The command that installs the key which the host file names, for the user it names."""
+    given = dict(zip(settings.options[::2], settings.options[1::2], strict=False))
+    words = ["ssh-copy-id", *(["-i", given["-i"]] if "-i" in given else [])]
+    words += ["-p", given["-p"]] if "-p" in given else []
+    return shlex.join([*words, f"{given['-l']}@{settings.alias}" if "-l" in given else settings.alias])
+
+
+def turned_away(settings: Settings, said: str, tries: int) -> HostUnreachable:
+    """The server closed the connection before its greeting, with or without a word."""
+    where, words = settings.place, said.strip()[:LONGEST_SAID]
+    count = f" ({tries} tries)" if tries > 1 else ""
+    if "MaxStartups" in words:
+        hint = "too many logins at once: run it again, or raise MaxStartups in the host's sshd_config"
+    elif "Not allowed" in words:
+        hint = "too many failed logins from here (PerSourcePenalties of its sshd_config): wait a minute or more"
+    else:
+        hint = "too many logins at once (MaxStartups), or is that port not SSH? "
+        hint += f"`{settings.command.replace('ssh', 'ssh -v', 1)} true` shows how far it gets"
+    message = f"{where} closed the connection before any login{count}" + (f": {words}" if words else "")
+    return HostUnreachable(message, hint, cause="turned away", said=words, tries=tries)
 
 
 def opening(settings: Settings, exc: BaseException, silent: bool, kind: str) -> HostUnreachable:
     """A connection that was taken and then came to nothing."""
     where = settings.place
+    shows = f"`{settings.command.replace('ssh', 'ssh -v', 1)} true` shows how far it gets"
     if kind == "IncompatiblePeer":
         return HostUnreachable(f"{where} and this program have no SSH algorithm in common: {exc}",
                                "update the SSH server on the host", cause="algorithms")  # fmt: skip
     if silent:
-        hint = f"is that port really SSH? `ssh -v {settings.alias} true` shows how far it gets"
-        return HostUnreachable(f"{where} took the connection, but no SSH server answered: {exc}", hint, cause="banner")
+        message = f"{where} accepted the connection but did not answer as an SSH server: {exc}"
+        return HostUnreachable(message, f"is that port really SSH? {shows}", cause="banner")
     return HostUnreachable(f"the connection to {where} ended while it was opened: {str(exc) or kind}",
-                           f"`ssh -v {settings.alias} true` shows how far it gets", cause="opening")  # fmt: skip
+                           shows, cause="opening")  # fmt: skip

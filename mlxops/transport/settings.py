@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ class Settings:
     proxy_command: str | None
     address_family: str
     connect_timeout_s: float
+    options: tuple[str, ...] = ()
+    """What the host file adds to ssh's own configuration, as ssh's options."""
+
+    @property
+    def command(self) -> str:
+        """The ssh command that takes the same way with the same user and key."""
+        return shlex.join(["ssh", *self.options, self.alias])
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -51,14 +59,14 @@ class Settings:
 
 def argv(ssh: Ssh) -> list[str]:
     """The question to ssh."""
-    options = ["-G"]
-    if ssh.user:
-        options += ["-l", ssh.user]
-    if ssh.port:
-        options += ["-p", str(ssh.port)]
-    if ssh.identity_file:
-        options += ["-i", os.path.expanduser(ssh.identity_file)]
-    return ["ssh", *options, "--", ssh.host]
+    return ["ssh", "-G", *options(ssh), "--", ssh.host]
+
+
+def options(ssh: Ssh) -> list[str]:
+    """What the host file says, as ssh's options."""
+    user = ["-l", ssh.user] if ssh.user else []
+    port = ["-p", str(ssh.port)] if ssh.port else []
+    return [*user, *port, *(["-i", os.path.expanduser(ssh.identity_file)] if ssh.identity_file else [])]
 
 
 def ask(ssh: Ssh) -> Settings:
@@ -105,7 +113,12 @@ def parse(text: str, ssh: Ssh, env: Mapping[str, str]) -> Settings:
         proxy_command=_command(expand),
         address_family=expand.first("addressfamily", "any"),
         connect_timeout_s=_seconds(expand.first("connecttimeout", "none"), ssh.connect_timeout_s),
+        options=(*options(ssh), *_known_option(ssh)),
     )
+
+
+def _known_option(ssh: Ssh) -> list[str]:
+    return ["-o", f"UserKnownHostsFile={ssh.known_hosts_file}"] if ssh.known_hosts_file else []
 
 
 def _named(value: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import select
 import socket
 import threading
@@ -15,18 +16,21 @@ from typing import TYPE_CHECKING, Any
 from .. import bundle
 from ..agent.errors import LinkLost, MlxopsError
 from ..agent.wire import SILENCE_LIMIT_S
-from . import CHUNK, Tail, knownhosts, refusals
-from .dial import Dialled, Dialling
+from . import AT_ONCE, CHUNK, Tail, knownhosts, refusals
+from .dial import Dialled, Dialling, dial
 from .hollow import absent
 from .identities import Identity, Offer, existing, order
 from .settings import Settings
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     from fabric import Connection  # type: ignore[import-untyped]
 
 AUTH_S = 30.0
 CHANNEL_S = 20.0
-EXIT_WAIT_S = 1.0
+EXIT_WAIT_S, MOST_SAID = 1.0, 4096
+# Between tries where sshd turns us away before its greeting, each jittered by half.
+PAUSES_S = (0.3, 0.6, 1.2, 2.0, 2.0)
 AGENT_S = 10.0
 
 
@@ -51,6 +55,9 @@ class Negotiation(paramiko.Transport):
         first = [kind for kind in types if kind in offered.key_types]
         offered.key_types = [*first, *(kind for kind in offered.key_types if kind not in first)]
         self._done = threading.Event()
+        self._said = b""
+        self._readline = self.packetizer.readline
+        self.packetizer.readline = self._heard  # type: ignore[method-assign]
         super().start_client(event=self._done)
 
     def start_client(self, event: threading.Event | None = None, timeout: float | None = None) -> None:
@@ -58,13 +65,21 @@ class Negotiation(paramiko.Transport):
         if not self._done.wait(self._limit):
             raise paramiko.SSHException("the key exchange did not end in time")
         if not self.is_active():
-            raise self.get_exception() or paramiko.SSHException("the key exchange failed")
+            fault = self.get_exception() or paramiko.SSHException("the key exchange failed")
+            late = isinstance(fault.__context__, TimeoutError) or "timed out" in str(fault)
+            if not self.remote_version and not late:
+                raise TurnedAway(self._said.decode("utf-8", "replace")) from fault
+            raise fault
+
+    def _heard(self, timeout: float) -> str:
+        """What the server says before its greeting; sshd says there why it will not talk."""
+        line: str = self._readline(timeout)
+        self._said = (self._said + line.encode("utf-8", "replace") + b"\n")[:MOST_SAID]
+        return line
 
 
-def listed_types(keys: list[knownhosts.KnownKey]) -> list[str]:
-    """The algorithms to ask for first, so that the server shows the key that is known."""
-    known = dict.fromkeys(key.type for key in keys if not key.marker)
-    return [name for kind in known for name in (["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind])]
+class TurnedAway(Exception):
+    """The server closed the connection before its greeting. Carries what it said instead."""
 
 
 class StrictHostKeys(paramiko.MissingHostKeyPolicy):
@@ -162,6 +177,21 @@ class SshTransport:
 
     def open(self, python: str | None) -> SshLink:
         settings, dialled = self._dialling.result()
+        end = time.monotonic() + settings.connect_timeout_s
+        for tries, pause in enumerate((*PAUSES_S, None), 1):
+            try:
+                return self._opened(settings, dialled, python)
+            except TurnedAway as exc:
+                wait = None if pause is None else pause * random.uniform(0.5, 1.5)
+                said = str(exc)
+                if wait is None or dialled.proxy or "Not allowed" in said or time.monotonic() + wait > end:
+                    raise refusals.turned_away(settings, said, tries) from None
+                # sshd takes so many logins at once, and no more: nothing was sent yet, so it is simply tried again.
+                time.sleep(wait)
+                dialled = dial(settings)
+        raise AssertionError("the last try has no pause")
+
+    def _opened(self, settings: Settings, dialled: Dialled, python: str | None) -> SshLink:
         watchdog = Watchdog(dialled.sock, settings.connect_timeout_s * 2 + AUTH_S + CHANNEL_S)
         try:
             connection = connected(settings, dialled)
@@ -174,26 +204,10 @@ class SshTransport:
             watchdog.cancel()
 
 
-class Watchdog(threading.Timer):
-    """Ends an opening that hangs where neither paramiko nor the kernel has a time limit."""
-
-    def __init__(self, sock: socket.socket, after: float) -> None:
-        super().__init__(after, self._bark)
-        self.daemon = True
-        self.barked = False
-        self._sock = sock
-        self.start()
-
-    def _bark(self) -> None:
-        self.barked = True
-        with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-
-
 def connected(settings: Settings, dialled: Dialled) -> Connection:
     """A logged-in Connection. Everything ssh has decided is given to it, so that it reads no file of its own."""
     known = [knownhosts.read(settings.known_hosts, name) for name in settings.key_names]
-    negotiation = Negotiation(dialled.sock, settings, listed_types([key for keys in known for key in keys]))
+    negotiation = Negotiation(dialled.sock, settings, knownhosts.listed_types([key for keys in known for key in keys]))
     with absent("unittest", "unittest.mock", "invoke.vendor.yaml"):
         from fabric import Config, Connection
     # One Config per Connection: a shared one is not safe between threads.
@@ -219,7 +233,9 @@ def started(connection: Connection, command: str) -> paramiko.Channel:
 
 
 def explained(exc: BaseException, settings: Settings, dialled: Dialled, barked: bool) -> BaseException:
-    """The failure of an opening in words; what is not a failure (Ctrl-C) as it is."""
+    """The failure of an opening in words; what is not a failure (Ctrl-C), or may be tried again, as it is."""
+    if isinstance(exc, TurnedAway) and dialled.proxy:
+        return dialled.proxy.fault() or exc
     if not isinstance(exc, (paramiko.SSHException, OSError, EOFError)) or isinstance(exc, MlxopsError):
         return exc
     fault = dialled.proxy.fault() if dialled.proxy else None
@@ -262,7 +278,9 @@ class SshLink:
                 return None
 
     def _drain(self) -> None:
-        while self._channel.recv_stderr_ready():
+        for _ in range(AT_ONCE):
+            if not self._channel.recv_stderr_ready():
+                return
             self._tail.feed(self._channel.recv_stderr(CHUNK))
 
     def stderr_tail(self) -> str:
@@ -280,5 +298,3 @@ class SshLink:
             self._dialled.sock.shutdown(socket.SHUT_RDWR)
         self._connection.transport.join(1.0)
         self._dialled.close()
-
-

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("lab")
         "load a 8100 --grace x",
         "load a 8100 --grace 0",
         "status --no-such-flag",
-        "status nobody",
+        "status 9999",
         "set a",
         "set a novalue",
         "set a =1",
