@@ -55,6 +55,12 @@ KEPT = (
     ("unload", ":send < main.py", "os.write", "MemoryError"),
     # On a disk that no longer takes anything an evicted server cannot be started again, and nothing said so.
     ("load-evict", ":_assign < serve.py", "os.rename", "readonly"),
+    # A full disk stopped the old model, and on the way back stopped it again for want of a note.
+    ("load-swap", ":_on_record", "open", "full"),
+    ("load-swap", ":place < serve.py", "os.rename", "full"),
+    ("load-failing", ":_on_record", "os.rename", "quota"),
+    ("load-failing", ":_restore", "open", "noinodes"),
+    ("load-failing", ":_take_back", "open", "readonly"),
     # Nor was it told where the end of the work itself failed.
     ("load-evict", ":__exit__ < ops/evict.py", "os.listdir", "RuntimeError"),
 )

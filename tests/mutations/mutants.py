@@ -12,7 +12,10 @@ BETWEEN = "tests/agent/test_between_looks.py::"
 LAUNCH = "tests/agent/test_launch.py::"
 FOLDERS = "tests/unit/test_bundle_folders.py::"
 EVICT = "tests/system/test_evict.py::"
-RECORDED = "        _assign(command, service, {**gated.record(command.who), **others.record()})\n"
+RECORDED = (
+    "        unnoted = _on_record(command, job, service, {**gated.record(command.who), **others.record()}, way.back)\n"
+)
+FULL_DISK = "tests/system/test_full_disk.py::"
 JUDGE = "tests/unit/test_judge.py::"
 
 LOOKED_AT = (
@@ -100,7 +103,8 @@ LIVES = (
     ),
     Mutant(
         "children born while we wait are forgotten", "agent/stop.py",
-        "            self._known.update({p.pid: p for p in tree(table, process.pid)[1:]})\n", "            pass\n",
+        "            self._known.update({p.pid: p for p in tree(owner.own(table), process.pid)[1:]})\n",
+        "            pass\n",
         (STOP + "test_a_child_born_after_the_look_is_ended_as_well",),
     ),
     Mutant(
@@ -128,6 +132,16 @@ LIVES = (
         ("tests/agent/test_serve.py",),
     ),
     Mutant(
+        "a load takes no room on the disk", "agent/ops/load.py",
+        "    room.take(prepared.order.port, LOAD_EDITS, servers=2)\n", "",
+        (FULL_DISK + "test_no_room_is_told_before_anything_is_stopped",),
+    ),
+    Mutant(
+        "a rollback depends on a note", "agent/serve.py",
+        "        if not back:\n            raise\n", "        raise\n",
+        (FULL_DISK + "test_what_could_not_be_noted_serves_and_is_noted_by_the_next_command",),
+    ),
+    Mutant(
         "a rank is known by its pid alone", "agent/ops/rank.py",
         ' and process.start_time == args["start_time"]\n', "\n", ("tests/agent/test_rank.py",),
     ),
@@ -142,7 +156,7 @@ LIVES = (
     ),
     Mutant(
         "a rank that lives elsewhere counts as gone", "agent/evidence.py",
-        "        alive = alive or any(seen.alive is not False for seen in self.ranks)\n", "",
+        " or any(seen.alive is not False for seen in self.ranks)\n", "\n",
         ("tests/unit/test_ranks.py",),
     ),
     Mutant(
