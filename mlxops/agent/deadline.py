@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Optional, TypeVar
+from typing import Callable, Iterator, Optional, TypeVar
 
 Found = TypeVar("Found")
 
@@ -24,10 +24,23 @@ class Deadline:
         return self.left() == 0.0
 
 
-def wait_for(look: Callable[[], Optional[Found]], deadline: Deadline, every: float = 0.05) -> Optional[Found]:
-    """The first truthy value of `look`, tried at least once; None when the deadline passes first."""
-    while True:
+def wait_for(
+    look: Callable[[], Optional[Found]], deadline: Deadline, every: float = 0.05, longest: float = 0.0
+) -> Optional[Found]:
+    """The first truthy value of `look`, tried at least once; None when the deadline passes first.
+
+    The pauses between two looks last `every` seconds; where `longest` is more, they grow up to that.
+    """
+    for pause in pauses(every, longest):
         found = look()
         if found or deadline.passed:
             return found or None
-        time.sleep(min(every, deadline.left()))
+        time.sleep(min(pause, deadline.left()))
+    return None
+
+
+def pauses(first: float, longest: float) -> Iterator[float]:
+    """The seconds to wait between looks, for ever: `first`, and half as long again each time up to `longest`."""
+    while True:
+        yield first
+        first = max(first, min(first * 1.5, longest))

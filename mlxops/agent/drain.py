@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Optional
 
-from .deadline import Deadline
+from .deadline import Deadline, pauses
 from .procs import Procs, Unseen
 
 LOOK_EVERY_S = 0.02
@@ -27,15 +27,17 @@ def drain(procs: Procs, port: int, most_s: float, check: Callable[[], None], say
     cancel.
     """
     deadline, spoken = Deadline(most_s), 0.0
-    while not deadline.passed:
+    for pause in pauses(LOOK_EVERY_S, procs.longest_pause_s):
         check()
+        if deadline.passed:
+            return
         busy = connections(procs, port)
         if not busy:
             return
         if time.monotonic() - spoken > SAY_EVERY_S:
             spoken = time.monotonic()
             say("%s, waiting for a moment without (%.0f s at most)" % (in_flight(busy), deadline.left()))
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(min(pause, deadline.left()))
 
 
 def in_flight(count: int) -> str:

@@ -106,7 +106,11 @@ class _Pack:
                 say("%s (%.0f s)" % (words(), spoken[0] - began))
             return not self.living()
 
-        return bool(wait_for(_patient(gone), Deadline(seconds)))
+        return self._wait_for(gone, seconds)
+
+    def _wait_for(self, look: Callable[[], bool], seconds: float) -> bool:
+        """As wait_for; the pauses grow where a look at the processes is expensive."""
+        return bool(wait_for(_patient(look), Deadline(seconds), longest=self._procs.longest_pause_s))
 
     def kill_all(self) -> None:
         """Again and again: a child may be born between the look and the blow."""
@@ -116,12 +120,12 @@ class _Pack:
             self.signal(living, signal.SIGKILL)
             return not living
 
-        wait_for(_patient(killed), Deadline(KILL_WAIT_S))
+        self._wait_for(killed, KILL_WAIT_S)
 
     def prove_gone(self) -> None:
         """No process of the family is left and the port can be bound."""
         port, bind = self._prey.port, self._prey.bind
-        left = [] if wait_for(_patient(lambda: not self.living()), Deadline(LOOK_AGAIN_S)) else self.living()
+        left = [] if self._wait_for(lambda: not self.living(), LOOK_AGAIN_S) else self.living()
         if left:
             pids = ", ".join(str(p.pid) for p in left)
             raise NotStopped("still running after SIGKILL: pid %s" % pids, "look at it on the host", port=port)

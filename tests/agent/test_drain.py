@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mlxops.agent.deadline import Deadline, pauses, wait_for
 from mlxops.agent.drain import connections, drain
 from mlxops.agent.procs import Unseen, here
 from mlxops.agent.procs.darwin import Darwin
@@ -80,3 +82,35 @@ def test_what_cannot_be_counted_is_not_waited_for() -> None:
     began = time.monotonic()
     drain(blind, 8100, 60, nothing, nothing)
     assert time.monotonic() - began < 30
+
+
+class Costly:
+    """A machine where each look is expensive, and a port that is busy for a while."""
+
+    longest_pause_s = 0.5
+
+    def __init__(self, busy_s: float) -> None:
+        self._until = time.monotonic() + busy_s
+        self.looks = 0
+
+    def connections(self, port: int) -> int:
+        self.looks += 1
+        return int(time.monotonic() < self._until)
+
+
+def test_where_a_look_is_expensive_the_pauses_grow() -> None:
+    costly = Costly(busy_s=2.0)
+    drain(costly, 8100, 30, nothing, nothing)  # type: ignore[arg-type]
+    assert costly.looks < 16 and 2.0 <= time.monotonic() - (costly._until - 2.0) < 2.8
+    assert Darwin.longest_pause_s == 1.0 and here().longest_pause_s == 0.0
+
+
+def test_the_pauses_grow_up_to_a_limit_and_only_where_there_is_one() -> None:
+    grown = list(itertools.islice(pauses(0.05, 1.0), 12))
+    assert grown[0] == 0.05 and grown == sorted(grown) and grown[-1] == 1.0
+    assert set(itertools.islice(pauses(0.05, 0.0), 12)) == {0.05}
+    looks: list[float] = []
+    began = time.monotonic()
+    look = lambda: looks.append(time.monotonic()) or False  # type: ignore[func-returns-value]  # noqa: E731
+    assert wait_for(look, Deadline(1.5), longest=1.0) is None
+    assert len(looks) < 10 and time.monotonic() - began < 1.8

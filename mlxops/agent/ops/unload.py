@@ -17,7 +17,7 @@ from ..jobs import Job
 from ..launch import log_path
 from ..logsize import keep_small
 from ..portname import Meaning
-from ..probe import Pending
+from ..probe import all_of
 from ..registry import Registry
 from ..standing import interrupted
 from ..stop import Quarry, quarry, stop
@@ -30,16 +30,13 @@ def unload(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def unload_all(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Every port at once; what fails on one does not hinder the others."""
+    """Many ports at once, each looks at the whole machine; what fails on one does not hinder the others."""
     registry = command.store.read()
     entries = registry.entries.values()
     known = {port for e in entries for port in (e.port, e.wanted) if port is not None}
     ports = sorted(known.union(command.site.ports))
-    under_way = [Pending(partial(_attempt, command, registry, port, args)) for port in ports]
-    for pending in under_way:
-        while not pending.done(1.0):
-            continue
-    rows = [pending.value() for pending in under_way]
+    done = all_of({port: partial(_attempt, command, registry, port, args) for port in ports})
+    rows = [done[port] for port in ports]
     if command.client.cancelled and not all(row["ok"] for row in rows):
         raise interrupted(command, rows)
     return {"ports": rows}

@@ -8,7 +8,13 @@ from .facts import Job, Listener, Memory, Output, Process
 
 
 class Procs(Protocol):
-    """Every method raises Unseen when the answer could not be observed."""
+    """Every method raises Unseen when the answer could not be observed.
+
+    `longest_pause_s`: how far the pauses between two looks may grow while something is waited for; 0 where a look
+    costs next to nothing.
+    """
+
+    longest_pause_s: float
 
     def processes(self) -> Dict[int, Process]:
         """All processes of the machine, of every user, by pid."""

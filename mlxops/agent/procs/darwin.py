@@ -27,6 +27,9 @@ class Tools(NamedTuple):
 
 
 class Darwin:
+    # A look starts ps or netstat, and reads the arguments of every process: some 10 ms on the machine that serves.
+    longest_pause_s = 1.0
+
     def __init__(self, patience_s: float = PATIENCE_S, **paths: str) -> None:
         """`paths` replaces single fields of Tools; a tool that takes longer than `patience_s` has not answered."""
         self._tools = Tools(**paths)

@@ -14,6 +14,8 @@ CHUNK = 65536
 
 
 class Linux:
+    longest_pause_s = 0.0
+
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
         self._page = os.sysconf("SC_PAGE_SIZE")
