@@ -18,12 +18,14 @@ REGISTRY_S, PORT_S = 10.0, 6 * 3600.0
 
 
 def registry_lock(command: Command) -> Iterator[Finding]:
-    yield _lock("registry lock", command.site.registry + ".lock", REGISTRY_S)
+    registry = command.site.registry
+    yield _lock("registry lock", registry, registry + ".lock", REGISTRY_S)
 
 
 def port_locks(command: Command) -> Iterator[Finding]:
     """A row per port that is worked on or cannot be."""
-    rows = [_lock("port locks", lock_path(command.site.registry, port), PORT_S) for port in command.site.ports]
+    registry = command.site.registry
+    rows = [_lock("port locks", registry, lock_path(registry, port), PORT_S) for port in command.site.ports]
     told = [row for row in rows if row.seen != FREE]
     yield from told or [Finding("port locks", OK, "nobody works on a port")]
 
@@ -31,11 +33,11 @@ def port_locks(command: Command) -> Iterator[Finding]:
 FREE = "free"
 
 
-def _lock(check: str, path: str, longest_s: float) -> Finding:
+def _lock(check: str, registry: str, path: str, longest_s: float) -> Finding:
     if os.path.lexists(path) and not _opens(path):
         seen = "%s cannot be opened for writing, so nothing it guards can be changed" % path
         return Finding(check, WRONG, seen, "on the host: ls -ld %s; it must be a file of ours" % shlex.quote(path))
-    holder = FileLock(path).holder()
+    holder = FileLock(path, registry=registry).holder(shared=True)
     return Finding(check, OK, FREE) if holder is None else held(check, path, holder, longest_s, time.time())
 
 
@@ -49,6 +51,8 @@ def _opens(path: str) -> bool:
 
 def held(check: str, path: str, holder: Mapping[str, Any], longest_s: float, now: float) -> Finding:
     """A lock in use: no fault, unless it has been so for too long. `now` in epoch seconds."""
+    if holder.get("outsider"):
+        return Finding(check, WARNING, "%s is %s" % (os.path.basename(path), story(holder)), way_out(holder))
     seen = "%s is held: %s (pid %s)" % (os.path.basename(path), story(holder), holder.get("pid", "unknown"))
     age = age_s(holder.get("since"), now)
     if age is None or age <= longest_s:

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Iterator, List, Tuple
 
-from .. import hfcache
+from .. import copies, hfcache
 from ..command import Command
 from ..diskroom import WORD
 from ..jobs import KEPT_LOGS, old_logs
@@ -27,7 +27,7 @@ def leftovers(command: Command) -> Iterator[Finding]:
 def _drafts(command: Command) -> Iterator[Finding]:
     """Files and folders that were to be renamed when they were whole."""
     state, registry = command.site.state_dir, command.site.registry
-    found = [registry + ".tmp"]
+    found = [registry + ".tmp", *copies.unfinished(registry)]
     found += [path for path in _within(state) if os.path.basename(path).startswith(".try-")]
     for folder in ("help", "run"):
         found += [path for path in _within(os.path.join(state, folder)) if path.endswith(".tmp")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Mapping
 
-from ..checks import folders, locks, machine, own, ports, records, remains, servers, sizes
+from ..checks import folders, locks, machine, own, ports, records, remains, servers, sizes, trials
 from ..checks.finding import Check, Finding, findings
 from ..command import Command
 from ..mend import mended
@@ -16,6 +16,8 @@ CHECKS: Mapping[str, Check] = {
     "agent cache": own.cache,
     "folders": folders.shared,
     "registry": records.registry,
+    "registry writes": trials.writes,
+    "registry keys": trials.keys,
     "assignments": records.assignments,
     "snapshots": records.snapshots,
     "registry lock": locks.registry_lock,

@@ -1,0 +1,63 @@
+"""doctor really takes the registry's lock and writes beside it, and tells what hands mistyped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.support.healthy import Healthy, host
+
+__all__ = ["host"]
+SHARED = """
+import sys, fcntl, os
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_SH)
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def rows(host: Healthy, check: str) -> list[tuple[str, str]]:
+    return [(row["verdict"], row["seen"]) for row in host.doctor()["checks"] if row["check"] == check]
+
+
+def test_what_it_tries_leaves_nothing_behind(host: Healthy) -> None:
+    before = sorted(os.listdir(host.hub))
+    assert [verdict for verdict, _ in rows(host, "registry writes")] == ["ok"]
+    assert {*os.listdir(host.hub)} <= {*before, "registry.json.lock"}
+
+
+@pytest.mark.parametrize("name", ["registry.json.bak", "registry.history.jsonl"])
+def test_what_only_one_of_a_group_can_write_is_named(host: Healthy, name: str) -> None:
+    (host.hub / name).write_text("{}")
+    for each in ("registry.json", "registry.json.bak", "registry.history.jsonl", "registry.json.lock"):
+        if (host.hub / each).exists():
+            (host.hub / each).chmod(0o664)
+    (host.hub / name).chmod(0o644)
+    verdicts = dict(rows(host, "registry writes"))
+    assert name in verdicts["warning"] and "ok" in verdicts
+
+
+def test_one_who_holds_the_lock_shared_is_told_by_pid(host: Healthy) -> None:
+    lock = host.hub / "registry.json.lock"
+    lock.touch()
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", SHARED, str(lock)], **pipes) as holder:
+        assert holder.stdout and holder.stdout.readline() == b"held\n"
+        (found,) = rows(host, "registry lock")
+        holder.kill()
+    assert found[0] == "warning" and f"held by pid {holder.pid}" in found[1]
+
+
+def test_a_key_that_is_nearly_ours_is_told_and_a_strange_one_is_not(host: Healthy) -> None:
+    path = host.hub / "registry.json"
+    document = json.loads(path.read_text())
+    name = next(iter(document["models"]))
+    document["models"][name].update(tool_call_parsr="qwen3", another_tools_key=1)
+    path.write_text(json.dumps(document))
+    told = rows(host, "registry keys")
+    assert told == [("warning", f"{name}: unknown key 'tool_call_parsr' (did you mean 'tool_call_parser'?)")]
