@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import DriftFound, Interrupted, MlxopsError
-from ..render.actions import action_lines, changes, plan, wrong
+from ..render.actions import action_lines, changes, plan, rehearsed, wrong
 from . import told, turn, words
 from .findings import drift_found
 from .invocation import Answer, Invocation, Result
@@ -38,7 +38,7 @@ def reconcile(it: Invocation, check: bool, timeout_s: float | None, dry_run: boo
         return _failed(exc, news)
     error = _left(result) if check else None
     if news is None:
-        return Answer(result, changes if it.flags.quiet else plan, error)
+        return Answer(result, rehearsed if dry_run else changes if it.flags.quiet else plan, error)
     lines = _lines(result, news)
     return Answer(result, lambda *_: "\n".join(lines), error, None if lines else "")
 

@@ -23,14 +23,17 @@ def _planned(action: dict[str, Any]) -> str:
     entry, port = action.get("entry"), action.get("port")
     where = f"{safe(entry)} on {word(port)}" if entry and port is not None else place(action)
     why = f" ({safe(action['reason'])})" if action.get("reason") else ""
-    return f"would {word(action['action'])} {where}{why}"
+    return f"would {word(action['action'])} {where}{why}{_next(action)}"
+
+
+def _next(action: dict[str, Any]) -> str:
+    return f" (next: {next_step({**action, 'drift': 'stale'})})" if action.get("next") else ""
 
 
 def _line(action: dict[str, Any]) -> str:
     why = f": {safe(action['reason'])}" if action.get("reason") else ""
     planned = "" if action.get("applied") or action["action"] == "keep" else " (not done)"
-    step = f" (next: {next_step({**action, 'drift': 'stale'})})" if action.get("next") else ""
-    return f"{word(action['action'])} {place(action)}{planned}{why}{step}"
+    return f"{word(action['action'])} {place(action)}{planned}{why}{_next(action)}"
 
 
 def changes(result: dict[str, Any], style: Style) -> str:
@@ -54,3 +57,8 @@ def supposed(text: Callable[[dict[str, Any], Style], str]) -> Callable[[dict[str
 def plan(result: dict[str, Any], style: Style) -> str:
     """As `changes`, with a sentence where there is nothing to say."""
     return changes(result, style) or "Nothing to do."
+
+
+def rehearsed(result: dict[str, Any], style: Style) -> str:
+    """What reconcile would do, and what is wrong and would be left."""
+    return "\n".join([*planned(result["actions"]), *map(mail_line, wrong(result))]) or "Nothing to do."

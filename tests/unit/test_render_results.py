@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlxops.agent.errors import NotReady, PortBusy
-from mlxops.render.actions import changes, plan
+from mlxops.render.actions import changes, plan, rehearsed
 from mlxops.render.drift import next_step
 from mlxops.render.entries import changed, entries, removed, shown
 from mlxops.render.errors import error_text
@@ -158,6 +158,17 @@ def test_what_is_cleared_is_told_once_with_the_command_that_brings_it_back() -> 
     assert changes({"actions": [BRINGS_BACK], "drift": [lost]}, PLAIN) == line
 
 
+def test_a_dry_run_of_reconcile_says_what_it_would_do() -> None:
+    drift = {"drift": "lost", "port": 8101, "entry": "b", "reason": "gone", "next": "mlxops load b 8101"}
+    text = rehearsed({"actions": [BRINGS_BACK | {"applied": False}], "drift": [drift]}, PLAIN)
+    step = "(next: mlxops load qwen 8100, or mlxops unload 8100 to forget it)"
+    assert text.splitlines() == [
+        f"would clear qwen on 8100 (its process is gone) {step}",
+        "lost 8101 b: gone (next: mlxops load b 8101, or mlxops unload 8101 to forget it)",
+    ]
+    assert rehearsed({"actions": [], "drift": []}, PLAIN) == "Nothing to do."
+
+
 def test_nothing_to_do_is_said_to_people_and_not_to_cron() -> None:
     nothing: dict[str, list[object]] = {"actions": [], "drift": []}
     assert changes(nothing, PLAIN) == ""
@@ -172,7 +183,7 @@ def test_a_load_in_one_line() -> None:
     assert loaded(result, PLAIN) == "8100 serves b as jerry-xl, instead of a: ready after 12 s"
     kept = "8100 serves b already: ready, nothing changed (--replace restarts it)"
     assert loaded(result | {"changed": False}, PLAIN) == kept
-    steps = [ACTION | {"action": "stop", "applied": False, "reason": "pid 7 serves /m"}, BRINGS_BACK | {"entry": None}]
+    steps = [ACTION | {"action": "stop", "applied": False, "reason": "pid 7 serves /m"}, ACTION | {"entry": None}]
     assert loaded(result | {"actions": steps}, PLAIN).splitlines() == [
         "would stop qwen on 8100 (pid 7 serves /m)", "would clear 8100 (its process is gone)",
     ]  # fmt: skip
