@@ -179,6 +179,7 @@ def test_processes_are_not_matched_by_a_substring(known: Studio, begin: Begin, t
     assign(known, "amber", port)
     assert known.port_row(port)["drift"] == "stale"
     assert [action["entry"] for action in known.must("reconcile")["actions"]] == ["amber"]
+    assert known.must("unload", port)["forgot"] == ["amber"]
     assert known.must("unload", port)["changed"] is False
 
 
