@@ -87,6 +87,12 @@ class AssignmentConflict(MlxopsError):
     exit_code = 7
 
 
+class Respawned(MlxopsError):
+    """A server that was stopped is started again by somebody else, or would be."""
+
+    exit_code = 7
+
+
 class NotReady(MlxopsError):
     exit_code = 8
 

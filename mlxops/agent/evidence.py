@@ -32,13 +32,14 @@ class Server(NamedTuple):
     """A process of a runtime whose command line names the port.
 
     `family` is every process that must be gone before the server is: launcher, server, children. `launcher` is the
-    outermost process of it (`uv run`), the server itself where there is none.
+    outermost process of it (`uv run`), the server itself where there is none. `held_bytes`: its memory, of a stray.
     """
 
     process: Process
     invocation: Invocation
     family: Tuple[Process, ...]
     launcher: Process
+    held_bytes: Optional[int] = None
 
     @property
     def worker_gone(self) -> bool:
@@ -94,6 +95,11 @@ class PortEvidence(NamedTuple):
         found = tuple(s for s in self.servers if pids & {p.pid for p in s.family})
         alone = len(self.servers) == 1 and not (self.listeners or self.strangers)
         return found or (self.servers if alone and self.servers[0].invocation.says_port else ())
+
+    @property
+    def strays(self) -> Tuple[Server, ...]:
+        """Servers of this user that say the port, and neither listen nor are recorded: they hold memory for nothing."""
+        return tuple(s for s in self.servers if s not in self.proven and s.invocation.says_port)
 
     @property
     def foreign(self) -> Tuple[Listener, ...]:

@@ -138,7 +138,7 @@ class Job:
     def __init__(
         self, client: Client, registry_path: str, state_dir: str, held: Mapping[str, Any], settles: bool
     ) -> None:
-        port = held["port"]
+        self.port = port = held["port"]
         self.id = "%s-%d-%d" % (time.strftime(STAMP, time.gmtime()), port, os.getpid())
         self._client = client
         self._folder = folder(state_dir)

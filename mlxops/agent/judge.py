@@ -179,7 +179,23 @@ def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
     if seen.server and seen.listeners and seen.recorded is None and entry.process:
         text = "pid %d serves it; the process in the registry, pid %s, is gone"
         return "unrecorded", text % (seen.server.process.pid, entry.process.get("pid"))
-    return None, ""
+    return ("stray", stray_text(seen)) if seen.strays else (None, "")
+
+
+def stray_beside(seen: PortEvidence, verdict: Verdict) -> str:
+    """What a verdict does not say of strays, because it has something worse to say; "" for nothing."""
+    told = not seen.strays or seen.job is not None or verdict.drift == "stray" or verdict.state == "unknown"
+    return "" if told else stray_text(seen)
+
+
+def stray_text(seen: PortEvidence) -> str:
+    """The processes that hold memory for nothing, in words."""
+    held = ["pid %d%s" % (s.process.pid, _size(s.held_bytes)) for s in seen.strays]
+    return "%s: started as a server of this port, but neither listens nor is recorded" % ", ".join(held)
+
+
+def _size(held: Optional[int]) -> str:
+    return "" if held is None else ", which holds %.1f GiB" % (held / (1 << 30))
 
 
 def _gone_text(wanted: Wanted) -> str:
@@ -193,6 +209,8 @@ def lost_text(wanted: Wanted) -> str:
 
 
 def _unassigned(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
+    if seen.strays and not seen.proven:
+        return "stray", stray_text(seen)
     if seen.server:
         model = seen.server.invocation.model or "its default model"
         return "orphan", "pid %d serves %s, no entry is assigned" % (seen.server.process.pid, model)

@@ -6,7 +6,7 @@ import os
 import subprocess
 from typing import Any, BinaryIO, Dict, Mapping, NamedTuple, Optional, Sequence
 
-from . import logtail
+from . import logtail, marks
 from .errors import Failed, MlxopsError
 from .failures import unwritten
 from .hubprocess import TOKENS
@@ -26,11 +26,14 @@ CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 class Gated:
     """A server that waits at the gate: its pid is known, it has done nothing yet."""
 
-    def __init__(self, child: subprocess.Popen[bytes], gate: int, process: Process, argv: Sequence[str]) -> None:
+    def __init__(
+        self, child: subprocess.Popen[bytes], gate: int, process: Process, argv: Sequence[str], mark: str = ""
+    ) -> None:
         self._child = child
         self._gate = gate
         self.process = process
         self.argv = tuple(argv)
+        self.mark = mark
 
     def record(self, who: Mapping[str, Any]) -> Dict[str, Any]:
         """What the registry keeps of it."""
@@ -127,11 +130,12 @@ def unplaced(exc: OSError, state_dir: str, name: object) -> MlxopsError:
 def start_in(procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: Place) -> Gated:
     """The server at the gate; its log is closed here."""
     inner, gate = os.pipe()
+    env = {**_environment(env), marks.NAME: marks.new()}
     try:
         with where.log as out:
             child = subprocess.Popen(
                 ["/bin/sh", "-c", GATE, "mlxops-gate", *argv],
-                stdin=inner, stdout=out, stderr=out, cwd=where.folder, start_new_session=True, env=_environment(env),
+                stdin=inner, stdout=out, stderr=out, cwd=where.folder, start_new_session=True, env=env,
             )  # fmt: skip
     except (OSError, ValueError) as exc:  # ValueError: a NUL in a word
         os.close(gate)
@@ -139,7 +143,7 @@ def start_in(procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: P
     finally:
         os.close(inner)
     try:
-        return Gated(child, gate, _seen(procs, child), argv)
+        return Gated(child, gate, _seen(procs, child), argv, env[marks.NAME])
     except BaseException:
         # Nobody else knows of it: end it here.
         os.close(gate)

@@ -83,7 +83,16 @@ def observe(
             port, sight.of(port), servers.get(port, ()), recorded, left, answers[port], jobs[port], unknown,
             ranks=seen.get(port, ()), strangers=strangers(sight, port, others),
         )  # fmt: skip
-    return found
+    return {port: _weighed(procs, one) for port, one in found.items()}
+
+
+def _weighed(procs: Procs, seen: PortEvidence) -> PortEvidence:
+    """With the memory that each stray holds."""
+    strays = seen.strays
+    if not strays:
+        return seen
+    held = [s._replace(held_bytes=procs.footprint(s.family)) if s in strays else s for s in seen.servers]
+    return seen._replace(servers=tuple(held))
 
 
 def _unasked(ranks: Iterable[Seen], entries: Iterable[Entry]) -> Iterator[str]:

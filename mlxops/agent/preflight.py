@@ -18,6 +18,7 @@ from .order import Order, Preparation, launch_of
 from .refusal import refusals
 from .registry import REQUIRED, Entry, Registry
 from .reservations import refuse_taken
+from .respawn import refuse_restarted
 from .restart import Lost, way_back
 from .runtimes import Offered, Runtime
 from .serve import Service
@@ -49,6 +50,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     if wanting == "" and not order.replace:
         return Preparation(order, entry, None, runtime, words, ground, True, warnings)
     _check_occupant(ground, order, entry, wanting)
+    refuse_restarted(command, ground)
     previous = _way_back(command, ground, order)
     remote = None if whole else _remote(command, entry, words, order)
     if remote is not None:
@@ -142,7 +144,7 @@ def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> Optional[
     if [(e.name, place(e.cache_path)) for e in ground.entries] != [(entry.name, place(entry.cache_path))]:
         return None
     verdict = judge(ground.seen, wanted(command, ground.registry, ground.seen.port))
-    if verdict.state == "ready" and verdict.drift in (None, "unrecorded"):
+    if verdict.state == "ready" and verdict.drift in (None, "unrecorded", "stray"):
         return ""
     return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import Callable, NamedTuple, Optional
 
-from . import probe
+from . import marks, owner, probe
 from .deadline import Deadline, wait_for
 from .errors import NotReady
 from .failures import free_bytes
@@ -53,7 +54,7 @@ def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None]
 
     def until(look: Callable[[], bool]) -> None:
         spoken = time.monotonic()
-        while not _alive_and(look, start, check):
+        while not _alive_and(look, procs, start, check):
             if deadline.passed:
                 raise _failure(start, "was not ready within %g s; %s" % (pace.timeout_s, _advice(start)))
             if time.monotonic() - spoken > SAY_EVERY_S:
@@ -69,7 +70,7 @@ def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None]
     tokens = CLEAN_TOKENS if start.clean else GLANCE_TOKENS
     chat = probe.Pending(lambda: glance(subject, deadline.left() + 1, tokens))
     until(lambda: chat.done(LOOK_EVERY_S))
-    proof = _shown_by(start, chat)
+    proof = _shown_by(procs, start, chat)
     _check_owner(procs, start)
     return proof
 
@@ -83,17 +84,31 @@ def _advice(start: Start) -> str:
     return "give it a longer --timeout"
 
 
-def _alive_and(look: Callable[[], bool], start: Start, check: Callable[[], None]) -> bool:
+def _alive_and(look: Callable[[], bool], procs: Procs, start: Start, check: Callable[[], None]) -> bool:
     """One look, given up at once when the process has died or the client cancelled."""
     check()
-    _check_alive(start)
+    _check_alive(procs, start)
     return look()
 
 
-def _check_alive(start: Start) -> None:
+def _check_alive(procs: Procs, start: Start) -> None:
     status = start.gated.exited()
-    if status is not None:
-        raise _failure(start, "ended with status %d before it was ready%s" % (status, _given_up(start)))
+    if status is None:
+        return
+    left = [p.pid for p in marks.bearers(procs, start.gated.mark, procs.processes())]
+    if status == 0 and left:
+        text = "moved into the background as pid %s: mlxops needs a server that stays in the foreground"
+        raise _failure(start, text % ", ".join(map(str, left)))
+    raise _failure(start, "%s before it was ready%s" % (_ended(status), _given_up(start)))
+
+
+def _ended(status: int) -> str:
+    if status >= 0:
+        return "ended with status %d" % status
+    try:
+        return "was ended by %s" % signal.Signals(-status).name
+    except ValueError:
+        return "was ended by signal %d" % -status
 
 
 def _given_up(start: Start) -> str:
@@ -124,13 +139,13 @@ def _check_name(start: Start) -> None:
         raise _failure(start, "answers to %s, not to %s" % (", ".join(models) or "no name", start.served_name))
 
 
-def _shown_by(start: Start, chat: probe.Pending[Proof]) -> Proof:
+def _shown_by(procs: Procs, start: Start, chat: probe.Pending[Proof]) -> Proof:
     try:
         proof = chat.value()
     except Exception as exc:
         # The connection ends a moment before the process does; its end is the better reason, and its log whole.
         wait_for(lambda: start.gated.exited() is not None, Deadline(ENDS_WITHIN_S))
-        _check_alive(start)
+        _check_alive(procs, start)
         raise _failure(start, "answers no chat: %s" % (exc or type(exc).__name__)) from exc
     names_count = start.served_name is not None or start.runtime.client_model is not None
     for fault in proof.faults:
@@ -148,9 +163,21 @@ def _check_owner(procs: Procs, start: Start) -> None:
         raise _failure(start, "cannot be proven to own its port: " + "; ".join(sight.unknown))
     owners = {ln.pid for ln in sight.listeners or ()}
     ours = {p.pid for p in tree(sight.table, start.gated.process.pid)}
-    if not owners or not owners <= ours:
-        raise _failure(start, "does not own its port: pid %s does" % ", ".join(map(str, owners)))
+    if not owners:
+        # It has closed its port: most likely it ends, and how it ended says more.
+        wait_for(lambda: start.gated.exited() is not None, Deadline(LOOK_AGAIN_S))
+        _check_alive(procs, start)
+        raise _failure(start, "does not listen any more")
+    if not owners <= ours:
+        raise _failure(start, "does not own its port: %s" % _holders(sight))
     _check_form(sight, start)
+
+
+def _holders(sight: Sight) -> str:
+    seen = [(ln, sight.table.get(ln.pid or 0)) for ln in sight.listeners or ()]
+    found = {(ln.pid, process.uid if process else ln.uid) for ln, process in seen}
+    told = ["%s (user %s)" % ("pid %d" % pid if pid else "a process", owner.user(uid)) for pid, uid in found]
+    return "%s has it" % " and ".join(sorted(told))
 
 
 def _check_form(sight: Sight, start: Start) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from . import remedies
 from .evidence import PortEvidence
-from .judge import Verdict, Wanted, judge, lost_text
+from .judge import Verdict, Wanted, judge, lost_text, stray_beside
 from .registry import Entry
 
 
@@ -63,6 +63,9 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
             actions += [Action("clear", name, port, verdict.reason, step) for name, step in steps]
         elif verdict.drift or verdict.state == "unknown":
             drifts.append(_drift(verdict, port, want))
+        beside = stray_beside(seen, verdict)
+        if beside:
+            drifts.append(Drift("stray", port, None, beside, remedies.command("stray", port, None)))
         if verdict.broken and seen.job is None:
             told = verdict.reason, remedy(verdict.state, port, want.entry, want)
             broken.append(Broken(verdict.state, port, want.entry.name if want.entry else None, *told))

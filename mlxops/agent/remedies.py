@@ -8,12 +8,13 @@ from .errors import pasteable
 
 _LOADED = ("stale", "lost")
 _RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
-_BY_PORT = {"foreign": "status", "duplicate": "unload", "failed": "logs"}
+_BY_PORT = {"foreign": "status", "duplicate": "unload", "failed": "logs", "stray": "show"}
 _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
 # What else a person may want to do, after the command.
 _ELSE = {
     "stale": ", or mlxops unload {port} to forget it",
     "lost": ", or mlxops unload {port} to forget it",
+    "stray": ", then stop that process on the host if nobody needs it",
     "orphan": ", to adopt it, or mlxops unload {port} to stop it",
     "foreign": ", once you have stopped it on the host; mlxops never does",
     "duplicate": ", then load the model you want there",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
+from . import marks
 from .command import Command
 from .diskroom import DiskRoom
 from .errors import AssignmentConflict
@@ -185,7 +187,9 @@ def _take_back(command: Command, job: Job, service: Service, gated: Gated, other
     gated.abort()
     try:
         prey = _prey(command, service.port, gated)
-        stop(command.procs, prey, UNDO_GRACE_S, lambda text: job.emit("phase", phase="rollback", message=text))
+        said = partial(job.emit, "phase", phase="rollback")
+        # Who else has the port is not ours to wait for: what was started here is gone.
+        stop(command.procs, prey, UNDO_GRACE_S, lambda text: said(message=text), frees=False)
     finally:
         stop_ranks(command, others.ranks, service.port, UNDO_GRACE_S)
 
@@ -210,9 +214,10 @@ def clear_gone(command: Command, job: Job, service: Service) -> None:
 
 def _prey(command: Command, port: int, gated: Gated) -> Quarry:
     table = command.procs.processes()
-    ours = {p.pid for p in tree(table, gated.process.pid)}
+    marked = marks.bearers(command.procs, gated.mark, table)
+    ours = {p.pid for p in (*tree(table, gated.process.pid), *marked)}
     servers = [s for s in find_servers(table, command.site.runtimes).get(port, ()) if s.process.pid in ours]
     if servers:
-        return quarry(servers, port, command.site.bind)
+        return quarry(servers, port, command.site.bind, gated.mark)
     family = tuple(p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid))
-    return Quarry(port, command.site.bind, (gated.process,), family)
+    return Quarry(port, command.site.bind, (gated.process,), family, gated.mark)

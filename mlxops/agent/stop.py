@@ -6,7 +6,7 @@ import signal
 import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from . import owner
+from . import marks, owner
 from .deadline import Deadline, wait_for
 from .drain import in_flight
 from .errors import NotStopped
@@ -21,26 +21,31 @@ Count = Callable[[], Optional[int]]
 
 
 class Quarry(NamedTuple):
-    """What has to go: the processes to signal first, and everything that must be gone in the end."""
+    """What has to go: the processes to signal first, and everything that must be gone in the end, with whatever else
+    bears the mark."""
 
     port: int
     bind: str
     targets: Tuple[Process, ...]
     family: Tuple[Process, ...]
+    mark: str = ""
 
     @property
     def pids(self) -> str:
         return ", ".join(str(process.pid) for process in self.targets)
 
 
-def quarry(servers: Iterable[Server], port: int, bind: str) -> Quarry:
+def quarry(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> Quarry:
     """The servers themselves get the signals, not the `uv run` around one: uv dies without its child noticing."""
     found = tuple(servers)
-    return Quarry(port, bind, tuple(s.process for s in found), tuple(p for s in found for p in s.family))
+    return Quarry(port, bind, tuple(s.process for s in found), tuple(p for s in found for p in s.family), mark)
 
 
-def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Count = lambda: None) -> None:
-    """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all are proven gone.
+def stop(
+    procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Count = lambda: None, frees: bool = True
+) -> None:
+    """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all are gone and,
+    if it `frees` the port, nobody else has it.
 
     `busy` counts requests in flight, for the words only. mlx-openai-server finishes them before it ends, an INT cuts
     them off; a KILL may leave wired memory behind on a Mac, so it comes last.
@@ -59,6 +64,8 @@ def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Count = lam
             say("grace of %g s is over, sending SIGKILL" % grace_s)
             pack.kill_all()
     pack.prove_gone()
+    if frees:
+        pack.prove_free()
 
 
 class _Pack:
@@ -88,6 +95,8 @@ class _Pack:
         """Signal the servers; where they are dead already, those they left behind, who wait for nothing else."""
         living, targets = self.living(), {p.pid for p in self._prey.targets}
         self.signal([p for p in living if p.pid in targets] or living, signum)
+        # A stopped process heeds nothing before it continues; then it heeds at once.
+        self.signal([p for p in living if p.stopped], signal.SIGCONT)
 
     def living(self) -> List[Process]:
         """Those of the family that still run, looked up anew."""
@@ -122,13 +131,27 @@ class _Pack:
 
         self._wait_for(killed, KILL_WAIT_S)
 
+    def _stray(self) -> bool:
+        """Whether something with the mark is left that is in nobody's tree any more; it is of the family now."""
+        table = self._procs.processes()
+        found = {p.pid: p for p in marks.bearers(self._procs, self._prey.mark, table) if p.pid not in self._known}
+        self._known.update(found)
+        return bool(found)
+
     def prove_gone(self) -> None:
-        """No process of the family is left and the port can be bound."""
-        port, bind = self._prey.port, self._prey.bind
+        """No process of the family is left."""
+        port = self._prey.port
+        if self._prey.mark and self._stray():
+            self.signal(self.living(), signal.SIGTERM)
+            if not self._wait_for(lambda: not self.living(), LOOK_AGAIN_S):
+                self.kill_all()
         left = [] if self._wait_for(lambda: not self.living(), LOOK_AGAIN_S) else self.living()
         if left:
             pids = ", ".join(str(p.pid) for p in left)
             raise NotStopped("still running after SIGKILL: pid %s" % pids, "look at it on the host", port=port)
+
+    def prove_free(self) -> None:
+        port, bind = self._prey.port, self._prey.bind
         free = wait_for(_patient(lambda: self._procs.free(port, bind)), Deadline(KILL_WAIT_S))
         if not free and not self._procs.free(port, bind):
             raise NotStopped("port %d is still taken by another process" % port, "mlxops status %d" % port, port=port)

@@ -32,6 +32,10 @@ def unloaded(result: dict[str, Any], style: Style) -> str:
         return "\n".join(planned(result["actions"]))
     if not result.get("changed"):
         return f"{result['port']} is free already, nothing changed"
+    if result.get("left"):
+        left = ", ".join(map(str, result["left"]))
+        text = f"{result['port']}: {word(result.get('entry'))} unloaded, but pid {left} was started for this port too"
+        return f"{text} and still runs (mlxops unload {result['port']})"
     took = f" after {span(result['duration_s'])}" if result.get("duration_s") is not None else ""
     forgot = [name for name in result.get("forgot") or [] if name != result.get("entry")]
     done = [f"{_gone(result)}{took}"] if result.get("entry") or result.get("pid") or not forgot else []

@@ -18,9 +18,10 @@ from ..order import Preparation
 from ..preflight import check_assignment
 from ..registry import Registry
 from ..reservations import refuse_taken
+from ..respawn import refuse_restarted
 from ..restart import Lost, way_back
 from ..serve import Service
-from .unload import vacate
+from ..vacate import vacate
 
 # What a server held comes back a moment after its processes are gone.
 FREED_WITHIN_S = 20.0
@@ -115,7 +116,9 @@ class Room:
     def _stop(self, victim: Victim) -> None:
         victim.begun = True
         try:
-            vacate(self._command, victim.job, victim.ground, self._prepared.order.grace_s)
+            feared = vacate(self._command, victim.job, victim.ground, self._prepared.order.grace_s)
+            if feared:
+                victim.job.warn(feared.message)
         except Interrupted:  # which comes before the first signal
             victim.begun = False
             raise
@@ -146,6 +149,7 @@ class Room:
         cut = _again(seen[0].name, port) if seen else None
         job = self._locks.enter_context(command.job(port, self._why(port), again=cut))
         victim = Victim(command, job, survey(command, port, own_lock=True))
+        refuse_restarted(command, victim.ground)
         if isinstance(victim.service, Lost) and self._prepared.order.rollback:
             text = "port %d cannot be unloaded to make room: its server could not be started again: %s"
             raise PortBusy(text % (port, victim.service.why), pasteable("unload", port) + " first", port=port)

@@ -20,14 +20,16 @@ from ..launch import log_path
 from ..order import Order, Preparation, launch_of, template_text
 from ..pace import Pace, gives_up, pace
 from ..preflight import check_assignment, no_way_back, prepare
+from ..procs import Unseen
 from ..registry import Entry
 from ..reservations import refuse_taken
 from ..restart import Lost
 from ..serve import Served, Service, Way, bring_up, clear_gone
 from ..suggest import Installed
 from ..unnoted import note
+from ..vacate import vacate
 from . import evict
-from .unload import stopped, vacate
+from .unload import stopped
 
 
 def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -124,7 +126,9 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service, r
     # A download may have taken hours: no server is stopped for a model that was assigned elsewhere meanwhile.
     check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), prepared.order)
     room.check()
-    vacate(command, job, ground, prepared.order.grace_s)
+    feared = vacate(command, job, ground, prepared.order.grace_s)
+    if feared:
+        job.warn(feared.message)
     back = previous if prepared.order.rollback else None
     moves = back is not None and back.entry is not None
     try:
@@ -160,7 +164,7 @@ def _undone(
     if isinstance(error, NotStopped):
         return "it still holds the port"
     if previous is None:
-        return "the port is empty"
+        return _standing(command, job)
     log = log_path(command.site.state_dir, previous.port)
     failed = _identity(log)
     outcome = _restore(command, room, job, previous, lost)
@@ -168,6 +172,18 @@ def _undone(
         # The previous model's server writes to the port's log now.
         error.hint = "for the whole log of what failed: mlxops logs %d --previous" % previous.port
     return outcome
+
+
+def _standing(command: Command, job: Job) -> str:
+    """Whether the port is empty now: another registry's load may have taken it."""
+    port = job.port
+    try:
+        if command.procs.free(port, command.site.bind):
+            return "the port is empty"
+        pids = sorted({str(ln.pid) for ln in command.procs.listeners([port]) if ln.pid})
+    except (Unseen, OSError):
+        return "what is on the port cannot be seen; mlxops status %d" % port
+    return "the port is held by %s" % ("pid " + ", ".join(pids) if pids else "another process")
 
 
 def _identity(log: str) -> Optional[int]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
+from .. import remedies
 from ..command import Command
 from ..evidence import PortEvidence
 from ..examined import examine, seconds
-from ..judge import judge
+from ..judge import judge, stray_beside
 from ..observe import observe
 from ..procs import Procs, Unseen
 from ..reconcile import remedy
@@ -72,8 +73,10 @@ def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, A
         "answer_age_s": None if seen.answer.health is None else seen.answer.age_s,
         "runtime": server.invocation.runtime.name if server else None,
         "ranks": [{"host": s.rank.host, "pid": s.rank.pid, "alive": s.alive} for s in seen.ranks] or None,
+        "strays": [{"pid": s.process.pid, "model": s.invocation.model, "rss_bytes": s.held_bytes} for s in seen.strays],
         "job": dict(seen.job) if seen.job else None,
         "reason": verdict.reason,
+        "beside": stray_beside(seen, verdict) or None,
         "broken": verdict.broken and seen.job is None,
         "next": remedy(trouble, seen.port, want.entry, want) if trouble else None,
     }
@@ -99,7 +102,12 @@ def _memory(procs: Procs) -> Optional[Dict[str, Any]]:
 
 
 def _drift(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
-    return [_told("drift", one) for one in rows if one["drift"]]
+    found = [_told("drift", one) for one in rows if one["drift"]]
+    return found + [_stray(one["port"], one["beside"]) for one in rows if one["beside"]]
+
+
+def _stray(port: int, why: str) -> Dict[str, Any]:
+    return {"drift": "stray", "port": port, "entry": None, "reason": why, "next": remedies.command("stray", port, None)}
 
 
 def _broken(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..claim import Ground, survey
 from ..command import Command
 from ..diskroom import UNLOAD_EDITS, DiskRoom, disk_room
-from ..drain import connections, drain
-from ..errors import AssignmentConflict, Locked, MlxopsError, NotStopped, PortBusy
-from ..evidence import Server
+from ..errors import AssignmentConflict, Locked, MlxopsError, PortBusy
 from ..failures import as_error
 from ..jobs import Job
 from ..launch import log_path
@@ -20,7 +18,7 @@ from ..portname import Meaning
 from ..probe import all_of
 from ..registry import Registry
 from ..standing import interrupted
-from ..stop import Quarry, quarry, stop
+from ..vacate import vacate
 
 LONGEST_COMMAND = 300
 
@@ -65,11 +63,14 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
             _refuse_unlisted(ground, args.get("pids"))
             _have_registry(command, ground)
             _foretell(job, room, ground)
-            vacate(command, job, ground, args.get("grace_s"))
+            feared = vacate(command, job, ground, args.get("grace_s"))
             keep_small(log_path(command.site.state_dir, port))
             _forget(command, ground)
-    row = _row(ground, "planned" if to_do and dry else "free", to_do and not dry, began)
-    return {**row, "forgot": [] if dry else lost, "actions": _actions(ground) if dry else []}
+            if feared:
+                raise feared
+    left = [] if dry else _left(command, ground)
+    row = _row(ground, "planned" if to_do and dry else "starting" if left else "free", to_do and not dry, began)
+    return {**row, "left": left, "forgot": [] if dry else lost, "actions": _actions(ground) if dry else []}
 
 
 def _row(ground: Ground, state: str, changed: bool, began: float) -> Dict[str, Any]:
@@ -83,6 +84,7 @@ def _row(ground: Ground, state: str, changed: bool, began: float) -> Dict[str, A
         "pid": ground.server.process.pid if ground.server else None,
         "command": " ".join(stranger.process.argv)[:LONGEST_COMMAND] if stranger else None,
         "forgot": [],
+        "left": [],
         "duration_s": round(time.monotonic() - began, 3),
         "actions": [],
     }
@@ -95,6 +97,15 @@ def _refuse_unlisted(ground: Ground, pids: Optional[List[int]]) -> None:
     pid, port = ground.server.process.pid, ground.seen.port
     text = "pid %d on port %d was not there when you were asked" % (pid, port)
     raise PortBusy(text, "mlxops status", port=port, pid=pid)
+
+
+def _left(command: Command, ground: Ground) -> List[int]:
+    """The pids of strays that were left alone, and still run: the port may be theirs soon."""
+    if not ground.seen.strays:
+        return []
+    table = command.procs.processes()
+    living = [p for s in ground.seen.strays for p in [table.get(s.process.pid)] if p and not p.zombie]
+    return [p.pid for p in living if p.start_time in {s.process.start_time for s in ground.seen.strays}]
 
 
 def _refuse_moved(command: Command, ground: Ground, word: Optional[str]) -> None:
@@ -161,64 +172,6 @@ def stopped(ground: Ground) -> Iterator[str]:
         yield "left by a dead server: pid %s" % ", ".join(str(process.pid) for process in ground.seen.remnants)
     if ground.seen.ranks:
         yield ", ".join(seen.text for seen in ground.seen.ranks)
-
-
-def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> None:
-    """Stop whatever of ours is on the port, with proof; the registry is left alone."""
-    prey = _prey(command, ground)
-    command.client.check()
-    grace = command.site.grace_s if grace_s is None else grace_s
-    if prey is not None:
-        _stop(command, job, ground, prey, grace)
-    ranks = [seen.rank for seen in ground.seen.ranks]
-    if ranks:
-        job.phase("stop", "stopping %s" % ", ".join(seen.text for seen in ground.seen.ranks))
-        from .. import ring
-
-        ring.stop(command, ranks, ground.seen.port, grace, lambda: command.client.cancelled)
-
-
-def _stop(command: Command, job: Job, ground: Ground, prey: Quarry, grace: float) -> None:
-    others = [s for s in ground.seen.servers if s not in ground.seen.proven]
-    if others:
-        job.warn("left alone: %s names port %d too, and does not listen there" % (_pids(others), prey.port))
-    _drain(command, job, ground, grace)
-    job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
-    stop(
-        command.procs, prey, grace, lambda text: job.emit("phase", phase="stop", message=text),
-        lambda: connections(command.procs, prey.port),
-    )  # fmt: skip
-
-
-def _drain(command: Command, job: Job, ground: Ground, grace_s: float) -> None:
-    """Of the other runtimes an open connection tells nothing, or they finish their requests after the signal."""
-    server = ground.server
-    if server is not None and server.invocation.runtime.call_per_connection:
-        said = partial(job.emit, "phase", phase="drain")
-        drain(command.procs, ground.seen.port, grace_s, command.client.check, lambda text: said(message=text))
-
-
-def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
-    seen = ground.seen
-    if seen.proven:
-        return quarry(seen.proven, seen.port, command.site.bind)
-    if seen.servers:
-        names = " and ".join([_pids(seen.servers), *seen.claimed])
-        text = "%s: started as servers of port %d, but none of them listens there or is recorded"
-        hint = "stop by hand on the host those that are yours"
-        raise NotStopped(text % (names, seen.port), hint, port=seen.port)
-    if seen.remnants:
-        return Quarry(seen.port, command.site.bind, seen.remnants[:1], seen.remnants)
-    if seen.recorded is not None:
-        raise NotStopped(
-            "pid %d, recorded for port %d, lives and is no server of that port" % (seen.recorded.pid, seen.port),
-            "look at it on the host; mlxops stops only what is proven its own", port=seen.port, pid=seen.recorded.pid,
-        )  # fmt: skip
-    return None
-
-
-def _pids(servers: Iterable[Server]) -> str:
-    return "pid " + ", ".join(str(server.process.pid) for server in servers)
 
 
 def clear(command: Command, ground: Ground, why: str) -> None:

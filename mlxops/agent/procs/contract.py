@@ -22,6 +22,9 @@ class Procs(Protocol):
     def process(self, pid: int) -> Optional[Process]:
         """One process; None when there is none of that pid."""
 
+    def variable(self, pid: int, name: str) -> str:
+        """A variable of the environment that a process was started with; "" where it has none or cannot be seen."""
+
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         """Who listens on these TCP ports, on any address of this machine."""
 

@@ -49,6 +49,11 @@ class Darwin:
             raise Unseen("process %d exists but %s does not show it" % (pid, self._tools.ps))
         return found
 
+    def variable(self, pid: int, name: str) -> str:
+        raw = procargs.raw_reader()(pid)
+        words = procargs.environment(raw) if raw else ()
+        return next((word[len(name) + 1 :] for word in words if word.startswith(name + "=")), "")
+
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         wanted = sorted(set(ports))
         if not wanted:

@@ -21,7 +21,7 @@ class Process(NamedTuple):
 
     `started_at` is in epoch seconds, good for an uptime and nothing else. `uid` is the effective one.
     `argv` is exact on Linux, and on macOS for one's own processes; else it is the command line split on blanks. It
-    is () for a zombie.
+    is () for a zombie. `stopped`: by SIGSTOP or a debugger; it takes no other signal before it continues.
     """
 
     pid: int
@@ -33,6 +33,7 @@ class Process(NamedTuple):
     rss_bytes: Optional[int]
     argv: Tuple[str, ...]
     zombie: bool
+    stopped: bool = False
 
 
 class Listener(NamedTuple):

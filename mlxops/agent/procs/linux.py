@@ -42,6 +42,14 @@ class Linux:
                 raise Unseen("process %d exists but %s does not show it" % (pid, self._proc))
         return found
 
+    def variable(self, pid: int, name: str) -> str:
+        try:
+            words = self._text("%d/environ" % pid).split(b"\0")
+        except Unseen:
+            return ""
+        begins = name.encode() + b"="
+        return next((os.fsdecode(w[len(begins) :]) for w in words if w.startswith(begins)), "")
+
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         sockets = self._sockets(frozenset(ports))
         owners = self._owners({socket.inode for socket in sockets})
@@ -147,6 +155,7 @@ class Linux:
             rss_bytes=seen.rss_pages * self._page,
             argv=proctext.argv(cmdline),
             zombie=seen.dead,
+            stopped=seen.stopped,
         )
 
     def _boot_token(self) -> str:

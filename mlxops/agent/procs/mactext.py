@@ -35,7 +35,8 @@ def _process(line: str) -> Process:
     start = epoch(words[lead : lead + LSTART_WORDS])
     command = "" if zombie else " ".join(words[lead + LSTART_WORDS :])
     rss_bytes = int(words[5]) * 1024
-    return Process(pid, ppid, pgid, uid, str(start), float(start), rss_bytes, tuple(command.split()), zombie)
+    argv, stopped = tuple(command.split()), words[4].startswith("T")
+    return Process(pid, ppid, pgid, uid, str(start), float(start), rss_bytes, argv, zombie, stopped)
 
 
 def epoch(words: List[str]) -> int:

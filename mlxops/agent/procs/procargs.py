@@ -20,6 +20,17 @@ Reader = Callable[[int], Optional[Tuple[str, ...]]]
 
 def reader() -> Reader:
     """pid -> argv; None for a process that is gone or somebody else's, and where there is no such call."""
+    raw = raw_reader()
+
+    def read(pid: int) -> Optional[Tuple[str, ...]]:
+        found = raw(pid)
+        return None if found is None else decoded(found)
+
+    return read
+
+
+def raw_reader() -> Callable[[int], Optional[bytes]]:
+    """pid -> what KERN_PROCARGS2 gives."""
     import ctypes
 
     try:
@@ -28,18 +39,30 @@ def reader() -> Reader:
         return lambda pid: None
     room = ctypes.create_string_buffer(ROOM)
 
-    def read(pid: int) -> Optional[Tuple[str, ...]]:
+    def read(pid: int) -> Optional[bytes]:
         name, size = (ctypes.c_int * 3)(CTL_KERN, KERN_PROCARGS2, pid), ctypes.c_size_t(ROOM)
         failed = sysctl(name, 3, room, ctypes.byref(size), None, ctypes.c_size_t(0))
-        return None if failed else decoded(ctypes.string_at(room, size.value))
+        return None if failed else ctypes.string_at(room, size.value)
 
     return read
 
 
 def decoded(raw: bytes) -> Tuple[str, ...]:
-    argc = int.from_bytes(raw[:4], sys.byteorder)
+    return _words(raw)[: _count(raw)]
+
+
+def environment(raw: bytes) -> Tuple[str, ...]:
+    """The words behind argv, NAME=VALUE each; the kernel leaves them out for programs that macOS protects."""
+    return _words(raw)[_count(raw) :]
+
+
+def _count(raw: bytes) -> int:
+    return int.from_bytes(raw[:4], sys.byteorder)
+
+
+def _words(raw: bytes) -> Tuple[str, ...]:
     words = raw[4:].partition(b"\0")[2].lstrip(b"\0").split(b"\0")
-    return tuple(word.decode("utf-8", "surrogateescape") for word in words[:argc])
+    return tuple(word.decode("utf-8", "surrogateescape") for word in words)
 
 
 def exact(process: Process, words: Optional[Tuple[str, ...]]) -> Process:

@@ -17,6 +17,7 @@ class Stat(NamedTuple):
     start_ticks: int
     rss_pages: int
     dead: bool
+    stopped: bool
 
 
 class Socket(NamedTuple):
@@ -35,7 +36,7 @@ def stat(text: bytes) -> Stat:
         raise ValueError("not a /proc/PID/stat: %r" % text[:80])
     # A first thread that has exited looks like a zombie while the other threads run on.
     dead = fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
-    return Stat(int(fields[1]), int(fields[2]), int(fields[19]), int(fields[21]), dead)
+    return Stat(int(fields[1]), int(fields[2]), int(fields[19]), int(fields[21]), dead, fields[0] in (b"T", b"t"))
 
 
 def argv(text: bytes) -> Tuple[str, ...]:

@@ -1,0 +1,196 @@
+"""A server that somebody else starts again, one that hangs, one that leaves its parent, a second one of a port: what is
+told of each, and what a stop really leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlxops.agent.procs import here
+from tests.support.asking import ask, refusal, rows
+from tests.support.fakeruntime import FakeRuntime
+from tests.support.studio import Studio, eventually
+from tests.support.survivors import living
+
+QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+LEAK = """
+import os, sys, time
+if "--port" in sys.argv and os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    time.sleep(600)
+"""
+DAEMON = """
+import os, sys
+if os.fork():
+    os._exit(0)
+os.setsid()
+"""
+
+
+@pytest.fixture
+def light(tmp_path: Path) -> FakeRuntime:
+    return FakeRuntime(tmp_path / "bin", "mlx_lm.server")
+
+
+@pytest.fixture
+def one(make_studio: Callable[..., Studio], light: FakeRuntime) -> Studio:
+    runtime = {"name": "mlx_lm.server", "command": light.command, "startup_timeout_s": 20, "grace_s": 5}
+    studio = make_studio(None, runtime)
+    ask(studio, "init")
+    return studio
+
+
+def words(studio: Studio, light: FakeRuntime, name: str, port: int) -> list[str]:
+    return [*light.command, "--model", studio.entry(name)["cache_path"], "--host", "127.0.0.1", "--port", str(port)]
+
+
+def listener(port: int) -> int | None:
+    return next((ln.pid for ln in here().listeners([port])), None)
+
+
+@pytest.fixture
+def loop(one: Studio, light: FakeRuntime) -> Iterator[Callable[[str], int]]:
+    """Runs shell text, with $SERVER for the command of amber on the first port; its pid. Ended with all it started."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def run(text: str) -> int:
+        argv = " ".join(words(one, light, "amber", one.ports[0]))
+        begun.append(subprocess.Popen(["bash", "-c", text.replace("$SERVER", argv)], start_new_session=True, **QUIET))
+        eventually(lambda: listener(one.ports[0]))
+        return begun[-1].pid
+
+    yield run
+    for process in begun:
+        for member in [p for p in here().processes().values() if p.pgid == process.pid]:
+            here().send(member, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_loop_that_starts_the_server_again_is_told(one: Studio, loop: Callable[[str], int]) -> None:
+    port, pid = one.ports[0], loop("while true; do $SERVER; sleep 0.5; done")
+    before = listener(port)
+    refused = refusal(one, "load", model="jade", port=port, replace=True)
+    assert (refused.kind, refused.exit_code, listener(port)) == ("Respawned", 7, before)
+    assert f"pid {pid} (bash -c while true" in refused.message
+    ask(one, "init")
+    told = refusal(one, "unload", port=port)
+    assert (told.kind, told.fields["parent"]) == ("Respawned", pid) and f"pid {pid} (bash -c" in told.message
+    assert told.fields["pid"] not in (None, before) and one.assignments() == {"amber": port}
+
+
+def test_a_loop_that_takes_its_time_is_told_too(one: Studio, loop: Callable[[str], int]) -> None:
+    port, pid = one.ports[0], loop("while true; do $SERVER; sleep 600; done")
+    ask(one, "init")
+    told = refusal(one, "unload", port=port)
+    assert told.kind == "Respawned" and f"pid {pid}" in told.message and "may start it again" in told.message
+    assert one.assignments() == {} and listener(port) is None
+
+
+def test_a_script_that_ends_with_its_server_is_no_supervisor(one: Studio, loop: Callable[[str], int]) -> None:
+    loop("$SERVER; true")
+    assert ask(one, "unload", port=one.ports[0])["state"] == "free"
+
+
+def test_a_stopped_server_is_told_replaced_and_unloaded_without_the_whole_grace(one: Studio) -> None:
+    one.runtime["grace_s"] = 120
+    one.describe()
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+    first = one.entry("amber")["process"]["pid"]
+    os.kill(first, signal.SIGSTOP)
+    told = refusal(one, "load", model="amber", port=port)
+    assert told.kind == "PortBusy" and "unresponsive" in told.message
+    assert told.hint == f"mlxops load amber {port} --replace restarts it"
+    began = time.monotonic()
+    loaded = ask(one, "load", model="amber", port=port, replace=True)
+    assert loaded["changed"] and loaded["restarted"] and time.monotonic() - began < 60
+    second = one.entry("amber")["process"]["pid"]
+    assert second != first and rows(one)[port]["state"] == "ready"
+    os.kill(second, signal.SIGSTOP)
+    began = time.monotonic()
+    assert ask(one, "unload", port=port)["state"] == "free" and time.monotonic() - began < 60
+
+
+def test_replace_restarts_what_serves_already_and_brings_it_back_if_that_fails(one: Studio, light: FakeRuntime) -> None:
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+    first = one.entry("amber")["process"]["pid"]
+    again = ask(one, "load", model="amber", port=port)
+    assert (again["changed"], again["restarted"]) == (False, False)
+    again = ask(one, "load", model="amber", port=port, replace=True)
+    second = one.entry("amber")["process"]["pid"]
+    assert (again["changed"], again["restarted"]) == (True, True) and second != first
+    shown = one.start("load", "amber", port, "--replace").communicate()[0]
+    assert "restarted, ready" in shown
+    shown = one.start("load", "amber", port).communicate()[0]
+    assert "nothing changed (--replace restarts it)" in shown
+
+
+def script(light: FakeRuntime, code: str) -> None:
+    """The stand-in's program, with something before it."""
+    lines = light.program.read_text().splitlines(keepends=True)
+    indented = ["    " + line + "\n" for line in code.strip().splitlines()]
+    light.program.write_text("".join([*lines[:-1], *indented, lines[-1]]))
+
+
+def test_what_a_server_forked_away_goes_with_it(one: Studio, light: FakeRuntime) -> None:
+    script(light, LEAK)
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+    assert len([line for line in living(one.folder).values() if str(port) in line]) == 2
+    assert rows(one)[port]["drift"] == "stray"
+    assert ask(one, "unload", port=port)["state"] == "free"
+    assert not any(str(port) in line for line in living(one.folder).values())
+
+
+def test_a_server_that_moves_into_the_background_is_refused_and_the_old_one_comes_back(
+    one: Studio, light: FakeRuntime
+) -> None:
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+    plain = light.program.read_text()
+    script(light, "if 'jade' in ' '.join(sys.argv):\n" + "\n".join("    " + x for x in DAEMON.strip().splitlines()))
+    failed = refusal(one, "load", model="jade", port=port, replace=True)
+    light.program.write_text(plain)
+    assert failed.kind == "NotReady" and "moved into the background" in failed.message
+    assert "amber serves again" in failed.message and one.assignments() == {"amber": port}
+    assert not any("jade" in line for line in living(one.folder).values())
+
+
+def test_a_server_that_dies_in_its_first_answer_is_told_with_its_end(one: Studio, light: FakeRuntime) -> None:
+    light.program.write_text(
+        light.program.read_text().replace(
+            "import main\n",
+            "import Answers, main\nimport os\nAnswers._whole = Answers._stream = lambda self, request: os._exit(7)\n",
+        )
+    )
+    failed = refusal(one, "load", model="amber", port=one.ports[0])
+    assert failed.kind == "NotReady" and "ended with status 7" in failed.message, failed.message
+    assert "the port is empty" in failed.message and one.assignments() == {}
+
+
+def test_a_second_server_of_a_port_is_shown_with_its_memory(one: Studio, light: FakeRuntime) -> None:
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+    with subprocess.Popen(words(one, light, "jade", port), **QUIET) as second:
+        try:
+            eventually(lambda: rows(one)[port]["drift"] == "stray")
+            row = rows(one)[port]
+            assert row["state"] == "ready" and f"pid {second.pid}" in row["reason"] and "GiB" in row["reason"]
+            assert [s["pid"] for s in row["strays"]] == [second.pid] and row["strays"][0]["rss_bytes"] > 0
+            assert [d["drift"] for d in ask(one, "reconcile")["drift"]] == ["stray"]
+            assert ask(one, "load", model="amber", port=port)["changed"] is False
+            done = ask(one, "unload", port=port)
+            assert (done["state"], done["left"]) == ("starting", [second.pid]) and second.poll() is None
+            assert ask(one, "unload", port=port)["state"] == "free"
+        finally:
+            second.kill()
