@@ -98,7 +98,12 @@ class PortEvidence(NamedTuple):
 
     @property
     def strays(self) -> Tuple[Server, ...]:
-        """Servers of this user that say the port, and neither listen nor are recorded: they hold memory for nothing."""
+        """Servers of this user that say the port, and neither listen nor are recorded: they hold memory for nothing.
+
+        Where a listener's owner is hidden, it may be any of them.
+        """
+        if self.listeners is None or any(ln.pid is None for ln in self.listeners):
+            return ()
         return tuple(s for s in self.servers if s not in self.proven and s.invocation.says_port)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Tuple
 
 from . import marks, owner, probe
 from .deadline import Deadline, wait_for
@@ -95,11 +95,19 @@ def _check_alive(procs: Procs, start: Start) -> None:
     status = start.gated.exited()
     if status is None:
         return
-    left = [p.pid for p in marks.bearers(procs, start.gated.mark, procs.processes())]
-    if status == 0 and left:
+    left = _in_background(procs, start) if status == 0 else ()
+    if left:
         text = "moved into the background as pid %s: mlxops needs a server that stays in the foreground"
         raise _failure(start, text % ", ".join(map(str, left)))
     raise _failure(start, "%s before it was ready%s" % (_ended(status), _given_up(start)))
+
+
+def _in_background(procs: Procs, start: Start) -> Tuple[int, ...]:
+    """The pids of the server itself where it left the process that was started: its workers are none."""
+    table = procs.processes()
+    pids = {p.pid for p in marks.bearers(procs, start.gated.mark, table)}
+    servers = find_servers(table, {start.runtime.name: start.runtime}).get(start.port, ())
+    return tuple(s.process.pid for s in servers if s.process.pid in pids)
 
 
 def _ended(status: int) -> str:

@@ -17,6 +17,7 @@ from .errors import Respawned
 from .evidence import Server
 from .observe import find_servers, look
 from .procs import Process, Unseen
+from .runtimes import Runtimes, recognise
 
 WATCH_S, LOOK_EVERY_S = 3.0, 0.2
 # They end with their children, or start them again; each as its program or, under an interpreter, its script is called.
@@ -56,12 +57,13 @@ def launched_here(ground: Ground) -> bool:
     return any((r.get("pid"), r.get("start_time")) in launchers for r in ours)
 
 
-def parent_of(table: Table, server: Server) -> Optional[Parent]:
+def parent_of(table: Table, server: Server, known: Runtimes) -> Optional[Parent]:
     """The living process that started the server; None where that is init, a login or a shell that is typed in."""
     process = table.get(server.launcher.ppid)
     if process is None or process.pid <= 1 or process.zombie or _harmless(process):
         return None
-    return Parent(process)
+    # A server of another port is no supervisor.
+    return None if recognise(process.argv, known) else Parent(process)
 
 
 def _names(process: Process) -> Tuple[str, ...]:
@@ -136,8 +138,9 @@ class Watch:
         self._needed = ground.server is not None and not launched_here(ground)
         self._before = {s.process.pid for s in ground.seen.servers}
         self._server = ground.server
-        table = command.procs.processes() if self._needed else {}
-        self._parent = parent_of(table, ground.server) if ground.server and self._needed else None
+        self._parent: Optional[Parent] = None
+        if ground.server and self._needed:
+            self._parent = parent_of(command.procs.processes(), ground.server, command.site.runtimes)
 
     def check(self) -> Optional[Respawned]:
         """Raises Respawned where the port is taken again. The same error as a value: its parent may do it still."""

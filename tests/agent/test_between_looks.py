@@ -97,7 +97,7 @@ def test_a_listener_that_changes_hands_after_the_chat_is_not_ready(launcher: Lau
         real, procs = launcher.procs, Interposed(chatted, handed_over(launcher, held))
         launcher.procs = procs
         try:
-            with pytest.raises(NotReady, match=f"does not own its port: pid {os.getpid()} does"):
+            with pytest.raises(NotReady, match=rf"does not own its port: pid {os.getpid()} \(user .*\) has it"):
                 launcher.wait(gated)
         finally:
             launcher.procs = real

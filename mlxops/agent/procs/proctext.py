@@ -17,7 +17,7 @@ class Stat(NamedTuple):
     start_ticks: int
     rss_pages: int
     dead: bool
-    stopped: bool
+    stopped: bool = False
 
 
 class Socket(NamedTuple):
