@@ -25,7 +25,7 @@ class Recall(NamedTuple):
     clock: Callable[[], float] = time.time
 
     def of(self, port: int, who: List[List[Any]]) -> Optional[Answer]:
-        """The last answer of these processes, with its age; None where there is none, or an old one."""
+        """The last answer of these processes; None where there is none, or an old one."""
         kept = self._read(port) if self.use and who else {}
         at, answer = kept.get("at"), kept.get("answer")
         age = self.clock() - at if isinstance(at, (int, float)) else -1.0
@@ -33,7 +33,7 @@ class Recall(NamedTuple):
             return None
         names = answer.get("models")
         models = tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
-        return Answer(True, 200, models, answer.get("chats") is True or None, age_s=round(age, 1))
+        return Answer(True, 200, models, answer.get("chats") is True or None)
 
     def keep(self, port: int, who: List[List[Any]], answer: Answer) -> None:
         """For the next look. Only a good answer is kept: another is asked for again."""

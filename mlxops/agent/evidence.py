@@ -13,7 +13,7 @@ class Answer(NamedTuple):
     """What a port said over HTTP. `reached`: a connection was accepted. `health`: status of /health, None if none came.
 
     `models`: ids of /v1/models. `chats`: whether a chat was answered, None if it was not asked. `latency_ms`: of
-    /health; where the answer is a remembered one, of the server's reaction just now. `age_s`: how old it is then.
+    /health; where the answer is a remembered one, of the server's reaction just now.
     """
 
     reached: bool
@@ -22,7 +22,6 @@ class Answer(NamedTuple):
     chats: Optional[bool] = None
     latency_ms: Optional[float] = None
     error: str = ""
-    age_s: float = 0.0
 
 
 SILENT = Answer(reached=False)

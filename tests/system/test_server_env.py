@@ -85,9 +85,8 @@ def test_status_writes_no_line_into_a_servers_log_more_than_once_a_minute(local:
         again = row(studio)
         assert (again["state"], again["drift"], again["pid"]) == ("ready", None, first["pid"])
         assert again["served_model"] == studio.slot(port) and again["latency_ms"] is not None
-        assert 0 < again["answer_age_s"] < 60
     assert log_of(studio, port) == written
-    assert row(studio, "--check")["answer_age_s"] == 0 and b"/health" in log_of(studio, port)[len(written) :]
+    assert row(studio, "--check")["state"] == "ready" and b"/health" in log_of(studio, port)[len(written) :]
 
 
 def test_a_hung_server_is_found_at_once_although_it_answered_a_moment_ago(local: Callable[..., Studio]) -> None:
@@ -104,21 +103,26 @@ def test_a_hung_server_is_found_at_once_although_it_answered_a_moment_ago(local:
 
 
 def test_an_answer_is_not_taken_for_that_of_another_server_or_of_another_minute(local: Callable[..., Studio]) -> None:
+    def asks() -> bool:
+        before = log_of(studio, port).count(b"/health")
+        assert row(studio)["state"] == "ready"
+        return log_of(studio, port).count(b"/health") > before
+
     studio = local()
     port = studio.ports[0]
     studio.must("load", "amber", port)
-    assert row(studio)["answer_age_s"] == 0
+    assert asks()
     kept = studio.state_dir / "run" / f"{port}.answer.json"
     note = json.loads(kept.read_text())
     kept.write_text(json.dumps({**note, "at": note["at"] - 60}))
-    assert row(studio)["answer_age_s"] == 0
+    assert asks()
     kept.write_text(json.dumps({**json.loads(kept.read_text()), "at": time.time() + 30}))
-    assert row(studio)["answer_age_s"] == 0
+    assert asks()
     for nonsense in ("", "[]", '{"at": "now"}', "{" * 5000):
         kept.write_text(nonsense)
         assert row(studio)["state"] == "ready"
     studio.must("load", "jade", port, "--replace")
-    assert row(studio)["answer_age_s"] == 0
+    assert asks()
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,6 @@ def row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, A
         "rss_bytes": command.procs.footprint(server.family) if server else None,
         "uptime_s": _uptime(process.started_at) if process else None,
         "latency_ms": seen.answer.latency_ms,
-        "answer_age_s": None if seen.answer.health is None else seen.answer.age_s,
         "runtime": server.invocation.runtime.name if server else None,
         "ranks": [{"host": s.rank.host, "pid": s.rank.pid, "alive": s.alive} for s in seen.ranks] or None,
         "strays": [{"pid": s.process.pid, "model": s.invocation.model, "rss_bytes": s.held_bytes} for s in seen.strays],
