@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .mutant import Mutant
+from .ownermutants import OWNED
 from .registrymutants import DURABLE, SHARED
 
 STOP = "tests/agent/test_stop.py::"
@@ -166,7 +167,8 @@ LIVES = (
     ),
     Mutant(
         "any listener will do at the end", "agent/ready.py",
-        "    proof = _shown_by(start, chat)\n    _check_owner(procs, start)\n", "    proof = _shown_by(start, chat)\n",
+        "    proof = _shown_by(procs, start, chat)\n    _check_owner(procs, start)\n",
+        "    proof = _shown_by(procs, start, chat)\n",
         (BETWEEN + "test_a_listener_that_changes_hands_after_the_chat_is_not_ready",),
     ),
     Mutant(
@@ -222,4 +224,4 @@ ROOM = (
            'return "gone"', (EVICT + "test_a_load_that_fails_or_is_cancelled_gives_the_room_back",)),
 )  # fmt: skip
 
-MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED, *ROOM)
+MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED, *ROOM, *OWNED)
