@@ -10,7 +10,7 @@ from ..claim import Ground, survey
 from ..command import Command
 from ..deadline import Deadline, wait_for
 from ..diskroom import EVICTION_EDITS, DiskRoom
-from ..errors import Interrupted, MlxopsError, PortBusy, pasteable
+from ..errors import Interrupted, PortBusy, pasteable
 from ..failures import as_error
 from ..jobs import Job
 from ..memory import Fit
@@ -86,9 +86,9 @@ class Room:
         if isinstance(exc, Exception):
             with self._undoing():
                 raise exc
+        self._evicted[:] = [victim.record("unloaded") for victim in self.victims]
         for victim in self.victims:
             self._forget(victim)
-        self._evicted[:] = [victim.record("unloaded") for victim in self.victims]
         self._locks.__exit__(kind, exc, trace)
 
     @contextlib.contextmanager
@@ -140,8 +140,9 @@ class Room:
 
         try:
             self._command.store.edit(self._why(victim.port), change)
-        except MlxopsError as exc:
-            self._job.warn("port %d: %s" % (victim.port, exc.message))
+        except Exception as exc:
+            # The load serves: what cannot be noted of others is no failure of it.
+            self._job.warn("port %d: %s" % (victim.port, as_error(exc).message))
 
     def _claim(self, port: int) -> None:
         command = self._command
