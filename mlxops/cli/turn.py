@@ -7,7 +7,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +16,7 @@ from ..agent.errors import Failed, LinkLost, Locked
 from ..hosts import Host
 
 STATE = Path(".local/state/mlxops")
+FORGOTTEN_S = 90 * 86400.0
 LAST_WORDS_S = 10.0
 """How long a call that was told to give up may take to do so."""
 
@@ -23,17 +24,50 @@ LAST_WORDS_S = 10.0
 @contextmanager
 def alone(host: Host) -> Iterator[None]:
     """Hold the turn for this host file; Locked, saying who and since when, while another process does."""
-    with _opened(lock_path(host)) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _taken(host, file.read()) from None
+    path = lock_path(host)
+    with _held(host, path) as file:
         _sign(file)
+        _prune(path)
         yield
 
 
+def _held(host: Host, path: Path) -> IO[str]:
+    """The lock file, locked; opened anew where it was pruned between the opening and the lock."""
+    while True:
+        file = _opened(path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                raise _taken(host, file.read()) from None
+        if _stands(file, path):
+            return file
+        file.close()
+
+
+def _stands(file: IO[str], path: Path) -> bool:
+    """Whether this open file is the one under its name."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
+
+
+def _prune(own: Path) -> None:
+    """Remove the files of host files that were not reconciled for months. Their lock is held meanwhile, so that nobody
+    takes one that is about to go."""
+    for path in own.parent.glob("reconcile-*.lock"):
+        with suppress(OSError):
+            if path == own or time.time() - path.stat().st_mtime < FORGOTTEN_S:
+                continue
+            with path.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _stands(file, path):
+                    path.with_suffix(".told.json").unlink(missing_ok=True)
+                    path.unlink()
+
+
 def lock_path(host: Host) -> Path:
-    """The lock file of a host file. It stays for ever: unlinking it would let two processes hold two locks."""
+    """The lock file of a host file."""
     key = zlib.crc32(os.fsencode(host.path.resolve()))
     return Path.home() / STATE / f"reconcile-{host.name}-{key:08x}.lock"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -111,3 +113,37 @@ def test_a_bound_that_was_not_needed_leaves_no_alarm() -> None:
     with turn.bounded(0.05):
         pass
     time.sleep(0.1)  # an alarm left behind would end this process by its default action
+
+
+def test_the_lock_files_of_host_files_long_gone_are_pruned(lab: Host) -> None:
+    with turn.alone(lab):
+        own = turn.lock_path(lab)
+    names = {"old": 91, "new": 89, "held": 91}
+    for name, days in names.items():
+        path = own.with_name(f"reconcile-{name}-00000000.lock")
+        path.touch()
+        path.with_suffix(".told.json").touch()
+        os.utime(path, (time.time() - days * 86400,) * 2)
+    with (own.with_name("reconcile-held-00000000.lock")).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with turn.alone(lab):
+            left = {path.name for path in own.parent.glob("reconcile-*")}
+    assert left == {own.name} | {
+        f"reconcile-{name}-00000000{end}" for name in ("new", "held") for end in (".lock", ".told.json")
+    }
+
+
+def test_a_lock_file_that_was_pruned_before_the_lock_is_made_anew(lab: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened = turn.lock_path(lab), turn._opened
+
+    def pruned_once(here: Path) -> IO[str]:
+        file = opened(here)
+        monkeypatch.setattr(turn, "_opened", opened)
+        here.unlink()
+        return file
+
+    monkeypatch.setattr(turn, "_opened", pruned_once)
+    with turn.alone(lab):
+        assert path.exists()
+        with pytest.raises(Locked), turn.alone(lab):
+            pass
