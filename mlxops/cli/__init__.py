@@ -42,7 +42,7 @@ def _carried_out(argv: list[str], it: Invocation) -> tuple[Answer, MlxopsError |
     except (Exception, KeyboardInterrupt) as exc:
         if it.flags.debug or os.environ.get("MLXOPS_DEBUG"):
             it.console.note(traced(exc))
-        return Answer(None), named(exc)
+        return Answer(None), named(exc, it.command)
 
 
 def _tell(it: Invocation, answer: Answer, error: MlxopsError | None) -> None:

@@ -6,6 +6,7 @@ from importlib import import_module
 
 import click
 
+from ..agent.errors import Usage
 from .invocation import Invocation
 from .verb import HelpAsked, Shared
 
@@ -48,6 +49,8 @@ class Root(Shared, click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:
             raise HelpAsked(ctx.get_help())
+        if args[:1] == ["help"]:
+            args = [*(word for word in args[1:2] if word in VERBS), "--help"]
         args = ["version" if word == "--version" and at == 0 else word for at, word in enumerate(args)]
         return super().parse_args(ctx, args)
 
@@ -66,18 +69,34 @@ class Root(Shared, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if not args[0].startswith("-") and args[0] not in VERBS:
             Shared(args[0]).note_json(ctx, args[1:])
-            ctx.fail(_unknown(args[0]))
+            raise _unknown(args[0])
         invocation = ctx.find_object(Invocation)
         if invocation:
             invocation.command = args[0]
         return super().resolve_command(ctx, args)
 
 
-def _unknown(word: str) -> str:
+# What other tools call it.
+ELSEWHERE = {
+    "ls": "list", "models": "list", "ps": "status", "top": "status", "info": "show NAME", "describe": "show NAME",
+    "get": "show NAME", "rm": "remove NAME", "delete": "remove NAME", "rename": "register NEW org/name",
+    "stop": "unload PORT", "kill": "unload PORT", "down": "unload-all", "stop-all": "unload-all",
+    "start": "load MODEL PORT", "run": "load MODEL PORT", "serve": "load MODEL PORT", "up": "load MODEL PORT",
+    "restart": "load MODEL PORT --replace", "swap": "load MODEL PORT --replace", "pull": "load org/name PORT",
+    "download": "load org/name PORT", "log": "logs PORT", "tail": "logs PORT -f", "watch": "follow",
+    "history": "jobs", "check": "doctor", "config": "hosts", "find": "search WORDS", "add": "register NAME org/name",
+}  # fmt: skip
+
+
+def _unknown(word: str) -> Usage:
     import difflib
 
-    near = difflib.get_close_matches(word, VERBS, 1)
-    return f"there is no verb {word!r}" + (f"; did you mean {near[0]}?" if near else "")
+    known = ELSEWHERE.get(word.lower())
+    if known:
+        return Usage(f"unknown command {word!r}", f"mlxops {known}", word=word)
+    near = difflib.get_close_matches(word.lower(), VERBS, 1, cutoff=0.7)
+    text = f"unknown command {word[:50]!r}" + (f" (did you mean {near[0]}?)" if near else "")
+    return Usage(text, "mlxops --help", word=word)
 
 
 root = Root(

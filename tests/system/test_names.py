@@ -138,3 +138,19 @@ def test_a_part_of_a_name_is_told_before_it_starts_anything(one: Studio) -> None
     told = [n for n, line in enumerate(said) if "amb -> amber (tiny/amber)" in line]
     begun = [n for n, line in enumerate(said) if "'event': 'job'" in line]
     assert len(told) == 1 and told[0] < begun[0]
+
+
+def test_by_an_entrys_name_no_other_models_server_is_stopped(one: Studio) -> None:
+    """As after an edit by hand: the port is jade's, and amber runs there."""
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+
+    def mixed(registry: dict[str, Any]) -> None:
+        registry["models"]["amber"].update(port=None, process=None)
+        registry["models"]["jade"].update(port=port)
+
+    one.edit(mixed)
+    refused = refusal(one, "unload", port="jade")
+    assert refused.exit_code == 7 and "serves something else" in refused.message
+    assert one.ask(port) == "I am tiny/amber" and one.assignments() == {"jade": port}
+    assert ask(one, "unload", port=port)["changed"]

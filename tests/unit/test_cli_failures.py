@@ -11,6 +11,7 @@ from mlxops.agent.errors import Failed, Interrupted, MlxopsError, NotReady, Regi
 from mlxops.cli import run
 from mlxops.cli.console import Console
 from mlxops.cli.invocation import Invocation
+from mlxops.cli.root import ELSEWHERE, VERBS
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -56,6 +57,33 @@ def test_wrong_usage_is_exit_2_with_a_hint_and_no_call(argv: str) -> None:
 
 def test_a_word_near_a_verb_is_told() -> None:
     assert "did you mean unload?" in Ended(Studio(), "unlod").err
+    assert "did you mean" not in Ended(Studio(), "bogus").err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("ls", "list"), ("ps", "status"), ("rm", "remove NAME"), ("stop", "unload PORT"), ("start", "load MODEL PORT"),
+     ("run", "load MODEL PORT"), ("restart", "load MODEL PORT --replace"), ("swap", "load MODEL PORT --replace"),
+     ("pull", "load org/name PORT"), ("get", "show NAME")],
+)  # fmt: skip
+def test_a_word_of_another_tool_is_answered_with_the_verb(typed: str, meant: str) -> None:
+    ended = Ended(Studio(), typed, "x")
+    assert (ended.code, ended.err) == (2, f"mlxops: unknown command '{typed}'\n  hint: mlxops {meant}\n")
+
+
+def test_every_verb_named_for_another_tools_word_exists() -> None:
+    assert all(text.split()[0] in VERBS and word not in VERBS for word, text in ELSEWHERE.items())
+
+
+def test_help_is_also_a_verb() -> None:
+    assert Ended(Studio(), "help", "load").out == Ended(Studio(), "load", "--help").out
+    assert Ended(Studio(), "help").out == Ended(Studio(), "--help").out == Ended(Studio(), "help", "bogus").out
+
+
+def test_a_wrong_option_is_answered_with_the_help_of_its_verb() -> None:
+    for words in (("load", "a", "8100", "--replace=yes"), ("load", "a", "8100", "--no-such")):
+        assert "hint: mlxops load --help" in Ended(Studio(), *words).err
+    assert "PORT is a plain argument" in Ended(Studio(), "load", "a", "--port", "8100").err
 
 
 def test_an_error_of_the_call_is_told_with_its_hint_and_exit_code() -> None:

@@ -14,7 +14,7 @@ from ..failures import as_error
 from ..jobs import Job
 from ..launch import log_path
 from ..logsize import keep_small
-from ..portname import Meaning
+from ..portname import Meaning, slot_named
 from ..probe import all_of
 from ..registry import Registry
 from ..standing import interrupted
@@ -109,9 +109,16 @@ def _left(command: Command, ground: Ground) -> List[int]:
 
 
 def _refuse_moved(command: Command, ground: Ground, word: Optional[str]) -> None:
-    """What was meant by a word is looked at again now that nobody else can change the port."""
+    """What was meant by a word is looked at again now that nobody else can change the port. By an entry's name no other
+    model's server is stopped."""
     port = ground.seen.port
-    if word is None or Meaning(command, "unload").port(word, ground.registry) == port:
+    if word is None:
+        return
+    if ground.stranger is not None and slot_named(command.site, word) is None and not word.isdecimal():
+        pid = ground.stranger.process.pid
+        text = "%s is assigned to port %d, but pid %d serves something else there" % (word, port, pid)
+        raise AssignmentConflict(text, "to stop that: mlxops unload %d" % port, port=port, word=word, pid=pid)
+    if Meaning(command, "unload").port(word, ground.registry) == port:
         return
     text = "%s was moved away from port %d meanwhile" % (word, port)
     raise AssignmentConflict(text, "mlxops status", port=port, word=word)
