@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +56,7 @@ class Site(NamedTuple):
     ports: tuple[int, ...] = PORTS
     runtimes: Runtimes = RUNTIMES
     probe_address: str = "127.0.0.1"
+    state_dir: str = "/nonexistent"
 
 
 class Host(NamedTuple):
@@ -69,8 +71,10 @@ class Host(NamedTuple):
 
 @pytest.fixture
 def host(tmp_path: Path) -> Any:
-    """A machine as a command's host."""
+    """A machine as a command's host, on which each server serves what the entry of its port says."""
     registry = str(tmp_path / "registry.json")
+    models = {f"m{port}": {**REQUIRED, "repo_id": "m", "model_id": "m", "port": port} for port in PORTS}
+    Path(registry).write_text(json.dumps({"version": 1, "models": models}))
     return lambda machine: Host(machine, Site(registry), Store(registry, {}), SimpleNamespace(check=lambda: None))
 
 
