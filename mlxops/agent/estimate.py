@@ -41,16 +41,18 @@ class Model(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """`kv_bytes` and `context_tokens` None: the config tells nothing usable, the overhead stands for both."""
+    """`kv_bytes` and `context_tokens` None: the config tells nothing usable, the overhead stands for both.
+    `second_bytes`: weights and KV cache of the models that are loaded beside it."""
 
     weights_bytes: int
     kv_bytes: Optional[int]
     overhead_bytes: int
     context_tokens: Optional[int]
+    second_bytes: int = 0
 
     @property
     def need_bytes(self) -> int:
-        return self.weights_bytes + (self.kv_bytes or 0) + self.overhead_bytes
+        return self.weights_bytes + (self.kv_bytes or 0) + self.overhead_bytes + self.second_bytes
 
 
 def estimate(model: Model, tokens: int) -> Estimate:
@@ -61,6 +63,12 @@ def estimate(model: Model, tokens: int) -> Estimate:
         return Estimate(weights, None, int(weights * (HEADROOM - 1)) + HEADROOM_BYTES, None)
     idle = IDLE_BYTES.get(model.runtime, IDLE_MOST_BYTES)
     return Estimate(weights, kv, idle + int(weights * SLACK) + prefill, tokens)
+
+
+def second_bytes(weights_bytes: int, config: Mapping[str, Any], tokens: int) -> int:
+    """What a model that is loaded beside another takes: its weights and its own KV cache."""
+    kv = kvcache.size_bytes(config, tokens) or 0
+    return int(weights_bytes * _growth(config) * (1 + SLACK)) + (kv if kv <= ABSURD_BYTES else 0)
 
 
 def largest_context(model: Model, room: int) -> Optional[int]:

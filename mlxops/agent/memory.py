@@ -10,7 +10,7 @@ from . import kvcache
 from .claim import survey
 from .command import Command
 from .errors import MlxopsError, NotEnoughMemory, pasteable
-from .estimate import Estimate, Model, context, estimate, largest_context
+from .estimate import Estimate, Model, context, estimate, largest_context, second_bytes
 from .evidence import Server
 from .observe import find_servers, others_servers
 from .procs import Memory, Unseen
@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 MOST_CHOICES = 50_000
 
 
+class Second(NamedTuple):
+    """A model that the same server loads beside its own, such as a draft model."""
+
+    weights_bytes: int
+    config: Mapping[str, Any]
+
+
 class Asked(NamedTuple):
-    """A model that is to be served: `args` of its entry, `context` in tokens or None, `port` whose server would go."""
+    """A model that is to be served: `args` of its entry, `context` in tokens or None, `port` whose server would go,
+    `seconds` the models loaded beside it."""
 
     weights_bytes: int
     config: Mapping[str, Any]
@@ -31,6 +39,7 @@ class Asked(NamedTuple):
     args: Sequence[str] = ()
     context: Optional[int] = None
     port: Optional[int] = None
+    seconds: Tuple[Second, ...] = ()
 
 
 class Fit(NamedTuple):
@@ -101,11 +110,13 @@ def fit(command: Command, asked: Asked) -> Fit:
     room = _left(memory, held, waiting, asked.port, others_held)
     model = Model(asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None)
     tokens, why = context(asked.config, asked.args, asked.context)
-    sums = estimate(model, tokens)
+    beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.seconds)
+    sums = estimate(model, tokens)._replace(second_bytes=beside)
     kept = _kept(command, held, asked.port) if sums.need_bytes > room else {}
     others = {p: size for p, size in held.items() if p in command.site.ports and p != asked.port and p not in kept}
     return Fit(
-        sums, why, kvcache.context_length(asked.config), largest_context(model, room), memory, held, waiting, room,
+        sums, why, kvcache.context_length(asked.config), largest_context(model, room - beside), memory, held, waiting,
+        room,
         smallest(others, sums.need_bytes - room), kept,
     )  # fmt: skip
 

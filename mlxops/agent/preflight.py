@@ -5,7 +5,21 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple, Union
 
-from . import fetch, hfcache, memory, modelfiles, presence, programs, ranks, resolve, ring, runtimes, wholeness
+from . import (
+    entrance,
+    fetch,
+    hfcache,
+    memory,
+    modelfiles,
+    presence,
+    programs,
+    ranks,
+    references,
+    resolve,
+    ring,
+    runtimes,
+    wholeness,
+)
 from .choice import check_built, choose
 from .claim import Ground, survey
 from .command import Command
@@ -45,12 +59,14 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
         warnings = presence.doubts(command.store.read(), entry)
         entry, notes = choose(command.site, entry, there, order.force)
     warnings += _check_flags(command, entry, order.port, runtime, flags)
+    references.check(command, runtime, entry, order.port)
     ground = survey(command, order.port, own_lock)
     wanting = _serves_exactly(command, ground, entry)
     if wanting == "" and not order.replace:
         return Preparation(order, entry, None, runtime, words, ground, True, warnings)
     _check_occupant(ground, order, entry, wanting)
     refuse_restarted(command, ground)
+    entrance.check(command, ground)
     previous = _way_back(command, ground, order)
     remote = None if whole else _remote(command, entry, words, order)
     if remote is not None:
@@ -58,7 +74,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
         if remote.config and not order.force:
             check_built(entry, there, remote.config)
     _check_hosts(command, entry, order, runtime, remote)
-    asked = asked_of(entry, remote, runtime.name, order.port)
+    asked = asked_of(command, entry, remote, runtime, order.port)
     found, said = memory.check(command, asked, order)
     told = notes + warnings + said
     return Preparation(order, entry, remote, runtime, words, ground, False, told, asked, found, previous)
@@ -236,10 +252,13 @@ def _check_hosts(
     ring.check(command, entry, order.port, runtime, hfcache.weights_bytes(entry.cache_path), order.force)
 
 
-def asked_of(entry: Entry, remote: Optional[fetch.Remote], runtime: str, port: Optional[int]) -> Optional[memory.Asked]:
+def asked_of(
+    command: Command, entry: Entry, remote: Optional[fetch.Remote], runtime: Runtime, port: Optional[int]
+) -> Optional[memory.Asked]:
     """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights have no size."""
     weights = remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
     config = remote.config if remote is not None else modelfiles.config(entry.cache_path)
     if weights is None:
         return None
-    return memory.Asked(weights // ranks.share(entry), config, runtime, entry.args, None, port)
+    beside = references.seconds(command, runtime, entry, port)
+    return memory.Asked(weights // ranks.share(entry), config, runtime.name, entry.args, None, port, beside)

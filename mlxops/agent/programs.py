@@ -12,6 +12,8 @@ from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
 from .deadline import Deadline
 from .errors import Failed
+from .hubpython import shebang
+from .installed import packages
 from .procs.signals import end_session
 from .runtimes import Offered, Runtime, offered
 from .site import Site
@@ -108,12 +110,15 @@ def help_flags(
 
 def _fingerprint(words: Sequence[str]) -> str:
     parts = list(words)
-    for path in [words[0], os.path.realpath(words[0]), os.path.join(UV_PROJECT, "uv.lock")]:
+    for path in [words[0], os.path.realpath(words[0]), *shebang(words[0])[:1], os.path.join(UV_PROJECT, "uv.lock")]:
         try:
             was = os.stat(path)
             parts += [path, str(was.st_mtime_ns), str(was.st_size)]
         except OSError:
-            continue
+            parts += [path, "gone"]
+    # Whatever is installed beside it, by name and version: without one of its modules it does not start.
+    for folder in packages(words):
+        parts += sorted(name for name in os.listdir(folder) if name != "__pycache__")
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
@@ -121,11 +126,15 @@ def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
     try:
         status, said = _run(words, check)
     except (OSError, subprocess.TimeoutExpired) as exc:
+        python = "".join(shebang(words[0])[:1])
+        if os.path.isabs(python) and not os.access(python, os.X_OK):
+            text = "%s cannot start: its interpreter %s is gone or may not be run" % (words[0], python)
+            raise Failed(text, "install the runtime again on the host", path=python) from exc
         raise Failed("`%s` does not answer: %s" % (shlex.join(words), exc), "run it on the host") from exc
     text = said.decode("utf-8", "replace")
     if status != 0 or "--port" not in text:
         raise Failed(
-            "`%s` does not look like a model server's (status %d)" % (shlex.join(words), status),
+            "`%s` does not look like a model server's (status %d%s)" % (shlex.join(words), status, _last(text)),
             "run it on the host",
             output=text[-2000:],
         )
@@ -150,6 +159,12 @@ def _run(words: Sequence[str], check: Callable[[], None]) -> Tuple[int, bytes]:
         finally:
             if child.poll() is None:
                 end_session(child.pid)
+
+
+def _last(text: str) -> str:
+    """The last line of what a program said that does not even show its help, such as the module it lacks."""
+    lines = text.strip().splitlines()
+    return ": " + lines[-1][-200:] if lines else ""
 
 
 def _read(path: str) -> Optional[str]:

@@ -24,6 +24,7 @@ LOOK_AGAIN_S = 1.0
 ENDS_WITHIN_S = 0.3
 # A log with less room than this behind it may have no room at all.
 ROOM_BYTES = 64 << 10
+TAKEN = "address already in use"
 
 
 class Start(NamedTuple):
@@ -53,10 +54,13 @@ def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None]
     usual = "" if pace.expected_s is None else "about %.0f s, at most " % pace.expected_s
 
     def until(look: Callable[[], bool]) -> None:
-        spoken = time.monotonic()
+        spoken = looked = time.monotonic()
         while not _alive_and(look, procs, start, check):
             if deadline.passed:
                 raise _failure(start, "was not ready within %g s; %s" % (pace.timeout_s, _advice(start)))
+            if time.monotonic() - looked > LOOK_AGAIN_S:
+                looked = time.monotonic()
+                _check_port(start)
             if time.monotonic() - spoken > SAY_EVERY_S:
                 spoken = time.monotonic()
                 say("still loading, %.0f s of %s%.0f s" % (spoken - start.began, usual, pace.timeout_s))
@@ -117,6 +121,13 @@ def _ended(status: int) -> str:
         return "was ended by %s" % signal.Signals(-status).name
     except ValueError:
         return "was ended by signal %d" % -status
+
+
+def _check_port(start: Start) -> None:
+    """Some servers go on without their port. Not asked of the port: a bind of ours could be in their way."""
+    said = next((line for line in reversed(tail(start.log)) if TAKEN in line.lower()), "")
+    if said:
+        raise _failure(start, "could not take its port: %s" % said.strip()[-200:])
 
 
 def _given_up(start: Start) -> str:

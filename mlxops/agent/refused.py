@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Dict, List, Optional, Tuple
 
-from . import hfcache, programs
+from . import hfcache, programs, references
 from .choice import choose
 from .command import Command
 from .errors import Failed, MlxopsError
@@ -34,6 +34,7 @@ class Refused:
         if known is None or flags is None:
             return [fault]
         said = [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile)]
+        said += [refusal.reason for refusal in references.refusals(self._command, known, entry, entry.port or 0)]
         return said or self._cannot_serve(entry, Installed(known, flags, beside))
 
     def _cannot_serve(self, entry: Entry, installed: Installed) -> List[str]:

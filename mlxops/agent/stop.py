@@ -154,7 +154,8 @@ class _Pack:
         port, bind = self._prey.port, self._prey.bind
         free = wait_for(_patient(lambda: self._procs.free(port, bind)), Deadline(KILL_WAIT_S))
         if not free and not self._procs.free(port, bind):
-            raise NotStopped("port %d is still taken by another process" % port, "mlxops status %d" % port, port=port)
+            raise NotStopped("port %d is still taken by another process" % port, "mlxops status %d" % port, port=port,
+                             gone=True)
 
 
 def _patient(look: Callable[[], bool]) -> Callable[[], bool]:

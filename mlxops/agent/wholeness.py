@@ -12,6 +12,7 @@ import re
 from functools import lru_cache
 from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
+from .location import absence
 from .modelfiles import CONFIG_LIMIT, INDEX, SINGLE, as_object, config, plain, read, wanted
 
 _INDEX_LIMIT = 64 << 20
@@ -171,7 +172,8 @@ def _absent(path: str, name: str) -> str:
     except (OSError, ValueError):
         there = False
     if not there and os.path.islink(place) and not os.path.exists(place):
-        return "a link to %s, which is gone" % os.readlink(place)
+        target = os.path.normpath(os.path.join(path, os.readlink(place)))
+        return "a link to %s, which is gone" % (absence(os.path.dirname(target)).partition(" ")[0] or target)
     return "" if there else EMPTY
 
 

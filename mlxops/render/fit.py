@@ -17,6 +17,8 @@ def fit(result: dict[str, Any], style: Style) -> str:
 def memory_lines(memory: dict[str, Any], style: Style) -> list[str]:
     """As `fit` and a dry run of `load` show it."""
     parts = [("weights", memory.get("weights_bytes"), ""), _context(memory), _overhead(memory)]
+    if memory.get("second_bytes"):
+        parts.append(("second model", memory["second_bytes"], "weights and KV cache of the draft model in its args"))
     rows = [*parts, ("needed", memory.get("need_bytes"), ""), *_machine(memory)]
     return [*(_line(*row) for row in rows), *_verdict(memory, style)]
 

@@ -296,5 +296,6 @@ def main() -> None:
     flags = Flags(help_text)
     flags.parse(words)
     journal("started", argv=sys.argv, cwd=os.getcwd(), env=dict(os.environ))
+    print(switch("prints") or "", flush=True)
     threading.Thread(target=die_in_time, daemon=True).start()
     serve(flags)

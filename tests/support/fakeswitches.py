@@ -4,6 +4,7 @@ behaviour.json maps a text found in the command line or in MLX_RANK=N ("" is in 
   load_s          how long loading takes; mlx-openai-server opens its port only then
   listen_early    open the port before the model is loaded, as mlx_lm.server does
   die_after_s     exit that long after the start; fail_s: how long a failing start takes
+  prints          a line for its log, before it loads
   exit_status     of such an exit and of a failed start (0 for mlx-openai-server, as the real one)
   ignore          signals that do nothing, such as ["TERM", "INT"]
   served_name     answer to this name instead of the one asked for

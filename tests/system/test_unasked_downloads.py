@@ -102,8 +102,8 @@ def test_a_local_model_with_an_invented_name_is_never_a_strangers(
     here.must("unload", here.ports[1])
     folder.rename(here.folder / "renamed")
     assert f"{folder} does not exist" in asked(here, "mine")["message"]
-    assert here.entry("mine")["cache_path"] == str(folder)
-    kept(here, fake_runtime, hub)
+    assert here.entry("mine")["cache_path"] == str(folder) and hub.seen == []
+    assert here.assignments() == {"amber": here.ports[0]}
 
 
 @pytest.mark.parametrize("what", ["repository", "blobs", "path"])

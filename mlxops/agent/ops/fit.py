@@ -23,7 +23,7 @@ def fit(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     entry = entry_meant(command, command.store.read(), order)
     there = installed(command, entry)
     remote = remote_of(command, entry, there.words)
-    asked = asked_of(entry, remote, there.runtime.name, port or entry.port)
+    asked = asked_of(command, entry, remote, there.runtime, port or entry.port)
     if asked is None:
         raise Failed("the weights of %s cannot be read" % entry.name, "mlxops list", entry=entry.name)
     found = memory.fit(command, asked._replace(context=tokens))

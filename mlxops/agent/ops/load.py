@@ -9,8 +9,10 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .. import fetch, harmony, hfcache, memory, programs, runtimes
 from ..choice import choose
+from ..claim import Ground
 from ..command import Command
 from ..diskroom import LOAD_EDITS, DiskRoom, disk_room, rehearsal
+from ..entrance import refuse_held
 from ..errors import MlxopsError, NotReady, NotStopped
 from ..failures import as_error
 from ..headstart import head_start
@@ -126,13 +128,14 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service, r
     # A download may have taken hours: no server is stopped for a model that was assigned elsewhere meanwhile.
     check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), prepared.order)
     room.check()
-    feared = vacate(command, job, ground, prepared.order.grace_s)
-    if feared:
-        job.warn(feared.message)
+    taken = _vacated(command, job, ground, prepared.order.grace_s)
     back = previous if prepared.order.rollback else None
     moves = back is not None and back.entry is not None
     try:
+        if taken is not None:
+            raise taken
         command.client.check()
+        refuse_held(command, service.port)
         served = bring_up(command, job, service, Way(allowed, command.client.check, room, clears=not moves))
     except Exception as exc:  # whatever it was, the previous model comes back first
         error = as_error(exc)
@@ -144,6 +147,19 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service, r
     for doubt in _doubts(served):
         job.warn(doubt)
     return served
+
+
+def _vacated(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[NotStopped]:
+    """Empty the port. The error, where the occupant is gone and the port is still not free: then it comes back."""
+    try:
+        feared = vacate(command, job, ground, grace_s)
+    except NotStopped as exc:
+        if not exc.fields.get("gone"):
+            raise
+        return exc
+    if feared:
+        job.warn(feared.message)
+    return None
 
 
 def _doubts(served: Optional[Served]) -> List[str]:
@@ -161,7 +177,7 @@ def _undone(
     lost: Callable[[], None],
 ) -> str:  # fmt: skip
     """What stands on the port after a failure, in words."""
-    if isinstance(error, NotStopped):
+    if isinstance(error, NotStopped) and not error.fields.get("gone"):
         return "it still holds the port"
     if previous is None:
         return _standing(command, job)

@@ -34,6 +34,12 @@ class Procs(Protocol):
     def free(self, port: int, bind: str) -> bool:
         """Whether a server could bind the port now on `bind`, on loopback and on every address, IPv4 and IPv6."""
 
+    def held(self, port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
+        """The addresses, of those that `free` asks for, where the port is taken by what none of `known` explains."""
+
+    def local(self, bind: str) -> bool:
+        """Whether an address or a name is one that a server on this machine can bind."""
+
     def send(self, process: Process, signum: int) -> bool:
         """Signal this very process; False when it is gone, a zombie, or its pid now names another."""
 

@@ -73,6 +73,12 @@ class Darwin:
     def free(self, port: int, bind: str) -> bool:
         return binding.free(port, bind)
 
+    def held(self, port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
+        return binding.held(port, bind, known)
+
+    def local(self, bind: str) -> bool:
+        return binding.local(bind)
+
     def send(self, process: Process, signum: int) -> bool:
         now = self.process(process.pid)
         if now is None or now.zombie or now.start_time != process.start_time:

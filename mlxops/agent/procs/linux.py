@@ -69,6 +69,12 @@ class Linux:
     def free(self, port: int, bind: str) -> bool:
         return binding.free(port, bind)
 
+    def held(self, port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
+        return binding.held(port, bind, known)
+
+    def local(self, bind: str) -> bool:
+        return binding.local(bind)
+
     def send(self, process: Process, signum: int) -> bool:
         try:
             handle = os.pidfd_open(process.pid)

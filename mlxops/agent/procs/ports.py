@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Iterable, Iterator
+from typing import TYPE_CHECKING, Iterable, Iterator, Tuple
 
 from .facts import Listener, Unseen
 
@@ -25,6 +25,34 @@ def free(port: int, bind: str) -> bool:
     """
     addresses = dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))
     return all(_bindable(address, port) for address in addresses)
+
+
+def held(port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
+    """Addresses where the port cannot be bound though no known listener of that family is there: a socket that is bound
+    and does not listen, or a connection that has the port as its own end. Raises Unseen as `free`."""
+    known = [one for one in known if one.port == port]
+    addresses = dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))
+    return tuple(a for a in addresses if not any(_may_hold(one, a) for one in known) and not _bindable(a, port))
+
+
+def _may_hold(listener: Listener, address: str) -> bool:
+    """Whether the listener keeps others from binding the address: one of its family, or one of both."""
+    if listener.address in ("::", "*", ""):
+        return True
+    return (":" in listener.address) == (":" in address)
+
+
+def local(bind: str) -> bool:
+    """Whether this machine has the address; Unseen when it cannot be resolved."""
+    absent = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    for address in _resolved(bind, 0):
+        try:
+            _bind(address, 0)
+            return True
+        except OSError as exc:
+            if exc.errno not in absent:
+                return True
+    return False
 
 
 def _resolved(bind: str, port: int) -> Iterator[str]:
