@@ -48,7 +48,7 @@ PLACES = {
     "tabulate": "mlxops/render/table.py",
     "fabric": "mlxops/transport/ssh.py",
     "paramiko": "mlxops/transport/ssh.py",
-    "huggingface_hub": ("mlxops/hub.py", "mlxops/agent/hub_child.py"),
+    "huggingface_hub": ("mlxops/hub.py", "mlxops/agent/hub_child.py", "mlxops/agent/hub_guard.py"),
     "numpy": "mlxops/demo/tinymodel.py",
     "safetensors": "mlxops/demo/tinymodel.py",
     "tokenizers": "mlxops/demo/tinymodel.py",

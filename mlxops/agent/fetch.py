@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
+import re
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
 
 from .errors import (
     Failed,
@@ -14,12 +15,12 @@ from .errors import (
     NotEnoughDisk,
     Usage,
 )
-from .hfcache import inspect, repo_folder
+from .hfcache import inspect, repo_folder, spelled
 from .hubpython import interpreter
 from .leftovers import sweep
-from .location import target
+from .location import same_repo, target
 from .modelfiles import as_object, plain, wanted
-from .wholeness import lacking
+from .wholeness import faults, lacking
 
 __all__ = ["Remote", "check_disk", "check_whole", "describe", "download", "interpreter", "size_text"]
 
@@ -29,6 +30,9 @@ FIRST_DELAY_S = 0.5
 _TRIES_TO_DESCRIBE = 3
 _SPARE_BYTES = 1 << 30
 _ABSURD_BYTES = 1 << 60
+# huggingface_hub takes any other word for a branch, and writes a ref of that name.
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -36,7 +40,7 @@ OnProgress = Callable[[int, int, str], None]
 class Remote(NamedTuple):
     """What a download would fetch. `asked` is the branch, tag or commit asked for, `revision` the commit it names now;
     `files` are (path, bytes) of what a server needs; `missing_bytes` is what is not on disk yet; `config` is its
-    config.json, {} when that is none."""
+    config.json, {} when that is none; `blobs` the id of each file's content, as the Hub lists it."""
 
     repo_id: str
     revision: str
@@ -46,6 +50,7 @@ class Remote(NamedTuple):
     gated: bool
     asked: str = "main"
     config: Mapping[str, Any] = {}
+    blobs: Mapping[str, str] = {}
 
     @property
     def weights_bytes(self) -> int:
@@ -70,6 +75,8 @@ _MEANINGS: Mapping[str, _Meaning] = {
                        "run `hf auth login` on the host, or correct HF_TOKEN there"),
     "offline": _Meaning(NotDownloadable, "the host's own environment sets HF_HUB_OFFLINE, so nothing is downloaded",
                         "unset HF_HUB_OFFLINE on the host; in the host file's runtime env it does no harm"),
+    "lie": _Meaning(NotDownloadable, "the Hub's answers about {repo} contradict each other: {why}",
+                    "check HF_ENDPOINT on the host; what came of it was not kept"),
     "odd": _Meaning(NotDownloadable, "{repo} is no model as servers know it: {why}", "another repository"),
     "disk": _Meaning(NotEnoughDisk, "the disk of the cache filled up while downloading {repo}: {why}",
                      "free some space on the host and run the same command again{resumes}"),
@@ -124,19 +131,27 @@ def describe(python: Sequence[str], repo_id: str, revision: Optional[str], cache
 
 def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str) -> Remote:
     commit = str(answer["revision"])
-    if not plain(commit) or "/" in commit:
+    if not _COMMIT.fullmatch(commit):
         raise NotDownloadable("the Hub named no usable commit for %s" % repo_id, repo_id=repo_id)
-    files = [(path, _size(repo_id, size), blob) for path, size, blob in answer["files"] if wanted(path)]
+    files = [(path, _size(repo_id, path, size), blob) for path, size, blob in answer["files"] if wanted(path)]
+    odd = [path for path, _, blob in files if blob and not _BLOB.fullmatch(blob)]
+    if odd:
+        raise NotDownloadable("the Hub named no usable content for %s of %s" % (odd[0], repo_id), repo_id=repo_id)
     _refuse_other_formats(repo_id, [path for path, _, _ in files])
+    if same_repo(answer.get("id"), repo_id) and not spelled(cache_dir, repo_id):
+        repo_id = _checked_name(str(answer["id"]))
     repo = os.path.join(cache_dir, repo_folder(repo_id))
     absent = [size for path, size, blob in files if not _on_disk(repo, commit, path, size, blob)]
     return Remote(repo_id, commit, tuple((path, size) for path, size, _ in files), sum(size for _, size, _ in files),
-                  sum(absent), bool(answer["gated"]), asked, as_object(str(answer.get("config", "")).encode()))
+                  sum(absent), bool(answer["gated"]), asked, as_object(str(answer.get("config", "")).encode()),
+                  {path: blob for path, _, blob in files})
 
 
-def _size(repo_id: str, size: object) -> int:
-    if type(size) is not int or not 0 <= size < _ABSURD_BYTES:
-        raise NotDownloadable("the Hub named no usable size for a file of %s" % repo_id, repo_id=repo_id)
+def _size(repo_id: str, path: str, size: object) -> int:
+    """Weights of no bytes would be no weights; an empty __init__.py is fine."""
+    least = 1 if path.endswith(".safetensors") else 0
+    if type(size) is not int or not least <= size < _ABSURD_BYTES:
+        raise NotDownloadable("the Hub named no usable size for %s of %s" % (path, repo_id), repo_id=repo_id)
     return size
 
 
@@ -192,10 +207,11 @@ def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = _SPARE_BYTES) 
 
 
 def download(python: Sequence[str], remote: Remote, cache_dir: str, on_progress: OnProgress,
-             cancelled: Callable[[], bool], tries: int = TRIES) -> str:
+             cancelled: Callable[[], bool], tries: int = TRIES, spare_bytes: int = _SPARE_BYTES) -> str:
     """Fetch what is missing of `remote` and return the path of its snapshot, verified complete.
 
     `on_progress(done, total, file)` in bytes, a few times a second; `done` falls back when a file starts over.
+    `spare_bytes` stay free on the disk at every moment.
     Interrupted when `cancelled`; NotEnoughDisk, ModelGated, NotDownloadable; Failed when it is not whole afterwards.
     """
     def on_event(event: Dict[str, Any]) -> None:
@@ -203,7 +219,8 @@ def download(python: Sequence[str], remote: Remote, cache_dir: str, on_progress:
             on_progress(event["done"], remote.size_bytes, event["file"])
 
     request = {"do": "download", "repo_id": remote.repo_id, "revision": remote.revision, "asked": remote.asked,
-               "cache_dir": cache_dir, "files": remote.files, "tries": tries, "delay_s": FIRST_DELAY_S}
+               "cache_dir": cache_dir, "files": remote.files, "tries": tries, "delay_s": FIRST_DELAY_S,
+               "blobs": remote.blobs, "spare_bytes": spare_bytes, "spoiled": _spoiled(remote, cache_dir)}
     sweep(cache_dir, remote.repo_id)
     try:
         _ask(python, request, on_event, cancelled)
@@ -214,6 +231,15 @@ def download(python: Sequence[str], remote: Remote, cache_dir: str, on_progress:
     except OSError as exc:
         raise Failed("%s was downloaded, but %s" % (remote.repo_id, exc),
                      "check the owner and mode of %s on the host" % cache_dir) from exc
+
+
+def _spoiled(remote: Remote, cache_dir: str) -> List[str]:
+    """Files that are there with their full size, and damaged."""
+    try:
+        path = os.path.join(cache_dir, repo_folder(remote.repo_id), "snapshots", remote.revision)
+        return sorted(faults(path, deep=True))
+    except OSError:
+        return []
 
 
 def _settled(remote: Remote, cache_dir: str) -> str:

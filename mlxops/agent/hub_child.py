@@ -8,7 +8,6 @@ Run as text, never as a script: its own folder on sys.path would put the agent's
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import sys
@@ -20,24 +19,20 @@ LONGEST_DELAY_S = 30.0
 REPORT_EVERY_S = 0.2
 WORKERS = 4
 # What another try cannot mend.
-FINAL = ("gated", "unknown", "revision", "gone", "denied", "offline", "disk", "folder", "odd")
+FINAL = ("gated", "unknown", "revision", "gone", "denied", "offline", "disk", "folder", "odd", "lie")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 # By class name, since the classes moved between versions.
 KINDS = {"GatedRepoError": "gated", "RepositoryNotFoundError": "unknown", "HFValidationError": "unknown",
          "RevisionNotFoundError": "revision", "RemoteEntryNotFoundError": "gone", "OfflineModeIsEnabled": "offline",
-         "TooLarge": "odd"}
+         "TooLarge": "odd", "Lie": "lie", "Gone": "gone", "UnsupportedProtocol": "lie", "InvalidSchema": "lie"}
 NETWORK = {"HfHubHTTPError", "HTTPError", "TransportError", "RequestException", "ConnectionError"}
 
-# As modelfiles reads one from disk.
-LARGEST_CONFIG = 8 << 20
+# Started beside this program, by whoever sent its text.
+guard: Any = sys.modules.get("hub_guard")
 
 Request = Dict[str, Any]
 Told = Callable[[int, Exception], None]
-
-
-class TooLarge(Exception):
-    """A file that is to be looked at, and is larger than any of its kind."""
 
 
 class Wire:
@@ -117,43 +112,19 @@ def retrying(wire: Wire, file: str) -> Told:
     return lambda count, exc: wire.emit(event="retry", file=file, tries=count, message=clean(exc))
 
 
-def described(sibling: Any) -> List[Any]:
-    lfs = sibling.lfs
-    blob = sibling.blob_id if lfs is None else lfs["sha256"] if isinstance(lfs, dict) else lfs.sha256
-    return [sibling.rfilename, sibling.size or 0, blob or ""]
-
-
-class Kept(io.BytesIO):
-    """A file in memory, of no more than so many bytes, whatever its sender announced."""
-
-    def write(self, piece: Any) -> int:
-        if self.tell() + len(piece) > LARGEST_CONFIG:
-            raise TooLarge("config.json has more than %d bytes" % LARGEST_CONFIG)
-        return super().write(piece)
-
-
-def config_text(request: Request, revision: str) -> str:
-    """The repository's config.json, which never touches the disk."""
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined, unused-ignore]
-    kept = Kept()
-    url = hf_hub_url(request["repo_id"], "config.json", revision=revision)
-    http_get(url, kept, headers=build_hf_headers(library_name="mlxops"), displayed_filename="config.json")
-    return kept.getvalue().decode("utf-8", "replace")
-
-
 def describe(request: Request, wire: Wire) -> Dict[str, Any]:
-    from huggingface_hub import HfApi
-    api, repo_id = HfApi(library_name="mlxops"), request["repo_id"]
-    info = persist(lambda: api.model_info(repo_id, revision=request["revision"], files_metadata=True, timeout=30),
-                   request, retrying(wire, ""))
-    if info.gated:
-        persist(lambda: api.auth_check(repo_id), request, retrying(wire, ""))
-    files = [described(s) for s in info.siblings or ()]
-    known = any(name == "config.json" for name, _, _ in files)
-    text = persist(lambda: config_text(request, info.sha), request, retrying(wire, "config.json")) if known else ""
-    return {"revision": info.sha, "gated": bool(info.gated), "files": files, "config": text}
+    from huggingface_hub import HfApi, hf_hub_url
+    repo_id = request["repo_id"]
+    info = persist(lambda: guard.listing(request), request, retrying(wire, ""))
+    if info.get("gated"):
+        persist(lambda: HfApi(library_name="mlxops").auth_check(repo_id), request, retrying(wire, ""))
+    files, text = [guard.described(s) for s in info.get("siblings") or []], ""
+    name = "config.json"
+    if any(file[0] == name for file in files):
+        url = hf_hub_url(repo_id, name, revision=str(info.get("sha")))
+        text = persist(lambda: guard.fetched(url, name, guard.LARGEST_CONFIG), request, retrying(wire, name))
+    told = {"revision": str(info.get("sha")), "id": info.get("id"), "gated": bool(info.get("gated"))}
+    return {**told, "files": files, "config": text}
 
 
 class Progress:
@@ -209,28 +180,38 @@ class Progress:
         return Bar
 
 
+def repo_in_cache(request: Request) -> str:
+    return os.path.join(str(request["cache_dir"]), "models--" + request["repo_id"].replace("/", "--"))
+
+
 def size_in_cache(request: Request, file: str) -> Optional[int]:
-    folder = "models--" + request["repo_id"].replace("/", "--")
     try:
-        return os.path.getsize(os.path.join(request["cache_dir"], folder, "snapshots", request["revision"], file))
+        return os.path.getsize(os.path.join(repo_in_cache(request), "snapshots", request["revision"], file))
     except OSError:
         return None
 
 
-def fetch(request: Request, progress: Progress, file: str) -> None:
+def fetch(request: Request, progress: Progress, guarded: Any, file: str) -> None:
     import inspect
 
     from huggingface_hub import hf_hub_download
     present = size_in_cache(request, file)
-    if present == progress.sizes[file]:
+    if present == progress.sizes[file] and file not in request.get("spoiled", ()):
         return progress.finish(file)
+    blob = request.get("blobs", {}).get(file, "")
+    guarded.expect(guard.Expected(file, progress.sizes[file], blob, request["revision"]))
     # A truncated file that is already linked would be believed for ever.
     options = {"revision": request["revision"], "cache_dir": request["cache_dir"], "library_name": "mlxops",
                "force_download": present is not None}
     if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
         options["tqdm_class"] = progress.bar_for(file)
     progress.begin(file)
-    path = hf_hub_download(request["repo_id"], file, **options)
+    try:
+        path: str = hf_hub_download(request["repo_id"], file, **options)
+    except Exception as exc:
+        if kind_of(exc) == "lie":
+            guard.forget(os.path.join(repo_in_cache(request), "blobs"), blob)
+        raise
     if os.path.getsize(path) != progress.sizes[file]:
         raise OSError("%s has %d bytes instead of %d" % (file, os.path.getsize(path), progress.sizes[file]))
     progress.finish(file)
@@ -239,9 +220,17 @@ def fetch(request: Request, progress: Progress, file: str) -> None:
 def download(request: Request, wire: Wire) -> Dict[str, Any]:
     from concurrent.futures import ThreadPoolExecutor, as_completed
     progress = Progress(dict(request["files"]), wire)
+    room = guard.Room(request["cache_dir"], request.get("spare_bytes", 0))
+    guarded = guard.Guard(room)
+    guarded.install()
+    blobs = os.path.join(repo_in_cache(request), "blobs")
+    guard.watch(room, blobs, max(progress.sizes.values(), default=0), lambda exc: leave(wire, exc))
 
     def one(file: str) -> None:
-        persist(lambda: fetch(request, progress, file), request, retrying(wire, file), lambda: progress.done[file])
+        def work() -> None:
+            fetch(request, progress, guarded, file)
+
+        persist(work, request, retrying(wire, file), lambda: progress.done[file])
 
     # What is there already comes first, so that the first report is true.
     files = sorted(progress.sizes, key=lambda file: size_in_cache(request, file) is None)
@@ -249,6 +238,11 @@ def download(request: Request, wire: Wire) -> Dict[str, Any]:
     for job in as_completed([pool.submit(one, file) for file in files]):
         job.result()
     return {}
+
+
+def leave(wire: Wire, exc: Exception) -> None:
+    wire.emit(failed=kind_of(exc), message=clean(exc))
+    os._exit(0)
 
 
 def main() -> None:
@@ -259,7 +253,7 @@ def main() -> None:
     try:
         wire.emit(result={"describe": describe, "download": download}[request["do"]](request, wire))
     except Exception as exc:
-        wire.emit(failed=kind_of(exc), message=clean(exc))
+        leave(wire, exc)
     os._exit(0)
 
 

@@ -13,10 +13,12 @@ from .wire import Lines, decode, encode, frame
 
 # Where an environment holds a login's right to the Hub.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-_CHILD = "hub_child.py"
+_CHILD, _GUARD = "hub_child.py", "hub_guard.py"
 _SHOWN = os.path.join(os.path.dirname(str(__spec__.origin)), _CHILD)
 # Its text comes on stdin, before the request: there may be no file of it, and the cwd must not be on sys.path.
 _BOOT = ("import sys; sys.path[:] = [p for p in sys.path if p]; p, f = sys.argv[1], sys.stdin.buffer; "
+         "m = sys.modules['hub_guard'] = type(sys)('hub_guard'); "
+         "exec(compile(f.read(int(f.readline())), 'hub_guard', 'exec'), m.__dict__); "
          "exec(compile(f.read(int(f.readline())), p, 'exec'), {'__name__': '__main__'})")
 _LOOK_EVERY_S = 0.1
 _LEAVES_WITHIN_S = 3.0
@@ -62,7 +64,7 @@ class HubProcess:
     def _send(self, request: Mapping[str, Any]) -> None:
         assert self._child.stdin is not None
         try:
-            view = memoryview(frame(part(_CHILD)) + encode(dict(request)))
+            view = memoryview(frame(part(_GUARD)) + frame(part(_CHILD)) + encode(dict(request)))
             while view:
                 view = view[self._child.stdin.write(view):]
         except BrokenPipeError:

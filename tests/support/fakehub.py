@@ -45,6 +45,21 @@ class Faults:
 
 
 @dataclass
+class Lies:
+    """What a hostile Hub says of every file: `headers` of its answers to HEAD and GET, the `location` of large ones;
+    `listed` fields of its listing's entries, by file name; `endless`: large files go on for so many more bytes;
+    `siblings`: so many more files are listed; `sha`: the commit that the listing names."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    location: str = ""
+    listed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    endless: int = 0
+    siblings: int = 0
+    sha: str = ""
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class Blob:
     oid: str
     path: Path
@@ -80,6 +95,7 @@ class FakeHub:
     seen: list[Seen] = field(default_factory=list)
     sent: int = 0
     extra_files: dict[str, int] = field(default_factory=dict)
+    lies: Lies = field(default_factory=Lies)
 
     def __enter__(self) -> FakeHub:
         handler = type("BoundAnswer", (Answer,), {"hub": self})
@@ -103,16 +119,25 @@ class FakeHub:
         return bool(due > 0)
 
     def commit(self, repo: str, rev: str) -> str | None:
-        folder = self.root / ("models--" + repo.replace("/", "--"))
+        folder = self.folder(repo)
         ref = folder / "refs" / rev
         sha = ref.read_text().strip() if ref.is_file() else rev
         return sha if (folder / "snapshots" / sha).is_dir() else None
 
     def knows(self, repo: str) -> bool:
-        return (self.root / ("models--" + repo.replace("/", "--"))).is_dir()
+        return self.folder(repo).is_dir()
+
+    def folder(self, repo: str) -> Path:
+        """The real Hub takes any case of a name."""
+        exact = self.root / ("models--" + repo.replace("/", "--"))
+        found = [path for path in self.root.glob("models--*") if path.name.lower() == exact.name.lower()]
+        return found[0] if found else exact
+
+    def spelled(self, repo: str) -> str:
+        return self.folder(repo).name.removeprefix("models--").replace("--", "/", 1)
 
     def files(self, repo: str, sha: str) -> dict[str, Blob]:
-        snapshot = self.root / ("models--" + repo.replace("/", "--")) / "snapshots" / sha
+        snapshot = self.folder(repo) / "snapshots" / sha
         paths = sorted(path for path in snapshot.rglob("*") if path.is_file())
         return {path.relative_to(snapshot).as_posix(): Blob(path.resolve().name, path.resolve()) for path in paths}
 
@@ -185,8 +210,12 @@ class Answer(BaseHTTPRequestHandler):
             files = self.hub.files(repo, sha)
             siblings = [_sibling(name, blob) for name, blob in files.items()]
             siblings += [{"rfilename": name, "size": size, "blobId": ""} for name, size in self.hub.extra_files.items()]
+            lies = self.hub.lies
+            siblings = [{**row, **lies.listed.get(row["rfilename"], {})} for row in siblings]
+            siblings += [{"rfilename": f"{n}.json", "size": 9, "blobId": "0" * 40} for n in range(lies.siblings)]
+            sha = lies.sha or sha
             gated = "manual" if repo in self.hub.gated else False
-            self.reply(200, {**_record(repo), "sha": sha, "gated": gated, "siblings": siblings})
+            self.reply(200, {**_record(self.hub.spelled(repo)), "sha": sha, "gated": gated, "siblings": siblings})
 
     def on_tree(self, repo: str, rev: str) -> None:
         if (sha := self.find(repo, rev)) and self.allowed(repo):
@@ -209,11 +238,16 @@ class Answer(BaseHTTPRequestHandler):
         if blob is None:
             return self.refuse(404, "EntryNotFound", "Entry not found")
         headers = {"X-Repo-Commit": sha, "ETag": f'"{blob.oid}"', "Accept-Ranges": "bytes"}
+        lies = self.hub.lies
+        if path != "config.json" and path in lies.absent:
+            return self.reply(404, None, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": lies.absent[path]})
+        headers |= lies.headers
         if not blob.lfs:
             return self.ranged(blob.path, headers)
         # Another name for the same address: 2.x follows a HEAD's redirect within one origin; the real CDN is another.
         headers |= {"X-Linked-Etag": f'"{blob.oid}"', "X-Linked-Size": str(blob.size)}
-        self.reply(302, None, {**headers, "Location": f"http://localhost:{self.hub.port}/lfs/{blob.oid}"})
+        where = lies.location or f"http://localhost:{self.hub.port}/lfs/{blob.oid}"
+        self.reply(302, None, {**headers, **lies.headers, "Location": where})
 
     def on_lfs(self, sha: str) -> None:
         blob = next(self.hub.root.glob(f"models--*/blobs/{sha}"), None)
@@ -229,9 +263,18 @@ class Answer(BaseHTTPRequestHandler):
             return self.reply(416, None, {"Content-Range": f"bytes */{size}"})
         if asked:
             headers = {**headers, "Content-Range": f"bytes {start}-{end - 1}/{size}"}
-        self.head(206 if asked else 200, {**headers, "Content-Length": str(end - start)})
+        more = self.hub.lies.endless if "/lfs/" in self.path else 0
+        length = {"Connection": "close"} if more else {"Content-Length": str(end - start)}
+        self.head(206 if asked else 200, {**headers, **length})
         if self.command != "HEAD":
             self.send_body(path.read_bytes()[start:end], large="/lfs/" in self.path)
+            self.send_more(more)
+
+    def send_more(self, size: int) -> None:
+        for _ in range(size >> 20):
+            self.wfile.write(bytes(1 << 20))
+            self.hub.sent += 1 << 20
+        self.close_connection = size > 0
 
     def send_body(self, body: bytes, large: bool) -> None:
         faults = self.hub.faults

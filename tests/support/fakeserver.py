@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.support.fakechat import completion, events, stream
 from tests.support.fakeflags import Flags, refuse, shown_help
-from tests.support.fakeswitches import PROGRAM, is_openai, journal, switch
+from tests.support.fakeswitches import PROGRAM, announce, is_openai, journal, switch
 from tests.support.rudeness import answer
 
 CHAT = "/v1/chat/completions"
@@ -295,7 +295,6 @@ def main() -> None:
         refuse("No such command")
     flags = Flags(help_text)
     flags.parse(words)
-    journal("started", argv=sys.argv, cwd=os.getcwd(), env=dict(os.environ))
-    print(switch("prints") or "", flush=True)
+    announce()
     threading.Thread(target=die_in_time, daemon=True).start()
     serve(flags)

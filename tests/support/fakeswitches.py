@@ -53,3 +53,10 @@ def journal(event: str, **fields: Any) -> None:
     line = json.dumps({"event": event, "pid": os.getpid(), "time": time.time(), **fields}) + "\n"
     with PROGRAM.with_name("journal.jsonl").open("a") as file:
         file.write(line)
+
+
+def announce() -> None:
+    """A server's first words, in the journal and in its log."""
+    journal("started", argv=sys.argv, cwd=os.getcwd(), env=dict(os.environ))
+    if switch("prints"):
+        print(switch("prints"), flush=True)

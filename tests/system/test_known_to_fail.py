@@ -1,4 +1,4 @@
-"""A load that could have been known to fail stops nothing: damaged files, words in args, ports, broken programs."""
+"""A load that could have been known to fail stops nothing: damaged files, words in args, ports, programs."""
 
 from __future__ import annotations
 
