@@ -65,6 +65,12 @@ def _repo_id(folder: str) -> str:
     return "/".join(parts) if named else ""
 
 
+def repo_of(path: str) -> str:
+    """The repository in whose folder of a cache a snapshot lies, links followed; "" for any other path."""
+    snapshots = os.path.dirname(os.path.realpath(os.path.expanduser(path))) if os.path.isabs(path) else ""
+    return _repo_id(os.path.basename(os.path.dirname(snapshots))) if os.path.basename(snapshots) == "snapshots" else ""
+
+
 def inspect(path: str) -> Snapshot:
     """What the model folder at `path` holds; OSError when it cannot be listed."""
     from . import modelfiles, wholeness

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
+from .errors import pasteable
 from .registry import REQUIRED, Entry, Registry
 
 
@@ -14,14 +15,19 @@ class Found(NamedTuple):
     path: str
     proposed: Mapping[str, Any]
     notes: Tuple[str, ...] = ()
+    place: str = ""
 
 
 class Running(NamedTuple):
-    """A server on a port: the model its command line names, and what the registry would record of its process."""
+    """A server on a port: the model its command line names, and what the registry would record of its process.
+
+    `repo_id`: the repository in whose folder of the cache that model lies, "" elsewhere.
+    """
 
     port: int
     model: str
     record: Mapping[str, Any]
+    repo_id: str = ""
 
 
 class Change(NamedTuple):
@@ -50,15 +56,17 @@ class Slots(NamedTuple):
 
 
 def plan(
-    registry: Registry, found: Iterable[Found], running: Iterable[Running], slots: Slots, taken: Mapping[str, int]
-) -> Tuple[Change, ...]:
+    registry: Registry, found: Iterable[Found], running: Iterable[Running], slots: Slots, taken: Mapping[str, int],
+    places: Mapping[str, str] = {},
+) -> Tuple[Change, ...]:  # fmt: skip
     """All changes, in order. Nothing is ever removed, and no entry gets a slot's name: that is a port's.
 
+    `places`: entry -> where its path leads, whatever its spelling; of a model found that is its `place`.
     `taken`: entry -> port of the load under way that works on it; what becomes of it is left to that.
     """
     changes: List[Change] = []
     for model in found:
-        steps = [_left(step, taken) for step in _for_model(registry, model, slots)]
+        steps = [_left(step, taken) for step in _for_model(registry, model, slots, places)]
         changes += steps
         registry = apply(registry, steps)
     for server in running:
@@ -79,11 +87,17 @@ def apply(registry: Registry, changes: Iterable[Change]) -> Registry:
     return registry.put(*(c.entry for c in changes if c.entry))
 
 
-def _for_model(registry: Registry, model: Found, slots: Slots) -> List[Change]:
-    known = [e for e in registry.entries.values() if e.repo_id == model.repo_id]
-    if not known:
+def _for_model(registry: Registry, model: Found, slots: Slots, places: Mapping[str, str]) -> List[Change]:
+    here = {e.name for e in registry.entries.values() if model.place and places.get(e.name) == model.place}
+    # The Hub does not tell names apart by case.
+    known = [e for e in registry.entries.values() if e.repo_id.lower() == model.repo_id.lower()]
+    if not known and not here:
         return [_added(registry, model, slots)]
-    return [_refreshed(e, model) for e in known if not e.text("revision") and e.cache_path != model.path]
+    return [
+        _refreshed(e, model)
+        for e in known
+        if not e.text("revision") and e.cache_path != model.path and e.name not in here
+    ]
 
 
 def _refreshed(entry: Entry, model: Found) -> Change:
@@ -96,7 +110,7 @@ def _refreshed(entry: Entry, model: Found) -> Change:
 def _added(registry: Registry, model: Found, slots: Slots) -> Change:
     name = free_name(registry, model.repo_id, slots.names)
     fields: Dict[str, Any] = {**REQUIRED, "repo_id": model.repo_id, "model_id": model.repo_id, "cache_path": model.path}
-    port = slots.planned.get(model.repo_id)
+    port = {repo_id.lower(): port for repo_id, port in slots.planned.items()}.get(model.repo_id.lower())
     if port is not None and port not in [e.slot for e in registry.entries.values()]:
         fields["slot"] = port
     entry = Entry(name, {**fields, **model.proposed})
@@ -110,8 +124,7 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
         return None
     match = [e for e in registry.entries.values() if server.model and server.model in (e.cache_path, e.repo_id)]
     if not match:
-        reason = "it serves %s, which no entry names: mlxops register it, then init again" % (server.model or "?")
-        return Change("adopt", "", server.port, reason, None)
+        return Change("adopt", "", server.port, _unnamed(registry, server), None)
     # One that is free comes before one that is served elsewhere.
     entry = min(match, key=lambda e: e.port is not None)
     if entry.port is not None:
@@ -119,6 +132,20 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
         return Change("adopt", entry.name, server.port, reason, None)
     adopted = entry.with_fields(port=server.port, process=dict(server.record))
     return Change("adopt", entry.name, server.port, "pid %d serves it" % server.record["pid"], adopted)
+
+
+def _unnamed(registry: Registry, server: Running) -> str:
+    """Why a server was not adopted, and the commands after which it is."""
+    kin = [e for e in registry.entries.values() if server.repo_id and e.repo_id.lower() == server.repo_id.lower()]
+    if kin:
+        text = "it serves %s, another snapshot of %s (entry %s): %s; or, for its own snapshot: %s"
+        own = pasteable("set", kin[0].name, "cache_path=" + server.model) + " && mlxops init"
+        swap = pasteable("load", kin[0].name, server.port, "--replace")
+        return text % (server.model, kin[0].repo_id, kin[0].name, own, swap)
+    add = pasteable("register", "NAME", server.repo_id or "ORG/NAME")
+    if server.model:
+        add += " && " + pasteable("set", "NAME", "cache_path=" + server.model)
+    return "it serves %s, which no entry names: %s && mlxops init" % (server.model or "?", add)
 
 
 def free_name(registry: Registry, repo_id: str, slot_names: FrozenSet[str]) -> str:

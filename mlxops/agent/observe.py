@@ -14,6 +14,7 @@ from .ranks import Rank, Seen, illegible, recorded
 from .registry import Entry, Registry
 from .runtimes import Invocation, Runtimes, is_worker, recognise
 from .site import Site
+from .spelling import respelled
 
 HTTP_TIMEOUT_S, PULSE_TIMEOUT_S = 2.0, 1.0
 Table = Mapping[int, Process]
@@ -69,6 +70,7 @@ def observe(
     jobs = {port: job_of(port) for port in ports}
     sight = look(procs, ports)
     servers, alien = find_servers(sight.table, site.runtimes), others_servers(sight.table, site.runtimes)
+    servers = respelled(procs, servers, registry, ports)
     answers = _ask_all(ports, sight, servers, registry, site.probe_address, Recall(site.state_dir, recall))
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.

@@ -150,6 +150,11 @@ class Invocation(NamedTuple):
         # Where the model needs no flag, the old spelling with one goes on working.
         return self.flags.get(self.runtime.model or "--model") or (None if self.runtime.model else self.first or None)
 
+    def with_model(self, model: str) -> Invocation:
+        """The same with another spelling of its model."""
+        flag = self.runtime.model or "--model"
+        return self._replace(flags={**self.flags, flag: model}) if flag in self.flags else self._replace(first=model)
+
     @property
     def says_port(self) -> bool:
         """Whether it names its port itself: where it does not, a file or an option unknown here may name another."""

@@ -10,6 +10,7 @@ from .. import hfcache, resolve, suggest
 from ..choice import installed
 from ..command import Command
 from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, pasteable
+from ..location import same_repo
 from ..registry import MOST_HOSTS, REQUIRED, Entry, Registry, coerce
 from ..reservations import refuse_taken
 from .catalog import row
@@ -55,6 +56,7 @@ def _asked(command: Command, args: Mapping[str, Any]) -> Entry:
 
 def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) -> Entry:
     """A new entry; where its snapshot is on disk, with its path and what its family suggests."""
+    repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, repo_id)
     found = hfcache.find(command.site.hf_home, repo_id, given.get("revision"))
     whole = found is not None and found.complete
     path = found.path if found is not None and whole else ""
@@ -64,7 +66,7 @@ def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) 
 
 def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
     """AssignmentConflict where the name is another model's, or what was given for the model would be ignored."""
-    known = [e for e in registry.entries.values() if e.repo_id == entry.repo_id]
+    known = [e for e in registry.entries.values() if same_repo(e.repo_id, entry.repo_id)]
     lost = [key for key in given if known and known[0].fields.get(key) != entry.fields.get(key)]
     if lost:
         raise AssignmentConflict(
@@ -72,7 +74,7 @@ def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
             pasteable("set", known[0].name, "KEY=VALUE"), entry=known[0].name, keys=lost,
         )  # fmt: skip
     taken = registry.entries.get(entry.name)
-    if taken is not None and taken.repo_id != entry.repo_id:
+    if taken is not None and not same_repo(taken.repo_id, entry.repo_id):
         raise AssignmentConflict(
             "%s is %s already" % (entry.name, taken.repo_id),
             pasteable("set", entry.name, "KEY=VALUE"), entry=entry.name,
@@ -100,11 +102,11 @@ def _add(command: Command, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
 
 def _step(current: Registry, entry: Entry) -> Any:
     """What registering one entry does to the registry: the row that tells it, and the entry to store, if any."""
-    same = [e for e in current.entries.values() if e.repo_id == entry.repo_id or e.name == entry.name]
+    same = [e for e in current.entries.values() if same_repo(e.repo_id, entry.repo_id) or e.name == entry.name]
     if not same:
         return _told("add", entry, entry.repo_id), entry
     there = same[0]
-    if entry.slot is not None and there.slot != entry.slot and there.repo_id == entry.repo_id:
+    if entry.slot is not None and there.slot != entry.slot and same_repo(there.repo_id, entry.repo_id):
         return _told("plan", there, "slot %d" % entry.slot), there.with_fields(slot=entry.slot)
     return _told("keep", there, "%s is registered already" % there.repo_id), None
 
@@ -177,6 +179,8 @@ def _value(command: Command, key: str, text: Optional[str]) -> Any:
         return [] if key == "args" else "" if key in suggest.KEYS else REQUIRED.get(key)
     if text == AUTO and key in suggest.KEYS:
         return None
+    if key == "cache_path":
+        return os.path.expanduser(text)
     if key == "slot":
         named = [slot.port for slot in command.site.slots.values() if slot.name == text]
         return named[0] if named else command.site.need_port(_number(key, text))

@@ -10,6 +10,7 @@ from ..command import Command
 from ..errors import Failed
 from ..evidence import PortEvidence, Server
 from ..intake import Change, Found, Running, Slots
+from ..location import place
 from ..lock import story
 from ..observe import family_record
 from ..registry import REQUIRED, Entry, Registry
@@ -27,16 +28,23 @@ def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     found, evidence = _models(command), look(command, registry, command.site.ports)
     running = [_running(seen, seen.proven[0]) for seen in evidence.values() if _adoptable(seen)]
     slots = Slots({s.model: s.port for s in command.site.slots.values() if s.model}, command.site.slot_names)
-    changes: List[Tuple[Change, ...]] = [intake.plan(registry, found, running, slots, taken(command))]
+    changes: List[Tuple[Change, ...]] = [_plan(command, registry, found, running, slots)]
 
     def change(current: Registry) -> Registry:
         # Planned anew on the registry as it is under the lock.
-        changes[0] = intake.plan(current, found, running, slots, taken(command))
+        changes[0] = _plan(command, current, found, running, slots)
         return intake.apply(current, changes[0])
 
     if not dry:
         command.store.edit("init", change)
     return {"actions": [*noted, *(_row(c, not dry) for c in changes[0])], "drift": _unseen(evidence, registry)}
+
+
+def _plan(
+    command: Command, registry: Registry, found: List[Found], running: List[Running], slots: Slots
+) -> Tuple[Change, ...]:
+    places = {entry.name: place(entry.cache_path) for entry in registry.entries.values()}
+    return intake.plan(registry, found, running, slots, taken(command), places)
 
 
 def _adoptable(seen: PortEvidence) -> bool:
@@ -82,18 +90,19 @@ def _models(command: Command) -> List[Found]:
     for repo_id, why in hfcache.dangling(command.site.hf_home).items():
         command.client.emit("warning", message="%s is passed over: %s" % (repo_id, why))
     whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
-    first = {s.repo_id: s for s in reversed(whole)}
+    first = {s.repo_id.lower(): s for s in reversed(whole)}
     there = installed(command, Entry("", {}))
     if whole and there.flags is None:
         text = "%s does not tell its options: no parsers are proposed" % there.runtime.name
         command.client.emit("warning", message=text)
-    return [_suggested(command, s, there) for s in whole if first[s.repo_id] is s]
+    return [_suggested(command, s, there) for s in whole if first[s.repo_id.lower()] is s]
 
 
 def _suggested(command: Command, snapshot: hfcache.Snapshot, there: suggest.Installed) -> Found:
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
     found = suggest.suggestion(there, entry, command.site.templates)
-    return Found(snapshot.repo_id, snapshot.path, found.values, (*found.notes, *_refused(command, entry, there)))
+    notes = (*found.notes, *_refused(command, entry, there))
+    return Found(snapshot.repo_id, snapshot.path, found.values, notes, place(snapshot.path))
 
 
 def _refused(command: Command, entry: Entry, there: suggest.Installed) -> Iterator[str]:
@@ -125,4 +134,5 @@ def _running(seen: PortEvidence, server: Server) -> Running:
     }
     if seen.answer.health == 200:
         record["ready_at"] = now()
-    return Running(seen.port, server.invocation.model or "", record)
+    model = server.invocation.model or ""
+    return Running(seen.port, model, record, hfcache.repo_of(model))

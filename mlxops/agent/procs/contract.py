@@ -25,6 +25,9 @@ class Procs(Protocol):
     def variable(self, pid: int, name: str) -> str:
         """A variable of the environment that a process was started with; "" where it has none or cannot be seen."""
 
+    def folder(self, pid: int) -> Optional[str]:
+        """The current folder of a process; None when it cannot be told."""
+
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         """Who listens on these TCP ports, on any address of this machine."""
 

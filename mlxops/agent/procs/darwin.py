@@ -54,6 +54,10 @@ class Darwin:
         words = procargs.environment(raw) if raw else ()
         return next((word[len(name) + 1 :] for word in words if word.startswith(name + "=")), "")
 
+    def folder(self, pid: int) -> Optional[str]:
+        answer = self._ask(self._tools.lsof, "-nPw", "-a", "-p", str(pid), "-d", "cwd", "-Fn")
+        return next((line[1:] for line in answer.out.splitlines() if line.startswith("n/")), None)
+
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         wanted = sorted(set(ports))
         if not wanted:

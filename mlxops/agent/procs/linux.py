@@ -50,6 +50,12 @@ class Linux:
         begins = name.encode() + b"="
         return next((os.fsdecode(w[len(begins) :]) for w in words if w.startswith(begins)), "")
 
+    def folder(self, pid: int) -> Optional[str]:
+        try:
+            return os.readlink("/proc/%d/cwd" % pid)
+        except OSError:
+            return None
+
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         sockets = self._sockets(frozenset(ports))
         owners = self._owners({socket.inode for socket in sockets})
