@@ -134,7 +134,7 @@ entries = st.lists(
     unique_by=lambda e: (e.name, e.port or e.name),
     max_size=4,
 )
-models = st.lists(st.builds(found, repos, st.sampled_from(["/hub/a1", "/hub/a2"])), unique_by=lambda m: m.repo_id)
+models = st.lists(st.builds(found, repos, st.sampled_from(["/hub/a1", "/hub/a2"])), unique_by=lambda m: m.repo_id.lower())
 servers = st.lists(
     st.builds(Running, st.sampled_from([8100, 8101, 8102]), st.sampled_from(["/hub/a1", "org/b"]), st.just(RECORD)),
     unique_by=lambda s: s.port,
@@ -149,6 +149,6 @@ def test_nothing_is_removed_renamed_or_doubled_and_a_second_init_changes_nothing
     after = apply(before, plan(before, models, running, SLOTS, {}))
     assert list(after.entries)[: len(before.entries)] == list(before.entries)
     assert all(after.entries[e.name].repo_id == e.repo_id for e in before.entries.values())
-    assert {e.repo_id for e in after.entries.values()} >= {m.repo_id for m in models}
+    assert {e.repo_id.lower() for e in after.entries.values()} >= {m.repo_id.lower() for m in models}
     assert set(after.duplicates()) <= set(before.duplicates())
     assert apply(after, plan(after, models, running, SLOTS, {})) == after
