@@ -20,6 +20,7 @@ LOOK_EVERY_S = 0.1
 LARGEST_CONFIG = 8 << 20
 # A repository of thousand files has a listing of 300 kB.
 LARGEST_LISTING, MOST_FILES = 32 << 20, 20_000
+COMMIT = re.compile(r"[0-9a-f]{40}")
 BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -213,6 +214,8 @@ def listing(request: Mapping[str, Any]) -> Dict[str, Any]:
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("siblings") or [], list):
         raise Lie("its list of files is none")
+    if not COMMIT.fullmatch(str(found.get("sha"))):
+        raise Lie("its list of files names no usable commit: %.80r" % found.get("sha"))
     if len(found.get("siblings") or []) > MOST_FILES:
         raise TooLarge("it has more than %d files" % MOST_FILES)
     return found

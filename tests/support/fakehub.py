@@ -19,6 +19,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.support.hublies import Lies
+
 REPO = r"(?P<repo>[^/]+/[^/]+)"
 ROUTES = [(re.compile(pattern), name) for pattern, name in (
     (r"^/api/models$", "search"),
@@ -42,21 +44,6 @@ class Faults:
     status: int = 503
     refusals: int = 0
     rate: int = 0
-
-
-@dataclass
-class Lies:
-    """What a hostile Hub says of every file: `headers` of its answers to HEAD and GET, the `location` of large ones;
-    `listed` fields of its listing's entries, by file name; `endless`: large files go on for so many more bytes;
-    `siblings`: so many more files are listed; `sha`: the commit that the listing names."""
-
-    headers: dict[str, str] = field(default_factory=dict)
-    location: str = ""
-    listed: dict[str, dict[str, Any]] = field(default_factory=dict)
-    endless: int = 0
-    siblings: int = 0
-    sha: str = ""
-    absent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -134,7 +134,8 @@ entries = st.lists(
     unique_by=lambda e: (e.name, e.port or e.name),
     max_size=4,
 )
-models = st.lists(st.builds(found, repos, st.sampled_from(["/hub/a1", "/hub/a2"])), unique_by=lambda m: m.repo_id.lower())
+paths = st.sampled_from(["/hub/a1", "/hub/a2"])
+models = st.lists(st.builds(found, repos, paths), unique_by=lambda m: m.repo_id.lower())
 servers = st.lists(
     st.builds(Running, st.sampled_from([8100, 8101, 8102]), st.sampled_from(["/hub/a1", "org/b"]), st.just(RECORD)),
     unique_by=lambda s: s.port,
