@@ -65,8 +65,10 @@ def plan(
     `taken`: entry -> port of the load under way that works on it; what becomes of it is left to that.
     """
     changes: List[Change] = []
+    running = list(running)
+    served = {server.model: server.port for server in running}
     for model in found:
-        steps = [_left(step, taken) for step in _for_model(registry, model, slots, places)]
+        steps = [_left(_kept(step, registry, served), taken) for step in _for_model(registry, model, slots, places)]
         changes += steps
         registry = apply(registry, steps)
     for server in running:
@@ -75,6 +77,15 @@ def plan(
             changes.append(_left(change, taken))
             registry = apply(registry, changes[-1:])
     return tuple(changes)
+
+
+def _kept(change: Change, registry: Registry, served: Mapping[str, int]) -> Change:
+    """A path is not refreshed under a server that runs from it: that server is about to be adopted."""
+    there = registry.entries.get(change.name)
+    port = served.get(there.cache_path) if there is not None and there.cache_path else None
+    if change.action != "refresh" or change.entry is None or port is None:
+        return change
+    return change._replace(entry=None, reason="a newer snapshot is there; this one is served on port %d" % port)
 
 
 def _left(change: Change, taken: Mapping[str, int]) -> Change:

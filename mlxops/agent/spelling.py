@@ -6,6 +6,7 @@ name may be in another case. What compares afterwards has one spelling for one m
 
 from __future__ import annotations
 
+import os
 from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .evidence import Server
@@ -47,6 +48,8 @@ class _Spellings:
         for entry in entries:
             if where and where == self._places[entry.name]:
                 return entry.cache_path
+        if where and not os.path.isabs(where):
+            return None  # a folder of its own, whatever repository has that name
         return next((entry.repo_id for entry in entries if same_repo(model, entry.repo_id)), None)
 
     def _folder(self, server: Server) -> Optional[str]:
