@@ -9,7 +9,6 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .. import fetch, harmony, hfcache, memory, programs, runtimes
 from ..choice import choose
-from ..claim import Ground
 from ..command import Command
 from ..diskroom import LOAD_EDITS, DiskRoom, disk_room, rehearsal
 from ..entrance import refuse_held
@@ -29,7 +28,6 @@ from ..restart import Lost
 from ..serve import Served, Service, Way, bring_up, clear_gone
 from ..suggest import Installed
 from ..unnoted import note
-from ..vacate import vacate
 from . import evict
 from .unload import stopped
 
@@ -128,7 +126,7 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service, r
     # A download may have taken hours: no server is stopped for a model that was assigned elsewhere meanwhile.
     check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), prepared.order)
     room.check()
-    taken = _vacated(command, job, ground, prepared.order.grace_s)
+    taken = vacated(command, job, ground, prepared.order.grace_s)
     back = previous if prepared.order.rollback else None
     moves = back is not None and back.entry is not None
     try:
@@ -147,19 +145,6 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service, r
     for doubt in _doubts(served):
         job.warn(doubt)
     return served
-
-
-def _vacated(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[NotStopped]:
-    """Empty the port. The error, where the occupant is gone and the port is still not free: then it comes back."""
-    try:
-        feared = vacate(command, job, ground, grace_s)
-    except NotStopped as exc:
-        if not exc.fields.get("gone"):
-            raise
-        return exc
-    if feared:
-        job.warn(feared.message)
-    return None
 
 
 def _doubts(served: Optional[Served]) -> List[str]:
@@ -265,20 +250,12 @@ def _result(command: Command, prepared: Preparation, seconds: float, served: Opt
         "start_s": round(served.seconds, 3) if served else None,
         "proof": served.proof.to_wire() if served else None,
         "previous": ground.entries[0].name if ground.entries else None,
-        "download": _downloaded(prepared),
+        "download": prepared.remote.record() if prepared.remote else None,
         "restarted": served is not None and bool(ground.server) and [e.name for e in ground.entries] == [entry.name],
         "served_model": prepared.runtime.client_model or name,
         "warnings": [*prepared.warnings, *_doubts(served)],
         "actions": _actions(prepared) if planned else [],
     }
-
-
-def _downloaded(prepared: Preparation) -> Optional[Dict[str, Any]]:
-    remote = prepared.remote
-    if remote is None:
-        return None
-    sizes = {"size_bytes": remote.size_bytes, "missing_bytes": remote.missing_bytes}
-    return {"repo_id": remote.repo_id, "revision": remote.revision, **sizes}
 
 
 def _room(command: Command, prepared: Preparation) -> Dict[str, Any]:
