@@ -52,6 +52,11 @@ class Remote(NamedTuple):
     config: Mapping[str, Any] = {}
     blobs: Mapping[str, str] = {}
 
+    def record(self) -> Dict[str, Any]:
+        """For programs, and for whoever shows it."""
+        sizes = {"size_bytes": self.size_bytes, "missing_bytes": self.missing_bytes}
+        return {"repo_id": self.repo_id, "revision": self.revision, **sizes}
+
     @property
     def weights_bytes(self) -> int:
         return sum(size for path, size in self.files if path.endswith(".safetensors"))

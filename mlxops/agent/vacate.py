@@ -18,6 +18,19 @@ from .respawn import Watch
 from .stop import Quarry, quarry, stop
 
 
+def vacated(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[NotStopped]:
+    """Empty the port. The error, where the occupant is gone and the port is still not free: then it comes back."""
+    try:
+        feared = vacate(command, job, ground, grace_s)
+    except NotStopped as exc:
+        if not exc.fields.get("gone"):
+            raise
+        return exc
+    if feared:
+        job.warn(feared.message)
+    return None
+
+
 def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[Respawned]:
     """Stop whatever of ours is on the port, with proof; the registry is left alone.
 

@@ -28,6 +28,7 @@ from ..restart import Lost
 from ..serve import Served, Service, Way, bring_up, clear_gone
 from ..suggest import Installed
 from ..unnoted import note
+from ..vacate import vacated
 from . import evict
 from .unload import stopped
 
