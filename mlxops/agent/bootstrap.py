@@ -36,12 +36,13 @@ NEWEST = (
     '[ -n "$1" ] && exec "$1" -I -S -X utf8 -c "$0"; '
     "echo mlxops: no python3 found >&2; exit 127"
 )
-# $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac, whose python3 without the tools is a dialog.
+# $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac: without the tools /usr/bin/python3 is a dialog,
+# and with them it fails if xcode-select points to a deleted Xcode. So the tools' own python3 is started.
 FIRST = (
-    "p=/usr/bin/python3; t=/usr/bin/python3; if [ -e /usr/bin/xcode-select ]; then "
+    "t=/usr/bin/python3; if [ -e /usr/bin/xcode-select ]; then "
     "for t in /Library/Developer/CommandLineTools /Applications/Xcode.app/Contents/Developer; do "
     "t=$t/usr/bin/python3; [ -x $t ] && break; done; fi; "
-    '[ -x $p ] && [ -x $t ] && exec $p -I -S -X utf8 -c "$0" "$1" "$0"; exec /bin/sh -c "$1" "$0"'
+    '[ -x $t ] && exec $t -I -S -X utf8 -c "$0" "$1" "$0"; exec /bin/sh -c "$1" "$0"'
 )
 # The words for a login shell, whatever the call.
 FOUND = ("/bin/sh", "-c", FIRST, LOADER, NEWEST)
