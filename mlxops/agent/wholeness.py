@@ -173,7 +173,7 @@ def _absent(path: str, name: str) -> str:
         there = False
     if not there and os.path.islink(place) and not os.path.exists(place):
         target = os.path.normpath(os.path.join(path, os.readlink(place)))
-        return "a link to %s, which is gone" % (absence(os.path.dirname(target)).partition(" ")[0] or target)
+        return "a link that leads nowhere: %s" % (absence(os.path.dirname(target)) or target + " does not exist")
     return "" if there else EMPTY
 
 
