@@ -16,7 +16,7 @@ from . import sharing
 from .command import Command
 from .errors import MlxopsError
 from .failures import unwritten
-from .jobs import lock_path
+from .jobs import folder, lock_path
 from .launch import log_path, run_folder
 from .lock import give_to_owner_of
 from .procs import Procs
@@ -79,6 +79,13 @@ class DiskRoom:
         """Room for a job's own log, which exists."""
         self._extend(path, JOB_BYTES, 0o600)
 
+    def try_folder(self, place: str) -> None:
+        """A folder in which a job will make its log can be written to."""
+        path = os.path.join(place, WORD + self._mark)
+        with _telling(path):
+            os.makedirs(place, mode=0o700, exist_ok=True)
+        self._make(path, JOB_BYTES)
+
     def log(self, port: int) -> Optional[str]:
         """A file that is to become the port's log; None when there is none left."""
         for row in self._logs:
@@ -105,8 +112,8 @@ class DiskRoom:
             self._extend(lock_path(registry, port), LOCK_BYTES, sharing.lock_mode(registry))
 
     def _take_log(self, port: int, number: int) -> None:
-        log, folder = log_path(self._site.state_dir, port), run_folder(self._site.state_dir, port)
-        for made in (os.path.dirname(log), os.path.dirname(folder), folder):
+        log, place = log_path(self._site.state_dir, port), run_folder(self._site.state_dir, port)
+        for made in (os.path.dirname(log), os.path.dirname(place), place):
             with _telling(os.path.join(made, "")):
                 os.makedirs(made, mode=0o700, exist_ok=True)
         _refuse_limit(log, LOG_BYTES)
@@ -180,6 +187,7 @@ def rehearsal(command: Command, port: int) -> Optional[MlxopsError]:
     try:
         with disk_room(command, ".try%d" % os.getpid()) as room:
             room.take(port, LOAD_EDITS, 2)
+            room.try_folder(folder(command.site.state_dir))
     except MlxopsError as exc:
         return exc
     return None

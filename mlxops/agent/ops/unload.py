@@ -142,7 +142,8 @@ def _foretell(job: Job, room: DiskRoom, ground: Ground) -> None:
     try:
         room.take(port, UNLOAD_EDITS if ground.entries or ground.registry.lost(port) else 0, servers=0)
     except MlxopsError as exc:
-        job.warn("the port will be freed, but the registry cannot be changed: %s" % exc.message)
+        why = exc.message.partition("; nothing")[0]
+        job.warn("the port will be freed, but the registry cannot be changed: %s" % why)
 
 
 def _forget(command: Command, ground: Ground) -> None:
