@@ -7,9 +7,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from .agent import bootstrap
-from .agent.bootstrap import FLAGS, FOUND, LOADER
-from .agent.bootstrap import Bundle as Bundle
+from .agent.wire import bootstrap
+from .agent.wire.bootstrap import FLAGS, FOUND, LOADER
+from .agent.wire.bootstrap import Bundle as Bundle
 
 AGENT = Path(__file__).parent / "agent"
 

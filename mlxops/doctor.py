@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .agent.errors import HostKeyRefused, HostUnreachable, LoginRefused, MlxopsError
-from .hosts import Host
+from .hosts.files import Host
 
 if TYPE_CHECKING:
     from .transport.settings import Settings

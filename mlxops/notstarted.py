@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .agent.errors import Failed, HostUnreachable, LinkLost, MlxopsError
 
 if TYPE_CHECKING:
-    from .hosts import Host
+    from .hosts.files import Host
     from .transport import Link
 
 NOT_STARTABLE = (126, 127)

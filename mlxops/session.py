@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import bundle, interrupts, notstarted, transport
-from .agent import wire
 from .agent.errors import Interrupted, LinkLost, MlxopsError, from_wire
+from .agent.wire import codec as wire
 from .transport import Link
 
 if TYPE_CHECKING:
-    from .hosts import Host
+    from .hosts.files import Host
 
 OnEvent = Callable[[dict[str, Any]], None]
 GLANCE_S = 0.1

@@ -21,22 +21,22 @@ ARROWS = {
     "cli": (
         "cli", "render", "hosts", "hostfolders", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts",
         "alarms",
-        "agent.errors", "agent.values", "__version__",
+        "agent.errors", "agent.wire.values", "__version__",
     ),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
-    "render": ("render", "agent.errors", "agent.remedies"),
+    "render": ("render", "agent.errors", "agent.ports.remedies"),
     "doctor": ("transport", "hosts", "agent.errors"),
-    "session": ("bundle", "transport", "notstarted", "hosts", "interrupts", "agent.errors", "agent.wire"),
+    "session": ("bundle", "transport", "notstarted", "hosts", "interrupts", "agent.errors", "agent.wire.codec"),
     "interrupts": ("alarms", "agent.errors"),
     "alarms": (),
     "notstarted": ("transport", "hosts", "agent.errors"),
-    "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire"),
-    "bundle": ("agent.bootstrap",),
+    "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire.codec"),
+    "bundle": ("agent.wire.bootstrap",),
     "hosts": ("hostfile", "hostfolders", "hostruntimes", "ownership", "agent.errors"),
     "hostfolders": ("agent.errors",),
     "ownership": ("agent.errors",),
-    "hostruntimes": ("hostfile", "agent.runtimes"),
-    "hostfile": ("hostfolders", "agent.errors", "agent.values"),
+    "hostruntimes": ("hostfile", "agent.runtimes.table"),
+    "hostfile": ("hostfolders", "agent.errors", "agent.wire.values"),
     "authorizedkeys": ("agent.errors",),
     "hub": ("agent.errors",),
     "agent": ("agent",),
@@ -48,7 +48,7 @@ PLACES = {
     "tabulate": "mlxops/render/table.py",
     "fabric": "mlxops/transport/ssh.py",
     "paramiko": "mlxops/transport/ssh.py",
-    "huggingface_hub": ("mlxops/hub.py", "mlxops/agent/hub_child.py", "mlxops/agent/hub_guard.py"),
+    "huggingface_hub": ("mlxops/hub.py", "mlxops/agent/hub/child.py", "mlxops/agent/hub/guard.py"),
     "numpy": "mlxops/demo/tinymodel.py",
     "safetensors": "mlxops/demo/tinymodel.py",
     "tokenizers": "mlxops/demo/tinymodel.py",
@@ -95,7 +95,7 @@ def test_arrows_point_down_only(source: Source) -> None:
 @pytest.mark.parametrize("source", PACKAGE, ids=ids)
 def test_third_party_names_have_one_place_each(source: Source) -> None:
     roots = {name.split(".")[0] for name in source.imports()} - {"mlxops"} - sys.stdlib_module_names
-    if source.name == "mlxops/agent/stub.py":
+    if source.name == "mlxops/agent/wire/stub.py":
         roots -= {"agent"}  # itself, once unpacked on the host
     assert {name for name in roots if not source.name.startswith(PLACES.get(name, "nowhere"))} == set()
 
@@ -121,7 +121,7 @@ def test_operations_are_called_from_the_top_only(source: Source) -> None:
 @pytest.mark.parametrize("source", AGENT, ids=ids)
 def test_the_agent_is_python_3_9(source: Source) -> None:
     ast.parse(source.text, source.name, feature_version=(3, 9))
-    if source.name == "mlxops/agent/stub.py":
+    if source.name == "mlxops/agent/wire/stub.py":
         return  # has to compile where it is too old to run, to say so
     if any(isinstance(node, ast.AnnAssign | ast.arg) and node.annotation for node in ast.walk(source.tree)):
         assert "__future__.annotations" in source.imports()
@@ -138,7 +138,7 @@ def test_the_agent_imports_on_a_real_python_3_9() -> None:
     if interpreter is None:
         pytest.skip("no Python 3.9 here; .ci/run says where it looks for one")
     names = [s.name.removesuffix(".py").removeprefix("mlxops/").replace("/", ".") for s in AGENT]
-    wanted = [name for name in names if name not in ("agent.stub", "agent.unpack", "agent.hub_child")]
+    wanted = [name for name in names if name not in ("agent.wire.stub", "agent.wire.unpack", "agent.hub.child")]
     program = (
         "import importlib, sys; sys.path.insert(0, sys.argv[1])\nfor n in sys.argv[2:]: importlib.import_module(n)"
     )

@@ -7,14 +7,15 @@ import json
 import os
 from typing import Any, BinaryIO, Dict, NoReturn
 
-from . import arguments, wire
-from .command import Command
+from .context import Command
 from .errors import Failed, Usage
 from .failures import as_error
-from .life import Client
 from .procs import here
+from .registry.store import Store
 from .site import Site
-from .store import Store
+from .wire import arguments
+from .wire import codec as wire
+from .wire.client import Client
 
 # verb -> its module and function in ops, imported when asked for
 VERBS = {
@@ -111,7 +112,7 @@ def _with_ports(command: Command, verb: str, args: Any) -> Any:
     """The arguments with ports in place of slots' and entries' names."""
     if not (isinstance(args.get("port"), str) or isinstance(args.get("ports"), list)):
         return args
-    from .portname import resolved
+    from .ports.portname import resolved
 
     return resolved(command, verb, args)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple
 
-from . import runtimes
 from .errors import Usage
-from .runtimes import Runtime, Runtimes
+from .runtimes import table as runtimes
+from .runtimes.table import Runtime, Runtimes
 
 
 class Slot(NamedTuple):

@@ -30,7 +30,7 @@ def run(argv: list[str], invocation: Invocation | None = None) -> int:
 
 
 def _carried_out(argv: list[str], it: Invocation) -> tuple[Answer, MlxopsError | None]:
-    from .failures import named, traced
+    from .errors import named, traced
     from .root import root
     from .verb import HelpAsked
 
@@ -49,7 +49,7 @@ def _tell(it: Invocation, answer: Answer, error: MlxopsError | None) -> None:
     for warning in (answer.result or {}).get("warnings") or []:
         it.progress.warn(str(warning))
     if it.flags.json:
-        from ..render.document import document
+        from ..render.json_document import document
 
         it.console.say(document(it.host_name, it.command, answer.result, error))
     elif answer.result is not None and answer.text is not None:

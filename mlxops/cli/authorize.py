@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from .. import authorizedkeys
-from ..render.words import safe
-from . import words
+from ..render.format import safe
+from . import options as words
 from .invocation import Answer, Invocation
 from .verb import verb
 

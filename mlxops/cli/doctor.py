@@ -7,7 +7,7 @@ import click
 from .. import doctor as client
 from ..agent.errors import DriftFound, Failed, Interrupted, MlxopsError, Usage
 from ..render.doctor import examined, troubles
-from . import words
+from . import options as words
 from .invocation import Answer, Invocation, Result
 from .verb import verb
 

@@ -7,7 +7,7 @@ import click
 from ..agent.errors import Usage
 from ..render.actions import plan
 from ..render.entries import changed, entries, removal, removed, shown
-from . import words
+from . import options as words
 from .invocation import Answer, Invocation
 from .verb import verb
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ..agent import values
 from ..agent.errors import from_wire
+from ..agent.wire import values
 from ..render.fit import fit as fit_text
-from . import words
+from . import options as words
 from .invocation import Answer, Invocation
 from .verb import verb
 

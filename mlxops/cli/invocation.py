@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ..agent.errors import Failed, Interrupted, MlxopsError
-from ..hosts import Host, find
+from ..hosts.files import Host, find
 from ..render.progress import Progress
 from ..render.style import Style
 from .console import Console
@@ -87,7 +87,7 @@ class Invocation:
     def _get_ready(self) -> None:
         """While the host is at work: import what its answer will be shown with."""
         if self.flags.json:
-            from ..render import document  # noqa: F401
+            from ..render import json_document as document  # noqa: F401
         else:
             from ..render.table import get_ready
 
@@ -102,7 +102,7 @@ class Invocation:
         """Whether a person says yes; no where nobody can be asked. Who says no is told what was `declined`."""
         if not self.asks:
             return False
-        from ..render.words import safe
+        from ..render.format import safe
 
         self.progress.close()
         try:

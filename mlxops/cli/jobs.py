@@ -7,7 +7,7 @@ import click
 from ..render.jobs import ended, jobs_text, locks_text
 from .invocation import Answer, Invocation
 from .verb import verb
-from .watching import watched
+from .watch import watched
 
 SHOWN = 10
 

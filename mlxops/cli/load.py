@@ -6,7 +6,7 @@ import click
 
 from ..agent.errors import NeedsConsent, PortBusy, from_wire
 from ..render.ports import loaded
-from . import words
+from . import options as words
 from .invocation import Answer, Invocation, Result
 from .verb import verb
 

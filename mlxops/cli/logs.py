@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ..agent import values
 from ..agent.errors import Usage
+from ..agent.wire import values
 from ..render.log import LogText
-from . import words
+from . import options as words
 from .invocation import Answer, Invocation, Result
 from .verb import verb
-from .watching import watched
+from .watch import watched
 
 
 @verb("logs", "mlxops logs 8100", "mlxops logs jerry-xl -n 200", "mlxops logs 8100 -f", "mlxops logs 8100 --previous")

@@ -9,7 +9,7 @@ from ..render.actions import supposed
 from ..render.ports import all_unloaded, to_be_stopped, unloaded
 from ..render.status import deep as deep_text
 from ..render.status import status as status_text
-from . import words
+from . import options as words
 from .findings import differences, drift_found
 from .invocation import Answer, Invocation, Result
 from .verb import verb

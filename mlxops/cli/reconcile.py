@@ -6,7 +6,9 @@ import click
 
 from ..agent.errors import DriftFound, Interrupted, MlxopsError
 from ..render.actions import action_lines, changes, plan, rehearsed, wrong
-from . import told, turn, words
+from . import alerts as told
+from . import options as words
+from . import single as turn
 from .findings import drift_found
 from .invocation import Answer, Invocation, Result
 from .verb import verb

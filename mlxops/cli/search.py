@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..interrupts import raising
-from ..render.hub import models_found
+from ..render.search import models_found
 from .invocation import Answer, Invocation
 from .verb import verb
 

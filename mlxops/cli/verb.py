@@ -31,7 +31,7 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 def _hosts(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
     from ..agent.errors import MlxopsError
-    from ..hosts import available
+    from ..hosts.files import available
 
     invocation = ctx.find_object(Invocation)
     try:
@@ -128,7 +128,7 @@ def _sheltered(function: Callable[..., Answer]) -> Callable[..., Answer]:
         try:
             return function(*args, **more)
         except (OSError, EOFError) as exc:
-            from .failures import named
+            from .errors import named
 
             raise named(exc) from exc
 

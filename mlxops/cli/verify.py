@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..render.verify import every_check, verified
-from . import words
+from . import options as words
 from .findings import proven
 from .invocation import Answer, Invocation
 from .verb import verb

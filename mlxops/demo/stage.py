@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .. import hosts, interrupts, session
+from .. import interrupts, session
 from ..agent.errors import Failed, Locked, MlxopsError
+from ..hosts import files as hosts
 from .loopback import Login, Loopback
 from .tinymodel import model_files, write_cache
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .drift import mail_line, next_step, place
+from .format import safe, word
 from .style import Style
-from .words import safe, word
 
 
 def action_lines(actions: list[dict[str, Any]]) -> list[str]:

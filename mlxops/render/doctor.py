@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from .format import safe, word
 from .style import Style
 from .table import table
-from .words import safe, word
 
 _COLUMNS = ("SIDE", "CHECK", "VERDICT", "SEEN")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..agent import remedies
+from ..agent.ports import remedies
+from .format import safe, word
 from .style import Style
-from .words import safe, word
 
 
 def kind(told: dict[str, Any]) -> str:

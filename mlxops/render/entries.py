@@ -7,9 +7,9 @@ import shlex
 from typing import Any
 
 from .actions import action_lines
+from .format import safe, size, word
 from .style import Style
 from .table import table
-from .words import safe, size, word
 
 _COLUMNS = ("NAME", "REPO", "SIZE>", "FORMAT", "SLOT>", "PORT>")
 

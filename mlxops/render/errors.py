@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..agent.errors import MlxopsError
+from .format import LONGEST_LINE, MOST_LINES, safe_lines
 from .log import log_line
 from .style import Style
-from .words import LONGEST_LINE, MOST_LINES, safe_lines
 
 
 def error_text(error: MlxopsError, style: Style) -> str:

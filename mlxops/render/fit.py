@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .format import DASH, safe, size, word
 from .style import Style
-from .words import DASH, safe, size, word
 
 
 def fit(result: dict[str, Any], style: Style) -> str:

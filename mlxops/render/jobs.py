@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .format import ago, moment, safe, span, word
 from .style import Style
 from .table import table
-from .words import ago, moment, safe, span, word
 
 
 def jobs_text(result: dict[str, Any], style: Style) -> str:

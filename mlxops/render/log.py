@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .format import safe
 from .style import Style
-from .words import safe
 
 # mlx-openai-server colours its log, into a file too; as escapes the colours would hide the words.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")

@@ -6,8 +6,8 @@ from typing import Any
 
 from .actions import planned
 from .fit import memory_lines
+from .format import safe, span, word
 from .style import Style
-from .words import safe, span, word
 
 
 def loaded(result: dict[str, Any], style: Style) -> str:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from .words import DASH, rate, safe, size, span
+from .format import DASH, rate, safe, size, span
 
 REDRAW_EVERY_S = 0.1
 PLAIN_EVERY_S = 30.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .drift import paragraphs
+from .format import latency, pace, safe, size, span, word
 from .style import Style
 from .table import table
 from .verify import check_lines, verdict
-from .words import latency, pace, safe, size, span, word
 
 _COLUMNS = ("PORT>", "SLOT", "ENTRY", "STATE", "DRIFT", "SERVED", "MEMORY>", "UPTIME>", "LATENCY>")
 # Where a terminal is narrow, the last columns are left out: what was asked for comes before what is always there.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .format import latency, pace, safe, word
 from .style import Style
 from .table import table
-from .words import latency, pace, safe, word
 
 _COLUMNS = ("PORT>", "ENTRY", "STATE", "VERDICT", "SERVED", "FIRST>", "TOKENS/S>")
 _VERDICTS = {True: "ok", False: "wrong", None: "unknown"}

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ..hosts import Host
+    from ..hosts.files import Host
 
 STDERR_LINES = 100
 LONGEST_LINE, LONGEST_TAIL = 4096, 16 << 10

@@ -12,11 +12,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..agent.errors import HostKeyRefused, HostUnreachable, LoginRefused, MlxopsError
-from ..agent.wire import SILENCE_LIMIT_S
+from ..agent.wire.codec import SILENCE_LIMIT_S
 from .settings import Settings, ask
 
 if TYPE_CHECKING:
-    from ..hosts import Ssh
+    from ..hosts.files import Ssh
 
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}

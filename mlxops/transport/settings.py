@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..agent.errors import HostUnreachable, Usage
 
 if TYPE_CHECKING:
-    from ..hosts import Ssh
+    from ..hosts.files import Ssh
 
 ASK_S = 10.0
 

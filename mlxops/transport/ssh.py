@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import bundle
 from ..agent.errors import LinkLost, MlxopsError
-from ..agent.wire import SILENCE_LIMIT_S
+from ..agent.wire.codec import SILENCE_LIMIT_S
 from . import AT_ONCE, CHUNK, Tail, knownhosts, refusals
 from .dial import Dialled, Dialling, dial
-from .hollow import absent
 from .identities import Identity, Offer, existing, order
 from .settings import Settings
+from .stand_ins import absent
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import NotReady, NotStopped
-from mlxops.agent.observe import look
 from mlxops.agent.ops.unload import unload
+from mlxops.agent.ports.observe import look
 from mlxops.agent.procs import Unseen
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.stop import stop
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.servers.stop import stop
 from tests.support.faltering import Bereaved, Faltering, Interposed
 from tests.support.launching import NAME, WHO, Launcher, command, nothing
 from tests.support.procs_actors import eventually

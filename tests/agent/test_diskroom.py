@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import joblog, jobs
-from mlxops.agent.command import Command
-from mlxops.agent.diskroom import LOAD_EDITS, LOG_BYTES, WORD, disk_room, rehearsal
+from mlxops.agent.context import Command
 from mlxops.agent.errors import Failed, NotEnoughDisk
 from mlxops.agent.failures import unwritten
-from mlxops.agent.launch import any_place, place
+from mlxops.agent.jobs import job as jobs
+from mlxops.agent.jobs import log as joblog
+from mlxops.agent.jobs.disk_room import LOAD_EDITS, LOG_BYTES, WORD, disk_room, rehearsal
 from mlxops.agent.procs import here
-from mlxops.agent.registry import REQUIRED, Entry
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.servers.launch import any_place, place
 from tests.support.launching import Launcher, command
 from tests.support.smalldisk import SmallDisk, read_only
 

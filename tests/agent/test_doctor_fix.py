@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlxops.agent.checks.finding import Fix
-from mlxops.agent.lock import FileLock
-from mlxops.agent.mend import mended
+from mlxops.agent.doctor.finding import Fix
+from mlxops.agent.doctor.fix import mended
+from mlxops.agent.registry.lock import FileLock
 from tests.support.healthy import Healthy, aged, host, without, write
 
 __all__ = ["host"]

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.checks.finding import Finding, findings
+from mlxops.agent.doctor.finding import Finding, findings
 from mlxops.agent.errors import Interrupted
-from mlxops.agent.lock import FileLock
-from mlxops.agent.procs.darwin import Darwin
-from mlxops.agent.stub import IMAGE
+from mlxops.agent.procs.macos.darwin import Darwin
+from mlxops.agent.registry.lock import FileLock
+from mlxops.agent.wire.stub import IMAGE
 from tests.support.healthy import Healthy, file_instead, host, without, write
 from tests.support.procs_actors import script, tool
 

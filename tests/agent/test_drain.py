@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.deadline import Deadline, pauses, wait_for
-from mlxops.agent.drain import connections, drain
+from mlxops.agent.clock import Deadline, pauses, wait_for
 from mlxops.agent.procs import Unseen, here
-from mlxops.agent.procs.darwin import Darwin
+from mlxops.agent.procs.macos.darwin import Darwin
+from mlxops.agent.servers.drain import connections, drain
 from tests.support.procs_actors import eventually
 
 

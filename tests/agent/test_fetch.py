@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent import fetch, hfcache
 from mlxops.agent.errors import (
     MlxopsError,
     ModelGated,
@@ -16,6 +15,8 @@ from mlxops.agent.errors import (
     NotEnoughDisk,
     Usage,
 )
+from mlxops.agent.hub import download as fetch
+from mlxops.agent.models import cache as hfcache
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
 from tests.support.fetching import CUT_AFTER, LARGE, LARGE_BYTES, REPO, Fetch

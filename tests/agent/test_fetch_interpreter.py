@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 import mlxops
-from mlxops.agent import hubpython
 from mlxops.agent.errors import NotDownloadable
+from mlxops.agent.hub import interpreter as hubpython
 
 ASK = """
 import sys
 from types import SimpleNamespace
 from mlxops.agent.errors import MlxopsError
-from mlxops.agent.hubpython import interpreter
+from mlxops.agent.hub.interpreter import interpreter
 try:
     print(*interpreter(SimpleNamespace(hub_python=None), sys.argv[2:], [sys.argv[1]]))
 except MlxopsError as error:

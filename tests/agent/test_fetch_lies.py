@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import fetch
 from mlxops.agent.errors import MlxopsError, NotDownloadable, NotEnoughDisk
+from mlxops.agent.hub import download as fetch
 from tests.support.fetching import LARGE, LARGE_BYTES, REPO, Fetch
 
 OUT = "../../../../../../../../../../../.."

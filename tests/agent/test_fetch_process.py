@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 import mlxops
-from mlxops.agent import fetch, hfcache, hubprocess, leftovers
 from mlxops.agent.errors import Interrupted, NotDownloadable
-from mlxops.agent.wire import frame
+from mlxops.agent.hub import download as fetch
+from mlxops.agent.hub import leftovers
+from mlxops.agent.hub import process as hubprocess
+from mlxops.agent.models import cache as hfcache
+from mlxops.agent.wire.codec import frame
 from tests.support.fetching import LARGE_BYTES, REPO, Fetch
 from tests.support.survivors import living
 
@@ -37,7 +40,7 @@ def wait_until(true: Callable[[], object], within_s: float) -> None:
 
 def children(tmp_path: Path) -> list[str]:
     """Command lines of the download processes of this test."""
-    return [command for command in living(tmp_path).values() if "hub_child.py" in command]
+    return [command for command in living(tmp_path).values() if "hub/child.py" in command]
 
 
 def test_cancel_ends_the_child_at_once_and_the_next_download_completes(fetching: Fetch, tmp_path: Path) -> None:
@@ -94,7 +97,7 @@ def test_the_token_is_in_no_argv_and_the_priority_is_low(one_fetching: Fetch, mo
 
     def watch() -> None:
         for pid, command in living(tmp_path).items():
-            if "hub_child.py" in command:
+            if "hub/child.py" in command:
                 seen.append(command)
                 shown = subprocess.run(["ps", "-o", "nice=", "-p", str(pid)], capture_output=True, text=True)
                 nice.add(shown.stdout.strip())

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import headstart, readahead
-from mlxops.agent.command import Command
-from mlxops.agent.headstart import head_start
+from mlxops.agent.context import Command
 from mlxops.agent.procs import Memory, Unseen, here
+from mlxops.agent.servers import prefetch as headstart
+from mlxops.agent.servers import readahead
+from mlxops.agent.servers.prefetch import head_start
 from tests.support.launching import Launcher, command
 
 SIZE = 5 << 20

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import probe
 from mlxops.agent.errors import RegistryInvalid
 from mlxops.agent.failures import as_error
-from mlxops.agent.lock import FileLock
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.store import Store
+from mlxops.agent.ports import probe
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.registry.lock import FileLock
+from mlxops.agent.registry.store import Store
 from tests.support.studio import ROOT
 
 ASKS = """

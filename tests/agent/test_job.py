@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import joblog, jobs
 from mlxops.agent.errors import Failed, Locked
-from mlxops.agent.jobs import Job, cut_off, lock_path, reserved
-from mlxops.agent.life import Client
-from mlxops.agent.store import utc
+from mlxops.agent.jobs import job as jobs
+from mlxops.agent.jobs import log as joblog
+from mlxops.agent.jobs.job import Job, cut_off, lock_path, reserved
+from mlxops.agent.registry.store import utc
+from mlxops.agent.wire.client import Client
 from tests.support.writers import LOAD, ended, running
 
 PORT = 8100

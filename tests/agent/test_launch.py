@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import Failed
-from mlxops.agent.launch import start, tail
-from mlxops.agent.lock import FileLock
 from mlxops.agent.procs import Unseen
+from mlxops.agent.registry.lock import FileLock
+from mlxops.agent.servers.launch import start, tail
 from tests.support.launching import Launcher, agent_argv, environment
 from tests.support.procs_actors import eventually
 

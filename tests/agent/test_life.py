@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import wire
 from mlxops.agent.errors import Interrupted
-from mlxops.agent.life import Client
+from mlxops.agent.wire import codec as wire
+from mlxops.agent.wire.client import Client
 from tests.support.procs_actors import eventually
 
 LINE = "x" * 1000

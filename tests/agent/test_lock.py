@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent.deadline import Deadline, wait_for
+from mlxops.agent.clock import Deadline, wait_for
 from mlxops.agent.errors import Failed, Locked
-from mlxops.agent.lock import FileLock
+from mlxops.agent.registry.lock import FileLock
 from tests.support.procs_actors import NOBODY, as_nobody
 from tests.support.writers import GREEDY, HOLD, HOLD_WITH_CHILD, TALKATIVE, WAIT, running
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import Locked
-from mlxops.agent.jobs import lock_path
-from mlxops.agent.lock import FileLock
-from mlxops.agent.registry import parse
+from mlxops.agent.jobs.job import lock_path
+from mlxops.agent.registry.entries import parse
+from mlxops.agent.registry.lock import FileLock
 from tests.support.writers import ADD, HOLD, WAIT, ended, running, start
 
 ME = {"who": "bob", "from": "laptop", "since": "one", "why": "to see", "pid": os.getpid()}
@@ -111,7 +111,7 @@ def test_another_look_is_no_holder(ended_job: str):
     """However many look at the same time."""
     child = """
 import sys
-from mlxops.agent.lock import FileLock
+from mlxops.agent.registry.lock import FileLock
 for _ in range(300):
     assert FileLock(path).holder(shared=True) is None, "held"
 """
@@ -130,8 +130,8 @@ def test_a_lock_of_another_account_is_looked_at_without_an_error(path: str):
 
 
 JOB = """
-from mlxops.agent.jobs import Job
-from mlxops.agent.life import Client
+from mlxops.agent.jobs.job import Job
+from mlxops.agent.wire.client import Client
 from mlxops.agent.procs import here
 own = here().process(os.getpid())
 held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100, "start_time": own.start_time}

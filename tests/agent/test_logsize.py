@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent import store
-from mlxops.agent.logsize import KEPT, LARGEST, cut_down, of_port, too_large, weigh
+from mlxops.agent.logs.size import KEPT, LARGEST, cut_down, of_port, too_large, weigh
+from mlxops.agent.registry import store
 from tests.support.smalldisk import SmallDisk
 
 # As chatty as a server can be; every line has a number, so that one that is lost shows.
@@ -133,7 +133,7 @@ def test_what_a_folder_holds_is_weighed(log: Path) -> None:
 def test_the_history_is_rotated_to_one_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "LARGEST_HISTORY", 3000)
     kept = store.Store(str(tmp_path / "registry.json"), {"who": "a", "from": "b"})
-    from mlxops.agent.registry import REQUIRED, Entry
+    from mlxops.agent.registry.entries import REQUIRED, Entry
 
     for number in range(100):
         entry = Entry("amber", {**REQUIRED, "repo_id": f"o/{number}"})

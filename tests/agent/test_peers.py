@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent import peers
 from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError
-from mlxops.agent.peers import asking
+from mlxops.agent.ranks import peers
+from mlxops.agent.ranks.peers import asking
 from tests.support.launching import Launcher, command
 from tests.support.procs_actors import eventually
 from tests.support.survivors import living

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from mlxops.agent.procs import Listener, Unseen, ancestors, descendants, here
-from mlxops.agent.procs.darwin import Darwin
 from mlxops.agent.procs.linux import Linux
+from mlxops.agent.procs.macos.darwin import Darwin
 from tests.support.procs_actors import (
     LISTENER,
     SLEEPER,
@@ -293,6 +293,6 @@ def test_words_with_blanks_stay_whole_where_the_kernel_tells_them(monkeypatch: p
     eyes = Darwin(lsof=tool("lsof"), ps=tool("ps"))
     with running(SLEEPER, "--model", "/My  Models/a") as child:
         blind = eyes.processes()[child.pid].argv
-        monkeypatch.setattr("mlxops.agent.procs.procargs.reader", lambda: told)
+        monkeypatch.setattr("mlxops.agent.procs.macos.procargs.reader", lambda: told)
         assert blind[-2:] == ("/My", "Models/a")
         assert eyes.processes()[child.pid].argv[-1] == eyes.process(child.pid).argv[-1] == "/My  Models/a"

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.procs import Job, Listener, Memory, Unseen, ports
-from mlxops.agent.procs.darwin import Darwin
+from mlxops.agent.procs import Job, Listener, Memory, Unseen
+from mlxops.agent.procs import binding as ports
 from mlxops.agent.procs.linux import Linux
+from mlxops.agent.procs.macos.darwin import Darwin
 from mlxops.agent.procs.signals import exists
 from tests.support.procs_actors import SLEEPER, eventually, listening, running, script, tool, unused_port, zombie
 

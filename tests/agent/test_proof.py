@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import Interrupted
-from mlxops.agent.proof import NOBODY, TOOL, Check, Proof, Subject, glance, prove
-from mlxops.agent.proof.chat import Port
-from mlxops.agent.proof.said import Unanswered
+from mlxops.agent.verify.answer import Unanswered
+from mlxops.agent.verify.chat import Port
+from mlxops.agent.verify.prove import NOBODY, TOOL, Check, Proof, Subject, glance, prove
 from tests.agent.test_ready import CHAT
 from tests.support.launching import NAME, Launcher
 from tests.support.rudeness import MANNERS as RUDE

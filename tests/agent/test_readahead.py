@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent import readahead
-from mlxops.agent.readahead import CHUNK, Reading
+from mlxops.agent.servers import readahead
+from mlxops.agent.servers.readahead import CHUNK, Reading
 
 
 def nothing(_: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import Interrupted, NotReady
-from mlxops.agent.launch import Gated
+from mlxops.agent.servers.launch import Gated
 from tests.support.launching import NAME, Launcher, since
 from tests.support.procs_actors import eventually
 

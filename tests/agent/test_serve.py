@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent.diskroom import disk_room
 from mlxops.agent.errors import AssignmentConflict
-from mlxops.agent.pace import Pace
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.serve import Service, Way, bring_up
+from mlxops.agent.jobs.disk_room import disk_room
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.servers.pace import Pace
+from mlxops.agent.servers.start import Service, Way, bring_up
 from tests.support.faltering import Faltering
 from tests.support.launching import NAME, Launcher, command, nothing
 

@@ -19,7 +19,7 @@ import pytest
 
 from mlxops.agent.errors import NotStopped
 from mlxops.agent.procs import Process, here
-from mlxops.agent.stop import Quarry, stop
+from mlxops.agent.servers.stop import Quarry, stop
 from tests.support.launching import Launcher, nothing
 from tests.support.ports import is_free
 from tests.support.procs_actors import SLEEPER, as_nobody, eventually, running, unused_port, zombie

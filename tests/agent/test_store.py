@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import AssignmentConflict, Failed, RegistryInvalid
-from mlxops.agent.registry import REQUIRED, Entry, Registry, dump, parse
-from mlxops.agent.store import Store
+from mlxops.agent.registry.entries import REQUIRED, Entry, Registry, dump, parse
+from mlxops.agent.registry.store import Store
 from tests.support.writers import ADD, COUNT, HOLD, SMALL_DISK, STUCK_IN_WRITE, ended, reads, running, start
 
 WHO = {"who": "alice", "from": "mini"}

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mlxops.agent.registry import REQUIRED, Entry, dump, parse
-from mlxops.agent.store import Store
+from mlxops.agent.registry.entries import REQUIRED, Entry, dump, parse
+from mlxops.agent.registry.store import Store
 from tests.support.writers import ADD_WHEN_FREE, HOLD, ROOT, ended, running
 
 WHO = {"who": "alice", "from": "mini"}
@@ -23,8 +23,8 @@ sys.path[:0] = [home, harness]
 import saboteur
 saboteur.arm(home, {"log": log, "step": None, "fault": None}, -1)
 from agent.procs import here
-from agent.registry import REQUIRED, Entry
-from agent.store import Store
+from agent.registry.entries import REQUIRED, Entry
+from agent.registry.store import Store
 Store(path, {"who": "alice"}, here().sync).edit("add", lambda now: now.put(Entry("jade", dict(REQUIRED))))
 """
 # F_FULLFSYNC is what makes a file durable on a Mac.

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import Failed, MlxopsError, RegistryInvalid
-from mlxops.agent.jobs import lock_path
-from mlxops.agent.lock import FileLock
-from mlxops.agent.registry import REQUIRED, Entry, Registry
-from mlxops.agent.store import Store
+from mlxops.agent.jobs.job import lock_path
+from mlxops.agent.registry.entries import REQUIRED, Entry, Registry
+from mlxops.agent.registry.lock import FileLock
+from mlxops.agent.registry.store import Store
 from tests.support.procs_actors import NOBODY, as_nobody
 
 WHO = {"who": "alice", "from": "mini"}

@@ -20,7 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlxops.agent import estimate, hfcache, modelfiles
+from mlxops.agent.memory import estimate
+from mlxops.agent.models import cache as hfcache
+from mlxops.agent.models import files as modelfiles
 from mlxops.agent.procs import here, tree
 from tests.support.ports import free_range
 from tests.support.sizedmodel import FAMILIES, write_sized

@@ -66,7 +66,8 @@ def main() -> None:
     import tabulate  # noqa: F401
 
     note("imports of the command line")
-    from mlxops import bundle, hosts, session
+    from mlxops import bundle, session
+    from mlxops.hosts import files as hosts
     from mlxops.interrupts import Presses
     from mlxops.transport import dial
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlxops.agent.procs import here, tree
-from mlxops.agent.tags import leaked
+from mlxops.agent.verify.tags import leaked
 
 from .speech import ARGUMENTS, TOOL, Speech
 

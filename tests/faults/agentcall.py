@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mlxops.agent.wire import PING, PING_EVERY_S, frame
+from mlxops.agent.wire.codec import PING, PING_EVERY_S, frame
 
 INSIDE = [Path(__file__).with_name(name) for name in ("nursery.py", "saboteur.py", "strikes.py")]
 LONGEST_S = 60.0

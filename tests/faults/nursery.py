@@ -18,7 +18,7 @@ from typing import Any
 
 from saboteur import arm  # type: ignore[import-not-found]
 
-ELSEWHERE = ("agent.hub_child", "agent.stub", "agent.unpack", "agent.procs.darwin")
+ELSEWHERE = ("agent.hub.child", "agent.wire.stub", "agent.wire.unpack", "agent.procs.macos.darwin")
 LATE = ("fcntl", "http.client", "shutil", "signal", "socket", "subprocess", "threading", "traceback")
 
 

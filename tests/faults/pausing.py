@@ -30,5 +30,5 @@ def strike(self: Any, *what: Any) -> None:
 
 if __name__ == "__main__":
     saboteur.Saboteur._strike = strike
-    importlib.import_module("agent.store").LOCK_WAIT_S = LOCK_WAIT_S
+    importlib.import_module("agent.registry.store").LOCK_WAIT_S = LOCK_WAIT_S
     cradle.main()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from mlxops.agent.lock import FileLock
+from mlxops.agent.registry.lock import FileLock
 from mlxops.demo.loopback import Login
 from tests.support.sshd import Sshd
 from tests.support.studio import ROOT, Studio

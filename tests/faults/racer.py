@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mlxops import hosts, session
+from mlxops import session
 from mlxops.agent.errors import Locked
+from mlxops.hosts import files as hosts
 
 ROOT = Path(__file__).parents[2]
 LOCKED = Locked.exit_code

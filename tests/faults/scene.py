@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlxops.agent.wire import PROTOCOL
+from mlxops.agent.wire.codec import PROTOCOL
 from mlxops.bundle import AGENT
 from mlxops.demo.tinymodel import write_cache
 from tests.support.cramped import Budget
@@ -181,7 +181,7 @@ class Scene:
 
     def fetchers(self) -> list[int]:
         """The processes that download for the agent."""
-        child = str(self.code / "agent" / "hub_child.py")
+        child = str(self.code / "agent" / "hub" / "child.py")
         pids = [int(place.name) for place in Path("/proc").glob("[0-9]*") if child in _words(place)]
         return [pid for pid in pids if alive(pid)]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlxops import bundle
-from mlxops.agent.stub import IMAGE, unsealed
+from mlxops.agent.wire.stub import IMAGE, unsealed
 
 from .agentcall import KILLING, Blow, Step, watched
 from .clientcases import ClientCase

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlxops import session
 from mlxops.bundle import Bundle
-from mlxops.hosts import Host, Ssh
+from mlxops.hosts.files import Host, Ssh
 from mlxops.interrupts import Presses
 from mlxops.render.progress import Progress
 

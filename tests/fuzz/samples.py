@@ -6,8 +6,8 @@ import base64
 import json
 from pathlib import Path
 
-from mlxops.agent.wire import event, frame
-from mlxops.agent.wire import result as done
+from mlxops.agent.wire.codec import event, frame
+from mlxops.agent.wire.codec import result as done
 from mlxops.demo.tinymodel import model_files
 
 ROOT = Path(__file__).parents[2]

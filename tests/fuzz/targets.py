@@ -12,21 +12,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlxops import authorizedkeys, hosts
-from mlxops.agent import forced, hfcache, joblog, modelfiles, wire
+from mlxops import authorizedkeys
 from mlxops.agent.errors import LinkLost, LoginRefused, MlxopsError, RegistryInvalid, Usage
-from mlxops.agent.estimate import Model, estimate, largest_context
-from mlxops.agent.evidence import SILENT, Answer, PortEvidence
-from mlxops.agent.grant import Grant
-from mlxops.agent.judge import Wanted, judge
-from mlxops.agent.lock import FileLock
-from mlxops.agent.observe import recorded_process, remnants
-from mlxops.agent.probe import Reply, model_ids
-from mlxops.agent.procs import Process, mactext, proctext
-from mlxops.agent.refusal import FIELDS, refusals
-from mlxops.agent.registry import REQUIRED, Entry, Registry, changes, dump, parse
-from mlxops.agent.runtimes import RUNTIMES, is_worker, offered, recognise
-from mlxops.agent.suggest import Installed, suggestion
+from mlxops.agent.jobs import log as joblog
+from mlxops.agent.memory.estimate import Model, estimate, largest_context
+from mlxops.agent.models import cache as hfcache
+from mlxops.agent.models import files as modelfiles
+from mlxops.agent.models.refusals import FIELDS, refusals
+from mlxops.agent.models.suggest import Installed, suggestion
+from mlxops.agent.ports.evidence import SILENT, Answer, PortEvidence
+from mlxops.agent.ports.observe import recorded_process, remnants
+from mlxops.agent.ports.probe import Reply, model_ids
+from mlxops.agent.ports.verdict import Wanted, judge
+from mlxops.agent.procs import Process, proctext
+from mlxops.agent.procs.macos import text as mactext
+from mlxops.agent.registry.entries import REQUIRED, Entry, Registry, changes, dump, parse
+from mlxops.agent.registry.lock import FileLock
+from mlxops.agent.restricted import serve as forced
+from mlxops.agent.restricted.grant import Grant
+from mlxops.agent.runtimes.table import RUNTIMES, is_worker, offered, recognise
+from mlxops.agent.wire import codec as wire
+from mlxops.hosts import files as hosts
 from mlxops.transport import knownhosts
 
 from . import samples

@@ -32,41 +32,41 @@ LOOKED_AT = (
         (PROCS + "test_without_pidfd_a_signal_is_as_careful",),
     ),
     Mutant(
-        "no start time before a signal on a Mac", "agent/procs/darwin.py",
+        "no start time before a signal on a Mac", "agent/procs/macos/darwin.py",
         " or now.start_time != process.start_time:", ":",
         (PROCS + "test_a_signal_reaches_the_process_and_only_that_start_of_it",),
     ),
     Mutant(
-        "a family is known by pids alone", "agent/stop.py", " and now.start_time == then.start_time", "",
+        "a family is known by pids alone", "agent/servers/stop.py", " and now.start_time == then.start_time", "",
         (STOP + "test_a_pid_that_names_another_process_by_now_gets_no_signal",),
     ),
     Mutant(
-        "a zombie is alive", "agent/stop.py", "now is not None and not now.zombie and ", "now is not None and ",
+        "a zombie is alive", "agent/servers/stop.py", "now is not None and not now.zombie and ", "now is not None and ",
         (STOP + "test_a_zombie_is_gone",),
     ),
     Mutant(
-        "a recorded process is known by its pid alone", "agent/observe.py",
+        "a recorded process is known by its pid alone", "agent/ports/observe.py",
         ' and process.start_time == record.get("start_time")\n', "\n",
         ("tests/unit/test_observe.py",),
     ),
     Mutant(
-        "what a server left is known by pids alone", "agent/observe.py",
+        "what a server left is known by pids alone", "agent/ports/observe.py",
         ' if p and p.start_time == m.get("start_time")]', " if p]",
         ("tests/unit/test_observe.py",),
     ),
     Mutant(
-        "a failed look finds nothing", "agent/observe.py",
+        "a failed look finds nothing", "agent/ports/observe.py",
         "        listeners = procs.listeners(ports)\n    except Unseen as exc:\n        unknown.append(exc.reason)\n",
         "        listeners = procs.listeners(ports)\n    except Unseen as exc:\n        listeners = ()\n",
         ("tests/system/test_reconcile.py::test_without_a_tool_nothing_is_cleared_and_it_is_named",),
     ),
     Mutant(
-        "what could not be seen is gone", "agent/evidence.py",
+        "what could not be seen is gone", "agent/ports/evidence.py",
         " and self.listeners is not None and not self.unknown and ", " and ",
         (JUDGE + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
     ),
     Mutant(
-        "a port that is worked on may be cleared", "agent/evidence.py", " and not self.unknown and self.job is None",
+        "a port that is worked on may be cleared", "agent/ports/evidence.py", " and not self.unknown and self.job is None",
         " and not self.unknown", (JUDGE + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
     ),
     Mutant(
@@ -82,39 +82,39 @@ LOOKED_AT = (
 
 LIVES = (
     Mutant(
-        "the port may be taken after a stop", "agent/stop.py",
+        "the port may be taken after a stop", "agent/servers/stop.py",
         "        if not free and not self._procs.free(port, bind):\n", "        if False:\n",
         (STOP + "test_a_port_that_somebody_else_holds_is_not_stopped",),
     ),
     Mutant(
-        "one address is enough for a free port", "agent/procs/ports.py",
+        "one address is enough for a free port", "agent/procs/binding.py",
         "    addresses = dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))\n",
         "    addresses = dict.fromkeys(_resolved(bind, port))\n",
         (PROCS + "test_a_port_held_on_any_address_is_not_free",),
     ),
     Mutant(
-        "a server may be left after a stop", "agent/stop.py", "        if left:\n", "        if False:\n",
+        "a server may be left after a stop", "agent/servers/stop.py", "        if left:\n", "        if False:\n",
         ("tests/agent/test_stop.py", "tests/agent/test_between_looks.py"),
     ),
     Mutant(
-        "a look that failed saw nothing", "agent/stop.py",
+        "a look that failed saw nothing", "agent/servers/stop.py",
         "            return look()\n        except Unseen:\n            return False\n",
         "            return look()\n        except Unseen:\n            return True\n",
         (BETWEEN + "test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof",),
     ),
     Mutant(
-        "children born while we wait are forgotten", "agent/stop.py",
+        "children born while we wait are forgotten", "agent/servers/stop.py",
         "            self._known.update({p.pid: p for p in tree(owner.own(table), process.pid)[1:]})\n",
         "            pass\n",
         (STOP + "test_a_child_born_after_the_look_is_ended_as_well",),
     ),
     Mutant(
-        "the first signal goes to the whole family", "agent/stop.py",
+        "the first signal goes to the whole family", "agent/servers/stop.py",
         "        self.signal([p for p in living if p.pid in targets] or living, signum)\n",
         "        self.signal(living, signum)\n", ("tests/agent/test_stop.py",),
     ),
     Mutant(
-        "a foreign listener is ours to work on", "agent/claim.py", "    _refuse_foreign(seen)\n", "",
+        "a foreign listener is ours to work on", "agent/ports/survey.py", "    _refuse_foreign(seen)\n", "",
         ("tests/system/test_field_cases.py::test_unload_is_no_success_while_a_foreign_process_holds_the_port",),
     ),
     Mutant(
@@ -122,12 +122,12 @@ LIVES = (
         "            prepared = prepare(command, order, own_lock=True)\n", "", ("tests/system/test_race.py",),
     ),
     Mutant(
-        "no gate", "agent/launch.py", '\'read -r go && [ "$go" = go ] && exec "$@" </dev/null\'',
+        "no gate", "agent/servers/launch.py", '\'read -r go && [ "$go" = go ] && exec "$@" </dev/null\'',
         '\'exec "$@" </dev/null\'',
         (LAUNCH + "test_at_the_gate_it_waits_while_another_starts_and_serves",),
     ),
     Mutant(
-        "a server starts before it is on record", "agent/serve.py",
+        "a server starts before it is on record", "agent/servers/start.py",
         RECORDED,
         "        gated.release()\n" + RECORDED,
         ("tests/agent/test_serve.py",),
@@ -138,7 +138,7 @@ LIVES = (
         (FULL_DISK + "test_no_room_is_told_before_anything_is_stopped",),
     ),
     Mutant(
-        "a rollback depends on a note", "agent/serve.py",
+        "a rollback depends on a note", "agent/servers/start.py",
         "        if not back:\n            raise\n", "        raise\n",
         (FULL_DISK + "test_what_could_not_be_noted_serves_and_is_noted_by_the_next_command",),
     ),
@@ -151,28 +151,28 @@ LIVES = (
         "    return call is not None and call.port == port\n", "    return True\n", ("tests/agent/test_rank.py",),
     ),
     Mutant(
-        "a host that says nothing is waited for all the same", "agent/peers.py",
+        "a host that says nothing is waited for all the same", "agent/ranks/peers.py",
         "        self._child.kill()\n        self.close()\n", "        self.close()\n",
         ("tests/agent/test_peers.py::test_who_does_not_answer_is_left_at_once",),
     ),
     Mutant(
-        "a rank that lives elsewhere counts as gone", "agent/evidence.py",
+        "a rank that lives elsewhere counts as gone", "agent/ports/evidence.py",
         " or any(seen.alive is not False for seen in self.ranks)\n", "\n",
         ("tests/unit/test_ranks.py",),
     ),
     Mutant(
-        "any listener will do at the start", "agent/ready.py",
+        "any listener will do at the start", "agent/servers/ready.py",
         "    _check_owner(procs, start)\n    until(lambda: _healthy(start))\n", "    until(lambda: _healthy(start))\n",
         (READY + "test_a_port_that_another_process_holds_is_never_ready",),
     ),
     Mutant(
-        "any listener will do at the end", "agent/ready.py",
+        "any listener will do at the end", "agent/servers/ready.py",
         "    proof = _shown_by(procs, start, chat)\n    _check_owner(procs, start)\n",
         "    proof = _shown_by(procs, start, chat)\n",
         (BETWEEN + "test_a_listener_that_changes_hands_after_the_chat_is_not_ready",),
     ),
     Mutant(
-        "whoever answers is the one that was started", "agent/ready.py",
+        "whoever answers is the one that was started", "agent/servers/ready.py",
         "        if fault.check == IDENTITY and names_count:\n", "        if False:\n",
         (READY + "test_an_answer_in_another_name_is_not_ready",),
     ),
@@ -180,22 +180,22 @@ LIVES = (
 
 TRUSTED = (
     Mutant(
-        "another user's agent is run", "agent/stub.py",
+        "another user's agent is run", "agent/wire/stub.py",
         "    if seen.st_uid != os.geteuid() and (ours or seen.st_uid != 0):\n", "    if False:\n",
         (FOLDERS + "test_another_user_s_folder_is_refused",),
     ),
     Mutant(
-        "an agent is run that others can write", "agent/stub.py",
+        "an agent is run that others can write", "agent/wire/stub.py",
         "    if seen.st_mode & 0o022 and (ours or not seen.st_mode & stat.S_ISVTX):\n", "    if False:\n",
         (FOLDERS + "test_a_folder_others_can_write_is_refused",),
     ),
     Mutant(
-        "a damaged agent is run", "agent/stub.py",
+        "a damaged agent is run", "agent/wire/stub.py",
         "    if not body or _imp.source_hash(0, body) != image[:CHECKSUM_BYTES]:\n", "    if not body:\n",
         ("tests/unit/test_bundle_kept.py::test_a_damaged_agent_is_fetched_again",),
     ),
     Mutant(
-        "a bundle is not checked against its hash", "agent/unpack.py",
+        "a bundle is not checked against its hash", "agent/wire/unpack.py",
         "    if hashlib.sha256(text).hexdigest() != digest:\n", "    if False:\n", ("tests/unit/test_bundle.py",),
     ),
     Mutant(
@@ -212,15 +212,15 @@ TRUSTED = (
         ("tests/unit/test_knownhosts.py::test_verdicts",),
     ),
     Mutant(
-        "a restricted key may run any verb", "agent/grant.py", "    if verb not in grant.verbs:\n",
+        "a restricted key may run any verb", "agent/restricted/grant.py", "    if verb not in grant.verbs:\n",
         "    if False:\n", ("tests/system/test_authorize.py",),
     ),
 )  # fmt: skip
 
 ROOM = (
-    Mutant("a load under way will take nothing", "agent/memory.py", "    return left - sum(waiting.values())\n",
+    Mutant("a load under way will take nothing", "agent/memory/fit.py", "    return left - sum(waiting.values())\n",
            "    return left\n", (EVICT + "test_two_loads_that_would_fill_the_same_room",)),
-    Mutant("what was evicted stays gone", "agent/ops/evict.py", "return self._restore(victim.job, victim.service)",
+    Mutant("what was evicted stays gone", "agent/load/evict.py", "return self._restore(victim.job, victim.service)",
            'return "gone"', (EVICT + "test_a_load_that_fails_or_is_cancelled_gives_the_room_back",)),
 )  # fmt: skip
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from mlxops import hosts, session
+from mlxops import session
 from mlxops.agent.errors import MlxopsError
+from mlxops.hosts import files as hosts
 from tests.support.studio import Studio
 
 

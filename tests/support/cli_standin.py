@@ -13,7 +13,7 @@ import pytest
 from mlxops.cli import run
 from mlxops.cli.console import Console
 from mlxops.cli.invocation import Invocation
-from mlxops.hosts import Host
+from mlxops.hosts.files import Host
 
 HOST_FILE = """
 [studio]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlxops import transport
-from mlxops.agent.wire import frame
-from mlxops.hosts import Host, Ssh
+from mlxops.agent.wire.codec import frame
+from mlxops.hosts.files import Host, Ssh
 from mlxops.transport import Link
 from tests.support.sshd import Sshd
 

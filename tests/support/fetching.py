@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent import fetch
+from mlxops.agent.hub import download as fetch
 from tests.support.fakehub import FakeHub
 
 REPO = "tiny/large"

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import stub, unpack
-from mlxops.agent.checks.folders import BELOW
-from mlxops.agent.command import Command
+from mlxops.agent.context import Command
+from mlxops.agent.doctor.folders import BELOW
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.ops.doctor import doctor
 from mlxops.agent.procs import Procs, here
+from mlxops.agent.registry.store import Store
 from mlxops.agent.site import Site
-from mlxops.agent.store import Store
-from mlxops.agent.stub import Refused
+from mlxops.agent.wire import stub, unpack
+from mlxops.agent.wire.stub import Refused
 from mlxops.demo.tinymodel import write_cache
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.ports import free_range

@@ -166,7 +166,7 @@ class HeldLoads:
         assert self.studio.assignments() == {name: self.port(phase) for phase, name in expected.items()}
         lost = {f"tiny--{word(phase)}" for phase in PHASES for word in (old, new) if word(phase) != expected[phase]}
         left = living(self.studio.folder).values()
-        assert not [line for line in left if any(name in line for name in lost) or "hub_child" in line]
+        assert not [line for line in left if any(name in line for name in lost) or "hub/child" in line]
 
 
 @contextmanager

@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlxops.agent.command import Command
-from mlxops.agent.launch import Gated, log_path, start
-from mlxops.agent.life import Client
-from mlxops.agent.observe import find_servers
-from mlxops.agent.pace import Pace
+from mlxops.agent.context import Command
+from mlxops.agent.ports.observe import find_servers
 from mlxops.agent.procs import Procs, here, tree
-from mlxops.agent.proof import Proof
-from mlxops.agent.ready import Start, wait_ready
-from mlxops.agent.runtimes import RUNTIMES, Launch, argv, offered
+from mlxops.agent.registry.store import Store
+from mlxops.agent.runtimes.table import RUNTIMES, Launch, argv, offered
+from mlxops.agent.servers.launch import Gated, log_path, start
+from mlxops.agent.servers.pace import Pace
+from mlxops.agent.servers.ready import Start, wait_ready
+from mlxops.agent.servers.stop import Quarry, quarry
 from mlxops.agent.site import Site
-from mlxops.agent.stop import Quarry, quarry
-from mlxops.agent.store import Store
+from mlxops.agent.verify.prove import Proof
+from mlxops.agent.wire.client import Client
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.ports import free_range
 from tests.support.procs_actors import eventually
@@ -117,8 +117,8 @@ def since(record: dict[str, Any]) -> float:
 # Starts a stand-in as an agent would, holding a lock meanwhile, and then does what the third word says.
 AGENT = """
 import sys, time
-from mlxops.agent.launch import start
-from mlxops.agent.lock import FileLock
+from mlxops.agent.servers.launch import start
+from mlxops.agent.registry.lock import FileLock
 from mlxops.agent.procs import here
 
 state_dir, port, then, *argv = sys.argv[1:]

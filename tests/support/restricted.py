@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlxops import hosts, session
+from mlxops import session
 from mlxops.demo.loopback import Login
-from mlxops.hosts import Host
+from mlxops.hosts import files as hosts
+from mlxops.hosts.files import Host
 from tests.support.sshd import Sshd, make_key
 from tests.support.studio import ROOT, Answer, Studio, finished
 

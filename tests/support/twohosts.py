@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mlxops.agent.ranks import FIRST_RING_PORT
-from mlxops.agent.registry import MOST_HOSTS
+from mlxops.agent.ranks.ranks import FIRST_RING_PORT
+from mlxops.agent.registry.entries import MOST_HOSTS
 from mlxops.demo.loopback import Login
 from tests.support.sshd import Sshd
 from tests.support.studio import Studio, eventually

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 PRELUDE = """
 import os, sys
 from mlxops.agent.errors import Locked, MlxopsError
-from mlxops.agent.lock import FileLock
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.store import Store
+from mlxops.agent.registry.lock import FileLock
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.registry.store import Store
 
 path, name = sys.argv[1:3]
 store = Store(path, {"who": name, "from": "mini"})
@@ -86,8 +86,8 @@ FileLock(path, turn=True).acquire({"who": name}, 60)
 """
 # A load's job, held as long as it lives.
 LOAD = """
-from mlxops.agent.jobs import Job
-from mlxops.agent.life import Client
+from mlxops.agent.jobs.job import Job
+from mlxops.agent.wire.client import Client
 held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100, "again": "mlxops load a 8100"}
 client = Client(os.open(os.devnull, os.O_WRONLY), sys.stdin.buffer)
 with Job(client, path, os.path.dirname(path), held, True) as job:

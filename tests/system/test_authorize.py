@@ -18,9 +18,12 @@ from typing import Any
 import pytest
 
 from mlxops import bundle, session, transport
-from mlxops.agent import authorized, grant, main, wire
+from mlxops.agent import main
 from mlxops.agent.errors import LoginRefused, MlxopsError
-from mlxops.agent.wire import frame
+from mlxops.agent.restricted import grant
+from mlxops.agent.restricted import install as authorized
+from mlxops.agent.wire import codec as wire
+from mlxops.agent.wire.codec import frame
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.ports import free_range
 from tests.support.restricted import Restricted
@@ -257,7 +260,7 @@ def test_the_command_under_every_login_shell(door: Restricted, program: str) -> 
 def test_a_client_that_says_nothing_is_not_waited_for(door: Restricted) -> None:
     folder = door.studio.must("authorize", "--verbs", "reconcile,status", "--dry-run")["folder"]
     code = authorized.LOADER.replace("exec(d[n:n+m])", "exec(d[n:n+m].replace(b'main(text', CHANGED))")
-    changed = b"import agent.forced as f;f.OPENING_S=1\nmain(text"
+    changed = b"import agent.restricted.serve as f;f.OPENING_S=1\nmain(text"
     argv = [sys.executable, "-I", "-S", "-c", code.replace("CHANGED", repr(changed)), folder]
     inner, outer = os.pipe()
     try:

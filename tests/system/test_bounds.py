@@ -13,8 +13,8 @@ import pytest
 
 from mlxops import session
 from mlxops.agent.errors import HostUnreachable, LinkLost, LoginRefused, MlxopsError, from_wire
-from mlxops.agent.probe import model_ids
-from mlxops.cli.failures import traced
+from mlxops.agent.ports.probe import model_ids
+from mlxops.cli.errors import traced
 from mlxops.render.errors import error_text
 from mlxops.render.style import Style
 from mlxops.transport import LONGEST_TAIL, Tail

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from mlxops import hosts, session
+from mlxops import session
 from mlxops.demo.tinymodel import model_files, write_cache
+from mlxops.hosts import files as hosts
 from tests.support.cutlink import CutLink
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime

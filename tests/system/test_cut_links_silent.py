@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mlxops.agent.wire import SILENCE_LIMIT_S
+from mlxops.agent.wire.codec import SILENCE_LIMIT_S
 from tests.support.cutlink import CutLink
 from tests.support.heldloads import HeldLoads, agents, new, old
 from tests.support.studio import finished

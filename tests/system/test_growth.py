@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.logsize import KEPT, LARGEST
+from mlxops.agent.logs.size import KEPT, LARGEST
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio
 
@@ -80,7 +80,7 @@ def test_doctor_tells_how_much_there_is_and_cuts(local: Studio) -> None:
 
 
 def test_a_large_log_is_a_warning(tmp_path: Path) -> None:
-    from mlxops.agent.checks.sizes import LARGE_LOG, _log
+    from mlxops.agent.doctor.sizes import LARGE_LOG, _log
 
     assert _log("/l", LARGEST + 1, 1 << 40).verdict == "ok"
     assert _log("/l", LARGE_LOG + 1, 1 << 40).verdict == "warning"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxops import bundle, hosts, session, transport
+from mlxops import bundle, session, transport
+from mlxops.hosts import files as hosts
 from mlxops.transport import Link
 from tests.support.fakehub import FakeHub
 from tests.support.sshd import Sshd

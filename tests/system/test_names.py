@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mlxops import hosts, session
+from mlxops import session
+from mlxops.hosts import files as hosts
 from tests.support.asking import ask, refusal
 from tests.support.studio import Studio
 

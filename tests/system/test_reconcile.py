@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from mlxops import hosts
-from mlxops.agent.command import Command
-from mlxops.agent.life import Client
+from mlxops.agent.context import Command
 from mlxops.agent.ops.reconcile import reconcile
 from mlxops.agent.procs import Procs
-from mlxops.agent.procs.darwin import Darwin
+from mlxops.agent.procs.macos.darwin import Darwin
+from mlxops.agent.registry.store import Store
 from mlxops.agent.site import Site
-from mlxops.agent.store import Store
+from mlxops.agent.wire.client import Client
+from mlxops.hosts import files as hosts
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, eventually, finished
 from tests.support.survivors import living

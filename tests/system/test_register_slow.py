@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from mlxops import bundle, session
-from mlxops.agent import wire
-from mlxops.hosts import read
+from mlxops.agent.wire import codec as wire
+from mlxops.hosts.files import read
 from mlxops.transport import open_for
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, eventually, finished

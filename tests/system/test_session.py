@@ -14,7 +14,7 @@ import pytest
 
 from mlxops import bundle, interrupts, session, transport
 from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError, PortBusy
-from mlxops.hosts import Host
+from mlxops.hosts.files import Host
 from mlxops.interrupts import Presses
 from tests.support.clientside import host_for
 from tests.support.sshd import Sshd

@@ -18,7 +18,7 @@ from tests.support.watching import refused
 
 HOLDER = """
 import json, sys
-from mlxops.agent.lock import FileLock
+from mlxops.agent.registry.lock import FileLock
 FileLock(sys.argv[1]).acquire(json.loads(sys.argv[2]), 10)
 print("held", flush=True)
 sys.stdin.readline()

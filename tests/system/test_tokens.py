@@ -96,7 +96,7 @@ def test_a_download_uses_the_token_and_shows_it_nowhere(trusted: Studio, hub: Fa
         load = finished(trusted.start("--debug", "-v", "load", REPO, port))
     assert load.exit == 0, load
     assert TOKEN in {request.token for request in hub.asked_for("/resolve/")}
-    assert [line for line in lines.seen if "hub_child" in line], "the download was not looked at"
+    assert [line for line in lines.seen if "hub/child" in line], "the download was not looked at"
     assert not [line for line in lines.seen if TOKEN in line]
     told = [trusted.mlxops(*words) for words in (["status"], ["list"], ["show", "onyx"], ["logs", port], ["load", REPO,
             trusted.ports[1]])]  # fmt: skip

@@ -11,8 +11,8 @@ import pytest
 
 from mlxops import transport
 from mlxops.agent.errors import LinkLost
-from mlxops.agent.wire import frame
-from mlxops.hosts import Host
+from mlxops.agent.wire.codec import frame
+from mlxops.hosts.files import Host
 from mlxops.transport import Link, Tail
 from tests.support.clientside import everything, host_for, run_there
 from tests.support.sshd import Sshd

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from mlxops import hostfile
-from mlxops.agent import arguments, main, values
+from mlxops.agent import main
 from mlxops.agent.errors import LoginRefused, MlxopsError, Usage
+from mlxops.agent.wire import arguments, values
+from mlxops.hosts import toml as hostfile
 
 STRANGE: list[Any] = [
     "x" * 9999,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mlxops import bundle
-from mlxops.agent import bootstrap, unpack
 from mlxops.agent.errors import Usage
-from mlxops.agent.wire import frame
+from mlxops.agent.wire import bootstrap, unpack
+from mlxops.agent.wire.codec import frame
 from tests.support.stubbed import Stubbed, agent, conversation
 
 
@@ -218,9 +218,9 @@ def test_the_stub_loads_no_json_when_the_agent_is_there(state: Path, tmp_path: P
 def test_the_real_agent_is_whole_and_small() -> None:
     packed = bundle.pack()
     files = unpack.opened(_bundle_part(packed), packed.digest, _unexpected)
-    assert {"agent/__init__.py", "agent/main.py", "agent/wire.py", "agent/procs/__init__.py"} <= set(files)
+    assert {"agent/__init__.py", "agent/main.py", "agent/wire/codec.py", "agent/procs/__init__.py"} <= set(files)
     # For the hosts it is sent on to.
-    assert {"agent/stub.py", "agent/unpack.py"} <= set(files)
+    assert {"agent/wire/stub.py", "agent/wire/unpack.py"} <= set(files)
     assert len((bundle.AGENT / "stub.py").read_bytes()) < 8 << 10
 
 

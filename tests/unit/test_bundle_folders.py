@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlxops import bundle
-from mlxops.agent import stub
+from mlxops.agent.wire import stub
 from tests.support.stubbed import Stubbed, agent, conversation
 
 OTHER_USER = 65534

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlxops import bundle
-from mlxops.agent import stub
+from mlxops.agent.wire import stub
 from tests.support.stubbed import agent, conversation
 
 

@@ -59,7 +59,7 @@ def test_what_needs_no_host_imports_click_only(lab: dict[str, str], argv: list[s
     assert [name for name in HEAVY if name in loaded] == []
 
 
-@pytest.mark.parametrize(("flags", "ready"), [([], "tabulate"), (["--json"], "mlxops.render.document")])
+@pytest.mark.parametrize(("flags", "ready"), [([], "tabulate"), (["--json"], "mlxops.render.json_document")])
 def test_what_shows_the_answer_is_imported_while_the_host_works(
     lab: dict[str, str], flags: list[str], ready: str
 ) -> None:

@@ -12,10 +12,10 @@ from typing import IO
 
 import pytest
 
-from mlxops import hosts
 from mlxops.agent.errors import LinkLost, Locked
-from mlxops.cli import turn
-from mlxops.hosts import Host
+from mlxops.cli import single as turn
+from mlxops.hosts import files as hosts
+from mlxops.hosts.files import Host
 from tests.support.cli_standin import HOST_FILE
 
 ROOT = Path(__file__).parents[2]

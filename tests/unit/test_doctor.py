@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.checks.finding import listed
-from mlxops.agent.checks.folders import judged
-from mlxops.agent.checks.locks import age_s, held
-from mlxops.agent.checks.machine import GIB, disk_left, memory_left
-from mlxops.agent.checks.versions import noted, told
+from mlxops.agent.doctor.finding import listed
+from mlxops.agent.doctor.folders import judged
+from mlxops.agent.doctor.locks import age_s, held
+from mlxops.agent.doctor.machine import GIB, disk_left, memory_left
 from mlxops.agent.errors import HostKeyRefused, HostUnreachable, LinkLost, LoginRefused, MlxopsError
+from mlxops.agent.programs.version import noted, told
 from mlxops.doctor import skew, way_rows
 from mlxops.render.doctor import examined, troubles
 from mlxops.render.style import Style

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.families import COMPANION, FAMILIES, MARKUPS, OPENED, SWITCHED, THINKS, opens_thinking, propose
-from mlxops.agent.runtimes import offered
+from mlxops.agent.models.families import COMPANION, FAMILIES, MARKUPS, OPENED, SWITCHED, THINKS, opens_thinking, propose
+from mlxops.agent.runtimes.table import offered
 
 HELP = offered((Path(__file__).parent.parent / "fixtures/help/mlx-openai-server-1.8.1.txt").read_text())
 TOOL, REASONING = HELP["--tool-call-parser"], HELP["--reasoning-parser"]

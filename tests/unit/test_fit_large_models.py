@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent import kvcache
-from mlxops.agent.estimate import USUAL_CONTEXT, Model, context, estimate, largest_context
+from mlxops.agent.memory import kvcache
+from mlxops.agent.memory.estimate import USUAL_CONTEXT, Model, context, estimate, largest_context
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "models"
 MODELS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}

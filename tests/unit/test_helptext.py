@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import Failed, Interrupted
-from mlxops.agent.programs import KEPT_HELP, help_flags
-from mlxops.agent.runtimes import RUNTIMES
+from mlxops.agent.programs.find import KEPT_HELP, help_flags
+from mlxops.agent.runtimes.table import RUNTIMES
 
 LIGHT = RUNTIMES["mlx_lm.server"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent import hfcache
 from mlxops.agent.errors import EvidenceUnknown
+from mlxops.agent.models import cache as hfcache
 from mlxops.demo.tinymodel import model_files, write_cache
 
 OLD, NEW = model_files(["old"], seed=1), model_files(["new"], seed=2)

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent import hfcache, modelfiles, wholeness
+from mlxops.agent.models import cache as hfcache
+from mlxops.agent.models import files as modelfiles
+from mlxops.agent.models import wholeness
 from mlxops.demo.tinymodel import model_files
 
 FILES = model_files(["I", " am"])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlxops import hostfolders, hosts
 from mlxops.agent.errors import Usage
+from mlxops.hosts import files as hosts
+from mlxops.hosts import folders as hostfolders
 
 LEAST = '[studio]\nhf_home = "/models"\n'
 

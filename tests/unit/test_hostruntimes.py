@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mlxops import hosts
 from mlxops.agent.errors import Usage
-from mlxops.agent.runtimes import Launch, Runtimes, argv, described, offered, recognise
+from mlxops.agent.runtimes.table import Launch, Runtimes, argv, described, offered, recognise
 from mlxops.agent.site import Site
+from mlxops.hosts import files as hosts
 
 HELP = Path(__file__).parents[1] / "fixtures" / "help"
 LEAST = '[studio]\nhf_home = "/models"\n'

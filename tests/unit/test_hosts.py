@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mlxops import hosts
 from mlxops.agent.errors import Usage
 from mlxops.agent.site import Site
+from mlxops.hosts import files as hosts
 
 LEAST = '[studio]\nhf_home = "/models"\n'
 SHIPPED = Path(__file__).parents[2] / "hosts" / "studio.toml"

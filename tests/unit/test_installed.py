@@ -7,14 +7,14 @@ from pathlib import Path
 import mlx_lm
 import pytest
 
-from mlxops.agent import programs
-from mlxops.agent.choice import choose
 from mlxops.agent.errors import Failed
-from mlxops.agent.installed import beside, model_types, packages
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.runtimes import RUNTIMES
+from mlxops.agent.models.flags import choose
+from mlxops.agent.models.suggest import Installed
+from mlxops.agent.programs import find as programs
+from mlxops.agent.programs.environment import beside, model_types, packages
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.runtimes.table import RUNTIMES
 from mlxops.agent.site import Site
-from mlxops.agent.suggest import Installed
 
 REAL = str(Path(mlx_lm.__file__).parent.parent)
 SITE = Site.from_wire(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.intake import Change, Found, Running, Slots, apply, free_name, plan
-from mlxops.agent.registry import EMPTY, REQUIRED, Entry, Registry
+from mlxops.agent.registry.entries import EMPTY, REQUIRED, Entry, Registry
+from mlxops.agent.registry.init_plan import Change, Found, Running, Slots, apply, free_name, plan
 
 SLOTS = Slots({"org/planned": 8101}, frozenset({"jerry"}))
 RECORD = {"pid": 77, "start_time": "t"}

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.evidence import SILENT, Answer, PortEvidence, Server
-from mlxops.agent.judge import Verdict, Wanted, judge, mismatch
+from mlxops.agent.ports.evidence import SILENT, Answer, PortEvidence, Server
+from mlxops.agent.ports.plan import plan
+from mlxops.agent.ports.verdict import Verdict, Wanted, judge, mismatch
 from mlxops.agent.procs.facts import Listener, Process
-from mlxops.agent.reconcile import plan
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.runtimes import RUNTIMES, recognise
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.runtimes.table import RUNTIMES, recognise
 
 PATH = "/hub/models--org--a/snapshots/1"
 FIELDS = {**REQUIRED, "repo_id": "org/a", "model_id": "org/a", "cache_path": PATH, "port": 8100}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.evidence import SILENT, Answer, PortEvidence
-from mlxops.agent.judge import Wanted, judge
+from mlxops.agent.ports.evidence import SILENT, Answer, PortEvidence
+from mlxops.agent.ports.verdict import Wanted, judge
 from tests.unit.test_judge import (
     FOREIGN,
     FREE,

@@ -9,7 +9,7 @@ import pytest
 from mlx_lm.models import cache
 from mlx_lm.utils import _get_classes
 
-from mlxops.agent import kvcache
+from mlxops.agent.memory import kvcache
 from tests.families.bodies import COMMON, SHAPES
 
 CHUNK = 64

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent import logtail
-from mlxops.agent.loglines import Lines, after_ends, count_ends
-from mlxops.agent.logtail import between, open_log, start_of, tail
+from mlxops.agent.logs import tail as logtail
+from mlxops.agent.logs.lines import Lines, after_ends, count_ends
+from mlxops.agent.logs.tail import between, open_log, start_of, tail
 
 
 def fed(*blocks: bytes, longest: int = 1 << 16) -> list[str]:

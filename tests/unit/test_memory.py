@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from mlxops.agent.errors import NotEnoughMemory
-from mlxops.agent.memory import Asked, check, fit, refuse_promised, smallest
-from mlxops.agent.ops.evict import still
-from mlxops.agent.order import Order, Preparation
+from mlxops.agent.load.evict import still
+from mlxops.agent.load.request import Order, Preparation
+from mlxops.agent.memory.fit import Asked, check, fit, refuse_promised, smallest
 from mlxops.agent.procs.facts import Listener, Memory, Process, Unseen
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.runtimes import RUNTIMES, Runtimes
-from mlxops.agent.store import Store
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.registry.store import Store
+from mlxops.agent.runtimes.table import RUNTIMES, Runtimes
 
 GIB = 1 << 30
 PORTS = (8100, 8101, 8102, 8103)
@@ -177,7 +177,7 @@ def test_what_a_load_that_began_meanwhile_will_take_is_not_free(host: Any, monke
     command = host(Machine({8101: 3}, 20))
     found = fit(command, asked())
     refuse_promised(command, found, ORDER)
-    monkeypatch.setattr("mlxops.agent.memory.promised", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB})
+    monkeypatch.setattr("mlxops.agent.memory.fit.promised", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB})
     with pytest.raises(NotEnoughMemory) as refused:
         refuse_promised(command, found, ORDER)
     assert refused.value.fields["promised_bytes"] == {8102: 9 * GIB}

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.evidence import SILENT, PortEvidence
-from mlxops.agent.observe import find_servers, observe, recorded_process, remnants
+from mlxops.agent.ports.evidence import SILENT, PortEvidence
+from mlxops.agent.ports.observe import find_servers, observe, recorded_process, remnants
 from mlxops.agent.procs import Listener, Process
-from mlxops.agent.registry import EMPTY, REQUIRED, Entry
-from mlxops.agent.runtimes import RUNTIMES
+from mlxops.agent.registry.entries import EMPTY, REQUIRED, Entry
+from mlxops.agent.runtimes.table import RUNTIMES
 from mlxops.agent.site import Site
 
 SITE = Site.from_wire(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mlxops import hostfolders, hosts
 from mlxops.agent.errors import Usage
-from mlxops.ownership import require_own
+from mlxops.hosts import files as hosts
+from mlxops.hosts import folders as hostfolders
+from mlxops.hosts.ownership import require_own
 
 LEAST = '[studio]\nhf_home = "/models"\n'
 NOBODY = 65534

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.pace import Pace, gives_up, noted, pace
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.runtimes import RUNTIMES
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.runtimes.table import RUNTIMES
+from mlxops.agent.servers.pace import Pace, gives_up, noted, pace
 
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]
 GB = 1_000_000_000

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.procs import mactext, procargs, rusage
 from mlxops.agent.procs.facts import Job, Listener, Process
+from mlxops.agent.procs.macos import procargs, rusage
+from mlxops.agent.procs.macos import text as mactext
 from mlxops.agent.procs.tree import tree
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "macos"

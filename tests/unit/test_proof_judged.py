@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlxops.agent.proof import judged
-from mlxops.agent.proof.said import Call, Joined, Said, Unanswered, of_document, parsed
+from mlxops.agent.verify import checks as judged
+from mlxops.agent.verify.answer import Call, Joined, Said, Unanswered, of_document, parsed
 
 MOST = 100
 CUT = Said(finish="stop", tokens=MOST)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import NotEnoughMemory, RegistryInvalid
-from mlxops.agent.evidence import SILENT, PortEvidence
-from mlxops.agent.judge import Wanted, judge
-from mlxops.agent.ranks import Rank, Seen, hostfile, hosts, illegible, recorded, ring, share
-from mlxops.agent.registry import REQUIRED, Entry, coerce
-from mlxops.agent.ring import need_memory, needs
+from mlxops.agent.ports.evidence import SILENT, PortEvidence
+from mlxops.agent.ports.verdict import Wanted, judge
+from mlxops.agent.ranks.ranks import Rank, Seen, hostfile, hosts, illegible, recorded, ring, share
+from mlxops.agent.ranks.ring import need_memory, needs
+from mlxops.agent.registry.entries import REQUIRED, Entry, coerce
 
 TWO = ["studio=10.0.0.1", "second.lan=10.0.0.2"]
 ROW: dict[str, Any] = {"number": 1, "host": "second", "pid": 77, "start_time": "then", "at": "10.0.0.2:11001"}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.refusal import Refusal, refusals
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.runtimes import RUNTIMES, offered
+from mlxops.agent.models.refusals import Refusal, refusals
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.runtimes.table import RUNTIMES, offered
 
 HELP = Path(__file__).parent.parent / "fixtures" / "help"
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]

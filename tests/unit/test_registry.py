@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent import registry
 from mlxops.agent.errors import RegistryInvalid
-from mlxops.agent.registry import EMPTY, REQUIRED, Entry, Registry, dump, parse
+from mlxops.agent.registry import entries as registry
+from mlxops.agent.registry.entries import EMPTY, REQUIRED, Entry, Registry, dump, parse
 
 FIELDS = {"repo_id": "org/model", "model_id": "org/model", "cache_path": "/hub/x", "format": "mlx", "port": 8100}
 PORTS = range(8100, 8104)

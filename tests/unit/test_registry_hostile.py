@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import RegistryInvalid
-from mlxops.agent.registry import dump, parse
+from mlxops.agent.registry.entries import dump, parse
 
 FIELDS = {"repo_id": "org/model", "model_id": "org/model", "cache_path": "/hub/x", "format": "mlx", "port": 8100}
 

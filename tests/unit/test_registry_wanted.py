@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import RegistryInvalid
-from mlxops.agent.registry import REQUIRED, Entry, Registry, coerce
+from mlxops.agent.registry.entries import REQUIRED, Entry, Registry, coerce
 
 
 def registry_of(**ports: int | None) -> Registry:

@@ -9,12 +9,12 @@ from mlxops.render.actions import changes, plan, rehearsed
 from mlxops.render.drift import next_step
 from mlxops.render.entries import changed, entries, removed, shown
 from mlxops.render.errors import error_text
+from mlxops.render.format import ago
 from mlxops.render.jobs import jobs_text
 from mlxops.render.log import LogText
 from mlxops.render.ports import all_unloaded, loaded, unloaded
 from mlxops.render.status import status
 from mlxops.render.style import Style
-from mlxops.render.words import ago
 
 PLAIN = Style()
 READY = {

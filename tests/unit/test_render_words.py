@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.render import words
-from mlxops.render.found import spans
+from mlxops.render import format as words
+from mlxops.render.hosts import spans
 from mlxops.render.style import Style, style_for
 from mlxops.render.table import table
 

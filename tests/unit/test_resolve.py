@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops.agent.errors import ModelAmbiguous, ModelUnknown
-from mlxops.agent.registry import REQUIRED, Entry, Registry
-from mlxops.agent.resolve import find, is_repo_id, need, unknown
+from mlxops.agent.registry.entries import REQUIRED, Entry, Registry
+from mlxops.agent.registry.resolve import find, is_repo_id, need, unknown
 
 
 def entry(name: str, repo_id: str, model_id: str = "") -> Entry:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops.agent.errors import Usage
-from mlxops.agent.runtimes import RUNTIMES, Launch, argv, is_worker, named, offered, recognise
+from mlxops.agent.runtimes.table import RUNTIMES, Launch, argv, is_worker, named, offered, recognise
 
 HELP = Path(__file__).parents[1] / "fixtures" / "help"
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import HostUnreachable, MlxopsError, Usage
-from mlxops.hosts import Ssh
+from mlxops.hosts.files import Ssh
 from mlxops.transport import settings
 from mlxops.transport.dial import jump, proxy_argv
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.registry import REQUIRED, Entry
-from mlxops.agent.runtimes import RUNTIMES, offered
-from mlxops.agent.suggest import Installed, Suggestion, filled, suggestion, unsaid
+from mlxops.agent.models.suggest import Installed, Suggestion, filled, suggestion, unsaid
+from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.runtimes.table import RUNTIMES, offered
 
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]
 HELP = offered((Path(__file__).parent.parent / "fixtures/help/mlx-openai-server-1.8.1.txt").read_text())

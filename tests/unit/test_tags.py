@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlxops.agent.tags import RAW_TAGS, leaked
+from mlxops.agent.verify.tags import RAW_TAGS, leaked
 
 
 @pytest.mark.parametrize("tag", [tag for tags in RAW_TAGS.values() for tag in tags])

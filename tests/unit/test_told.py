@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import HostUnreachable, LinkLost, MlxopsError, RegistryInvalid
-from mlxops.cli import told
-from mlxops.cli.told import AGAIN_AFTER_S, Memory
+from mlxops.cli import alerts as told
+from mlxops.cli.alerts import AGAIN_AFTER_S, Memory
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]

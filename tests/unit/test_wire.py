@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mlxops.agent.errors import LinkLost
-from mlxops.agent.wire import LONGEST_LINE, Lines, decode, encode, event
+from mlxops.agent.wire.codec import LONGEST_LINE, Lines, decode, encode, event
 from tests.fuzz.conversing import converse
 
 CHUNK = 1 << 16

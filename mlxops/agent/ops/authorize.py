@@ -6,9 +6,10 @@ import shlex
 import sys
 from typing import Any, Dict, List, Mapping, Optional
 
-from .. import authorized, grant
-from ..command import Command
+from ..context import Command
 from ..errors import Failed
+from ..restricted import grant
+from ..restricted import install as authorized
 
 
 def authorize(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Mapping
 
-from .. import hfcache
-from ..command import Command
-from ..location import absence
-from ..registry import Entry
+from ..context import Command
+from ..models import cache as hfcache
+from ..models.location import absence
+from ..registry.entries import Entry
 
 TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
 

@@ -5,10 +5,29 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Mapping
 
-from ..checks import folders, locks, machine, own, ports, records, remains, servers, sizes, trials
-from ..checks.finding import Check, Finding, findings
-from ..command import Command
-from ..mend import mended
+from ..context import Command
+from ..doctor import (
+    agent as own,
+)
+from ..doctor import (
+    folders,
+    locks,
+    machine,
+    ports,
+    sizes,
+    trials,
+)
+from ..doctor import (
+    leftovers as remains,
+)
+from ..doctor import (
+    registry as records,
+)
+from ..doctor import (
+    runtimes as servers,
+)
+from ..doctor.finding import Check, Finding, findings
+from ..doctor.fix import mended
 
 CHECKS: Mapping[str, Check] = {
     "interpreter": own.interpreter,

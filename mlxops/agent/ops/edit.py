@@ -6,13 +6,15 @@ import os
 import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from .. import hfcache, resolve, suggest
-from ..choice import installed
-from ..command import Command
+from ..context import Command
 from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, pasteable
-from ..location import same_repo
-from ..registry import MOST_HOSTS, REQUIRED, Entry, Registry, coerce
-from ..reservations import refuse_taken
+from ..jobs.reservations import refuse_taken
+from ..models import cache as hfcache
+from ..models import suggest
+from ..models.flags import installed
+from ..models.location import same_repo
+from ..registry import resolve
+from ..registry.entries import MOST_HOSTS, REQUIRED, Entry, Registry, coerce
 from .catalog import row
 
 SETTABLE = (

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Optional
 
-from .. import fetch, memory
-from ..choice import check_built, installed
-from ..command import Command
+from ..context import Command
 from ..errors import Failed, NotDownloadable, Usage
-from ..estimate import LONGEST_CONTEXT
-from ..order import Order
-from ..preflight import asked_of, entry_meant, remote_of
-from ..registry import Entry
-from ..suggest import Installed
+from ..hub import download as fetch
+from ..load.preflight import asked_of, entry_meant, remote_of
+from ..load.request import Order
+from ..memory import fit as memory
+from ..memory.estimate import LONGEST_CONTEXT
+from ..models.flags import check_built, installed
+from ..models.suggest import Installed
+from ..registry.entries import Entry
 
 
 def fit(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
-from .. import hfcache, intake, suggest
-from ..choice import choose, installed
-from ..command import Command
+from ..context import Command
 from ..errors import Failed
-from ..evidence import PortEvidence, Server
-from ..intake import Change, Found, Running, Slots
-from ..location import place
-from ..lock import story
-from ..observe import family_record
-from ..registry import REQUIRED, Entry, Registry
-from ..reservations import taken
-from ..store import now
-from ..unnoted import note
+from ..jobs.reservations import taken
+from ..models import cache as hfcache
+from ..models import suggest
+from ..models.flags import choose, installed
+from ..models.location import place
+from ..ports.evidence import PortEvidence, Server
+from ..ports.observe import family_record
+from ..registry import init_plan as intake
+from ..registry.entries import REQUIRED, Entry, Registry
+from ..registry.init_plan import Change, Found, Running, Slots
+from ..registry.lock import story
+from ..registry.store import now
+from ..servers.unrecorded import note
 from .status import look
 
 

@@ -7,14 +7,14 @@ import signal
 import time
 from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Optional
 
-from .. import joblog
-from ..command import Command
-from ..deadline import Deadline, wait_for
+from ..clock import Deadline, wait_for
+from ..context import Command
 from ..errors import Failed, NotStopped, Usage, from_wire
-from ..jobs import agent_of, folder, in_the_way, log_path
-from ..lock import FileLock, story, way_on
-from ..loglines import Lines
-from ..portname import Meaning
+from ..jobs import log as joblog
+from ..jobs.job import agent_of, folder, in_the_way, log_path
+from ..logs.lines import Lines
+from ..ports.portname import Meaning
+from ..registry.lock import FileLock, story, way_on
 
 JOB_ID = re.compile(r"\d{8}T\d{6}-\d+-\d+", re.ASCII)
 LOOK_EVERY_S = 0.2

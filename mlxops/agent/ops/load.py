@@ -7,29 +7,34 @@ import time
 from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from .. import fetch, harmony, hfcache, memory, programs, runtimes
-from ..choice import choose
-from ..command import Command
-from ..diskroom import LOAD_EDITS, DiskRoom, disk_room, rehearsal
-from ..entrance import refuse_held
+from ..context import Command
 from ..errors import MlxopsError, NotReady, NotStopped
 from ..failures import as_error
-from ..headstart import head_start
-from ..installed import packages
-from ..jobs import Job
-from ..launch import log_path
-from ..order import Order, Preparation, launch_of, template_text
-from ..pace import Pace, gives_up, pace
-from ..preflight import check_assignment, no_way_back, prepare
+from ..hub import download as fetch
+from ..jobs.disk_room import LOAD_EDITS, DiskRoom, disk_room, rehearsal
+from ..jobs.job import Job
+from ..jobs.reservations import refuse_taken
+from ..load import evict
+from ..load.entrance import refuse_held
+from ..load.preflight import check_assignment, no_way_back, prepare
+from ..load.request import Order, Preparation, launch_of, template_text
+from ..load.restart import Lost
+from ..memory import fit as memory
+from ..models import cache as hfcache
+from ..models import harmony
+from ..models.flags import choose
+from ..models.suggest import Installed
 from ..procs import Unseen
-from ..registry import Entry
-from ..reservations import refuse_taken
-from ..restart import Lost
-from ..serve import Served, Service, Way, bring_up, clear_gone
-from ..suggest import Installed
-from ..unnoted import note
-from ..vacate import vacated
-from . import evict
+from ..programs import find as programs
+from ..programs.environment import packages
+from ..registry.entries import Entry
+from ..runtimes import table as runtimes
+from ..servers.launch import log_path
+from ..servers.pace import Pace, gives_up, pace
+from ..servers.prefetch import head_start
+from ..servers.start import Served, Service, Way, bring_up, clear_gone
+from ..servers.unrecorded import note
+from ..servers.vacate import vacated
 from .unload import stopped
 
 

@@ -6,10 +6,10 @@ import os
 import time
 from typing import Any, Dict, List, Mapping, NoReturn
 
-from ..command import Command
+from ..context import Command
 from ..errors import Usage
-from ..logsource import Source, current, previous
-from ..logtail import MOST_BYTES, Follower, Start, between, start_of
+from ..logs.source import Source, current, previous
+from ..logs.tail import MOST_BYTES, Follower, Start, between, start_of
 
 LOOK_EVERY_S = 0.2
 # More than this comes in pieces, before the result.

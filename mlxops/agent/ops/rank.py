@@ -6,18 +6,22 @@ import os
 import time
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from .. import hfcache, owner, programs, runtimes, wholeness
-from ..command import Command
-from ..deadline import Deadline, wait_for
+from ..clock import Deadline, wait_for
+from ..context import Command
 from ..errors import Failed, NotReady, NotStopped
-from ..launch import Gated, log_path, start, tail
-from ..order import launch_of, template_text
+from ..load.request import launch_of, template_text
+from ..models import cache as hfcache
+from ..models import wholeness
+from ..models.refusals import refusals
+from ..ports import owner
 from ..procs import Process, tree
-from ..refusal import refusals
-from ..registry import Entry, coerce
-from ..ring import environment, need_address
-from ..runtimes import Offered, Runtime, recognise
-from ..stop import Quarry, stop
+from ..programs import find as programs
+from ..ranks.ring import environment, need_address
+from ..registry.entries import Entry, coerce
+from ..runtimes import table as runtimes
+from ..runtimes.table import Offered, Runtime, recognise
+from ..servers.launch import Gated, log_path, start, tail
+from ..servers.stop import Quarry, stop
 
 LOOK_EVERY_S, LOOK_AGAIN_S = 0.1, 1.0
 

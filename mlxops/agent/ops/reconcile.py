@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Dict, Mapping, Tuple
 
-from ..command import Command
+from ..context import Command
 from ..errors import Locked
-from ..evidence import PortEvidence
-from ..logsize import cut_down, of_port, too_large
-from ..reconcile import Action, Drift, Plan, lost_drift, plan
-from ..registry import Registry
-from ..unnoted import note
-from ..wants import wanted
+from ..logs.size import cut_down, of_port, too_large
+from ..ports.evidence import PortEvidence
+from ..ports.expected import wanted
+from ..ports.plan import Action, Drift, Plan, lost_drift, plan
+from ..registry.entries import Registry
+from ..servers.unrecorded import note
 from .status import look
 
 

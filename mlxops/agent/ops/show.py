@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from .. import resolve, runtimes
-from ..choice import installed
-from ..command import Command
+from ..context import Command
 from ..errors import MlxopsError
-from ..order import launch_of
-from ..portname import Meaning, slot_named
-from ..provenance import sources
-from ..registry import Entry, Registry
-from ..suggest import Installed, suggestion
+from ..load.request import launch_of
+from ..models.flags import installed
+from ..models.provenance import sources
+from ..models.suggest import Installed, suggestion
+from ..ports.portname import Meaning, slot_named
+from ..registry import resolve
+from ..registry.entries import Entry, Registry
+from ..runtimes import table as runtimes
 from . import catalog, status
 
 NOTHING: Dict[str, Any] = {"command": None, "sources": None}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
-from .. import remedies
-from ..command import Command
-from ..evidence import PortEvidence
-from ..examined import examine, seconds
-from ..judge import judge, stray_beside
-from ..observe import observe
+from ..context import Command
+from ..ports import remedies
+from ..ports.evidence import PortEvidence
+from ..ports.expected import wanted
+from ..ports.observe import observe
+from ..ports.plan import remedy
+from ..ports.verdict import judge, stray_beside
 from ..procs import Procs, Unseen
-from ..reconcile import remedy
-from ..registry import Registry
-from ..wants import wanted
+from ..registry.entries import Registry
+from ..verify.examine import examine, seconds
 
 
 def status(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:

@@ -6,19 +6,19 @@ import time
 from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from ..claim import Ground, survey
-from ..command import Command
-from ..diskroom import UNLOAD_EDITS, DiskRoom, disk_room
+from ..context import Command
 from ..errors import AssignmentConflict, Locked, MlxopsError, PortBusy
 from ..failures import as_error
-from ..jobs import Job
-from ..launch import log_path
-from ..logsize import keep_small
-from ..portname import Meaning, slot_named
-from ..probe import all_of
-from ..registry import Registry
-from ..standing import interrupted
-from ..vacate import vacate
+from ..jobs.disk_room import UNLOAD_EDITS, DiskRoom, disk_room
+from ..jobs.job import Job
+from ..logs.size import keep_small
+from ..ports.portname import Meaning, slot_named
+from ..ports.probe import all_of
+from ..ports.survey import Ground, survey
+from ..registry.entries import Registry
+from ..servers.launch import log_path
+from ..servers.standing import interrupted
+from ..servers.vacate import vacate
 
 LONGEST_COMMAND = 300
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping
 
-from ..command import Command
-from ..evidence import PortEvidence
-from ..examined import examine, seconds
-from ..refused import Refused
-from ..registry import Entry, Registry
+from ..context import Command
+from ..load.acceptance import Refused
+from ..ports.evidence import PortEvidence
+from ..registry.entries import Entry, Registry
+from ..verify.examine import examine, seconds
 from . import status
 
 

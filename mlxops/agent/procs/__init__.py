@@ -19,6 +19,6 @@ def here() -> Procs:
         from .linux import Linux
 
         return Linux()
-    from .darwin import Darwin
+    from .macos.darwin import Darwin
 
     return Darwin()

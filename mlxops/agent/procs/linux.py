@@ -6,8 +6,7 @@ import os
 import time
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
-from . import blocks, proctext, signals
-from . import ports as binding
+from . import binding, blocks, proctext, signals
 from .facts import Job, Listener, Memory, Output, Process, Unseen
 
 CHUNK = 65536

@@ -1,0 +1,101 @@
+"""What the agent itself stands on: its interpreter, and the folder that copies of it are kept in."""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+import os
+import shlex
+import stat
+import sys
+import zlib
+from typing import Iterator, List, Optional
+
+from ..context import Command
+from ..wire.bootstrap import Bundle, pack
+from ..wire.stub import unsealed
+from .finding import OK, WARNING, WRONG, Finding, Fix
+
+DIGEST_DIGITS = 64
+IMAGES = "agent."
+# Where older versions kept the agent's files, with the bytecode that Python wrote beside them.
+LOOSE = "agent"
+PYC_HEADER_BYTES = 16
+
+
+def interpreter(command: Command) -> Iterator[Finding]:
+    yield Finding("interpreter", OK, "%s, Python %d.%d.%d" % (sys.executable, *sys.version_info[:3]))
+
+
+def cache(command: Command) -> Iterator[Finding]:
+    """Whether the agent can be kept, and whether each copy is what its folder's name says."""
+    folder = os.path.join(command.site.state_dir, "agent")
+    unkept = getattr(__spec__.loader, "unkept", "")
+    if unkept:
+        yield Finding("agent cache", WARNING, "the agent is sent with every call: %s" % unkept, _room(folder))
+    kept = _kept(folder)
+    faults = {name: fault(os.path.join(folder, name), name) for name in kept}
+    for name, why in faults.items():
+        path = os.path.join(folder, name)
+        if why:
+            mend = "on the host: rm -r %s; it is sent again" % shlex.quote(path)
+            yield Finding("agent cache", WRONG, "%s: %s" % (path, why), mend, (Fix("remove", path, "damaged"),))
+    if not unkept and not any(faults.values()):
+        mode = stat.S_IMODE(os.stat(folder).st_mode)
+        yield Finding("agent cache", OK, "%s, mode %o, copies: %d, all unchanged" % (folder, mode, len(kept)))
+
+
+def _room(folder: str) -> str:
+    """What to do where the agent cannot be kept; where others own the folder, its own row says it."""
+    if getattr(__spec__.loader, "distrust", ""):
+        return ""
+    return "on the host: df -h %s; df -i %s; ls -ld %s" % ((shlex.quote(os.path.dirname(folder)),) * 3)
+
+
+def _kept(folder: str) -> List[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if len(name) == DIGEST_DIGITS)
+    except FileNotFoundError:
+        return []
+
+
+def fault(root: str, digest: str) -> Optional[str]:
+    """What is wrong with a kept agent; None when every file is as it was written."""
+    names = sorted(os.listdir(root))
+    images = [name for name in names if name.startswith(IMAGES)]
+    damaged = [name for name in images if not _whole(os.path.join(root, name), digest)]
+    others = [name for name in names if name not in images]
+    if damaged:
+        return "damaged: %s; it is not used" % ", ".join(damaged)
+    if others and (others != [LOOSE] or pack(os.path.join(root, LOOSE)).digest != digest):
+        return "holds other files than were put there, which are not used: %s" % ", ".join(others)
+    torn = [path for path in _bytecode(root) if not _loads(path)]
+    return "damaged bytecode of an older version: %s" % ", ".join(torn) if torn else None
+
+
+def _whole(path: str, digest: str) -> bool:
+    """By its checksum, and by the hash of the sources in it."""
+    try:
+        with open(path, "rb") as file:
+            said, _, modules, payload = unsealed(file.read())
+        text = zlib.decompress(payload)
+    except (OSError, ValueError, zlib.error):
+        return False
+    return said == digest == hashlib.sha256(text).hexdigest() and set(modules) == set(Bundle(text, digest).files())
+
+
+def _bytecode(root: str) -> Iterator[str]:
+    for folder, _, names in os.walk(root):
+        yield from (os.path.join(folder, name) for name in names if name.endswith(".pyc"))
+
+
+def _loads(path: str) -> bool:
+    """Whether the bytecode is complete, as far as this Python can tell."""
+    with open(path, "rb") as file:
+        text = file.read()
+    if path.rsplit(".", 2)[-2] != sys.implementation.cache_tag:
+        return len(text) > PYC_HEADER_BYTES
+    try:
+        return bool(marshal.loads(text[PYC_HEADER_BYTES:]))
+    except (EOFError, ValueError, TypeError):
+        return False

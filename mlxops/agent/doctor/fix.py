@@ -1,0 +1,51 @@
+"""The harmless steps of doctor --fix, carried out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict
+
+from ..logs.size import cut_down
+from .finding import Fix
+
+OURS_ALONE = 0o700
+
+
+def mended(fix: Fix, dry: bool) -> Dict[str, Any]:
+    """The step as a row, done unless `dry`; `error` says why it could not be."""
+    error = None
+    if not dry:
+        try:
+            _STEPS[fix.action](fix.path)
+        except OSError as exc:
+            error = exc.strerror or str(exc)
+    return {**fix._asdict(), "applied": not dry and error is None, "error": error}
+
+
+def _make(path: str) -> None:
+    os.makedirs(path, OURS_ALONE, exist_ok=True)
+
+
+def _close(folder: str) -> None:
+    # Through a descriptor: a link that took the folder's place meanwhile is refused.
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchmod(fd, OURS_ALONE)
+    finally:
+        os.close(fd)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        import shutil
+
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+def _cut(path: str) -> None:
+    cut_down(path)
+
+
+_STEPS = {"mkdir": _make, "chmod": _close, "remove": _remove, "cut": _cut}

@@ -1,0 +1,69 @@
+"""Who holds the registry's lock and those of the ports, and whether we could take them."""
+
+from __future__ import annotations
+
+import calendar
+import os
+import shlex
+import time
+from typing import Any, Iterator, Mapping, Optional
+
+from ..context import Command
+from ..jobs.job import lock_path, way_out
+from ..registry.lock import FileLock, story
+from .finding import OK, WARNING, WRONG, Finding
+
+# The registry's lock is meant to be held for milliseconds, a port's for a download at the longest.
+REGISTRY_S, PORT_S = 10.0, 6 * 3600.0
+
+
+def registry_lock(command: Command) -> Iterator[Finding]:
+    registry = command.site.registry
+    yield _lock("registry lock", registry, registry + ".lock", REGISTRY_S)
+
+
+def port_locks(command: Command) -> Iterator[Finding]:
+    """A row per port that is worked on or cannot be."""
+    registry = command.site.registry
+    rows = [_lock("port locks", registry, lock_path(registry, port), PORT_S) for port in command.site.ports]
+    told = [row for row in rows if row.seen != FREE]
+    yield from told or [Finding("port locks", OK, "nobody works on a port")]
+
+
+FREE = "free"
+
+
+def _lock(check: str, registry: str, path: str, longest_s: float) -> Finding:
+    if os.path.lexists(path) and not _opens(path):
+        seen = "%s cannot be opened for writing, so nothing it guards can be changed" % path
+        return Finding(check, WRONG, seen, "on the host: ls -ld %s; it must be a file of ours" % shlex.quote(path))
+    holder = FileLock(path, registry=registry).holder(shared=True)
+    return Finding(check, OK, FREE) if holder is None else held(check, path, holder, longest_s, time.time())
+
+
+def _opens(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+def held(check: str, path: str, holder: Mapping[str, Any], longest_s: float, now: float) -> Finding:
+    """A lock in use: no fault, unless it has been so for too long. `now` in epoch seconds."""
+    if holder.get("outsider"):
+        return Finding(check, WARNING, "%s is %s" % (os.path.basename(path), story(holder)), way_out(holder))
+    seen = "%s is held: %s (pid %s)" % (os.path.basename(path), story(holder), holder.get("pid", "unknown"))
+    age = age_s(holder.get("since"), now)
+    if age is None or age <= longest_s:
+        return Finding(check, OK, seen)
+    ends = "look at pid %s on the host; ending it frees the lock" % holder.get("pid", "unknown")
+    return Finding(check, WARNING, seen, way_out(holder) if holder.get("job") else ends)
+
+
+def age_s(since: Any, now: float) -> Optional[float]:
+    """Seconds since a moment as `store.now` writes it; None for anything else."""
+    try:
+        return now - calendar.timegm(time.strptime(since, "%Y-%m-%dT%H:%M:%SZ"))
+    except (TypeError, ValueError, OverflowError):
+        return None

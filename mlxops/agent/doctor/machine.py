@@ -1,0 +1,136 @@
+"""The machine: disk, memory, what can be seen of its processes, and who else is on our ports."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator, List, Tuple
+
+from ..context import Command
+from ..ports.evidence import SILENT, PortEvidence
+from ..ports.observe import Sight, find_servers, look, others_servers, strangers
+from ..procs import Job, Unseen, ancestors
+from ..runtimes.table import recognise
+from ..site import Site
+from .finding import OK, WARNING, WRONG, Finding
+
+GIB = 1 << 30
+# Below the first a download is refused; below the second, hardly any model fits.
+DISK_WRONG, DISK_WARNING = 1 * GIB, 20 * GIB
+MEMORY_WARNING = 4 * GIB
+# Below the first a load is refused for lack of room for its notes and logs.
+NOTES_WRONG, NOTES_WARNING = 2 << 20, 64 << 20
+INODES_WRONG, INODES_WARNING = 50, 1000
+ROOM = "on the host: make room at %s for the registry and the logs (df -h; df -i; du -sh %s)"
+PATIENCE = "until it can be seen, nothing is changed; see that /proc is mounted without hidepid, or lsof and ps work"
+
+
+def disk(command: Command) -> Iterator[Finding]:
+    """The disks of the models, of the registry, and of logs and jobs: each once."""
+    site, seen = command.site, set()
+    for place in (site.cache_root, os.path.dirname(site.registry), site.state_dir):
+        while not os.path.isdir(place) and place != os.path.dirname(place):
+            place = os.path.dirname(place)
+        device, room = os.stat(place).st_dev, os.statvfs(place)
+        if device not in seen:
+            free = room.f_bavail * room.f_frsize
+            yield disk_left(place, free) if place == site.cache_root else notes_left(place, free)
+            if room.f_files:
+                yield from inodes_left(place, room.f_favail)
+        seen.add(device)
+
+
+def disk_left(place: str, free_bytes: int) -> Finding:
+    seen = "%s free at %s" % (_gib(free_bytes), place)
+    verdict = WRONG if free_bytes < DISK_WRONG else WARNING if free_bytes < DISK_WARNING else OK
+    return Finding("disk", verdict, seen, "" if verdict == OK else "on the host: hf cache rm, for models not needed")
+
+
+def notes_left(place: str, free_bytes: int) -> Finding:
+    """Of a disk that holds no models: room for the registry, locks and logs."""
+    seen = "%s free at %s" % (_gib(free_bytes) if free_bytes >= GIB else "%d KiB" % (free_bytes >> 10), place)
+    verdict = WRONG if free_bytes < NOTES_WRONG else WARNING if free_bytes < NOTES_WARNING else OK
+    return Finding("disk", verdict, seen, "" if verdict == OK else ROOM % (place, place))
+
+
+def inodes_left(place: str, free: int) -> Iterator[Finding]:
+    """A row only where there are few."""
+    if free < INODES_WARNING:
+        seen = "%d inodes (files and folders) free at %s" % (free, place)
+        yield Finding("disk", WRONG if free < INODES_WRONG else WARNING, seen, ROOM % (place, place))
+
+
+def memory(command: Command) -> Iterator[Finding]:
+    figures = command.procs.memory()
+    yield memory_left(figures.total_bytes, figures.available_bytes, figures.wired_limit_bytes or 0)
+
+
+def memory_left(total: int, available: int, wired_limit: int) -> Finding:
+    """All in bytes; a wired limit of 0 is the system's own."""
+    limit = ", wired limit %s" % _gib(wired_limit) if wired_limit else ""
+    seen = "%s of %s available%s" % (_gib(available), _gib(total), limit)
+    if available >= min(MEMORY_WARNING, total):
+        return Finding("memory", OK, seen)
+    return Finding("memory", WARNING, seen, "mlxops status, then mlxops unload PORT")
+
+
+def sight(command: Command) -> Iterator[Finding]:
+    """Whether processes and listeners can be seen at all: every decision stands on them."""
+    seen = look(command.procs, command.site.ports)
+    for reason in seen.unknown:
+        yield Finding("processes", WRONG, reason, PATIENCE)
+    if not seen.unknown:
+        own = len(seen.listeners or ())
+        yield Finding("processes", OK, "%d processes, %d listeners on our ports can be seen" % (len(seen.table), own))
+
+
+def foreign(command: Command) -> Iterator[Finding]:
+    """Who holds our ports and is not a model server of this user."""
+    seen = _look(command)
+    servers = find_servers(seen.table, command.site.runtimes)
+    others = others_servers(seen.table, command.site.runtimes)
+    taken = 0
+    for port in command.site.ports:
+        here = tuple(ln for ln in seen.listeners or () if ln.port == port)
+        alien = strangers(seen, port, [server.process for server in others.get(port, ())])
+        evidence = PortEvidence(port, here, servers.get(port, ()), None, (), SILENT, None, (), strangers=alien)
+        if evidence.claimed:
+            taken += 1
+            told = "port %d is held by %s, not a model server of this user" % (port, " and ".join(evidence.claimed))
+            yield Finding("foreign listeners", WRONG, told, "mlxops show %d; stop it yourself on the host" % port)
+    if not taken:
+        yield Finding("foreign listeners", OK, "none on our ports")
+
+
+def launchd(command: Command) -> Iterator[Finding]:
+    """Jobs that serve one of our ports, or would: only root can make them let go."""
+    seen = _look(command)
+    jobs = command.procs.jobs()
+    holding = [(job, ports) for job in jobs for ports in [_ports(job, seen, command.site)] if ports]
+    for job, ports in holding:
+        told = "%s holds port %s: a load or unload there is refused" % (job.label, ", ".join(map(str, ports)))
+        mend = "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label)
+        yield Finding("launchd jobs", WARNING, told, mend)
+    if not holding:
+        yield Finding("launchd jobs", OK, "%d jobs, none on our ports" % len(jobs) if jobs else "none")
+
+
+def _ports(job: Job, seen: Sight, site: Site) -> Tuple[int, ...]:
+    """Our ports that a job's processes listen on, or that its command line names."""
+    named = recognise(job.program, site.runtimes)
+    found: List[int] = [named.port] if named and named.port in site.ports else []
+    for listener in seen.listeners or ():
+        line = {listener.pid, *(p.pid for p in ancestors(seen.table, listener.pid or 0))}
+        if job.pid is not None and job.pid in line:
+            found.append(listener.port)
+    return tuple(sorted(set(found)))
+
+
+def _look(command: Command) -> Sight:
+    seen = look(command.procs, command.site.ports)
+    if seen.unknown:
+        raise Unseen("; ".join(seen.unknown))
+    return seen
+
+
+def _gib(size: int) -> str:
+    return "%.1f GiB" % (size / GIB)

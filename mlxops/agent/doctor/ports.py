@@ -1,0 +1,36 @@
+"""What is on the ports: lost models, servers that hang or are broken, and every other drift."""
+
+from __future__ import annotations
+
+from typing import Iterator, Optional, Tuple
+
+from ..context import Command
+from ..ports.expected import wanted
+from ..ports.observe import observe
+from ..ports.plan import Plan, plan
+from .finding import OK, UNKNOWN, WRONG, Finding
+
+# Checks of their own tell these, with the process or the entries.
+ELSEWHERE = ("foreign", "duplicate")
+# What it is, port, entry, reason, next command.
+Row = Tuple[str, Optional[int], Optional[str], str, Optional[str]]
+
+
+def ports(command: Command) -> Iterator[Finding]:
+    registry, numbers = command.store.read(), command.site.ports
+    seen = observe(command.procs, registry, numbers, command.site, command.job_of, command.client.check)
+    evidence = {port: one._replace(cut=command.cut_off(port)) for port, one in seen.items()}
+    found = plan(evidence, {port: wanted(command, registry, port) for port in numbers})
+    rows = [row for row in _rows(found) if row[0] not in ELSEWHERE and len(registry.holders(row[1] or 0)) < 2]
+    for kind, port, entry, reason, step in rows:
+        verdict = UNKNOWN if kind == "unknown" else WRONG
+        about = " (%s)" % entry if entry else ""
+        yield Finding("ports", verdict, "%s %s%s: %s" % (port, kind, about, reason), step or "")
+    if not rows:
+        yield Finding("ports", OK, "%d ports, all as the registry says" % len(evidence))
+
+
+def _rows(found: Plan) -> Iterator[Row]:
+    yield from (("stale", one.port, one.entry, one.reason, one.next) for one in found.actions)
+    yield from ((one.drift, one.port, one.entry, one.reason, one.next) for one in found.drift)
+    yield from ((one.state, one.port, one.entry, one.reason, one.next) for one in found.broken)

@@ -1,0 +1,73 @@
+"""The programs a load needs: the runtime, what it understands, and an interpreter for downloads."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator
+
+from ..context import Command
+from ..errors import MlxopsError, NotDownloadable, pasteable
+from ..hub import interpreter as hubpython
+from ..load.acceptance import Refused
+from ..programs import find as programs
+from ..programs.version import version
+from .finding import OK, WARNING, WRONG, Finding
+
+MOST_ROWS = 20
+
+
+def runtime(command: Command) -> Iterator[Finding]:
+    """The host file's own runtime, and each it says more of."""
+    yield from _runtime(command, command.site.runtime, WRONG)
+    for name in command.site.described.get("runtimes", {}):
+        if name != command.site.runtime:
+            # Whether an entry needs it is said beside the entries.
+            yield from _runtime(command, name, WARNING)
+
+
+def _runtime(command: Command, name: str, lost: str) -> Iterator[Finding]:
+    """There, answering, and new enough to be given a served name."""
+    try:
+        known = command.site.runtime_named(name)
+        words = programs.command(command.site, known)
+        offered = programs.help_flags(known, words, command.site.state_dir, command.say, command.client.check)
+    except MlxopsError as exc:
+        yield Finding("runtime", lost, exc.message, exc.hint)
+        return
+    number = version(known.distribution, words)
+    seen = "%s, version %s" % (" ".join(words), number or "unknown")
+    yield Finding("runtime", OK, seen)
+    if known.served_name and known.served_name not in offered:
+        seen = "this version has no %s: clients must ask by the model's path, not the slot's name" % known.served_name
+        yield Finding("runtime", WARNING, seen, "on the host: update %s" % (known.distribution or name))
+
+
+def entries(command: Command) -> Iterator[Finding]:
+    """Whether each entry would be started: its flags and parsers, and the model as it lies on disk."""
+    refused = Refused(command)
+    found = command.store.read().entries
+    faults = [(entry.name, refused.reasons(entry)) for entry in found.values()]
+    wrong = [(name, why) for name, why in faults if why]
+    for name, why in wrong[:MOST_ROWS]:
+        yield Finding("entries", WRONG, "%s: %s" % (name, "; ".join(why)), pasteable("set", name, "KEY=VALUE"))
+    if len(wrong) > MOST_ROWS:
+        yield Finding("entries", WRONG, "%d more would be refused" % (len(wrong) - MOST_ROWS), "mlxops list")
+    if not wrong:
+        yield Finding("entries", OK, "%d entries would be started, by what the runtimes say" % len(faults))
+
+
+def hub(command: Command) -> Iterator[Finding]:
+    """Loads of what is in the cache already need no download, so a lack is a warning, but a wrong setting is wrong."""
+    try:
+        words = programs.command(command.site, command.site.runtime_named(None))
+    except MlxopsError:
+        words = ()
+    try:
+        seen = "%s has it" % " ".join(hubpython.interpreter(command.site, words))
+    except NotDownloadable as exc:
+        yield Finding("huggingface_hub", WRONG if command.site.hub_python else WARNING, exc.message, exc.hint)
+    else:
+        yield Finding("huggingface_hub", OK, seen)
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        seen = "the host's own environment sets HF_HUB_OFFLINE, so nothing can be downloaded"
+        yield Finding("huggingface_hub", WARNING, seen, "unset HF_HUB_OFFLINE where the host's logins set it")

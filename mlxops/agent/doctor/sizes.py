@@ -1,0 +1,57 @@
+"""How much is kept on the host, and where: everything of it has an end, and this tells how near it is."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator, List, Tuple
+
+from ..context import Command
+from ..logs.size import on_disk, too_large, weigh
+from .finding import OK, WARNING, Finding, Fix
+
+CHECK = "kept files"
+# The folders below the state folder, each a kind of its own.
+KINDS = ("logs", "jobs", "run", "help", "agent", "authorized")
+MIB, GIB = 1 << 20, 1 << 30
+# A log of this size, or of this part of what is free on its disk, is a warning.
+LARGE_LOG, PART_OF_FREE = GIB, 0.05
+
+
+def sizes(command: Command) -> Iterator[Finding]:
+    """One row with the sizes of all kinds, and one for each log that is too large."""
+    root = command.site.state_dir
+    told = []
+    for kind in KINDS:
+        weight = weigh(os.path.join(root, kind))
+        if weight.files:
+            told.append("%s %s (%d file%s)" % (kind, size(weight.size), weight.files, "" if weight.files == 1 else "s"))
+    told += ["%s %s" % (os.path.basename(path), size(held)) for path, held in _beside_registry(command)]
+    yield Finding(CHECK, OK, "in %s: %s" % (root, ", ".join(told) or "nothing"))
+    free = _free(root)
+    for path, held in too_large(root):
+        yield _log(path, held, free)
+
+
+def _log(path: str, held: int, free: int) -> Finding:
+    fix = Fix("cut", path, "it holds %s" % size(held))
+    seen = "the log %s holds %s; the next reconcile, load or unload cuts it down" % (path, size(held))
+    return Finding(CHECK, WARNING if held > LARGE_LOG or held > free * PART_OF_FREE else OK, seen, fixes=(fix,))
+
+
+def _beside_registry(command: Command) -> List[Tuple[str, int]]:
+    """What grows beside the registry."""
+    history = command.store.history
+    return [(path, on_disk(os.stat(path))) for path in (history, history + ".1") if os.path.isfile(path)]
+
+
+def _free(folder: str) -> int:
+    """Bytes free on its disk; all there are where that cannot be told, so that nothing looks large against it."""
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return 1 << 62
+    return room.f_bavail * room.f_frsize
+
+
+def size(count: int) -> str:
+    return "%.1f GiB" % (count / GIB) if count >= GIB else "%.1f MiB" % (count / MIB)

@@ -1,0 +1,221 @@
+"""What the Hub says of a file, held against its listing before anything is written, and while the file comes.
+
+Runs beside child.py, under the host's own huggingface_hub: an ETag or a commit of an answer becomes a path there.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import threading
+import time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+from urllib.parse import urlsplit
+
+LOOK_EVERY_S = 0.1
+# As modelfiles reads one from disk.
+LARGEST_CONFIG = 8 << 20
+# A repository of thousand files has a listing of 300 kB.
+LARGEST_LISTING, MOST_FILES = 32 << 20, 20_000
+COMMIT = re.compile(r"[0-9a-f]{40}")
+BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+class Lie(Exception):
+    """The Hub's answer is not what its own listing says."""
+
+
+class Gone(Exception):
+    """A file that the Hub lists and does not have."""
+
+
+class TooLarge(Exception):
+    """A file that is to be looked at, and is larger than any of its kind."""
+
+
+class Expected(NamedTuple):
+    """What the listing says of a file: `blob` is the id of its content, "" where the listing has none."""
+
+    path: str
+    size: int
+    blob: str
+    revision: str
+
+
+class Room:
+    """The cache's disk, of which so many bytes stay free at every moment."""
+
+    def __init__(self, place: str, spare_bytes: int) -> None:
+        self.place, self.spare_bytes = place, spare_bytes
+
+    def need(self, size: int = 0) -> None:
+        """OSError, as of a full disk, where writing so much would leave less than the reserve."""
+        place = self.place
+        while not os.path.isdir(place):
+            place = os.path.dirname(place)
+        disk = os.statvfs(place)
+        if disk.f_bavail * disk.f_frsize - size < self.spare_bytes:
+            text = "less than %.1f GB would stay free" % (self.spare_bytes / 1e9)
+            raise OSError(errno.ENOSPC, text, place)
+
+
+class Bounded:
+    """A file that takes no more than was announced. All else is the file's own."""
+
+    def __init__(self, file: Any, expected: Expected, room: Room) -> None:
+        self._file, self._expected, self._room = file, expected, room
+
+    def write(self, piece: Any) -> Any:
+        if self._file.tell() + len(piece) > self._expected.size:
+            raise Lie("%s has more than the %d bytes it was announced with" % self._expected[:2])
+        self._room.need(len(piece))
+        return self._file.write(piece)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class Guard:
+    """Stands in for two functions of huggingface_hub.file_download, in every thread that has a file to fetch."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._now = threading.local()
+
+    def install(self) -> None:
+        """Lie where this huggingface_hub has no such functions: then nothing could be checked."""
+        from huggingface_hub import file_download as module
+
+        for name, guarded in (("get_hf_file_metadata", self._checked), ("http_get", self._bounded)):
+            if not callable(getattr(module, name, None)):
+                raise Lie("the answers that this version of huggingface_hub gets cannot be checked (no %s)" % name)
+            setattr(module, name, guarded(getattr(module, name)))
+
+    def expect(self, expected: Expected) -> None:
+        """The file that this thread fetches next."""
+        self._now.file = expected
+
+    def _checked(self, ask: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(*args: Any, **more: Any) -> Any:
+            try:
+                metadata = ask(*args, **more)
+            except Exception as exc:
+                # huggingface_hub would note the absence under the commit that the answer names.
+                if "EntryNotFound" in type(exc).__name__:
+                    raise Gone(str(exc)) from exc
+                raise
+            expected = getattr(self._now, "file", None)
+            if expected is not None:
+                refuse_lies(expected, metadata)
+            return metadata
+
+        return asked
+
+    def _bounded(self, get: Callable[..., Any]) -> Callable[..., Any]:
+        def got(url: str, temp_file: Any, *args: Any, **more: Any) -> Any:
+            expected = getattr(self._now, "file", None)
+            if expected is not None and not isinstance(temp_file, Bounded):
+                temp_file = Bounded(temp_file, expected, self._room)
+            return get(url, temp_file, *args, **more)
+
+        return got
+
+
+def refuse_lies(expected: Expected, metadata: Any) -> None:
+    """Lie where a file's own answer differs from the listing, or names what cannot be a name in the cache."""
+    etag, size = metadata.etag or "", metadata.size
+    if metadata.commit_hash != expected.revision:
+        raise Lie("%s is said to be of the commit %.80r" % (expected.path, metadata.commit_hash))
+    if etag != (expected.blob or etag) or not BLOB.fullmatch(etag):
+        raise Lie("%s has the ETag %.80r, and the listing says %.80r" % (expected.path, etag, expected.blob))
+    if size is not None and size != expected.size:
+        raise Lie("%s is said to have %s bytes, and %d in the listing" % (expected.path, size, expected.size))
+    if urlsplit(metadata.location or "").scheme not in ("http", "https"):
+        raise Lie("%s is said to be at %.80r" % (expected.path, metadata.location))
+
+
+def watch(room: Room, blobs: str, largest: int, failed: Callable[[Exception], None]) -> None:
+    """Look after the disk and the files while they grow, whoever writes; `failed` ends the process."""
+
+    def look() -> None:
+        room.need()
+        for name in os.listdir(blobs) if os.path.isdir(blobs) else ():
+            if name.endswith(".incomplete") and _size(os.path.join(blobs, name)) > largest:
+                raise Lie("a file has more than the %d bytes of the largest that was announced" % largest)
+
+    def run() -> None:
+        while True:
+            try:
+                look()
+            except Exception as exc:
+                failed(exc)
+            time.sleep(LOOK_EVERY_S)
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def forget(blobs: str, blob: str) -> None:
+    """Remove what came of a file that was a lie: nobody should resume it."""
+    for name in os.listdir(blobs) if blob and os.path.isdir(blobs) else ():
+        if name.startswith(blob) and name.endswith(".incomplete"):
+            os.unlink(os.path.join(blobs, name))
+
+
+def described(sibling: Any) -> List[Any]:
+    """Name, bytes (None where none are told) and id of the content, as far as the listing has them."""
+    found = sibling if isinstance(sibling, dict) else {}
+    lfs = found.get("lfs")
+    blob = (lfs.get("sha256") or lfs.get("oid")) if isinstance(lfs, dict) else found.get("blobId")
+    return [found.get("rfilename"), found.get("size"), blob if isinstance(blob, str) else ""]
+
+
+class Kept(io.BytesIO):
+    """A file in memory, of no more than so many bytes, whatever its sender announced."""
+
+    def __init__(self, name: str, largest: int) -> None:
+        super().__init__()
+        self.what, self.largest = name, largest
+
+    def write(self, piece: Any) -> int:
+        if self.tell() + len(piece) > self.largest:
+            raise TooLarge("%s has more than %d bytes" % (self.what, self.largest))
+        return super().write(piece)
+
+
+def fetched(url: str, name: str, largest: int) -> str:
+    """A text of the Hub, which never touches the disk."""
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined, unused-ignore]
+    kept = Kept(name, largest)
+    http_get(url, kept, headers=build_hf_headers(library_name="mlxops"), displayed_filename=name)
+    return kept.getvalue().decode("utf-8", "replace")
+
+
+def listing(request: Mapping[str, Any]) -> Dict[str, Any]:
+    """What HfApi.model_info asks for, without reading an answer of any length."""
+    from urllib.parse import quote
+
+    from huggingface_hub import constants
+    place = "/api/models/%s/revision/%s?blobs=true" % (request["repo_id"], quote(request["revision"], safe=""))
+    text = fetched(constants.ENDPOINT + place, "its list of files", LARGEST_LISTING)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("siblings") or [], list):
+        raise Lie("its list of files is none")
+    if not COMMIT.fullmatch(str(found.get("sha"))):
+        raise Lie("its list of files names no usable commit: %.80r" % found.get("sha"))
+    if len(found.get("siblings") or []) > MOST_FILES:
+        raise TooLarge("it has more than %d files" % MOST_FILES)
+    return found

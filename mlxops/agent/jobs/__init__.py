@@ -1,0 +1,1 @@
+"""Work on one port: its lock, its log, what it reserves."""

@@ -1,0 +1,300 @@
+"""Work on one port: its lock, which says who does what since when, and the log of its events."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+
+from ..errors import Failed, Locked
+from ..failures import as_error, unwritten
+from ..procs import Process, Procs, here
+from ..registry.lock import FileLock, story, way_on
+from ..registry.store import now, utc
+from ..wire.client import Client
+
+KEPT_LOGS = 50
+# Begins a job's name. A name further ahead of the clock than this is not believed.
+STAMP, AHEAD_S = "%Y%m%dT%H%M%S", 60.0
+# Beyond this, a job's log takes no more progress: a download of days, told twice a second.
+LARGEST_LOG = 4 << 20
+# A load that was cut off is old news after a week.
+TOLD_FOR_S = 7 * 86400.0
+# Longer than a look at the lock can take, shorter than a person notices.
+LOCK_WAIT_S = 0.3
+# How often the lock tells how far a download is.
+PROGRESS_EVERY_S = 1.0
+# The key in a lock's text of a server that serves and is not in the registry.
+UNNOTED = "unnoted"
+
+
+def lock_path(registry_path: str, port: int) -> str:
+    return "%s.%d.lock" % (registry_path, port)
+
+
+def _lock(registry_path: str, port: int) -> FileLock:
+    return FileLock(lock_path(registry_path, port), registry=registry_path)
+
+
+def folder(state_dir: str) -> str:
+    """Where the logs of jobs are."""
+    return os.path.join(state_dir, "jobs")
+
+
+def log_path(folder: str, job: str) -> str:
+    return os.path.join(folder, job + ".jsonl")
+
+
+def in_the_way(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
+    """The same, and also whoever holds the lock in a way that only keeps it from being taken."""
+    return _lock(registry_path, port).holder(shared=True)
+
+
+def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
+    """Who works on the port now; None when nobody does."""
+    return _lock(registry_path, port).holder()
+
+
+def cut_off(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
+    """The load that died on the port before its end, as its lock tells; None once the port was worked on again."""
+    held, last = _lock(registry_path, port).look()
+    return None if held else _cut(last)
+
+
+def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    """A load's last word that was not its end, or the one that what came after it did not settle."""
+    died = last.get("again") and not last.get("ended")
+    cut = last if died else last.get("cut")
+    if not isinstance(cut, dict) or not _names(cut.get("entries", [])):
+        return None
+    if str(cut.get("since") or "") < utc(time.time() - TOLD_FOR_S):
+        return None
+    return {key: value for key, value in cut.items() if key != "cut"}
+
+
+def reserved(registry_path: str) -> Dict[int, Dict[str, Any]]:
+    """port -> its job, of every job that works on entries: also on ports that another host file names."""
+    folder, name = os.path.split(registry_path)
+    locks = [file[len(name) + 1 : -len(".lock")] for file in os.listdir(folder) if file.startswith(name + ".")]
+    held = {int(port): holder(registry_path, int(port)) for port in locks if port.isascii() and port.isdigit()}
+    return {port: job for port, job in held.items() if job and _names(job.get("entries"))}
+
+
+def unnoted(registry_path: str, port: int, own_lock: bool = False) -> Optional[Dict[str, Any]]:
+    """{"entry", "process"} of a server that the last job here could not note; None while another job is at work."""
+    held, last = _lock(registry_path, port).look()
+    said = None if held and not own_lock else last.get(UNNOTED)
+    whole = isinstance(said, dict) and isinstance(said.get("entry"), str) and isinstance(said.get("process"), dict)
+    return said if whole else None
+
+
+def _names(said: Any) -> bool:
+    """Whether it is a list of entries: what a lock says, whoever may write there may have made up."""
+    return isinstance(said, list) and all(isinstance(name, str) for name in said)
+
+
+def agent_of(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
+    """The living agent that a lock names, by pid and start time; Unseen where that cannot be told."""
+    pid = held.get("pid")
+    agent = procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
+    return agent if agent is not None and agent.start_time == held.get("start_time") else None
+
+
+def way_out(held: Mapping[str, Any]) -> str:
+    """What to do where a lock is in the way."""
+    if not held.get("job"):
+        return way_on(held)
+    return "mlxops follow {0}, or mlxops cancel {0}".format(held.get("job", "JOB"))
+
+
+@contextlib.contextmanager
+def brief(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
+    """Hold a port's lock for a moment; it leaves neither a log nor another last word in the lock. Locked as for a job.
+
+    `held`: who, from, why, port and start_time.
+    """
+    lock = FileLock(lock_path(registry_path, held["port"]))
+    lock.take(LOCK_WAIT_S)
+    try:
+        said = lock.look()[1]
+        lock.describe({**held, "since": now(), "pid": os.getpid()})
+        try:
+            yield
+        finally:
+            lock.describe(said)
+    finally:
+        lock.release()
+
+
+class Job:
+    """One load or unload of a port, from claim to end. Use as a context: the lock is held inside.
+
+    `held` with `again` is a load, and that the command to repeat it. `settles`: done well, it leaves nothing to say of
+    a load that was cut off here before.
+    """
+
+    def __init__(
+        self, client: Client, registry_path: str, state_dir: str, held: Mapping[str, Any], settles: bool
+    ) -> None:
+        self.port = port = held["port"]
+        self.id = "%s-%d-%d" % (time.strftime(STAMP, time.gmtime()), port, os.getpid())
+        self._client = client
+        self._folder = folder(state_dir)
+        self._lock = _lock(registry_path, port)
+        self._held = {**held, "since": now(), "pid": os.getpid(), "job": self.id}
+        self._said: Dict[str, Any] = {}
+        self._settles = settles
+        self._begun, self._whole, self._written = False, True, 0
+        self._progressed = float("-inf")
+
+    def __enter__(self) -> Job:
+        self._lock.take(LOCK_WAIT_S)
+        try:
+            last = self._lock.look()[1] or self._refuse_unlocked()
+            kept = {"cut": _cut(last), UNNOTED: last.get(UNNOTED)}
+            self._claim({key: value for key, value in kept.items() if value})
+            # By this name whoever loses the link finds the work again.
+            self._client.emit("job", job=self.id)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def _refuse_unlocked(self) -> Dict[str, Any]:
+        """A lock that says nothing is new: a person may have removed the file of a job that goes on."""
+        from .log import living
+
+        begun = living(self._folder, self._held["port"], here())
+        if begun is None:
+            return {}
+        text = "locked: %s; its lock file was removed, but it goes on" % story(begun)
+        raise Locked(text, way_out(begun), lock=self._lock.path, holder=dict(begun))
+
+    def _claim(self, kept: Mapping[str, Any]) -> None:
+        """A load that cannot say what it does is not begun; an unload frees its port all the same."""
+        self._said.update(kept, phase="claim")
+        place = self._lock.path
+        try:
+            self._lock.describe({**self._held, **self._said})
+            place = self.log
+            self._write()
+        except OSError as exc:
+            if self._held.get("again"):
+                self._forget_unbegun()
+                raise unwritten(exc, str(exc.filename or place), "; nothing was stopped") from exc
+
+    def __exit__(self, _: object, exc: Optional[BaseException], __: object) -> None:
+        try:
+            self._end(exc)
+        finally:
+            # Whatever goes wrong in telling how it ended: the port must not stay locked.
+            self._lock.release()
+        self._prune()
+
+    def _end(self, exc: Optional[BaseException]) -> None:
+        error = as_error(exc).to_wire() if isinstance(exc, Exception) else None
+        self._keep("end", {"error": error})
+        self._forget_unbegun()
+        if exc is None and self._settles:
+            self._said.pop("cut", None)
+            self._said.pop(UNNOTED, None)
+        self._describe(ended=now())
+        with contextlib.suppress(OSError):
+            # What was reserved behind its end is free again.
+            os.truncate(self.log, os.path.getsize(self.log))
+
+    def _forget_unbegun(self) -> None:
+        """A log that does not say what it is about would only puzzle."""
+        if not self._begun:
+            with contextlib.suppress(OSError):
+                os.unlink(self.log)
+
+    @property
+    def log(self) -> str:
+        return log_path(self._folder, self.id)
+
+    def unnoted(self, entry: str, process: Mapping[str, Any]) -> None:
+        """A server serves here that the registry could not take note of: the next command does."""
+        self._describe(**{UNNOTED: {"entry": entry, "process": dict(process)}})
+
+    def noted(self) -> None:
+        self._said.pop(UNNOTED, None)
+
+    def reserve(self, entries: Sequence[str], need_bytes: Optional[int] = None) -> None:
+        """Say which entries are worked on, until the end; the caller has seen that nobody else does. `need_bytes`: the
+        memory that is meant to be filled."""
+        self._describe(entries=list(entries), **({} if need_bytes is None else {"need_bytes": need_bytes}))
+
+    def phase(self, phase: str, message: str) -> None:
+        """What happens now, for the client, for the log and for whoever looks at the lock."""
+        self._describe(phase=phase, step=message, progress=None)
+        self.emit("phase", phase=phase, message=message)
+
+    def rollback(self, state: str, message: str) -> None:
+        """From here on the work is undone; `state`: what the port is meanwhile, stopping or starting."""
+        self._describe(phase="rollback", undo={"state": state, "step": message}, progress=None)
+        self.emit("phase", phase="rollback", message=message)
+
+    def waits(self, phase: str) -> None:
+        """Its own work is done, and the port stays locked; only who looks at the lock is told."""
+        self._describe(phase=phase, step=None, progress=None)
+
+    def _describe(self, **said: Any) -> None:
+        """Best effort once the job is under way: it informs, and a full disk must not end the work it tells about."""
+        self._said.update(said)
+        with contextlib.suppress(OSError, Failed):
+            self._lock.regain()
+            self._lock.describe({**self._held, **self._said})
+
+    def warn(self, message: str) -> None:
+        self.emit("warning", message=message)
+
+    def emit(self, name: str, **fields: Any) -> None:
+        """One event, to the client and to the log, which outlives the client."""
+        self._client.emit(name, **fields)
+        self._keep(name, fields)
+        if name == "progress" and time.monotonic() - self._progressed >= PROGRESS_EVERY_S:
+            self._progressed = time.monotonic()
+            self._describe(progress={key: fields.get(key) for key in ("done", "total")})
+
+    def _keep(self, name: str, fields: Mapping[str, Any]) -> None:
+        if name == "progress" and self._written > LARGEST_LOG:
+            return
+        with contextlib.suppress(OSError):
+            self._write({"at": now(), "event": name, **fields})
+
+    def _write(self, *events: Mapping[str, Any]) -> None:
+        """Append to the log, which begins with what the job is; OSError where it cannot be written."""
+        first = () if self._begun else ({"at": now(), "event": "begin", **self._held},)
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        with open(self.log, "a") as f:
+            # Behind a part of a line that a full disk had no room for, begin a new one.
+            lead = "" if self._whole else "\n"
+            self._whole = False
+            text = lead + "".join(json.dumps(event) + "\n" for event in (*first, *events))
+            self._written += len(text)
+            f.write(text)
+        self._begun = self._whole = True
+
+    def _prune(self) -> None:
+        # With the clock set back, its own log looks the oldest.
+        for name in set(old_logs(self._folder)) - {self.id + ".jsonl"}:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._folder, name))
+
+
+def old_logs(folder: str) -> List[str]:
+    """The names of the job logs beyond the newest that are kept."""
+    try:
+        return newest_first(n for n in os.listdir(folder) if n.endswith(".jsonl"))[KEPT_LOGS:]
+    except OSError:
+        return []
+
+
+def newest_first(names: Iterable[str]) -> List[str]:
+    """Names of jobs by the moment they begin with. One from a clock that ran ahead counts as the oldest, else it would
+    hide every later job for years."""
+    latest = time.strftime(STAMP, time.gmtime(time.time() + AHEAD_S))
+    return sorted(names, key=lambda name: (name[: len(latest)] <= latest, name), reverse=True)

@@ -1,0 +1,111 @@
+"""The logs that jobs leave: what each was to do, how far it came, how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+
+from ..procs import Procs
+from .job import agent_of, log_path, newest_first
+
+
+class Past(NamedTuple):
+    """One job by its log. `state`: running, done, cancelled, failed, or died when it ended without a word.
+
+    `error`: how it failed, as on the wire. `ended`: when, in UTC. `progress`: of one that downloads now, in bytes.
+    """
+
+    job: str
+    state: str
+    begun: Mapping[str, Any]
+    phase: Optional[str]
+    error: Optional[Mapping[str, Any]]
+    ended: Optional[str] = None
+    progress: Optional[Mapping[str, Any]] = None
+
+    def to_wire(self) -> Dict[str, Any]:
+        told = {key: self.begun.get(key) for key in ("port", "why", "who", "from", "since")}
+        message = self.error.get("message") if self.error else None
+        more = {"ended": self.ended, "progress": dict(self.progress) if self.progress else None}
+        return {"job": self.job, "state": self.state, **told, "phase": self.phase, "message": message, **more}
+
+
+def past(folder: str, running: Iterable[str]) -> List[Past]:
+    """Every job of which there is a log, the newest first. `running`: the ids that hold a port's lock."""
+    alive = set(running)
+    return [read(folder, name, name in alive) for name in names(folder)]
+
+
+def names(folder: str) -> List[str]:
+    """Ids of jobs, the newest first."""
+    try:
+        files = os.listdir(folder)
+    except OSError:
+        return []
+    return newest_first(n[: -len(".jsonl")] for n in files if n.endswith(".jsonl"))
+
+
+def read(folder: str, job: str, running: bool) -> Past:
+    events = list(_events(log_path(folder, job)))
+    begun = next((e for e in events if e.get("event") == "begin"), {})
+    phases = [e.get("phase") for e in events if e.get("event") == "phase"]
+    end = next((e for e in events if e.get("event") == "end"), None)
+    begun = begun or _by_id(job)
+    told = end.get("error") if end else None
+    state = "running" if running else "died" if end is None else _outcome(told)
+    error = told if isinstance(told, dict) else None
+    ended = str(end.get("at")) if end else None
+    return Past(job, state, begun, phases[-1] if phases else None, error, ended, _far(events) if running else None)
+
+
+def _far(events: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
+    """How far the work is whose progress was told last; None once something else was begun."""
+    steps = [event for event in events if event.get("event") in ("progress", "phase")]
+    last: Mapping[str, Any] = steps[-1] if steps else {}
+    return {key: last.get(key) for key in ("done", "total")} if last.get("event") == "progress" else None
+
+
+def _by_id(job: str) -> Dict[str, Any]:
+    """What the id alone tells of a job whose first line was lost."""
+    stamp, _, rest = job.partition("-")
+    port = rest.partition("-")[0]
+    try:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.strptime(stamp, "%Y%m%dT%H%M%S"))
+        return {"port": int(port), "since": since, "why": "unknown: its log has no beginning"}
+    except ValueError:
+        return {}
+
+
+def _outcome(error: Any) -> str:
+    kind = error.get("kind") if isinstance(error, dict) else None
+    return "cancelled" if kind == "Interrupted" else "failed" if error else "done"
+
+
+def living(folder: str, port: int, procs: Procs) -> Optional[Mapping[str, Any]]:
+    """What a job on the port began with that has not ended and whose agent lives; None when there is none."""
+    for name in names(folder):
+        if name.split("-")[1:2] == [str(port)]:
+            found = read(folder, name, running=False)
+            if found.state == "died" and agent_of(procs, found.begun):
+                return found.begun
+    return None
+
+
+def parse(line: str) -> Dict[str, Any]:
+    """One event of a log; {} for a line cut short by a kill or a full disk."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _events(path: str) -> Iterator[Dict[str, Any]]:
+    try:
+        with open(path, errors="replace") as f:
+            for line in f:
+                yield parse(line)
+    except OSError:
+        return

@@ -1,0 +1,62 @@
+"""Why a load of an entry would be refused, by what the runtimes installed on this host say of themselves."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List, Optional, Tuple
+
+from ..context import Command
+from ..errors import Failed, MlxopsError
+from ..models import cache as hfcache
+from ..models.flags import choose
+from ..models.refusals import refusals
+from ..models.suggest import Installed
+from ..programs import find as programs
+from ..programs.environment import packages
+from ..registry.entries import Entry
+from ..runtimes.table import Offered, Runtime
+from . import references
+
+Known = Tuple[Optional[Runtime], Optional[Offered], Tuple[str, ...], str]
+
+
+class Refused:
+    """Each runtime is asked once, however many entries are for it."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._known: Dict[str, Known] = {}
+
+    def reasons(self, entry: Entry) -> List[str]:
+        """One sentence each, as far as the entry's own fields go; none when it would be started."""
+        name = entry.text("runtime") or self._command.site.runtime
+        if name not in self._known:
+            self._known[name] = self._offered(name)
+        known, flags, beside, fault = self._known[name]
+        if known is None or flags is None:
+            return [fault]
+        said = [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile)]
+        said += [refusal.reason for refusal in references.refusals(self._command, known, entry, entry.port or 0)]
+        return said or self._cannot_serve(entry, Installed(known, flags, beside))
+
+    def _cannot_serve(self, entry: Entry, installed: Installed) -> List[str]:
+        """Why the model as it lies on disk would be refused; of one that is still to be downloaded nothing is known."""
+        if not hfcache.whole(entry.cache_path):
+            return []
+        try:
+            choose(self._command.site, entry, installed)
+        except Failed as exc:
+            return ["%s (%s)" % (exc.message, exc.hint)]
+        return []
+
+    def _offered(self, name: str) -> Known:
+        """A runtime with what its help offers, or why there is none."""
+        site = self._command.site
+        try:
+            known = site.runtime_named(name)
+            words = programs.command(site, known)
+            say, check = self._command.say, self._command.client.check
+            flags = programs.help_flags(known, words, site.state_dir, say, check)
+            return known, flags, tuple(packages(words)), ""
+        except MlxopsError as exc:
+            return None, None, (), exc.message

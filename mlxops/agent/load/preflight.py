@@ -1,0 +1,259 @@
+"""Every check a load has to pass before anything is touched."""
+
+from __future__ import annotations
+
+import os
+from typing import List, Optional, Tuple, Union
+
+from ..context import Command
+from ..errors import AssignmentConflict, Failed, ModelMissing, NeedsConsent, PortBusy, pasteable
+from ..hub import download as fetch
+from ..jobs.reservations import refuse_taken
+from ..memory import fit as memory
+from ..models import cache as hfcache
+from ..models import files as modelfiles
+from ..models import wholeness
+from ..models.flags import check_built, choose
+from ..models.location import place
+from ..models.refusals import refusals
+from ..models.suggest import Installed
+from ..ports.expected import wanted
+from ..ports.survey import Ground, survey
+from ..ports.verdict import judge
+from ..programs import find as programs
+from ..programs.environment import packages
+from ..ranks import ranks, ring
+from ..registry import resolve
+from ..registry.entries import REQUIRED, Entry, Registry
+from ..registry.init_plan import free_name
+from ..runtimes import table as runtimes
+from ..runtimes.table import Offered, Runtime
+from ..servers.respawn import refuse_restarted
+from ..servers.start import Service
+from . import entrance, presence, references
+from .request import Order, Preparation, launch_of
+from .restart import Lost, way_back
+
+
+def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
+    """The load as it would be done now; raises the first reason why it cannot be."""
+    command.site.need_port(order.port)
+    entry = entry_meant(command, command.store.read(), order)
+    if not own_lock:
+        _tell_meant(command, order, entry)
+    refuse_taken(command, [entry.name], order.port)
+    check_assignment(entry, order)
+    runtime = command.site.runtime_named(entry.text("runtime"))
+    words = programs.command(command.site, runtime)
+    flags = programs.help_flags(runtime, words, command.site.state_dir, command.say, command.client.check)
+    # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is there.
+    there = Installed(runtime, flags, tuple(packages(words)))
+    warnings: Tuple[str, ...] = ()
+    whole, notes = presence.usable(entry.cache_path, order.force), warnings
+    if whole:
+        warnings = presence.doubts(command.store.read(), entry)
+        entry, notes = choose(command.site, entry, there, order.force)
+    warnings += _check_flags(command, entry, order.port, runtime, flags)
+    references.check(command, runtime, entry, order.port)
+    ground = survey(command, order.port, own_lock)
+    wanting = _serves_exactly(command, ground, entry)
+    if wanting == "" and not order.replace:
+        return Preparation(order, entry, None, runtime, words, ground, True, warnings)
+    _check_occupant(ground, order, entry, wanting)
+    refuse_restarted(command, ground)
+    entrance.check(command, ground)
+    previous = _way_back(command, ground, order)
+    remote = None if whole else _remote(command, entry, words, order)
+    if remote is not None:
+        entry = _spelled(entry, remote)
+        if remote.config and not order.force:
+            check_built(entry, there, remote.config)
+    _check_hosts(command, entry, order, runtime, remote)
+    asked = asked_of(command, entry, remote, runtime, order.port)
+    found, said = memory.check(command, asked, order)
+    told = notes + warnings + said
+    return Preparation(order, entry, remote, runtime, words, ground, False, told, asked, found, previous)
+
+
+def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
+    """The entry meant, or a new one for a repository named in full."""
+    entry = resolve.find(registry, order.model)
+    if entry is None and not resolve.is_repo_id(order.model):
+        raise resolve.unknown(registry, order.model)
+    entry = entry or _new_entry(command, registry, order.model)
+    entry = entry.with_fields(revision=order.revision) if order.revision else entry
+    return presence.located(command, entry, order)
+
+
+def _tell_meant(command: Command, order: Order, entry: Entry) -> None:
+    """Which entry was found for a part of a name: a slip must not start a server without a word."""
+    names = [name.lower() for name in (entry.name, entry.repo_id, entry.model_id)]
+    if order.model.lower() not in names:
+        command.say("%s -> %s (%s)" % (order.model, entry.name, entry.repo_id or entry.cache_path))
+
+
+def _new_entry(command: Command, registry: Registry, repo_id: str) -> Entry:
+    name = free_name(registry, repo_id, command.site.slot_names)
+    repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, repo_id)
+    return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
+
+
+def check_assignment(entry: Entry, order: Order) -> None:
+    """AssignmentConflict where the entry is, or is planned to be, on another port."""
+    if entry.port not in (None, order.port):
+        raise AssignmentConflict(
+            "%s is assigned to port %d" % (entry.name, entry.port or 0),
+            "mlxops unload %d, then load it again" % (entry.port or 0), entry=entry.name, port=entry.port,
+        )  # fmt: skip
+    if entry.slot not in (None, order.port) and not order.force:
+        raise AssignmentConflict(
+            "%s is planned for port %d: on %d clients would find it under another name"
+            % (entry.name, entry.slot or 0, order.port),
+            pasteable("load", entry.name, entry.slot) + ", or add --force", entry=entry.name, slot=entry.slot,
+        )  # fmt: skip
+
+
+def _check_flags(command: Command, entry: Entry, port: int, runtime: Runtime, flags: Offered) -> Tuple[str, ...]:
+    refused = refusals(runtime, entry, flags, os.path.isfile)
+    if refused:
+        raise Failed(
+            "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
+            pasteable("set", entry.name, _corrected(refused[0].field)), entry=entry.name,
+            reasons=[r.reason for r in refused],
+        )  # fmt: skip
+    launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
+    own = command.site.runtime_named(None)
+    return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)
+
+
+def _corrected(field: str) -> str:
+    return field + ("=PATH" if field == "chat_template" else "=VALUE")
+
+
+def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
+    found: List[str] = []
+    for key in ("tool_call_parser", "reasoning_parser"):
+        if entry.text(key) and not getattr(runtime, key):
+            found.append("%s has no option for %s; %s is left out" % (runtime.name, key, entry.text(key)))
+    if runtime.reasoning_parser and entry.text("reasoning_parser") and not entry.text("tool_call_parser"):
+        found.append("a reasoning_parser without a tool_call_parser loses the content of answers that are not streamed")
+    return tuple(found)
+
+
+def _renamed(port: int, name: str, own: Runtime, launch: runtimes.Launch) -> Tuple[str, ...]:
+    """A warning where clients have to ask by another name than the one the host's own runtime answers to."""
+    usual = own.client_model or launch.served_name
+    if name == usual:
+        return ()
+    text = "port %d will answer to %s, not to %s as with %s: clients have to ask by that name"
+    return (text % (port, name, usual, own.name),)
+
+
+def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> Optional[str]:
+    """None where the port is to serve something else than the entry as it is now; else why it does not, "" where it
+    does."""
+    if [(e.name, place(e.cache_path)) for e in ground.entries] != [(entry.name, place(entry.cache_path))]:
+        return None
+    verdict = judge(ground.seen, wanted(command, ground.registry, ground.seen.port))
+    if verdict.state == "ready" and verdict.drift in (None, "unrecorded", "stray"):
+        return ""
+    return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
+
+
+def _check_occupant(ground: Ground, order: Order, entry: Entry, wanting: Optional[str]) -> None:
+    """`wanting`: why the occupant, which is the entry itself, does not serve as it should."""
+    if ground.server is None or order.replace or order.dry_run:
+        return
+    occupant = ground.entries[0].name if ground.entries else ground.server.invocation.model
+    text, hint = "port %d serves %s" % (order.port, occupant), "add --replace to swap it"
+    if wanting:
+        text = "port %d: %s is there, but not as it should be: %s" % (order.port, occupant, wanting)
+        hint = "%s restarts it" % order._replace(replace=True).again
+    pid = ground.server.process.pid
+    raise PortBusy(text, hint, port=order.port, occupant=occupant, pid=pid, entry=entry.name)
+
+
+def _way_back(command: Command, ground: Ground, order: Order) -> Union[Service, Lost, None]:
+    """What would bring the occupant back; PortBusy where nothing would, unless the order does without."""
+    if ground.server is None:
+        return None
+    found = way_back(command, order.port, ground.server, ground.entries[0] if ground.entries else None)
+    if isinstance(found, Lost) and order.rollback and not order.dry_run:
+        raise no_way_back(found, order)
+    return found
+
+
+def no_way_back(lost: Lost, order: Order) -> PortBusy:
+    return PortBusy(
+        "the server on port %d could not be started again if the load failed: %s" % (order.port, lost.why),
+        order._replace(replace=True, rollback=False).again + " swaps it all the same", port=order.port,
+    )  # fmt: skip
+
+
+def _remote(command: Command, entry: Entry, words: Tuple[str, ...], order: Order) -> fetch.Remote:
+    """What has to be downloaded, after everything that speaks against it was checked."""
+    presence.refuse_unasked(entry, order)
+    remote = described(command, entry, words)
+    fetch.check_disk(remote, command.site.cache_root)
+    fetch.check_whole(remote, order.force)
+    size = fetch.size_text(remote.missing_bytes)
+    command.say("%s: %s to download" % (remote.repo_id, size))
+    if order.ask_above_bytes is not None and remote.missing_bytes > order.ask_above_bytes and not order.dry_run:
+        raise NeedsConsent(
+            "%s is not on this host: %s to download" % (remote.repo_id, size), "add --yes to download without asking",
+            repo_id=remote.repo_id, size_bytes=remote.size_bytes, missing_bytes=remote.missing_bytes,
+        )  # fmt: skip
+    return remote
+
+
+def _spelled(entry: Entry, remote: fetch.Remote) -> Entry:
+    """A new entry's repository as the cache or the Hub spells it."""
+    if entry.cache_path or entry.repo_id == remote.repo_id:
+        return entry
+    return entry.with_fields(repo_id=remote.repo_id)
+
+
+def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[fetch.Remote]:
+    """What would have to be downloaded; None when the snapshot is whole. Nothing is fetched but its config.json."""
+    if presence.usable(entry.cache_path):
+        return None
+    if not resolve.is_repo_id(entry.repo_id):
+        raise ModelMissing(
+            "%s cannot be loaded: %s" % (entry.name, presence.trouble(entry.cache_path) or "it has no path"),
+            pasteable("set", entry.name, "cache_path=PATH"), entry=entry.name,
+        )  # fmt: skip
+    return described(command, entry, words)
+
+
+def described(command: Command, entry: Entry, words: Tuple[str, ...]) -> fetch.Remote:
+    """What the Hub says of the entry's repository, under the name that its folder in the cache has."""
+    python = fetch.interpreter(command.site, words)
+    repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, entry.repo_id)
+    command.say("asking the Hub for %s" % repo_id)
+    return fetch.describe(
+        python, repo_id, entry.text("revision"), command.site.cache_root, lambda: command.client.cancelled
+    )
+
+
+def _check_hosts(
+    command: Command, entry: Entry, order: Order, runtime: Runtime, remote: Optional[fetch.Remote]
+) -> None:
+    if ranks.hosts(entry) and remote is not None:
+        text = "%s is not whole on this host, and a model of several hosts has to be on all of them" % entry.name
+        raise Failed(text, "on each of them: hf download %s" % entry.repo_id, entry=entry.name)
+    if ranks.hosts(entry) and wholeness.stale_index(entry.cache_path):
+        text = "%s: its index names other files than there are, and a model of several hosts is divided by it"
+        raise Failed(text % entry.name, "download it again, or write a new %s" % modelfiles.INDEX, entry=entry.name)
+    ring.check(command, entry, order.port, runtime, hfcache.weights_bytes(entry.cache_path), order.force)
+
+
+def asked_of(
+    command: Command, entry: Entry, remote: Optional[fetch.Remote], runtime: Runtime, port: Optional[int]
+) -> Optional[memory.Asked]:
+    """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights have no size."""
+    weights = remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
+    config = remote.config if remote is not None else modelfiles.config(entry.cache_path)
+    if weights is None:
+        return None
+    beside = references.seconds(command, runtime, entry, port)
+    return memory.Asked(weights // ranks.share(entry), config, runtime.name, entry.args, None, port, beside)

@@ -1,0 +1,100 @@
+"""Is an entry's model on this host; and if not, did somebody say that it may be downloaded?"""
+
+from __future__ import annotations
+
+import os
+from typing import List, Tuple
+
+from ..context import Command
+from ..errors import ModelMissing, pasteable
+from ..models import cache as hfcache
+from ..models import wholeness
+from ..models.files import INDEX
+from ..models.location import absence, place, same_repo
+from ..registry import resolve
+from ..registry.entries import Entry, Registry
+from .request import Order
+
+
+def usable(path: str, force: bool = False) -> bool:
+    """Whether a server could load the model at `path`; `force` passes over what is doubtful and not proven."""
+    if not path:
+        return False
+    try:
+        faults = wholeness.faults(path, deep=True)
+    except OSError:
+        return False
+    return not faults or (force and wholeness.doubtful(path, faults))
+
+
+def located(command: Command, entry: Entry, order: Order) -> Entry:
+    """The entry with the path of its snapshot, where there is a whole one that it does not point to already."""
+    path = os.path.expanduser(entry.cache_path)
+    entry = entry.with_fields(cache_path=path) if path != entry.cache_path else entry
+    if not order.revision and usable(path):
+        return entry
+    found = hfcache.find(command.site.hf_home, entry.repo_id, entry.text("revision")) if entry.repo_id else None
+    if found is not None and (found.complete or not path) and usable(found.path, order.force):
+        return entry.with_fields(cache_path=found.path)
+    return entry
+
+
+def doubts(registry: Registry, entry: Entry) -> Tuple[str, ...]:
+    """What a person should know of a model that is there: one sentence each."""
+    said: List[str] = []
+    recorded = registry.entries.get(entry.name)
+    if recorded is not None and recorded.cache_path and place(recorded.cache_path) != place(entry.cache_path):
+        why = absence(recorded.cache_path)
+        if why:
+            said.append("%s; %s is used instead" % (why, entry.cache_path))
+    faults = wholeness.faults(entry.cache_path, deep=True)
+    said += ["%s: %s; forced" % fault for fault in sorted(faults.items())]
+    if not faults and wholeness.stale_index(entry.cache_path):
+        said.append("%s names other files than there are; it is ignored, as mlx-lm does" % INDEX)
+    return tuple(said)
+
+
+def refuse_unasked(entry: Entry, order: Order) -> None:
+    """ModelMissing unless the person's own words allow a download.
+
+    These do: the full org/name, the exact name of an entry that was never downloaded, --download. A part of a name,
+    or an entry whose files were there and are gone, is no wish to download.
+    """
+    named = resolve.is_repo_id(order.model) and same_repo(order.model, entry.repo_id)
+    planned = order.model == entry.name and not entry.cache_path
+    if resolve.is_repo_id(entry.repo_id) and (order.download or named or planned):
+        return
+    raise ModelMissing(
+        _why(entry, order), _way(entry, order), entry=entry.name, repo_id=entry.repo_id, path=entry.cache_path or None
+    )
+
+
+def _why(entry: Entry, order: Order) -> str:
+    if not entry.cache_path:
+        named = "" if order.model == entry.name else " (%s)" % order.model
+        return "%s%s is not on this host: %s was never downloaded" % (entry.name, named, entry.repo_id or "its model")
+    return "%s cannot be loaded: %s" % (entry.name, trouble(entry.cache_path))
+
+
+def trouble(path: str) -> str:
+    """What is wrong with a model's folder, in words; "" when it is whole."""
+    gone = absence(path)
+    if gone:
+        return gone
+    try:
+        faults = wholeness.faults(path, deep=True)
+    except OSError as exc:
+        return "%s cannot be read: %s" % (path, exc.strerror)
+    told = ["%s is %s" % (name, why) for name, why in sorted(faults.items())]
+    more = "; and %d more" % (len(told) - 3) if len(told) > 3 else ""
+    return "%s: %s%s" % (path, "; ".join(told[:3]), more) if told else ""
+
+
+def _way(entry: Entry, order: Order) -> str:
+    if not resolve.is_repo_id(entry.repo_id):
+        return pasteable("set", entry.name, "cache_path=PATH")
+    flags = ["--revision", order.revision] if order.revision else []
+    port: object = order.port or "PORT"
+    fetch = "to download %s: %s" % (entry.repo_id, pasteable("load", entry.name, port, *flags, "--download"))
+    gone = entry.cache_path and absence(entry.cache_path)
+    return "mount its disk or restore the folder; or " + fetch if gone else fetch

@@ -1,0 +1,140 @@
+"""How a server that has to go could be started again: only by words that are proven to be this user's.
+
+A command line is text that anybody can write, into a process of their own or into a registry that several accounts
+share. So what a rollback starts is the recorded command of a server that mlxops started, where the running process
+bears it out, or the command that a load of its entry would use. The words of any other process are used behind the
+host's own program of the runtime, and only where the process runs that very program.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, Optional, Sequence, Tuple, Union
+
+from ..context import Command
+from ..errors import MlxopsError
+from ..models import cache as hfcache
+from ..models.flags import choose
+from ..models.suggest import Installed
+from ..ports.evidence import Server
+from ..programs import find as programs
+from ..programs.environment import packages
+from ..registry.entries import Entry
+from ..runtimes import table as runtimes
+from ..runtimes.commandline import base
+from ..runtimes.table import Runtime
+from ..servers.start import Service
+from .request import launch_of, template_text
+
+
+class Lost(NamedTuple):
+    """Why a server could not be started again."""
+
+    why: str
+
+
+def way_back(command: Command, port: int, server: Server, entry: Optional[Entry]) -> Union[Service, Lost]:
+    """The service that a running server gives, to be started again as it was; `entry`: the one assigned to the port."""
+    runtime = server.invocation.runtime
+    try:
+        words = programs.command(command.site, runtime)
+    except MlxopsError as exc:
+        return Lost(exc.message)
+    argv = _recorded(entry, server, words)
+    if not argv and entry is not None and _serves(server, entry):
+        return _by_entry(command, port, entry)
+    argv = argv or _borrowed(server, words)
+    if not argv:
+        return Lost("pid %d runs %s, which is not this host's %s" % (server.process.pid, _shown(server), runtime.name))
+    listed = server.invocation.served_name
+    return Service(port, entry, runtime, argv, listed, runtime.client_model or listed or server.invocation.model or "")
+
+
+def _shown(server: Server) -> str:
+    return " ".join(server.process.argv[:2])
+
+
+def _serves(server: Server, entry: Entry) -> bool:
+    return server.invocation.model in (entry.cache_path, entry.repo_id, entry.model_id)
+
+
+def _recorded(entry: Optional[Entry], server: Server, words: Sequence[str]) -> Tuple[str, ...]:
+    """The words that mlxops started this very process with. () where the record is of another process or only adopted,
+    or says something else than the process itself, whose words nobody but this user can have chosen."""
+    record = (entry.process or {}) if entry else {}
+    said, runtime = record.get("argv"), server.invocation.runtime
+    same = (record.get("pid"), record.get("start_time")) == (server.launcher.pid, server.launcher.start_time)
+    argv = [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
+    if not same or not argv or argv != said or record.get("launched_by") == "adopted":
+        return ()
+    direct = base(argv[0]) in _names(runtime) and _same_program(argv, server.process.argv, runtime)
+    agrees = _options(argv, runtime) == _options(server.process.argv, runtime)
+    return tuple(argv) if agrees and (direct or argv[: len(words)] == [*words]) else ()
+
+
+def _options(argv: Sequence[str], runtime: Runtime) -> Sequence[str]:
+    """Compared without regard to blanks: macOS may show a word that holds some as several."""
+    return " ".join(_behind(argv, runtime) or ()).split()
+
+
+def _borrowed(server: Server, words: Sequence[str]) -> Tuple[str, ...]:
+    """The host's own program with the options of a process that runs it; () where it runs another one."""
+    runtime = server.invocation.runtime
+    rest = _behind(server.process.argv, runtime)
+    proven = _same_program(server.process.argv, words, runtime) or _same_words(server.launcher.argv, words)
+    return (*words, *rest) if proven and rest is not None else ()
+
+
+def _by_entry(command: Command, port: int, entry: Entry) -> Union[Service, Lost]:
+    """As a load of the entry would start it."""
+    if not hfcache.whole(entry.cache_path):
+        return Lost("the files of %s are not complete at %s" % (entry.name, entry.cache_path))
+    try:
+        return _service(command, port, entry)
+    except (MlxopsError, OSError) as exc:
+        return Lost("%s could not be started: %s" % (entry.name, exc))
+
+
+def _service(command: Command, port: int, entry: Entry) -> Service:
+    runtime = command.site.runtime_named(entry.text("runtime"))
+    words = programs.command(command.site, runtime)
+    flags = programs.help_flags(runtime, words, command.site.state_dir)
+    chosen, _ = choose(command.site, entry, Installed(runtime, flags, tuple(packages(words))), force=True)
+    launch = launch_of(chosen, port, command.site.bind, command.site.served_name(port, entry.name))
+    argv = runtimes.argv(runtime, words, launch, flags, template_text(runtime, chosen))
+    listed = launch.served_name if runtime.served_name in flags else None
+    return Service(port, entry, runtime, argv, listed, runtime.client_model or listed or entry.cache_path)
+
+
+def _names(runtime: Runtime) -> Tuple[str, ...]:
+    return tuple(form[0] for form in runtime.forms)
+
+
+def _behind(argv: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]:
+    """The words behind those that name the program; None where none do."""
+    for at in range(len(argv)):
+        for form in (*runtime.forms, *runtime.modules):
+            if (base(argv[at]), *argv[at + 1 : at + len(form)]) == form:
+                return tuple(argv[at + len(form) :])
+    return None
+
+
+def _same_program(argv: Sequence[str], other: Sequence[str], runtime: Runtime) -> bool:
+    """Whether two command lines run programs of the runtime from one environment: a folder with its programs and their
+    interpreter. A path that depends on a working folder proves nothing."""
+    one, two = _environment(argv, runtime), _environment(other, runtime)
+    return bool(one) and one == two
+
+
+def _environment(argv: Sequence[str], runtime: Runtime) -> str:
+    named = next((word for word in argv if base(word) in _names(runtime)), "")
+    if os.path.isabs(named):
+        return os.path.dirname(os.path.realpath(named))
+    # `python -m`: the interpreter is a link out of its environment.
+    runs_module = any(word == "-m" for word in argv) and os.path.isabs(argv[0])
+    return os.path.realpath(os.path.dirname(argv[0])) if runs_module else ""
+
+
+def _same_words(argv: Sequence[str], words: Sequence[str]) -> bool:
+    """As where a launcher finds the program: `uv run --project P NAME`."""
+    return base(argv[0]) == base(words[0]) and tuple(argv[1 : len(words)]) == tuple(words[1:]) and len(words) > 1

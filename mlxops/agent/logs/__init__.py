@@ -1,0 +1,1 @@
+"""Servers' log files: where they are, their last lines, an end to their growth."""

@@ -1,0 +1,157 @@
+"""An end for the logs of servers: one that grew too large is cut down in place, while its server goes on writing.
+
+The server's output is a descriptor that only appends, so the file cannot be swapped: its end is copied to `.1`, then
+the file is emptied. The work is bounded by what is kept, whatever the log's size. Between the copy and the emptying a
+line may be lost, as with copytruncate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+from ..registry.store import now
+
+LARGEST = 64 << 20
+KEPT = 4 << 20
+ROUNDS = 5
+
+
+class Cut(NamedTuple):
+    """A log that was cut down: the bytes it held on the disk, and how many of its end are kept in `.1`."""
+
+    path: str
+    held: int
+    kept: int
+
+
+def keep_small(path: str) -> None:
+    """Cut it down where it is too large; what cannot be done now is done by a later command."""
+    with contextlib.suppress(OSError):
+        cut_down(path)
+
+
+def on_disk(was: os.stat_result) -> int:
+    """The bytes a file takes there: a log with a hole may be called larger than it is."""
+    return min(was.st_size, was.st_blocks * 512)
+
+
+def too_large(state_dir: str, largest: int = LARGEST) -> List[Tuple[str, int]]:
+    """The path and the bytes on disk of each log below a state folder that is beyond the limit, `.1` included."""
+    found = [(path, on_disk(was)) for path, was in _files(os.path.join(state_dir, "logs"))]
+    return [(path, size) for path, size in found if size > largest]
+
+
+def of_port(path: str) -> Optional[int]:
+    """The port whose server, or whose rank, writes this log."""
+    number = os.path.basename(path).split(".")[0]
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+def cut_down(path: str, largest: int = LARGEST, keep: int = KEPT) -> Optional[Cut]:
+    """Cut a log down that is beyond the limit; None for one that is not, or is no file of ours. OSError as met.
+
+    The caller sees to it that no server is started on the port meanwhile.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        was = os.fstat(fd)
+        held = on_disk(was)
+        if not stat.S_ISREG(was.st_mode) or was.st_uid != os.geteuid() or held <= largest:
+            return None
+        end = os.pread(fd, keep, max(0, was.st_size - keep))
+        aside = path.endswith(".1")
+        kept = _shrunk(path, end) if aside else _emptied(fd, path, end, was.st_size)
+        return Cut(path, held, kept)
+    finally:
+        os.close(fd)
+
+
+def _shrunk(path: str, end: bytes) -> int:
+    """Nobody writes to the log of a server before: its end takes its place."""
+    _replace(path, end)
+    return len(end)
+
+
+def _emptied(fd: int, path: str, end: bytes, size: int) -> int:
+    """The log's end goes to `.1`, then the log is emptied; where the disk is full, the other way round."""
+    copy = path + ".1"
+    try:
+        _replace(copy, end)
+        size += _appended(fd, copy, size)
+        os.ftruncate(fd, 0)
+    except OSError:
+        os.ftruncate(fd, 0)
+        _replace(copy, end)
+    with contextlib.suppress(OSError), open(path, "ab") as log:
+        log.write(b"mlxops: cut down at %s; the %d KiB before are in %s\n" % (
+            now().encode(), len(end) >> 10, os.fsencode(os.path.basename(copy))))  # fmt: skip
+    return len(end)
+
+
+def _appended(fd: int, copy: str, size: int) -> int:
+    """What was written to the log meanwhile, added to its copy."""
+    added = 0
+    with open(copy, "ab") as out:
+        for _ in range(ROUNDS):
+            block = os.pread(fd, KEPT, size + added)
+            if not block:
+                break
+            out.write(block)
+            out.flush()
+            added += len(block)
+    return added
+
+
+def _replace(path: str, content: bytes) -> None:
+    draft = path + ".tmp"
+    try:
+        with open(draft, "wb") as out:
+            os.fchmod(out.fileno(), 0o600)
+            out.write(content)
+        os.replace(draft, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+
+
+def _files(folder: str) -> Iterator[Tuple[str, os.stat_result]]:
+    """The regular files in a folder, which may be gone the next moment."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):
+            was = os.lstat(path)
+            if stat.S_ISREG(was.st_mode):
+                yield path, was
+
+
+class Weight(NamedTuple):
+    """What a folder holds: bytes on disk, files, and the largest of them."""
+
+    size: int
+    files: int
+    largest: str
+    largest_size: int
+
+
+def weigh(folder: str, most_files: int = 20_000) -> Weight:
+    """A folder and all below it, as far as it has no more files than that."""
+    size, count, largest, largest_size = 0, 0, "", 0
+    folders = [folder]
+    while folders and count < most_files:
+        here = folders.pop()
+        for path, was in _files(here):
+            held = on_disk(was)
+            size, count = size + held, count + 1
+            if held > largest_size:
+                largest, largest_size = path, held
+        with contextlib.suppress(OSError):
+            folders += [e.path for e in os.scandir(here) if e.is_dir(follow_symlinks=False)]
+    return Weight(size, count, largest, largest_size)

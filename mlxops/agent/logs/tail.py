@@ -1,0 +1,191 @@
+"""The last lines of a log, and every line that comes: in blocks, whatever its size and whoever replaces it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+from ..errors import Failed
+from .lines import Lines, after_ends, count_ends
+
+BLOCK = 256 << 10
+# Backwards from the end no more is read, even for a million lines or for a single line.
+MOST_BYTES = 64 << 20
+MOST_AT_ONCE = 4 << 20
+# A half line is shown once so long nothing came after it.
+HELD_S = 3.0
+# By these last bytes a file is known again that was truncated and has grown since.
+KNOWN_BY = 4096
+MOST_FILES = 4
+
+
+def open_log(path: str) -> int:
+    """A descriptor of a regular file, never waiting for a FIFO's other end; OSError otherwise."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Failed("%s is not a regular file" % path, "look at it on the host", path=path)
+    return fd
+
+
+class Start(NamedTuple):
+    """Where the last lines begin, and how many there are up to the end. `torn`: it is in the middle of a line."""
+
+    offset: int
+    found: int
+    torn: bool = False
+
+
+def start_of(fd: int, lines: int, end: int) -> Start:
+    """The beginning of the last `lines` lines before `end`, looked for backwards in the last MOST_BYTES only."""
+    if lines <= 0 or end == 0:
+        return Start(end, 0)
+    begin, found, floor = end, 0, max(0, end - MOST_BYTES)
+    while begin > floor:
+        stop, begin = begin, max(floor, begin - BLOCK)
+        if begin > floor and os.pread(fd, 2, begin - 1) == b"\r\n":
+            begin -= 1
+        block = os.pread(fd, stop - begin, begin)
+        here = count_ends(block) - (stop == end and block.endswith((b"\n", b"\r")))
+        if found + here >= lines:
+            starts = [begin + place for place in after_ends(block) if begin + place < end]
+            return Start(starts[found - lines], lines)
+        found += here
+    return Start(floor, found + 1, torn=floor > 0)
+
+
+def tail(path: str, lines: int) -> List[str]:
+    """The last lines of a log, [] when there is none."""
+    try:
+        fd = open_log(path)
+    except (OSError, Failed):
+        return []
+    try:
+        end = os.fstat(fd).st_size
+        return [line for some in between(fd, start_of(fd, lines, end), end) for line in some]
+    finally:
+        os.close(fd)
+
+
+def between(fd: int, start: Start, end: int) -> Iterator[List[str]]:
+    """The lines from there to the end, a block's at a time."""
+    split = Lines(torn=start.torn)
+    for _, block in blocks(fd, start.offset, end):
+        yield split.feed(block)
+    yield split.end()
+
+
+def blocks(fd: int, offset: int, end: int) -> Iterator[Tuple[int, bytes]]:
+    """What lies between two offsets, each block with the offset behind it. The holes of a sparse file are left out."""
+    while offset < end:
+        offset = _next_content(fd, offset, end)
+        block = os.pread(fd, min(BLOCK, end - offset), offset)
+        offset += len(block)
+        yield offset, block
+        if not block:
+            return
+
+
+def _next_content(fd: int, offset: int, end: int) -> int:
+    seek = getattr(os, "SEEK_DATA", None)
+    try:
+        return offset if seek is None else min(end, os.lseek(fd, offset, seek))
+    except OSError as exc:
+        # ENXIO: nothing but a hole follows. Others: the file system does not tell.
+        return end if exc.errno == errno.ENXIO else offset
+
+
+class Followed:
+    """One open log, read on from `start`. It goes on right when the file is truncated in place."""
+
+    def __init__(self, fd: int, start: Start) -> None:
+        self._fd = fd
+        self._offset = offset = start.offset
+        self._split = Lines(torn=start.torn)
+        self._known = os.pread(fd, min(KNOWN_BY, offset), max(0, offset - KNOWN_BY))
+        self._grew = time.monotonic()
+
+    @property
+    def identity(self) -> Tuple[int, int]:
+        was = os.fstat(self._fd)
+        return was.st_dev, was.st_ino
+
+    def more(self, copy: str) -> List[str]:
+        """The lines that came since. `copy`: the file that may hold the end of what was truncated."""
+        lines = self._after_truncation(copy) if self._truncated() else []
+        end = os.fstat(self._fd).st_size
+        for behind, block in blocks(self._fd, self._offset, min(end, self._offset + MOST_AT_ONCE)):
+            if behind - len(block) != self._offset:
+                self._known = b""
+            self._offset, self._known, self._grew = behind, (self._known + block)[-KNOWN_BY:], time.monotonic()
+            lines += self._split.feed(block)
+        if self._split.held and time.monotonic() - self._grew > HELD_S:
+            lines += self._split.rest()
+        return lines
+
+    def close(self) -> List[str]:
+        os.close(self._fd)
+        return self._split.end()
+
+    def _truncated(self) -> bool:
+        if os.fstat(self._fd).st_size < self._offset:
+            return True
+        return os.pread(self._fd, len(self._known), self._offset - len(self._known)) != self._known
+
+    def _after_truncation(self, copy: str) -> List[str]:
+        """What was written between our last look and the truncation, where it was copied away before."""
+        rest = behind(copy, self._known)
+        lines = self._split.end() if rest is None else self._split.feed(rest)
+        self._offset, self._known, self._grew = 0, b"", time.monotonic()
+        return lines
+
+
+def behind(path: str, known: bytes) -> Optional[bytes]:
+    """What follows these bytes in the last MiB of a file; None where they are not there."""
+    try:
+        fd = open_log(path) if known else -1
+    except (OSError, Failed):
+        return None
+    if fd < 0:
+        return None
+    try:
+        size = os.fstat(fd).st_size
+        content = os.pread(fd, MOST_AT_ONCE, max(0, size - MOST_AT_ONCE))
+    finally:
+        os.close(fd)
+    place = content.rfind(known)
+    return None if place < 0 else content[place + len(known) :]
+
+
+class Follower:
+    """The log under a path, and those that stood there before: a server goes on writing to a file that was renamed."""
+
+    def __init__(self, path: str, fd: int, start: Start) -> None:
+        self._path = path
+        self._files = [Followed(fd, start)]
+
+    def more(self) -> List[str]:
+        """The lines that came since the last call, those of the older file first."""
+        newcomer = self._newcomer()
+        lines = [line for file in self._files for line in file.more(self._path + ".1")]
+        if newcomer is not None:
+            self._files.append(newcomer)
+            lines += newcomer.more(self._path + ".1")
+        while len(self._files) > MOST_FILES:
+            lines += self._files.pop(0).close()
+        return lines
+
+    def _newcomer(self) -> Optional[Followed]:
+        """Another file that stands under the path now."""
+        try:
+            fd = open_log(self._path)
+        except (OSError, Failed):
+            return None
+        found = Followed(fd, Start(0, 0))
+        if any(file.identity == found.identity for file in self._files):
+            found.close()
+            return None
+        return found

@@ -1,0 +1,198 @@
+"""Will a model fit into what the machine can still give, and which servers would have to go?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ..context import Command
+from ..errors import MlxopsError, NotEnoughMemory, pasteable
+from ..jobs.reservations import promised
+from ..ports.evidence import Server
+from ..ports.observe import find_servers, others_servers
+from ..ports.survey import survey
+from ..procs import Memory, Unseen
+from . import kvcache
+from .estimate import Estimate, Model, context, estimate, largest_context, second_bytes
+
+if TYPE_CHECKING:
+    from ..load.request import Order
+
+MOST_CHOICES = 50_000
+
+
+class Second(NamedTuple):
+    """A model that the same server loads beside its own, such as a draft model."""
+
+    weights_bytes: int
+    config: Mapping[str, Any]
+
+
+class Asked(NamedTuple):
+    """A model that is to be served: `args` of its entry, `context` in tokens or None, `port` whose server would go,
+    `seconds` the models loaded beside it."""
+
+    weights_bytes: int
+    config: Mapping[str, Any]
+    runtime: str
+    args: Sequence[str] = ()
+    context: Optional[int] = None
+    port: Optional[int] = None
+    seconds: Tuple[Second, ...] = ()
+
+
+class Fit(NamedTuple):
+    """The sum, and what it is held against. `held`: port -> bytes of its servers; `own_context`: the model's, if known.
+
+    `unload`: the fewest ports whose unload makes room, () where it fits already or not even all of them would do.
+    `kept`: port -> why its server cannot be unloaded now.
+    """
+
+    sum: Estimate
+    context_why: str
+    own_context: Optional[int]
+    largest_context: Optional[int]
+    memory: Memory
+    held: Mapping[int, int]
+    promised: Mapping[int, int]
+    available_bytes: int
+    unload: Tuple[int, ...]
+    kept: Mapping[int, str]
+
+    @property
+    def fits(self) -> bool:
+        return self.sum.need_bytes <= self.available_bytes
+
+    def record(self) -> Dict[str, Any]:
+        """For programs, and for whoever shows it."""
+        return {
+            "fits": self.fits,
+            "need_bytes": self.sum.need_bytes,
+            **self.sum._asdict(),
+            "context_why": self.context_why,
+            "model_context_tokens": self.own_context,
+            "largest_context_tokens": self.largest_context,
+            "total_bytes": self.memory.total_bytes,
+            "wired_limit_bytes": self.memory.wired_limit_bytes,
+            "free_bytes": self.memory.available_bytes,
+            "held_bytes": dict(self.held),
+            "promised_bytes": dict(self.promised),
+            "available_bytes": self.available_bytes,
+            "unload": list(self.unload),
+            "kept": dict(self.kept),
+        }
+
+
+def check(command: Command, asked: Optional[Asked], order: Order) -> Tuple[Optional[Fit], Tuple[str, ...]]:
+    """How it fits, and warnings; NotEnoughMemory where it does not, unless --force, --dry-run or --evict answers it."""
+    if asked is None:
+        return None, ("the size of the weights is unknown, memory was not checked",)
+    try:
+        found = fit(command, asked)
+    except Unseen as exc:
+        return None, ("memory was not checked: %s" % exc.reason,)
+    if found.fits or order.dry_run or (order.evict and found.unload):
+        return found, ()
+    refused = refusal(found)
+    if not order.force:
+        raise refused
+    return found, (refused.message + "; forced",)
+
+
+def fit(command: Command, asked: Asked) -> Fit:
+    """The sum for a model and what this machine can give it; Unseen where that cannot be told."""
+    memory, table = command.procs.memory(), command.procs.processes()
+    held = _held(command, find_servers(table, command.site.runtimes))
+    # Servers of other users wire memory too, and are never asked to make room.
+    others_held = sum(_held(command, others_servers(table, command.site.runtimes)).values())
+    waiting = {port: size for port, size in promised(command, held).items() if port != asked.port}
+    room = _left(memory, held, waiting, asked.port, others_held)
+    model = Model(asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None)
+    tokens, why = context(asked.config, asked.args, asked.context)
+    beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.seconds)
+    sums = estimate(model, tokens)._replace(second_bytes=beside)
+    kept = _kept(command, held, asked.port) if sums.need_bytes > room else {}
+    others = {p: size for p, size in held.items() if p in command.site.ports and p != asked.port and p not in kept}
+    return Fit(
+        sums, why, kvcache.context_length(asked.config), largest_context(model, room - beside), memory, held, waiting,
+        room,
+        smallest(others, sums.need_bytes - room), kept,
+    )  # fmt: skip
+
+
+def refuse_promised(command: Command, found: Optional[Fit], order: Order) -> None:
+    """NotEnoughMemory where loads that began meanwhile will fill what was seen as free. Cheap: nothing is measured."""
+    if found is None or order.force:
+        return
+    now = {port: size for port, size in promised(command, found.held).items() if port != order.port}
+    less = sum(now.values()) - sum(found.promised.values())
+    found = found._replace(promised=now, available_bytes=found.available_bytes - less)
+    if not found.fits and not (order.evict and found.unload and less <= 0):
+        raise refusal(found._replace(unload=()))
+
+
+def refusal(found: Fit) -> NotEnoughMemory:
+    """Why it does not fit, and what makes room."""
+    text = "needs %s of memory, %s can be had" % (gib(found.sum.need_bytes), gib(found.available_bytes))
+    if found.promised:
+        loading = ", ".join("port %d" % port for port in sorted(found.promised))
+        text += "; %s is to be filled by the load under way on %s" % (gib(sum(found.promised.values())), loading)
+    if found.kept:
+        text += "; " + "; ".join("port %d stays: %s" % kept for kept in sorted(found.kept.items()))
+    steps = " && ".join(pasteable("unload", port) for port in found.unload)
+    hint = "%s, or load with --evict" % steps if steps else "a smaller model or context"
+    if found.kept and not steps:
+        hint += ", or the same again once port %s can be unloaded" % ", ".join(map(str, sorted(found.kept)))
+    return NotEnoughMemory(text, hint + "; load with --force tries all the same", **found.record())
+
+
+def smallest(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
+    """The fewest ports that hold so much together, among equals those that hold the least; () when all do not.
+
+    Of very many servers, which anybody can start, not every choice is looked at: then the largest go.
+    """
+    if short <= 0 or sum(held.values()) < short:
+        return ()
+    largest = sorted(held, key=lambda p: -held[p])
+    count = next(n for n in range(1, len(held) + 1) if sum(held[p] for p in largest[:n]) >= short)
+    if comb(len(held), count) > MOST_CHOICES:
+        return tuple(sorted(largest[:count]))
+    enough = (some for some in combinations(sorted(held), count) if sum(held[p] for p in some) >= short)
+    return min(enough, key=lambda some: sum(held[p] for p in some))
+
+
+def _held(command: Command, found: Mapping[int, Sequence[Server]]) -> Dict[int, int]:
+    """port -> bytes its servers hold."""
+    return {port: sum(command.procs.footprint(s.family) or 0 for s in servers) for port, servers in found.items()}
+
+
+def _left(
+    memory: Memory, held: Mapping[int, int], waiting: Mapping[int, int], port: Optional[int], others: int
+) -> int:
+    """What can be had once the port's own server is gone, and every load under way has what it needs."""
+    own = held.get(port, 0) if port is not None else 0
+    left = memory.available_bytes + own
+    if memory.wired_limit_bytes is not None:
+        left = min(left, memory.wired_limit_bytes - others - sum(held.values()) + own)
+    return left - sum(waiting.values())
+
+
+def _kept(command: Command, held: Mapping[int, int], own: Optional[int]) -> Dict[int, str]:
+    """port -> why nobody may stop its server now."""
+    kept = {}
+    for port in held:
+        if port != own and port in command.site.ports:
+            try:
+                stranger = survey(command, port, own_lock=False).stranger
+            except MlxopsError as exc:
+                kept[port] = exc.message
+            else:
+                if stranger is not None:
+                    told = (stranger.process.pid, pasteable("unload", port))
+                    kept[port] = "its server, pid %d, is not in the registry (to stop it: %s)" % told
+    return kept
+
+
+def gib(size: int) -> str:
+    return "%.2f GiB" % (size / (1 << 30))

@@ -1,0 +1,1 @@
+"""Model folders, and the options a model gets."""

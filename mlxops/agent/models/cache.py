@@ -1,0 +1,256 @@
+"""The Hugging Face cache: where a repository's snapshot lies, whether it is whole, and how large it is.
+
+Layout (huggingface.co/docs/huggingface_hub, "Understand caching"): ROOT/models--ORG--NAME/{blobs,refs,snapshots/SHA},
+the files of a snapshot being links to blobs. refs/main says which snapshot is current; its mtime does not.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
+
+from ..errors import EvidenceUnknown
+
+_PREFIX = "models--"
+_DEEPEST = 6
+# Digits of a commit that are enough to name it.
+_SHORTEST = 7
+
+
+class Snapshot(NamedTuple):
+    """One revision of a repository on disk. `root` is the cache root it lies in, "" for a folder outside a cache.
+
+    `missing`: the files that are absent or damaged, `faults` what is wrong with each.
+    """
+
+    repo_id: str
+    revision: str
+    path: str
+    root: str
+    size_bytes: Optional[int]
+    missing: Tuple[str, ...]
+    format: str
+    kind: str
+    faults: Mapping[str, str] = {}
+
+    @property
+    def told(self) -> Tuple[str, ...]:
+        """What is missing, with the reason where it is more than that."""
+        return tuple("%s (%s)" % (n, self.faults[n]) if self.faults.get(n, "missing") != "missing" else n
+                     for n in self.missing)
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing
+
+
+def roots(hf_home: str) -> Tuple[str, ...]:
+    """The two places where downloads of one HF_HOME are found: HF_HOME/hub, then HF_HOME itself."""
+    home = os.path.abspath(os.path.expanduser(hf_home))
+    return (os.path.join(home, "hub"), home)
+
+
+def repo_folder(repo_id: str) -> str:
+    """The name of a repository's folder in a cache root; "" for a word that is no repository."""
+    parts = repo_id.split("/")
+    if len(parts) > 2 or any(part in ("", ".", "..") or "--" in part or "\0" in part for part in parts):
+        return ""
+    return _PREFIX + "--".join(parts)
+
+
+def _repo_id(folder: str) -> str:
+    parts = folder[len(_PREFIX):].split("--")
+    named = folder.startswith(_PREFIX) and len(parts) <= 2 and all(parts)
+    return "/".join(parts) if named else ""
+
+
+def repo_of(path: str) -> str:
+    """The repository in whose folder of a cache a snapshot lies, links followed; "" for any other path."""
+    snapshots = os.path.dirname(os.path.realpath(os.path.expanduser(path))) if os.path.isabs(path) else ""
+    return _repo_id(os.path.basename(os.path.dirname(snapshots))) if os.path.basename(snapshots) == "snapshots" else ""
+
+
+def inspect(path: str) -> Snapshot:
+    """What the model folder at `path` holds; OSError when it cannot be listed."""
+    from . import files as modelfiles
+    from . import wholeness
+    path = os.path.abspath(os.path.expanduser(path))
+    faults = wholeness.faults(path)
+    snapshots, revision = os.path.split(path)
+    repo = os.path.dirname(snapshots)
+    repo_id = _repo_id(os.path.basename(repo)) if os.path.basename(snapshots) == "snapshots" else ""
+    return Snapshot(repo_id=repo_id, revision=revision if repo_id else "", path=path,
+                    root=os.path.dirname(repo) if repo_id else "", size_bytes=size_bytes(path),
+                    missing=tuple(sorted(faults)), format=modelfiles.format_of(path),
+                    kind=modelfiles.kind_of(path, repo_id or revision), faults=faults)
+
+
+def whole(path: str) -> bool:
+    """Whether all of a model lies in the folder at `path`; "" is no folder."""
+    try:
+        return bool(path) and inspect(path).complete
+    except OSError:
+        return False
+
+
+def _inspect_or_say_why(repo: str, revision: str) -> Snapshot:
+    path = os.path.join(repo, "snapshots", revision)
+    try:
+        return inspect(path)
+    except OSError as exc:
+        why = "%s: %s" % (path, exc.strerror or "unreadable")
+        root, folder = os.path.split(repo)
+        return Snapshot(_repo_id(folder), revision, path, root, None, (why,), "other", "other")
+
+
+def _word(path: str) -> str:
+    """The one word of a ref file; "" when there is none, or when it would lead out of `snapshots`."""
+    from .files import plain, read
+    word = (read(path, 256) or b"").decode("utf-8", "replace").strip()
+    return word if plain(word) and "/" not in word else ""
+
+
+def _only_snapshot(repo: str) -> str:
+    try:
+        found = [entry.name for entry in os.scandir(os.path.join(repo, "snapshots")) if entry.is_dir()]
+    except OSError:
+        return ""
+    return found[0] if len(found) == 1 else ""
+
+
+def current(repo: str) -> str:
+    """The revision refs/main names; without refs/main (after a pinned download) the only one there is; else ""."""
+    ref = os.path.join(repo, "refs", "main")
+    return _word(ref) if os.path.lexists(ref) else _only_snapshot(repo)
+
+
+def _revision_of(repo: str, asked: Optional[str]) -> str:
+    from .files import plain
+    if asked is None:
+        return current(repo)
+    if not plain(asked):
+        return ""
+    if "/" not in asked and os.path.isdir(os.path.join(repo, "snapshots", asked)):
+        return asked
+    return _short(repo, asked) or _word(os.path.join(repo, "refs", asked))
+
+
+def _short(repo: str, asked: str) -> str:
+    """The one commit that begins so."""
+    if len(asked) < _SHORTEST or not all(c in "0123456789abcdef" for c in asked):
+        return ""
+    try:
+        found = [name for name in os.listdir(os.path.join(repo, "snapshots")) if name.startswith(asked)]
+    except OSError:
+        return ""
+    return found[0] if len(found) == 1 else ""
+
+
+def _repos(root: str) -> Iterator[str]:
+    try:
+        names = sorted(os.listdir(root))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as exc:
+        raise EvidenceUnknown("the model cache %s cannot be read: %s" % (root, exc.strerror),
+                              "check its owner and mode on the host", path=root) from exc
+    for name in names:
+        if _repo_id(name):
+            yield os.path.join(root, name)
+
+
+def scan(hf_home: str) -> Tuple[Snapshot, ...]:
+    """The current snapshot of every model repository under both roots, complete or not, of any format.
+
+    A snapshot that cannot be read says so in `missing`. EvidenceUnknown when a root itself cannot be listed.
+    """
+    seen: Dict[str, Snapshot] = {}
+    for root in roots(hf_home):
+        for repo in _repos(root):
+            revision = current(repo)
+            if revision and os.path.realpath(repo) not in seen:
+                seen[os.path.realpath(repo)] = _inspect_or_say_why(repo, revision)
+    return tuple(seen.values())
+
+
+def spelled(root: str, repo_id: str) -> Tuple[str, ...]:
+    """The folders of a cache root that are this repository's, the exact spelling first.
+
+    The Hub takes any case of a name. On a disk that does too, only the listing tells how the folder is spelled.
+    """
+    folder = repo_folder(repo_id)
+    try:
+        names = [name for name in os.listdir(root) if name.lower() == folder.lower()] if folder else []
+    except OSError:
+        return ()
+    return tuple(sorted(names, key=lambda name: (name != folder, name)))
+
+
+def spelling(hf_home: str, cache_root: str, repo_id: str) -> str:
+    """The repository's name as the folder in the cache spells it; as given where it has none."""
+    for root in (cache_root, *roots(hf_home)):
+        for folder in spelled(root, repo_id):
+            return _repo_id(folder) or repo_id
+    return repo_id
+
+
+def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional[Snapshot]:
+    """The snapshot of `repo_id` at `revision` (a commit, branch or tag; default refs/main), a complete one first."""
+    found = []
+    for root in roots(hf_home):
+        for folder in spelled(root, repo_id):
+            repo = os.path.join(root, folder)
+            commit = _revision_of(repo, revision)
+            if commit and os.path.isdir(os.path.join(repo, "snapshots", commit)):
+                found.append(_inspect_or_say_why(repo, commit))
+    return next((s for s in found if s.complete), found[0] if found else None)
+
+
+def dangling(hf_home: str) -> Dict[str, str]:
+    """repo_id -> what is gone, of the repositories in the cache that lead nowhere, such as to a disk that is away."""
+    from .location import absence
+    found: Dict[str, str] = {}
+    for root in roots(hf_home):
+        for repo in _repos(root):
+            snapshots = os.path.join(repo, "snapshots")
+            if os.path.islink(repo) or os.path.islink(snapshots):
+                why = absence(snapshots)
+                if why:
+                    found.setdefault(_repo_id(os.path.basename(repo)), why)
+    return found
+
+
+def _files(path: str, depth: int = 0) -> Iterator[os.stat_result]:
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if depth < _DEEPEST:
+                    yield from _files(entry.path, depth + 1)
+                continue
+            try:
+                found = entry.stat()
+            except OSError:
+                continue
+            if stat.S_ISREG(found.st_mode):
+                yield found
+
+
+def size_bytes(path: str) -> Optional[int]:
+    """Bytes of all files of a model folder, a blob linked twice counted once; None when it cannot be read."""
+    try:
+        blobs = {(found.st_dev, found.st_ino): found.st_size for found in _files(path)}
+    except (OSError, ValueError):
+        return None
+    return sum(blobs.values())
+
+
+def weights_bytes(path: str) -> Optional[int]:
+    """Bytes of the weights alone, which is what loading them takes at least; None when one of the files is absent."""
+    from . import wholeness
+    from .files import INDEX
+    try:
+        names = wholeness.weight_files(path)
+        return None if INDEX in names else sum(os.stat(os.path.join(path, name)).st_size for name in names)
+    except (OSError, ValueError):
+        return None

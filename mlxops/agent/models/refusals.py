@@ -1,0 +1,57 @@
+"""Which values of an entry the installed runtime would refuse, and why. Pure."""
+
+from __future__ import annotations
+
+from typing import Callable, NamedTuple, Tuple
+
+from ..registry.entries import Entry
+from ..runtimes.table import Offered, Runtime
+
+FIELDS = ("chat_template", "tool_call_parser", "reasoning_parser")
+
+
+class Refusal(NamedTuple):
+    """One value that would not be taken: the entry's field, what it says, one sentence why."""
+
+    field: str
+    value: str
+    reason: str
+
+
+def refusals(
+    runtime: Runtime, entry: Entry, help_flags: Offered, is_file: Callable[[str], bool]
+) -> Tuple[Refusal, ...]:
+    """Every refusal, () when the entry can be started. What the runtime has no option for at all is not refused: it is
+    left out of the command line. `is_file`: whether a path is a file on the host.
+    """
+    return (*_template(entry, is_file), *_choices(runtime, entry, help_flags), *_args(runtime, entry, help_flags))
+
+
+def _template(entry: Entry, is_file: Callable[[str], bool]) -> Tuple[Refusal, ...]:
+    path = entry.text("chat_template")
+    if not path or is_file(path):
+        return ()
+    return (Refusal("chat_template", path, "the chat template %s does not exist" % path),)
+
+
+def _choices(runtime: Runtime, entry: Entry, help_flags: Offered) -> Tuple[Refusal, ...]:
+    found = []
+    for field in FIELDS:
+        flag, value = getattr(runtime, field), entry.text(field)
+        choices = help_flags.get(flag or "", ())
+        if flag and value and flag not in help_flags:
+            found.append(Refusal(field, value, "this version has no %s" % flag))
+        elif flag and value and choices and value not in choices:
+            found.append(Refusal(field, value, "%s %s is not one of %s" % (flag, value, ", ".join(choices))))
+    return tuple(found)
+
+
+def _args(runtime: Runtime, entry: Entry, help_flags: Offered) -> Tuple[Refusal, ...]:
+    found = []
+    ours = ("--port", "--host", runtime.model or "--model", runtime.served_name)
+    for flag in [word.split("=")[0] for word in entry.args if word.startswith("--")]:
+        if flag in ours:
+            found.append(Refusal("args", flag, "%s is not for args: mlxops sets it" % flag))
+        elif flag not in help_flags:
+            found.append(Refusal("args", flag, "this version has no %s" % flag))
+    return tuple(found)

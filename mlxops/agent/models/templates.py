@@ -1,0 +1,70 @@
+"""Chat templates as files: the one a server would find by itself, and the ones a host keeps for models without."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator, NamedTuple, Optional
+
+from .files import as_object, plain, read
+
+LARGEST = 4 << 20
+ENDING = ".jinja"
+
+
+class Template(NamedTuple):
+    """A template's text and where it is from. `path`: what the server has to be told, "" where it finds it itself."""
+
+    text: str
+    path: str
+    source: str
+
+
+NONE = Template("", "", "")
+
+
+def text_of(path: str) -> str:
+    """A template file's text; "" when it is absent, empty, no regular file or unreadable."""
+    return (read(path, LARGEST) or b"").decode("utf-8", "replace")
+
+
+def of_snapshot(path: str) -> Template:
+    """The template a server takes from the snapshot at `path`, or the only one that lies there under another name."""
+    text = text_of(os.path.join(path, "chat_template" + ENDING)) or _inside(path)
+    return Template(text, "", "the snapshot") if text else _loose(path)
+
+
+def _inside(path: str) -> str:
+    """The template in a JSON file; of several named ones (a list) all, as one text."""
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        found = as_object(read(os.path.join(path, name), LARGEST)).get("chat_template")
+        rows = found if isinstance(found, list) else [{"template": found}]
+        texts = [row.get("template") for row in rows if isinstance(row, dict)]
+        text = "\n".join(t for t in texts if isinstance(t, str))
+        if text:
+            return text
+    return ""
+
+
+def _loose(path: str) -> Template:
+    try:
+        names = [name for name in os.listdir(path) if name.endswith(ENDING)]
+    except OSError:
+        return NONE
+    place = os.path.join(path, names[0]) if len(names) == 1 else ""
+    text = text_of(place) if place else ""
+    return Template(text, place, "%s, the only template of the snapshot" % names[0]) if text else NONE
+
+
+def of_host(folder: Optional[str], repo_id: str, model_type: str) -> Template:
+    """The template that the host's own folder has for a model: by its repository's name, else by its family's."""
+    for place in _places(folder, repo_id, model_type):
+        text = text_of(place)
+        if text:
+            return Template(text, place, "the host's template folder")
+    return NONE
+
+
+def _places(folder: Optional[str], repo_id: str, model_type: str) -> Iterator[str]:
+    for name in (repo_id.rpartition("/")[2], model_type):
+        if folder and plain(name) and "/" not in name:
+            yield os.path.join(folder, name + ENDING)

@@ -1,0 +1,264 @@
+"""Whether a model folder holds all that a server reads, and whether each file is what its name says.
+
+mlx-lm reads every `model*.safetensors` (mlx_lm/utils.py, load_model) and never opens the index. So the files on disk
+decide: a shard set must be complete by its own numbers. The index may only add names that the loader would read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import lru_cache
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
+
+from .files import CONFIG_LIMIT, INDEX, SINGLE, as_object, config, plain, read, wanted
+from .location import absence
+
+_INDEX_LIMIT = 64 << 20
+# safetensors refuses headers over 100 MB; real ones stay under 2 MB.
+_HEADER_LIMIT = 16 << 20
+_LARGEST_HEADER = 100 << 20
+_SHARD = re.compile(r"(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors")
+_MOST_SHARDS = 10_000
+# Any one of these sets is a whole tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, Mistral, Kimi, PLaMo).
+TOKENIZERS = (
+    ("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"), ("tekken.json",), ("tiktoken.model",),
+    ("tokenizer.jsonl",),
+)  # fmt: skip
+# What transformers parses when it makes the tokenizer.
+_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_OBJECT_LIMIT = 256 << 20
+# Parsed on every look; a larger file is parsed only by a load.
+_SMALL = 1 << 20
+_GLANCE = 4096
+_POINTERS = ((b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` there"),
+             (b"/annex/objects/", "a git-annex pointer: run `git annex get` there"))
+ABSENT, EMPTY = "missing", "empty or not a regular file"
+
+
+class Shards(NamedTuple):
+    """A set of shards by its names: PREFIX-NNNNN-of-MMMMM.safetensors. `width`: digits of a number."""
+
+    prefix: str
+    width: int
+    total: str
+    numbers: FrozenSet[int]
+
+    def gaps(self) -> Iterator[str]:
+        count = int(self.total)
+        first = 0 if 0 in self.numbers else 1
+        for number in range(first, min(first + count, _MOST_SHARDS)):
+            if number not in self.numbers:
+                yield "%s-%0*d-of-%s.safetensors" % (self.prefix, self.width, number, self.total)
+
+
+def loaded(names: Iterable[str]) -> Tuple[str, ...]:
+    """The weights that mlx-lm would read of a folder with these files."""
+    return tuple(sorted(n for n in names if n.startswith("model") and n.endswith(".safetensors") and "/" not in n))
+
+
+def gaps(names: Iterable[str]) -> Tuple[str, ...]:
+    """The shards that are absent by the numbers of those that are there."""
+    sets: Dict[Tuple[str, int, str], Set[int]] = {}
+    for name in names:
+        found = _SHARD.fullmatch(name)
+        if found:
+            sets.setdefault((found[1], len(found[2]), found[3]), set()).add(int(found[2]))
+    return tuple(gap for key, numbers in sets.items() for gap in Shards(*key, frozenset(numbers)).gaps())
+
+
+def tokenizer(names: Iterable[str]) -> bool:
+    """Whether a folder with these files, each with content, has a tokenizer."""
+    there = frozenset(names)
+    known = any(there.issuperset(group) for group in TOKENIZERS)
+    return known or any(name.endswith(".tiktoken") or name.startswith("rwkv_vocab") for name in there)
+
+
+def lacking(names: Iterable[str]) -> Tuple[str, ...]:
+    """What a repository with these files would lack once it is downloaded; told before the download."""
+    there = frozenset(names)
+    weights = loaded(there)
+    found = list(gaps(weights)) if weights else [SINGLE]
+    if not tokenizer(there) and not any(n.endswith(".py") for n in there):
+        found.append("tokenizer.json")
+    return tuple(sorted(found))
+
+
+def _indexed(path: str) -> Optional[Set[str]]:
+    """The files that the index names, None where it holds no such names."""
+    names = as_object(read(os.path.join(path, INDEX), _INDEX_LIMIT)).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        return None
+    return set(names.values())
+
+
+def _demanded(path: str, there: FrozenSet[str]) -> Set[str]:
+    """What the index adds to the weights that lie there."""
+    if not os.path.lexists(os.path.join(path, INDEX)):
+        return set()
+    named = _indexed(path)
+    if named is None:
+        return {INDEX}
+    # A name that leads out of the folder is told, and not followed.
+    odd = {repr(name)[:80] for name in named if not plain(name)}
+    weights, read_by_loader = loaded(there), set(loaded(filter(plain, named)))
+    if not weights and not read_by_loader:
+        return odd | set(filter(plain, named))
+    stale = bool(weights) and not gaps(weights) and not read_by_loader & there
+    return odd if stale else odd | read_by_loader
+
+
+def weight_files(path: str) -> Tuple[str, ...]:
+    """The weights a server reads of a model folder, absent ones too; OSError when it cannot be listed."""
+    there = frozenset(os.listdir(path))
+    weights = loaded(there)
+    found = {*weights, *gaps(weights), *_demanded(path, there)}
+    return tuple(sorted(found)) or (SINGLE,)
+
+
+def stale_index(path: str) -> bool:
+    """Whether the index is of another build than the weights: harmless on one host, but not for a model on several."""
+    named = _indexed(path)
+    return named is not None and loaded(named) != loaded(os.listdir(path))
+
+
+def faults(path: str, deep: bool = False) -> Dict[str, str]:
+    """name -> what is wrong with it, of the files a server would need; {} when the model is whole.
+
+    `deep`: parse large files too, which takes up to a second. OSError when the folder cannot be listed.
+    """
+    names = frozenset(os.listdir(path))
+    needed = {"config.json", *weight_files(path)}
+    # A link that leads nowhere was needed once, and a server would wait at a FIFO for ever. An empty __init__.py is
+    # fine.
+    needed.update(n for n in names if wanted(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n))))
+    found = {name: why for name in needed for why in [_absent(path, name)] if why}
+    for name in sorted(n for n in names | needed if plain(n) and n not in found and (n in needed or wanted(n))):
+        why = _damage(os.path.join(path, name), deep)
+        if why:
+            found[name] = why
+    if "config.json" not in found and not config(path):
+        found["config.json"] = "not a JSON object with settings"
+    if INDEX in needed and INDEX not in found:
+        found[INDEX] = "names no weights"
+    if not found.keys() & set(sum(TOKENIZERS, ())) and not _has_tokenizer(path, names):
+        found["tokenizer.json"] = ABSENT
+    return found
+
+
+def doubtful(path: str, found: Mapping[str, str]) -> bool:
+    """Whether a server may load the model all the same: nothing that it reads for certain is proven to be wrong."""
+    weights = loaded(os.listdir(path))
+    holes = gaps(weights)
+
+    def doubt(name: str, why: str) -> bool:
+        extra = _weights(name) and name not in holes and bool(weights)
+        return name == INDEX or (why == ABSENT and (name == "tokenizer.json" or extra))
+
+    return all(doubt(name, why) for name, why in found.items())
+
+
+def _weights(name: str) -> bool:
+    return name.endswith(".safetensors")
+
+
+def _absent(path: str, name: str) -> str:
+    place = os.path.join(path, name)
+    if not plain(name) or not os.path.lexists(place):
+        return ABSENT
+    try:
+        there = os.path.isfile(place) and os.stat(place).st_size > 0
+    except (OSError, ValueError):
+        there = False
+    if not there and os.path.islink(place) and not os.path.exists(place):
+        target = os.path.normpath(os.path.join(path, os.readlink(place)))
+        return "a link that leads nowhere: %s" % (absence(os.path.dirname(target)) or target + " does not exist")
+    return "" if there else EMPTY
+
+
+def _has_tokenizer(path: str, names: Iterable[str]) -> bool:
+    """A vocabulary under a name of its own is found by code that the repository brings (`auto_map`)."""
+    there = [n for n in names if wanted(n) and not _absent(path, n)]
+    own = as_object(read(os.path.join(path, "tokenizer_config.json"), CONFIG_LIMIT)).get("auto_map")
+    return tokenizer(there) or (isinstance(own, dict) and any(n.endswith(".py") for n in there))
+
+
+def _damage(path: str, deep: bool) -> str:
+    """What is wrong with the content of one file that is there."""
+    try:
+        was = os.stat(path)
+    except OSError as exc:
+        return "cannot be read: %s" % exc.strerror
+    return _damage_of(path, was.st_size, was.st_mtime_ns, deep)
+
+
+@lru_cache(maxsize=4096)
+def _damage_of(path: str, size: int, changed: int, deep: bool) -> str:
+    """One look per file and command, as long as size and time of change stay the same."""
+    start = read(path, _GLANCE)
+    if start is None:
+        return "cannot be read: check its owner and mode"
+    pointer = next((what for mark, what in _POINTERS if start.startswith(mark)), "")
+    if pointer:
+        return pointer
+    leaf = os.path.basename(path)
+    if _weights(leaf):
+        return _cut(path, size, start)
+    return _broken(path, size, start, deep) if leaf in _OBJECTS else ""
+
+
+def _cut(path: str, size: int, start: bytes) -> str:
+    """Layout: 8 bytes little-endian length, so many bytes of JSON, then the tensors at the offsets it gives."""
+    length = int.from_bytes(start[:8], "little")
+    if not 2 <= length <= _LARGEST_HEADER or size < 8:
+        return "not a safetensors file"
+    if size < 8 + length:
+        return "cut off at %d bytes, inside its header" % size
+    if length > _HEADER_LIMIT:
+        return ""
+    header = as_object((read(path, 8 + length) or b"")[8:])
+    if not header:
+        return "not a safetensors file: its header is not JSON"
+    end = _end(header)
+    if end is None:
+        return "not a safetensors file: its header gives no offsets"
+    return "cut off: %d of %d bytes" % (size, 8 + length + end) if size < 8 + length + end else ""
+
+
+def _end(header: Mapping[str, object]) -> Optional[int]:
+    """Bytes of all tensors; None where one of them has no place."""
+    ends: List[int] = [0]
+    for name, tensor in header.items():
+        if name == "__metadata__":
+            continue
+        place = tensor.get("data_offsets") if isinstance(tensor, dict) else None
+        if not isinstance(place, list) or len(place) != 2 or any(type(n) is not int or n < 0 for n in place):
+            return None
+        ends.append(place[1])
+    return max(ends)
+
+
+def _broken(path: str, size: int, start: bytes, deep: bool) -> str:
+    if not start.strip(b"\0"):
+        return "filled with zeros"
+    if start.lstrip()[:1] == b"<":
+        return "an HTML or XML page"
+    if start.lstrip()[:1] != b"{":
+        return "not a JSON object"
+    if size > _OBJECT_LIMIT or (size > _SMALL and not deep):
+        return "" if _last(path, size) == b"}" else "cut off: it does not end as JSON does"
+    try:
+        json.loads(read(path, _OBJECT_LIMIT) or b"")
+    except (ValueError, RecursionError) as exc:
+        return "not JSON: %s" % exc
+    return ""
+
+
+def _last(path: str, size: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, size - _GLANCE))
+            return file.read(_GLANCE).rstrip()[-1:]
+    except OSError:
+        return b""

@@ -1,0 +1,1 @@
+"""What is observed of a port, and what follows."""

@@ -1,0 +1,35 @@
+"""Whose process is it? Only processes of this effective user are ever taken for servers that mlxops may work on.
+
+Any user can start a process with any command line, so a command line alone proves nothing. This holds for root too:
+what runs as another user is that user's to stop.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, Mapping, Optional
+
+from ..procs import Process
+
+
+def uid() -> int:
+    return os.geteuid()
+
+
+def is_own(process: Process) -> bool:
+    return process.uid == uid()
+
+
+def own(table: Mapping[int, Process]) -> Dict[int, Process]:
+    """The processes of this user."""
+    return {pid: process for pid, process in table.items() if is_own(process)}
+
+
+def user(number: Optional[int]) -> str:
+    """The name of a user; its number where it has no name, "?" where that is unknown."""
+    import pwd
+
+    try:
+        return "?" if number is None else pwd.getpwuid(number).pw_name
+    except (KeyError, OverflowError):
+        return "uid %s" % number

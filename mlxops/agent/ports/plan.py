@@ -1,0 +1,90 @@
+"""The plan that makes the registry true again, and the drift it leaves to people. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from ..registry.entries import Entry
+from . import remedies
+from .evidence import PortEvidence
+from .verdict import Verdict, Wanted, judge, lost_text, stray_beside
+
+
+class Action(NamedTuple):
+    """One change to the registry: `clear` takes the port of an entry away. `next`: the command that brings it back."""
+
+    action: str
+    entry: str
+    port: int
+    reason: str
+    next: str
+    applied: bool = False
+
+
+class Drift(NamedTuple):
+    """`next`: the command that deals with it."""
+
+    drift: str
+    port: Optional[int]
+    entry: Optional[str]
+    reason: str
+    next: Optional[str] = None
+
+
+class Broken(NamedTuple):
+    """A port whose server does not serve as it should, though registry and host agree about it."""
+
+    state: str
+    port: int
+    entry: Optional[str]
+    reason: str
+    next: Optional[str] = None
+
+
+class Plan(NamedTuple):
+    actions: Tuple[Action, ...]
+    drift: Tuple[Drift, ...]
+    broken: Tuple[Broken, ...] = ()
+
+    def to_wire(self) -> Dict[str, List[Dict[str, Any]]]:
+        return {key: [one._asdict() for one in rows] for key, rows in self._asdict().items()}
+
+
+def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> Plan:
+    """Clear what is proven gone; report everything else that differs, and every server that is broken."""
+    actions: List[Action] = []
+    drifts: List[Drift] = []
+    broken: List[Broken] = []
+    for port in sorted(evidence):
+        want, seen = wants[port], evidence[port]
+        verdict = judge(seen, want)
+        if want.entries and seen.quiet:
+            steps = [(e.name, remedy("stale", port, e, want)) for e in want.entries]
+            actions += [Action("clear", name, port, verdict.reason, step) for name, step in steps]
+        elif verdict.drift or verdict.state == "unknown":
+            drifts.append(_drift(verdict, port, want))
+        beside = stray_beside(seen, verdict)
+        if beside:
+            drifts.append(Drift("stray", port, None, beside, remedies.command("stray", port, None)))
+        if verdict.broken and seen.job is None:
+            told = verdict.reason, remedy(verdict.state, port, want.entry, want)
+            broken.append(Broken(verdict.state, port, want.entry.name if want.entry else None, *told))
+    return Plan(tuple(actions), tuple(drifts), tuple(broken))
+
+
+def _drift(verdict: Verdict, port: int, want: Wanted) -> Drift:
+    kind = verdict.drift or "unknown"
+    entry = want.entry if want.entries or kind == "lost" else None
+    return Drift(kind, port, entry.name if entry else None, verdict.reason, remedy(kind, port, entry, want))
+
+
+def lost_drift(port: int, want: Wanted) -> Drift:
+    """What an entry whose assignment was just cleared is from here on."""
+    return _drift(Verdict("free", "lost", lost_text(want)), port, want)
+
+
+def remedy(kind: str, port: int, entry: Optional[Entry], want: Wanted) -> str:
+    """The command that deals with it."""
+    if entry is None:
+        return remedies.command(kind, port, None)
+    return remedies.command(kind, port, entry.name, entry.slot, entry.name in want.missing)

@@ -1,0 +1,228 @@
+"""Ask a port over HTTP, with a bound on time and size whatever the other side does."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
+
+from ..clock import Deadline
+from .evidence import SILENT, Answer
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+MOST_BYTES = 1 << 20
+# Of what a listener says of itself: more is no name, and no reason.
+LONGEST_NAME, LONGEST_ERROR, MOST_MODELS = 1024, 300, 1000
+CHECK_EVERY_S = 0.1
+Value = TypeVar("Value")
+Key = TypeVar("Key")
+MOST_AT_ONCE = 32
+NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+class Reply(NamedTuple):
+    """An HTTP answer: its status and the first MiB of its body."""
+
+    status: int
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The body as JSON; None when it is not."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+class Pending(Generic[Value]):
+    """A call under way in a thread of its own; one that never ends is left behind there."""
+
+    def __init__(self, call: Callable[[], Value]) -> None:
+        self._call = call
+        self._value: List[Value] = []
+        self._error: Optional[BaseException] = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._value.append(self._call())
+        except Exception as exc:  # raised again by value(), whatever it is
+            self._error = exc
+
+    def done(self, seconds: float = 0.0) -> bool:
+        """Whether it has ended, after waiting for up to `seconds`."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def value(self) -> Value:
+        """What the call returned; what it raised; TimeoutError while it is under way."""
+        if self._error is not None:
+            raise self._error
+        if not self._value:
+            raise TimeoutError("no answer in time")
+        return self._value[0]
+
+    def wait(self, check: Callable[[], None] = lambda: None) -> Value:
+        """What the call returned, or what it raised, once it has; for `check` see ended()."""
+        self.ended(check)
+        return self.value()
+
+    def ended(self, check: Callable[[], None]) -> None:
+        """Wait for its end. `check` is called all the while, and may raise."""
+        while not self.done(CHECK_EVERY_S):
+            check()
+
+
+def all_of(calls: Mapping[Key, Callable[[], Value]], most: int = MOST_AT_ONCE) -> Dict[Key, Value]:
+    """What each call returns, several at a time in a bounded number of threads: a host may have 256 ports.
+
+    Raises what one raised, once all have ended. Where no thread can be started, they are made here one by one.
+    """
+    todo, done, faults = list(calls.items()), {}, []
+
+    def work() -> None:
+        while todo:
+            try:
+                key, call = todo.pop()
+            except IndexError:
+                return
+            try:
+                done[key] = call()
+            except Exception as exc:  # raised below, whatever it is
+                faults.append(exc)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(most, len(todo)) - 1)]
+    with contextlib.suppress(RuntimeError):
+        for thread in threads:
+            thread.start()
+    work()
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join()
+    if faults:
+        raise faults[0]
+    return {key: done[key] for key in calls}
+
+
+class Line:
+    """One HTTP exchange that can be cut from outside: whoever drips bytes for ever is not read for ever."""
+
+    def __init__(self, address: str, port: int, timeout: float) -> None:
+        self._where, self._timeout = (address, port), timeout
+        self._socket: Optional[socket.socket] = None
+
+    def ask(self, path: str, body: Optional[Dict[str, Any]], read: Callable[[HTTPResponse], Value]) -> Value:
+        """What `read` makes of the answer to a GET, or to a POST where there is a body."""
+        from http.client import HTTPConnection
+
+        link = HTTPConnection(*self._where, timeout=self._timeout)
+        try:
+            link.connect()
+            # Kept here, since the connection lets go of it once the headers have come.
+            self._socket = link.sock
+            payload = None if body is None else json.dumps(body).encode()
+            link.request("GET" if body is None else "POST", path, payload, {"Content-Type": "application/json"})
+            with link.getresponse() as answer:
+                return read(answer)
+        finally:
+            link.close()
+
+    def cut(self) -> None:
+        try:
+            if self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # Over already.
+            return
+
+
+def exchange(line: Line, timeout: float, call: Callable[[], Value], check: Callable[[], None] = lambda: None) -> Value:
+    """The value of a call on the line, TimeoutError after `timeout` seconds. `check` is called all the while, and may
+    raise."""
+    deadline, pending = Deadline(timeout), Pending(call)
+    try:
+        while not pending.done(min(CHECK_EVERY_S, deadline.left())) and not deadline.passed:
+            check()
+        return pending.value()
+    finally:
+        line.cut()
+
+
+def request(address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]] = None) -> Reply:
+    """One HTTP exchange; OSError (TimeoutError included) or http.client.HTTPException when there is none."""
+    line = Line(address, port, timeout)
+    return exchange(line, timeout, lambda: line.ask(path, body, whole))
+
+
+def whole(answer: HTTPResponse) -> Reply:
+    return Reply(answer.status, answer.read(MOST_BYTES))
+
+
+def reaches(address: str, port: int, timeout: float = 1.0) -> bool:
+    """Whether a TCP connection is accepted."""
+    try:
+        socket.create_connection((address, port), timeout).close()
+    except OSError as exc:
+        if exc.errno in NO_MORE_FILES:
+            raise  # it says nothing about the port
+        return False
+    return True
+
+
+def pulse(address: str, port: int, timeout: float) -> Optional[float]:
+    """Milliseconds until the server closes a connection on which we say nothing and are done; None where it does not.
+
+    It takes the server's own loop to notice and to close: the kernel alone, as for a stopped process, only accepts.
+    Neither mlx_lm.server nor uvicorn (mlx-openai-server, vllm) writes a log line for it, as they do for every request,
+    HEAD and OPTIONS included (seen with mlx-lm 0.32 and mlx-openai-server 1.8.1).
+    """
+    began = time.monotonic()
+    try:
+        with socket.create_connection((address, port), timeout) as line:
+            line.settimeout(timeout)
+            line.shutdown(socket.SHUT_WR)
+            if line.recv(1):
+                return None
+    except OSError:
+        return None
+    return round((time.monotonic() - began) * 1000, 1)
+
+
+def ask(address: str, port: int, timeout: float, models: bool = True) -> Answer:
+    """What the port says: /health, and with `models` the ids of /v1/models."""
+    if not reaches(address, port, min(timeout, 1.0)):
+        return SILENT
+    began = time.monotonic()
+    answer = Answer(reached=True)
+    try:
+        answer = answer._replace(health=request(address, port, "/health", timeout).status)
+        answer = answer._replace(latency_ms=round((time.monotonic() - began) * 1000, 1))
+        if not models:
+            return answer
+        return answer._replace(models=model_ids(request(address, port, "/v1/models", timeout).document))
+    except (RuntimeError, MemoryError):
+        raise  # no thread or no memory here: that says nothing about the port
+    except Exception as exc:  # http.client raises ValueError and more on hostile answers: all of it means no answer
+        return answer._replace(error=(str(exc) or type(exc).__name__)[:LONGEST_ERROR])
+
+
+def model_ids(document: Any) -> Tuple[str, ...]:
+    rows = document.get("data") if isinstance(document, dict) else None
+    ids = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return tuple(i[:LONGEST_NAME] for i in ids[:MOST_MODELS] if isinstance(i, str))
+
+
+def chat(address: str, port: int, model: str, timeout: float) -> Reply:
+    """The answer to a chat of one token, under the name that clients use."""
+    messages = [{"role": "user", "content": "ping"}]
+    return request(
+        address, port, "/v1/chat/completions", timeout, {"model": model, "messages": messages, "max_tokens": 1}
+    )

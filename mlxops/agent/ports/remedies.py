@@ -1,0 +1,47 @@
+"""The command that deals with a drift or a broken state of a port. Pure; client and agent share it."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..errors import pasteable
+
+_LOADED = ("stale", "lost")
+_RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
+_BY_PORT = {"foreign": "status", "duplicate": "unload", "failed": "logs", "stray": "show"}
+_PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
+# What else a person may want to do, after the command.
+_ELSE = {
+    "stale": ", or mlxops unload {port} to forget it",
+    "lost": ", or mlxops unload {port} to forget it",
+    "stray": ", then stop that process on the host if nobody needs it",
+    "orphan": ", to adopt it, or mlxops unload {port} to stop it",
+    "foreign": ", once you have stopped it on the host; mlxops never does",
+    "duplicate": ", then load the model you want there",
+    "missing": ", to download it again",
+}
+
+
+def command(
+    kind: str, port: Optional[int], entry: Optional[str], slot: Optional[int] = None, gone: bool = False
+) -> str:
+    """The command for this kind of drift or state. `slot`: the port that the entry is planned for; `gone`: its files
+    are not there."""
+    place = "PORT" if port is None else port
+    force = ["--force"] if slot not in (None, port) else []
+    download = ["--download"] if gone or kind == "missing" else []
+    if kind in _LOADED or (kind in _RELOADED and entry):
+        replace = ["--replace"] if kind in _RELOADED else []
+        return pasteable("load", entry or "NAME", place, *replace, *force, *download)
+    if kind in _RELOADED:
+        return pasteable("unload", place)
+    if kind in _PLAIN:
+        return pasteable(_PLAIN[kind])
+    return pasteable(_BY_PORT.get(kind, "show"), place)
+
+
+def otherwise(kind: str, port: Optional[int], entry: Optional[str]) -> str:
+    """What may be done instead, as the rest of a sentence that begins with the command."""
+    import shlex
+
+    return _ELSE.get(kind, "").format(port="PORT" if port is None else port, entry=shlex.quote(entry or "NAME"))

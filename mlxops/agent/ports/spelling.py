@@ -1,0 +1,59 @@
+"""Servers whose command lines spell a model otherwise than the registry, told in the registry's spelling.
+
+By hand a path gets a trailing slash, goes through a link, or counts from the folder it was typed in; a repository's
+name may be in another case. What compares afterwards has one spelling for one model.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+
+from ..models.location import place, same_repo
+from ..procs import Procs, Unseen
+from ..registry.entries import Entry, Registry
+from .evidence import Server
+
+Servers = Mapping[int, Tuple[Server, ...]]
+
+
+def respelled(
+    procs: Procs, servers: Servers, registry: Registry, ports: Iterable[int]
+) -> Dict[int, Tuple[Server, ...]]:
+    """The servers of these ports, each with its model as the entry says that is meant; others stay as they are."""
+    spellings = _Spellings(procs, registry)
+    changed = {port: tuple(spellings.of(one, port) for one in servers[port]) for port in ports if port in servers}
+    return {**servers, **changed}
+
+
+class _Spellings:
+    """Places are looked up only where a model is spelled in no entry's way."""
+
+    def __init__(self, procs: Procs, registry: Registry) -> None:
+        self._procs, self._entries = procs, list(registry.entries.values())
+        self._places: Optional[Dict[str, str]] = None
+
+    def of(self, server: Server, port: int) -> Server:
+        model = server.invocation.model
+        entries = sorted(self._entries, key=lambda entry: (entry.port != port, entry.port is not None))
+        if not model or any(model in (e.cache_path, e.repo_id, e.model_id) for e in entries):
+            return server
+        meant = self._meant(server, model, entries)
+        return server if meant is None else server._replace(invocation=server.invocation.with_model(meant))
+
+    def _meant(self, server: Server, model: str, entries: List[Entry]) -> Optional[str]:
+        if self._places is None:
+            self._places = {entry.name: place(entry.cache_path) for entry in self._entries}
+        where = place(model, self._folder(server))
+        for entry in entries:
+            if where and where == self._places[entry.name]:
+                return entry.cache_path
+        if where and not os.path.isabs(where):
+            return None  # a folder of its own, whatever repository has that name
+        return next((entry.repo_id for entry in entries if same_repo(model, entry.repo_id)), None)
+
+    def _folder(self, server: Server) -> Optional[str]:
+        try:
+            return self._procs.folder(server.process.pid)
+        except Unseen:
+            return None

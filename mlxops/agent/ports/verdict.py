@@ -1,0 +1,265 @@
+"""From the evidence about one port to its state and its drift. Pure."""
+
+from __future__ import annotations
+
+from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
+
+from ..ranks.ranks import hosts
+from ..registry.entries import Entry
+from ..runtimes.table import Invocation, added_flags, flags_of
+from .evidence import PortEvidence, Server
+
+# Until its queue is full, the kernel accepts connections for a server that hangs: whether it does tells nothing.
+_MUTE, LATE = "it listens on the port but does not answer HTTP: %s", "no answer in time"
+STOPPING = ("stop",)
+STARTING = ("launch", "wait", "commit", "rollback")
+
+
+# Of a port that nobody works on: it does not serve as it should, whatever the registry says of it.
+BROKEN = ("dead-child", "unresponsive", "failed")
+
+
+class Wanted(NamedTuple):
+    """What the registry and the host file say of a port. `served_name` None: no entry is assigned.
+
+    `lost`: entries that served here and are assigned nowhere now.
+    """
+
+    entries: Tuple[Entry, ...]
+    served_name: Optional[str]
+    missing: Tuple[str, ...] = ()
+    lost: Tuple[Entry, ...] = ()
+
+    @property
+    def entry(self) -> Optional[Entry]:
+        """The entry that a verdict about the port is about."""
+        return next(iter(self.entries or self.lost), None)
+
+
+class Verdict(NamedTuple):
+    """A state and a drift; drift None when registry and evidence agree, or when nothing can be said."""
+
+    state: str
+    drift: Optional[str]
+    reason: str
+
+    @property
+    def broken(self) -> bool:
+        """Whether the state is a trouble of its own, which the drift does not tell already."""
+        told = self.drift if self.state == "failed" else self.drift in ("foreign", "orphan")
+        return self.state in BROKEN and not told
+
+
+def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
+    """One port's verdict. A port somebody works on, or that could not be seen, has no drift.
+
+    The reason ends with what a load that was killed here left undone.
+    """
+    verdict = _judge(seen, wanted)
+    if seen.cut is None or seen.job is not None or (verdict.state == "ready" and _arrived(seen, wanted)):
+        return verdict
+    return verdict._replace(reason="; ".join(filter(None, [verdict.reason, _cut_text(seen.cut)])))
+
+
+def _judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
+    phase = str((seen.job or {}).get("phase", ""))
+    if phase in STOPPING + STARTING:
+        return Verdict(_working(seen.job or {}, phase), None, _job_text(seen.job or {}))
+    if seen.unknown:
+        return Verdict("unknown", None, "; ".join(seen.unknown))
+    state, reason = _state(seen, wanted)
+    if seen.job is not None:
+        return Verdict(state, None, _job_text(seen.job))
+    drift, why = _drift(seen, wanted)
+    both = state in ("dead-child", "unresponsive") and drift != "foreign"
+    return Verdict(state, drift, "; ".join(filter(None, (reason, why))) if both else why or reason)
+
+
+def _arrived(seen: PortEvidence, wanted: Wanted) -> bool:
+    """Whether the model of the load that was cut off is there after all: then it was at its very end."""
+    entries = (seen.cut or {}).get("entries") or [None]
+    return seen.server is not None and [e.name for e in wanted.entries] == entries[:1]
+
+
+def _cut_text(cut: Mapping[str, object]) -> str:
+    told = tuple(cut.get(key, "?") for key in ("why", "who", "from", "since", "phase", "again"))
+    return "%s by %s from %s since %s died in %s; to do it again: %s" % told
+
+
+def _working(job: Mapping[str, object], phase: str) -> str:
+    """What a port is while it is worked on; a rollback stops one server and starts another."""
+    undo = job.get("undo")
+    state = undo.get("state") if phase == "rollback" and isinstance(undo, dict) else None
+    if state in ("stopping", "starting"):
+        return str(state)
+    return "stopping" if phase in STOPPING else "starting"
+
+
+def _job_text(job: Mapping[str, object]) -> str:
+    told = "%s by %s since %s" % (job.get("why", "busy"), job.get("who", "?"), job.get("since", "?"))
+    return ": ".join(filter(None, [_step(job), told]))
+
+
+def _step(job: Mapping[str, object]) -> str:
+    """What is being undone, or how far a download is; what a lock says may be made up."""
+    undo = job.get("undo")
+    if isinstance(undo, dict):
+        return "rolling back: %s" % undo.get("step")
+    if job.get("phase") not in ("download", "prepare") or not job.get("step"):
+        return ""
+    far = job.get("progress")
+    done, total = (far.get("done"), far.get("total")) if isinstance(far, dict) else (None, None)
+    if isinstance(done, int) and isinstance(total, int) and 0 <= done <= total and total:
+        return "%s (%d %%)" % (job["step"], 100 * done // total)
+    return str(job["step"])
+
+
+def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
+    server = seen.server
+    if server is not None and server.worker_gone:
+        return "dead-child", "the process that held the weights is gone; pid %d answers without it" % server.process.pid
+    lost = [one for one in seen.ranks if one.alive is False]
+    if server is not None and lost:
+        return "dead-child", "%s is gone; rank 0, pid %d, cannot answer without it" % (lost[0].text, server.process.pid)
+    if seen.answer.reached:
+        return _answering(seen, server)
+    if seen.listeners:
+        return "unresponsive", _MUTE % LATE
+    if server is not None:
+        return _silent(server, wanted)
+    if seen.remnants or seen.recorded or any(one.alive for one in seen.ranks):
+        return "failed", "the server is dead; left behind: pid %s" % _pids(seen)
+    if seen.strangers:
+        return "starting", "pid %d of user %s names this port and does not listen" % seen.strangers[0][:2]
+    return ("failed", "its process is gone") if wanted.entries else ("free", "")
+
+
+def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
+    early = server is not None and server.invocation.runtime.listens_early
+    if early and seen.answer.health == 503:
+        return "failed", "the server says 503: its model did not load"
+    if seen.answer.health is None:
+        return "unresponsive", _MUTE % (LATE if "timed out" in seen.answer.error else seen.answer.error)
+    if seen.answer.health != 200:
+        return "unresponsive", "it answers /health with status %d" % seen.answer.health
+    if seen.answer.chats is False:
+        return "starting", "it listens, and answers no chat yet"
+    return "ready", ""
+
+
+def _silent(server: Server, wanted: Wanted) -> Tuple[str, str]:
+    """A server without a listener: before its first answer it loads, after it it drains."""
+    was_ready = any("ready_at" in (e.process or {}) for e in wanted.entries)
+    if was_ready:
+        return "stopping", "pid %d no longer listens" % server.process.pid
+    return "starting", "pid %d runs and does not listen yet" % server.process.pid
+
+
+def _pids(seen: PortEvidence) -> str:
+    here = (*seen.remnants, *([seen.recorded] if seen.recorded else []))
+    return ", ".join([*(str(p.pid) for p in here), *(one.text[len("pid ") :] for one in seen.ranks if one.alive)])
+
+
+def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
+    if len(wanted.entries) > 1:
+        return "duplicate", "assigned to " + " and ".join(e.name for e in wanted.entries)
+    if seen.claimed:
+        held = "held by %s, not a model server of this user" % " and ".join(seen.claimed)
+        return "foreign", "; ".join(filter(None, [held, lost_text(wanted)]))
+    if not wanted.entries:
+        return _unassigned(seen, wanted)
+    if seen.quiet:
+        return "stale", _gone_text(wanted)
+    entry = wanted.entries[0]
+    difference = mismatch(seen, entry, wanted.served_name)
+    if difference:
+        return "mismatch", difference
+    if entry.name in wanted.missing:
+        return "missing", "the snapshot %s is gone" % entry.cache_path
+    if seen.server and seen.listeners and seen.recorded is None and entry.process:
+        text = "pid %d serves it; the process in the registry, pid %s, is gone"
+        return "unrecorded", text % (seen.server.process.pid, entry.process.get("pid"))
+    return ("stray", stray_text(seen)) if seen.strays else (None, "")
+
+
+def stray_beside(seen: PortEvidence, verdict: Verdict) -> str:
+    """What a verdict does not say of strays, because it has something worse to say; "" for nothing."""
+    told = not seen.strays or seen.job is not None or verdict.drift == "stray" or verdict.state == "unknown"
+    return "" if told else stray_text(seen)
+
+
+def stray_text(seen: PortEvidence) -> str:
+    """The processes that hold memory for nothing, in words."""
+    held = ["pid %d%s" % (s.process.pid, _size(s.held_bytes)) for s in seen.strays]
+    return "%s: started as a server of this port, but neither listens nor is recorded" % ", ".join(held)
+
+
+def _size(held: Optional[int]) -> str:
+    return "" if held is None else ", which holds %.1f GiB" % (held / (1 << 30))
+
+
+def _gone_text(wanted: Wanted) -> str:
+    before = "%s was serving here before it" % " and ".join(e.name for e in wanted.lost) if wanted.lost else ""
+    return "; ".join(filter(None, ["its server is gone: nothing listens, and no process of it is left", before]))
+
+
+def lost_text(wanted: Wanted) -> str:
+    """Of entries that served on the port and are assigned nowhere; \"\" where there are none."""
+    return "%s was serving here and is not running" % " and ".join(e.name for e in wanted.lost) if wanted.lost else ""
+
+
+def _unassigned(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
+    if seen.strays and not seen.proven:
+        return "stray", stray_text(seen)
+    if seen.server:
+        model = seen.server.invocation.model or "its default model"
+        return "orphan", "pid %d serves %s, no entry is assigned" % (seen.server.process.pid, model)
+    if seen.remnants:
+        return "orphan", "left behind by a dead server: pid %s" % _pids(seen)
+    return ("lost", lost_text(wanted)) if wanted.lost and seen.quiet else (None, "")
+
+
+def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:
+    """In what the running server differs from the entry; "" when in nothing that can be seen."""
+    if seen.server is None:
+        what = "the recorded process lives and does not serve this port" if seen.recorded else "left by a dead server"
+        return "%s: pid %s" % (what, _pids(seen))
+    call = seen.server.invocation
+    ran, meant = [one.rank.host for one in seen.ranks], [name for name, _ in hosts(entry)[1:]]
+    if ran != meant:
+        return "it runs on %s beside this host, the entry says %s" % (ran or "none", meant or "none")
+    if call.model not in (entry.cache_path, entry.repo_id, entry.model_id):
+        return "it serves %s, the entry says %s" % (call.model, entry.cache_path or entry.repo_id)
+    ours = seen.recorded is not None and (entry.process or {}).get("launched_by") != "adopted"
+    return "; ".join([*_fields(call, entry), *_names(call, served_name), *_args(call, entry, ours)])
+
+
+def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
+    runtime, given = call.runtime, flags_of(entry.args)
+    for key in ("chat_template", "tool_call_parser", "reasoning_parser"):
+        flag = getattr(runtime, key)
+        inline = key == "chat_template" and runtime.template_inline
+        # Among `args` it comes last, and that one counts.
+        if flag and not inline and flag not in given and (call.flags.get(flag) or None) != entry.text(key):
+            yield "it runs with %s %s, the entry says %s" % (flag, call.flags.get(flag), entry.text(key))
+
+
+def _names(call: Invocation, served_name: Optional[str]) -> Iterator[str]:
+    if call.served_name and served_name and call.served_name != served_name:
+        yield "it answers to %s, the slot's name is %s" % (call.served_name, served_name)
+
+
+def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
+    """Words of the entry's `args` that it was started without, or with others.
+
+    `ours`: we started it ourselves. Only then is what it has beyond them a difference, which an edit of `args` left:
+    a server that was adopted has whatever its own start script gave it.
+    """
+    wanted = flags_of(entry.args)
+    for flag, value in wanted.items():
+        if call.flags.get(flag) != value:
+            had = "with %s %s" % (flag, call.flags[flag]) if flag in call.flags else "without %s" % flag
+            yield "it runs %s, the entry's args say %s" % (had, " ".join(filter(None, (flag, value))))
+    for flag in added_flags(call) if ours else ():
+        if flag not in wanted:
+            yield "it runs with %s, the entry's args do not say so" % flag

@@ -1,0 +1,1 @@
+"""What macOS says of processes, ports and memory."""

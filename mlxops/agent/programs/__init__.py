@@ -1,0 +1,1 @@
+"""What of them is installed on this host."""

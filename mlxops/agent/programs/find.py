@@ -1,0 +1,194 @@
+"""Where a runtime's program is on this host, and what its own help says."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple
+
+from ..clock import Deadline
+from ..errors import Failed
+from ..hub.interpreter import shebang
+from ..procs.signals import end_session
+from ..runtimes.table import Offered, Runtime, offered
+from ..site import Site
+from .environment import packages
+
+# A login through ssh has PATH=/usr/bin:/bin:/usr/sbin:/sbin and none of these.
+# The last is where vllm-metal's install.sh puts vllm.
+USUAL_FOLDERS = (
+    "/opt/homebrew/bin", "/usr/local/bin", "~/.local/bin", "/opt/mlx-launch/.venv/bin", "~/.venv-vllm-metal/bin",
+)  # fmt: skip
+UV_PROJECT = "/opt/mlx-launch"
+UV_HAS = ("mlx-openai-server", "mlx_lm.server")
+HELP_TIMEOUT_S = 90.0
+LOOK_EVERY_S = 0.1
+# Each version of a runtime leaves one answer behind.
+KEPT_HELP = 20
+LAUNCH = "MLX_LAUNCH_CMD"
+
+
+def search_path() -> str:
+    folders = [*os.environ.get("PATH", "").split(os.pathsep), *map(os.path.expanduser, USUAL_FOLDERS)]
+    return os.pathsep.join(dict.fromkeys(f for f in folders if os.path.isabs(f)))
+
+
+def command(site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ) -> Tuple[str, ...]:
+    """The words that start the runtime, before its flags; Failed, with what was tried, when there are none."""
+    words, tried = found(site, runtime, environ)
+    if words:
+        return words
+    raise Failed(
+        "%s was not found on %s (tried %s)" % (runtime.name, site.name, ", ".join(dict.fromkeys(tried))),
+        "install it there, or set [%s] command in the host file" % _table(site, runtime),
+        runtime=runtime.name,
+    )
+
+
+def found(
+    site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ
+) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
+    """The words that start the runtime, none where it is not installed, and the programs that were looked for.
+
+    Failed where the environment's command cannot be read as words.
+    """
+    tried: List[str] = []
+    for words in _candidates(site, runtime, environ):
+        program = shutil.which(os.path.expanduser(words[0]), path=search_path())
+        if program:
+            return (program, *words[1:]), ()
+        tried.append(words[0])
+    return (), tuple(tried)
+
+
+def _table(site: Site, runtime: Runtime) -> str:
+    """Where the host file says how the runtime is started."""
+    return "runtime" if runtime.name == site.runtime else 'runtimes."%s"' % runtime.name
+
+
+def _candidates(site: Site, runtime: Runtime, environ: Mapping[str, str]) -> List[Tuple[str, ...]]:
+    own = runtime.name == site.runtime
+    if own and environ.get(LAUNCH, "").strip():
+        return [_words(environ[LAUNCH])]
+    if own and site.command:
+        return [site.command]
+    if runtime.name in site.commands:
+        return [site.commands[runtime.name]]
+    uv = [("uv",), ("/opt/homebrew/bin/uv",)] if runtime.name in UV_HAS and os.path.isdir(UV_PROJECT) else []
+    return [*runtime.forms, *((*u, "run", "--project", UV_PROJECT, *runtime.forms[0]) for u in uv)]
+
+
+def _words(text: str) -> Tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        said = "a quote in %s has no end: %s" % (LAUNCH, text)
+        raise Failed(said, "correct %s where the host's logins set it" % LAUNCH) from None
+
+
+def help_flags(
+    runtime: Runtime, words: Sequence[str], state_dir: str, say: Callable[[str], None] = lambda _: None,
+    check: Callable[[], None] = lambda: None,
+) -> Offered:  # fmt: skip
+    """The flags the program's own help lists. Kept until the program file changes: asking takes seconds.
+
+    `check` is called while it is asked, and may raise, to cancel.
+    """
+    asked = [*words, *runtime.help]
+    kept = os.path.join(state_dir, "help", _fingerprint(asked) + ".txt")
+    text = _read(kept)
+    if text is None:
+        say("asking %s which options it has" % words[0])
+        text = _ask_help(asked, check)
+        _keep(kept, text)
+    return offered(text)
+
+
+def _fingerprint(words: Sequence[str]) -> str:
+    parts = list(words)
+    for path in [words[0], os.path.realpath(words[0]), *shebang(words[0])[:1], os.path.join(UV_PROJECT, "uv.lock")]:
+        try:
+            was = os.stat(path)
+            parts += [path, str(was.st_mtime_ns), str(was.st_size)]
+        except OSError:
+            parts += [path, "gone"]
+    # Whatever is installed beside it, by name and version: without one of its modules it does not start.
+    for folder in packages(words):
+        parts += sorted(name for name in os.listdir(folder) if name != "__pycache__")
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
+    try:
+        status, said = _run(words, check)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        python = "".join(shebang(words[0])[:1])
+        if os.path.isabs(python) and not os.access(python, os.X_OK):
+            text = "%s cannot start: its interpreter %s is gone or may not be run" % (words[0], python)
+            raise Failed(text, "install the runtime again on the host", path=python) from exc
+        raise Failed("`%s` does not answer: %s" % (shlex.join(words), exc), "run it on the host") from exc
+    text = said.decode("utf-8", "replace")
+    if status != 0 or "--port" not in text:
+        raise Failed(
+            "`%s` does not look like a model server's (status %d%s)" % (shlex.join(words), status, _last(text)),
+            "run it on the host",
+            output=text[-2000:],
+        )
+    return text
+
+
+def _run(words: Sequence[str], check: Callable[[], None]) -> Tuple[int, bytes]:
+    """Exit status and output, on either stream. In a session of its own: on a cancel all of it is ended."""
+    deadline = Deadline(HELP_TIMEOUT_S)
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "COLUMNS": "200"}, start_new_session=True,
+    ) as child:  # fmt: skip
+        try:
+            while True:
+                check()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    said, _ = child.communicate(timeout=min(LOOK_EVERY_S, deadline.left()))
+                    return child.returncode, said
+                if deadline.passed:
+                    raise subprocess.TimeoutExpired(list(words), HELP_TIMEOUT_S)
+        finally:
+            if child.poll() is None:
+                end_session(child.pid)
+
+
+def _last(text: str) -> str:
+    """The last line of what a program said that does not even show its help, such as the module it lacks."""
+    lines = text.strip().splitlines()
+    return ": " + lines[-1][-200:] if lines else ""
+
+
+def _read(path: str) -> Optional[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return None
+
+
+def _keep(path: str, text: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(path + ".tmp", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.replace(path + ".tmp", path)
+        for old in old_help(os.path.dirname(path)):
+            os.unlink(old)
+    except OSError:
+        # Only speed is lost.
+        return
+
+
+def old_help(folder: str) -> List[str]:
+    """The kept answers beyond the newest ones."""
+    kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".txt")]
+    return sorted(kept, key=os.path.getmtime)[:-KEPT_HELP]

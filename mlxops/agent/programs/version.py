@@ -1,0 +1,55 @@
+"""Which version of a runtime is installed: from its package's metadata, which takes no time, else from itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import Optional, Sequence
+
+from .environment import packages
+
+ASK_S = 5.0
+_NUMBER = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
+_SUFFIX = ".dist-info"
+
+
+def version(distribution: str, words: Sequence[str]) -> Optional[str]:
+    """The version of a runtime that these words start; None when neither its metadata nor the program tells."""
+    for folder in packages(words):
+        found = noted(distribution, os.listdir(folder))
+        if found:
+            return found
+    return _asked(words)
+
+
+def noted(distribution: str, names: Sequence[str]) -> Optional[str]:
+    """The version in the name of a package's metadata folder (Binary distribution format: NAME-VERSION.dist-info)."""
+    wanted = _folded(distribution)
+    for name in names:
+        package, dash, number = name[: -len(_SUFFIX)].partition("-")
+        if name.endswith(_SUFFIX) and dash and _folded(package) == wanted:
+            return number
+    return None
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()
+
+
+def _asked(words: Sequence[str]) -> Optional[str]:
+    program = words[:-1] if words[-1] in ("launch", "serve") else words
+    try:
+        done = subprocess.run(
+            [*program, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=ASK_S, check=False, cwd="/",
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told(done.stdout.decode("utf-8", "replace")) if done.returncode == 0 else None
+
+
+def told(text: str) -> Optional[str]:
+    """The last version number in what --version prints."""
+    numbers = _NUMBER.findall(text[-2000:])
+    return numbers[-1] if numbers else None

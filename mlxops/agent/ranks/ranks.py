@@ -1,0 +1,77 @@
+"""A model on several hosts: which they are, how its ranks find each other, and what is on record of them. Pure.
+
+MLX's own engine runs one process per host, a rank; the ring backend joins them (mlx/_distributed_utils/launch.py).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ..registry.entries import HOST_NAME, MOST_HOSTS, Entry
+
+# One port of its own for each rank, below those that systems hand out by themselves.
+FIRST_RING_PORT = 10000
+
+
+class Rank(NamedTuple):
+    """A rank that runs, or ran, on another host. `at` is its address in the ring."""
+
+    number: int
+    host: str
+    pid: int
+    start_time: str
+    at: str
+
+
+class Seen(NamedTuple):
+    """A rank and whether it lives; None where its host could not be asked, and `why`."""
+
+    rank: Rank
+    alive: Optional[bool]
+    why: str = ""
+
+    @property
+    def text(self) -> str:
+        return "pid %d on %s" % (self.rank.pid, self.rank.host)
+
+
+def hosts(entry: Entry) -> Tuple[Tuple[str, str], ...]:
+    """(ssh name, address) of each host, this one first; () for a model of one host."""
+    pairs = [str(word).partition("=") for word in entry.fields.get("hosts") or ()]
+    return tuple((name, address) for name, _, address in pairs)
+
+
+def share(entry: Entry) -> int:
+    """Into how many parts the weights are divided."""
+    return max(1, len(hosts(entry)))
+
+
+def ring(entry: Entry, port: int) -> List[str]:
+    """The ring's address of each rank, for a model served on `port`."""
+    first = FIRST_RING_PORT + port % 1000 * MOST_HOSTS
+    return ["%s:%d" % (address, first + number) for number, (_, address) in enumerate(hosts(entry))]
+
+
+def hostfile(addresses: Sequence[str]) -> str:
+    """What MLX_HOSTFILE names: a list of addresses per rank."""
+    return json.dumps([[address] for address in addresses])
+
+
+def recorded(entry: Entry) -> Tuple[Rank, ...]:
+    """The other hosts' ranks that an entry records; whatever else somebody wrote there is none."""
+    rows = (entry.process or {}).get("ranks")
+    found = [_rank(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return tuple(rank for rank in found if rank)
+
+
+def illegible(entry: Entry) -> bool:
+    """Whether the record names ranks that cannot be made out: such a one may live."""
+    rows = (entry.process or {}).get("ranks")
+    return rows is not None and not (isinstance(rows, list) and len(rows) == len(recorded(entry)))
+
+
+def _rank(row: Mapping[str, Any]) -> Optional[Rank]:
+    kinds = {"number": int, "host": str, "pid": int, "start_time": str, "at": str}
+    plain = all(type(row.get(key)) is kind for key, kind in kinds.items()) and HOST_NAME.fullmatch(row["host"])
+    return Rank(**{key: row[key] for key in kinds}) if plain else None

@@ -1,0 +1,219 @@
+"""The other hosts' ranks of a model that runs on several: started, watched and stopped together with the one here.
+
+They are started as mlx.launch would (MLX_RANK, MLX_HOSTFILE), but each is on record first: docs/distributed.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from ..clock import Deadline
+from ..context import Command
+from ..errors import Failed, Interrupted, NotEnoughMemory, NotStopped, pasteable
+from ..failures import as_error
+from ..ports.probe import Pending
+from ..registry.entries import Entry
+from ..runtimes.table import Runtime
+from ..servers.launch import run_folder
+from ..wire import codec as wire
+from .peers import Asked, Call, asking
+from .ranks import Rank, hostfile, hosts, ring, share
+
+CHECK_S, GATE_S, STOP_S = 120.0, 60.0, 60.0
+# After Ctrl-C nobody waits longer than this for a host that says nothing.
+PATIENCE_S = 1.5
+HEADROOM = 1.1
+Check = Callable[[], None]
+
+
+class Ring:
+    """Ranks under way on other hosts; none for a model of one host."""
+
+    def __init__(self, addresses: Sequence[str] = (), ranks: Sequence[Tuple[Rank, Call]] = ()) -> None:
+        self.ranks = tuple(rank for rank, _ in ranks)
+        self._addresses = addresses
+        self._calls = [call for _, call in ranks]
+        self._ends: List[Pending[Any]] = []
+
+    def environment(self, state_dir: str, port: int) -> Dict[str, str]:
+        """What rank 0, the one here, is started with."""
+        return environment(state_dir, str(port), 0, self._addresses) if self._addresses else {}
+
+    def record(self) -> Dict[str, Any]:
+        return {"ranks": [rank._asdict() for rank in self.ranks]} if self.ranks else {}
+
+    def release(self) -> None:
+        """Let them start: they are on record."""
+        for call in self._calls:
+            call.tell(wire.GO)
+        self._ends = [Pending(partial(call.result, Deadline(float("inf")))) for call in self._calls]
+
+    def check(self) -> None:
+        """Raises what a rank ended with."""
+        for end in self._ends:
+            if end.done():
+                end.value()
+
+    def leave(self) -> None:
+        """Watch them no more; those at their gates end."""
+        for call in self._calls:
+            call.cut()
+
+
+@contextlib.contextmanager
+def gathered(command: Command, entry: Optional[Entry], port: int, check: Check) -> Iterator[Ring]:
+    """All ranks but the one here, each at its gate; what was not released by its end, ends. `check` is called until
+    they are there, and may raise."""
+    addresses = ring(entry, port) if entry else []
+    with contextlib.ExitStack() as stack:
+        yield Ring(addresses, _at_their_gates(command, entry, port, check, stack) if entry and addresses else ())
+
+
+def _at_their_gates(
+    command: Command, entry: Entry, port: int, check: Check, stack: contextlib.ExitStack
+) -> List[Tuple[Rank, Call]]:
+    addresses, calls = ring(entry, port), []
+    for number, host in _others(entry):
+        args = {"do": "start", "number": number, "ring": list(addresses), **_wanted(entry, port, addresses[number])}
+        calls.append((number, stack.enter_context(Call(command.site, host, args))))
+    waiting = [(number, call, Pending(partial(_gated, call))) for number, call in calls]
+    gated = [(number, call, pending.wait(check)) for number, call, pending in waiting]
+    return [(_rank(number, call.host, record, addresses[number]), call) for number, call, record in gated]
+
+
+def _gated(call: Call) -> Mapping[str, Any]:
+    deadline = Deadline(GATE_S)
+    call.greet(deadline)
+    while True:
+        record = call.record(deadline)
+        if record.get("event") == "gated":
+            return record
+
+
+def _rank(number: int, host: str, record: Mapping[str, Any], at: str) -> Rank:
+    return Rank(number, host, int(record["pid"]), str(record["start_time"]), at)
+
+
+def _others(entry: Entry) -> List[Tuple[int, str]]:
+    """(rank, ssh name) of all but the first."""
+    return [(number, host) for number, (host, _) in enumerate(hosts(entry)) if number]
+
+
+def _wanted(entry: Entry, port: int, at: str) -> Dict[str, Any]:
+    plain = {key: value for key, value in entry.fields.items() if key != "process"}
+    return {"name": entry.name, "entry": plain, "port": port, "at": at}
+
+
+def environment(state_dir: str, name: str, number: int, addresses: Sequence[str]) -> Dict[str, str]:
+    """MLX's own protocol: which rank this is, and a file that lists where all are."""
+    path = os.path.join(run_folder(state_dir, name), "ring.json")
+    text = hostfile(addresses)
+    if _text(path) != text:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(path, "w") as f:
+            f.write(text)
+    return {"MLX_RANK": str(number), "MLX_HOSTFILE": path}
+
+
+def _text(path: str) -> str:
+    """What is there already needs no room."""
+    try:
+        with open(path) as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def need_address(at: str) -> None:
+    """Failed unless it is an address of this host."""
+    address = at.rpartition(":")[0]
+    try:
+        socket.create_server((address, 0)).close()
+    except OSError as exc:
+        text = "%s is no address of this host: %s" % (address, exc.strerror)
+        raise Failed(text, "correct `hosts` of the entry") from exc
+
+
+def check(command: Command, entry: Entry, port: int, runtime: Runtime, weights: Optional[int], force: bool) -> None:
+    """Every host could start its rank; raises the first reason why one could not."""
+    if not hosts(entry):
+        return
+    if not runtime.runs_ranks:
+        hint = pasteable("set", entry.name, "runtime=mlx_lm.server")
+        raise Failed("%s cannot run a model on several hosts" % runtime.name, hint, entry=entry.name)
+    addresses = ring(entry, port)
+    need_address(addresses[0])
+    wanted = [(host, {"do": "check", **_wanted(entry, port, addresses[n])}) for n, host in _others(entry)]
+    with asking(command.site, wanted, CHECK_S) as asked:
+        for (host, _), one in zip(wanted, asked):
+            left = one.answer.wait(command.client.check)["available_bytes"]
+            need_memory(host, needs(entry, weights)[host], left, force)
+
+
+def needs(entry: Entry, weights: Optional[int]) -> Dict[str, int]:
+    """Bytes of memory by host: one may be named for more than one rank."""
+    names = [host for _, host in _others(entry)]
+    return {host: int((weights or 0) / share(entry) * HEADROOM) * names.count(host) for host in names}
+
+
+def need_memory(host: str, need: int, left: int, force: bool) -> None:
+    """NotEnoughMemory where its ranks need more bytes than a host has left."""
+    if need > left and not force:
+        text = "%s has %.1f GiB of memory left, its part of the model needs %.1f GiB"
+        raise NotEnoughMemory(text % (host, left / 2**30, need / 2**30), "free some there, or --force", peer=host)
+
+
+def stop(
+    command: Command, ranks: Sequence[Rank], port: int, grace_s: float, hurried: Callable[[], bool] = lambda: False
+) -> None:
+    """All of them gone, with proof; NotStopped names those that are not. Once `hurried`, a host that says nothing is
+    waited for no longer."""
+    wanted = [(rank.host, _end(rank, port, grace_s)) for rank in ranks]
+    with asking(command.site, wanted, grace_s + STOP_S) as asked:
+        hurry = _Hurry(hurried)
+        found = [(rank, _error(one.answer, partial(hurry.mind, one))) for rank, one in zip(ranks, asked)]
+    left = [(rank, error) for rank, error in found if error]
+    if left:
+        said = "; ".join("pid %d on %s is not proven gone: %s" % (r.pid, r.host, error) for r, error in left)
+        raise NotStopped(said, "mlxops unload %d, once the host can be asked" % port, port=port)
+
+
+def _end(rank: Rank, port: int, grace_s: float) -> Dict[str, Any]:
+    return {"do": "stop", "port": port, "grace_s": grace_s, **rank._asdict()}
+
+
+class _Hurry:
+    """From when on there is no time any more to wait for a host of which nothing is heard."""
+
+    def __init__(self, hurried: Callable[[], bool]) -> None:
+        self._hurried = hurried
+        self._since: Optional[float] = None
+
+    def mind(self, asked: Asked) -> None:
+        if self._hurried():
+            self._since = self._since or time.monotonic()
+            if asked.silent(self._since, PATIENCE_S):
+                raise Interrupted("it says nothing, and was waited for no longer")
+
+
+def _error(answer: Pending[Any], check: Check) -> str:
+    try:
+        answer.wait(check)
+    except Exception as exc:  # whatever it is, this rank's end is not proven
+        return as_error(exc).message
+    return ""
+
+
+def both(one: Check, other: Check) -> Check:
+    """Two checks as one."""
+
+    def run() -> None:
+        one()
+        other()
+
+    return run

@@ -1,0 +1,75 @@
+"""The files beside the registry that hold copies of it, or drafts.
+
+`registry.json.bak` is the registry as mlxops last wrote it: what a broken file is restored from. `registry.json.bak.1`
+is what the file held before that write. Drafts are renamed when they are whole; a killed command leaves them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import List, Optional
+
+from ..errors import RegistryInvalid
+from ..procs import signals
+from . import entries as registry
+
+DRAFT = ".tmp-"
+
+
+def last(path: str) -> str:
+    """The copy of what was last written."""
+    return path + ".bak"
+
+
+def previous(path: str) -> str:
+    """The copy of what the last write replaced."""
+    return path + ".bak.1"
+
+
+def newest_good(path: str) -> Optional[str]:
+    """The copy to restore the registry from; None where there is none that can be read as a registry."""
+    for copy in (last(path), previous(path)):
+        try:
+            with open(copy, "rb") as f:
+                registry.parse(f.read())
+            return copy
+        except (OSError, RegistryInvalid):
+            continue
+    return None
+
+
+def holds(path: str, content: bytes) -> bool:
+    """Whether a file holds exactly this."""
+    try:
+        with open(path, "rb") as f:
+            return f.read(len(content) + 1) == content
+    except OSError:
+        return False
+
+
+def draft(path: str) -> str:
+    """A name that no other writer uses, with the writer's pid in it."""
+    return "%s%s%d-%s" % (path, DRAFT, os.getpid(), os.urandom(4).hex())
+
+
+def unfinished(path: str) -> List[str]:
+    """Drafts whose writers are dead."""
+    folder, name = os.path.split(path)
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    found = [os.path.join(folder, each) for each in names if each.startswith(name + DRAFT)]
+    return [each for each in found if not _writer_lives(each)]
+
+
+def _writer_lives(path: str) -> bool:
+    pid = path.rpartition(DRAFT)[2].partition("-")[0]
+    return pid.isdigit() and len(pid) < 10 and signals.exists(int(pid))
+
+
+def discard(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return

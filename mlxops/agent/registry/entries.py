@@ -1,0 +1,276 @@
+"""The registry as a value: which model is meant to be served on which port. Pure: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple
+
+from ..errors import RegistryInvalid
+from .fields import as_args, as_port, is_text
+
+VERSION = 1
+MOST_HOSTS = 10
+# ssh would read a name with a dash in front as an option.
+HOST_NAME = re.compile(r"[A-Za-z0-9_][\w.@-]{0,250}", re.A)
+OPTIONAL_TEXT = ("slot", "revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
+
+
+class Entry(NamedTuple):
+    """One model. `fields` are its own and unknown keys alike, with known keys coerced for the reader.
+
+    `stored` are the same fields as the file has them, None for an entry that no file holds yet. A write repeats them
+    for every field that was not changed.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    stored: Optional[Mapping[str, Any]] = None
+
+    def __eq__(self, other: object) -> bool:
+        """Two are the same when they mean the same, however a file spells it."""
+        return isinstance(other, Entry) and (self.name, self.fields) == (other.name, other.fields)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def repo_id(self) -> str:
+        return self.fields["repo_id"] or ""
+
+    @property
+    def model_id(self) -> str:
+        return self.fields["model_id"] or ""
+
+    @property
+    def cache_path(self) -> str:
+        return self.fields["cache_path"] or ""
+
+    @property
+    def port(self) -> Optional[int]:
+        port: Optional[int] = self.fields["port"]
+        return port
+
+    @property
+    def slot(self) -> Optional[int]:
+        return self.fields.get("slot")
+
+    @property
+    def wanted(self) -> Optional[int]:
+        """The port it was last loaded on: kept by a crash, a reboot and reconcile, taken away by unload."""
+        return self.fields.get("wanted")
+
+    @property
+    def args(self) -> Tuple[str, ...]:
+        return tuple(self.fields.get("args") or ())
+
+    @property
+    def process(self) -> Optional[Mapping[str, Any]]:
+        return self.fields.get("process")
+
+    def text(self, key: str) -> Optional[str]:
+        """An optional text field; None when absent, null or empty."""
+        return self.fields.get(key) or None
+
+    def with_fields(self, **changes: Any) -> Entry:
+        """The same entry with these fields; None takes an optional field away and empties a required one."""
+        fields = {**self.fields, **changes}
+        kept = {k: v for k, v in fields.items() if v is not None or k not in changes or k in REQUIRED}
+        return Entry(self.name, kept, self.stored)
+
+    @property
+    def written(self) -> Dict[str, Any]:
+        """The fields as the file is to have them: as stored, but for those that differ from what was read."""
+        if self.stored is None:
+            return dict(self.fields)
+        read = _coerced(self.name, self.stored)
+        changed = {key: value for key, value in self.fields.items() if key not in read or read[key] != value}
+        kept = {key: value for key, value in self.stored.items() if key in self.fields}
+        return {**kept, **changed}
+
+
+REQUIRED: Dict[str, Any] = {"repo_id": "", "model_id": "", "cache_path": "", "format": "mlx", "port": None}
+
+
+class Registry(NamedTuple):
+    """All entries, in file order, and whatever else the file holds."""
+
+    entries: Mapping[str, Entry]
+    extra: Mapping[str, Any]
+
+    def holders(self, port: int) -> Tuple[Entry, ...]:
+        """The entries assigned to a port: none or one, more only after a hand edit."""
+        return tuple(e for e in self.entries.values() if e.port == port)
+
+    def put(self, *entries: Entry) -> Registry:
+        return Registry({**self.entries, **{e.name: e for e in entries}}, self.extra)
+
+    def drop(self, name: str) -> Registry:
+        return Registry({k: v for k, v in self.entries.items() if k != name}, self.extra)
+
+    def lost(self, port: int) -> Tuple[Entry, ...]:
+        """The entries that served on this port and are assigned nowhere now."""
+        return tuple(e for e in self.entries.values() if e.wanted == port and e.port is None)
+
+    def clear(self, port: int, *names: str) -> Registry:
+        """No entry is assigned to this port, or these are not; what served there still wants it. Slots stay."""
+        kept = self
+        for entry in self.holders(port):
+            if not names or entry.name in names:
+                kept = kept._released(entry, port)
+        return kept
+
+    def _released(self, entry: Entry, port: int) -> Registry:
+        """A load that never got ready does not take the port away from the entry that served there before."""
+        kept = self.put(entry.with_fields(port=None, process=None))
+        served = "ready_at" in (entry.process or {})
+        others = any(e.wanted == port for e in self.entries.values() if e.name != entry.name)
+        return kept.want(entry.name, port) if served or not others else kept
+
+    def want(self, name: str, port: int) -> Registry:
+        """This entry is the one to serve on the port, and no other."""
+        return self.forget(port).put(self.entries[name].with_fields(wanted=port))
+
+    def forget(self, port: int) -> Registry:
+        """No entry wants this port."""
+        return self.put(*(e.with_fields(wanted=None) for e in self.entries.values() if e.wanted == port))
+
+    def assign(self, name: str, port: int, process: Optional[Mapping[str, Any]]) -> Registry:
+        """The port moves to this entry in one step, whoever held it before."""
+        kept = self.clear(port)
+        return kept.put(kept.entries[name].with_fields(port=port, process=process))
+
+    def duplicates(self) -> Dict[int, Tuple[str, ...]]:
+        """port -> names, for every port that more than one entry claims."""
+        claims: Dict[int, List[str]] = {}
+        for entry in self.entries.values():
+            if entry.port is not None:
+                claims.setdefault(entry.port, []).append(entry.name)
+        return {port: tuple(names) for port, names in claims.items() if len(names) > 1}
+
+
+EMPTY = Registry({}, {})
+
+
+def parse(content: bytes) -> Registry:
+    """The registry a file's bytes hold; RegistryInvalid, with line and column where there are any."""
+    document = _load(content)
+    if not isinstance(document, dict):
+        raise RegistryInvalid("the registry is not a JSON object")
+    _check_version(document)
+    models = document.get("models")
+    if models is not None and not isinstance(models, dict):
+        raise RegistryInvalid("the registry's `models` is not an object")
+    entries = {name: coerce(name, fields) for name, fields in (models or {}).items()}
+    return Registry(entries, {k: v for k, v in document.items() if k not in ("version", "models")})
+
+
+def dump(registry: Registry) -> bytes:
+    """The file's bytes: readable UTF-8, escaped only where a lone surrogate has no UTF-8."""
+    models = {name: entry.written for name, entry in registry.entries.items()}
+    document = {"version": VERSION, "models": models, **registry.extra}
+    try:
+        return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(document, indent=2) + "\n").encode()
+    except RecursionError:
+        # Newer Pythons read deeper than they write.
+        raise RegistryInvalid("the registry is nested too deep to be written") from None
+
+
+def changes(before: Registry, after: Registry) -> List[Dict[str, Any]]:
+    """What differs, one row per field: {"entry", "field", "before", "after"}."""
+    rows = []
+    for name in {**before.entries, **after.entries}:
+        old, new = before.entries.get(name), after.entries.get(name)
+        was, now = (old.fields if old else {}), (new.fields if new else {})
+        rows += [
+            {"entry": name, "field": key, "before": was.get(key), "after": now.get(key)}
+            for key in {**was, **now}
+            if was.get(key) != now.get(key) or (key in was) != (key in now)
+        ]
+    return rows
+
+
+def _load(content: bytes) -> Any:
+    if not content.strip():
+        raise RegistryInvalid("the registry's file is empty", line=1, column=1)
+    hooks: Dict[str, Any] = {"object_pairs_hook": _unique, "parse_constant": _no_constant, "parse_float": _finite}
+    try:
+        return json.loads(content.decode("utf-8-sig"), **hooks)
+    except json.JSONDecodeError as exc:
+        message = "the registry is not JSON: %s at line %d column %d" % (exc.msg, exc.lineno, exc.colno)
+        raise RegistryInvalid(message, line=exc.lineno, column=exc.colno) from None
+    except (RecursionError, ValueError) as exc:
+        raise RegistryInvalid("the registry cannot be read as JSON: %s" % exc) from None
+
+
+def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        seen: Set[str] = set()
+        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise RegistryInvalid("the registry has the key %r twice" % again)
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise RegistryInvalid("the registry holds %s, which is not JSON" % name)
+
+
+def _finite(text: str) -> float:
+    # 1e999 would be read as infinity, and written back as a word that is not JSON.
+    number = float(text)
+    return number if abs(number) != float("inf") else _no_constant(text)
+
+
+def _check_version(document: Dict[str, Any]) -> None:
+    version = document.get("version", VERSION)
+    if version in (VERSION, str(VERSION)) and not isinstance(version, bool):
+        return
+    lanes = " with `lanes`" if "lanes" in document else ""
+    raise RegistryInvalid(
+        "the registry is version %s%s; this mlxops knows version %d and left it alone" % (version, lanes, VERSION),
+        "use the tool that wrote it, or a newer mlxops",
+        version=version,
+    )
+
+
+def coerce(name: str, fields: Any) -> Entry:
+    """An entry from its stored fields, read as what they plainly mean; RegistryInvalid where they mean nothing."""
+    return Entry(name, _coerced(name, fields), fields)
+
+
+def _coerced(name: str, fields: Any) -> Dict[str, Any]:
+    if not isinstance(fields, dict):
+        raise RegistryInvalid("entry %r is not an object" % name, entry=name)
+    coerced = {**REQUIRED, **fields}
+    coerced["port"] = as_port(name, "port", coerced["port"])
+    for key in ("slot", "wanted"):
+        if key in coerced:
+            coerced[key] = as_port(name, key, coerced[key])
+    if "args" in coerced:
+        coerced["args"] = as_args(name, coerced["args"])
+    if coerced.get("hosts"):
+        coerced["hosts"] = _hosts(name, coerced["hosts"])
+    process = coerced.get("process")
+    if process is not None and not (isinstance(process, dict) and type(process.get("pid", 0)) is int):
+        raise RegistryInvalid("entry %r: `process` is not an object with a pid" % name, entry=name, field="process")
+    for key in ("repo_id", "model_id", "cache_path", *OPTIONAL_TEXT[1:]):
+        if not (coerced.get(key) is None or is_text(coerced[key])):
+            raise RegistryInvalid("entry %r: `%s` is not text" % (name, key), entry=name, field=key)
+    return {**coerced, "model_id": coerced["model_id"] or coerced["repo_id"]}
+
+
+def _hosts(name: str, value: Any) -> List[str]:
+    """NAME=ADDRESS of two hosts or more."""
+    items = [value] if isinstance(value, str) else value
+    form = re.compile(HOST_NAME.pattern + r"=\d{1,3}(\.\d{1,3}){3}", re.A)
+    plain = isinstance(items, list) and all(isinstance(item, str) and form.fullmatch(item) for item in items)
+    if plain and 2 <= len(items) <= MOST_HOSTS:
+        return list(items)
+    text = "entry %r: `hosts` is not a list of 2 to %d times NAME=ADDRESS, the host itself first"
+    raise RegistryInvalid(text % (name, MOST_HOSTS), entry=name, field="hosts")

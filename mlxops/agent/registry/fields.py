@@ -1,0 +1,41 @@
+"""Single fields of a registry entry, read as what they plainly mean. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional
+
+from ..errors import RegistryInvalid
+
+
+def as_port(name: str, key: str, value: Any) -> Optional[int]:
+    """A port; None for null and for an empty text."""
+    if value is None or value == "":
+        return None
+    try:
+        number = int(value)
+        if number == float(value) and not isinstance(value, bool) and 0 < number < 65536:
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise RegistryInvalid("entry %r: `%s` is %r, not a port" % (name, key, value), entry=name, field=key)
+
+
+def as_args(name: str, value: Any) -> List[str]:
+    """Words of a command line; a text alone is one word."""
+    items = [value] if isinstance(value, str) else (value or [])
+    if isinstance(items, list) and all(map(_is_word, items)):
+        return [str(item) for item in items]
+    raise RegistryInvalid("entry %r: `args` is not a list of words" % name, entry=name, field="args")
+
+
+def _is_word(item: Any) -> bool:
+    """Whether it can be a word of a command line as it stands; true has no spelling there."""
+    return is_text(item) or (isinstance(item, (int, float)) and not isinstance(item, bool))
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is text that a path or a command line can hold: neither NUL nor half a character has a place there."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False

@@ -1,0 +1,60 @@
+"""Who truly holds a lock: what its file says may be the word of one who let go of it long ago."""
+
+from __future__ import annotations
+
+import pwd
+from typing import Any, Dict, Mapping, Optional
+
+from ..procs import Process, Procs, Unseen, here
+
+LONGEST_COMMAND = 120
+
+
+def true_holder(path: str, said: Mapping[str, Any], procs: Optional[Procs] = None) -> Dict[str, Any]:
+    """What the lock's file says where its writer still holds it; else the process that does, marked as `outsider`;
+    {} where nobody can tell."""
+    procs = procs or here()
+    writer = _writer(procs, said)
+    if said.get("job") and writer and not said.get("ended"):
+        return dict(said)
+    try:
+        pids = procs.lockers(path)
+    except Unseen:
+        pids = ()
+    if said and (said.get("pid") in pids or "pid" not in said):
+        return dict(said)
+    if not pids:
+        return dict(said) if writer else {}
+    return _outsider(procs, pids[0])
+
+
+def _writer(procs: Procs, said: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote the text lives, as far as that can be seen."""
+    pid = said.get("pid")
+    if type(pid) is not int or not 0 < pid < 1 << 31:
+        return False
+    try:
+        seen = procs.process(pid)
+    except Unseen:
+        return True
+    return seen is not None and said.get("start_time") in (None, seen.start_time)
+
+
+def _outsider(procs: Procs, pid: int) -> Dict[str, Any]:
+    try:
+        seen = procs.process(pid)
+    except Unseen:
+        seen = None
+    return {
+        "outsider": True, "pid": pid, "who": _user(seen), "from": "this host", "since": None,
+        "why": (" ".join(" ".join(seen.argv).split())[:LONGEST_COMMAND] if seen else "") or "unknown command",
+    }  # fmt: skip
+
+
+def _user(process: Optional[Process]) -> str:
+    if process is None:
+        return "unknown"
+    try:
+        return pwd.getpwuid(process.uid).pw_name
+    except KeyError:
+        return str(process.uid)

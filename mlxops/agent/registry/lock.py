@@ -1,0 +1,231 @@
+"""An flock on a file that is never deleted and says who holds it, from where, since when and why.
+
+The kernel drops the lock when its holder dies, so a dead holder never blocks; the text in the file only informs.
+The text stays when the lock is free: what the last holder said of itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+
+from ..clock import Deadline
+from ..errors import Failed, Locked
+from ..failures import NO_ROOM, unwritten
+from . import sharing
+from .turnstile import Turn, gain, try_lock
+
+# A writer may be in the middle of its text each time it is looked at.
+TRIES = 5
+# Each one found a file that was removed or replaced while it waited.
+MOST_FILES = 1000
+
+
+class FileLock:
+    """Exclusive between processes. Not reentrant. `turn`: who waits queues up at the folder.
+
+    `registry`: the file beside which it lies. Its group may use the lock where it may write the file; else only the
+    owner may open it, so that no other user can hold it.
+    """
+
+    def __init__(self, path: str, turn: bool = False, registry: Optional[str] = None) -> None:
+        self.path = path
+        self._registry = registry
+        self._turn = Turn(os.path.dirname(path)) if turn else None
+        self._fd: Optional[int] = None
+
+    def acquire(self, holder: Dict[str, Any], wait_s: float) -> None:
+        """Take the lock within `wait_s` seconds and write `holder` into it; else Locked, with the other's fields."""
+        self.take(wait_s)
+        # The lock itself holds; only its description is lost on a full disk.
+        with contextlib.suppress(OSError):
+            self.describe(holder)
+
+    def take(self, wait_s: float) -> None:
+        """As acquire, but what the last holder said stays."""
+        deadline = Deadline(wait_s)
+        try:
+            if self._turn:
+                self._turn.take(deadline)
+            self._fd = self._gained(deadline)
+        finally:
+            if self._turn:
+                self._turn.leave()
+
+    def _gained(self, deadline: Deadline) -> int:
+        """The locked file that has the name now: one that was removed while we waited for it guards nothing."""
+        for _ in range(MOST_FILES):
+            fd = self._open()
+            with _naming(self.path):
+                if not gain(fd, deadline):
+                    raise self._locked()
+            if self._named(fd):
+                return fd
+            os.close(fd)
+        raise Failed("the lock %s is removed again and again" % self.path, "end what removes it", lock=self.path)
+
+    def _named(self, fd: int) -> bool:
+        """Whether this open file is the one under the lock's name."""
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(fd)
+        return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is held no longer, because its file was removed or replaced: others can take the new one."""
+        return self._fd is not None and not self._named(self._fd)
+
+    def regain(self) -> bool:
+        """Where the locked file was removed: hold the one that has the name now; False where somebody else does."""
+        if self._fd is None or not self.lost:
+            return True
+        fd = self._open()
+        if not try_lock(fd):
+            os.close(fd)
+            return False
+        os.close(self._fd)
+        self._fd = fd
+        return True
+
+    def describe(self, holder: Dict[str, Any]) -> None:
+        """Replace what the lock says of its holder; OSError where it cannot be written."""
+        if self._fd is None:
+            return
+        text = json.dumps(holder).encode() + b"\n"
+        # Over all of a longer text before its end is cut: who looks in between reads blanks, not a rest.
+        os.pwrite(self._fd, text.ljust(os.fstat(self._fd).st_size), 0)
+        os.ftruncate(self._fd, len(text))
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def holder(self, shared: bool = False) -> Optional[Dict[str, Any]]:
+        """Who else holds it; None when it is free. What the file says, where that is true; for `shared` see look()."""
+        held, said = self.look(shared)
+        if not held:
+            return None
+        from .holders import true_holder
+
+        return true_holder(self.path, said)
+
+    def look(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
+        """Whether somebody else holds it, and what it says of that one, or of the last one.
+
+        `shared`: also where it is held with LOCK_SH, which keeps everybody from taking it. That look takes the lock
+        itself for a moment.
+        """
+        try:
+            fd = self._opened(os.O_RDONLY)
+        except FileNotFoundError:
+            return False, {}
+        except PermissionError:
+            # Another user's own: what that one does is not ours to see, nor in our way elsewhere.
+            return False, {}
+        try:
+            with _naming(self.path):
+                return _taken(fd, fcntl.LOCK_EX if shared else fcntl.LOCK_SH), _read(fd)
+        finally:
+            os.close(fd)
+
+    def _open(self) -> int:
+        folder = os.path.dirname(self.path)
+        try:
+            fd = self._opened(os.O_RDWR | os.O_CREAT)
+            give_to_owner_of(folder, fd)
+            sharing.fit_lock(fd, self._registry)
+            return fd
+        except OSError as exc:
+            if exc.errno in (*NO_ROOM, errno.EROFS):
+                raise unwritten(exc, self.path) from exc
+            hint = "on the host: ls -ld %s %s; this account must be able to write both" % (folder, self.path)
+            raise Failed("cannot open the lock %s: %s" % (self.path, exc.strerror), hint, lock=self.path) from exc
+
+    def _opened(self, how: int) -> int:
+        """Never waiting for the other end of a FIFO, nor through a link that somebody planted."""
+        fd = os.open(self.path, how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, sharing.lock_mode(self._registry))
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise Failed("the lock %s is not a file" % self.path, "remove it on the host", lock=self.path)
+        return fd
+
+    def _locked(self) -> Locked:
+        from .holders import true_holder
+
+        held = true_holder(self.path, self.look()[1])
+        return Locked("locked: " + story(held), way_on(held), lock=self.path, holder=held)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """flock and read do not say in their errors which file it was."""
+    try:
+        yield
+    except OSError as exc:
+        exc.filename = exc.filename or path
+        raise
+
+
+def _taken(fd: int, kind: int) -> bool:
+    """Whether somebody is in the way of such a lock. One who looks is so for microseconds, and is not meant."""
+    for number in range(TRIES):
+        if try_lock(fd, kind):
+            fcntl.flock(fd, fcntl.LOCK_UN)
+            return False
+        time.sleep(0.001 * number)
+    return True
+
+
+def give_to_owner_of(folder: str, fd: int) -> None:
+    """Made by root in a user's folder, a file is the user's: one sudo must not shut out every later command.
+
+    `fd` must have been opened without following a link, and no second name counts: neither may lead out of the folder.
+    """
+    owner, made = os.stat(folder), os.fstat(fd)
+    if owner.st_uid and os.geteuid() == 0 and (made.st_uid, made.st_nlink) == (0, 1):
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
+def story(held: Mapping[str, Any]) -> str:
+    """Who holds a lock, as a sentence."""
+    if held.get("outsider"):
+        return "held by pid %s (%s) of user %s" % (held["pid"], held["why"], held["who"])
+    if not held:
+        return "held by a process that cannot be identified"
+    return "%s by %s from %s since %s" % tuple(held.get(key, "unknown") for key in ("why", "who", "from", "since"))
+
+
+def way_on(held: Mapping[str, Any]) -> str:
+    """What to do where somebody holds a lock that is meant to be held for a moment."""
+    if held.get("outsider"):
+        return "on the host: see what it does with ps -fp %s, and end it; then run the command again" % held["pid"]
+    return "wait for it to end, then run the command again"
+
+
+def _read(fd: int) -> Dict[str, Any]:
+    """What the text says, {} where it says nothing. Seen cut short while it grows, it is whole a moment later."""
+    for _ in range(TRIES):
+        held = _parsed(fd)
+        if held is not None:
+            return held
+        time.sleep(0.001)
+    return {}
+
+
+def _parsed(fd: int) -> Optional[Dict[str, Any]]:
+    """None for a text that is no JSON."""
+    try:
+        held = json.loads(os.pread(fd, 65536, 0) or b"{}")
+    except (ValueError, RecursionError):
+        return None
+    return held if isinstance(held, dict) else {}

@@ -1,0 +1,98 @@
+"""Which entry a person means. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import List, Optional, Tuple
+
+from ..errors import ModelAmbiguous, ModelUnknown
+from .entries import Entry, Registry
+
+REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+MOST_NAMED = 5
+
+
+def is_repo_id(word: str) -> bool:
+    """Whether a word has the form org/name: only such a word may ever be downloaded."""
+    return bool(REPO_ID.fullmatch(word)) and ".." not in word and "--" not in word
+
+
+def exact(registry: Registry, word: str) -> Optional[Entry]:
+    """The entry of exactly this name, repo_id or model_id, case ignored. ModelAmbiguous when several are.
+
+    What stops, removes or changes something takes no part of a name.
+    """
+    return registry.entries.get(word) or _only(_whole(registry, word), word)
+
+
+def find(registry: Registry, word: str) -> Optional[Entry]:
+    """The entry a word means: its name, its repo_id or model_id, or a unique part of one of them, case ignored.
+
+    None when nothing matches; ModelAmbiguous when several do.
+    """
+    return exact(registry, word) or _only(_parts(registry, word), word)
+
+
+def _only(matches: List[Entry], word: str) -> Optional[Entry]:
+    if len(matches) > 1:
+        names = [e.name for e in matches]
+        text = "%r could be %s" % (word, _several(names))
+        raise ModelAmbiguous(text, "name one of them in full", matches=names, model=word)
+    return matches[0] if matches else None
+
+
+def _several(names: List[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (" and %d more" % more if more > 0 else "")
+
+
+def unknown(registry: Registry, word: str) -> ModelUnknown:
+    """The error for a word that means nothing here, with what comes near it."""
+    pieces = [pair for e in registry.entries.values() for pair in _pieces(e)]
+    near = difflib.get_close_matches(word.lower(), [piece for piece, _ in pieces], n=3, cutoff=0.6)
+    exact = list(dict.fromkeys(name for piece, name in pieces if piece in near))[:3]
+    hint = "did you mean %s?" % ", ".join(exact) if exact else "mlxops list; to download, name it as org/name"
+    return ModelUnknown("no entry matches %r" % word, hint, model=word, near=exact)
+
+
+def need(registry: Registry, word: str) -> Entry:
+    """The entry a word means, or the error that says what comes near."""
+    entry = find(registry, word)
+    if entry is None:
+        exc = unknown(registry, word)
+        # What is not here can be downloaded by load only.
+        raise exc if exc.fields["near"] else ModelUnknown(exc.message, "mlxops list", **exc.fields)
+    return entry
+
+
+def need_exact(registry: Registry, word: str) -> Entry:
+    """The entry of exactly this name, or the error that names those of which it is a part."""
+    entry = exact(registry, word)
+    if entry is not None:
+        return entry
+    parts = [e.name for e in _parts(registry, word)][:MOST_NAMED]
+    near = parts or list(unknown(registry, word).fields["near"])
+    hint = "did you mean %s?" % ", ".join(near) if near else "mlxops list"
+    raise ModelUnknown("no entry is called %r" % word, hint, model=word, near=near)
+
+
+def _whole(registry: Registry, word: str) -> List[Entry]:
+    return [e for e in registry.entries.values() if word.lower() in [n.lower() for n in _names(e)]]
+
+
+def _parts(registry: Registry, word: str) -> List[Entry]:
+    # org/name is a whole name, never a part: it may be a model that is still to be downloaded.
+    if not word or is_repo_id(word):
+        return []
+    return [e for e in registry.entries.values() if any(word.lower() in n.lower() for n in _names(e))]
+
+
+def _pieces(entry: Entry) -> List[Tuple[str, str]]:
+    """(text to compare with, name to show): a slip in one part of a name is near that part, not near the whole."""
+    whole = [(name.lower(), name) for name in _names(entry)]
+    return whole + [(part, entry.name) for text, _ in whole for part in re.split(r"[/_.-]", text)]
+
+
+def _names(entry: Entry) -> Tuple[str, ...]:
+    return tuple(n for n in (entry.name, entry.repo_id, entry.model_id) if n)

@@ -1,0 +1,240 @@
+"""The registry file: read it, change it under its lock, durably, with a backup and a history."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import time
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from ..clock import Deadline
+from ..errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid
+from ..failures import unwritten
+from . import copies, sharing
+from . import entries as registry
+from .entries import Registry
+from .lock import FileLock, give_to_owner_of
+from .whole_file import Stamp, claimed, fill, put, stamp_of
+
+LOCK_WAIT_S = 10.0
+# Some 4,000 loads; what is older than the file before goes.
+LARGEST_HISTORY = 8 << 20
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601 to the second."""
+    return utc(time.time())
+
+
+def utc(moment: float) -> str:
+    """Seconds since the epoch, as `now` writes them."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+class Store:
+    """One `registry.json`. `who` is {"who", "from"} for the lock and the history; `sync` makes a descriptor durable."""
+
+    def __init__(self, path: str, who: Mapping[str, Any], sync: Callable[[int], None] = os.fsync) -> None:
+        self.path = path
+        self._who = dict(who)
+        self._sync = sync
+        # Files that exist already, with room for a registry: the next writes take them.
+        self.drafts: List[str] = []
+
+    def read(self) -> Registry:
+        """The registry as it stands. RegistryInvalid when it is unreadable: never an empty one instead."""
+        return self._read()[0]
+
+    def glance(self) -> Tuple[Registry, Optional[MlxopsError]]:
+        """The registry, or an empty one and why it cannot be read: for what is true without it."""
+        try:
+            return self.read(), None
+        except MlxopsError as exc:
+            return registry.EMPTY, exc
+
+    def edit(self, why: str, change: Callable[[Registry], Registry]) -> Registry:
+        """Re-read, change, replace, all under the lock; the registry as written. Writes nothing when nothing changed.
+
+        `change` is called again if a hand edit slips in before the rename, so it must only compute.
+        """
+        deadline = Deadline(LOCK_WAIT_S)
+        while True:
+            with self.locked(why) as lock:
+                done = self._edit(why, change, lock)
+            if done is not None:
+                return done
+            if deadline.passed:
+                what = "the lock of %s is removed all the time, nothing was written" % self.path
+                raise Failed(what, "end what removes the .lock files beside it", path=self.path)
+
+    @contextlib.contextmanager
+    def locked(self, why: str, wait_s: float = LOCK_WAIT_S) -> Iterator[FileLock]:
+        """No other command changes the registry inside. Not reentrant."""
+        lock = FileLock(self.path + ".lock", turn=True, registry=self.path)
+        try:
+            lock.acquire({**self._who, "since": now(), "why": why, "pid": os.getpid()}, wait_s)
+            yield lock
+        finally:
+            lock.release()
+
+    def check_writable(self) -> None:
+        """Failed where an edit could not be written, whatever it is; for the holder of the lock."""
+        trial = copies.draft(self.path)
+        try:
+            self._write(trial, b"")
+        except OSError as exc:
+            raise unwritten(exc, self.path, "; it is unchanged") from exc
+        finally:
+            copies.discard(trial)
+
+    def _edit(self, why: str, change: Callable[[Registry], Registry], lock: FileLock) -> Optional[Registry]:
+        """None where the lock was lost before anything was written."""
+        for _ in range(10):
+            before, content, stamp = self._read()
+            after = change(before)
+            rows = registry.changes(before, after)
+            if not rows:
+                return before
+            _forbid_new_duplicates(before, after)
+            if self._replace(registry.dump(after), content, stamp):
+                self._append_history(why, rows)
+                return after
+            if lock.lost:
+                return None
+        raise Failed("somebody keeps editing %s by hand, nothing was written" % self.path, "try again when they stop")
+
+    def _read(self) -> Tuple[Registry, Optional[bytes], Optional[Stamp]]:
+        try:
+            _need_file(self.path)
+            with open(self.path, "rb") as f:
+                stamp, content = stamp_of(os.fstat(f.fileno())), f.read()
+        except FileNotFoundError:
+            self._check_first_use()
+            return registry.EMPTY, None, None
+        except OSError as exc:
+            hint = "put a file there that this login may read, or correct `registry` in the host file"
+            if exc.errno in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE):
+                hint = "look at the disk and the limits on the host; the registry was left alone"
+            raise RegistryInvalid("cannot read %s: %s" % (self.path, exc.strerror), hint, path=self.path) from exc
+        try:
+            return registry.parse(content), content, stamp
+        except RegistryInvalid as exc:
+            raise self._with_good_copy(exc) from None
+
+    def _check_first_use(self) -> None:
+        """A registry that is not there is empty only where there never was one."""
+        folder = os.path.dirname(self.path)
+        if not os.path.isdir(folder):
+            raise RegistryInvalid(
+                "the registry's folder %s does not exist" % folder, "mount it, or mkdir it on the host", path=self.path
+            )
+        if any(map(os.path.exists, (copies.last(self.path), copies.previous(self.path)))):
+            raise self._with_good_copy(RegistryInvalid("the registry %s is missing; a backup exists" % self.path))
+
+    def _with_good_copy(self, exc: RegistryInvalid) -> MlxopsError:
+        backup = copies.newest_good(self.path)
+        if backup is None:
+            return RegistryInvalid(exc.message, exc.hint, path=self.path, **exc.fields)
+        import shlex
+
+        written = utc(os.stat(backup).st_mtime)
+        hint = "correct the file, or restore the newest good copy, written %s: %s" % (
+            written, shlex.join(["cp", backup, self.path]),
+        )  # fmt: skip
+        fields = {"path": self.path, "backup": backup, "backup_written": written}
+        return RegistryInvalid(exc.message, exc.hint or hint, **fields, **exc.fields)
+
+    def _replace(self, new: bytes, old: Optional[bytes], stamp: Optional[Stamp]) -> bool:
+        """Swap the file in; False, and nothing changed, when it is no longer the one that was read."""
+        temp, copy, earlier = (copies.draft(self.path) for _ in range(3))
+        known = old is None or copies.holds(copies.last(self.path), old)
+        try:
+            # Room for all that is to be kept before anything gets its name.
+            self._write(copy, new)
+            if old is not None and not known:
+                self._write(earlier, old)
+            self._write(temp, new)
+            with claimed(self.path, stamp) as unchanged:
+                if not unchanged:
+                    return False
+                put(temp, self.path, stamp)
+            with contextlib.suppress(OSError):
+                # Every reader sees the new file by now: an error here must not say that it is unchanged.
+                self._keep(copy, copies.last(self.path) if known else earlier, old)
+        except FileExistsError:
+            return False
+        except OSError as exc:
+            raise unwritten(exc, self.path, "; it is unchanged") from exc
+        finally:
+            for path in (temp, copy, earlier, *copies.unfinished(self.path)):
+                copies.discard(path)
+        return True
+
+    def _keep(self, copy: str, earlier: str, old: Optional[bytes]) -> None:
+        """Name the copies of what is written now and of what it replaced."""
+        if old is not None:
+            os.replace(earlier, copies.previous(self.path))
+        os.replace(copy, copies.last(self.path))
+        self._sync_folder()
+
+    def _write(self, path: str, content: bytes) -> None:
+        """A durable file with the registry's owner and mode."""
+        with self._draft(path) as f:
+            fill(f, content, self.path, self._sync)
+
+    def _draft(self, path: str) -> BinaryIO:
+        """A file of ours to write to: one that holds its room already, as long as there are any."""
+        while self.drafts:
+            with contextlib.suppress(OSError):
+                os.replace(self.drafts.pop(), path)
+                fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                if os.fstat(fd).st_nlink == 1:
+                    return os.fdopen(fd, "r+b")
+                os.close(fd)
+        copies.discard(path)
+        return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+    @property
+    def history(self) -> str:
+        return os.path.splitext(self.path)[0] + ".history.jsonl"
+
+    def _sync_folder(self) -> None:
+        fd = os.open(os.path.dirname(self.path), os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _append_history(self, why: str, rows: Any) -> None:
+        line: Dict[str, Any] = {"at": now(), **self._who, "what": why, "changes": rows}
+        path = self.history
+        try:
+            # It tells what the registry tells, so it is nobody's to read who may not read that.
+            mode = os.stat(self.path).st_mode & 0o664
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+            with os.fdopen(fd, "ab") as f:
+                give_to_owner_of(os.path.dirname(path), fd)
+                sharing.fit(fd, self.path, mode)
+                f.write(json.dumps(line).encode() + b"\n")
+                full = os.fstat(fd).st_size > LARGEST_HISTORY
+            if full:
+                os.replace(path, path + ".1")
+        except OSError:
+            # The registry is already true; a history that cannot grow must not undo it.
+            return
+
+
+def _need_file(path: str) -> None:
+    """OSError for what would be waited for for ever (a pipe), or read for ever (a device)."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is not a file")
+
+
+def _forbid_new_duplicates(before: Registry, after: Registry) -> None:
+    known = before.duplicates()
+    for port, names in after.duplicates().items():
+        if set(names) - set(known.get(port, ())):
+            raise AssignmentConflict("port %d would belong to %s" % (port, " and ".join(names)), port=port)

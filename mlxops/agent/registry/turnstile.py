@@ -1,0 +1,103 @@
+"""Waiting for an flock in the kernel's own queue, for a bounded time; polling would leave it to chance who is next."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from typing import Optional
+
+from ..clock import Deadline, wait_for
+
+
+def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def gain(fd: int, deadline: Deadline) -> bool:
+    """Lock `fd` exclusively, in turn. False when the time is up: `fd` is closed then, or left to the waiting thread.
+
+    An error closes it as well.
+    """
+    try:
+        if try_lock(fd):
+            return True
+        waiter = None if deadline.passed else _Waiter(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    if waiter is not None:
+        return waiter.wait(deadline)
+    os.close(fd)
+    return False
+
+
+class Turn:
+    """The first place in the queue for the lock of a folder; whoever has it competes with nobody but the holder.
+
+    The kernel wakes who waited longest, and a newcomer could still be faster than one who has to wake up first: so all
+    pass here. It is best effort: a waiter that never moves on delays the others, and the lock itself decides.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._fd: Optional[int] = None
+
+    def take(self, deadline: Deadline) -> None:
+        with contextlib.suppress(OSError):
+            fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._fd = fd if gain(fd, deadline) else None
+
+    def leave(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+class _Waiter:
+    """A thread that waits in flock, which nothing can call back: left behind, it drops the lock when it gets it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._guard = threading.Lock()
+        self._gained = False
+        self._late = False
+        self._error: Optional[Exception] = None
+
+    def wait(self, deadline: Deadline) -> bool:
+        thread = threading.Thread(target=self._wait, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # No thread can be started (a limit on processes): polling gets the lock too, only not in turn.
+            return self._poll(deadline)
+        thread.join(deadline.left())
+        with self._guard:
+            self._late = not self._gained
+        if self._error is not None:
+            raise self._error
+        return self._gained
+
+    def _poll(self, deadline: Deadline) -> bool:
+        gained = False
+        try:
+            gained = wait_for(lambda: try_lock(self._fd), deadline) is True
+        finally:
+            if not gained:
+                os.close(self._fd)
+        return gained
+
+    def _wait(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except Exception as exc:  # raised again where it is waited for
+            self._error = exc
+        with self._guard:
+            self._gained = not self._late and self._error is None
+            if not self._gained:
+                os.close(self._fd)

@@ -1,0 +1,95 @@
+"""A file that is only ever replaced as a whole: written beside its place, durable, then renamed to it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import BinaryIO, Callable, Iterator, Optional, Tuple
+
+from ..clock import Deadline, wait_for
+from . import sharing
+from .lock import give_to_owner_of
+from .turnstile import try_lock
+
+# Some other program may hold the file itself for long: that must not keep us from working.
+CLAIM_S = 1.0
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+Stamp = Tuple[int, int, int]
+
+
+def stamp_of(was: os.stat_result) -> Stamp:
+    """What tells one content of the file from another."""
+    return was.st_ino, was.st_size, was.st_mtime_ns
+
+
+def stamp_now(path: str) -> Optional[Stamp]:
+    try:
+        return stamp_of(os.stat(path))
+    except FileNotFoundError:
+        return None
+
+
+def fill(f: BinaryIO, content: bytes, like: str, sync: Callable[[int], None]) -> None:
+    """Make an open draft a durable file of this content, with the owner, group and mode of the file `like`.
+
+    OSError where it cannot have them. The mode comes first: nobody reads in it who may not read the other.
+    """
+    _take_after(f.fileno(), like)
+    f.write(content)
+    f.truncate()
+    f.flush()
+    sync(f.fileno())
+
+
+def _take_after(fd: int, like: str) -> None:
+    try:
+        was = os.stat(like)
+    except FileNotFoundError:
+        os.fchmod(fd, sharing.file_mode(like))
+        return give_to_owner_of(os.path.dirname(like), fd)
+    mine, root = os.fstat(fd), os.geteuid() == 0
+    if was.st_uid != mine.st_uid and not os.access(like, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    # Only root can give a file away; of several accounts that share a registry, the last writer owns it.
+    if was.st_gid != mine.st_gid or (root and was.st_uid != mine.st_uid):
+        os.fchown(fd, was.st_uid if root else -1, was.st_gid)
+    os.fchmod(fd, stat.S_IMODE(was.st_mode))
+
+
+@contextlib.contextmanager
+def claimed(path: str, stamp: Optional[Stamp]) -> Iterator[bool]:
+    """Whether the file is still the one of that stamp; no other command replaces it inside.
+
+    A second line behind the lock beside the file, which a person may remove: who replaces a file holds an flock on
+    that very file, so nobody else can do so at the same time who has read the same one.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        yield stamp is None
+        return
+    try:
+        wait_for(lambda: _tried(fd), Deadline(CLAIM_S), every=0.002)
+        yield stamp == stamp_of(os.fstat(fd)) == stamp_now(path)
+    finally:
+        os.close(fd)
+
+
+def _tried(fd: int) -> bool:
+    try:
+        return try_lock(fd)
+    except OSError:  # some file systems lock nothing that is open for reading only
+        return True
+
+
+def put(draft: str, path: str, stamp: Optional[Stamp]) -> None:
+    """Give a draft its name; FileExistsError where a file of no `stamp` was to be made, and somebody else made it."""
+    if stamp is None:
+        try:
+            return os.link(draft, path)
+        except OSError as exc:
+            if exc.errno not in NO_LINKS:
+                raise
+    os.replace(draft, path)

@@ -1,0 +1,142 @@
+"""What a forced command runs: one file with a grant and the agent, in a folder named by the SHA-256 of that file.
+
+The line in authorized_keys holds the program that reads the file whole, checks it against the hash and only then runs
+it: whoever can put another file there, or another folder, gets nothing run. They lie in the state folder next to the
+agents' own, which a later version tidies away after a while; these stay as long as a key uses them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import time
+import zlib
+from typing import Callable, List, NamedTuple, Tuple
+
+from ..errors import Failed
+from ..wire.bootstrap import own, part
+from ..wire.codec import frame
+from ..wire.stub import state_folder
+from ..wire.unpack import put
+from .grant import Grant
+
+FILE = "key"
+KEYS = "~/.ssh/authorized_keys"
+# Kept besides those that authorized_keys names: the last used ones, and those used within these days.
+KEPT, KEPT_S = 10, 30 * 86400.0
+NAME = re.compile(r"[0-9a-f]{64}")
+# $1 the folder. The file begins with the length of a program, which finds the rest in `d`, from `n` on.
+LOADER = (
+    "import sys,os,hashlib;p=sys.argv[1];h=os.path.basename(p);q=os.path.join(p,\"key\");"
+    "os.path.isfile(q)or sys.exit(\"mlxops: \"+h+\" is missing: authorize this key again\");"
+    "d=open(q,\"rb\").read();"
+    "hashlib.sha256(d).hexdigest()==h or sys.exit(\"mlxops: \"+h+\" was changed: authorize this key again\");"
+    "n=d.index(10)+1;m=int(d[:n]);exec(d[n:n+m])"
+)  # fmt: skip
+# Modules are compiled when they are imported: no bytecode is written, and none is read.
+PROGRAM = b"""import io, json, marshal, zlib
+f = io.BytesIO(d[n + m:])
+text, stub, bundle = [f.read(int(f.readline())) for _ in range(3)]
+names = {"__name__": "stub"}
+exec(stub, names)
+class Sources(dict):
+    def __getitem__(self, path):
+        return marshal.dumps(compile(dict.__getitem__(self, path), path, "exec", dont_inherit=True))
+g, files = io.BytesIO(zlib.decompress(bundle)), Sources()
+for size in iter(g.readline, b""):
+    path = g.read(int(size)).decode("utf-8")
+    files[path] = g.read(int(g.readline()))
+agent = names["Agent"](json.loads(text)["agent"], files, bundle)
+sys.meta_path.insert(0, agent)
+from agent.restricted.serve import main
+main(text, p, agent)
+"""
+
+Sync = Callable[[int], None]
+
+
+class Key(NamedTuple):
+    """A grant as it is put in place: the file's content and its folder."""
+
+    content: bytes
+    folder: str
+
+
+def agent_digest() -> str:
+    """The hash of the agent that runs."""
+    return own().digest
+
+
+def key(grant: Grant, state_dir: str) -> Key:
+    """The same for the same grant and agent, on every machine with the same zlib."""
+    parts = (grant.text(), part("wire/stub.py"), zlib.compress(own().text, 9))
+    content = frame(PROGRAM) + b"".join(map(frame, parts))
+    return Key(content, os.path.join(_home(state_dir), hashlib.sha256(content).hexdigest()))
+
+
+def _home(state_dir: str) -> str:
+    return os.path.join(state_folder(state_dir), "authorized")
+
+
+def install(made: Key, sync: Sync) -> bool:
+    """Put a grant and its agent in place, durable; False when they are there already."""
+    path = os.path.join(made.folder, FILE)
+    if _holds(path, made.content):
+        return False
+    try:
+        for folder in (os.path.dirname(made.folder), made.folder):
+            os.makedirs(folder, 0o700, exist_ok=True)
+        put(made.content, made.folder + "." + os.urandom(6).hex(), path)
+        prune(os.path.dirname(made.folder), os.path.basename(made.folder))
+    except OSError as exc:
+        raise Failed("cannot write %s: %s" % (path, exc.strerror), "make room there, or correct its mode") from exc
+    return True
+
+
+def _holds(path: str, content: bytes) -> bool:
+    try:
+        with open(path, "rb") as f:
+            return f.read() == content
+    except OSError:
+        return False
+
+
+def prune(home: str, new: str) -> None:
+    """Remove what no key uses any more."""
+    named = keys_text()
+    found = [name for name in os.listdir(home) if NAME.fullmatch(name) and name != new and name not in named]
+    for used, name in sorted(((_used(home, name), name) for name in found), reverse=True)[KEPT:]:
+        if time.time() - used > KEPT_S:
+            shutil.rmtree(os.path.join(home, name), ignore_errors=True)
+
+
+def _used(home: str, name: str) -> float:
+    try:
+        return os.lstat(os.path.join(home, name)).st_mtime
+    except OSError:
+        return time.time()
+
+
+def use(folder: str) -> None:
+    """Note that a key has used it."""
+    try:
+        os.utime(folder)
+    except OSError:
+        return
+
+
+def keys_text() -> str:
+    """The account's authorized_keys; "" where it cannot be read."""
+    try:
+        with open(os.path.expanduser(KEYS), encoding="utf-8", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def elsewhere(blob: str, command: str) -> List[Tuple[int, str]]:
+    """The lines that let the same key do something else, by number: sshd takes the first."""
+    lines = enumerate(keys_text().splitlines(), 1)
+    return [(number, line) for number, line in lines if blob and blob in line.split() and command not in line]

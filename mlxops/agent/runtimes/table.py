@@ -1,0 +1,255 @@
+"""The model servers we can start, as data: their flags, their command lines, how they look when ready. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ..errors import Usage
+from .commandline import module, program
+
+
+class Runtime(NamedTuple):
+    """One server program, as docs/runtimes.md explains each field; a host file adds more.
+
+    `forms`: the words a command line names it by, the program first. `modules`: the same after `python -m`.
+    A flag of None: the program has no such flag; `model` None: the model follows the program without one.
+    `fixed` words always stand on its command line, `wanted` ones where its help lists them, `with_tool_call_parser`
+    beside that parser. `help`: what makes it list all its options. `client_model`: the only safe model name in a
+    request, where it is not the served name. `template_inline`: its template flag takes the template, not a path.
+    `listens_early`: it answers HTTP before the model is loaded. `worker`: a word in the command line of the
+    child that holds the weights, and `tracker` one of the sibling that shows such a child must exist.
+    `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by itself.
+    `call_per_connection`: an open connection is a request under way, which a SIGTERM would cut off. `runs_ranks`: it
+    is MLX's own engine, which serves one model from several hosts. `mlx_lm`: the mlx-lm beside it builds its models.
+    `tabled`: its parsers are those of the families' table.
+    """
+
+    name: str
+    default_port: int
+    forms: Tuple[Tuple[str, ...], ...] = ()
+    modules: Tuple[Tuple[str, ...], ...] = ()
+    model: Optional[str] = None
+    fixed: Tuple[str, ...] = ()
+    wanted: Tuple[str, ...] = ()
+    served_name: Optional[str] = None
+    chat_template: Optional[str] = None
+    tool_call_parser: Optional[str] = None
+    reasoning_parser: Optional[str] = None
+    with_tool_call_parser: Tuple[str, ...] = ()
+    help: Tuple[str, ...] = ("--help",)
+    template_inline: bool = False
+    client_model: Optional[str] = None
+    listens_early: bool = False
+    worker: str = ""
+    tracker: str = ""
+    distribution: str = ""
+    gives_up_s: Optional[float] = None
+    call_per_connection: bool = False
+    runs_ranks: bool = False
+    mlx_lm: bool = False
+    tabled: bool = False
+
+
+Runtimes = Mapping[str, Runtime]
+# The first two as seen with mlx-openai-server 1.8.1 and mlx-lm 0.31 and 0.32; vllm by the source of 0.24
+# (entrypoints/cli/serve.py, utils/argparse_utils.py, v1/engine/core.py), never run here.
+RUNTIMES: Runtimes = {
+    r.name: r
+    for r in (
+        Runtime(
+            name="mlx-openai-server",
+            forms=(("mlx-openai-server", "launch"),),
+            default_port=8000,
+            model="--model-path",
+            fixed=("--model-type", "lm"),
+            wanted=("--no-log-file",),
+            served_name="--served-model-name",
+            chat_template="--chat-template-file",
+            tool_call_parser="--tool-call-parser",
+            reasoning_parser="--reasoning-parser",
+            worker="multiprocessing.spawn",
+            tracker="multiprocessing.resource_tracker",
+            distribution="mlx-openai-server",
+            gives_up_s=300.0,
+            mlx_lm=True,
+            tabled=True,
+        ),
+        Runtime(
+            name="mlx_lm.server",
+            forms=(("mlx_lm.server",), ("mlx_lm", "server")),
+            modules=(("mlx_lm.server",), ("mlx_lm", "server")),
+            default_port=8080,
+            model="--model",
+            chat_template="--chat-template",
+            template_inline=True,
+            client_model="default_model",
+            listens_early=True,
+            distribution="mlx-lm",
+            call_per_connection=True,
+            runs_ranks=True,
+            mlx_lm=True,
+        ),
+        Runtime(
+            name="vllm",
+            forms=(("vllm", "serve"),),
+            modules=(("vllm.entrypoints.cli.main", "serve"),),
+            default_port=8000,
+            served_name="--served-model-name",
+            chat_template="--chat-template",
+            tool_call_parser="--tool-call-parser",
+            reasoning_parser="--reasoning-parser",
+            with_tool_call_parser=("--enable-auto-tool-choice",),
+            help=("--help=all",),
+            worker="VLLM::EngineCore",
+            distribution="vllm",
+        ),
+    )
+}
+
+
+def described(rows: Mapping[str, Mapping[str, Any]]) -> Dict[str, Runtime]:
+    """The built-in runtimes and those that a host file's rows describe; a row of a command only adds none."""
+    added = {name: {k: _frozen(v) for k, v in row.items() if k in Runtime._fields} for name, row in rows.items()}
+    return {**RUNTIMES, **{name: Runtime(**{"name": name, **row}) for name, row in added.items() if row}}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def named(name: str, known: Runtimes) -> Runtime:
+    if name not in known:
+        raise Usage("no runtime is called %r" % name, "known: " + ", ".join(known), runtime=name)
+    return known[name]
+
+
+class Launch(NamedTuple):
+    """What a server is started with. `chat_template` is a path."""
+
+    model_path: str
+    port: int
+    bind: str
+    served_name: str
+    chat_template: Optional[str] = None
+    tool_call_parser: Optional[str] = None
+    reasoning_parser: Optional[str] = None
+    args: Tuple[str, ...] = ()
+
+
+class Invocation(NamedTuple):
+    """What a running server's command line says. `first`: the word behind the program's own, "" where it is a flag."""
+
+    runtime: Runtime
+    port: int
+    flags: Mapping[str, str]
+    first: str = ""
+
+    @property
+    def model(self) -> Optional[str]:
+        # Where the model needs no flag, the old spelling with one goes on working.
+        return self.flags.get(self.runtime.model or "--model") or (None if self.runtime.model else self.first or None)
+
+    def with_model(self, model: str) -> Invocation:
+        """The same with another spelling of its model."""
+        flag = self.runtime.model or "--model"
+        return self._replace(flags={**self.flags, flag: model}) if flag in self.flags else self._replace(first=model)
+
+    @property
+    def says_port(self) -> bool:
+        """Whether it names its port itself: where it does not, a file or an option unknown here may name another."""
+        return self.flags.get("--port") == str(self.port)
+
+    @property
+    def served_name(self) -> Optional[str]:
+        flag = self.runtime.served_name
+        return self.flags.get(flag) if flag else None
+
+
+Offered = Mapping[str, Tuple[str, ...]]
+LONGEST_HELP = 256 << 10
+
+
+def offered(help_text: str) -> Dict[str, Tuple[str, ...]]:
+    """Every flag a `--help` lists, with its choices where it lists them (click's `[a|b]`, argparse's `{a,b}`)."""
+    flags: Dict[str, Tuple[str, ...]] = {}
+    # Bounded, or a text full of brackets that never close would be gone through from each of them to its end.
+    choices_of = r"(?<![\w-])(--[a-zA-Z][\w-]*)(?:[ =](?:\[([^\]\s]{0,2000})\]|\{([^}\s]{0,2000})\}))?"
+    for match in re.finditer(choices_of, help_text[:LONGEST_HELP]):
+        choices = tuple((match[2] or match[3] or "").replace("|", ",").split(","))
+        flags[match[1]] = choices if choices != ("",) else flags.get(match[1], ())
+    return flags
+
+
+def argv(
+    runtime: Runtime, command: Sequence[str], launch: Launch, help_flags: Offered, template: str = ""
+) -> Tuple[str, ...]:
+    """The command line, with only the flags this installed version lists.
+
+    `template`: the template's text, for a runtime that takes no path.
+    """
+    pairs = [
+        (runtime.served_name, launch.served_name),
+        (runtime.chat_template, template if runtime.template_inline else launch.chat_template),
+        (runtime.tool_call_parser, launch.tool_call_parser),
+        (runtime.reasoning_parser, launch.reasoning_parser),
+    ]
+    words = [*command, *([runtime.model] if runtime.model else []), launch.model_path, *runtime.fixed]
+    words += ["--port", str(launch.port), "--host", launch.bind]
+    for flag, value in pairs:
+        words += [flag, value] if flag and value and flag in help_flags else []
+    if runtime.tool_call_parser in words:
+        words += [word for word in runtime.with_tool_call_parser if word not in launch.args]
+    return (*words, *(w for w in runtime.wanted if w in help_flags), *launch.args)
+
+
+def recognise(words: Sequence[str], known: Runtimes) -> Optional[Invocation]:
+    """The server a command line runs; None for everything that only mentions one, such as `tail` or an editor."""
+    script, run = program(words), module(words)
+    for runtime in known.values():
+        for forms, line in ((runtime.forms, script), (runtime.modules, run)):
+            for form in forms:
+                if line[: len(form)] == form and not any(_asks_help(word, runtime) for word in line):
+                    return _invocation(runtime, line[len(form) :])
+    return None
+
+
+def _asks_help(word: str, runtime: Runtime) -> bool:
+    return word.partition("=")[0] == "--help" or word in runtime.help
+
+
+def added_flags(call: Invocation) -> Tuple[str, ...]:
+    """Flags of a command line of ours that argv() did not set: what an entry's `args` were when it was started."""
+    runtime = call.runtime
+    model = runtime.model or "--model"
+    ours = {"--host", "--port", model, *runtime.fixed, *runtime.wanted, *runtime.with_tool_call_parser}
+    ours.update(flag for flag in runtime if isinstance(flag, str))
+    flags = [*call.flags]
+    # What stands before the model belongs to the host file's command.
+    behind = flags[flags.index(model) + 1 :] if model in flags else flags if call.first else []
+    return tuple(flag for flag in behind if flag not in ours)
+
+
+def is_worker(words: Sequence[str], known: Runtimes) -> bool:
+    """Whether a command line is that of a child that serves a server: the one with the weights, or their tracker."""
+    line = " ".join(words)
+    return any(mark in line for r in known.values() for mark in (r.worker, r.tracker) if mark)
+
+
+def _invocation(runtime: Runtime, rest: Sequence[str]) -> Invocation:
+    flags = flags_of(rest)
+    port = flags.get("--port", "")
+    # Any user's process can say anything here, digits that int() refuses included.
+    plain = port.isdecimal() and len(port) <= 5
+    first = rest[0] if rest and not rest[0].startswith("-") else ""
+    return Invocation(runtime, int(port) if plain else runtime.default_port, flags, first)
+
+
+def flags_of(rest: Sequence[str]) -> Dict[str, str]:
+    """flag -> its value, "" where it has none."""
+    flags: Dict[str, str] = {}
+    for word, after in zip(rest, (*rest[1:], "")):
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            flags[name] = value if equals else ("" if after.startswith("--") else after)
+    return flags

@@ -1,0 +1,44 @@
+"""Let a server finish what it was asked, where the signal to stop would cut that off."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, Optional
+
+from ..clock import Deadline, pauses
+from ..procs import Procs, Unseen
+
+LOOK_EVERY_S = 0.02
+SAY_EVERY_S = 1.0
+
+
+def connections(procs: Procs, port: int) -> Optional[int]:
+    """Open connections to the port; None where they cannot be seen."""
+    try:
+        return procs.connections(port)
+    except Unseen:
+        return None
+
+
+def drain(procs: Procs, port: int, most_s: float, check: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Return in the first moment without an open connection to the port, or after `most_s`.
+
+    Other requests may come meanwhile, so a port that is always busy takes the whole of it. `check` may raise, to
+    cancel.
+    """
+    deadline, spoken = Deadline(most_s), 0.0
+    for pause in pauses(LOOK_EVERY_S, procs.longest_pause_s):
+        check()
+        if deadline.passed:
+            return
+        busy = connections(procs, port)
+        if not busy:
+            return
+        if time.monotonic() - spoken > SAY_EVERY_S:
+            spoken = time.monotonic()
+            say("%s, waiting for a moment without (%.0f s at most)" % (in_flight(busy), deadline.left()))
+        time.sleep(min(pause, deadline.left()))
+
+
+def in_flight(count: int) -> str:
+    return "%d request%s in flight" % (count, "" if count == 1 else "s")

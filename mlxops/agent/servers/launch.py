@@ -1,0 +1,175 @@
+"""Start a server: detached, in its own session, and not before its start is on record."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any, BinaryIO, Dict, Mapping, NamedTuple, Optional, Sequence
+
+from ..errors import Failed, MlxopsError
+from ..failures import unwritten
+from ..hub.process import TOKENS
+from ..logs import tail as logtail
+from ..logs.size import keep_small
+from ..procs import Process, Procs
+from ..programs.find import search_path
+from ..registry.store import now
+from . import marks
+
+# Holds until one line comes, then becomes the server under the same pid; without the line it ends.
+GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null'
+LOG_TAIL_LINES = 20
+OFFLINE = "HF_HUB_OFFLINE"
+# Where Hugging Face's libraries look for models (huggingface_hub/constants.py).
+CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+
+
+class Gated:
+    """A server that waits at the gate: its pid is known, it has done nothing yet."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], gate: int, process: Process, argv: Sequence[str], mark: str = ""
+    ) -> None:
+        self._child = child
+        self._gate = gate
+        self.process = process
+        self.argv = tuple(argv)
+        self.mark = mark
+
+    def record(self, who: Mapping[str, Any]) -> Dict[str, Any]:
+        """What the registry keeps of it."""
+        return {
+            "pid": self.process.pid,
+            "start_time": self.process.start_time,
+            "argv": list(self.argv),
+            "launched_at": now(),
+            "launched_by": "%s@%s" % (who.get("who", "?"), who.get("from", "?")),
+        }
+
+    def release(self) -> None:
+        """Let it start."""
+        try:
+            os.write(self._gate, b"go\n")
+        except OSError:
+            # It died at the gate; exited() tells.
+            return
+        finally:
+            self._close()
+
+    def abort(self) -> None:
+        """End it, if it is still at the gate."""
+        if self._gate >= 0:
+            self._close()
+            self._child.wait()
+
+    def _close(self) -> None:
+        os.close(self._gate)
+        self._gate = -1
+
+    def exited(self) -> Optional[int]:
+        """Its exit status once it has ended; None while it runs."""
+        return self._child.poll()
+
+
+def log_path(state_dir: str, name: object) -> str:
+    """The log of a port, or of a rank that serves another host's port."""
+    return os.path.join(state_dir, "logs", "%s.log" % name)
+
+
+def run_folder(state_dir: str, name: object) -> str:
+    """The working directory of a port's server, or of a rank."""
+    return os.path.join(state_dir, "run", str(name))
+
+
+class Place(NamedTuple):
+    """Where a server runs and writes: its working directory, and its open log.
+
+    `lost`: why its output is not kept, "" when it is.
+    """
+
+    folder: str
+    log: BinaryIO
+    lost: str = ""
+
+
+def place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
+    """Of a port or a name; the log before is kept as `.1`. `spare`: a file with room, to become the log."""
+    log, folder = log_path(state_dir, name), run_folder(state_dir, name)
+    for made in (os.path.dirname(log), os.path.dirname(folder), folder):
+        os.makedirs(made, mode=0o700, exist_ok=True)
+    if os.path.exists(log):
+        os.replace(log, log + ".1")
+        keep_small(log + ".1")
+    if spare:
+        os.replace(spare, log)
+    return Place(folder, open(log, "ab"))
+
+
+def any_place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
+    """As `place`, where it can be; else where nothing needs a disk, since a server without a log still serves."""
+    try:
+        return place(state_dir, name, spare)
+    except OSError as exc:
+        folder = run_folder(state_dir, name)
+        return Place(folder if os.access(folder, os.X_OK) else os.sep, open(os.devnull, "ab"), str(exc))
+
+
+def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: str, name: object) -> Gated:
+    """The server at the gate, in its place by its port or name."""
+    try:
+        where = place(state_dir, name)
+    except OSError as exc:
+        raise unplaced(exc, state_dir, name) from exc
+    return start_in(procs, argv, env, where)
+
+
+def unplaced(exc: OSError, state_dir: str, name: object) -> MlxopsError:
+    error = unwritten(exc, str(exc.filename or log_path(state_dir, name)))
+    return type(error)("cannot start the server: %s" % error.message, error.hint, **error.fields)
+
+
+def start_in(procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: Place) -> Gated:
+    """The server at the gate; its log is closed here."""
+    inner, gate = os.pipe()
+    env = {**_environment(env), marks.NAME: marks.new()}
+    try:
+        with where.log as out:
+            child = subprocess.Popen(
+                ["/bin/sh", "-c", GATE, "mlxops-gate", *argv],
+                stdin=inner, stdout=out, stderr=out, cwd=where.folder, start_new_session=True, env=env,
+            )  # fmt: skip
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in a word
+        os.close(gate)
+        raise Failed("cannot start the server: %s" % exc, "check %s on the host" % where.folder) from exc
+    finally:
+        os.close(inner)
+    try:
+        return Gated(child, gate, _seen(procs, child), argv, env[marks.NAME])
+    except BaseException:
+        # Nobody else knows of it: end it here.
+        os.close(gate)
+        child.wait()
+        raise
+
+
+def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
+    process = procs.process(child.pid)
+    if process is None:
+        raise Failed("the server's process %d ended at once" % child.pid)
+    return process
+
+
+def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
+    """Ours without what belongs to this login, plus the host file's. A server downloads nothing by itself, whatever
+    model a client or an option names, unless the host file sets HF_HUB_OFFLINE."""
+    # A server reads its files from disk: what the login may ask of the Hub is none of its business.
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS}
+    if any(name in extra for name in CACHES):
+        # What the login says of its own cache would overrule the host file's HF_HOME.
+        kept = {k: v for k, v in kept.items() if k not in CACHES}
+    return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", OFFLINE: "1", **extra}
+
+
+def tail(path: str, lines: int = LOG_TAIL_LINES) -> Sequence[str]:
+    """The last lines of a log, [] when there is none."""
+    return logtail.tail(path, lines)

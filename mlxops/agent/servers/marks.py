@@ -1,0 +1,29 @@
+"""A word in the environment of each server that mlxops starts: what the server forks off keeps it, wherever it goes.
+
+A process that left its parent's tree and session is known as the server's by nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Mapping, Tuple
+
+from ..ports import owner
+from ..procs import Process, Procs
+
+NAME = "MLXOPS_SERVER"
+
+
+def new() -> str:
+    return os.urandom(8).hex()
+
+
+def of(procs: Procs, process: Process) -> str:
+    """The mark of a process; "" where it has none, or where its environment cannot be seen."""
+    return procs.variable(process.pid, NAME)
+
+
+def bearers(procs: Procs, mark: str, table: Mapping[int, Process]) -> Tuple[Process, ...]:
+    """This user's living processes with the mark."""
+    living = (p for p in owner.own(table).values() if mark and not p.zombie)
+    return tuple(p for p in living if of(procs, p) == mark)

@@ -1,0 +1,221 @@
+"""Wait until a server that was just started truly serves: its process, its listener, its name, a chat."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Callable, NamedTuple, Optional, Tuple
+
+from ..clock import Deadline, wait_for
+from ..errors import NotReady
+from ..failures import free_bytes
+from ..ports import owner, probe
+from ..ports.observe import Sight, find_servers, look
+from ..procs import Procs, tree
+from ..runtimes.table import Runtime
+from ..verify.prove import CLEAN_TOKENS, GLANCE_TOKENS, IDENTITY, RAW_TAGS, Port, Proof, Subject, glance
+from . import marks
+from .launch import Gated, tail
+from .pace import Pace
+
+LOOK_EVERY_S = 0.05
+SAY_EVERY_S = 5.0
+LOOK_AGAIN_S = 1.0
+ENDS_WITHIN_S = 0.3
+# A log with less room than this behind it may have no room at all.
+ROOM_BYTES = 64 << 10
+TAKEN = "address already in use"
+
+
+class Start(NamedTuple):
+    """A server under way. `served_name`: what /v1/models must list, None where that proves nothing.
+
+    `clean`: a raw tag in its first answer, which is long enough to tell, is a failed start.
+    """
+
+    gated: Gated
+    runtime: Runtime
+    port: int
+    address: str
+    served_name: Optional[str]
+    chat_name: str
+    log: str
+    began: float
+    clean: bool = False
+
+
+def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None], say: Callable[[str], None]) -> Proof:
+    """What its first answer shows, once it serves; NotReady, with the log's tail, when it died, lied or took longer
+    than it may.
+
+    `check` is called all the time and may raise, to cancel.
+    """
+    deadline = Deadline(pace.timeout_s)
+    usual = "" if pace.expected_s is None else "about %.0f s, at most " % pace.expected_s
+
+    def until(look: Callable[[], bool]) -> None:
+        spoken = looked = time.monotonic()
+        while not _alive_and(look, procs, start, check):
+            if deadline.passed:
+                raise _failure(start, "was not ready within %g s; %s" % (pace.timeout_s, _advice(start)))
+            if time.monotonic() - looked > LOOK_AGAIN_S:
+                looked = time.monotonic()
+                _check_port(start)
+            if time.monotonic() - spoken > SAY_EVERY_S:
+                spoken = time.monotonic()
+                say("still loading, %.0f s of %s%.0f s" % (spoken - start.began, usual, pace.timeout_s))
+            time.sleep(LOOK_EVERY_S)
+
+    until(lambda: probe.reaches(start.address, start.port))
+    _check_owner(procs, start)
+    until(lambda: _healthy(start))
+    _check_name(start)
+    subject = Subject(Port(start.address, start.port), start.chat_name)
+    tokens = CLEAN_TOKENS if start.clean else GLANCE_TOKENS
+    chat = probe.Pending(lambda: glance(subject, deadline.left() + 1, tokens))
+    until(lambda: chat.done(LOOK_EVERY_S))
+    proof = _shown_by(procs, start, chat)
+    _check_owner(procs, start)
+    return proof
+
+
+def _advice(start: Start) -> str:
+    """A server that cannot write its log may hang for ever."""
+    folder = os.path.dirname(start.log)
+    free = free_bytes(folder)
+    if free is not None and free < ROOM_BYTES:
+        return "the disk of its log is full (%d bytes free at %s): make room there" % (free, folder)
+    return "give it a longer --timeout"
+
+
+def _alive_and(look: Callable[[], bool], procs: Procs, start: Start, check: Callable[[], None]) -> bool:
+    """One look, given up at once when the process has died or the client cancelled."""
+    check()
+    _check_alive(procs, start)
+    return look()
+
+
+def _check_alive(procs: Procs, start: Start) -> None:
+    status = start.gated.exited()
+    if status is None:
+        return
+    left = _in_background(procs, start) if status == 0 else ()
+    if left:
+        text = "moved into the background as pid %s: mlxops needs a server that stays in the foreground"
+        raise _failure(start, text % ", ".join(map(str, left)))
+    raise _failure(start, "%s before it was ready%s" % (_ended(status), _given_up(start)))
+
+
+def _in_background(procs: Procs, start: Start) -> Tuple[int, ...]:
+    """The pids of the server itself where it left the process that was started: its workers are none."""
+    table = procs.processes()
+    pids = {p.pid for p in marks.bearers(procs, start.gated.mark, table)}
+    servers = find_servers(table, {start.runtime.name: start.runtime}).get(start.port, ())
+    return tuple(s.process.pid for s in servers if s.process.pid in pids)
+
+
+def _ended(status: int) -> str:
+    if status >= 0:
+        return "ended with status %d" % status
+    try:
+        return "was ended by %s" % signal.Signals(-status).name
+    except ValueError:
+        return "was ended by signal %d" % -status
+
+
+def _check_port(start: Start) -> None:
+    """Some servers go on without their port. Not asked of the port: a bind of ours could be in their way."""
+    said = next((line for line in reversed(tail(start.log)) if TAKEN in line.lower()), "")
+    if said:
+        raise _failure(start, "could not take its port: %s" % said.strip()[-200:])
+
+
+def _given_up(start: Start) -> str:
+    limit = start.runtime.gives_up_s
+    if limit is None or time.monotonic() - start.began < limit:
+        return ""
+    return "; %s gives up by itself a start that takes %.0f s" % (start.runtime.name, limit)
+
+
+def _healthy(start: Start) -> bool:
+    try:
+        status = probe.request(start.address, start.port, "/health", 2.0).status
+    except Exception:  # no answer yet, in whatever way
+        return False
+    if status == 503 and start.runtime.listens_early:
+        raise _failure(start, "says 503: its model did not load")
+    return status == 200
+
+
+def _check_name(start: Start) -> None:
+    if start.served_name is None:
+        return
+    try:
+        models = probe.model_ids(probe.request(start.address, start.port, "/v1/models", 5.0).document)
+    except Exception as exc:
+        raise _failure(start, "does not list its models: %s" % exc) from exc
+    if start.served_name not in models:
+        raise _failure(start, "answers to %s, not to %s" % (", ".join(models) or "no name", start.served_name))
+
+
+def _shown_by(procs: Procs, start: Start, chat: probe.Pending[Proof]) -> Proof:
+    try:
+        proof = chat.value()
+    except Exception as exc:
+        # The connection ends a moment before the process does; its end is the better reason, and its log whole.
+        wait_for(lambda: start.gated.exited() is not None, Deadline(ENDS_WITHIN_S))
+        _check_alive(procs, start)
+        raise _failure(start, "answers no chat: %s" % (exc or type(exc).__name__)) from exc
+    names_count = start.served_name is not None or start.runtime.client_model is not None
+    for fault in proof.faults:
+        if fault.check == IDENTITY and names_count:
+            raise _failure(start, "is another one: %s" % fault.detail)
+        if fault.check == RAW_TAGS and start.clean:
+            raise _failure(start, "lets the model's own markup reach clients: %s" % fault.detail)
+    return proof
+
+
+def _check_owner(procs: Procs, start: Start) -> None:
+    """The listener must belong to what we started. It answered, so a look without one missed it: the table moves."""
+    sight = wait_for(lambda: _sight_of(procs, start.port), Deadline(LOOK_AGAIN_S)) or look(procs, [start.port])
+    if sight.unknown:
+        raise _failure(start, "cannot be proven to own its port: " + "; ".join(sight.unknown))
+    owners = {ln.pid for ln in sight.listeners or ()}
+    ours = {p.pid for p in tree(sight.table, start.gated.process.pid)}
+    if not owners:
+        # It has closed its port: most likely it ends, and how it ended says more.
+        wait_for(lambda: start.gated.exited() is not None, Deadline(LOOK_AGAIN_S))
+        _check_alive(procs, start)
+        raise _failure(start, "does not listen any more")
+    if not owners <= ours:
+        raise _failure(start, "does not own its port: %s" % _holders(sight))
+    _check_form(sight, start)
+
+
+def _holders(sight: Sight) -> str:
+    seen = [(ln, sight.table.get(ln.pid or 0)) for ln in sight.listeners or ()]
+    found = {(ln.pid, process.uid if process else ln.uid) for ln, process in seen}
+    told = ["%s (user %s)" % ("pid %d" % pid if pid else "a process", owner.user(uid)) for pid, uid in found]
+    return "%s has it" % " and ".join(sorted(told))
+
+
+def _check_form(sight: Sight, start: Start) -> None:
+    """What cannot be told from a stranger's process later must not be left to serve: nobody could stop it."""
+    if start.port not in find_servers(sight.table, {start.runtime.name: start.runtime}):
+        forms = [" ".join(form) for form in (*start.runtime.forms, *start.runtime.modules)]
+        raise _failure(start, "runs under a command line that is none of %s" % ", ".join(forms))
+
+
+def _sight_of(procs: Procs, port: int) -> Optional[Sight]:
+    sight = look(procs, [port])
+    return sight if sight.listeners and not sight.unknown else None
+
+
+def _failure(start: Start, what: str) -> NotReady:
+    return NotReady(
+        "the server on port %d %s" % (start.port, what),
+        "mlxops logs %d" % start.port,
+        port=start.port,
+        log=list(tail(start.log)),
+    )

@@ -1,0 +1,178 @@
+"""Will somebody start a server again once it is stopped, and has it happened?
+
+Before a stop only what is known to restart its children tells: a supervisor by its name, a shell that runs a loop.
+After it, what happens within the next seconds does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Mapping, NamedTuple, Optional, Tuple
+
+from ..clock import Deadline, wait_for
+from ..context import Command
+from ..errors import Respawned
+from ..ports.evidence import Server
+from ..ports.observe import find_servers, look
+from ..ports.survey import Ground
+from ..procs import Process, Unseen
+from ..runtimes.commandline import base
+from ..runtimes.table import Runtimes, recognise
+
+WATCH_S, LOOK_EVERY_S = 3.0, 0.2
+# They end with their children, or start them again; each as its program or, under an interpreter, its script is called.
+SUPERVISORS = (
+    "supervisord", "runsv", "s6-supervise", "supervise", "honcho", "foreman", "overmind", "hivemind", "process-compose",
+    "circusd", "pm2", "forever", "nodemon", "monit", "god", "llama-swap", "watchexec",
+)  # fmt: skip
+# Started a program because a person or a calendar said so, or only inherited it.
+HARMLESS = (
+    "init", "systemd", "launchd", "tini", "dumb-init", "docker-init", "catatonit", "containerd-shim", "sshd",
+    "sshd-session", "login", "su", "sudo", "doas", "tmux", "screen", "cron", "crond", "atd",
+)  # fmt: skip
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "ash")
+WRAPPERS = (*SHELLS, "env", "nice", "nohup", "time", "caffeinate", "arch", "uv")
+LOOP = re.compile(r"(?<![\w-])(while|until|for)(?![\w-])")
+LONGEST_SCRIPT = 64 << 10
+SHOWN = 160
+Table = Mapping[int, Process]
+
+
+class Parent(NamedTuple):
+    """The process that started a server."""
+
+    process: Process
+
+    @property
+    def text(self) -> str:
+        line = " ".join(self.process.argv)
+        return "pid %d (%s)" % (self.process.pid, line if len(line) <= SHOWN else line[:SHOWN] + "...")
+
+
+def launched_here(ground: Ground) -> bool:
+    """Whether mlxops started the server, so that nobody else waits for its end."""
+    launchers = {(s.launcher.pid, s.launcher.start_time) for s in ground.seen.proven}
+    records = [e.process or {} for e in ground.entries]
+    ours = [r for r in records if r.get("launched_by") not in (None, "adopted")]
+    return any((r.get("pid"), r.get("start_time")) in launchers for r in ours)
+
+
+def parent_of(table: Table, server: Server, known: Runtimes) -> Optional[Parent]:
+    """The living process that started the server; None where that is init, a login or a shell that is typed in."""
+    process = table.get(server.launcher.ppid)
+    if process is None or process.pid <= 1 or process.zombie or _harmless(process):
+        return None
+    # A server of another port is no supervisor.
+    return None if recognise(process.argv, known) else Parent(process)
+
+
+def _names(process: Process) -> Tuple[str, ...]:
+    """What a process may be called: its program, the script of an interpreter, the title that pm2 gives itself."""
+    first = base(process.argv[0]).lstrip("-").rstrip(":") if process.argv else ""
+    script = next((base(word) for word in process.argv[1:2] if not word.startswith("-")), "")
+    return (first, script, first.lower().partition(" ")[0])
+
+
+def _harmless(process: Process) -> bool:
+    name = _names(process)[0]
+    return not name or name.partition(" ")[0] in HARMLESS or (name in SHELLS and not _script(process))
+
+
+def _script(process: Process) -> str:
+    """What a shell was started to run; "" for one that reads what somebody types."""
+    words = process.argv[1:]
+    for at, word in enumerate(words):
+        if word.startswith("-") and "c" in word.lstrip("-") and not word.startswith("--"):
+            return " ".join(words[at + 1 : at + 2])
+        if not word.startswith(("-", "+")):
+            return _text(word) or word
+    return ""
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read(LONGEST_SCRIPT)
+    except OSError:
+        return ""
+
+
+def restarter(table: Table, server: Server) -> Optional[Parent]:
+    """Who is known to start the server again; None where nobody is."""
+    process = table.get(server.launcher.ppid)
+    while process is not None and process.pid > 1:
+        if set(_names(process)) & set(SUPERVISORS):
+            return Parent(process)
+        if _names(process)[0] in SHELLS and LOOP.search(_script(process)):
+            return Parent(process)
+        if _names(process)[0] not in WRAPPERS or _harmless(process):
+            return None
+        process = table.get(process.ppid)
+    return None
+
+
+def refuse_restarted(command: Command, ground: Ground) -> None:
+    """Respawned where a server would come back in the middle of what is to take its place."""
+    if ground.server is None or launched_here(ground):
+        return
+    found = restarter(command.procs.processes(), ground.server)
+    if found is not None:
+        port = ground.seen.port
+        text = "the server on port %d was started by %s, which would start it again" % (port, found.text)
+        raise Respawned(text, _hint(found, port), port=port, **_fields(found))
+
+
+def _hint(parent: Parent, port: int) -> str:
+    return "on the host, stop pid %d first; then mlxops unload %d" % (parent.process.pid, port)
+
+
+def _fields(parent: Optional[Parent]) -> Mapping[str, object]:
+    return {"parent": parent.process.pid, "parent_argv": list(parent.process.argv)} if parent else {}
+
+
+class Watch:
+    """Made before a server is stopped, asked afterwards."""
+
+    def __init__(self, command: Command, ground: Ground) -> None:
+        self._command, self._port = command, ground.seen.port
+        self._needed = ground.server is not None and not launched_here(ground)
+        self._before = {s.process.pid for s in ground.seen.servers}
+        self._server = ground.server
+        self._parent: Optional[Parent] = None
+        if ground.server and self._needed:
+            self._parent = parent_of(command.procs.processes(), ground.server, command.site.runtimes)
+
+    def check(self) -> Optional[Respawned]:
+        """Raises Respawned where the port is taken again. The same error as a value: its parent may do it still."""
+        if not self._needed:
+            return None
+        found = wait_for(self._back, Deadline(WATCH_S), LOOK_EVERY_S)
+        by = " by %s" % self._parent.text if self._parent else ""
+        fields, port = {"port": self._port, **_fields(self._parent)}, self._port
+        hint = "mlxops status %d, and on the host find out what starts it" % port
+        hint = _hint(self._parent, port) if self._parent else hint
+        if found:
+            text = "port %d: the server was stopped, and started again%s as pid %s" % (port, by, found)
+            raise Respawned(text, hint, pid=found, **fields)
+        if self._parent is None or not self._waits(self._parent):
+            return None
+        text = "port %d is empty, but %s, which had started its server, still runs and may start it again"
+        return Respawned(text % (port, self._parent.text), hint, **fields)
+
+    def _back(self) -> Optional[int]:
+        """The pid of whoever has the port again."""
+        try:
+            sight = look(self._command.procs, [self._port])
+        except Unseen:
+            return None
+        servers = find_servers(sight.table, self._command.site.runtimes).get(self._port, ())
+        pids = [s.process.pid for s in servers if s.process.pid not in self._before]
+        pids += [listener.pid or 0 for listener in sight.listeners or () if listener.pid not in self._before]
+        return next(iter(pids), None)
+
+    def _waits(self, parent: Parent) -> bool:
+        """It lives, and has asked how its child ended: one that does not care leaves a zombie."""
+        table = self._command.procs.processes()
+        now, child = table.get(parent.process.pid), table.get(self._server.launcher.pid) if self._server else None
+        alive = now is not None and not now.zombie and now.start_time == parent.process.start_time
+        return alive and not (child is not None and child.ppid == parent.process.pid)

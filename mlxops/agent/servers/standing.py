@@ -1,0 +1,46 @@
+"""What really stands on ports after a command that ended early, in words."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Mapping
+
+from ..context import Command
+from ..errors import Interrupted, MlxopsError
+from ..ports.expected import wanted
+from ..ports.observe import observe
+from ..ports.verdict import judge
+from ..procs import Unseen
+
+
+def standing(command: Command, ports: Iterable[int]) -> Dict[int, Dict[str, Any]]:
+    """port -> its entry, state and pid now; an empty record for all where that cannot be told."""
+    numbers = tuple(ports)
+    try:
+        registry = command.store.read()
+        seen = observe(command.procs, registry, numbers, command.site, command.job_of)
+    except (MlxopsError, OSError, Unseen):
+        return {port: {} for port in numbers}
+    found = {}
+    for port in numbers:
+        want, server = wanted(command, registry, port), seen[port].server
+        state = judge(seen[port], want).state
+        name = want.entries[0].name if want.entries else None
+        found[port] = {"entry": name, "state": state, "pid": server.process.pid if server else None}
+    return found
+
+
+def interrupted(command: Command, rows: List[Dict[str, Any]]) -> Interrupted:
+    """The end of a command on several ports that was cancelled before all of them were done."""
+    left = standing(command, [row["port"] for row in rows if not row["ok"]])
+    told = [{**row, **{k: v for k, v in left.get(row["port"], {}).items() if v is not None}} for row in rows]
+    done = ", ".join(str(row["port"]) for row in told if row["ok"] and row["changed"])
+    words = ["cancelled; not unloaded: %s" % ", ".join(_words(row) for row in told if not row["ok"])]
+    words += ["unloaded: %s" % done] if done else []
+    return Interrupted("; ".join(words), "mlxops status", ports=told)
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    """8100 (amber, pid 12, ready)"""
+    pid = "pid %d" % row["pid"] if row.get("pid") else None
+    facts = [str(fact) for fact in (row.get("entry"), pid, row.get("state")) if fact]
+    return "%d (%s)" % (row["port"], ", ".join(facts)) if facts else str(row["port"])

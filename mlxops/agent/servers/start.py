@@ -1,0 +1,223 @@
+"""Start a server for an entry, on record from its first moment, and see it serve; or take it back."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
+
+from ..context import Command
+from ..errors import AssignmentConflict
+from ..failures import as_error
+from ..jobs.disk_room import DiskRoom
+from ..jobs.job import Job
+from ..models.suggest import unsaid
+from ..ports.observe import family_record, find_servers
+from ..procs import tree
+from ..ranks.ring import Check, Ring, both, gathered
+from ..ranks.ring import stop as stop_ranks
+from ..registry.entries import Entry, Registry
+from ..registry.store import now
+from ..runtimes.table import Runtime
+from ..verify.prove import Proof
+from . import marks
+from .launch import Gated, Place, any_place, log_path, place, start_in, unplaced
+from .pace import Pace, noted
+from .ready import Start, wait_ready
+from .stop import Quarry, quarry, stop
+
+UNDO_GRACE_S = 10.0
+
+
+class Service(NamedTuple):
+    """A server to be started: the entry it is for (None: nobody's, as an orphan was), its command line, its names.
+
+    `listed`: what /v1/models must show, None where that proves nothing. `clean`: one whose raw tags reach a client is
+    no success.
+    """
+
+    port: int
+    entry: Optional[Entry]
+    runtime: Runtime
+    argv: Tuple[str, ...]
+    listed: Optional[str]
+    chat_name: str
+    clean: bool = False
+
+
+class Served(NamedTuple):
+    """A server that serves: the seconds from its start until it did, and what its first answer shows.
+
+    `unnoted`: why the registry does not know of it, "" when it does.
+    """
+
+    seconds: float
+    proof: Proof
+    unnoted: str = ""
+
+
+class Way(NamedTuple):
+    """How a server is started. `back`: the one before, whose start depends on no write.
+
+    `clears`: after a failure its assignment is cleared here; else the caller puts another entry in its place.
+    """
+
+    pace: Pace
+    check: Check
+    room: DiskRoom
+    back: bool = False
+    clears: bool = True
+
+
+def bring_up(command: Command, job: Job, service: Service, way: Way) -> Served:
+    """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again."""
+    job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
+    with gathered(command, service.entry, service.port, way.check) as others:
+        return _bring_up(command, job, service, way._replace(check=both(way.check, others.check)), others)
+
+
+def _bring_up(command: Command, job: Job, service: Service, way: Way, others: Ring) -> Served:
+    env = {**command.site.server_env, **others.environment(command.site.state_dir, service.port)}
+    gated = start_in(command.procs, service.argv, env, _place(command, job, service, way))
+    try:
+        unnoted = _on_record(command, job, service, {**gated.record(command.who), **others.record()}, way.back)
+        others.release()
+        gated.release()
+        began = time.monotonic()
+        usual = "" if way.pace.expected_s is None else ", usually after %.0f s" % way.pace.expected_s
+        job.phase("wait", "waiting until it serves" + usual)
+        proof = wait_ready(
+            command.procs, _start(command, service, gated, began), way.pace, way.check,
+            lambda text: job.emit("phase", phase="wait", message=text),
+        )  # fmt: skip
+        seconds = time.monotonic() - began
+    except BaseException:
+        _take_back(command, job, service, gated, others)
+        if way.clears:
+            clear_gone(command, job, service)
+        raise
+    if not unnoted:
+        _commit(command, job, service, gated, seconds)
+    return Served(seconds, proof, unnoted)
+
+
+def _place(command: Command, job: Job, service: Service, way: Way) -> Place:
+    state_dir, spare = command.site.state_dir, way.room.log(service.port)
+    try:
+        found = (any_place if way.back else place)(state_dir, service.port, spare)
+    except OSError as exc:
+        raise unplaced(exc, state_dir, service.port) from exc
+    if found.lost:
+        job.warn("its output is not kept: %s" % found.lost)
+    return found
+
+
+def _on_record(command: Command, job: Job, service: Service, record: Mapping[str, Any], back: bool) -> str:
+    """Assign the port to it. On the way back it serves all the same: "" or why it could not be noted."""
+    try:
+        _assign(command, service, record)
+    except AssignmentConflict:
+        raise
+    except Exception as exc:
+        if not back:
+            raise
+        if service.entry:
+            job.unnoted(service.entry.name, record)
+        return as_error(exc).message
+    job.noted()
+    return ""
+
+
+def _commit(command: Command, job: Job, service: Service, gated: Gated, seconds: float) -> None:
+    try:
+        job.phase("commit", "it serves")
+        _mark_ready(command, service, gated, seconds)
+    except Exception as exc:
+        # It serves and is on record: a note that cannot be kept must not have the previous model started beside it.
+        job.warn("could not note that it serves: %s" % as_error(exc).message)
+
+
+def _start(command: Command, service: Service, gated: Gated, began: float) -> Start:
+    return Start(
+        gated, service.runtime, service.port, command.site.probe_address, service.listed, service.chat_name,
+        log_path(command.site.state_dir, service.port), began, service.clean,
+    )  # fmt: skip
+
+
+def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> None:
+    entry = service.entry
+    if entry is None:
+        return
+
+    def move(current: Registry) -> Registry:
+        there = current.entries.get(entry.name)
+        if there is not None and there.port not in (None, service.port):
+            raise AssignmentConflict(
+                "%s was just assigned to port %d" % (entry.name, there.port),
+                "mlxops unload %d, then load it again" % there.port, entry=entry.name, port=there.port,
+            )  # fmt: skip
+        ours = {key: entry.fields.get(key) for key in ("cache_path", "revision")}
+        ours.update({key: entry.fields.get(key) for key in unsaid(there.fields)} if there else {})
+        merged = there.with_fields(**ours) if there else entry
+        return current.put(merged).assign(entry.name, service.port, record)
+
+    command.store.edit("load %s %d" % (entry.name, service.port), move)
+
+
+def _mark_ready(command: Command, service: Service, gated: Gated, seconds: float) -> None:
+    """Keep that it once served, and after how long: an answer to /health alone does not show that the weights are
+    loaded."""
+
+    family = family_record(tree(command.procs.processes(), gated.process.pid), gated.process)
+
+    def mark(current: Registry) -> Registry:
+        entry = current.entries.get(service.entry.name) if service.entry else None
+        if entry is None or (entry.process or {}).get("pid") != gated.process.pid:
+            return current
+        served = entry.with_fields(process={**(entry.process or {}), "ready_at": now(), "family": family})
+        return current.put(noted(served, service.runtime, seconds)).want(entry.name, service.port)
+
+    command.store.edit("serves on %d" % service.port, mark)
+
+
+def _take_back(command: Command, job: Job, service: Service, gated: Gated, others: Ring) -> None:
+    """End what was started, on every host, gone with proof."""
+    job.rollback("stopping", "stopping what was started")
+    others.leave()
+    gated.abort()
+    try:
+        prey = _prey(command, service.port, gated)
+        said = partial(job.emit, "phase", phase="rollback")
+        # Who else has the port is not ours to wait for: what was started here is gone.
+        stop(command.procs, prey, UNDO_GRACE_S, lambda text: said(message=text), frees=False)
+    finally:
+        stop_ranks(command, others.ranks, service.port, UNDO_GRACE_S)
+
+
+def clear_gone(command: Command, job: Job, service: Service) -> None:
+    """Clear the assignment of a server that was taken back."""
+    if service.entry is None:
+        return
+    name = service.entry.name
+
+    def clear(current: Registry) -> Registry:
+        entry = current.entries.get(name)
+        ours = entry is not None and entry.port == service.port
+        return current.put(entry.with_fields(port=None, process=None)) if entry and ours else current
+
+    try:
+        command.store.edit("undo load on %d" % service.port, clear)
+    except Exception as exc:
+        # It is gone, which reconcile sees as well: the way back does not wait for the note.
+        job.warn("the assignment of port %d could not be cleared: %s" % (service.port, as_error(exc).message))
+
+
+def _prey(command: Command, port: int, gated: Gated) -> Quarry:
+    table = command.procs.processes()
+    marked = marks.bearers(command.procs, gated.mark, table)
+    ours = {p.pid for p in (*tree(table, gated.process.pid), *marked)}
+    servers = [s for s in find_servers(table, command.site.runtimes).get(port, ()) if s.process.pid in ours]
+    if servers:
+        return quarry(servers, port, command.site.bind, gated.mark)
+    family = tuple(p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid))
+    return Quarry(port, command.site.bind, (gated.process,), family, gated.mark)

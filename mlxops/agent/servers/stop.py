@@ -1,0 +1,175 @@
+"""Stop a server that is proven ours, and prove that it stopped."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from ..clock import Deadline, wait_for
+from ..errors import NotStopped
+from ..ports import owner
+from ..ports.evidence import Server
+from ..procs import Process, Procs, Unseen, tree
+from . import marks
+from .drain import in_flight
+
+INT_AFTER = 2 / 3
+KILL_WAIT_S = 5.0
+LOOK_AGAIN_S = 1.0
+Say = Callable[[str], None]
+Count = Callable[[], Optional[int]]
+
+
+class Quarry(NamedTuple):
+    """What has to go: the processes to signal first, and everything that must be gone in the end, with whatever else
+    bears the mark."""
+
+    port: int
+    bind: str
+    targets: Tuple[Process, ...]
+    family: Tuple[Process, ...]
+    mark: str = ""
+
+    @property
+    def pids(self) -> str:
+        return ", ".join(str(process.pid) for process in self.targets)
+
+
+def quarry(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> Quarry:
+    """The servers themselves get the signals, not the `uv run` around one: uv dies without its child noticing."""
+    found = tuple(servers)
+    return Quarry(port, bind, tuple(s.process for s in found), tuple(p for s in found for p in s.family), mark)
+
+
+def stop(
+    procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Count = lambda: None, frees: bool = True
+) -> None:
+    """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all are gone and,
+    if it `frees` the port, nobody else has it.
+
+    `busy` counts requests in flight, for the words only. mlx-openai-server finishes them before it ends, an INT cuts
+    them off; a KILL may leave wired memory behind on a Mac, so it comes last.
+    """
+    pack = _Pack(procs, prey)
+
+    def waiting() -> str:
+        count = busy()
+        return "waiting for pid %s to end%s" % (prey.pids, " (%s)" % in_flight(count) if count else "")
+
+    pack.ask(signal.SIGTERM)
+    if not pack.gone_within(grace_s * INT_AFTER, say, waiting):
+        say("pid %s did not end on SIGTERM, sending SIGINT" % prey.pids)
+        pack.ask(signal.SIGINT)
+        if not pack.gone_within(grace_s * (1 - INT_AFTER), say, waiting):
+            say("grace of %g s is over, sending SIGKILL" % grace_s)
+            pack.kill_all()
+    pack.prove_gone()
+    if frees:
+        pack.prove_free()
+
+
+class _Pack:
+    """The family as it changes: children born while we wait are counted in."""
+
+    def __init__(self, procs: Procs, prey: Quarry) -> None:
+        self._procs = procs
+        self._prey = prey
+        self._known: Dict[int, Process] = {p.pid: p for p in prey.family}
+
+    def signal(self, processes: Iterable[Process], signum: int) -> None:
+        for process in processes:
+            if not owner.is_own(process):
+                raise NotStopped(
+                    "cannot signal pid %d: it runs as user %s" % (process.pid, owner.user(process.uid)),
+                    "stop it as its owner on the host", port=self._prey.port, pid=process.pid,
+                )  # fmt: skip
+            try:
+                self._procs.send(process, signum)
+            except Unseen as exc:
+                raise NotStopped(
+                    "cannot signal pid %d: %s" % (process.pid, exc.reason),
+                    "stop it as its owner on the host", port=self._prey.port, pid=process.pid,
+                ) from exc  # fmt: skip
+
+    def ask(self, signum: int) -> None:
+        """Signal the servers; where they are dead already, those they left behind, who wait for nothing else."""
+        living, targets = self.living(), {p.pid for p in self._prey.targets}
+        self.signal([p for p in living if p.pid in targets] or living, signum)
+        # A stopped process heeds nothing before it continues; then it heeds at once.
+        self.signal([p for p in living if p.stopped], signal.SIGCONT)
+
+    def living(self) -> List[Process]:
+        """Those of the family that still run, looked up anew."""
+        table = self._procs.processes()
+        for process in [p for p in self._known.values() if _same(table.get(p.pid), p)]:
+            self._known.update({p.pid: p for p in tree(owner.own(table), process.pid)[1:]})
+        return [table[p.pid] for p in self._known.values() if _same(table.get(p.pid), p)]
+
+    def gone_within(self, seconds: float, say: Say, words: Callable[[], str]) -> bool:
+        began = time.monotonic()
+        spoken = [began]
+
+        def gone() -> bool:
+            if time.monotonic() - spoken[0] > 1.0:
+                spoken[0] = time.monotonic()
+                say("%s (%.0f s)" % (words(), spoken[0] - began))
+            return not self.living()
+
+        return self._wait_for(gone, seconds)
+
+    def _wait_for(self, look: Callable[[], bool], seconds: float) -> bool:
+        """As wait_for; the pauses grow where a look at the processes is expensive."""
+        return bool(wait_for(_patient(look), Deadline(seconds), longest=self._procs.longest_pause_s))
+
+    def kill_all(self) -> None:
+        """Again and again: a child may be born between the look and the blow."""
+
+        def killed() -> bool:
+            living = self.living()
+            self.signal(living, signal.SIGKILL)
+            return not living
+
+        self._wait_for(killed, KILL_WAIT_S)
+
+    def _stray(self) -> bool:
+        """Whether something with the mark is left that is in nobody's tree any more; it is of the family now."""
+        table = self._procs.processes()
+        found = {p.pid: p for p in marks.bearers(self._procs, self._prey.mark, table) if p.pid not in self._known}
+        self._known.update(found)
+        return bool(found)
+
+    def prove_gone(self) -> None:
+        """No process of the family is left."""
+        port = self._prey.port
+        if self._prey.mark and self._stray():
+            self.signal(self.living(), signal.SIGTERM)
+            if not self._wait_for(lambda: not self.living(), LOOK_AGAIN_S):
+                self.kill_all()
+        left = [] if self._wait_for(lambda: not self.living(), LOOK_AGAIN_S) else self.living()
+        if left:
+            pids = ", ".join(str(p.pid) for p in left)
+            raise NotStopped("still running after SIGKILL: pid %s" % pids, "look at it on the host", port=port)
+
+    def prove_free(self) -> None:
+        port, bind = self._prey.port, self._prey.bind
+        free = wait_for(_patient(lambda: self._procs.free(port, bind)), Deadline(KILL_WAIT_S))
+        if not free and not self._procs.free(port, bind):
+            raise NotStopped("port %d is still taken by another process" % port, "mlxops status %d" % port, port=port,
+                             gone=True)
+
+
+def _patient(look: Callable[[], bool]) -> Callable[[], bool]:
+    """A look that cannot see means «not yet»: after a signal, one failed look must not leave the stop half done."""
+
+    def again() -> bool:
+        try:
+            return look()
+        except Unseen:
+            return False
+
+    return again
+
+
+def _same(now: Optional[Process], then: Process) -> bool:
+    return now is not None and not now.zombie and now.start_time == then.start_time

@@ -1,0 +1,122 @@
+"""Servers that serve and that the registry could not take note of, on a disk that was full: the next command does.
+
+What is known of such a server is in the text of its port's lock, else in what the registry says of the port.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Mapping, Optional
+
+from ..context import Command
+from ..errors import MlxopsError
+from ..jobs import job as jobs
+from ..ports.evidence import PortEvidence, Server
+from ..ports.observe import family_record, observe
+from ..ports.verdict import mismatch
+from ..procs import Unseen
+from ..registry.entries import Entry, Registry
+from ..registry.store import now
+
+
+def note(command: Command, ports: Iterable[int], dry: bool = False) -> List[Dict[str, Any]]:
+    """Record them; a row per server, as in the answer of reconcile."""
+    registry = command.store.read()
+    rows = []
+    for port in ports:
+        if jobs.unnoted(command.site.registry, port) or _out_of_date(command, registry, port):
+            entry = _served(command, registry, port)
+            if entry is not None:
+                rows.append(_row(entry, port, False if dry else _noted(command, port)))
+    return rows
+
+
+def _row(entry: Entry, port: int, applied: bool) -> Dict[str, Any]:
+    reason = "pid %s serves it, which was not in the registry" % (entry.process or {}).get("pid")
+    return {"action": "note", "entry": entry.name, "port": port, "reason": reason, "applied": applied}
+
+
+def _out_of_date(command: Command, registry: Registry, port: int) -> bool:
+    """An assignment whose recorded process is gone: only then is it worth a look who serves the port."""
+    for entry in registry.holders(port):
+        record = entry.process or {}
+        pid = record.get("pid")
+        try:
+            process = command.procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
+        except Unseen:
+            return False
+        return process is None or process.zombie or process.start_time != record.get("start_time")
+    return False
+
+
+def _noted(command: Command, port: int) -> bool:
+    """Look once more with the port's lock held: what was seen before it informs only."""
+    why = "note what serves on %d" % port
+    try:
+        with command.job(port, why, settles=False) as job:
+            entry = _served(command, command.store.read(), port, own_lock=True)
+            if entry is not None:
+                command.store.edit(why, lambda current: _with(current, entry, port))
+                job.noted()
+            return entry is not None
+    except MlxopsError:
+        # Locked, or still no room: the command goes on with what it was asked for.
+        return False
+
+
+def _with(current: Registry, entry: Entry, port: int) -> Registry:
+    there = current.entries.get(entry.name)
+    if there is None or there.port not in (None, port):
+        return current
+    return current.assign(entry.name, port, entry.process)
+
+
+def _served(command: Command, registry: Registry, port: int, own_lock: bool = False) -> Optional[Entry]:
+    """The entry that is served, with the record of its server; None where that is not beyond doubt."""
+    seen = observe(command.procs, registry, [port], command.site, command.job_of, command.client.check)[port]
+    server = seen.server
+    if seen.unknown or seen.foreign or seen.recorded or (seen.job and not own_lock):
+        return None
+    if server is None or not seen.listeners or server not in seen.proven:
+        return None
+    said = jobs.unnoted(command.site.registry, port, own_lock)
+    return _by_lock(registry, said, server, port) or _by_model(registry, seen, server)
+
+
+def _by_lock(registry: Registry, said: Optional[Mapping[str, Any]], server: Server, port: int) -> Optional[Entry]:
+    """The job that started it wrote down what it could not note, with the exact process."""
+    if said is None:
+        return None
+    entry, record = registry.entries.get(said["entry"]), said["process"]
+    leader = [p for p in server.family if (p.pid, p.start_time) == (record.get("pid"), record.get("start_time"))]
+    if entry is None or entry.port not in (None, port) or not leader:
+        return None
+    known = server.invocation.model in (entry.cache_path, entry.repo_id, entry.model_id)
+    record = {**record, "ready_at": now(), "family": family_record(server.family, leader[0])}
+    return entry.with_fields(process=record) if known else None
+
+
+def _by_model(registry: Registry, seen: PortEvidence, server: Server) -> Optional[Entry]:
+    """The assigned entry, where what runs is what it says; else, its own server being gone, the one that is served."""
+    holders = registry.holders(seen.port)
+    if len(holders) != 1 or not holders[0].process:
+        return None
+    free = [e for e in registry.entries.values() if e.port is None]
+    fitting = [e for e in (*holders, *free) if not mismatch(seen, e, None)]
+    alone = fitting[:1] if fitting[:1] == list(holders) else fitting
+    return alone[0].with_fields(process=_record(alone[0], server)) if len(alone) == 1 else None
+
+
+def _record(entry: Entry, server: Server) -> Dict[str, Any]:
+    """Of a server with the very same words, who launched it is still true."""
+    launcher, before = server.launcher, entry.process or {}
+    argv = list(launcher.argv)
+    by = before.get("launched_by") if before.get("argv") == argv else None
+    return {
+        "pid": launcher.pid,
+        "start_time": launcher.start_time,
+        "argv": argv,
+        "launched_at": now(),
+        "launched_by": by or "adopted",
+        "ready_at": now(),
+        "family": family_record(server.family, launcher),
+    }

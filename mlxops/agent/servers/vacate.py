@@ -1,0 +1,123 @@
+"""Empty a port: stop whatever of this user serves there, with proof, and see whether it comes back."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Callable, Iterable, Optional
+
+from ..context import Command
+from ..errors import NotStopped, Respawned
+from ..failures import as_error
+from ..jobs.job import Job
+from ..ports.evidence import PortEvidence, Server
+from ..ports.survey import Ground
+from ..procs import Unseen
+from . import marks
+from .drain import connections, drain
+from .respawn import Watch
+from .stop import Quarry, quarry, stop
+
+
+def vacated(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[NotStopped]:
+    """Empty the port. The error, where the occupant is gone and the port is still not free: then it comes back."""
+    try:
+        feared = vacate(command, job, ground, grace_s)
+    except NotStopped as exc:
+        if not exc.fields.get("gone"):
+            raise
+        return exc
+    if feared:
+        job.warn(feared.message)
+    return None
+
+
+def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[Respawned]:
+    """Stop whatever of ours is on the port, with proof; the registry is left alone.
+
+    Raises Respawned where the port is taken again at once; returns it where that is still to be feared.
+    """
+    prey, watch = _prey(command, ground), Watch(command, ground)
+    command.client.check()
+    grace = command.site.grace_s if grace_s is None else grace_s
+    if prey is not None:
+        _stop(command, job, ground, prey, grace)
+    ranks = [seen.rank for seen in ground.seen.ranks]
+    if ranks:
+        job.phase("stop", "stopping %s" % ", ".join(seen.text for seen in ground.seen.ranks))
+        from ..ranks import ring
+
+        ring.stop(command, ranks, ground.seen.port, grace, lambda: command.client.cancelled)
+    return watch.check()
+
+
+def _stop(command: Command, job: Job, ground: Ground, prey: Quarry, grace: float) -> None:
+    left = [s for s in ground.seen.strays if s.process not in prey.targets]
+    if left:
+        job.warn("left alone: %s names port %d too, and does not listen there" % (_pids(left), prey.port))
+    _drain(command, job, ground, grace)
+    job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
+
+    def end() -> None:
+        stop(
+            command.procs, prey, grace, lambda text: job.emit("phase", phase="stop", message=text),
+            lambda: connections(command.procs, prey.port),
+        )  # fmt: skip
+
+    try:
+        end()
+    except (OSError, Unseen) as exc:
+        # A signal may have been sent by now: the only way is on.
+        job.warn("stopping it met %s; trying once more" % as_error(exc).message)
+        _again(command, prey, end)
+
+
+def _again(command: Command, prey: Quarry, end: Callable[[], None]) -> None:
+    try:
+        end()
+    except (OSError, Unseen) as exc:
+        text = "pid %s on port %d was told to stop, and whether it did cannot be seen: %s"
+        told = text % (prey.pids, prey.port, as_error(exc).message)
+        raise NotStopped(told, "mlxops status %d" % prey.port, port=prey.port) from exc
+
+
+def _drain(command: Command, job: Job, ground: Ground, grace_s: float) -> None:
+    """Of the other runtimes an open connection tells nothing, or they finish their requests after the signal."""
+    server = ground.server
+    # One that is stopped would never finish its requests.
+    if server is not None and server.invocation.runtime.call_per_connection and not server.process.stopped:
+        said = partial(job.emit, "phase", phase="drain")
+        drain(command.procs, ground.seen.port, grace_s, command.client.check, lambda text: said(message=text))
+
+
+def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
+    seen = ground.seen
+    if seen.proven:
+        return _family(command, seen)
+    if seen.servers:
+        names = " and ".join([_pids(seen.servers), *seen.claimed])
+        text = "%s: started as servers of port %d, but none of them listens there or is recorded"
+        hint = "stop by hand on the host those that are yours"
+        raise NotStopped(text % (names, seen.port), hint, port=seen.port)
+    if seen.remnants:
+        return Quarry(seen.port, command.site.bind, seen.remnants[:1], seen.remnants)
+    if seen.recorded is not None:
+        raise NotStopped(
+            "pid %d, recorded for port %d, lives and is no server of that port" % (seen.recorded.pid, seen.port),
+            "look at it on the host; mlxops stops only what is proven its own", port=seen.port, pid=seen.recorded.pid,
+        )  # fmt: skip
+    return None
+
+
+def _family(command: Command, seen: PortEvidence) -> Quarry:
+    """The port's servers, with all that they forked off into sessions of its own: it bears the same mark."""
+    mark = next(filter(None, (marks.of(command.procs, s.process) for s in seen.proven)), "")
+    bearers = marks.bearers(command.procs, mark, command.procs.processes())
+    pids = {process.pid for process in bearers}
+    mates = [s for s in seen.strays if s.process.pid in pids]
+    prey = quarry((*seen.proven, *mates), seen.port, command.site.bind, mark)
+    known = {process.pid for process in prey.family}
+    return prey._replace(family=(*prey.family, *(p for p in bearers if p.pid not in known)))
+
+
+def _pids(servers: Iterable[Server]) -> str:
+    return "pid " + ", ".join(str(server.process.pid) for server in servers)

@@ -1,0 +1,124 @@
+"""Chats with a server, whole and streamed, with a bound on time and size whatever it answers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
+
+from ..errors import MlxopsError
+from ..ports import probe
+from .answer import Joined, Said, Unanswered, of_document, parsed, shown
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+PATH = "/v1/chat/completions"
+LONGEST_LINE = 256 << 10
+MOST_BYTES = 8 << 20
+FAIR_S = 240.0
+Message = Dict[str, Any]
+Outcome = Union[Said, Unanswered]
+
+
+class Asked(NamedTuple):
+    """A chat to be made. `name` None: no model is named. Greedy: without a draw there is nothing for a seed to fix.
+
+    A seed would take the request out of mlx_lm.server's batch, and everybody else's would wait for it.
+    """
+
+    name: Optional[str]
+    messages: List[Message]
+    most_tokens: int
+    tools: Optional[List[Dict[str, Any]]] = None
+
+    def body(self, stream: bool) -> Dict[str, Any]:
+        body = {
+            "model": self.name,
+            "messages": self.messages,
+            "max_tokens": self.most_tokens,
+            "temperature": 0,
+            "tools": self.tools,
+            "stream": stream,
+            "stream_options": {"include_usage": True} if stream else None,
+        }
+        return {key: value for key, value in body.items() if value is not None}
+
+
+class Port(NamedTuple):
+    """Where a server answers. `check` is called all the time an answer is waited for, and may raise.
+
+    Who has not answered in `fair_s` does not serve; in less time it may only be slow, or busy.
+    """
+
+    address: str
+    number: int
+    check: Callable[[], None] = lambda: None
+    fair_s: float = FAIR_S
+
+    def plain(self, asked: Asked, timeout: float) -> Said:
+        """The whole answer; Unanswered where there is none."""
+        reply = self._post(asked.body(False), timeout, probe.whole)
+        _need(reply)
+        if len(reply.body) >= probe.MOST_BYTES:
+            raise Unanswered("the answer is longer than %d KiB" % (probe.MOST_BYTES >> 10))
+        return of_document(parsed(reply.body))
+
+    def streamed(self, asked: Asked, timeout: float) -> Said:
+        """The joined answer of a stream; Unanswered where there is none."""
+        began = time.monotonic()
+        return self._post(asked.body(True), timeout, lambda answer: _joined(answer, began))
+
+    def _post(self, body: Dict[str, Any], timeout: float, read: Callable[[HTTPResponse], probe.Value]) -> probe.Value:
+        # The line's own patience comes second: what it raises has another type in Python 3.9.
+        line = probe.Line(self.address, self.number, timeout + 1)
+        try:
+            return probe.exchange(line, timeout, lambda: line.ask(PATH, body, read), self.check)
+        except (Unanswered, MlxopsError):
+            raise
+        except TimeoutError as exc:
+            raise Unanswered("no whole answer within %.3g s" % timeout, fault=timeout >= self.fair_s) from exc
+        except Exception as exc:  # as in probe.ask: http.client raises anything on hostile answers
+            raise Unanswered("no answer: %s" % shown(str(exc) or type(exc).__name__)) from exc
+
+
+def outcome(call: Callable[[], Said]) -> Outcome:
+    """What a chat came to."""
+    try:
+        return call()
+    except Unanswered as exc:
+        return exc
+
+
+def _need(reply: probe.Reply) -> None:
+    if reply.status != 200:
+        raise Unanswered("it answers with status %d: %s" % (reply.status, shown(reply.body)), reply.status)
+
+
+def _joined(answer: HTTPResponse, began: float) -> Said:
+    if answer.status != 200 or "event-stream" not in (answer.getheader("Content-Type") or ""):
+        reply = probe.whole(answer)
+        _need(reply)
+        raise Unanswered("asked for a stream, it sends none: %s" % shown(reply.body))
+    joined = Joined(began)
+    for line in _lines(answer):
+        if line == b"[DONE]":
+            return joined.whole(True)
+        chunk = parsed(line)
+        if chunk is None:
+            raise Unanswered("a line of the stream is no JSON: %s" % shown(line))
+        joined.add(chunk, time.monotonic())
+    return joined.whole(False)
+
+
+def _lines(answer: HTTPResponse) -> Iterator[bytes]:
+    """What stands behind `data:`, line by line (html.spec.whatwg.org, server-sent events)."""
+    left = MOST_BYTES
+    while True:
+        line = answer.readline(LONGEST_LINE)
+        left -= len(line)
+        if len(line) >= LONGEST_LINE or left < 0:
+            raise Unanswered("the stream, or a line of it, is too long to be an answer")
+        if not line:
+            return
+        if line.startswith(b"data:"):
+            yield line[5:].strip()

@@ -1,0 +1,100 @@
+"""A port put to the proof: what registry and host say of it, and what its server answers to real requests."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+
+from ..context import Command
+from ..ports.evidence import PortEvidence, Server
+from ..ports.expected import wanted
+from ..ports.observe import address_of
+from ..ports.verdict import BROKEN, Verdict, judge
+from ..registry.entries import Entry, Registry
+from .prove import UNFINISHED, Check, Port, Proof, Subject, prove
+
+# A model of 70 GB that thinks before it answers takes two minutes for all of it.
+TIMEOUT_S = 300.0
+LONGEST_S = 24 * 3600.0
+STATE = "state"
+Look = Callable[[int], PortEvidence]
+
+
+class Examined(NamedTuple):
+    """`ok` None: it could not be examined, or not to its end."""
+
+    proof: Proof
+
+    @property
+    def ok(self) -> Optional[bool]:
+        if self.proof.faults:
+            return False
+        return None if any(c.ok is None and c.check in (STATE, UNFINISHED) for c in self.proof.checks) else True
+
+    def to_wire(self) -> Dict[str, Any]:
+        return {**self.proof.to_wire(), "ok": self.ok}
+
+
+def seconds(args: Mapping[str, Any]) -> float:
+    """What the requests to one port may take together, as asked."""
+    asked = args.get("timeout_s")
+    return min(float(asked), LONGEST_S) if isinstance(asked, (int, float)) and asked > 0 else TIMEOUT_S
+
+
+def examine(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float, look: Look) -> Examined:
+    """Requests go to a server of ours that is ready, and to nothing else. `look`: a second look, at the end."""
+    want = wanted(command, registry, seen.port)
+    verdict = judge(seen, want)
+    entry = want.entries[0] if want.entries else None
+    if verdict.state != "ready" or seen.server is None or seen.foreign:
+        return Examined(Proof(_unasked(verdict)))
+    command.client.emit("phase", phase="verify", message=_story(seen, entry))
+    proof = prove(_subject(command, seen, seen.server, entry), timeout_s)
+    later = _changed(seen, look(seen.port)) if proof.faults else ""
+    if later:
+        return Examined(Proof((Check(STATE, None, later),)))
+    return Examined(proof._replace(checks=(_registry(verdict), *proof.checks)))
+
+
+def _unasked(verdict: Verdict) -> Tuple[Check, ...]:
+    """Of a port that is not asked: one that loads or stops has enough to do, a stranger may do anything at a chat."""
+    told = verdict.reason or "nothing serves here"
+    found = (_registry(verdict),) if verdict.drift else ()
+    if verdict.state == "ready":
+        return found or (Check(STATE, None, told),)
+    return (*found, Check(STATE, False if verdict.state in BROKEN else None, "%s: %s" % (verdict.state, told)))
+
+
+def _registry(verdict: Verdict) -> Check:
+    # A stray beside it takes nothing from what the server answers; status tells of it.
+    if verdict.drift in (None, "stray"):
+        return Check("registry", True, "the entry and the command line agree")
+    return Check("registry", False, "%s: %s" % (verdict.drift, verdict.reason))
+
+
+def _story(seen: PortEvidence, entry: Optional[Entry]) -> str:
+    runtime = seen.server.invocation.runtime.name if seen.server else "?"
+    return "asking port %d, %s on %s" % (seen.port, entry.name if entry else "no entry", runtime)
+
+
+def _subject(command: Command, seen: PortEvidence, server: Server, entry: Optional[Entry]) -> Subject:
+    call = server.invocation
+    runtime = call.runtime
+
+    def parses(key: str) -> bool:
+        return bool(call.flags.get(getattr(runtime, key) or "") or (entry and entry.text(key)))
+
+    return Subject(
+        Port(address_of(seen, command.site.probe_address), seen.port, command.client.check),
+        runtime.client_model or call.served_name or call.model,
+        checks_names=runtime.client_model is None and call.served_name is not None,
+        tools=parses("tool_call_parser"),
+        reasoning=parses("reasoning_parser"),
+    )
+
+
+def _changed(before: PortEvidence, now: PortEvidence) -> str:
+    """What somebody did to the port meanwhile; "" for nothing: then what was found wrong is."""
+    if now.job is not None:
+        return "%s by %s began meanwhile" % (now.job.get("why", "work"), now.job.get("who", "?"))
+    pids = [one.server.process.pid if one.server else None for one in (before, now)]
+    return "" if pids[0] == pids[1] else "its server was another one in the end: pid %s, then %s" % (pids[0], pids[1])

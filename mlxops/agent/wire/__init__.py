@@ -1,0 +1,1 @@
+"""The line between client and agent."""

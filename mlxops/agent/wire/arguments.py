@@ -1,0 +1,93 @@
+"""The arguments of every verb, checked before it runs: types, bounds, and nothing that it does not know."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Mapping, Tuple
+
+from ..errors import LoginRefused, Usage
+from . import values
+
+Check = Callable[[Any], Any]
+DRY: Dict[str, Check] = {"dry_run": values.flag}
+GRACE: Dict[str, Check] = {"grace_s": values.seconds}
+TIMEOUT: Dict[str, Check] = {"timeout_s": values.seconds}
+CONTEXT, LINES = values.count(1, values.LONGEST_CONTEXT), values.count(0, values.MOST_LINES)
+BYTES = values.count(0, 1 << 60)
+
+ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
+    "list": {},
+    "show": {"what": values.text},
+    "fit": {"model": values.text, "port": values.port_or_word, "context": CONTEXT, "revision": values.word},
+    "register": {
+        "name": values.word, "repo": values.word, "slots": values.flag, "slot": values.port, "args": values.words,
+        "hosts": values.words, "chat_template": values.text, "tool_call_parser": values.word,
+        "reasoning_parser": values.word, "runtime": values.word, "revision": values.word, **DRY,
+    },
+    "set": {"name": values.word, "changes": values.fields, **DRY},
+    "remove": {"name": values.word, **DRY},
+    "init": DRY,
+    "status": {"ports": values.ports, "deep": values.flag, "fresh": values.flag, **TIMEOUT},
+    "verify": {"ports": values.ports, **TIMEOUT},
+    "load": {
+        "model": values.text, "port": values.port_or_word, "replace": values.flag, "force": values.flag,
+        "evict": values.flag, "rollback": values.flag, "revision": values.word, "download": values.flag,
+        "ask_above_bytes": BYTES, **TIMEOUT, **GRACE, **DRY,
+    },
+    "unload": {"port": values.port_or_word, **GRACE, **DRY},
+    "unload-all": {"registered": values.flag, "pids": values.pids, **GRACE, **DRY},
+    "reconcile": DRY,
+    "logs": {"port": values.port_or_word, "lines": LINES, "follow": values.flag, "previous": values.flag},
+    "jobs": {},
+    "follow": {"job": values.word},
+    "cancel": {"job": values.word},
+    "lock": {},
+    "authorize": {"verbs": values.words, "key": values.long_text, **DRY},
+    "doctor": {"fix": values.flag, **DRY},
+}  # fmt: skip
+NEEDED: Mapping[str, Tuple[str, ...]] = {
+    "show": ("what",), "fit": ("model",), "set": ("name", "changes"), "remove": ("name",), "load": ("model", "port"),
+    "unload": ("port",), "logs": ("port",), "authorize": ("verbs",),
+}  # fmt: skip
+# What a restricted key may ask of one call.
+RESTRICTED_S, RESTRICTED_LINES = 3600.0, 10_000
+
+
+def checked(verb: str, sent: Any) -> Dict[str, Any]:
+    """The arguments as the verb takes them; those that are null are left out, as if they had not been sent. Usage for
+    whatever the verb does not know or cannot take."""
+    if verb not in ARGUMENTS:
+        return sent if isinstance(sent, dict) else {}
+    if not isinstance(sent, dict):
+        raise Usage("the arguments of %s are not an object" % verb, "mlxops %s --help" % verb)
+    known = ARGUMENTS[verb]
+    for key in sent:
+        if key not in known:
+            raise Usage("%s takes no argument %s" % (verb, repr(key)[:100]), "mlxops %s --help" % verb)
+    given = {key: _value(verb, key, known[key], value) for key, value in sent.items() if value is not None}
+    for key in NEEDED.get(verb, ()):
+        if key not in given:
+            raise Usage("%s needs %s" % (verb, key), "mlxops %s --help" % verb, argument=key)
+    return given
+
+
+def _value(verb: str, key: str, check: Check, value: Any) -> Any:
+    try:
+        return check(value)
+    except ValueError as exc:
+        raise Usage("%s: %s %s" % (verb, key, exc), "mlxops %s --help" % verb, argument=key) from None
+
+
+def restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, Any]:
+    """The same for a key that may do some verbs only: it does not choose how hard a server is stopped, it does not get
+    around its verbs, and one call of it ends."""
+    args = checked(verb, {} if sent is None else sent)
+    if "grace_s" in args:
+        raise LoginRefused("a restricted key cannot choose grace_s: the host's own holds", "leave --grace out")
+    if args.get("deep") and "verify" not in verbs:
+        raise LoginRefused("status --deep sends requests to the models, which takes the verb verify",
+                           "mlxops status, or authorize the key for verify too", verbs=list(verbs))  # fmt: skip
+    if args.get("timeout_s", 0) > RESTRICTED_S:
+        raise Usage("timeout_s of a restricted key is at most %.0f" % RESTRICTED_S, "give a shorter --timeout")
+    if args.get("lines", 0) > RESTRICTED_LINES:
+        raise Usage("lines of a restricted key are at most %d" % RESTRICTED_LINES, "give a smaller --lines")
+    return args

@@ -1,0 +1,101 @@
+"""How the agent gets to a host and starts there: a fixed command line, and its own files as one hash-named bundle.
+
+Shared by client and agent: an agent sends itself on, to the hosts of a model that runs on several.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from typing import Dict, Iterator, NamedTuple, Optional, Tuple
+
+from ..errors import Usage
+from .codec import frame
+from .unpack import split
+
+# What the stub left where it imported this from memory.
+_kept: Optional[bytes] = getattr(__spec__.loader, "payload", None)
+_digest: str = getattr(__spec__.loader, "digest", "")
+# Reads the stub from stdin and runs it. The alarm, stopped before the agent runs, is for a link that goes dead before
+# all is here: TCP would wait for hours. Called with arguments by the finder only: an interpreter that is too old then
+# gives its place to the next before it has read a byte.
+LOADER = (
+    "import sys,os,signal;signal.alarm(60);a=sys.argv[1:];"
+    'sys.version_info<(3,9)and a and os.execv("/bin/sh",["sh","-c"]+a+[sys.executable]);'
+    "f=sys.stdin.buffer;exec(f.read(int(f.readline())))"
+)
+FLAGS = ("-I", "-S", "-X", "utf8", "-c")
+
+# $0 the loader, $1 an interpreter that is too old but the only one there may be. Candidates are tried before they are
+# trusted: a pyenv shim exists for versions it does not start.
+NEWEST = (
+    "IFS=:; for v in 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9; do "
+    "for d in $PATH /opt/homebrew/bin /usr/local/bin; do p=$d/python3.$v; "
+    '[ -x "$p" ] && "$p" -I -S -c "" </dev/null >/dev/null 2>&1 && exec "$p" -I -S -X utf8 -c "$0"; done; done; '
+    '[ -n "$1" ] && exec "$1" -I -S -X utf8 -c "$0"; '
+    "echo mlxops: no python3 found >&2; exit 127"
+)
+# $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac: without the tools /usr/bin/python3 is a dialog,
+# and with them it fails if xcode-select points to a deleted Xcode. So the tools' own python3 is started.
+FIRST = (
+    "t=/usr/bin/python3; if [ -e /usr/bin/xcode-select ]; then "
+    "for t in /Library/Developer/CommandLineTools /Applications/Xcode.app/Contents/Developer; do "
+    "t=$t/usr/bin/python3; [ -x $t ] && break; done; fi; "
+    '[ -x $t ] && exec $t -I -S -X utf8 -c "$0" "$1" "$0"; exec /bin/sh -c "$1" "$0"'
+)
+# The words for a login shell, whatever the call.
+FOUND = ("/bin/sh", "-c", FIRST, LOADER, NEWEST)
+
+
+class Bundle(NamedTuple):
+    """All files of the agent. `digest` is the SHA-256 of `text`, in hex: per file a frame of path and one of source."""
+
+    text: bytes
+    digest: str
+
+    def files(self) -> Dict[str, bytes]:
+        """The sources by path."""
+        return split(self.text)
+
+    def delivery(self) -> bytes:
+        """The answer to a MISS."""
+        return frame(part("wire/unpack.py")) + frame(zlib.compress(self.text, 9))
+
+    def opening(self, marker: str, state_dir: str, request: bytes) -> bytes:
+        """Everything the host needs when it has the agent already."""
+        if "\n" in state_dir or not state_dir:
+            raise Usage("not a usable state_dir: %r" % state_dir, "correct state_dir in the host file")
+        head = "%s %s %s\n" % (marker, self.digest, state_dir)
+        return frame(part("wire/stub.py")) + head.encode() + frame(request)
+
+
+def pack(root: str) -> Bundle:
+    """The agent below `root` (the folder that becomes the package `agent`), the same bytes on every machine."""
+    text = b"".join(frame(("agent/" + path).encode()) + frame(source) for path, source in sorted(sources(root, "")))
+    return Bundle(text, hashlib.sha256(text).hexdigest())
+
+
+def own() -> Bundle:
+    """The agent that runs: from memory where a stub started it, else from its folder."""
+    if _kept is None:
+        return pack(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return Bundle(zlib.decompress(_kept), _digest)
+
+
+def sources(folder: str, prefix: str) -> Iterator[Tuple[str, bytes]]:
+    """The Python files below a folder by relative path."""
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            yield from sources(entry.path, "%s%s/" % (prefix, entry.name))
+        elif entry.name.endswith(".py"):
+            with open(entry.path, "rb") as file:
+                yield prefix + entry.name, file.read()
+
+
+def part(name: str) -> bytes:
+    """The text of one of the agent's files; of the agent that runs, which need not be the one of a bundle."""
+    if _kept is not None:
+        return own().files()["agent/" + name]
+    with open(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name), "rb") as file:
+        return file.read()

@@ -1,0 +1,74 @@
+"""The verb about host files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..agent.errors import Failed, Usage
+from ..hosts import files as host_files
+from ..hosts import folders as hostfolders
+from ..hosts.files import Choice, Host
+from ..hosts.folders import Candidate
+from ..render.hosts import hosts_found
+from .invocation import Answer, Flags, Invocation
+from .verb import verb
+
+
+@verb("hosts", "mlxops hosts", "mlxops hosts --hosts-dir ~/hosts")
+def hosts(it: Invocation) -> Answer:
+    """List the host files, mark the one in use, and say which files it hides.
+
+    Exit 1 if one of them cannot be used.
+    """
+    found = host_files.available(it.flags.hosts_dir)
+    choice, note = _chosen(it.flags)
+    rows = [_row(candidate, choice) for candidate in found.values()]
+    result = {"hosts": rows, "shadowed": _shadowed(it.flags, found), "note": note, "unused": _unused(it.flags)}
+    return Answer(result, hosts_found, _broken(rows))
+
+
+def _chosen(flags: Flags) -> tuple[Choice | None, str]:
+    """The file other verbs would use, or why there is no telling."""
+    try:
+        return host_files.choose(flags.host, flags.hosts_dir), ""
+    except Usage as unclear:
+        return None, f"{unclear.message}; {unclear.hint}"
+
+
+def _row(candidate: Candidate, choice: Choice | None) -> dict[str, Any]:
+    chosen = choice is not None and candidate == choice.file
+    row = {
+        "name": candidate.name, "path": str(candidate.path), "chosen": chosen, "source": candidate.folder.source,
+        "chosen_by": choice.source if choice and chosen else None, "error": None, "hint": None,
+    }  # fmt: skip
+    try:
+        return {**row, **_described(host_files.read(candidate.path))}
+    except Usage as wrong:
+        return {**row, "transport": None, "target": None, "ports": None, "error": wrong.message, "hint": wrong.hint}
+
+
+def _described(host: Host) -> dict[str, Any]:
+    user = f"{host.ssh.user}@" if host.ssh.user else ""
+    target = f"{user}{host.ssh.host}" if host.transport == "ssh" else None
+    return {"transport": host.transport, "target": target, "ports": host.site["ports"]}
+
+
+def _shadowed(flags: Flags, found: dict[str, Candidate]) -> list[dict[str, Any]]:
+    """Files that another one of the same name hides, also those of the folders that a named one replaces."""
+    everywhere = [*hostfolders.candidates(flags.hosts_dir), *hostfolders.unnamed_candidates(flags.hosts_dir)]
+    hidden = [one for one in everywhere if one.name in found and found[one.name].path != one.path]
+    return [{"name": one.name, "path": str(one.path), "by": str(found[one.name].path)} for one in hidden]
+
+
+def _unused(flags: Flags) -> list[str]:
+    """Host files of the current folder, where earlier versions looked."""
+    used = [folder.path for folder in hostfolders.folders(flags.hosts_dir)]
+    return [str(path) for path in hostfolders.strays() if path.parent.absolute() not in used]
+
+
+def _broken(rows: list[dict[str, Any]]) -> Failed | None:
+    names = [str(row["name"]) for row in rows if row["error"]]
+    if not names:
+        return None
+    text = f"{len(names)} host file{'s' if len(names) > 1 else ''} cannot be used: {', '.join(names)}"
+    return Failed(text, next(str(row["hint"]) for row in rows if row["error"]), hosts=names)

@@ -1,0 +1,116 @@
+"""A turn on this machine: one reconcile of a host at a time, ended after a while whatever the network does."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from .. import alarms
+from ..agent.errors import Failed, LinkLost, Locked
+from ..hosts.files import Host
+
+STATE = Path(".local/state/mlxops")
+FORGOTTEN_S = 90 * 86400.0
+LAST_WORDS_S = 10.0
+"""How long a call that was told to give up may take to do so."""
+
+
+@contextmanager
+def alone(host: Host) -> Iterator[None]:
+    """Hold the turn for this host file; Locked, saying who and since when, while another process does."""
+    path = lock_path(host)
+    with _held(host, path) as file:
+        _sign(file)
+        _prune(path)
+        yield
+
+
+def _held(host: Host, path: Path) -> IO[str]:
+    """The lock file, locked; opened anew where it was pruned between the opening and the lock."""
+    while True:
+        file = _opened(path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                raise _taken(host, file.read()) from None
+        if _stands(file, path):
+            return file
+        file.close()
+
+
+def _stands(file: IO[str], path: Path) -> bool:
+    """Whether this open file is the one under its name."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
+
+
+def _prune(own: Path) -> None:
+    """Remove the files of host files that were not reconciled for months. Their lock is held meanwhile, so that nobody
+    takes one that is about to go."""
+    for path in own.parent.glob("reconcile-*.lock"):
+        with suppress(OSError):
+            if path == own or time.time() - path.stat().st_mtime < FORGOTTEN_S:
+                continue
+            with path.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _stands(file, path):
+                    path.with_suffix(".told.json").unlink(missing_ok=True)
+                    path.unlink()
+
+
+def lock_path(host: Host) -> Path:
+    """The lock file of a host file."""
+    key = zlib.crc32(os.fsencode(host.path.resolve()))
+    return Path.home() / STATE / f"reconcile-{host.name}-{key:08x}.lock"
+
+
+def told_path(host: Host) -> Path:
+    """What the readers of this host file's quiet runs were told."""
+    return lock_path(host).with_suffix(".told.json")
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+    except OSError as exc:
+        raise Failed(f"{path}: {exc.strerror}", f"make {path.parent} writable", path=str(path)) from None
+
+
+def _sign(file: IO[str]) -> None:
+    since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    file.truncate(0)
+    file.write(f"pid {os.getpid()} since {since}\n")
+    file.flush()
+
+
+def _taken(host: Host, holder: str) -> Locked:
+    who = holder.strip() or "a process that has just begun"
+    return Locked(f"another reconcile of {host.name} runs on this machine: {who}", "wait for its end", holder=who)
+
+
+@contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """Raise LinkLost in here after this many seconds; end the process if that is not heeded soon."""
+    rung = False
+
+    def ring() -> None:
+        nonlocal rung
+        if rung:
+            os._exit(LinkLost.exit_code)
+        rung = True
+        raise LinkLost(f"no end after {seconds:g} s, given up", "mlxops status; or a longer --timeout", seconds=seconds)
+
+    alarm = alarms.after(seconds, ring, every=LAST_WORDS_S)
+    try:
+        yield
+    finally:
+        alarm.cancel()

@@ -1,0 +1,1 @@
+"""Host files: where they lie, who may write them, what they say."""

@@ -1,0 +1,238 @@
+"""Host files: where they are looked up, which one is meant, and what it says as a frozen value."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..agent.errors import Usage
+from . import folders as hostfolders
+from . import toml as hostfile
+from .folders import Candidate
+from .ownership import require_own
+from .toml import Table
+
+GRACE_S = 60.0
+CONNECT_TIMEOUT_S = 10.0
+LONGEST_WORD = 200
+MOST_SLOTS = 4
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """How to reach a host; None leaves the matter to ~/.ssh/config."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+    identity_file: str | None = None
+    known_hosts_file: str | None = None
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host file. `site` is, as it stands, the part of every request that describes the machine.
+
+    `named_folder`: the folder it was looked up in, where a person named that.
+    """
+
+    name: str
+    path: Path
+    transport: str
+    ssh: Ssh
+    python: str | None
+    site: dict[str, Any]
+    named_folder: Path | None = None
+
+    def local(self) -> Host:
+        """The same machine, seen from itself."""
+        return replace(self, transport="local")
+
+    def port(self, word: str) -> int:
+        """The port meant by its number or by its slot's name; Usage for any other word."""
+        for number, slot in self.site["slots"].items():
+            if slot["name"] == word:
+                return int(number)
+        known = self.port_word(word)
+        if isinstance(known, int):
+            return known
+        raise Usage(f"no port or slot {word!r} on {self.name}", self._hint(), port=word)
+
+    def port_word(self, word: str) -> int | str:
+        """The port of a number; any other word as it is, since only the registry knows what it means there."""
+        if hostfile.number(word) in self.site["ports"]:
+            return int(word)
+        if word.strip() and not word.lstrip("-").isdecimal() and len(word) <= LONGEST_WORD:
+            return word
+        raise Usage(f"no port {word!r} on {self.name}"[:LONGEST_WORD], self._hint(), port=word)
+
+    def _hint(self) -> str:
+        """The ports, and a few slots: the whole list is what status is for."""
+        names = [slot["name"] for slot in self.site["slots"].values()][:MOST_SLOTS]
+        ports = self.site["ports"]
+        spans = f"{ports[0]}-{ports[-1]}" if len(ports) == ports[-1] - ports[0] + 1 else ", ".join(map(str, ports[:8]))
+        more = ", ..." if len(self.site["slots"]) > MOST_SLOTS else ""
+        return f"ports: {spans}" + (f"; slots: {', '.join(names)}{more}" if names else "")
+
+
+def available(hosts_dir: str | None) -> dict[str, Candidate]:
+    """The host files there are, by name; of two with one name the one that counts."""
+    found: dict[str, Candidate] = {}
+    for candidate in hostfolders.candidates(hosts_dir):
+        found.setdefault(candidate.name, candidate)
+    return found
+
+
+def find(name: str | None, hosts_dir: str | None) -> Host:
+    """The host of this name, or the one meant when none is given; Usage when that is nobody's or anybody's."""
+    chosen = choose(name, hosts_dir).file
+    return replace(read(chosen.path), named_folder=chosen.folder.path if chosen.folder.named else None)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The file that `find` reads, and what decided: a flag, a variable, a file, or that there is no other."""
+
+    file: Candidate
+    source: str
+
+
+def choose(name: str | None, hosts_dir: str | None) -> Choice:
+    """Which host file is meant; Usage when there is no telling."""
+    found = available(hosts_dir)
+    wanted, source = _wanted(name)
+    if not found:
+        raise _nothing(hosts_dir)
+    if wanted in found:
+        return Choice(found[wanted], source)
+    known = ", ".join(found)
+    if wanted:
+        raise Usage(f"no host {wanted!r}, which {source} names", f"known hosts: {known}", known=[*found])
+    if len(found) > 1:
+        raise Usage("more than one host", f"choose with --host NAME ({known})", known=[*found])
+    return Choice(next(iter(found.values())), "the only host")
+
+
+def _nothing(hosts_dir: str | None) -> Usage:
+    looked = ", ".join(str(folder.path) for folder in hostfolders.folders(hosts_dir)) or "no folder: HOME is not set"
+    hint = "copy hosts/studio.toml of the project to ~/.config/mlxops/hosts/NAME.toml and edit it, or use --hosts-dir"
+    if hostfolders.strays():
+        hint = "./hosts is not looked up any more. To use it: mlxops --hosts-dir hosts"
+    return Usage(f"no host file in {looked}", hint, looked_in=looked)
+
+
+def _wanted(name: str | None) -> tuple[str, str]:
+    """The host asked for, with who asks; an empty name when nobody does."""
+    if name:
+        return name, "--host"
+    if os.environ.get("MLXOPS_HOST"):
+        return os.environ["MLXOPS_HOST"], "MLXOPS_HOST"
+    path = hostfolders.config_file()
+    return (_configured(path), str(path)) if path and path.exists() else ("", "")
+
+
+def _configured(path: Path) -> str:
+    top = _trusted(path)
+    host: str = top.take("host", hostfile.text, "")
+    top.close()
+    return host
+
+
+def _trusted(path: Path) -> Table:
+    """The TOML of a file that nobody else can change; Usage otherwise."""
+    try:
+        require_own(path)
+    except OSError as exc:
+        raise Usage(f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)) from None
+    return hostfile.read(path)
+
+
+def read(path: Path) -> Host:
+    """The host a file describes; Usage naming file and key for the first thing wrong with it."""
+    top = _trusted(path)
+    transport = top.take("transport", hostfile.one_of("ssh", "local"), "ssh")
+    ssh = _ssh(top.table("ssh"), path.stem)
+    python, site = _studio(top.table("studio"))
+    site["name"] = path.stem
+    site["runtime"] = _runtime(top.table("runtime"))
+    site["runtimes"] = _runtimes(top.table("runtimes"))
+    site["slots"] = _slots(top.table("slots"), site["ports"])
+    top.close()
+    return Host(path.stem, path, transport, ssh, python, site)
+
+
+def _ssh(table: Table, name: str) -> Ssh:
+    ssh = Ssh(
+        host=table.take("host", hostfile.ssh_word, name),
+        user=table.take("user", hostfile.ssh_word, None),
+        port=table.take("port", hostfile.port, None),
+        identity_file=table.take("identity_file", hostfile.client_path, None),
+        known_hosts_file=table.take("known_hosts_file", hostfile.client_path, None),
+        connect_timeout_s=table.take("connect_timeout_s", hostfile.seconds, CONNECT_TIMEOUT_S),
+    )
+    table.close()
+    return ssh
+
+
+def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
+    hf_home = table.take("hf_home", hostfile.home_path)
+    site = {
+        "hf_home": hf_home,
+        "registry": table.take("registry", hostfile.home_path, f"{hf_home.rstrip('/')}/hub/registry.json"),
+        "ports": table.take("ports", hostfile.ports, list(range(8100, 8110))),
+        "bind": table.take("bind", hostfile.address, "127.0.0.1"),
+        "state_dir": table.take("state_dir", hostfile.home_path, "~/.mlxops"),
+        "hub_python": table.take("hub_python", hostfile.absolute, None),
+        "templates": table.take("templates", hostfile.home_path, None),
+    }
+    python = table.take("python", hostfile.program, None)
+    table.close()
+    return python, site
+
+
+def _runtime(table: Table) -> dict[str, Any]:
+    runtime = {
+        "name": table.take("name", hostfile.text, "mlx-openai-server"),
+        "command": table.take("command", hostfile.command, None),
+        "env": table.take("env", hostfile.environment, {}),
+        "startup_timeout_s": table.take("startup_timeout_s", hostfile.seconds, None),
+        "grace_s": table.take("grace_s", hostfile.seconds, GRACE_S),
+    }
+    table.close()
+    return runtime
+
+
+def _runtimes(table: Table) -> dict[str, Any]:
+    if not table.names():
+        return {}
+    from . import runtimes as hostruntimes
+
+    return hostruntimes.read(table)
+
+
+def _slots(table: Table, ports: list[int]) -> dict[str, Any]:
+    slots: dict[str, Any] = {}
+    for key in table.names():
+        slot = _slot(table.table(key))
+        if hostfile.number(key) not in ports:
+            raise table.wrong(key, "is not one of the host's ports")
+        if slot["name"] in [other["name"] for other in slots.values()]:
+            raise table.wrong(f"{key}.name", f"is {slot['name']!r}, the name of another slot")
+        slots[str(int(key))] = slot
+    return slots
+
+
+def _slot(table: Table) -> dict[str, Any]:
+    name = table.take("name", hostfile.text)
+    if name.isdecimal():
+        raise table.wrong("name", "must not be a number: it could be taken for a port")
+    slot = {
+        "name": name,
+        "model": table.take("model", hostfile.text, None),
+        "served_name": table.take("served_name", hostfile.text, name),
+    }
+    table.close()
+    return slot

@@ -1,0 +1,180 @@
+"""A host file's TOML, key by key: each is taken once and checked, and what nobody takes is an error."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..agent.errors import Usage
+from ..agent.wire import values
+from .folders import home
+
+REQUIRED = object()
+MOST_PORTS = values.MOST_PORTS
+# The same rules as for what reaches the agent.
+seconds, port = values.seconds, values.port
+
+
+class Table:
+    """One table of a TOML file. Usage, naming file and key, for whatever is missing, mistyped or unknown."""
+
+    def __init__(self, path: Path, values: Any, name: str = "") -> None:
+        self.path, self.name = path, name
+        if not isinstance(values, dict):
+            raise self.wrong("", "must be a table")
+        self._values = values
+        self._known: list[str] = []
+
+    def take(self, key: str, check: Callable[[Any], Any], default: Any = REQUIRED) -> Any:
+        """The key's checked value, or `default` where the file leaves it out."""
+        self._known.append(key)
+        if key not in self._values:
+            if default is REQUIRED:
+                raise self.wrong(key, "is missing")
+            return default
+        try:
+            return check(self._values[key])
+        except ValueError as exc:
+            raise self.wrong(key, str(exc)) from None
+
+    def table(self, key: str) -> Table:
+        """The table under this key, empty where the file has none."""
+        self._known.append(key)
+        return Table(self.path, self._values.get(key, {}), _dotted(self.name, key))
+
+    def names(self) -> list[str]:
+        return list(self._values)
+
+    def close(self) -> None:
+        """Refuse the keys that were never asked for."""
+        for key in self._values:
+            if key not in self._known:
+                raise self.wrong(key, "is not a key of a host file", self._near(key))
+
+    def wrong(self, key: str, what: str, hint: str = "") -> Usage:
+        dotted = _dotted(self.name, key)
+        return Usage(f"{self.path}: {dotted} {what}", hint or f"edit {self.path}", file=str(self.path), key=dotted)
+
+    def _near(self, key: str) -> str:
+        import difflib
+
+        near = difflib.get_close_matches(key, self._known, 1)
+        return f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(self._known))}"
+
+
+def _dotted(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def read(path: Path) -> Table:
+    """The top table of a TOML file; Usage when it cannot be read or is not TOML."""
+    try:
+        return Table(path, tomllib.loads(path.read_text("utf-8")))
+    except OSError as exc:
+        raise Usage(f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)) from None
+    except (ValueError, RecursionError) as exc:
+        raise Usage(f"{path}: {exc}", f"correct the TOML of {path}", file=str(path)) from None
+
+
+# What a value must look like. Each returns the value as the program uses it, or raises ValueError with the rule.
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError("must be a non-empty string of printable characters")
+    return value
+
+
+def one_of(*choices: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}")
+        return str(value)
+
+    return check
+
+
+def ssh_word(value: Any) -> str:
+    """A host or user name; one that begins with a dash would be read by ssh as an option."""
+    if text(value).startswith("-") or any(c.isspace() for c in value):
+        raise ValueError("must not begin with a dash or contain blanks")
+    return str(value)
+
+
+def address(value: Any) -> str:
+    """An IP address or the name of one; what DNS cannot even be asked for would end in a crash."""
+    labels = text(value).rstrip(".").split(".")
+    if ":" not in value and not all(re.fullmatch(r"\w(?:[\w-]{0,61}\w)?", label, re.A) for label in labels):
+        raise ValueError("must be an address or the name of a host")
+    return str(value)
+
+
+def absolute(value: Any) -> str:
+    if not text(value).startswith("/"):
+        raise ValueError("must be an absolute path")
+    return str(value)
+
+
+def home_path(value: Any) -> str:
+    if not text(value).startswith(("/", "~/")):
+        raise ValueError("must be an absolute path or begin with ~/")
+    return str(value)
+
+
+def client_path(value: Any) -> str:
+    """A path on this machine, with ~ expanded here."""
+    if not home_path(value).startswith("~/"):
+        return str(value)
+    at = home()
+    if at is None:
+        raise ValueError("begins with ~/, and HOME is not set")
+    return str(at / value[2:])
+
+
+def program(value: Any) -> str:
+    """A program of the host: by its path, or by its name alone, which is looked up on PATH. Never by where one is."""
+    if "/" in text(value) and not value.startswith(("/", "~/")):
+        raise ValueError("must be an absolute path, begin with ~/, or be a bare name that is on the host's PATH")
+    return str(value)
+
+
+def ports(value: Any) -> list[int]:
+    """Ports in ascending order, from "8100-8109" or a list of numbers."""
+    numbers = _range(value) if isinstance(value, str) else value
+    if not isinstance(numbers, list) or not 1 <= len(numbers) <= MOST_PORTS:
+        raise ValueError(f'must be a range such as "8100-8109" or a list of 1 to {MOST_PORTS} ports')
+    return sorted({port(number) for number in numbers})
+
+
+def number(word: str) -> int | None:
+    """The number of at most five digits that a word is, else None: int() takes any script's digits, not any number."""
+    return int(word) if word.isdecimal() and len(word) <= 5 else None
+
+
+def _range(value: str) -> list[int]:
+    first, dash, last = value.partition("-")
+    if not dash or not first.strip().isdecimal() or not last.strip().isdecimal():
+        raise ValueError('must look like "8100-8109"')
+    return list(range(port(int(first)), port(int(last)) + 1))
+
+
+def words(value: Any) -> list[str]:
+    if not isinstance(value, list) or not value:
+        raise ValueError('must be a list of strings, such as ["/opt/bin/server", "launch"]')
+    return [text(word) for word in value]
+
+
+def command(value: Any) -> list[str]:
+    """Words of which the first is a program."""
+    return [program(words(value)[0]), *words(value)[1:]]
+
+
+def environment(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(v, str) and "\0" not in v for v in value.values()):
+        raise ValueError('must be a table of strings, such as {HF_HUB_OFFLINE = "1"}')
+    if any(not name or "=" in name or not name.isprintable() for name in value):
+        raise ValueError("has a name that is no environment variable")
+    return dict(value)

@@ -1,0 +1,52 @@
+"""The host files that were found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .format import safe, word
+from .style import Style
+from .table import table
+
+_COLUMNS = ("", "HOST", "TRANSPORT", "TARGET", "PORTS")
+
+
+def hosts_found(result: dict[str, Any], style: Style) -> str:
+    """One row per host, a star before the one in use; below it what is broken, hidden or not looked at."""
+    rows = [_row(host) for host in result["hosts"]]
+    return "\n".join([table(_COLUMNS, rows, style.width), *_remarks(result, style)])
+
+
+def _remarks(result: dict[str, Any], style: Style) -> list[str]:
+    files = [f"{safe(host['name'])}: {safe(host['path'])}{_why(host)}" for host in result["hosts"]]
+    wrong = [
+        line
+        for host in result["hosts"] if host["error"]
+        for line in (f"{style.wrong('broken')}: {safe(host['error'])}", f"  next: {safe(host['hint'])}")
+    ]  # fmt: skip
+    hidden = [f"shadowed: {safe(one['path'])} (by {safe(one['by'])})" for one in result["shadowed"]]
+    unused = [f"not looked up: ./{safe(path)} (the current folder does not count)" for path in result["unused"]]
+    note = [f"note: {safe(result['note'])}"] if result["note"] else []
+    return [*files, *wrong, *hidden, *unused, *note]
+
+
+def _why(host: dict[str, Any]) -> str:
+    """Who named the folder, and for the file in use who chose it."""
+    named = f", from {safe(host['source'])}" if host["source"].startswith(("-", "MLXOPS")) else ""
+    return f" (in use: {safe(host['chosen_by'])}{named})" if host["chosen"] else ""
+
+
+def _row(host: dict[str, Any]) -> list[str]:
+    cells = [word(host[key]) for key in ("name", "transport", "target")]
+    return ["*" if host["chosen"] else "", *cells, spans(host["ports"])]
+
+
+def spans(ports: list[int] | None) -> str:
+    """Ascending ports with neighbours joined: 8100-8109, 9000."""
+    joined: list[list[int]] = []
+    for port in ports or []:
+        if joined and joined[-1][-1] == port - 1:
+            joined[-1][1:] = [port]
+        else:
+            joined.append([port])
+    return ", ".join("-".join(map(str, ends)) for ends in joined) or word(None)
