@@ -1,4 +1,4 @@
-"""The rules of the tree: who may import whom, what the agent may use, how long things may get, what is not said."""
+"""The rules of the tree: which room may import which, what the agent may use, how long things may get."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mlxops import bundle
+from tests.support.rooms import circles, module_of, python39, room_of
 from tests.support.sources import ROOT, Source, sources, tracked
 
-# package or module below mlxops -> what of mlxops it may import
-ARROWS = {
+# The client: package or module below mlxops -> what of mlxops it may import.
+CLIENT = {
+    "__init__": (),
     "__main__": ("cli", "interrupts"),
     "cli": (
-        "cli", "render", "hosts", "hostfolders", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts",
-        "alarms",
+        "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts", "alarms",
         "agent.errors", "agent.wire.values", "__version__",
     ),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
@@ -32,16 +35,33 @@ ARROWS = {
     "notstarted": ("transport", "hosts", "agent.errors"),
     "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire.codec"),
     "bundle": ("agent.wire.bootstrap",),
-    "hosts": ("hostfile", "hostfolders", "hostruntimes", "ownership", "agent.errors"),
-    "hostfolders": ("agent.errors",),
-    "ownership": ("agent.errors",),
-    "hostruntimes": ("hostfile", "agent.runtimes.table"),
-    "hostfile": ("hostfolders", "agent.errors", "agent.wire.values"),
+    "hosts": ("hosts", "agent.errors", "agent.runtimes.table", "agent.wire.values"),
     "authorizedkeys": ("agent.errors",),
     "hub": ("agent.errors",),
-    "agent": ("agent",),
-    "__init__": (),
-}
+}  # fmt: skip
+# The agent's rooms, top floor first: an import goes to a lower floor, or stays in its room.
+FLOORS = (
+    ("ops",),
+    ("doctor",),
+    ("load",),
+    ("servers", "restricted"),
+    ("main", "logs", "memory", "verify"),
+    ("hub", "ports"),
+    ("jobs", "models", "ranks"),
+    ("context", "programs"),
+    ("site",),
+    ("runtimes",),
+    ("registry",),
+    ("procs", "wire"),
+    ("errors", "clock", "background", "untrusted"),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# Files that are rooms of their own, directly under agent/.
+ROOT_MODULES = {"__init__", "main", "context", "site", "errors", "clock", "background", "untrusted"}
+MAX_FILES_PER_ROOM = 12
+# One file per verb, per group of verbs, per answer: these grow with the verbs.
+ROOMS_THAT_GROW = {"mlxops/agent/ops", "mlxops/cli", "mlxops/render"}
+MAX_POSITIONAL_ARGUMENTS = 4
 # third-party name -> the only place that may say it
 PLACES = {
     "click": "mlxops/cli/",
@@ -56,8 +76,8 @@ PLACES = {
 }
 # Values in, values out: no clock, no files, no processes.
 PURE = (
-    "registry", "reconcile", "evidence", "judge", "intake", "runtimes", "commandline", "kvcache", "estimate",
-    "procs/tree", "procs/mactext",
+    "registry/entries", "registry/init_plan", "ports/plan", "ports/evidence", "ports/verdict", "runtimes/table",
+    "runtimes/commandline", "memory/kvcache", "memory/estimate", "procs/tree", "procs/macos/text",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"__future__", "typing", "dataclasses", "math", "json", "calendar", "re", "struct", "sys", "mlxops"}
 # A tool as a word of a command line, a path below /proc, a call; advice to a person may name a tool.
@@ -75,74 +95,167 @@ LONGEST_FUNCTION, LONGEST_FILE = 50, 300
 
 PACKAGE = sources("mlxops")
 AGENT = sources("mlxops/agent")
-
-
-def ids(source: Source) -> str:
-    return source.name
+CLIENT_SOURCES = [source for source in PACKAGE if not source.name.startswith("mlxops/agent/")]
+# The stub has to compile where Python is too old to run it, and imports the agent by the name it has on the host.
+STUB = "mlxops/agent/wire/stub.py"
 
 
 def below(name: str, prefixes: tuple[str, ...]) -> bool:
     return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
 
 
-@pytest.mark.parametrize("source", PACKAGE, ids=ids)
-def test_arrows_point_down_only(source: Source) -> None:
-    room = source.name.removesuffix(".py").split("/")[1]
-    inside = {name.removeprefix("mlxops.") for name in source.imports() if name.startswith("mlxops.")}
-    assert {name for name in inside if not below(name, ARROWS[room])} == set()
+def inside(source: Source) -> set[str]:
+    """What a file imports of mlxops, without that word."""
+    return {name.removeprefix("mlxops.") for name in source.imports() if name.startswith("mlxops.")}
 
 
-@pytest.mark.parametrize("source", PACKAGE, ids=ids)
-def test_third_party_names_have_one_place_each(source: Source) -> None:
-    roots = {name.split(".")[0] for name in source.imports()} - {"mlxops"} - sys.stdlib_module_names
-    if source.name == "mlxops/agent/wire/stub.py":
-        roots -= {"agent"}  # itself, once unpacked on the host
-    assert {name for name in roots if not source.name.startswith(PLACES.get(name, "nowhere"))} == set()
+def agent_rooms(source: Source) -> set[str]:
+    """The agent's rooms that a file imports from."""
+    return {name.split(".")[1] for name in inside(source) if name.startswith("agent.")}
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_pure_modules_know_no_clock_no_files_and_no_processes(name: str) -> None:
-    roots = {imported.split(".")[0] for imported in Source(f"mlxops/agent/{name}.py").imports()}
-    assert roots - PURE_MAY_IMPORT == set()
+def test_the_client_imports_what_it_may() -> None:
+    wrong = [
+        f"{source.name} imports {name}"
+        for source in CLIENT_SOURCES
+        for name in inside(source)
+        if not below(name, CLIENT[source.name.removesuffix(".py").split("/")[1]])
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("source", AGENT, ids=ids)
-def test_only_procs_names_the_platform(source: Source) -> None:
-    if not source.name.startswith("mlxops/agent/procs/"):
-        assert [text for text in source.texts() if PLATFORM.search(text)] == []
+def test_an_import_of_the_agent_goes_to_a_lower_floor_or_stays_in_its_room() -> None:
+    wrong = [
+        f"{source.name} imports from {room}"
+        for source in AGENT
+        if source.name != "mlxops/agent/__init__.py"
+        for room in agent_rooms(source)
+        if room != room_of(source) and FLOOR[room] <= FLOOR[room_of(source)]
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("source", AGENT, ids=ids)
-def test_operations_are_called_from_the_top_only(source: Source) -> None:
-    if source.name.split("/")[2] not in ("ops", "main.py"):
-        assert [name for name in source.imports() if below(name, ("mlxops.agent.ops",))] == []
+def test_the_agent_imports_nothing_outside_itself() -> None:
+    outside = [(source.name, name) for source in AGENT for name in inside(source) if not name.startswith("agent.")]
+    assert outside == []
 
 
-@pytest.mark.parametrize("source", AGENT, ids=ids)
-def test_the_agent_is_python_3_9(source: Source) -> None:
-    ast.parse(source.text, source.name, feature_version=(3, 9))
-    if source.name == "mlxops/agent/wire/stub.py":
-        return  # has to compile where it is too old to run, to say so
-    if any(isinstance(node, ast.AnnAssign | ast.arg) and node.annotation for node in ast.walk(source.tree)):
-        assert "__future__.annotations" in source.imports()
+def test_every_room_has_a_floor_and_few_files_stand_outside_a_room() -> None:
+    loose = {Path(source.name).stem for source in AGENT if source.name.count("/") == 2}
+    assert loose == ROOT_MODULES
+    assert {room_of(source) for source in AGENT} - {"__init__"} == set(FLOOR)
 
 
-def python39() -> str | None:
-    """One that runs: pyenv's shims also exist for versions they do not start."""
-    kept = sorted(map(str, Path.home().glob(".pyenv/versions/3.9*/bin/python3.9")))
-    return next((found for found in [*kept, shutil.which("python3.9")] if found), None)
+def test_no_module_imports_itself_over_others() -> None:
+    known = {module_of(source.name) for source in PACKAGE}
+    imports = {module_of(source.name): source.imports() for source in PACKAGE}
+    edges = {
+        module: {name if name in known else name.rpartition(".")[0] for name in names} & known
+        for module, names in imports.items()
+    }
+    # A package imports its own modules to offer them, and they may name their package.
+    edges = {
+        module: {name for name in names if not below(name, (module,)) and not below(module, (name,))}
+        for module, names in edges.items()
+    }
+    assert circles(edges) == []
+
+
+def test_no_room_is_crowded() -> None:
+    files = Counter(str(Path(source.name).parent) for source in PACKAGE if Path(source.name).stem != "__init__")
+    crowded = {room: count for room, count in files.items() if count > MAX_FILES_PER_ROOM}
+    assert {room: count for room, count in crowded.items() if room not in ROOMS_THAT_GROW} == {}
+
+
+def test_operations_import_no_operations_but_their_rows() -> None:
+    wrong = [
+        f"{source.name} imports {name}"
+        for source in AGENT
+        if room_of(source) == "ops"
+        for name in inside(source)
+        if name.startswith("agent.ops.") and not name.startswith("agent.ops.rows")
+    ]
+    assert wrong == []
+
+
+def is_value(node: ast.ClassDef) -> bool:
+    """Whether a class is a NamedTuple or a dataclass."""
+    return any("NamedTuple" in ast.unparse(part) or "dataclass" in ast.unparse(part) for part in built_on(node))
+
+
+def built_on(node: ast.ClassDef) -> list[ast.expr]:
+    return [*node.bases, *node.decorator_list]
+
+
+def values() -> set[str]:
+    """The names that only value types have."""
+    classes = [node for source in PACKAGE for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)]
+    return {node.name for node in classes if is_value(node)} - {node.name for node in classes if not is_value(node)}
+
+
+def built_by_position() -> Iterator[str]:
+    known = values()
+    for source in PACKAGE:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call) and len(node.args) > MAX_POSITIONAL_ARGUMENTS:
+                name = ast.unparse(node.func).rpartition(".")[2]
+                if name in known:
+                    yield f"{source.name}:{node.lineno} {name}"
+
+
+def test_no_value_is_built_with_many_positional_arguments() -> None:
+    assert list(built_by_position()) == []
+
+
+def test_every_room_says_what_it_is_for_and_stands_in_the_architecture() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    packages = [source for source in PACKAGE if Path(source.name).stem == "__init__"]
+    assert [source.name for source in packages if not ast.get_docstring(source.tree)] == []
+    unnamed = [room for room in FLOOR if not re.search(rf"(?<![\w/]){room}(/|\b)", page)]
+    assert unnamed == []
+
+
+def test_third_party_names_have_one_place_each() -> None:
+    wrong = []
+    for source in PACKAGE:
+        roots = {name.split(".")[0] for name in source.imports()} - {"mlxops"} - sys.stdlib_module_names
+        if source.name == STUB:
+            roots -= {"agent"}
+        wrong += [(source.name, name) for name in roots if not source.name.startswith(PLACES.get(name, "nowhere"))]
+    assert wrong == []
+
+
+def test_pure_modules_know_no_clock_no_files_and_no_processes() -> None:
+    roots = {
+        name: {imported.split(".")[0] for imported in Source(f"mlxops/agent/{name}.py").imports()} - PURE_MAY_IMPORT
+        for name in PURE
+    }
+    assert {name: found for name, found in roots.items() if found} == {}
+
+
+def test_only_procs_names_the_platform() -> None:
+    outside = [source for source in AGENT if room_of(source) != "procs"]
+    assert [(source.name, text) for source in outside for text in source.texts() if PLATFORM.search(text)] == []
+
+
+def test_the_agent_is_python_3_9() -> None:
+    for source in AGENT:
+        ast.parse(source.text, source.name, feature_version=(3, 9))
+        annotated = any(isinstance(node, ast.AnnAssign | ast.arg) and node.annotation for node in ast.walk(source.tree))
+        if annotated and source.name != STUB:
+            assert "__future__.annotations" in source.imports(), source.name
 
 
 def test_the_agent_imports_on_a_real_python_3_9() -> None:
     interpreter = python39()
     if interpreter is None:
         pytest.skip("no Python 3.9 here; .ci/run says where it looks for one")
-    names = [s.name.removesuffix(".py").removeprefix("mlxops/").replace("/", ".") for s in AGENT]
-    wanted = [name for name in names if name not in ("agent.wire.stub", "agent.wire.unpack", "agent.hub.child")]
+    apart = (STUB, "mlxops/agent/wire/unpack.py", "mlxops/agent/hub/child.py")
+    names = [module_of(s.name).removeprefix("mlxops.") for s in AGENT if s.name not in apart]
     program = (
         "import importlib, sys; sys.path.insert(0, sys.argv[1])\nfor n in sys.argv[2:]: importlib.import_module(n)"
     )
-    argv = [interpreter, "-I", "-S", "-B", "-c", program, str(ROOT / "mlxops"), *wanted]
+    argv = [interpreter, "-I", "-S", "-B", "-c", program, str(ROOT / "mlxops"), *names]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -151,10 +264,10 @@ def test_the_agent_travels_light() -> None:
     assert len(bundle.pack().delivery()) <= LARGEST_DELIVERY
 
 
-@pytest.mark.parametrize("source", [*PACKAGE, *sources("tests")], ids=ids)
-def test_nothing_is_too_long(source: Source) -> None:
-    assert source.lines <= LONGEST_FILE
-    assert [f"{lines} lines: {place}" for lines, place in source.functions() if lines > LONGEST_FUNCTION] == []
+def test_nothing_is_too_long() -> None:
+    for source in [*PACKAGE, *sources("tests")]:
+        assert source.lines <= LONGEST_FILE, f"{source.name}: {source.lines} lines"
+        assert [f"{lines} lines: {place}" for lines, place in source.functions() if lines > LONGEST_FUNCTION] == []
 
 
 def test_most_functions_are_short() -> None:
@@ -163,10 +276,9 @@ def test_most_functions_are_short() -> None:
     assert lines[int(len(lines) * 0.9)] <= 25
 
 
-@pytest.mark.parametrize("source", PACKAGE, ids=ids)
-def test_files_and_classes_are_called_after_their_noun(source: Source) -> None:
-    names = {Path(source.name).stem, *source.classes()}
-    assert {name for name in names if EMPTY_WORDS.search(name)} == set()
+def test_files_and_classes_are_called_after_their_noun() -> None:
+    names = {(source.name, name) for source in PACKAGE for name in (Path(source.name).stem, *source.classes())}
+    assert {(place, name) for place, name in names if EMPTY_WORDS.search(name)} == set()
 
 
 def test_the_top_level_is_as_agreed() -> None:

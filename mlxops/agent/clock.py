@@ -44,3 +44,13 @@ def pauses(first: float, longest: float) -> Iterator[float]:
     while True:
         yield first
         first = max(first, min(first * 1.5, longest))
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601 to the second."""
+    return utc(time.time())
+
+
+def utc(moment: float) -> str:
+    """Seconds since the epoch, as `now` writes them."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

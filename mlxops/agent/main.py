@@ -8,8 +8,7 @@ import os
 from typing import Any, BinaryIO, Dict, NoReturn
 
 from .context import Command
-from .errors import Failed, Usage
-from .failures import as_error
+from .errors import Failed, Usage, as_error
 from .procs import here
 from .registry.store import Store
 from .site import Site

@@ -111,3 +111,13 @@ class Site(NamedTuple):
 
 def _slot(port: int, slot: Dict[str, Any]) -> Slot:
     return Slot(port, slot["name"], slot.get("model"), slot.get("served_name") or slot["name"])
+
+
+def log_path(state_dir: str, name: object) -> str:
+    """The log of a port, or of a rank that serves another host's port."""
+    return os.path.join(state_dir, "logs", "%s.log" % name)
+
+
+def run_folder(state_dir: str, name: object) -> str:
+    """The working directory of a port's server, or of a rank."""
+    return os.path.join(state_dir, "run", str(name))

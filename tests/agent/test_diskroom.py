@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.context import Command
-from mlxops.agent.errors import Failed, NotEnoughDisk
-from mlxops.agent.failures import unwritten
+from mlxops.agent.errors import Failed, NotEnoughDisk, unwritten
 from mlxops.agent.jobs import job as jobs
 from mlxops.agent.jobs import log as joblog
 from mlxops.agent.jobs.disk_room import LOAD_EDITS, LOG_BYTES, WORD, disk_room, rehearsal

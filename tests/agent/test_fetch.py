@@ -16,6 +16,7 @@ from mlxops.agent.errors import (
     Usage,
 )
 from mlxops.agent.hub import download as fetch
+from mlxops.agent.hub.checks import check_disk
 from mlxops.agent.models import cache as hfcache
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
@@ -216,11 +217,11 @@ def test_a_file_the_hub_lists_but_does_not_have(fetching: Fetch) -> None:
 
 def test_a_disk_that_is_too_small_is_seen_beforehand(one_fetching: Fetch) -> None:
     remote = one_fetching.describe()
-    fetch.check_disk(remote, str(one_fetching.cache), spare_bytes=0)
+    check_disk(remote, str(one_fetching.cache), spare_bytes=0)
     with pytest.raises(NotEnoughDisk) as caught:
-        fetch.check_disk(remote, str(one_fetching.cache), spare_bytes=1 << 60)
+        check_disk(remote, str(one_fetching.cache), spare_bytes=1 << 60)
     assert caught.value.fields["needed_bytes"] == remote.missing_bytes + (1 << 60) > caught.value.fields["free_bytes"]
-    fetch.check_disk(remote._replace(missing_bytes=0), str(one_fetching.cache), spare_bytes=1 << 60)
+    check_disk(remote._replace(missing_bytes=0), str(one_fetching.cache), spare_bytes=1 << 60)
 
 
 def test_a_disk_that_fills_up_on_the_way(fetching: Fetch) -> None:

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.errors import RegistryInvalid
-from mlxops.agent.failures import as_error
+from mlxops.agent.errors import RegistryInvalid, as_error
 from mlxops.agent.ports import probe
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.registry.lock import FileLock

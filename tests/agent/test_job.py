@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
+from mlxops.agent.clock import utc
 from mlxops.agent.errors import Failed, Locked
 from mlxops.agent.jobs import job as jobs
 from mlxops.agent.jobs import log as joblog
 from mlxops.agent.jobs.job import Job, cut_off, lock_path, reserved
-from mlxops.agent.registry.store import utc
+from mlxops.agent.jobs.log import STAMP, log_path
 from mlxops.agent.wire.client import Client
 from tests.support.writers import LOAD, ended, running
 
@@ -148,7 +149,7 @@ def test_the_log_of_a_long_download_has_an_end(path: str, monkeypatch: pytest.Mo
         for done in range(1000):
             work.emit("progress", phase="download", done=done, total=1000)
         work.phase("launch", "starting")
-    log = Path(jobs.log_path(jobs.folder(os.path.dirname(path)), work.id))
+    log = Path(log_path(jobs.folder(os.path.dirname(path)), work.id))
     assert log.stat().st_size < 7000
     past = joblog.read(str(log.parent), work.id, running=False)
     assert (past.state, past.phase) == ("done", "launch")
@@ -167,7 +168,7 @@ def test_logs_of_a_wrong_clock_push_no_log_of_today_out(path: str, year: str):
     folder = Path(path).parent / "jobs"
     folder.mkdir()
     wrong = [folder / f"{year}0101T0000{n:02}-8100-1.jsonl" for n in range(jobs.KEPT_LOGS + 4)]
-    today = [folder / f"{time.strftime(jobs.STAMP, time.gmtime(time.time() - n))}-8100-1.jsonl" for n in range(9)]
+    today = [folder / f"{time.strftime(STAMP, time.gmtime(time.time() - n))}-8100-1.jsonl" for n in range(9)]
     for log in (*wrong, *today):
         log.touch()
     with job(path) as work:

@@ -31,6 +31,7 @@ from mlxops.agent.registry.lock import FileLock
 from mlxops.agent.restricted import serve as forced
 from mlxops.agent.restricted.grant import Grant
 from mlxops.agent.runtimes.table import RUNTIMES, is_worker, offered, recognise
+from mlxops.agent.untrusted import as_object, plain
 from mlxops.agent.wire import codec as wire
 from mlxops.hosts import files as hosts
 from mlxops.transport import knownhosts
@@ -165,7 +166,7 @@ def model(content: bytes) -> None:
             Path(folder, name).write_bytes(content[1:])
         found = hfcache.inspect(folder)
         assert found.format in ("mlx", "gguf", "other") and found.kind in ("chat", "embedding", "reranker", "other")
-        assert all(modelfiles.plain(name) or name == repr(name) or "'" in name for name in found.missing)
+        assert all(plain(name) or name == repr(name) or "'" in name for name in found.missing)
         hfcache.weights_bytes(folder)
         entry = Entry("n", {**REQUIRED, "cache_path": folder})
         proposed = suggestion(Installed(RUNTIMES["mlx-openai-server"], {"--tool-call-parser": ()}), entry, folder)
@@ -174,7 +175,7 @@ def model(content: bytes) -> None:
 
 def memory(content: bytes) -> None:
     """Whatever a config says, there is a sum, and no figure in it is beyond any machine."""
-    config = modelfiles.as_object(content)
+    config = as_object(content)
     for fused in (True, False):
         described = Model(1 << 30, config, "mlx_lm.server", fused)
         sums = estimate(described, 4096)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.hub import download as fetch
+from mlxops.agent.hub.remote import Remote
 from tests.support.fakehub import FakeHub
 
 REPO = "tiny/large"
@@ -52,7 +53,7 @@ class Fetch:
     python: tuple[str, ...]
     progress: list[tuple[int, int, str]] = field(default_factory=list)
 
-    def describe(self, repo_id: str = REPO, revision: str | None = None) -> fetch.Remote:
+    def describe(self, repo_id: str = REPO, revision: str | None = None) -> Remote:
         return fetch.describe(self.python, repo_id, revision, str(self.cache))
 
     def download(self, watch: Callable[[], None] = lambda: None, cancelled: Callable[[], bool] = lambda: False,

@@ -17,11 +17,11 @@ from mlxops.agent.ports.observe import find_servers
 from mlxops.agent.procs import Procs, here, tree
 from mlxops.agent.registry.store import Store
 from mlxops.agent.runtimes.table import RUNTIMES, Launch, argv, offered
-from mlxops.agent.servers.launch import Gated, log_path, start
+from mlxops.agent.servers.launch import Gated, start
 from mlxops.agent.servers.pace import Pace
 from mlxops.agent.servers.ready import Start, wait_ready
 from mlxops.agent.servers.stop import Quarry, quarry
-from mlxops.agent.site import Site
+from mlxops.agent.site import Site, log_path
 from mlxops.agent.verify.prove import Proof
 from mlxops.agent.wire.client import Client
 from tests.support.fakeruntime import FakeRuntime

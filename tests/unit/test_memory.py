@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mlxops.agent.errors import NotEnoughMemory
+from mlxops.agent.errors import NotEnoughMemory, Unseen
 from mlxops.agent.load.evict import still
+from mlxops.agent.load.memory import check, refuse_promised
 from mlxops.agent.load.request import Order, Preparation
-from mlxops.agent.memory.fit import Asked, check, fit, refuse_promised, smallest
-from mlxops.agent.procs.facts import Listener, Memory, Process, Unseen
+from mlxops.agent.memory.fit import Asked, fit, smallest
+from mlxops.agent.procs.facts import Listener, Memory, Process
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.registry.store import Store
 from mlxops.agent.runtimes.table import RUNTIMES, Runtimes

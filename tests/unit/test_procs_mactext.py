@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.procs.facts import Job, Listener, Process
+from mlxops.agent.procs.facts import LaunchdJob, Listener, Process
 from mlxops.agent.procs.macos import procargs, rusage
 from mlxops.agent.procs.macos import text as mactext
 from mlxops.agent.procs.tree import tree
@@ -147,7 +147,7 @@ def test_vm_stat_without_a_figure_is_an_error_and_not_a_smaller_sum(missing: str
 def test_launchctl_lists_the_jobs_of_a_domain_running_or_not():
     jobs = {job.label: job for job in mactext.services(captured("launchctl_system.txt"), "system")}
     assert len(jobs) == 7
-    assert jobs["com.bebop.mlx-launch"] == Job("com.bebop.mlx-launch", "system", 412, ())
+    assert jobs["com.bebop.mlx-launch"] == LaunchdJob("com.bebop.mlx-launch", "system", 412, ())
     assert jobs["com.bebop.mlx-lane.8103"].pid is None
     assert jobs["homebrew.mxcl.php@8.1"].pid is None
     assert jobs["com.apple.foo"].pid == 25900
@@ -170,7 +170,7 @@ def test_launchctl_tells_what_a_job_runs():
     assert mactext.program("gui/501/x = {\n\tstate = running\n}\n") == ()
 
 
-def jobs_of(text: str) -> list[Job]:
+def jobs_of(text: str) -> list[LaunchdJob]:
     return list(mactext.services(text, "system"))
 
 

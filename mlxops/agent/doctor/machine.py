@@ -8,7 +8,7 @@ from typing import Iterator, List, Tuple
 from ..context import Command
 from ..ports.evidence import SILENT, PortEvidence
 from ..ports.observe import Sight, find_servers, look, others_servers, strangers
-from ..procs import Job, Unseen, ancestors
+from ..procs import LaunchdJob, Unseen, ancestors
 from ..runtimes.table import recognise
 from ..site import Site
 from .finding import OK, WARNING, WRONG, Finding
@@ -114,7 +114,7 @@ def launchd(command: Command) -> Iterator[Finding]:
         yield Finding("launchd jobs", OK, "%d jobs, none on our ports" % len(jobs) if jobs else "none")
 
 
-def _ports(job: Job, seen: Sight, site: Site) -> Tuple[int, ...]:
+def _ports(job: LaunchdJob, seen: Sight, site: Site) -> Tuple[int, ...]:
     """Our ports that a job's processes listen on, or that its command line names."""
     named = recognise(job.program, site.runtimes)
     found: List[int] = [named.port] if named and named.port in site.ports else []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Iterator, Optional, Tuple
 
 from ..context import Command
+from ..jobs.begin import cut_off, job_of
 from ..ports.expected import wanted
 from ..ports.observe import observe
 from ..ports.plan import Plan, plan
@@ -18,8 +20,8 @@ Row = Tuple[str, Optional[int], Optional[str], str, Optional[str]]
 
 def ports(command: Command) -> Iterator[Finding]:
     registry, numbers = command.store.read(), command.site.ports
-    seen = observe(command.procs, registry, numbers, command.site, command.job_of, command.client.check)
-    evidence = {port: one._replace(cut=command.cut_off(port)) for port, one in seen.items()}
+    seen = observe(command.procs, registry, numbers, command.site, partial(job_of, command), command.client.check)
+    evidence = {port: one._replace(cut=cut_off(command, port)) for port, one in seen.items()}
     found = plan(evidence, {port: wanted(command, registry, port) for port in numbers})
     rows = [row for row in _rows(found) if row[0] not in ELSEWHERE and len(registry.holders(row[1] or 0)) < 2]
     for kind, port, entry, reason, step in rows:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Type
 
 from ..errors import Failed, MlxopsError, ModelGated, ModelUnknown, NotDownloadable, NotEnoughDisk, Usage
-from ..models.cache import inspect, repo_folder, spelled
-from ..models.files import as_object, plain, wanted
-from ..models.location import same_repo, target
-from ..models.wholeness import faults, lacking
+from ..models.cache import repo_folder, spelled
+from ..models.files import wanted
+from ..models.location import same_repo
+from ..untrusted import as_object, plain
+from .checks import _SPARE_BYTES, check_disk, check_whole, size_text
 from .interpreter import interpreter
 from .leftovers import sweep
+from .remote import Remote
+from .snapshot import settled, spoiled
 
 __all__ = ["Remote", "check_disk", "check_whole", "describe", "download", "interpreter", "size_text"]
 
@@ -20,7 +23,6 @@ __all__ = ["Remote", "check_disk", "check_whole", "describe", "download", "inter
 TRIES = 8
 FIRST_DELAY_S = 0.5
 _TRIES_TO_DESCRIBE = 3
-_SPARE_BYTES = 1 << 30
 _ABSURD_BYTES = 1 << 60
 # huggingface_hub takes any other word for a branch, and writes a ref of that name.
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -29,29 +31,6 @@ _BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 OnProgress = Callable[[int, int, str], None]
 
 
-class Remote(NamedTuple):
-    """What a download would fetch. `asked` is the branch, tag or commit asked for, `revision` the commit it names now;
-    `files` are (path, bytes) of what a server needs; `missing_bytes` is what is not on disk yet; `config` is its
-    config.json, {} when that is none; `blobs` the id of each file's content, as the Hub lists it."""
-
-    repo_id: str
-    revision: str
-    files: Tuple[Tuple[str, int], ...]
-    size_bytes: int
-    missing_bytes: int
-    gated: bool
-    asked: str = "main"
-    config: Mapping[str, Any] = {}
-    blobs: Mapping[str, str] = {}
-
-    def record(self) -> Dict[str, Any]:
-        """For programs, and for whoever shows it."""
-        sizes = {"size_bytes": self.size_bytes, "missing_bytes": self.missing_bytes}
-        return {"repo_id": self.repo_id, "revision": self.revision, **sizes}
-
-    @property
-    def weights_bytes(self) -> int:
-        return sum(size for path, size in self.files if path.endswith(".safetensors"))
 
 
 class _Meaning(NamedTuple):
@@ -171,36 +150,10 @@ def _on_disk(repo: str, commit: str, path: str, size: int, blob: str) -> bool:
     return False
 
 
-def check_whole(remote: Remote, force: bool = False) -> None:
-    """NotDownloadable where what the Hub lists would be no whole model once it is here; told before the download."""
-    lacks = lacking([path for path, _ in remote.files])
-    if lacks and not (force and lacks == ("tokenizer.json",)):
-        raise NotDownloadable(
-            "%s has no %s on the Hub, so it would not be a whole model" % (remote.repo_id, ", ".join(lacks[:5])),
-            "try another conversion of this model", repo_id=remote.repo_id, missing=list(lacks))
 
 
-def size_text(size: int) -> str:
-    return "%.1f GB" % (size / 1e9) if size >= 10**9 else "%.1f MB" % (size / 1e6)
 
 
-def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = _SPARE_BYTES) -> None:
-    """NotEnoughDisk unless what is missing fits on the cache's disk and leaves `spare_bytes` free."""
-    gone = target(cache_dir, repo_folder(remote.repo_id))
-    if gone:
-        raise NotDownloadable("%s cannot be downloaded: %s" % (remote.repo_id, gone[0]),
-                              "mount its disk, or remove the link", repo_id=remote.repo_id, path=gone[0])
-    place = os.path.abspath(cache_dir)
-    while not os.path.isdir(place):
-        place = os.path.dirname(place)
-    disk = os.statvfs(place)
-    free, needed = disk.f_bavail * disk.f_frsize, remote.missing_bytes + spare_bytes
-    if remote.missing_bytes and free < needed:
-        raise NotEnoughDisk(
-            "%s needs %.1f GB and %.1f GB must stay free, but %s has %.1f GB"
-            % (remote.repo_id, remote.missing_bytes / 1e9, spare_bytes / 1e9, place, free / 1e9),
-            "remove a snapshot on the host, for example with `hf cache rm`",
-            needed_bytes=needed, free_bytes=free, path=place)
 
 
 def download(python: Sequence[str], remote: Remote, cache_dir: str, on_progress: OnProgress,
@@ -217,43 +170,20 @@ def download(python: Sequence[str], remote: Remote, cache_dir: str, on_progress:
 
     request = {"do": "download", "repo_id": remote.repo_id, "revision": remote.revision, "asked": remote.asked,
                "cache_dir": cache_dir, "files": remote.files, "tries": tries, "delay_s": FIRST_DELAY_S,
-               "blobs": remote.blobs, "spare_bytes": spare_bytes, "spoiled": _spoiled(remote, cache_dir)}
+               "blobs": remote.blobs, "spare_bytes": spare_bytes, "spoiled": spoiled(remote, cache_dir)}
     sweep(cache_dir, remote.repo_id)
     try:
         _ask(python, request, on_event, cancelled)
     finally:
         sweep(cache_dir, remote.repo_id)
     try:
-        return _settled(remote, cache_dir)
+        return settled(remote, cache_dir)
     except OSError as exc:
         raise Failed("%s was downloaded, but %s" % (remote.repo_id, exc),
                      "check the owner and mode of %s on the host" % cache_dir) from exc
 
 
-def _spoiled(remote: Remote, cache_dir: str) -> List[str]:
-    """Files that are there with their full size, and damaged."""
-    try:
-        path = os.path.join(cache_dir, repo_folder(remote.repo_id), "snapshots", remote.revision)
-        return sorted(faults(path, deep=True))
-    except OSError:
-        return []
 
 
-def _settled(remote: Remote, cache_dir: str) -> str:
-    repo = os.path.join(os.path.abspath(cache_dir), repo_folder(remote.repo_id))
-    snapshot = inspect(os.path.join(repo, "snapshots", remote.revision))
-    if not snapshot.complete:
-        raise Failed("%s came without %s, so it is not a whole model" % (remote.repo_id, ", ".join(snapshot.told)),
-                     "the repository itself may be incomplete: look at it on the Hub", missing=list(snapshot.missing))
-    if remote.asked != remote.revision and plain(remote.asked):
-        _point(os.path.join(repo, "refs", remote.asked), remote.revision)
-    return snapshot.path
 
 
-def _point(ref: str, commit: str) -> None:
-    """Only now, so that refs/main never names a snapshot that is still on its way."""
-    os.makedirs(os.path.dirname(ref), exist_ok=True)
-    draft = "%s.%d" % (ref, os.getpid())
-    with open(draft, "w", encoding="ascii") as stream:
-        stream.write(commit)
-    os.replace(draft, ref)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Sequence
 
 from ..errors import NotDownloadable
+from ..programs.environment import Prefix, of_runtime
 from ..site import Site
-
-Prefix = Tuple[str, ...]
 
 _PROBE = ("import sys, importlib.util as u; "
           "sys.exit(0 if sys.version_info >= (3, 9) and u.find_spec('huggingface_hub') else 9)")
@@ -29,52 +28,12 @@ def has_hub(python: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-def shebang(script: str) -> Prefix:
-    """The interpreter a script names; () when it is no script.
-
-    Where the path is too long or has blanks, pip writes `#!/bin/sh` and an exec line that Python reads as a string.
-    """
-    from ..models.files import read
-    lines = (read(script, 4096) or b"").decode("utf-8", "replace").splitlines()
-    if not lines or not lines[0].startswith("#!"):
-        return ()
-    if lines[0] == "#!/bin/sh" and len(lines) > 1 and lines[1].startswith("'''exec' "):
-        import shlex
-        return tuple(shlex.split(lines[1][len("'''exec' "):])[:1])
-    return tuple(lines[0][2:].split())
 
 
-def _is_python(path: str) -> bool:
-    return os.path.basename(path).startswith("python")
 
 
-def _project(command: Sequence[str]) -> Optional[str]:
-    """The folder of `uv run --project FOLDER …`."""
-    for place, flag in enumerate(command[:-1]):
-        if flag in ("--project", "--directory"):
-            return command[place + 1]
-        if flag.startswith("--project="):
-            return flag.partition("=")[2]
-    return None
 
 
-def of_runtime(command: Sequence[str]) -> Iterator[Prefix]:
-    """The interpreters a runtime's command may run under, by where its environment would have one."""
-    import shutil
-    if not command:
-        return
-    program = shutil.which(os.path.expanduser(command[0])) or command[0]
-    project = _project(command)
-    if project:
-        yield (os.path.join(os.path.expanduser(project), ".venv", "bin", "python"),)
-    elif _is_python(program):
-        yield (program,)
-    else:
-        named = shebang(program)
-        if named and _is_python(named[-1]):
-            yield named
-        for place in (program, os.path.realpath(program)):
-            yield (os.path.join(os.path.dirname(place), "python3"),)
 
 
 def _uv(command: Sequence[str], places: Sequence[str]) -> Iterator[Prefix]:

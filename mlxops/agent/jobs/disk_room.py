@@ -13,14 +13,12 @@ import stat
 from typing import Any, Iterator, List, Optional, Tuple
 
 from ..context import Command
-from ..errors import MlxopsError
-from ..failures import unwritten
+from ..errors import MlxopsError, unwritten
 from ..procs import Procs
 from ..registry import sharing
 from ..registry.lock import give_to_owner_of
 from ..registry.store import Store
-from ..servers.launch import log_path, run_folder
-from ..site import Site
+from ..site import Site, log_path, run_folder
 from .job import folder, lock_path
 
 # What an edit adds to the registry at the most: the words of a command line, a template among them.

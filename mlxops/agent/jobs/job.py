@@ -6,18 +6,16 @@ import contextlib
 import json
 import os
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from ..errors import Failed, Locked
-from ..failures import as_error, unwritten
-from ..procs import Process, Procs, here
+from ..clock import now, utc
+from ..errors import Failed, Locked, as_error, unwritten
+from ..procs import here
 from ..registry.lock import FileLock, story, way_on
-from ..registry.store import now, utc
 from ..wire.client import Client
+from .log import STAMP, living, log_path, newest_first
 
 KEPT_LOGS = 50
-# Begins a job's name. A name further ahead of the clock than this is not believed.
-STAMP, AHEAD_S = "%Y%m%dT%H%M%S", 60.0
 # Beyond this, a job's log takes no more progress: a download of days, told twice a second.
 LARGEST_LOG = 4 << 20
 # A load that was cut off is old news after a week.
@@ -43,8 +41,6 @@ def folder(state_dir: str) -> str:
     return os.path.join(state_dir, "jobs")
 
 
-def log_path(folder: str, job: str) -> str:
-    return os.path.join(folder, job + ".jsonl")
 
 
 def in_the_way(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
@@ -95,11 +91,6 @@ def _names(said: Any) -> bool:
     return isinstance(said, list) and all(isinstance(name, str) for name in said)
 
 
-def agent_of(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
-    """The living agent that a lock names, by pid and start time; Unseen where that cannot be told."""
-    pid = held.get("pid")
-    agent = procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
-    return agent if agent is not None and agent.start_time == held.get("start_time") else None
 
 
 def way_out(held: Mapping[str, Any]) -> str:
@@ -164,7 +155,7 @@ class Job:
 
     def _refuse_unlocked(self) -> Dict[str, Any]:
         """A lock that says nothing is new: a person may have removed the file of a job that goes on."""
-        from .log import living
+
 
         begun = living(self._folder, self._held["port"], here())
         if begun is None:
@@ -293,8 +284,3 @@ def old_logs(folder: str) -> List[str]:
         return []
 
 
-def newest_first(names: Iterable[str]) -> List[str]:
-    """Names of jobs by the moment they begin with. One from a clock that ran ahead counts as the oldest, else it would
-    hide every later job for years."""
-    latest = time.strftime(STAMP, time.gmtime(time.time() + AHEAD_S))
-    return sorted(names, key=lambda name: (name[: len(latest)] <= latest, name), reverse=True)

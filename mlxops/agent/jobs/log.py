@@ -7,8 +7,7 @@ import os
 import time
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
-from ..procs import Procs
-from .job import agent_of, log_path, newest_first
+from ..procs import Process, Procs
 
 
 class Past(NamedTuple):
@@ -109,3 +108,25 @@ def _events(path: str) -> Iterator[Dict[str, Any]]:
                 yield parse(line)
     except OSError:
         return
+
+
+# Begins a job's name. A name further ahead of the clock than this is not believed.
+STAMP, AHEAD_S = "%Y%m%dT%H%M%S", 60.0
+
+
+def log_path(folder: str, job: str) -> str:
+    return os.path.join(folder, job + ".jsonl")
+
+
+def agent_of(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
+    """The living agent that a lock names, by pid and start time; Unseen where that cannot be told."""
+    pid = held.get("pid")
+    agent = procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
+    return agent if agent is not None and agent.start_time == held.get("start_time") else None
+
+
+def newest_first(names: Iterable[str]) -> List[str]:
+    """Names of jobs by the moment they begin with. One from a clock that ran ahead counts as the oldest, else it would
+    hide every later job for years."""
+    latest = time.strftime(STAMP, time.gmtime(time.time() + AHEAD_S))
+    return sorted(names, key=lambda name: (name[: len(latest)] <= latest, name), reverse=True)

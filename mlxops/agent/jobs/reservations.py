@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, Mapping, Optional
 
 from ..context import Command
-from ..errors import Locked
-from ..procs.facts import Unseen
+from ..errors import Locked, Unseen
 from ..registry.lock import story
 from . import job as jobs
+from .log import agent_of
 
 
 def taken(command: Command) -> Dict[str, int]:
@@ -42,7 +42,7 @@ def _at_work(command: Command) -> Dict[int, Dict[str, Any]]:
 def _lives(command: Command, held: Mapping[str, Any]) -> bool:
     """Not so for what the last holder of a lock said that was taken a moment ago. Unseen counts as alive."""
     try:
-        return jobs.agent_of(command.procs, held) is not None
+        return agent_of(command.procs, held) is not None
     except Unseen:
         return True
 

@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from ..clock import Deadline, wait_for
 from ..context import Command
-from ..errors import Interrupted, PortBusy, pasteable
-from ..failures import as_error
+from ..errors import Interrupted, PortBusy, as_error, pasteable
+from ..jobs.begin import begin
 from ..jobs.disk_room import EVICTION_EDITS, DiskRoom
 from ..jobs.job import Job
 from ..jobs.reservations import refuse_taken
@@ -19,6 +19,7 @@ from ..registry.entries import Registry
 from ..servers.respawn import refuse_restarted
 from ..servers.start import Service
 from ..servers.vacate import vacate
+from .memory import check
 from .preflight import check_assignment
 from .request import Preparation
 from .restart import Lost, way_back
@@ -111,7 +112,7 @@ class Room:
             self._clear(victim)
             victim.job.waits("evicted")
         wait_for(self._enough, Deadline(FREED_WITHIN_S), LOOK_EVERY_S)
-        memory.check(self._command, self._prepared.asked, self._prepared.order._replace(evict=False))
+        check(self._command, self._prepared.asked, self._prepared.order._replace(evict=False))
 
     def _stop(self, victim: Victim) -> None:
         victim.begun = True
@@ -148,7 +149,7 @@ class Room:
         command = self._command
         seen = command.store.read().holders(port)
         cut = _again(seen[0].name, port) if seen else None
-        job = self._locks.enter_context(command.job(port, self._why(port), again=cut))
+        job = self._locks.enter_context(begin(command, port, self._why(port), again=cut))
         victim = Victim(command, job, survey(command, port, own_lock=True))
         refuse_restarted(command, victim.ground)
         if isinstance(victim.service, Lost) and self._prepared.order.rollback:
@@ -192,7 +193,7 @@ def still(command: Command, prepared: Preparation) -> Optional[Fit]:
         return prepared.fit
     if order.evict:
         check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), order)
-    return memory.check(command, prepared.asked, order)[0] or prepared.fit
+    return check(command, prepared.asked, order)[0] or prepared.fit
 
 
 def planned(prepared: Preparation) -> List[Tuple[int, Optional[str], str]]:

@@ -8,6 +8,8 @@ from typing import List, Optional, Tuple, Union
 from ..context import Command
 from ..errors import AssignmentConflict, Failed, ModelMissing, NeedsConsent, PortBusy, pasteable
 from ..hub import download as fetch
+from ..hub.checks import check_disk, check_whole, size_text
+from ..hub.remote import Remote
 from ..jobs.reservations import refuse_taken
 from ..memory import fit as memory
 from ..models import cache as hfcache
@@ -27,11 +29,13 @@ from ..registry import resolve
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import free_name
 from ..runtimes import table as runtimes
+from ..runtimes.launch import launch_of
 from ..runtimes.table import Offered, Runtime
 from ..servers.respawn import refuse_restarted
 from ..servers.start import Service
 from . import entrance, presence, references
-from .request import Order, Preparation, launch_of
+from .memory import check
+from .request import Order, Preparation
 from .restart import Lost, way_back
 
 
@@ -70,7 +74,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
             check_built(entry, there, remote.config)
     _check_hosts(command, entry, order, runtime, remote)
     asked = asked_of(command, entry, remote, runtime, order.port)
-    found, said = memory.check(command, asked, order)
+    found, said = check(command, asked, order)
     told = notes + warnings + said
     return Preparation(order, entry, remote, runtime, words, ground, False, told, asked, found, previous)
 
@@ -190,13 +194,13 @@ def no_way_back(lost: Lost, order: Order) -> PortBusy:
     )  # fmt: skip
 
 
-def _remote(command: Command, entry: Entry, words: Tuple[str, ...], order: Order) -> fetch.Remote:
+def _remote(command: Command, entry: Entry, words: Tuple[str, ...], order: Order) -> Remote:
     """What has to be downloaded, after everything that speaks against it was checked."""
     presence.refuse_unasked(entry, order)
     remote = described(command, entry, words)
-    fetch.check_disk(remote, command.site.cache_root)
-    fetch.check_whole(remote, order.force)
-    size = fetch.size_text(remote.missing_bytes)
+    check_disk(remote, command.site.cache_root)
+    check_whole(remote, order.force)
+    size = size_text(remote.missing_bytes)
     command.say("%s: %s to download" % (remote.repo_id, size))
     if order.ask_above_bytes is not None and remote.missing_bytes > order.ask_above_bytes and not order.dry_run:
         raise NeedsConsent(
@@ -206,14 +210,14 @@ def _remote(command: Command, entry: Entry, words: Tuple[str, ...], order: Order
     return remote
 
 
-def _spelled(entry: Entry, remote: fetch.Remote) -> Entry:
+def _spelled(entry: Entry, remote: Remote) -> Entry:
     """A new entry's repository as the cache or the Hub spells it."""
     if entry.cache_path or entry.repo_id == remote.repo_id:
         return entry
     return entry.with_fields(repo_id=remote.repo_id)
 
 
-def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[fetch.Remote]:
+def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[Remote]:
     """What would have to be downloaded; None when the snapshot is whole. Nothing is fetched but its config.json."""
     if presence.usable(entry.cache_path):
         return None
@@ -225,7 +229,7 @@ def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optiona
     return described(command, entry, words)
 
 
-def described(command: Command, entry: Entry, words: Tuple[str, ...]) -> fetch.Remote:
+def described(command: Command, entry: Entry, words: Tuple[str, ...]) -> Remote:
     """What the Hub says of the entry's repository, under the name that its folder in the cache has."""
     python = fetch.interpreter(command.site, words)
     repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, entry.repo_id)
@@ -236,7 +240,7 @@ def described(command: Command, entry: Entry, words: Tuple[str, ...]) -> fetch.R
 
 
 def _check_hosts(
-    command: Command, entry: Entry, order: Order, runtime: Runtime, remote: Optional[fetch.Remote]
+    command: Command, entry: Entry, order: Order, runtime: Runtime, remote: Optional[Remote]
 ) -> None:
     if ranks.hosts(entry) and remote is not None:
         text = "%s is not whole on this host, and a model of several hosts has to be on all of them" % entry.name
@@ -248,7 +252,7 @@ def _check_hosts(
 
 
 def asked_of(
-    command: Command, entry: Entry, remote: Optional[fetch.Remote], runtime: Runtime, port: Optional[int]
+    command: Command, entry: Entry, remote: Optional[Remote], runtime: Runtime, port: Optional[int]
 ) -> Optional[memory.Asked]:
     """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights have no size."""
     weights = remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
@@ -256,4 +260,11 @@ def asked_of(
     if weights is None:
         return None
     beside = references.seconds(command, runtime, entry, port)
-    return memory.Asked(weights // ranks.share(entry), config, runtime.name, entry.args, None, port, beside)
+    return memory.Asked(
+        weights_bytes=weights // ranks.share(entry),
+        config=config,
+        runtime=runtime.name,
+        args=entry.args,
+        port=port,
+        seconds=beside,
+    )

@@ -22,9 +22,9 @@ from ..programs.environment import packages
 from ..registry.entries import Entry
 from ..runtimes import table as runtimes
 from ..runtimes.commandline import base
+from ..runtimes.launch import launch_of, template_text
 from ..runtimes.table import Runtime
 from ..servers.start import Service
-from .request import launch_of, template_text
 
 
 class Lost(NamedTuple):

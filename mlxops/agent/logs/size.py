@@ -12,7 +12,7 @@ import os
 import stat
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
-from ..registry.store import now
+from ..clock import now
 
 LARGEST = 64 << 20
 KEPT = 4 << 20

@@ -9,7 +9,7 @@ from ..context import Command
 from ..errors import Failed, MlxopsError, pasteable
 from ..ports.observe import recorded_process
 from ..procs import Output, Process, Unseen
-from ..servers.launch import log_path
+from ..site import log_path
 from .tail import open_log
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..context import Command
 from ..errors import MlxopsError, NotEnoughMemory, pasteable
@@ -12,12 +12,12 @@ from ..jobs.reservations import promised
 from ..ports.evidence import Server
 from ..ports.observe import find_servers, others_servers
 from ..ports.survey import survey
-from ..procs import Memory, Unseen
+from ..procs import Memory
 from . import kvcache
 from .estimate import Estimate, Model, context, estimate, largest_context, second_bytes
 
-if TYPE_CHECKING:
-    from ..load.request import Order
+if True:
+    pass
 
 MOST_CHOICES = 50_000
 
@@ -84,20 +84,6 @@ class Fit(NamedTuple):
         }
 
 
-def check(command: Command, asked: Optional[Asked], order: Order) -> Tuple[Optional[Fit], Tuple[str, ...]]:
-    """How it fits, and warnings; NotEnoughMemory where it does not, unless --force, --dry-run or --evict answers it."""
-    if asked is None:
-        return None, ("the size of the weights is unknown, memory was not checked",)
-    try:
-        found = fit(command, asked)
-    except Unseen as exc:
-        return None, ("memory was not checked: %s" % exc.reason,)
-    if found.fits or order.dry_run or (order.evict and found.unload):
-        return found, ()
-    refused = refusal(found)
-    if not order.force:
-        raise refused
-    return found, (refused.message + "; forced",)
 
 
 def fit(command: Command, asked: Asked) -> Fit:
@@ -121,15 +107,6 @@ def fit(command: Command, asked: Asked) -> Fit:
     )  # fmt: skip
 
 
-def refuse_promised(command: Command, found: Optional[Fit], order: Order) -> None:
-    """NotEnoughMemory where loads that began meanwhile will fill what was seen as free. Cheap: nothing is measured."""
-    if found is None or order.force:
-        return
-    now = {port: size for port, size in promised(command, found.held).items() if port != order.port}
-    less = sum(now.values()) - sum(found.promised.values())
-    found = found._replace(promised=now, available_bytes=found.available_bytes - less)
-    if not found.fits and not (order.evict and found.unload and less <= 0):
-        raise refusal(found._replace(unload=()))
 
 
 def refusal(found: Fit) -> NotEnoughMemory:

@@ -106,7 +106,7 @@ def _inspect_or_say_why(repo: str, revision: str) -> Snapshot:
 
 def _word(path: str) -> str:
     """The one word of a ref file; "" when there is none, or when it would lead out of `snapshots`."""
-    from .files import plain, read
+    from ..untrusted import plain, read
     word = (read(path, 256) or b"").decode("utf-8", "replace").strip()
     return word if plain(word) and "/" not in word else ""
 
@@ -126,7 +126,7 @@ def current(repo: str) -> str:
 
 
 def _revision_of(repo: str, asked: Optional[str]) -> str:
-    from .files import plain
+    from ..untrusted import plain
     if asked is None:
         return current(repo)
     if not plain(asked):

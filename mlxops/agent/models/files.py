@@ -5,10 +5,10 @@ Everything here was downloaded from strangers: reads are bounded, names are chec
 
 from __future__ import annotations
 
-import json
 import os
-import stat
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator
+
+from ..untrusted import as_object, plain, read
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -30,11 +30,6 @@ _ENCODERS = frozenset([
 _CHAT_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 
 
-def plain(name: object) -> bool:
-    """Whether a name from a file or from the network is a relative path that stays inside its folder."""
-    if not isinstance(name, str) or not 0 < len(name) < 1024 or "\\" in name or not name.isprintable():
-        return False
-    return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def wanted(name: str) -> bool:
@@ -46,35 +41,10 @@ def wanted(name: str) -> bool:
     return leaf.endswith(_WANTED) or (leaf.endswith(".safetensors") and not leaf.startswith("consolidated"))
 
 
-def read(path: str, limit: int) -> Optional[bytes]:
-    """The first `limit` bytes of a regular file; None for anything else, or when it cannot be read."""
-    try:
-        # Without O_NONBLOCK a FIFO in the place of a file would block for ever.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return None
-    try:
-        return _read_regular(fd, limit)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
 
 
-def _read_regular(fd: int, limit: int) -> Optional[bytes]:
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        return None
-    with open(fd, "rb", closefd=False) as stream:
-        return stream.read(limit)
 
 
-def as_object(raw: Optional[bytes]) -> Dict[str, Any]:
-    """The JSON object in `raw`; {} when it is anything else."""
-    try:
-        value = json.loads(raw.decode("utf-8")) if raw else None
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def config(path: str) -> Dict[str, Any]:

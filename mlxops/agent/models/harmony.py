@@ -9,7 +9,7 @@ from typing import Mapping, Tuple
 from ..errors import Failed, pasteable
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
-from .files import read
+from ..untrusted import read
 from .suggest import Installed, Suggestion
 
 MODEL_TYPE, PARSER = "gpt_oss", "harmony"

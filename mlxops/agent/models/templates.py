@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Iterator, NamedTuple, Optional
 
-from .files import as_object, plain, read
+from ..untrusted import as_object, plain, read
 
 LARGEST = 4 << 20
 ENDING = ".jinja"

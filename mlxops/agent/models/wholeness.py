@@ -12,7 +12,8 @@ import re
 from functools import lru_cache
 from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from .files import CONFIG_LIMIT, INDEX, SINGLE, as_object, config, plain, read, wanted
+from ..untrusted import as_object, plain, read
+from .files import CONFIG_LIMIT, INDEX, SINGLE, config, wanted
 from .location import absence
 
 _INDEX_LIMIT = 64 << 20

@@ -15,7 +15,7 @@ from ..models.flags import installed
 from ..models.location import same_repo
 from ..registry import resolve
 from ..registry.entries import MOST_HOSTS, REQUIRED, Entry, Registry, coerce
-from .catalog import row
+from .rows import entry_row
 
 SETTABLE = (
     "repo_id", "model_id", "cache_path", "format", "slot", "revision", "runtime", "chat_template",
@@ -160,7 +160,7 @@ def _changed(
         for k in {**was, **now}
         if was.get(k) != now.get(k)
     ]  # fmt: skip
-    return {"entry": row(new) if new else name, "changed": bool(steps) and not dry, "actions": steps}
+    return {"entry": entry_row(new) if new else name, "changed": bool(steps) and not dry, "actions": steps}
 
 
 def _text(key: str, value: Any) -> str:

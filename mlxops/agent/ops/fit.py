@@ -6,7 +6,8 @@ from typing import Any, Dict, Mapping, Optional
 
 from ..context import Command
 from ..errors import Failed, NotDownloadable, Usage
-from ..hub import download as fetch
+from ..hub.checks import check_whole
+from ..hub.remote import Remote
 from ..load.preflight import asked_of, entry_meant, remote_of
 from ..load.request import Order
 from ..memory import fit as memory
@@ -38,11 +39,11 @@ def fit(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _lacking(remote: Optional[fetch.Remote]) -> Optional[Dict[str, Any]]:
+def _lacking(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
     """Why a load would not download it."""
     try:
         if remote is not None:
-            fetch.check_whole(remote)
+            check_whole(remote)
     except NotDownloadable as exc:
         return exc.to_wire()
     return None

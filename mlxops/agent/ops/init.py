@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
+from ..clock import now
 from ..context import Command
 from ..errors import Failed
 from ..jobs.reservations import taken
@@ -13,13 +14,12 @@ from ..models.flags import choose, installed
 from ..models.location import place
 from ..ports.evidence import PortEvidence, Server
 from ..ports.observe import family_record
+from ..ports.survey import look
 from ..registry import init_plan as intake
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import Change, Found, Running, Slots
 from ..registry.lock import story
-from ..registry.store import now
 from ..servers.unrecorded import note
-from .status import look
 
 
 def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:

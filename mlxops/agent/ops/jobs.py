@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import signal
 import time
+from functools import partial
 from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Optional
 
 from ..clock import Deadline, wait_for
 from ..context import Command
 from ..errors import Failed, NotStopped, Usage, from_wire
 from ..jobs import log as joblog
-from ..jobs.job import agent_of, folder, in_the_way, log_path
+from ..jobs.begin import job_of
+from ..jobs.job import folder, in_the_way
+from ..jobs.log import agent_of, log_path
 from ..logs.lines import Lines
 from ..ports.portname import Meaning
 from ..registry.lock import FileLock, story, way_on
@@ -43,7 +46,7 @@ def _told(held: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 
 def _running(command: Command) -> List[Dict[str, Any]]:
-    return [held for held in map(command.job_of, command.site.ports) if held and held.get("job")]
+    return [held for held in map(partial(job_of, command), command.site.ports) if held and held.get("job")]
 
 
 def _job(command: Command, verb: str, word: Optional[str]) -> str:

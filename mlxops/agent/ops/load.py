@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ..context import Command
-from ..errors import MlxopsError, NotReady, NotStopped
-from ..failures import as_error
+from ..errors import MlxopsError, NotReady, NotStopped, as_error
 from ..hub import download as fetch
+from ..hub.checks import size_text
+from ..jobs.begin import begin, cut_off
 from ..jobs.disk_room import LOAD_EDITS, DiskRoom, disk_room, rehearsal
 from ..jobs.job import Job
 from ..jobs.reservations import refuse_taken
 from ..load import evict
+from ..load.actions import actions
 from ..load.entrance import refuse_held
+from ..load.memory import refuse_promised
 from ..load.preflight import check_assignment, no_way_back, prepare
-from ..load.request import Order, Preparation, launch_of, template_text
+from ..load.request import Order, Preparation
 from ..load.restart import Lost
 from ..memory import fit as memory
 from ..models import cache as hfcache
@@ -29,13 +32,13 @@ from ..programs import find as programs
 from ..programs.environment import packages
 from ..registry.entries import Entry
 from ..runtimes import table as runtimes
-from ..servers.launch import log_path
+from ..runtimes.launch import launch_of, template_text
 from ..servers.pace import Pace, gives_up, pace
 from ..servers.prefetch import head_start
 from ..servers.start import Served, Service, Way, bring_up, clear_gone
 from ..servers.unrecorded import note
 from ..servers.vacate import vacated
-from .unload import stopped
+from ..site import log_path
 
 
 def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -48,10 +51,10 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     prepared = prepare(command, order, own_lock=False)
     served = None
     # A port that serves this already still has to forget the load that was cut off there.
-    if not order.dry_run and (not prepared.done or command.cut_off(order.port)):
+    if not order.dry_run and (not prepared.done or cut_off(command, order.port)):
         naming = partial(evict.naming, evicted)
         # The job's log hears of it, and whoever is told that the job itself could not be ended.
-        with naming(), command.job(order.port, _why(order), again=order.again) as job, naming():
+        with naming(), begin(command, order.port, _why(order), again=order.again) as job, naming():
             # What was seen before the port was ours informs; what decides is seen again.
             prepared = prepare(command, order, own_lock=True)
             if not prepared.done:
@@ -88,7 +91,7 @@ def _reserve(command: Command, job: Job, prepared: Preparation) -> None:
     with command.store.locked(_why(order)):
         refuse_taken(command, names, order.port)
         check_assignment(command.store.read().entries.get(entry.name, entry), order)
-        memory.refuse_promised(command, prepared.fit, order)
+        refuse_promised(command, prepared.fit, order)
         job.reserve(names, prepared.fit.sum.need_bytes if prepared.fit else None)
 
 
@@ -99,7 +102,7 @@ def _download(command: Command, job: Job, prepared: Preparation) -> Entry:
         job.warn(warning)
     if remote is None:
         return prepared.entry
-    job.phase("download", "downloading %s, %s" % (remote.repo_id, fetch.size_text(remote.missing_bytes)))
+    job.phase("download", "downloading %s, %s" % (remote.repo_id, size_text(remote.missing_bytes)))
 
     def progress(done: int, total: int, file: str) -> None:
         job.emit("progress", phase="download", done=done, total=total, file=file)
@@ -260,7 +263,7 @@ def _result(command: Command, prepared: Preparation, seconds: float, served: Opt
         "restarted": served is not None and bool(ground.server) and [e.name for e in ground.entries] == [entry.name],
         "served_model": prepared.runtime.client_model or name,
         "warnings": [*prepared.warnings, *_doubts(served)],
-        "actions": _actions(prepared) if planned else [],
+        "actions": actions(prepared) if planned else [],
     }
 
 
@@ -278,17 +281,3 @@ def _room(command: Command, prepared: Preparation) -> Dict[str, Any]:
     return {"memory": fit.record() if fit else None, "refused": told}
 
 
-def _actions(prepared: Preparation) -> List[Dict[str, Any]]:
-    """What a load without --dry-run would do."""
-    order, entry, ground = prepared.order, prepared.entry, prepared.ground
-    steps: List[Tuple[str, Optional[str], int, str]] = []
-    if prepared.remote:
-        download = "%s, %s" % (prepared.remote.repo_id, fetch.size_text(prepared.remote.missing_bytes))
-        steps.append(("download", entry.name, order.port, download))
-    steps += [("evict", name, port, why) for port, name, why in evict.planned(prepared)]
-    occupant = ground.entries[0].name if ground.entries else None
-    steps += [("stop", occupant, order.port, why) for why in stopped(ground)]
-    usual = pace(entry, prepared.runtime, None, None).expected_s
-    start = "%s with %s" % (prepared.runtime.name, entry.cache_path or entry.repo_id)
-    steps.append(("start", entry.name, order.port, start + (", usually %.0f s" % usual if usual else "")))
-    return [{"action": a, "entry": name, "port": p, "reason": why, "applied": False} for a, name, p, why in steps]

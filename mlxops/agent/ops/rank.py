@@ -9,7 +9,6 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from ..clock import Deadline, wait_for
 from ..context import Command
 from ..errors import Failed, NotReady, NotStopped
-from ..load.request import launch_of, template_text
 from ..models import cache as hfcache
 from ..models import wholeness
 from ..models.refusals import refusals
@@ -19,9 +18,11 @@ from ..programs import find as programs
 from ..ranks.ring import environment, need_address
 from ..registry.entries import Entry, coerce
 from ..runtimes import table as runtimes
+from ..runtimes.launch import launch_of, template_text
 from ..runtimes.table import Offered, Runtime, recognise
-from ..servers.launch import Gated, log_path, start, tail
+from ..servers.launch import Gated, start, tail
 from ..servers.stop import Quarry, stop
+from ..site import log_path
 
 LOOK_EVERY_S, LOOK_AGAIN_S = 0.1, 1.0
 

@@ -7,13 +7,14 @@ from typing import Any, Dict, Mapping, Tuple
 
 from ..context import Command
 from ..errors import Locked
+from ..jobs.begin import begin, hold_briefly
 from ..logs.size import cut_down, of_port, too_large
 from ..ports.evidence import PortEvidence
 from ..ports.expected import wanted
 from ..ports.plan import Action, Drift, Plan, lost_drift, plan
+from ..ports.survey import look
 from ..registry.entries import Registry
 from ..servers.unrecorded import note
-from .status import look
 
 
 def reconcile(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -33,7 +34,7 @@ def cut_logs(command: Command) -> None:
     for path, size in too_large(command.site.state_dir):
         port = of_port(path)
         with contextlib.suppress(OSError, Locked):
-            with command.brief(port, "cut the log of port %d" % port) if port else contextlib.nullcontext():
+            with hold_briefly(command, port, "cut the log of port %d" % port) if port else contextlib.nullcontext():
                 cut = cut_down(path)
             if cut is not None:
                 told = "the log %s held %d MiB; the last %d KiB are kept" % (path, size >> 20, cut.kept >> 10)
@@ -56,7 +57,7 @@ def _plan(command: Command, registry: Registry) -> Plan:
 def _apply(command: Command, action: Action) -> Action:
     """Look again with the port's lock held, and clear only what is still proven gone."""
     try:
-        with command.job(action.port, "reconcile", settles=False):
+        with begin(command, action.port, "reconcile", settles=False):
             return action._replace(applied=clear_if_gone(command, action.port, action.entry))
     except Locked as exc:
         return action._replace(reason="left alone: " + exc.message)

@@ -6,15 +6,16 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..context import Command
 from ..errors import MlxopsError
-from ..load.request import launch_of
 from ..models.flags import installed
 from ..models.provenance import sources
 from ..models.suggest import Installed, suggestion
 from ..ports.portname import Meaning, slot_named
+from ..ports.survey import look
 from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from ..runtimes import table as runtimes
-from . import catalog, status
+from ..runtimes.launch import launch_of
+from .rows import entry_row, port_row
 
 NOTHING: Dict[str, Any] = {"command": None, "sources": None}
 
@@ -61,13 +62,13 @@ def _started(command: Command, entry: Entry) -> Dict[str, Any]:
 
 def _entry(entry: Entry) -> Dict[str, Any]:
     """All that is stored, unknown fields too, over what `list` shows."""
-    return {**catalog.row(entry), **entry.fields}
+    return {**entry_row(entry), **entry.fields}
 
 
 def _port(command: Command, registry: Registry, port: Optional[int]) -> Optional[Dict[str, Any]]:
     if port is None:
         return None
-    return status.row(command, registry, status.look(command, registry, [port])[port])
+    return port_row(command, registry, look(command, registry, [port])[port])
 
 
 def _argv(command: Command, entry: Entry, there: Installed) -> Optional[List[str]]:

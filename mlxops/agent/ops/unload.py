@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..context import Command
-from ..errors import AssignmentConflict, Locked, MlxopsError, PortBusy
-from ..failures import as_error
+from ..errors import AssignmentConflict, Locked, MlxopsError, PortBusy, as_error
+from ..jobs.begin import begin, cut_off
 from ..jobs.disk_room import UNLOAD_EDITS, DiskRoom, disk_room
 from ..jobs.job import Job
 from ..logs.size import keep_small
@@ -16,9 +16,9 @@ from ..ports.portname import Meaning, slot_named
 from ..ports.probe import all_of
 from ..ports.survey import Ground, survey
 from ..registry.entries import Registry
-from ..servers.launch import log_path
 from ..servers.standing import interrupted
-from ..servers.vacate import vacate
+from ..servers.vacate import stopped, vacate
+from ..site import log_path
 
 LONGEST_COMMAND = 300
 
@@ -56,8 +56,8 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
     lost = [entry.name for entry in ground.registry.lost(port)]
     to_do = bool(ground.entries or lost or not ground.seen.quiet)
     dry = bool(args.get("dry_run"))
-    if (to_do or command.cut_off(port)) and not dry:
-        with command.job(port, "unload %d" % port) as job, disk_room(command) as room:
+    if (to_do or cut_off(command, port)) and not dry:
+        with begin(command, port, "unload %d" % port) as job, disk_room(command) as room:
             ground = survey(command, port, own_lock=True, blind=True)
             _refuse_moved(command, ground, args.get("word"))
             _refuse_unlisted(ground, args.get("pids"))
@@ -172,14 +172,6 @@ def _actions(ground: Ground) -> List[Dict[str, Any]]:
     return [{"action": a, "entry": n, "port": port, "reason": why, "applied": False} for a, n, why in steps]
 
 
-def stopped(ground: Ground) -> Iterator[str]:
-    """What `vacate` would stop, in words."""
-    if ground.server:
-        yield "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)
-    elif ground.seen.remnants:
-        yield "left by a dead server: pid %s" % ", ".join(str(process.pid) for process in ground.seen.remnants)
-    if ground.seen.ranks:
-        yield ", ".join(seen.text for seen in ground.seen.ranks)
 
 
 def clear(command: Command, ground: Ground, why: str) -> None:

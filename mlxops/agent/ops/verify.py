@@ -7,15 +7,16 @@ from typing import Any, Dict, Iterable, List, Mapping
 from ..context import Command
 from ..load.acceptance import Refused
 from ..ports.evidence import PortEvidence
+from ..ports.survey import look
 from ..registry.entries import Entry, Registry
 from ..verify.examine import examine, seconds
-from . import status
+from .rows import port_row
 
 
 def verify(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     """One port after another: two at once would take the time from each other that is measured."""
     registry, asked = command.store.read(), args.get("ports")
-    evidence = status.look(command, registry, command.ports(asked))
+    evidence = look(command, registry, command.ports(asked))
     ports = [port for port in sorted(evidence) if asked or _something(registry, evidence[port])]
     entries = _of(registry, ports) if asked else registry.entries.values()
     found = _refused(command, entries)
@@ -29,10 +30,10 @@ def _something(registry: Registry, seen: PortEvidence) -> bool:
 
 def _row(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:
     def again(port: int) -> PortEvidence:
-        return status.look(command, registry, [port])[port]
+        return look(command, registry, [port])[port]
 
     command.client.check()
-    told = status.row(command, registry, seen)
+    told = port_row(command, registry, seen)
     found = examine(command, registry, seen, timeout_s, again).to_wire()
     return {
         **{key: told[key] for key in ("port", "entry", "state")},

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
+from ..background import Pending
 from ..procs import Listener, Process, Procs, Unseen, ancestors, tree
 from ..ranks.ranks import Rank, Seen, illegible, recorded
 from ..registry.entries import Entry, Registry
 from ..runtimes.table import Invocation, Runtimes, is_worker, recognise
 from ..site import Site
 from . import owner, probe
-from .answers import Recall
+from .answers import Asked, Recall, _addresses
 from .evidence import Answer, PortEvidence, Server, Stranger
-from .probe import Pending
 from .spelling import respelled
 
-HTTP_TIMEOUT_S, PULSE_TIMEOUT_S = 2.0, 1.0
 Table = Mapping[int, Process]
 
 
@@ -217,7 +216,13 @@ def _ask_all(
     for port in ports:
         where = _addresses(port, sight.listeners or (), address)
         if any(ln.port == port for ln in sight.listeners or ()) or any(probe.reaches(a, port, 1.0) for a in where):
-            one = Asked(port, where, servers.get(port, ()), registry.holders(port), who(sight, port, servers))
+            one = Asked(
+                port=port,
+                where=where,
+                servers=servers.get(port, ()),
+                entries=registry.holders(port),
+                who=who(sight, port, servers),
+            )
             asked[port] = partial(one.answer, recall)
         else:
             answers[port] = Answer(reached=False)
@@ -230,61 +235,11 @@ def who(sight: Sight, port: int, servers: Mapping[int, Tuple[Server, ...]]) -> L
     return [[pid, sight.table[pid].start_time if pid in sight.table else ""] for pid in sorted(pids)]
 
 
-class Asked(NamedTuple):
-    """One port to be asked, at the first of the addresses where it answers. `who`: the processes there."""
-
-    port: int
-    where: Tuple[str, ...]
-    servers: Tuple[Server, ...]
-    entries: Tuple[Entry, ...]
-    who: List[List[Any]]
-
-    def answer(self, recall: Recall) -> Answer:
-        address = _reachable(self.port, self.where)
-        return self._remembered(address, recall) or self._asked(address, recall)
-
-    @property
-    def _unproven(self) -> bool:
-        """Whether its answer to /health does not show that it serves: it never did, as far as the entry knows."""
-        early = bool(self.servers) and self.servers[0].invocation.runtime.listens_early
-        return bool(early and self.entries and self.entries[0].process and "ready_at" not in self.entries[0].process)
-
-    def _remembered(self, address: str, recall: Recall) -> Optional[Answer]:
-        known = recall.of(self.port, self.who)
-        if known is None or (self._unproven and not known.chats):
-            return None
-        latency = probe.pulse(address, self.port, PULSE_TIMEOUT_S)
-        return None if latency is None else known._replace(latency_ms=latency)
-
-    def _asked(self, address: str, recall: Recall) -> Answer:
-        # Of a runtime whose only safe name is known, the list of models tells nothing, and may cost a traceback.
-        models = not (self.servers and self.servers[0].invocation.runtime.client_model)
-        answer = probe.ask(address, self.port, HTTP_TIMEOUT_S, models)
-        if answer.health == 200 and self._unproven:
-            answer = answer._replace(chats=_chats(address, self.port, self.servers[0]))
-        recall.keep(self.port, self.who, answer)
-        return answer
 
 
-def _chats(address: str, port: int, server: Server) -> bool:
-    name = server.invocation.runtime.client_model or server.invocation.served_name or ""
-    try:
-        return probe.chat(address, port, name, HTTP_TIMEOUT_S).status == 200
-    except Exception:  # as in probe.ask: a hostile answer is no answer
-        return False
 
 
-def _reachable(port: int, where: Sequence[str]) -> str:
-    return next((a for a in where if probe.reaches(a, port)), where[0])
 
 
-def address_of(seen: PortEvidence, address: str) -> str:
-    """Where the port's server answers; `address` is the host's own."""
-    return _reachable(seen.port, _addresses(seen.port, seen.listeners or (), address))
 
 
-def _addresses(port: int, listeners: Iterable[Listener], address: str) -> Tuple[str, ...]:
-    """Where to knock: the host's own address, then wherever a listener was seen, then both loopbacks."""
-    wildcard = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
-    seen = [wildcard.get(ln.address, ln.address) for ln in listeners if ln.port == port]
-    return tuple(dict.fromkeys([address, *seen, "127.0.0.1", "::1"]))

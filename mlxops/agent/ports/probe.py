@@ -8,8 +8,9 @@ import json
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
+from ..background import CHECK_EVERY_S, Pending, Value
 from ..clock import Deadline
 from .evidence import SILENT, Answer
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 20
 # Of what a listener says of itself: more is no name, and no reason.
 LONGEST_NAME, LONGEST_ERROR, MOST_MODELS = 1024, 300, 1000
-CHECK_EVERY_S = 0.1
-Value = TypeVar("Value")
 Key = TypeVar("Key")
 MOST_AT_ONCE = 32
 NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -41,44 +40,6 @@ class Reply(NamedTuple):
             return None
 
 
-class Pending(Generic[Value]):
-    """A call under way in a thread of its own; one that never ends is left behind there."""
-
-    def __init__(self, call: Callable[[], Value]) -> None:
-        self._call = call
-        self._value: List[Value] = []
-        self._error: Optional[BaseException] = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._value.append(self._call())
-        except Exception as exc:  # raised again by value(), whatever it is
-            self._error = exc
-
-    def done(self, seconds: float = 0.0) -> bool:
-        """Whether it has ended, after waiting for up to `seconds`."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def value(self) -> Value:
-        """What the call returned; what it raised; TimeoutError while it is under way."""
-        if self._error is not None:
-            raise self._error
-        if not self._value:
-            raise TimeoutError("no answer in time")
-        return self._value[0]
-
-    def wait(self, check: Callable[[], None] = lambda: None) -> Value:
-        """What the call returned, or what it raised, once it has; for `check` see ended()."""
-        self.ended(check)
-        return self.value()
-
-    def ended(self, check: Callable[[], None]) -> None:
-        """Wait for its end. `check` is called all the while, and may raise."""
-        while not self.done(CHECK_EVERY_S):
-            check()
 
 
 def all_of(calls: Mapping[Key, Callable[[], Value]], most: int = MOST_AT_ONCE) -> Dict[Key, Value]:

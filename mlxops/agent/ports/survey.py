@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, Optional, Tuple
+from functools import partial
+from typing import Dict, Iterable, NamedTuple, Optional, Tuple
 
 from ..context import Command
 from ..errors import EvidenceUnknown, ForeignListener, Locked, MlxopsError, PortBusy
 from ..jobs import job as jobs
+from ..jobs.begin import cut_off, job_of
 from ..procs import ancestors
 from ..registry.entries import Entry, Registry
 from ..registry.lock import story
@@ -51,7 +53,7 @@ def survey(command: Command, port: int, own_lock: bool, blind: bool = False) -> 
     registry, fault = command.store.glance()
     if fault and not blind:
         raise fault
-    seen = observe(command.procs, registry, [port], command.site, command.job_of, command.client.check)[port]
+    seen = observe(command.procs, registry, [port], command.site, partial(job_of, command), command.client.check)[port]
     if own_lock:
         seen = seen._replace(job=None)
     if seen.job is not None:
@@ -98,3 +100,10 @@ def _refuse_launchd(command: Command, seen: PortEvidence) -> None:
                 "port %d belongs to the launchd job %s" % (seen.port, job.label),
                 "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label), port=seen.port, job=job.label,
             )  # fmt: skip
+
+
+def look(
+    command: Command, registry: Registry, ports: Iterable[int], recall: bool = False
+) -> Dict[int, PortEvidence]:
+    seen = observe(command.procs, registry, ports, command.site, partial(job_of, command), command.client.check, recall)
+    return {port: one._replace(cut=cut_off(command, port)) for port, one in seen.items()}

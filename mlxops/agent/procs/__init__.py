@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
+from ..errors import Unseen
 from .contract import Procs
-from .facts import Job, Listener, Memory, Output, Process, Unseen
+from .facts import LaunchdJob, Listener, Memory, Output, Process
 from .tree import ancestors, descendants, tree
 
 __all__ = [
-    "Job", "Listener", "Memory", "Output", "Process", "Procs", "Unseen", "ancestors", "descendants", "here", "tree",
+    "LaunchdJob", "Listener", "Memory", "Output", "Process", "Procs", "Unseen", "ancestors", "descendants", "here", "tree",
 ]  # fmt: skip
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Iterable, Iterator, Tuple
 
-from .facts import Listener, Unseen
+from ..errors import Unseen
+from .facts import Listener
 
 if TYPE_CHECKING:
     import socket

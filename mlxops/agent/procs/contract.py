@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Optional, Protocol, Tuple
 
-from .facts import Job, Listener, Memory, Output, Process
+from .facts import LaunchdJob, Listener, Memory, Output, Process
 
 
 class Procs(Protocol):
@@ -55,7 +55,7 @@ class Procs(Protocol):
     def footprint(self, processes: Iterable[Process]) -> Optional[int]:
         """Bytes these processes hold together; None when it is known of none of them."""
 
-    def jobs(self) -> Tuple[Job, ...]:
+    def jobs(self) -> Tuple[LaunchdJob, ...]:
         """The launchd jobs that are not Apple's own; () where there is no launchd."""
 
     def sync(self, fd: int) -> None:

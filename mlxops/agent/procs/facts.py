@@ -8,14 +8,6 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Tuple
 
 
-class Unseen(Exception):
-    """A fact that could not be observed. Raised instead of an empty answer, which would read as «nothing there»."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 class Process(NamedTuple):
     """One process. With its pid, `start_time` names it: an opaque token, to be compared for equality only.
 
@@ -66,7 +58,7 @@ class Memory(NamedTuple):
     wired_limit_bytes: Optional[int]
 
 
-class Job(NamedTuple):
+class LaunchdJob(NamedTuple):
     """A launchd job. `domain` is `system`, `gui/UID` or `user/UID`; `program` is the argv it runs, () if not told."""
 
     label: str

@@ -6,8 +6,9 @@ import os
 import time
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
+from ..errors import Unseen
 from . import binding, blocks, proctext, signals
-from .facts import Job, Listener, Memory, Output, Process, Unseen
+from .facts import LaunchdJob, Listener, Memory, Output, Process
 
 CHUNK = 65536
 
@@ -112,7 +113,7 @@ class Linux:
         sizes = [process.rss_bytes for process in processes if process.rss_bytes is not None]
         return sum(sizes) if sizes else None
 
-    def jobs(self) -> Tuple[Job, ...]:
+    def jobs(self) -> Tuple[LaunchdJob, ...]:
         return ()
 
     def sync(self, fd: int) -> None:

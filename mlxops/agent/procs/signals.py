@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from .facts import Unseen
+from ..errors import Unseen
 
 
 def kill(pid: int, signum: int) -> bool:

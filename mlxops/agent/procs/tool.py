@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
-from .facts import Unseen
+from ..errors import Unseen
 
 if TYPE_CHECKING:
     import subprocess

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import FrozenSet, Iterable, Iterator, Optional, Sequence
+from typing import FrozenSet, Iterable, Iterator, Optional, Sequence, Tuple
 
-from ..hub.interpreter import of_runtime
-from ..models.files import read
+from ..untrusted import read
 
 _LARGEST = 1 << 20
 # mlx-lm's utils.py names model types that another module serves: MODEL_REMAPPING = {"mistral": "llama", ...}
@@ -44,3 +43,53 @@ def model_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
     # Without that table it is another mlx-lm than we know how to ask.
     built = frozenset(name[:-3] for name in names if name.endswith(".py"))
     return built | frozenset(_KEY.findall(remapped[1])) if remapped else None
+
+Prefix = Tuple[str, ...]
+
+
+def shebang(script: str) -> Prefix:
+    """The interpreter a script names; () when it is no script.
+
+    Where the path is too long or has blanks, pip writes `#!/bin/sh` and an exec line that Python reads as a string.
+    """
+    from ..untrusted import read
+    lines = (read(script, 4096) or b"").decode("utf-8", "replace").splitlines()
+    if not lines or not lines[0].startswith("#!"):
+        return ()
+    if lines[0] == "#!/bin/sh" and len(lines) > 1 and lines[1].startswith("'''exec' "):
+        import shlex
+        return tuple(shlex.split(lines[1][len("'''exec' "):])[:1])
+    return tuple(lines[0][2:].split())
+
+
+def _is_python(path: str) -> bool:
+    return os.path.basename(path).startswith("python")
+
+
+def _project(command: Sequence[str]) -> Optional[str]:
+    """The folder of `uv run --project FOLDER …`."""
+    for place, flag in enumerate(command[:-1]):
+        if flag in ("--project", "--directory"):
+            return command[place + 1]
+        if flag.startswith("--project="):
+            return flag.partition("=")[2]
+    return None
+
+
+def of_runtime(command: Sequence[str]) -> Iterator[Prefix]:
+    """The interpreters a runtime's command may run under, by where its environment would have one."""
+    import shutil
+    if not command:
+        return
+    program = shutil.which(os.path.expanduser(command[0])) or command[0]
+    project = _project(command)
+    if project:
+        yield (os.path.join(os.path.expanduser(project), ".venv", "bin", "python"),)
+    elif _is_python(program):
+        yield (program,)
+    else:
+        named = shebang(program)
+        if named and _is_python(named[-1]):
+            yield named
+        for place in (program, os.path.realpath(program)):
+            yield (os.path.join(os.path.dirname(place), "python3"),)

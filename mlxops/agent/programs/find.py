@@ -12,11 +12,10 @@ from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
 from ..clock import Deadline
 from ..errors import Failed
-from ..hub.interpreter import shebang
 from ..procs.signals import end_session
 from ..runtimes.table import Offered, Runtime, offered
 from ..site import Site
-from .environment import packages
+from .environment import packages, shebang
 
 # A login through ssh has PATH=/usr/bin:/bin:/usr/sbin:/sbin and none of these.
 # The last is where vllm-metal's install.sh puts vllm.

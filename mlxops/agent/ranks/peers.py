@@ -14,9 +14,9 @@ from collections import deque
 from functools import partial
 from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
+from ..background import Pending
 from ..clock import Deadline
 from ..errors import Failed, HostUnreachable, LinkLost, from_wire
-from ..ports.probe import Pending
 from ..programs.find import search_path
 from ..site import Site
 from ..wire import codec as wire

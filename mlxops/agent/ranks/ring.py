@@ -12,14 +12,13 @@ import time
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from ..background import Pending
 from ..clock import Deadline
 from ..context import Command
-from ..errors import Failed, Interrupted, NotEnoughMemory, NotStopped, pasteable
-from ..failures import as_error
-from ..ports.probe import Pending
+from ..errors import Failed, Interrupted, NotEnoughMemory, NotStopped, as_error, pasteable
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
-from ..servers.launch import run_folder
+from ..site import run_folder
 from ..wire import codec as wire
 from .peers import Asked, Call, asking
 from .ranks import Rank, hostfile, hosts, ring, share

@@ -16,8 +16,7 @@ import time
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from ..clock import Deadline
-from ..errors import Failed, Locked
-from ..failures import NO_ROOM, unwritten
+from ..errors import NO_ROOM, Failed, Locked, unwritten
 from . import sharing
 from .turnstile import Turn, gain, try_lock
 

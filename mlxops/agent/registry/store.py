@@ -7,12 +7,10 @@ import errno
 import json
 import os
 import stat
-import time
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from ..clock import Deadline
-from ..errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid
-from ..failures import unwritten
+from ..clock import Deadline, now, utc
+from ..errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid, unwritten
 from . import copies, sharing
 from . import entries as registry
 from .entries import Registry
@@ -24,14 +22,8 @@ LOCK_WAIT_S = 10.0
 LARGEST_HISTORY = 8 << 20
 
 
-def now() -> str:
-    """This moment in UTC, ISO 8601 to the second."""
-    return utc(time.time())
 
 
-def utc(moment: float) -> str:
-    """Seconds since the epoch, as `now` writes them."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
 class Store:

@@ -6,14 +6,14 @@ import os
 import subprocess
 from typing import Any, BinaryIO, Dict, Mapping, NamedTuple, Optional, Sequence
 
-from ..errors import Failed, MlxopsError
-from ..failures import unwritten
+from ..clock import now
+from ..errors import Failed, MlxopsError, unwritten
 from ..hub.process import TOKENS
 from ..logs import tail as logtail
 from ..logs.size import keep_small
 from ..procs import Process, Procs
 from ..programs.find import search_path
-from ..registry.store import now
+from ..site import log_path, run_folder
 from . import marks
 
 # Holds until one line comes, then becomes the server under the same pid; without the line it ends.
@@ -71,14 +71,8 @@ class Gated:
         return self._child.poll()
 
 
-def log_path(state_dir: str, name: object) -> str:
-    """The log of a port, or of a rank that serves another host's port."""
-    return os.path.join(state_dir, "logs", "%s.log" % name)
 
 
-def run_folder(state_dir: str, name: object) -> str:
-    """The working directory of a port's server, or of a rank."""
-    return os.path.join(state_dir, "run", str(name))
 
 
 class Place(NamedTuple):

@@ -7,9 +7,9 @@ import signal
 import time
 from typing import Callable, NamedTuple, Optional, Tuple
 
+from ..background import Pending
 from ..clock import Deadline, wait_for
-from ..errors import NotReady
-from ..failures import free_bytes
+from ..errors import NotReady, free_bytes
 from ..ports import owner, probe
 from ..ports.observe import Sight, find_servers, look
 from ..procs import Procs, tree
@@ -73,7 +73,7 @@ def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None]
     _check_name(start)
     subject = Subject(Port(start.address, start.port), start.chat_name)
     tokens = CLEAN_TOKENS if start.clean else GLANCE_TOKENS
-    chat = probe.Pending(lambda: glance(subject, deadline.left() + 1, tokens))
+    chat = Pending(lambda: glance(subject, deadline.left() + 1, tokens))
     until(lambda: chat.done(LOOK_EVERY_S))
     proof = _shown_by(procs, start, chat)
     _check_owner(procs, start)
@@ -159,7 +159,7 @@ def _check_name(start: Start) -> None:
         raise _failure(start, "answers to %s, not to %s" % (", ".join(models) or "no name", start.served_name))
 
 
-def _shown_by(procs: Procs, start: Start, chat: probe.Pending[Proof]) -> Proof:
+def _shown_by(procs: Procs, start: Start, chat: Pending[Proof]) -> Proof:
     try:
         proof = chat.value()
     except Exception as exc:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping
 
 from ..context import Command
 from ..errors import Interrupted, MlxopsError
+from ..jobs.begin import job_of
 from ..ports.expected import wanted
 from ..ports.observe import observe
 from ..ports.verdict import judge
@@ -17,7 +19,7 @@ def standing(command: Command, ports: Iterable[int]) -> Dict[int, Dict[str, Any]
     numbers = tuple(ports)
     try:
         registry = command.store.read()
-        seen = observe(command.procs, registry, numbers, command.site, command.job_of)
+        seen = observe(command.procs, registry, numbers, command.site, partial(job_of, command))
     except (MlxopsError, OSError, Unseen):
         return {port: {} for port in numbers}
     found = {}

@@ -6,9 +6,9 @@ import time
 from functools import partial
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
+from ..clock import now
 from ..context import Command
-from ..errors import AssignmentConflict
-from ..failures import as_error
+from ..errors import AssignmentConflict, as_error
 from ..jobs.disk_room import DiskRoom
 from ..jobs.job import Job
 from ..models.suggest import unsaid
@@ -17,11 +17,11 @@ from ..procs import tree
 from ..ranks.ring import Check, Ring, both, gathered
 from ..ranks.ring import stop as stop_ranks
 from ..registry.entries import Entry, Registry
-from ..registry.store import now
 from ..runtimes.table import Runtime
+from ..site import log_path
 from ..verify.prove import Proof
 from . import marks
-from .launch import Gated, Place, any_place, log_path, place, start_in, unplaced
+from .launch import Gated, Place, any_place, place, start_in, unplaced
 from .pace import Pace, noted
 from .ready import Start, wait_ready
 from .stop import Quarry, quarry, stop
@@ -139,8 +139,15 @@ def _commit(command: Command, job: Job, service: Service, gated: Gated, seconds:
 
 def _start(command: Command, service: Service, gated: Gated, began: float) -> Start:
     return Start(
-        gated, service.runtime, service.port, command.site.probe_address, service.listed, service.chat_name,
-        log_path(command.site.state_dir, service.port), began, service.clean,
+        gated=gated,
+        runtime=service.runtime,
+        port=service.port,
+        address=command.site.probe_address,
+        served_name=service.listed,
+        chat_name=service.chat_name,
+        log=log_path(command.site.state_dir, service.port),
+        began=began,
+        clean=service.clean,
     )  # fmt: skip
 
 

@@ -5,17 +5,19 @@ What is known of such a server is in the text of its port's lock, else in what t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
+from ..clock import now
 from ..context import Command
 from ..errors import MlxopsError
 from ..jobs import job as jobs
+from ..jobs.begin import begin, job_of
 from ..ports.evidence import PortEvidence, Server
 from ..ports.observe import family_record, observe
 from ..ports.verdict import mismatch
 from ..procs import Unseen
 from ..registry.entries import Entry, Registry
-from ..registry.store import now
 
 
 def note(command: Command, ports: Iterable[int], dry: bool = False) -> List[Dict[str, Any]]:
@@ -52,7 +54,7 @@ def _noted(command: Command, port: int) -> bool:
     """Look once more with the port's lock held: what was seen before it informs only."""
     why = "note what serves on %d" % port
     try:
-        with command.job(port, why, settles=False) as job:
+        with begin(command, port, why, settles=False) as job:
             entry = _served(command, command.store.read(), port, own_lock=True)
             if entry is not None:
                 command.store.edit(why, lambda current: _with(current, entry, port))
@@ -72,7 +74,7 @@ def _with(current: Registry, entry: Entry, port: int) -> Registry:
 
 def _served(command: Command, registry: Registry, port: int, own_lock: bool = False) -> Optional[Entry]:
     """The entry that is served, with the record of its server; None where that is not beyond doubt."""
-    seen = observe(command.procs, registry, [port], command.site, command.job_of, command.client.check)[port]
+    seen = observe(command.procs, registry, [port], command.site, partial(job_of, command), command.client.check)[port]
     server = seen.server
     if seen.unknown or seen.foreign or seen.recorded or (seen.job and not own_lock):
         return None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Callable, Iterable, Optional
+from typing import Callable, Iterable, Iterator, Optional
 
 from ..context import Command
-from ..errors import NotStopped, Respawned
-from ..failures import as_error
+from ..errors import NotStopped, Respawned, as_error
 from ..jobs.job import Job
 from ..ports.evidence import PortEvidence, Server
 from ..ports.survey import Ground
@@ -121,3 +120,13 @@ def _family(command: Command, seen: PortEvidence) -> Quarry:
 
 def _pids(servers: Iterable[Server]) -> str:
     return "pid " + ", ".join(str(server.process.pid) for server in servers)
+
+
+def stopped(ground: Ground) -> Iterator[str]:
+    """What `vacate` would stop, in words."""
+    if ground.server:
+        yield "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)
+    elif ground.seen.remnants:
+        yield "left by a dead server: pid %s" % ", ".join(str(process.pid) for process in ground.seen.remnants)
+    if ground.seen.ranks:
+        yield ", ".join(seen.text for seen in ground.seen.ranks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
 
+from ..background import Value
 from ..errors import MlxopsError
 from ..ports import probe
 from .answer import Joined, Said, Unanswered, of_document, parsed, shown
@@ -68,7 +69,7 @@ class Port(NamedTuple):
         began = time.monotonic()
         return self._post(asked.body(True), timeout, lambda answer: _joined(answer, began))
 
-    def _post(self, body: Dict[str, Any], timeout: float, read: Callable[[HTTPResponse], probe.Value]) -> probe.Value:
+    def _post(self, body: Dict[str, Any], timeout: float, read: Callable[[HTTPResponse], Value]) -> Value:
         # The line's own patience comes second: what it raises has another type in Python 3.9.
         line = probe.Line(self.address, self.number, timeout + 1)
         try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..context import Command
+from ..ports.answers import address_of
 from ..ports.evidence import PortEvidence, Server
 from ..ports.expected import wanted
-from ..ports.observe import address_of
 from ..ports.verdict import BROKEN, Verdict, judge
 from ..registry.entries import Entry, Registry
 from .prove import UNFINISHED, Check, Port, Proof, Subject, prove

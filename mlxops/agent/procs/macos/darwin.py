@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
+from ...errors import Unseen
 from .. import binding, blocks, signals
-from ..facts import Job, Listener, Memory, Output, Process, Unseen
+from ..facts import LaunchdJob, Listener, Memory, Output, Process
 from ..tool import Answer, ask
 from . import procargs, rusage
 from . import text as mactext
@@ -112,7 +113,7 @@ class Darwin:
         known = [size for size in sizes if size is not None]
         return sum(known) if known else None
 
-    def jobs(self) -> Tuple[Job, ...]:
+    def jobs(self) -> Tuple[LaunchdJob, ...]:
         uid = os.getuid()
         domains = ("system", "gui/%d" % uid, "user/%d" % uid)
         return tuple(self._told(job) for domain in domains for job in self._services(domain))
@@ -186,7 +187,7 @@ class Darwin:
         answer = self._ask(self._tools.sysctl, "-n", "iogpu.wired_limit_mb")
         return (int(answer.out) * MIB if answer.code == 0 else 0) or total * 3 // 4
 
-    def _services(self, domain: str) -> List[Job]:
+    def _services(self, domain: str) -> List[LaunchdJob]:
         answer = self._ask(self._tools.launchctl, "print", domain)
         if answer.code != 0:
             if domain != "system" and any(text in answer.err for text in NO_DOMAIN):
@@ -197,7 +198,7 @@ class Darwin:
         except ValueError as exc:
             _garbled(self._tools.launchctl, exc)
 
-    def _told(self, job: Job) -> Job:
+    def _told(self, job: LaunchdJob) -> LaunchdJob:
         """The job with its program; without, when it was removed since it was listed."""
         answer = self._ask(self._tools.launchctl, "print", "%s/%s" % (job.domain, job.label))
         return job._replace(program=mactext.program(answer.out)) if answer.code == 0 else job

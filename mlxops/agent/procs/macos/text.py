@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Collection, Dict, Iterator, List, Optional, Tuple
 
-from ..facts import Job, Listener, Process
+from ..facts import LaunchdJob, Listener, Process
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 ANY = {"IPv4": "0.0.0.0", "IPv6": "::"}
@@ -141,11 +141,11 @@ def available(text: str) -> int:
         raise ValueError("vm_stat shows no %s" % exc) from exc
 
 
-def services(text: str, domain: str) -> Iterator[Job]:
+def services(text: str, domain: str) -> Iterator[LaunchdJob]:
     """The jobs of `launchctl print DOMAIN`, programs not told."""
     for row in _block(text, "services"):
         pid, _, label = row.split(None, 2)
-        yield Job(label.strip(), domain, None if pid in ("-", "0") else int(pid), ())
+        yield LaunchdJob(label.strip(), domain, None if pid in ("-", "0") else int(pid), ())
 
 
 def program(text: str) -> Tuple[str, ...]:

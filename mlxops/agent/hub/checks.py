@@ -1,0 +1,45 @@
+"""Before a download: would it be whole, and is there room for it."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import NotDownloadable, NotEnoughDisk
+from ..models.cache import repo_folder
+from ..models.location import target
+from ..models.wholeness import lacking
+from .remote import Remote
+
+_SPARE_BYTES = 1 << 30
+
+
+def check_whole(remote: Remote, force: bool = False) -> None:
+    """NotDownloadable where what the Hub lists would be no whole model once it is here; told before the download."""
+    lacks = lacking([path for path, _ in remote.files])
+    if lacks and not (force and lacks == ("tokenizer.json",)):
+        raise NotDownloadable(
+            "%s has no %s on the Hub, so it would not be a whole model" % (remote.repo_id, ", ".join(lacks[:5])),
+            "try another conversion of this model", repo_id=remote.repo_id, missing=list(lacks))
+
+
+def size_text(size: int) -> str:
+    return "%.1f GB" % (size / 1e9) if size >= 10**9 else "%.1f MB" % (size / 1e6)
+
+
+def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = _SPARE_BYTES) -> None:
+    """NotEnoughDisk unless what is missing fits on the cache's disk and leaves `spare_bytes` free."""
+    gone = target(cache_dir, repo_folder(remote.repo_id))
+    if gone:
+        raise NotDownloadable("%s cannot be downloaded: %s" % (remote.repo_id, gone[0]),
+                              "mount its disk, or remove the link", repo_id=remote.repo_id, path=gone[0])
+    place = os.path.abspath(cache_dir)
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    disk = os.statvfs(place)
+    free, needed = disk.f_bavail * disk.f_frsize, remote.missing_bytes + spare_bytes
+    if remote.missing_bytes and free < needed:
+        raise NotEnoughDisk(
+            "%s needs %.1f GB and %.1f GB must stay free, but %s has %.1f GB"
+            % (remote.repo_id, remote.missing_bytes / 1e9, spare_bytes / 1e9, place, free / 1e9),
+            "remove a snapshot on the host, for example with `hf cache rm`",
+            needed_bytes=needed, free_bytes=free, path=place)
