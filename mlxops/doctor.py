@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 # The steps of a connection in their order, and the error each of them ends with.
 WAY: tuple[tuple[str, type[MlxopsError]], ...] = (
-    ("address", HostUnreachable), ("host key", HostKeyRefused), ("login", LoginRefused),
-)  # fmt: skip
+    ("address", HostUnreachable),
+    ("host key", HostKeyRefused),
+    ("login", LoginRefused),
+)
 # Logs and locks mislead beyond the first; certificates may be refused beyond the second.
 SKEW_WARNING_S, SKEW_WRONG_S = 2.0, 300.0
 

@@ -63,9 +63,11 @@ def _asked(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]
     fields = ["downloads", "gated", "lastModified", "safetensors", "usedStorage"]
     asked = {"search": words, "filter": "mlx", "sort": "downloads", "limit": limit, "expand": fields}
     answer = hub.get_session().get(
-        f"{endpoint or constants.ENDPOINT}/api/models", params=asked, timeout=ANSWERS_WITHIN_S,
+        f"{endpoint or constants.ENDPOINT}/api/models",
+        params=asked,
+        timeout=ANSWERS_WITHIN_S,
         headers=hub.build_hf_headers(library_name="mlxops"),
-    )  # fmt: skip
+    )
     hub.hf_raise_for_status(answer)
     found: list[dict[str, Any]] = answer.json()
     return found

@@ -65,9 +65,13 @@ def user() -> str:
 
 
 def converse(
-    host: Host, link: Link, packed: bundle.Bundle, asked: bytes, on_event: OnEvent,
+    host: Host,
+    link: Link,
+    packed: bundle.Bundle,
+    asked: bytes,
+    on_event: OnEvent,
     meanwhile: Callable[[], object] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The conversation on an open link, which is closed at its end."""
     with interrupts.raising(2) as presses:
         try:

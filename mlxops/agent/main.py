@@ -44,9 +44,21 @@ VERBS = {
 OUTLIVES_CLIENT = ("load", "unload", "unload-all", "register", "set", "remove", "authorize")
 # What goes without a folder of our own: it reads, or it stops and clears.
 WITHOUT_HOME = (
-    "list", "show", "fit", "status", "verify", "logs", "jobs", "follow", "lock", "cancel", "doctor", "unload",
-    "unload-all", "reconcile",
-)  # fmt: skip
+    "list",
+    "show",
+    "fit",
+    "status",
+    "verify",
+    "logs",
+    "jobs",
+    "follow",
+    "lock",
+    "cancel",
+    "doctor",
+    "unload",
+    "unload-all",
+    "reconcile",
+)
 # These only read what lies in such a folder; to the others it is as if there were none.
 READS_HOME = ("logs", "jobs", "follow", "doctor")
 NOWHERE = os.path.join(os.devnull, "mlxops")
@@ -121,4 +133,4 @@ def _command(request: Dict[str, Any], client: Client) -> Command:
     sent = request.get("who") or {}
     who = {"who": sent.get("user", "unknown"), "from": sent.get("from", "unknown")}
     procs = here()
-    return Command(site, Store(site.registry, who, procs.sync), procs, client, who)
+    return Command(site=site, store=Store(site.registry, who, procs.sync), procs=procs, client=client, who=who)

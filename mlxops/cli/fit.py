@@ -20,8 +20,12 @@ from .verb import verb
 )
 @click.argument("model")
 @words.port("wanted", metavar="[PORT]", required=False)
-@click.option("--context", type=click.IntRange(1, values.LONGEST_CONTEXT), metavar="N",
-              help="Tokens of a context; default: as by load.")  # fmt: skip
+@click.option(
+    "--context",
+    type=click.IntRange(1, values.LONGEST_CONTEXT),
+    metavar="N",
+    help="Tokens of a context; default: as by load.",
+)
 @click.option("--revision", metavar="R", help="Branch, tag or commit; default: main.")
 def fit(it: Invocation, model: str, wanted: str | None, **more: object) -> Answer:
     """Tell whether MODEL would fit into memory, with the arithmetic, before any download. Exit 10: it would not.

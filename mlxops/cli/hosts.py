@@ -38,9 +38,14 @@ def _chosen(flags: Flags) -> tuple[Choice | None, str]:
 def _row(candidate: Candidate, choice: Choice | None) -> dict[str, Any]:
     chosen = choice is not None and candidate == choice.file
     row = {
-        "name": candidate.name, "path": str(candidate.path), "chosen": chosen, "source": candidate.folder.source,
-        "chosen_by": choice.source if choice and chosen else None, "error": None, "hint": None,
-    }  # fmt: skip
+        "name": candidate.name,
+        "path": str(candidate.path),
+        "chosen": chosen,
+        "source": candidate.folder.source,
+        "chosen_by": choice.source if choice and chosen else None,
+        "error": None,
+        "hint": None,
+    }
     try:
         return {**row, **_described(host_files.read(candidate.path))}
     except Usage as wrong:

@@ -72,9 +72,7 @@ class Invocation:
     def progress(self) -> Progress:
         return Progress(self.console.err, self.console.err.isatty(), self.flags.quiet, self.flags.verbose)
 
-    def ask(
-        self, verb: str, args: Result, on_event: OnEvent | None = None, on_sent: Meanwhile | None = None
-    ) -> Result:
+    def ask(self, verb: str, args: Result, on_event: OnEvent | None = None, on_sent: Meanwhile | None = None) -> Result:
         """The one call of a command; MlxopsError when it fails. `on_sent` is called once the request is on its way."""
 
         def meanwhile() -> None:

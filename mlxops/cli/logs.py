@@ -15,8 +15,15 @@ from .watch import watched
 
 @verb("logs", "mlxops logs 8100", "mlxops logs jerry-xl -n 200", "mlxops logs 8100 -f", "mlxops logs 8100 --previous")
 @words.port("wanted")
-@click.option("-n", "--lines", type=click.IntRange(0, values.MOST_LINES), default=50, show_default=True, metavar="N",
-              help="How many of the last lines.")  # fmt: skip
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(0, values.MOST_LINES),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="How many of the last lines.",
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with every new line, until Ctrl-C.")
 @click.option("-p", "--previous", is_flag=True, help="The log of the server before, such as one that failed to start.")
 def logs(it: Invocation, wanted: str, lines: int, follow: bool, previous: bool) -> Answer:

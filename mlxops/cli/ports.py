@@ -15,8 +15,13 @@ from .invocation import Answer, Invocation, Result
 from .verb import verb
 
 
-@verb("status", "mlxops status", "mlxops status 8100 jerry-l", "mlxops status --check || echo look at it",
-      "mlxops status --deep")
+@verb(
+    "status",
+    "mlxops status",
+    "mlxops status 8100 jerry-l",
+    "mlxops status --check || echo look at it",
+    "mlxops status --deep",
+)
 @words.port("wanted", nargs=-1, metavar="[PORT]...")
 @click.option("--check", is_flag=True, help="Exit with 11 where registry and host differ or a server is broken.")
 @click.option("--deep", is_flag=True, help="Put each server to the proof as verify does: its pace, and a verdict.")

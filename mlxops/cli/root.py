@@ -78,14 +78,37 @@ class Root(Shared, click.Group):
 
 # What other tools call it.
 ELSEWHERE = {
-    "ls": "list", "models": "list", "ps": "status", "top": "status", "info": "show NAME", "describe": "show NAME",
-    "get": "show NAME", "rm": "remove NAME", "delete": "remove NAME", "rename": "register NEW org/name",
-    "stop": "unload PORT", "kill": "unload PORT", "down": "unload-all", "stop-all": "unload-all",
-    "start": "load MODEL PORT", "run": "load MODEL PORT", "serve": "load MODEL PORT", "up": "load MODEL PORT",
-    "restart": "load MODEL PORT --replace", "swap": "load MODEL PORT --replace", "pull": "load org/name PORT",
-    "download": "load org/name PORT", "log": "logs PORT", "tail": "logs PORT -f", "watch": "follow",
-    "history": "jobs", "check": "doctor", "config": "hosts", "find": "search WORDS", "add": "register NAME org/name",
-}  # fmt: skip
+    "ls": "list",
+    "models": "list",
+    "ps": "status",
+    "top": "status",
+    "info": "show NAME",
+    "describe": "show NAME",
+    "get": "show NAME",
+    "rm": "remove NAME",
+    "delete": "remove NAME",
+    "rename": "register NEW org/name",
+    "stop": "unload PORT",
+    "kill": "unload PORT",
+    "down": "unload-all",
+    "stop-all": "unload-all",
+    "start": "load MODEL PORT",
+    "run": "load MODEL PORT",
+    "serve": "load MODEL PORT",
+    "up": "load MODEL PORT",
+    "restart": "load MODEL PORT --replace",
+    "swap": "load MODEL PORT --replace",
+    "pull": "load org/name PORT",
+    "download": "load org/name PORT",
+    "log": "logs PORT",
+    "tail": "logs PORT -f",
+    "watch": "follow",
+    "history": "jobs",
+    "check": "doctor",
+    "config": "hosts",
+    "find": "search WORDS",
+    "add": "register NAME org/name",
+}
 
 
 def _unknown(word: str) -> Usage:

@@ -93,8 +93,9 @@ class Shared(click.Command):
         invocation.flags.json = invocation.flags.json or bool(found.get("json"))
 
     def get_help_option(self, ctx: click.Context) -> click.Option:
-        return click.Option(["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=_help,
-                            help="Show this text.")  # fmt: skip
+        return click.Option(
+            ["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=_help, help="Show this text."
+        )
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """The whole first sentence: in a list of verbs it is folded, not cut."""

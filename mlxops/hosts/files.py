@@ -161,7 +161,7 @@ def read(path: Path) -> Host:
     site["runtimes"] = _runtimes(top.table("runtimes"))
     site["slots"] = _slots(top.table("slots"), site["ports"])
     top.close()
-    return Host(path.stem, path, transport, ssh, python, site)
+    return Host(name=path.stem, path=path, transport=transport, ssh=ssh, python=python, site=site)
 
 
 def _ssh(table: Table, name: str) -> Ssh:

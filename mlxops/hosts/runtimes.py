@@ -124,9 +124,23 @@ def truth(value: Any) -> bool:
 
 KINDS = ("forms", "modules")
 FACTS: dict[str, Callable[[Any], Any]] = {
-    "forms": forms, "modules": modules, "model": flag, "fixed": hostfile.words, "wanted": hostfile.words,
-    "served_name": flag, "chat_template": flag, "tool_call_parser": flag, "reasoning_parser": flag,
-    "with_tool_call_parser": hostfile.words, "help": hostfile.words, "template_inline": truth,
-    "client_model": hostfile.text, "listens_early": truth, "worker": mark, "tracker": mark,
-    "distribution": hostfile.text, "gives_up_s": hostfile.seconds, "call_per_connection": truth,
-}  # fmt: skip
+    "forms": forms,
+    "modules": modules,
+    "model": flag,
+    "fixed": hostfile.words,
+    "wanted": hostfile.words,
+    "served_name": flag,
+    "chat_template": flag,
+    "tool_call_parser": flag,
+    "reasoning_parser": flag,
+    "with_tool_call_parser": hostfile.words,
+    "help": hostfile.words,
+    "template_inline": truth,
+    "client_model": hostfile.text,
+    "listens_early": truth,
+    "worker": mark,
+    "tracker": mark,
+    "distribution": hostfile.text,
+    "gives_up_s": hostfile.seconds,
+    "call_per_connection": truth,
+}

@@ -21,9 +21,10 @@ def _remarks(result: dict[str, Any], style: Style) -> list[str]:
     files = [f"{safe(host['name'])}: {safe(host['path'])}{_why(host)}" for host in result["hosts"]]
     wrong = [
         line
-        for host in result["hosts"] if host["error"]
+        for host in result["hosts"]
+        if host["error"]
         for line in (f"{style.wrong('broken')}: {safe(host['error'])}", f"  next: {safe(host['hint'])}")
-    ]  # fmt: skip
+    ]
     hidden = [f"shadowed: {safe(one['path'])} (by {safe(one['by'])})" for one in result["shadowed"]]
     unused = [f"not looked up: ./{safe(path)} (the current folder does not count)" for path in result["unused"]]
     note = [f"note: {safe(result['note'])}"] if result["note"] else []

@@ -17,7 +17,7 @@ def jobs_text(result: dict[str, Any], style: Style) -> str:
     rows = [
         [_state(job), word(job["why"]), ago(job["since"]), _took(job), _phase(job), _whom(job), word(job["job"])]
         for job in jobs
-    ]  # fmt: skip
+    ]
     lines = [table(["STATE", "WHAT", "STARTED>", "TOOK>", "PHASE", "WHO", "JOB"], rows, style.width)]
     lines += [f"{result['more']} older: mlxops jobs -n {len(jobs) + result['more']}"] if result.get("more") else []
     failed = [job for job in jobs if job["message"] and job["state"] != "cancelled"]
@@ -44,11 +44,16 @@ def _took(job: dict[str, Any]) -> str:
 def locks_text(result: dict[str, Any], style: Style) -> str:
     """One line per lock that is held."""
     rows = [
-        [f"port {lock['port']}" if lock["port"] else "registry", _held_by(lock), _whom(lock), word(lock["since"]),
-         word(lock["phase"])]
+        [
+            f"port {lock['port']}" if lock["port"] else "registry",
+            _held_by(lock),
+            _whom(lock),
+            word(lock["since"]),
+            word(lock["phase"]),
+        ]
         for lock in result["locks"]
         if lock["held"]
-    ]  # fmt: skip
+    ]
     return table(["LOCK", "WHY", "WHO", "SINCE", "PHASE"], rows) if rows else "Nothing is locked."
 
 

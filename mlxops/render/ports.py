@@ -55,10 +55,12 @@ def to_be_stopped(ports: list[dict[str, Any]]) -> str:
     others = [port for port in ports if port.get("command")]
     lines = [f"  {safe(port['port'])}  {word(port.get('entry'))} (pid {safe(port['pid'])})" for port in known]
     apart = [f"  {safe(port['port'])}  pid {safe(port['pid'])}: {safe(port['command'])}" for port in others]
-    return "\n".join([
-        *(["These servers would be stopped:", *lines] if lines else []),
-        *(["Not in the registry, perhaps started by hand:", *apart] if apart else []),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *(["These servers would be stopped:", *lines] if lines else []),
+            *(["Not in the registry, perhaps started by hand:", *apart] if apart else []),
+        ]
+    )
 
 
 def all_unloaded(result: dict[str, Any], style: Style) -> str:

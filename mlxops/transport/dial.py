@@ -117,8 +117,9 @@ def unreachable(settings: Settings, faults: list[OSError]) -> HostUnreachable:
         hint = f"is it on, awake and in this network? `ping {settings.hostname}`; ConnectTimeout allows more time"
         return HostUnreachable(message, hint, cause="timeout")
     said = "; ".join(sorted({reason(exc) for exc in faults})) or "no address"
-    return HostUnreachable(f"cannot reach {where}: {said}", f"check this machine's network: `ping {settings.hostname}`",
-                           cause="network")  # fmt: skip
+    return HostUnreachable(
+        f"cannot reach {where}: {said}", f"check this machine's network: `ping {settings.hostname}`", cause="network"
+    )
 
 
 def proxy_argv(settings: Settings) -> list[str]:
@@ -159,9 +160,13 @@ class Proxy:
         try:
             # Without a terminal of its own there is nothing to ask a password on.
             self._child = subprocess.Popen(
-                argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._said.fileno(), env=quiet,
+                argv,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=self._said.fileno(),
+                env=quiet,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         except OSError as exc:
             self.sock.close()
             message = f"cannot start the proxy `{self._name}`: {reason(exc)}"

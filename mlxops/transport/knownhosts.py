@@ -32,7 +32,7 @@ def matching(text: str, name: str, file: str = "") -> list[KnownKey]:
             continue
         blob = decoded(words[2])
         if blob:
-            found.append(KnownKey(words[1], blob, file, number, marker))
+            found.append(KnownKey(type=words[1], blob=blob, file=file, line=number, marker=marker))
     return found
 
 

@@ -21,9 +21,14 @@ class Local:
         try:
             # A session of its own: Ctrl-C at the terminal is ours to pass on as a cancel, not the agent's to die of.
             child = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-                env=environment(os.environ), cwd=folder(),
-            )  # fmt: skip
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=environment(os.environ),
+                cwd=folder(),
+            )
         except OSError as exc:
             hint = "correct python in the host file, or leave it out"
             raise HostUnreachable(f"cannot start {argv[0]}: {exc.strerror}", hint, python=argv[0]) from None

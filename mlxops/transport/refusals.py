@@ -105,10 +105,14 @@ def opening(settings: Settings, exc: BaseException, silent: bool, kind: str) -> 
     where = settings.place
     shows = f"`{settings.command.replace('ssh', 'ssh -v', 1)} true` shows how far it gets"
     if kind == "IncompatiblePeer":
-        return HostUnreachable(f"{where} and this program have no SSH algorithm in common: {exc}",
-                               "update the SSH server on the host", cause="algorithms")  # fmt: skip
+        return HostUnreachable(
+            f"{where} and this program have no SSH algorithm in common: {exc}",
+            "update the SSH server on the host",
+            cause="algorithms",
+        )
     if silent:
         message = f"{where} accepted the connection but did not answer as an SSH server: {exc}"
         return HostUnreachable(message, f"is that port really SSH? {shows}", cause="banner")
-    return HostUnreachable(f"the connection to {where} ended while it was opened: {str(exc) or kind}",
-                           shows, cause="opening")  # fmt: skip
+    return HostUnreachable(
+        f"the connection to {where} ended while it was opened: {str(exc) or kind}", shows, cause="opening"
+    )

@@ -148,11 +148,19 @@ class Expansion:
         self._env = env
         nodename = os.uname().nodename
         self._tokens = {
-            "%": "%", "d": self._home(), "i": str(os.getuid()), "L": nodename.split(".")[0], "l": nodename, "n": alias,
-            "h": said.get("hostname", alias), "p": said.get("port", "22"), "r": said.get("user", ""),
-            "u": env.get("USER", ""), "j": said.get("proxyjump", ""),
+            "%": "%",
+            "d": self._home(),
+            "i": str(os.getuid()),
+            "L": nodename.split(".")[0],
+            "l": nodename,
+            "n": alias,
+            "h": said.get("hostname", alias),
+            "p": said.get("port", "22"),
+            "r": said.get("user", ""),
+            "u": env.get("USER", ""),
+            "j": said.get("proxyjump", ""),
             "k": said.get("hostkeyalias", said.get("hostname", alias)),
-        }  # fmt: skip
+        }
 
     def _home(self) -> str:
         import pwd

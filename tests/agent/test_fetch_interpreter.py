@@ -112,7 +112,7 @@ def test_then_uv_and_else_the_command_that_helps(tmp_path: Path, bare: Path) -> 
 
 
 def test_an_interpreter_that_is_too_old_is_not_taken(tmp_path: Path) -> None:
-    pretended = 'import sys; sys.version_info = (3, 8); $2'
+    pretended = "import sys; sys.version_info = (3, 8); $2"
     old = script(tmp_path / "python3", f'#!/bin/sh\nexec {sys.executable} -c "{pretended}"\n')
     assert not hubpython.has_hub((old,))
     assert hubpython.has_hub((sys.executable,))

@@ -87,8 +87,9 @@ def test_a_killed_agent_leaves_no_download_behind(fetching: Fetch, tmp_path: Pat
     assert fetching.unfinished() == []
 
 
-def test_the_token_is_in_no_argv_and_the_priority_is_low(one_fetching: Fetch, monkeypatch: pytest.MonkeyPatch,
-                                                         tmp_path: Path) -> None:
+def test_the_token_is_in_no_argv_and_the_priority_is_low(
+    one_fetching: Fetch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HF_TOKEN", one_fetching.hub.token)
     one_fetching.hub.gated.add(REPO)
     one_fetching.hub.faults.rate = 30 << 20

@@ -209,7 +209,9 @@ def launchctl(folder: Path, gui: str) -> str:
 def test_jobs_are_those_that_are_not_apples_with_what_they_run(tmp_path: Path):
     gui = f"gui/{os.getuid()}"
     assert mac(launchctl=launchctl(tmp_path, "cat launchctl_gui.txt")).jobs() == (
-        LaunchdJob("com.bebop.mlx-launch", "system", 412, ("/bin/bash", "/opt/mlx-launch/bin/start.sh", "--name=big one")),
+        LaunchdJob(
+            "com.bebop.mlx-launch", "system", 412, ("/bin/bash", "/opt/mlx-launch/bin/start.sh", "--name=big one")
+        ),
         LaunchdJob("com.bebop.mlx-lane.8103", "system", None, ()),
         LaunchdJob("homebrew.mxcl.php@8.1", "system", None, ()),
         LaunchdJob("org.example.lane", gui, 887, ("/Users/thestudio/bin/lane",)),

@@ -179,5 +179,3 @@ def _answers(heard: Heard, speech: Speech) -> bool:
 
 def _calls(heard: Heard, speech: Speech) -> bool:
     return heard.calls == ((TOOL, ARGUMENTS),) and not heard.content and bool(heard.reasoning) is speech.thinks
-
-

@@ -67,9 +67,7 @@ MINIMAX_CALL = (
     '<minimax:tool_call>¦\n<invoke name="get_weather">¦\n<parameter name="city">¦Oslo¦</parameter>¦\n</invoke>¦'
     "\n</minimax:tool_call>"
 )
-GLM_CALL = (
-    "<tool_call>¦get_weather\n¦<arg_key>¦city¦</arg_key>¦\n<arg_value>¦Oslo¦</arg_value>¦\n¦</tool_call>"
-)
+GLM_CALL = "<tool_call>¦get_weather\n¦<arg_key>¦city¦</arg_key>¦\n<arg_value>¦Oslo¦</arg_value>¦\n¦</tool_call>"
 KIMI_CALL = (
     "<|tool_calls_section_begin|>¦<|tool_call_begin|>¦functions.get_weather:0¦<|tool_call_argument_begin|>¦"
     '{"city":¦ "Oslo"}¦<|tool_call_end|>¦<|tool_calls_section_end|>'
@@ -83,8 +81,7 @@ SOLAR_CALL = (
     '{"city":¦ "Oslo"}¦<|tool_call:end|>'
 )
 HARMONY_CALL = (
-    "<|channel|>¦commentary¦ to=functions.get_weather¦ <|constrain|>¦json¦<|message|>¦"
-    '{"city":¦ "Oslo"¦}¦<|call|>'
+    '<|channel|>¦commentary¦ to=functions.get_weather¦ <|constrain|>¦json¦<|message|>¦{"city":¦ "Oslo"¦}¦<|call|>'
 )
 HARMONY = turns("<|start|>", "<|message|>", "<|end|>", "Channels: <|channel|>analysis, final.", "<|start|>assistant")
 GEMMA = ("<start_of_turn>", "\n", "<end_of_turn>\n")

@@ -66,7 +66,9 @@ LOOKED_AT = (
         (JUDGE + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
     ),
     Mutant(
-        "a port that is worked on may be cleared", "agent/ports/evidence.py", " and not self.unknown and self.job is None",
+        "a port that is worked on may be cleared",
+        "agent/ports/evidence.py",
+        " and not self.unknown and self.job is None",
         " and not self.unknown", (JUDGE + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
     ),
     Mutant(

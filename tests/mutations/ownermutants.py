@@ -9,7 +9,10 @@ RESPAWN = "tests/system/test_respawn.py::"
 
 OWNED = (
     Mutant(
-        "another user's process is ours", "agent/ports/owner.py", "    return process.uid == uid()\n", "    return True\n",
+        "another user's process is ours",
+        "agent/ports/owner.py",
+        "    return process.uid == uid()\n",
+        "    return True\n",
         (OWNER + "test_another_users_server_of_our_model_is_foreign_to_every_verb",),
     ),
     Mutant(

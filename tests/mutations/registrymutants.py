@@ -63,7 +63,10 @@ SHARED = (
         (STORE + "test_a_hand_edit_before_the_rename_is_kept",),
     ),
     Mutant(
-        "one port may get two models", "agent/registry/store.py", "            _forbid_new_duplicates(before, after)\n", "",
+        "one port may get two models",
+        "agent/registry/store.py",
+        "            _forbid_new_duplicates(before, after)\n",
+        "",
         (STORE + "test_an_edit_never_gives_one_port_to_two",),
     ),
     Mutant(
@@ -87,7 +90,10 @@ SHARED = (
         (STORE + "test_a_corrupt_file_is_named_with_its_place_and_the_last_good_copy_and_left_alone",),
     ),
     Mutant(
-        "a registry that vanished is an empty one", "agent/registry/store.py", "            self._check_first_use()\n", "",
+        "a registry that vanished is an empty one",
+        "agent/registry/store.py",
+        "            self._check_first_use()\n",
+        "",
         (STORE + "test_a_registry_that_vanished_is_not_an_empty_one",),
     ),
     Mutant(
@@ -106,7 +112,10 @@ SHARED = (
         ("tests/unit/test_registry_wanted.py",),
     ),
     Mutant(
-        "a load that never got ready takes the port", "agent/registry/entries.py", " if served or not others else kept", "",
+        "a load that never got ready takes the port",
+        "agent/registry/entries.py",
+        " if served or not others else kept",
+        "",
         ("tests/unit/test_registry_wanted.py",),
     ),
 )  # fmt: skip

@@ -56,8 +56,13 @@ class Fetch:
     def describe(self, repo_id: str = REPO, revision: str | None = None) -> Remote:
         return fetch.describe(self.python, repo_id, revision, str(self.cache))
 
-    def download(self, watch: Callable[[], None] = lambda: None, cancelled: Callable[[], bool] = lambda: False,
-                 revision: str | None = None, tries: int = fetch.TRIES) -> Path:
+    def download(
+        self,
+        watch: Callable[[], None] = lambda: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        revision: str | None = None,
+        tries: int = fetch.TRIES,
+    ) -> Path:
         def on_progress(done: int, total: int, file: str) -> None:
             self.progress.append((done, total, file))
             watch()

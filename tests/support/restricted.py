@@ -33,7 +33,7 @@ class Restricted:
         self.key = make_key(folder / "cron key")
         self.public = Path(f"{self.key}.pub")
         self.studio = Studio(folder / "studio", self.login(self.server.client_key), runtime)
-        self.state = self.studio.folder / "it's the \"state\" $HOME"
+        self.state = self.studio.folder / 'it\'s the "state" $HOME'
         self.studio.describe(state_dir=str(self.state))
         self.cron_hosts = folder / "cron hosts"
         self.cron_hosts.mkdir()

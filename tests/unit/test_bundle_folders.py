@@ -49,9 +49,7 @@ def evil(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("level", ["state", "state/agent", "state/agent/HASH"])
-def test_a_link_in_a_folder_s_place_is_refused(
-    packed: bundle.Bundle, state: Path, tmp_path: Path, level: str
-) -> None:
+def test_a_link_in_a_folder_s_place_is_refused(packed: bundle.Bundle, state: Path, tmp_path: Path, level: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     conversation(packed, elsewhere)
     evil(elsewhere / "agent" / packed.digest)

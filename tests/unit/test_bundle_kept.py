@@ -40,9 +40,7 @@ def flipped(image: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [short, zeroed, flipped, bytes.upper, lambda image: b"", lambda image: b"x" * 9])
-def test_a_damaged_agent_is_fetched_again(
-    packed: bundle.Bundle, state: Path, damage: Callable[[bytes], bytes]
-) -> None:
+def test_a_damaged_agent_is_fetched_again(packed: bundle.Bundle, state: Path, damage: Callable[[bytes], bytes]) -> None:
     conversation(packed, state)
     image = state / "agent" / packed.digest / stub.IMAGE
     whole = image.read_bytes()

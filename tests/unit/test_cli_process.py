@@ -160,8 +160,14 @@ def on_a_terminal(lab: dict[str, str], words: list[str], typed: bytes) -> tuple[
 
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
-    [(b"y\n", 0, "8100 serves new: ready after 1.0 s\n"), (b"n\n", 1, ""), (b"\n", 1, ""), (b"\x04", 130, ""),
-     (b"\x03", 130, ""), (b"x\ny\n", 0, "8100 serves new: ready after 1.0 s\n")],
+    [
+        (b"y\n", 0, "8100 serves new: ready after 1.0 s\n"),
+        (b"n\n", 1, ""),
+        (b"\n", 1, ""),
+        (b"\x04", 130, ""),
+        (b"\x03", 130, ""),
+        (b"x\ny\n", 0, "8100 serves new: ready after 1.0 s\n"),
+    ],
 )
 def test_at_a_terminal_a_person_is_asked_on_stderr(lab: dict[str, str], typed: bytes, code: int, said: str) -> None:
     ended = on_a_terminal(lab, [sys.executable, "-c", PROMPTED], typed)

@@ -146,8 +146,16 @@ def test_a_dangling_link_to_an_optional_file_counts_where_a_server_reads_it(tmp_
 
 
 @pytest.mark.parametrize(
-    "names", [["tokenizer.model"], ["vocab.json", "merges.txt"], ["qwen.tiktoken"], ["tekken.json"], ["tiktoken.model"],
-              ["tokenizer.jsonl"], ["rwkv_vocab_v20230424.txt"]]
+    "names",
+    [
+        ["tokenizer.model"],
+        ["vocab.json", "merges.txt"],
+        ["qwen.tiktoken"],
+        ["tekken.json"],
+        ["tiktoken.model"],
+        ["tokenizer.jsonl"],
+        ["rwkv_vocab_v20230424.txt"],
+    ],
 )
 def test_other_tokenizers_count(tmp_path: Path, names: list[str]) -> None:
     folder(tmp_path, **{"tokenizer.json": None, **dict.fromkeys(names, b"x")})

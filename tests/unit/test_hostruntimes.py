@@ -108,9 +108,7 @@ def test_the_model_may_follow_the_program_without_a_flag(tmp_path: Path) -> None
         (HOUSE[16:] + 'modle = "--model"\n', "house.modle"),
     ],
 )  # fmt: skip
-def test_a_row_that_says_too_little_or_would_make_strangers_ours_is_refused(
-    tmp_path: Path, row: str, key: str
-) -> None:
+def test_a_row_that_says_too_little_or_would_make_strangers_ours_is_refused(tmp_path: Path, row: str, key: str) -> None:
     with pytest.raises(Usage) as refused:
         known(tmp_path, f"[runtimes.house]\n{row}")
     assert refused.value.fields["key"] == f"runtimes.{key}"

@@ -67,8 +67,7 @@ def test_a_state_has_its_colour_on_a_terminal_only() -> None:
     assert "\x1b" not in status(result, PLAIN)
 
 
-@pytest.mark.parametrize("kind", 
-                         ["stale", "lost", "orphan", "foreign", "mismatch", "duplicate", "missing", "unknown"])
+@pytest.mark.parametrize("kind", ["stale", "lost", "orphan", "foreign", "mismatch", "duplicate", "missing", "unknown"])
 def test_every_drift_has_a_next_command(kind: str) -> None:
     step = next_step({"drift": kind, "port": 8100, "entry": None})
     assert step.startswith("mlxops ")

@@ -39,7 +39,13 @@ def cache(command: Command) -> Iterator[Finding]:
         path = os.path.join(folder, name)
         if why:
             mend = "on the host: rm -r %s; it is sent again" % shlex.quote(path)
-            yield Finding("agent cache", WRONG, "%s: %s" % (path, why), mend, (Fix("remove", path, "damaged"),))
+            yield Finding(
+                check="agent cache",
+                verdict=WRONG,
+                seen="%s: %s" % (path, why),
+                mend=mend,
+                fixes=(Fix("remove", path, "damaged"),),
+            )
     if not unkept and not any(faults.values()):
         mode = stat.S_IMODE(os.stat(folder).st_mode)
         yield Finding("agent cache", OK, "%s, mode %o, copies: %d, all unchanged" % (folder, mode, len(kept)))

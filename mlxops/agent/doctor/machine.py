@@ -92,7 +92,17 @@ def foreign(command: Command) -> Iterator[Finding]:
     for port in command.site.ports:
         here = tuple(ln for ln in seen.listeners or () if ln.port == port)
         alien = strangers(seen, port, [server.process for server in others.get(port, ())])
-        evidence = PortEvidence(port, here, servers.get(port, ()), None, (), SILENT, None, (), strangers=alien)
+        evidence = PortEvidence(
+            port=port,
+            listeners=here,
+            servers=servers.get(port, ()),
+            recorded=None,
+            remnants=(),
+            answer=SILENT,
+            job=None,
+            unknown=(),
+            strangers=alien,
+        )
         if evidence.claimed:
             taken += 1
             told = "port %d is held by %s, not a model server of this user" % (port, " and ".join(evidence.claimed))

@@ -19,7 +19,10 @@ def check_whole(remote: Remote, force: bool = False) -> None:
     if lacks and not (force and lacks == ("tokenizer.json",)):
         raise NotDownloadable(
             "%s has no %s on the Hub, so it would not be a whole model" % (remote.repo_id, ", ".join(lacks[:5])),
-            "try another conversion of this model", repo_id=remote.repo_id, missing=list(lacks))
+            "try another conversion of this model",
+            repo_id=remote.repo_id,
+            missing=list(lacks),
+        )
 
 
 def size_text(size: int) -> str:
@@ -30,8 +33,12 @@ def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = _SPARE_BYTES) 
     """NotEnoughDisk unless what is missing fits on the cache's disk and leaves `spare_bytes` free."""
     gone = target(cache_dir, repo_folder(remote.repo_id))
     if gone:
-        raise NotDownloadable("%s cannot be downloaded: %s" % (remote.repo_id, gone[0]),
-                              "mount its disk, or remove the link", repo_id=remote.repo_id, path=gone[0])
+        raise NotDownloadable(
+            "%s cannot be downloaded: %s" % (remote.repo_id, gone[0]),
+            "mount its disk, or remove the link",
+            repo_id=remote.repo_id,
+            path=gone[0],
+        )
     place = os.path.abspath(cache_dir)
     while not os.path.isdir(place):
         place = os.path.dirname(place)
@@ -42,4 +49,7 @@ def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = _SPARE_BYTES) 
             "%s needs %.1f GB and %.1f GB must stay free, but %s has %.1f GB"
             % (remote.repo_id, remote.missing_bytes / 1e9, spare_bytes / 1e9, place, free / 1e9),
             "remove a snapshot on the host, for example with `hf cache rm`",
-            needed_bytes=needed, free_bytes=free, path=place)
+            needed_bytes=needed,
+            free_bytes=free,
+            path=place,
+        )

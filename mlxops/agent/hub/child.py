@@ -23,9 +23,19 @@ FINAL = ("gated", "unknown", "revision", "gone", "denied", "offline", "disk", "f
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 # By class name, since the classes moved between versions.
-KINDS = {"GatedRepoError": "gated", "RepositoryNotFoundError": "unknown", "HFValidationError": "unknown",
-         "RevisionNotFoundError": "revision", "RemoteEntryNotFoundError": "gone", "OfflineModeIsEnabled": "offline",
-         "TooLarge": "odd", "Lie": "lie", "Gone": "gone", "UnsupportedProtocol": "lie", "InvalidSchema": "lie"}
+KINDS = {
+    "GatedRepoError": "gated",
+    "RepositoryNotFoundError": "unknown",
+    "HFValidationError": "unknown",
+    "RevisionNotFoundError": "revision",
+    "RemoteEntryNotFoundError": "gone",
+    "OfflineModeIsEnabled": "offline",
+    "TooLarge": "odd",
+    "Lie": "lie",
+    "Gone": "gone",
+    "UnsupportedProtocol": "lie",
+    "InvalidSchema": "lie",
+}
 NETWORK = {"HfHubHTTPError", "HTTPError", "TransportError", "RequestException", "ConnectionError"}
 
 # Started beside this program, by whoever sent its text.
@@ -89,6 +99,7 @@ def kind_of(exc: BaseException) -> str:
 def clean(exc: BaseException) -> str:
     """The innermost text of a failure, short and without the token."""
     from huggingface_hub import get_token
+
     inner = causes(exc)[-1]
     text = " ".join(str(inner).split()) or type(inner).__name__
     return text.replace(get_token() or "\0", "***")[:400]
@@ -114,6 +125,7 @@ def retrying(wire: Wire, file: str) -> Told:
 
 def describe(request: Request, wire: Wire) -> Dict[str, Any]:
     from huggingface_hub import HfApi, hf_hub_url
+
     repo_id = request["repo_id"]
     info = persist(lambda: guard.listing(request), request, retrying(wire, ""))
     if info.get("gated"):
@@ -195,14 +207,19 @@ def fetch(request: Request, progress: Progress, guarded: Any, file: str) -> None
     import inspect
 
     from huggingface_hub import hf_hub_download
+
     present = size_in_cache(request, file)
     if present == progress.sizes[file] and file not in request.get("spoiled", ()):
         return progress.finish(file)
     blob = request.get("blobs", {}).get(file, "")
     guarded.expect(guard.Expected(file, progress.sizes[file], blob, request["revision"]))
     # A truncated file that is already linked would be believed for ever.
-    options = {"revision": request["revision"], "cache_dir": request["cache_dir"], "library_name": "mlxops",
-               "force_download": present is not None}
+    options = {
+        "revision": request["revision"],
+        "cache_dir": request["cache_dir"],
+        "library_name": "mlxops",
+        "force_download": present is not None,
+    }
     if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
         options["tqdm_class"] = progress.bar_for(file)
     progress.begin(file)
@@ -219,6 +236,7 @@ def fetch(request: Request, progress: Progress, guarded: Any, file: str) -> None
 
 def download(request: Request, wire: Wire) -> Dict[str, Any]:
     from concurrent.futures import ThreadPoolExecutor, as_completed
+
     progress = Progress(dict(request["files"]), wire)
     room = guard.Room(request["cache_dir"], request.get("spare_bytes", 0))
     guarded = guard.Guard(room)

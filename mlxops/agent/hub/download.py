@@ -31,8 +31,6 @@ _BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 OnProgress = Callable[[int, int, str], None]
 
 
-
-
 class _Meaning(NamedTuple):
     cls: Type[MlxopsError]
     message: str
@@ -40,43 +38,82 @@ class _Meaning(NamedTuple):
 
 
 _MEANINGS: Mapping[str, _Meaning] = {
-    "gated": _Meaning(ModelGated, "{repo} is gated and this host may not download it",
-                      "accept its terms at https://huggingface.co/{repo}, then run `hf auth login` on the host"),
-    "unknown": _Meaning(ModelUnknown, "{repo} is not a public repository of the Hub",
-                        "check the spelling; for a private one run `hf auth login` on the host"),
+    "gated": _Meaning(
+        ModelGated,
+        "{repo} is gated and this host may not download it",
+        "accept its terms at https://huggingface.co/{repo}, then run `hf auth login` on the host",
+    ),
+    "unknown": _Meaning(
+        ModelUnknown,
+        "{repo} is not a public repository of the Hub",
+        "check the spelling; for a private one run `hf auth login` on the host",
+    ),
     "revision": _Meaning(ModelUnknown, "{repo} has no revision {asked}", "leave --revision out, or name a commit"),
-    "gone": _Meaning(NotDownloadable, "the Hub lists a file of {repo} that it does not have: {why}",
-                     "try another revision, or another repository"),
-    "denied": _Meaning(NotDownloadable, "the Hub refused the host's access to {repo}: {why}",
-                       "run `hf auth login` on the host, or correct HF_TOKEN there"),
-    "offline": _Meaning(NotDownloadable, "the host's own environment sets HF_HUB_OFFLINE, so nothing is downloaded",
-                        "unset HF_HUB_OFFLINE on the host; in the host file's runtime env it does no harm"),
-    "lie": _Meaning(NotDownloadable, "the Hub's answers about {repo} contradict each other: {why}",
-                    "check HF_ENDPOINT on the host; what came of it was not kept"),
+    "gone": _Meaning(
+        NotDownloadable,
+        "the Hub lists a file of {repo} that it does not have: {why}",
+        "try another revision, or another repository",
+    ),
+    "denied": _Meaning(
+        NotDownloadable,
+        "the Hub refused the host's access to {repo}: {why}",
+        "run `hf auth login` on the host, or correct HF_TOKEN there",
+    ),
+    "offline": _Meaning(
+        NotDownloadable,
+        "the host's own environment sets HF_HUB_OFFLINE, so nothing is downloaded",
+        "unset HF_HUB_OFFLINE on the host; in the host file's runtime env it does no harm",
+    ),
+    "lie": _Meaning(
+        NotDownloadable,
+        "the Hub's answers about {repo} contradict each other: {why}",
+        "check HF_ENDPOINT on the host; what came of it was not kept",
+    ),
     "odd": _Meaning(NotDownloadable, "{repo} is no model as servers know it: {why}", "another repository"),
-    "disk": _Meaning(NotEnoughDisk, "the disk of the cache filled up while downloading {repo}: {why}",
-                     "free some space on the host and run the same command again{resumes}"),
-    "folder": _Meaning(NotDownloadable, "the cache cannot be written: {why}",
-                       "check the owner and mode of {cache_dir} on the host"),
-    "network": _Meaning(NotDownloadable, "the Hub could not be reached or broke off: {why}",
-                        "check the host's network, or HF_ENDPOINT, and run the same command again{resumes}"),
-    "other": _Meaning(NotDownloadable, "{repo} could not be downloaded: {why}",
-                      "run the same command again{resumes}"),
+    "disk": _Meaning(
+        NotEnoughDisk,
+        "the disk of the cache filled up while downloading {repo}: {why}",
+        "free some space on the host and run the same command again{resumes}",
+    ),
+    "folder": _Meaning(
+        NotDownloadable, "the cache cannot be written: {why}", "check the owner and mode of {cache_dir} on the host"
+    ),
+    "network": _Meaning(
+        NotDownloadable,
+        "the Hub could not be reached or broke off: {why}",
+        "check the host's network, or HF_ENDPOINT, and run the same command again{resumes}",
+    ),
+    "other": _Meaning(NotDownloadable, "{repo} could not be downloaded: {why}", "run the same command again{resumes}"),
 }
 
 
 def _refused(record: Dict[str, Any], request: Mapping[str, Any]) -> MlxopsError:
     meaning = _MEANINGS.get(str(record.get("failed")), _MEANINGS["other"])
     why = str(record.get("message", ""))
-    words = {"repo": request["repo_id"], "asked": request["asked"], "why": why, "cache_dir": request["cache_dir"],
-             "resumes": ": it resumes" if request["do"] == "download" else ""}
-    return meaning.cls(meaning.message.format(**words), meaning.hint.format(**words),
-                       repo_id=request["repo_id"], reason=str(record.get("failed")), detail=why)
+    words = {
+        "repo": request["repo_id"],
+        "asked": request["asked"],
+        "why": why,
+        "cache_dir": request["cache_dir"],
+        "resumes": ": it resumes" if request["do"] == "download" else "",
+    }
+    return meaning.cls(
+        meaning.message.format(**words),
+        meaning.hint.format(**words),
+        repo_id=request["repo_id"],
+        reason=str(record.get("failed")),
+        detail=why,
+    )
 
 
-def _ask(python: Sequence[str], request: Dict[str, Any], on_event: Callable[[Dict[str, Any]], None],
-         cancelled: Callable[[], bool]) -> Dict[str, Any]:
+def _ask(
+    python: Sequence[str],
+    request: Dict[str, Any],
+    on_event: Callable[[Dict[str, Any]], None],
+    cancelled: Callable[[], bool],
+) -> Dict[str, Any]:
     from .process import ask
+
     record = ask(python, request, on_event, cancelled)
     answer = record.get("result")
     if not isinstance(answer, dict):
@@ -91,16 +128,28 @@ def _checked_name(repo_id: str) -> str:
     return repo_id
 
 
-def describe(python: Sequence[str], repo_id: str, revision: Optional[str], cache_dir: str,
-             cancelled: Callable[[], bool] = lambda: False) -> Remote:
+def describe(
+    python: Sequence[str],
+    repo_id: str,
+    revision: Optional[str],
+    cache_dir: str,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Remote:
     """What `repo_id` would bring, asked of the Hub; touches nothing on disk.
 
     Usage for a word that is no org/name; ModelUnknown, ModelGated; NotDownloadable when the Hub cannot be reached or
     the repository holds no model a server could load; Interrupted when `cancelled`.
     """
     asked = revision or "main"
-    request = {"do": "describe", "repo_id": _checked_name(repo_id), "revision": asked, "asked": asked,
-               "cache_dir": cache_dir, "tries": _TRIES_TO_DESCRIBE, "delay_s": FIRST_DELAY_S}
+    request = {
+        "do": "describe",
+        "repo_id": _checked_name(repo_id),
+        "revision": asked,
+        "asked": asked,
+        "cache_dir": cache_dir,
+        "tries": _TRIES_TO_DESCRIBE,
+        "delay_s": FIRST_DELAY_S,
+    }
     answer = _ask(python, request, lambda event: None, cancelled)
     return _remote(repo_id, asked, answer, cache_dir)
 
@@ -118,9 +167,17 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
         repo_id = _checked_name(str(answer["id"]))
     repo = os.path.join(cache_dir, repo_folder(repo_id))
     absent = [size for path, size, blob in files if not _on_disk(repo, commit, path, size, blob)]
-    return Remote(repo_id, commit, tuple((path, size) for path, size, _ in files), sum(size for _, size, _ in files),
-                  sum(absent), bool(answer["gated"]), asked, as_object(str(answer.get("config", "")).encode()),
-                  {path: blob for path, _, blob in files})
+    return Remote(
+        repo_id=repo_id,
+        revision=commit,
+        files=tuple((path, size) for path, size, _ in files),
+        size_bytes=sum(size for _, size, _ in files),
+        missing_bytes=sum(absent),
+        gated=bool(answer["gated"]),
+        asked=asked,
+        config=as_object(str(answer.get("config", "")).encode()),
+        blobs={path: blob for path, _, blob in files},
+    )
 
 
 def _size(repo_id: str, path: str, size: object) -> int:
@@ -133,8 +190,11 @@ def _size(repo_id: str, path: str, size: object) -> int:
 
 def _refuse_other_formats(repo_id: str, paths: Sequence[str]) -> None:
     if "config.json" not in paths or not any(path.endswith(".safetensors") for path in paths):
-        raise NotDownloadable("%s holds no MLX model: it has no config.json with safetensors weights" % repo_id,
-                              "look for a conversion under mlx-community/", repo_id=repo_id)
+        raise NotDownloadable(
+            "%s holds no MLX model: it has no config.json with safetensors weights" % repo_id,
+            "look for a conversion under mlx-community/",
+            repo_id=repo_id,
+        )
 
 
 def _on_disk(repo: str, commit: str, path: str, size: int, blob: str) -> bool:
@@ -150,27 +210,39 @@ def _on_disk(repo: str, commit: str, path: str, size: int, blob: str) -> bool:
     return False
 
 
-
-
-
-
-
-
-def download(python: Sequence[str], remote: Remote, cache_dir: str, on_progress: OnProgress,
-             cancelled: Callable[[], bool], tries: int = TRIES, spare_bytes: int = _SPARE_BYTES) -> str:
+def download(
+    python: Sequence[str],
+    remote: Remote,
+    cache_dir: str,
+    on_progress: OnProgress,
+    cancelled: Callable[[], bool],
+    tries: int = TRIES,
+    spare_bytes: int = _SPARE_BYTES,
+) -> str:
     """Fetch what is missing of `remote` and return the path of its snapshot, verified complete.
 
     `on_progress(done, total, file)` in bytes, a few times a second; `done` falls back when a file starts over.
     `spare_bytes` stay free on the disk at every moment.
     Interrupted when `cancelled`; NotEnoughDisk, ModelGated, NotDownloadable; Failed when it is not whole afterwards.
     """
+
     def on_event(event: Dict[str, Any]) -> None:
         if event["event"] == "progress":
             on_progress(event["done"], remote.size_bytes, event["file"])
 
-    request = {"do": "download", "repo_id": remote.repo_id, "revision": remote.revision, "asked": remote.asked,
-               "cache_dir": cache_dir, "files": remote.files, "tries": tries, "delay_s": FIRST_DELAY_S,
-               "blobs": remote.blobs, "spare_bytes": spare_bytes, "spoiled": spoiled(remote, cache_dir)}
+    request = {
+        "do": "download",
+        "repo_id": remote.repo_id,
+        "revision": remote.revision,
+        "asked": remote.asked,
+        "cache_dir": cache_dir,
+        "files": remote.files,
+        "tries": tries,
+        "delay_s": FIRST_DELAY_S,
+        "blobs": remote.blobs,
+        "spare_bytes": spare_bytes,
+        "spoiled": spoiled(remote, cache_dir),
+    }
     sweep(cache_dir, remote.repo_id)
     try:
         _ask(python, request, on_event, cancelled)
@@ -179,11 +251,7 @@ def download(python: Sequence[str], remote: Remote, cache_dir: str, on_progress:
     try:
         return settled(remote, cache_dir)
     except OSError as exc:
-        raise Failed("%s was downloaded, but %s" % (remote.repo_id, exc),
-                     "check the owner and mode of %s on the host" % cache_dir) from exc
-
-
-
-
-
-
+        raise Failed(
+            "%s was downloaded, but %s" % (remote.repo_id, exc),
+            "check the owner and mode of %s on the host" % cache_dir,
+        ) from exc

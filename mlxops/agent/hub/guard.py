@@ -196,6 +196,7 @@ def fetched(url: str, name: str, largest: int) -> str:
     """A text of the Hub, which never touches the disk."""
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined, unused-ignore]
+
     kept = Kept(name, largest)
     http_get(url, kept, headers=build_hf_headers(library_name="mlxops"), displayed_filename=name)
     return kept.getvalue().decode("utf-8", "replace")
@@ -206,6 +207,7 @@ def listing(request: Mapping[str, Any]) -> Dict[str, Any]:
     from urllib.parse import quote
 
     from huggingface_hub import constants
+
     place = "/api/models/%s/revision/%s?blobs=true" % (request["repo_id"], quote(request["revision"], safe=""))
     text = fetched(constants.ENDPOINT + place, "its list of files", LARGEST_LISTING)
     try:

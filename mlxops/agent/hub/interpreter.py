@@ -10,8 +10,10 @@ from ..errors import NotDownloadable
 from ..programs.environment import Prefix, of_runtime
 from ..site import Site
 
-_PROBE = ("import sys, importlib.util as u; "
-          "sys.exit(0 if sys.version_info >= (3, 9) and u.find_spec('huggingface_hub') else 9)")
+_PROBE = (
+    "import sys, importlib.util as u; "
+    "sys.exit(0 if sys.version_info >= (3, 9) and u.find_spec('huggingface_hub') else 9)"
+)
 _PROBE_TIMEOUT_S = 20
 # A bare ssh PATH has none of these.
 _UV_PLACES = ("~/.local/bin/uv", "/opt/homebrew/bin/uv", "/usr/local/bin/uv", "~/.cargo/bin/uv")
@@ -20,24 +22,24 @@ _UV_PLACES = ("~/.local/bin/uv", "/opt/homebrew/bin/uv", "/usr/local/bin/uv", "~
 def has_hub(python: Sequence[str]) -> bool:
     """Whether this interpreter is Python 3.9 or later and finds huggingface_hub."""
     import subprocess
+
     try:
-        done = subprocess.run([*python, "-c", _PROBE], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, timeout=_PROBE_TIMEOUT_S, cwd="/")
+        done = subprocess.run(
+            [*python, "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_PROBE_TIMEOUT_S,
+            cwd="/",
+        )
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
 
 
-
-
-
-
-
-
-
-
 def _uv(command: Sequence[str], places: Sequence[str]) -> Iterator[Prefix]:
     import shutil
+
     first = command[:1] if command and os.path.basename(command[0]) == "uv" else ()
     for place in (*first, "uv", *places):
         found = shutil.which(os.path.expanduser(place))
@@ -61,7 +63,8 @@ def interpreter(site: Site, runtime_command: Sequence[str], uv_places: Sequence[
     raise NotDownloadable(
         "no interpreter on the host has huggingface_hub, which downloads need",
         "on the host run `%s -m pip install --user huggingface_hub`, or set hub_python in the host file to an "
-        "interpreter that has it" % sys.executable)
+        "interpreter that has it" % sys.executable,
+    )
 
 
 def _the_one_told(python: str) -> Prefix:
@@ -69,4 +72,6 @@ def _the_one_told(python: str) -> Prefix:
         return (python,)
     raise NotDownloadable(
         "hub_python of the host file, %s, is not a Python 3.9 or later with huggingface_hub" % python,
-        "on the host run `%s -m pip install huggingface_hub`, or correct hub_python" % python, hub_python=python)
+        "on the host run `%s -m pip install huggingface_hub`, or correct hub_python" % python,
+        hub_python=python,
+    )

@@ -28,6 +28,7 @@ def abandoned(path: str) -> Optional[str]:
 def _unlocked(lock: str) -> bool:
     """Whether no process downloads the blob: huggingface_hub holds a flock on its lock file meanwhile."""
     import fcntl
+
     try:
         fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

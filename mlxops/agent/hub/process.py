@@ -16,10 +16,12 @@ TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _CHILD, _GUARD = "hub/child.py", "hub/guard.py"
 _SHOWN = os.path.join(os.path.dirname(os.path.dirname(str(__spec__.origin))), _CHILD)
 # Its text comes on stdin, before the request: there may be no file of it, and the cwd must not be on sys.path.
-_BOOT = ("import sys; sys.path[:] = [p for p in sys.path if p]; p, f = sys.argv[1], sys.stdin.buffer; "
-         "m = sys.modules['hub_guard'] = type(sys)('hub_guard'); "
-         "exec(compile(f.read(int(f.readline())), 'hub_guard', 'exec'), m.__dict__); "
-         "exec(compile(f.read(int(f.readline())), p, 'exec'), {'__name__': '__main__'})")
+_BOOT = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; p, f = sys.argv[1], sys.stdin.buffer; "
+    "m = sys.modules['hub_guard'] = type(sys)('hub_guard'); "
+    "exec(compile(f.read(int(f.readline())), 'hub_guard', 'exec'), m.__dict__); "
+    "exec(compile(f.read(int(f.readline())), p, 'exec'), {'__name__': '__main__'})"
+)
 _LOOK_EVERY_S = 0.1
 _LEAVES_WITHIN_S = 3.0
 _TAIL = 4000
@@ -54,8 +56,15 @@ class HubProcess:
         cache_dir = str(request["cache_dir"])
         try:
             self._child = subprocess.Popen(
-                [*python, "-c", _BOOT, _SHOWN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                bufsize=0, cwd="/", env=environment(os.environ, cache_dir), start_new_session=True)
+                [*python, "-c", _BOOT, _SHOWN],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                cwd="/",
+                env=environment(os.environ, cache_dir),
+                start_new_session=True,
+            )
         except (OSError, ValueError) as exc:
             raise NotDownloadable("%s cannot be started: %s" % (python[0], exc), "correct hub_python") from exc
         self._tail = b""
@@ -66,7 +75,7 @@ class HubProcess:
         try:
             view = memoryview(frame(part(_GUARD)) + frame(part(_CHILD)) + encode(dict(request)))
             while view:
-                view = view[self._child.stdin.write(view):]
+                view = view[self._child.stdin.write(view) :]
         except BrokenPipeError:
             pass  # It died already; its stderr says why.
 
@@ -123,12 +132,20 @@ class HubProcess:
             self._tail = (self._tail + chunk)[-_TAIL:]
         status = self._child.wait()
         said = without_tokens(self._tail.decode("utf-8", "replace"), os.environ).strip()
-        return NotDownloadable("the download process ended with status %d%s" % (status, said and ": " + said[-300:]),
-                               "run the same command again: it resumes", status=status, stderr=said)
+        return NotDownloadable(
+            "the download process ended with status %d%s" % (status, said and ": " + said[-300:]),
+            "run the same command again: it resumes",
+            status=status,
+            stderr=said,
+        )
 
 
-def ask(python: Sequence[str], request: Mapping[str, Any], on_event: Callable[[Dict[str, Any]], None],
-        cancelled: Callable[[], bool]) -> Dict[str, Any]:
+def ask(
+    python: Sequence[str],
+    request: Mapping[str, Any],
+    on_event: Callable[[Dict[str, Any]], None],
+    cancelled: Callable[[], bool],
+) -> Dict[str, Any]:
     """The last record of one request; events before it go to `on_event`. NotDownloadable when it never came."""
     with HubProcess(python, request) as hub:
         try:

@@ -25,8 +25,11 @@ def settled(remote: Remote, cache_dir: str) -> str:
     repo = os.path.join(os.path.abspath(cache_dir), repo_folder(remote.repo_id))
     snapshot = inspect(os.path.join(repo, "snapshots", remote.revision))
     if not snapshot.complete:
-        raise Failed("%s came without %s, so it is not a whole model" % (remote.repo_id, ", ".join(snapshot.told)),
-                     "the repository itself may be incomplete: look at it on the Hub", missing=list(snapshot.missing))
+        raise Failed(
+            "%s came without %s, so it is not a whole model" % (remote.repo_id, ", ".join(snapshot.told)),
+            "the repository itself may be incomplete: look at it on the Hub",
+            missing=list(snapshot.missing),
+        )
     if remote.asked != remote.revision and plain(remote.asked):
         _point(os.path.join(repo, "refs", remote.asked), remote.revision)
     return snapshot.path

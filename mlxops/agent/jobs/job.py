@@ -41,8 +41,6 @@ def folder(state_dir: str) -> str:
     return os.path.join(state_dir, "jobs")
 
 
-
-
 def in_the_way(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     """The same, and also whoever holds the lock in a way that only keeps it from being taken."""
     return _lock(registry_path, port).holder(shared=True)
@@ -89,8 +87,6 @@ def unnoted(registry_path: str, port: int, own_lock: bool = False) -> Optional[D
 def _names(said: Any) -> bool:
     """Whether it is a list of entries: what a lock says, whoever may write there may have made up."""
     return isinstance(said, list) and all(isinstance(name, str) for name in said)
-
-
 
 
 def way_out(held: Mapping[str, Any]) -> str:
@@ -155,7 +151,6 @@ class Job:
 
     def _refuse_unlocked(self) -> Dict[str, Any]:
         """A lock that says nothing is new: a person may have removed the file of a job that goes on."""
-
 
         begun = living(self._folder, self._held["port"], here())
         if begun is None:
@@ -282,5 +277,3 @@ def old_logs(folder: str) -> List[str]:
         return newest_first(n for n in os.listdir(folder) if n.endswith(".jsonl"))[KEPT_LOGS:]
     except OSError:
         return []
-
-

@@ -56,7 +56,15 @@ def read(folder: str, job: str, running: bool) -> Past:
     state = "running" if running else "died" if end is None else _outcome(told)
     error = told if isinstance(told, dict) else None
     ended = str(end.get("at")) if end else None
-    return Past(job, state, begun, phases[-1] if phases else None, error, ended, _far(events) if running else None)
+    return Past(
+        job=job,
+        state=state,
+        begun=begun,
+        phase=phases[-1] if phases else None,
+        error=error,
+        ended=ended,
+        progress=_far(events) if running else None,
+    )
 
 
 def _far(events: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:

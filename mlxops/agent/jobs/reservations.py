@@ -31,8 +31,11 @@ def refuse_taken(command: Command, entries: Iterable[str], port: Optional[int] =
         for name in names.intersection(held["entries"]) if there != port else ():
             raise Locked(
                 "%s is being worked on, on port %d: %s" % (name, there, story(held)),
-                jobs.way_out(held), entry=name, port=there, holder=held,
-            )  # fmt: skip
+                jobs.way_out(held),
+                entry=name,
+                port=there,
+                holder=held,
+            )
 
 
 def _at_work(command: Command) -> Dict[int, Dict[str, Any]]:

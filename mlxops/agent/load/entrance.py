@@ -17,8 +17,9 @@ def check(command: Command, ground: Ground) -> None:
         if not command.procs.local(bind):
             raise Failed(
                 "%s, where servers of %s should listen, is not an address of that machine" % (bind, command.site.name),
-                "correct bind in the host file", bind=bind,
-            )  # fmt: skip
+                "correct bind in the host file",
+                bind=bind,
+            )
         # A server that starts just now must not find our own probe in its place.
         if ground.server is None or ground.seen.listeners:
             refuse_held(command, port, ground.seen.listeners or ())
@@ -32,5 +33,7 @@ def refuse_held(command: Command, port: int, listeners: Iterable[Listener] = ())
     if held:
         raise PortBusy(
             "port %d is taken on %s by a process that does not listen" % (port, " and ".join(held)),
-            "find it on the host: sudo lsof -nP -i :%d" % port, port=port, addresses=list(held),
-        )  # fmt: skip
+            "find it on the host: sudo lsof -nP -i :%d" % port,
+            port=port,
+            addresses=list(held),
+        )

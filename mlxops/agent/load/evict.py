@@ -68,9 +68,14 @@ class Room:
     """
 
     def __init__(
-        self, command: Command, job: Job, prepared: Preparation, restore: Restore, evicted: List[Dict[str, Any]],
+        self,
+        command: Command,
+        job: Job,
+        prepared: Preparation,
+        restore: Restore,
+        evicted: List[Dict[str, Any]],
         room: DiskRoom,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._command, self._job, self._prepared, self._restore = command, job, prepared, restore
         self._evicted, self._room = evicted, room
         self._locks = contextlib.ExitStack()

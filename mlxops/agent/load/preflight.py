@@ -62,7 +62,16 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     ground = survey(command, order.port, own_lock)
     wanting = _serves_exactly(command, ground, entry)
     if wanting == "" and not order.replace:
-        return Preparation(order, entry, None, runtime, words, ground, True, warnings)
+        return Preparation(
+            order=order,
+            entry=entry,
+            remote=None,
+            runtime=runtime,
+            words=words,
+            ground=ground,
+            done=True,
+            warnings=warnings,
+        )
     _check_occupant(ground, order, entry, wanting)
     refuse_restarted(command, ground)
     entrance.check(command, ground)
@@ -76,7 +85,19 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     asked = asked_of(command, entry, remote, runtime, order.port)
     found, said = check(command, asked, order)
     told = notes + warnings + said
-    return Preparation(order, entry, remote, runtime, words, ground, False, told, asked, found, previous)
+    return Preparation(
+        order=order,
+        entry=entry,
+        remote=remote,
+        runtime=runtime,
+        words=words,
+        ground=ground,
+        done=False,
+        warnings=told,
+        asked=asked,
+        fit=found,
+        previous=previous,
+    )
 
 
 def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
@@ -107,14 +128,18 @@ def check_assignment(entry: Entry, order: Order) -> None:
     if entry.port not in (None, order.port):
         raise AssignmentConflict(
             "%s is assigned to port %d" % (entry.name, entry.port or 0),
-            "mlxops unload %d, then load it again" % (entry.port or 0), entry=entry.name, port=entry.port,
-        )  # fmt: skip
+            "mlxops unload %d, then load it again" % (entry.port or 0),
+            entry=entry.name,
+            port=entry.port,
+        )
     if entry.slot not in (None, order.port) and not order.force:
         raise AssignmentConflict(
             "%s is planned for port %d: on %d clients would find it under another name"
             % (entry.name, entry.slot or 0, order.port),
-            pasteable("load", entry.name, entry.slot) + ", or add --force", entry=entry.name, slot=entry.slot,
-        )  # fmt: skip
+            pasteable("load", entry.name, entry.slot) + ", or add --force",
+            entry=entry.name,
+            slot=entry.slot,
+        )
 
 
 def _check_flags(command: Command, entry: Entry, port: int, runtime: Runtime, flags: Offered) -> Tuple[str, ...]:
@@ -122,9 +147,10 @@ def _check_flags(command: Command, entry: Entry, port: int, runtime: Runtime, fl
     if refused:
         raise Failed(
             "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
-            pasteable("set", entry.name, _corrected(refused[0].field)), entry=entry.name,
+            pasteable("set", entry.name, _corrected(refused[0].field)),
+            entry=entry.name,
             reasons=[r.reason for r in refused],
-        )  # fmt: skip
+        )
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     own = command.site.runtime_named(None)
     return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)
@@ -190,8 +216,9 @@ def _way_back(command: Command, ground: Ground, order: Order) -> Union[Service, 
 def no_way_back(lost: Lost, order: Order) -> PortBusy:
     return PortBusy(
         "the server on port %d could not be started again if the load failed: %s" % (order.port, lost.why),
-        order._replace(replace=True, rollback=False).again + " swaps it all the same", port=order.port,
-    )  # fmt: skip
+        order._replace(replace=True, rollback=False).again + " swaps it all the same",
+        port=order.port,
+    )
 
 
 def _remote(command: Command, entry: Entry, words: Tuple[str, ...], order: Order) -> Remote:
@@ -204,9 +231,12 @@ def _remote(command: Command, entry: Entry, words: Tuple[str, ...], order: Order
     command.say("%s: %s to download" % (remote.repo_id, size))
     if order.ask_above_bytes is not None and remote.missing_bytes > order.ask_above_bytes and not order.dry_run:
         raise NeedsConsent(
-            "%s is not on this host: %s to download" % (remote.repo_id, size), "add --yes to download without asking",
-            repo_id=remote.repo_id, size_bytes=remote.size_bytes, missing_bytes=remote.missing_bytes,
-        )  # fmt: skip
+            "%s is not on this host: %s to download" % (remote.repo_id, size),
+            "add --yes to download without asking",
+            repo_id=remote.repo_id,
+            size_bytes=remote.size_bytes,
+            missing_bytes=remote.missing_bytes,
+        )
     return remote
 
 
@@ -224,8 +254,9 @@ def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optiona
     if not resolve.is_repo_id(entry.repo_id):
         raise ModelMissing(
             "%s cannot be loaded: %s" % (entry.name, presence.trouble(entry.cache_path) or "it has no path"),
-            pasteable("set", entry.name, "cache_path=PATH"), entry=entry.name,
-        )  # fmt: skip
+            pasteable("set", entry.name, "cache_path=PATH"),
+            entry=entry.name,
+        )
     return described(command, entry, words)
 
 
@@ -239,9 +270,7 @@ def described(command: Command, entry: Entry, words: Tuple[str, ...]) -> Remote:
     )
 
 
-def _check_hosts(
-    command: Command, entry: Entry, order: Order, runtime: Runtime, remote: Optional[Remote]
-) -> None:
+def _check_hosts(command: Command, entry: Entry, order: Order, runtime: Runtime, remote: Optional[Remote]) -> None:
     if ranks.hosts(entry) and remote is not None:
         text = "%s is not whole on this host, and a model of several hosts has to be on all of them" % entry.name
         raise Failed(text, "on each of them: hf download %s" % entry.repo_id, entry=entry.name)

@@ -28,14 +28,28 @@ MANY = ("--lora-paths", "--lora-modules")
 # host file gets them all, of which its help has to list each one anyway.
 _LM = {"--adapter-path": ADAPTER, "--draft-model": MODEL, "--chat-template-args": OBJECT}
 _OPENAI = {
-    "--draft-model-path": MODEL, "--draft-model": MODEL, "--lora-paths": FILE, "--chat-template-file": FILE,
-    "--prompt-cache-dir": MADE, "--log-file": MADE, "--config": FILE, "--adapter-path": ADAPTER,
-}  # fmt: skip
+    "--draft-model-path": MODEL,
+    "--draft-model": MODEL,
+    "--lora-paths": FILE,
+    "--chat-template-file": FILE,
+    "--prompt-cache-dir": MADE,
+    "--log-file": MADE,
+    "--config": FILE,
+    "--adapter-path": ADAPTER,
+}
 _VLLM = {
-    "--tokenizer": MODEL, "--speculative-model": MODEL, "--hf-config-path": FOLDER, "--lora-modules": FOLDER,
-    "--chat-template": FILE, "--tool-parser-plugin": FILE, "--download-dir": FOLDER, "--ssl-keyfile": FILE,
-    "--ssl-certfile": FILE, "--config": FILE, "--generation-config": FOLDER,
-}  # fmt: skip
+    "--tokenizer": MODEL,
+    "--speculative-model": MODEL,
+    "--hf-config-path": FOLDER,
+    "--lora-modules": FOLDER,
+    "--chat-template": FILE,
+    "--tool-parser-plugin": FILE,
+    "--download-dir": FOLDER,
+    "--ssl-keyfile": FILE,
+    "--ssl-certfile": FILE,
+    "--config": FILE,
+    "--generation-config": FOLDER,
+}
 OPTIONS: Mapping[str, Mapping[str, str]] = {"mlx_lm.server": _LM, "mlx-openai-server": _OPENAI, "vllm": _VLLM}
 # Words with a meaning of their own in the place of a path.
 _WORDS = {"--generation-config": ("auto", "vllm")}

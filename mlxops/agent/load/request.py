@@ -38,11 +38,19 @@ class Order(NamedTuple):
     @classmethod
     def from_wire(cls, args: Mapping[str, Any]) -> Order:
         return cls(
-            str(args["model"]), int(args["port"]), bool(args.get("replace")), bool(args.get("force")),
-            bool(args.get("rollback", True)), bool(args.get("dry_run")),
-            args.get("timeout_s"), args.get("grace_s"), args.get("revision"), bool(args.get("evict")),
-            bool(args.get("download")), _whole(args.get("ask_above_bytes")),
-        )  # fmt: skip
+            str(args["model"]),
+            int(args["port"]),
+            bool(args.get("replace")),
+            bool(args.get("force")),
+            bool(args.get("rollback", True)),
+            bool(args.get("dry_run")),
+            args.get("timeout_s"),
+            args.get("grace_s"),
+            args.get("revision"),
+            bool(args.get("evict")),
+            bool(args.get("download")),
+            _whole(args.get("ask_above_bytes")),
+        )
 
     @property
     def again(self) -> str:
@@ -75,7 +83,3 @@ class Preparation(NamedTuple):
     asked: Optional[Asked] = None
     fit: Optional[Fit] = None
     previous: Union[Service, Lost, None] = None
-
-
-
-

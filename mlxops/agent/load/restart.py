@@ -47,7 +47,14 @@ def way_back(command: Command, port: int, server: Server, entry: Optional[Entry]
     if not argv:
         return Lost("pid %d runs %s, which is not this host's %s" % (server.process.pid, _shown(server), runtime.name))
     listed = server.invocation.served_name
-    return Service(port, entry, runtime, argv, listed, runtime.client_model or listed or server.invocation.model or "")
+    return Service(
+        port=port,
+        entry=entry,
+        runtime=runtime,
+        argv=argv,
+        listed=listed,
+        chat_name=runtime.client_model or listed or server.invocation.model or "",
+    )
 
 
 def _shown(server: Server) -> str:
@@ -103,7 +110,14 @@ def _service(command: Command, port: int, entry: Entry) -> Service:
     launch = launch_of(chosen, port, command.site.bind, command.site.served_name(port, entry.name))
     argv = runtimes.argv(runtime, words, launch, flags, template_text(runtime, chosen))
     listed = launch.served_name if runtime.served_name in flags else None
-    return Service(port, entry, runtime, argv, listed, runtime.client_model or listed or entry.cache_path)
+    return Service(
+        port=port,
+        entry=entry,
+        runtime=runtime,
+        argv=argv,
+        listed=listed,
+        chat_name=runtime.client_model or listed or entry.cache_path,
+    )
 
 
 def _names(runtime: Runtime) -> Tuple[str, ...]:

@@ -86,8 +86,10 @@ def _emptied(fd: int, path: str, end: bytes, size: int) -> int:
         os.ftruncate(fd, 0)
         _replace(copy, end)
     with contextlib.suppress(OSError), open(path, "ab") as log:
-        log.write(b"mlxops: cut down at %s; the %d KiB before are in %s\n" % (
-            now().encode(), len(end) >> 10, os.fsencode(os.path.basename(copy))))  # fmt: skip
+        log.write(
+            b"mlxops: cut down at %s; the %d KiB before are in %s\n"
+            % (now().encode(), len(end) >> 10, os.fsencode(os.path.basename(copy)))
+        )
     return len(end)
 
 

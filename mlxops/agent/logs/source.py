@@ -76,11 +76,17 @@ def _without_output(ours: str, server: Optional[Process], port: int) -> Source:
     strange = server is not None and server.uid not in (None, os.geteuid())
     if not os.path.lexists(ours):
         if strange:
-            _fail("the server on port %d (pid %d) belongs to user id %d; its log is not readable from this account"
-                  % (port, server.pid if server else 0, server.uid or 0 if server else 0),
-                  "read it as that user, or as the one who started it", ours)  # fmt: skip
-        _fail("no server was started on port %d with this state folder yet; its log would be %s" % (port, ours),
-              "mlxops status %d" % port, ours)  # fmt: skip
+            _fail(
+                "the server on port %d (pid %d) belongs to user id %d; its log is not readable from this account"
+                % (port, server.pid if server else 0, server.uid or 0 if server else 0),
+                "read it as that user, or as the one who started it",
+                ours,
+            )
+        _fail(
+            "no server was started on port %d with this state folder yet; its log would be %s" % (port, ours),
+            "mlxops status %d" % port,
+            ours,
+        )
     note = "pid %d on port %d belongs to another user; this is the log of an earlier server" if strange else ""
     return Source(_opened(ours), ours, ours, note % (server.pid, port) if strange and server else "")
 
@@ -114,8 +120,9 @@ def _opened(path: str) -> int:
     except OSError as exc:
         raise Failed(
             "the server's log is %s, which is not readable: %s" % (path, exc.strerror),
-            "read it as the user it belongs to", path=path,
-        ) from exc  # fmt: skip
+            "read it as the user it belongs to",
+            path=path,
+        ) from exc
 
 
 def _fail(message: str, hint: str, path: str) -> NoReturn:

@@ -84,8 +84,6 @@ class Fit(NamedTuple):
         }
 
 
-
-
 def fit(command: Command, asked: Asked) -> Fit:
     """The sum for a model and what this machine can give it; Unseen where that cannot be told."""
     memory, table = command.procs.memory(), command.procs.processes()
@@ -101,12 +99,17 @@ def fit(command: Command, asked: Asked) -> Fit:
     kept = _kept(command, held, asked.port) if sums.need_bytes > room else {}
     others = {p: size for p, size in held.items() if p in command.site.ports and p != asked.port and p not in kept}
     return Fit(
-        sums, why, kvcache.context_length(asked.config), largest_context(model, room - beside), memory, held, waiting,
-        room,
-        smallest(others, sums.need_bytes - room), kept,
-    )  # fmt: skip
-
-
+        sum=sums,
+        context_why=why,
+        own_context=kvcache.context_length(asked.config),
+        largest_context=largest_context(model, room - beside),
+        memory=memory,
+        held=held,
+        promised=waiting,
+        available_bytes=room,
+        unload=smallest(others, sums.need_bytes - room),
+        kept=kept,
+    )
 
 
 def refusal(found: Fit) -> NotEnoughMemory:
@@ -144,9 +147,7 @@ def _held(command: Command, found: Mapping[int, Sequence[Server]]) -> Dict[int, 
     return {port: sum(command.procs.footprint(s.family) or 0 for s in servers) for port, servers in found.items()}
 
 
-def _left(
-    memory: Memory, held: Mapping[int, int], waiting: Mapping[int, int], port: Optional[int], others: int
-) -> int:
+def _left(memory: Memory, held: Mapping[int, int], waiting: Mapping[int, int], port: Optional[int], others: int) -> int:
     """What can be had once the port's own server is gone, and every load under way has what it needs."""
     own = held.get(port, 0) if port is not None else 0
     left = memory.available_bytes + own

@@ -17,15 +17,33 @@ CHUNK = 2048
 INNER = ("text_config", "llm_config", "language_config")
 # MLA kept as the compressed latent. Other families with a kv_lora_rank keep whole heads (deepseek_v2, minicpm3).
 LATENT = (
-    "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "kimi_linear", "kimi_vl", "glm4_moe_lite", "glm_moe_dsa",
-    "longcat_flash", "longcat_flash_ngram",
-)  # fmt: skip
+    "deepseek_v3",
+    "deepseek_v32",
+    "kimi_k2",
+    "kimi_k25",
+    "kimi_linear",
+    "kimi_vl",
+    "glm4_moe_lite",
+    "glm_moe_dsa",
+    "longcat_flash",
+    "longcat_flash_ngram",
+)
 TWICE = ("longcat_flash", "longcat_flash_ngram")
 # Layers that look at a window only, and have a cache no larger: told by `layer_types`, or every Nth layer is full.
 BY_TYPE = (
-    "afmoe", "exaone4", "exaone_moe", "gemma3n", "gemma3n_text", "gemma4", "gemma4_text", "gpt_oss", "llama",
-    "ministral3", "olmo3", "step3p5",
-)  # fmt: skip
+    "afmoe",
+    "exaone4",
+    "exaone_moe",
+    "gemma3n",
+    "gemma3n_text",
+    "gemma4",
+    "gemma4_text",
+    "gpt_oss",
+    "llama",
+    "ministral3",
+    "olmo3",
+    "step3p5",
+)
 BY_PATTERN = {"cohere2": 4, "gemma3": 6, "gemma3_text": 6, "gemma4": 5, "gemma4_text": 5, "gpt_oss": 2}
 # Most layers keep a state of fixed size, every Nth one keeps keys and values.
 LINEAR = ("qwen3_next", "qwen3_5", "qwen3_5_moe", "qwen3_5_text", "qwen3_5_moe_text")

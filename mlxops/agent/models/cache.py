@@ -37,8 +37,9 @@ class Snapshot(NamedTuple):
     @property
     def told(self) -> Tuple[str, ...]:
         """What is missing, with the reason where it is more than that."""
-        return tuple("%s (%s)" % (n, self.faults[n]) if self.faults.get(n, "missing") != "missing" else n
-                     for n in self.missing)
+        return tuple(
+            "%s (%s)" % (n, self.faults[n]) if self.faults.get(n, "missing") != "missing" else n for n in self.missing
+        )
 
     @property
     def complete(self) -> bool:
@@ -60,7 +61,7 @@ def repo_folder(repo_id: str) -> str:
 
 
 def _repo_id(folder: str) -> str:
-    parts = folder[len(_PREFIX):].split("--")
+    parts = folder[len(_PREFIX) :].split("--")
     named = folder.startswith(_PREFIX) and len(parts) <= 2 and all(parts)
     return "/".join(parts) if named else ""
 
@@ -75,15 +76,23 @@ def inspect(path: str) -> Snapshot:
     """What the model folder at `path` holds; OSError when it cannot be listed."""
     from . import files as modelfiles
     from . import wholeness
+
     path = os.path.abspath(os.path.expanduser(path))
     faults = wholeness.faults(path)
     snapshots, revision = os.path.split(path)
     repo = os.path.dirname(snapshots)
     repo_id = _repo_id(os.path.basename(repo)) if os.path.basename(snapshots) == "snapshots" else ""
-    return Snapshot(repo_id=repo_id, revision=revision if repo_id else "", path=path,
-                    root=os.path.dirname(repo) if repo_id else "", size_bytes=size_bytes(path),
-                    missing=tuple(sorted(faults)), format=modelfiles.format_of(path),
-                    kind=modelfiles.kind_of(path, repo_id or revision), faults=faults)
+    return Snapshot(
+        repo_id=repo_id,
+        revision=revision if repo_id else "",
+        path=path,
+        root=os.path.dirname(repo) if repo_id else "",
+        size_bytes=size_bytes(path),
+        missing=tuple(sorted(faults)),
+        format=modelfiles.format_of(path),
+        kind=modelfiles.kind_of(path, repo_id or revision),
+        faults=faults,
+    )
 
 
 def whole(path: str) -> bool:
@@ -101,12 +110,22 @@ def _inspect_or_say_why(repo: str, revision: str) -> Snapshot:
     except OSError as exc:
         why = "%s: %s" % (path, exc.strerror or "unreadable")
         root, folder = os.path.split(repo)
-        return Snapshot(_repo_id(folder), revision, path, root, None, (why,), "other", "other")
+        return Snapshot(
+            repo_id=_repo_id(folder),
+            revision=revision,
+            path=path,
+            root=root,
+            size_bytes=None,
+            missing=(why,),
+            format="other",
+            kind="other",
+        )
 
 
 def _word(path: str) -> str:
     """The one word of a ref file; "" when there is none, or when it would lead out of `snapshots`."""
     from ..untrusted import plain, read
+
     word = (read(path, 256) or b"").decode("utf-8", "replace").strip()
     return word if plain(word) and "/" not in word else ""
 
@@ -127,6 +146,7 @@ def current(repo: str) -> str:
 
 def _revision_of(repo: str, asked: Optional[str]) -> str:
     from ..untrusted import plain
+
     if asked is None:
         return current(repo)
     if not plain(asked):
@@ -153,8 +173,11 @@ def _repos(root: str) -> Iterator[str]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as exc:
-        raise EvidenceUnknown("the model cache %s cannot be read: %s" % (root, exc.strerror),
-                              "check its owner and mode on the host", path=root) from exc
+        raise EvidenceUnknown(
+            "the model cache %s cannot be read: %s" % (root, exc.strerror),
+            "check its owner and mode on the host",
+            path=root,
+        ) from exc
     for name in names:
         if _repo_id(name):
             yield os.path.join(root, name)
@@ -210,6 +233,7 @@ def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional
 def dangling(hf_home: str) -> Dict[str, str]:
     """repo_id -> what is gone, of the repositories in the cache that lead nowhere, such as to a disk that is away."""
     from .location import absence
+
     found: Dict[str, str] = {}
     for root in roots(hf_home):
         for repo in _repos(root):
@@ -249,6 +273,7 @@ def weights_bytes(path: str) -> Optional[int]:
     """Bytes of the weights alone, which is what loading them takes at least; None when one of the files is absent."""
     from . import wholeness
     from .files import INDEX
+
     try:
         names = wholeness.weight_files(path)
         return None if INDEX in names else sum(os.stat(os.path.join(path, name)).st_size for name in names)

@@ -72,12 +72,17 @@ MARKUPS: Tuple[Markup, ...] = (
     Markup("longcat", ("<longcat_tool_call>",), ("longcat_flash_lite",), _PARSERS + "/longcat_flash_lite.py"),
     Markup("glm", ("<arg_key>",), ("glm4_moe",), _PARSERS + "/glm4_moe.py"),
     Markup(
-        "function", ("<tool_call>", "<function="), ("qwen3_coder", "nemotron3_nano", "step_35"),
+        "function",
+        ("<tool_call>", "<function="),
+        ("qwen3_coder", "nemotron3_nano", "step_35"),
         _PARSERS + "/function_parameter.py",
     ),
     Markup(
-        "kimi", ("<|tool_calls_section_begin|>",), (), _PARSERS + "/kimi_k2.py",
-        "has kimi_k2 for them, which loses every streamed answer",
+        name="kimi",
+        marks=("<|tool_calls_section_begin|>",),
+        parsers=(),
+        source=_PARSERS + "/kimi_k2.py",
+        flaw="has kimi_k2 for them, which loses every streamed answer",
     ),
     Markup("solar", ("<|tool_call:begin|>",), ("solar_open",), _PARSERS + "/solar_open.py"),
     Markup("harmony", ("<|channel|>", "<|message|>"), ("harmony",), _PARSERS + "/harmony.py"),
@@ -89,10 +94,12 @@ MARKUPS: Tuple[Markup, ...] = (
     Markup("seed", ("<seed:tool_call>",), (), _CARD),
     Markup("cohere", ("<|START_ACTION|>",), (), _CARD),
     Markup(
-        "json", ("<tool_call>", "arguments"), ("hermes", "qwen3", "qwen3_moe", "qwen3_vl", "iquest_coder_v1"),
+        "json",
+        ("<tool_call>", "arguments"),
+        ("hermes", "qwen3", "qwen3_moe", "qwen3_vl", "iquest_coder_v1"),
         _PARSERS + "/hermes.py",
     ),
-)  # fmt: skip
+)
 # For a template that itself writes <think> at the end of the prompt, so that an answer only closes it: the parser that
 # is switched off with `enable_thinking`, where the template has that switch, else the one that takes it for granted.
 SWITCHED, OPENED = ("qwen3_5", "qwen3_moe"), ("qwen3_moe",)
@@ -147,7 +154,14 @@ def propose(model_type: str, template: str) -> Proposal:
     notes = () if tool else (_lack(model_type, markup),)
     if reasoning and not tool:
         tool, tool_source = (COMPANION,), "a reasoning parser alone loses answers that are not streamed"
-    return Proposal(model_type, tool, reasoning, tool_source, reasoning_source, notes)
+    return Proposal(
+        family=model_type,
+        tool=tool,
+        reasoning=reasoning,
+        tool_source=tool_source,
+        reasoning_source=reasoning_source,
+        notes=notes,
+    )
 
 
 def _tool(model_type: str, family: Family, markup: Markup) -> Tuple[Tuple[str, ...], str]:

@@ -18,18 +18,52 @@ _HEADER_LIMIT = 16 << 20
 
 _WANTED = (".json", ".jsonl", ".jinja", ".py", ".txt", ".tiktoken", ".model")
 
-_SPEECH_AND_VISION = frozenset([
-    "whisper", "t5", "mt5", "umt5", "bart", "mbart", "marian", "pegasus", "speech_to_text", "seamless_m4t", "parakeet",
-    "moonshine", "blip", "clip", "siglip", "vit", "vision-encoder-decoder", "trocr", "florence2", "wav2vec2",
-    "musicgen",
-])
-_ENCODERS = frozenset([
-    "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "modernbert", "nomic_bert", "new", "gte", "deberta",
-    "deberta-v2", "electra", "camembert", "albert", "colbert", "jina_bert",
-])
+_SPEECH_AND_VISION = frozenset(
+    [
+        "whisper",
+        "t5",
+        "mt5",
+        "umt5",
+        "bart",
+        "mbart",
+        "marian",
+        "pegasus",
+        "speech_to_text",
+        "seamless_m4t",
+        "parakeet",
+        "moonshine",
+        "blip",
+        "clip",
+        "siglip",
+        "vit",
+        "vision-encoder-decoder",
+        "trocr",
+        "florence2",
+        "wav2vec2",
+        "musicgen",
+    ]
+)
+_ENCODERS = frozenset(
+    [
+        "bert",
+        "roberta",
+        "xlm-roberta",
+        "distilbert",
+        "mpnet",
+        "modernbert",
+        "nomic_bert",
+        "new",
+        "gte",
+        "deberta",
+        "deberta-v2",
+        "electra",
+        "camembert",
+        "albert",
+        "colbert",
+        "jina_bert",
+    ]
+)
 _CHAT_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
-
-
 
 
 def wanted(name: str) -> bool:
@@ -39,12 +73,6 @@ def wanted(name: str) -> bool:
         return False
     # Mistral repositories carry the same weights twice, the second time as consolidated*.safetensors.
     return leaf.endswith(_WANTED) or (leaf.endswith(".safetensors") and not leaf.startswith("consolidated"))
-
-
-
-
-
-
 
 
 def config(path: str) -> Dict[str, Any]:

@@ -50,8 +50,9 @@ def check_built(entry: Entry, installed: Installed, described: Mapping[str, Any]
     raise Failed(
         "the mlx-lm of %s cannot build a model %s" % (installed.runtime.name, what),
         "a newer mlx-lm in %s may; load with --force tries it as it is" % installed.packages[0],
-        entry=entry.name, model_type=model_type,
-    )  # fmt: skip
+        entry=entry.name,
+        model_type=model_type,
+    )
 
 
 def _taken(entry: Entry, chosen: Entry) -> Tuple[str, ...]:

@@ -51,9 +51,9 @@ def _no_template(entry: Entry, folder: str) -> Failed:
     there = "put one on the host, as %s/%s.jinja" % (folder or "DIR", MODEL_TYPE)
     return Failed(
         "%s is a gpt-oss and has no chat template; looked in: %s" % (entry.name, places),
-        "%s%s, %s" % (there, "" if folder else " with templates = \"DIR\" under [studio] in the host file", own),
+        "%s%s, %s" % (there, "" if folder else ' with templates = "DIR" under [studio] in the host file', own),
         entry=entry.name,
-    )  # fmt: skip
+    )
 
 
 def _vocabulary(env: Mapping[str, str]) -> Tuple[str, ...]:
@@ -66,5 +66,6 @@ def _vocabulary(env: Mapping[str, str]) -> Tuple[str, ...]:
         return ()
     raise Failed(
         "%s is not the vocabulary that %s promises: every chat would be an error" % (path, BASE),
-        "put %s there, or take %s out of the env of [runtime]" % (VOCABULARY, BASE), path=path,
-    )  # fmt: skip
+        "put %s there, or take %s out of the env of [runtime]" % (VOCABULARY, BASE),
+        path=path,
+    )

@@ -70,7 +70,13 @@ def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Sug
     values.update({"args": args} if args else {})
     origins = (there.source, proposal.tool_source, proposal.reasoning_source, "it takes pictures: vision_config")
     notes = _notes(installed, proposal, values, sees, bool(template.text)) if entry.cache_path else ()
-    return Suggestion(values, {k: v for k, v in zip(KEYS, origins) if k in values}, notes, model_type, template)
+    return Suggestion(
+        values=values,
+        sources={k: v for k, v in zip(KEYS, origins) if k in values},
+        notes=notes,
+        model_type=model_type,
+        template=template,
+    )
 
 
 def _template_there(entry: Entry, model_type: str, folder: Optional[str]) -> templates.Template:

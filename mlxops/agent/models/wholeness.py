@@ -24,17 +24,23 @@ _SHARD = re.compile(r"(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors")
 _MOST_SHARDS = 10_000
 # Any one of these sets is a whole tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, Mistral, Kimi, PLaMo).
 TOKENIZERS = (
-    ("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"), ("tekken.json",), ("tiktoken.model",),
+    ("tokenizer.json",),
+    ("tokenizer.model",),
+    ("vocab.json", "merges.txt"),
+    ("tekken.json",),
+    ("tiktoken.model",),
     ("tokenizer.jsonl",),
-)  # fmt: skip
+)
 # What transformers parses when it makes the tokenizer.
 _OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _OBJECT_LIMIT = 256 << 20
 # Parsed on every look; a larger file is parsed only by a load.
 _SMALL = 1 << 20
 _GLANCE = 4096
-_POINTERS = ((b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` there"),
-             (b"/annex/objects/", "a git-annex pointer: run `git annex get` there"))
+_POINTERS = (
+    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` there"),
+    (b"/annex/objects/", "a git-annex pointer: run `git annex get` there"),
+)
 ABSENT, EMPTY = "missing", "empty or not a regular file"
 
 

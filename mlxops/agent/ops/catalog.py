@@ -12,5 +12,3 @@ def list_entries(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry = command.store.read()
     lost = {entry.name for port in command.site.ports for entry in registry.lost(port) if not registry.holders(port)}
     return {"models": [{**entry_row(entry), "lost": entry.name in lost} for entry in registry.entries.values()]}
-
-

@@ -18,9 +18,19 @@ from ..registry.entries import MOST_HOSTS, REQUIRED, Entry, Registry, coerce
 from .rows import entry_row
 
 SETTABLE = (
-    "repo_id", "model_id", "cache_path", "format", "slot", "revision", "runtime", "chat_template",
-    "tool_call_parser", "reasoning_parser", "args", "hosts",
-)  # fmt: skip
+    "repo_id",
+    "model_id",
+    "cache_path",
+    "format",
+    "slot",
+    "revision",
+    "runtime",
+    "chat_template",
+    "tool_call_parser",
+    "reasoning_parser",
+    "args",
+    "hosts",
+)
 # Takes away what was said, so that the next load takes what the model's family suggests. KEY= says: none.
 AUTO, NONE = "auto", "none"
 OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "revision")
@@ -73,14 +83,17 @@ def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
     if lost:
         raise AssignmentConflict(
             "%s is registered already, as %s, with another %s" % (entry.repo_id, known[0].name, " and ".join(lost)),
-            pasteable("set", known[0].name, "KEY=VALUE"), entry=known[0].name, keys=lost,
-        )  # fmt: skip
+            pasteable("set", known[0].name, "KEY=VALUE"),
+            entry=known[0].name,
+            keys=lost,
+        )
     taken = registry.entries.get(entry.name)
     if taken is not None and not same_repo(taken.repo_id, entry.repo_id):
         raise AssignmentConflict(
             "%s is %s already" % (entry.name, taken.repo_id),
-            pasteable("set", entry.name, "KEY=VALUE"), entry=entry.name,
-        )  # fmt: skip
+            pasteable("set", entry.name, "KEY=VALUE"),
+            entry=entry.name,
+        )
 
 
 def _add(command: Command, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
@@ -155,11 +168,16 @@ def _changed(
     old, new = before.entries.get(name), after.entries.get(name)
     was, now = (old.fields if old else {}), (new.fields if new else {})
     steps = [
-        {"action": "set", "entry": name, "port": None, "applied": not dry,
-         "reason": "%s: %s -> %s" % (k, _text(k, was.get(k)), _text(k, now.get(k)))}
+        {
+            "action": "set",
+            "entry": name,
+            "port": None,
+            "applied": not dry,
+            "reason": "%s: %s -> %s" % (k, _text(k, was.get(k)), _text(k, now.get(k))),
+        }
         for k in {**was, **now}
         if was.get(k) != now.get(k)
-    ]  # fmt: skip
+    ]
     return {"entry": entry_row(new) if new else name, "changed": bool(steps) and not dry, "actions": steps}
 
 

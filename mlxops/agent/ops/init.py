@@ -104,7 +104,9 @@ def _suggested(command: Command, snapshot: hfcache.Snapshot, there: suggest.Inst
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
     found = suggest.suggestion(there, entry, command.site.templates)
     notes = (*found.notes, *_refused(command, entry, there))
-    return Found(snapshot.repo_id, snapshot.path, found.values, notes, place(snapshot.path))
+    return Found(
+        repo_id=snapshot.repo_id, path=snapshot.path, proposed=found.values, notes=notes, place=place(snapshot.path)
+    )
 
 
 def _refused(command: Command, entry: Entry, there: suggest.Installed) -> Iterator[str]:

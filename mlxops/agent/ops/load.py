@@ -67,9 +67,7 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _load(
-    command: Command, job: Job, prepared: Preparation, room: DiskRoom, evicted: List[Dict[str, Any]]
-) -> Served:
+def _load(command: Command, job: Job, prepared: Preparation, room: DiskRoom, evicted: List[Dict[str, Any]]) -> Served:
     _reserve(command, job, prepared)
     room.take(prepared.order.port, LOAD_EDITS, servers=2)
     room.take_log_of_job(job.log)
@@ -125,7 +123,15 @@ def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) ->
     argv = runtimes.argv(runtime, prepared.words, launch, flags, template_text(runtime, entry))
     listed = launch.served_name if runtime.served_name in flags else None
     name = runtime.client_model or listed or entry.cache_path
-    return Service(port, entry, runtime, argv, listed, name, clean=harmony.parsed(entry, runtime))
+    return Service(
+        port=port,
+        entry=entry,
+        runtime=runtime,
+        argv=argv,
+        listed=listed,
+        chat_name=name,
+        clean=harmony.parsed(entry, runtime),
+    )
 
 
 def _swap(command: Command, job: Job, prepared: Preparation, service: Service, room: DiskRoom) -> Served:
@@ -167,9 +173,13 @@ def _nothing() -> None:
 
 
 def _undone(
-    command: Command, job: Job, room: DiskRoom, error: MlxopsError, previous: Optional[Service],
+    command: Command,
+    job: Job,
+    room: DiskRoom,
+    error: MlxopsError,
+    previous: Optional[Service],
     lost: Callable[[], None],
-) -> str:  # fmt: skip
+) -> str:
     """What stands on the port after a failure, in words."""
     if isinstance(error, NotStopped) and not error.fields.get("gone"):
         return "it still holds the port"
@@ -205,9 +215,7 @@ def _identity(log: str) -> Optional[int]:
     return was.st_ino if was.st_size else None
 
 
-def _restore(
-    command: Command, room: DiskRoom, job: Job, previous: Service, lost: Callable[[], None] = _nothing
-) -> str:
+def _restore(command: Command, room: DiskRoom, job: Job, previous: Service, lost: Callable[[], None] = _nothing) -> str:
     """Bring the previous model back; what became of that, in words. `lost` is called when it does not come."""
     name = previous.entry.name if previous.entry else previous.argv[0]
     try:
@@ -279,5 +287,3 @@ def _room(command: Command, prepared: Preparation) -> Dict[str, Any]:
         error = error or rehearsal(command, order.port)
     told = error.to_wire() if error and order.dry_run else None
     return {"memory": fit.record() if fit else None, "refused": told}
-
-

@@ -123,8 +123,9 @@ def _stop(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     if not _serves(command, process, _ring_port(args)):
         raise NotStopped(
             "pid %d, recorded as a rank of port %d, runs something else" % (process.pid, args["port"]),
-            "look at it there", pid=process.pid,
-        )  # fmt: skip
+            "look at it there",
+            pid=process.pid,
+        )
     family = tree(owner.own(command.procs.processes()), process.pid)
     prey = Quarry(_ring_port(args), _address(args), (process,), family)
     stop(command.procs, prey, args["grace_s"], lambda text: command.client.emit("phase", message=text))

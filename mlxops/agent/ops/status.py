@@ -42,14 +42,6 @@ def _proven(command: Command, registry: Registry, seen: PortEvidence, timeout_s:
     return {**dict.fromkeys(told), "checks": []} if idle else told
 
 
-
-
-
-
-
-
-
-
 def _memory(procs: Procs) -> Optional[Dict[str, Any]]:
     try:
         return procs.memory()._asdict()

@@ -172,8 +172,6 @@ def _actions(ground: Ground) -> List[Dict[str, Any]]:
     return [{"action": a, "entry": n, "port": port, "reason": why, "applied": False} for a, n, why in steps]
 
 
-
-
 def clear(command: Command, ground: Ground, why: str) -> None:
     """Take the assignments away that were seen, and what remembers them: a person wants the port empty."""
     command.store.edit(why, lambda now: _cleared(now, ground))

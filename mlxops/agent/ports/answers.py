@@ -72,6 +72,7 @@ def _discard(path: str) -> None:
     except OSError:
         return
 
+
 HTTP_TIMEOUT_S, PULSE_TIMEOUT_S = 2.0, 1.0
 
 

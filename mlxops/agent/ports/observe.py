@@ -81,9 +81,17 @@ def observe(
         others += tuple(server.process for server in alien.get(port, ()))
         unknown = (*sight.unknown, *_unasked(seen.get(port, ()), registry.holders(port)))
         found[port] = PortEvidence(
-            port, sight.of(port), servers.get(port, ()), recorded, left, answers[port], jobs[port], unknown,
-            ranks=seen.get(port, ()), strangers=strangers(sight, port, others),
-        )  # fmt: skip
+            port=port,
+            listeners=sight.of(port),
+            servers=servers.get(port, ()),
+            recorded=recorded,
+            remnants=left,
+            answer=answers[port],
+            job=jobs[port],
+            unknown=unknown,
+            ranks=seen.get(port, ()),
+            strangers=strangers(sight, port, others),
+        )
     return {port: _weighed(procs, one) for port, one in found.items()}
 
 
@@ -207,9 +215,13 @@ def remnants(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process, ...]
 
 
 def _ask_all(
-    ports: Iterable[int], sight: Sight, servers: Mapping[int, Tuple[Server, ...]], registry: Registry, address: str,
+    ports: Iterable[int],
+    sight: Sight,
+    servers: Mapping[int, Tuple[Server, ...]],
+    registry: Registry,
+    address: str,
     recall: Recall,
-) -> Dict[int, Answer]:  # fmt: skip
+) -> Dict[int, Answer]:
     """Many ports at once; a port where nothing listens refuses in microseconds, one with a full queue in seconds."""
     answers: Dict[int, Answer] = {}
     asked: Dict[int, Callable[[], Answer]] = {}
@@ -233,13 +245,3 @@ def who(sight: Sight, port: int, servers: Mapping[int, Tuple[Server, ...]]) -> L
     """The processes that answer on a port, so that an answer is never taken for that of others."""
     pids = {ln.pid or 0 for ln in sight.of(port) or ()} | {s.process.pid for s in servers.get(port, ())}
     return [[pid, sight.table[pid].start_time if pid in sight.table else ""] for pid in sorted(pids)]
-
-
-
-
-
-
-
-
-
-

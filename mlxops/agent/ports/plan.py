@@ -60,12 +60,16 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
         verdict = judge(seen, want)
         if want.entries and seen.quiet:
             steps = [(e.name, remedy("stale", port, e, want)) for e in want.entries]
-            actions += [Action("clear", name, port, verdict.reason, step) for name, step in steps]
+            actions += [
+                Action(action="clear", entry=name, port=port, reason=verdict.reason, next=step) for name, step in steps
+            ]
         elif verdict.drift or verdict.state == "unknown":
             drifts.append(_drift(verdict, port, want))
         beside = stray_beside(seen, verdict)
         if beside:
-            drifts.append(Drift("stray", port, None, beside, remedies.command("stray", port, None)))
+            drifts.append(
+                Drift(drift="stray", port=port, entry=None, reason=beside, next=remedies.command("stray", port, None))
+            )
         if verdict.broken and seen.job is None:
             told = verdict.reason, remedy(verdict.state, port, want.entry, want)
             broken.append(Broken(verdict.state, port, want.entry.name if want.entry else None, *told))
@@ -75,7 +79,13 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
 def _drift(verdict: Verdict, port: int, want: Wanted) -> Drift:
     kind = verdict.drift or "unknown"
     entry = want.entry if want.entries or kind == "lost" else None
-    return Drift(kind, port, entry.name if entry else None, verdict.reason, remedy(kind, port, entry, want))
+    return Drift(
+        drift=kind,
+        port=port,
+        entry=entry.name if entry else None,
+        reason=verdict.reason,
+        next=remedy(kind, port, entry, want),
+    )
 
 
 def lost_drift(port: int, want: Wanted) -> Drift:

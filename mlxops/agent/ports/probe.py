@@ -40,8 +40,6 @@ class Reply(NamedTuple):
             return None
 
 
-
-
 def all_of(calls: Mapping[Key, Callable[[], Value]], most: int = MOST_AT_ONCE) -> Dict[Key, Value]:
     """What each call returns, several at a time in a bounded number of threads: a host may have 256 ports.
 

@@ -77,8 +77,11 @@ def _refuse_foreign(seen: PortEvidence) -> None:
     pids = sorted({*(ln.pid for ln in seen.foreign if ln.pid), *(one.pid for one in seen.strangers)})
     raise ForeignListener(
         "port %d is held by %s, not a model server of this user" % (seen.port, " and ".join(seen.claimed)),
-        _way_out(seen), port=seen.port, pids=pids, users=sorted({one.user for one in seen.strangers}),
-    )  # fmt: skip
+        _way_out(seen),
+        port=seen.port,
+        pids=pids,
+        users=sorted({one.user for one in seen.strangers}),
+    )
 
 
 def _way_out(seen: PortEvidence) -> str:
@@ -98,12 +101,12 @@ def _refuse_launchd(command: Command, seen: PortEvidence) -> None:
         if job.pid in line:
             raise PortBusy(
                 "port %d belongs to the launchd job %s" % (seen.port, job.label),
-                "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label), port=seen.port, job=job.label,
-            )  # fmt: skip
+                "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label),
+                port=seen.port,
+                job=job.label,
+            )
 
 
-def look(
-    command: Command, registry: Registry, ports: Iterable[int], recall: bool = False
-) -> Dict[int, PortEvidence]:
+def look(command: Command, registry: Registry, ports: Iterable[int], recall: bool = False) -> Dict[int, PortEvidence]:
     seen = observe(command.procs, registry, ports, command.site, partial(job_of, command), command.client.check, recall)
     return {port: one._replace(cut=cut_off(command, port)) for port, one in seen.items()}

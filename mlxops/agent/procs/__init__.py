@@ -10,8 +10,18 @@ from .facts import LaunchdJob, Listener, Memory, Output, Process
 from .tree import ancestors, descendants, tree
 
 __all__ = [
-    "LaunchdJob", "Listener", "Memory", "Output", "Process", "Procs", "Unseen", "ancestors", "descendants", "here", "tree",
-]  # fmt: skip
+    "LaunchdJob",
+    "Listener",
+    "Memory",
+    "Output",
+    "Process",
+    "Procs",
+    "Unseen",
+    "ancestors",
+    "descendants",
+    "here",
+    "tree",
+]
 
 
 def here() -> Procs:

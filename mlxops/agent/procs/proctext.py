@@ -36,7 +36,14 @@ def stat(text: bytes) -> Stat:
         raise ValueError("not a /proc/PID/stat: %r" % text[:80])
     # A first thread that has exited looks like a zombie while the other threads run on.
     dead = fields[0] in (b"Z", b"X") and int(fields[17]) <= 1
-    return Stat(int(fields[1]), int(fields[2]), int(fields[19]), int(fields[21]), dead, fields[0] in (b"T", b"t"))
+    return Stat(
+        ppid=int(fields[1]),
+        pgid=int(fields[2]),
+        start_ticks=int(fields[19]),
+        rss_pages=int(fields[21]),
+        dead=dead,
+        stopped=fields[0] in (b"T", b"t"),
+    )
 
 
 def argv(text: bytes) -> Tuple[str, ...]:

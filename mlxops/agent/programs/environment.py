@@ -44,6 +44,7 @@ def model_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
     built = frozenset(name[:-3] for name in names if name.endswith(".py"))
     return built | frozenset(_KEY.findall(remapped[1])) if remapped else None
 
+
 Prefix = Tuple[str, ...]
 
 
@@ -53,12 +54,14 @@ def shebang(script: str) -> Prefix:
     Where the path is too long or has blanks, pip writes `#!/bin/sh` and an exec line that Python reads as a string.
     """
     from ..untrusted import read
+
     lines = (read(script, 4096) or b"").decode("utf-8", "replace").splitlines()
     if not lines or not lines[0].startswith("#!"):
         return ()
     if lines[0] == "#!/bin/sh" and len(lines) > 1 and lines[1].startswith("'''exec' "):
         import shlex
-        return tuple(shlex.split(lines[1][len("'''exec' "):])[:1])
+
+        return tuple(shlex.split(lines[1][len("'''exec' ") :])[:1])
     return tuple(lines[0][2:].split())
 
 
@@ -79,6 +82,7 @@ def _project(command: Sequence[str]) -> Optional[str]:
 def of_runtime(command: Sequence[str]) -> Iterator[Prefix]:
     """The interpreters a runtime's command may run under, by where its environment would have one."""
     import shutil
+
     if not command:
         return
     program = shutil.which(os.path.expanduser(command[0])) or command[0]

@@ -20,8 +20,12 @@ from .environment import packages, shebang
 # A login through ssh has PATH=/usr/bin:/bin:/usr/sbin:/sbin and none of these.
 # The last is where vllm-metal's install.sh puts vllm.
 USUAL_FOLDERS = (
-    "/opt/homebrew/bin", "/usr/local/bin", "~/.local/bin", "/opt/mlx-launch/.venv/bin", "~/.venv-vllm-metal/bin",
-)  # fmt: skip
+    "/opt/homebrew/bin",
+    "/usr/local/bin",
+    "~/.local/bin",
+    "/opt/mlx-launch/.venv/bin",
+    "~/.venv-vllm-metal/bin",
+)
 UV_PROJECT = "/opt/mlx-launch"
 UV_HAS = ("mlx-openai-server", "mlx_lm.server")
 HELP_TIMEOUT_S = 90.0
@@ -90,9 +94,12 @@ def _words(text: str) -> Tuple[str, ...]:
 
 
 def help_flags(
-    runtime: Runtime, words: Sequence[str], state_dir: str, say: Callable[[str], None] = lambda _: None,
+    runtime: Runtime,
+    words: Sequence[str],
+    state_dir: str,
+    say: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
-) -> Offered:  # fmt: skip
+) -> Offered:
     """The flags the program's own help lists. Kept until the program file changes: asking takes seconds.
 
     `check` is called while it is asked, and may raise, to cancel.
@@ -144,9 +151,13 @@ def _run(words: Sequence[str], check: Callable[[], None]) -> Tuple[int, bytes]:
     """Exit status and output, on either stream. In a session of its own: on a cancel all of it is ended."""
     deadline = Deadline(HELP_TIMEOUT_S)
     with subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, "COLUMNS": "200"}, start_new_session=True,
-    ) as child:  # fmt: skip
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "COLUMNS": "200"},
+        start_new_session=True,
+    ) as child:
         try:
             while True:
                 check()

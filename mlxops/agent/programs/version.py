@@ -41,9 +41,14 @@ def _asked(words: Sequence[str]) -> Optional[str]:
     program = words[:-1] if words[-1] in ("launch", "serve") else words
     try:
         done = subprocess.run(
-            [*program, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=ASK_S, check=False, cwd="/",
-        )  # fmt: skip
+            [*program, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=ASK_S,
+            check=False,
+            cwd="/",
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return told(done.stdout.decode("utf-8", "replace")) if done.returncode == 0 else None

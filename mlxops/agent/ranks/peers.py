@@ -25,11 +25,23 @@ from .ranks import Rank, Seen
 
 # No question to anybody, no host key that is not known: who logs in here logged in there before.
 OPTIONS = (
-    "-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10", "-o",
-    "ClearAllForwardings=yes", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
+    "-T",
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "StrictHostKeyChecking=yes",
+    "-o",
+    "ConnectTimeout=10",
+    "-o",
+    "ClearAllForwardings=yes",
+    "-o",
+    "ServerAliveInterval=5",
+    "-o",
+    "ServerAliveCountMax=3",
     # What is killed when it is left must carry nobody else's session.
-    "-o", "ControlMaster=no",
-)  # fmt: skip
+    "-o",
+    "ControlMaster=no",
+)
 LOOK_S, ENDS_WITHIN_S = 20.0, 5.0
 # A login may be slow, and talk. One that goes on for so long does not come to its end.
 GREET_S = 30.0
@@ -53,9 +65,12 @@ class Call:
         ssh = shutil.which("ssh", path=search_path()) or "ssh"
         try:
             self._child = subprocess.Popen(
-                [ssh, *OPTIONS, "--", host, "exec " + shlex.join(FOUND)], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-            )  # fmt: skip
+                [ssh, *OPTIONS, "--", host, "exec " + shlex.join(FOUND)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
         except OSError as exc:
             raise Failed("cannot start ssh: %s" % exc, "install OpenSSH's client on the host") from exc
         request = {"protocol": wire.PROTOCOL, "verb": "rank", "args": dict(args), "site": dict(site.described)}

@@ -95,7 +95,7 @@ def _gated(call: Call) -> Mapping[str, Any]:
 
 
 def _rank(number: int, host: str, record: Mapping[str, Any], at: str) -> Rank:
-    return Rank(number, host, int(record["pid"]), str(record["start_time"]), at)
+    return Rank(number=number, host=host, pid=int(record["pid"]), start_time=str(record["start_time"]), at=at)
 
 
 def _others(entry: Entry) -> List[Tuple[int, str]]:

@@ -46,9 +46,13 @@ def _outsider(procs: Procs, pid: int) -> Dict[str, Any]:
     except Unseen:
         seen = None
     return {
-        "outsider": True, "pid": pid, "who": _user(seen), "from": "this host", "since": None,
+        "outsider": True,
+        "pid": pid,
+        "who": _user(seen),
+        "from": "this host",
+        "since": None,
         "why": (" ".join(" ".join(seen.argv).split())[:LONGEST_COMMAND] if seen else "") or "unknown command",
-    }  # fmt: skip
+    }
 
 
 def _user(process: Optional[Process]) -> str:

@@ -56,9 +56,13 @@ class Slots(NamedTuple):
 
 
 def plan(
-    registry: Registry, found: Iterable[Found], running: Iterable[Running], slots: Slots, taken: Mapping[str, int],
+    registry: Registry,
+    found: Iterable[Found],
+    running: Iterable[Running],
+    slots: Slots,
+    taken: Mapping[str, int],
     places: Mapping[str, str] = {},
-) -> Tuple[Change, ...]:  # fmt: skip
+) -> Tuple[Change, ...]:
     """All changes, in order. Nothing is ever removed, and no entry gets a slot's name: that is a port's.
 
     `places`: entry -> where its path leads, whatever its spelling; of a model found that is its `place`.
@@ -114,8 +118,14 @@ def _for_model(registry: Registry, model: Found, slots: Slots, places: Mapping[s
 def _refreshed(entry: Entry, model: Found) -> Change:
     if entry.port is not None:
         reason = "a newer snapshot is there; it is being served, so its path stays until it is unloaded"
-        return Change("refresh", entry.name, entry.port, reason, None)
-    return Change("refresh", entry.name, None, "now at " + model.path, entry.with_fields(cache_path=model.path))
+        return Change(action="refresh", name=entry.name, port=entry.port, reason=reason, entry=None)
+    return Change(
+        action="refresh",
+        name=entry.name,
+        port=None,
+        reason="now at " + model.path,
+        entry=entry.with_fields(cache_path=model.path),
+    )
 
 
 def _added(registry: Registry, model: Found, slots: Slots) -> Change:
@@ -127,7 +137,7 @@ def _added(registry: Registry, model: Found, slots: Slots) -> Change:
     entry = Entry(name, {**fields, **model.proposed})
     proposed = ", ".join("%s %s" % (key, told(value)) for key, value in model.proposed.items())
     reason = "; ".join([model.repo_id + (" with " + proposed if proposed else ""), *model.notes])
-    return Change("add", name, None, reason, entry)
+    return Change(action="add", name=name, port=None, reason=reason, entry=entry)
 
 
 def _for_server(registry: Registry, server: Running) -> Optional[Change]:
@@ -135,14 +145,20 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
         return None
     match = [e for e in registry.entries.values() if server.model and server.model in (e.cache_path, e.repo_id)]
     if not match:
-        return Change("adopt", "", server.port, _unnamed(registry, server), None)
+        return Change(action="adopt", name="", port=server.port, reason=_unnamed(registry, server), entry=None)
     # One that is free comes before one that is served elsewhere.
     entry = min(match, key=lambda e: e.port is not None)
     if entry.port is not None:
         reason = "it runs here too, and is assigned to port %d" % entry.port
-        return Change("adopt", entry.name, server.port, reason, None)
+        return Change(action="adopt", name=entry.name, port=server.port, reason=reason, entry=None)
     adopted = entry.with_fields(port=server.port, process=dict(server.record))
-    return Change("adopt", entry.name, server.port, "pid %d serves it" % server.record["pid"], adopted)
+    return Change(
+        action="adopt",
+        name=entry.name,
+        port=server.port,
+        reason="pid %d serves it" % server.record["pid"],
+        entry=adopted,
+    )
 
 
 def _unnamed(registry: Registry, server: Running) -> str:

@@ -22,10 +22,6 @@ LOCK_WAIT_S = 10.0
 LARGEST_HISTORY = 8 << 20
 
 
-
-
-
-
 class Store:
     """One `registry.json`. `who` is {"who", "from"} for the lock and the history; `sync` makes a descriptor durable."""
 
@@ -134,8 +130,9 @@ class Store:
 
         written = utc(os.stat(backup).st_mtime)
         hint = "correct the file, or restore the newest good copy, written %s: %s" % (
-            written, shlex.join(["cp", backup, self.path]),
-        )  # fmt: skip
+            written,
+            shlex.join(["cp", backup, self.path]),
+        )
         fields = {"path": self.path, "backup": backup, "backup_written": written}
         return RegistryInvalid(exc.message, exc.hint or hint, **fields, **exc.fields)
 

@@ -9,8 +9,22 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 from ..errors import LoginRefused, Usage
 
 # The others choose what a server is started with, or fetch it: a key with one of them could run any program.
-GRANTABLE = ("status", "verify", "list", "show", "fit", "logs", "jobs", "follow", "lock", "cancel", "reconcile", "init",
-             "unload", "unload-all")  # fmt: skip
+GRANTABLE = (
+    "status",
+    "verify",
+    "list",
+    "show",
+    "fit",
+    "logs",
+    "jobs",
+    "follow",
+    "lock",
+    "cancel",
+    "reconcile",
+    "init",
+    "unload",
+    "unload-all",
+)
 
 
 class Grant(NamedTuple):

@@ -29,12 +29,12 @@ KEPT, KEPT_S = 10, 30 * 86400.0
 NAME = re.compile(r"[0-9a-f]{64}")
 # $1 the folder. The file begins with the length of a program, which finds the rest in `d`, from `n` on.
 LOADER = (
-    "import sys,os,hashlib;p=sys.argv[1];h=os.path.basename(p);q=os.path.join(p,\"key\");"
-    "os.path.isfile(q)or sys.exit(\"mlxops: \"+h+\" is missing: authorize this key again\");"
-    "d=open(q,\"rb\").read();"
-    "hashlib.sha256(d).hexdigest()==h or sys.exit(\"mlxops: \"+h+\" was changed: authorize this key again\");"
+    'import sys,os,hashlib;p=sys.argv[1];h=os.path.basename(p);q=os.path.join(p,"key");'
+    'os.path.isfile(q)or sys.exit("mlxops: "+h+" is missing: authorize this key again");'
+    'd=open(q,"rb").read();'
+    'hashlib.sha256(d).hexdigest()==h or sys.exit("mlxops: "+h+" was changed: authorize this key again");'
     "n=d.index(10)+1;m=int(d[:n]);exec(d[n:n+m])"
-)  # fmt: skip
+)
 # Modules are compiled when they are imported: no bytecode is written, and none is read.
 PROGRAM = b"""import io, json, marshal, zlib
 f = io.BytesIO(d[n + m:])

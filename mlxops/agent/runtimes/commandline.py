@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import Sequence, Tuple
 
 UV_OPTIONS_WITH_VALUE = (
-    "--project", "--directory", "--with", "--python", "-p", "--extra", "--group", "--env-file", "--index",
-)  # fmt: skip
+    "--project",
+    "--directory",
+    "--with",
+    "--python",
+    "-p",
+    "--extra",
+    "--group",
+    "--env-file",
+    "--index",
+)
 
 
 def program(words: Sequence[str]) -> Tuple[str, ...]:

@@ -71,10 +71,6 @@ class Gated:
         return self._child.poll()
 
 
-
-
-
-
 class Place(NamedTuple):
     """Where a server runs and writes: its working directory, and its open log.
 
@@ -130,8 +126,13 @@ def start_in(procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: P
         with where.log as out:
             child = subprocess.Popen(
                 ["/bin/sh", "-c", GATE, "mlxops-gate", *argv],
-                stdin=inner, stdout=out, stderr=out, cwd=where.folder, start_new_session=True, env=env,
-            )  # fmt: skip
+                stdin=inner,
+                stdout=out,
+                stderr=out,
+                cwd=where.folder,
+                start_new_session=True,
+                env=env,
+            )
     except (OSError, ValueError) as exc:  # ValueError: a NUL in a word
         os.close(gate)
         raise Failed("cannot start the server: %s" % exc, "check %s on the host" % where.folder) from exc

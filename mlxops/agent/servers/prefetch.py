@@ -55,6 +55,7 @@ def _teller(command: Command, job: Job, total: int) -> Callable[[int], None]:
 
     return step
 
+
 CHUNK = 8 << 20
 
 

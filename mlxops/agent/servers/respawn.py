@@ -22,14 +22,46 @@ from ..runtimes.table import Runtimes, recognise
 WATCH_S, LOOK_EVERY_S = 3.0, 0.2
 # They end with their children, or start them again; each as its program or, under an interpreter, its script is called.
 SUPERVISORS = (
-    "supervisord", "runsv", "s6-supervise", "supervise", "honcho", "foreman", "overmind", "hivemind", "process-compose",
-    "circusd", "pm2", "forever", "nodemon", "monit", "god", "llama-swap", "watchexec",
-)  # fmt: skip
+    "supervisord",
+    "runsv",
+    "s6-supervise",
+    "supervise",
+    "honcho",
+    "foreman",
+    "overmind",
+    "hivemind",
+    "process-compose",
+    "circusd",
+    "pm2",
+    "forever",
+    "nodemon",
+    "monit",
+    "god",
+    "llama-swap",
+    "watchexec",
+)
 # Started a program because a person or a calendar said so, or only inherited it.
 HARMLESS = (
-    "init", "systemd", "launchd", "tini", "dumb-init", "docker-init", "catatonit", "containerd-shim", "sshd",
-    "sshd-session", "login", "su", "sudo", "doas", "tmux", "screen", "cron", "crond", "atd",
-)  # fmt: skip
+    "init",
+    "systemd",
+    "launchd",
+    "tini",
+    "dumb-init",
+    "docker-init",
+    "catatonit",
+    "containerd-shim",
+    "sshd",
+    "sshd-session",
+    "login",
+    "su",
+    "sudo",
+    "doas",
+    "tmux",
+    "screen",
+    "cron",
+    "crond",
+    "atd",
+)
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "ash")
 WRAPPERS = (*SHELLS, "env", "nice", "nohup", "time", "caffeinate", "arch", "uv")
 LOOP = re.compile(r"(?<![\w-])(while|until|for)(?![\w-])")

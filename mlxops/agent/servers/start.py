@@ -87,9 +87,12 @@ def _bring_up(command: Command, job: Job, service: Service, way: Way, others: Ri
         usual = "" if way.pace.expected_s is None else ", usually after %.0f s" % way.pace.expected_s
         job.phase("wait", "waiting until it serves" + usual)
         proof = wait_ready(
-            command.procs, _start(command, service, gated, began), way.pace, way.check,
+            command.procs,
+            _start(command, service, gated, began),
+            way.pace,
+            way.check,
             lambda text: job.emit("phase", phase="wait", message=text),
-        )  # fmt: skip
+        )
         seconds = time.monotonic() - began
     except BaseException:
         _take_back(command, job, service, gated, others)
@@ -148,7 +151,7 @@ def _start(command: Command, service: Service, gated: Gated, began: float) -> St
         log=log_path(command.site.state_dir, service.port),
         began=began,
         clean=service.clean,
-    )  # fmt: skip
+    )
 
 
 def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> None:
@@ -161,8 +164,10 @@ def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> No
         if there is not None and there.port not in (None, service.port):
             raise AssignmentConflict(
                 "%s was just assigned to port %d" % (entry.name, there.port),
-                "mlxops unload %d, then load it again" % there.port, entry=entry.name, port=there.port,
-            )  # fmt: skip
+                "mlxops unload %d, then load it again" % there.port,
+                entry=entry.name,
+                port=there.port,
+            )
         ours = {key: entry.fields.get(key) for key in ("cache_path", "revision")}
         ours.update({key: entry.fields.get(key) for key in unsaid(there.fields)} if there else {})
         merged = there.with_fields(**ours) if there else entry
@@ -227,4 +232,4 @@ def _prey(command: Command, port: int, gated: Gated) -> Quarry:
     if servers:
         return quarry(servers, port, command.site.bind, gated.mark)
     family = tuple(p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid))
-    return Quarry(port, command.site.bind, (gated.process,), family, gated.mark)
+    return Quarry(port=port, bind=command.site.bind, targets=(gated.process,), family=family, mark=gated.mark)

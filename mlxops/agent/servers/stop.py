@@ -39,12 +39,16 @@ class Quarry(NamedTuple):
 def quarry(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> Quarry:
     """The servers themselves get the signals, not the `uv run` around one: uv dies without its child noticing."""
     found = tuple(servers)
-    return Quarry(port, bind, tuple(s.process for s in found), tuple(p for s in found for p in s.family), mark)
+    return Quarry(
+        port=port,
+        bind=bind,
+        targets=tuple(s.process for s in found),
+        family=tuple(p for s in found for p in s.family),
+        mark=mark,
+    )
 
 
-def stop(
-    procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Count = lambda: None, frees: bool = True
-) -> None:
+def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Count = lambda: None, frees: bool = True) -> None:
     """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all are gone and,
     if it `frees` the port, nobody else has it.
 
@@ -82,15 +86,19 @@ class _Pack:
             if not owner.is_own(process):
                 raise NotStopped(
                     "cannot signal pid %d: it runs as user %s" % (process.pid, owner.user(process.uid)),
-                    "stop it as its owner on the host", port=self._prey.port, pid=process.pid,
-                )  # fmt: skip
+                    "stop it as its owner on the host",
+                    port=self._prey.port,
+                    pid=process.pid,
+                )
             try:
                 self._procs.send(process, signum)
             except Unseen as exc:
                 raise NotStopped(
                     "cannot signal pid %d: %s" % (process.pid, exc.reason),
-                    "stop it as its owner on the host", port=self._prey.port, pid=process.pid,
-                ) from exc  # fmt: skip
+                    "stop it as its owner on the host",
+                    port=self._prey.port,
+                    pid=process.pid,
+                ) from exc
 
     def ask(self, signum: int) -> None:
         """Signal the servers; where they are dead already, those they left behind, who wait for nothing else."""
@@ -155,8 +163,9 @@ class _Pack:
         port, bind = self._prey.port, self._prey.bind
         free = wait_for(_patient(lambda: self._procs.free(port, bind)), Deadline(KILL_WAIT_S))
         if not free and not self._procs.free(port, bind):
-            raise NotStopped("port %d is still taken by another process" % port, "mlxops status %d" % port, port=port,
-                             gone=True)
+            raise NotStopped(
+                "port %d is still taken by another process" % port, "mlxops status %d" % port, port=port, gone=True
+            )
 
 
 def _patient(look: Callable[[], bool]) -> Callable[[], bool]:

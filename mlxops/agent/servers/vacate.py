@@ -58,9 +58,12 @@ def _stop(command: Command, job: Job, ground: Ground, prey: Quarry, grace: float
 
     def end() -> None:
         stop(
-            command.procs, prey, grace, lambda text: job.emit("phase", phase="stop", message=text),
+            command.procs,
+            prey,
+            grace,
+            lambda text: job.emit("phase", phase="stop", message=text),
             lambda: connections(command.procs, prey.port),
-        )  # fmt: skip
+        )
 
     try:
         end()
@@ -102,8 +105,10 @@ def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
     if seen.recorded is not None:
         raise NotStopped(
             "pid %d, recorded for port %d, lives and is no server of that port" % (seen.recorded.pid, seen.port),
-            "look at it on the host; mlxops stops only what is proven its own", port=seen.port, pid=seen.recorded.pid,
-        )  # fmt: skip
+            "look at it on the host; mlxops stops only what is proven its own",
+            port=seen.port,
+            pid=seen.recorded.pid,
+        )
     return None
 
 

@@ -90,7 +90,14 @@ def of_document(document: Any) -> Said:
     part, finish = choice["message"], choice.get("finish_reason")
     calls = tuple(Call(*_call(one)[1:]) for one in _calls(part))
     reasoning = _text(part, "reasoning_content") or _text(part, "reasoning")
-    return Said(_model(document), _text(part, "content"), reasoning, calls, _word(finish), _tokens(document))
+    return Said(
+        model=_model(document),
+        content=_text(part, "content"),
+        reasoning=reasoning,
+        calls=calls,
+        finish=_word(finish),
+        tokens=_tokens(document),
+    )
 
 
 class Joined:
@@ -135,9 +142,13 @@ class Joined:
         calls = tuple(Call(*self._calls[at]) for at in sorted(self._calls))
         first = round((self._first - self._began) * 1000, 1) if self.said.pieces else None
         return self.said._replace(
-            content="".join(self._content), reasoning="".join(self._reasoning), calls=calls, first_ms=first,
-            seconds=self._last - self._first, ended=ended,
-        )  # fmt: skip
+            content="".join(self._content),
+            reasoning="".join(self._reasoning),
+            calls=calls,
+            first_ms=first,
+            seconds=self._last - self._first,
+            ended=ended,
+        )
 
 
 def _choice(document: Any, part: str) -> Dict[str, Any]:

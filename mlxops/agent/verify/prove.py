@@ -11,9 +11,18 @@ from .chat import Asked, Message, Outcome, Port, outcome
 from .checks import IDENTITY, RAW_TAGS, Check
 
 __all__ = [
-    "CLEAN_TOKENS", "GLANCE_TOKENS", "IDENTITY", "RAW_TAGS", "UNFINISHED", "Check", "Port", "Proof", "Subject",
-    "glance", "prove",
-]  # fmt: skip
+    "CLEAN_TOKENS",
+    "GLANCE_TOKENS",
+    "IDENTITY",
+    "RAW_TAGS",
+    "UNFINISHED",
+    "Check",
+    "Port",
+    "Proof",
+    "Subject",
+    "glance",
+    "prove",
+]
 
 # gpt-oss needs 256 to get past its analysis, and models that think take some hundred before they answer.
 MOST_TOKENS = 1024

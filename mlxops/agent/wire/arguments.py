@@ -19,9 +19,18 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "show": {"what": values.text},
     "fit": {"model": values.text, "port": values.port_or_word, "context": CONTEXT, "revision": values.word},
     "register": {
-        "name": values.word, "repo": values.word, "slots": values.flag, "slot": values.port, "args": values.words,
-        "hosts": values.words, "chat_template": values.text, "tool_call_parser": values.word,
-        "reasoning_parser": values.word, "runtime": values.word, "revision": values.word, **DRY,
+        "name": values.word,
+        "repo": values.word,
+        "slots": values.flag,
+        "slot": values.port,
+        "args": values.words,
+        "hosts": values.words,
+        "chat_template": values.text,
+        "tool_call_parser": values.word,
+        "reasoning_parser": values.word,
+        "runtime": values.word,
+        "revision": values.word,
+        **DRY,
     },
     "set": {"name": values.word, "changes": values.fields, **DRY},
     "remove": {"name": values.word, **DRY},
@@ -29,9 +38,18 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "status": {"ports": values.ports, "deep": values.flag, "fresh": values.flag, **TIMEOUT},
     "verify": {"ports": values.ports, **TIMEOUT},
     "load": {
-        "model": values.text, "port": values.port_or_word, "replace": values.flag, "force": values.flag,
-        "evict": values.flag, "rollback": values.flag, "revision": values.word, "download": values.flag,
-        "ask_above_bytes": BYTES, **TIMEOUT, **GRACE, **DRY,
+        "model": values.text,
+        "port": values.port_or_word,
+        "replace": values.flag,
+        "force": values.flag,
+        "evict": values.flag,
+        "rollback": values.flag,
+        "revision": values.word,
+        "download": values.flag,
+        "ask_above_bytes": BYTES,
+        **TIMEOUT,
+        **GRACE,
+        **DRY,
     },
     "unload": {"port": values.port_or_word, **GRACE, **DRY},
     "unload-all": {"registered": values.flag, "pids": values.pids, **GRACE, **DRY},
@@ -43,11 +61,17 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "lock": {},
     "authorize": {"verbs": values.words, "key": values.long_text, **DRY},
     "doctor": {"fix": values.flag, **DRY},
-}  # fmt: skip
+}
 NEEDED: Mapping[str, Tuple[str, ...]] = {
-    "show": ("what",), "fit": ("model",), "set": ("name", "changes"), "remove": ("name",), "load": ("model", "port"),
-    "unload": ("port",), "logs": ("port",), "authorize": ("verbs",),
-}  # fmt: skip
+    "show": ("what",),
+    "fit": ("model",),
+    "set": ("name", "changes"),
+    "remove": ("name",),
+    "load": ("model", "port"),
+    "unload": ("port",),
+    "logs": ("port",),
+    "authorize": ("verbs",),
+}
 # What a restricted key may ask of one call.
 RESTRICTED_S, RESTRICTED_LINES = 3600.0, 10_000
 
@@ -84,8 +108,11 @@ def restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, Any]:
     if "grace_s" in args:
         raise LoginRefused("a restricted key cannot choose grace_s: the host's own holds", "leave --grace out")
     if args.get("deep") and "verify" not in verbs:
-        raise LoginRefused("status --deep sends requests to the models, which takes the verb verify",
-                           "mlxops status, or authorize the key for verify too", verbs=list(verbs))  # fmt: skip
+        raise LoginRefused(
+            "status --deep sends requests to the models, which takes the verb verify",
+            "mlxops status, or authorize the key for verify too",
+            verbs=list(verbs),
+        )
     if args.get("timeout_s", 0) > RESTRICTED_S:
         raise Usage("timeout_s of a restricted key is at most %.0f" % RESTRICTED_S, "give a shorter --timeout")
     if args.get("lines", 0) > RESTRICTED_LINES:

@@ -36,7 +36,18 @@ def _process(line: str) -> Process:
     command = "" if zombie else " ".join(words[lead + LSTART_WORDS :])
     rss_bytes = int(words[5]) * 1024
     argv, stopped = tuple(command.split()), words[4].startswith("T")
-    return Process(pid, ppid, pgid, uid, str(start), float(start), rss_bytes, argv, zombie, stopped)
+    return Process(
+        pid=pid,
+        ppid=ppid,
+        pgid=pgid,
+        uid=uid,
+        start_time=str(start),
+        started_at=float(start),
+        rss_bytes=rss_bytes,
+        argv=argv,
+        zombie=zombie,
+        stopped=stopped,
+    )
 
 
 def epoch(words: List[str]) -> int:
