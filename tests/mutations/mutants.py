@@ -90,8 +90,8 @@ LIVES = (
     ),
     Mutant(
         "one address is enough for a free port", "agent/procs/binding.py",
-        "    addresses = dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))\n",
-        "    addresses = dict.fromkeys(_resolved(bind, port))\n",
+        "    return dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))\n",
+        "    return dict.fromkeys(_resolved(bind, port))\n",
         (PROCS + "test_a_port_held_on_any_address_is_not_free",),
     ),
     Mutant(

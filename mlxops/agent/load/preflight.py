@@ -61,17 +61,18 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     references.check(command, runtime, entry, order.port)
     ground = survey(command, order.port, own_lock)
     wanting = _serves_exactly(command, ground, entry)
-    if wanting == "" and not order.replace:
-        return Preparation(
-            order=order,
-            entry=entry,
-            remote=None,
-            runtime=runtime,
-            words=words,
-            ground=ground,
-            done=True,
-            warnings=warnings,
-        )
+    found = Preparation(
+        order=order,
+        entry=entry,
+        remote=None,
+        runtime=runtime,
+        words=words,
+        ground=ground,
+        done=wanting == "" and not order.replace,
+        warnings=warnings,
+    )
+    if found.done:
+        return found
     _check_occupant(ground, order, entry, wanting)
     refuse_restarted(command, ground)
     entrance.check(command, ground)
@@ -83,21 +84,9 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
             check_built(entry, there, remote.config)
     _check_hosts(command, entry, order, runtime, remote)
     asked = asked_of(command, entry, remote, runtime, order.port)
-    found, said = check(command, asked, order)
+    fit, said = check(command, asked, order)
     told = notes + warnings + said
-    return Preparation(
-        order=order,
-        entry=entry,
-        remote=remote,
-        runtime=runtime,
-        words=words,
-        ground=ground,
-        done=False,
-        warnings=told,
-        asked=asked,
-        fit=found,
-        previous=previous,
-    )
+    return found._replace(entry=entry, remote=remote, warnings=told, asked=asked, fit=fit, previous=previous)
 
 
 def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:

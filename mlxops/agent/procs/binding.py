@@ -24,16 +24,21 @@ def free(port: int, bind: str) -> bool:
     A family or an address this machine does not have is passed over: nobody can listen on it.
     Raises Unseen when `bind` cannot be resolved, or for a refusal that does not say «in use».
     """
-    addresses = dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))
-    return all(_bindable(address, port) for address in addresses)
+    return all(_bindable(address, port) for address in _addresses(bind, port))
+
+
+def _addresses(bind: str, port: int) -> Iterable[str]:
+    """Where a server on `bind` may collide with another one."""
+    return dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))
 
 
 def held(port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
     """Addresses where the port cannot be bound though no known listener of that family is there: a socket that is bound
     and does not listen, or a connection that has the port as its own end. Raises Unseen as `free`."""
     known = [one for one in known if one.port == port]
-    addresses = dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))
-    return tuple(a for a in addresses if not any(_may_hold(one, a) for one in known) and not _bindable(a, port))
+    return tuple(
+        a for a in _addresses(bind, port) if not any(_may_hold(one, a) for one in known) and not _bindable(a, port)
+    )
 
 
 def _may_hold(listener: Listener, address: str) -> bool:
