@@ -32,7 +32,7 @@ VERBS = {
     "remove": "entries:remove",
     "doctor": "doctor:doctor",
     "search": "search:search",
-    "hosts": "found:hosts",
+    "hosts": "hosts:hosts",
     "cron": "cron:cron",
     "authorize": "authorize:authorize",
     "completion": "program:completion",

@@ -91,7 +91,7 @@ def _absolute(folder: str) -> Path:
     return Path(os.path.join(os.getcwd(), os.path.expanduser(folder)))
 
 
-def checkout_hosts(package: Path = Path(__file__).parent) -> Path | None:
+def checkout_hosts(package: Path = Path(__file__).parents[1]) -> Path | None:
     """The hosts/ of the checkout that this program runs from; None for an installed copy, whatever lies beside it."""
     top = package.resolve().parent
     if top.name in VENDORED or not (top / "hosts").is_dir():

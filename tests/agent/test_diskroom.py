@@ -18,6 +18,7 @@ from mlxops.agent.context import Command
 from mlxops.agent.errors import Failed, NotEnoughDisk, unwritten
 from mlxops.agent.jobs import job as jobs
 from mlxops.agent.jobs import log as joblog
+from mlxops.agent.jobs.begin import begin
 from mlxops.agent.jobs.disk_room import LOAD_EDITS, LOG_BYTES, WORD, disk_room, rehearsal
 from mlxops.agent.procs import here
 from mlxops.agent.registry.entries import REQUIRED, Entry
@@ -72,7 +73,7 @@ def port(made: Command) -> int:
 @as_root
 def test_what_was_taken_suffices_when_the_disk_is_full(work: Command, disk: SmallDisk):
     history = disk.place / "registry.history.jsonl"
-    with disk_room(work) as room, work.job(port(work), "load", again="mlxops load") as job:
+    with disk_room(work) as room, begin(work, port(work), "load", again="mlxops load") as job:
         room.take(port(work), LOAD_EDITS, servers=2)
         room.take_log_of_job(job.log)
         disk.fill()
@@ -143,9 +144,12 @@ def test_a_load_that_cannot_be_described_is_not_begun_and_an_unload_is(work: Com
     disk.fill()
     folder = jobs.folder(work.site.state_dir)
     before = joblog.names(folder)
-    with pytest.raises(NotEnoughDisk, match="nothing was stopped"), work.job(port(work), "load", again="mlxops load"):
+    with (
+        pytest.raises(NotEnoughDisk, match="nothing was stopped"),
+        begin(work, port(work), "load", again="mlxops load"),
+    ):
         raise AssertionError("it was begun")
-    with work.job(port(work), "unload") as job:
+    with begin(work, port(work), "unload") as job:
         job.phase("stop", "stopping")
         disk.free()
         job.phase("stop", "still stopping")

@@ -24,7 +24,7 @@ from tests.support.survivors import living
 
 AGENT = """
 import sys
-from mlxops.agent import fetch
+from mlxops.agent.hub import download as fetch
 python, repo, cache = sys.argv[1:]
 remote = fetch.describe([python], repo, None, cache)
 fetch.download([python], remote, cache, lambda done, total, file: print(done, flush=True), lambda: False)

@@ -11,7 +11,6 @@ import pytest
 from mlxops.agent.context import Command
 from mlxops.agent.procs import Memory, Unseen, here
 from mlxops.agent.servers import prefetch as headstart
-from mlxops.agent.servers import readahead
 from mlxops.agent.servers.prefetch import head_start
 from tests.support.launching import Launcher, command
 
@@ -51,7 +50,7 @@ class Heard:
 def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
     # So small a sample that it is no whole reading.
     monkeypatch.setattr(headstart, "SAMPLE_BYTES", 1)
-    monkeypatch.setattr(readahead, "CHUNK", 1 << 20)
+    monkeypatch.setattr(headstart, "CHUNK", 1 << 20)
     made = Launcher(tmp_path, "mlx_lm.server")
     (made.model / "model.safetensors").write_bytes(b"\0" * SIZE)
     yield made

@@ -23,8 +23,8 @@ from tests.support.studio import ROOT
 
 ASKS = """
 import resource, socket, sys
-from mlxops.agent import probe
-from mlxops.agent.failures import as_error
+from mlxops.agent.errors import as_error
+from mlxops.agent.ports import probe
 with socket.create_server(("127.0.0.1", 0)) as server:
     port = server.getsockname()[1]
     resource.setrlimit(getattr(resource, sys.argv[1]), (int(sys.argv[2]), int(sys.argv[2])))

@@ -1,6 +1,6 @@
 """What a port's lock says of a load that was killed, and when it is silent again.
 
-Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_jobs.py
+Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_job.py
 """
 
 from __future__ import annotations

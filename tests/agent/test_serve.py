@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import AssignmentConflict
+from mlxops.agent.jobs.begin import begin
 from mlxops.agent.jobs.disk_room import disk_room
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.servers.pace import Pace
@@ -31,7 +32,7 @@ def test_a_server_that_cannot_be_put_on_record_never_starts(launcher: Launcher, 
     entry = Entry(NAME, {**REQUIRED, "cache_path": str(launcher.model)})
     service = Service(launcher.port, entry, launcher.runtime, launcher.argv, NAME, NAME)
     procs = Faltering(lambda: False)
-    with command(launcher, tmp_path, procs) as loading, loading.job(launcher.port, "load") as job:
+    with command(launcher, tmp_path, procs) as loading, begin(loading, launcher.port, "load") as job:
         taken = loading.store.edit("load", lambda now: now.put(entry.with_fields(port=launcher.port + 1)))
         with pytest.raises(AssignmentConflict):
             bring_up(loading, job, service, Way(Pace(None, 20), nothing, disk_room(loading)))

@@ -40,8 +40,8 @@ def steps(path: Path, log: Path) -> list[tuple[str, str]]:
 
 
 def _in_store(place: str) -> str:
-    """The innermost function of store.py on the way to a step."""
-    return next(step.rpartition(":")[2] for step in place.split(" < ") if step.startswith("store.py"))
+    """The innermost function of registry/store.py on the way to a step."""
+    return next(step.rpartition(":")[2] for step in place.split(" < ") if step.startswith("registry/store.py:"))
 
 
 def test_a_file_is_durable_before_it_gets_its_name_and_the_name_before_the_edit_is_done(tmp_path: Path):

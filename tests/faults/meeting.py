@@ -26,7 +26,7 @@ STOPS_WITHIN_S = 30.0
 Act = Callable[[Scene], Ended | None]
 BY_HAND = {"note": "by hand"}
 KNOWN = ("amber", "jade", "quiet", "spare")
-LAST_STEP = "os.replace(temp, self.path)"
+LAST_STEP = ("registry/whole_file.py", "os.replace(draft, path)")
 
 
 def _verb(verb: str, **args: Any) -> tuple[str, Callable[[Scene], Mapping[str, Any]]]:
@@ -175,7 +175,7 @@ class Stage:
         """Between the last look at the registry and its replacement, which no file system offers as one."""
         file, line, _ = step.place.split(" < ")[0].split(":")
         source = (self.scene.code / "agent" / file).read_text().splitlines()
-        return source[int(line) - 1].strip() == LAST_STEP
+        return (file, source[int(line) - 1].strip()) == LAST_STEP
 
     def _bystanders(self) -> list[int]:
         return sorted(server.pid for server in self.scene.servers() if server.port == self.scene.bystander)

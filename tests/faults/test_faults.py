@@ -40,29 +40,29 @@ KEPT = (
     # The note that the new model serves could not be written, so the old one was started beside it.
     ("load-swap", ":_mark_ready", "write", "ENOSPC"),
     ("load-swap", ":_mark_ready", "os.listdir", "RuntimeError"),
-    ("load-swap", ":phase < serve.py", "os.mkdir", "MemoryError"),
+    ("load-swap", ":phase < servers/start.py", "os.mkdir", "MemoryError"),
     # Servers that could not be seen passed for servers that are not there.
     ("init", ":processes", "open-read", "EACCES"),
     # A server on a port that somebody worked on was passed over without a word.
     ("init", ":job_of < ", "fcntl.flock", "EAGAIN"),
     # A thread that asks a port ended in a traceback of its own, and its port had no answer.
-    ("init", ":ask < observe.py", "socket.connect", "MemoryError"),
+    ("init", ":ask < ports/answers.py", "socket.connect", "MemoryError"),
     # The registry's lock stayed with a run that could not describe itself in it: it waited for itself.
     ("load-failing", ":_take_back", "os.pwrite", "RuntimeError"),
     # A rank that was never told to start was waited for, or not missed.
-    ("load-pair", ":release < serve.py", "write", "EIO"),
+    ("load-pair", ":release < servers/start.py", "write", "EIO"),
     # The last record could not be sent.
     ("unload", ":send < main.py", "os.write", "MemoryError"),
     # On a disk that no longer takes anything an evicted server cannot be started again, and nothing said so.
-    ("load-evict", ":_assign < serve.py", "os.rename", "readonly"),
+    ("load-evict", ":_assign < servers/start.py", "os.rename", "readonly"),
     # A full disk stopped the old model, and on the way back stopped it again for want of a note.
     ("load-swap", ":_on_record", "open", "full"),
-    ("load-swap", ":place < serve.py", "os.rename", "full"),
+    ("load-swap", ":place < servers/start.py", "os.rename", "full"),
     ("load-failing", ":_on_record", "os.rename", "quota"),
     ("load-failing", ":_restore", "open", "noinodes"),
     ("load-failing", ":_take_back", "open", "readonly"),
     # Nor was it told where the end of the work itself failed.
-    ("load-evict", ":__exit__ < ops/evict.py", "os.listdir", "RuntimeError"),
+    ("load-evict", ":__exit__ < load/evict.py", "os.listdir", "RuntimeError"),
 )
 # What a step can be, by what the interpreter calls it.
 DOINGS = {

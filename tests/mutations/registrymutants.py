@@ -40,7 +40,8 @@ DURABLE = (
     ),
     Mutant(
         "a failed write leaves its draft", "agent/registry/store.py",
-        "            for path in (temp, copy, earlier, ", "            for path in (",
+        "            for path in (temp, copy, earlier, *copies.unfinished(self.path)):\n",
+        "            for path in copies.unfinished(self.path):\n",
         (STORE + "test_a_full_disk_is_a_failure_that_changes_nothing",),
     ),
     Mutant(
@@ -54,7 +55,7 @@ SHARED = (
         "the edit is computed from what was read before the lock", "agent/registry/store.py",
         "            with self.locked(why) as lock:\n",
         "            early = self._read()\n            self._read = lambda: (*early[:2], stamp_now(self.path))\n"
-        "            from .wholefile import stamp_now\n            with self.locked(why) as lock:\n",
+        "            from .whole_file import stamp_now\n            with self.locked(why) as lock:\n",
         (ORDER,),
     ),
     Mutant(

@@ -49,7 +49,7 @@ def test_an_alarm_that_raises_costs_no_other_its_turn() -> None:
 LIMITED = """
 import os, signal, sys, time
 from mlxops import interrupts
-from mlxops.cli import turn
+from mlxops.cli import single as turn
 
 class Ends:
     def __del__(self):
@@ -69,7 +69,7 @@ with turn.bounded(0.6):
 TOLD = """
 import os, signal, time
 from mlxops import interrupts
-from mlxops.cli import turn
+from mlxops.cli import single as turn
 
 interrupts.TOLD_WITHIN_S = 30
 interrupts.listen()

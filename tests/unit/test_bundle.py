@@ -63,7 +63,7 @@ def test_a_damaged_bundle_is_refused(packed: bundle.Bundle, state: Path) -> None
     for payload in (b"not zlib", bundle.pack(bundle.AGENT).delivery().split(b"\n", 2)[2][-9:]):
         talk = Stubbed(packed, state)
         assert talk.line() == "MARK MISS"
-        talk.send(frame((bundle.AGENT / "unpack.py").read_bytes()) + frame(payload))
+        talk.send(frame((bundle.AGENT / "wire/unpack.py").read_bytes()) + frame(payload))
         said, status = talk.finish()
         assert "damaged" in said and status == 73
         assert not state.exists()
@@ -221,7 +221,7 @@ def test_the_real_agent_is_whole_and_small() -> None:
     assert {"agent/__init__.py", "agent/main.py", "agent/wire/codec.py", "agent/procs/__init__.py"} <= set(files)
     # For the hosts it is sent on to.
     assert {"agent/wire/stub.py", "agent/wire/unpack.py"} <= set(files)
-    assert len((bundle.AGENT / "stub.py").read_bytes()) < 8 << 10
+    assert len((bundle.AGENT / "wire/stub.py").read_bytes()) < 8 << 10
 
 
 def _bundle_part(packed: bundle.Bundle) -> bytes:

@@ -94,7 +94,7 @@ def test_a_host_that_never_answers_is_given_up_in_time_and_left_clean(lab: Host)
 def test_what_does_not_heed_the_end_is_ended_by_force(tmp_path: Path) -> None:
     script = """
 import time
-from mlxops.cli import turn
+from mlxops.cli import single as turn
 turn.LAST_WORDS_S = 0.3
 with turn.bounded(0.2):
     while True:

@@ -106,7 +106,7 @@ def test_a_checkout_is_known_by_its_project_file(tmp_path: Path, monkeypatch: py
     assert found(made(tmp_path / "lib/site-packages")) is None
     assert found(made(tmp_path / "bare", None)) is None
     assert found(made(tmp_path / "other", '[project]\nname = "other"\n')) is None
-    assert found() == Path(hosts.__file__).resolve().parents[1] / "hosts"
+    assert found() == Path(hosts.__file__).resolve().parents[2] / "hosts"
 
 
 def test_several_hosts_and_none_chosen_is_refused(own: Path, checkout: Path) -> None:

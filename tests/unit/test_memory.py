@@ -178,7 +178,7 @@ def test_what_a_load_that_began_meanwhile_will_take_is_not_free(host: Any, monke
     command = host(Machine({8101: 3}, 20))
     found = fit(command, asked())
     refuse_promised(command, found, ORDER)
-    monkeypatch.setattr("mlxops.agent.memory.fit.promised", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB})
+    monkeypatch.setattr("mlxops.agent.load.memory.promised", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB})
     with pytest.raises(NotEnoughMemory) as refused:
         refuse_promised(command, found, ORDER)
     assert refused.value.fields["promised_bytes"] == {8102: 9 * GIB}

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 from urllib.parse import urlsplit
 
 LOOK_EVERY_S = 0.1
-# As modelfiles reads one from disk.
+# As models/files.py reads one from disk.
 LARGEST_CONFIG = 8 << 20
 # A repository of thousand files has a listing of 300 kB.
 LARGEST_LISTING, MOST_FILES = 32 << 20, 20_000

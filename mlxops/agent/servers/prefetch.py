@@ -14,6 +14,22 @@ from ..procs import Unseen
 SAY_EVERY_S = 0.5
 # Left to the rest of the machine.
 SPARE_BYTES = 2 << 30
+CHUNK = 8 << 20
+# What a look at the disk's speed may cost a load to an empty port: the server reads the same bytes again anyway.
+SAMPLE_BYTES, SAMPLE_S = 256 << 20, 1.0
+# Less says more about the moment than about the disk.
+TELLING_BYTES = 32 << 20
+
+
+class Reading(NamedTuple):
+    """Bytes read, and the seconds it took."""
+
+    done: int
+    seconds: float
+
+    @property
+    def bytes_per_s(self) -> Optional[float]:
+        return self.done / self.seconds if self.done >= TELLING_BYTES and self.seconds > 0 else None
 
 
 def head_start(command: Command, job: Job, path: str, total: Optional[int], replaces: bool) -> Reading:
@@ -54,28 +70,6 @@ def _teller(command: Command, job: Job, total: int) -> Callable[[int], None]:
             job.emit("progress", phase="prepare", done=done, total=total, file="")
 
     return step
-
-
-CHUNK = 8 << 20
-
-
-# What a look at the disk's speed may cost a load to an empty port: the server reads the same bytes again anyway.
-SAMPLE_BYTES, SAMPLE_S = 256 << 20, 1.0
-
-
-# Less says more about the moment than about the disk.
-TELLING_BYTES = 32 << 20
-
-
-class Reading(NamedTuple):
-    """Bytes read, and the seconds it took."""
-
-    done: int
-    seconds: float
-
-    @property
-    def bytes_per_s(self) -> Optional[float]:
-        return self.done / self.seconds if self.done >= TELLING_BYTES and self.seconds > 0 else None
 
 
 def weights(path: str) -> Sequence[str]:
