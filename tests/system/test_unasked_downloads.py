@@ -141,6 +141,42 @@ def test_another_revision_of_main_is_not_fetched_for_one_that_lost_files(
     assert hub.seen == [] and here.assignments() == {"jade": here.ports[0]}
 
 
+@pytest.mark.parametrize("name", ["amber", "jade"])
+def test_a_revision_that_is_not_here_stops_nothing_and_is_not_recorded(
+    here: Studio, hub: FakeHub, fake_runtime: FakeRuntime, name: str
+) -> None:
+    before = here.registry()
+    for words in (
+        (name, "--revision", "other"),
+        (name, "--revision", ".."),
+        (name, "--revision", "0123456", "--force"),
+    ):
+        error = asked(here, *words)
+        assert f"revision {words[2]} of tiny/{name} is not on this host" in error["message"], error
+        assert f"load {name} {here.ports[0]} --revision {words[2]} --download" in error["hint"]
+    dry = here.mlxops("load", name, here.ports[0], "--revision", "other", "--replace", "--dry-run")
+    assert dry.exit == 9 and hub.seen == []
+    unknown = here.mlxops("load", name, here.ports[0], "--revision", "other", "--replace", "--download")
+    assert unknown.exit == 9 and unknown.error["kind"] == "ModelUnknown" and hub.seen != []
+    kept(here, fake_runtime, hub)
+    assert here.registry() == before
+
+
+def test_a_revision_that_is_here_is_what_serves(here: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+    main = Path(here.entry("amber")["cache_path"])
+    assert here.must("load", "amber", here.ports[0], "--revision", main.name)["changed"] is False
+    assert "revision" not in here.entry("amber")
+    other = main.with_name("b" * 40)
+    shutil.copytree(main, other, symlinks=True)
+    (main.parent.parent / "refs" / "other").write_text(other.name)
+    for revision, path in (("other", other), (main.name[:10], main)):
+        assert here.must("load", "amber", here.ports[0], "--revision", revision, "--replace")["changed"] is True
+        entry = here.entry("amber")
+        assert (entry["cache_path"], entry["revision"]) == (str(path), revision)
+        assert str(path) in entry["process"]["argv"]
+    assert hub.seen == []
+
+
 def test_a_server_downloads_nothing_by_itself(here: Studio) -> None:
     pid = here.entry("amber")["process"]["pid"]
     environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import List, Tuple
+from urllib.parse import quote
 
 from ..context import Command
 from ..errors import ModelMissing, pasteable
@@ -31,12 +32,30 @@ def located(command: Command, entry: Entry, order: Order) -> Entry:
     """The entry with the path of its snapshot, where there is a whole one that it does not point to already."""
     path = os.path.expanduser(entry.cache_path)
     entry = entry.with_fields(cache_path=path) if path != entry.cache_path else entry
-    if not order.revision and usable(path):
+    if order.revision:
+        return _at_revision(command, entry, order)
+    if usable(path):
         return entry
     found = hfcache.find(command.site.hf_home, entry.repo_id, entry.text("revision")) if entry.repo_id else None
     if found is not None and (found.complete or not path) and usable(found.path, order.force):
         return entry.with_fields(cache_path=found.path)
     return entry
+
+
+def _at_revision(command: Command, entry: Entry, order: Order) -> Entry:
+    """The entry with the path of the revision asked for. Where that is not here, its path leads to nothing: what is
+    recorded is another revision, and does not stand in for it."""
+    asked = str(order.revision)
+    if not resolve.is_repo_id(entry.repo_id):
+        text = "%s names no repository, so it has no revision %s" % (entry.name, asked)
+        raise ModelMissing(text, "leave --revision out", entry=entry.name)
+    beside = hfcache.beside(entry.cache_path, entry.repo_id, asked)
+    found = hfcache.find(command.site.hf_home, entry.repo_id, asked)
+    there = next((path for path in (beside, found.path if found else "") if usable(path, order.force)), "")
+    if there or not entry.cache_path:
+        return entry.with_fields(cache_path=there)
+    folder = os.path.join(command.site.cache_root, hfcache.repo_folder(entry.repo_id), "snapshots")
+    return entry.with_fields(cache_path=os.path.join(folder, "not here: " + quote(asked, safe="")))
 
 
 def doubts(registry: Registry, entry: Entry) -> Tuple[str, ...]:
@@ -64,12 +83,13 @@ def refuse_unasked(entry: Entry, order: Order) -> None:
     planned = order.model == entry.name and not entry.cache_path
     if resolve.is_repo_id(entry.repo_id) and (order.download or named or planned):
         return
-    raise ModelMissing(
-        _why(entry, order), _way(entry, order), entry=entry.name, repo_id=entry.repo_id, path=entry.cache_path or None
-    )
+    path = None if order.revision else entry.cache_path or None
+    raise ModelMissing(_why(entry, order), _way(entry, order), entry=entry.name, repo_id=entry.repo_id, path=path)
 
 
 def _why(entry: Entry, order: Order) -> str:
+    if order.revision:
+        return "revision %s of %s is not on this host, or not whole" % (order.revision, entry.repo_id or entry.name)
     if not entry.cache_path:
         named = "" if order.model == entry.name else " (%s)" % order.model
         return "%s%s is not on this host: %s was never downloaded" % (entry.name, named, entry.repo_id or "its model")
@@ -96,5 +116,5 @@ def _way(entry: Entry, order: Order) -> str:
     flags = ["--revision", order.revision] if order.revision else []
     port: object = order.port or "PORT"
     fetch = "to download %s: %s" % (entry.repo_id, pasteable("load", entry.name, port, *flags, "--download"))
-    gone = entry.cache_path and absence(entry.cache_path)
+    gone = entry.cache_path and not order.revision and absence(entry.cache_path)
     return "mount its disk or restore the folder; or " + fetch if gone else fetch

@@ -230,6 +230,18 @@ def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional
     return next((s for s in found if s.complete), found[0] if found else None)
 
 
+def beside(path: str, repo_id: str, revision: str) -> str:
+    """The snapshot of `revision` in the repository's folder that the snapshot at `path` is in, whatever cache that is;
+    "" where there is none."""
+    snapshots = os.path.dirname(os.path.abspath(path)) if os.path.isabs(path) else ""
+    repo = os.path.dirname(snapshots)
+    if os.path.basename(snapshots) != "snapshots" or _repo_id(os.path.basename(repo)).lower() != repo_id.lower():
+        return ""
+    commit = _revision_of(repo, revision)
+    found = os.path.join(snapshots, commit)
+    return found if commit and os.path.isdir(found) else ""
+
+
 def dangling(hf_home: str) -> Dict[str, str]:
     """repo_id -> what is gone, of the repositories in the cache that lead nowhere, such as to a disk that is away."""
     from .location import absence
