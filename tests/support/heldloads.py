@@ -141,7 +141,7 @@ class HeldLoads:
         for phase, process in running.items():
             answer = finished(process)
             assert answer.exit == 0, answer
-            assert (answer.result["job"], answer.result["state"]) == (self.jobs[phase], "failed")
+            assert (answer.result["job"], answer.result["state"]) == (self.jobs[phase], "cancelled")
             assert "cancel" in answer.result["message"]
 
     def told(self) -> None:
