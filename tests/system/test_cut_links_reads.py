@@ -16,6 +16,7 @@ from mlxops.hosts import files as hosts
 from tests.support.cutlink import CutLink
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.fakeserver import CHAT
 from tests.support.heldloads import agents, registry_lock
 from tests.support.padding import padding
 from tests.support.studio import Studio, eventually, finished
@@ -36,57 +37,71 @@ def load_all(studio: Studio, *names: str) -> None:
 class Busy:
     """A Studio with four reads and an unload under way, none of which comes to its end by itself.
 
-    amber answers no probe; jade is dead, and the reconcile that found it waits for the registry's lock; topaz is to be
-    unloaded and heeds no SIGTERM.
+    amber answers no chat, which a status puts it to; jade is dead, and the reconcile that found it waits for the
+    registry's lock; topaz is to be unloaded and heeds no SIGTERM.
     """
 
     def __init__(self, studio: Studio, runtime: FakeRuntime) -> None:
         self.studio, self.runtime = studio, runtime
+        self.clients: list[subprocess.Popen[str]] = []
+        self.reads: dict[str, subprocess.Popen[str]] = {}
+        self.job = self.reconcile = ""
+        self._lock = -1
+
+    def begin(self) -> None:
+        studio, runtime = self.studio, self.runtime
         load_all(studio, "amber", "jade", "topaz")
         os.kill(studio.entry("jade")["process"]["pid"], signal.SIGKILL)
         runtime.behaves("tiny--topaz", ignore=["TERM"])
-        self.unload = studio.start("--json", "unload", studio.ports[2], "--grace", 600)
+        self.unload = self._start("unload", studio.ports[2], "--grace", 600)
         self.job = str(job(studio, studio.ports[2], "stop")["job"])
-        self.lock = registry_lock(studio)
-        self.reads = {words[0]: studio.start("--json", *words) for words in self._reads()}
+        self._lock = registry_lock(studio)
+        for words in self._reads():
+            self.reads[words[0]] = self._start(*words)
         self.reconcile = str(job(studio, studio.ports[1], "claim")["job"])
-        runtime.behaves("tiny--amber", hang=["/health"])
-        probes = self._probes()
-        self.reads["status"] = studio.start("--json", "status")
-        eventually(lambda: self._probes() > probes)
+        runtime.behaves("tiny--amber", hang=[CHAT])
+        chats = self._chats()
+        self.reads["status"] = self._start("status", "--deep", "--timeout", 600)
+        eventually(lambda: self._chats() > chats)
+        # The two that talk have said something.
+        for name in ("logs", "follow"):
+            stderr = self.reads[name].stderr
+            assert stderr and stderr.readline()
+
+    def _start(self, *words: Any) -> subprocess.Popen[str]:
+        self.clients.append(self.studio.start("--json", *words))
+        return self.clients[-1]
 
     def _reads(self) -> Iterator[tuple[Any, ...]]:
         yield ("reconcile",)
         yield "logs", self.studio.ports[0], "-f"
         yield "follow", self.job
 
-    def _probes(self) -> int:
-        return len([seen for seen in self.runtime.journal("request") if seen["path"] == "/health"])
-
-    def under_way(self) -> None:
-        """The two that talk have said something."""
-        for name in ("logs", "follow"):
-            stderr = self.reads[name].stderr
-            assert stderr and stderr.readline()
-
-    @property
-    def clients(self) -> list[subprocess.Popen[str]]:
-        return [self.unload, *self.reads.values()]
+    def _chats(self) -> int:
+        return len([seen for seen in self.runtime.journal("request") if seen["path"] == CHAT])
 
     def end(self) -> None:
-        os.close(self.lock)
+        """Once or more often; also where it never began as a whole."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
         for client in self.clients:
             client.kill()
             client.communicate()
+        self.clients = []
 
 
 @pytest.fixture
 def busy(far_studio: Studio, fake_runtime: FakeRuntime) -> Iterator[Busy]:
     far_studio.must("init")
     made = Busy(far_studio, fake_runtime)
-    made.under_way()
-    yield made
-    fake_runtime.behaves("tiny--topaz")
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.end()
+        for name in ("amber", "topaz"):
+            fake_runtime.behaves(f"tiny--{name}")
 
 
 def kill(busy: Busy, link: CutLink) -> None:
