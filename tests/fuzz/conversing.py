@@ -14,7 +14,7 @@ from mlxops.interrupts import Presses
 from mlxops.render.progress import Progress
 
 HOST = Host("studio", Path("studio.toml"), "ssh", Ssh("studio"), None, {"state_dir": "~/.mlxops"})
-PACKED = Bundle("0" * 64, b"packed")
+PACKED = Bundle(b"packed", "0" * 64)
 
 
 class Scripted:

@@ -59,11 +59,12 @@ class Store:
                 raise Failed(what, "end what removes the .lock files beside it", path=self.path)
 
     @contextlib.contextmanager
-    def locked(self, why: str, wait_s: float = LOCK_WAIT_S) -> Iterator[FileLock]:
+    def locked(self, why: str, wait_s: Optional[float] = None) -> Iterator[FileLock]:
         """No other command changes the registry inside. Not reentrant."""
         lock = FileLock(self.path + ".lock", turn=True, registry=self.path)
         try:
-            lock.acquire({**self._who, "since": now(), "why": why, "pid": os.getpid()}, wait_s)
+            held = {**self._who, "since": now(), "why": why, "pid": os.getpid()}
+            lock.acquire(held, LOCK_WAIT_S if wait_s is None else wait_s)
             yield lock
         finally:
             lock.release()
