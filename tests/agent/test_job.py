@@ -6,6 +6,7 @@ Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_job.py
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.clock import utc
-from mlxops.agent.errors import Failed, Locked
+from mlxops.agent.errors import Failed, Locked, MlxopsError
 from mlxops.agent.jobs import job as jobs
 from mlxops.agent.jobs import log as joblog
 from mlxops.agent.jobs.job import Job, cut_off, lock_path, reserved
@@ -132,7 +133,7 @@ def test_a_job_that_cannot_even_say_its_name_leaves_the_port_free(path: str):
         pass
 
 
-@pytest.mark.parametrize("step", ["_keep", "_describe"])
+@pytest.mark.parametrize("step", ["_keep", "_say"])
 def test_an_unforeseen_error_at_its_end_leaves_the_port_free(path: str, step: str, monkeypatch: pytest.MonkeyPatch):
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("unforeseen")
@@ -141,6 +142,34 @@ def test_an_unforeseen_error_at_its_end_leaves_the_port_free(path: str, step: st
         monkeypatch.setattr(work, step, broken)
     with job(path):
         pass
+
+
+def test_a_load_that_cannot_write_its_log_leaves_no_mark(path: str):
+    Path(path).with_name("jobs").write_text("in the way")
+    for _ in range(2):
+        with pytest.raises(MlxopsError, match="nothing was stopped"), job(path, why="load b 8100", again="again"):
+            pass
+        assert cut_off(path, PORT) is None and jobs.holder(path, PORT) is None
+
+
+def test_a_load_that_cannot_write_its_log_leaves_the_mark_of_the_one_before(path: str, cut: dict[str, Any]):
+    with contextlib.suppress(OSError):
+        Path(path).with_name("jobs").rename(Path(path).with_name("old"))
+    Path(path).with_name("jobs").write_text("in the way")
+    with pytest.raises(MlxopsError, match="nothing was stopped"), job(path, why="load b 8100", again="again"):
+        pass
+    assert cut_off(path, PORT) == cut
+
+
+def test_a_refused_load_whose_end_cannot_be_written_leaves_no_mark(path: str, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(Failed), job(path, why="load b 8100", again="mlxops load b 8100"):
+        monkeypatch.setattr(os, "pwrite", full)
+        raise Failed("no memory")
+    monkeypatch.undo()
+    assert cut_off(path, PORT) is None
 
 
 def test_the_log_of_a_long_download_has_an_end(path: str, monkeypatch: pytest.MonkeyPatch):

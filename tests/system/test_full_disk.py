@@ -82,6 +82,7 @@ def test_no_room_is_told_before_anything_is_stopped(
     assert told == []
     for disk in disks:
         disk.free()
+    assert "died" not in str(serving.must("status", port))
     serving.must("load", "jade", port, "--replace")
     assert answers(serving, "jade") and left(serving) == []
 

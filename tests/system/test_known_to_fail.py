@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -55,6 +56,7 @@ WHOLE = model_files([" JADE"])
     ("model.safetensors", POINTER, "Git LFS"),
     ("model.safetensors", None, "missing"),
     ("tokenizer.json", bytes(4000), "zeros"),
+    ("tokenizer.json", b"", "is empty"),
     ("tokenizer_config.json", b"<html>404</html>", "HTML"),
     ("config.json", b"[]", "not a JSON object"),
 ])  # fmt: skip
@@ -172,3 +174,64 @@ def test_a_program_that_no_longer_starts(here: Studio, fake_runtime: FakeRuntime
     shutil.copy(program, tmp_path / "kept")
     program.write_text(text)
     program.chmod(0o755)
+
+
+@pytest.mark.parametrize(("words", "why"), [
+    ("--max-tokens notanumber", "notanumber is not a whole number"),
+    ("--max-tokens", "--max-tokens needs a value"),
+    ("--debug stray", "stray belongs to no option"),
+    ("--log-level LOUD", "--log-level LOUD is not one of DEBUG"),
+    ("--temperature=abc", "abc is not a number"),
+])  # fmt: skip
+def test_words_of_args_that_the_program_would_not_take(
+    here: Studio, fake_runtime: FakeRuntime, words: str, why: str
+) -> None:
+    here.must("set", "jade", f"args={words}")
+    error = swap(here, fake_runtime, code=1, kind="Failed")
+    assert why in error["message"] and "mlxops set jade args=" in error["hint"], error
+
+
+def test_a_value_that_only_the_program_itself_knows_to_be_wrong(
+    here: Studio, fake_runtime: FakeRuntime, light_runtime: dict[str, Any]
+) -> None:
+    file = here.hosts_dir / "studio.toml"
+    file.write_text(f'{file.read_text()}\n[runtimes."mlx_lm.server"]\ncommand = ["{light_runtime["command"][0]}"]\n')
+    here.must("set", "jade", "runtime=mlx_lm.server", "args=--temp=abc")
+    error = swap(here, fake_runtime, code=1, kind="Failed")
+    assert "argument --temp: invalid float value: 'abc'" in error["message"], error
+
+
+@pytest.mark.parametrize(("content", "why"), [
+    (b'{"model_type": "qwen3"}', "missing"),
+    (json.dumps({**json.loads(WHOLE["config.json"]), "hidden_size": "many"}).encode(), "Error: "),
+])  # fmt: skip
+def test_a_config_from_which_no_model_can_be_built(
+    here: Studio, fake_runtime: FakeRuntime, content: bytes, why: str
+) -> None:
+    spoil(here, "config.json", content)
+    error = swap(here, fake_runtime, code=1, kind="Failed")
+    assert "config.json" in error["message"] and why in error["message"] and "--force" in error["hint"], error
+
+
+def test_a_config_that_its_runtime_cannot_be_asked_about_stops_no_load(
+    here: Studio, fake_runtime: FakeRuntime, tmp_path: Path
+) -> None:
+    """As where its interpreter has no mlx-lm."""
+    spoil(here, "config.json", b'{"model_type": "qwen3"}')
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -I ] && exit 1\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    program = fake_runtime.program
+    program.write_text(program.read_text().replace(f"#!{sys.executable}", f"#!{python}"))
+    here.must("load", "jade", here.ports[0], "--replace")
+
+
+def test_a_chat_template_with_an_error(here: Studio, fake_runtime: FakeRuntime, tmp_path: Path) -> None:
+    template = tmp_path / "own.jinja"
+    template.write_text("{% for m in messages %}\n{{ m['content' }}\n{% endfor %}")
+    here.must("set", "jade", f"chat_template={template}")
+    error = swap(here, fake_runtime, code=1, kind="Failed")
+    assert f"{template} has an error: line 2" in error["message"], error
+    kept = "{% for m in messages %}{% generation %}{{ m }}{%- endgeneration -%}{% break %}{% endfor %}"
+    template.write_text(kept)
+    here.must("load", "jade", here.ports[0], "--replace")

@@ -141,9 +141,14 @@ class Job:
         try:
             last = self._lock.look()[1] or self._refuse_unlocked()
             kept = {"cut": _cut(last), UNNOTED: last.get(UNNOTED)}
-            self._claim({key: value for key, value in kept.items() if value})
-            # By this name whoever loses the link finds the work again.
-            self._client.emit("job", job=self.id)
+            try:
+                self._claim({key: value for key, value in kept.items() if value})
+                # By this name whoever loses the link finds the work again.
+                self._client.emit("job", job=self.id)
+            except BaseException:
+                # Nothing was begun: what was said before stays true.
+                self._say(last)
+                raise
         except BaseException:
             self._lock.release()
             raise
@@ -186,10 +191,21 @@ class Job:
         if exc is None and self._settles:
             self._said.pop("cut", None)
             self._said.pop(UNNOTED, None)
-        self._describe(ended=now())
+        self._said["ended"] = now()
+        self._say({**self._held, **self._said})
         with contextlib.suppress(OSError):
             # What was reserved behind its end is free again.
             os.truncate(self.log, os.path.getsize(self.log))
+
+    def _say(self, last_word: Mapping[str, Any]) -> None:
+        """The last word in the lock. Where a full disk has no room for it, an empty lock: that tells of no work that
+        was cut off."""
+        with contextlib.suppress(OSError, Failed):
+            self._lock.regain()
+            try:
+                self._lock.describe(dict(last_word))
+            except OSError:
+                self._lock.clear()
 
     def _forget_unbegun(self) -> None:
         """A log that does not say what it is about would only puzzle."""

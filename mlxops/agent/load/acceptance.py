@@ -14,10 +14,10 @@ from ..models.suggest import Installed
 from ..programs import find as programs
 from ..programs.environment import packages
 from ..registry.entries import Entry
-from ..runtimes.table import Offered, Runtime
+from ..runtimes.table import Runtime, offered
 from . import references
 
-Known = Tuple[Optional[Runtime], Optional[Offered], Tuple[str, ...], str]
+Known = Tuple[Optional[Runtime], str, Tuple[str, ...], str]
 
 
 class Refused:
@@ -32,10 +32,11 @@ class Refused:
         name = entry.text("runtime") or self._command.site.runtime
         if name not in self._known:
             self._known[name] = self._offered(name)
-        known, flags, beside, fault = self._known[name]
-        if known is None or flags is None:
+        known, text, beside, fault = self._known[name]
+        if known is None:
             return [fault]
-        said = [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile)]
+        flags = offered(text)
+        said = [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile, text)]
         said += [refusal.reason for refusal in references.refusals(self._command, known, entry, entry.port or 0)]
         return said or self._cannot_serve(entry, Installed(known, flags, beside))
 
@@ -50,13 +51,13 @@ class Refused:
         return []
 
     def _offered(self, name: str) -> Known:
-        """A runtime with what its help offers, or why there is none."""
+        """A runtime with its help, or why there is none."""
         site = self._command.site
         try:
             known = site.runtime_named(name)
             words = programs.command(site, known)
             say, check = self._command.say, self._command.client.check
-            flags = programs.help_flags(known, words, site.state_dir, say, check)
-            return known, flags, tuple(packages(words)), ""
+            text = programs.help_text(known, words, site.state_dir, say, check)
+            return known, text, tuple(packages(words)), ""
         except MlxopsError as exc:
-            return None, None, (), exc.message
+            return None, "", (), exc.message

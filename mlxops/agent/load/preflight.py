@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import List, Optional, Tuple, Union
+from typing import Optional, Tuple, Union
 
 from ..context import Command
 from ..errors import AssignmentConflict, Failed, ModelMissing, NeedsConsent, PortBusy, pasteable
@@ -17,7 +16,6 @@ from ..models import files as modelfiles
 from ..models import wholeness
 from ..models.flags import check_built, choose
 from ..models.location import place
-from ..models.refusals import refusals
 from ..models.suggest import Installed
 from ..ports.expected import wanted
 from ..ports.survey import Ground, survey
@@ -28,13 +26,12 @@ from ..ranks import ranks, ring
 from ..registry import resolve
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import free_name
-from ..runtimes import table as runtimes
-from ..runtimes.launch import launch_of
-from ..runtimes.table import Offered, Runtime
+from ..runtimes.table import Runtime, offered
 from ..servers.respawn import refuse_restarted
 from ..servers.start import Service
-from . import entrance, presence, references
+from . import buildable, entrance, options, presence, references
 from .memory import check
+from .options import Asked
 from .request import Order, Preparation
 from .restart import Lost, way_back
 
@@ -49,7 +46,8 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     check_assignment(entry, order)
     runtime = command.site.runtime_named(entry.text("runtime"))
     words = programs.command(command.site, runtime)
-    flags = programs.help_flags(runtime, words, command.site.state_dir, command.say, command.client.check)
+    text = programs.help_text(runtime, words, command.site.state_dir, command.say, command.client.check)
+    flags = offered(text)
     # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is there.
     there = Installed(runtime, flags, tuple(packages(words)))
     warnings: Tuple[str, ...] = ()
@@ -57,7 +55,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     if whole:
         warnings = presence.doubts(command.store.read(), entry)
         entry, notes = choose(command.site, entry, there, order.force)
-    warnings += _check_flags(command, entry, order.port, runtime, flags)
+    warnings += options.check(command, entry, order.port, Asked(runtime, words, text))
     references.check(command, runtime, entry, order.port)
     ground = survey(command, order.port, own_lock)
     wanting = _serves_exactly(command, ground, entry)
@@ -85,6 +83,8 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     _check_hosts(command, entry, order, runtime, remote)
     asked = asked_of(command, entry, remote, runtime, order.port)
     fit, said = check(command, asked, order)
+    if ground.server is not None or order.evict:
+        buildable.check(command, entry, runtime, words, order)
     told = notes + warnings + said
     return found._replace(entry=entry, remote=remote, warnings=told, asked=asked, fit=fit, previous=previous)
 
@@ -129,43 +129,6 @@ def check_assignment(entry: Entry, order: Order) -> None:
             entry=entry.name,
             slot=entry.slot,
         )
-
-
-def _check_flags(command: Command, entry: Entry, port: int, runtime: Runtime, flags: Offered) -> Tuple[str, ...]:
-    refused = refusals(runtime, entry, flags, os.path.isfile)
-    if refused:
-        raise Failed(
-            "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
-            pasteable("set", entry.name, _corrected(refused[0].field)),
-            entry=entry.name,
-            reasons=[r.reason for r in refused],
-        )
-    launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
-    own = command.site.runtime_named(None)
-    return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)
-
-
-def _corrected(field: str) -> str:
-    return field + ("=PATH" if field == "chat_template" else "=VALUE")
-
-
-def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
-    found: List[str] = []
-    for key in ("tool_call_parser", "reasoning_parser"):
-        if entry.text(key) and not getattr(runtime, key):
-            found.append("%s has no option for %s; %s is left out" % (runtime.name, key, entry.text(key)))
-    if runtime.reasoning_parser and entry.text("reasoning_parser") and not entry.text("tool_call_parser"):
-        found.append("a reasoning_parser without a tool_call_parser loses the content of answers that are not streamed")
-    return tuple(found)
-
-
-def _renamed(port: int, name: str, own: Runtime, launch: runtimes.Launch) -> Tuple[str, ...]:
-    """A warning where clients have to ask by another name than the one the host's own runtime answers to."""
-    usual = own.client_model or launch.served_name
-    if name == usual:
-        return ()
-    text = "port %d will answer to %s, not to %s as with %s: clients have to ask by that name"
-    return (text % (port, name, usual, own.name),)
 
 
 def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> Optional[str]:

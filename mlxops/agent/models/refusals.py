@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable, NamedTuple, Tuple
 
 from ..registry.entries import Entry
+from ..runtimes import grammar
 from ..runtimes.table import Offered, Runtime
 
 FIELDS = ("chat_template", "tool_call_parser", "reasoning_parser")
@@ -19,12 +20,14 @@ class Refusal(NamedTuple):
 
 
 def refusals(
-    runtime: Runtime, entry: Entry, help_flags: Offered, is_file: Callable[[str], bool]
+    runtime: Runtime, entry: Entry, help_flags: Offered, is_file: Callable[[str], bool], help_text: str = ""
 ) -> Tuple[Refusal, ...]:
     """Every refusal, () when the entry can be started. What the runtime has no option for at all is not refused: it is
-    left out of the command line. `is_file`: whether a path is a file on the host.
+    left out of the command line. `is_file`: whether a path is a file on the host. `help_text`: where it is known, the
+    values in `args` are checked by it too.
     """
-    return (*_template(entry, is_file), *_choices(runtime, entry, help_flags), *_args(runtime, entry, help_flags))
+    args = _args(runtime, entry, help_flags) or _words(entry, help_text)
+    return (*_template(entry, is_file), *_choices(runtime, entry, help_flags), *args)
 
 
 def _template(entry: Entry, is_file: Callable[[str], bool]) -> Tuple[Refusal, ...]:
@@ -55,3 +58,10 @@ def _args(runtime: Runtime, entry: Entry, help_flags: Offered) -> Tuple[Refusal,
         elif flag not in help_flags:
             found.append(Refusal("args", flag, "this version has no %s" % flag))
     return tuple(found)
+
+
+def _words(entry: Entry, help_text: str) -> Tuple[Refusal, ...]:
+    """Values of the wrong kind, options without their value, words that belong to no option."""
+    known = grammar.grammar(help_text) if entry.args else None
+    found = grammar.faults(known, entry.args) if known else ()
+    return tuple(Refusal("args", fault.word, fault.why) for fault in found)

@@ -247,6 +247,8 @@ def _end(header: Mapping[str, object]) -> Optional[int]:
 
 
 def _broken(path: str, size: int, start: bytes, deep: bool) -> str:
+    if not size:
+        return "empty"
     if not start.strip(b"\0"):
         return "filled with zeros"
     if start.lstrip()[:1] == b"<":

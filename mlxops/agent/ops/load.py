@@ -15,7 +15,7 @@ from ..jobs.begin import begin, cut_off
 from ..jobs.disk_room import LOAD_EDITS, DiskRoom, disk_room, rehearsal
 from ..jobs.job import Job
 from ..jobs.reservations import refuse_taken
-from ..load import evict
+from ..load import buildable, evict
 from ..load.actions import actions
 from ..load.entrance import refuse_held
 from ..load.memory import refuse_promised
@@ -119,6 +119,8 @@ def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) ->
         entry, notes = choose(command.site, entry, there, prepared.order.force)
         for note in notes:
             job.warn(note)
+        if prepared.ground.server is not None or prepared.order.evict:
+            buildable.check(command, entry, runtime, prepared.words, prepared.order)
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     argv = runtimes.argv(runtime, prepared.words, launch, flags, template_text(runtime, entry))
     listed = launch.served_name if runtime.served_name in flags else None

@@ -30,8 +30,8 @@ UV_PROJECT = "/opt/mlx-launch"
 UV_HAS = ("mlx-openai-server", "mlx_lm.server")
 HELP_TIMEOUT_S = 90.0
 LOOK_EVERY_S = 0.1
-# Each version of a runtime leaves one answer behind.
-KEPT_HELP = 20
+# Each version of a runtime leaves one answer behind, each command line with args and each config.json another.
+KEPT_HELP = 60
 LAUNCH = "MLX_LAUNCH_CMD"
 
 
@@ -100,21 +100,37 @@ def help_flags(
     say: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
 ) -> Offered:
-    """The flags the program's own help lists. Kept until the program file changes: asking takes seconds.
+    """The flags the program's own help lists."""
+    return offered(help_text(runtime, words, state_dir, say, check))
+
+
+def help_text(
+    runtime: Runtime,
+    words: Sequence[str],
+    state_dir: str,
+    say: Callable[[str], None] = lambda _: None,
+    check: Callable[[], None] = lambda: None,
+) -> str:
+    """The program's own help. Kept until the program file changes: asking takes seconds.
 
     `check` is called while it is asked, and may raise, to cancel.
     """
     asked = [*words, *runtime.help]
-    kept = os.path.join(state_dir, "help", _fingerprint(asked) + ".txt")
-    text = _read(kept)
+    kept = kept_at(state_dir, fingerprint(asked))
+    text = read_kept(kept)
     if text is None:
         say("asking %s which options it has" % words[0])
         text = _ask_help(asked, check)
-        _keep(kept, text)
-    return offered(text)
+        keep(kept, text)
+    return text
 
 
-def _fingerprint(words: Sequence[str]) -> str:
+def kept_at(state_dir: str, key: str) -> str:
+    """Where an answer of a program is kept."""
+    return os.path.join(state_dir, "help", key + ".txt")
+
+
+def fingerprint(words: Sequence[str]) -> str:
     parts = list(words)
     for path in [words[0], os.path.realpath(words[0]), *shebang(words[0])[:1], os.path.join(UV_PROJECT, "uv.lock")]:
         try:
@@ -130,7 +146,7 @@ def _fingerprint(words: Sequence[str]) -> str:
 
 def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
     try:
-        status, said = _run(words, check)
+        status, said = run(words, check)
     except (OSError, subprocess.TimeoutExpired) as exc:
         python = "".join(shebang(words[0])[:1])
         if os.path.isabs(python) and not os.access(python, os.X_OK):
@@ -147,9 +163,9 @@ def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
     return text
 
 
-def _run(words: Sequence[str], check: Callable[[], None]) -> Tuple[int, bytes]:
+def run(words: Sequence[str], check: Callable[[], None], timeout_s: float = HELP_TIMEOUT_S) -> Tuple[int, bytes]:
     """Exit status and output, on either stream. In a session of its own: on a cancel all of it is ended."""
-    deadline = Deadline(HELP_TIMEOUT_S)
+    deadline = Deadline(timeout_s)
     with subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
@@ -165,7 +181,7 @@ def _run(words: Sequence[str], check: Callable[[], None]) -> Tuple[int, bytes]:
                     said, _ = child.communicate(timeout=min(LOOK_EVERY_S, deadline.left()))
                     return child.returncode, said
                 if deadline.passed:
-                    raise subprocess.TimeoutExpired(list(words), HELP_TIMEOUT_S)
+                    raise subprocess.TimeoutExpired(list(words), timeout_s)
         finally:
             if child.poll() is None:
                 end_session(child.pid)
@@ -177,7 +193,7 @@ def _last(text: str) -> str:
     return ": " + lines[-1][-200:] if lines else ""
 
 
-def _read(path: str) -> Optional[str]:
+def read_kept(path: str) -> Optional[str]:
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
             return f.read()
@@ -185,7 +201,7 @@ def _read(path: str) -> Optional[str]:
         return None
 
 
-def _keep(path: str, text: str) -> None:
+def keep(path: str, text: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(path + ".tmp", "w", encoding="utf-8") as f:

@@ -101,8 +101,15 @@ class FileLock:
             return
         text = json.dumps(holder).encode() + b"\n"
         # Over all of a longer text before its end is cut: who looks in between reads blanks, not a rest.
-        os.pwrite(self._fd, text.ljust(os.fstat(self._fd).st_size), 0)
+        whole = text.ljust(os.fstat(self._fd).st_size)
+        if os.pwrite(self._fd, whole, 0) < len(whole):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
         os.ftruncate(self._fd, len(text))
+
+    def clear(self) -> None:
+        """Take away what the lock says; it needs no room on the disk."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
 
     def release(self) -> None:
         if self._fd is not None:

@@ -1,0 +1,142 @@
+"""Whether the runtime's own packages can build a model from its config.json and read its chat template.
+
+Asked in a child under the runtime's interpreter, where there is a server to lose. A child that cannot run, or takes too
+long, shows nothing, and the load goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from typing import Optional, Sequence, Tuple
+
+from ..context import Command
+from ..errors import Failed, pasteable
+from ..models.files import CONFIG_LIMIT, config
+from ..models.templates import LARGEST
+from ..programs.environment import of_runtime
+from ..programs.find import fingerprint, keep, kept_at, read_kept, run
+from ..registry.entries import Entry
+from ..runtimes.table import Runtime
+from ..untrusted import read
+from .request import Order
+
+TIMEOUT_S = 20.0
+MARK = "mlxops answer: "
+_BEGIN = (
+    """
+import json, os, re, sys
+try:
+    os.nice(10)
+except OSError:
+    pass
+def answer(text):
+    print(%r + json.dumps(text), flush=True)
+    os._exit(0)
+"""
+    % MARK
+)
+# As load_model of mlx_lm/utils.py does it, without the weights: arrays of MLX take no memory until they are used.
+# What MLX or the machine lacks raises other errors than these.
+_CONFIG = (
+    _BEGIN
+    + """
+from mlx_lm.utils import _get_classes
+with open(sys.argv[1], encoding="utf-8") as f:
+    config = json.load(f)
+model, args = _get_classes(config=config)
+try:
+    model(args.from_dict(config))
+except (TypeError, ValueError, KeyError, AttributeError, IndexError, ZeroDivisionError) as exc:
+    answer("%s: %s" % (type(exc).__name__, exc))
+answer("")
+"""
+)
+# The tag `generation` and `break` in loops are transformers' additions (utils/chat_template_utils.py).
+_TEMPLATE = (
+    _BEGIN
+    + r"""
+import jinja2
+with open(sys.argv[1], encoding="utf-8") as f:
+    text = f.read()
+text = re.sub(r"\{%[-+]?\s*(end)?generation\s*[-+]?%\}", "", text)
+env = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+try:
+    env.parse(text)
+except jinja2.TemplateSyntaxError as exc:
+    answer("line %s: %s" % (exc.lineno, exc.message))
+answer("")
+"""
+)
+
+
+def check(command: Command, entry: Entry, runtime: Runtime, words: Sequence[str], order: Order) -> None:
+    """Failed where the server is certain to end with an error of its own; what `--force` leaves to it is not asked."""
+    if order.force:
+        return
+    template = entry.text("chat_template")
+    if template and runtime.chat_template:
+        raw, told = read(template, LARGEST), "checking the chat template"
+        why = _answer(command, words, _TEMPLATE, template, raw, told)
+        if why:
+            raise Failed(
+                "the chat template %s has an error: %s" % (template, why),
+                "correct it, or %s" % pasteable("set", entry.name, "chat_template=PATH"),
+                entry=entry.name,
+                path=template,
+            )
+    if entry.cache_path and _built_by_mlx_lm(entry, runtime):
+        path = os.path.join(entry.cache_path, "config.json")
+        raw, told = read(path, CONFIG_LIMIT), "checking the model's configuration"
+        why = _answer(command, words, _CONFIG, path, raw, told)
+        if why:
+            raise Failed(
+                "the mlx-lm of %s cannot build a model from %s: %s" % (runtime.name, path, why),
+                "restore the file; a load with --force tries it as it is",
+                entry=entry.name,
+                path=path,
+            )
+
+
+def _built_by_mlx_lm(entry: Entry, runtime: Runtime) -> bool:
+    """A model that brings code of its own is built by that; one of another type by another package."""
+    typed = any(word.partition("=")[0] == "--model-type" for word in entry.args)
+    return runtime.mlx_lm and not typed and not config(entry.cache_path).get("model_file")
+
+
+def _answer(command: Command, words: Sequence[str], source: str, path: str, raw: Optional[bytes], told: str) -> str:
+    """Why it cannot be read, "" where it can or where that cannot be known. Kept until the file or the runtime
+    changes."""
+    python = _interpreter(words)
+    if not python or raw is None:
+        return ""
+    seen = hashlib.sha256(source.encode() + raw).hexdigest()
+    kept = kept_at(command.site.state_dir, fingerprint([*words, seen]))
+    said = read_kept(kept)
+    if said is None:
+        command.say(told)
+        said = _asked(command, [*python, "-I", "-c", source, path])
+        if said is None:
+            return ""
+        keep(kept, said)
+    return said
+
+
+def _interpreter(words: Sequence[str]) -> Tuple[str, ...]:
+    return next((prefix for prefix in of_runtime(words) if os.access(prefix[0], os.X_OK)), ())
+
+
+def _asked(command: Command, words: Sequence[str]) -> Optional[str]:
+    """The child's answer; None where it gives none."""
+    try:
+        _, output = run(words, command.client.check, TIMEOUT_S)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.startswith(MARK)]
+    try:
+        said = json.loads(lines[-1][len(MARK) :]) if lines else None
+    except ValueError:
+        return None
+    return said[:500] if isinstance(said, str) else None
