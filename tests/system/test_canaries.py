@@ -109,7 +109,7 @@ def test_nothing_reaches_a_shell(trapped: Trapped, tmp_path: Path) -> None:
     fields = {
         **trapped.entry("amber"),
         "chat_template": str(template),
-        "args": ["--context-length", LINES],
+        "args": ["--config-name", LINES],
         LINES: LINES,
     }
     for parser in ("tool_call_parser", "reasoning_parser"):
