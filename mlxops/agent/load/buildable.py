@@ -21,7 +21,7 @@ from ..programs.find import fingerprint, keep, kept_at, read_kept, run
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..untrusted import read
-from .request import Order
+from .request import Preparation
 
 TIMEOUT_S = 20.0
 MARK = "mlxops answer: "
@@ -72,9 +72,13 @@ answer("")
 )
 
 
-def check(command: Command, entry: Entry, runtime: Runtime, words: Sequence[str], order: Order) -> None:
-    """Failed where the server is certain to end with an error of its own; what `--force` leaves to it is not asked."""
-    if order.force:
+def check(command: Command, entry: Entry, load: Preparation) -> None:
+    """Failed where the server is certain to end with an error of its own.
+
+    Not asked where there is no server to lose, nor where `--force` leaves it to the server.
+    """
+    runtime, words, order = load.runtime, load.words, load.order
+    if order.force or (load.ground.server is None and not order.evict):
         return
     template = entry.text("chat_template")
     if template and runtime.chat_template:

@@ -83,8 +83,7 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     _check_hosts(command, entry, order, runtime, remote)
     asked = asked_of(command, entry, remote, runtime, order.port)
     fit, said = check(command, asked, order)
-    if ground.server is not None or order.evict:
-        buildable.check(command, entry, runtime, words, order)
+    buildable.check(command, entry, found)
     told = notes + warnings + said
     return found._replace(entry=entry, remote=remote, warnings=told, asked=asked, fit=fit, previous=previous)
 

@@ -119,8 +119,7 @@ def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) ->
         entry, notes = choose(command.site, entry, there, prepared.order.force)
         for note in notes:
             job.warn(note)
-        if prepared.ground.server is not None or prepared.order.evict:
-            buildable.check(command, entry, runtime, prepared.words, prepared.order)
+        buildable.check(command, entry, prepared)
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     argv = runtimes.argv(runtime, prepared.words, launch, flags, template_text(runtime, entry))
     listed = launch.served_name if runtime.served_name in flags else None
