@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mlxops.agent.errors import NotReady, NotStopped
+from mlxops.agent.errors import NotReady, NotStopped, RegistryInvalid
 from mlxops.agent.ops.unload import unload
 from mlxops.agent.ports.observe import look
 from mlxops.agent.procs import Unseen
 from mlxops.agent.registry.entries import REQUIRED, Entry
+from mlxops.agent.registry.store import Store
 from mlxops.agent.servers.stop import stop
 from tests.support.faltering import Bereaved, Faltering, Interposed
 from tests.support.launching import NAME, WHO, Launcher, command, nothing
@@ -71,6 +73,73 @@ def test_who_sees_nothing_any_more_after_the_signal_claims_nothing_and_kills_nob
         assert unloading.store.read() == before
     assert set(blind.sent) == {(prey.targets[0].pid, signal.SIGTERM)}
     assert all(running(launcher, process.pid) for process in prey.family)
+
+
+class Unreadable(Store):
+    """Its reads of the registry fail with EIO, from one to another, counted from 1."""
+
+    def __init__(self, path: str, first: int, last: int) -> None:
+        super().__init__(path, WHO)
+        self.failing, self.reads = range(first, last + 1), count(1)
+
+    def _read(self) -> Any:
+        if next(self.reads) in self.failing:
+            raise RegistryInvalid(f"cannot read {self.path}: Input/output error", "look at the disk", path=self.path)
+        return super()._read()
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (2, 2), (1, 2)])
+def test_an_unload_that_could_not_read_the_registry_before_the_stop_reads_it_again(
+    launcher: Launcher, tmp_path: Path, first: int, last: int
+):
+    fields = {**REQUIRED, "cache_path": str(launcher.model), "port": launcher.port, "wanted": launcher.port}
+    with command(launcher, tmp_path, launcher.procs) as unloading:
+        record = launcher.serving().record(WHO)
+        unloading.store.edit("load", lambda now: now.put(Entry(NAME, {**fields, "process": record})))
+        failing = unloading._replace(store=Unreadable(unloading.store.path, first, last))
+        row = unload(failing, {"port": launcher.port})
+        assert (row["entry"], row["state"], row["changed"]) == (NAME, "free", True)
+        left = unloading.store.read().entries[NAME]
+        assert (left.port, left.wanted, left.process) == (None, None, None)
+
+
+@pytest.mark.parametrize("ranks", [None, [{"host": "second", "pid": 1}]])
+def test_an_unload_that_stopped_the_server_and_could_not_clear_the_assignment_says_so(
+    launcher: Launcher, tmp_path: Path, ranks: Any
+):
+    """The registry stays unreadable; or it can be read only after the stop, and names processes on other hosts."""
+    fields = {**REQUIRED, "cache_path": str(launcher.model), "port": launcher.port}
+    with command(launcher, tmp_path, launcher.procs) as unloading:
+        record = launcher.serving().record(WHO)
+        process = {**record, "ranks": ranks} if ranks else record
+        before = unloading.store.edit("load", lambda now: now.put(Entry(NAME, {**fields, "process": process})))
+        failing = unloading._replace(store=Unreadable(unloading.store.path, 1, 2 if ranks else 99))
+        with pytest.raises(RegistryInvalid) as refused:
+            unload(failing, {"port": launcher.port})
+        error = refused.value
+        assert f"port {launcher.port} is free (pid {record['pid']} was stopped), but" in error.message
+        assert "Input/output error" in error.message and error.fields["stopped"] is True
+        assert error.hint.endswith(f"; then clear it with: mlxops unload {launcher.port}")
+        assert unloading.store.read() == before and not running(launcher, record["pid"])
+
+
+@pytest.mark.parametrize(
+    ("args", "first"),
+    [({"word": NAME}, 1), ({"word": NAME}, 2), ({"registered": True}, 1)],
+    ids=["an entry's name", "an entry's name, from the second look on", "only what is registered"],
+)
+def test_an_unload_that_needs_the_registry_to_know_what_is_meant_stops_nothing_without_it(
+    launcher: Launcher, tmp_path: Path, args: dict[str, Any], first: int
+):
+    fields = {**REQUIRED, "cache_path": str(launcher.model), "port": launcher.port}
+    with command(launcher, tmp_path, launcher.procs) as unloading:
+        record = launcher.serving().record(WHO)
+        before = unloading.store.edit("load", lambda now: now.put(Entry(NAME, {**fields, "process": record})))
+        failing = unloading._replace(store=Unreadable(unloading.store.path, first, 99))
+        with pytest.raises(RegistryInvalid, match="Input/output error") as refused:
+            unload(failing, {"port": launcher.port, **args})
+        assert "stopped" not in refused.value.fields
+        assert unloading.store.read() == before and running(launcher, record["pid"])
 
 
 def handed_over(launcher: Launcher, held: ExitStack) -> Callable[[], None]:

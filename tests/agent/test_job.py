@@ -205,3 +205,10 @@ def test_logs_of_a_wrong_clock_push_no_log_of_today_out(path: str, year: str):
     left = {log.name for log in folder.iterdir()}
     assert left >= {log.name for log in today} | {f"{work.id}.jsonl"} and len(left) == jobs.KEPT_LOGS
     assert joblog.names(str(folder))[0] == work.id
+
+
+def test_jobs_of_one_second_are_listed_by_who_began_first_and_not_by_port(tmp_path: Path):
+    ids = ["20260101T000000-8101-998", "20260101T000000-8100-1002", "20260101T000001-8100-7"]
+    for name in (*ids, "20251231T235959-8103-9999"):
+        (tmp_path / f"{name}.jsonl").touch()
+    assert joblog.names(str(tmp_path)) == [*reversed(ids), "20251231T235959-8103-9999"]

@@ -257,7 +257,7 @@ def bind(flags: Flags, model: Model) -> ThreadingHTTPServer:
 def serve(flags: Flags) -> None:
     stop = Stop()
     while os.environ.get("MLX_RANK", "0") != "0":
-        stop.asked.wait()  # of the ranks of mlx_lm.server only the first one listens
+        stop.asked.wait(0.2)  # of the ranks of mlx_lm.server only the first one listens
     path = flags.first("--model-path", "--model", "--weights") or flags.positional
     model = Model(path, switch("served_name") or flags.first("--served-model-name", "--name") or path)
     early = switch("listen_early") or not is_openai()
@@ -274,9 +274,9 @@ def serve(flags: Flags) -> None:
 
 
 def drain(stop: Stop, server: ThreadingHTTPServer, model: Model) -> None:
-    """Serve until asked to stop. The port closes at once; of mlx-openai-server the process stays until the last stream
-    ends, mlx_lm.server cuts it off."""
-    stop.asked.wait()
+    """Serve until asked to stop. The port closes at once; mlx-openai-server stays until its last stream ends."""
+    while not stop.asked.wait(0.2):  # a signal that another thread took is acted on when this one wakes
+        pass
     server.shutdown()
     server.server_close()
     while model.active and is_openai():

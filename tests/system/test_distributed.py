@@ -106,7 +106,8 @@ def test_what_cannot_be_started_everywhere_stops_nothing(divided: Divided, tmp_p
     there = divided.state_dirs[1]
     there.write_text("no folder")
     told = divided.studio.mlxops("load", "amber", divided.port).error["message"]
-    assert told.startswith("second: will not run code from there")
+    assert told.startswith("second: the state folder is not safe to use") and str(there) in told
+    assert (divided.servers(), divided.studio.assignments()) == (set(), {})
     there.unlink()
     for change, said in (
         ("hosts=first=127.0.0.1 nobody=127.0.0.1", "nobody cannot be asked"),

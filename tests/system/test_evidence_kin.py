@@ -140,8 +140,10 @@ def test_uv_is_killed_and_the_server_left(under_uv: Studio, fake_runtime: FakeRu
     uv, server = family(under_uv)
     kill(uv)
     assert verdict(under_uv) == ("ready", "unrecorded") and rows(under_uv)[under_uv.ports[0]]["pid"] == server
-    assert ask(under_uv, "reconcile")["actions"] == []
+    noted = ask(under_uv, "reconcile")["actions"]
+    assert [(step["action"], step["entry"], step["applied"]) for step in noted] == [("note", "amber", True)]
     assert under_uv.assignments() == {"amber": under_uv.ports[0]}
+    assert verdict(under_uv) == ("ready", None) and under_uv.entry("amber")["process"]["pid"] == server
     unload(under_uv)
     assert gone(server)
 

@@ -100,7 +100,7 @@ def test_a_cancelled_load_is_cancelled_and_points_to_no_log_of_a_failure(
     load.send_signal(signal.SIGINT)
     answer = finished(load)
     assert answer.exit == 130 and "amber serves again" in answer.error["message"]
-    assert "log" not in answer.error["hint"]
+    assert answer.error["hint"] == "mlxops status"
     past = near.must("jobs")["jobs"][0]
     assert (past["why"], past["state"]) == (f"load topaz {port}", "cancelled")
     told = finished(near.start("jobs")).stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..procs import Process, Procs
 
@@ -137,4 +137,12 @@ def newest_first(names: Iterable[str]) -> List[str]:
     """Names of jobs by the moment they begin with. One from a clock that ran ahead counts as the oldest, else it would
     hide every later job for years."""
     latest = time.strftime(STAMP, time.gmtime(time.time() + AHEAD_S))
-    return sorted(names, key=lambda name: (name[: len(latest)] <= latest, name), reverse=True)
+    return sorted(names, key=lambda name: (name[: len(latest)] <= latest, _moment(name)), reverse=True)
+
+
+def _moment(name: str) -> Tuple[str, int, str]:
+    """Sorts the names of jobs: by their second, then by the agent's pid, which tells the order of two in one second
+    except where pids begin anew."""
+    stamp, _, rest = name.partition("-")
+    pid = rest.partition("-")[2].partition(".")[0]
+    return stamp, int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 12 else 0, name

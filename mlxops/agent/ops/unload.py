@@ -15,6 +15,7 @@ from ..logs.size import keep_small
 from ..ports.portname import Meaning, slot_named
 from ..ports.probe import all_of
 from ..ports.survey import Ground, survey
+from ..ranks.ranks import illegible, recorded
 from ..registry.entries import Registry
 from ..servers.standing import interrupted
 from ..servers.vacate import stopped, vacate
@@ -51,6 +52,8 @@ def _attempt(command: Command, registry: Registry, port: int, args: Mapping[str,
 def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
     ground = survey(command, port, own_lock=False, blind=True)
+    if args.get("registered") and ground.fault:
+        raise ground.fault
     if args.get("registered") and (ground.stranger or not ground.entries) and not ground.seen.quiet:
         return _row(ground, "left", False, began)
     lost = [entry.name for entry in ground.registry.lost(port)]
@@ -65,7 +68,7 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
             _foretell(job, room, ground)
             feared = vacate(command, job, ground, args.get("grace_s"))
             keep_small(log_path(command.site.state_dir, port))
-            _forget(command, ground)
+            ground = _forget(command, ground)
             if feared:
                 raise feared
     left = [] if dry else _left(command, ground)
@@ -112,9 +115,11 @@ def _refuse_moved(command: Command, ground: Ground, word: Optional[str]) -> None
     """What was meant by a word is looked at again now that nobody else can change the port. By an entry's name no other
     model's server is stopped."""
     port = ground.seen.port
-    if word is None:
+    if word is None or word.isdecimal():
         return
-    if ground.stranger is not None and slot_named(command.site, word) is None and not word.isdecimal():
+    if ground.fault:
+        raise ground.fault
+    if ground.stranger is not None and slot_named(command.site, word) is None:
         pid = ground.stranger.process.pid
         text = "%s is assigned to port %d, but pid %d serves something else there" % (word, port, pid)
         raise AssignmentConflict(text, "to stop that: mlxops unload %d" % port, port=port, word=word, pid=pid)
@@ -146,11 +151,12 @@ def _foretell(job: Job, room: DiskRoom, ground: Ground) -> None:
         job.warn("the port will be freed, but the registry cannot be changed: %s" % why)
 
 
-def _forget(command: Command, ground: Ground) -> None:
-    """Clear the assignment. What was stopped before is told even where that fails."""
+def _forget(command: Command, ground: Ground) -> Ground:
+    """Clear the assignment; the ground with the entries that had it. What was stopped before is told even where that
+    fails."""
     port, stopped = ground.seen.port, ground.server
     try:
-        clear(command, ground, "unload %d" % port)
+        return _clear(command, ground)
     except Exception as exc:
         error, names = as_error(exc), " and ".join(e.name for e in ground.entries)
         if stopped:
@@ -172,9 +178,25 @@ def _actions(ground: Ground) -> List[Dict[str, Any]]:
     return [{"action": a, "entry": n, "port": port, "reason": why, "applied": False} for a, n, why in steps]
 
 
-def clear(command: Command, ground: Ground, why: str) -> None:
-    """Take the assignments away that were seen, and what remembers them: a person wants the port empty."""
-    command.store.edit(why, lambda now: _cleared(now, ground))
+def _clear(command: Command, ground: Ground) -> Ground:
+    """Take the assignments away that were seen, and what remembers them: a person wants the port empty.
+
+    Where the registry could not be read before the stop, it is read again now: this command holds the port's lock, so
+    what is assigned to the port now was so before the stop. Its processes on other hosts were not seen then, and not
+    stopped: while there are any, it stays assigned.
+    """
+    cleared = ground
+
+    def change(now: Registry) -> Registry:
+        nonlocal cleared
+        if ground.fault:
+            cleared = ground._replace(entries=now.holders(ground.seen.port))
+            if any(recorded(entry) or illegible(entry) for entry in cleared.entries):
+                raise ground.fault
+        return _cleared(now, cleared)
+
+    command.store.edit("unload %d" % ground.seen.port, change)
+    return cleared
 
 
 def _cleared(now: Registry, ground: Ground) -> Registry:

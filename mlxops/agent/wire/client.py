@@ -53,7 +53,7 @@ class Client:
     def check(self) -> None:
         """Interrupted once the client cancelled."""
         if self.cancelled:
-            raise Interrupted("cancelled")
+            raise Interrupted("cancelled", "mlxops status")
 
     def watch(self, on_gone: Optional[Callable[[], None]] = None) -> None:
         """Listen to the client from now on, and ping it. `on_gone` runs when the link breaks."""
