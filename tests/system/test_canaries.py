@@ -118,7 +118,7 @@ def test_nothing_reaches_a_shell(trapped: Trapped, tmp_path: Path) -> None:
     trapped.edit(lambda r: r["models"].pop("amber"))
     assert attempt(trapped, "load", model=LINES, port=port) == "" and attempt(trapped, "logs", port=port, lines=5) == ""
     assert trapped.ask(port, trapped.slot(port)) == "I am tiny/amber"
-    assert [attempt(trapped, "show", what=what) for what in (LINES, port)] == ["", ""]
+    assert [attempt(trapped, "show", what=what) for what in (LINES, str(port))] == ["", ""]
     assert attempt(trapped, "load", model="jade", port=port, replace=True) == "" == attempt(trapped, "status")
     assert attempt(trapped, "unload-all") == "" == attempt(trapped, "reconcile")
     assert sprung(tmp_path) == []
