@@ -18,8 +18,8 @@ def plain(name: object) -> bool:
 def read(path: str, limit: int) -> Optional[bytes]:
     """The first `limit` bytes of a regular file; None for anything else, or when it cannot be read."""
     try:
-        # Without O_NONBLOCK a FIFO in the place of a file would block for ever.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Without O_NONBLOCK a FIFO in the place of a file would block for ever; a terminal would become this process's.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
     try:

@@ -17,13 +17,28 @@ OWNED = (
     ),
     Mutant(
         "a recorded command is run whatever the process says", "agent/load/restart.py",
-        "    return tuple(argv) if agrees and (direct or argv[: len(words)] == [*words]) else ()\n",
+        "    return (*words, *rest) if agrees and proven and rest is not None else ()\n",
         "    return tuple(argv)\n", (OWNER + "test_a_record_that_another_account_changed_starts_nothing",),
     ),
     Mutant(
         "a server of another program is started again", "agent/load/restart.py",
-        " if proven and rest is not None else ()", " if rest is not None else ()",
+        " if _runs(server, words) and rest is not None else ()", " if rest is not None else ()",
         (OWNER + "test_a_server_of_another_program_is_not_started_again_by_its_words",),
+    ),
+    Mutant(
+        "a rollback runs the program that a record names", "agent/load/restart.py",
+        "    return (*words, *rest) if agrees and proven", "    return tuple(argv) if agrees and proven",
+        (OWNER + "test_a_link_that_is_changed_after_the_check_starts_nothing",),
+    ),
+    Mutant(
+        "what others may have written is run", "agent/load/restart.py",
+        " if not others_write(command.site.registry) else ()", "",
+        (OWNER + "test_of_a_shared_registry_only_the_entry_says_how_a_server_comes_back",),
+    ),
+    Mutant(
+        "a script counts from this process's folder", "agent/procs/shellscript.py",
+        "        yield os.path.join(folder, word)\n", "        yield word\n",
+        (RESPAWN + "test_a_loop_in_a_script_with_a_relative_name_is_told",),
     ),
     Mutant(
         "nobody looks whether a server comes back", "agent/servers/vacate.py",

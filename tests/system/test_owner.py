@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,62 @@ def test_a_record_that_another_account_changed_starts_nothing(
     assert "amber serves again" in failed.message
     started = [record["argv"] for record in light.journal("started")]
     assert started[-1] == started[0] and not (tmp_path / "EVIL").exists()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o664])
+def test_a_link_that_is_changed_after_the_check_starts_nothing(
+    one: Studio, light: FakeRuntime, tmp_path: Path, mode: int
+) -> None:
+    """What a rollback executes is the host's program, by the host's own path to it."""
+    port, evil, link = one.ports[0], tmp_path / "evil.sh", tmp_path / "mlx_lm.server"
+    ask(one, "load", model="amber", port=port)
+    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/EVIL\n")
+    evil.chmod(0o755)
+    link.symlink_to(light.program)
+    forged = [str(link), *one.entry("amber")["process"]["argv"][1:]]
+    one.edit(lambda registry: registry["models"]["amber"]["process"].update(argv=forged))
+    one.registry_path.chmod(mode)
+    light.behaves("tiny--jade", load_s=600, die_after_s=2)
+    with ThreadPoolExecutor(1) as pool:
+        failed = pool.submit(refusal, one, "load", model="jade", port=port, replace=True)
+        eventually(lambda: len(light.journal("started")) == 2)
+        draft = link.with_name("draft")
+        draft.symlink_to(evil)
+        draft.replace(link)
+        assert "amber serves again" in failed.result().message
+    started = [record["argv"] for record in light.journal("started")]
+    assert started[-1] == started[0] and not (tmp_path / "EVIL").exists()
+    assert rows(one)[port]["drift"] is None and one.assignments() == {"amber": port}
+
+
+def test_of_a_shared_registry_only_the_entry_says_how_a_server_comes_back(one: Studio, light: FakeRuntime) -> None:
+    """Words that were split at another place look the same to `ps`, and are other options."""
+    port = one.ports[0]
+    given = ["--chat-template-args", '{"enable_thinking": false}']
+    one.edit(lambda registry: registry["models"]["amber"].update(args=given))
+    ask(one, "load", model="amber", port=port)
+    words = one.entry("amber")["process"]["argv"]
+    forged = [part for word in words for part in word.split()]
+    assert forged != words
+    one.edit(lambda registry: registry["models"]["amber"]["process"].update(argv=forged))
+    one.registry_path.chmod(0o664)
+    light.behaves("tiny--jade", die_after_s=0)
+    failed = refusal(one, "load", model="jade", port=port, replace=True)
+    assert "amber serves again" in failed.message
+    started = [record["argv"] for record in light.journal("started")]
+    assert started[-1] == started[0] and one.entry("amber")["process"]["argv"] == words
+
+
+def test_a_template_that_is_no_file_keeps_no_load_waiting(one: Studio, light: FakeRuntime, tmp_path: Path) -> None:
+    """The template of the model that would have to come back, which another account of the registry may name."""
+    port, fifo = one.ports[0], tmp_path / "template.jinja"
+    os.mkfifo(fifo)
+    with serve(None, light, one, "amber", port) as server:
+        try:
+            ask(one, "init")
+            one.edit(lambda registry: registry["models"]["amber"].update(chat_template=str(fifo)))
+            refused = refusal(one, "load", model="jade", port=port, replace=True)
+            assert refused.kind == "PortBusy" and f"{fifo} cannot be read as a text file" in refused.message
+            assert server.poll() is None
+        finally:
+            server.kill()

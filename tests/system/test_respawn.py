@@ -57,14 +57,16 @@ def listener(port: int) -> int | None:
     return next((ln.pid for ln in here().listeners([port])), None)
 
 
+Run = Callable[..., int]
+
+
 @pytest.fixture
-def loop(one: Studio, light: FakeRuntime) -> Iterator[Callable[[str], int]]:
-    """Runs shell text, with $SERVER for the command of amber on the first port; its pid. Ended with all it started."""
+def shell(one: Studio, light: FakeRuntime) -> Iterator[Run]:
+    """Runs a command whose server of amber listens on the first port; its pid. Ended with all it started."""
     begun: list[subprocess.Popen[bytes]] = []
 
-    def run(text: str) -> int:
-        argv = " ".join(words(one, light, "amber", one.ports[0]))
-        begun.append(subprocess.Popen(["bash", "-c", text.replace("$SERVER", argv)], start_new_session=True, **QUIET))
+    def run(*argv: object, **popen: Any) -> int:
+        begun.append(subprocess.Popen(list(map(str, argv)), start_new_session=True, **{**QUIET, **popen}))
         eventually(lambda: listener(one.ports[0]))
         return begun[-1].pid
 
@@ -73,6 +75,16 @@ def loop(one: Studio, light: FakeRuntime) -> Iterator[Callable[[str], int]]:
         for member in [p for p in here().processes().values() if p.pgid == process.pid]:
             here().send(member, signal.SIGKILL)
         process.wait()
+
+
+def amber(one: Studio, light: FakeRuntime, text: str) -> str:
+    """Shell text, with $SERVER for the command of amber on the first port."""
+    return text.replace("$SERVER", " ".join(words(one, light, "amber", one.ports[0])))
+
+
+@pytest.fixture
+def loop(one: Studio, light: FakeRuntime, shell: Run) -> Callable[[str], int]:
+    return lambda text: shell("bash", "-c", amber(one, light, text))
 
 
 def test_a_loop_that_starts_the_server_again_is_told(one: Studio, loop: Callable[[str], int]) -> None:
@@ -98,6 +110,61 @@ def test_a_loop_that_takes_its_time_is_told_too(one: Studio, loop: Callable[[str
 def test_a_script_that_ends_with_its_server_is_no_supervisor(one: Studio, loop: Callable[[str], int]) -> None:
     loop("$SERVER; true")
     assert ask(one, "unload", port=one.ports[0])["state"] == "free"
+
+
+FOR_EVER = "while true; do $SERVER; sleep 0.5; done"
+
+
+@pytest.mark.parametrize(
+    ("text", "argv"),
+    [
+        (FOR_EVER, ["bash", "sup.sh"]),
+        (FOR_EVER, ["dash", "./sup.sh"]),
+        ("set -u\ncd /\n" + FOR_EVER, ["bash", "-euo", "pipefail", "sub/../sup.sh"]),
+        ("cd /\nuntil false\ndo $SERVER\ndone", ["sh", "sup.sh"]),
+    ],
+)
+def test_a_loop_in_a_script_with_a_relative_name_is_told(
+    one: Studio, light: FakeRuntime, shell: Run, tmp_path: Path, text: str, argv: list[str]
+) -> None:
+    """It counts from the shell's own folder, and is found in what the shell has open where that has changed."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sup.sh").write_text(amber(one, light, text))
+    pid, before = shell(*argv, cwd=tmp_path), listener(one.ports[0])
+    refused = refusal(one, "load", model="jade", port=one.ports[0], replace=True)
+    assert (refused.kind, refused.fields["parent"]) == ("Respawned", pid) and listener(one.ports[0]) == before
+
+
+@pytest.mark.parametrize("manner", ["fifo", "stdin", "substitution", "device"])
+def test_a_script_that_is_no_file_is_never_waited_for(
+    one: Studio, light: FakeRuntime, shell: Run, tmp_path: Path, manner: str
+) -> None:
+    """Opened here, a FIFO would block for ever, and /dev/stdin is another one in every process."""
+    text, fifo = amber(one, light, "$SERVER; true"), tmp_path / "sup.fifo"
+    os.mkfifo(fifo)
+    with open(os.open(fifo, os.O_RDWR), "wb") as source:
+        source.write(text.encode() + b"\n")
+        source.flush()
+        run = {
+            "fifo": ["bash", fifo],
+            "stdin": ["bash", "/dev/stdin"],
+            "substitution": ["bash", "-c", 'exec bash <(printf %s "$1")', "-", text],
+            "device": ["bash", "-c", 'exec bash /proc/self/fd/0 "$1"', "-", "x"],
+        }[manner]
+        shell(*run, stdin=source)
+        before, began = listener(one.ports[0]), time.monotonic()
+        planned = ask(one, "load", model="jade", port=one.ports[0], replace=True, dry_run=True)
+        assert planned["state"] == "planned" and time.monotonic() - began < 15
+    assert listener(one.ports[0]) == before
+    agents = [line for line in living(one.state_dir).values() if "dry_run" in line]
+    assert agents == []
+
+
+def test_a_word_that_only_looks_like_a_loop_is_none(
+    one: Studio, light: FakeRuntime, loop: Callable[[str], int]
+) -> None:
+    loop("# for production, while it lasts\necho waiting for it; $SERVER; true")
+    assert ask(one, "load", model="jade", port=one.ports[0], replace=True)["changed"]
 
 
 def test_a_stopped_server_is_told_replaced_and_unloaded_without_the_whole_grace(one: Studio) -> None:

@@ -128,6 +128,8 @@ def _not_makeable(path: str) -> str:
     while not os.path.lexists(path) and not os.path.lexists(os.path.dirname(path)):
         return absence(os.path.dirname(path))
     place = path if os.path.lexists(path) else os.path.dirname(path)
+    if not (os.path.isfile(place) or os.path.isdir(place)) and not place.startswith("/dev/"):
+        return "%s is neither a file nor a folder" % place
     return "" if os.access(place, os.W_OK) else "%s cannot be written: check its owner and mode" % place
 
 

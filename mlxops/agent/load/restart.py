@@ -1,9 +1,10 @@
 """How a server that has to go could be started again: only by words that are proven to be this user's.
 
 A command line is text that anybody can write, into a process of their own or into a registry that several accounts
-share. So what a rollback starts is the recorded command of a server that mlxops started, where the running process
-bears it out, or the command that a load of its entry would use. The words of any other process are used behind the
-host's own program of the runtime, and only where the process runs that very program.
+share. So the program is always the host's own for that runtime, found now, and never one that a record or a process
+names. Behind it stand the options that mlxops started this very process with, or else those that a load of its entry
+would use. Where another account may write the registry, what it records of the process is not used at all. A process
+without an entry comes back with its own options, and only where it runs the host's program.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..ports.evidence import Server
 from ..programs import find as programs
 from ..programs.environment import packages
 from ..registry.entries import Entry
+from ..registry.sharing import others_write
 from ..runtimes import table as runtimes
 from ..runtimes.commandline import base
 from ..runtimes.launch import launch_of, template_text
@@ -40,12 +42,13 @@ def way_back(command: Command, port: int, server: Server, entry: Optional[Entry]
         words = programs.command(command.site, runtime)
     except MlxopsError as exc:
         return Lost(exc.message)
-    argv = _recorded(entry, server, words)
+    argv = _recorded(entry, server, words) if not others_write(command.site.registry) else ()
     if not argv and entry is not None and _serves(server, entry):
         return _by_entry(command, port, entry)
     argv = argv or _borrowed(server, words)
     if not argv:
-        return Lost("pid %d runs %s, which is not this host's %s" % (server.process.pid, _shown(server), runtime.name))
+        text = "pid %d runs %s, which is not this host's %s"
+        return Lost(text % (server.process.pid, _program(server), runtime.name))
     listed = server.invocation.served_name
     return Service(
         port=port,
@@ -57,7 +60,7 @@ def way_back(command: Command, port: int, server: Server, entry: Optional[Entry]
     )
 
 
-def _shown(server: Server) -> str:
+def _program(server: Server) -> str:
     return " ".join(server.process.argv[:2])
 
 
@@ -66,30 +69,35 @@ def _serves(server: Server, entry: Entry) -> bool:
 
 
 def _recorded(entry: Optional[Entry], server: Server, words: Sequence[str]) -> Tuple[str, ...]:
-    """The words that mlxops started this very process with. () where the record is of another process or only adopted,
-    or says something else than the process itself, whose words nobody but this user can have chosen."""
+    """The host's own program with the options that mlxops started this very process with. () where the record is of
+    another process or only adopted, or says something else than the process itself."""
     record = (entry.process or {}) if entry else {}
     said, runtime = record.get("argv"), server.invocation.runtime
     same = (record.get("pid"), record.get("start_time")) == (server.launcher.pid, server.launcher.start_time)
     argv = [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
     if not same or not argv or argv != said or record.get("launched_by") == "adopted":
         return ()
-    direct = base(argv[0]) in _names(runtime) and _same_program(argv, server.process.argv, runtime)
-    agrees = _options(argv, runtime) == _options(server.process.argv, runtime)
-    return tuple(argv) if agrees and (direct or argv[: len(words)] == [*words]) else ()
+    rest = _behind(argv, words, runtime)
+    agrees = _shown(argv, runtime) == _shown(server.process.argv, runtime)
+    proven = _runs(server, words) or argv[: len(words)] == [*words]
+    return (*words, *rest) if agrees and proven and rest is not None else ()
 
 
-def _options(argv: Sequence[str], runtime: Runtime) -> Sequence[str]:
+def _shown(argv: Sequence[str], runtime: Runtime) -> Sequence[str]:
     """Compared without regard to blanks: macOS may show a word that holds some as several."""
-    return " ".join(_behind(argv, runtime) or ()).split()
+    return " ".join(_options(argv, runtime) or ()).split()
 
 
 def _borrowed(server: Server, words: Sequence[str]) -> Tuple[str, ...]:
     """The host's own program with the options of a process that runs it; () where it runs another one."""
+    rest = _behind(server.process.argv, words, server.invocation.runtime)
+    return (*words, *rest) if _runs(server, words) and rest is not None else ()
+
+
+def _runs(server: Server, words: Sequence[str]) -> bool:
+    """Whether it runs the program that the host's words start."""
     runtime = server.invocation.runtime
-    rest = _behind(server.process.argv, runtime)
-    proven = _same_program(server.process.argv, words, runtime) or _same_words(server.launcher.argv, words)
-    return (*words, *rest) if proven and rest is not None else ()
+    return _same_program(server.process.argv, words, runtime) or _same_words(server.launcher.argv, words)
 
 
 def _by_entry(command: Command, port: int, entry: Entry) -> Union[Service, Lost]:
@@ -124,7 +132,13 @@ def _names(runtime: Runtime) -> Tuple[str, ...]:
     return tuple(form[0] for form in runtime.forms)
 
 
-def _behind(argv: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]:
+def _behind(argv: Sequence[str], words: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]:
+    """The options of a command line that the host's words do not give already; None where it names no program."""
+    rest, given = _options(argv, runtime), _options(words, runtime) or ()
+    return rest[len(given) :] if rest is not None and rest[: len(given)] == given else rest
+
+
+def _options(argv: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]:
     """The words behind those that name the program; None where none do."""
     for at in range(len(argv)):
         for form in (*runtime.forms, *runtime.modules):

@@ -28,6 +28,9 @@ class Procs(Protocol):
     def folder(self, pid: int) -> Optional[str]:
         """The current folder of a process; None when it cannot be told."""
 
+    def files(self, pid: int) -> Tuple[str, ...]:
+        """The paths of the files that a process has open; () where that cannot be told, or it has none."""
+
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         """Who listens on these TCP ports, on any address of this machine."""
 

@@ -56,6 +56,9 @@ class Linux:
         except OSError:
             return None
 
+    def files(self, pid: int) -> Tuple[str, ...]:
+        return tuple(sorted(path for path in self._open_files(pid) if path.startswith("/")))
+
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         sockets = self._sockets(frozenset(ports))
         owners = self._owners({socket.inode for socket in sockets})

@@ -11,8 +11,11 @@ from typing import List, Optional
 
 from ..errors import RegistryInvalid
 from ..procs import signals
+from ..untrusted import read
 from . import entries as registry
 
+# Far more than a registry of all models that there are.
+LARGEST = 64 << 20
 DRAFT = ".tmp-"
 
 
@@ -29,22 +32,20 @@ def previous(path: str) -> str:
 def newest_good(path: str) -> Optional[str]:
     """The copy to restore the registry from; None where there is none that can be read as a registry."""
     for copy in (last(path), previous(path)):
+        content = read(copy, LARGEST)
+        if content is None:
+            continue
         try:
-            with open(copy, "rb") as f:
-                registry.parse(f.read())
+            registry.parse(content)
             return copy
-        except (OSError, RegistryInvalid):
+        except RegistryInvalid:
             continue
     return None
 
 
 def holds(path: str, content: bytes) -> bool:
     """Whether a file holds exactly this."""
-    try:
-        with open(path, "rb") as f:
-            return f.read(len(content) + 1) == content
-    except OSError:
-        return False
+    return read(path, len(content) + 1) == content
 
 
 def draft(path: str) -> str:

@@ -29,6 +29,27 @@ def _folder_shared(folder: str) -> bool:
     return bool(mode & stat.S_ISGID and mode & GROUP_WRITES)
 
 
+def others_write(registry: str) -> bool:
+    """Whether another account may change the registry, or put another file into its place. root may, always."""
+    path = os.path.realpath(registry)
+    try:
+        if _written_by_others(os.stat(path)):
+            return True
+        while os.path.dirname(path) != path:
+            path = os.path.dirname(path)
+            seen = os.stat(path)
+            # In a sticky folder only the owner of a file replaces it.
+            if _written_by_others(seen) and not (seen.st_mode & stat.S_ISVTX and seen.st_uid in (0, os.geteuid())):
+                return True
+    except OSError:
+        return True
+    return False
+
+
+def _written_by_others(seen: os.stat_result) -> bool:
+    return seen.st_uid not in (0, os.geteuid()) or bool(seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
 def lock_mode(registry: Optional[str]) -> int:
     """Whoever may open a lock may hold it, and so keep all others waiting."""
     return 0o660 if registry and file_mode(registry) & GROUP_WRITES else 0o600

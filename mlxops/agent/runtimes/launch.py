@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+from ..errors import Failed, pasteable
 from ..registry.entries import Entry
+from ..untrusted import read
 from .table import Launch, Runtime
+
+LARGEST_TEMPLATE = 4 << 20
 
 
 def template_text(runtime: Runtime, entry: Entry) -> str:
@@ -11,8 +17,16 @@ def template_text(runtime: Runtime, entry: Entry) -> str:
     path = entry.text("chat_template")
     if not path or not runtime.template_inline:
         return ""
-    with open(path, encoding="utf-8") as f:
-        return f.read()
+    content = read(path, LARGEST_TEMPLATE)
+    try:
+        return content.decode("utf-8") if content is not None else _unreadable(entry, path, "")
+    except UnicodeDecodeError as exc:
+        return _unreadable(entry, path, ": %s" % exc)
+
+
+def _unreadable(entry: Entry, path: str, why: str) -> NoReturn:
+    text = "%s: the chat template %s cannot be read as a text file%s" % (entry.name, path, why)
+    raise Failed(text, pasteable("set", entry.name, "chat_template=PATH"), entry=entry.name)
 
 
 def launch_of(entry: Entry, port: int, bind: str, served_name: str) -> Launch:

@@ -6,7 +6,6 @@ After it, what happens within the next seconds does.
 
 from __future__ import annotations
 
-import re
 from typing import Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import Deadline, wait_for
@@ -15,7 +14,7 @@ from ..errors import Respawned
 from ..ports.evidence import Server
 from ..ports.observe import find_servers, look
 from ..ports.survey import Ground
-from ..procs import Process, Unseen
+from ..procs import Process, Procs, Unseen, shellscript
 from ..runtimes.commandline import base
 from ..runtimes.table import Runtimes, recognise
 
@@ -63,9 +62,7 @@ HARMLESS = (
     "atd",
 )
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "ash")
-WRAPPERS = (*SHELLS, "env", "nice", "nohup", "time", "caffeinate", "arch", "uv")
-LOOP = re.compile(r"(?<![\w-])(while|until|for)(?![\w-])")
-LONGEST_SCRIPT = 64 << 10
+WRAPPERS = (*SHELLS, "env", "nice", "nohup", "time", "caffeinate", "arch", "uv", "timeout", "setsid", "stdbuf")
 SHOWN = 160
 Table = Mapping[int, Process]
 
@@ -107,35 +104,19 @@ def _names(process: Process) -> Tuple[str, ...]:
 
 def _harmless(process: Process) -> bool:
     name = _names(process)[0]
-    return not name or name.partition(" ")[0] in HARMLESS or (name in SHELLS and not _script(process))
+    return (
+        not name or name.partition(" ")[0] in HARMLESS or (name in SHELLS and shellscript.given(process.argv) is None)
+    )
 
 
-def _script(process: Process) -> str:
-    """What a shell was started to run; "" for one that reads what somebody types."""
-    words = process.argv[1:]
-    for at, word in enumerate(words):
-        if word.startswith("-") and "c" in word.lstrip("-") and not word.startswith("--"):
-            return " ".join(words[at + 1 : at + 2])
-        if not word.startswith(("-", "+")):
-            return _text(word) or word
-    return ""
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as f:
-            return f.read(LONGEST_SCRIPT)
-    except OSError:
-        return ""
-
-
-def restarter(table: Table, server: Server) -> Optional[Parent]:
+def restarter(procs: Procs, server: Server) -> Optional[Parent]:
     """Who is known to start the server again; None where nobody is."""
+    table = procs.processes()
     process = table.get(server.launcher.ppid)
     while process is not None and process.pid > 1:
         if set(_names(process)) & set(SUPERVISORS):
             return Parent(process)
-        if _names(process)[0] in SHELLS and LOOP.search(_script(process)):
+        if _names(process)[0] in SHELLS and shellscript.loops(procs, process):
             return Parent(process)
         if _names(process)[0] not in WRAPPERS or _harmless(process):
             return None
@@ -147,7 +128,7 @@ def refuse_restarted(command: Command, ground: Ground) -> None:
     """Respawned where a server would come back in the middle of what is to take its place."""
     if ground.server is None or launched_here(ground):
         return
-    found = restarter(command.procs.processes(), ground.server)
+    found = restarter(command.procs, ground.server)
     if found is not None:
         port = ground.seen.port
         text = "the server on port %d was started by %s, which would start it again" % (port, found.text)

@@ -60,6 +60,10 @@ class Darwin:
         answer = self._ask(self._tools.lsof, "-nPw", "-a", "-p", str(pid), "-d", "cwd", "-Fn")
         return next((line[1:] for line in answer.out.splitlines() if line.startswith("n/")), None)
 
+    def files(self, pid: int) -> Tuple[str, ...]:
+        answer = self._ask(self._tools.lsof, "-nPw", "-a", "-p", str(pid), "-d", "0-1023", "-Fn")
+        return tuple(sorted({line[1:] for line in answer.out.splitlines() if line.startswith("n/")}))
+
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         wanted = sorted(set(ports))
         if not wanted:

@@ -1,0 +1,91 @@
+"""What a shell was started to run: the text behind -c, or that of its script.
+
+A command line is text that anybody can write. Its script word counts from the shell's own folder, not from this
+process's, and may name a FIFO, a device or a descriptor: only a regular file is read, and only its beginning.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Iterator, NamedTuple, Optional, Sequence
+
+from ..errors import Unseen
+from ..untrusted import read
+from .contract import Procs
+from .facts import Process
+
+LONGEST = 64 << 10
+FILES = ("--rcfile", "--init-file")
+# Each process has its own of these: the shell's name for one of its descriptors means another file here.
+PRIVATE = ("/dev/", "/proc/")
+# A loop where a command may begin, not the word in a comment or in what is printed.
+LOOP = re.compile(r"(?:^|[;&|(){`\n]|(?<![\w-])(?:do|then|else|time|!))[ \t]*(?:while|until|for)(?![\w-])")
+
+
+class Given(NamedTuple):
+    """What stands on a shell's command line: a `text` behind -c, or the `file` of a script."""
+
+    text: str = ""
+    file: str = ""
+
+
+def given(argv: Sequence[str]) -> Optional[Given]:
+    """None for a shell that reads its input, such as one that somebody types in."""
+    words, at = argv[1:], 0
+    while at < len(words):
+        word = words[at]
+        if word in ("-", "--"):
+            return Given(file=words[at + 1]) if at + 1 < len(words) else None
+        if not word.startswith(("-", "+")):
+            return Given(file=word)
+        if word.startswith("-") and "c" in word and not word.startswith("--"):
+            return Given(text=_behind_options(words[at:]))
+        at += 1 + _values(word)
+    return None
+
+
+def _behind_options(words: Sequence[str]) -> str:
+    """More options may stand between -c and its text."""
+    at = 0
+    while at < len(words) and words[at].startswith(("-", "+")):
+        at += 1 + _values(words[at])
+    return words[at] if at < len(words) else ""
+
+
+def _values(option: str) -> int:
+    """How many of the next words are its values: of -euo pipefail one, of a long option that names a file as well."""
+    if option.startswith("--") or " " in option:
+        return int(option in FILES)
+    return sum(letter in "oO" for letter in option)
+
+
+def loops(procs: Procs, shell: Process) -> bool:
+    """Whether it is known that the shell runs a loop."""
+    found = given(shell.argv)
+    if found is None:
+        return False
+    texts = [found.text] if found.text else _contents(procs, shell, found.file)
+    return any(LOOP.search(text) for text in texts)
+
+
+def _contents(procs: Procs, shell: Process, word: str) -> Iterator[str]:
+    for path in _places(procs, shell, word):
+        raw = None if os.path.normpath(path).startswith(PRIVATE) else read(path, LONGEST)
+        if raw is not None:
+            yield raw.decode("utf-8", "replace")
+
+
+def _places(procs: Procs, shell: Process, word: str) -> Iterator[str]:
+    """Where the script may be: a relative word counts from the folder that the shell was started in. A script that
+    went elsewhere is still open."""
+    if os.path.isabs(word):
+        yield word
+        return
+    try:
+        folder, files = procs.folder(shell.pid), procs.files(shell.pid)
+    except Unseen:
+        return
+    if folder:
+        yield os.path.join(folder, word)
+    yield from (path for path in files if os.path.basename(path) == os.path.basename(word))
