@@ -37,19 +37,24 @@ def test_status_and_reconcile_name_it_until_the_port_is_loaded_again(known: Stud
     assert [(step["entry"], step["applied"]) for step in cleared] == [("jade", True)]
     assert cleared[0]["reason"].endswith(said)
     row = known.port_row(port)
-    assert (row["state"], row["drift"], row["entry"], row["reason"]) == ("free", None, None, said)
-    assert known.must("reconcile") == {"actions": [], "drift": [], "broken": []}
+    assert (row["state"], row["drift"], row["entry"], row["wanted"]) == ("free", "lost", None, "jade")
+    assert row["reason"].endswith(said)
+    again = known.must("reconcile")
+    assert (again["actions"], again["broken"]) == ([], [])
+    assert [(found["drift"], found["entry"]) for found in again["drift"]] == [("lost", "jade")]
     assert known.mlxops("load", "amber", port, "--timeout", 0.01).exit == 8
-    assert known.port_row(port)["reason"] == said
+    assert known.port_row(port)["reason"].endswith(said)
     known.must(*shlex.split(said.rpartition(": mlxops ")[2]))
     assert known.port_row(port)["reason"] == "" and known.ask(port) == "I am tiny/amber"
 
 
 def test_an_unload_of_the_empty_port_is_an_answer_too(known: Studio, cut: dict[str, Any]) -> None:
     known.must("reconcile")
-    assert known.must("unload", known.ports[0])["changed"] is False
+    done = known.must("unload", known.ports[0])
+    assert (done["changed"], done["pid"], done["forgot"]) == (True, None, ["jade"])
     row = known.port_row(known.ports[0])
-    assert (row["state"], row["reason"]) == ("free", "")
+    assert (row["state"], row["drift"], row["reason"]) == ("free", None, "")
+    assert known.must("unload", known.ports[0])["changed"] is False
 
 
 def test_jobs_says_how_far_it_came(known: Studio, cut: dict[str, Any]) -> None:
