@@ -14,7 +14,7 @@ import pytest
 
 from mlxops.agent.errors import MlxopsError, NotDownloadable, NotEnoughDisk
 from mlxops.agent.hub import download as fetch
-from tests.support.fetching import LARGE, LARGE_BYTES, REPO, Fetch
+from tests.support.fetching import LARGE, LARGE_BYTES, REPO, Fetch, own
 
 OUT = "../../../../../../../../../../../.."
 
@@ -60,7 +60,11 @@ def test_the_commit_of_a_file_that_is_not_there_is_no_path(fetching: Fetch, tmp_
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://localhost/x", "gopher:x"])
 def test_a_place_that_is_no_web_address(fetching: Fetch, where: str) -> None:
     fetching.hub.lies.location = where
-    assert failed(fetching).fields["reason"] == "lie"
+    # huggingface_hub 1.x takes a place without a host for a path of the Hub, and finds nothing there.
+    followed = "://l" not in where and fetching.python != (own(),)
+    assert failed(fetching).fields["reason"] in (("lie", "network", "other") if followed else ("lie",))
+    assert not (fetching.repo / "refs" / "main").exists()
+    assert not [path for path in fetching.repo.rglob("*") if path.is_file() and b"root:" in path.read_bytes()]
 
 
 @pytest.mark.parametrize("sha", ["../../../../x", "main", "0" * 39, "G" * 40, ""])

@@ -246,6 +246,10 @@ def download(
     sweep(cache_dir, remote.repo_id)
     try:
         _ask(python, request, on_event, cancelled)
+    except NotDownloadable as exc:
+        # The child has ended: whatever its other threads had begun lies still.
+        sweep(cache_dir, remote.repo_id, resumable=exc.fields.get("reason") == "lie")
+        raise
     finally:
         sweep(cache_dir, remote.repo_id)
     try:

@@ -52,8 +52,11 @@ def _removed(path: str) -> bool:
     return True
 
 
-def sweep(cache_dir: str, repo_id: str) -> int:
-    """Remove what killed downloads left of a repository that nobody can resume; how many files that were."""
+def sweep(cache_dir: str, repo_id: str, resumable: bool = False) -> int:
+    """Remove what killed downloads left of a repository that nobody can resume; how many files that were.
+
+    `resumable`: also what could be resumed, because nothing that came is to be trusted.
+    """
     folder, count = repo_folder(repo_id), 0
     blobs = os.path.join(cache_dir, folder, "blobs")
     try:
@@ -62,6 +65,6 @@ def sweep(cache_dir: str, repo_id: str) -> int:
         return 0
     for name in names:
         path = os.path.join(blobs, name)
-        if abandoned(path) == LOST:
+        if abandoned(path) in ((LOST, RESUMABLE) if resumable else (LOST,)):
             count += _removed(path)
     return count
