@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import MlxopsError, RegistryInvalid
+from mlxops.agent.wire import values
 from tests.support.asking import ask, refusal, rows
 from tests.support.studio import Answer, Studio, finished
 from tests.support.watching import refused
@@ -25,14 +26,16 @@ NAMES = {
     "dashes": "--help",
     "dash": "-rf",
     "unicode": "名前-\u0301\u200b-ßİ",
-    "escapes": ESCAPES,
+    "escapes": PLAIN,
     "path": "../../../etc/passwd",
     "percent": "%s %d {} {0.__class__} %(x)s",
     "number": "8100",
     "blank": "  ",
     "empty": "",
-    "long": "n" * (1 << 20),
+    "long": "n" * values.LONGEST_TEXT,
 }
+# What JSON can hold as a name, and no argument of a verb: an edit of the file is all that reaches such an entry.
+UNREACHABLE = {"surrogate": ESCAPES, "nul": "a\0b", "megabyte": "n" * (1 << 20)}
 MANY = 10_000
 
 
@@ -62,9 +65,9 @@ def outcome(studio: Studio, verb: str, **args: Any) -> dict[str, Any] | MlxopsEr
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
 def test_an_entry_of_any_name_is_an_entry_like_others(one: Studio, name: str) -> None:
-    amber, plain = one.entry("amber"), name.replace("\ud800", "")
+    amber = one.entry("amber")
     ask(one, "remove", name="amber")
-    put(one, **{name: {**amber, "repo_id": plain, "model_id": plain, "revision": plain, "mine": {name: [name]}}})
+    put(one, **{name: {**amber, "repo_id": name, "model_id": name, "revision": name, "mine": {name: [name]}}})
     assert name in [row["name"] for row in ask(one, "list")["models"]]
     assert ask(one, "set", name=name, changes={"revision": None})["changed"]
     assert ask(one, "show", what=name)["entry"]["mine"] == {name: [name]}
@@ -73,6 +76,26 @@ def test_an_entry_of_any_name_is_an_entry_like_others(one: Studio, name: str) ->
     assert rows(one)[port]["entry"] == name and rows(one)[port]["drift"] is None
     assert ask(one, "unload", port=port)["entry"] == name
     assert ask(one, "remove", name=name)["changed"] and name not in one.registry()["models"]
+
+
+@pytest.mark.parametrize("name", UNREACHABLE.values(), ids=UNREACHABLE.keys())
+def test_an_entry_whose_name_no_argument_can_hold_stops_no_verb_for_another(one: Studio, name: str) -> None:
+    port = one.ports[0]
+    put(one, **{name: {**one.entry("amber"), "repo_id": "tiny/odd", "mine": {name: [name]}}})
+    before = one.registry_path.read_bytes()
+    for verb, key, more in (
+        ("set", "name", {"changes": {"revision": None}}), ("remove", "name", {}), ("show", "what", {}),
+        ("load", "model", {"port": port}), ("unload", "port", {}),
+    ):  # fmt: skip
+        refused = refusal(one, verb, **{key: name, **more})
+        assert (refused.kind, refused.exit_code, refused.fields["argument"]) == ("Usage", 2, key), verb
+        assert len(refused.message) < 200
+    assert one.registry_path.read_bytes() == before
+    assert name in [row["name"] for row in ask(one, "list")["models"]]
+    assert ask(one, "load", model="jade", port=port)["entry"] == "jade" == rows(one)[port]["entry"]
+    assert ask(one, "unload", port=port)["entry"] == "jade"
+    assert ask(one, "set", name="jade", changes={"revision": "x"})["changed"]
+    assert one.registry()["models"][name]["mine"] == {name: [name]}
 
 
 def test_what_the_registry_says_does_not_steer_the_terminal(one: Studio) -> None:
@@ -104,10 +127,12 @@ def test_text_that_no_path_and_no_command_line_can_hold(one: Studio, text: str) 
     for key in ("repo_id", "cache_path", "chat_template", "tool_call_parser", "args"):
         put(one, amber={**amber, key: [text] if key == "args" else text})
         assert refusal(one, "list").fields["field"] == key
-    put(one, **{"amber": amber, text: amber})
+    put(one, **{"amber": amber, text: {**amber, "repo_id": "tiny/odd"}})
     host = one.hosts_dir / "studio.toml"
     host.write_text(host.read_text().split("[slots.")[0])
-    failed = refusal(one, "load", model=text, port=one.ports[0])
+    assert refusal(one, "load", model=text, port=one.ports[0]).fields["argument"] == "model"
+    # By its repository it is found; its name is what the server would be called.
+    failed = refusal(one, "load", model="tiny/odd", port=one.ports[0])
     assert failed.kind == "Failed" and "cannot start" in failed.message and one.assignments() == {}
 
 
@@ -128,9 +153,14 @@ def test_ten_thousand_entries(one: Studio) -> None:
 
 
 def test_a_word_and_a_name_of_a_megabyte(one: Studio) -> None:
-    """Looking for near matches must not take for ever."""
-    put(one, **{"ab" * 60_000: one.entry("amber")})
-    assert refusal(one, "load", model="ba" * 55_000 + "c", port=one.ports[0]).kind == "ModelUnknown"
+    """Looking for near matches must not take for ever; a word longer than any argument is not looked for."""
+    amber, longest = one.entry("amber"), values.LONGEST_TEXT
+    put(one, **{"ab" * 60_000: amber, "ab" * (longest // 2): amber})
+    began = time.monotonic()
+    assert refusal(one, "load", model="ba" * (longest // 2 - 1) + "c", port=one.ports[0]).kind == "ModelUnknown"
+    assert refusal(one, "load", model="amber", port="ba" * (longest // 2 - 1) + "c").kind == "Usage"
+    assert refusal(one, "load", model="ba" * 55_000 + "c", port=one.ports[0]).fields["argument"] == "model"
+    assert time.monotonic() - began < 15
 
 
 def test_arguments_too_long_for_the_kernel_are_refused_and_undone(one: Studio) -> None:

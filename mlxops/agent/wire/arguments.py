@@ -16,7 +16,7 @@ BYTES = values.count(0, 1 << 60)
 
 ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "list": {},
-    "show": {"what": values.text},
+    "show": {"what": values.port_or_word},
     "fit": {"model": values.text, "port": values.port_or_word, "context": CONTEXT, "revision": values.word},
     "register": {
         "name": values.word,
@@ -32,8 +32,8 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "revision": values.word,
         **DRY,
     },
-    "set": {"name": values.word, "changes": values.fields, **DRY},
-    "remove": {"name": values.word, **DRY},
+    "set": {"name": values.text, "changes": values.fields, **DRY},
+    "remove": {"name": values.text, **DRY},
     "init": DRY,
     "status": {"ports": values.ports, "deep": values.flag, "fresh": values.flag, **TIMEOUT},
     "verify": {"ports": values.ports, **TIMEOUT},
@@ -56,8 +56,8 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "reconcile": DRY,
     "logs": {"port": values.port_or_word, "lines": LINES, "follow": values.flag, "previous": values.flag},
     "jobs": {},
-    "follow": {"job": values.word},
-    "cancel": {"job": values.word},
+    "follow": {"job": values.text},
+    "cancel": {"job": values.text},
     "lock": {},
     "authorize": {"verbs": values.words, "key": values.long_text, **DRY},
     "doctor": {"fix": values.flag, **DRY},

@@ -30,8 +30,8 @@ def port(value: Any) -> int:
 
 
 def port_or_word(value: Any) -> Any:
-    """A port, or a word that names one: a slot's name, an entry's."""
-    return word(value) if isinstance(value, str) else port(value)
+    """A port, or a word that names one: a slot's name, an entry's, however long a person made that."""
+    return text(value) if isinstance(value, str) else port(value)
 
 
 def ports(value: Any) -> List[Any]:
