@@ -152,14 +152,14 @@ def test_a_file_that_may_not_grow(known: Studio, fake_runtime: FakeRuntime) -> N
     known.must("--local", "list")
     with unchanged(known, fake_runtime):
         answer = finished(known.start("--json", "--local", "set", "amber", "model_id=new", preexec_fn=full))
-        error = refused(answer, 1, "Failed")
-    assert "unchanged" in error["message"]
+        error = refused(answer, 10, "NotEnoughDisk")
+    assert "ulimit -f" in error["hint"] and "unchanged" in error["message"]
     assert not list(known.hub.glob("*.tmp"))
 
 
 def full_disk(known: Studio, fake_runtime: FakeRuntime, tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
-    with mounted(tmp_path / "small", "size=64k"):
+    with mounted(tmp_path / "small", "size=1m"):
         registry = tmp_path / "small" / "registry.json"
         registry.write_bytes(known.registry_path.read_bytes())
         known.describe(registry=str(registry))
@@ -167,7 +167,8 @@ def full_disk(known: Studio, fake_runtime: FakeRuntime, tmp_path: Path) -> None:
         before = registry.read_bytes()
         fill(registry.with_name("filler"))
         for words in (["set", "amber", "model_id=second"], ["load", "amber", known.ports[0]]):
-            refused(known.mlxops(*words), 1, "Failed")
+            error = refused(known.mlxops(*words), 10, "NotEnoughDisk")
+            assert str(registry.parent) in error["message"] and "make room" in error["hint"]
             assert registry.read_bytes() == before and fake_runtime.journal("child") == []
         registry.with_name("filler").unlink()
         assert known.must("load", "amber", known.ports[0])["state"] == "ready"

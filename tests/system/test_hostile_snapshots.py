@@ -41,5 +41,7 @@ def test_what_is_no_file(
     for name in NAMES:
         assert ask(studio, "show", what=name)["entry"]["cache_path"] == paths[name]
         for verb, more in (("fit", {}), ("load", {"port": studio.ports[0]})):
-            assert "has no whole snapshot" in refusal(studio, verb, model=name, **more).message
+            refused = refusal(studio, verb, model=name, **more)
+            assert refused.kind == "ModelMissing" and f"{name} cannot be loaded: {paths[name]}: " in refused.message
+            assert f"{name} is empty or not a regular file" in refused.message
     assert fake_runtime.journal("started") == []
