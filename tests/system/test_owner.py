@@ -270,3 +270,31 @@ def test_a_template_that_is_no_file_keeps_no_load_waiting(one: Studio, light: Fa
             assert server.poll() is None
         finally:
             server.kill()
+
+
+def test_a_file_of_ours_that_a_shared_registry_names_is_not_shown_to_everybody(
+    one: Studio, light: FakeRuntime, tmp_path: Path
+) -> None:
+    """mlx_lm.server takes the text of a template, and every user can read a command line."""
+    port, secret = one.ports[0], tmp_path / "secret"
+    secret.write_text("only ours")
+    one.edit(lambda registry: registry["models"]["jade"].update(chat_template=str(secret)))
+    one.registry_path.chmod(0o664)
+    ask(one, "load", model="amber", port=port)
+    refused = refusal(one, "load", model="jade", port=port, replace=True)
+    assert str(secret) in refused.message and "other accounts can write the registry" in refused.message
+    assert light.journal("signal") == [] and len(light.journal("started")) == 1
+    one.registry_path.chmod(0o644)
+    ask(one, "load", model="jade", port=port, replace=True)
+
+
+@pytest.mark.parametrize(("text", "why"), [("x" * 200_000, "200000 bytes"), ("a\0b", "NUL byte")])
+def test_a_template_that_no_command_line_can_hold_stops_nothing(
+    one: Studio, light: FakeRuntime, tmp_path: Path, text: str, why: str
+) -> None:
+    port, template = one.ports[0], tmp_path / "template.jinja"
+    template.write_text(text)
+    ask(one, "load", model="amber", port=port)
+    one.edit(lambda registry: registry["models"]["jade"].update(chat_template=str(template)))
+    refused = refusal(one, "load", model="jade", port=port, replace=True)
+    assert why in refused.message and light.journal("signal") == []

@@ -10,9 +10,14 @@ from ..errors import Failed, pasteable
 from ..models.refusals import Refusal, refusals
 from ..programs import dryparse
 from ..registry.entries import Entry
+from ..registry.sharing import others_write
 from ..runtimes import table as runtimes
-from ..runtimes.launch import launch_of
+from ..runtimes.launch import launch_of, template_text
 from ..runtimes.table import Runtime, offered
+from ..site import Site
+
+# Linux takes 128 KiB for one word of a command line (MAX_ARG_STRLEN), macOS 1 MiB for all of them (ARG_MAX).
+MAX_WORD_BYTES = 120 << 10
 
 
 class Asked(NamedTuple):
@@ -26,6 +31,8 @@ class Asked(NamedTuple):
 def check(command: Command, entry: Entry, port: int, asked: Asked) -> Tuple[str, ...]:
     """Warnings; Failed where the runtime would refuse what it is started with."""
     runtime = asked.runtime
+    _check_words(entry, template_text(runtime, entry))
+    _check_disclosed(command.site, entry, runtime)
     refused = refusals(runtime, entry, offered(asked.help_text), os.path.isfile, asked.help_text)
     if not refused:
         refused = _tried(command, entry, asked)
@@ -39,6 +46,32 @@ def check(command: Command, entry: Entry, port: int, asked: Asked) -> Tuple[str,
     launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
     own = command.site.runtime_named(None)
     return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)
+
+
+def _check_words(entry: Entry, template: str) -> None:
+    """What no command line can hold: a word that is too long, or that has a NUL."""
+    for key, word in (("chat_template", template), *(("args", word) for word in entry.args)):
+        size = len(word.encode("utf-8", "surrogatepass"))
+        if "\0" in word or size > MAX_WORD_BYTES:
+            why = "contains a NUL byte" if "\0" in word else "has %d bytes, %d at most" % (size, MAX_WORD_BYTES)
+            text = "%s: a word of the server's command line (%s) %s" % (entry.name, key, why)
+            raise Failed(text, pasteable("set", entry.name, _corrected(key)), entry=entry.name)
+
+
+def _check_disclosed(site: Site, entry: Entry, runtime: Runtime) -> None:
+    """A template that is given as text can be read by every user of the host, in the list of processes. Where another
+    account writes the registry, it may name any file of ours."""
+    path = entry.text("chat_template")
+    if not path or not runtime.template_inline or not others_write(site.registry):
+        return
+    real, kept = os.path.realpath(path), [site.cache_root, *([site.templates] if site.templates else [])]
+    if not any(real.startswith(os.path.join(os.path.realpath(folder), "")) for folder in kept):
+        raise Failed(
+            "%s: the chat template %s is outside the model cache and the folder `templates`; %s would show its text"
+            " to every user of the host, and other accounts can write the registry" % (entry.name, path, runtime.name),
+            "move it into %s" % (site.templates or site.cache_root),
+            entry=entry.name,
+        )
 
 
 def _tried(command: Command, entry: Entry, asked: Asked) -> Tuple[Refusal, ...]:
