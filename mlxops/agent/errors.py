@@ -175,7 +175,7 @@ def as_error(exc: Exception) -> MlxopsError:
         return exc
     if isinstance(exc, Unseen):
         return EvidenceUnknown("could not look: %s" % exc.reason, "mlxops status")
-    if isinstance(exc, MemoryError) or "can't start new thread" in str(exc) or _errno(exc) in _USED_UP:
+    if _is_used_up(exc):
         return _used_up(exc)
     if isinstance(exc, OSError) and exc.errno in NO_ROOM and exc.filename:
         return unwritten(exc, str(exc.filename))
@@ -184,7 +184,19 @@ def as_error(exc: Exception) -> MlxopsError:
     return _defect(exc)
 
 
-def _errno(exc: Exception) -> object:
+def short_of_means(exc: BaseException) -> bool:
+    """Whether the host, for now, had no process, file descriptor or memory for it: an error or what it came from."""
+    cause: Optional[BaseException] = exc
+    while cause is not None and not _is_used_up(cause):
+        cause = cause.__cause__
+    return cause is not None
+
+
+def _is_used_up(exc: BaseException) -> bool:
+    return isinstance(exc, MemoryError) or "can't start new thread" in str(exc) or _errno(exc) in _USED_UP
+
+
+def _errno(exc: BaseException) -> object:
     return exc.errno if isinstance(exc, OSError) else None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +60,27 @@ def test_its_log_is_shown_to_people_and_to_programs(serving: Studio, fake_runtim
     shown = finished(serving.start("load", "jade", serving.ports[0], "--replace"))
     assert shown.exit == 8 and shown.stdout == ""
     assert "RuntimeError: died as asked" in shown.stderr and "amber serves again" in shown.stderr
+
+
+def test_a_runtime_that_starts_no_longer_stops_nothing(
+    serving: Studio, fake_runtime: FakeRuntime, tmp_path: Path
+) -> None:
+    """What its help said once is kept; a module outside its environment has gone since."""
+    port, gone = serving.ports[0], tmp_path / "dep"
+    gone.touch()
+    text = fake_runtime.program.read_text()
+    stamp = fake_runtime.program.stat()
+    needs = f"import sys\nimport os; os.path.exists({str(gone)!r}) or sys.exit('ModuleNotFoundError: dep')\n"
+    fake_runtime.program.write_text(text.replace("import sys\n", needs, 1))
+    os.utime(fake_runtime.program, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    serving.must("load", "amber", port, "--replace")
+    before = fake_runtime.journal("signal")
+    gone.unlink()
+    for more in ((), ("--dry-run",)):
+        answer = serving.mlxops("load", "jade", port, "--replace", *more)
+        assert answer.exit == 1 and "ModuleNotFoundError: dep" in answer.error["message"], answer
+    assert fake_runtime.journal("signal") == before and serving.assignments() == {"amber": port}
+    assert serving.ask(port, serving.slot(port)) == "I am tiny/amber"
 
 
 def test_no_rollback_leaves_the_port_empty(serving: Studio, fake_runtime: FakeRuntime) -> None:

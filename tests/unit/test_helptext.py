@@ -32,6 +32,17 @@ def test_the_answers_of_programs_that_changed_are_pruned(tmp_path: Path) -> None
     assert any(f"PORT {KEPT_HELP + 4}\n" in path.read_text() for path in kept)
 
 
+def test_asked_afresh_a_program_that_starts_no_longer_is_found_out(tmp_path: Path) -> None:
+    state, gone = str(tmp_path / "state"), tmp_path / "dep"
+    words = program(tmp_path, f"[ -e {gone} ] && echo '  --port PORT'\n")
+    gone.touch()
+    assert "--port" in help_flags(LIGHT, words, state)
+    gone.unlink()
+    assert "--port" in help_flags(LIGHT, words, state)
+    with pytest.raises(Failed, match="does not look like a model server's"):
+        help_flags(LIGHT, words, state, fresh=True)
+
+
 def test_a_cancel_ends_the_program_that_is_asked(tmp_path: Path) -> None:
     began = time.monotonic()
     words = program(tmp_path, f"echo $$ >{tmp_path}/pid; sleep 60\n")

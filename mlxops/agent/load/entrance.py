@@ -1,13 +1,21 @@
-"""Can a server take the port at all: an address of this machine, and nobody who holds the port without listening."""
+"""Can a server take the port at all: an address of this machine, nobody who holds the port without listening, and
+programs that start. They are asked for their help afresh while the old server serves: what they said once proves
+nothing where a module of theirs has gone since.
+"""
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Iterable, Sequence, Union
 
 from ..context import Command
-from ..errors import EvidenceUnknown, Failed, PortBusy
+from ..errors import EvidenceUnknown, Failed, Interrupted, MlxopsError, PortBusy
 from ..ports.survey import Ground
 from ..procs import Listener, Unseen
+from ..programs import find as programs
+from ..runtimes.table import Offered, Runtime
+from ..servers.start import Service
+from .request import Preparation, no_way_back
+from .restart import Lost
 
 
 def check(command: Command, ground: Ground) -> None:
@@ -37,3 +45,37 @@ def refuse_held(command: Command, port: int, listeners: Iterable[Listener] = ())
             port=port,
             addresses=list(held),
         )
+
+
+def stops(prepared: Preparation) -> bool:
+    """Whether the load stops a server, on its port or to make room."""
+    evicts = prepared.order.evict and prepared.fit is not None and bool(prepared.fit.unload)
+    return not prepared.done and (prepared.ground.server is not None or evicts)
+
+
+def checked(command: Command, prepared: Preparation) -> Preparation:
+    """The preparation; Failed where the runtime does not start, PortBusy where the one of the way back does not."""
+    if not stops(prepared):
+        return prepared
+    asked(command, prepared.runtime, prepared.words, fresh=True)
+    previous = _previous(command, prepared)
+    if isinstance(previous, Lost) and prepared.order.rollback and not prepared.order.dry_run:
+        raise no_way_back(previous, prepared.order)
+    return prepared._replace(previous=previous)
+
+
+def asked(command: Command, runtime: Runtime, words: Sequence[str], fresh: bool) -> Offered:
+    return programs.help_flags(runtime, words, command.site.state_dir, command.say, command.client.check, fresh=fresh)
+
+
+def _previous(command: Command, prepared: Preparation) -> Union[Service, Lost, None]:
+    previous = prepared.previous
+    if not isinstance(previous, Service) or previous.runtime.name == prepared.runtime.name:
+        return previous
+    try:
+        asked(command, previous.runtime, programs.command(command.site, previous.runtime), fresh=True)
+    except Interrupted:
+        raise
+    except MlxopsError as exc:
+        return Lost(exc.message)
+    return previous

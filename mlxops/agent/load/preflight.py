@@ -32,7 +32,7 @@ from ..servers.start import Service
 from . import buildable, entrance, options, presence, references
 from .memory import check
 from .options import Asked
-from .request import Order, Preparation
+from .request import Order, Preparation, no_way_back
 from .restart import Lost, way_back
 
 
@@ -162,14 +162,6 @@ def _way_back(command: Command, ground: Ground, order: Order) -> Union[Service, 
     if isinstance(found, Lost) and order.rollback and not order.dry_run:
         raise no_way_back(found, order)
     return found
-
-
-def no_way_back(lost: Lost, order: Order) -> PortBusy:
-    return PortBusy(
-        "the server on port %d could not be started again if the load failed: %s" % (order.port, lost.why),
-        order._replace(replace=True, rollback=False).again + " swaps it all the same",
-        port=order.port,
-    )
 
 
 def _remote(command: Command, entry: Entry, words: Tuple[str, ...], order: Order) -> Remote:

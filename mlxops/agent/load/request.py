@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Tuple, Union
 
-from ..errors import pasteable
+from ..errors import PortBusy, pasteable
 from ..hub.remote import Remote
 from ..memory.fit import Asked, Fit
 from ..ports.survey import Ground
@@ -83,3 +83,11 @@ class Preparation(NamedTuple):
     asked: Optional[Asked] = None
     fit: Optional[Fit] = None
     previous: Union[Service, Lost, None] = None
+
+
+def no_way_back(lost: Lost, order: Order) -> PortBusy:
+    return PortBusy(
+        "the server on port %d could not be started again if the load failed: %s" % (order.port, lost.why),
+        order._replace(replace=True, rollback=False).again + " swaps it all the same",
+        port=order.port,
+    )

@@ -15,12 +15,11 @@ from ..jobs.begin import begin, cut_off
 from ..jobs.disk_room import LOAD_EDITS, DiskRoom, disk_room, rehearsal
 from ..jobs.job import Job
 from ..jobs.reservations import refuse_taken
-from ..load import buildable, evict
+from ..load import buildable, entrance, evict
 from ..load.actions import actions
-from ..load.entrance import refuse_held
 from ..load.memory import refuse_promised
-from ..load.preflight import check_assignment, no_way_back, prepare
-from ..load.request import Order, Preparation
+from ..load.preflight import check_assignment, prepare
+from ..load.request import Order, Preparation, no_way_back
 from ..load.restart import Lost
 from ..memory import fit as memory
 from ..models import cache as hfcache
@@ -28,14 +27,13 @@ from ..models import harmony
 from ..models.flags import choose
 from ..models.suggest import Installed
 from ..procs import Unseen
-from ..programs import find as programs
 from ..programs.environment import packages
 from ..registry.entries import Entry
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
 from ..servers.pace import Pace, gives_up, pace
 from ..servers.prefetch import head_start
-from ..servers.start import Served, Service, Way, bring_up, clear_gone
+from ..servers.start import Served, Service, Way, bring_back, bring_up, clear_gone
 from ..servers.unrecorded import note
 from ..servers.vacate import vacated
 from ..site import log_path
@@ -49,6 +47,7 @@ def load(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     if not order.dry_run:
         note(command, [command.site.need_port(order.port)])
     prepared = prepare(command, order, own_lock=False)
+    prepared = entrance.checked(command, prepared) if order.dry_run else prepared
     served = None
     # A port that serves this already still has to forget the load that was cut off there.
     if not order.dry_run and (not prepared.done or cut_off(command, order.port)):
@@ -71,6 +70,7 @@ def _load(command: Command, job: Job, prepared: Preparation, room: DiskRoom, evi
     _reserve(command, job, prepared)
     room.take(prepared.order.port, LOAD_EDITS, servers=2)
     room.take_log_of_job(job.log)
+    prepared = entrance.checked(command, prepared)
     entry = _download(command, job, prepared)
     service = _service(command, job, prepared, entry)
     with evict.Room(command, job, prepared, partial(_restore, command, room), evicted, room):
@@ -112,7 +112,9 @@ def _download(command: Command, job: Job, prepared: Preparation) -> Entry:
 
 def _service(command: Command, job: Job, prepared: Preparation, entry: Entry) -> Service:
     port, runtime = prepared.order.port, prepared.runtime
-    flags = programs.help_flags(runtime, prepared.words, command.site.state_dir, check=command.client.check)
+    # A download may have taken hours.
+    again = prepared.remote is not None and entrance.stops(prepared)
+    flags = entrance.asked(command, runtime, prepared.words, again)
     if prepared.remote:
         # Only now is there a model to choose flags for; nothing has been stopped yet.
         there = Installed(runtime, flags, tuple(packages(prepared.words)))
@@ -149,7 +151,7 @@ def _swap(command: Command, job: Job, prepared: Preparation, service: Service, r
         if taken is not None:
             raise taken
         command.client.check()
-        refuse_held(command, service.port)
+        entrance.refuse_held(command, service.port)
         served = bring_up(command, job, service, Way(allowed, command.client.check, room, clears=not moves))
     except Exception as exc:  # whatever it was, the previous model comes back first
         error = as_error(exc)
@@ -222,7 +224,7 @@ def _restore(command: Command, room: DiskRoom, job: Job, previous: Service, lost
     try:
         job.rollback("starting", "starting %s again" % name)
         allowed = _pace(command, previous, _weights(previous), None, None)
-        served = bring_up(command, job, previous, Way(allowed, lambda: None, room, back=True))
+        served = bring_back(command, job, previous, Way(allowed, lambda: None, room, back=True))
     except Exception as exc:  # told along with what failed first
         lost()
         return "%s could not be started again: %s" % (name, as_error(exc).message)

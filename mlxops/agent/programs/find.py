@@ -99,9 +99,10 @@ def help_flags(
     state_dir: str,
     say: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
+    fresh: bool = False,
 ) -> Offered:
-    """The flags the program's own help lists."""
-    return offered(help_text(runtime, words, state_dir, say, check))
+    """The flags the program's own help lists; asked as `help_text` does."""
+    return offered(help_text(runtime, words, state_dir, say, check, fresh))
 
 
 def help_text(
@@ -110,16 +111,17 @@ def help_text(
     state_dir: str,
     say: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
+    fresh: bool = False,
 ) -> str:
     """The program's own help. Kept until the program file changes: asking takes seconds.
 
-    `check` is called while it is asked, and may raise, to cancel.
+    `check` is called while it is asked, and may raise, to cancel. `fresh`: ask in any case, to see that it starts.
     """
     asked = [*words, *runtime.help]
     kept = kept_at(state_dir, fingerprint(asked))
-    text = read_kept(kept)
+    text = None if fresh else read_kept(kept)
     if text is None:
-        say("asking %s which options it has" % words[0])
+        say(("seeing whether %s starts" if fresh else "asking %s which options it has") % words[0])
         text = _ask_help(asked, check)
         keep(kept, text)
     return text

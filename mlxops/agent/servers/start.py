@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..clock import now
+from ..clock import Deadline, now, wait_for
 from ..context import Command
-from ..errors import AssignmentConflict, as_error
+from ..errors import AssignmentConflict, as_error, short_of_means
 from ..jobs.disk_room import DiskRoom
 from ..jobs.job import Job
 from ..models.suggest import unsaid
@@ -27,6 +27,8 @@ from .ready import Start, wait_ready
 from .stop import Quarry, quarry, stop
 
 UNDO_GRACE_S = 10.0
+# A shortage of processes, descriptors or memory may pass.
+SHORTAGE_S = 10.0
 
 
 class Service(NamedTuple):
@@ -74,6 +76,31 @@ def bring_up(command: Command, job: Job, service: Service, way: Way) -> Served:
     job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
     with gathered(command, service.entry, service.port, way.check) as others:
         return _bring_up(command, job, service, way._replace(check=both(way.check, others.check)), others)
+
+
+def bring_back(command: Command, job: Job, service: Service, way: Way) -> Served:
+    """As bring_up, for the server that served before: where the host is short of processes, descriptors or memory for
+    the moment, it is tried again for some seconds."""
+    failed: List[Exception] = []
+
+    def once() -> Optional[Served]:
+        try:
+            return bring_up(command, job, service, way)
+        except Exception as exc:
+            if not short_of_means(exc):
+                raise
+            failed.append(exc)
+            if len(failed) == 1:
+                text = "%s; trying again for %.0f s" % (as_error(exc).message, SHORTAGE_S)
+                job.rollback("starting", text)
+            return None
+
+    served = wait_for(once, Deadline(SHORTAGE_S), every=0.2, longest=1.0)
+    if served is None:
+        error = as_error(failed[-1])
+        error.message += " (tried %d times in %.0f s)" % (len(failed), SHORTAGE_S)
+        raise error
+    return served
 
 
 def _bring_up(command: Command, job: Job, service: Service, way: Way, others: Ring) -> Served:
