@@ -1,4 +1,4 @@
-"""What came of the faults, as lines of JSON that can be kept, and as the table of docs/reliability.md.
+"""What came of the faults, as lines of JSON that can be kept, and as the table of docs/lab/faults.md.
 
 A line is an outcome, or the survey that went before: {"case", "python", "effects", "looks", "faults"}.
 """
