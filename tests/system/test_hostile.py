@@ -163,13 +163,18 @@ def test_a_word_and_a_name_of_a_megabyte(one: Studio) -> None:
     assert time.monotonic() - began < 15
 
 
-def test_arguments_too_long_for_the_kernel_are_refused_and_undone(one: Studio) -> None:
+def test_arguments_too_long_for_the_kernel_stop_nothing(one: Studio) -> None:
     port = one.ports[0]
-    put(one, amber={**one.entry("amber"), "args": ["--context-length", "1" * (1 << 20)]})
+    put(one, amber={**one.entry("amber"), "args": ["--log-file", "1" * (1 << 20)]})
+    put(one, topaz={**one.entry("topaz"), "args": ["--context-length", "1" * 100_000]})
     ask(one, "load", model="jade", port=port)
+    pid = rows(one)[port]["pid"]
     failed = refusal(one, "load", model="amber", port=port, replace=True)
     assert failed.kind == "Failed" and "too long" in failed.message
-    assert one.assignments() == {"jade": port} and rows(one)[port]["state"] == "ready"
+    # No number of that length is one for the program, which is known before anything is stopped.
+    failed = refusal(one, "load", model="topaz", port=port, replace=True)
+    assert failed.kind == "Failed" and "would refuse" in failed.message and len(failed.message) < 500
+    assert one.assignments() == {"jade": port} and rows(one)[port]["pid"] == pid
 
 
 @pytest.mark.parametrize("depth", [100, 400, 900])

@@ -53,7 +53,9 @@ def _check_words(entry: Entry, template: str) -> None:
     for key, word in (("chat_template", template), *(("args", word) for word in entry.args)):
         size = len(word.encode("utf-8", "surrogatepass"))
         if "\0" in word or size > MAX_WORD_BYTES:
-            why = "contains a NUL byte" if "\0" in word else "has %d bytes, %d at most" % (size, MAX_WORD_BYTES)
+            why = (
+                "contains a NUL byte" if "\0" in word else "is too long: %d bytes, %d at most" % (size, MAX_WORD_BYTES)
+            )
             text = "%s: a word of the server's command line (%s) %s" % (entry.name, key, why)
             raise Failed(text, pasteable("set", entry.name, _corrected(key)), entry=entry.name)
 
