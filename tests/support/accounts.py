@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import shutil
 import subprocess
 import sys
-import sysconfig
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +33,38 @@ def interpreter() -> str:
     raise AssertionError("these tests need a python3 of 3.11 or later that every user may run")
 
 
-def environment(studio: Studio, home: Path) -> dict[str, str]:
-    libraries = os.pathsep.join([str(ROOT), sysconfig.get_paths()["purelib"]])
-    return {**os.environ, **studio.env, "HOME": str(home), "PYTHONPATH": libraries}
+def requirements(name: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The installed packages that `name` needs, itself included; extras are left out."""
+    if name in known:
+        return known
+    known |= {name}
+    for line in metadata.requires(name) or ():
+        needed = re.match(r"[\w.-]+", line)
+        with suppress(metadata.PackageNotFoundError):
+            if needed and "extra ==" not in line:
+                known = requirements(re.sub(r"[-_.]+", "-", needed[0]).lower(), known)
+    return known
+
+
+def copy_code(folder: Path) -> None:
+    """Copy mlxops, its requirements and the stand-in servers: other users cannot read a clone in root's home."""
+    for part in ("mlxops", "tests/__init__.py", "tests/support", "tests/fixtures/help"):
+        copied = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        copied(ROOT / part, folder / part)
+    for name in requirements("mlxops") - {"mlxops"}:
+        for path in metadata.files(name) or ():
+            if ".." not in path.parts:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path.locate(), folder / path)
 
 
 class Account:
-    """A user with a home below `folder`. Use as a context."""
+    """A user with a home below `folder`, who runs the code below `code`. Use as a context."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, code: Path) -> None:
         self.name = f"{name}{os.getpid()}"[:31]
+        self.code = code
         folder.chmod(0o755)
         self.home = folder / self.name
         self._begun: list[subprocess.Popen[bytes]] = []
@@ -80,11 +104,11 @@ class Account:
         """One command with --json, run by the user, the agent included."""
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         argv = [self.python, *studio.argv("--json", *words)[1:]]
-        env = environment(studio, self.home)
+        env = {**os.environ, **studio.env, "HOME": str(self.home), "PYTHONPATH": str(self.code)}
         return finished(subprocess.Popen(argv, text=True, env=env, cwd=self.home, **self.identity, **pipes))
 
     def runtime(self, name: str = "mlx_lm.server") -> FakeRuntime:
         """A stand-in server of the user's own."""
-        made = FakeRuntime(self.home / "bin", name, python=self.python)
+        made = FakeRuntime(self.home / "bin", name, python=self.python, root=self.code)
         self.owns(self.home)
         return made

@@ -31,10 +31,12 @@ if __name__ == "__main__":
 class FakeRuntime:
     """One runtime's stand-in: `program` is its executable, named like the real one."""
 
-    def __init__(self, folder: Path, name: str = "mlx-openai-server", python: str = sys.executable) -> None:
+    def __init__(
+        self, folder: Path, name: str = "mlx-openai-server", python: str = sys.executable, root: Path = ROOT
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.program = folder / name
-        self.program.write_text(SOURCE.format(python=python, here=str(ROOT)))
+        self.program.write_text(SOURCE.format(python=python, here=str(root)))
         self.program.chmod(0o755)
         self.shows(SHOWN[name].read_text())
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.procs import here
-from tests.support.accounts import NEEDS_ROOT, Account
+from tests.support.accounts import NEEDS_ROOT, Account, copy_code
 from tests.support.asking import ask, refusal, rows
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, eventually
@@ -34,15 +34,23 @@ def one(make_studio: Callable[..., Studio], light: FakeRuntime) -> Studio:
     return studio
 
 
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("code")
+    folder.chmod(0o755)
+    copy_code(folder)
+    return folder
+
+
 @pytest.fixture
-def mallory(tmp_path: Path) -> Iterator[Account]:
-    with Account("atkm", tmp_path) as account:
+def mallory(tmp_path: Path, code: Path) -> Iterator[Account]:
+    with Account("atkm", tmp_path, code) as account:
         yield account
 
 
 @pytest.fixture
-def operator(tmp_path: Path) -> Iterator[Account]:
-    with Account("atks", tmp_path) as account:
+def operator(tmp_path: Path, code: Path) -> Iterator[Account]:
+    with Account("atks", tmp_path, code) as account:
         yield account
 
 
