@@ -14,7 +14,8 @@ from typing import NoReturn  # noqa: E402
 
 
 def main() -> NoReturn:
-    """Run one command and leave at once: neither garbage collection nor the interpreter's farewell earns its time."""
+    """Run one command and leave at once: neither garbage collection nor the interpreter's farewell
+    earns its time."""
     gc.disable()
     _sound_streams()
     from .interrupts import listen
@@ -26,7 +27,8 @@ def main() -> NoReturn:
 
 
 def _sound_streams() -> None:
-    """A closed stream swallows what is written; a narrow encoding shows escapes instead of failing."""
+    """A closed stream swallows what is written; a narrow encoding shows escapes instead of
+    failing."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open until the end of the program

@@ -18,7 +18,8 @@ SOONEST_S = 1e-4
 
 @dataclass(eq=False)
 class Alarm:
-    """Rings once at `at`, a moment of the monotonic clock; with `every`, again each so many seconds after that."""
+    """Rings once at `at`, a moment of the monotonic clock; with `every`, again each so many seconds
+    after that."""
 
     at: float
     ring: Callable[[], object]
@@ -36,7 +37,8 @@ _before: Any = None
 
 
 def after(seconds: float, ring: Callable[[], object], every: float | None = None) -> Alarm:
-    """Have `ring` called in so many seconds. Only the main thread can ask for it, as for any signal."""
+    """Have `ring` called in so many seconds. Only the main thread can ask for it, as for any
+    signal."""
     global _before
     if not _set:
         _before = signal.signal(signal.SIGALRM, _rung)
@@ -49,7 +51,9 @@ def after(seconds: float, ring: Callable[[], object], every: float | None = None
 def _arm() -> None:
     """Set the timer for the next alarm; without one, give the signal back."""
     if _set:
-        signal.setitimer(signal.ITIMER_REAL, max(SOONEST_S, min(alarm.at for alarm in _set) - time.monotonic()))
+        signal.setitimer(
+            signal.ITIMER_REAL, max(SOONEST_S, min(alarm.at for alarm in _set) - time.monotonic())
+        )
         return
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, _before or signal.SIG_DFL)

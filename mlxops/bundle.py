@@ -1,4 +1,5 @@
-"""The agent as it travels: its files as one hash-named bundle, and the fixed command line that starts it."""
+"""The agent as it travels: its files as one hash-named bundle, and the fixed command line that
+starts it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ AGENT = Path(__file__).parent / "agent"
 
 
 def command(python: str | None) -> str:
-    """The command line for a login shell: the same text for every call, but for the host file's interpreter."""
+    """The command line for a login shell: the same text for every call, but for the host file's
+    interpreter."""
     if python is None:
         return "exec " + shlex.join(FOUND)
     home, rest = ("~/", python[2:]) if python.startswith("~/") else ("", python)

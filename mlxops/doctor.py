@@ -1,4 +1,5 @@
-"""The client's side of doctor: how far a call came, from the host file to the login, and how the two clocks compare."""
+"""The client's side of doctor: how far a call came, from the host file to the login, and how the
+two clocks compare."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def row(check: str, verdict: str, seen: str, mend: str = "", side: str = "client
 
 
 class Call:
-    """What was learnt of one call while it ran: whether the request went out, and the host's clock. Epoch seconds."""
+    """What was learnt of one call while it ran: whether the request went out, and the host's clock.
+    Epoch seconds."""
 
     def __init__(self, otherwise: Callable[[dict[str, Any]], None]) -> None:
         self._otherwise = otherwise
@@ -50,7 +52,9 @@ def client_rows(host: Host, call: Call, fault: MlxopsError | None) -> list[Row]:
     """Every check of this side, and of the agent where it gave no answer."""
     rows = looked("host file", lambda: [host_file(host)])
     if host.transport == "ssh":
-        rows += looked("ssh settings", lambda: ssh_rows(host, fault if call.sent_at is None else None))
+        rows += looked(
+            "ssh settings", lambda: ssh_rows(host, fault if call.sent_at is None else None)
+        )
     if fault:
         way = [cls for _, cls in WAY] if host.transport == "ssh" and call.sent_at is None else []
         lost = isinstance(fault, tuple(way)) or any(one["verdict"] == "wrong" for one in rows)
@@ -73,7 +77,12 @@ def no_host(fault: MlxopsError) -> list[Row]:
 
 def no_answer(fault: MlxopsError, not_reached: bool) -> Row:
     if not_reached:
-        return row("agent", "unknown", "the host was not reached, so nothing on it was looked at", side="host")
+        return row(
+            "agent",
+            "unknown",
+            "the host was not reached, so nothing on it was looked at",
+            side="host",
+        )
     return row("agent", "wrong", fault.message, fault.hint, side="host")
 
 
@@ -83,7 +92,8 @@ def host_file(host: Host) -> Row:
 
 
 def ssh_rows(host: Host, fault: MlxopsError | None) -> list[Row]:
-    """ssh's settings and the steps of the connection, which ended with `fault`, if it did not go all the way."""
+    """ssh's settings and the steps of the connection, which ended with `fault`, if it did not go
+    all the way."""
     from .transport.settings import ask
 
     try:
@@ -98,15 +108,22 @@ def passed(settings: Settings) -> list[str]:
     """What a step that was passed is shown with, per step of WAY."""
     from .transport import knownhosts
 
-    keys = [key for name in settings.key_names for key in knownhosts.read(settings.known_hosts, name)]
+    keys = [
+        key for name in settings.key_names for key in knownhosts.read(settings.known_hosts, name)
+    ]
     files = dict.fromkeys(key.file for key in keys if not key.marker)
     through = f" through {settings.proxy_jump or settings.proxy_command}"
     proxied = through if settings.proxy_jump or settings.proxy_command else ""
-    return [f"{settings.place} answers{proxied}", f"listed in {' or '.join(files)}", f"as {settings.user}"]
+    return [
+        f"{settings.place} answers{proxied}",
+        f"listed in {' or '.join(files)}",
+        f"as {settings.user}",
+    ]
 
 
 def way_rows(words: list[str], kind: type, fault: MlxopsError | None) -> Iterator[Row]:
-    """A row per step: those before the fault are ok, its own is wrong, those behind it are unknown."""
+    """A row per step: those before the fault are ok, its own is wrong, those behind it are
+    unknown."""
     names = [cls for _, cls in WAY]
     at = names.index(kind) if words and kind in names else len(words)
     for number, (check, _) in enumerate(WAY):
@@ -119,7 +136,8 @@ def way_rows(words: list[str], kind: type, fault: MlxopsError | None) -> Iterato
 
 
 def clock(call: Call) -> Row:
-    """The host's clock against ours, as well as it can be known: within half of what question and answer took."""
+    """The host's clock against ours, as well as it can be known: within half of what question and
+    answer took."""
     if call.sent_at is None or call.clock is None:
         return row("clock", "unknown", "the host did not tell the time")
     theirs, heard_at = call.clock

@@ -9,7 +9,8 @@ from .agent.errors import NotDownloadable
 
 ANSWERS_WITHIN_S = 5.0
 
-# Bytes per element of a safetensors type (huggingface.co/docs/safetensors). Quantized MLX weights are packed in U32.
+# Bytes per element of a safetensors type (huggingface.co/docs/safetensors). Quantized MLX weights
+# are packed in U32.
 _WIDTHS: Mapping[str, int] = {
     **dict.fromkeys(("F64", "I64", "U64"), 8),
     **dict.fromkeys(("F32", "I32", "U32"), 4),
@@ -19,7 +20,8 @@ _WIDTHS: Mapping[str, int] = {
 
 
 def weights_bytes(parameters: Mapping[str, int]) -> int | None:
-    """Bytes of weights with so many elements per type; None when there are none, or a type's width is not known."""
+    """Bytes of weights with so many elements per type; None when there are none, or a type's width
+    is not known."""
     if not parameters or not parameters.keys() <= _WIDTHS.keys():
         return None
     return sum(_WIDTHS[dtype] * count for dtype, count in parameters.items())
@@ -29,7 +31,8 @@ def _row(model: Any) -> dict[str, Any]:
     weights = weights_bytes(model.safetensors.parameters) if model.safetensors else None
     return {
         "repo_id": model.id,
-        # Where the Hub has not counted the weights: all revisions together, which is at least one of them.
+        # Where the Hub has not counted the weights: all revisions together, which is at least one
+        # of them.
         "size_bytes": weights or model.used_storage,
         "downloads": model.downloads,
         "gated": bool(model.gated),
@@ -40,9 +43,9 @@ def _row(model: Any) -> dict[str, Any]:
 def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dict[str, Any]]:
     """MLX repositories that match these words, most downloaded first.
 
-    Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Asks the Hub at
-    `endpoint`, else the one HF_ENDPOINT names, with this machine's login. NotDownloadable when it cannot be asked.
-    """
+    Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Asks the
+    Hub at `endpoint`, else the one HF_ENDPOINT names, with this machine's login. NotDownloadable
+    when it cannot be asked."""
     from huggingface_hub import ModelInfo
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -52,16 +55,25 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
     try:
         return [_row(cast(Any, ModelInfo)(**model)) for model in _asked(words, limit, endpoint)]
     except failures as exc:
-        raise NotDownloadable(f"the Hub cannot be searched: {exc}", "check the network, or HF_ENDPOINT") from exc
+        raise NotDownloadable(
+            f"the Hub cannot be searched: {exc}", "check the network, or HF_ENDPOINT"
+        ) from exc
 
 
 def _asked(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]:
-    """What the Hub answers. HfApi.list_models would try six times, half a minute in which nobody learns anything."""
+    """What the Hub answers. HfApi.list_models would try six times, half a minute in which nobody
+    learns anything."""
     from huggingface_hub import constants, utils
 
     hub: Any = utils  # its type hints name none of what it exports
     fields = ["downloads", "gated", "lastModified", "safetensors", "usedStorage"]
-    asked = {"search": words, "filter": "mlx", "sort": "downloads", "limit": limit, "expand": fields}
+    asked = {
+        "search": words,
+        "filter": "mlx",
+        "sort": "downloads",
+        "limit": limit,
+        "expand": fields,
+    }
     answer = hub.get_session().get(
         f"{endpoint or constants.ENDPOINT}/api/models",
         params=asked,

@@ -1,9 +1,9 @@
 """Ctrl-C and SIGTERM: what a press does depends on what the program is about.
 
-While it connects, or asks a person, the first press raises KeyboardInterrupt. While the host is at work the first is
-only counted, so that it never tears a record, and the second raises. At any other moment, none of them long, it is
-counted as well and told with the answer. One press more leaves at once.
-"""
+While it connects, or asks a person, the first press raises KeyboardInterrupt. While the host is at
+work the first is only counted, so that it never tears a record, and the second raises. At any other
+moment, none of them long, it is counted as well and told with the answer. One press more leaves at
+once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ AGAIN_S = 0.01
 
 
 class Presses:
-    """What listens for them. `raising`: the press that raises, 0 for none. `telling`: too late to undo anything."""
+    """What listens for them. `raising`: the press that raises, 0 for none. `telling`: too late to
+    undo anything."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -41,7 +42,8 @@ class Presses:
             alarms.after(TOLD_WITHIN_S, leave)
 
     def lost(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """A KeyboardInterrupt that was raised where Python can only print it comes once more, a moment later."""
+        """A KeyboardInterrupt that was raised where Python can only print it comes once more, a
+        moment later."""
         if unraisable.exc_type is not KeyboardInterrupt:
             sys.__unraisablehook__(unraisable)
             return
@@ -66,8 +68,8 @@ def listen() -> None:
 def raising(at: int) -> Iterator[Presses]:
     """Inside, press number `at` raises; an outer block that raises earlier prevails.
 
-    Where no program listens, this block does; but for a thread other than the main one, where no press arrives.
-    """
+    Where no program listens, this block does; but for a thread other than the main one, where no
+    press arrives."""
     before = signal.getsignal(signal.SIGINT)
     presses = _listening() or _own()
     outer, presses.raising = presses.raising, presses.raising or at
@@ -96,7 +98,8 @@ def _own() -> Presses:
 
 @contextmanager
 def forgotten() -> Iterator[None]:
-    """Inside, what was pressed before does not count: whatever cleans up after a press has to come to its end."""
+    """Inside, what was pressed before does not count: whatever cleans up after a press has to come
+    to its end."""
     presses = _listening() or Presses()
     count, at = presses.count, presses.raising
     presses.count = presses.raising = 0
@@ -108,7 +111,8 @@ def forgotten() -> Iterator[None]:
 
 @contextmanager
 def telling() -> Iterator[Presses]:
-    """Inside, the answer is told: a press that comes only now is too late, but bounds the time it takes."""
+    """Inside, the answer is told: a press that comes only now is too late, but bounds the time it
+    takes."""
     presses = _listening() or Presses()
     presses.telling = True
     try:

@@ -1,4 +1,5 @@
-"""Why the agent did not start on a host: its interpreter, its login, its state folder. Nothing was done there then."""
+"""Why the agent did not start on a host: its interpreter, its login, its state folder. Nothing was
+done there then."""
 
 from __future__ import annotations
 
@@ -28,17 +29,22 @@ def refused(host: Host, word: str, text: str) -> MlxopsError:
 
 
 def ended(host: Host, link: Link, printed: bytes) -> MlxopsError:
-    """The link ended before the agent began. `printed`: what came on stdout instead of an answer."""
+    """The link ended before the agent began. `printed`: what came on stdout instead of an
+    answer."""
     status, said = link.exit_status(), link.stderr_tail()
     facts = {"exit_status": status, "stderr": said}
     python = host.python or "python3"
     if NO_ISOLATION in said:
-        message = f"{python} on {host.name} is Python 2, or 3 before 3.4; the agent needs 3.9 or later"
+        message = (
+            f"{python} on {host.name} is Python 2, or 3 before 3.4; the agent needs 3.9 or later"
+        )
         return Failed(message, _newer(host), python=python, **facts)
     last = telling(said) or telling(printed.decode("utf-8", "replace"))
     if status in NOT_STARTABLE:
         hint = f"install it, or correct python under [studio] in {host.path}"
-        return HostUnreachable(f"{python} cannot be started on {host.name}: {last}".rstrip(": "), hint, **facts)
+        return HostUnreachable(
+            f"{python} cannot be started on {host.name}: {last}".rstrip(": "), hint, **facts
+        )
     if status is None:
         message = f"the link to {host.name} broke before the agent started: {last}"
         return LinkLost(message.rstrip(": "), "nothing was done on the host; run it again", **facts)

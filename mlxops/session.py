@@ -1,4 +1,5 @@
-"""One call to a host: the request goes out, events come in, and the last record is returned or raised."""
+"""One call to a host: the request goes out, events come in, and the last record is returned or
+raised."""
 
 from __future__ import annotations
 
@@ -29,13 +30,17 @@ NOTHING_DONE = "interrupted before anything was done on the host"
 
 
 def call(
-    host: Host, verb: str, args: dict[str, Any], on_event: OnEvent, meanwhile: Callable[[], object] | None = None
+    host: Host,
+    verb: str,
+    args: dict[str, Any],
+    on_event: OnEvent,
+    meanwhile: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
     """Run a verb on the host and return its result; MlxopsError for every way that can go wrong.
 
-    Ctrl-C asks the agent to cancel and undo, waits for its last record and raises Interrupted with the outcome; a
-    second one leaves at once. `meanwhile` is called once while the host is at work: imports cost nothing there.
-    """
+    Ctrl-C asks the agent to cancel and undo, waits for its last record and raises Interrupted with
+    the outcome; a second one leaves at once. `meanwhile` is called once while the host is at work:
+    imports cost nothing there."""
     asked = request(host, verb, args)
     reach = transport.open_for(host)
     packed = bundle.pack()
@@ -53,7 +58,9 @@ def call(
 def request(host: Host, verb: str, args: dict[str, Any]) -> bytes:
     """The request as the agent reads it."""
     who = {"user": user(), "from": os.uname().nodename}
-    return wire.encode({"protocol": wire.PROTOCOL, "verb": verb, "args": args, "site": host.site, "who": who})
+    return wire.encode(
+        {"protocol": wire.PROTOCOL, "verb": verb, "args": args, "site": host.site, "who": who}
+    )
 
 
 def user() -> str:
@@ -88,7 +95,12 @@ class Conversation:
     start_limit_s = START_LIMIT_S
 
     def __init__(
-        self, host: Host, link: Link, packed: bundle.Bundle, on_event: OnEvent, presses: interrupts.Presses
+        self,
+        host: Host,
+        link: Link,
+        packed: bundle.Bundle,
+        on_event: OnEvent,
+        presses: interrupts.Presses,
     ) -> None:
         self._host = host
         self._link = link
@@ -116,7 +128,8 @@ class Conversation:
             raise Interrupted("interrupted; the host goes on by itself", self._goes_on()) from None
 
     def _goes_on(self) -> str:
-        """What to do where the link is lost: a load on the host goes on by itself, a read ended with the link."""
+        """What to do where the link is lost: a load on the host goes on by itself, a read ended
+        with the link."""
         if len(self._jobs) == 1:
             job = self._jobs[0]
             if self._cancelled is not None:
@@ -147,7 +160,8 @@ class Conversation:
         self._on_event(event)
 
     def _outcome(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The last record as result or error; after a cancel, as Interrupted that tells what became of it."""
+        """The last record as result or error; after a cancel, as Interrupted that tells what became
+        of it."""
         fault = from_wire(record["error"]) if isinstance(record.get("error"), dict) else None
         if self._presses.count and not isinstance(fault, Interrupted):
             raise interrupts.too_late(record.get("result"), fault)
@@ -155,11 +169,15 @@ class Conversation:
             raise fault
         value = record.get("result")
         if not isinstance(value, dict):
-            raise LinkLost("the agent sent a last record that is no result", "`mlxops status` shows how things stand")
+            raise LinkLost(
+                "the agent sent a last record that is no result",
+                "`mlxops status` shows how things stand",
+            )
         return value
 
     def _until_started(self) -> bytes:
-        """Skip what the login prints, hand over the agent if it is missing, and return the first bytes after OK."""
+        """Skip what the login prints, hand over the agent if it is missing, and return the first
+        bytes after OK."""
         noise, printed = b"", 0
         delivered = 0
         since = time.monotonic()
@@ -175,7 +193,9 @@ class Conversation:
             elif word:
                 raise notstarted.refused(self._host, word, text)
             elif time.monotonic() - since > self.start_limit_s:
-                raise notstarted.silent(self._host, f"did not start the agent within {self.start_limit_s:.0f} s", noise)
+                raise notstarted.silent(
+                    self._host, f"did not start the agent within {self.start_limit_s:.0f} s", noise
+                )
             elif printed > MOST_NOISE:
                 what = f"printed {printed >> 20} MiB and did not start the agent"
                 raise notstarted.silent(self._host, what, noise)
@@ -204,7 +224,9 @@ class Conversation:
                 raise self._ended(noise)
             if time.monotonic() - self._heard > self.silence_limit_s:
                 if not self._started:
-                    raise notstarted.silent(self._host, f"said nothing for {self.silence_limit_s:.0f} s", noise)
+                    raise notstarted.silent(
+                        self._host, f"said nothing for {self.silence_limit_s:.0f} s", noise
+                    )
                 raise LinkLost(
                     f"nothing was heard from {self._host.name} for {self.silence_limit_s:.0f} s",
                     stderr=self._link.stderr_tail(),
@@ -233,10 +255,10 @@ class Conversation:
 
 
 def answer(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:
-    """The stub's word and text in what was heard, with the bytes after its line; no word when it is not there yet.
+    """The stub's word and text in what was heard, with the bytes after its line; no word when it is
+    not there yet.
 
-    The marker may follow anything, even a prompt without a newline.
-    """
+    The marker may follow anything, even a prompt without a newline."""
     _, found, after = heard.partition(marker + b" ")
     line, newline, rest = after.partition(b"\n")
     if not found or not newline:
@@ -252,6 +274,8 @@ def ended(host: Host, link: Link) -> MlxopsError:
     facts = {"exit_status": status, "stderr": said}
     if status is None:
         # Its hint is the conversation's, which knows whether work goes on there.
-        return LinkLost(f"the link to {host.name} broke before the end: {last}".rstrip(": "), "", **facts)
+        return LinkLost(
+            f"the link to {host.name} broke before the end: {last}".rstrip(": "), "", **facts
+        )
     message = f"the agent on {host.name} ended without an answer (exit status {status}): {last}"
     return LinkLost(message.rstrip(": "), "`mlxops status` shows how things stand", **facts)

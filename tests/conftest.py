@@ -30,9 +30,18 @@ NamedModels = dict[str, dict[str, bytes]]
 def cannot_run() -> dict[str, str]:
     """Marker -> what to do to have its tests run, for the markers this machine cannot serve."""
     wanted = {
-        "openai_server": (openai_program(), f"set {OPENAI_SERVER} to an environment with mlx-openai-server"),
-        "openssh": (shutil.which("sshd", path=SYSTEM_PATH), "install OpenSSH's server (openssh-server)"),
-        "cron": (shutil.which("cron", path=SYSTEM_PATH), "install a cron daemon (cron) and run as root"),
+        "openai_server": (
+            openai_program(),
+            f"set {OPENAI_SERVER} to an environment with mlx-openai-server",
+        ),
+        "openssh": (
+            shutil.which("sshd", path=SYSTEM_PATH),
+            "install OpenSSH's server (openssh-server)",
+        ),
+        "cron": (
+            shutil.which("cron", path=SYSTEM_PATH),
+            "install a cron daemon (cron) and run as root",
+        ),
         "lsof": (shutil.which("lsof") and shutil.which("ps"), "install lsof and ps (procps)"),
         "zsh": (shutil.which("zsh"), "install zsh"),
     }
@@ -42,7 +51,9 @@ def cannot_run() -> dict[str, str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     missing = cannot_run()
     if missing and os.environ.get(REQUIRE_ALL):
-        raise pytest.UsageError("; ".join(f"{marker}: {remedy}" for marker, remedy in missing.items()))
+        raise pytest.UsageError(
+            "; ".join(f"{marker}: {remedy}" for marker, remedy in missing.items())
+        )
     out = [item for item in items if any(item.get_closest_marker(marker) for marker in missing)]
     if out:
         config.hook.pytest_deselected(items=out)
@@ -57,7 +68,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test that leaves a process behind; only tests with a folder of their own can start one."""
+    """Fail the test that leaves a process behind; only tests with a folder of their own can start
+    one."""
     folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
     if folder:
@@ -127,7 +139,8 @@ def make_studio(tmp_path: Path, tiny_models: NamedModels) -> Iterator[Callable[.
 
 
 def empty(studio: Studio) -> None:
-    """Unload everything; a port where a test that failed left a load behind is locked for a while."""
+    """Unload everything; a port where a test that failed left a load behind is locked for a
+    while."""
     end = time.monotonic() + UNLOCKED_WITHIN_S
     while studio.mlxops("unload-all", "--grace", 5).exit == 1 and time.monotonic() < end:
         time.sleep(0.5)
@@ -136,7 +149,12 @@ def empty(studio: Studio) -> None:
 @pytest.fixture
 def studio(make_studio: Callable[..., Studio], login: Login, fake_runtime: FakeRuntime) -> Studio:
     """Over SSH, with stand-in servers."""
-    runtime = {"name": "mlx-openai-server", "command": fake_runtime.command, "startup_timeout_s": 30, "grace_s": 10}
+    runtime = {
+        "name": "mlx-openai-server",
+        "command": fake_runtime.command,
+        "startup_timeout_s": 30,
+        "grace_s": 10,
+    }
     return make_studio(login, runtime)
 
 
@@ -145,11 +163,21 @@ def light_runtime() -> dict[str, Any]:
     """The real mlx_lm.server."""
     program = Path(sys.executable).with_name("mlx_lm.server")
     assert program.exists(), "the test environment lacks mlx-lm"
-    return {"name": "mlx_lm.server", "command": [str(program)], "env": {"HF_HUB_OFFLINE": "1"}, "grace_s": 20}
+    return {
+        "name": "mlx_lm.server",
+        "command": [str(program)],
+        "env": {"HF_HUB_OFFLINE": "1"},
+        "grace_s": 20,
+    }
 
 
 @pytest.fixture
 def openai_runtime() -> dict[str, Any]:
     """The real mlx-openai-server; its tests are marked openai_server."""
     command = [str(openai_program()), "launch"]
-    return {"name": "mlx-openai-server", "command": command, "env": {"HF_HUB_OFFLINE": "1"}, "grace_s": 60}
+    return {
+        "name": "mlx-openai-server",
+        "command": command,
+        "env": {"HF_HUB_OFFLINE": "1"},
+        "grace_s": 60,
+    }

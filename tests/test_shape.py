@@ -1,4 +1,5 @@
-"""The rules of the tree: which room may import which, what the agent may use, how long things may get."""
+"""The rules of the tree: which room may import which, what the agent may use, how long things may
+get."""
 
 from __future__ import annotations
 
@@ -22,13 +23,32 @@ CLIENT = {
     "__init__": (),
     "__main__": ("cli", "interrupts"),
     "cli": (
-        "cli", "render", "hosts", "session", "doctor", "hub", "demo", "authorizedkeys", "interrupts", "alarms",
-        "agent.errors", "agent.wire.values", "__version__",
+        "cli",
+        "render",
+        "hosts",
+        "session",
+        "doctor",
+        "hub",
+        "demo",
+        "authorizedkeys",
+        "interrupts",
+        "alarms",
+        "agent.errors",
+        "agent.wire.values",
+        "__version__",
     ),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
     "render": ("render", "agent.errors", "agent.ports.remedies"),
     "doctor": ("transport", "hosts", "agent.errors"),
-    "session": ("bundle", "transport", "notstarted", "hosts", "interrupts", "agent.errors", "agent.wire.codec"),
+    "session": (
+        "bundle",
+        "transport",
+        "notstarted",
+        "hosts",
+        "interrupts",
+        "agent.errors",
+        "agent.wire.codec",
+    ),
     "interrupts": ("alarms", "agent.errors"),
     "alarms": (),
     "notstarted": ("transport", "hosts", "agent.errors"),
@@ -37,7 +57,7 @@ CLIENT = {
     "hosts": ("hosts", "agent.errors", "agent.runtimes.table", "agent.wire.values"),
     "authorizedkeys": ("agent.errors",),
     "hub": ("agent.errors",),
-}  # fmt: skip
+}
 # The agent's rooms, top floor first: an import goes to a lower floor, or stays in its room.
 FLOORS = (
     ("ops",),
@@ -75,27 +95,68 @@ PLACES = {
 }
 # Values in, values out: no clock, no files, no processes.
 PURE = (
-    "registry/entries", "registry/init_plan", "ports/plan", "ports/evidence", "ports/verdict", "runtimes/table",
-    "runtimes/commandline", "memory/kvcache", "memory/estimate", "procs/tree", "procs/macos/text",
-)  # fmt: skip
-PURE_MAY_IMPORT = {"__future__", "typing", "dataclasses", "math", "json", "calendar", "re", "struct", "sys", "mlxops"}
-# A tool as a word of a command line, a path below /proc, a call; advice to a person may name a tool.
-PLATFORM = re.compile(r"^/proc\b|(^|/)(lsof|ps|launchctl|vm_stat|sysctl)$|^os\.(kill|killpg|uname)$|^sys\.platform$")
+    "registry/entries",
+    "registry/init_plan",
+    "ports/plan",
+    "ports/evidence",
+    "ports/verdict",
+    "runtimes/table",
+    "runtimes/commandline",
+    "memory/kvcache",
+    "memory/estimate",
+    "procs/tree",
+    "procs/macos/text",
+)
+PURE_MAY_IMPORT = {
+    "__future__",
+    "typing",
+    "dataclasses",
+    "math",
+    "json",
+    "calendar",
+    "re",
+    "struct",
+    "sys",
+    "mlxops",
+}
+# A tool as a word of a command line, a path below /proc, a call; advice to a person may name a
+# tool.
+PLATFORM = re.compile(
+    r"^/proc\b|(^|/)(lsof|ps|launchctl|vm_stat|sysctl)$|^os\.(kill|killpg|uname)$|^sys\.platform$"
+)
 # Old names that say nothing; a file or a class is called after its noun.
 EMPTY_WORDS = re.compile(r"manager|handler|helper|util|(?<!meta)data|info|misc", re.I)
-TOP_LEVEL = {"mlxops", "hosts", "tests", "docs", ".ci", "pyproject.toml", "README.md", "LICENSE", ".gitignore"}
+TOP_LEVEL = {
+    "mlxops",
+    "hosts",
+    "tests",
+    "docs",
+    ".ci",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    ".gitignore",
+}
 # Spelled in pieces, so that this file does not say them either.
 UNSAID = "|".join(
-    ("/wo" + "rk/", "/fa" + "rm/", r"\.lib" + "rary", "/tmp/" + "envs", "py" + r"pi\.org", "python" + "hosted")
+    (
+        "/wo" + "rk/",
+        "/fa" + "rm/",
+        r"\.lib" + "rary",
+        "/tmp/" + "envs",
+        "py" + r"pi\.org",
+        "python" + "hosted",
+    )
 )
 # Sent once per version and host, compressed.
 LARGEST_DELIVERY = 230 << 10
-LONGEST_FUNCTION, LONGEST_FILE = 50, 300
+LONGEST_FUNCTION, LONGEST_FILE, LONGEST_TEST_FILE = 55, 350, 500
 
 PACKAGE = sources("mlxops")
 AGENT = sources("mlxops/agent")
 CLIENT_SOURCES = [source for source in PACKAGE if not source.name.startswith("mlxops/agent/")]
-# The stub has to compile where Python is too old to run it, and imports the agent by the name it has on the host.
+# The stub has to compile where Python is too old to run it, and imports the agent by the name it
+# has on the host.
 STUB = "mlxops/agent/wire/stub.py"
 
 
@@ -135,7 +196,12 @@ def test_an_import_of_the_agent_goes_to_a_lower_floor_or_stays_in_its_room() -> 
 
 
 def test_the_agent_imports_nothing_outside_itself() -> None:
-    outside = [(source.name, name) for source in AGENT for name in inside(source) if not name.startswith("agent.")]
+    outside = [
+        (source.name, name)
+        for source in AGENT
+        for name in inside(source)
+        if not name.startswith("agent.")
+    ]
     assert outside == []
 
 
@@ -154,14 +220,18 @@ def test_no_module_imports_itself_over_others() -> None:
     }
     # A package imports its own modules to offer them, and they may name their package.
     edges = {
-        module: {name for name in names if not below(name, (module,)) and not below(module, (name,))}
+        module: {
+            name for name in names if not below(name, (module,)) and not below(module, (name,))
+        }
         for module, names in edges.items()
     }
     assert circles(edges) == []
 
 
 def test_no_room_is_crowded() -> None:
-    files = Counter(str(Path(source.name).parent) for source in PACKAGE if Path(source.name).stem != "__init__")
+    files = Counter(
+        str(Path(source.name).parent) for source in PACKAGE if Path(source.name).stem != "__init__"
+    )
     crowded = {room: count for room, count in files.items() if count > MAX_FILES_PER_ROOM}
     assert {room: count for room, count in crowded.items() if room not in ROOMS_THAT_GROW} == {}
 
@@ -179,7 +249,10 @@ def test_operations_import_no_operations_but_their_rows() -> None:
 
 def is_value(node: ast.ClassDef) -> bool:
     """Whether a class is a NamedTuple or a dataclass."""
-    return any("NamedTuple" in ast.unparse(part) or "dataclass" in ast.unparse(part) for part in built_on(node))
+    return any(
+        "NamedTuple" in ast.unparse(part) or "dataclass" in ast.unparse(part)
+        for part in built_on(node)
+    )
 
 
 def built_on(node: ast.ClassDef) -> list[ast.expr]:
@@ -188,8 +261,15 @@ def built_on(node: ast.ClassDef) -> list[ast.expr]:
 
 def values() -> set[str]:
     """The names that only value types have."""
-    classes = [node for source in PACKAGE for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)]
-    return {node.name for node in classes if is_value(node)} - {node.name for node in classes if not is_value(node)}
+    classes = [
+        node
+        for source in PACKAGE
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    return {node.name for node in classes if is_value(node)} - {
+        node.name for node in classes if not is_value(node)
+    }
 
 
 def built_by_position() -> Iterator[str]:
@@ -217,16 +297,23 @@ def test_every_room_says_what_it_is_for_and_stands_in_the_architecture() -> None
 def test_third_party_names_have_one_place_each() -> None:
     wrong = []
     for source in PACKAGE:
-        roots = {name.split(".")[0] for name in source.imports()} - {"mlxops"} - sys.stdlib_module_names
+        roots = (
+            {name.split(".")[0] for name in source.imports()} - {"mlxops"} - sys.stdlib_module_names
+        )
         if source.name == STUB:
             roots -= {"agent"}
-        wrong += [(source.name, name) for name in roots if not source.name.startswith(PLACES.get(name, "nowhere"))]
+        wrong += [
+            (source.name, name)
+            for name in roots
+            if not source.name.startswith(PLACES.get(name, "nowhere"))
+        ]
     assert wrong == []
 
 
 def test_pure_modules_know_no_clock_no_files_and_no_processes() -> None:
     roots = {
-        name: {imported.split(".")[0] for imported in Source(f"mlxops/agent/{name}.py").imports()} - PURE_MAY_IMPORT
+        name: {imported.split(".")[0] for imported in Source(f"mlxops/agent/{name}.py").imports()}
+        - PURE_MAY_IMPORT
         for name in PURE
     }
     assert {name: found for name, found in roots.items() if found} == {}
@@ -234,13 +321,21 @@ def test_pure_modules_know_no_clock_no_files_and_no_processes() -> None:
 
 def test_only_procs_names_the_platform() -> None:
     outside = [source for source in AGENT if room_of(source) != "procs"]
-    assert [(source.name, text) for source in outside for text in source.texts() if PLATFORM.search(text)] == []
+    assert [
+        (source.name, text)
+        for source in outside
+        for text in source.texts()
+        if PLATFORM.search(text)
+    ] == []
 
 
 def test_the_agent_is_python_3_9() -> None:
     for source in AGENT:
         ast.parse(source.text, source.name, feature_version=(3, 9))
-        annotated = any(isinstance(node, ast.AnnAssign | ast.arg) and node.annotation for node in ast.walk(source.tree))
+        annotated = any(
+            isinstance(node, ast.AnnAssign | ast.arg) and node.annotation
+            for node in ast.walk(source.tree)
+        )
         if annotated and source.name != STUB:
             assert "__future__.annotations" in source.imports(), source.name
 
@@ -252,7 +347,8 @@ def test_the_agent_imports_on_a_real_python_3_9() -> None:
     apart = (STUB, "mlxops/agent/wire/unpack.py", "mlxops/agent/hub/child.py")
     names = [module_of(s.name).removeprefix("mlxops.") for s in AGENT if s.name not in apart]
     program = (
-        "import importlib, sys; sys.path.insert(0, sys.argv[1])\nfor n in sys.argv[2:]: importlib.import_module(n)"
+        "import importlib, sys; sys.path.insert(0, sys.argv[1])\n"
+        "for n in sys.argv[2:]: importlib.import_module(n)"
     )
     argv = [interpreter, "-I", "-S", "-B", "-c", program, str(ROOT / "mlxops"), *names]
     done = subprocess.run(argv, capture_output=True, text=True)
@@ -265,8 +361,13 @@ def test_the_agent_travels_light() -> None:
 
 def test_nothing_is_too_long() -> None:
     for source in [*PACKAGE, *sources("tests")]:
-        assert source.lines <= LONGEST_FILE, f"{source.name}: {source.lines} lines"
-        assert [f"{lines} lines: {place}" for lines, place in source.functions() if lines > LONGEST_FUNCTION] == []
+        longest = LONGEST_TEST_FILE if source.name.startswith("tests/") else LONGEST_FILE
+        assert source.lines <= longest, f"{source.name}: {source.lines} lines"
+        assert [
+            f"{lines} lines: {place}"
+            for lines, place in source.functions()
+            if lines > LONGEST_FUNCTION
+        ] == []
 
 
 def test_most_functions_are_short() -> None:
@@ -276,7 +377,11 @@ def test_most_functions_are_short() -> None:
 
 
 def test_files_and_classes_are_called_after_their_noun() -> None:
-    names = {(source.name, name) for source in PACKAGE for name in (Path(source.name).stem, *source.classes())}
+    names = {
+        (source.name, name)
+        for source in PACKAGE
+        for name in (Path(source.name).stem, *source.classes())
+    }
     assert {(place, name) for place, name in names if EMPTY_WORDS.search(name)} == set()
 
 
@@ -286,7 +391,12 @@ def test_the_top_level_is_as_agreed() -> None:
 
 def test_the_tree_speaks_of_itself_only() -> None:
     said = re.compile(UNSAID)
-    lines = [(name, line) for name in tracked(".") for line in text_of(name).splitlines() if said.search(line)]
+    lines = [
+        (name, line)
+        for name in tracked(".")
+        for line in text_of(name).splitlines()
+        if said.search(line)
+    ]
     assert lines == []
 
 

@@ -1,1 +1,2 @@
-"""Code that runs on the host, for one command. Standard library only, Python 3.9, imports nothing outside itself."""
+"""Code that runs on the host, for one command. Standard library only, Python 3.9, imports nothing
+outside itself."""

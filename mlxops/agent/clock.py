@@ -25,12 +25,15 @@ class Deadline:
 
 
 def wait_for(
-    look: Callable[[], Optional[Found]], deadline: Deadline, every: float = 0.05, longest: float = 0.0
+    look: Callable[[], Optional[Found]],
+    deadline: Deadline,
+    every: float = 0.05,
+    longest: float = 0.0,
 ) -> Optional[Found]:
     """The first truthy value of `look`, tried at least once; None when the deadline passes first.
 
-    The pauses between two looks last `every` seconds; where `longest` is more, they grow up to that.
-    """
+    The pauses between two looks last `every` seconds; where `longest` is more, they grow up to
+    that."""
     for pause in pauses(every, longest):
         found = look()
         if found or deadline.passed:
@@ -40,7 +43,8 @@ def wait_for(
 
 
 def pauses(first: float, longest: float) -> Iterator[float]:
-    """The seconds to wait between looks, for ever: `first`, and half as long again each time up to `longest`."""
+    """The seconds to wait between looks, for ever: `first`, and half as long again each time up to
+    `longest`."""
     while True:
         yield first
         first = max(first, min(first * 1.5, longest))

@@ -1,4 +1,4 @@
-"""One command under way on the host: what every verb works with."""
+"""One verb under way on the host: what every verb works with."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from .site import Site
 from .wire.client import Client
 
 
-class Command(NamedTuple):
-    """`who` is {"who", "from"}: the person and the machine it came from, for locks, history and process records."""
+class Context(NamedTuple):
+    """`who` is {"who", "from"}: the person and the machine it came from, for locks, history and
+    process records."""
 
     site: Site
     store: Store

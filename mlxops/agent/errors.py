@@ -32,7 +32,8 @@ class MlxopsError(Exception):
 
 
 def pasteable(*words: object) -> str:
-    """A command line of ours for a hint: quoted, since names may come from a registry somebody wrote by hand."""
+    """A command line of ours for a hint: quoted, since names may come from a registry somebody
+    wrote by hand."""
     import shlex
 
     return " ".join(["mlxops", *(shlex.quote(str(word)) for word in words)])
@@ -117,7 +118,8 @@ class NotDownloadable(MlxopsError):
 
 
 class ModelMissing(MlxopsError):
-    """The model's files are not whole on this host, and nobody said that they are to be downloaded."""
+    """The model's files are not whole on this host, and nobody said that they are to be
+    downloaded."""
 
     exit_code = 9
 
@@ -149,14 +151,16 @@ def _kinds(root: Type[MlxopsError]) -> Dict[str, Type[MlxopsError]]:
 
 
 def from_wire(record: Dict[str, Any]) -> MlxopsError:
-    """The error a record describes; a kind this side does not know becomes Failed, its text kept."""
+    """The error a record describes; a kind this side does not know becomes Failed, its text
+    kept."""
     fields = {k: v for k, v in record.items() if k not in ("kind", "message", "hint")}
     cls = _kinds(MlxopsError).get(str(record.get("kind")), Failed)
     return cls(str(record.get("message", "")), str(record.get("hint") or ""), **fields)
 
 
 class Unseen(Exception):
-    """A fact that could not be observed. Raised instead of an empty answer, which would read as «nothing there»."""
+    """A fact that could not be observed. Raised instead of an empty answer, which would read as
+    «nothing there»."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -180,12 +184,15 @@ def as_error(exc: Exception) -> MlxopsError:
     if isinstance(exc, OSError) and exc.errno in NO_ROOM and exc.filename:
         return unwritten(exc, str(exc.filename))
     if isinstance(exc, OSError):
-        return Failed("%s: %s" % (exc.filename or "the host", exc.strerror or exc), "look at it on the host")
+        return Failed(
+            "%s: %s" % (exc.filename or "the host", exc.strerror or exc), "look at it on the host"
+        )
     return _defect(exc)
 
 
 def short_of_means(exc: BaseException) -> bool:
-    """Whether the host, for now, had no process, file descriptor or memory for it: an error or what it came from."""
+    """Whether the host, for now, had no process, file descriptor or memory for it: an error or what
+    it came from."""
     cause: Optional[BaseException] = exc
     while cause is not None and not _is_used_up(cause):
         cause = cause.__cause__
@@ -193,7 +200,11 @@ def short_of_means(exc: BaseException) -> bool:
 
 
 def _is_used_up(exc: BaseException) -> bool:
-    return isinstance(exc, MemoryError) or "can't start new thread" in str(exc) or _errno(exc) in _USED_UP
+    return (
+        isinstance(exc, MemoryError)
+        or "can't start new thread" in str(exc)
+        or _errno(exc) in _USED_UP
+    )
 
 
 def _errno(exc: BaseException) -> object:
@@ -201,20 +212,33 @@ def _errno(exc: BaseException) -> object:
 
 
 def _used_up(exc: Exception) -> MlxopsError:
-    """A limit of the host or of the login was met: no defect, and nothing that trying harder would change."""
+    """A limit of the host or of the login was met: no defect, and nothing that trying harder would
+    change."""
     if isinstance(exc, MemoryError) or _errno(exc) == errno.ENOMEM:
-        return NotEnoughMemory("the agent got no memory from the host", "mlxops status, then mlxops unload PORT")
+        return NotEnoughMemory(
+            "the agent got no memory from the host", "mlxops status, then mlxops unload PORT"
+        )
     if _errno(exc) in (errno.EMFILE, errno.ENFILE):
-        text, step = "the agent cannot open another file", "see what has so many open (lsof), or raise ulimit -n"
+        text, step = (
+            "the agent cannot open another file",
+            "see what has so many open (lsof), or raise ulimit -n",
+        )
     else:
-        text, step = "the host has no room for another thread or process", "end some processes, or raise ulimit -u"
+        text, step = (
+            "the host has no room for another thread or process",
+            "end some processes, or raise ulimit -u",
+        )
     return Failed(text, "on the host: %s; then run the command again" % step, limit=str(exc))
 
 
 def unwritten(exc: OSError, path: str, note: str = "", **fields: Any) -> MlxopsError:
     """The error for a file that cannot be written: why, and what to do about it on the host."""
     folder = os.path.dirname(path) or "."
-    text = "cannot write %s: %s%s" % (path, exc.strerror or exc, _left(folder) if exc.errno == errno.ENOSPC else "")
+    text = "cannot write %s: %s%s" % (
+        path,
+        exc.strerror or exc,
+        _left(folder) if exc.errno == errno.ENOSPC else "",
+    )
     kind = NotEnoughDisk if exc.errno in NO_ROOM else Failed
     return kind(text + note, _remedy(exc.errno, shlex.quote(folder)), path=path, **fields)
 
@@ -253,6 +277,13 @@ def _defect(exc: Exception) -> MlxopsError:
     import traceback
 
     place = traceback.extract_tb(exc.__traceback__)[-1]
-    text = "%s: %s (%s:%d)" % (type(exc).__name__, exc, os.path.basename(place.filename), place.lineno or 0)
+    text = "%s: %s (%s:%d)" % (
+        type(exc).__name__,
+        exc,
+        os.path.basename(place.filename),
+        place.lineno or 0,
+    )
     trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
-    return Failed("a defect in mlxops: " + text, "run it with --debug and report what it prints", trace=trace)
+    return Failed(
+        "a defect in mlxops: " + text, "run it with --debug and report what it prints", trace=trace
+    )

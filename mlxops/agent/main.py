@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any, BinaryIO, Dict, NoReturn
 
-from .context import Command
+from .context import Context
 from .errors import Failed, Usage, as_error
 from .procs import here
 from .registry.store import Store
@@ -65,17 +65,18 @@ NOWHERE = os.path.join(os.devnull, "mlxops")
 
 
 def run(request: bytes, stdin: BinaryIO, out_fd: int, traces: bool = True) -> NoReturn:
-    """Serve one request and end the process. The last record, a result or an error, is always written.
+    """Serve one request and end the process. The last record, a result or an error, is always
+    written.
 
-    `traces`: where an error of ours came from is told too; it names files of the host.
-    """
+    `traces`: where an error of ours came from is told too; it names files of the host."""
     client = Client(out_fd, stdin)
     os.umask(0o022)
     try:
         outcome = _outcome(request, client)
         client.send(outcome if traces else untraced(outcome))
     finally:
-        # A defect in sending, too, ends without a traceback: that there is no last record says enough.
+        # A defect in sending, too, ends without a traceback: that there is no last record says
+        # enough.
         os._exit(0)
 
 
@@ -99,38 +100,48 @@ def _perform(request: Dict[str, Any], client: Client) -> Any:
         raise Usage("the agent knows no verb %r of protocol %r" % (verb, request.get("protocol")))
     distrust = getattr(__spec__.loader, "distrust", "")
     if distrust and verb not in WITHOUT_HOME:
-        raise Failed("the state folder is not safe to use: %s; nothing was changed" % distrust, "mlxops doctor")
+        raise Failed(
+            "the state folder is not safe to use: %s; nothing was changed" % distrust,
+            "mlxops doctor",
+        )
     _told(client, distrust)
-    # Every verb pings: any of them may meet a slow disk, or a program that takes its time to list its options.
+    # Every verb pings: any of them may meet a slow disk, or a program that takes its time to list
+    # its options.
     client.watch(None if verb in OUTLIVES_CLIENT else lambda: os._exit(0))
     module, _, function = VERBS[verb].partition(".")
     perform = getattr(importlib.import_module(".ops." + module, __package__), function)
-    command = _command(request, client)
+    ctx = _context(request, client)
     if distrust and verb not in READS_HOME:
-        command = command._replace(site=command.site._replace(state_dir=NOWHERE))
-    return perform(command, _with_ports(command, verb, arguments.checked(verb, request.get("args") or {})))
+        ctx = ctx._replace(site=ctx.site._replace(state_dir=NOWHERE))
+    return perform(ctx, _with_ports(ctx, verb, arguments.checked(verb, request.get("args") or {})))
 
 
 def _told(client: Client, distrust: str) -> None:
-    """Say so where the agent cannot be kept: each call is slower for it, and a load will lack a place for its logs."""
+    """Say so where the agent cannot be kept: each call is slower for it, and a load will lack a
+    place for its logs."""
     unkept = distrust or getattr(__spec__.loader, "unkept", "")
     if unkept:
-        message = "the agent is not kept on the host but sent with every call: %s; see mlxops doctor" % unkept
+        message = (
+            "the agent is not kept on the host but sent with every call: %s; see mlxops doctor"
+            % unkept
+        )
         client.emit("warning", message=message)
 
 
-def _with_ports(command: Command, verb: str, args: Any) -> Any:
+def _with_ports(ctx: Context, verb: str, args: Any) -> Any:
     """The arguments with ports in place of slots' and entries' names."""
     if not (isinstance(args.get("port"), str) or isinstance(args.get("ports"), list)):
         return args
     from .ports.portname import resolved
 
-    return resolved(command, verb, args)
+    return resolved(ctx, verb, args)
 
 
-def _command(request: Dict[str, Any], client: Client) -> Command:
+def _context(request: Dict[str, Any], client: Client) -> Context:
     site = Site.from_wire(request["site"])
     sent = request.get("who") or {}
     who = {"who": sent.get("user", "unknown"), "from": sent.get("from", "unknown")}
     procs = here()
-    return Command(site=site, store=Store(site.registry, who, procs.sync), procs=procs, client=client, who=who)
+    return Context(
+        site=site, store=Store(site.registry, who, procs.sync), procs=procs, client=client, who=who
+    )

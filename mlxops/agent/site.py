@@ -11,7 +11,8 @@ from .runtimes.table import Runtime, Runtimes
 
 
 class Slot(NamedTuple):
-    """One planned port: the fixed name clients know, and the model meant for it (`org/name`), if any."""
+    """One planned port: the fixed name clients know, and the model meant for it (`org/name`), if
+    any."""
 
     port: int
     name: str
@@ -20,7 +21,8 @@ class Slot(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Paths, ports and runtime settings of one host. Times in seconds. `described`: all of it, as it was sent."""
+    """Paths, ports and runtime settings of one host. Times in seconds. `described`: all of it, as
+    it was sent."""
 
     name: str
     hf_home: str
@@ -54,12 +56,18 @@ class Site(NamedTuple):
             templates=os.path.expanduser(site["templates"]) if site.get("templates") else None,
             runtime=runtime["name"],
             command=tuple(runtime["command"]) if runtime.get("command") else None,
-            commands={name: tuple(r["command"]) for name, r in site.get("runtimes", {}).items() if r.get("command")},
+            commands={
+                name: tuple(r["command"])
+                for name, r in site.get("runtimes", {}).items()
+                if r.get("command")
+            },
             runtimes=runtimes.described(site.get("runtimes", {})),
             env=runtime.get("env") or {},
             startup_timeout_s=runtime.get("startup_timeout_s"),
             grace_s=runtime["grace_s"],
-            slots={int(port): _slot(int(port), slot) for port, slot in site.get("slots", {}).items()},
+            slots={
+                int(port): _slot(int(port), slot) for port, slot in site.get("slots", {}).items()
+            },
             described=site,
         )
 
@@ -72,7 +80,8 @@ class Site(NamedTuple):
         return frozenset(slot.name.lower() for slot in self.slots.values())
 
     def served_name(self, port: int, fallback: str) -> str:
-        """The name a server on this port answers to: the slot's, so that clients never notice a swap."""
+        """The name a server on this port answers to: the slot's, so that clients never notice a
+        swap."""
         return self.slots[port].served_name if port in self.slots else fallback
 
     def runtime_named(self, name: Optional[str]) -> Runtime:
@@ -82,24 +91,29 @@ class Site(NamedTuple):
     def need_port(self, port: int) -> int:
         if port not in self.ports:
             span = "%d-%d" % (min(self.ports), max(self.ports))
-            raise Usage("port %s is not one of this host's (%s)" % (port, span), "mlxops status", port=port)
+            raise Usage(
+                "port %s is not one of this host's (%s)" % (port, span), "mlxops status", port=port
+            )
         return port
 
     @property
     def cache_root(self) -> str:
-        """Where downloads go: the registry's own folder, the one root every tool on the host scans."""
+        """Where downloads go: the registry's own folder, the one root every tool on the host
+        scans."""
         return os.path.dirname(self.registry)
 
     @property
     def server_env(self) -> Dict[str, str]:
-        """What servers are started with beside the login's environment: where models lie, and what the host file adds.
+        """What servers are started with beside the login's environment: where models lie, and what
+        the host file adds.
 
-        The host file's own HF_HOME or HF_HUB_CACHE wins.
-        """
+        The host file's own HF_HOME or HF_HUB_CACHE wins."""
         own: Dict[str, str] = {}
         if "HF_HOME" not in self.env:
             own["HF_HOME"] = self.hf_home
-            if os.path.realpath(os.path.join(self.hf_home, "hub")) != os.path.realpath(self.cache_root):
+            if os.path.realpath(os.path.join(self.hf_home, "hub")) != os.path.realpath(
+                self.cache_root
+            ):
                 own["HF_HUB_CACHE"] = self.cache_root
         return {**own, **self.env}
 

@@ -9,16 +9,24 @@ from typing import Any, Dict, Optional
 
 
 def plain(name: object) -> bool:
-    """Whether a name from a file or from the network is a relative path that stays inside its folder."""
-    if not isinstance(name, str) or not 0 < len(name) < 1024 or "\\" in name or not name.isprintable():
+    """Whether a name from a file or from the network is a relative path that stays inside its
+    folder."""
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) < 1024
+        or "\\" in name
+        or not name.isprintable()
+    ):
         return False
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def read(path: str, limit: int) -> Optional[bytes]:
-    """The first `limit` bytes of a regular file; None for anything else, or when it cannot be read."""
+    """The first `limit` bytes of a regular file; None for anything else, or when it cannot be
+    read."""
     try:
-        # Without O_NONBLOCK a FIFO in the place of a file would block for ever; a terminal would become this process's.
+        # Without O_NONBLOCK a FIFO in the place of a file would block for ever; a terminal would
+        # become this process's.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None

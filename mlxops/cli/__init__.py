@@ -1,4 +1,5 @@
-"""The command line. A command parses its words, makes one call and answers; how the answer is shown is decided here."""
+"""The command line. A command parses its words, makes one call and answers; how the answer is shown
+is decided here."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from .invocation import Answer, Invocation
 
 
 def run(argv: list[str], invocation: Invocation | None = None) -> int:
-    """Carry out one command line; its exit status. Whatever went wrong is told in one place, below."""
+    """Carry out one command line; its exit status. Whatever went wrong is told in one place,
+    below."""
     it = invocation or Invocation(Console.standard())
     answer, error = _carried_out(argv, it)
     with telling() as presses:
@@ -58,7 +60,9 @@ def _tell(it: Invocation, answer: Answer, error: MlxopsError | None) -> None:
     if error is not None and not it.flags.json:
         from ..render.errors import error_text
 
-        it.console.note(error_text(error, it.console.err_style) if answer.parting is None else answer.parting)
+        it.console.note(
+            error_text(error, it.console.err_style) if answer.parting is None else answer.parting
+        )
 
 
 def called_as() -> str:

@@ -1,4 +1,5 @@
-"""What the reader of a quiet reconcile, such as cron's mail, was told: a steady fault is told once, then once a day."""
+"""What the reader of a quiet reconcile, such as cron's mail, was told: a steady fault is told once,
+then once a day."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ _HOST = "host"
 
 
 class Fault(NamedTuple):
-    """Something that is wrong. `key`: what makes it the same fault at the next run; `label`: its name for people."""
+    """Something that is wrong. `key`: what makes it the same fault at the next run; `label`: its
+    name for people."""
 
     key: str
     label: str
@@ -34,14 +36,16 @@ class Fault(NamedTuple):
 
 
 class Memory:
-    """The faults told, of one host file, each with its label and when. A file that cannot be read remembers nothing."""
+    """The faults told, of one host file, each with its label and when. A file that cannot be read
+    remembers nothing."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path, self._clock = path, clock
         self._told = _read(path)
 
     def news(self, faults: list[Fault]) -> list[str]:
-        """The lines of a run that reached the host: faults that are new or due again, and faults that are over."""
+        """The lines of a run that reached the host: faults that are new or due again, and faults
+        that are over."""
         return [*self._due(faults), *self._over({fault.key for fault in faults}, everything=True)]
 
     def note(self, faults: list[Fault]) -> None:
@@ -57,15 +61,22 @@ class Memory:
     def _due(self, faults: list[Fault]) -> list[str]:
         now = self._clock()
         due = [fault for fault in faults if not 0 <= now - self._at(fault.key) < AGAIN_AFTER_S]
-        self._told.update({fault.key: {"label": fault.label[:LONGEST_LABEL], "at": now} for fault in due})
+        self._told.update(
+            {fault.key: {"label": fault.label[:LONGEST_LABEL], "at": now} for fault in due}
+        )
         return [fault.line for fault in due]
 
     def _at(self, key: str) -> float:
         return float(self._told[key]["at"]) if key in self._told else float("-inf")
 
     def _over(self, standing: set[str], everything: bool) -> list[str]:
-        """Forget what is over; without `everything` only what kept runs from the host: the ports were not seen."""
-        over = [key for key in self._told if key not in standing and (everything or key.startswith(_HOST))]
+        """Forget what is over; without `everything` only what kept runs from the host: the ports
+        were not seen."""
+        over = [
+            key
+            for key in self._told
+            if key not in standing and (everything or key.startswith(_HOST))
+        ]
         return [f"no longer: {self._told.pop(key)['label']}" for key in over]
 
     def save(self) -> None:
@@ -85,13 +96,17 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         with open(path, "rb") as file:
             document = json.loads(file.read(MOST_BYTES))
         told = document["told"]
-        return {str(key): {"label": str(one["label"]), "at": float(one["at"])} for key, one in told.items()}
+        return {
+            str(key): {"label": str(one["label"]), "at": float(one["at"])}
+            for key, one in told.items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
 def faults(wrong: list[Result], waiting: list[tuple[Result, str]]) -> list[Fault]:
-    """The faults of a reconcile: every drift and broken server, and the changes that could not be made."""
+    """The faults of a reconcile: every drift and broken server, and the changes that could not be
+    made."""
     return [*map(_fault, wrong), *(_left(action, line) for action, line in waiting)]
 
 
@@ -108,7 +123,8 @@ def _left(action: Result, line: str) -> Fault:
 
 
 def failed(error: MlxopsError) -> Fault:
-    """A run that failed; the same fault as any other with its exit status: a link breaks in many ways."""
+    """A run that failed; the same fault as any other with its exit status: a link breaks in many
+    ways."""
     first = (error.message.splitlines() or [error.kind])[0]
     return Fault(f"{_HOST} {error.exit_code}", safe(first), "")
 

@@ -21,14 +21,18 @@ It holds for this version of mlxops and this state of the host file: authorize a
     "mlxops authorize --verbs status,reconcile --key ~/.ssh/cron.pub",
     "mlxops authorize -q --verbs reconcile --key ~/.ssh/cron.pub | ssh studio 'cat >> ~/.ssh/authorized_keys'",
 )
-@click.option("--verbs", required=True, metavar="V,V", help="What the key may do, such as status,reconcile.")
-@click.option("--key", metavar="FILE.pub", help="The public key; without it, the line's beginning is printed.")
+@click.option(
+    "--verbs", required=True, metavar="V,V", help="What the key may do, such as status,reconcile."
+)
+@click.option(
+    "--key", metavar="FILE.pub", help="The public key; without it, the line's beginning is printed."
+)
 @words.dry_run()
 def authorize(it: Invocation, verbs: str, key: str | None, dry_run: bool) -> Answer:
-    """Print the line of authorized_keys with which a key may run some verbs of the host, and nothing else.
+    """Print the line of authorized_keys with which a key may run some verbs of the host, and
+    nothing else.
 
-    Only verbs that start no server can be granted. The host gets what the line needs.
-    """
+    Only verbs that start no server can be granted. The host gets what the line needs."""
     public = authorizedkeys.public_key(key) if key else None
     wanted = [word.strip() for word in verbs.split(",") if word.strip()]
     result = it.ask("authorize", {"verbs": wanted, "key": public, "dry_run": dry_run})

@@ -17,7 +17,8 @@ class ReaderGone(Exception):
 
 
 def _width(out: TextIO) -> int | None:
-    """The columns of the terminal that shows the answer; None where it is no terminal, or one of unknown size."""
+    """The columns of the terminal that shows the answer; None where it is no terminal, or one of
+    unknown size."""
     try:
         return os.get_terminal_size(out.fileno()).columns or None
     except (OSError, ValueError):
@@ -56,7 +57,8 @@ class Console:
             raise ReaderGone from None
 
     def note(self, text: str) -> None:
-        """Lines for a person, none for an empty text; losing them must not change how the command ends."""
+        """Lines for a person, none for an empty text; losing them must not change how the command
+        ends."""
         try:
             if text:
                 self.err.write(text + "\n")
@@ -65,7 +67,8 @@ class Console:
             pass
 
     def confirm(self, question: str) -> bool | None:
-        """The answer of the person at the terminal, None at the end of input; KeyboardInterrupt on Ctrl-C."""
+        """The answer of the person at the terminal, None at the end of input; KeyboardInterrupt on
+        Ctrl-C."""
         with raising(1):
             while True:
                 answer = self._answer(f"{question} [y/N]: ")
@@ -83,7 +86,8 @@ class Console:
 
         self.err.write(prompt)
         self.err.flush()
-        # Ctrl-C in the moment before a read would be noticed only after it: wait for the answer outside of one.
+        # Ctrl-C in the moment before a read would be noticed only after it: wait for the answer
+        # outside of one.
         while not select.select([sys.stdin], [], [], GLANCE_S)[0]:
             continue
         return sys.stdin.readline()

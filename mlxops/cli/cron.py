@@ -18,9 +18,12 @@ Try it as cron will run it:  env -i HOME="$HOME" LOGNAME="$LOGNAME" PATH=/usr/bi
 
 
 @verb("cron", "mlxops cron", "mlxops cron --every 10", "(crontab -l; mlxops cron -q) | crontab -")
-@click.option("--every", type=click.IntRange(1, 59), default=5, show_default=True, metavar="MINUTES")
+@click.option(
+    "--every", type=click.IntRange(1, 59), default=5, show_default=True, metavar="MINUTES"
+)
 def cron(it: Invocation, every: int) -> Answer:
-    """Print the crontab line that reconciles the host every few minutes, silently unless something changed."""
+    """Print the crontab line that reconciles the host every few minutes, silently unless something
+    changed."""
     if not it.flags.quiet:
         it.console.note(_ADVICE)
     minutes = "*" if every == 1 else f"*/{every}"
@@ -29,7 +32,8 @@ def cron(it: Invocation, every: int) -> Answer:
 
 
 def crontab_text(it: Invocation) -> str:
-    """The command with nothing left to the environment. In a crontab a bare % would end the command."""
+    """The command with nothing left to the environment. In a crontab a bare % would end the
+    command."""
     named = it.host.named_folder
     where = ["--host", it.host.name, *(["--hosts-dir", str(named)] if named else [])]
     words = [*where, *(["--local"] if it.flags.local else []), "reconcile", "-q"]

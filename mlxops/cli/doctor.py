@@ -22,16 +22,22 @@ DRIFT = {"ports", "foreign listeners", "assignments"}
     "mlxops doctor -q || echo look at it",
     "mlxops doctor --json | jq '.result.checks[] | select(.verdict != \"ok\")'",
 )
-@click.option("--fix", is_flag=True, help="Mend what is harmless: modes of our own folders, missing ones, leftovers.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Mend what is harmless: modes of our own folders, missing ones, leftovers.",
+)
 @words.dry_run()
 def doctor(it: Invocation, fix: bool, dry_run: bool) -> Answer:
-    """Check both sides, from the host file to the disk, and name the command that mends what is wrong.
+    """Check both sides, from the host file to the disk, and name the command that mends what is
+    wrong.
 
-    Exits with 0 when nothing is wrong, whatever the warnings, with 11 when a port is lost, broken or in drift, else
-    with 1; with -q only what is not ok is shown.
-    """
+    Exits with 0 when nothing is wrong, whatever the warnings, with 11 when a port is lost, broken
+    or in drift, else with 1; with -q only what is not ok is shown."""
     if dry_run and not fix:
-        raise Usage("--dry-run goes with --fix: without it nothing is changed anyway", "mlxops doctor")
+        raise Usage(
+            "--dry-run goes with --fix: without it nothing is changed anyway", "mlxops doctor"
+        )
     result, fault = _examined(it, {"fix": fix, "dry_run": dry_run})
     return Answer(result, troubles if it.flags.quiet else examined, fault or _wrong(result))
 
@@ -53,7 +59,8 @@ def _examined(it: Invocation, args: Result) -> tuple[Result, MlxopsError | None]
 
 
 def _wrong(result: Result) -> MlxopsError | None:
-    """DriftFound where a port is not as it should be, whatever else is wrong; its rows begin with port and state."""
+    """DriftFound where a port is not as it should be, whatever else is wrong; its rows begin with
+    port and state."""
     wrong = [one for one in result["checks"] if one["verdict"] == "wrong"]
     names = dict.fromkeys(one["check"] for one in wrong)
     if not names:
@@ -61,4 +68,6 @@ def _wrong(result: Result) -> MlxopsError | None:
     ports = [str(one["seen"]).partition(":")[0] for one in wrong if one["check"] == "ports"]
     told = [f"ports ({', '.join(ports)})" if name == "ports" else name for name in names]
     kind = DriftFound if names.keys() & DRIFT else Failed
-    return kind(f"wrong: {', '.join(told)}", "each row names the command that mends it", wrong=[*names])
+    return kind(
+        f"wrong: {', '.join(told)}", "each row names the command that mends it", wrong=[*names]
+    )

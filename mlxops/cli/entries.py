@@ -45,15 +45,18 @@ def init(it: Invocation, dry_run: bool) -> Answer:
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
 @words.dry_run()
 def set_(it: Invocation, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
-    """Change fields of an entry; KEY= clears one. A server that runs keeps its flags until the next load.
+    """Change fields of an entry; KEY= clears one. A server that runs keeps its flags until the next
+    load.
 
-    Of chat_template, the parsers and args, KEY= (or KEY=none) says: none; KEY=auto leaves it to the model's family.
+    Of chat_template, the parsers and args, KEY= (or KEY=none) says: none; KEY=auto leaves it to the
+    model's family.
 
-    KEY is chat_template, tool_call_parser, reasoning_parser, runtime, revision, slot (a port or its slot's name), args
-    (further words of the server's command, quoted as one), hosts (of a model on several: 'studio=IP studio2=IP'),
-    repo_id, model_id, cache_path or format.
-    """
-    return Answer(it.ask("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), changed)
+    KEY is chat_template, tool_call_parser, reasoning_parser, runtime, revision, slot (a port or its
+    slot's name), args (further words of the server's command, quoted as one), hosts (of a model on
+    several: 'studio=IP studio2=IP'), repo_id, model_id, cache_path or format."""
+    return Answer(
+        it.ask("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), changed
+    )
 
 
 def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
@@ -68,15 +71,20 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
     return pairs
 
 
-@verb("remove", "mlxops remove old-model", "mlxops remove old-model --dry-run", "mlxops remove old-model --yes")
+@verb(
+    "remove",
+    "mlxops remove old-model",
+    "mlxops remove old-model --dry-run",
+    "mlxops remove old-model --yes",
+)
 @click.argument("name")
 @words.dry_run()
 @words.yes()
 def remove(it: Invocation, name: str, dry_run: bool, yes: bool) -> Answer:
-    """Remove an entry from the registry, not while it is loaded. NAME is its full name; its files stay in the cache.
+    """Remove an entry from the registry, not while it is loaded. NAME is its full name; its files
+    stay in the cache.
 
-    At a terminal you are asked first.
-    """
+    At a terminal you are asked first."""
     if it.asks and not yes and not dry_run:
         found = it.ask("remove", {"name": name, "dry_run": True})
         name = str(found["entry"])

@@ -20,12 +20,15 @@ def named(exc: BaseException, command: str | None = None) -> MlxopsError:
     if isinstance(exc, click.ClickException):
         return _usage(exc, command)
     if isinstance(exc, OSError):
-        return Failed(f"{exc.filename or 'this machine'}: {exc.strerror or exc}", "look at it on this machine")
+        return Failed(
+            f"{exc.filename or 'this machine'}: {exc.strerror or exc}", "look at it on this machine"
+        )
     return Internal(f"{type(exc).__name__}: {exc}", "a defect of mlxops; --debug shows where")
 
 
 def traced(exc: BaseException) -> str:
-    """Where it came from: here, and on the host if the agent told. It quotes the host, so it is made safe as well."""
+    """Where it came from: here, and on the host if the agent told. It quotes the host, so it is
+    made safe as well."""
     import traceback
 
     from ..render.format import safe_lines

@@ -10,10 +10,19 @@ def differences(ports: list[Result], entries: list[Result]) -> DriftFound | None
     """Ports that do not serve as they should, and entries that would not be started."""
     wrong = [str(port["port"]) for port in ports if port.get("ok", True) is False]
     refused = [str(entry["entry"]) for entry in entries if not entry["ok"]]
-    told = [f"{what}: {', '.join(names)}" for what, names in (("wrong", wrong), ("would be refused", refused)) if names]
+    told = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (("wrong", wrong), ("would be refused", refused))
+        if names
+    ]
     if not told:
         return None
-    return DriftFound("; ".join(told), "the lines above say why; --json tells all checks", wrong=wrong, refused=refused)
+    return DriftFound(
+        "; ".join(told),
+        "the lines above say why; --json tells all checks",
+        wrong=wrong,
+        refused=refused,
+    )
 
 
 def proven(result: Result) -> MlxopsError | None:
@@ -23,7 +32,9 @@ def proven(result: Result) -> MlxopsError | None:
         return found
     if unknown:
         names = ", ".join(map(str, unknown))
-        return Failed(f"could not be examined: {names}", "mlxops status; then verify again", ports=unknown)
+        return Failed(
+            f"could not be examined: {names}", "mlxops status; then verify again", ports=unknown
+        )
     return None
 
 
@@ -32,7 +43,9 @@ def drift_found(result: Result) -> DriftFound | None:
     drift, broken = result.get("drift") or [], result.get("broken") or []
     kinds: dict[str, list[str]] = {}
     for one in [*drift, *broken]:
-        kinds.setdefault(str(one.get("port") or one.get("entry")), []).append(str(one.get("drift") or one.get("state")))
+        kinds.setdefault(str(one.get("port") or one.get("entry")), []).append(
+            str(one.get("drift") or one.get("state"))
+        )
     if not kinds:
         return None
     told = ", ".join(f"{place} {' and '.join(names)}" for place, names in kinds.items())

@@ -28,10 +28,13 @@ from .verb import verb
 )
 @click.option("--revision", metavar="R", help="Branch, tag or commit; default: main.")
 def fit(it: Invocation, model: str, wanted: str | None, **more: object) -> Answer:
-    """Tell whether MODEL would fit into memory, with the arithmetic, before any download. Exit 10: it would not.
+    """Tell whether MODEL would fit into memory, with the arithmetic, before any download. Exit 10:
+    it would not.
 
-    On PORT, whose server counts as gone. Where it does not fit: the fewest ports whose unload makes room.
-    """
-    result = it.ask("fit", {"model": model, "port": it.host.port_word(wanted) if wanted else None, **more})
+    On PORT, whose server counts as gone. Where it does not fit: the fewest ports whose unload makes
+    room."""
+    result = it.ask(
+        "fit", {"model": model, "port": it.host.port_word(wanted) if wanted else None, **more}
+    )
     refused = result.pop("refused", None)
     return Answer(result, fit_text, from_wire(refused) if refused else None)

@@ -23,7 +23,12 @@ def hosts(it: Invocation) -> Answer:
     found = host_files.available(it.flags.hosts_dir)
     choice, note = _chosen(it.flags)
     rows = [_row(candidate, choice) for candidate in found.values()]
-    result = {"hosts": rows, "shadowed": _shadowed(it.flags, found), "note": note, "unused": _unused(it.flags)}
+    result = {
+        "hosts": rows,
+        "shadowed": _shadowed(it.flags, found),
+        "note": note,
+        "unused": _unused(it.flags),
+    }
     return Answer(result, hosts_found, _broken(rows))
 
 
@@ -49,7 +54,14 @@ def _row(candidate: Candidate, choice: Choice | None) -> dict[str, Any]:
     try:
         return {**row, **_described(host_files.read(candidate.path))}
     except Usage as wrong:
-        return {**row, "transport": None, "target": None, "ports": None, "error": wrong.message, "hint": wrong.hint}
+        return {
+            **row,
+            "transport": None,
+            "target": None,
+            "ports": None,
+            "error": wrong.message,
+            "hint": wrong.hint,
+        }
 
 
 def _described(host: Host) -> dict[str, Any]:
@@ -59,10 +71,16 @@ def _described(host: Host) -> dict[str, Any]:
 
 
 def _shadowed(flags: Flags, found: dict[str, Candidate]) -> list[dict[str, Any]]:
-    """Files that another one of the same name hides, also those of the folders that a named one replaces."""
-    everywhere = [*hostfolders.candidates(flags.hosts_dir), *hostfolders.unnamed_candidates(flags.hosts_dir)]
+    """Files that another one of the same name hides, also those of the folders that a named one
+    replaces."""
+    everywhere = [
+        *hostfolders.candidates(flags.hosts_dir),
+        *hostfolders.unnamed_candidates(flags.hosts_dir),
+    ]
     hidden = [one for one in everywhere if one.name in found and found[one.name].path != one.path]
-    return [{"name": one.name, "path": str(one.path), "by": str(found[one.name].path)} for one in hidden]
+    return [
+        {"name": one.name, "path": str(one.path), "by": str(found[one.name].path)} for one in hidden
+    ]
 
 
 def _unused(flags: Flags) -> list[str]:
@@ -75,5 +93,7 @@ def _broken(rows: list[dict[str, Any]]) -> Failed | None:
     names = [str(row["name"]) for row in rows if row["error"]]
     if not names:
         return None
-    text = f"{len(names)} host file{'s' if len(names) > 1 else ''} cannot be used: {', '.join(names)}"
+    text = (
+        f"{len(names)} host file{'s' if len(names) > 1 else ''} cannot be used: {', '.join(names)}"
+    )
     return Failed(text, next(str(row["hint"]) for row in rows if row["error"]), hosts=names)

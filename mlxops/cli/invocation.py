@@ -34,10 +34,11 @@ class Flags:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command has to say: a result, how people read it, and what was found wrong although it was carried out.
+    """What a command has to say: a result, how people read it, and what was found wrong although it
+    was carried out.
 
-    `parting`: what people read instead of the error, where that is only the way they chose to leave.
-    """
+    `parting`: what people read instead of the error, where that is only the way they chose to
+    leave."""
 
     result: Result | None
     text: Callable[[Result, Style], str] | None = None
@@ -45,7 +46,9 @@ class Answer:
     parting: str | None = None
 
 
-def over_the_wire(host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile: Meanwhile) -> Result:
+def over_the_wire(
+    host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile: Meanwhile
+) -> Result:
     from ..session import call
 
     return call(host, verb, args, on_event, meanwhile)
@@ -70,10 +73,19 @@ class Invocation:
 
     @cached_property
     def progress(self) -> Progress:
-        return Progress(self.console.err, self.console.err.isatty(), self.flags.quiet, self.flags.verbose)
+        return Progress(
+            self.console.err, self.console.err.isatty(), self.flags.quiet, self.flags.verbose
+        )
 
-    def ask(self, verb: str, args: Result, on_event: OnEvent | None = None, on_sent: Meanwhile | None = None) -> Result:
-        """The one call of a command; MlxopsError when it fails. `on_sent` is called once the request is on its way."""
+    def ask(
+        self,
+        verb: str,
+        args: Result,
+        on_event: OnEvent | None = None,
+        on_sent: Meanwhile | None = None,
+    ) -> Result:
+        """The one call of a command; MlxopsError when it fails. `on_sent` is called once the
+        request is on its way."""
 
         def meanwhile() -> None:
             if on_sent:
@@ -97,7 +109,8 @@ class Invocation:
         return self.console.interactive and not self.flags.json
 
     def agreed(self, question: str, declined: str = "nothing was changed") -> bool:
-        """Whether a person says yes; no where nobody can be asked. Who says no is told what was `declined`."""
+        """Whether a person says yes; no where nobody can be asked. Who says no is told what was
+        `declined`."""
         if not self.asks:
             return False
         from ..render.format import safe

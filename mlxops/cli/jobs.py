@@ -13,12 +13,22 @@ SHOWN = 10
 
 
 @verb("jobs", "mlxops jobs", "mlxops jobs -n 50", "mlxops --json jobs")
-@click.option("-n", "count", type=click.IntRange(1), metavar="N", help=f"How many; default: {SHOWN}, with --json all.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"How many; default: {SHOWN}, with --json all.",
+)
 def jobs(it: Invocation, count: int | None) -> Answer:
     """List loads and unloads on the host: those that are running, and how the last ones ended."""
     result = it.ask("jobs", {})
     if count or not it.flags.json:
-        result = {**result, "jobs": result["jobs"][: count or SHOWN], "more": len(result["jobs"][count or SHOWN :])}
+        result = {
+            **result,
+            "jobs": result["jobs"][: count or SHOWN],
+            "more": len(result["jobs"][count or SHOWN :]),
+        }
     return Answer(result, jobs_text)
 
 

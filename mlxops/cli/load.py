@@ -29,23 +29,35 @@ _FORCE = (
 @click.option("--download", is_flag=True, help="Download what is missing of MODEL's repo.")
 @click.option("--yes", is_flag=True, help="Do not ask before a download of more than 20 GB.")
 @click.option("--force", is_flag=True, help=_FORCE)
-@click.option("--evict", is_flag=True, help="Unload the fewest other ports that make room, where memory is short.")
+@click.option(
+    "--evict",
+    is_flag=True,
+    help="Unload the fewest other ports that make room, where memory is short.",
+)
 @click.option("--no-rollback", is_flag=True, help="After a failure leave the port empty.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit to download; default: main.")
-@words.timeout("Seconds it may take to become ready; default: the host file's, else by its earlier starts or its size.")
+@words.timeout(
+    "Seconds it may take to become ready; default: the host file's, else by its earlier starts or its size."
+)
 @words.grace()
 @words.dry_run()
 def load(
-    it: Invocation, model: str, wanted: str, no_rollback: bool, download: bool, yes: bool, **more: object
+    it: Invocation,
+    model: str,
+    wanted: str,
+    no_rollback: bool,
+    download: bool,
+    yes: bool,
+    **more: object,
 ) -> Answer:
     """Serve MODEL on PORT, and return when it truly answers.
 
-    MODEL is an entry, a repo, or a unique part of one. If the new model fails, the previous one is started again.
+    MODEL is an entry, a repo, or a unique part of one. If the new model fails, the previous one is
+    started again.
 
-    A download starts only for a full org/name, for the exact name of an entry that was never downloaded, or with
-    --download; its size is told first, and the disk and the memory are checked. A part of a name, or an entry whose
-    files are gone, downloads nothing.
-    """
+    A download starts only for a full org/name, for the exact name of an entry that was never
+    downloaded, or with --download; its size is told first, and the disk and the memory are checked.
+    A part of a name, or an entry whose files are gone, downloads nothing."""
     args = {"model": model, "port": it.host.port_word(wanted), "rollback": not no_rollback, **more}
     if download:
         args["download"] = True
@@ -57,11 +69,13 @@ def load(
 
 
 def _asking(it: Invocation, args: Result) -> Result:
-    """The call; a person at the terminal says whether it is made again, with --replace or with the large download."""
+    """The call; a person at the terminal says whether it is made again, with --replace or with the
+    large download."""
     try:
         return it.ask("load", args)
     except PortBusy as busy:
-        # Without an occupant to stop, the port is held by something that --replace would not move either.
+        # Without an occupant to stop, the port is held by something that --replace would not move
+        # either.
         if "occupant" not in busy.fields or not it.agreed(_question(busy, args), "not loaded"):
             raise
         return _asking(it, {**args, "replace": True})

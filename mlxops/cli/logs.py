@@ -13,7 +13,13 @@ from .verb import verb
 from .watch import watched
 
 
-@verb("logs", "mlxops logs 8100", "mlxops logs jerry-xl -n 200", "mlxops logs 8100 -f", "mlxops logs 8100 --previous")
+@verb(
+    "logs",
+    "mlxops logs 8100",
+    "mlxops logs jerry-xl -n 200",
+    "mlxops logs 8100 -f",
+    "mlxops logs 8100 --previous",
+)
 @words.port("wanted")
 @click.option(
     "-n",
@@ -25,11 +31,19 @@ from .watch import watched
     help="How many of the last lines.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with every new line, until Ctrl-C.")
-@click.option("-p", "--previous", is_flag=True, help="The log of the server before, such as one that failed to start.")
+@click.option(
+    "-p",
+    "--previous",
+    is_flag=True,
+    help="The log of the server before, such as one that failed to start.",
+)
 def logs(it: Invocation, wanted: str, lines: int, follow: bool, previous: bool) -> Answer:
     """Show the last lines of the log of a port's server."""
     if follow and previous:
-        raise Usage("--follow cannot be used with --previous: nothing is added to that log", "mlxops logs PORT -p")
+        raise Usage(
+            "--follow cannot be used with --previous: nothing is added to that log",
+            "mlxops logs PORT -p",
+        )
     text = LogText(it.console.say_now if not it.flags.json else it.console.note, it.flags.json)
     args = {"port": it.host.port_word(wanted), "lines": lines, "follow": follow}
     args |= {"previous": True} if previous else {}

@@ -14,9 +14,12 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class _Seconds(click.FloatRange):
-    """A bounded time: a wait of nan would be over at once, and nan is in every range; one of infinity never is."""
+    """A bounded time: a wait of nan would be over at once, and nan is in every range; one of
+    infinity never is."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         found = float(super().convert(value, param, ctx))
         try:
             return values.seconds(found)

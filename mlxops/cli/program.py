@@ -35,13 +35,16 @@ def completion(it: Invocation, shell: str) -> Answer:
     scripts = []
     for name in ("mlxops", "mlxctl"):
         made = get_completion_class(shell)(root, {}, name, f"_{name.upper()}_COMPLETE")  # type: ignore[misc]
-        scripts.append(ShellComplete.source(made))  # not the class's own: bash's runs bash to learn its version
+        scripts.append(
+            ShellComplete.source(made)
+        )  # not the class's own: bash's runs bash to learn its version
     return Answer({"script": "\n".join(scripts)}, lambda result, style: str(result["script"]))
 
 
 @verb("demo", "mlxops demo")
 def demo(it: Invocation) -> Answer:
-    """The main job on this machine alone: two tiny models, an SSH server on loopback, a swap, all cleaned up."""
+    """The main job on this machine alone: two tiny models, an SSH server on loopback, a swap, all
+    cleaned up."""
     try:
         from ..demo.story import run
     except ModuleNotFoundError as missing:

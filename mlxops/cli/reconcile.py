@@ -1,4 +1,5 @@
-"""The verb that cron calls: never two at once from this machine, never without an end, and not the same mail twice."""
+"""The verb that cron calls: never two at once from this machine, never without an end, and not the
+same mail twice."""
 
 from __future__ import annotations
 
@@ -22,15 +23,22 @@ LONGEST_S = 120.0
     "mlxops reconcile -q        # from cron: says nothing unless something changed or went wrong",
     "mlxops reconcile --dry-run --check || echo drift",
 )
-@click.option("--check", is_flag=True, help="Exit with 11 where drift is left or a server is broken.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 11 where drift is left or a server is broken."
+)
 @words.timeout(f"Seconds after which it gives up; default: {LONGEST_S:.0f}.")
 @words.dry_run()
 def reconcile(it: Invocation, check: bool, timeout_s: float | None, dry_run: bool) -> Answer:
-    """Clear assignments whose servers are proven gone; report every other drift and every broken server.
+    """Clear assignments whose servers are proven gone; report every other drift and every broken
+    server.
 
-    With -q, as cron runs it, a fault is reported when it is new, once a day while it lasts, and when it is over.
-    """
-    news = None if not it.flags.quiet or it.flags.json or dry_run else told.Memory(turn.told_path(it.host))
+    With -q, as cron runs it, a fault is reported when it is new, once a day while it lasts, and
+    when it is over."""
+    news = (
+        None
+        if not it.flags.quiet or it.flags.json or dry_run
+        else told.Memory(turn.told_path(it.host))
+    )
     try:
         with turn.bounded(timeout_s or LONGEST_S), turn.alone(it.host):
             result = it.ask("reconcile", {"dry_run": dry_run})
@@ -59,7 +67,8 @@ def _lines(result: Result, news: told.Memory) -> list[str]:
 
 
 def _failed(exc: MlxopsError, news: told.Memory | None) -> Answer:
-    """The failure itself, or nothing where it is the same as told before; the exit status is its own either way."""
+    """The failure itself, or nothing where it is the same as told before; the exit status is its
+    own either way."""
     if news is None:
         raise exc
     new = news.failure(told.failed(exc))

@@ -21,15 +21,29 @@ from .verb import verb
 )
 @click.argument("name", required=False)
 @click.argument("repo", required=False)
-@click.option("--slots", is_flag=True, help="Instead: write the slots planned in the host file as intents.")
+@click.option(
+    "--slots", is_flag=True, help="Instead: write the slots planned in the host file as intents."
+)
 @click.option("--slot", metavar="PORT", help="The port planned for it.")
 @click.option("--chat-template", metavar="FILE", help="A template file on the host.")
 @click.option("--tool-call-parser", metavar="P")
 @click.option("--reasoning-parser", metavar="P")
 @click.option("--runtime", metavar="R", help="The server program; default: the host file's.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit; default: main.")
-@click.option("--arg", "args", multiple=True, metavar="A", help="A further word of the server's command; repeatable.")
-@click.option("--rank", "hosts", multiple=True, metavar="NAME=IP", help="A host that runs a part of it; see the docs.")
+@click.option(
+    "--arg",
+    "args",
+    multiple=True,
+    metavar="A",
+    help="A further word of the server's command; repeatable.",
+)
+@click.option(
+    "--rank",
+    "hosts",
+    multiple=True,
+    metavar="NAME=IP",
+    help="A host that runs a part of it; see the docs.",
+)
 @words.dry_run()
 def register(it: Invocation, slots: bool, dry_run: bool, **entry: Any) -> Answer:
     """Add an entry NAME for the repo REPO (org/name). Nothing is downloaded."""
@@ -37,7 +51,9 @@ def register(it: Invocation, slots: bool, dry_run: bool, **entry: Any) -> Answer
     if not slots:
         slot = it.host.port(entry["slot"]) if entry["slot"] else None
         entry = {**entry, "slot": slot, "args": [*entry["args"]], "hosts": [*entry["hosts"]]}
-    return Answer(it.ask("register", {**({"slots": True} if slots else entry), "dry_run": dry_run}), plan)
+    return Answer(
+        it.ask("register", {**({"slots": True} if slots else entry), "dry_run": dry_run}), plan
+    )
 
 
 def _either(slots: bool, entry: dict[str, Any]) -> None:
@@ -46,4 +62,6 @@ def _either(slots: bool, entry: dict[str, Any]) -> None:
     if slots and given:
         raise Usage(f"--slots goes without {', '.join(given)}", "mlxops register --slots")
     if not slots and not (entry["name"] and entry["repo"]):
-        raise Usage("NAME and REPO are needed", "mlxops register NAME ORG/NAME, or mlxops register --slots")
+        raise Usage(
+            "NAME and REPO are needed", "mlxops register NAME ORG/NAME, or mlxops register --slots"
+        )

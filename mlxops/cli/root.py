@@ -51,7 +51,9 @@ class Root(Shared, click.Group):
             raise HelpAsked(ctx.get_help())
         if args[:1] == ["help"]:
             args = [*(word for word in args[1:2] if word in VERBS), "--help"]
-        args = ["version" if word == "--version" and at == 0 else word for at, word in enumerate(args)]
+        args = [
+            "version" if word == "--version" and at == 0 else word for at, word in enumerate(args)
+        ]
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -1,4 +1,5 @@
-"""A turn on this machine: one reconcile of a host at a time, ended after a while whatever the network does."""
+"""A turn on this machine: one reconcile of a host at a time, ended after a while whatever the
+network does."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ LAST_WORDS_S = 10.0
 
 @contextmanager
 def alone(host: Host) -> Iterator[None]:
-    """Hold the turn for this host file; Locked, saying who and since when, while another process does."""
+    """Hold the turn for this host file; Locked, saying who and since when, while another process
+    does."""
     path = lock_path(host)
     with _held(host, path) as file:
         _sign(file)
@@ -53,8 +55,8 @@ def _stands(file: IO[str], path: Path) -> bool:
 
 
 def _prune(own: Path) -> None:
-    """Remove the files of host files that were not reconciled for months. Their lock is held meanwhile, so that nobody
-    takes one that is about to go."""
+    """Remove the files of host files that were not reconciled for months. Their lock is held
+    meanwhile, so that nobody takes one that is about to go."""
     for path in own.parent.glob("reconcile-*.lock"):
         with suppress(OSError):
             if path == own or time.time() - path.stat().st_mtime < FORGOTTEN_S:
@@ -82,7 +84,9 @@ def _opened(path: Path) -> IO[str]:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
     except OSError as exc:
-        raise Failed(f"{path}: {exc.strerror}", f"make {path.parent} writable", path=str(path)) from None
+        raise Failed(
+            f"{path}: {exc.strerror}", f"make {path.parent} writable", path=str(path)
+        ) from None
 
 
 def _sign(file: IO[str]) -> None:
@@ -94,12 +98,17 @@ def _sign(file: IO[str]) -> None:
 
 def _taken(host: Host, holder: str) -> Locked:
     who = holder.strip() or "a process that has just begun"
-    return Locked(f"another reconcile of {host.name} runs on this machine: {who}", "wait for its end", holder=who)
+    return Locked(
+        f"another reconcile of {host.name} runs on this machine: {who}",
+        "wait for its end",
+        holder=who,
+    )
 
 
 @contextmanager
 def bounded(seconds: float) -> Iterator[None]:
-    """Raise LinkLost in here after this many seconds; end the process if that is not heeded soon."""
+    """Raise LinkLost in here after this many seconds; end the process if that is not heeded
+    soon."""
     rung = False
 
     def ring() -> None:
@@ -107,7 +116,11 @@ def bounded(seconds: float) -> Iterator[None]:
         if rung:
             os._exit(LinkLost.exit_code)
         rung = True
-        raise LinkLost(f"no end after {seconds:g} s, given up", "mlxops status; or a longer --timeout", seconds=seconds)
+        raise LinkLost(
+            f"no end after {seconds:g} s, given up",
+            "mlxops status; or a longer --timeout",
+            seconds=seconds,
+        )
 
     alarm = alarms.after(seconds, ring, every=LAST_WORDS_S)
     try:

@@ -1,4 +1,5 @@
-"""What all commands share: the global flags before and after the verb, examples in the help, help also as JSON."""
+"""What all commands share: the global flags before and after the verb, examples in the help, help
+also as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Note a global flag wherever it stands; the one after the verb wins."""
     invocation = ctx.find_object(Invocation)
     flags = invocation.flags if invocation else Flags()
-    if param.name and ctx.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE:
+    if (
+        param.name
+        and ctx.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
+    ):
         setattr(flags, param.name, value)
 
 
@@ -43,14 +47,21 @@ def _hosts(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
 
 def _global_flags(hidden: bool) -> list[click.Option]:
     def option(*names: str, text: str, **more: Any) -> click.Option:
-        return click.Option(list(names), help=text, expose_value=False, callback=_keep, hidden=hidden, **more)
+        return click.Option(
+            list(names), help=text, expose_value=False, callback=_keep, hidden=hidden, **more
+        )
 
     return [
         option("--host", metavar="NAME", shell_complete=_hosts, text=_HOST),
         option("--hosts-dir", metavar="DIR", type=click.Path(), text=_HOSTS_DIR),
         option("--local", is_flag=True, text="This machine is the host: no SSH."),
         option("--json", is_flag=True, text="Exactly one JSON document on stdout."),
-        option("-q", "--quiet", is_flag=True, text="No progress; reconcile says nothing where nothing changed."),
+        option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            text="No progress; reconcile says nothing where nothing changed.",
+        ),
         option("-v", "--verbose", is_flag=True, text="The server's log lines as well."),
         option("--debug", is_flag=True, text="The traceback of an error (also: MLXOPS_DEBUG=1)."),
     ]
@@ -76,15 +87,19 @@ class Shared(click.Command):
         return super().parse_args(ctx, args)
 
     def note_json(self, ctx: click.Context, args: list[str]) -> None:
-        """Note --json before the words are judged, so that even words that cannot be parsed are answered in JSON.
+        """Note --json before the words are judged, so that even words that cannot be parsed are
+        answered in JSON.
 
-        click's own parser tells the flag from a value of another option that reads the same, and from what follows --.
-        """
+        click's own parser tells the flag from a value of another option that reads the same, and
+        from what follows --."""
         invocation = ctx.find_object(Invocation)
         if invocation is None:
             return
         parser = self.make_parser(ctx)
-        parser.ignore_unknown_options, parser.allow_interspersed_args = True, self.allow_interspersed_args
+        parser.ignore_unknown_options, parser.allow_interspersed_args = (
+            True,
+            self.allow_interspersed_args,
+        )
         resilient, ctx.resilient_parsing = ctx.resilient_parsing, True
         try:
             found, _, _ = parser.parse_args(args=[*args])
@@ -94,7 +109,12 @@ class Shared(click.Command):
 
     def get_help_option(self, ctx: click.Context) -> click.Option:
         return click.Option(
-            ["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=_help, help="Show this text."
+            ["-h", "--help"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_help,
+            help="Show this text.",
         )
 
     def get_short_help_str(self, limit: int = 45) -> str:
@@ -113,7 +133,9 @@ def verb(name: str, *examples: str) -> Callable[[Callable[..., Answer]], click.C
     """A command of this name; the function gets the Invocation first, then the parsed words."""
 
     def made(function: Callable[..., Answer]) -> click.Command:
-        return click.command(name, cls=Shared, examples=examples)(click.pass_obj(_sheltered(function)))
+        return click.command(name, cls=Shared, examples=examples)(
+            click.pass_obj(_sheltered(function))
+        )
 
     return made
 

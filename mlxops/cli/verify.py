@@ -22,11 +22,13 @@ from .verb import verb
 def verify(it: Invocation, wanted: tuple[str, ...], timeout_s: float | None) -> Answer:
     """Put servers to the proof with real requests.
 
-    Looked at are name, pace, reasoning, a tool call, raw tags, plain answers against streamed ones, and the command
-    line against the entry. Without a port: all that have something on them, one after another, and whether each entry
-    would be started.
+    Looked at are name, pace, reasoning, a tool call, raw tags, plain answers against streamed ones,
+    and the command line against the entry. Without a port: all that have something on them, one
+    after another, and whether each entry would be started.
 
-    Exits with 11 where something is wrong, with 1 where something could not be examined.
-    """
-    result = it.ask("verify", {"ports": [it.host.port_word(word) for word in wanted] or None, "timeout_s": timeout_s})
+    Exits with 11 where something is wrong, with 1 where something could not be examined."""
+    result = it.ask(
+        "verify",
+        {"ports": [it.host.port_word(word) for word in wanted] or None, "timeout_s": timeout_s},
+    )
     return Answer(result, every_check if it.flags.verbose else verified, proven(result))

@@ -10,10 +10,11 @@ from .invocation import Answer
 
 
 def watched(look: Callable[[], Answer], parting: str) -> Answer:
-    """The answer of a call that Ctrl-C ends at once; people who leave are told `parting`, if it says anything.
+    """The answer of a call that Ctrl-C ends at once; people who leave are told `parting`, if it
+    says anything.
 
-    The exit status remains that of an interrupted command: what was watched had not come to its end.
-    """
+    The exit status remains that of an interrupted command: what was watched had not come to its
+    end."""
     with raising(1) as presses:
         try:
             return look()

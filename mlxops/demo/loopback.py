@@ -30,17 +30,31 @@ class Login:
 
 
 class Loopback:
-    """A running SSH server whose logins become this user with `home` and `shell`; `folder` gets its keys.
+    """A running SSH server whose logins become this user with `home` and `shell`; `folder` gets its
+    keys.
 
-    A context manager. The server also ends by itself when this process is gone, since it reads our end of a pipe.
-    Failed when it did not start; the reason is on stderr.
-    """
+    A context manager. The server also ends by itself when this process is gone, since it reads our
+    end of a pipe. Failed when it did not start; the reason is on stderr."""
 
-    def __init__(self, folder: Path, home: Path, shell: str = "/bin/sh", env: Mapping[str, str] | None = None) -> None:
-        argv = [sys.executable, "-P", str(PROGRAM), str(folder), "--home", str(home), "--shell", shell]
+    def __init__(
+        self, folder: Path, home: Path, shell: str = "/bin/sh", env: Mapping[str, str] | None = None
+    ) -> None:
+        argv = [
+            sys.executable,
+            "-P",
+            str(PROGRAM),
+            str(folder),
+            "--home",
+            str(home),
+            "--shell",
+            shell,
+        ]
         argv += [f"--env={name}={value}" for name, value in (env or {}).items()]
-        # A session of its own, so that Ctrl-C at the terminal reaches only us and the link outlives our clean-up.
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        # A session of its own, so that Ctrl-C at the terminal reaches only us and the link outlives
+        # our clean-up.
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
         self.login = self._login(folder)
 
     def _login(self, folder: Path) -> Login:
@@ -49,7 +63,8 @@ class Loopback:
         if not port:
             status = self.close()
             raise Failed(
-                f"the throw-away SSH server did not start (exit status {status})", "pip install 'mlxops[demo]'"
+                f"the throw-away SSH server did not start (exit status {status})",
+                "pip install 'mlxops[demo]'",
             )
         keys = (os.fspath(folder / "client_key"), os.fspath(folder / "known_hosts"))
         return Login(HOST, int(port), getpass.getuser(), *keys)
@@ -69,5 +84,7 @@ class Loopback:
     def __enter__(self) -> Loopback:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.close()

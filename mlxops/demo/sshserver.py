@@ -1,9 +1,10 @@
-"""A throw-away SSH server on loopback, run as a program of its own; nothing needs root. Needs asyncssh.
+"""A throw-away SSH server on loopback, run as a program of its own; nothing needs root. Needs
+asyncssh.
 
-It treats a command as sshd does: the account's shell runs it with -c in a session of its own, with a bare environment;
-the three streams are pipes, end of input is passed on, and the exit status or the signal is reported once every
-process has let go of stdout and stderr. A client that vanishes leaves its command alone, with its pipes closed.
-"""
+It treats a command as sshd does: the account's shell runs it with -c in a session of its own, with
+a bare environment; the three streams are pipes, end of input is passed on, and the exit status or
+the signal is reported once every process has let go of stdout and stderr. A client that vanishes
+leaves its command alone, with its pipes closed."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ Process = asyncssh.SSHServerProcess[bytes]
 
 @dataclass(frozen=True)
 class Account:
-    """Whom every login becomes: this very user, with a home, a shell and an environment of its own."""
+    """Whom every login becomes: this very user, with a home, a shell and an environment of its
+    own."""
 
     home: Path
     shell: str
@@ -39,7 +41,13 @@ class Account:
 
     def env(self) -> dict[str, str]:
         user = getpass.getuser()
-        bare = {"HOME": str(self.home), "USER": user, "LOGNAME": user, "SHELL": self.shell, "PATH": BARE_PATH}
+        bare = {
+            "HOME": str(self.home),
+            "USER": user,
+            "LOGNAME": user,
+            "SHELL": self.shell,
+            "PATH": BARE_PATH,
+        }
         return {**bare, **self.extra}
 
 
@@ -60,7 +68,9 @@ async def run(process: Process, account: Account) -> None:
     """One session: start the command, join its pipes to the channel, report how it ended."""
     child, outputs = await _spawn(process, account)
     inbound = asyncio.create_task(_inbound(process, child))
-    await asyncio.gather(_outbound(outputs[0], process.stdout), _outbound(outputs[1], process.stderr))
+    await asyncio.gather(
+        _outbound(outputs[0], process.stdout), _outbound(outputs[1], process.stderr)
+    )
     status = await child.wait()
     inbound.cancel()
     with contextlib.suppress(OSError, asyncssh.Error):
@@ -70,7 +80,9 @@ async def run(process: Process, account: Account) -> None:
             process.exit(status)
 
 
-async def _spawn(process: Process, account: Account) -> tuple[asyncio.subprocess.Process, tuple[int, int]]:
+async def _spawn(
+    process: Process, account: Account
+) -> tuple[asyncio.subprocess.Process, tuple[int, int]]:
     """The child, and our ends of its stdout and stderr."""
     (our_out, child_out), (our_err, child_err) = os.pipe(), os.pipe()
     try:
@@ -108,10 +120,13 @@ async def _chunk(process: Process, child: asyncio.subprocess.Process) -> bytes:
 
 
 async def _outbound(fd: int, sink: asyncssh.SSHWriter[bytes]) -> None:
-    """Child to client; when the client vanishes our end closes, and the child meets a broken pipe."""
+    """Child to client; when the client vanishes our end closes, and the child meets a broken
+    pipe."""
     source = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
-    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(source), os.fdopen(fd, "rb"))
+    pipe, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(source), os.fdopen(fd, "rb")
+    )
     with contextlib.suppress(OSError, asyncssh.Error), contextlib.closing(pipe):
         while chunk := await source.read(CHUNK):
             sink.write(chunk)
@@ -119,7 +134,8 @@ async def _outbound(fd: int, sink: asyncssh.SSHWriter[bytes]) -> None:
 
 
 async def listen(folder: Path, account: Account) -> asyncssh.SSHAcceptor:
-    """Accept logins on a free port; `folder` gets client_key (private), and known_hosts with our key for that port."""
+    """Accept logins on a free port; `folder` gets client_key (private), and known_hosts with our
+    key for that port."""
     host_key, client_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     _write_private(folder / "client_key", client_key.export_private_key())
     acceptor = await asyncssh.listen(
@@ -127,7 +143,9 @@ async def listen(folder: Path, account: Account) -> asyncssh.SSHAcceptor:
         0,
         server_factory=Server,
         server_host_keys=[host_key],
-        authorized_client_keys=asyncssh.import_authorized_keys(client_key.export_public_key().decode()),
+        authorized_client_keys=asyncssh.import_authorized_keys(
+            client_key.export_public_key().decode()
+        ),
         process_factory=lambda process: run(process, account),
         encoding=None,
         line_editor=False,
@@ -145,7 +163,8 @@ def _write_private(path: Path, content: bytes) -> None:
 
 
 async def serve(folder: Path, account: Account) -> None:
-    """Listen, print the port, and go on until our own stdin ends: whoever started us is then gone."""
+    """Listen, print the port, and go on until our own stdin ends: whoever started us is then
+    gone."""
     acceptor = await listen(folder, account)
     print(acceptor.get_port(), flush=True)
     over = asyncio.Event()

@@ -1,4 +1,5 @@
-"""Where the demo plays: a temporary folder with a model cache, a host file and an SSH server, all gone at the end."""
+"""Where the demo plays: a temporary folder with a model cache, a host file and an SSH server, all
+gone at the end."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def sentence(name: str) -> str:
 
 
 class Stage:
-    """A context manager; `call` runs a verb over SSH like any command. `ports` are two free ones."""
+    """A context manager; `call` runs a verb over SSH like any command. `ports` are two free
+    ones."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -76,7 +78,12 @@ class Stage:
         end = time.monotonic() + UNLOCKED_WITHIN_S
         while True:
             try:
-                result = session.call(self.host.local(), "unload-all", {"grace_s": 5, "dry_run": False}, lambda _: None)
+                result = session.call(
+                    self.host.local(),
+                    "unload-all",
+                    {"grace_s": 5, "dry_run": False},
+                    lambda _: None,
+                )
             except Locked:  # an interrupted load is still being undone
                 result = {"ports": [{"ok": False}]}
             except MlxopsError as exc:
@@ -84,10 +91,14 @@ class Stage:
             if all(port["ok"] for port in result["ports"]):
                 return
             if time.monotonic() > end:
-                return self._say("could not stop every server; look for mlx_lm.server among the processes")
+                return self._say(
+                    "could not stop every server; look for mlx_lm.server among the processes"
+                )
             time.sleep(0.5)
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._say("\nCleaning up")
         with interrupts.forgotten():
             self._undo.close()
@@ -117,11 +128,18 @@ def host_file(folder: Path, login: Login, ports: list[int]) -> str:
             "python": sys.executable,
             "state_dir": str(folder / "state"),
         },
-        "runtime": {"name": RUNTIME, "command": [str(server)], "startup_timeout_s": 120, "grace_s": 20},
+        "runtime": {
+            "name": RUNTIME,
+            "command": [str(server)],
+            "startup_timeout_s": 120,
+            "grace_s": 20,
+        },
         "runtime.env": {"HF_HUB_OFFLINE": "1"},
         **{f"slots.{port}": {"name": f"demo-{number}"} for number, port in enumerate(ports, 1)},
     }
-    return 'transport = "ssh"\n' + "".join(f"\n[{name}]\n" + _lines(keys) for name, keys in tables.items())
+    return 'transport = "ssh"\n' + "".join(
+        f"\n[{name}]\n" + _lines(keys) for name, keys in tables.items()
+    )
 
 
 def _lines(keys: dict[str, Any]) -> str:

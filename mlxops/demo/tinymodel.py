@@ -1,8 +1,9 @@
-"""Tiny MLX models (0.2 MB, Qwen3 architecture) that always answer the same words, for the demo and the tests.
+"""Tiny MLX models (0.2 MB, Qwen3 architecture) that always answer the same words, for the demo and
+the tests.
 
-The words are a Markov chain written into `lm_head` while the layers are identities, so the real runtimes load and run
-the model like any other, and an answer tells which model gave it. Needs numpy, safetensors and tokenizers, not mlx.
-"""
+The words are a Markov chain written into `lm_head` while the layers are identities, so the real
+runtimes load and run the model like any other, and an answer tells which model gave it. Needs
+numpy, safetensors and tokenizers, not mlx."""
 
 from __future__ import annotations
 
@@ -60,12 +61,14 @@ TOKENIZER_CONFIG = {
 PULL = 40
 
 
-def model_files(say: Sequence[str] = (), *, loop: bool = False, seed: int = 0, pad_mb: int = 0) -> dict[str, bytes]:
-    """Name -> content of every file of a repository whose model answers the pieces `say` in that order and stops.
+def model_files(
+    say: Sequence[str] = (), *, loop: bool = False, seed: int = 0, pad_mb: int = 0
+) -> dict[str, bytes]:
+    """Name -> content of every file of a repository whose model answers the pieces `say` in that
+    order and stops.
 
-    Without pieces the answer is random but fixed by `seed`. With `loop` it repeats them until max_tokens.
-    `pad_mb` adds a file of that many MiB, for downloads that take a while.
-    """
+    Without pieces the answer is random but fixed by `seed`. With `loop` it repeats them until
+    max_tokens. `pad_mb` adds a file of that many MiB, for downloads that take a while."""
     tokenizer = _tokenizer(say)
     config = _config(tokenizer)
     weights = _weights(config, seed, _chain(tokenizer, say, loop))
@@ -76,7 +79,8 @@ def model_files(say: Sequence[str] = (), *, loop: bool = False, seed: int = 0, p
 
 
 def write_cache(hub: Path, repo_id: str, files: Mapping[str, bytes]) -> Path:
-    """Write the files as `repo_id` into a Hugging Face hub folder and point refs/main at it; the snapshot's path."""
+    """Write the files as `repo_id` into a Hugging Face hub folder and point refs/main at it; the
+    snapshot's path."""
     root = hub / ("models--" + repo_id.replace("/", "--"))
     etags = {name: _etag(name, content) for name, content in files.items()}
     revision = hashlib.sha1(json.dumps(etags, sort_keys=True).encode()).hexdigest()
@@ -157,7 +161,8 @@ def _noise(rng: np.random.Generator, *shape: int) -> NDArray[np.float16]:
 
 
 def _layer(config: Config, rng: np.random.Generator, identity: bool) -> Weights:
-    """One decoder layer; as identity both outputs into the residual stream are zero, so that it stays the embedding."""
+    """One decoder layer; as identity both outputs into the residual stream are zero, so that it
+    stays the embedding."""
     hidden, inner, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     queries, keys = head * config["num_attention_heads"], head * config["num_key_value_heads"]
     scale = np.float16(0 if identity else 1)
@@ -179,13 +184,17 @@ def _layer(config: Config, rng: np.random.Generator, identity: bool) -> Weights:
 def _pull(head: NDArray[np.float16], embedding: NDArray[np.float32], chain: Sequence[int]) -> None:
     """Make each token of the chain the best one after its predecessor."""
     for token, successor in pairwise(chain):
-        head[successor] += (PULL * embedding[token] / np.linalg.norm(embedding[token])).astype(np.float16)
+        head[successor] += (PULL * embedding[token] / np.linalg.norm(embedding[token])).astype(
+            np.float16
+        )
 
 
 def _described(config: Config, tokenizer: Tokenizer) -> dict[str, bytes]:
     return {
         "config.json": _json(config),
-        "generation_config.json": _json({"do_sample": False, "eos_token_id": config["eos_token_id"]}),
+        "generation_config.json": _json(
+            {"do_sample": False, "eos_token_id": config["eos_token_id"]}
+        ),
         "tokenizer.json": tokenizer.to_str().encode(),
         "tokenizer_config.json": _json(TOKENIZER_CONFIG),
         "chat_template.jinja": CHAT_TEMPLATE.encode(),

@@ -62,7 +62,8 @@ class Host:
         raise Usage(f"no port or slot {word!r} on {self.name}", self._hint(), port=word)
 
     def port_word(self, word: str) -> int | str:
-        """The port of a number; any other word as it is, since only the registry knows what it means there."""
+        """The port of a number; any other word as it is, since only the registry knows what it
+        means there."""
         if hostfile.number(word) in self.site["ports"]:
             return int(word)
         if word.strip() and not word.lstrip("-").isdecimal() and len(word) <= LONGEST_WORD:
@@ -73,7 +74,11 @@ class Host:
         """The ports, and a few slots: the whole list is what status is for."""
         names = [slot["name"] for slot in self.site["slots"].values()][:MOST_SLOTS]
         ports = self.site["ports"]
-        spans = f"{ports[0]}-{ports[-1]}" if len(ports) == ports[-1] - ports[0] + 1 else ", ".join(map(str, ports[:8]))
+        spans = (
+            f"{ports[0]}-{ports[-1]}"
+            if len(ports) == ports[-1] - ports[0] + 1
+            else ", ".join(map(str, ports[:8]))
+        )
         more = ", ..." if len(self.site["slots"]) > MOST_SLOTS else ""
         return f"ports: {spans}" + (f"; slots: {', '.join(names)}{more}" if names else "")
 
@@ -87,14 +92,18 @@ def available(hosts_dir: str | None) -> dict[str, Candidate]:
 
 
 def find(name: str | None, hosts_dir: str | None) -> Host:
-    """The host of this name, or the one meant when none is given; Usage when that is nobody's or anybody's."""
+    """The host of this name, or the one meant when none is given; Usage when that is nobody's or
+    anybody's."""
     chosen = choose(name, hosts_dir).file
-    return replace(read(chosen.path), named_folder=chosen.folder.path if chosen.folder.named else None)
+    return replace(
+        read(chosen.path), named_folder=chosen.folder.path if chosen.folder.named else None
+    )
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The file that `find` reads, and what decided: a flag, a variable, a file, or that there is no other."""
+    """The file that `find` reads, and what decided: a flag, a variable, a file, or that there is no
+    other."""
 
     file: Candidate
     source: str
@@ -110,14 +119,19 @@ def choose(name: str | None, hosts_dir: str | None) -> Choice:
         return Choice(found[wanted], source)
     known = ", ".join(found)
     if wanted:
-        raise Usage(f"no host {wanted!r}, which {source} names", f"known hosts: {known}", known=[*found])
+        raise Usage(
+            f"no host {wanted!r}, which {source} names", f"known hosts: {known}", known=[*found]
+        )
     if len(found) > 1:
         raise Usage("more than one host", f"choose with --host NAME ({known})", known=[*found])
     return Choice(next(iter(found.values())), "the only host")
 
 
 def _nothing(hosts_dir: str | None) -> Usage:
-    looked = ", ".join(str(folder.path) for folder in hostfolders.folders(hosts_dir)) or "no folder: HOME is not set"
+    looked = (
+        ", ".join(str(folder.path) for folder in hostfolders.folders(hosts_dir))
+        or "no folder: HOME is not set"
+    )
     hint = "copy hosts/studio.toml of the project to ~/.config/mlxops/hosts/NAME.toml and edit it, or use --hosts-dir"
     if hostfolders.strays():
         hint = "./hosts is not looked up any more. To use it: mlxops --hosts-dir hosts"
@@ -146,7 +160,9 @@ def _trusted(path: Path) -> Table:
     try:
         require_own(path)
     except OSError as exc:
-        raise Usage(f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)) from None
+        raise Usage(
+            f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)
+        ) from None
     return hostfile.read(path)
 
 
@@ -181,7 +197,9 @@ def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
     hf_home = table.take("hf_home", hostfile.home_path)
     site = {
         "hf_home": hf_home,
-        "registry": table.take("registry", hostfile.home_path, f"{hf_home.rstrip('/')}/hub/registry.json"),
+        "registry": table.take(
+            "registry", hostfile.home_path, f"{hf_home.rstrip('/')}/hub/registry.json"
+        ),
         "ports": table.take("ports", hostfile.ports, list(range(8100, 8110))),
         "bind": table.take("bind", hostfile.address, "127.0.0.1"),
         "state_dir": table.take("state_dir", hostfile.home_path, "~/.mlxops"),

@@ -1,7 +1,8 @@
-"""Where host files are looked up: a folder that was named, else the user's own and the checkout that the program is.
+"""Where host files are looked up: a folder that was named, else the user's own and the checkout
+that the program is.
 
-Never the current folder: a host file names programs that run, and anybody can put one into a folder.
-"""
+Never the current folder: a host file names programs that run, and anybody can put one into a
+folder."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class Candidate:
 
 
 def home() -> Path | None:
-    """The user's home: HOME where it is an absolute path, else what the system says, if anything."""
+    """The user's home: HOME where it is an absolute path, else what the system says, if
+    anything."""
     said = os.environ.get("HOME", "")
     if said.startswith("/"):
         return Path(said)
@@ -64,7 +66,8 @@ def _below_home(name: str) -> Path | None:
 
 
 def folders(hosts_dir: str | None) -> list[Folder]:
-    """Where host files are looked up. A folder that was named is the only one; otherwise earlier wins."""
+    """Where host files are looked up. A folder that was named is the only one; otherwise earlier
+    wins."""
     if hosts_dir is not None:
         if not hosts_dir:
             raise Usage("--hosts-dir names no folder", "mlxops hosts --hosts-dir DIR")
@@ -80,7 +83,10 @@ def folders(hosts_dir: str | None) -> list[Folder]:
 
 def _usual() -> list[Folder]:
     own, checkout = _below_home("hosts"), checkout_hosts()
-    return [*([Folder(own, OWN)] if own else []), *([Folder(checkout, CHECKOUT)] if checkout else [])]
+    return [
+        *([Folder(own, OWN)] if own else []),
+        *([Folder(checkout, CHECKOUT)] if checkout else []),
+    ]
 
 
 def _absolute(folder: str) -> Path:
@@ -92,7 +98,8 @@ def _absolute(folder: str) -> Path:
 
 
 def checkout_hosts(package: Path = Path(__file__).parents[1]) -> Path | None:
-    """The hosts/ of the checkout that this program runs from; None for an installed copy, whatever lies beside it."""
+    """The hosts/ of the checkout that this program runs from; None for an installed copy, whatever
+    lies beside it."""
     top = package.resolve().parent
     if top.name in VENDORED or not (top / "hosts").is_dir():
         return None
@@ -115,7 +122,9 @@ def unnamed_candidates(hosts_dir: str | None) -> list[Candidate]:
 
 
 def _in(places: list[Folder]) -> list[Candidate]:
-    return [Candidate(path, folder) for folder in places for path in sorted(folder.path.glob("*.toml"))]
+    return [
+        Candidate(path, folder) for folder in places for path in sorted(folder.path.glob("*.toml"))
+    ]
 
 
 def strays() -> list[Path]:

@@ -1,7 +1,8 @@
-"""Who else could change a file: its owner and mode, and those of every folder and link on the way to it.
+"""Who else could change a file: its owner and mode, and those of every folder and link on the way
+to it.
 
-A host file names programs that run, so it is trusted only where nobody but the user and root can write it.
-"""
+A host file names programs that run, so it is trusted only where nobody but the user and root can
+write it."""
 
 from __future__ import annotations
 
@@ -17,10 +18,10 @@ MOST_LINKS = 40
 
 
 def require_own(path: Path) -> None:
-    """Usage, naming the path at fault and the command that corrects it, where another user could change the file.
+    """Usage, naming the path at fault and the command that corrects it, where another user could
+    change the file.
 
-    OSError where the file or a folder on the way cannot be looked at.
-    """
+    OSError where the file or a folder on the way cannot be looked at."""
     found = _weakness(path)
     if found:
         where, why, remedy = found
@@ -29,7 +30,8 @@ def require_own(path: Path) -> None:
 
 
 def _weakness(path: Path) -> tuple[str, str, str] | None:
-    """The first thing on the way to the file that others could change: where, why, and the command that helps."""
+    """The first thing on the way to the file that others could change: where, why, and the command
+    that helps."""
     at = "/"
     left = _parts(os.path.join(os.getcwd() if not path.is_absolute() else "/", path))
     found = _fault(at, os.lstat(at), holds_the_file=len(left) <= 1)
@@ -60,14 +62,21 @@ def _parts(path: str) -> list[str]:
 
 
 def _fault(path: str, seen: os.stat_result, holds_the_file: bool) -> tuple[str, str, str] | None:
-    """In a sticky folder others may add files, not replace ours: that does above the folder of the file."""
+    """In a sticky folder others may add files, not replace ours: that does above the folder of the
+    file."""
     folder = stat.S_ISDIR(seen.st_mode)
     if not folder and not stat.S_ISREG(seen.st_mode):
         return path, "is not a regular file", f"ls -l {shlex.quote(path)}"
-    open_to_all = seen.st_mode & 0o022 and not (folder and seen.st_mode & stat.S_ISVTX and not holds_the_file)
+    open_to_all = seen.st_mode & 0o022 and not (
+        folder and seen.st_mode & stat.S_ISVTX and not holds_the_file
+    )
     if open_to_all:
         who = "everybody" if seen.st_mode & 0o002 else "its group"
-        return path, f"can be written by {who} (mode {seen.st_mode & 0o7777:o})", f"chmod go-w {shlex.quote(path)}"
+        return (
+            path,
+            f"can be written by {who} (mode {seen.st_mode & 0o7777:o})",
+            f"chmod go-w {shlex.quote(path)}",
+        )
     return _stranger(path, seen)
 
 
@@ -76,7 +85,11 @@ def _stranger(path: str, seen: os.stat_result) -> tuple[str, str, str] | None:
     if seen.st_uid in (0, me):
         return None
     change = f"chown {'-h ' if stat.S_ISLNK(seen.st_mode) else ''}{_name(me)} {shlex.quote(path)}"
-    remedy = f"sudo {change}" if me else f"run mlxops as {_name(seen.st_uid)} (without sudo), or: {change}"
+    remedy = (
+        f"sudo {change}"
+        if me
+        else f"run mlxops as {_name(seen.st_uid)} (without sudo), or: {change}"
+    )
     return path, f"belongs to {_name(seen.st_uid)}", remedy
 
 

@@ -1,4 +1,5 @@
-"""The runtimes a host file adds, each a table of facts: what its command line looks like, and what must not pass."""
+"""The runtimes a host file adds, each a table of facts: what its command line looks like, and what
+must not pass."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from . import toml as hostfile
 from .toml import Table
 
 Forms = list[list[str]]
-# What runs other programs, or is everybody's: as the form of a runtime it would make strangers' processes ours.
+# What runs other programs, or is everybody's: as the form of a runtime it would make strangers'
+# processes ours.
 ANYBODYS = re.compile(
     r"(python|pypy|perl|ruby|lua|php|node|java|deno|bun)[\d.]*|(ba|z|k|da|fi|c|tc)?sh|env|uvx?|pipx?|poetry|conda|mamba"
     r"|sudo|doas|nohup|nice|setsid|time(out)?|xargs|exec|screen|tmux|ssh|docker|podman|launchctl|systemd-run|caffeinate"
@@ -22,13 +24,27 @@ ANYBODYS = re.compile(
 # What a port is told from is no model, and no name.
 EVERYBODYS = ("--port", "--host", "--help")
 # Servers of any application: the next word says which.
-HOSTS_OF_APPS = ("uvicorn", "gunicorn", "hypercorn", "granian", "waitress-serve", "flask", "fastapi")
+HOSTS_OF_APPS = (
+    "uvicorn",
+    "gunicorn",
+    "hypercorn",
+    "granian",
+    "waitress-serve",
+    "flask",
+    "fastapi",
+)
 
 
 def read(table: Table) -> dict[str, Any]:
-    """Runtime name -> its row, as it is sent; of a built-in one, its command. Usage for a row that says too little."""
+    """Runtime name -> its row, as it is sent; of a built-in one, its command. Usage for a row that
+    says too little."""
     rows = {name: _row(name, table.table(name)) for name in table.names()}
-    taken = [(name, kind, list(form)) for name, r in RUNTIMES.items() for kind in KINDS for form in getattr(r, kind)]
+    taken = [
+        (name, kind, list(form))
+        for name, r in RUNTIMES.items()
+        for kind in KINDS
+        for form in getattr(r, kind)
+    ]
     for name, row in rows.items():
         for kind in KINDS:
             _refuse_overlap(table, name, kind, row.get(kind, []), taken)
@@ -40,13 +56,18 @@ def _row(name: str, table: Table) -> dict[str, Any]:
         raise table.wrong("", "has a name that is no single word")
     built_in = name in RUNTIMES
     command = table.take("command", hostfile.command, hostfile.REQUIRED if built_in else None)
-    row = {"command": command} if built_in else {"command": command, **_facts(table, command is not None)}
+    row = (
+        {"command": command}
+        if built_in
+        else {"command": command, **_facts(table, command is not None)}
+    )
     table.close()
     return row
 
 
 def _facts(table: Table, startable: bool) -> dict[str, Any]:
-    """The keys the file gives; the agent knows what the others are. `startable`: it says the command."""
+    """The keys the file gives; the agent knows what the others are. `startable`: it says the
+    command."""
     given = {key: table.take(key, check, None) for key, check in FACTS.items()}
     if not (given["forms"] or (given["modules"] and startable)):
         raise table.wrong("forms", "is missing", "say how its command line looks: docs/runtimes.md")
@@ -58,13 +79,17 @@ def _facts(table: Table, startable: bool) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _refuse_overlap(table: Table, name: str, kind: str, forms: Forms, taken: list[tuple[str, str, list[str]]]) -> None:
+def _refuse_overlap(
+    table: Table, name: str, kind: str, forms: Forms, taken: list[tuple[str, str, list[str]]]
+) -> None:
     for form in forms:
         for other, of_kind, theirs in taken:
             short = min(len(form), len(theirs))
             if kind == of_kind and form[:short] == theirs[:short]:
                 text = f"{form} cannot be told from {theirs} of {other}"
-                raise table.wrong(f"{name}.{kind}", text, "no form may be the beginning of another one")
+                raise table.wrong(
+                    f"{name}.{kind}", text, "no form may be the beginning of another one"
+                )
         taken.append((name, kind, form))
 
 
@@ -75,12 +100,17 @@ def _lines(value: Any) -> Forms:
 
 
 def forms(value: Any) -> Forms:
-    """The words of command lines from the program on, without folders; nothing that strangers' processes begin with."""
+    """The words of command lines from the program on, without folders; nothing that strangers'
+    processes begin with."""
     for program, *rest in _lines(value):
         if "/" in program or program.startswith("-"):
-            raise ValueError(f"begins with {program!r}: give the program's name alone, without its folder")
+            raise ValueError(
+                f"begins with {program!r}: give the program's name alone, without its folder"
+            )
         if ANYBODYS.fullmatch(program.lower()):
-            raise ValueError(f"begins with {program!r}, which runs anything: give the words of what it runs")
+            raise ValueError(
+                f"begins with {program!r}, which runs anything: give the words of what it runs"
+            )
         if program in HOSTS_OF_APPS and (not rest or rest[0].startswith("-")):
             raise ValueError(f"says {program!r} alone, which serves anything: add the application")
         _plain(rest)
@@ -90,8 +120,12 @@ def forms(value: Any) -> Forms:
 def modules(value: Any) -> Forms:
     """The same for `python -m`."""
     for module, *rest in _lines(value):
-        if module.split(".")[0] in sys.stdlib_module_names or (module in (*HOSTS_OF_APPS, "pip") and not rest):
-            raise ValueError(f"says {module!r}, which is everybody's: give the module of the server itself")
+        if module.split(".")[0] in sys.stdlib_module_names or (
+            module in (*HOSTS_OF_APPS, "pip") and not rest
+        ):
+            raise ValueError(
+                f"says {module!r}, which is everybody's: give the module of the server itself"
+            )
         _plain(rest)
     return _lines(value)
 

@@ -1,4 +1,5 @@
-"""A host file's TOML, key by key: each is taken once and checked, and what nobody takes is an error."""
+"""A host file's TOML, key by key: each is taken once and checked, and what nobody takes is an
+error."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ seconds, port = values.seconds, values.port
 
 
 class Table:
-    """One table of a TOML file. Usage, naming file and key, for whatever is missing, mistyped or unknown."""
+    """One table of a TOML file. Usage, naming file and key, for whatever is missing, mistyped or
+    unknown."""
 
     def __init__(self, path: Path, values: Any, name: str = "") -> None:
         self.path, self.name = path, name
@@ -56,13 +58,20 @@ class Table:
 
     def wrong(self, key: str, what: str, hint: str = "") -> Usage:
         dotted = _dotted(self.name, key)
-        return Usage(f"{self.path}: {dotted} {what}", hint or f"edit {self.path}", file=str(self.path), key=dotted)
+        return Usage(
+            f"{self.path}: {dotted} {what}",
+            hint or f"edit {self.path}",
+            file=str(self.path),
+            key=dotted,
+        )
 
     def _near(self, key: str) -> str:
         import difflib
 
         near = difflib.get_close_matches(key, self._known, 1)
-        return f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(self._known))}"
+        return (
+            f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(self._known))}"
+        )
 
 
 def _dotted(*parts: str) -> str:
@@ -74,12 +83,15 @@ def read(path: Path) -> Table:
     try:
         return Table(path, tomllib.loads(path.read_text("utf-8")))
     except OSError as exc:
-        raise Usage(f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)) from None
+        raise Usage(
+            f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)
+        ) from None
     except (ValueError, RecursionError) as exc:
         raise Usage(f"{path}: {exc}", f"correct the TOML of {path}", file=str(path)) from None
 
 
-# What a value must look like. Each returns the value as the program uses it, or raises ValueError with the rule.
+# What a value must look like. Each returns the value as the program uses it, or raises ValueError
+# with the rule.
 
 
 def text(value: Any) -> str:
@@ -107,7 +119,9 @@ def ssh_word(value: Any) -> str:
 def address(value: Any) -> str:
     """An IP address or the name of one; what DNS cannot even be asked for would end in a crash."""
     labels = text(value).rstrip(".").split(".")
-    if ":" not in value and not all(re.fullmatch(r"\w(?:[\w-]{0,61}\w)?", label, re.A) for label in labels):
+    if ":" not in value and not all(
+        re.fullmatch(r"\w(?:[\w-]{0,61}\w)?", label, re.A) for label in labels
+    ):
         raise ValueError("must be an address or the name of a host")
     return str(value)
 
@@ -135,9 +149,12 @@ def client_path(value: Any) -> str:
 
 
 def program(value: Any) -> str:
-    """A program of the host: by its path, or by its name alone, which is looked up on PATH. Never by where one is."""
+    """A program of the host: by its path, or by its name alone, which is looked up on PATH. Never
+    by where one is."""
     if "/" in text(value) and not value.startswith(("/", "~/")):
-        raise ValueError("must be an absolute path, begin with ~/, or be a bare name that is on the host's PATH")
+        raise ValueError(
+            "must be an absolute path, begin with ~/, or be a bare name that is on the host's PATH"
+        )
     return str(value)
 
 
@@ -145,12 +162,15 @@ def ports(value: Any) -> list[int]:
     """Ports in ascending order, from "8100-8109" or a list of numbers."""
     numbers = _range(value) if isinstance(value, str) else value
     if not isinstance(numbers, list) or not 1 <= len(numbers) <= MOST_PORTS:
-        raise ValueError(f'must be a range such as "8100-8109" or a list of 1 to {MOST_PORTS} ports')
+        raise ValueError(
+            f'must be a range such as "8100-8109" or a list of 1 to {MOST_PORTS} ports'
+        )
     return sorted({port(number) for number in numbers})
 
 
 def number(word: str) -> int | None:
-    """The number of at most five digits that a word is, else None: int() takes any script's digits, not any number."""
+    """The number of at most five digits that a word is, else None: int() takes any script's digits,
+    not any number."""
     return int(word) if word.isdecimal() and len(word) <= 5 else None
 
 
@@ -173,7 +193,9 @@ def command(value: Any) -> list[str]:
 
 
 def environment(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(v, str) and "\0" not in v for v in value.values()):
+    if not isinstance(value, dict) or not all(
+        isinstance(v, str) and "\0" not in v for v in value.values()
+    ):
         raise ValueError('must be a table of strings, such as {HF_HUB_OFFLINE = "1"}')
     if any(not name or "=" in name or not name.isprintable() for name in value):
         raise ValueError("has a name that is no environment variable")

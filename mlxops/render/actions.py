@@ -43,15 +43,25 @@ def changes(result: dict[str, Any], style: Style) -> str:
 
 def wrong(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Every drift and every broken server, but for what the line of an action tells already."""
-    cleared = [(action["port"], action["entry"]) for action in result["actions"] if action.get("applied")]
+    cleared = [
+        (action["port"], action["entry"]) for action in result["actions"] if action.get("applied")
+    ]
     drifts = result.get("drift") or []
-    left = [one for one in drifts if one["drift"] != "lost" or (one["port"], one["entry"]) not in cleared]
+    left = [
+        one
+        for one in drifts
+        if one["drift"] != "lost" or (one["port"], one["entry"]) not in cleared
+    ]
     return [*left, *(result.get("broken") or [])]
 
 
-def supposed(text: Callable[[dict[str, Any], Style], str]) -> Callable[[dict[str, Any], Style], str]:
+def supposed(
+    text: Callable[[dict[str, Any], Style], str],
+) -> Callable[[dict[str, Any], Style], str]:
     """The same text, each line marked as something that was not done."""
-    return lambda result, style: "\n".join(f"dry run: {line}" for line in text(result, style).splitlines())
+    return lambda result, style: "\n".join(
+        f"dry run: {line}" for line in text(result, style).splitlines()
+    )
 
 
 def plan(result: dict[str, Any], style: Style) -> str:
@@ -61,4 +71,6 @@ def plan(result: dict[str, Any], style: Style) -> str:
 
 def rehearsed(result: dict[str, Any], style: Style) -> str:
     """What reconcile would do, and what is wrong and would be left."""
-    return "\n".join([*planned(result["actions"]), *map(mail_line, wrong(result))]) or "Nothing to do."
+    return (
+        "\n".join([*planned(result["actions"]), *map(mail_line, wrong(result))]) or "Nothing to do."
+    )

@@ -1,4 +1,5 @@
-"""What doctor found: a table of all checks, and the command that mends each that is not as it should be."""
+"""What doctor found: a table of all checks, and the command that mends each that is not as it
+should be."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ _COLUMNS = ("SIDE", "CHECK", "VERDICT", "SEEN")
 def examined(result: dict[str, Any], style: Style) -> str:
     """All rows, what was mended, and a line that counts the verdicts."""
     counts = Counter(row["verdict"] for row in result["checks"])
-    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("ok", "warning", "wrong", "unknown"))
+    summary = ", ".join(
+        f"{counts[verdict]} {verdict}" for verdict in ("ok", "warning", "wrong", "unknown")
+    )
     return "\n".join([*_rows(result["checks"], style), *map(_step, result["actions"]), "", summary])
 
 
@@ -27,12 +30,24 @@ def troubles(result: dict[str, Any], style: Style) -> str:
 
 def _rows(rows: list[dict[str, Any]], style: Style) -> list[str]:
     lines = table(_COLUMNS, [_cells(row, style) for row in rows]).splitlines()
-    mends = {row["mend"]: row["check"] for row in reversed(rows) if row.get("mend") and row["verdict"] != "ok"}
-    return [*lines, *(f"next ({safe(check)}): {safe(mend)}" for mend, check in reversed(mends.items()))]
+    mends = {
+        row["mend"]: row["check"]
+        for row in reversed(rows)
+        if row.get("mend") and row["verdict"] != "ok"
+    }
+    return [
+        *lines,
+        *(f"next ({safe(check)}): {safe(mend)}" for mend, check in reversed(mends.items())),
+    ]
 
 
 def _cells(row: dict[str, Any], style: Style) -> list[str]:
-    return [word(row["side"]), word(row["check"]), style.verdict(word(row["verdict"])), word(row["seen"])]
+    return [
+        word(row["side"]),
+        word(row["check"]),
+        style.verdict(word(row["verdict"])),
+        word(row["seen"]),
+    ]
 
 
 def _step(action: dict[str, Any]) -> str:

@@ -30,7 +30,9 @@ def paragraphs(drifts: list[dict[str, Any]] | None, style: Style) -> list[str]:
     """Per drift a line with its reason and one with the next command."""
     lines = []
     for drift in drifts or []:
-        lines.append(f"{style.wrong(word(kind(drift)))} {place(drift)}: {word(drift.get('reason'))}")
+        lines.append(
+            f"{style.wrong(word(kind(drift)))} {place(drift)}: {word(drift.get('reason'))}"
+        )
         lines.append(f"  next: {next_step(drift)}")
     return lines
 

@@ -36,7 +36,10 @@ def _row(model: dict[str, Any]) -> list[str]:
 
 def shown(result: dict[str, Any], style: Style) -> str:
     """An entry and its port, one field per line, and the command that would start it."""
-    lines = [*_fields("entry", result.get("entry"), style), *_fields("port", result.get("port"), style)]
+    lines = [
+        *_fields("entry", result.get("entry"), style),
+        *_fields("port", result.get("port"), style),
+    ]
     if result.get("sources"):
         lines += [style.faint("where its values are from"), *_sources(result["sources"])]
     if result.get("command"):
@@ -46,18 +49,26 @@ def shown(result: dict[str, Any], style: Style) -> str:
 
 def _sources(sources: dict[str, Any]) -> list[str]:
     wide = max(len(key) for key in sources)
-    return [f"  {safe(key):<{wide}}  {_value(key, row['value'])}: {_origin(row)}" for key, row in sources.items()]
+    return [
+        f"  {safe(key):<{wide}}  {_value(key, row['value'])}: {_origin(row)}"
+        for key, row in sources.items()
+    ]
 
 
 def _origin(row: dict[str, Any]) -> str:
-    return safe(row["from"]) + (f"; proposed: {_value('', row['proposed'])}" if row.get("proposed") else "")
+    return safe(row["from"]) + (
+        f"; proposed: {_value('', row['proposed'])}" if row.get("proposed") else ""
+    )
 
 
 def _fields(title: str, record: dict[str, Any] | None, style: Style) -> list[str]:
     if not record:
         return []
     wide = max(len(key) for key in record)
-    return [style.faint(title), *(f"  {safe(key):<{wide}}  {_value(key, record[key])}" for key in record)]
+    return [
+        style.faint(title),
+        *(f"  {safe(key):<{wide}}  {_value(key, record[key])}" for key in record),
+    ]
 
 
 def _value(key: str, value: Any) -> str:
@@ -66,7 +77,11 @@ def _value(key: str, value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{safe(k)} {_inner(v)}" for k, v in value.items())
     if isinstance(value, list) and value:
-        return ", ".join(map(_inner, value)) if isinstance(value[0], dict) else safe(shlex.join(map(str, value)))
+        return (
+            ", ".join(map(_inner, value))
+            if isinstance(value[0], dict)
+            else safe(shlex.join(map(str, value)))
+        )
     return word(value or None)
 
 
@@ -91,5 +106,11 @@ def removal(result: dict[str, Any]) -> str:
 
 def removed(result: dict[str, Any], style: Style) -> str:
     name, files = word(result.get("entry")), result.get("files")
-    stay = f"its files stay: {safe(files)} ({size(result.get('size_bytes'))})" if files else "it had no files here"
-    return f"{name} removed; {stay}" if result.get("changed") else f"{name} would be removed; {stay}"
+    stay = (
+        f"its files stay: {safe(files)} ({size(result.get('size_bytes'))})"
+        if files
+        else "it had no files here"
+    )
+    return (
+        f"{name} removed; {stay}" if result.get("changed") else f"{name} would be removed; {stay}"
+    )

@@ -1,4 +1,5 @@
-"""An error as people read it: what happened, the log's last lines where there are some, and what to run next."""
+"""An error as people read it: what happened, the log's last lines where there are some, and what to
+run next."""
 
 from __future__ import annotations
 

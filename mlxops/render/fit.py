@@ -10,7 +10,11 @@ from .style import Style
 
 def fit(result: dict[str, Any], style: Style) -> str:
     """The sum, the memory it is held against, and the verdict."""
-    where = "before any download, by the Hub's figures" if result.get("source") == "hub" else "by the files on disk"
+    where = (
+        "before any download, by the Hub's figures"
+        if result.get("source") == "hub"
+        else "by the files on disk"
+    )
     return "\n".join([f"{word(result.get('entry'))}, {where}", *memory_lines(result, style)])
 
 
@@ -18,7 +22,13 @@ def memory_lines(memory: dict[str, Any], style: Style) -> list[str]:
     """As `fit` and a dry run of `load` show it."""
     parts = [("weights", memory.get("weights_bytes"), ""), _context(memory), _overhead(memory)]
     if memory.get("second_bytes"):
-        parts.append(("second model", memory["second_bytes"], "weights and KV cache of the draft model in its args"))
+        parts.append(
+            (
+                "second model",
+                memory["second_bytes"],
+                "weights and KV cache of the draft model in its args",
+            )
+        )
     rows = [*parts, ("needed", memory.get("need_bytes"), ""), *_machine(memory)]
     return [*(_line(*row) for row in rows), *_verdict(memory, style)]
 
@@ -41,7 +51,11 @@ def _context(memory: dict[str, Any]) -> tuple[str, Any, str]:
 def _overhead(memory: dict[str, Any]) -> tuple[str, Any, str]:
     guessed = "a tenth of the weights and 1 GiB, in place of a sum"
     known = memory.get("kv_bytes") is not None
-    return "overhead", memory.get("overhead_bytes"), "the server, and a prompt being read" if known else guessed
+    return (
+        "overhead",
+        memory.get("overhead_bytes"),
+        "the server, and a prompt being read" if known else guessed,
+    )
 
 
 def _machine(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:

@@ -12,7 +12,8 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def safe(text: Any) -> str:
-    """Text from the host with whatever could steer a terminal shown as an escape (\\x1b), newlines included."""
+    """Text from the host with whatever could steer a terminal shown as an escape (\\x1b), newlines
+    included."""
     plain = str(text)
     if plain.isprintable():
         return plain
@@ -24,9 +25,13 @@ def _escape(char: str) -> str:
 
 
 def safe_lines(text: Any, longest: int = LONGEST_LINE, most: int = MOST_LINES) -> list[str]:
-    """The lines of a text from the host, each made safe; tabs become blanks. What is too much of it is left out."""
+    """The lines of a text from the host, each made safe; tabs become blanks. What is too much of it
+    is left out."""
     lines = str(text)[: longest * most].splitlines()
-    kept = [safe(line[:longest].expandtabs()) + (CUT if len(line) > longest else "") for line in lines[:most]]
+    kept = [
+        safe(line[:longest].expandtabs()) + (CUT if len(line) > longest else "")
+        for line in lines[:most]
+    ]
     return [*kept, f"{CUT} ({len(lines) - most} more lines)"] if len(lines) > most else kept
 
 
@@ -45,7 +50,13 @@ def size(count: float | None) -> str:
 
 
 def _digits(number: float) -> str:
-    return f"{number:.2f}" if number < 9.995 else f"{number:.1f}" if number < 99.95 else f"{number:.0f}"
+    return (
+        f"{number:.2f}"
+        if number < 9.995
+        else f"{number:.1f}"
+        if number < 99.95
+        else f"{number:.0f}"
+    )
 
 
 def rate(bytes_per_s: float | None) -> str:
@@ -59,7 +70,11 @@ def span(seconds: float | None) -> str:
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    for unit, name, smaller, its in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+    for unit, name, smaller, its in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "m"),
+        (60, "m", 1, "s"),
+    ):
         if whole >= unit:
             return f"{whole // unit} {name} {whole % unit // smaller:02d} {its}"
     return f"{whole} s"
@@ -81,7 +96,9 @@ def ago(text: Any, now: Callable[[], float] = time.time) -> str:
     if since is None:
         return word(text)
     age = max(0.0, now() - since)
-    unit, name = next(((u, n) for u, n in ((86400, "d"), (3600, "h"), (60, "min")) if age >= u), (1, "s"))
+    unit, name = next(
+        ((u, n) for u, n in ((86400, "d"), (3600, "h"), (60, "min")) if age >= u), (1, "s")
+    )
     return f"{age // unit:.0f} {name} ago"
 
 
@@ -90,4 +107,10 @@ def latency(milliseconds: float | None) -> str:
 
 
 def pace(tokens_per_s: float | None) -> str:
-    return DASH if tokens_per_s is None else f"{tokens_per_s:.0f}" if tokens_per_s >= 99.95 else f"{tokens_per_s:.1f}"
+    return (
+        DASH
+        if tokens_per_s is None
+        else f"{tokens_per_s:.0f}"
+        if tokens_per_s >= 99.95
+        else f"{tokens_per_s:.1f}"
+    )

@@ -12,7 +12,8 @@ _COLUMNS = ("", "HOST", "TRANSPORT", "TARGET", "PORTS")
 
 
 def hosts_found(result: dict[str, Any], style: Style) -> str:
-    """One row per host, a star before the one in use; below it what is broken, hidden or not looked at."""
+    """One row per host, a star before the one in use; below it what is broken, hidden or not looked
+    at."""
     rows = [_row(host) for host in result["hosts"]]
     return "\n".join([table(_COLUMNS, rows, style.width), *_remarks(result, style)])
 
@@ -23,10 +24,16 @@ def _remarks(result: dict[str, Any], style: Style) -> list[str]:
         line
         for host in result["hosts"]
         if host["error"]
-        for line in (f"{style.wrong('broken')}: {safe(host['error'])}", f"  next: {safe(host['hint'])}")
+        for line in (
+            f"{style.wrong('broken')}: {safe(host['error'])}",
+            f"  next: {safe(host['hint'])}",
+        )
     ]
     hidden = [f"shadowed: {safe(one['path'])} (by {safe(one['by'])})" for one in result["shadowed"]]
-    unused = [f"not looked up: ./{safe(path)} (the current folder does not count)" for path in result["unused"]]
+    unused = [
+        f"not looked up: ./{safe(path)} (the current folder does not count)"
+        for path in result["unused"]
+    ]
     note = [f"note: {safe(result['note'])}"] if result["note"] else []
     return [*files, *wrong, *hidden, *unused, *note]
 

@@ -10,16 +10,31 @@ from .table import table
 
 
 def jobs_text(result: dict[str, Any], style: Style) -> str:
-    """One line per job, the newest first; below them how those of them failed, which is too long for a column."""
+    """One line per job, the newest first; below them how those of them failed, which is too long
+    for a column."""
     jobs = result["jobs"]
     if not jobs:
         return "No job yet."
     rows = [
-        [_state(job), word(job["why"]), ago(job["since"]), _took(job), _phase(job), _whom(job), word(job["job"])]
+        [
+            _state(job),
+            word(job["why"]),
+            ago(job["since"]),
+            _took(job),
+            _phase(job),
+            _whom(job),
+            word(job["job"]),
+        ]
         for job in jobs
     ]
-    lines = [table(["STATE", "WHAT", "STARTED>", "TOOK>", "PHASE", "WHO", "JOB"], rows, style.width)]
-    lines += [f"{result['more']} older: mlxops jobs -n {len(jobs) + result['more']}"] if result.get("more") else []
+    lines = [
+        table(["STATE", "WHAT", "STARTED>", "TOOK>", "PHASE", "WHO", "JOB"], rows, style.width)
+    ]
+    lines += (
+        [f"{result['more']} older: mlxops jobs -n {len(jobs) + result['more']}"]
+        if result.get("more")
+        else []
+    )
     failed = [job for job in jobs if job["message"] and job["state"] != "cancelled"]
     wrong = [f"{word(job['job'])} ({word(job['why'])}): {safe(job['message'])}" for job in failed]
     return "\n".join([*lines, *([""] if wrong else []), *wrong])
@@ -69,7 +84,9 @@ def ended(result: dict[str, Any], style: Style) -> str:
 
 
 def _state(job: dict[str, Any]) -> str:
-    return f"died in {word(job['phase'] or 'claim')}" if job["state"] == "died" else word(job["state"])
+    return (
+        f"died in {word(job['phase'] or 'claim')}" if job["state"] == "died" else word(job["state"])
+    )
 
 
 def _whom(row: dict[str, Any]) -> str:

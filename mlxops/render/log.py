@@ -14,10 +14,10 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class LogText:
-    """Says each line that comes as an event, one or many; then those of the result that no event brought before.
+    """Says each line that comes as an event, one or many; then those of the result that no event
+    brought before.
 
-    `gather`: lines that come many at a time are kept for the result instead.
-    """
+    `gather`: lines that come many at a time are kept for the result instead."""
 
     def __init__(self, say: Callable[[str], None], gather: bool = False) -> None:
         self._say, self._gather = say, gather
@@ -35,7 +35,11 @@ class LogText:
 
     def whole(self, result: dict[str, Any]) -> dict[str, Any]:
         """The result with the lines that came before it."""
-        return {**result, "lines": [*self._gathered, *(result.get("lines") or [])]} if self._gathered else result
+        return (
+            {**result, "lines": [*self._gathered, *(result.get("lines") or [])]}
+            if self._gathered
+            else result
+        )
 
     def rest(self, result: dict[str, Any], style: Style) -> str:
         return "" if self._said else "\n".join(map(log_line, result.get("lines") or []))

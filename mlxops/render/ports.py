@@ -15,13 +15,20 @@ def loaded(result: dict[str, Any], style: Style) -> str:
     if result.get("actions"):
         sums = memory_lines(result["memory"], style) if result.get("memory") else []
         return "\n".join([*planned(result["actions"]), *sums])
-    port, entry, state = word(result["port"]), word(result.get("entry")), style.state(word(result.get("state")))
+    port, entry, state = (
+        word(result["port"]),
+        word(result.get("entry")),
+        style.state(word(result.get("state"))),
+    )
     if not result.get("changed"):
         return f"{port} serves {entry} already: {state}, nothing changed (--replace restarts it)"
     swapped = result.get("previous") not in (None, result.get("entry"))
     before = f", instead of {safe(result['previous'])}" if swapped else ""
     name = f" as {safe(result['served_model'])}" if result.get("served_model") else ""
-    gone = "".join(f", {safe(one['entry'])} unloaded from {safe(one['port'])}" for one in result.get("evicted") or [])
+    gone = "".join(
+        f", {safe(one['entry'])} unloaded from {safe(one['port'])}"
+        for one in result.get("evicted") or []
+    )
     anew = "restarted, " if result.get("restarted") else ""
     return f"{port} serves {entry}{name}{before}: {anew}{state} after {span(result.get('duration_s'))}{gone}"
 
@@ -38,7 +45,9 @@ def unloaded(result: dict[str, Any], style: Style) -> str:
         return f"{text} and still runs (mlxops unload {result['port']})"
     took = f" after {span(result['duration_s'])}" if result.get("duration_s") is not None else ""
     forgot = [name for name in result.get("forgot") or [] if name != result.get("entry")]
-    done = [f"{_gone(result)}{took}"] if result.get("entry") or result.get("pid") or not forgot else []
+    done = (
+        [f"{_gone(result)}{took}"] if result.get("entry") or result.get("pid") or not forgot else []
+    )
     done += [f"{safe(name)} forgotten (it was not running)" for name in forgot]
     return f"{result['port']} is free, {', '.join(done)}"
 
@@ -46,15 +55,25 @@ def unloaded(result: dict[str, Any], style: Style) -> str:
 def _gone(result: dict[str, Any]) -> str:
     if result.get("entry"):
         return f"{safe(result['entry'])} unloaded"
-    return f"pid {safe(result['pid'])} stopped, which was in no entry" if result.get("pid") else "leftovers stopped"
+    return (
+        f"pid {safe(result['pid'])} stopped, which was in no entry"
+        if result.get("pid")
+        else "leftovers stopped"
+    )
 
 
 def to_be_stopped(ports: list[dict[str, Any]]) -> str:
     """The servers that unload-all would stop, those that no entry knows apart."""
     known = [port for port in ports if not port.get("command")]
     others = [port for port in ports if port.get("command")]
-    lines = [f"  {safe(port['port'])}  {word(port.get('entry'))} (pid {safe(port['pid'])})" for port in known]
-    apart = [f"  {safe(port['port'])}  pid {safe(port['pid'])}: {safe(port['command'])}" for port in others]
+    lines = [
+        f"  {safe(port['port'])}  {word(port.get('entry'))} (pid {safe(port['pid'])})"
+        for port in known
+    ]
+    apart = [
+        f"  {safe(port['port'])}  pid {safe(port['pid'])}: {safe(port['command'])}"
+        for port in others
+    ]
     return "\n".join(
         [
             *(["These servers would be stopped:", *lines] if lines else []),
@@ -84,4 +103,8 @@ def _attempt(port: dict[str, Any], style: Style) -> str:
 
 def reason(error: Any) -> str:
     """The text of an error on the wire, which is a record, or a bare sentence."""
-    return str(error.get("message", "")) if isinstance(error, dict) else str(error or "no reason given")
+    return (
+        str(error.get("message", ""))
+        if isinstance(error, dict)
+        else str(error or "no reason given")
+    )

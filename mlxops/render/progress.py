@@ -1,4 +1,5 @@
-"""What a long call tells while it runs: phases, warnings, log lines and a download bar. On stderr, never on stdout."""
+"""What a long call tells while it runs: phases, warnings, log lines and a download bar. On stderr,
+never on stdout."""
 
 from __future__ import annotations
 
@@ -17,12 +18,24 @@ BAR = 24
 
 
 class Progress:
-    """Follows the events of one call. Only a terminal gets a line redrawn; anything else gets whole lines, rarely."""
+    """Follows the events of one call. Only a terminal gets a line redrawn; anything else gets whole
+    lines, rarely."""
 
     def __init__(
-        self, stream: TextIO, terminal: bool, quiet: bool, verbose: bool, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO,
+        terminal: bool,
+        quiet: bool,
+        verbose: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream, self._terminal, self._quiet, self._verbose, self._clock = stream, terminal, quiet, verbose, clock
+        self._stream, self._terminal, self._quiet, self._verbose, self._clock = (
+            stream,
+            terminal,
+            quiet,
+            verbose,
+            clock,
+        )
         self._phase, self._since = "", clock()
         self._speed = Speed()
         self._drawn_at: float | None = None
@@ -106,7 +119,8 @@ def _bytes(figure: Any) -> int | None:
 
 
 class Speed:
-    """Bytes per second over the last seconds. What a resumed download had already counts for nothing."""
+    """Bytes per second over the last seconds. What a resumed download had already counts for
+    nothing."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
@@ -128,5 +142,11 @@ def bar_text(done: int, total: int | None, speed: float | None, file: str | None
     filled = int(BAR * min(1.0, done / total)) if total else 0
     share = f"{int(100 * done / total):3d} %" if total else f"  {DASH} %"
     left = span((total - done) / speed) if total and speed and total >= done else DASH
-    words = [f"[{'#' * filled:.<{BAR}}]", share, f"{size(done)} of {size(total)}", rate(speed), f"ETA {left}"]
+    words = [
+        f"[{'#' * filled:.<{BAR}}]",
+        share,
+        f"{size(done)} of {size(total)}",
+        rate(speed),
+        f"ETA {left}",
+    ]
     return "  ".join([*words, *([safe(file)] if file else [])])

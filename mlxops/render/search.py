@@ -10,5 +10,12 @@ from .table import table
 
 
 def models_found(result: dict[str, Any], style: Style) -> str:
-    rows = [[word(m["repo_id"]), size(m.get("size_bytes")), word(m.get("downloads"))] for m in result["models"]]
-    return table(("REPO", "SIZE>", "DOWNLOADS>"), rows) if rows else "No MLX model has these words in its name."
+    rows = [
+        [word(m["repo_id"]), size(m.get("size_bytes")), word(m.get("downloads"))]
+        for m in result["models"]
+    ]
+    return (
+        table(("REPO", "SIZE>", "DOWNLOADS>"), rows)
+        if rows
+        else "No MLX model has these words in its name."
+    )

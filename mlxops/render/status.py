@@ -11,19 +11,26 @@ from .table import table
 from .verify import check_lines, verdict
 
 _COLUMNS = ("PORT>", "SLOT", "ENTRY", "STATE", "DRIFT", "SERVED", "MEMORY>", "UPTIME>", "LATENCY>")
-# Where a terminal is narrow, the last columns are left out: what was asked for comes before what is always there.
+# Where a terminal is narrow, the last columns are left out: what was asked for comes before what is
+# always there.
 _DEEP = (*_COLUMNS[:6], "VERDICT", "FIRST>", "TOKENS/S>", *_COLUMNS[6:])
 
 
 def status(result: dict[str, Any], style: Style) -> str:
-    """The table of ports, a line about memory, one per port somebody works on or nobody can see, two per drift."""
+    """The table of ports, a line about memory, one per port somebody works on or nobody can see,
+    two per drift."""
     rows = [_row(port, style) for port in result["ports"]]
     return "\n".join([table(_COLUMNS, rows, style.width), *_below(result, style)])
 
 
 def deep(result: dict[str, Any], style: Style) -> str:
-    """The same with pace and verdict, and a line per check that is not right, but for the drift that has its own."""
-    rows = [[*cells[:6], *_proof(port, style), *cells[6:]] for port in result["ports"] for cells in [_row(port, style)]]
+    """The same with pace and verdict, and a line per check that is not right, but for the drift
+    that has its own."""
+    rows = [
+        [*cells[:6], *_proof(port, style), *cells[6:]]
+        for port in result["ports"]
+        for cells in [_row(port, style)]
+    ]
     lines = [line for port in result["ports"] for line in check_lines(_but_registry(port), style)]
     return "\n".join([table(_DEEP, rows, style.width), *_below(result, style), *lines])
 
@@ -39,7 +46,10 @@ def _proof(port: dict[str, Any], style: Style) -> list[str]:
 
 def _below(result: dict[str, Any], style: Style) -> list[str]:
     broken = {one["port"]: one for one in result.get("broken") or []}
-    told = [*map(_why, filter(_unexplained, result["ports"])), *paragraphs(result.get("drift"), style)]
+    told = [
+        *map(_why, filter(_unexplained, result["ports"])),
+        *paragraphs(result.get("drift"), style),
+    ]
     told += paragraphs([one for port, one in broken.items() if not _drifts(result, port)], style)
     return ["", memory(result.get("memory")), *told]
 

@@ -43,5 +43,6 @@ class Style:
 
 
 def style_for(terminal: bool, environ: Mapping[str, str], width: int | None = None) -> Style:
-    """Colours on a terminal only, and not where NO_COLOR (no-color.org) or TERM=dumb decline them."""
+    """Colours on a terminal only, and not where NO_COLOR (no-color.org) or TERM=dumb decline
+    them."""
     return Style(terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb", width)

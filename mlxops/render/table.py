@@ -12,10 +12,11 @@ def get_ready() -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """Rows of ready-made cells under their column names. A name that ends in > puts its column to the right.
+    """Rows of ready-made cells under their column names. A name that ends in > puts its column to
+    the right.
 
-    Columns at the end are left out where the lines would be longer than `width`: folded lines are no table.
-    """
+    Columns at the end are left out where the lines would be longer than `width`: folded lines are
+    no table."""
     text = _drawn(columns, rows)
     if width is None or len(columns) < 2 or max(map(_length, text.splitlines())) <= width:
         return text
@@ -32,4 +33,8 @@ def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     sides = ["right" if name.endswith(">") else "left" for name in columns]
     names = [name.rstrip(">") for name in columns]
-    return tabulate(rows, names, "plain", disable_numparse=True, colalign=sides) if rows else "  ".join(names)
+    return (
+        tabulate(rows, names, "plain", disable_numparse=True, colalign=sides)
+        if rows
+        else "  ".join(names)
+    )

@@ -60,6 +60,13 @@ def _entry(entry: dict[str, Any], style: Style, everything: bool) -> list[str]:
 
     name = safe(entry["entry"])
     if entry["ok"]:
-        return [f"{verdict(True, style)} {name}: would be started, as far as can be told"] if everything else []
+        return (
+            [f"{verdict(True, style)} {name}: would be started, as far as can be told"]
+            if everything
+            else []
+        )
     step = f"  next: mlxops set {shlex.quote(name)} KEY=VALUE"
-    return [f"{verdict(False, style)} {name}: would be refused: {safe('; '.join(entry['reasons']))}", step]
+    return [
+        f"{verdict(False, style)} {name}: would be refused: {safe('; '.join(entry['reasons']))}",
+        step,
+    ]

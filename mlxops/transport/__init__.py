@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 STDERR_LINES = 100
 LONGEST_LINE, LONGEST_TAIL = 4096, 16 << 10
-# What is read of stderr in one go: a host that never stops printing there must not keep us from looking at the clock.
+# What is read of stderr in one go: a host that never stops printing there must not keep us from
+# looking at the clock.
 AT_ONCE = 16
 CHUNK = 256 << 10
 
@@ -22,7 +23,8 @@ class Link(Protocol):
         """Write to its stdin; LinkLost when it takes none any more."""
 
     def receive(self, timeout: float) -> bytes | None:
-        """Some bytes of its stdout; None when none came for `timeout` seconds, b"" at the end. Drains stderr too."""
+        """Some bytes of its stdout; None when none came for `timeout` seconds, b"" at the end.
+        Drains stderr too."""
 
     def stderr_tail(self) -> str:
         """The last lines it wrote to stderr."""
@@ -36,14 +38,15 @@ class Link(Protocol):
 
 class Transport(Protocol):
     def open(self, python: str | None) -> Link:
-        """Start the loader on the host under this interpreter, or the best one found there when None.
+        """Start the loader on the host under this interpreter, or the best one found there when
+        None.
 
-        Raises HostUnreachable, HostKeyRefused, LoginRefused, LinkLost.
-        """
+        Raises HostUnreachable, HostKeyRefused, LoginRefused, LinkLost."""
 
 
 def open_for(host: Host) -> Transport:
-    """The transport a host file asks for, reaching for the host already. Only its own libraries are imported."""
+    """The transport a host file asks for, reaching for the host already. Only its own libraries are
+    imported."""
     if host.transport == "local":
         from .local import Local
 

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
-# Keepalive finds a dead link that is idle, the user timeout one with bytes on the way (seconds, seconds, count, ms).
+# Keepalive finds a dead link that is idle, the user timeout one with bytes on the way (seconds,
+# seconds, count, ms).
 KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPALIVE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 USER_TIMEOUT_MS = int(SILENCE_LIMIT_S * 1000)
 
 
 class QuickSocket(socket.socket):
-    """A TCP socket that acknowledges at once. Linux forgets the wish after a while, so it is renewed with each recv."""
+    """A TCP socket that acknowledges at once. Linux forgets the wish after a while, so it is
+    renewed with each recv."""
 
     def recv(self, *args: int) -> bytes:
         chunk = super().recv(*args)
@@ -50,7 +52,8 @@ class Dialled:
 
 
 def dial(settings: Settings) -> Dialled:
-    """Connect as the settings say; HostUnreachable tells a wrong name, a silent host and a closed port apart."""
+    """Connect as the settings say; HostUnreachable tells a wrong name, a silent host and a closed
+    port apart."""
     command = proxy_argv(settings)
     if not command:
         return Dialled(connect(settings))
@@ -63,7 +66,9 @@ def connect(settings: Settings) -> socket.socket:
     faults: list[OSError] = []
     for family, kind, protocol, _, address in addresses(settings):
         try:
-            return connected(QuickSocket(family, kind, protocol), address, settings.connect_timeout_s)
+            return connected(
+                QuickSocket(family, kind, protocol), address, settings.connect_timeout_s
+            )
         except OSError as exc:
             faults.append(exc)
     raise unreachable(settings, faults)
@@ -75,7 +80,11 @@ def addresses(settings: Settings) -> list[Any]:
         return socket.getaddrinfo(settings.hostname, settings.port, family, socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as exc:
         hint = f"check the spelling and DNS: `ssh -G {settings.alias} | grep ^hostname` shows the name that is used"
-        via = "" if settings.alias == settings.hostname else f" (HostName of {settings.alias} in ~/.ssh/config)"
+        via = (
+            ""
+            if settings.alias == settings.hostname
+            else f" (HostName of {settings.alias} in ~/.ssh/config)"
+        )
         message = f"cannot resolve {settings.hostname}{via}: {reason(exc)}"
         raise HostUnreachable(message, hint, hostname=settings.hostname, cause="dns") from None
 
@@ -107,23 +116,29 @@ def reason(exc: Exception) -> str:
 
 
 def unreachable(settings: Settings, faults: list[OSError]) -> HostUnreachable:
-    """The error for a host none of whose addresses took the connection. A refusal says most, so it is told first."""
+    """The error for a host none of whose addresses took the connection. A refusal says most, so it
+    is told first."""
     where = settings.place
     if any(isinstance(exc, ConnectionRefusedError) for exc in faults):
         message = f"{where} is up, but refuses connections: nothing listens there"
-        return HostUnreachable(message, "switch on Remote Login on the host, or correct the port", cause="refused")
+        return HostUnreachable(
+            message, "switch on Remote Login on the host, or correct the port", cause="refused"
+        )
     if any(isinstance(exc, TimeoutError) for exc in faults):
         message = f"{where} did not answer within {settings.connect_timeout_s:g} s"
         hint = f"is it on, awake and in this network? `ping {settings.hostname}`; ConnectTimeout allows more time"
         return HostUnreachable(message, hint, cause="timeout")
     said = "; ".join(sorted({reason(exc) for exc in faults})) or "no address"
     return HostUnreachable(
-        f"cannot reach {where}: {said}", f"check this machine's network: `ping {settings.hostname}`", cause="network"
+        f"cannot reach {where}: {said}",
+        f"check this machine's network: `ping {settings.hostname}`",
+        cause="network",
     )
 
 
 def proxy_argv(settings: Settings) -> list[str]:
-    """The command whose stdin and stdout are the connection, or nothing. As in ssh, ProxyJump is an `ssh -W`."""
+    """The command whose stdin and stdout are the connection, or nothing. As in ssh, ProxyJump is an
+    `ssh -W`."""
     if settings.proxy_jump:
         *before, last = settings.proxy_jump.split(",")
         jumps = ["-J", ",".join(before)] if before else []
@@ -147,7 +162,8 @@ def jump(hop: str) -> list[str]:
 
 
 class Proxy:
-    """A child that carries the connection. On a socket pair: paramiko's own way spins when the command dies."""
+    """A child that carries the connection. On a socket pair: paramiko's own way spins when the
+    command dies."""
 
     def __init__(self, argv: list[str], settings: Settings) -> None:
         import tempfile
@@ -185,7 +201,9 @@ class Proxy:
                 self._child.wait(0.05)
         self._said.seek(0)
         said = self._said.read()[-4000:].decode("utf-8", "replace").strip()
-        message = f"the proxy on the way to {self._where} ended (status {self._child.returncode}): {said}"
+        message = (
+            f"the proxy on the way to {self._where} ended (status {self._child.returncode}): {said}"
+        )
         return classify(said)(message, f"try it alone: {self._name}", cause="proxy", stderr=said)
 
     def close(self) -> None:
@@ -205,7 +223,8 @@ def classify(said: str) -> type[MlxopsError]:
 
 
 class Dialling:
-    """A call under way: ssh's settings are read and the host is connected to while the caller imports."""
+    """A call under way: ssh's settings are read and the host is connected to while the caller
+    imports."""
 
     def __init__(self, ssh: Ssh) -> None:
         self._ssh = ssh

@@ -12,7 +12,8 @@ MAGIC = b"openssh-key-v1\0"
 
 @dataclass(frozen=True)
 class Identity:
-    """A private key file that exists. `public` is its public half (wire format), empty where that cannot be told."""
+    """A private key file that exists. `public` is its public half (wire format), empty where that
+    cannot be told."""
 
     path: str
     public: bytes
@@ -27,12 +28,19 @@ class Offer:
 
 
 def order(files: Sequence[Identity], agent: Sequence[bytes], only: bool) -> list[Offer]:
-    """The agent's keys that were configured, the agent's other keys unless `only`, then the files no agent holds."""
+    """The agent's keys that were configured, the agent's other keys unless `only`, then the files
+    no agent holds."""
     configured = {identity.public: identity.path for identity in files if identity.public}
     listed = [Offer(i, configured[blob]) for i, blob in enumerate(agent) if blob in configured]
-    others = [] if only else [Offer(i, None) for i, blob in enumerate(agent) if blob not in configured]
+    others = (
+        [] if only else [Offer(i, None) for i, blob in enumerate(agent) if blob not in configured]
+    )
     held = {offer.path for offer in listed}
-    return listed + others + [Offer(None, identity.path) for identity in files if identity.path not in held]
+    return (
+        listed
+        + others
+        + [Offer(None, identity.path) for identity in files if identity.path not in held]
+    )
 
 
 def existing(paths: Sequence[str]) -> list[Identity]:

@@ -23,7 +23,8 @@ class KnownKey:
 
 
 def matching(text: str, name: str, file: str = "") -> list[KnownKey]:
-    """The keys listed for a name (`host`, or `[host]:port`); a line that makes no sense names nobody."""
+    """The keys listed for a name (`host`, or `[host]:port`); a line that makes no sense names
+    nobody."""
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
@@ -45,7 +46,8 @@ def decoded(word: str) -> bytes:
 
 
 def names(patterns: str, name: str) -> bool:
-    """Whether a line's first field means this name: hashed, with wildcards, or with a negation that excludes it."""
+    """Whether a line's first field means this name: hashed, with wildcards, or with a negation that
+    excludes it."""
     met = False
     for pattern in patterns.lower().split(",") if not patterns.startswith("|") else [patterns]:
         if pattern.startswith("|1|"):
@@ -70,7 +72,8 @@ def hashed(pattern: str, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Verdict:
-    """known: this key is listed; changed: others are; revoked: listed as such; unknown: the host is not listed."""
+    """known: this key is listed; changed: others are; revoked: listed as such; unknown: the host is
+    not listed."""
 
     word: str
     line: KnownKey | None = None
@@ -109,4 +112,8 @@ def read(paths: Iterable[str], name: str) -> list[KnownKey]:
 def listed_types(keys: list[KnownKey]) -> list[str]:
     """The algorithms to ask for first, so that the server shows the key that is known."""
     known = dict.fromkeys(key.type for key in keys if not key.marker)
-    return [name for kind in known for name in (["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind])]
+    return [
+        name
+        for kind in known
+        for name in (["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind])
+    ]

@@ -1,4 +1,5 @@
-"""This machine itself: the same loader and the same bytes, through a child process instead of ssh."""
+"""This machine itself: the same loader and the same bytes, through a child process instead of
+ssh."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ class Local:
     def open(self, python: str | None) -> LocalLink:
         argv = bundle.local_argv(python)
         try:
-            # A session of its own: Ctrl-C at the terminal is ours to pass on as a cancel, not the agent's to die of.
+            # A session of its own: Ctrl-C at the terminal is ours to pass on as a cancel, not the
+            # agent's to die of.
             child = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
@@ -31,7 +33,9 @@ class Local:
             )
         except OSError as exc:
             hint = "correct python in the host file, or leave it out"
-            raise HostUnreachable(f"cannot start {argv[0]}: {exc.strerror}", hint, python=argv[0]) from None
+            raise HostUnreachable(
+                f"cannot start {argv[0]}: {exc.strerror}", hint, python=argv[0]
+            ) from None
         return LocalLink(child)
 
 
@@ -45,7 +49,9 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
 def folder() -> str:
     """Where the agent runs: as after a login in the home, not wherever the command was typed."""
     home = os.path.expanduser("~")
-    return home if home.startswith("/") and os.access(home, os.X_OK) and os.path.isdir(home) else "/"
+    return (
+        home if home.startswith("/") and os.access(home, os.X_OK) and os.path.isdir(home) else "/"
+    )
 
 
 class LocalLink:
@@ -54,7 +60,11 @@ class LocalLink:
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdin and child.stdout and child.stderr
         self._child = child
-        self._stdin, self._stdout, self._stderr = child.stdin.fileno(), child.stdout.fileno(), child.stderr.fileno()
+        self._stdin, self._stdout, self._stderr = (
+            child.stdin.fileno(),
+            child.stdout.fileno(),
+            child.stderr.fileno(),
+        )
         self._open = {self._stdout, self._stderr}
         self._tail = Tail()
         os.set_blocking(self._stdin, False)

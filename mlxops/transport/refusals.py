@@ -1,4 +1,5 @@
-"""What to tell a person when a host does not let us in: pure, from facts to errors with the next command to run."""
+"""What to tell a person when a host does not let us in: pure, from facts to errors with the next
+command to run."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def host_key(settings: Settings, key_type: str, blob: bytes, verdict: Verdict) -
     shown = fingerprint(blob)
     where = f" ({verdict.line.file}, line {verdict.line.line})" if verdict.line else ""
     message = f"{HEADLINES[verdict.word].format(place=settings.place)}{where}: {key_type} {shown}"
-    check = f"compare it on the host: ssh-keygen -lf /etc/ssh/ssh_host_{scan_type(key_type)}_key.pub"
+    check = (
+        f"compare it on the host: ssh-keygen -lf /etc/ssh/ssh_host_{scan_type(key_type)}_key.pub"
+    )
     if verdict.word == "revoked":
         hint = "do not connect; ask whoever revoked it"
     else:
@@ -52,14 +55,26 @@ def trust(settings: Settings, key_type: str, verdict: Verdict) -> str:
 
 
 def login(
-    settings: Settings, offered: Sequence[str], encrypted: Sequence[str], allowed: Sequence[str], banner: str
+    settings: Settings,
+    offered: Sequence[str],
+    encrypted: Sequence[str],
+    allowed: Sequence[str],
+    banner: str,
 ) -> LoginRefused:
-    """Refusal of a login: locked, needing a passphrase, or rejected, whichever the host and the keys say."""
+    """Refusal of a login: locked, needing a passphrase, or rejected, whichever the host and the
+    keys say."""
     who = f"{settings.user}@{settings.place}"
-    facts = {"offered": list(offered), "encrypted": list(encrypted), "allowed": list(allowed), "banner": banner.strip()}
+    facts = {
+        "offered": list(offered),
+        "encrypted": list(encrypted),
+        "allowed": list(allowed),
+        "banner": banner.strip(),
+    }
     if any(word in banner.lower() for word in LOCKED):
         hint = f"unlock its disk: `{settings.command}` with the password of an account there, or at its screen"
-        message = f"{settings.place} has restarted and is still locked (FileVault): {banner.strip()}"
+        message = (
+            f"{settings.place} has restarted and is still locked (FileVault): {banner.strip()}"
+        )
         return LoginRefused(message, hint, cause="locked", **facts)
     if encrypted and not offered:
         message = f"{encrypted[0]} is protected by a passphrase, and no ssh-agent holds it"
@@ -69,7 +84,9 @@ def login(
         message = f"there is no key to log in as {who} with"
         hint = f"`ssh -G {settings.alias}` lists the files looked for; ssh-keygen makes one, ssh-copy-id installs it"
         return LoginRefused(message, hint, cause="no key", **facts)
-    methods = f"; it would take {', '.join(allowed)}" if allowed and "publickey" not in allowed else ""
+    methods = (
+        f"; it would take {', '.join(allowed)}" if allowed and "publickey" not in allowed else ""
+    )
     message = f"{who} rejected the login with {', '.join(offered)}{methods}"
     asks = f"; {encrypted[0]} was not tried: it needs `ssh-add`" if encrypted else ""
     batch = settings.command.replace("ssh", "ssh -o BatchMode=yes", 1)
@@ -82,7 +99,9 @@ def copy_id(settings: Settings) -> str:
     given = dict(zip(settings.options[::2], settings.options[1::2], strict=False))
     words = ["ssh-copy-id", *(["-i", given["-i"]] if "-i" in given else [])]
     words += ["-p", given["-p"]] if "-p" in given else []
-    return shlex.join([*words, f"{given['-l']}@{settings.alias}" if "-l" in given else settings.alias])
+    return shlex.join(
+        [*words, f"{given['-l']}@{settings.alias}" if "-l" in given else settings.alias]
+    )
 
 
 def turned_away(settings: Settings, said: str, tries: int) -> HostUnreachable:
@@ -90,13 +109,17 @@ def turned_away(settings: Settings, said: str, tries: int) -> HostUnreachable:
     where, words = settings.place, said.strip()[:LONGEST_SAID]
     count = f" ({tries} tries)" if tries > 1 else ""
     if "MaxStartups" in words:
-        hint = "too many logins at once: run it again, or raise MaxStartups in the host's sshd_config"
+        hint = (
+            "too many logins at once: run it again, or raise MaxStartups in the host's sshd_config"
+        )
     elif "Not allowed" in words:
         hint = "too many failed logins from here (PerSourcePenalties of its sshd_config): wait a minute or more"
     else:
         hint = "too many logins at once (MaxStartups), or is that port not SSH? "
         hint += f"`{settings.command.replace('ssh', 'ssh -v', 1)} true` shows how far it gets"
-    message = f"{where} closed the connection before any login{count}" + (f": {words}" if words else "")
+    message = f"{where} closed the connection before any login{count}" + (
+        f": {words}" if words else ""
+    )
     return HostUnreachable(message, hint, cause="turned away", said=words, tries=tries)
 
 
@@ -114,5 +137,7 @@ def opening(settings: Settings, exc: BaseException, silent: bool, kind: str) -> 
         message = f"{where} accepted the connection but did not answer as an SSH server: {exc}"
         return HostUnreachable(message, f"is that port really SSH? {shows}", cause="banner")
     return HostUnreachable(
-        f"the connection to {where} ended while it was opened: {str(exc) or kind}", shows, cause="opening"
+        f"the connection to {where} ended while it was opened: {str(exc) or kind}",
+        shows,
+        cause="opening",
     )

@@ -1,4 +1,5 @@
-"""What ssh itself would use to reach a host: `ssh -G`, read into a value. No other reader of its config is complete."""
+"""What ssh itself would use to reach a host: `ssh -G`, read into a value. No other reader of its
+config is complete."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ ASK_S = 10.0
 
 @dataclass(frozen=True)
 class Settings:
-    """One host as ssh sees it, every path and token expanded. `connect_timeout_s` covers one address."""
+    """One host as ssh sees it, every path and token expanded. `connect_timeout_s` covers one
+    address."""
 
     alias: str
     hostname: str
@@ -44,7 +46,8 @@ class Settings:
 
     @property
     def key_names(self) -> tuple[str, ...]:
-        """The names under which known_hosts may list this host; as in ssh, a key of the plain host fits any port."""
+        """The names under which known_hosts may list this host; as in ssh, a key of the plain host
+        fits any port."""
         if self.host_key_alias:
             return (self.host_key_alias.lower(),)
         plain = self.hostname.lower()
@@ -66,17 +69,27 @@ def options(ssh: Ssh) -> list[str]:
     """What the host file says, as ssh's options."""
     user = ["-l", ssh.user] if ssh.user else []
     port = ["-p", str(ssh.port)] if ssh.port else []
-    return [*user, *port, *(["-i", os.path.expanduser(ssh.identity_file)] if ssh.identity_file else [])]
+    return [
+        *user,
+        *port,
+        *(["-i", os.path.expanduser(ssh.identity_file)] if ssh.identity_file else []),
+    ]
 
 
 def ask(ssh: Ssh) -> Settings:
-    """The settings for a host; HostUnreachable without an ssh program, Usage when its configuration is broken."""
+    """The settings for a host; HostUnreachable without an ssh program, Usage when its configuration
+    is broken."""
     key = os.path.expanduser(ssh.identity_file or "")
     if key and not os.path.exists(key) and not os.path.exists(key + ".pub"):
         # ssh itself would quietly go on with its default keys.
-        raise Usage(f"there is no {key}, which the host file names as identity_file", "correct it under [ssh]")
+        raise Usage(
+            f"there is no {key}, which the host file names as identity_file",
+            "correct it under [ssh]",
+        )
     try:
-        done = subprocess.run(argv(ssh), stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S)
+        done = subprocess.run(
+            argv(ssh), stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S
+        )
     except FileNotFoundError:
         raise HostUnreachable(
             "there is no ssh program on PATH, which knows how to reach hosts",
@@ -84,11 +97,15 @@ def ask(ssh: Ssh) -> Settings:
         ) from None
     except subprocess.TimeoutExpired:
         raise HostUnreachable(
-            f"`ssh -G {ssh.host}` did not answer within {ASK_S:.0f} s", "look for a slow Match exec in ~/.ssh/config"
+            f"`ssh -G {ssh.host}` did not answer within {ASK_S:.0f} s",
+            "look for a slow Match exec in ~/.ssh/config",
         ) from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()
-        raise Usage(f"ssh cannot read its configuration: {said}", f"correct it until `ssh -G {ssh.host}` works")
+        raise Usage(
+            f"ssh cannot read its configuration: {said}",
+            f"correct it until `ssh -G {ssh.host}` works",
+        )
     return parse(done.stdout.decode("utf-8", "replace"), ssh, os.environ)
 
 
@@ -104,7 +121,9 @@ def parse(text: str, ssh: Ssh, env: Mapping[str, str]) -> Settings:
         hostname=expand.first("hostname", ssh.host),
         port=int(expand.first("port", "22")),
         user=expand.first("user", env.get("USER", "")),
-        identity_files=tuple(expand.path(path) for path in said.get("identityfile", []) if path != "none"),
+        identity_files=tuple(
+            expand.path(path) for path in said.get("identityfile", []) if path != "none"
+        ),
         identities_only=expand.first("identitiesonly", "no") == "yes",
         identity_agent=expand.agent(),
         known_hosts=_known_hosts(ssh, expand),
@@ -141,7 +160,8 @@ def _known_hosts(ssh: Ssh, expand: Expansion) -> tuple[str, ...]:
 
 
 class Expansion:
-    """What `ssh -G` leaves unexpanded: ~, ${VARIABLES} and percent tokens (ssh_config(5), TOKENS)."""
+    """What `ssh -G` leaves unexpanded: ~, ${VARIABLES} and percent tokens (ssh_config(5),
+    TOKENS)."""
 
     def __init__(self, alias: str, said: Mapping[str, str], env: Mapping[str, str]) -> None:
         self._said = said
@@ -191,7 +211,8 @@ class Expansion:
         return os.path.expanduser(self.tokens(text))
 
     def paths(self, key: str) -> list[str]:
-        """The files of a list that `ssh -G` prints unquoted: one name with blanks in it if there is such a file."""
+        """The files of a list that `ssh -G` prints unquoted: one name with blanks in it if there is
+        such a file."""
         whole = self.path(self.first(key, ""))
         if " " in whole and os.path.exists(whole):
             return [whole]
@@ -204,4 +225,8 @@ class Expansion:
             return None
         if where == "SSH_AUTH_SOCK":
             return self._env.get("SSH_AUTH_SOCK") or None
-        return self._env.get(where[1:]) if where.startswith("$") and "{" not in where else self.path(where)
+        return (
+            self._env.get(where[1:])
+            if where.startswith("$") and "{" not in where
+            else self.path(where)
+        )

@@ -44,7 +44,8 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
 
 class Negotiation(paramiko.Transport):
-    """Key exchange that begins when the object is made, so that it runs while the rest is imported."""
+    """Key exchange that begins when the object is made, so that it runs while the rest is
+    imported."""
 
     def __init__(self, sock: socket.socket, settings: Settings, types: list[str]) -> None:
         super().__init__(sock)
@@ -60,7 +61,9 @@ class Negotiation(paramiko.Transport):
         self.packetizer.readline = self._heard  # type: ignore[method-assign]
         super().start_client(event=self._done)
 
-    def start_client(self, event: threading.Event | None = None, timeout: float | None = None) -> None:
+    def start_client(
+        self, event: threading.Event | None = None, timeout: float | None = None
+    ) -> None:
         """What the client calls when it is ready to wait."""
         if not self._done.wait(self._limit):
             raise paramiko.SSHException("the key exchange did not end in time")
@@ -83,7 +86,8 @@ class TurnedAway(Exception):
 
 
 class StrictHostKeys(paramiko.MissingHostKeyPolicy):
-    """Refuses every key that known_hosts does not list. Our own reader, so the client's own lists stay empty."""
+    """Refuses every key that known_hosts does not list. Our own reader, so the client's own lists
+    stay empty."""
 
     def __init__(self, settings: Settings, known: list[list[knownhosts.KnownKey]]) -> None:
         self._settings = settings
@@ -114,7 +118,9 @@ class Login:
             self._offer_all(transport)
         if not transport.is_authenticated():
             banner = (transport.get_banner() or b"").decode("utf-8", "replace")
-            raise refusals.login(self._settings, self._offered, self._encrypted, self._allowed, banner)
+            raise refusals.login(
+                self._settings, self._offered, self._encrypted, self._allowed, banner
+            )
 
     def _offer_all(self, transport: paramiko.Transport) -> None:
         blobs = [key.asbytes() for key in self._agent_keys]
@@ -131,7 +137,9 @@ class Login:
         key = self._key(offer)
         if key is None:
             return False
-        self._offered.append(offer.path or f"a key of the agent ({knownhosts.fingerprint(key.asbytes())})")
+        self._offered.append(
+            offer.path or f"a key of the agent ({knownhosts.fingerprint(key.asbytes())})"
+        )
         self._try(transport.auth_publickey, self._settings.user, key)
         return transport.is_authenticated()
 
@@ -158,7 +166,8 @@ class Login:
 
 @contextmanager
 def agent_keys(path: str | None) -> Iterator[tuple[paramiko.AgentKey, ...]]:
-    """The keys of the agent at this socket, able to sign inside the block; none when there is no agent that answers."""
+    """The keys of the agent at this socket, able to sign inside the block; none when there is no
+    agent that answers."""
     agent = paramiko.agent.AgentSSH()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(AGENT_S)
@@ -184,9 +193,15 @@ class SshTransport:
             except TurnedAway as exc:
                 wait = None if pause is None else pause * random.uniform(0.5, 1.5)
                 said = str(exc)
-                if wait is None or dialled.proxy or "Not allowed" in said or time.monotonic() + wait > end:
+                if (
+                    wait is None
+                    or dialled.proxy
+                    or "Not allowed" in said
+                    or time.monotonic() + wait > end
+                ):
                     raise refusals.turned_away(settings, said, tries) from None
-                # sshd takes so many logins at once, and no more: nothing was sent yet, so it is simply tried again.
+                # sshd takes so many logins at once, and no more: nothing was sent yet, so it is
+                # simply tried again.
                 time.sleep(wait)
                 dialled = dial(settings)
         raise AssertionError("the last try has no pause")
@@ -195,7 +210,9 @@ class SshTransport:
         watchdog = Watchdog(dialled.sock, settings.connect_timeout_s * 2 + AUTH_S + CHANNEL_S)
         try:
             connection = connected(settings, dialled)
-            return SshLink(connection, started(connection, bundle.command(python)), dialled, settings)
+            return SshLink(
+                connection, started(connection, bundle.command(python)), dialled, settings
+            )
         except BaseException as exc:
             fault = explained(exc, settings, dialled, watchdog.barked)
             dialled.close()
@@ -205,20 +222,32 @@ class SshTransport:
 
 
 def connected(settings: Settings, dialled: Dialled) -> Connection:
-    """A logged-in Connection. Everything ssh has decided is given to it, so that it reads no file of its own."""
+    """A logged-in Connection. Everything ssh has decided is given to it, so that it reads no file
+    of its own."""
     known = [knownhosts.read(settings.known_hosts, name) for name in settings.key_names]
-    negotiation = Negotiation(dialled.sock, settings, knownhosts.listed_types([key for keys in known for key in keys]))
+    negotiation = Negotiation(
+        dialled.sock, settings, knownhosts.listed_types([key for keys in known for key in keys])
+    )
     with absent("unittest", "unittest.mock", "invoke.vendor.yaml"):
         from fabric import Config, Connection
     # One Config per Connection: a shared one is not safe between threads.
     config = Config(lazy=True, ssh_config=paramiko.SSHConfig())
     config.authentication.strategy_class = partial(Login, settings)
     connection = Connection(
-        settings.hostname, user=settings.user, port=settings.port, config=config, gateway=False, forward_agent=False,
-        connect_kwargs={"sock": dialled.sock, "transport_factory": lambda sock, **_: negotiation,
-                        "banner_timeout": settings.connect_timeout_s, "auth_timeout": AUTH_S,
-                        "channel_timeout": CHANNEL_S},
-    )  # fmt: skip
+        settings.hostname,
+        user=settings.user,
+        port=settings.port,
+        config=config,
+        gateway=False,
+        forward_agent=False,
+        connect_kwargs={
+            "sock": dialled.sock,
+            "transport_factory": lambda sock, **_: negotiation,
+            "banner_timeout": settings.connect_timeout_s,
+            "auth_timeout": AUTH_S,
+            "channel_timeout": CHANNEL_S,
+        },
+    )
     connection.client.set_missing_host_key_policy(StrictHostKeys(settings, known))
     connection.open()
     return connection
@@ -232,20 +261,33 @@ def started(connection: Connection, command: str) -> paramiko.Channel:
     return channel
 
 
-def explained(exc: BaseException, settings: Settings, dialled: Dialled, barked: bool) -> BaseException:
-    """The failure of an opening in words; what is not a failure (Ctrl-C), or may be tried again, as it is."""
+def explained(
+    exc: BaseException, settings: Settings, dialled: Dialled, barked: bool
+) -> BaseException:
+    """The failure of an opening in words; what is not a failure (Ctrl-C), or may be tried again, as
+    it is."""
     if isinstance(exc, TurnedAway) and dialled.proxy:
         return dialled.proxy.fault() or exc
-    if not isinstance(exc, (paramiko.SSHException, OSError, EOFError)) or isinstance(exc, MlxopsError):
+    if not isinstance(exc, (paramiko.SSHException, OSError, EOFError)) or isinstance(
+        exc, MlxopsError
+    ):
         return exc
     fault = dialled.proxy.fault() if dialled.proxy else None
-    return fault or refusals.opening(settings, exc, barked or "banner" in str(exc), type(exc).__name__)
+    return fault or refusals.opening(
+        settings, exc, barked or "banner" in str(exc), type(exc).__name__
+    )
 
 
 class SshLink:
     """The agent at the other end of a channel."""
 
-    def __init__(self, connection: Connection, channel: paramiko.Channel, dialled: Dialled, settings: Settings) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        channel: paramiko.Channel,
+        dialled: Dialled,
+        settings: Settings,
+    ) -> None:
         self._connection = connection
         self._channel = channel
         self._dialled = dialled
@@ -259,7 +301,8 @@ class SshLink:
             for at in range(0, len(whole), CHUNK):
                 self._channel.sendall(whole[at : at + CHUNK])  # type: ignore[arg-type]
         except (OSError, EOFError, paramiko.SSHException) as exc:
-            # EOFError, without a word, is what paramiko makes of a socket that ends while it writes.
+            # EOFError, without a word, is what paramiko makes of a socket that ends while it
+            # writes.
             why = f"the link to {self._settings.place} broke: {exc}".rstrip(": ")
             raise LinkLost(why, stderr=self.stderr_tail()) from None
 

@@ -1,4 +1,5 @@
-"""Stand-ins for modules that libraries import for features never used here: each costs 10-40 ms of every command."""
+"""Stand-ins for modules that libraries import for features never used here: each costs 10-40 ms of
+every command."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ one_at_a_time = threading.RLock()
 
 @contextmanager
 def absent(*names: str) -> Iterator[None]:
-    """While the block imports, modules of these names that nobody has loaded yet are hollow; later they can be had."""
+    """While the block imports, modules of these names that nobody has loaded yet are hollow; later
+    they can be had."""
     with one_at_a_time:
         hidden = [name for name in names if name not in sys.modules]
         for name in hidden:

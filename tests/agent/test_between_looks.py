@@ -1,7 +1,8 @@
-"""What happens between two looks: one that fails after the first signal, a listener that changes hands.
+"""What happens between two looks: one that fails after the first signal, a listener that changes
+hands.
 
-Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/test_between_looks.py
-"""
+Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest
+tests/agent/test_between_looks.py"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.registry.store import Store
 from mlxops.agent.servers.stop import stop
 from tests.support.faltering import Bereaved, Faltering, Interposed
-from tests.support.launching import NAME, WHO, Launcher, command, nothing
+from tests.support.launching import NAME, WHO, Launcher, context, nothing
 from tests.support.procs_actors import eventually
 from tests.support.procs_actors import running as actor
 
@@ -44,8 +45,11 @@ def running(launcher: Launcher, pid: int) -> bool:
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof(launcher: Launcher, failing: int):
-    """All of them while something of it lives on behind a free port, or just one of those that would show it gone."""
+def test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof(
+    launcher: Launcher, failing: int
+):
+    """All of them while something of it lives on behind a free port, or just one of those that
+    would show it gone."""
     launcher.fake.behaves(linger_s=0.5)
     launcher.serving()
     prey, failed = launcher.prey(), count(1)
@@ -61,12 +65,19 @@ def test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof(
     assert procs.sent == [(prey.targets[0].pid, signal.SIGTERM)]
 
 
-def test_who_sees_nothing_any_more_after_the_signal_claims_nothing_and_kills_nobody(launcher: Launcher, tmp_path: Path):
+def test_who_sees_nothing_any_more_after_the_signal_claims_nothing_and_kills_nobody(
+    launcher: Launcher, tmp_path: Path
+):
     launcher.fake.behaves(ignore=["TERM"])
     record = launcher.serving().record(WHO)
     prey, blind = launcher.prey(), Faltering(lambda: True)
-    fields = {**REQUIRED, "cache_path": str(launcher.model), "port": launcher.port, "process": record}
-    with command(launcher, tmp_path, blind) as unloading:
+    fields = {
+        **REQUIRED,
+        "cache_path": str(launcher.model),
+        "port": launcher.port,
+        "process": record,
+    }
+    with context(launcher, tmp_path, blind) as unloading:
         before = unloading.store.edit("load", lambda now: now.put(Entry(NAME, fields)))
         with pytest.raises((NotStopped, Unseen)):
             unload(unloading, {"port": launcher.port})
@@ -84,7 +95,9 @@ class Unreadable(Store):
 
     def _read(self) -> Any:
         if next(self.reads) in self.failing:
-            raise RegistryInvalid(f"cannot read {self.path}: Input/output error", "look at the disk", path=self.path)
+            raise RegistryInvalid(
+                f"cannot read {self.path}: Input/output error", "look at the disk", path=self.path
+            )
         return super()._read()
 
 
@@ -92,10 +105,17 @@ class Unreadable(Store):
 def test_an_unload_that_could_not_read_the_registry_before_the_stop_reads_it_again(
     launcher: Launcher, tmp_path: Path, first: int, last: int
 ):
-    fields = {**REQUIRED, "cache_path": str(launcher.model), "port": launcher.port, "wanted": launcher.port}
-    with command(launcher, tmp_path, launcher.procs) as unloading:
+    fields = {
+        **REQUIRED,
+        "cache_path": str(launcher.model),
+        "port": launcher.port,
+        "wanted": launcher.port,
+    }
+    with context(launcher, tmp_path, launcher.procs) as unloading:
         record = launcher.serving().record(WHO)
-        unloading.store.edit("load", lambda now: now.put(Entry(NAME, {**fields, "process": record})))
+        unloading.store.edit(
+            "load", lambda now: now.put(Entry(NAME, {**fields, "process": record}))
+        )
         failing = unloading._replace(store=Unreadable(unloading.store.path, first, last))
         row = unload(failing, {"port": launcher.port})
         assert (row["entry"], row["state"], row["changed"]) == (NAME, "free", True)
@@ -107,17 +127,22 @@ def test_an_unload_that_could_not_read_the_registry_before_the_stop_reads_it_aga
 def test_an_unload_that_stopped_the_server_and_could_not_clear_the_assignment_says_so(
     launcher: Launcher, tmp_path: Path, ranks: Any
 ):
-    """The registry stays unreadable; or it can be read only after the stop, and names processes on other hosts."""
+    """The registry stays unreadable; or it can be read only after the stop, and names processes on
+    other hosts."""
     fields = {**REQUIRED, "cache_path": str(launcher.model), "port": launcher.port}
-    with command(launcher, tmp_path, launcher.procs) as unloading:
+    with context(launcher, tmp_path, launcher.procs) as unloading:
         record = launcher.serving().record(WHO)
         process = {**record, "ranks": ranks} if ranks else record
-        before = unloading.store.edit("load", lambda now: now.put(Entry(NAME, {**fields, "process": process})))
+        before = unloading.store.edit(
+            "load", lambda now: now.put(Entry(NAME, {**fields, "process": process}))
+        )
         failing = unloading._replace(store=Unreadable(unloading.store.path, 1, 2 if ranks else 99))
         with pytest.raises(RegistryInvalid) as refused:
             unload(failing, {"port": launcher.port})
         error = refused.value
-        assert f"port {launcher.port} is free (pid {record['pid']} was stopped), but" in error.message
+        assert (
+            f"port {launcher.port} is free (pid {record['pid']} was stopped), but" in error.message
+        )
         assert "Input/output error" in error.message and error.fields["stopped"] is True
         assert error.hint.endswith(f"; then clear it with: mlxops unload {launcher.port}")
         assert unloading.store.read() == before and not running(launcher, record["pid"])
@@ -132,9 +157,11 @@ def test_an_unload_that_needs_the_registry_to_know_what_is_meant_stops_nothing_w
     launcher: Launcher, tmp_path: Path, args: dict[str, Any], first: int
 ):
     fields = {**REQUIRED, "cache_path": str(launcher.model), "port": launcher.port}
-    with command(launcher, tmp_path, launcher.procs) as unloading:
+    with context(launcher, tmp_path, launcher.procs) as unloading:
         record = launcher.serving().record(WHO)
-        before = unloading.store.edit("load", lambda now: now.put(Entry(NAME, {**fields, "process": record})))
+        before = unloading.store.edit(
+            "load", lambda now: now.put(Entry(NAME, {**fields, "process": record}))
+        )
         failing = unloading._replace(store=Unreadable(unloading.store.path, first, 99))
         with pytest.raises(RegistryInvalid, match="Input/output error") as refused:
             unload(failing, {"port": launcher.port, **args})
@@ -166,7 +193,9 @@ def test_a_listener_that_changes_hands_after_the_chat_is_not_ready(launcher: Lau
         real, procs = launcher.procs, Interposed(chatted, handed_over(launcher, held))
         launcher.procs = procs
         try:
-            with pytest.raises(NotReady, match=rf"does not own its port: pid {os.getpid()} \(user .*\) has it"):
+            with pytest.raises(
+                NotReady, match=rf"does not own its port: pid {os.getpid()} \(user .*\) has it"
+            ):
                 launcher.wait(gated)
         finally:
             launcher.procs = real

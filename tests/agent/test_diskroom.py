@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.context import Command
+from mlxops.agent.context import Context
 from mlxops.agent.errors import Failed, NotEnoughDisk, unwritten
 from mlxops.agent.jobs import job as jobs
 from mlxops.agent.jobs import log as joblog
@@ -23,7 +23,7 @@ from mlxops.agent.jobs.disk_room import LOAD_EDITS, LOG_BYTES, WORD, disk_room, 
 from mlxops.agent.procs import here
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.servers.launch import any_place, place
-from tests.support.launching import Launcher, command
+from tests.support.launching import Launcher, context
 from tests.support.smalldisk import SmallDisk, read_only
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
@@ -36,10 +36,10 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @pytest.fixture
-def work(disk: SmallDisk, tmp_path: Path) -> Iterator[Command]:
+def work(disk: SmallDisk, tmp_path: Path) -> Iterator[Context]:
     """A command on a host whose registry and state folder are on the small disk."""
     launcher = Launcher(disk.place, "mlx-openai-server")
-    with command(launcher, disk.place, launcher.procs) as made:
+    with context(launcher, disk.place, launcher.procs) as made:
         add(made, "amber")
         yield made
     launcher.end()
@@ -58,20 +58,22 @@ class Unable:
         return False
 
 
-def add(made: Command, name: str) -> None:
-    made.store.edit("add " + name, lambda now: now.put(Entry(name, {**REQUIRED, "notes": "x" * 1000})))
+def add(made: Context, name: str) -> None:
+    made.store.edit(
+        "add " + name, lambda now: now.put(Entry(name, {**REQUIRED, "notes": "x" * 1000}))
+    )
 
 
 def left(disk: SmallDisk) -> list[str]:
     return [path.name for path in disk.place.rglob("*") if WORD in path.name]
 
 
-def port(made: Command) -> int:
+def port(made: Context) -> int:
     return next(iter(made.site.ports))
 
 
 @as_root
-def test_what_was_taken_suffices_when_the_disk_is_full(work: Command, disk: SmallDisk):
+def test_what_was_taken_suffices_when_the_disk_is_full(work: Context, disk: SmallDisk):
     history = disk.place / "registry.history.jsonl"
     with disk_room(work) as room, begin(work, port(work), "load", again="mlxops load") as job:
         room.take(port(work), LOAD_EDITS, servers=2)
@@ -93,7 +95,7 @@ def test_what_was_taken_suffices_when_the_disk_is_full(work: Command, disk: Smal
 
 @as_root
 @pytest.mark.parametrize("able", [True, False])
-def test_no_room_is_told_and_what_was_begun_is_removed(work: Command, disk: SmallDisk, able: bool):
+def test_no_room_is_told_and_what_was_begun_is_removed(work: Context, disk: SmallDisk, able: bool):
     """Also on a file system that cannot allocate blocks without content."""
     made = work if able else work._replace(procs=Unable())  # type: ignore[arg-type]
     assert rehearsal(made, port(work)) is None and left(disk) == []
@@ -106,7 +108,7 @@ def test_no_room_is_told_and_what_was_begun_is_removed(work: Command, disk: Smal
 
 
 @as_root
-def test_a_disk_that_changed_since_is_told(work: Command, disk: SmallDisk):
+def test_a_disk_that_changed_since_is_told(work: Context, disk: SmallDisk):
     with disk_room(work) as room:
         room.take(port(work), LOAD_EDITS, servers=2)
         room.check()
@@ -115,15 +117,17 @@ def test_a_disk_that_changed_since_is_told(work: Command, disk: SmallDisk):
 
 
 @as_root
-def test_a_start_back_depends_on_no_disk(work: Command, disk: SmallDisk):
+def test_a_start_back_depends_on_no_disk(work: Context, disk: SmallDisk):
     with read_only(disk.place):
         where = any_place(work.site.state_dir, port(work))
         with where.log as log:
-            assert log.name == os.devnull and "Read-only" in where.lost and os.path.isdir(where.folder)
+            assert (
+                log.name == os.devnull and "Read-only" in where.lost and os.path.isdir(where.folder)
+            )
 
 
 @as_root
-def test_what_a_killed_load_left_is_taken_over(work: Command, disk: SmallDisk):
+def test_what_a_killed_load_left_is_taken_over(work: Context, disk: SmallDisk):
     first = disk_room(work)
     first.take(port(work), LOAD_EDITS, servers=2)
     planted = disk.place / "secret"
@@ -135,12 +139,16 @@ def test_what_a_killed_load_left_is_taken_over(work: Command, disk: SmallDisk):
     with disk_room(work) as room:
         room.take(port(work), LOAD_EDITS, servers=2)
         add(work, "jade")
-    assert left(disk) == [] and planted.read_text() == "others" and "jade" in work.store.read().entries
+    assert (
+        left(disk) == [] and planted.read_text() == "others" and "jade" in work.store.read().entries
+    )
     first.__exit__()
 
 
 @as_root
-def test_a_load_that_cannot_be_described_is_not_begun_and_an_unload_is(work: Command, disk: SmallDisk):
+def test_a_load_that_cannot_be_described_is_not_begun_and_an_unload_is(
+    work: Context, disk: SmallDisk
+):
     disk.fill()
     folder = jobs.folder(work.site.state_dir)
     before = joblog.names(folder)
@@ -158,7 +166,9 @@ def test_a_load_that_cannot_be_described_is_not_begun_and_an_unload_is(work: Com
 
 
 def test_a_log_without_a_beginning_is_told_by_its_name(tmp_path: Path):
-    (tmp_path / "20261128T093000-8100-77.jsonl").write_text(json.dumps({"event": "end", "error": None}) + "\n")
+    (tmp_path / "20261128T093000-8100-77.jsonl").write_text(
+        json.dumps({"event": "end", "error": None}) + "\n"
+    )
     told = joblog.past(str(tmp_path), [])[0].to_wire()
     assert (told["port"], told["since"], told["state"]) == (8100, "2026-11-28T09:30:00Z", "done")
 

@@ -17,7 +17,11 @@ def leave(host: Healthy) -> tuple[list[Path], list[Path]]:
     jobs, blobs = host.state / "jobs", next(host.hub.glob("models--*/blobs"))
     locks = host.hub / ".locks" / blobs.parent.name
     locks.mkdir(parents=True)
-    gone = [host.hub / "registry.json.tmp", host.state / "help" / "x.txt.tmp", host.state / "agent" / ".7-ab"]
+    gone = [
+        host.hub / "registry.json.tmp",
+        host.state / "help" / "x.txt.tmp",
+        host.state / "agent" / ".7-ab",
+    ]
     (host.state / "authorized").mkdir(mode=0o700)
     gone += [host.state / "authorized" / "ab12.7f"]
     gone += [blobs / "etag.12345678.incomplete", jobs / "20200101T000000-8100-1.jsonl"]
@@ -54,9 +58,12 @@ def test_fix_gives_our_folders_their_modes_and_makes_missing_ones(host: Healthy)
     (host.state / "jobs").rmdir()
     assert [row["verdict"] for row in host.rows("state folder")] == ["wrong", "ok"]
     done = host.doctor(fix=True)
-    assert [(a["action"], Path(a["path"]).name, a["applied"], a["error"]) for a in done["actions"]] == [
-        ("chmod", "logs", True, None), ("mkdir", "jobs", True, None),
-    ]  # fmt: skip
+    assert [
+        (a["action"], Path(a["path"]).name, a["applied"], a["error"]) for a in done["actions"]
+    ] == [
+        ("chmod", "logs", True, None),
+        ("mkdir", "jobs", True, None),
+    ]
     assert [row["verdict"] for row in done["checks"] if row["check"] == "state folder"] == ["ok"]
     assert {(host.state / name).stat().st_mode & 0o777 for name in ("logs", "jobs")} == {0o700}
 
@@ -75,7 +82,10 @@ def test_a_fix_goes_through_no_link_and_says_why_it_failed(host: Healthy) -> Non
     link.symlink_to(host.hub)
     assert host.row("state folder", "wrong")["mend"].startswith("on the host: mv ")
     mode = host.hub.stat().st_mode
-    for fix in (Fix("chmod", str(link), "by hand"), Fix("remove", str(link / "nonesuch"), "by hand")):
+    for fix in (
+        Fix("chmod", str(link), "by hand"),
+        Fix("remove", str(link / "nonesuch"), "by hand"),
+    ):
         done = mended(fix, dry=False)
         assert not done["applied"] and done["error"], done
     assert host.hub.stat().st_mode == mode

@@ -1,4 +1,5 @@
-"""Each thing doctor looks at on the host, really broken: its row says so, with the command that mends it, no other."""
+"""Each thing doctor looks at on the host, really broken: its row says so, with the command that
+mends it, no other."""
 
 from __future__ import annotations
 
@@ -37,7 +38,10 @@ def test_a_healthy_host_has_only_rows_that_are_ok(host: Healthy) -> None:
     assert [row for row in answer["checks"] if row["verdict"] != "ok" or row["mend"]] == []
     assert {row["side"] for row in answer["checks"]} == {"host"} and answer["actions"] == []
     assert len({row["check"] for row in answer["checks"]}) >= 18
-    assert began <= host.client.events[0]["now"] <= time.time() and host.client.events[0]["event"] == "clock"
+    assert (
+        began <= host.client.events[0]["now"] <= time.time()
+        and host.client.events[0]["event"] == "clock"
+    )
     assert host.doctor(fix=True)["actions"] == []
 
 
@@ -62,7 +66,8 @@ def renamed(host: Healthy) -> Path:
 
 
 def older(host: Healthy) -> Path:
-    """The agent's folder as older versions left it: files, and the bytecode that Python wrote beside them."""
+    """The agent's folder as older versions left it: files, and the bytecode that Python wrote
+    beside them."""
     without(host.kept / IMAGE)
     shutil.copytree(host.folder / "source", host.kept / "agent")
     return host.kept
@@ -79,80 +84,188 @@ def snapshot(host: Healthy) -> Path:
 BLIND = ("assignments", "snapshots", "entries", "ports")
 REGISTRY_GONE_BAD = [("registry", "wrong"), *((name, "unknown") for name in BLIND)]
 BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
-    "open state": (lambda h: h.state.chmod(0o777), [("state folder", "wrong")], "mode 777", "--fix"),
-    "readable logs": (lambda h: (h.state / "logs").chmod(0o755), [("state folder", "warning")], "/logs", "--fix"),
-    "file for logs": (lambda h: file_instead(h.state / "logs"), [("state folder", "wrong")], "no folder", "mv "),
-    "foreign code": (lambda h: write(h.kept / "evil.py"), [("agent cache", "wrong")], "evil.py", "--fix"),
-    "damaged agent": (lambda h: cut_short(h.kept / IMAGE), [("agent cache", "wrong")], "damaged", "--fix"),
+    "open state": (
+        lambda h: h.state.chmod(0o777),
+        [("state folder", "wrong")],
+        "mode 777",
+        "--fix",
+    ),
+    "readable logs": (
+        lambda h: (h.state / "logs").chmod(0o755),
+        [("state folder", "warning")],
+        "/logs",
+        "--fix",
+    ),
+    "file for logs": (
+        lambda h: file_instead(h.state / "logs"),
+        [("state folder", "wrong")],
+        "no folder",
+        "mv ",
+    ),
+    "foreign code": (
+        lambda h: write(h.kept / "evil.py"),
+        [("agent cache", "wrong")],
+        "evil.py",
+        "--fix",
+    ),
+    "damaged agent": (
+        lambda h: cut_short(h.kept / IMAGE),
+        [("agent cache", "wrong")],
+        "damaged",
+        "--fix",
+    ),
     "other agent": (
-        lambda h: (h.kept / IMAGE).rename(renamed(h) / IMAGE), [("agent cache", "wrong")], "damaged", "--fix",
+        lambda h: (h.kept / IMAGE).rename(renamed(h) / IMAGE),
+        [("agent cache", "wrong")],
+        "damaged",
+        "--fix",
     ),
     "older agent, changed": (
-        lambda h: write(older(h) / "agent" / "main.py", "pass"), [("agent cache", "wrong")], "other files", "--fix",
+        lambda h: write(older(h) / "agent" / "main.py", "pass"),
+        [("agent cache", "wrong")],
+        "other files",
+        "--fix",
     ),
     "older agent, bytecode cut short": (
-        lambda h: cut_short(compiled(older(h))), [("agent cache", "wrong")], "bytecode", "--fix",
+        lambda h: cut_short(compiled(older(h))),
+        [("agent cache", "wrong")],
+        "bytecode",
+        "--fix",
     ),
-    "open hub": (lambda h: h.hub.chmod(0o777), [("registry folder", "wrong")], "everybody", "chmod o-w "),
-    "open home": (lambda h: h.hub.parent.chmod(0o777), [("hf_home", "wrong")], "everybody", "chmod o-w "),
-    "no home": (lambda h: h.site.update(hf_home="/nonesuch"), [("hf_home", "wrong")], "not exist", "mkdir -p "),
-    "file for home": (lambda h: h.site.update(hf_home=str(h.registry)), [("hf_home", "wrong")], "a file", "[studio]"),
+    "open hub": (
+        lambda h: h.hub.chmod(0o777),
+        [("registry folder", "wrong")],
+        "everybody",
+        "chmod o-w ",
+    ),
+    "open home": (
+        lambda h: h.hub.parent.chmod(0o777),
+        [("hf_home", "wrong")],
+        "everybody",
+        "chmod o-w ",
+    ),
+    "no home": (
+        lambda h: h.site.update(hf_home="/nonesuch"),
+        [("hf_home", "wrong")],
+        "not exist",
+        "mkdir -p ",
+    ),
+    "file for home": (
+        lambda h: h.site.update(hf_home=str(h.registry)),
+        [("hf_home", "wrong")],
+        "a file",
+        "[studio]",
+    ),
     "no registry": (lambda h: without(h.registry), [("registry", "warning")], "no ", "mlxops init"),
-    "open registry": (lambda h: h.registry.chmod(0o666), [("registry", "wrong")], "everybody", "chmod o-w "),
-    "broken registry": (lambda h: write(h.registry, '{"models": ]'), REGISTRY_GONE_BAD, "line 1 column", ""),
+    "open registry": (
+        lambda h: h.registry.chmod(0o666),
+        [("registry", "wrong")],
+        "everybody",
+        "chmod o-w ",
+    ),
+    "broken registry": (
+        lambda h: write(h.registry, '{"models": ]'),
+        REGISTRY_GONE_BAD,
+        "line 1 column",
+        "",
+    ),
     "folder for registry": (
-        lambda h: (without(h.registry), h.registry.mkdir()), REGISTRY_GONE_BAD, "cannot read", "put a file there",
+        lambda h: (without(h.registry), h.registry.mkdir()),
+        REGISTRY_GONE_BAD,
+        "cannot read",
+        "put a file there",
     ),
     "two on a port": (
-        lambda h: [h.enter(name, port=h.port) for name in "ab"], [("assignments", "wrong")], "a and b", "mlxops unload",
+        lambda h: [h.enter(name, port=h.port) for name in "ab"],
+        [("assignments", "wrong")],
+        "a and b",
+        "mlxops unload",
     ),
-    "stray port": (lambda h: h.enter("a", port=1), [("assignments", "warning")], "a", "mlxops reconcile"),
+    "stray port": (
+        lambda h: h.enter("a", port=1),
+        [("assignments", "warning")],
+        "a",
+        "mlxops reconcile",
+    ),
     "no snapshot": (
-        lambda h: without(snapshot(h)), [("snapshots", "warning")], "is gone: amber", "mlxops load amber PORT",
+        lambda h: without(snapshot(h)),
+        [("snapshots", "warning")],
+        "is gone: amber",
+        "mlxops load amber PORT",
     ),
     "no snapshot of an assigned one": (
         lambda h: h.enter("a", port=h.port, cache_path="/none"),
-        [("snapshots", "wrong"), ("ports", "wrong")], "is gone: a", "remove a",
+        [("snapshots", "wrong"), ("ports", "wrong")],
+        "is gone: a",
+        "remove a",
     ),
     "half a snapshot": (
-        lambda h: (snapshot(h) / "model.safetensors").unlink(), [("snapshots", "warning")], "lacks", "mlxops load",
+        lambda h: (snapshot(h) / "model.safetensors").unlink(),
+        [("snapshots", "warning")],
+        "lacks",
+        "mlxops load",
     ),
     "no lock": (
-        lambda h: (h.hub / "registry.json.lock").mkdir(), [("registry lock", "wrong")], "for writing", "ls -ld ",
+        lambda h: (h.hub / "registry.json.lock").mkdir(),
+        [("registry lock", "wrong")],
+        "for writing",
+        "ls -ld ",
     ),
     "no port lock": (
         lambda h: (h.hub / f"registry.json.{h.port}.lock").mkdir(),
-        [("port locks", "wrong"), ("ports", "unknown")], "for writing", "ls -ld ",
+        [("port locks", "wrong"), ("ports", "unknown")],
+        "for writing",
+        "ls -ld ",
     ),
     "no runtime": (
-        lambda h: settings(h, command=["/nonesuch/server"]), [("runtime", "wrong"), ("entries", "wrong")],
-        "was not found", "install it",
+        lambda h: settings(h, command=["/nonesuch/server"]),
+        [("runtime", "wrong"), ("entries", "wrong")],
+        "was not found",
+        "install it",
     ),
     "mute runtime": (
-        lambda h: settings(h, command=["/bin/false"]), [("runtime", "wrong"), ("entries", "wrong")],
-        "does not look like", "run it",
+        lambda h: settings(h, command=["/bin/false"]),
+        [("runtime", "wrong"), ("entries", "wrong")],
+        "does not look like",
+        "run it",
     ),
     "unknown runtime": (
-        lambda h: settings(h, name="ollama"), [("runtime", "wrong"), ("entries", "wrong")], "ollama", "known: ",
+        lambda h: settings(h, name="ollama"),
+        [("runtime", "wrong"), ("entries", "wrong")],
+        "ollama",
+        "known: ",
     ),
     "old runtime": (
-        lambda h: h.runtime.shows("--port --model-path --tool-call-parser --no-log-file"), [("runtime", "warning")],
-        "no --served-model-name", "update ",
+        lambda h: h.runtime.shows("--port --model-path --tool-call-parser --no-log-file"),
+        [("runtime", "warning")],
+        "no --served-model-name",
+        "update ",
     ),
     "lost parser": (
-        lambda h: h.enter("a", tool_call_parser="QWEN"), [("entries", "wrong")], "a: --tool-call-parser QWEN",
+        lambda h: h.enter("a", tool_call_parser="QWEN"),
+        [("entries", "wrong")],
+        "a: --tool-call-parser QWEN",
         "mlxops set a",
     ),
     "lost template": (
-        lambda h: h.enter("a", chat_template="/none"), [("entries", "wrong")], "/none does not exist", "mlxops set a",
+        lambda h: h.enter("a", chat_template="/none"),
+        [("entries", "wrong")],
+        "/none does not exist",
+        "mlxops set a",
     ),
     "entry of an unknown runtime": (
-        lambda h: h.enter("a", runtime="ollama"), [("entries", "wrong")], "ollama", "mlxops set a",
+        lambda h: h.enter("a", runtime="ollama"),
+        [("entries", "wrong")],
+        "ollama",
+        "mlxops set a",
     ),
     "no hub": (
-        lambda h: h.site.update(hub_python="/bin/false"), [("huggingface_hub", "wrong")], "/bin/false", "pip install",
+        lambda h: h.site.update(hub_python="/bin/false"),
+        [("huggingface_hub", "wrong")],
+        "/bin/false",
+        "pip install",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", BROKEN)
@@ -170,7 +283,10 @@ def test_who_holds_a_lock_is_told_and_too_long_is_a_warning(host: Healthy) -> No
     for check, name in {"registry lock": "lock", "port locks": f"{host.port}.lock"}.items():
         lock = FileLock(f"{host.registry}.{name}")
         lock.acquire({**held, "since": now}, 0)
-        assert f"held: load by bob from mini since {now} (pid {os.getpid()})" in host.row(check, "ok")["seen"]
+        assert (
+            f"held: load by bob from mini since {now} (pid {os.getpid()})"
+            in host.row(check, "ok")["seen"]
+        )
         lock.describe({**held, "since": "2024-02-03T04:05:06Z"})
         row = host.row(check, "warning")
         assert "2024-02-03" in row["seen"] and f"pid {os.getpid()}" in row["mend"]
@@ -178,7 +294,9 @@ def test_who_holds_a_lock_is_told_and_too_long_is_a_warning(host: Healthy) -> No
         assert host.rows(check)[0]["verdict"] == "ok"
 
 
-def test_the_version_comes_from_the_metadata_else_from_the_program(host: Healthy, tmp_path: Path) -> None:
+def test_the_version_comes_from_the_metadata_else_from_the_program(
+    host: Healthy, tmp_path: Path
+) -> None:
     assert host.row("runtime", "ok")["seen"].endswith("version unknown")
     packages = tmp_path / "env" / "lib" / "python3.11" / "site-packages"
     (packages / "mlx_openai_server-1.8.1.dist-info").mkdir(parents=True)
@@ -191,10 +309,14 @@ def test_the_version_comes_from_the_metadata_else_from_the_program(host: Healthy
 def test_the_help_is_asked_once(host: Healthy) -> None:
     for _ in range(2):
         host.doctor()
-    assert sum(1 for event in host.client.events if "which options" in event.get("message", "")) == 1
+    assert (
+        sum(1 for event in host.client.events if "which options" in event.get("message", "")) == 1
+    )
 
 
-def test_an_environment_that_forbids_downloads_is_a_warning(host: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_forbids_downloads_is_a_warning(
+    host: Healthy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert host.troubles() == [("huggingface_hub", "warning")]
 
@@ -211,9 +333,12 @@ def test_tools_that_fail_make_rows_and_end_nothing(host: Healthy, tmp_path: Path
     broken = script(tmp_path, "broken", "exit 2")
     host.procs = Darwin(lsof=broken, ps=tool("ps"), vm_stat=broken, sysctl=broken, launchctl=broken)
     assert host.troubles() == [
-        ("memory", "unknown"), ("processes", "wrong"), *(("ports", "unknown") for _ in host.site["ports"]),
-        ("foreign listeners", "unknown"), ("launchd jobs", "unknown"),
-    ]  # fmt: skip
+        ("memory", "unknown"),
+        ("processes", "wrong"),
+        *(("ports", "unknown") for _ in host.site["ports"]),
+        ("foreign listeners", "unknown"),
+        ("launchd jobs", "unknown"),
+    ]
     assert broken in host.row("processes", "wrong")["seen"]
 
 
@@ -233,7 +358,9 @@ def test_launchd_jobs_on_our_ports_are_told_by_listener_and_by_command(
     host: Healthy, listening: int, tmp_path: Path
 ) -> None:
     text = LAUNCHCTL.replace("PID", str(os.getpid())).replace("PORT", str(listening + 1))
-    host.procs = Darwin(lsof=tool("lsof"), ps=tool("ps"), launchctl=script(tmp_path, "launchctl", text))
+    host.procs = Darwin(
+        lsof=tool("lsof"), ps=tool("ps"), launchctl=script(tmp_path, "launchctl", text)
+    )
     rows = host.rows("launchd jobs")
     assert [row["verdict"] for row in rows] == ["warning", "warning"]
     assert f"com.lab.boot holds port {listening}:" in rows[0]["seen"]

@@ -22,7 +22,9 @@ sys.stdin.readline()
 
 
 def rows(host: Healthy, check: str) -> list[tuple[str, str]]:
-    return [(row["verdict"], row["seen"]) for row in host.doctor()["checks"] if row["check"] == check]
+    return [
+        (row["verdict"], row["seen"]) for row in host.doctor()["checks"] if row["check"] == check
+    ]
 
 
 def test_what_it_tries_leaves_nothing_behind(host: Healthy) -> None:
@@ -34,7 +36,12 @@ def test_what_it_tries_leaves_nothing_behind(host: Healthy) -> None:
 @pytest.mark.parametrize("name", ["registry.json.bak", "registry.history.jsonl"])
 def test_what_only_one_of_a_group_can_write_is_named(host: Healthy, name: str) -> None:
     (host.hub / name).write_text("{}")
-    for each in ("registry.json", "registry.json.bak", "registry.history.jsonl", "registry.json.lock"):
+    for each in (
+        "registry.json",
+        "registry.json.bak",
+        "registry.history.jsonl",
+        "registry.json.lock",
+    ):
         if (host.hub / each).exists():
             (host.hub / each).chmod(0o664)
     (host.hub / name).chmod(0o644)
@@ -60,4 +67,6 @@ def test_a_key_that_is_nearly_ours_is_told_and_a_strange_one_is_not(host: Health
     document["models"][name].update(tool_call_parsr="qwen3", another_tools_key=1)
     path.write_text(json.dumps(document))
     told = rows(host, "registry keys")
-    assert told == [("warning", f"{name}: unknown key 'tool_call_parsr' (did you mean 'tool_call_parser'?)")]
+    assert told == [
+        ("warning", f"{name}: unknown key 'tool_call_parsr' (did you mean 'tool_call_parser'?)")
+    ]

@@ -1,4 +1,5 @@
-"""Waiting for the moment in which nobody talks to a port. Also for Python 3.9, with the checkout on PYTHONPATH."""
+"""Waiting for the moment in which nobody talks to a port. Also for Python 3.9, with the checkout on
+PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -24,10 +25,16 @@ def nothing(*_: Any) -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_only_the_connections_to_this_very_port_count(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.create_server((address, 0), family=family) as server, socket.create_server((address, 0), family=family):
+    with (
+        socket.create_server((address, 0), family=family) as server,
+        socket.create_server((address, 0), family=family),
+    ):
         port = server.getsockname()[1]
         assert here().connections(port) == 0
-        with socket.create_connection((address, port)) as one, socket.create_connection((address, port)):
+        with (
+            socket.create_connection((address, port)) as one,
+            socket.create_connection((address, port)),
+        ):
             ends = [server.accept()[0], server.accept()[0]]
             assert here().connections(port) == 2 and here().connections(one.getsockname()[1]) == 1
         for end in ends:

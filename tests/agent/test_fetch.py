@@ -1,4 +1,5 @@
-"""Downloads through the real huggingface_hub from a Hub that behaves, and from one that does not."""
+"""Downloads through the real huggingface_hub from a Hub that behaves, and from one that does
+not."""
 
 from __future__ import annotations
 
@@ -22,14 +23,27 @@ from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
 from tests.support.fetching import CUT_AFTER, LARGE, LARGE_BYTES, REPO, Fetch
 
-NEEDED = {"config.json", "generation_config.json", "chat_template.jinja", "model.safetensors", LARGE,
-          "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json"}  # fmt: skip
+NEEDED = {
+    "config.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "model.safetensors",
+    LARGE,
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
 
 
 def test_describe_names_what_a_server_needs_and_touches_nothing(fetching: Fetch) -> None:
     remote = fetching.describe()
     assert {name for name, _ in remote.files} == NEEDED
-    assert remote.size_bytes == remote.missing_bytes == sum(size for _, size in remote.files) > LARGE_BYTES
+    assert (
+        remote.size_bytes
+        == remote.missing_bytes
+        == sum(size for _, size in remote.files)
+        > LARGE_BYTES
+    )
     assert remote.revision == fetching.hub.commit(REPO, "main")
     assert not fetching.cache.exists()
 
@@ -66,7 +80,12 @@ def test_a_config_without_end_is_not_read_to_its_end(fetching: Fetch) -> None:
 def test_download_brings_a_whole_snapshot_and_nothing_else(fetching: Fetch) -> None:
     path = fetching.download()
     found = hfcache.find(str(fetching.cache.parent), REPO)
-    assert found and (found.path, found.complete, found.format, found.kind) == (str(path), True, "mlx", "chat")
+    assert found and (found.path, found.complete, found.format, found.kind) == (
+        str(path),
+        True,
+        "mlx",
+        "chat",
+    )
     assert {entry.name for entry in path.iterdir()} == NEEDED
     assert fetching.hub.asked_for("README") == fetching.hub.asked_for("padding.bin") == []
     assert fetching.describe().missing_bytes == 0
@@ -87,7 +106,9 @@ def test_a_cut_is_resumed_where_it_happened(fetching: Fetch) -> None:
     fetching.hub.faults.cut_after, fetching.hub.faults.cuts = CUT_AFTER, 1
     assert hfcache.inspect(str(fetching.download())).complete
     ranges = [seen.range for seen in fetching.hub.asked_for("/lfs/") if seen.range]
-    assert ranges and all(int(text.removeprefix("bytes=").split("-")[0]) >= 10 << 20 for text in ranges)
+    assert ranges and all(
+        int(text.removeprefix("bytes=").split("-")[0]) >= 10 << 20 for text in ranges
+    )
     assert fetching.hub.sent < LARGE_BYTES + CUT_AFTER
 
 
@@ -95,7 +116,9 @@ def test_a_hub_that_answers_503_for_a_moment_is_asked_again(fetching: Fetch) -> 
     fetching.hub.faults.refusals = 2
     remote = fetching.describe()
     fetching.hub.faults.refusals = 3
-    path = fetch.download(fetching.python, remote, str(fetching.cache), lambda *seen: None, lambda: False)
+    path = fetch.download(
+        fetching.python, remote, str(fetching.cache), lambda *seen: None, lambda: False
+    )
     assert hfcache.inspect(path).complete
 
 
@@ -157,7 +180,9 @@ def test_unknown_repositories_and_revisions(fetching: Fetch) -> None:
     assert isinstance(error, ModelUnknown) and "absent" in error.message
 
 
-@pytest.mark.parametrize("word", ["qwen", "a/b/c", "../b", "a/..", "a/b c", "a/b;c", "a--b/c", "", "/", "a/é"])
+@pytest.mark.parametrize(
+    "word", ["qwen", "a/b/c", "../b", "a/..", "a/b c", "a/b;c", "a--b/c", "", "/", "a/é"]
+)
 def test_a_typo_never_reaches_the_hub(one_fetching: Fetch, word: str) -> None:
     assert isinstance(refused(one_fetching, word), Usage)
     assert one_fetching.hub.seen == []
@@ -169,7 +194,9 @@ def test_no_network(fetching: Fetch, monkeypatch: pytest.MonkeyPatch, free_port:
     assert isinstance(error, NotDownloadable) and error.fields["reason"] == "network"
 
 
-def test_the_hosts_own_offline_switch_is_named(fetching: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hosts_own_offline_switch_is_named(
+    fetching: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     error = refused(fetching)
     assert isinstance(error, NotDownloadable) and "HF_HUB_OFFLINE" in error.message
@@ -201,8 +228,14 @@ def test_a_repository_of_another_format_is_refused(one_fetching: Fetch, fake_hub
     assert isinstance(error, NotDownloadable) and "MLX" in error.message
 
 
-def test_names_that_lead_out_of_the_snapshot_are_never_asked_for(one_fetching: Fetch, tmp_path: Path) -> None:
-    one_fetching.hub.extra_files = {"../../evil.json": 5, "/etc/evil.json": 5, "a/../../evil.json": 5}
+def test_names_that_lead_out_of_the_snapshot_are_never_asked_for(
+    one_fetching: Fetch, tmp_path: Path
+) -> None:
+    one_fetching.hub.extra_files = {
+        "../../evil.json": 5,
+        "/etc/evil.json": 5,
+        "a/../../evil.json": 5,
+    }
     one_fetching.download()
     assert one_fetching.hub.asked_for("evil") == []
     assert list(tmp_path.rglob("evil.json")) == []
@@ -220,7 +253,11 @@ def test_a_disk_that_is_too_small_is_seen_beforehand(one_fetching: Fetch) -> Non
     check_disk(remote, str(one_fetching.cache), spare_bytes=0)
     with pytest.raises(NotEnoughDisk) as caught:
         check_disk(remote, str(one_fetching.cache), spare_bytes=1 << 60)
-    assert caught.value.fields["needed_bytes"] == remote.missing_bytes + (1 << 60) > caught.value.fields["free_bytes"]
+    assert (
+        caught.value.fields["needed_bytes"]
+        == remote.missing_bytes + (1 << 60)
+        > caught.value.fields["free_bytes"]
+    )
     check_disk(remote._replace(missing_bytes=0), str(one_fetching.cache), spare_bytes=1 << 60)
 
 

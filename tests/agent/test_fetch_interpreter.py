@@ -98,7 +98,9 @@ def asked(bare: Path, uv: str, *command: str) -> str:
     """What an agent finds whose interpreter has no huggingface_hub."""
     environment = {"PYTHONPATH": str(Path(mlxops.__file__).parent.parent), "PATH": str(bare.parent)}
     words = [str(bare), "-c", ASK, uv, *command]
-    return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        words, env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_then_uv_and_else_the_command_that_helps(tmp_path: Path, bare: Path) -> None:
@@ -108,7 +110,9 @@ def test_then_uv_and_else_the_command_that_helps(tmp_path: Path, bare: Path) -> 
     own = script(tmp_path / "own" / "uv", "#!/bin/sh\n")
     assert asked(bare, uv, own, "run", "mlx-openai-server") == f"{own} {throwaway}"
     answer = asked(bare, str(tmp_path / "absent"))
-    assert answer.startswith("NotDownloadable on the host run") and f"{bare} -m pip install" in answer
+    assert (
+        answer.startswith("NotDownloadable on the host run") and f"{bare} -m pip install" in answer
+    )
 
 
 def test_an_interpreter_that_is_too_old_is_not_taken(tmp_path: Path) -> None:

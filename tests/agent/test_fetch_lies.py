@@ -1,4 +1,5 @@
-"""A Hub that lies: whatever it says, nothing is written outside the cache, and no more than it announced."""
+"""A Hub that lies: whatever it says, nothing is written outside the cache, and no more than it
+announced."""
 
 from __future__ import annotations
 
@@ -29,22 +30,31 @@ def failed(fetching: Fetch) -> MlxopsError:
     return caught.value
 
 
-@pytest.mark.parametrize(("what", "said"), [
-    ("etag", {"ETag": '"{out}{tmp}/ETAGGED"', "X-Linked-Etag": '"{out}{tmp}/ETAGGED"'}),
-    ("another etag", {"ETag": f'"{"0" * 40}"', "X-Linked-Etag": f'"{"0" * 40}"'}),
-    ("no etag", {"ETag": '""', "X-Linked-Etag": '""'}),
-    ("commit", {"X-Repo-Commit": "{out}{tmp}/COMMIT"}),
-    ("another commit", {"X-Repo-Commit": "1" * 40}),
-    ("size", {"X-Linked-Size": "999999999999"}),
-    ("negative size", {"X-Linked-Size": "-5"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("etag", {"ETag": '"{out}{tmp}/ETAGGED"', "X-Linked-Etag": '"{out}{tmp}/ETAGGED"'}),
+        ("another etag", {"ETag": f'"{"0" * 40}"', "X-Linked-Etag": f'"{"0" * 40}"'}),
+        ("no etag", {"ETag": '""', "X-Linked-Etag": '""'}),
+        ("commit", {"X-Repo-Commit": "{out}{tmp}/COMMIT"}),
+        ("another commit", {"X-Repo-Commit": "1" * 40}),
+        ("size", {"X-Linked-Size": "999999999999"}),
+        ("negative size", {"X-Linked-Size": "-5"}),
+    ],
+)
 def test_answers_that_differ_from_the_listing_write_nothing(
     fetching: Fetch, tmp_path: Path, what: str, said: dict[str, str]
 ) -> None:
-    fetching.hub.lies.headers = {name: text.format(out=OUT, tmp=tmp_path) for name, text in said.items()}
+    fetching.hub.lies.headers = {
+        name: text.format(out=OUT, tmp=tmp_path) for name, text in said.items()
+    }
     error = failed(fetching)
     assert isinstance(error, NotDownloadable) and error.fields["reason"] == "lie", error
-    written = [path for path in everything(tmp_path) if path.is_file() and not path.name.endswith((".lock", ".TAG"))]
+    written = [
+        path
+        for path in everything(tmp_path)
+        if path.is_file() and not path.name.endswith((".lock", ".TAG"))
+    ]
     assert not [path for path in written if not path.is_relative_to(fetching.cache)]
     assert not list(tmp_path.rglob("*ETAGGED*")) and not list(tmp_path.rglob("*COMMIT*"))
     assert not (fetching.repo / "refs" / "main").exists()
@@ -60,11 +70,18 @@ def test_the_commit_of_a_file_that_is_not_there_is_no_path(fetching: Fetch, tmp_
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://localhost/x", "gopher:x"])
 def test_a_place_that_is_no_web_address(fetching: Fetch, where: str) -> None:
     fetching.hub.lies.location = where
-    # huggingface_hub 1.x takes a place without a host for a path of the Hub, and finds nothing there.
+    # huggingface_hub 1.x takes a place without a host for a path of the Hub, and finds nothing
+    # there.
     followed = "://l" not in where and fetching.python != (own(),)
-    assert failed(fetching).fields["reason"] in (("lie", "network", "other") if followed else ("lie",))
+    assert failed(fetching).fields["reason"] in (
+        ("lie", "network", "other") if followed else ("lie",)
+    )
     assert not (fetching.repo / "refs" / "main").exists()
-    assert not [path for path in fetching.repo.rglob("*") if path.is_file() and b"root:" in path.read_bytes()]
+    assert not [
+        path
+        for path in fetching.repo.rglob("*")
+        if path.is_file() and b"root:" in path.read_bytes()
+    ]
 
 
 @pytest.mark.parametrize("sha", ["../../../../x", "main", "0" * 39, "G" * 40, ""])
@@ -74,12 +91,22 @@ def test_a_commit_that_is_none(one_fetching: Fetch, sha: str) -> None:
         one_fetching.describe()
 
 
-@pytest.mark.parametrize(("name", "fields"), [
-    ("model.safetensors", {"size": 0}), ("model.safetensors", {"size": None}), ("config.json", {"size": None}),
-    ("model.safetensors", {"size": True}), ("model.safetensors", {"size": 1e9}), ("tokenizer.json", {"size": -1}),
-    ("model.safetensors", {"lfs": {"sha256": "../../x", "size": 1}}), ("config.json", {"blobId": "/etc/passwd"}),
-])  # fmt: skip
-def test_listings_that_cannot_be_true(one_fetching: Fetch, name: str, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("model.safetensors", {"size": 0}),
+        ("model.safetensors", {"size": None}),
+        ("config.json", {"size": None}),
+        ("model.safetensors", {"size": True}),
+        ("model.safetensors", {"size": 1e9}),
+        ("tokenizer.json", {"size": -1}),
+        ("model.safetensors", {"lfs": {"sha256": "../../x", "size": 1}}),
+        ("config.json", {"blobId": "/etc/passwd"}),
+    ],
+)
+def test_listings_that_cannot_be_true(
+    one_fetching: Fetch, name: str, fields: dict[str, Any]
+) -> None:
     one_fetching.hub.lies.listed = {name: fields}
     with pytest.raises(NotDownloadable, match=f"no usable (size|content) for {name}"):
         one_fetching.describe()
@@ -125,7 +152,9 @@ def test_the_reserve_holds_while_somebody_else_fills_the_disk(fetching: Fetch, d
     def download() -> None:
         remote = fetching.describe()
         with pytest.raises(NotEnoughDisk, match="stay free"):
-            fetch.download(fetching.python, remote, str(disk / "hub"), lambda *_: None, lambda: False, 2, spare)
+            fetch.download(
+                fetching.python, remote, str(disk / "hub"), lambda *_: None, lambda: False, 2, spare
+            )
         seen.append(shutil.disk_usage(disk).free)
 
     thread = threading.Thread(target=download)
@@ -134,19 +163,26 @@ def test_the_reserve_holds_while_somebody_else_fills_the_disk(fetching: Fetch, d
         time.sleep(0.05)
     (disk / "else").write_bytes(bytes(40 << 20))
     thread.join(60)
-    # What the other one writes is not ours to prevent: ours ends, and what came of it may be resumed.
+    # What the other one writes is not ours to prevent: ours ends, and what came of it may be
+    # resumed.
     assert seen and seen[0] >= spare - (1 << 20)
 
 
 def test_sizes_that_are_told_are_those_that_come(fetching: Fetch) -> None:
     remote = fetching.describe()
     path = fetching.download()
-    there = {str(file.relative_to(path)): file.stat().st_size for file in path.rglob("*") if file.is_file()}
+    there = {
+        str(file.relative_to(path)): file.stat().st_size
+        for file in path.rglob("*")
+        if file.is_file()
+    }
     assert there == dict(remote.files) and sum(there.values()) == remote.size_bytes
     assert there[LARGE] == LARGE_BYTES
 
 
-def test_the_hubs_own_spelling_is_taken_and_a_folder_of_the_cache_keeps_its_own(one_fetching: Fetch) -> None:
+def test_the_hubs_own_spelling_is_taken_and_a_folder_of_the_cache_keeps_its_own(
+    one_fetching: Fetch,
+) -> None:
     described = one_fetching.describe(REPO.upper())
     assert described.repo_id == REPO
     (one_fetching.cache / "models--TINY--Large").mkdir(parents=True)

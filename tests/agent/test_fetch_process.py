@@ -43,7 +43,9 @@ def children(tmp_path: Path) -> list[str]:
     return [command for command in living(tmp_path).values() if "hub/child.py" in command]
 
 
-def test_cancel_ends_the_child_at_once_and_the_next_download_completes(fetching: Fetch, tmp_path: Path) -> None:
+def test_cancel_ends_the_child_at_once_and_the_next_download_completes(
+    fetching: Fetch, tmp_path: Path
+) -> None:
     fetching.hub.faults.rate = 8 << 20
     with pytest.raises(Interrupted):
         fetching.download(cancelled=fetching.under_way)
@@ -69,7 +71,8 @@ def test_cancel_is_quick(one_fetching: Fetch) -> None:
 
 
 def test_a_killed_agent_leaves_no_download_behind(fetching: Fetch, tmp_path: Path) -> None:
-    # So slow that the child has nothing to write for a long time: a broken stdout must not be what ends it.
+    # So slow that the child has nothing to write for a long time: a broken stdout must not be what
+    # ends it.
     fetching.hub.faults.rate = 1 << 18
     environment = {**os.environ, "PYTHONPATH": str(Path(mlxops.__file__).parent.parent)}
     words = [sys.executable, "-c", AGENT, fetching.python[0], REPO, str(fetching.cache)]
@@ -100,7 +103,9 @@ def test_the_token_is_in_no_argv_and_the_priority_is_low(
         for pid, command in living(tmp_path).items():
             if "hub/child.py" in command:
                 seen.append(command)
-                shown = subprocess.run(["ps", "-o", "nice=", "-p", str(pid)], capture_output=True, text=True)
+                shown = subprocess.run(
+                    ["ps", "-o", "nice=", "-p", str(pid)], capture_output=True, text=True
+                )
                 nice.add(shown.stdout.strip())
 
     one_fetching.download(watch=watch)
@@ -108,12 +113,15 @@ def test_the_token_is_in_no_argv_and_the_priority_is_low(
     assert nice == {str(os.nice(0) + 10)}
 
 
-@pytest.mark.parametrize(("program", "said"), [
-    ("echo the interpreter is broken >&2; exit 7", "status 7: the interpreter is broken"),
-    ("echo nonsense", "nonsense"),
-    ("echo '[1]'", "nonsense"),
-    ("kill -9 $$", "status -9"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("echo the interpreter is broken >&2; exit 7", "status 7: the interpreter is broken"),
+        ("echo nonsense", "nonsense"),
+        ("echo '[1]'", "nonsense"),
+        ("kill -9 $$", "status -9"),
+    ],
+)
 def test_a_child_that_cannot_work_is_reported(one_fetching: Fetch, program: str, said: str) -> None:
     with pytest.raises(NotDownloadable, match=said):
         fetch.describe(("/bin/sh", "-c", program), REPO, None, str(one_fetching.cache))
@@ -127,9 +135,14 @@ def test_an_interpreter_that_is_not_there_is_reported(one_fetching: Fetch) -> No
 def test_the_childs_folder_does_not_hide_the_standard_library(tmp_path: Path) -> None:
     """The agent has a module `site`, as the standard library does."""
     (tmp_path / "site.py").write_text("raise SystemExit('the wrong site')")
-    text = b"import sys, site; print([place for place in sys.path if place in ('', sys.argv[1][:-9])])"
+    text = (
+        b"import sys, site; print([place for place in sys.path if place in ('', sys.argv[1][:-9])])"
+    )
     words = [sys.executable, "-c", hubprocess._BOOT, str(tmp_path / "child.py")]
-    assert subprocess.run(words, input=frame(text), capture_output=True, cwd=tmp_path).stdout == b"[]\n"
+    assert (
+        subprocess.run(words, input=frame(text), capture_output=True, cwd=tmp_path).stdout
+        == b"[]\n"
+    )
 
 
 def test_only_leftovers_that_nobody_writes_or_resumes_are_swept(tmp_path: Path) -> None:
@@ -142,6 +155,14 @@ def test_only_leftovers_that_nobody_writes_or_resumes_are_swept(tmp_path: Path) 
     with open(locks / "bbb.lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert leftovers.sweep(str(tmp_path), REPO) == 1
-    assert sorted(path.name for path in blobs.iterdir()) == ["bbb.12345678.incomplete", "ccc.incomplete", "ddd"]
+    assert sorted(path.name for path in blobs.iterdir()) == [
+        "bbb.12345678.incomplete",
+        "ccc.incomplete",
+        "ddd",
+    ]
     assert leftovers.sweep(str(tmp_path), REPO) == 1
-    assert leftovers.sweep(str(tmp_path / "absent"), REPO) == leftovers.sweep(str(tmp_path), "../x") == 0
+    assert (
+        leftovers.sweep(str(tmp_path / "absent"), REPO)
+        == leftovers.sweep(str(tmp_path), "../x")
+        == 0
+    )

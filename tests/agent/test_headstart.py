@@ -1,4 +1,5 @@
-"""A model is read ahead where its port is served meanwhile and memory has room. Also for Python 3.9."""
+"""A model is read ahead where its port is served meanwhile and memory has room. Also for Python
+3.9."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.context import Command
+from mlxops.agent.context import Context
 from mlxops.agent.procs import Memory, Unseen, here
 from mlxops.agent.servers import prefetch as headstart
 from mlxops.agent.servers.prefetch import head_start
-from tests.support.launching import Launcher, command
+from tests.support.launching import Launcher, context
 
 SIZE = 5 << 20
 ROOM = Memory(64 << 30, headstart.SPARE_BYTES + SIZE, None)
@@ -59,28 +60,43 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch
 
 def read(launcher: Launcher, folder: Path, memory: Any, replaces: bool) -> tuple[int, list[str]]:
     heard: Any = Heard()
-    with command(launcher, folder, Eyes(memory)) as there:
+    with context(launcher, folder, Eyes(memory)) as there:
         return head_start(there, heard, str(launcher.model), SIZE, replaces).done, heard.said
 
 
 def test_all_of_it_where_memory_has_room(launcher: Launcher, tmp_path: Path) -> None:
-    assert read(launcher, tmp_path, ROOM, True) == (SIZE, ["reading its weights ahead, the port still serves"])
+    assert read(launcher, tmp_path, ROOM, True) == (
+        SIZE,
+        ["reading its weights ahead, the port still serves"],
+    )
 
 
 def test_a_sample_where_nothing_serves_meanwhile(launcher: Launcher, tmp_path: Path) -> None:
     assert read(launcher, tmp_path, ROOM, False) == (1 << 20, [])
 
 
-def test_a_sample_where_memory_is_short_or_unknown_and_it_is_said(launcher: Launcher, tmp_path: Path) -> None:
-    done, said = read(launcher, tmp_path, ROOM._replace(available_bytes=ROOM.available_bytes - 1), True)
-    assert done == 1 << 20 and said[0].startswith("files are not read ahead: 2.15 GB of memory are free")
-    assert read(launcher, tmp_path, None, True) == (1 << 20, ["files are not read ahead: no figures"])
+def test_a_sample_where_memory_is_short_or_unknown_and_it_is_said(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    done, said = read(
+        launcher, tmp_path, ROOM._replace(available_bytes=ROOM.available_bytes - 1), True
+    )
+    assert done == 1 << 20 and said[0].startswith(
+        "files are not read ahead: 2.15 GB of memory are free"
+    )
+    assert read(launcher, tmp_path, None, True) == (
+        1 << 20,
+        ["files are not read ahead: no figures"],
+    )
 
 
 def test_a_cancel_ends_the_reading(launcher: Launcher, tmp_path: Path) -> None:
-    def cancelled(there: Command) -> None:
+    def cancelled(there: Context) -> None:
         there.client.cancelled = True
         head_start(there, Heard(), str(launcher.model), SIZE, True)  # type: ignore[arg-type]
 
-    with command(launcher, tmp_path, Eyes(ROOM)) as there, pytest.raises(Exception, match="cancelled"):
+    with (
+        context(launcher, tmp_path, Eyes(ROOM)) as there,
+        pytest.raises(Exception, match="cancelled"),
+    ):
         cancelled(there)

@@ -1,4 +1,5 @@
-"""A host without room for a thread, a file or a process, and a disk that fails: true words, no false evidence."""
+"""A host without room for a thread, a file or a process, and a disk that fails: true words, no
+false evidence."""
 
 from __future__ import annotations
 
@@ -59,13 +60,20 @@ def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> N
             number: number * 2 for number in range(5)
         }
     error = as_error(raised.value)
-    assert error.message == "the host has no room for another thread or process" and "trace" not in error.fields
+    assert (
+        error.message == "the host has no room for another thread or process"
+        and "trace" not in error.fields
+    )
 
 
 @pytest.mark.parametrize(
     ("exc", "kind", "said"),
     [
-        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "Failed", "another thread or process"),
+        (
+            BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+            "Failed",
+            "another thread or process",
+        ),
         (OSError(errno.EMFILE, "Too many open files", "/x"), "Failed", "another file"),
         (MemoryError(), "NotEnoughMemory", "no memory"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "NotEnoughMemory", "no memory"),
@@ -73,12 +81,19 @@ def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_limits_of_the_host_are_told_as_such(exc: Exception, kind: str, said: str) -> None:
     error = as_error(exc)
-    assert error.kind == kind and said in error.message and "defect" not in error.message and error.hint
+    assert (
+        error.kind == kind
+        and said in error.message
+        and "defect" not in error.message
+        and error.hint
+    )
 
 
 def test_many_ports_are_asked_by_a_bounded_number_of_threads() -> None:
     seen: list[int] = []
-    found = probe.all_of({number: lambda: seen.append(threading.active_count()) for number in range(2000)})
+    found = probe.all_of(
+        {number: lambda: seen.append(threading.active_count()) for number in range(2000)}
+    )
     assert len(found) == 2000 and max(seen) <= probe.MOST_AT_ONCE + 8
 
 
@@ -95,6 +110,8 @@ def test_a_disk_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert as_error(raised.value).message == f"{tmp_path / 'x.lock'}: Input/output error"
     monkeypatch.undo()
     monkeypatch.setattr(os, "stat", fail)
-    with pytest.raises(RegistryInvalid, match=r"cannot read .*registry\.json: Input/output error") as refused:
+    with pytest.raises(
+        RegistryInvalid, match=r"cannot read .*registry\.json: Input/output error"
+    ) as refused:
         Store(str(path), {}).read()
     assert "disk" in refused.value.hint

@@ -53,7 +53,13 @@ def cut(path: str) -> dict[str, Any]:
 
 
 def test_a_killed_load_is_told_with_how_far_it_came(path: str, cut: dict[str, Any]):
-    told = {"who": "alice", "from": "mini", "why": "load a 8100", "phase": "stop", "again": "mlxops load a 8100"}
+    told = {
+        "who": "alice",
+        "from": "mini",
+        "why": "load a 8100",
+        "phase": "stop",
+        "again": "mlxops load a 8100",
+    }
     assert cut.items() >= {**told, "entries": ["a"]}.items()
     assert jobs.holder(path, PORT) is None and reserved(path) == {}
 
@@ -98,7 +104,8 @@ def test_after_a_week_it_is_old_news(path: str, cut: dict[str, Any]):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"cut": 7}', '{"cut": {}}', '{"again": "x"}', '{"who": "a", "phase": "stop"}']
+    "text",
+    ["", "{", "[]", '{"cut": 7}', '{"cut": {}}', '{"again": "x"}', '{"who": "a", "phase": "stop"}'],
 )
 def test_a_lock_that_says_something_else_tells_of_no_load(path: str, text: str):
     """Also one left by a version that did not say when it ended."""
@@ -107,12 +114,19 @@ def test_a_lock_that_says_something_else_tells_of_no_load(path: str, text: str):
 
 
 def test_jobs_on_any_port_are_found_and_other_files_are_not(path: str):
-    for name in ("registry.json.lock", "registry.json.81x0.lock", "registry.json.8100.lock.old", "registry.json.bak"):
+    for name in (
+        "registry.json.lock",
+        "registry.json.81x0.lock",
+        "registry.json.8100.lock.old",
+        "registry.json.bak",
+    ):
         Path(path).with_name(name).write_text("{}")
     with job(path, port=9999) as work:
         assert reserved(path) == {}
         work.reserve(["a", "b"])
-        assert {port: held["entries"] for port, held in reserved(path).items()} == {9999: ["a", "b"]}
+        assert {port: held["entries"] for port, held in reserved(path).items()} == {
+            9999: ["a", "b"]
+        }
         with pytest.raises(Locked), job(path, port=9999):
             pass
 
@@ -126,7 +140,9 @@ class Broken(Client):
 
 def test_a_job_that_cannot_even_say_its_name_leaves_the_port_free(path: str):
     with open(os.devnull, "rb") as nothing, open(os.devnull, "wb") as nowhere:
-        broken = Job(Broken(nowhere.fileno(), nothing), path, os.path.dirname(path), {"port": PORT}, True)
+        broken = Job(
+            Broken(nowhere.fileno(), nothing), path, os.path.dirname(path), {"port": PORT}, True
+        )
         with pytest.raises(RuntimeError), broken:
             pass
     with job(path):
@@ -134,7 +150,9 @@ def test_a_job_that_cannot_even_say_its_name_leaves_the_port_free(path: str):
 
 
 @pytest.mark.parametrize("step", ["_keep", "_say"])
-def test_an_unforeseen_error_at_its_end_leaves_the_port_free(path: str, step: str, monkeypatch: pytest.MonkeyPatch):
+def test_an_unforeseen_error_at_its_end_leaves_the_port_free(
+    path: str, step: str, monkeypatch: pytest.MonkeyPatch
+):
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("unforeseen")
 
@@ -147,21 +165,31 @@ def test_an_unforeseen_error_at_its_end_leaves_the_port_free(path: str, step: st
 def test_a_load_that_cannot_write_its_log_leaves_no_mark(path: str):
     Path(path).with_name("jobs").write_text("in the way")
     for _ in range(2):
-        with pytest.raises(MlxopsError, match="nothing was stopped"), job(path, why="load b 8100", again="again"):
+        with (
+            pytest.raises(MlxopsError, match="nothing was stopped"),
+            job(path, why="load b 8100", again="again"),
+        ):
             pass
         assert cut_off(path, PORT) is None and jobs.holder(path, PORT) is None
 
 
-def test_a_load_that_cannot_write_its_log_leaves_the_mark_of_the_one_before(path: str, cut: dict[str, Any]):
+def test_a_load_that_cannot_write_its_log_leaves_the_mark_of_the_one_before(
+    path: str, cut: dict[str, Any]
+):
     with contextlib.suppress(OSError):
         Path(path).with_name("jobs").rename(Path(path).with_name("old"))
     Path(path).with_name("jobs").write_text("in the way")
-    with pytest.raises(MlxopsError, match="nothing was stopped"), job(path, why="load b 8100", again="again"):
+    with (
+        pytest.raises(MlxopsError, match="nothing was stopped"),
+        job(path, why="load b 8100", again="again"),
+    ):
         pass
     assert cut_off(path, PORT) == cut
 
 
-def test_a_refused_load_whose_end_cannot_be_written_leaves_no_mark(path: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_refused_load_whose_end_cannot_be_written_leaves_no_mark(
+    path: str, monkeypatch: pytest.MonkeyPatch
+):
     def full(*_: Any) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -197,13 +225,18 @@ def test_logs_of_a_wrong_clock_push_no_log_of_today_out(path: str, year: str):
     folder = Path(path).parent / "jobs"
     folder.mkdir()
     wrong = [folder / f"{year}0101T0000{n:02}-8100-1.jsonl" for n in range(jobs.KEPT_LOGS + 4)]
-    today = [folder / f"{time.strftime(STAMP, time.gmtime(time.time() - n))}-8100-1.jsonl" for n in range(9)]
+    today = [
+        folder / f"{time.strftime(STAMP, time.gmtime(time.time() - n))}-8100-1.jsonl"
+        for n in range(9)
+    ]
     for log in (*wrong, *today):
         log.touch()
     with job(path) as work:
         pass
     left = {log.name for log in folder.iterdir()}
-    assert left >= {log.name for log in today} | {f"{work.id}.jsonl"} and len(left) == jobs.KEPT_LOGS
+    assert (
+        left >= {log.name for log in today} | {f"{work.id}.jsonl"} and len(left) == jobs.KEPT_LOGS
+    )
     assert joblog.names(str(folder))[0] == work.id
 
 

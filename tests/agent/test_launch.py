@@ -65,7 +65,9 @@ def test_the_server_is_the_very_process_that_was_recorded(launcher: Launcher):
 
 
 def test_an_agent_killed_before_the_release_leaves_no_server(launcher: Launcher):
-    agent = subprocess.Popen(agent_argv(launcher, "wait"), stdout=subprocess.PIPE, env=environment())
+    agent = subprocess.Popen(
+        agent_argv(launcher, "wait"), stdout=subprocess.PIPE, env=environment()
+    )
     pid = int(agent.stdout.readline())
     assert alive(launcher, pid)
     agent.kill()
@@ -75,10 +77,13 @@ def test_an_agent_killed_before_the_release_leaves_no_server(launcher: Launcher)
 
 
 def test_a_server_outlives_its_agent_and_holds_none_of_its_locks(launcher: Launcher):
-    done = subprocess.run(agent_argv(launcher, "release"), stdout=subprocess.PIPE, env=environment(), check=True)
+    done = subprocess.run(
+        agent_argv(launcher, "release"), stdout=subprocess.PIPE, env=environment(), check=True
+    )
     pid = int(done.stdout)
     try:
-        # Had the server inherited the pipe, run() would still wait; had it the lock, this would be refused.
+        # Had the server inherited the pipe, run() would still wait; had it the lock, this would be
+        # refused.
         FileLock(launcher.state_dir + ".lock").acquire({}, 0)
         assert (os.getsid(pid), os.getpgid(pid)) == (pid, pid)
         eventually(lambda: launcher.procs.listeners([launcher.port]))
@@ -88,14 +93,18 @@ def test_a_server_outlives_its_agent_and_holds_none_of_its_locks(launcher: Launc
     eventually(lambda: not alive(launcher, pid))
 
 
-def test_it_runs_in_a_folder_and_an_environment_of_its_own(launcher: Launcher, monkeypatch: pytest.MonkeyPatch):
+def test_it_runs_in_a_folder_and_an_environment_of_its_own(
+    launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     for token in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.setenv(token, "hf_secret")
     launcher.at_the_gate(HF_HUB_OFFLINE="1").release()
     (began,) = eventually(lambda: launcher.fake.journal("started"))
-    assert began["cwd"] == os.path.join(os.path.realpath(launcher.state_dir), "run", str(launcher.port))
+    assert began["cwd"] == os.path.join(
+        os.path.realpath(launcher.state_dir), "run", str(launcher.port)
+    )
     assert began["env"]["HF_HUB_OFFLINE"] == "1"
     assert "SSH_CONNECTION" not in began["env"] and "hf_secret" not in began["env"].values()
     assert "/opt/homebrew/bin" in began["env"]["PATH"]
@@ -122,7 +131,9 @@ def test_only_the_right_word_opens_the_gate(launcher: Launcher, word: str):
 
 def test_words_of_the_command_line_stay_words(launcher: Launcher):
     words = ["two words", "$(touch x)", "", "`id`", "'", '"', "line\nline", "*"]
-    gated = start(launcher.procs, ["/usr/bin/printf", "[%s]", *words], {}, launcher.state_dir, launcher.port)
+    gated = start(
+        launcher.procs, ["/usr/bin/printf", "[%s]", *words], {}, launcher.state_dir, launcher.port
+    )
     launcher.started.append(gated)
     gated.release()
     eventually(lambda: gated.exited() == 0)

@@ -1,4 +1,5 @@
-"""The agent's line to a client that reads slowly, stops reading, cancels or vanishes. Runs on Python 3.9 too."""
+"""The agent's line to a client that reads slowly, stops reading, cancels or vanishes. Runs on
+Python 3.9 too."""
 
 from __future__ import annotations
 

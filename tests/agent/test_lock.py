@@ -1,4 +1,5 @@
-"""The lock between real processes. Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_lock.py"""
+"""The lock between real processes. Also for Python 3.9: python3.9 -m pytest --noconftest
+tests/agent/test_lock.py"""
 
 from __future__ import annotations
 
@@ -156,12 +157,16 @@ def test_looking_neither_creates_nor_takes_the_lock(path: str):
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[1]", b"\xff\xfe", b'{"who": "al', b"7"])
-def test_of_a_lock_file_that_says_nothing_the_holder_is_found_by_its_process(path: str, text: bytes):
+def test_of_a_lock_file_that_says_nothing_the_holder_is_found_by_its_process(
+    path: str, text: bytes
+):
     with running(HOLD, path, "alice") as holder:
         Path(path).write_bytes(text)
         found = FileLock(path).holder()
         assert found and found["outsider"] and found["pid"] == holder.pid
-        with pytest.raises(Locked, match=rf"locked: held by pid {holder.pid} \(.*python.*\) of user"):
+        with pytest.raises(
+            Locked, match=rf"locked: held by pid {holder.pid} \(.*python.*\) of user"
+        ):
             FileLock(path).acquire(ME, 0)
 
 
@@ -210,7 +215,9 @@ def no_threads(self: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_where_no_thread_can_be_started_the_lock_is_waited_for_all_the_same(path: str, monkeypatch: pytest.MonkeyPatch):
+def test_where_no_thread_can_be_started_the_lock_is_waited_for_all_the_same(
+    path: str, monkeypatch: pytest.MonkeyPatch
+):
     before = len(os.listdir("/proc/self/fd"))
     with running(HOLD, path, "alice"):
         with monkeypatch.context() as limited:

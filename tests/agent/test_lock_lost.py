@@ -1,7 +1,7 @@
-"""Lock files that a person removes while they are held or waited for, and locks that others hold in other ways.
+"""Lock files that a person removes while they are held or waited for, and locks that others hold in
+other ways.
 
-Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_lock_lost.py
-"""
+Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_lock_lost.py"""
 
 from __future__ import annotations
 
@@ -154,7 +154,10 @@ def test_a_job_whose_lock_file_is_removed_keeps_its_port(tmp_path: Path):
         assert job.said == "works"
         lock.unlink()
         with running(JOB, path, "bob") as second:
-            assert "load a 8100 by alice from mini" in second.said and "its lock file was removed" in second.said
+            assert (
+                "load a 8100 by alice from mini" in second.said
+                and "its lock file was removed" in second.said
+            )
         job.stdin.write("on\n")
         job.stdin.flush()
         assert job.stdout.readline() == "said\n"

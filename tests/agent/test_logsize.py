@@ -1,4 +1,5 @@
-"""A log that grew too large is cut down while somebody writes to it, in bounded time, even without room on the disk."""
+"""A log that grew too large is cut down while somebody writes to it, in bounded time, even without
+room on the disk."""
 
 from __future__ import annotations
 
@@ -130,7 +131,9 @@ def test_what_a_folder_holds_is_weighed(log: Path) -> None:
     assert weigh(str(log.parent / "none")).files == 0
 
 
-def test_the_history_is_rotated_to_one_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_history_is_rotated_to_one_older_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "LARGEST_HISTORY", 3000)
     kept = store.Store(str(tmp_path / "registry.json"), {"who": "a", "from": "b"})
     from mlxops.agent.registry.entries import REQUIRED, Entry

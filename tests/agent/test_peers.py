@@ -1,4 +1,5 @@
-"""Asking another host: whatever answers in its place, the asker gets a reason, in time, and nothing of ssh stays."""
+"""Asking another host: whatever answers in its place, the asker gets a reason, in time, and nothing
+of ssh stays."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ import pytest
 from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError
 from mlxops.agent.ranks import peers
 from mlxops.agent.ranks.peers import asking
-from tests.support.launching import Launcher, command
+from tests.support.launching import Launcher
 from tests.support.procs_actors import eventually
 from tests.support.survivors import living
 
-# What a host's stub does: it reads itself and the head of the call, and answers behind the call's marker.
+# What a host's stub does: it reads itself and the head of the call, and answers behind the call's
+# marker.
 STUB = """#!{python}
 import sys
 sys.stdin.buffer.read(int(sys.stdin.buffer.readline()))
@@ -55,17 +57,25 @@ def refusal(folder: Path) -> MlxopsError:
     ("answer", "kind", "said"),
     [
         ("FAIL cannot write there", Failed, "far: cannot write there"),
-        ("OLD 3.8.2 /usr/bin/python3", Failed, "far: the agent needs Python 3.9 or later, there is 3.8.2"),
+        (
+            "OLD 3.8.2 /usr/bin/python3",
+            Failed,
+            "far: the agent needs Python 3.9 or later, there is 3.8.2",
+        ),
         ("OK", HostUnreachable, "far cannot be asked: the connection ended"),
     ],
 )
-def test_what_the_stub_there_says_is_told(answer: str, kind: type, said: str, ssh: Ssh, tmp_path: Path) -> None:
+def test_what_the_stub_there_says_is_told(
+    answer: str, kind: type, said: str, ssh: Ssh, tmp_path: Path
+) -> None:
     ssh(STUB.format(python=sys.executable, said=answer))
     error = refusal(tmp_path)
     assert type(error) is kind and error.message.startswith(said) and error.hint
 
 
-def test_a_login_that_talks_without_end_is_given_up(ssh: Ssh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_that_talks_without_end_is_given_up(
+    ssh: Ssh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(peers, "GREET_S", 0.5)
     ssh("#!/bin/sh\nexec yes\n")
     error = refusal(tmp_path)

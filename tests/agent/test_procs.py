@@ -58,7 +58,12 @@ def test_a_process_is_shown_as_it_is(procs: Any):
     with running(SLEEPER, "--port", "8100") as child:
         seen = procs.processes()[child.pid]
         assert procs.process(child.pid)._replace(rss_bytes=0) == seen._replace(rss_bytes=0)
-    assert (seen.ppid, seen.pgid, seen.uid, seen.zombie) == (os.getpid(), os.getpgid(0), os.geteuid(), False)
+    assert (seen.ppid, seen.pgid, seen.uid, seen.zombie) == (
+        os.getpid(),
+        os.getpgid(0),
+        os.geteuid(),
+        False,
+    )
     assert seen.argv[-2:] == ("--port", "8100")
     assert before - 3 < seen.started_at < time.time() + 3
     assert 1 << 20 < seen.rss_bytes < 1 << 30
@@ -84,7 +89,9 @@ def test_a_newline_in_an_argument_hides_no_process(procs: Any):
 
 
 def test_the_table_connects_children_to_their_parents(procs: Any):
-    with running("import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])", SLEEPER) as parent:
+    with running(
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])", SLEEPER
+    ) as parent:
         table = procs.processes()
         (child,) = descendants(table, parent.pid)
         assert os.getpid() in [one.pid for one in ancestors(table, child.pid)]
@@ -101,8 +108,12 @@ def test_a_zombie_is_told_from_the_living_and_from_the_gone(procs: Any):
 
 @on_linux
 def test_a_process_whose_first_thread_ended_is_not_dead():
-    leave = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start();"
-    leave += f"print('up', flush=True); ctypes.CDLL(None).syscall({EXIT_THREAD[platform.machine()]}, 0)"
+    leave = (
+        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start();"
+    )
+    leave += (
+        f"print('up', flush=True); ctypes.CDLL(None).syscall({EXIT_THREAD[platform.machine()]}, 0)"
+    )
     with running(leave) as child:
         eventually(lambda: ") Z " in Path(f"/proc/{child.pid}/stat").read_text())
         assert state(Linux(), child.pid) == "alive"
@@ -111,7 +122,9 @@ def test_a_process_whose_first_thread_ended_is_not_dead():
 def test_start_times_tell_processes_apart_and_stay(procs: Any):
     with running(SLEEPER) as child:
         first = procs.process(child.pid).start_time
-        assert procs.process(child.pid).start_time == procs.processes()[child.pid].start_time == first
+        assert (
+            procs.process(child.pid).start_time == procs.processes()[child.pid].start_time == first
+        )
         assert procs.process(1).start_time != first
 
 
@@ -119,7 +132,9 @@ def test_start_times_tell_processes_apart_and_stay(procs: Any):
 def test_a_listener_is_found_with_its_address_and_owner(procs: Any, address: str):
     with running(LISTENER, address) as server:
         port = int(server.said)
-        assert procs.listeners([port, unused_port()]) == (Listener(port, address, server.pid, os.geteuid()),)
+        assert procs.listeners([port, unused_port()]) == (
+            Listener(port, address, server.pid, os.geteuid()),
+        )
         assert not procs.free(port, "127.0.0.1")
     assert procs.listeners([port]) == ()
     assert procs.free(port, "127.0.0.1")
@@ -130,11 +145,16 @@ def test_the_same_port_on_two_addresses_is_two_listeners(procs: Any):
         other.bind(("::1", port))
         other.listen()
         found = procs.listeners([port])
-    assert {(one.address, one.pid) for one in found} == {("127.0.0.1", os.getpid()), ("::1", os.getpid())}
+    assert {(one.address, one.pid) for one in found} == {
+        ("127.0.0.1", os.getpid()),
+        ("::1", os.getpid()),
+    }
 
 
 def test_a_socket_held_by_two_processes_names_both(procs: Any):
-    inherit = "import os, sys, time; pid = os.fork(); pid and print(pid, flush=True); time.sleep(600)"
+    inherit = (
+        "import os, sys, time; pid = os.fork(); pid and print(pid, flush=True); time.sleep(600)"
+    )
     with running(LISTENER.replace("time.sleep(600)", "") + inherit, "127.0.0.1") as server:
         port, fork = int(server.said), int(server.stdout.readline())
         try:
@@ -147,7 +167,10 @@ def test_a_socket_held_by_two_processes_names_both(procs: Any):
 
 
 def test_a_client_of_a_port_is_not_its_listener(procs: Any):
-    with running(LISTENER, "127.0.0.1") as server, socket.create_connection(("127.0.0.1", int(server.said))):
+    with (
+        running(LISTENER, "127.0.0.1") as server,
+        socket.create_connection(("127.0.0.1", int(server.said))),
+    ):
         assert [one.pid for one in procs.listeners([int(server.said)])] == [server.pid]
 
 
@@ -229,7 +252,10 @@ def test_a_port_held_but_not_listened_on_is_not_free(procs: Any):
 def test_a_port_whose_connections_linger_is_free(procs: Any):
     with listening("127.0.0.1") as port, socket.socket() as client:
         pass
-    with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(("127.0.0.1", port)) as client:
+    with (
+        socket.create_server(("127.0.0.1", port)) as server,
+        socket.create_connection(("127.0.0.1", port)) as client,
+    ):
         accepted, _ = server.accept()
         accepted.close()
         assert client.recv(1) == b""
@@ -265,7 +291,12 @@ def test_content_is_synced_and_a_closed_file_is_an_error(procs: Any, tmp_path: P
 @on_linux
 def test_linux_knows_its_memory_and_has_no_launchd():
     memory = Linux().memory()
-    assert 0 < memory.available_bytes < memory.total_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert (
+        0
+        < memory.available_bytes
+        < memory.total_bytes
+        == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    )
     assert memory.wired_limit_bytes is None
     assert Linux().jobs() == ()
 
@@ -278,7 +309,9 @@ def test_looking_on_linux_starts_nothing_and_imports_nothing_heavy():
         "print([name for name in ('subprocess', 'socket', 'dataclasses', 'inspect', 'ctypes') if name in sys.modules])"
     )
     root = str(Path(__file__).parents[2])
-    answer = subprocess.run([sys.executable, "-I", "-S", "-c", look, root], stdout=subprocess.PIPE, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", look, root], stdout=subprocess.PIPE, check=True
+    )
     assert answer.stdout.decode().strip() == "[]"
 
 
@@ -295,4 +328,8 @@ def test_words_with_blanks_stay_whole_where_the_kernel_tells_them(monkeypatch: p
         blind = eyes.processes()[child.pid].argv
         monkeypatch.setattr("mlxops.agent.procs.macos.procargs.reader", lambda: told)
         assert blind[-2:] == ("/My", "Models/a")
-        assert eyes.processes()[child.pid].argv[-1] == eyes.process(child.pid).argv[-1] == "/My  Models/a"
+        assert (
+            eyes.processes()[child.pid].argv[-1]
+            == eyes.process(child.pid).argv[-1]
+            == "/My  Models/a"
+        )

@@ -1,4 +1,5 @@
-"""What cannot be observed is Unseen, never an empty answer. Free of syntax newer than Python 3.9, see test_procs.py."""
+"""What cannot be observed is Unseen, never an empty answer. Free of syntax newer than Python 3.9,
+see test_procs.py."""
 
 from __future__ import annotations
 
@@ -18,7 +19,16 @@ from mlxops.agent.procs import binding as ports
 from mlxops.agent.procs.linux import Linux
 from mlxops.agent.procs.macos.darwin import Darwin
 from mlxops.agent.procs.signals import exists
-from tests.support.procs_actors import SLEEPER, eventually, listening, running, script, tool, unused_port, zombie
+from tests.support.procs_actors import (
+    SLEEPER,
+    eventually,
+    listening,
+    running,
+    script,
+    tool,
+    unused_port,
+    zombie,
+)
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "macos"
 PATIENCE_S = 0.3
@@ -109,9 +119,16 @@ def test_lsof_may_say_1_when_only_some_ports_are_taken():
         assert [one.port for one in mac().listeners([port, unused_port()])] == [port]
 
 
-def test_language_and_time_zone_of_the_caller_do_not_reach_the_tools(monkeypatch: pytest.MonkeyPatch):
+def test_language_and_time_zone_of_the_caller_do_not_reach_the_tools(
+    monkeypatch: pytest.MonkeyPatch,
+):
     before = mac().process(os.getpid())
-    for name, value in {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "PS_FORMAT": "pid", "COLUMNS": "20"}.items():
+    for name, value in {
+        "TZ": "Asia/Tokyo",
+        "LC_ALL": "C.UTF-8",
+        "PS_FORMAT": "pid",
+        "COLUMNS": "20",
+    }.items():
         monkeypatch.setenv(name, value)
     after = mac().process(os.getpid())
     assert (after.start_time, after.argv) == (before.start_time, before.argv)
@@ -144,13 +161,20 @@ def test_netstat_names_the_owner_lsof_hides(tmp_path: Path):
         table = (FIXTURES / "netstat_26.txt").read_text().replace("*.8100 ", f"*.{port} ")
         (tmp_path / "table").write_text(table)
         netstat = script(tmp_path, "netstat", f"cat '{tmp_path / 'table'}'")
-        assert mac(lsof=blind, netstat=netstat).listeners([port]) == (Listener(port, "0.0.0.0", 431, None),)
+        assert mac(lsof=blind, netstat=netstat).listeners([port]) == (
+            Listener(port, "0.0.0.0", 431, None),
+        )
 
 
 def test_netstat_does_not_name_an_own_listener_again(tmp_path: Path):
     with listening("::1") as port:
         own = f"printf 'p7\\nu501\\nf3\\ntIPv4\\nn*:{port}\\n'"
-        table = (FIXTURES / "netstat_26.txt").read_text().replace(".8100 ", f".{port} ").replace(".8104 ", f".{port} ")
+        table = (
+            (FIXTURES / "netstat_26.txt")
+            .read_text()
+            .replace(".8100 ", f".{port} ")
+            .replace(".8104 ", f".{port} ")
+        )
         (tmp_path / "table").write_text(table)
         netstat = script(tmp_path, "netstat", f"cat '{tmp_path / 'table'}'")
         found = mac(lsof=script(tmp_path, "lsof", own), netstat=netstat).listeners([port])
@@ -158,7 +182,8 @@ def test_netstat_does_not_name_an_own_listener_again(tmp_path: Path):
 
 
 def test_a_socket_that_connects_to_itself_has_found_no_listener():
-    """It happens with a port nobody listens on when the kernel picks that very port for the client."""
+    """It happens with a port nobody listens on when the kernel picks that very port for the
+    client."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         assert ports.reaches(probe, *probe.getsockname()) is False
@@ -183,10 +208,16 @@ def test_memory_of_a_studio(tmp_path: Path):
     vm_stat = printing(tmp_path, "vm_stat", "vm_stat.txt")
     available = (1804518 + 53014 + 1091193) * 16384
     default = (256 << 30) * 3 // 4
-    limits = {"echo 241644": 241644 << 20, "echo 0": default, "echo \"unknown oid '$2'\" >&2; exit 1": default}
+    limits = {
+        "echo 241644": 241644 << 20,
+        "echo 0": default,
+        "echo \"unknown oid '$2'\" >&2; exit 1": default,
+    }
     for limit, expected in limits.items():
         sysctl = script(tmp_path, "sysctl", body % (FIXTURES / "sysctl_memsize.txt", limit))
-        assert mac(sysctl=sysctl, vm_stat=vm_stat).memory() == Memory(256 << 30, available, expected)
+        assert mac(sysctl=sysctl, vm_stat=vm_stat).memory() == Memory(
+            256 << 30, available, expected
+        )
 
 
 LAUNCHCTL = """
@@ -210,7 +241,10 @@ def test_jobs_are_those_that_are_not_apples_with_what_they_run(tmp_path: Path):
     gui = f"gui/{os.getuid()}"
     assert mac(launchctl=launchctl(tmp_path, "cat launchctl_gui.txt")).jobs() == (
         LaunchdJob(
-            "com.bebop.mlx-launch", "system", 412, ("/bin/bash", "/opt/mlx-launch/bin/start.sh", "--name=big one")
+            "com.bebop.mlx-launch",
+            "system",
+            412,
+            ("/bin/bash", "/opt/mlx-launch/bin/start.sh", "--name=big one"),
         ),
         LaunchdJob("com.bebop.mlx-lane.8103", "system", None, ()),
         LaunchdJob("homebrew.mxcl.php@8.1", "system", None, ()),
@@ -224,7 +258,11 @@ def test_a_user_who_is_not_logged_in_has_no_jobs_but_a_refusal_is_unseen(tmp_pat
     with pytest.raises(Unseen, match="Operation not permitted"):
         mac(launchctl=launchctl(tmp_path, "echo 'Operation not permitted' >&2; exit 1")).jobs()
     with pytest.raises(Unseen, match="print system"):
-        mac(launchctl=script(tmp_path, "launchctl", "echo 'Could not find domain for system' >&2; exit 113")).jobs()
+        mac(
+            launchctl=script(
+                tmp_path, "launchctl", "echo 'Could not find domain for system' >&2; exit 113"
+            )
+        ).jobs()
 
 
 def fake_proc(folder: Path, **files: bytes) -> Linux:
@@ -257,7 +295,9 @@ def test_a_proc_with_other_content_is_unseen(tmp_path: Path):
     with pytest.raises(Unseen, match="process 1: not a"):
         fake_proc(tmp_path, **{"1__stat": b"garbage", "1__cmdline": b""}, **boot).processes()
     with pytest.raises(Unseen, match="net/tcp"):
-        fake_proc(tmp_path, net__tcp=b"header\n  0: 0100007F:1FA4 00000000:0000 0A \n").listeners([8100])
+        fake_proc(tmp_path, net__tcp=b"header\n  0: 0100007F:1FA4 00000000:0000 0A \n").listeners(
+            [8100]
+        )
 
 
 @on_linux

@@ -42,7 +42,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a tool call in the content": ({"calls": [], "says": "<tool_call>{}</tool_call>"}, "tool call"),
     "arguments that are no JSON": ({"calls": [[TOOL, "{city: Paris"]]}, "tool call"),
     "a call that is lost in the stream": ({"calls": CALLED, "stream_calls": []}, "same tool call"),
-    "other arguments in the stream": ({"calls": CALLED, "stream_calls": [[TOOL, "{}"]]}, "same tool call"),
+    "other arguments in the stream": (
+        {"calls": CALLED, "stream_calls": [[TOOL, "{}"]]},
+        "same tool call",
+    ),
     "the tool's result is not taken": ({"calls": CALLED, "after": ""}, "tool call"),
     "tags after the tool's result": ({"calls": CALLED, "after": "<|im_start|>21"}, "tool call"),
 }
@@ -58,7 +61,13 @@ def jerry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 
 def subject(server: Launcher, **more: Any) -> Subject:
-    return Subject(Port("127.0.0.1", server.port), NAME, **{"checks_names": True, **more}, tools=True, reasoning=True)
+    return Subject(
+        Port("127.0.0.1", server.port),
+        NAME,
+        **{"checks_names": True, **more},
+        tools=True,
+        reasoning=True,
+    )
 
 
 def proof(server: Launcher, timeout_s: float = 20.0, **switches: Any) -> Proof:
@@ -73,9 +82,16 @@ def named(found: Proof, name: str) -> Check:
 def test_a_good_server_passes_every_check(jerry: Launcher):
     found = proof(jerry, calls=CALLED, reasoning="let me see", usage=9)
     assert [check.check for check in found.checks] == [
-        "identity", "plain", "stream", "same answer", "raw tags", "reasoning", "other names", "tool call",
+        "identity",
+        "plain",
+        "stream",
+        "same answer",
+        "raw tags",
+        "reasoning",
+        "other names",
+        "tool call",
         "same tool call",
-    ]  # fmt: skip
+    ]
     assert found.faults == () and {check.ok for check in found.checks} == {True}, found.checks
     assert named(found, "reasoning").detail == "separated, 10 characters"
     assert found.served_model == NAME and (found.first_token_ms or 0) > 0
@@ -86,13 +102,20 @@ def test_what_is_wrong_is_told_by_the_check_for_it(jerry: Launcher, case: str):
     switches, wrong = WRONG[case]
     faults = proof(jerry, **switches).faults
     assert wrong in [check.check for check in faults], faults
-    assert all(check.detail and check.detail.isprintable() for check in faults if "memory" not in check.detail)
+    assert all(
+        check.detail and check.detail.isprintable()
+        for check in faults
+        if "memory" not in check.detail
+    )
 
 
 def test_a_model_that_calls_no_tool_and_does_not_think_is_no_fault(jerry: Launcher):
     found = proof(jerry)
     assert found.faults == () and named(found, "tool call").ok is None
-    assert "not called" in named(found, "tool call").detail and named(found, "reasoning").detail == "none was given"
+    assert (
+        "not called" in named(found, "tool call").detail
+        and named(found, "reasoning").detail == "none was given"
+    )
 
 
 def test_answers_that_never_repeat_cannot_be_compared(jerry: Launcher):
@@ -102,7 +125,9 @@ def test_answers_that_never_repeat_cannot_be_compared(jerry: Launcher):
 
 def test_the_pace_is_that_of_the_stream(jerry: Launcher):
     counted = proof(jerry, tokens=11, token_s=0.02)
-    assert 20 < (counted.tokens_per_s or 0) < 55 and "by its chunks" in named(counted, "stream").detail
+    assert (
+        20 < (counted.tokens_per_s or 0) < 55 and "by its chunks" in named(counted, "stream").detail
+    )
     told = proof(jerry, tokens=11, token_s=0.02, usage=101)
     assert 200 < (told.tokens_per_s or 0) < 550 and "by its usage" in named(told, "stream").detail
 
@@ -159,7 +184,10 @@ def test_a_light_server_is_never_asked_by_another_name(tmp_path_factory: pytest.
     try:
         light.serving()
         light.fake.behaves(calls=CALLED)
-        assert prove(subject(light, checks_names=False)._replace(name="default_model"), 20).faults == ()
+        assert (
+            prove(subject(light, checks_names=False)._replace(name="default_model"), 20).faults
+            == ()
+        )
         asked = [record["model"] for record in light.fake.journal("chat")]
         assert len(asked) >= 6 and set(asked) == {"default_model"}
     finally:

@@ -1,4 +1,5 @@
-"""What another host may have done here to a rank of its model: only to the very process it recorded, if it is one."""
+"""What another host may have done here to a rank of its model: only to the very process it
+recorded, if it is one."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import pytest
 from mlxops.agent.errors import Failed, NotStopped
 from mlxops.agent.ops.rank import rank
 from mlxops.demo.tinymodel import model_files, write_cache
-from tests.support.launching import Launcher, command
+from tests.support.launching import Launcher
 from tests.support.ports import free_range
 
 RING_PORT = 19990
@@ -29,7 +30,10 @@ def light(tmp_path: Path) -> Iterator[Launcher]:
 
 def asked(light: Launcher, folder: Path, do: str, **args: Any) -> dict[str, Any]:
     with command(light, folder, light.procs) as it:
-        return rank(it, {"do": do, "port": light.port, "at": f"127.0.0.1:{light.port}", "grace_s": 5.0} | args)
+        return rank(
+            it,
+            {"do": do, "port": light.port, "at": f"127.0.0.1:{light.port}", "grace_s": 5.0} | args,
+        )
 
 
 def test_the_recorded_rank_is_seen_and_stopped(light: Launcher, tmp_path: Path) -> None:
@@ -49,7 +53,9 @@ def test_one_at_its_gate_is_stopped_too(light: Launcher, tmp_path: Path) -> None
     assert light.fake.journal("started") == []
 
 
-def test_a_pid_that_is_another_process_by_now_is_gone_and_not_touched(light: Launcher, tmp_path: Path) -> None:
+def test_a_pid_that_is_another_process_by_now_is_gone_and_not_touched(
+    light: Launcher, tmp_path: Path
+) -> None:
     gated = light.launch()
     record = {"pid": gated.process.pid, "start_time": "another time"}
     assert asked(light, tmp_path, "look", **record) == {"alive": False}
@@ -57,8 +63,12 @@ def test_a_pid_that_is_another_process_by_now_is_gone_and_not_touched(light: Lau
     assert gated.exited() is None
 
 
-@pytest.mark.parametrize("words", [["time.sleep(600)"], ["time.sleep(600)", "mlx_lm.server", "--port", "{port}"]])
-def test_what_runs_something_else_is_not_stopped(light: Launcher, tmp_path: Path, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["time.sleep(600)"], ["time.sleep(600)", "mlx_lm.server", "--port", "{port}"]]
+)
+def test_what_runs_something_else_is_not_stopped(
+    light: Launcher, tmp_path: Path, words: list[str]
+) -> None:
     line = [word.format(port=light.port) for word in ["import time; " + words[0], *words[1:]]]
     stranger = subprocess.Popen([sys.executable, "-c", *line])
     try:
@@ -81,7 +91,9 @@ def test_a_server_of_another_port_is_not_stopped(light: Launcher, tmp_path: Path
     light.port = own
 
 
-def test_what_hinders_a_rank_here_is_told(light: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_hinders_a_rank_here_is_told(
+    light: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(light.fake.program.parent), prepend=":")
     here = str(write_cache(tmp_path / "hub", "o/a", model_files([" a"])))
     for fields, at, said in (

@@ -1,4 +1,5 @@
-"""Reading a model's files ahead: all of them or a sample, and never held up by what is no file. Also for Python 3.9."""
+"""Reading a model's files ahead: all of them or a sample, and never held up by what is no file.
+Also for Python 3.9."""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ def test_readiness_is_seen_soon_after_it_is_true(openai: Launcher):
 
 
 @pytest.mark.parametrize("status", [0, 1])
-def test_a_death_during_the_start_is_told_within_a_second_with_the_log(launcher: Launcher, status: int):
+def test_a_death_during_the_start_is_told_within_a_second_with_the_log(
+    launcher: Launcher, status: int
+):
     launcher.fake.behaves(load_s=60, die_after_s=0.5, exit_status=status)
     refused = refusal(launcher, launcher.launch())
     (died,) = launcher.fake.journal("died")
@@ -113,7 +115,8 @@ def listening(port: int) -> Any:
 
 
 def test_a_port_that_another_process_holds_is_never_ready(launcher: Launcher):
-    """The listener satisfies every wait that asks only for a listener; mlx_lm.server hangs beside it for ever."""
+    """The listener satisfies every wait that asks only for a listener; mlx_lm.server hangs beside
+    it for ever."""
     with listening(launcher.port):
         began = time.monotonic()
         refused = refusal(launcher, launcher.launch())
@@ -136,7 +139,10 @@ def test_another_name_than_the_slots_is_not_ready(openai: Launcher):
 @pytest.mark.parametrize("status", [404, 500])
 def test_a_chat_that_is_refused_is_not_ready(launcher: Launcher, status: int):
     launcher.fake.behaves(status={CHAT: status})
-    assert f"answers no chat: it answers with status {status}: " in refusal(launcher, launcher.launch()).message
+    assert (
+        f"answers no chat: it answers with status {status}: "
+        in refusal(launcher, launcher.launch()).message
+    )
 
 
 def test_an_answer_in_another_name_is_not_ready(launcher: Launcher):
@@ -147,7 +153,9 @@ def test_an_answer_in_another_name_is_not_ready(launcher: Launcher):
 def test_a_leak_in_the_first_answer_is_told_and_it_is_ready_all_the_same(openai: Launcher):
     openai.fake.behaves(says="<|channel|>analysis")
     proof = openai.wait(openai.launch())
-    assert [(fault.check, fault.detail) for fault in proof.faults] == [("raw tags", "short answer: <|channel|>")]
+    assert [(fault.check, fault.detail) for fault in proof.faults] == [
+        ("raw tags", "short answer: <|channel|>")
+    ]
 
 
 def test_a_server_that_cannot_stream_is_ready_all_the_same(openai: Launcher):
@@ -171,7 +179,9 @@ def test_a_server_that_never_listens_is_given_up_in_time(openai: Launcher):
     assert 1.0 <= time.monotonic() - began < 3
 
 
-@pytest.mark.parametrize("switches", [{"load_s": 60}, {"hang": [CHAT]}, {"hang": ["/health"]}], ids=str)
+@pytest.mark.parametrize(
+    "switches", [{"load_s": 60}, {"hang": [CHAT]}, {"hang": ["/health"]}], ids=str
+)
 def test_a_cancel_is_heard_at_every_stage(launcher: Launcher, switches: dict[str, Any]):
     launcher.fake.behaves(**switches)
     gated = launcher.launch()
@@ -188,8 +198,11 @@ def test_a_cancel_is_heard_at_every_stage(launcher: Launcher, switches: dict[str
     assert gated.exited() is None
 
 
-def test_a_server_that_could_not_be_told_from_a_strangers_later_is_not_left_to_serve(light: Launcher):
-    """As where the host file's command is a wrapper whose server has another name than its forms."""
+def test_a_server_that_could_not_be_told_from_a_strangers_later_is_not_left_to_serve(
+    light: Launcher,
+):
+    """As where the host file's command is a wrapper whose server has another name than its
+    forms."""
     light.runtime = light.runtime._replace(forms=(("house-server", "serve"),), modules=())
     failed = refusal(light, light.launch())
     assert "a command line that is none of house-server serve" in failed.message

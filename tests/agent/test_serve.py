@@ -17,7 +17,7 @@ from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.servers.pace import Pace
 from mlxops.agent.servers.start import Service, Way, bring_up
 from tests.support.faltering import Faltering
-from tests.support.launching import NAME, Launcher, command, nothing
+from tests.support.launching import NAME, Launcher, context, nothing
 
 
 @pytest.fixture
@@ -28,12 +28,18 @@ def launcher(tmp_path: Path) -> Iterator[Launcher]:
 
 
 def test_a_server_that_cannot_be_put_on_record_never_starts(launcher: Launcher, tmp_path: Path):
-    """Somebody has just loaded its model elsewhere: it ends at its gate, and there is nothing to be stopped."""
+    """Somebody has just loaded its model elsewhere: it ends at its gate, and there is nothing to be
+    stopped."""
     entry = Entry(NAME, {**REQUIRED, "cache_path": str(launcher.model)})
     service = Service(launcher.port, entry, launcher.runtime, launcher.argv, NAME, NAME)
     procs = Faltering(lambda: False)
-    with command(launcher, tmp_path, procs) as loading, begin(loading, launcher.port, "load") as job:
-        taken = loading.store.edit("load", lambda now: now.put(entry.with_fields(port=launcher.port + 1)))
+    with (
+        context(launcher, tmp_path, procs) as loading,
+        begin(loading, launcher.port, "load") as job,
+    ):
+        taken = loading.store.edit(
+            "load", lambda now: now.put(entry.with_fields(port=launcher.port + 1))
+        )
         with pytest.raises(AssignmentConflict):
             bring_up(loading, job, service, Way(Pace(None, 20), nothing, disk_room(loading)))
         assert loading.store.read() == taken

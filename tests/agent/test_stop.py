@@ -76,7 +76,9 @@ def test_one_that_ignores_the_first_signal_gets_the_second(launcher: Launcher):
     assert any("did not end on SIGTERM, sending SIGINT" in text for text in said)
 
 
-def test_one_that_ignores_both_is_killed_with_its_whole_family_at_the_end_of_the_grace(launcher: Launcher):
+def test_one_that_ignores_both_is_killed_with_its_whole_family_at_the_end_of_the_grace(
+    launcher: Launcher,
+):
     launcher.fake.behaves(ignore=["TERM", "INT"], orphan=True)
     launcher.serving()
     prey, said, began = launcher.prey(), [], time.monotonic()
@@ -178,10 +180,14 @@ def test_another_users_process_is_not_stopped_and_said_so():
 def test_the_stopped_are_found_by_port_and_never_by_a_word(launcher: Launcher):
     """Next to the server: a tail of its log, and a server of the same name on another port."""
     launcher.serving()
-    tail = subprocess.Popen(["tail", "-f", launcher.log, "--pid", str(os.getpid())], stdout=subprocess.DEVNULL)
+    tail = subprocess.Popen(
+        ["tail", "-f", launcher.log, "--pid", str(os.getpid())], stdout=subprocess.DEVNULL
+    )
     line = [str(launcher.fake.program), *launcher.argv[1:]]
     line[line.index("--port") + 1] = str(unused_port())
-    neighbour = subprocess.Popen([sys.executable, *line], cwd=launcher.state_dir, stdout=subprocess.DEVNULL)
+    neighbour = subprocess.Popen(
+        [sys.executable, *line], cwd=launcher.state_dir, stdout=subprocess.DEVNULL
+    )
     try:
         prey = launcher.prey()
         stop(launcher.procs, prey, 20, nothing)

@@ -18,7 +18,17 @@ import pytest
 from mlxops.agent.errors import AssignmentConflict, Failed, RegistryInvalid
 from mlxops.agent.registry.entries import REQUIRED, Entry, Registry, dump, parse
 from mlxops.agent.registry.store import Store
-from tests.support.writers import ADD, COUNT, HOLD, SMALL_DISK, STUCK_IN_WRITE, ended, reads, running, start
+from tests.support.writers import (
+    ADD,
+    COUNT,
+    HOLD,
+    SMALL_DISK,
+    STUCK_IN_WRITE,
+    ended,
+    reads,
+    running,
+    start,
+)
 
 WHO = {"who": "alice", "from": "mini"}
 WRITERS, EDITS = 16, 25
@@ -40,7 +50,9 @@ def adding(name: str, **fields: Any) -> Callable[[Registry], Registry]:
 
 
 def history(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.with_suffix(".history.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line) for line in path.with_suffix(".history.jsonl").read_text().splitlines()
+    ]
 
 
 def drafts(path: Path) -> list[str]:
@@ -136,7 +148,9 @@ def test_history_says_who_when_what_before_and_after(path: Path, store: Store):
 CORRUPT = b'{"version": 1,\n "models": {"amber": {,}}}'
 
 
-def test_a_corrupt_file_is_named_with_its_place_and_the_last_good_copy_and_left_alone(path: Path, store: Store):
+def test_a_corrupt_file_is_named_with_its_place_and_the_last_good_copy_and_left_alone(
+    path: Path, store: Store
+):
     store.edit("add", adding("amber"))
     store.edit("add", adding("jade"))
     path.write_bytes(CORRUPT)
@@ -153,7 +167,10 @@ def test_the_hinted_command_restores_what_was_written_last(path: Path, store: St
     """Also after a copy was damaged with it: the next good one is named."""
     for name in ("amber", "jade", "topaz"):
         store.edit("add", adding(name))
-    for damaged, left in (("registry.json", ["amber", "jade", "topaz"]), ("registry.json.bak", ["amber", "jade"])):
+    for damaged, left in (
+        ("registry.json", ["amber", "jade", "topaz"]),
+        ("registry.json.bak", ["amber", "jade"]),
+    ):
         path.with_name(damaged).write_bytes(CORRUPT)
         path.write_bytes(b"")
         with pytest.raises(RegistryInvalid) as refused:

@@ -1,7 +1,7 @@
-"""Owner, group and mode of the registry and of all beside it: of one account, of root, of a group that shares it.
+"""Owner, group and mode of the registry and of all beside it: of one account, of root, of a group
+that shares it.
 
-Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_store_owners.py
-"""
+Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/test_store_owners.py"""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def test_the_mode_stays_for_the_file_and_its_backup(path: Path, store: Store, mo
 
 
 @as_root
-def test_the_owner_stays_and_what_root_makes_belongs_to_the_owner_of_the_folder(path: Path, store: Store):
+def test_the_owner_stays_and_what_root_makes_belongs_to_the_owner_of_the_folder(
+    path: Path, store: Store
+):
     os.chown(str(path.parent), NOBODY, NOBODY)
     for name in ("amber", "jade", "topaz"):
         store.edit("add", adding(name))
@@ -76,7 +78,9 @@ def test_a_link_planted_by_a_user_does_not_lead_root_out_of_the_folder(
 
 
 @as_root
-def test_a_folder_that_is_not_ours_to_write_is_a_failure_that_changes_nothing(path: Path, store: Store):
+def test_a_folder_that_is_not_ours_to_write_is_a_failure_that_changes_nothing(
+    path: Path, store: Store
+):
     store.edit("add", adding("amber"))
     for folder in (path.parent, *list(path.parents)[1:3]):
         os.chmod(str(folder), 0o755)
@@ -96,7 +100,8 @@ def test_a_folder_that_is_not_ours_to_write_is_a_failure_that_changes_nothing(pa
 
 
 def as_member(uid: int, work: Callable[[], object], group: int = TEAM) -> str:
-    """What the work says, done by another account of the group, whose umask lets nobody else write."""
+    """What the work says, done by another account of the group, whose umask lets nobody else
+    write."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -134,7 +139,10 @@ def added(folder: Path, name: str) -> list[str]:
 
 
 def seen(folder: Path) -> dict[str, tuple[int, int]]:
-    return {each.name: (each.stat().st_gid, stat.S_IMODE(each.stat().st_mode)) for each in folder.iterdir()}
+    return {
+        each.name: (each.stat().st_gid, stat.S_IMODE(each.stat().st_mode))
+        for each in folder.iterdir()
+    }
 
 
 @as_root
@@ -147,8 +155,16 @@ def test_accounts_of_one_group_write_one_registry_whatever_their_umask_is(team: 
     assert as_member(ALICE, lambda: added(team, "amber")) == "['amber']"
     assert as_member(BOB, lambda: added(team, "jade")) == "['amber', 'jade']"
     assert as_member(ALICE, lambda: added(team, "topaz")) == "['amber', 'jade', 'topaz']"
-    written = ("registry.json", "registry.json.bak", "registry.json.bak.1", "registry.history.jsonl")
-    assert seen(team) == {**dict.fromkeys(written, (TEAM, 0o664)), "registry.json.lock": (TEAM, 0o660)}
+    written = (
+        "registry.json",
+        "registry.json.bak",
+        "registry.json.bak.1",
+        "registry.history.jsonl",
+    )
+    assert seen(team) == {
+        **dict.fromkeys(written, (TEAM, 0o664)),
+        "registry.json.lock": (TEAM, 0o660),
+    }
     assert len((team / "registry.history.jsonl").read_text().splitlines()) == 3
 
 
@@ -157,8 +173,14 @@ def test_a_lock_of_one_is_a_lock_for_all_of_the_group(team: Path):
     added(team, "amber")
     path = lock_path(str(team / "registry.json"), 8100)
     registry = str(team / "registry.json")
-    assert as_member(ALICE, lambda: FileLock(path, registry=registry).acquire({"who": "alice"}, 0)) == "None"
-    assert as_member(BOB, lambda: FileLock(path, registry=registry).acquire({"who": "bob"}, 0)) == "None"
+    assert (
+        as_member(ALICE, lambda: FileLock(path, registry=registry).acquire({"who": "alice"}, 0))
+        == "None"
+    )
+    assert (
+        as_member(BOB, lambda: FileLock(path, registry=registry).acquire({"who": "bob"}, 0))
+        == "None"
+    )
     assert '"bob"' in Path(path).read_text()
 
 

@@ -1,10 +1,10 @@
-"""How soon a dead link is noticed where packets really get lost: client, router and host in three network namespaces.
+"""How soon a dead link is noticed where packets really get lost: client, router and host in three
+network namespaces.
 
-    python -m tests.bench.blackhole
+python -m tests.bench.blackhole
 
-Linux, as root; nothing outside the namespaces is touched. The router stops forwarding, which tells nobody anything.
-Seconds from that moment, and what was to be seen there.
-"""
+Linux, as root; nothing outside the namespaces is touched. The router stops forwarding, which tells
+nobody anything. Seconds from that moment, and what was to be seen there."""
 
 from __future__ import annotations
 
@@ -46,20 +46,29 @@ def ip(words: str, pid: int | None = None) -> None:
 
 
 class Network:
-    """This process is the client; the router and the host are two more namespaces, gone with their process."""
+    """This process is the client; the router and the host are two more namespaces, gone with their
+    process."""
 
     def __init__(self, host: subprocess.Popen[str]) -> None:
         # A shell that writes what it is told into the router's own switch.
         orders = f"while read -r word; do echo $word > {FORWARD}; echo done; done"
-        self._router = subprocess.Popen(["unshare", "--net", "sh", "-c", orders], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)  # fmt: skip
+        self._router = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", orders],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.forward(False)
         router = self._router.pid
         ip("link set lo up")
         ip(f"link add c0 type veth peer name r0 netns {router}")
         ip(f"link add r1 netns {router} type veth peer name h0 netns {host.pid}")
-        for pid, name, address in ((None, "c0", CLIENT), (router, "r0", CLIENTS_ROUTER), (router, "r1", HOSTS_ROUTER),
-                                   (host.pid, "h0", HOST)):  # fmt: skip
+        for pid, name, address in (
+            (None, "c0", CLIENT),
+            (router, "r0", CLIENTS_ROUTER),
+            (router, "r1", HOSTS_ROUTER),
+            (host.pid, "h0", HOST),
+        ):
             ip(f"addr add {address}/24 dev {name}", pid)
             ip(f"link set {name} up", pid)
         ip("link set lo up", host.pid)
@@ -105,7 +114,9 @@ def swallow(sink: socket.socket) -> None:
     kept = []
     while True:
         kept.append(sink.accept()[0])
-        threading.Thread(target=lambda taken=kept[-1]: iter(lambda: taken.recv(1 << 16), b""), daemon=True).start()
+        threading.Thread(
+            target=lambda taken=kept[-1]: iter(lambda: taken.recv(1 << 16), b""), daemon=True
+        ).start()
 
 
 def seconds_until_fault(since: float, work: Callable[[], object]) -> str:
@@ -118,7 +129,10 @@ def seconds_until_fault(since: float, work: Callable[[], object]) -> str:
 
 def a_tuned_socket(network: Network, sink: int) -> None:
     """What the kernel alone does, by the options that every connection of ours has."""
-    for words, work in (("idle", lambda s: s.recv(1)), ("sending", lambda s: (s.send(b"x"), time.sleep(0.5)))):
+    for words, work in (
+        ("idle", lambda s: s.recv(1)),
+        ("sending", lambda s: (s.send(b"x"), time.sleep(0.5))),
+    ):
         with QuickSocket() as sock:
             tune(sock)
             sock.connect((HOST, sink))
@@ -126,45 +140,69 @@ def a_tuned_socket(network: Network, sink: int) -> None:
             time.sleep(1)
             with network.dark() as since:
                 print(
-                    f"the kernel alone, {words:24}", seconds_until_fault(since, lambda s=sock, w=work: w(s)), flush=True
+                    f"the kernel alone, {words:24}",
+                    seconds_until_fault(since, lambda s=sock, w=work: w(s)),
+                    flush=True,
                 )
 
 
 def a_connection(network: Network, login: Login, folder: Path) -> None:
     """Opening, and sending more than any buffer holds."""
-    way = {"user": login.user, "port": login.port, "identity_file": login.identity_file,
-           "known_hosts_file": login.known_hosts_file, "host": login.host}  # fmt: skip
+    way = {
+        "user": login.user,
+        "port": login.port,
+        "identity_file": login.identity_file,
+        "known_hosts_file": login.known_hosts_file,
+        "host": login.host,
+    }
     host = host_for(None, folder / "elsewhere")
     host = replace(host, transport="ssh", ssh=replace(host.ssh, **way))
     opening = transport.open_for(host)
     opening._dialling.result()  # type: ignore[attr-defined]
     with network.dark() as since:
-        print(f"{'opening a connection':42}", seconds_until_fault(since, lambda: opening.open(None)), flush=True)
+        print(
+            f"{'opening a connection':42}",
+            seconds_until_fault(since, lambda: opening.open(None)),
+            flush=True,
+        )
     link = transport.open_for(host).open(None)
     link.send(frame(b"while f.read(1<<16): pass"))
     link.send(bytes(1 << 20))
     with network.dark() as since:
-        print(f"{'sending a lot':42}", seconds_until_fault(since, lambda: link.send(bytes(1 << 20))), flush=True)
+        print(
+            f"{'sending a lot':42}",
+            seconds_until_fault(since, lambda: link.send(bytes(1 << 20))),
+            flush=True,
+        )
     link.close()
 
 
 def whole_commands(network: Network, login: Login, folder: Path) -> None:
     """A read and a load that waits, both as a person starts them; then the load is found again."""
     runtime = FakeRuntime(folder / "bin")
-    studio = Studio(folder / "studio", login, {"name": "mlx-openai-server", "command": runtime.command})
+    studio = Studio(
+        folder / "studio", login, {"name": "mlx-openai-server", "command": runtime.command}
+    )
     for name in ("amber", "jade"):
         studio.add(f"tiny/{name}", model_files([name]))
     studio.must("init")
     studio.must("load", "amber", studio.ports[0])
     runtime.behaves("tiny--jade", hang=[CHAT])
-    clients = {"load, in wait": studio.start("--json", "load", "jade", studio.ports[1]),
-               "logs -f": studio.start("--json", "logs", studio.ports[0], "-f")}  # fmt: skip
+    clients = {
+        "load, in wait": studio.start("--json", "load", "jade", studio.ports[1]),
+        "logs -f": studio.start("--json", "logs", studio.ports[0], "-f"),
+    }
     held = job(studio, studio.ports[1], "wait")
     eventually(lambda: len(agents(studio)) == 2)
     reading = agents(studio) - {held["pid"]}
     with network.dark() as since:
-        watch({**{f"{name}: the client": ended(client) for name, client in clients.items()},
-               "logs -f: the agent": lambda: not reading & agents(studio)}, since)  # fmt: skip
+        watch(
+            {
+                **{f"{name}: the client": ended(client) for name, client in clients.items()},
+                "logs -f: the agent": lambda: not reading & agents(studio),
+            },
+            since,
+        )
     assert agents(studio) == {held["pid"]}, "the load did not go on"
     for client in clients.values():
         print(" ", finished(client).error["hint"])
@@ -188,7 +226,15 @@ def watch(ends: dict[str, Callable[[], bool]], since: float) -> None:
 
 
 def measure(folder: Path) -> None:
-    argv = ["unshare", "--net", sys.executable, "-m", "tests.bench.blackhole", "--host", str(folder / "sshd")]
+    argv = [
+        "unshare",
+        "--net",
+        sys.executable,
+        "-m",
+        "tests.bench.blackhole",
+        "--host",
+        str(folder / "sshd"),
+    ]
     host = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert host.stdin and host.stdout
     network = Network(host)
@@ -209,7 +255,9 @@ def measure(folder: Path) -> None:
 
 def parsed() -> argparse.Namespace:
     text = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.blackhole", description=__doc__, formatter_class=text)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.blackhole", description=__doc__, formatter_class=text
+    )
     parser.add_argument("--host", type=Path, help=argparse.SUPPRESS)
     parser.add_argument(INSIDE, dest="inside", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -222,7 +270,9 @@ def main() -> None:
     if sys.platform != "linux" or os.geteuid() != 0:
         sys.exit("cannot run here: network namespaces need Linux and root")
     if not options.inside:
-        os.execvp("unshare", ["unshare", "--net", sys.executable, "-m", "tests.bench.blackhole", INSIDE])
+        os.execvp(
+            "unshare", ["unshare", "--net", sys.executable, "-m", "tests.bench.blackhole", INSIDE]
+        )
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         measure(Path(folder))

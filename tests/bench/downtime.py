@@ -1,12 +1,12 @@
-"""How long a swap takes a port down, under a steady stream of requests: `mlxops load --replace`, in turn with a bare
-stop and start of the same servers.
+"""How long a swap takes a port down, under a steady stream of requests: `mlxops load --replace`, in
+turn with a bare stop and start of the same servers.
 
-    python -m tests.bench.downtime [--rounds N] [--runtime mlx_lm.server|mlx-openai-server] [--program PATH]
+python -m tests.bench.downtime [--rounds N] [--runtime mlx_lm.server|mlx-openai-server] [--program
+PATH]
 
-Down is from the last answer of the old server to the first of the new one, as a client sees it who asks all the time.
-Bare means: SIGTERM, wait for the process and its children to be gone (the child has the weights), start the other one
-at once.
-"""
+Down is from the last answer of the old server to the first of the new one, as a client sees it who
+asks all the time. Bare means: SIGTERM, wait for the process and its children to be gone (the child
+has the weights), start the other one at once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class Stream:
 
     def __init__(self, port: int) -> None:
         self.heard: list[tuple[float, str]] = []
-        body = json.dumps({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}).encode()
+        body = json.dumps(
+            {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}
+        ).encode()
         where = f"http://127.0.0.1:{port}/v1/chat/completions"
         self._request = urllib.request.Request(where, body, {"Content-Type": "application/json"})
         self._over = threading.Event()
@@ -87,12 +89,23 @@ class Bench:
     """Two tiny models, and two ways to change from one to the other on a port."""
 
     def __init__(self, home: Path, runtime: str, command: list[str]) -> None:
-        self._home, self._runtime, self._command, self._port = home, runtime, command, free_range(1)[0]
+        self._home, self._runtime, self._command, self._port = (
+            home,
+            runtime,
+            command,
+            free_range(1)[0],
+        )
         self._argv: dict[str, list[str]] = {}
         for seed, name in enumerate(NAMES):
-            write_cache(home / "hf" / "hub", f"bench/{name}", model_files(["I", " am", f" {name.upper()}"], seed=seed))
+            write_cache(
+                home / "hf" / "hub",
+                f"bench/{name}",
+                model_files(["I", " am", f" {name.upper()}"], seed=seed),
+            )
         (home / "hosts").mkdir()
-        text = HOST_FILE.format(home=home, port=self._port, runtime=runtime, command=json.dumps(command))
+        text = HOST_FILE.format(
+            home=home, port=self._port, runtime=runtime, command=json.dumps(command)
+        )
         (home / "hosts" / "bench.toml").write_text(text)
         self._mlxops("init")
         for name in NAMES:
@@ -104,7 +117,9 @@ class Bench:
     def ours(self, old: str, new: str) -> float:
         self._mlxops("load", old, str(self._port))
         try:
-            return self._measured(old, new, lambda: self._mlxops("load", new, str(self._port), "--replace"))
+            return self._measured(
+                old, new, lambda: self._mlxops("load", new, str(self._port), "--replace")
+            )
         finally:
             self._mlxops("unload", str(self._port))
 
@@ -132,7 +147,12 @@ class Bench:
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         none = subprocess.DEVNULL
         return subprocess.Popen(
-            self._argv[name], cwd=self._home, stdin=none, stdout=none, stderr=none, start_new_session=True
+            self._argv[name],
+            cwd=self._home,
+            stdin=none,
+            stdout=none,
+            stderr=none,
+            start_new_session=True,
         )
 
     def _mlxops(self, *words: str) -> None:
@@ -150,7 +170,9 @@ def end(server: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--runtime", default="mlx_lm.server")
     parser.add_argument("--program", default=str(Path(sys.executable).with_name("mlx_lm.server")))

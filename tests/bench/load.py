@@ -1,9 +1,10 @@
-"""What `load` adds to a server's own start: mlx_lm.server by hand until its first chat, in turn with `mlxops load`.
+"""What `load` adds to a server's own start: mlx_lm.server by hand until its first chat, in turn
+with `mlxops load`.
 
-    python -m tests.bench.load [--rounds N]
+python -m tests.bench.load [--rounds N]
 
-Whole processes on this machine, wall time, medians. By hand means: start it, ask until a chat is answered.
-"""
+Whole processes on this machine, wall time, medians. By hand means: start it, ask until a chat is
+answered."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ command = ["{server}"]
 def by_hand(snapshot: Path, port: int) -> float:
     """Seconds from start to the first answered chat."""
     began = time.monotonic()
-    with subprocess.Popen([SERVER, "--model", str(snapshot), "--port", str(port)], stderr=subprocess.DEVNULL) as server:
+    with subprocess.Popen(
+        [SERVER, "--model", str(snapshot), "--port", str(port)], stderr=subprocess.DEVNULL
+    ) as server:
         while not answers(port):
             time.sleep(0.01)
         took = time.monotonic() - began
@@ -61,19 +64,28 @@ def answers(port: int) -> bool:
 def mlxops(home: Path, *words: str) -> float:
     began = time.monotonic()
     where = ["--hosts-dir", str(home / "hosts"), "-q"]
-    subprocess.run([sys.executable, "-m", "mlxops", *where, *words], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "mlxops", *where, *words],
+        check=True,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
     return time.monotonic() - began
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         home, port = Path(folder), free_range(1)[0]
         snapshot = write_cache(home / "hf" / "hub", "bench/tiny", model_files(["hello"]))
         (home / "hosts").mkdir()
-        (home / "hosts" / "bench.toml").write_text(HOST_FILE.format(home=home, port=port, server=SERVER))
+        (home / "hosts" / "bench.toml").write_text(
+            HOST_FILE.format(home=home, port=port, server=SERVER)
+        )
         mlxops(home, "init")
         mlxops(home, "load", "tiny", str(port))
         mlxops(home, "unload", str(port))
@@ -83,7 +95,9 @@ def main() -> None:
             tool.append(mlxops(home, "load", "tiny", str(port)))
             mlxops(home, "unload", str(port))
     ours, theirs = statistics.median(tool), statistics.median(hand)
-    print(f"by hand {theirs:.2f} s   mlxops load {ours:.2f} s   added {ours - theirs:+.2f} s   x {ours / theirs:.2f}")
+    print(
+        f"by hand {theirs:.2f} s   mlxops load {ours:.2f} s   added {ours - theirs:+.2f} s   x {ours / theirs:.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""What servers take against what was estimated: models of several families, made here, with a prompt of known length.
+"""What servers take against what was estimated: models of several families, made here, with a
+prompt of known length.
 
-    python -m tests.bench.memory [--tokens N] [--family F]... [--openai-server ENVIRONMENT]
+python -m tests.bench.memory [--tokens N] [--family F]... [--openai-server ENVIRONMENT]
 
-Per server the most that its processes ever held (VmHWM, Linux), which counts what they share twice, and the estimate.
-"""
+Per server the most that its processes ever held (VmHWM, Linux), which counts what they share twice,
+and the estimate."""
 
 from __future__ import annotations
 
@@ -36,7 +37,17 @@ def command(runtime: str, folder: Path, model: Path, port: int) -> list[str]:
     program = str(folder / "bin" / runtime)
     if runtime == "mlx_lm.server":
         return [program, "--model", str(model), "--port", str(port)]
-    return [program, "launch", "--model-type", "lm", "--no-log-file", "--model-path", str(model), "--port", str(port)]
+    return [
+        program,
+        "launch",
+        "--model-type",
+        "lm",
+        "--no-log-file",
+        "--model-path",
+        str(model),
+        "--port",
+        str(port),
+    ]
 
 
 @contextmanager
@@ -60,8 +71,12 @@ def serving(argv: list[str], port: int) -> Iterator[int]:
 
 def chat(port: int, text: str, max_tokens: int = 1) -> int:
     """Tokens of the prompt, as the server counted them; 0 while it does not answer."""
-    body = json.dumps({"messages": [{"role": "user", "content": text}], "max_tokens": max_tokens}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{CHAT}", body, {"Content-Type": "application/json"})
+    body = json.dumps(
+        {"messages": [{"role": "user", "content": text}], "max_tokens": max_tokens}
+    ).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{CHAT}", body, {"Content-Type": "application/json"}
+    )
     try:
         with urllib.request.urlopen(request, timeout=LONGEST_S) as answer:
             return int(json.load(answer)["usage"]["prompt_tokens"])
@@ -92,7 +107,9 @@ def measured(runtime: str, folder: Path, model: Path, tokens: int) -> tuple[int,
 def estimated(runtime: str, model: Path, tokens: int) -> estimate.Estimate:
     weights = hfcache.weights_bytes(str(model))
     assert weights is not None
-    return estimate.estimate(estimate.Model(weights, modelfiles.config(str(model)), runtime, fused=False), tokens)
+    return estimate.estimate(
+        estimate.Model(weights, modelfiles.config(str(model)), runtime, fused=False), tokens
+    )
 
 
 def row(family: str, runtime: str, folder: Path, model: Path, tokens: int) -> str:
@@ -100,7 +117,15 @@ def row(family: str, runtime: str, folder: Path, model: Path, tokens: int) -> st
     sums = estimated(runtime, model, counted)
     figures = [sums.weights_bytes, sums.kv_bytes or 0, sums.overhead_bytes, sums.need_bytes, held]
     error = 100 * (sums.need_bytes / held - 1)
-    return " | ".join([f"| {family}", runtime, str(counted), *(f"{f / MIB:.0f}" for f in figures), f"{error:+.0f} % |"])
+    return " | ".join(
+        [
+            f"| {family}",
+            runtime,
+            str(counted),
+            *(f"{f / MIB:.0f}" for f in figures),
+            f"{error:+.0f} % |",
+        ]
+    )
 
 
 def main() -> None:
@@ -112,7 +137,10 @@ def main() -> None:
     servers = {"mlx_lm.server": Path(sys.executable).parent.parent}
     if asked.openai_server:
         servers["mlx-openai-server"] = asked.openai_server
-    print("| family | runtime | tokens | weights | KV | overhead | estimate | measured | estimate is |\n|" + "---|" * 9)
+    print(
+        "| family | runtime | tokens | weights | KV | overhead | estimate | measured | estimate is |\n|"
+        + "---|" * 9
+    )
     with tempfile.TemporaryDirectory() as work:
         for family in asked.family or FAMILIES:
             model = write_sized(Path(work, family), family)

@@ -1,10 +1,11 @@
-"""How long `list` and `status` take over loopback sshd, in turn with bare `ssh host true`, and where the time goes.
+"""How long `list` and `status` take over loopback sshd, in turn with bare `ssh host true`, and
+where the time goes.
 
-    python -m tests.bench.speed [--rounds N] [--limit RATIO]
+python -m tests.bench.speed [--rounds N] [--limit RATIO]
 
-Whole processes, wall time, medians. The ratio is to `ssh host true` measured in the same rounds, because machines and
-their moods differ. With --limit the exit status is 1 when `list` costs more than that.
-"""
+Whole processes, wall time, medians. The ratio is to `ssh host true` measured in the same rounds,
+because machines and their moods differ. With --limit the exit status is 1 when `list` costs more
+than that."""
 
 from __future__ import annotations
 
@@ -44,12 +45,30 @@ class Bench:
         self.hosts = folder / "hosts"
         self.hosts.mkdir()
         (server.home / "hf" / "hub").mkdir(parents=True)
-        text = HOST_FILE.format(user=server.user, port=server.port, key=server.client_key, known=server.known_hosts,
-                                home=server.home)  # fmt: skip
+        text = HOST_FILE.format(
+            user=server.user,
+            port=server.port,
+            key=server.client_key,
+            known=server.known_hosts,
+            home=server.home,
+        )
         (self.hosts / "bench.toml").write_text(text)
-        login = [f"UserKnownHostsFile={server.known_hosts}", "BatchMode=yes", "IdentitiesOnly=yes", "ControlPath=none"]
+        login = [
+            f"UserKnownHostsFile={server.known_hosts}",
+            "BatchMode=yes",
+            "IdentitiesOnly=yes",
+            "ControlPath=none",
+        ]
         flags = [word for option in login for word in ("-o", option)]
-        self.ssh = ["ssh", *flags, "-i", str(server.client_key), "-p", str(server.port), f"{server.user}@127.0.0.1"]
+        self.ssh = [
+            "ssh",
+            *flags,
+            "-i",
+            str(server.client_key),
+            "-p",
+            str(server.port),
+            f"{server.user}@127.0.0.1",
+        ]
         self.cli = [sys.executable, "-m", "mlxops", "--hosts-dir", str(self.hosts)]
 
     def commands(self) -> dict[str, list[str]]:
@@ -98,7 +117,9 @@ def shares(bench: Bench, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--limit", type=float)
     chosen = parser.parse_args()

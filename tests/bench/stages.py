@@ -49,7 +49,8 @@ def started() -> float:
 
 
 def hosts_dir() -> str:
-    """The folder named on the command line. argparse is imported only where there is something to say about it."""
+    """The folder named on the command line. argparse is imported only where there is something to
+    say about it."""
     if len(sys.argv) == 2 and not sys.argv[1].startswith("-"):
         return sys.argv[1]
     import argparse

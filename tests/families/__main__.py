@@ -1,7 +1,7 @@
-"""python -m tests.families ENVIRONMENT [MODEL...]: run the models through the real server, and write docs/models.md.
+"""python -m tests.families ENVIRONMENT [MODEL...]: run the models through the real server, and
+write docs/models.md.
 
-With models named, only what they come to is told, and nothing is written.
-"""
+With models named, only what they come to is told, and nothing is written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def run(environment: Path, names: list[str], flags: bool) -> dict[str, Outcome]:
             models = {f"m{n}": prepared(Path(folder), name, flags) for n, name in enumerate(group)}
             port = free_port()
             with serving(Path(folder), environment, port, models):
-                found |= {name: outcome(port, f"m{n}", SPEECHES[name]) for n, name in enumerate(group)}
+                found |= {
+                    name: outcome(port, f"m{n}", SPEECHES[name]) for n, name in enumerate(group)
+                }
     return found
 
 
@@ -51,8 +53,12 @@ def main(environment: Path, names: list[str]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.families", description=__doc__)
-    parser.add_argument("environment", type=Path, help="environment in which mlx-openai-server is installed")
+    parser.add_argument(
+        "environment", type=Path, help="environment in which mlx-openai-server is installed"
+    )
     models = [[], *SPEECHES]
-    parser.add_argument("model", nargs="*", choices=models, metavar="MODEL", help="models to run; default: all")
+    parser.add_argument(
+        "model", nargs="*", choices=models, metavar="MODEL", help="models to run; default: all"
+    )
     chosen = parser.parse_args()
     main(chosen.environment.resolve(), chosen.model)

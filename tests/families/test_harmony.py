@@ -25,11 +25,17 @@ def test_a_gpt_oss_whose_snapshot_has_no_template_serves_without_a_raw_tag(
     assert program
     folder.mkdir()
     (folder / "gpt_oss.jinja").write_text(speech.template)
-    env = {"HF_HUB_OFFLINE": "1", "TIKTOKEN_ENCODINGS_BASE": str(vocabulary(tmp_path, program.parent.parent))}
+    env = {
+        "HF_HUB_OFFLINE": "1",
+        "TIKTOKEN_ENCODINGS_BASE": str(vocabulary(tmp_path, program.parent.parent)),
+    }
     studio = make_studio(None, {**openai_runtime, "env": env})
     studio.describe(templates=str(folder))
     port = studio.ports[0]
-    studio.add("tiny/gpt-oss", {name: raw for name, raw in speech.files().items() if name != "chat_template.jinja"})
+    studio.add(
+        "tiny/gpt-oss",
+        {name: raw for name, raw in speech.files().items() if name != "chat_template.jinja"},
+    )
     fit = studio.must("fit", "tiny/gpt-oss", port)
     result = studio.must("load", "tiny/gpt-oss", port)
     assert fit["fits"] and most_held(studio.entry("gpt-oss")["process"]["pid"]) <= fit["need_bytes"]

@@ -49,10 +49,11 @@ class Blow:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. `record` is its last one, None without; `events` all before; `status` that of wait(2).
+    """How a run ended. `record` is its last one, None without; `events` all before; `status` that
+    of wait(2).
 
-    `struck`: the blow fell. `cut`: it fell on the line to the client, who hears nothing more then.
-    """
+    `struck`: the blow fell. `cut`: it fell on the line to the client, who hears nothing more
+    then."""
 
     record: dict[str, Any] | None
     status: int
@@ -74,18 +75,23 @@ class Ended:
 
 def watched(log: Path, blow: Blow | None) -> dict[str, Any]:
     """The saboteur's plan: strike, or without a blow only write down every step."""
-    step = {"event": blow.step.event, "place": blow.step.place, "nth": blow.step.nth} if blow else None
+    step = (
+        {"event": blow.step.event, "place": blow.step.place, "nth": blow.step.nth} if blow else None
+    )
     return {"log": str(log), "step": step, "fault": blow.fault if blow else None}
 
 
 class Nursery:
-    """Where the agent that lies in `home` is run under `python`, one call after another; `env` on top of a bare one."""
+    """Where the agent that lies in `home` is run under `python`, one call after another; `env` on
+    top of a bare one."""
 
     def __init__(self, home: Path, python: str, env: Mapping[str, str]) -> None:
         self._orders, theirs = socket.socketpair()
         argv = [python, "-S", "-B", str(home / INSIDE[0].name), str(home), str(theirs.fileno())]
         bare = {"PATH": os.defpath, **env}
-        self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], env=bare, cwd=home, start_new_session=True)
+        self._process = subprocess.Popen(
+            argv, pass_fds=[theirs.fileno()], env=bare, cwd=home, start_new_session=True
+        )
         theirs.close()
         self._answers = self._orders.makefile("rb")
 
@@ -95,9 +101,14 @@ class Nursery:
         socket.send_fds(self._orders, [json.dumps(plan).encode()], [stdin, stdout, stderr])
         for end in (stdin, stdout, stderr):
             os.close(end)
-        with open(ours, "wb", buffering=0) as line, open(said, "rb") as out, open(warned, "rb") as err, self._bounded():
-            # The line stays open meanwhile: its end would mean that the client is gone. What a dead agent does not take
-            # is not kept, to be tried again at the line's end.
+        with (
+            open(ours, "wb", buffering=0) as line,
+            open(said, "rb") as out,
+            open(warned, "rb") as err,
+            self._bounded(),
+        ):
+            # The line stays open meanwhile: its end would mean that the client is gone. What a dead
+            # agent does not take is not kept, to be tried again at the line's end.
             texts = _talk(line, request, out, err)
         status = int(self._answers.readline())
         return _ended(status, *texts, Path(plan["log"]) if plan else None)
@@ -139,10 +150,14 @@ def _ping(line: BinaryIO) -> None:
 
 
 def _ended(status: int, stdout: bytes, stderr: bytes, log: Path | None) -> Ended:
-    records = [json.loads(line) for line in stdout.splitlines(keepends=True) if line.endswith(b"\n")]
+    records = [
+        json.loads(line) for line in stdout.splitlines(keepends=True) if line.endswith(b"\n")
+    ]
     last = records.pop() if records and "event" not in records[-1] else None
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log else []
     steps = tuple(Step(x["event"], x["place"], x["nth"], x["look"]) for x in lines if "look" in x)
     blows = [line for line in lines if "struck" in line]
     cut = any(line["wire"] for line in blows)
-    return Ended(last, status, stderr.decode(errors="replace"), steps, bool(blows), cut, tuple(records))
+    return Ended(
+        last, status, stderr.decode(errors="replace"), steps, bool(blows), cut, tuple(records)
+    )

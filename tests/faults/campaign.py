@@ -23,7 +23,8 @@ VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
 class Hosts:
-    """As many hosts as trials run at the same time; on all of them the agent runs under `python`, a version."""
+    """As many hosts as trials run at the same time; on all of them the agent runs under `python`, a
+    version."""
 
     def __init__(self, scenes: Sequence[Scene], python: str) -> None:
         self.scenes = scenes
@@ -45,7 +46,9 @@ class Hosts:
         with self.one() as scene:
             return survey(scene, case)
 
-    def strike(self, case: Case, blows: Sequence[Blow], tell: Tell = lambda _: None) -> list[Outcome]:
+    def strike(
+        self, case: Case, blows: Sequence[Blow], tell: Tell = lambda _: None
+    ) -> list[Outcome]:
         """Every other one is mended by reconcile first, the rest by the same verb again alone."""
 
         def one(numbered: tuple[int, Blow]) -> Outcome:
@@ -67,7 +70,9 @@ class Hosts:
 def hosts(count: int, folder: Path | None = None, python: str = sys.executable) -> Iterator[Hosts]:
     """`python`: the interpreter that the agent runs under."""
     models = {name: model_files([name], seed=seed) for seed, name in enumerate(MODELS)}
-    version = subprocess.run([python, "-IS", "-c", VERSION], capture_output=True, text=True, check=True).stdout.strip()
+    version = subprocess.run(
+        [python, "-IS", "-c", VERSION], capture_output=True, text=True, check=True
+    ).stdout.strip()
     with ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         scenes = [Scene(place / f"host{number}", models, python) for number in range(count)]

@@ -1,4 +1,5 @@
-"""The verbs under fault: how the host stands before, what is asked, what must be true once it has been done."""
+"""The verbs under fault: how the host stands before, what is asked, what must be true once it has
+been done."""
 
 from __future__ import annotations
 
@@ -29,13 +30,13 @@ Rows = Mapping[int, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """`goal`: what is not as the verb promises, a sentence each. `claims`: whether a result says it was all done.
+    """`goal`: what is not as the verb promises, a sentence each. `claims`: whether a result says it
+    was all done.
 
-    `ends`: kinds of errors with which a repetition may rightly end. `keeps`: ports that a failed run leaves served;
-    `endures`: those that it leaves served whatever befalls the disk.
-    `told`: what is wrong with what the run said, or with what status says after it. `elsewhere`: it works on ports that
-    a repetition leaves to reconcile.
-    """
+    `ends`: kinds of errors with which a repetition may rightly end. `keeps`: ports that a failed
+    run leaves served; `endures`: those that it leaves served whatever befalls the disk. `told`:
+    what is wrong with what the run said, or with what status says after it. `elsewhere`: it works
+    on ports that a repetition leaves to reconcile."""
 
     name: str
     verb: str
@@ -52,12 +53,17 @@ class Case:
 
 
 def assigned(**wanted: str | None) -> Callable[[Scene], list[str]]:
-    """Goal: these models on these ports of the scene, and nothing on its others but the bystander."""
+    """Goal: these models on these ports of the scene, and nothing on its others but the
+    bystander."""
 
     def look(scene: Scene) -> list[str]:
         names = {"bystander": "quiet", **wanted}
         expected = {getattr(scene, port): model for port, model in names.items() if model}
-        return [] if scene.assigned() == expected else [f"assigned is {scene.assigned()}, not {expected}"]
+        return (
+            []
+            if scene.assigned() == expected
+            else [f"assigned is {scene.assigned()}, not {expected}"]
+        )
 
     return look
 
@@ -74,12 +80,14 @@ def _halves(count: int, work: str | None) -> Callable[[Scene], list[str]]:
 
 
 def _undone(scene: Scene) -> list[str]:
-    """The model before is back; one that a killed run had stopped already is known to nobody any more."""
+    """The model before is back; one that a killed run had stopped already is known to nobody any
+    more."""
     return assigned(work="amber")(scene) and assigned()(scene)
 
 
 def _roomy(scene: Scene) -> list[str]:
-    """It serves; of the others either is where it was or nowhere, since memory that cannot be seen is not counted."""
+    """It serves; of the others either is where it was or nowhere, since memory that cannot be seen
+    is not counted."""
     return assigned(work="spare", **_kept(scene))(scene)
 
 
@@ -91,20 +99,28 @@ def _made_room(scene: Scene) -> list[str]:
 
 def _kept(scene: Scene) -> dict[str, str | None]:
     found = scene.assigned()
-    return {"free": "mule" if scene.free in found else None, "next": "jade" if scene.next in found else None}
+    return {
+        "free": "mule" if scene.free in found else None,
+        "next": "jade" if scene.next in found else None,
+    }
 
 
 def _evicted(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
-    """Whatever was unloaded serves again, or how to load it again is told: by the run, after its death by status.
+    """Whatever was unloaded serves again, or how to load it again is told: by the run, after its
+    death by status.
 
-    A load that could see what memory there is has made room. One that was killed when all was done is told by its log.
-    """
+    A load that could see what memory there is has made room. One that was killed when all was done
+    is told by its log."""
     over = ended.record is None and "ready_at" in (scene.models()["spare"].get("process") or {})
     said = {one["port"]: one for one in (ended.result or ended.error).get("evicted", ())}
     found = []
     for port, name in ((scene.free, "mule"), (scene.next, "jade")):
-        here = [scene.name_of(server) for server in scene.servers() if server.port == port] == [name]
-        serves = here and (scene.assigned().get(port) == name or rows[port]["drift"] in ("orphan", "unrecorded"))
+        here = [scene.name_of(server) for server in scene.servers() if server.port == port] == [
+            name
+        ]
+        serves = here and (
+            scene.assigned().get(port) == name or rows[port]["drift"] in ("orphan", "unrecorded")
+        )
         words = str(rows[port]["reason"]) if ended.record is None else str(said.get(port))
         if not (serves or ended.cut or over) and f"mlxops load {name} {port}" not in words:
             found.append(f"{name} no longer serves on {port}, and nothing says so: {words}")
@@ -122,7 +138,8 @@ def _named(scene: Scene, found: Any) -> bool:
 
 
 def _short(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
-    """It does not fit, and what makes room is found, or it is said why not; unless its config could not be read."""
+    """It does not fit, and what makes room is found, or it is said why not; unless its config could
+    not be read."""
     found = ended.result
     if found is None or found["kv_bytes"] is None or (not found["fits"] and _named(scene, found)):
         return []
@@ -135,11 +152,16 @@ def _unstored(scene: Scene) -> list[str]:
 
 
 def _verified(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
-    """Of each port that serves something is said, and nothing wrong but that a request of ours came to nothing."""
+    """Of each port that serves something is said, and nothing wrong but that a request of ours came
+    to nothing."""
     found = {row["port"]: row for row in ended.result["ports"]} if ended.result else {}
     ours = (scene.work, scene.bystander) if found else ()
     checks = [(port, check) for port in ours if port in found for check in found[port]["checks"]]
-    wrong = [(port, check) for port, check in checks if check["ok"] is False and not UNANSWERED.search(check["detail"])]
+    wrong = [
+        (port, check)
+        for port, check in checks
+        if check["ok"] is False and not UNANSWERED.search(check["detail"])
+    ]
     missing = [f"nothing is said of {port}" for port in ours if port not in found]
     return missing + [f"{port} is said to be wrong: {check}" for port, check in wrong]
 
@@ -151,7 +173,9 @@ def _all_known(scene: Scene) -> list[str]:
 
 def _spare(present: bool) -> Callable[[Scene], list[str]]:
     word = "missing" if present else "still there"
-    return lambda scene: [] if ("spare" in scene.models()) == present else [f"the entry spare is {word}"]
+    return lambda scene: (
+        [] if ("spare" in scene.models()) == present else [f"the entry spare is {word}"]
+    )
 
 
 def _set(scene: Scene) -> list[str]:
@@ -161,12 +185,19 @@ def _set(scene: Scene) -> list[str]:
 
 def _tidied(scene: Scene) -> list[str]:
     mode = (scene.folder / "state").stat().st_mode & 0o777
-    return assigned(work="amber")(scene) + ([f"the state folder has mode {mode:o}"] if mode != 0o700 else [])
+    return assigned(work="amber")(scene) + (
+        [f"the state folder has mode {mode:o}"] if mode != 0o700 else []
+    )
 
 
 def _fetched(scene: Scene) -> list[str]:
-    """What was lost before stays where a full disk kept everybody from looking at its lock; doctor tells of it."""
-    parts = [path.name for path in scene.hub.glob("models--*/blobs/*.incomplete") if LOST not in path.name]
+    """What was lost before stays where a full disk kept everybody from looking at its lock; doctor
+    tells of it."""
+    parts = [
+        path.name
+        for path in scene.hub.glob("models--*/blobs/*.incomplete")
+        if LOST not in path.name
+    ]
     return assigned(free=FAR)(scene) + [f"left of a download: {name}" for name in parts]
 
 
@@ -189,9 +220,16 @@ def _mended(result: Any) -> bool:
     return any(action["applied"] for action in result["actions"])
 
 
-def _look(verb: str, args: Callable[[Scene], Mapping[str, Any]] = lambda s: {}, name: str = "", **more: Any) -> Case:
+def _look(
+    verb: str,
+    args: Callable[[Scene], Mapping[str, Any]] = lambda s: {},
+    name: str = "",
+    **more: Any,
+) -> Case:
     """A verb that changes nothing."""
-    return Case(name or verb, verb, args, lambda s: stand(s, work="amber"), assigned(work="amber"), **more)
+    return Case(
+        name or verb, verb, args, lambda s: stand(s, work="amber"), assigned(work="amber"), **more
+    )
 
 
 def _load(model: str, port: str, evict: bool = False) -> Callable[[Scene], Mapping[str, Any]]:
@@ -203,38 +241,131 @@ CASES = {
     case.name: case
     for case in (
         Case("init", "init", lambda s: {}, unknown, _all_known, claims=_taken_in),
-        Case("register", "register", lambda s: {"name": "spare", "repo": "tiny/spare"}, without_spare, _spare(True)),
-        Case("set", "set", lambda s: {"name": "spare", "changes": {"args": "--queue-size 7"}}, stand, _set),
-        Case("remove", "remove", lambda s: {"name": "spare"}, stand, _spare(False), ends=("ModelUnknown",)),
+        Case(
+            "register",
+            "register",
+            lambda s: {"name": "spare", "repo": "tiny/spare"},
+            without_spare,
+            _spare(True),
+        ),
+        Case(
+            "set",
+            "set",
+            lambda s: {"name": "spare", "changes": {"args": "--queue-size 7"}},
+            stand,
+            _set,
+        ),
+        Case(
+            "remove",
+            "remove",
+            lambda s: {"name": "spare"},
+            stand,
+            _spare(False),
+            ends=("ModelUnknown",),
+        ),
         Case("load-fresh", "load", _load("jade", "free"), stand, assigned(free="jade")),
-        Case("load-swap", "load", _load("jade", "work"), lambda s: stand(s, work="amber"), assigned(work="jade"),
-             keeps=("work",)),
-        Case("load-failing", "load", _load(DYING, "work"), lambda s: stand(s, work="amber"), _undone,
-             ends=("NotReady",), endures=("work",)),
-        Case("unload", "unload", lambda s: {"port": s.work}, lambda s: stand(s, work="amber"), assigned()),
-        Case("unload-all", "unload-all", lambda s: {}, lambda s: stand(s, work="amber"), assigned(bystander=None),
-             claims=_emptied, spares_bystander=False),
-        Case("load-workers", "load", _load("ox", "work"), lambda s: stand(s, work="mule"), assigned(work="ox"),
-             keeps=("work",)),
-        Case("unload-worker", "unload", lambda s: {"port": s.work}, lambda s: stand(s, work="mule"), assigned()),
-        Case("unload-all-workers", "unload-all", lambda s: {}, lambda s: stand(s, work="mule", free="ox"),
-             assigned(bystander=None), claims=_emptied, spares_bystander=False),
-        Case("load-pair", "load", _load(PAIR, "work"), before_pair, _halves(1, PAIR), keeps=("work",)),
+        Case(
+            "load-swap",
+            "load",
+            _load("jade", "work"),
+            lambda s: stand(s, work="amber"),
+            assigned(work="jade"),
+            keeps=("work",),
+        ),
+        Case(
+            "load-failing",
+            "load",
+            _load(DYING, "work"),
+            lambda s: stand(s, work="amber"),
+            _undone,
+            ends=("NotReady",),
+            endures=("work",),
+        ),
+        Case(
+            "unload",
+            "unload",
+            lambda s: {"port": s.work},
+            lambda s: stand(s, work="amber"),
+            assigned(),
+        ),
+        Case(
+            "unload-all",
+            "unload-all",
+            lambda s: {},
+            lambda s: stand(s, work="amber"),
+            assigned(bystander=None),
+            claims=_emptied,
+            spares_bystander=False,
+        ),
+        Case(
+            "load-workers",
+            "load",
+            _load("ox", "work"),
+            lambda s: stand(s, work="mule"),
+            assigned(work="ox"),
+            keeps=("work",),
+        ),
+        Case(
+            "unload-worker",
+            "unload",
+            lambda s: {"port": s.work},
+            lambda s: stand(s, work="mule"),
+            assigned(),
+        ),
+        Case(
+            "unload-all-workers",
+            "unload-all",
+            lambda s: {},
+            lambda s: stand(s, work="mule", free="ox"),
+            assigned(bystander=None),
+            claims=_emptied,
+            spares_bystander=False,
+        ),
+        Case(
+            "load-pair", "load", _load(PAIR, "work"), before_pair, _halves(1, PAIR), keeps=("work",)
+        ),
         Case("unload-pair", "unload", lambda s: {"port": s.work}, paired, _halves(0, None)),
         Case("load-download", "load", _load(f"tiny/{FAR}", "free"), away, _fetched),
         Case("load-resume", "load", _load(f"tiny/{FAR}", "free"), half_here, _fetched),
-        Case("load-evict", "load", _load("spare", "work", evict=True), crowded, _roomy,
-             keeps=("work", "free", "next"), told=_evicted, elsewhere=True),
-        Case("load-evict-failing", "load", _load(DYING, "work", evict=True), crowded, _made_room,
-             ends=("NotReady",), endures=("work", "free", "next"), told=_evicted, elsewhere=True),
-        Case("fit", "fit", lambda s: {"model": "spare", "port": s.work}, crowded,
-             assigned(work="amber", free="mule", next="jade"), told=_short),
+        Case(
+            "load-evict",
+            "load",
+            _load("spare", "work", evict=True),
+            crowded,
+            _roomy,
+            keeps=("work", "free", "next"),
+            told=_evicted,
+            elsewhere=True,
+        ),
+        Case(
+            "load-evict-failing",
+            "load",
+            _load(DYING, "work", evict=True),
+            crowded,
+            _made_room,
+            ends=("NotReady",),
+            endures=("work", "free", "next"),
+            told=_evicted,
+            elsewhere=True,
+        ),
+        Case(
+            "fit",
+            "fit",
+            lambda s: {"model": "spare", "port": s.work},
+            crowded,
+            assigned(work="amber", free="mule", next="jade"),
+            told=_short,
+        ),
         Case("fit-hub", "fit", lambda s: {"model": f"tiny/{FAR}"}, away, _unstored),
         Case("reconcile", "reconcile", lambda s: {}, killed, assigned(), claims=_cleared),
         Case("doctor", "doctor", lambda s: {"fix": True}, untidy, _tidied, claims=_mended),
-        _look("status"), _look("list"), _look("jobs"), _look("lock"),
+        _look("status"),
+        _look("list"),
+        _look("jobs"),
+        _look("lock"),
         _look("verify", told=_verified),
         _look("status", lambda s: {"deep": True}, "status-deep", told=_verified),
-        _look("show", lambda s: {"what": "amber"}), _look("logs", lambda s: {"port": s.work, "lines": 20}),
+        _look("show", lambda s: {"what": "amber"}),
+        _look("logs", lambda s: {"port": s.work, "lines": 20}),
     )
-}  # fmt: skip
+}

@@ -18,10 +18,14 @@ from .trial import Outcome
 
 # What an effect can fail with; a look fails as any other does, but for want of room.
 FAILURES = {
-    "socket.send": ("ECONNRESET", "EPIPE"), "socket.sendall": ("ECONNRESET", "EPIPE"),
-    "socket.connect": ("ECONNREFUSED", "EHOSTUNREACH", "EACCES"), "subprocess.Popen": ("EACCES", "EAGAIN", "ENOMEM"),
-    "os.write": ("EPIPE", "EIO"), "write": ("ENOSPC", "EPIPE", "EIO"), "fcntl.flock": ("EIO", "ENOLCK"),
-}  # fmt: skip
+    "socket.send": ("ECONNRESET", "EPIPE"),
+    "socket.sendall": ("ECONNRESET", "EPIPE"),
+    "socket.connect": ("ECONNREFUSED", "EHOSTUNREACH", "EACCES"),
+    "subprocess.Popen": ("EACCES", "EAGAIN", "ENOMEM"),
+    "os.write": ("EPIPE", "EIO"),
+    "write": ("ENOSPC", "EPIPE", "EIO"),
+    "fcntl.flock": ("EIO", "ENOLCK"),
+}
 LOOKED = ("EIO", "EACCES")
 OTHERWISE = ("ENOSPC", "EIO", "EACCES")
 ROUNDS = 2
@@ -66,7 +70,9 @@ class Desks:
     def steps(self, case: ClientCase, moments: bool = False) -> tuple[Step, ...]:
         return self._at_one(lambda desk: survey(desk, case, moments), case)
 
-    def each(self, trial: Trial, case: ClientCase, blows: Sequence[Blow], tell: Tell = lambda _: None) -> list[Outcome]:
+    def each(
+        self, trial: Trial, case: ClientCase, blows: Sequence[Blow], tell: Tell = lambda _: None
+    ) -> list[Outcome]:
         def one(blow: Blow) -> Outcome:
             outcome = self._at_one(lambda desk: trial(desk, case, blow), case)
             tell(outcome)

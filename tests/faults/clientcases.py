@@ -1,4 +1,5 @@
-"""The commands under fault: what is typed, how the host stands before, what must be true once it has been done."""
+"""The commands under fault: what is typed, how the host stands before, what must be true once it
+has been done."""
 
 from __future__ import annotations
 
@@ -18,9 +19,9 @@ Goal = Callable[[Scene], list[str]]
 class ClientCase:
     """`words`: the command line, with fields of the scene in braces.
 
-    `undone`: what must be true after it was cancelled. `true`: the registry tells no lie before it. `wrong`: it is
-    right to end with a complaint about this host. `undoing_s`: how long it may take to undo it.
-    """
+    `undone`: what must be true after it was cancelled. `true`: the registry tells no lie before it.
+    `wrong`: it is right to end with a complaint about this host. `undoing_s`: how long it may take
+    to undo it."""
 
     name: str
     words: str
@@ -42,14 +43,18 @@ def _served(scene: Scene) -> None:
     stand(scene, work="amber")
 
 
-def _changing(name: str, words: str, undone: Goal | None = None, **more: Any) -> Iterator[ClientCase]:
+def _changing(
+    name: str, words: str, undone: Goal | None = None, **more: Any
+) -> Iterator[ClientCase]:
     """A verb that the agent's own faults know, by both ways."""
     yield from _both(name, words, CASES[name].arrange, CASES[name].goal, undone=undone, **more)
 
 
 def _both(name: str, words: str, arrange: Arrange, goal: Goal, **more: Any) -> Iterator[ClientCase]:
     for ssh in (False, True):
-        yield ClientCase(f"{name} {'ssh' if ssh else 'local'}", words, arrange, goal, ssh=ssh, **more)
+        yield ClientCase(
+            f"{name} {'ssh' if ssh else 'local'}", words, arrange, goal, ssh=ssh, **more
+        )
 
 
 COMMANDS = {

@@ -1,9 +1,9 @@
-"""Runs the client with a saboteur inside: `python clientsaboteur.py PLAN WORD...`, PLAN as the saboteur's, in JSON.
+"""Runs the client with a saboteur inside: `python clientsaboteur.py PLAN WORD...`, PLAN as the
+saboteur's, in JSON.
 
-Beside the saboteur's own events, a plan with `moments` makes a step of each function of ours that is entered and of
-each module that is imported: moments at which a signal may come. Its faults may be signals: "INT", "TERM", or two in a
-row, "INT INT", the second one at the next step there is.
-"""
+Beside the saboteur's own events, a plan with `moments` makes a step of each function of ours that
+is entered and of each module that is imported: moments at which a signal may come. Its faults may
+be signals: "INT", "TERM", or two in a row, "INT INT", the second one at the next step there is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ PACKAGE = "mlxops"
 
 
 class ClientSaboteur(Saboteur):
-    """Its places lead through the client's source; for what paramiko does in its own thread, through paramiko's."""
+    """Its places lead through the client's source; for what paramiko does in its own thread,
+    through paramiko's."""
 
     def __init__(self, home: str, plan: dict[str, Any]) -> None:
         super().__init__(home, plan, wire=-1)
@@ -50,12 +51,20 @@ class ClientSaboteur(Saboteur):
         frame: FrameType | None = sys._getframe(3)
         while frame is not None:
             code = frame.f_code
-            if not ours and not self._importing and code.co_filename.startswith("<frozen importlib"):
+            if (
+                not ours
+                and not self._importing
+                and code.co_filename.startswith("<frozen importlib")
+            ):
                 return ""  # the search for a module is Python's own
             if code.co_filename.startswith(self._ours):
-                ours.append(f"{code.co_filename[len(self._ours) :]}:{frame.f_lineno}:{code.co_name}")
+                ours.append(
+                    f"{code.co_filename[len(self._ours) :]}:{frame.f_lineno}:{code.co_name}"
+                )
             elif f"{os.sep}paramiko{os.sep}" in code.co_filename and not theirs:
-                theirs = f"paramiko/{os.path.basename(code.co_filename)}:{frame.f_lineno}:{code.co_name}"
+                theirs = (
+                    f"paramiko/{os.path.basename(code.co_filename)}:{frame.f_lineno}:{code.co_name}"
+                )
             frame = frame.f_back
         return " < ".join(ours) or theirs
 

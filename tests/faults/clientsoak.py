@@ -1,4 +1,5 @@
-"""`python -m tests.faults.clientsoak -n N`: N faults and signals at steps of the client, and what came of them."""
+"""`python -m tests.faults.clientsoak -n N`: N faults and signals at steps of the client, and what
+came of them."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def main() -> int:
     began = time.monotonic()
     share = -(-asked.n // len(asked.commands))
     with desks(asked.jobs) as farm:
-        outcomes = [one for name in asked.commands for one in trials(farm, COMMANDS[name], share, dice)]
+        outcomes = [
+            one for name in asked.commands for one in trials(farm, COMMANDS[name], share, dice)
+        ]
     print(table(outcomes))
     print(f"\nseed {asked.seed}, {time.monotonic() - began:.0f} s")
     return 1 if any(outcome.violations for outcome in outcomes) else 0
@@ -68,7 +71,12 @@ def _counts(outcomes: Sequence[Outcome]) -> list[int]:
     struck = [outcome for outcome in outcomes if outcome.struck]
     kinds = [_kind(outcome.blow) for outcome in struck]
     missed, violated = len(outcomes) - len(struck), sum(bool(o.violations) for o in outcomes)
-    return [*(kinds.count(kind) for kind in ("kill", "errno", "signal")), len(struck), missed, violated]
+    return [
+        *(kinds.count(kind) for kind in ("kill", "errno", "signal")),
+        len(struck),
+        missed,
+        violated,
+    ]
 
 
 def _kind(blow: Blow) -> str:

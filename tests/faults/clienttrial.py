@@ -1,4 +1,5 @@
-"""One fault in the client, or a signal to it: arrange the host, strike, look at both machines, then once more."""
+"""One fault in the client, or a signal to it: arrange the host, strike, look at both machines, then
+once more."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ def survey(desk: Desk, case: ClientCase, moments: bool = False) -> tuple[Step, .
     desk.run(case.typed(desk.scene))  # the agent is there from now on, and every module is compiled
     case.arrange(desk.scene)
     said = desk.watch(case.typed(desk.scene), moments=moments)
-    assert said.ok is not case.wrong and not [*aftermath(desk, case, said), *case.goal(desk.scene)], said
+    assert said.ok is not case.wrong and not [
+        *aftermath(desk, case, said),
+        *case.goal(desk.scene),
+    ], said
     return said.steps
 
 
@@ -31,14 +35,17 @@ def strike(desk: Desk, case: ClientCase, blow: Blow) -> Outcome:
 
 
 def interrupt(late: Sequence[Step]) -> Callable[[Desk, ClientCase, Blow], Outcome]:
-    """Send the signals that the blow names; at the moments in `late` the answer is known already."""
+    """Send the signals that the blow names; at the moments in `late` the answer is known
+    already."""
 
     def look(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[str]:
         yield from _left(case, blow, said, blow.step in late)
         if case.undone and said.status == INTERRUPTED and " " not in blow.fault and not _done(said):
             yield from (f"not undone: {sentence}" for sentence in case.undone(desk.scene))
         if _done(said):
-            yield from (f"it said that it was done: {sentence}" for sentence in case.goal(desk.scene))
+            yield from (
+                f"it said that it was done: {sentence}" for sentence in case.goal(desk.scene)
+            )
 
     return lambda desk, case, blow: _trial(desk, case, blow, True, look)
 
@@ -56,7 +63,12 @@ def _trial(desk: Desk, case: ClientCase, blow: Blow, moments: bool, look: Look) 
     outcome = Outcome(case.name, blow, said.struck, f"status {said.status}")
     if said.struck:
         quiet = [*aftermath(desk, case, said)]
-        outcome.violations += [*_calm(said), *quiet, *look(desk, case, blow, said), *repeated(desk, case)]
+        outcome.violations += [
+            *_calm(said),
+            *quiet,
+            *look(desk, case, blow, said),
+            *repeated(desk, case),
+        ]
     if outcome.violations:
         desk.scene.clear()
     return outcome
@@ -68,7 +80,8 @@ def _calm(said: Said) -> Iterator[str]:
 
 
 def failed(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[str]:
-    """How a client may end: killed without a word, else with a status of the design's and one document."""
+    """How a client may end: killed without a word, else with a status of the design's and one
+    document."""
     if blow.fault in KILLING and said.status == -9:
         return
     if said.status not in STATUSES:
@@ -84,8 +97,8 @@ def _left(case: ClientCase, blow: Blow, said: Said, late: bool) -> Iterator[str]
         yield f"status {said.status}: {said.stdout[:300]} {said.stderr[-300:]}"
     if said.seconds > case.undoing_s:
         yield f"it took {said.seconds:.0f} s"
-    # Before the program has read its words, and at the second press, it leaves without a word; or with all of them,
-    # where the second press comes when they are out.
+    # Before the program has read its words, and at the second press, it leaves without a word; or
+    # with all of them, where the second press comes when they are out.
     twice = " " in blow.fault
     if said.stdout or not (twice or late or ":run" not in blow.step.place):
         yield from document_of(said, left=twice and late)
@@ -127,4 +140,7 @@ def repeated(desk: Desk, case: ClientCase) -> Iterator[str]:
     said = desk.run(case.typed(desk.scene))
     if said.ok is case.wrong:
         yield f"the same again: status {said.status}, {said.error.get('message') or said.stderr[-300:]}"
-    yield from (f"after the same again: {sentence}" for sentence in [*case.goal(desk.scene), *document_of(said)])
+    yield from (
+        f"after the same again: {sentence}"
+        for sentence in [*case.goal(desk.scene), *document_of(said)]
+    )

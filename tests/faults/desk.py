@@ -1,7 +1,7 @@
-"""The client's machine: a home, a temporary folder, a host file, and the real command line run there.
+"""The client's machine: a home, a temporary folder, a host file, and the real command line run
+there.
 
-The host is a Scene; the way to it is local, or OpenSSH's own sshd.
-"""
+The host is a Scene; the way to it is local, or OpenSSH's own sshd."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from .agentcall import Blow, Step, watched
 from .foreign import alive
 from .scene import Scene
 
-INSIDE = [Path(__file__).with_name(name) for name in ("clientsaboteur.py", "saboteur.py", "strikes.py")]
+INSIDE = [
+    Path(__file__).with_name(name) for name in ("clientsaboteur.py", "saboteur.py", "strikes.py")
+]
 LONGEST_S = 60.0
 ENDED_WITHIN_S = 30.0
 
@@ -75,20 +77,35 @@ class Desk:
         self.describe()
 
     def describe(self, python: str | None = None) -> None:
-        """Write the host file; the agent's interpreter is this one, or one under which it sees the scene's memory."""
+        """Write the host file; the agent's interpreter is this one, or one under which it sees the
+        scene's memory."""
         site, python = self.scene.site, python or self.scene.memory.python(sys.executable)
         studio = {key: site[key] for key in ("hf_home", "registry", "bind", "state_dir")}
         ports = f"{self.scene.ports[0]}-{self.scene.ports[-1]}"
         runtime = {key: value for key, value in site["runtime"].items() if value}
-        tables = {"ssh": self._login(), "studio": {**studio, "ports": ports, "python": python}, "runtime": runtime}
-        text = f'transport = "{"ssh" if self.server else "local"}"\n' + "".join(map(_table, tables, tables.values()))
+        tables = {
+            "ssh": self._login(),
+            "studio": {**studio, "ports": ports, "python": python},
+            "runtime": runtime,
+        }
+        text = f'transport = "{"ssh" if self.server else "local"}"\n' + "".join(
+            map(_table, tables, tables.values())
+        )
         (self.folder / "hosts" / "host.toml").write_text(text)
 
     def _login(self) -> dict[str, Any]:
         if self.server is None:
             return {}
-        keys = {"identity_file": str(self.server.client_key), "known_hosts_file": str(self.server.known_hosts)}
-        where = {"host": "127.0.0.1", "port": self.server.port, "user": self.server.user, "connect_timeout_s": 10}
+        keys = {
+            "identity_file": str(self.server.client_key),
+            "known_hosts_file": str(self.server.known_hosts),
+        }
+        where = {
+            "host": "127.0.0.1",
+            "port": self.server.port,
+            "user": self.server.user,
+            "connect_timeout_s": 10,
+        }
         return {**where, **keys}
 
     @property
@@ -96,7 +113,9 @@ class Desk:
         places = {"HOME": str(self.home), "TMPDIR": str(self.tmp), "PYTHONPATH": str(self.code)}
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **places}
 
-    def start(self, words: Sequence[str], plan: Mapping[str, Any] | None = None, **popen: Any) -> subprocess.Popen[str]:
+    def start(
+        self, words: Sequence[str], plan: Mapping[str, Any] | None = None, **popen: Any
+    ) -> subprocess.Popen[str]:
         inside = [str(self.code / INSIDE[0].name), json.dumps(plan)] if plan else ["-m", "mlxops"]
         argv = [sys.executable, *inside, "--hosts-dir", str(self.folder / "hosts"), *words]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -119,7 +138,8 @@ class Desk:
         return watched_steps(said, Path(plan["log"])) if plan else said
 
     def watch(self, words: Sequence[str], blow: Blow | None = None, moments: bool = False) -> Said:
-        """A command that writes down its steps, or is struck at one of them; see the saboteur's two halves."""
+        """A command that writes down its steps, or is struck at one of them; see the saboteur's two
+        halves."""
         log = self.folder / "steps.jsonl"
         log.unlink(missing_ok=True)
         return self.run(words, {**watched(log, blow), "moments": moments})

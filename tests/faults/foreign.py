@@ -1,4 +1,5 @@
-"""What is not ours and must never be touched: a listener on a port of the range, a process that looks like a server."""
+"""What is not ours and must never be touched: a listener on a port of the range, a process that
+looks like a server."""
 
 from __future__ import annotations
 
@@ -20,13 +21,22 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
 
 
 class Strangers:
-    """`port` is held by the listener; the look-alike's command line has a server's words and `coveted` in it."""
+    """`port` is held by the listener; the look-alike's command line has a server's words and
+    `coveted` in it."""
 
     def __init__(self, folder: Path, port: int, coveted: int) -> None:
         self.port = port
         listener = [sys.executable, "-IS", "-c", LISTEN, str(port)]
         words = f"read -r forever # mlx-openai-server launch --model-path m --port {coveted} --host 127.0.0.1"
-        alike = ["mlx-openai-server-watch", "-c", words, "mlx-openai-server", "launch", "--port", str(coveted)]
+        alike = [
+            "mlx-openai-server-watch",
+            "-c",
+            words,
+            "mlx-openai-server",
+            "launch",
+            "--port",
+            str(coveted),
+        ]
         # A session of their own: Ctrl-C is for the campaign alone.
         quiet: dict[str, Any] = {"stdin": subprocess.PIPE, "cwd": folder, "start_new_session": True}
         self._listener = subprocess.Popen(listener, **quiet, stdout=subprocess.PIPE)

@@ -20,7 +20,11 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 def always(scene: Scene) -> list[str]:
     """At every moment at which no agent runs."""
-    return [*_registry(scene), *scene.strangers.touched(), *(f"{name} is still held" for name in scene.held_locks())]
+    return [
+        *_registry(scene),
+        *scene.strangers.touched(),
+        *(f"{name} is still held" for name in scene.held_locks()),
+    ]
 
 
 def _registry(scene: Scene) -> Iterator[str]:
@@ -44,10 +48,10 @@ def _nonsense(process: Mapping[str, Any]) -> Iterator[str]:
 
 
 def spoken(ended: Ended, blow: Blow, ends: Sequence[str] = ()) -> Iterator[str]:
-    """How the run may end: a killed one without a word, any other with a record, and never in a traceback.
+    """How the run may end: a killed one without a word, any other with a record, and never in a
+    traceback.
 
-    `ends`: kinds of errors it ends with anyway, whatever else befell it.
-    """
+    `ends`: kinds of errors it ends with anyway, whatever else befell it."""
     if blow.fault in KILLING:
         return
     if ended.record is None and not ended.cut:
@@ -83,7 +87,9 @@ def reported(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     drift = {row["port"]: row["drift"] for row in rows}
     unrecorded = [server for server in scene.servers() if not recorded(scene, server)]
     lost = set(scene.ranks()) - scene.ranks_on_record().keys()
-    return [f"the rank {pid} on the other host is left behind and not on record" for pid in lost] + [
+    return [
+        f"the rank {pid} on the other host is left behind and not on record" for pid in lost
+    ] + [
         f"pid {server.pid} serves {scene.name_of(server)} on {server.port}, neither recorded nor reported"
         for server in unrecorded
         if drift.get(server.port) not in ("orphan", "mismatch", "unrecorded")
@@ -91,7 +97,8 @@ def reported(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def remembered(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What served on a port where nothing serves now is shown as lost, until a person unloads it."""
+    """What served on a port where nothing serves now is shown as lost, until a person unloads
+    it."""
     drift = {row["port"]: row["drift"] for row in rows}
     taken = {*scene.assigned(), *(server.port for server in scene.servers())}
     idle = {name: entry for name, entry in scene.models().items() if not entry["port"]}
@@ -112,15 +119,27 @@ def forgotten(scene: Scene, ports: Iterable[int]) -> list[str]:
 
 def recorded(scene: Scene, server: Living) -> bool:
     models = scene.models().values()
-    return any(e["port"] == server.port and (e.get("process") or {}).get("pid") == server.pid for e in models)
+    return any(
+        e["port"] == server.port and (e.get("process") or {}).get("pid") == server.pid
+        for e in models
+    )
 
 
 def true(scene: Scene, orphans: Sequence[int] = ()) -> list[str]:
-    """Assigned is what really serves, and nothing else serves but on the ports reported as `orphans`."""
-    served = {s.port: scene.name_of(s) for s in scene.servers() if serves(s.port) and s.port not in orphans}
+    """Assigned is what really serves, and nothing else serves but on the ports reported as
+    `orphans`."""
+    served = {
+        s.port: scene.name_of(s)
+        for s in scene.servers()
+        if serves(s.port) and s.port not in orphans
+    }
     # What its other host still runs keeps an assignment: only unload may end it.
     halves = {port for pid, port in scene.ranks_on_record().items() if pid in scene.ranks()}
-    found = {port: name for port, name in scene.assigned().items() if port in served or port not in halves}
+    found = {
+        port: name
+        for port, name in scene.assigned().items()
+        if port in served or port not in halves
+    }
     unrecorded = [s.pid for s in scene.servers() if s.port in found and not recorded(scene, s)]
     wrong = [f"assigned is {found}, served is {served}"] if served != found else []
     return wrong + [f"the registry records another process than pid {pid}" for pid in unrecorded]

@@ -33,7 +33,11 @@ ONLY = {
     "EFBIG": TEARS,
 }
 # What lasts begins where it is met first; at any other step it would be the same fault once more.
-BEGINS = {"noinodes": ("open", "os.mkdir"), "quota": ("open", "os.mkdir", "os.rename", *TEARS), "toolarge": TEARS}
+BEGINS = {
+    "noinodes": ("open", "os.mkdir"),
+    "quota": ("open", "os.mkdir", "os.rename", *TEARS),
+    "toolarge": TEARS,
+}
 # A loop's further rounds take the same way through the code.
 ROUNDS = 2
 
@@ -45,7 +49,11 @@ def near(steps: Iterable[Step]) -> list[Step]:
 
 def blows(steps: Iterable[Step]) -> list[Blow]:
     """Every fault at every step where it can happen. To a look, which changes nothing, less can."""
-    return [Blow(step, fault) for step in near(steps) for fault in (_at_look(step) if step.look else _at_effect(step))]
+    return [
+        Blow(step, fault)
+        for step in near(steps)
+        for fault in (_at_look(step) if step.look else _at_effect(step))
+    ]
 
 
 def _at_look(step: Step) -> Iterator[str]:
@@ -66,7 +74,8 @@ def _refused(event: str, name: str) -> bool:
 
 
 def sample(blows: Sequence[Blow], count: int, dice: random.Random) -> list[Blow]:
-    """This many of them, or all, of each kind about as many as of the others while there are any."""
+    """This many of them, or all, of each kind about as many as of the others while there are
+    any."""
     piles = {kind: [b for b in blows if KIND_OF[b.fault] == kind] for kind in KINDS}
     for pile in piles.values():
         dice.shuffle(pile)

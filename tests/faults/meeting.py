@@ -1,4 +1,5 @@
-"""Two at once on one host: who stops, who comes in meanwhile, and what must hold when both are done."""
+"""Two at once on one host: who stops, who comes in meanwhile, and what must hold when both are
+done."""
 
 from __future__ import annotations
 
@@ -39,13 +40,17 @@ def _load(model: str, port: str) -> tuple[str, Callable[[Scene], Mapping[str, An
 
 
 PAUSED = {
-    "load": _load("jade", "work"), "unload": _verb("unload", port="work"), "reconcile": _verb("reconcile"),
+    "load": _load("jade", "work"),
+    "unload": _verb("unload", port="work"),
+    "reconcile": _verb("reconcile"),
     "init": _verb("init"),
-}  # fmt: skip
+}
 MEANWHILE = {
-    **PAUSED, "load the same elsewhere": _load("jade", "free"), "load the one before elsewhere": _load("amber", "free"),
+    **PAUSED,
+    "load the same elsewhere": _load("jade", "free"),
+    "load the one before elsewhere": _load("amber", "free"),
     "load another there": _load("spare", "work"),
-}  # fmt: skip
+}
 
 
 def _note_by_hand(scene: Scene) -> None:
@@ -80,7 +85,8 @@ class Meeting:
 
 @dataclass
 class Outcome:
-    """`met` False: the step did not come this time. `ends`: how both ended. `violations`: a sentence each."""
+    """`met` False: the step did not come this time. `ends`: how both ended. `violations`: a
+    sentence each."""
 
     meeting: Meeting
     met: bool
@@ -88,7 +94,9 @@ class Outcome:
     violations: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return f"{self.meeting}; they ended with {' and '.join(self.ends)}: " + "; ".join(self.violations)
+        return f"{self.meeting}; they ended with {' and '.join(self.ends)}: " + "; ".join(
+            self.violations
+        )
 
 
 class Stage:
@@ -131,12 +139,16 @@ class Stage:
             second = self._other(meeting.other) if pid else None
             if pid:
                 os.kill(pid, signal.SIGCONT)
-            outcome = Outcome(meeting, bool(pid), (how(first.result()), how(second) if second else "no record"))
+            outcome = Outcome(
+                meeting, bool(pid), (how(first.result()), how(second) if second else "no record")
+            )
         if outcome.met:
             for ended in filter(None, (first.result(), second)):
                 outcome.violations += invariants.spoken(ended, blow)
             outcome.violations += self._aftermath(meeting)
-            outcome.violations += [] if self._bystanders() == bystanders else ["the bystander's server was touched"]
+            outcome.violations += (
+                [] if self._bystanders() == bystanders else ["the bystander's server was touched"]
+            )
         if outcome.violations:
             self.scene.clear()
         return outcome
@@ -162,30 +174,42 @@ class Stage:
         scene = self.scene
         found = invariants.always(scene)
         if not scene.settle():
-            return [*found, "processes neither come up nor end: " + ", ".join(map(str, scene.family()))]
+            return [
+                *found,
+                "processes neither come up nor end: " + ", ".join(map(str, scene.family())),
+            ]
         found += invariants.reported(scene, scene.must("status")["ports"])
         if meeting.other in HANDS and not self._blind(meeting.step):
-            found += [f"the hand edit of {name} is lost" for name in KNOWN if "note" not in scene.models()[name]]
+            found += [
+                f"the hand edit of {name} is lost"
+                for name in KNOWN
+                if "note" not in scene.models()[name]
+            ]
         drift = scene.must("reconcile")["drift"]
         orphans = [row["port"] for row in drift if row["drift"] == "orphan"]
         found += [*invariants.always(scene), *invariants.true(scene, orphans)]
         return found
 
     def _blind(self, step: Step) -> bool:
-        """Between the last look at the registry and its replacement, which no file system offers as one."""
+        """Between the last look at the registry and its replacement, which no file system offers as
+        one."""
         file, line, _ = step.place.split(" < ")[0].split(":")
         source = (self.scene.code / "agent" / file).read_text().splitlines()
         return (file, source[int(line) - 1].strip()) == LAST_STEP
 
     def _bystanders(self) -> list[int]:
-        return sorted(server.pid for server in self.scene.servers() if server.port == self.scene.bystander)
+        return sorted(
+            server.pid for server in self.scene.servers() if server.port == self.scene.bystander
+        )
 
     def end(self) -> None:
         self._first.nursery.end()
 
 
 def _nursery(scene: Scene) -> Nursery:
-    return Nursery(scene.code, sys.executable, {"HF_ENDPOINT": scene.remote.url, "HOME": str(scene.folder)})
+    return Nursery(
+        scene.code, sys.executable, {"HF_ENDPOINT": scene.remote.url, "HOME": str(scene.folder)}
+    )
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
-"""Runs the agent once per call, each time in a fresh fork of a process that has its modules loaded. Stdlib only.
+"""Runs the agent once per call, each time in a fresh fork of a process that has its modules loaded.
+Stdlib only.
 
-That saves the start of an interpreter, which would be half of what a trial costs. It lies beside the package `agent`,
-and beside `smallness`, which makes up the size of the machine;
-argv: that folder, and the number of a socket. Each message is the saboteur's plan (or null) and brings three
-descriptors for the run: stdin, with the request as one frame, stdout and stderr. Answered by its pid, then its status.
-"""
+That saves the start of an interpreter, which would be half of what a trial costs. It lies beside
+the package `agent`, and beside `smallness`, which makes up the size of the machine; argv: that
+folder, and the number of a socket. Each message is the saboteur's plan (or null) and brings three
+descriptors for the run: stdin, with the request as one frame, stdout and stderr. Answered by its
+pid, then its status."""
 
 from __future__ import annotations
 
@@ -19,7 +20,16 @@ from typing import Any
 from saboteur import arm  # type: ignore[import-not-found]
 
 ELSEWHERE = ("agent.hub.child", "agent.wire.stub", "agent.wire.unpack", "agent.procs.macos.darwin")
-LATE = ("fcntl", "http.client", "shutil", "signal", "socket", "subprocess", "threading", "traceback")
+LATE = (
+    "fcntl",
+    "http.client",
+    "shutil",
+    "signal",
+    "socket",
+    "subprocess",
+    "threading",
+    "traceback",
+)
 
 
 def load() -> None:

@@ -1,8 +1,9 @@
-"""`python -m tests.faults.pairs`: two at once. One stops before a step, the other runs to its end, the first goes on.
+"""`python -m tests.faults.pairs`: two at once. One stops before a step, the other runs to its end,
+the first goes on.
 
-Before: amber serves on the port to work on, quiet beside it; the registry says that one more serves on the free port,
-which is not so, and gives a wrong path for spare. `-n N` takes N of all interleavings.
-"""
+Before: amber serves on the port to work on, quiet beside it; the registry says that one more serves
+on the free port, which is not so, and gives a wrong path for spare. `-n N` takes N of all
+interleavings."""
 
 from __future__ import annotations
 
@@ -33,7 +34,12 @@ class Stages:
     def meetings(self) -> list[Meeting]:
         """Every other at every effect of every first."""
         steps = {first: self._idle[0].steps(first) for first in PAUSED}
-        return [Meeting(first, step, other) for first in PAUSED for step in steps[first] for other in OTHERS]
+        return [
+            Meeting(first, step, other)
+            for first in PAUSED
+            for step in steps[first]
+            for other in OTHERS
+        ]
 
     def some(self, count: int, dice: random.Random) -> list[Meeting]:
         every = self.meetings()
@@ -42,10 +48,19 @@ class Stages:
     def few(self, each: int, dice: random.Random) -> list[Meeting]:
         """So many of every two."""
         every = self.meetings()
-        twos = [[m for m in every if (m.first, m.other) == two] for two in itertools.product(PAUSED, OTHERS)]
-        return [meeting for meetings in twos for meeting in dice.sample(meetings, min(each, len(meetings)))]
+        twos = [
+            [m for m in every if (m.first, m.other) == two]
+            for two in itertools.product(PAUSED, OTHERS)
+        ]
+        return [
+            meeting
+            for meetings in twos
+            for meeting in dice.sample(meetings, min(each, len(meetings)))
+        ]
 
-    def meet(self, meetings: Sequence[Meeting], tell: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
+    def meet(
+        self, meetings: Sequence[Meeting], tell: Callable[[Outcome], None] = lambda _: None
+    ) -> list[Outcome]:
         def one(meeting: Meeting) -> Outcome:
             stage = self._idle.pop()
             try:
@@ -75,10 +90,15 @@ def stages(count: int, folder: Path | None = None) -> Iterator[Stages]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Interleavings that came about, by who stopped and who came in; `refused`: the second was told to wait."""
+    """Interleavings that came about, by who stopped and who came in; `refused`: the second was told
+    to wait."""
     met = Counter((o.meeting.other, o.meeting.first) for o in outcomes if o.met)
     rows = [[other, *(met[other, first] for first in PAUSED)] for other in OTHERS]
-    refused = Counter(o.meeting.other for o in outcomes if o.ends[1] in ("Locked", "AssignmentConflict", "PortBusy"))
+    refused = Counter(
+        o.meeting.other
+        for o in outcomes
+        if o.ends[1] in ("Locked", "AssignmentConflict", "PortBusy")
+    )
     wrong = Counter(o.meeting.other for o in outcomes if o.violations)
     rows = [[*row, refused[row[0]], wrong[row[0]]] for row in rows]
     total = ["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])]
@@ -96,7 +116,9 @@ def main() -> int:
     with stages(asked.jobs) as farm:
         outcomes = farm.meet(farm.some(asked.n, random.Random(asked.seed)), _tell)
     print(table(outcomes))
-    print(f"\n{sum(not o.met for o in outcomes)} not met, seed {asked.seed}, {time.monotonic() - began:.0f} s")
+    print(
+        f"\n{sum(not o.met for o in outcomes)} not met, seed {asked.seed}, {time.monotonic() - began:.0f} s"
+    )
     return 1 if any(outcome.violations for outcome in outcomes) else 0
 
 

@@ -1,7 +1,7 @@
-"""The nursery, lying beside this as cradle.py, with one more fault: "pause" stops the process at the step, unharmed.
+"""The nursery, lying beside this as cradle.py, with one more fault: "pause" stops the process at
+the step, unharmed.
 
-The harness lets it go on with SIGCONT. Stdlib only.
-"""
+The harness lets it go on with SIGCONT. Stdlib only."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""`python -m tests.faults.race --writers 32 --edits 50`: so many writers on one registry, and whether all is there.
+"""`python -m tests.faults.race --writers 32 --edits 50`: so many writers on one registry, and
+whether all is there.
 
-A third comes over ssh, through OpenSSH's own server, a third by local mode, a third as whole commands in cron's
-environment, over ssh too. One more asks for the registry's lock all the time, and times how long it waits for it.
-"""
+A third comes over ssh, through OpenSSH's own server, a third by local mode, a third as whole
+commands in cron's environment, over ssh too. One more asks for the registry's lock all the time,
+and times how long it waits for it."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ LONGEST_WAIT_S = 60.0
 
 @dataclass
 class Race:
-    """`seconds` of every command by its way; `waits` for the lock alone; `lost`: a sentence per thing that is wrong."""
+    """`seconds` of every command by its way; `waits` for the lock alone; `lost`: a sentence per
+    thing that is wrong."""
 
     writers: int
     edits: int
@@ -45,7 +47,9 @@ class Race:
     def table(self) -> str:
         rows = [(way, self._count(way), *_spread(self.seconds[way])) for way in WAYS]
         rows.append(("the lock alone", 1, *_spread(self.waits)))
-        return tabulate(rows, headers=("way", "writers", "edits", "median s", "longest s"), floatfmt=".3f")
+        return tabulate(
+            rows, headers=("way", "writers", "edits", "median s", "longest s"), floatfmt=".3f"
+        )
 
     def _count(self, way: str) -> int:
         return sum(WAYS[number % len(WAYS)] == way for number in range(self.writers))
@@ -57,8 +61,12 @@ def _spread(seconds: Sequence[float]) -> tuple[int, float, float]:
 
 def race(folder: Path, writers: int, edits: int) -> Race:
     with Sshd(folder / "sshd") as server:
-        login = Login("127.0.0.1", server.port, server.user, str(server.client_key), str(server.known_hosts))
-        studio = Studio(folder / "studio", login, {"name": "mlx-openai-server", "command": ["/bin/false"]})
+        login = Login(
+            "127.0.0.1", server.port, server.user, str(server.client_key), str(server.known_hosts)
+        )
+        studio = Studio(
+            folder / "studio", login, {"name": "mlx-openai-server", "command": ["/bin/false"]}
+        )
         found = Race(writers, edits)
         _run(studio, found)
         found.lost += _wrong(studio, writers, edits)
@@ -67,7 +75,9 @@ def race(folder: Path, writers: int, edits: int) -> Race:
 
 def _run(studio: Studio, found: Race) -> None:
     """All at once: nobody begins before everybody is there."""
-    crowd = [_writer(studio, WAYS[n % len(WAYS)], f"w{n}", found.edits) for n in range(found.writers)]
+    crowd = [
+        _writer(studio, WAYS[n % len(WAYS)], f"w{n}", found.edits) for n in range(found.writers)
+    ]
     for writer in crowd:
         assert writer.stdout and writer.stdout.readline() == "ready\n"
     over = threading.Event()
@@ -85,7 +95,14 @@ def _run(studio: Studio, found: Race) -> None:
 
 
 def _writer(studio: Studio, way: str, name: str, edits: int) -> subprocess.Popen[str]:
-    argv = [sys.executable, str(Path(__file__).with_name("racer.py")), str(studio.hosts_dir), way, name, str(edits)]
+    argv = [
+        sys.executable,
+        str(Path(__file__).with_name("racer.py")),
+        str(studio.hosts_dir),
+        way,
+        name,
+        str(edits),
+    ]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(studio.folder)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(argv, **pipes, text=True, env=environment, cwd=studio.folder)
@@ -105,7 +122,8 @@ def _ask(studio: Studio, over: threading.Event, waits: list[float]) -> None:
         lock = FileLock(f"{studio.registry_path}.lock", turn=True)
         began = time.monotonic()
         lock.acquire(
-            {"who": "asker", "from": "here", "since": "now", "why": "to know how long it takes"}, LONGEST_WAIT_S
+            {"who": "asker", "from": "here", "since": "now", "why": "to know how long it takes"},
+            LONGEST_WAIT_S,
         )
         waits.append(time.monotonic() - began)
         lock.release()
@@ -116,11 +134,17 @@ def _wrong(studio: Studio, writers: int, edits: int) -> list[str]:
     wanted = {f"w{writer}-{edit}" for writer in range(writers) for edit in range(edits)}
     there = set(studio.registry()["models"])
     history = studio.registry_path.with_suffix(".history.jsonl").read_text().splitlines()
-    made = Counter(frozenset(change["entry"] for change in json.loads(line)["changes"]) for line in history)
+    made = Counter(
+        frozenset(change["entry"] for change in json.loads(line)["changes"]) for line in history
+    )
     found = [f"{len(wanted - there)} edits are lost"] if wanted - there else []
     found += [f"{len(there - wanted)} entries are nobody's"] if there - wanted else []
     once = made == Counter(frozenset([name]) for name in wanted)
-    found += [] if once else [f"the history tells otherwise: {len(history)} edits of {len(made)} entries"]
+    found += (
+        []
+        if once
+        else [f"the history tells otherwise: {len(history)} edits of {len(made)} entries"]
+    )
     held = FileLock(f"{studio.registry_path}.lock").holder()
     return found + ([f"the lock is still held: {held}"] if held else [])
 
@@ -135,7 +159,9 @@ def main() -> int:
         found = race(Path(folder), asked.writers, asked.edits)
     print(found.table())
     total = sum(map(len, found.seconds.values()))
-    print(f"\n{total} edits, {found.refused} refused and tried again, {time.monotonic() - began:.0f} s")
+    print(
+        f"\n{total} edits, {found.refused} refused and tried again, {time.monotonic() - began:.0f} s"
+    )
     print("\n".join(found.lost) or "every edit is there, once")
     return 1 if found.lost else 0
 

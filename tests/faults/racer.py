@@ -1,8 +1,8 @@
-"""One writer of the race, a process of its own: so many entries registered, one command each, by one way to the host.
+"""One writer of the race, a process of its own: so many entries registered, one command each, by
+one way to the host.
 
-argv: the folder of host files, the way, the writer's name, how many. Prints the seconds that each command took and how
-many were refused, as one line of JSON. A refused one is tried again.
-"""
+argv: the folder of host files, the way, the writer's name, how many. Prints the seconds that each
+command took and how many were refused, as one line of JSON. A refused one is tried again."""
 
 from __future__ import annotations
 
@@ -38,14 +38,33 @@ def called(host: hosts.Host) -> Edit:
 
 def commanded(hosts_dir: str) -> Edit:
     """A whole command with cron's environment: no terminal, no agent, next to no PATH."""
-    bare = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"], "SHELL": "/bin/sh", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "mlxops", "-q", "--hosts-dir", hosts_dir, "--host", "studio", "register"]
+    bare = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": os.environ["HOME"],
+        "SHELL": "/bin/sh",
+        "PYTHONPATH": str(ROOT),
+    }
+    words = [
+        sys.executable,
+        "-m",
+        "mlxops",
+        "-q",
+        "--hosts-dir",
+        hosts_dir,
+        "--host",
+        "studio",
+        "register",
+    ]
 
     def edit(name: str, repo: str) -> bool:
         done = subprocess.run(
-            [*words, name, repo], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=bare,
+            [*words, name, repo],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=bare,
             start_new_session=True,
-        )  # fmt: skip
+        )
         assert done.returncode in (0, LOCKED), done
         return done.returncode == 0
 

@@ -30,7 +30,15 @@ from strikes import LASTING, endure, strike  # type: ignore[import-not-found]
 ROOMS = ("open", "os", "fcntl", "subprocess", "socket", "shutil", "signal", "tempfile")
 # These change nothing and wait for nothing; without them a step is an effect or a look.
 IDLE = ("socket.__new__", "socket.getaddrinfo", "socket.gethostbyname", "os.putenv", "os.unsetenv")
-LOOKS = ("open-read", "os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr", "os.listxattr")
+LOOKS = (
+    "open-read",
+    "os.listdir",
+    "os.scandir",
+    "os.walk",
+    "os.fwalk",
+    "os.getxattr",
+    "os.listxattr",
+)
 # What makes up the size of the machine is no step of the agent's.
 MADE_UP = "_small"
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -111,7 +119,12 @@ class Saboteur:
 
 def wrap(saboteur: Saboteur) -> None:
     """Make steps of what raises no audit event."""
-    for owner, name in ((os, "write"), (os, "pwrite"), (os, "fsync"), (signal, "pidfd_send_signal")):
+    for owner, name in (
+        (os, "write"),
+        (os, "pwrite"),
+        (os, "fsync"),
+        (signal, "pidfd_send_signal"),
+    ):
         _wrap_call(saboteur, owner, name)
     for name in ("send", "sendall"):
         _wrap_send(saboteur, name)
@@ -127,7 +140,9 @@ def wrap(saboteur: Saboteur) -> None:
     def opened(file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any) -> Any:
         if not set(mode) & set("wax+") or buffering == 0:
             return plain(file, mode, buffering, *rest, **more)
-        raw = Watched(file, mode.replace("b", "").replace("t", ""), closefd=more.pop("closefd", True))
+        raw = Watched(
+            file, mode.replace("b", "").replace("t", ""), closefd=more.pop("closefd", True)
+        )
         buffered = io.BufferedWriter(raw)
         return buffered if "b" in mode else io.TextIOWrapper(buffered, *rest, **more)
 
@@ -140,7 +155,11 @@ def _wrap_call(saboteur: Saboteur, owner: Any, name: str) -> None:
         return
 
     def call(first: Any, *rest: Any) -> Any:
-        torn = (lambda: plain(first, rest[0][: len(rest[0]) // 2], *rest[1:])) if name in ("write", "pwrite") else None
+        torn = (
+            (lambda: plain(first, rest[0][: len(rest[0]) // 2], *rest[1:]))
+            if name in ("write", "pwrite")
+            else None
+        )
         saboteur.meet(f"{owner.__name__}.{name}", first, torn)
         return plain(first, *rest)
 

@@ -1,7 +1,7 @@
-"""A host for faults: five ports, tiny models, stand-in servers, strangers, and the means to look at all of it.
+"""A host for faults: five ports, tiny models, stand-in servers, strangers, and the means to look at
+all of it.
 
-What is seen here is seen with the harness's own eyes, never through the agent's.
-"""
+What is seen here is seen with the harness's own eyes, never through the agent's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ SETTLED_WITHIN_S = 15.0
 GRACE_S = 3.0
 DYING = "dying"  # the model whose server ends before it serves
 WORKED = ("mule", "ox")  # the weights of these are held by a worker, a child of the server
-# Room enough for another model is there without two of these, of which `quiet` holds the most, and not without one.
+# Room enough for another model is there without two of these, of which `quiet` holds the most, and
+# not without one.
 HELD_MB = {"quiet": 72, "jade": 64}
 CHILD_MB = 32
 PAIR = "pair"  # this one has its second half on another host
@@ -57,9 +58,12 @@ class Living:
 
 
 class Scene:
-    """`ports`: one to work on, one served by a bystander of ours, a stranger's, a free one and the one next to it."""
+    """`ports`: one to work on, one served by a bystander of ours, a stranger's, a free one and the
+    one next to it."""
 
-    def __init__(self, folder: Path, models: Mapping[str, dict[str, bytes]], python: str = sys.executable) -> None:
+    def __init__(
+        self, folder: Path, models: Mapping[str, dict[str, bytes]], python: str = sys.executable
+    ) -> None:
         self.folder = folder
         self.hub = folder / "hf" / "hub"
         self.hub.mkdir(parents=True)
@@ -76,16 +80,24 @@ class Scene:
         self.tools = folder / "tools"
         self.tools.mkdir()
         self._peer: Sshd | None = None
-        env = {"HF_ENDPOINT": self.remote.url, "HOME": str(folder), "PATH": f"{self.tools}:{os.defpath}"}
+        env = {
+            "HF_ENDPOINT": self.remote.url,
+            "HOME": str(folder),
+            "PATH": f"{self.tools}:{os.defpath}",
+        }
         self.nursery = Nursery(self.code, python, env)
         self.runtime = FakeRuntime(folder / "bin", python=f"{sys.executable} -IS")
         self.light = FakeRuntime(folder / "bin", LIGHT, python=f"{sys.executable} -IS")
         self.runtime.behaves(load_s=0, linger_s=0, child=False)
         self.runtime.behaves(f"models--tiny--{DYING}", load_s=0, die_after_s=0)
         for name, size in HELD_MB.items():
-            self.runtime.behaves(f"models--tiny--{name}", load_s=0, linger_s=0, child=False, own_mb=size)
+            self.runtime.behaves(
+                f"models--tiny--{name}", load_s=0, linger_s=0, child=False, own_mb=size
+            )
         for name in WORKED:
-            self.runtime.behaves(f"models--tiny--{name}", load_s=0, linger_s=0.1, child=True, child_mb=CHILD_MB)
+            self.runtime.behaves(
+                f"models--tiny--{name}", load_s=0, linger_s=0.1, child=True, child_mb=CHILD_MB
+            )
         for name, files in models.items():
             write_cache(self.hub, f"tiny/{name}", files)
         self.plain: dict[str, dict[str, Any]] = {}
@@ -97,13 +109,23 @@ class Scene:
     def site(self) -> dict[str, Any]:
         command = self.runtime.command
         return {
-            "name": "host", "hf_home": str(self.folder / "hf"), "registry": str(self.registry_path),
-            "ports": self.ports, "bind": "127.0.0.1", "state_dir": str(self.folder / "state"),
+            "name": "host",
+            "hf_home": str(self.folder / "hf"),
+            "registry": str(self.registry_path),
+            "ports": self.ports,
+            "bind": "127.0.0.1",
+            "state_dir": str(self.folder / "state"),
             "hub_python": sys.executable,
-            "runtime": {"name": "mlx-openai-server", "command": command, "env": {}, "startup_timeout_s": 20,
-                        "grace_s": GRACE_S},
-            "runtimes": {LIGHT: {"command": self.light.command}}, "slots": {},
-        }  # fmt: skip
+            "runtime": {
+                "name": "mlx-openai-server",
+                "command": command,
+                "env": {},
+                "startup_timeout_s": 20,
+                "grace_s": GRACE_S,
+            },
+            "runtimes": {LIGHT: {"command": self.light.command}},
+            "slots": {},
+        }
 
     def reach_peer(self) -> None:
         """From now on the other host answers."""
@@ -116,11 +138,15 @@ class Scene:
 
     def watch(self, verb: str, args: Mapping[str, Any], blow: Blow | None = None) -> Ended:
         """A call that writes down its steps, or is struck at one of them."""
-        return self.nursery.call(self._request(verb, args), watched(self.folder / "steps.jsonl", blow))
+        return self.nursery.call(
+            self._request(verb, args), watched(self.folder / "steps.jsonl", blow)
+        )
 
     def _request(self, verb: str, args: Mapping[str, Any]) -> bytes:
         who = {"user": "tester", "from": "faults"}
-        return json.dumps({"protocol": PROTOCOL, "verb": verb, "args": args, "site": self.site, "who": who}).encode()
+        return json.dumps(
+            {"protocol": PROTOCOL, "verb": verb, "args": args, "site": self.site, "who": who}
+        ).encode()
 
     def must(self, verb: str, **args: Any) -> Any:
         """The result of a call without a fault, which has to succeed."""
@@ -137,7 +163,11 @@ class Scene:
         return models
 
     def assigned(self) -> dict[int, str]:
-        return {entry["port"]: name for name, entry in self.models().items() if entry["port"] is not None}
+        return {
+            entry["port"]: name
+            for name, entry in self.models().items()
+            if entry["port"] is not None
+        }
 
     def write_registry(self, models: Mapping[str, Any]) -> None:
         """As an editor saves it."""
@@ -151,20 +181,32 @@ class Scene:
         """The server processes that run, by the program they were started as."""
         found = []
         for place, words in self._started(str(self.runtime.program)):
-            found.append(Living(int(place.name), int(_after(words, "--port")), _after(words, "--model-path")))
+            found.append(
+                Living(int(place.name), int(_after(words, "--port")), _after(words, "--model-path"))
+            )
         for place, words in self._started(str(self.light.program)):
             if not _later_rank(place):
-                found.append(Living(int(place.name), int(_after(words, "--port")), _after(words, "--model")))
+                found.append(
+                    Living(int(place.name), int(_after(words, "--port")), _after(words, "--model"))
+                )
         return found
 
     def ranks(self) -> list[int]:
         """The pids of the ranks that run on the other host."""
-        return [int(place.name) for place, _ in self._started(str(self.light.program)) if _later_rank(place)]
+        return [
+            int(place.name)
+            for place, _ in self._started(str(self.light.program))
+            if _later_rank(place)
+        ]
 
     def ranks_on_record(self) -> dict[int, int]:
         """Their pids, each with its port, as the assigned entries tell."""
         entries = [entry for entry in self.models().values() if entry["port"] is not None]
-        rows = [(row["pid"], e["port"]) for e in entries for row in (e.get("process") or {}).get("ranks", [])]
+        rows = [
+            (row["pid"], e["port"])
+            for e in entries
+            for row in (e.get("process") or {}).get("ranks", [])
+        ]
         return dict(rows)
 
     def _started(self, program: str) -> Iterator[tuple[Path, list[str]]]:
@@ -174,9 +216,14 @@ class Scene:
                 yield place, words
 
     def family(self) -> list[int]:
-        """Every process that belongs to this scene and is not a stranger: gates, servers, their workers."""
+        """Every process that belongs to this scene and is not a stranger: gates, servers, their
+        workers."""
         folder = str(self.folder / "state" / "run")
-        pids = [int(place.name) for place in Path("/proc").glob("[0-9]*") if _cwd(place).startswith(folder)]
+        pids = [
+            int(place.name)
+            for place in Path("/proc").glob("[0-9]*")
+            if _cwd(place).startswith(folder)
+        ]
         return [pid for pid in pids if alive(pid)]
 
     def fetchers(self) -> list[int]:

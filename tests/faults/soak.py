@@ -1,4 +1,5 @@
-"""`python -m tests.faults.soak -n N`: N faults at steps of all verbs, and the table of what came of them."""
+"""`python -m tests.faults.soak -n N`: N faults at steps of all verbs, and the table of what came of
+them."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from .tally import Line, key, name_of, pythons, read, surveyed, table, told
 
 
 class Soak:
-    """What has been struck so far, here and in the pieces before, and what is next: always what was struck least."""
+    """What has been struck so far, here and in the pieces before, and what is next: always what was
+    struck least."""
 
     def __init__(self, kept: Sequence[Line], keep: Path | None, dice: random.Random) -> None:
         self.lines: list[Line] = []
@@ -30,7 +32,8 @@ class Soak:
         self._dice = dice
 
     def round(self, farm: Hosts, verbs: Sequence[str], count: int) -> None:
-        """About so many faults, shared between the verbs by how many different ones fit their steps."""
+        """About so many faults, shared between the verbs by how many different ones fit their
+        steps."""
         fitting = {name: self._survey(farm, name) for name in verbs}
         every = sum(map(len, fitting.values()))
         for name, fits in fitting.items():
@@ -50,7 +53,9 @@ class Soak:
 
     def _next(self, farm: Hosts, name: str, fits: Sequence[Blow], count: int) -> list[Blow]:
         def struck(blow: Blow) -> tuple[int, float]:
-            return self._times[key({"case": name, "python": farm.python, **name_of(blow)})], self._dice.random()
+            return self._times[
+                key({"case": name, "python": farm.python, **name_of(blow)})
+            ], self._dice.random()
 
         return sorted(fits, key=struck)[:count]
 
@@ -108,10 +113,18 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     parser.add_argument("-n", type=int, default=1000, help="how many faults, about")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="trials at the same time")
-    parser.add_argument("--python", default=sys.executable, help="the agent's interpreter, such as a Python 3.9")
-    parser.add_argument("--keep", type=Path, help="add every outcome to this file; what it holds is struck last")
-    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="only print the table of kept files")
-    parser.add_argument("--round", type=int, default=2000, help="faults between two surveys of the steps")
+    parser.add_argument(
+        "--python", default=sys.executable, help="the agent's interpreter, such as a Python 3.9"
+    )
+    parser.add_argument(
+        "--keep", type=Path, help="add every outcome to this file; what it holds is struck last"
+    )
+    parser.add_argument(
+        "--table", type=Path, nargs="+", metavar="FILE", help="only print the table of kept files"
+    )
+    parser.add_argument(
+        "--round", type=int, default=2000, help="faults between two surveys of the steps"
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("verbs", nargs="*", choices=[[], *CASES], help="these only")
     asked = parser.parse_args()

@@ -16,8 +16,11 @@ LOST = "0123abcd"
 SLACK_BYTES = 16 << 20
 
 
-def stand(scene: Scene, work: str | None = None, free: str | None = None, beside: str | None = None) -> None:
-    """Servers on the ports as wished, the bystander on its own, every model registered and nothing else."""
+def stand(
+    scene: Scene, work: str | None = None, free: str | None = None, beside: str | None = None
+) -> None:
+    """Servers on the ports as wished, the bystander on its own, every model registered and nothing
+    else."""
     wanted = {scene.work: work, scene.bystander: "quiet", scene.free: free, scene.next: beside}
     scene.memory.size(LARGE)
     if not _registered(scene):
@@ -51,7 +54,9 @@ def _registered(scene: Scene) -> bool:
 def _now(scene: Scene, port: int) -> tuple[str | None, str | None]:
     """The model assigned to a port, and the one really served there."""
     served = [scene.name_of(server) for server in scene.servers() if server.port == port]
-    return scene.assigned().get(port), (served[0] if len(served) == 1 else ("several" if served else None))
+    return scene.assigned().get(port), (
+        served[0] if len(served) == 1 else ("several" if served else None)
+    )
 
 
 def _bring(scene: Scene, port: int, model: str | None) -> None:
@@ -105,7 +110,9 @@ def untidy(scene: Scene) -> None:
 
 def without_spare(scene: Scene) -> None:
     stand(scene)
-    scene.write_registry({name: fields for name, fields in scene.models().items() if name != "spare"})
+    scene.write_registry(
+        {name: fields for name, fields in scene.models().items() if name != "spare"}
+    )
 
 
 def away(scene: Scene) -> None:
@@ -116,7 +123,8 @@ def away(scene: Scene) -> None:
 
 
 def half_here(scene: Scene) -> None:
-    """A download of it was killed: all but the weights has come, and of these there is a useless part."""
+    """A download of it was killed: all but the weights has come, and of these there is a useless
+    part."""
     away(scene)
     here = scene.hub / f"models--tiny--{FAR}"
     shutil.copytree(scene.remote.root / here.name, here, symlinks=True)
@@ -129,7 +137,8 @@ def half_here(scene: Scene) -> None:
 
 
 def crowded(scene: Scene) -> None:
-    """There is room for no other model, unless two ports are unloaded beside the one that is worked on."""
+    """There is room for no other model, unless two ports are unloaded beside the one that is worked
+    on."""
     stand(scene, work="amber", free="mule", beside="jade")
     found = scene.must("fit", model="spare", port=scene.work)
     scene.memory.size(found["need_bytes"] + found["held_bytes"][str(scene.bystander)] + SLACK_BYTES)

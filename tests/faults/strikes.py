@@ -1,4 +1,5 @@
-"""What each fault does when its step has come. Runs inside the agent's process: stdlib only, Python 3.9."""
+"""What each fault does when its step has come. Runs inside the agent's process: stdlib only, Python
+3.9."""
 
 from __future__ import annotations
 
@@ -13,8 +14,26 @@ from typing import Any
 
 # Told along with the error, whichever way it takes.
 PLANTED = "planted by the saboteur"
-FILLING = ("open", "write", "os.write", "os.pwrite", "os.fsync", "os.truncate", "os.mkdir", "os.rename")
-CHANGING = (*FILLING, "os.remove", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.chown", "os.utime")
+FILLING = (
+    "open",
+    "write",
+    "os.write",
+    "os.pwrite",
+    "os.fsync",
+    "os.truncate",
+    "os.mkdir",
+    "os.rename",
+)
+CHANGING = (
+    *FILLING,
+    "os.remove",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.chmod",
+    "os.chown",
+    "os.utime",
+)
 MAKING = ("open", "os.mkdir", "os.link", "os.symlink")
 # fault -> what the disk answers from its step on, and to which steps
 LASTING = {
@@ -52,7 +71,8 @@ def _exists(about: Any) -> bool:
 
 
 def turn_clock(seconds: float) -> None:
-    """Set the wall clock; the monotonic one goes on. The kernel's own stamps on files stay right."""
+    """Set the wall clock; the monotonic one goes on. The kernel's own stamps on files stay
+    right."""
     clock, nanoseconds, utc, local = time.time, time.time_ns, time.gmtime, time.localtime
     vars(time).update(
         time=lambda: clock() + seconds,

@@ -1,7 +1,8 @@
-"""Runs the stub as the loader on the host does, with a saboteur inside: `python stubsaboteur.py PLANFILE`.
+"""Runs the stub as the loader on the host does, with a saboteur inside: `python stubsaboteur.py
+PLANFILE`.
 
-The stub and what it unpacks with come as text, so their lines are those of "<string>". Stdlib only, Python 3.9.
-"""
+The stub and what it unpacks with come as text, so their lines are those of "<string>". Stdlib only,
+Python 3.9."""
 
 from __future__ import annotations
 

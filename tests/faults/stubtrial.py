@@ -1,4 +1,5 @@
-"""One fault while the agent is planted on a host that has none: what the client says, and what lies there then."""
+"""One fault while the agent is planted on a host that has none: what the client says, and what lies
+there then."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ class Bed:
             shutil.copy(Path(__file__).with_name(name), desk.code)
         python = desk.folder / "python3"
         inside = desk.code / INSIDE[0]
-        python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S -X utf8 "{inside}" "{self.plan}"\n')
+        python.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -I -S -X utf8 "{inside}" "{self.plan}"\n'
+        )
         python.chmod(0o755)
         desk.describe(python=str(python))
 
@@ -66,11 +69,15 @@ class Bed:
         """What is not as it should be after an undisturbed command."""
         packed = bundle.pack(self.desk.code / "mlxops" / "agent")
         try:
-            digest, _, modules, payload = unsealed((self.agents / packed.digest / IMAGE).read_bytes())
+            digest, _, modules, payload = unsealed(
+                (self.agents / packed.digest / IMAGE).read_bytes()
+            )
         except (OSError, ValueError) as exc:
             yield f"the agent is not kept: {exc}"
             return
-        if (digest, zlib.decompress(payload)) != (packed.digest, packed.text) or set(modules) != set(packed.files()):
+        if (digest, zlib.decompress(payload)) != (packed.digest, packed.text) or set(
+            modules
+        ) != set(packed.files()):
             yield "the agent is not kept as it was sent"
 
     def remains(self) -> list[str]:
@@ -94,6 +101,8 @@ def strike(bed: Bed, blow: Blow) -> Outcome:
         if bed.remains() and blow.fault not in UNREMOVABLE and ":remove" not in blow.step.place:
             outcome.violations.append(f"left half-way: {bed.remains()}")
         again = bed.desk.run(LISTED.typed(bed.desk.scene))
-        outcome.violations += [f"the next command: {again.stderr[-300:]}"] if not again.ok else document_of(again)
+        outcome.violations += (
+            [f"the next command: {again.stderr[-300:]}"] if not again.ok else document_of(again)
+        )
         outcome.violations += bed.planted()
     return outcome

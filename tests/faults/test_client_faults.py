@@ -1,7 +1,7 @@
-"""The client is killed, refused by its machine, or told to leave, at a sample of its steps and moments.
+"""The client is killed, refused by its machine, or told to leave, at a sample of its steps and
+moments.
 
-More of it, on all commands: `python -m tests.faults.clientsoak -n N`.
-"""
+More of it, on all commands: `python -m tests.faults.clientsoak -n N`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def test_a_signal_at_any_moment_ends_in_130_and_nothing_half_done(name: str, far
 
 @pytest.mark.openssh
 @pytest.mark.parametrize(("name", "function", "event", "fault"), KEPT)
-def test_what_was_violated_once(name: str, function: str, event: str, fault: str, farm: Desks) -> None:
+def test_what_was_violated_once(
+    name: str, function: str, event: str, fault: str, farm: Desks
+) -> None:
     steps = [step for step in farm.steps(COMMANDS[name]) if _met(step, function, event)]
     outcomes = farm.each(strike, COMMANDS[name], [Blow(step, fault) for step in steps[:1]])
     assert any(outcome.struck for outcome in outcomes)
@@ -81,7 +83,9 @@ def _met(step: Step, function: str, event: str) -> bool:
     return step.event == event and f":{function} <" in step.place + " <" and step.nth == 1
 
 
-def test_a_fault_while_the_agent_is_planted_is_made_good_by_the_next_command(tmp_path: object) -> None:
+def test_a_fault_while_the_agent_is_planted_is_made_good_by_the_next_command(
+    tmp_path: object,
+) -> None:
     with hosts(1) as farm:
         bed = Bed(Desk(farm.scenes[0], ssh=False))
         steps = survey_stub(bed)

@@ -1,7 +1,7 @@
-"""Every verb under fault: kill -9 at most steps of those that matter most, and of everything else some of each kind.
+"""Every verb under fault: kill -9 at most steps of those that matter most, and of everything else
+some of each kind.
 
-The whole of it: `python -m tests.faults.soak -n N`.
-"""
+The whole of it: `python -m tests.faults.soak -n N`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,42 @@ from .kinds import JUMPS, KINDS, blows, near, sample
 from .scene import Scene
 from .tally import Line, surveyed, table, told
 
-# Killed at every step, or at so many of them; of the other verbs, whose way is the same for a part, a sample is struck.
+# Killed at every step, or at so many of them; of the other verbs, whose way is the same for a part,
+# a sample is struck.
 KILLED = ("register", "unload", "reconcile", "load-swap")
 MOST_DEATHS = 100
 # verb -> how many faults of all the kinds; the rest, which takes its time, is for the soak alone
 SAMPLED = {
-    "init": 35, "register": 21, "set": 28, "remove": 28, "load-fresh": 14, "load-swap": 14, "load-failing": 14,
-    "unload": 7, "unload-all": 14, "load-workers": 7, "unload-worker": 7, "unload-all-workers": 7, "load-download": 7,
-    "load-pair": 5, "unload-pair": 5,
-    "load-resume": 7, "reconcile": 7, "doctor": 14, "status": 7, "list": 7, "jobs": 7, "lock": 7, "show": 7, "logs": 7,
-    "load-evict": 2, "fit": 3, "fit-hub": 2, "verify": 4, "status-deep": 2,
-}  # fmt: skip
+    "init": 35,
+    "register": 21,
+    "set": 28,
+    "remove": 28,
+    "load-fresh": 14,
+    "load-swap": 14,
+    "load-failing": 14,
+    "unload": 7,
+    "unload-all": 14,
+    "load-workers": 7,
+    "unload-worker": 7,
+    "unload-all-workers": 7,
+    "load-download": 7,
+    "load-pair": 5,
+    "unload-pair": 5,
+    "load-resume": 7,
+    "reconcile": 7,
+    "doctor": 14,
+    "status": 7,
+    "list": 7,
+    "jobs": 7,
+    "lock": 7,
+    "show": 7,
+    "logs": 7,
+    "load-evict": 2,
+    "fit": 3,
+    "fit-hub": 2,
+    "verify": 4,
+    "status-deep": 2,
+}
 AT_LEAST = 500
 SEED = 20
 # Cases that were violations once: verb, a part of the way to the step, the event, the fault.
@@ -47,13 +72,15 @@ KEPT = (
     ("init", ":job_of < ", "fcntl.flock", "EAGAIN"),
     # A thread that asks a port ended in a traceback of its own, and its port had no answer.
     ("init", ":ask < ports/answers.py", "socket.connect", "MemoryError"),
-    # The registry's lock stayed with a run that could not describe itself in it: it waited for itself.
+    # The registry's lock stayed with a run that could not describe itself in it: it waited for
+    # itself.
     ("load-failing", ":_take_back", "os.pwrite", "RuntimeError"),
     # A rank that was never told to start was waited for, or not missed.
     ("load-pair", ":release < servers/start.py", "write", "EIO"),
     # The last record could not be sent.
     ("unload", ":send < main.py", "os.write", "MemoryError"),
-    # On a disk that no longer takes anything an evicted server cannot be started again, and nothing said so.
+    # On a disk that no longer takes anything an evicted server cannot be started again, and nothing
+    # said so.
     ("load-evict", ":_assign < servers/start.py", "os.rename", "readonly"),
     # A full disk stopped the old model, and on the way back stopped it again for want of a note.
     ("load-swap", ":_on_record", "open", "full"),
@@ -92,7 +119,9 @@ class Farm:
         return self.steps[name]
 
     def strike(self, name: str, chosen: list[Blow]) -> list[Line]:
-        lines = [told(outcome, self.hosts.python) for outcome in self.hosts.strike(CASES[name], chosen)]
+        lines = [
+            told(outcome, self.hosts.python) for outcome in self.hosts.strike(CASES[name], chosen)
+        ]
         self.lines += lines
         return lines
 
@@ -122,7 +151,9 @@ def test_every_fault_leaves_a_host_that_one_command_makes_true(name: str, farm: 
     dice = random.Random(SEED)
     deaths = [blow for blow in fits if blow.fault in ("kill", "torn")] if name in KILLED else []
     others = [blow for blow in fits if blow not in deaths]
-    lines = farm.strike(name, [*sample(deaths, MOST_DEATHS, dice), *sample(others, SAMPLED[name], dice)])
+    lines = farm.strike(
+        name, [*sample(deaths, MOST_DEATHS, dice), *sample(others, SAMPLED[name], dice)]
+    )
     assert not violated(lines), violated(lines)
     missed = [line for line in lines if not line["struck"]]
     assert len(missed) <= max(1, len(lines) // 5), missed
@@ -137,8 +168,14 @@ def test_what_was_violated_once(name: str, way: str, event: str, fault: str, far
 
 
 def test_a_download_whose_agent_is_killed_half_way_is_resumed(farm: Farm) -> None:
-    told_of = [step for step in farm.survey("load-download") if ":progress <" in step.place and not step.look]
-    lines = farm.strike("load-download", [Blow(step, "kill") for step in told_of if step.event == "os.write"][:2])
+    told_of = [
+        step
+        for step in farm.survey("load-download")
+        if ":progress <" in step.place and not step.look
+    ]
+    lines = farm.strike(
+        "load-download", [Blow(step, "kill") for step in told_of if step.event == "os.write"][:2]
+    )
     assert [line["ended"] for line in lines if line["struck"]] == ["no record"] * len(lines) != []
     assert not violated(lines), violated(lines)
 

@@ -18,5 +18,7 @@ def test_two_at_once_leave_a_host_that_reconcile_makes_true(tmp_path: Path, caps
     with capsys.disabled():
         print("\n" + table(outcomes))
     assert [str(outcome) for outcome in outcomes if outcome.violations] == []
-    assert {(o.meeting.first, o.meeting.other) for o in outcomes} == {(one, two) for one in PAUSED for two in OTHERS}
+    assert {(o.meeting.first, o.meeting.other) for o in outcomes} == {
+        (one, two) for one in PAUSED for two in OTHERS
+    }
     assert sum(outcome.met for outcome in outcomes) >= len(outcomes) * 4 // 5

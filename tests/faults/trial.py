@@ -16,7 +16,8 @@ from .strikes import LASTING
 
 @dataclass
 class Outcome:
-    """`struck` False: this time the step did not come. `violations`: a sentence each. `seconds`: of the whole trial."""
+    """`struck` False: this time the step did not come. `violations`: a sentence each. `seconds`: of
+    the whole trial."""
 
     case: str
     blow: Blow
@@ -26,7 +27,9 @@ class Outcome:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.case}: {self.blow}; the run ended with {self.ended}: " + "; ".join(self.violations)
+        return f"{self.case}: {self.blow}; the run ended with {self.ended}: " + "; ".join(
+            self.violations
+        )
 
 
 def survey(scene: Scene, case: Case) -> tuple[Step, ...]:
@@ -84,7 +87,10 @@ def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
     if ended.result is not None and case.claims(ended.result):
         found += _named("it said that it succeeded: ", [*case.goal(scene), *invariants.true(scene)])
     if blow.fault in JUMPS:
-        found += _named("by the clock alone: ", [*_promised(case, ended), *case.goal(scene), *invariants.true(scene)])
+        found += _named(
+            "by the clock alone: ",
+            [*_promised(case, ended), *case.goal(scene), *invariants.true(scene)],
+        )
     # With what is told as unloaded for good the load succeeded, and failed in its very end.
     over = [one["port"] for one in ended.error.get("evicted", ()) if one["outcome"] == "unloaded"]
     kept = [port for port in (getattr(scene, name) for name in case.keeps) if port not in over]
@@ -99,8 +105,8 @@ def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
 
 
 def _hopeless(blow: Blow) -> bool:
-    """Of a killed run; of a defect while the old server is being stopped nobody knows what it left, so nothing is
-    started."""
+    """Of a killed run; of a defect while the old server is being stopped nobody knows what it left,
+    so nothing is started."""
     return blow.fault in KILLING or (blow.fault in EXCEPTIONS and ":vacate" in blow.step.place)
 
 
@@ -125,7 +131,11 @@ def _repeated(scene: Scene, case: Case) -> list[str]:
 def _promised(case: Case, ended: Ended) -> list[str]:
     """The run ended as one without a fault does."""
     kind = ended.error.get("kind")
-    return [] if ended.result is not None or kind in case.ends else [f"{kind}: {ended.error.get('message')}"]
+    return (
+        []
+        if ended.result is not None or kind in case.ends
+        else [f"{kind}: {ended.error.get('message')}"]
+    )
 
 
 def _on(scene: Scene, port: int) -> list[int]:

@@ -1,8 +1,8 @@
-"""`python -m tests.fuzz TARGET [-runs=N] [-max_total_time=S] [FOLDER]`: libFuzzer, by way of atheris, on one target.
+"""`python -m tests.fuzz TARGET [-runs=N] [-max_total_time=S] [FOLDER]`: libFuzzer, by way of
+atheris, on one target.
 
-Its options are libFuzzer's. It starts from the samples, and from what it kept in FOLDER before; an input that is a
-defect is left in a file crash-*, and belongs into kept.py once it is mended.
-"""
+Its options are libFuzzer's. It starts from the samples, and from what it kept in FOLDER before; an
+input that is a defect is left in a file crash-*, and belongs into kept.py once it is mended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 try:
     import atheris
 except ImportError:
-    sys.exit("atheris is not installed here; it has wheels for CPython on Linux: pip install atheris")
+    sys.exit(
+        "atheris is not installed here; it has wheels for CPython on Linux: pip install atheris"
+    )
 
 with atheris.instrument_imports(include=["mlxops", "tomllib"]):
     from .kept import KEPT

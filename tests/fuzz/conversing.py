@@ -44,7 +44,8 @@ class Scripted:
 
 
 def converse(chunks: Sequence[bytes]) -> dict[str, Any]:
-    """What a call comes to that hears these chunks, its events shown as a terminal would show them."""
+    """What a call comes to that hears these chunks, its events shown as a terminal would show
+    them."""
     link, shown = Scripted(chunks), io.TextIOWrapper(io.BytesIO(), "utf-8")
     progress = Progress(shown, terminal=True, quiet=False, verbose=True)
     talk = session.Conversation(HOST, link, PACKED, progress, Presses())

@@ -5,8 +5,8 @@ from __future__ import annotations
 DEEP = b"[" * 3000
 
 KEPT: dict[str, tuple[bytes, ...]] = {
-    # A last record without a result, with one that is no object, with an error that is none or has an odd field; a
-    # download of text, and of more than anything.
+    # A last record without a result, with one that is no object, with an error that is none or has
+    # an odd field; a download of text, and of more than anything.
     "session": (
         b"\xff{}\n",
         b'\xff{"result": 5}\n',
@@ -16,7 +16,9 @@ KEPT: dict[str, tuple[bytes, ...]] = {
         b'\xff{"event": "progress", "done": 1, "total": 1' + b"0" * 400 + b"}\n",
     ),
     # A worker recorded under what can be no pid.
-    "registry": (b'{"models": {"a": {"port": 8100, "process": {"pid": 7, "family": [{"pid": []}, {}, 5]}}}}',),
+    "registry": (
+        b'{"models": {"a": {"port": 8100, "process": {"pid": 7, "family": [{"pid": []}, {}, 5]}}}}',
+    ),
     # Lines that end too early, and an address of no digits.
     "proc": (b"MemTotal:\n", b"\n 0: 0100007F:1FA4 0 0A\n", b"\n 0: :1FA4 0 0A 0 0 0 0 0 0\n"),
     # A year beyond every float; a table whose columns come too late.
@@ -39,4 +41,4 @@ KEPT: dict[str, tuple[bytes, ...]] = {
     # Nested too deep; an error that is none.
     "job_log": (DEEP, b'{"event": "end", "error": "x"}\n', b'{"event": "end", "error": [1]}\n'),
     "lock_file": (DEEP, b'{"who": ' + b"[" * 900 + b"]" * 900 + b"}"),
-}  # fmt: skip
+}

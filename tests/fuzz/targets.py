@@ -1,7 +1,7 @@
-"""What is fuzzed: each target takes any bytes and returns, whatever they are, or a defect has been found.
+"""What is fuzzed: each target takes any bytes and returns, whatever they are, or a defect has been
+found.
 
-The errors that a reader documents are caught here, and no others.
-"""
+The errors that a reader documents are caught here, and no others."""
 
 from __future__ import annotations
 
@@ -131,9 +131,13 @@ def proc(content: bytes) -> None:
 def mac(content: bytes) -> None:
     text = content.decode("utf-8", "surrogateescape")
     readers: tuple[Callable[[str], object], ...] = (
-        mactext.processes, mactext.listeners, mactext.available, mactext.program,
-        lambda text: mactext.listening(text, range(65536)), lambda text: list(mactext.services(text, "system")),
-    )  # fmt: skip
+        mactext.processes,
+        mactext.listeners,
+        mactext.available,
+        mactext.program,
+        lambda text: mactext.listening(text, range(65536)),
+        lambda text: list(mactext.services(text, "system")),
+    )
     for reader in readers:
         garbled(lambda reader=reader: reader(text))  # type: ignore[misc]
 
@@ -160,16 +164,24 @@ def help_text(content: bytes) -> None:
 
 
 def model(content: bytes) -> None:
-    """A folder whose files all hold this: it is something, and nothing that a server could start with is left out."""
+    """A folder whose files all hold this: it is something, and nothing that a server could start
+    with is left out."""
     with tempfile.TemporaryDirectory() as folder:
         for name in (*samples.MODEL_FILES, modelfiles.INDEX)[: 1 + (content[0] if content else 0)]:
             Path(folder, name).write_bytes(content[1:])
         found = hfcache.inspect(folder)
-        assert found.format in ("mlx", "gguf", "other") and found.kind in ("chat", "embedding", "reranker", "other")
+        assert found.format in ("mlx", "gguf", "other") and found.kind in (
+            "chat",
+            "embedding",
+            "reranker",
+            "other",
+        )
         assert all(plain(name) or name == repr(name) or "'" in name for name in found.missing)
         hfcache.weights_bytes(folder)
         entry = Entry("n", {**REQUIRED, "cache_path": folder})
-        proposed = suggestion(Installed(RUNTIMES["mlx-openai-server"], {"--tool-call-parser": ()}), entry, folder)
+        proposed = suggestion(
+            Installed(RUNTIMES["mlx-openai-server"], {"--tool-call-parser": ()}), entry, folder
+        )
         assert all(isinstance(value, str) and value for value in proposed.values.values())
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mutant:
-    """`old`, which stands in the file just once, becomes `new`; at least one of `tests` must fail then.
+    """`old`, which stands in the file just once, becomes `new`; at least one of `tests` must fail
+    then.
 
-    `file` is below mlxops/.
-    """
+    `file` is below mlxops/."""
 
     name: str
     file: str

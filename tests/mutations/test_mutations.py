@@ -1,4 +1,5 @@
-"""The safeguards that matter most, each taken out once. All of them: `python -m tests.mutations`."""
+"""The safeguards that matter most, each taken out once. All of them: `python -m
+tests.mutations`."""
 
 from __future__ import annotations
 
@@ -47,5 +48,7 @@ def test_a_test_misses(name: str, tree: Copy) -> None:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_the_text_that_a_mutant_takes_out_stands_in_the_code_once(mutant: Mutant, tree: Copy) -> None:
+def test_the_text_that_a_mutant_takes_out_stands_in_the_code_once(
+    mutant: Mutant, tree: Copy
+) -> None:
     assert (tree.folder / "mlxops" / mutant.file).read_text().count(mutant.old) == 1

@@ -1,4 +1,5 @@
-"""One mutant: apply it to a copy of the tree, run the tests that must miss what it lacks, put the file back."""
+"""One mutant: apply it to a copy of the tree, run the tests that must miss what it lacks, put the
+file back."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in COPIED:
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         shutil.copy(ROOT / "pyproject.toml", folder)
 
     def without(self, mutant: Mutant) -> Outcome:
@@ -55,7 +58,9 @@ class Copy:
     def _mutated(self, mutant: Mutant) -> Iterator[None]:
         place = self.folder / "mlxops" / mutant.file
         text, was = place.read_text(), place.stat()
-        assert text.count(mutant.old) == 1, f"{mutant.name}: not once in {mutant.file}: {mutant.old!r}"
+        assert text.count(mutant.old) == 1, (
+            f"{mutant.name}: not once in {mutant.file}: {mutant.old!r}"
+        )
         place.write_text(text.replace(mutant.old, mutant.new))
         try:
             yield
@@ -66,7 +71,16 @@ class Copy:
 
     def run(self, tests: Sequence[str]) -> Outcome:
         """These tests, on the code as it is, until the first that fails."""
-        options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--basetemp", str(self.folder / "tmp")]
+        options = [
+            "-x",
+            "-q",
+            "-n",
+            "0",
+            "-p",
+            "no:cacheprovider",
+            "--basetemp",
+            str(self.folder / "tmp"),
+        ]
         began = time.monotonic()
         with tempfile.TemporaryFile("w+") as said:
             argv = [sys.executable, "-m", "pytest", *options, *tests]
@@ -76,9 +90,12 @@ class Copy:
 
 
 def _ended(argv: Sequence[str], folder: Path, said: int, longest_s: float) -> int | None:
-    """Exit status; None for a run that hung and was ended, with all it had started in its session."""
+    """Exit status; None for a run that hung and was ended, with all it had started in its
+    session."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    child = subprocess.Popen(argv, cwd=folder, env=env, stdout=said, stderr=said, start_new_session=True)
+    child = subprocess.Popen(
+        argv, cwd=folder, env=env, stdout=said, stderr=said, start_new_session=True
+    )
     try:
         return child.wait(longest_s)
     except subprocess.TimeoutExpired:

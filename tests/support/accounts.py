@@ -1,4 +1,5 @@
-"""Users of this machine for one test: accounts that are made and removed, and processes that run as them."""
+"""Users of this machine for one test: accounts that are made and removed, and processes that run as
+them."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from tests.support.strangers import NOBODY
 from tests.support.studio import ROOT, Answer, Studio, finished
 
 PROBE = "import sys; sys.exit(sys.version_info < (3, 11))"
-NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users and run programs as them")
+NEEDS_ROOT = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can make users and run programs as them"
+)
 
 
 def interpreter() -> str:
@@ -47,7 +50,8 @@ def requirements(name: str, known: frozenset[str] = frozenset()) -> frozenset[st
 
 
 def copy_code(folder: Path) -> None:
-    """Copy mlxops, its requirements and the stand-in servers: other users cannot read a clone in root's home."""
+    """Copy mlxops, its requirements and the stand-in servers: other users cannot read a clone in
+    root's home."""
     for part in ("mlxops", "tests/__init__.py", "tests/support", "tests/fixtures/help"):
         copied = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +75,9 @@ class Account:
 
     def __enter__(self) -> Account:
         self.python = interpreter()
-        subprocess.run(["useradd", "--no-create-home", "--home-dir", self.home, self.name], check=True)
+        subprocess.run(
+            ["useradd", "--no-create-home", "--home-dir", self.home, self.name], check=True
+        )
         self.uid, self.gid = pwd.getpwnam(self.name)[2:4]
         self.home.mkdir()
         self.owns(self.home)
@@ -95,17 +101,29 @@ class Account:
 
     def run(self, *argv: object, **popen: Any) -> subprocess.Popen[bytes]:
         """A program that runs as the user until the end of the test, or until it ends by itself."""
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+        }
         words = list(map(str, argv))
-        self._begun.append(subprocess.Popen(words, cwd=self.home, **self.identity, **{**pipes, **popen}))
+        self._begun.append(
+            subprocess.Popen(words, cwd=self.home, **self.identity, **{**pipes, **popen})
+        )
         return self._begun[-1]
 
     def mlxops(self, studio: Studio, *words: object) -> Answer:
         """One command with --json, run by the user, the agent included."""
-        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
         argv = [self.python, *studio.argv("--json", *words)[1:]]
         env = {**os.environ, **studio.env, "HOME": str(self.home), "PYTHONPATH": str(self.code)}
-        return finished(subprocess.Popen(argv, text=True, env=env, cwd=self.home, **self.identity, **pipes))
+        return finished(
+            subprocess.Popen(argv, text=True, env=env, cwd=self.home, **self.identity, **pipes)
+        )
 
     def runtime(self, name: str = "mlx_lm.server") -> FakeRuntime:
         """A stand-in server of the user's own."""

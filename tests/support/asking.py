@@ -1,4 +1,5 @@
-"""The agent of a Studio's host, asked without the command line around it: as fast as it gets, and with typed errors."""
+"""The agent of a Studio's host, asked without the command line around it: as fast as it gets, and
+with typed errors."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from tests.support.studio import Studio
 
 
 def ask(studio: Studio, verb: str, **args: Any) -> dict[str, Any]:
-    """The result of a verb; raises the agent's own errors. A defect of the agent's is never an acceptable answer."""
+    """The result of a verb; raises the agent's own errors. A defect of the agent's is never an
+    acceptable answer."""
     try:
         return session.call(hosts.find("studio", str(studio.hosts_dir)), verb, args, lambda _: None)
     except MlxopsError as exc:

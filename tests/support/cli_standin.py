@@ -27,7 +27,9 @@ name = "jerry"
 class Studio:
     """Answers calls from a list and remembers what it was asked."""
 
-    def __init__(self, *answers: dict[str, Any] | BaseException, events: tuple[dict[str, Any], ...] = ()) -> None:
+    def __init__(
+        self, *answers: dict[str, Any] | BaseException, events: tuple[dict[str, Any], ...] = ()
+    ) -> None:
         self.answers, self.events = list(answers), events
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.host: Host | None = None
@@ -52,7 +54,8 @@ class Studio:
 
 
 class Ended:
-    """One command line carried out: exit status, both streams, and the JSON document if there is one."""
+    """One command line carried out: exit status, both streams, and the JSON document if there is
+    one."""
 
     def __init__(self, studio: Studio, *argv: str, agrees: bool | None = None) -> None:
         out, err = io.StringIO(), io.StringIO()
@@ -77,7 +80,8 @@ class Asked(Console):
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder whose hosts/ is the one in use, with one host file, and a home of its own."""
+    """A working folder whose hosts/ is the one in use, with one host file, and a home of its
+    own."""
     monkeypatch.delenv("MLXOPS_HOST", raising=False)
     monkeypatch.setenv("MLXOPS_HOSTS_DIR", str(tmp_path / "hosts"))
     monkeypatch.delenv("MLXOPS_DEBUG", raising=False)

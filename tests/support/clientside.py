@@ -1,4 +1,5 @@
-"""What belongs to the client of an sshd under test: its ssh configuration, its agent, and host values."""
+"""What belongs to the client of an sshd under test: its ssh configuration, its agent, and host
+values."""
 
 from __future__ import annotations
 
@@ -20,10 +21,22 @@ def host_for(server: Sshd | None, state_dir: Path, python: str | None = None, **
     """A host value for that server, or for this machine itself; keywords are fields of Ssh."""
     way = Ssh("127.0.0.1", connect_timeout_s=10.0)
     if server:
-        way = replace(way, user=server.user, port=server.port, identity_file=str(server.client_key),
-                      known_hosts_file=str(server.known_hosts))  # fmt: skip
+        way = replace(
+            way,
+            user=server.user,
+            port=server.port,
+            identity_file=str(server.client_key),
+            known_hosts_file=str(server.known_hosts),
+        )
     site = {"state_dir": str(state_dir)}
-    return Host("studio", Path("/hosts/studio.toml"), "ssh" if server else "local", replace(way, **ssh), python, site)
+    return Host(
+        "studio",
+        Path("/hosts/studio.toml"),
+        "ssh" if server else "local",
+        replace(way, **ssh),
+        python,
+        site,
+    )
 
 
 def ssh_config(folder: Path, text: str) -> str:
@@ -60,7 +73,9 @@ class SshAgent:
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "agent.sock"
-        said = subprocess.run(["ssh-agent", "-s", "-a", str(self.socket)], capture_output=True, text=True, check=True)
+        said = subprocess.run(
+            ["ssh-agent", "-s", "-a", str(self.socket)], capture_output=True, text=True, check=True
+        )
         self._pid = int(said.stdout.split("SSH_AGENT_PID=")[1].split(";")[0])
 
     def add(self, key: Path, passphrase: str = "") -> None:

@@ -1,7 +1,7 @@
 """A host with little memory: an agent under which /proc/meminfo tells of a small machine.
 
-Only the size of the machine is made up: what is left of it is what the real servers of the test do not hold.
-"""
+Only the size of the machine is made up: what is left of it is what the real servers of the test do
+not hold."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ LARGE = 1 << 40
 
 
 class Budget:
-    """The size of a machine, kept in the file `path`, of which the servers that work under `run` take their part."""
+    """The size of a machine, kept in the file `path`, of which the servers that work under `run`
+    take their part."""
 
     def __init__(self, path: Path, run: Path) -> None:
         self._path = path

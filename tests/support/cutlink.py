@@ -1,4 +1,5 @@
-"""A TCP proxy of the tests' own: it carries connections, slowly if asked, and cuts the open ones in several ways."""
+"""A TCP proxy of the tests' own: it carries connections, slowly if asked, and cuts the open ones in
+several ways."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class CutLink:
     """Carries connections from its own `port` to `target`, both on loopback. A context manager.
 
-    A cut befalls the connections that are open at that moment; those that come later pass. When the call that cuts
-    returns, it has happened. `delay_s`: how long every byte of later connections takes, each way.
-    """
+    A cut befalls the connections that are open at that moment; those that come later pass. When the
+    call that cuts returns, it has happened. `delay_s`: how long every byte of later connections
+    takes, each way."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -81,7 +82,9 @@ class CutLink:
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -128,7 +131,9 @@ class Carried:
         self.swallow()
         for writer in self._writers:
             with suppress(OSError):  # an end that has just closed by itself
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE
+                )
             writer.transport.abort()
         self._over.set()
 
@@ -139,9 +144,12 @@ class Carried:
 
 
 class Way:
-    """One direction: bytes are sent on, in their order, `delay_s` after they came; so is their end."""
+    """One direction: bytes are sent on, in their order, `delay_s` after they came; so is their
+    end."""
 
-    def __init__(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, delay_s: float) -> None:
+    def __init__(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, delay_s: float
+    ) -> None:
         self._source, self._sink, self._delay_s = source, sink, delay_s
         self._under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         self._clock = asyncio.get_running_loop().time

@@ -31,10 +31,20 @@ def message(request: Request, usually: str, stream: bool) -> dict[str, Any]:
     """What is said, as the message of an answer."""
     if request.get("messages") and request["messages"][-1].get("role") == "tool":
         return {"role": "assistant", "content": _told("after", usually)}
-    said = {"role": "assistant", "content": _content(usually, stream), "reasoning_content": switch("reasoning")}
-    calls = switch("stream_calls") if stream and switch("stream_calls") is not None else switch("calls")
+    said = {
+        "role": "assistant",
+        "content": _content(usually, stream),
+        "reasoning_content": switch("reasoning"),
+    }
+    calls = (
+        switch("stream_calls") if stream and switch("stream_calls") is not None else switch("calls")
+    )
     if request.get("tools") and calls:
-        return {**said, "content": "", "tool_calls": [_call(at, *call) for at, call in enumerate(calls)]}
+        return {
+            **said,
+            "content": "",
+            "tool_calls": [_call(at, *call) for at, call in enumerate(calls)],
+        }
     return said
 
 
@@ -49,7 +59,12 @@ def _told(name: str, usually: str) -> Any:
 
 
 def _call(at: int, name: str, arguments: str) -> dict[str, Any]:
-    return {"index": at, "id": f"call_{at}", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {
+        "index": at,
+        "id": f"call_{at}",
+        "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    }
 
 
 def finish(said: dict[str, Any], stream: bool) -> Any:
@@ -97,7 +112,11 @@ def _deltas(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for call in said.get("tool_calls") or ():
         function = call["function"]
         yield {"tool_calls": [{**call, "function": {"name": function["name"], "arguments": ""}}]}
-        yield {"tool_calls": [{"index": call["index"], "function": {"arguments": function["arguments"]}}]}
+        yield {
+            "tool_calls": [
+                {"index": call["index"], "function": {"arguments": function["arguments"]}}
+            ]
+        }
 
 
 def _event(model: str, delta: dict[str, Any], finish_reason: Any = None) -> bytes:

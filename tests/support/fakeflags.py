@@ -25,7 +25,9 @@ class Flags:
         while rest:
             flag, _, inline = rest.pop(0).partition("=")
             if flag not in self.takes:
-                refuse(f"No such option: {flag}" if is_openai() else f"unrecognized arguments: {flag}")
+                refuse(
+                    f"No such option: {flag}" if is_openai() else f"unrecognized arguments: {flag}"
+                )
             self.values[flag] = inline or (rest.pop(0) if self.takes[flag] and rest else "")
             self._check(flag, self.values[flag])
 

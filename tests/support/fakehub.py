@@ -1,8 +1,8 @@
-"""A small Hugging Face Hub on loopback, which serves the repositories of a cache folder and misbehaves on request.
+"""A small Hugging Face Hub on loopback, which serves the repositories of a cache folder and
+misbehaves on request.
 
-Speaks what huggingface_hub 1.x and 2.x ask: model info with blobs, auth-check, search, tree, resolve with LFS
-redirects and ranges. Use its `url` as HF_ENDPOINT.
-"""
+Speaks what huggingface_hub 1.x and 2.x ask: model info with blobs, auth-check, search, tree,
+resolve with LFS redirects and ranges. Use its `url` as HF_ENDPOINT."""
 
 from __future__ import annotations
 
@@ -22,22 +22,26 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.support.hublies import Lies
 
 REPO = r"(?P<repo>[^/]+/[^/]+)"
-ROUTES = [(re.compile(pattern), name) for pattern, name in (
-    (r"^/api/models$", "search"),
-    (rf"^/api/models/{REPO}$", "info"),
-    (rf"^/api/models/{REPO}/auth-check$", "auth_check"),
-    (rf"^/api/models/{REPO}/revision/(?P<rev>[^/]+)$", "info"),
-    (rf"^/api/models/{REPO}/tree/(?P<rev>[^/]+)$", "tree"),
-    (rf"^/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)$", "resolve"),
-    (r"^/lfs/(?P<sha>[0-9a-f]{64})$", "lfs"),
-)]  # fmt: skip
+ROUTES = [
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"^/api/models$", "search"),
+        (rf"^/api/models/{REPO}$", "info"),
+        (rf"^/api/models/{REPO}/auth-check$", "auth_check"),
+        (rf"^/api/models/{REPO}/revision/(?P<rev>[^/]+)$", "info"),
+        (rf"^/api/models/{REPO}/tree/(?P<rev>[^/]+)$", "tree"),
+        (rf"^/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)$", "resolve"),
+        (r"^/lfs/(?P<sha>[0-9a-f]{64})$", "lfs"),
+    )
+]
 DATE = "2026-01-01T00:00:00.000Z"
 
 
 @dataclass
 class Faults:
-    """What goes wrong. `cut_after`: bytes of a large file after which the connection ends, for the next `cuts` times;
-    `status`: the answer to the next `refusals` requests; `rate`: bytes per second of a large file, 0 for no limit."""
+    """What goes wrong. `cut_after`: bytes of a large file after which the connection ends, for the
+    next `cuts` times; `status`: the answer to the next `refusals` requests; `rate`: bytes per
+    second of a large file, 0 for no limit."""
 
     cut_after: int = 0
     cuts: int = 0
@@ -70,9 +74,10 @@ class Seen:
 
 @dataclass
 class FakeHub:
-    """Serves `root` as a context. `gated` repositories answer only to `token`; `listing` adds to what a search finds:
-    {repo_id: fields of the Hub's record}; `seen` is every request so far; `sent` counts bytes of
-    file bodies; `extra_files` are names and sizes that the Hub claims and does not have."""
+    """Serves `root` as a context. `gated` repositories answer only to `token`; `listing` adds to
+    what a search finds: {repo_id: fields of the Hub's record}; `seen` is every request so far;
+    `sent` counts bytes of file bodies; `extra_files` are names and sizes that the Hub claims and
+    does not have."""
 
     root: Path
     faults: Faults = field(default_factory=Faults)
@@ -94,7 +99,9 @@ class FakeHub:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
 
@@ -117,7 +124,9 @@ class FakeHub:
     def folder(self, repo: str) -> Path:
         """The real Hub takes any case of a name."""
         exact = self.root / ("models--" + repo.replace("/", "--"))
-        found = [path for path in self.root.glob("models--*") if path.name.lower() == exact.name.lower()]
+        found = [
+            path for path in self.root.glob("models--*") if path.name.lower() == exact.name.lower()
+        ]
         return found[0] if found else exact
 
     def spelled(self, repo: str) -> str:
@@ -126,7 +135,10 @@ class FakeHub:
     def files(self, repo: str, sha: str) -> dict[str, Blob]:
         snapshot = self.folder(repo) / "snapshots" / sha
         paths = sorted(path for path in snapshot.rglob("*") if path.is_file())
-        return {path.relative_to(snapshot).as_posix(): Blob(path.resolve().name, path.resolve()) for path in paths}
+        return {
+            path.relative_to(snapshot).as_posix(): Blob(path.resolve().name, path.resolve())
+            for path in paths
+        }
 
     def asked_for(self, text: str) -> list[Seen]:
         return [seen for seen in self.seen if text in seen.path]
@@ -173,7 +185,8 @@ class Answer(BaseHTTPRequestHandler):
         self.reply(status, {"error": message}, {"X-Error-Code": code, "X-Error-Message": message})
 
     def find(self, repo: str, rev: str) -> str | None:
-        """The commit; None after a refusal. The real Hub says 401 to strangers for what it does not know."""
+        """The commit; None after a refusal. The real Hub says 401 to strangers for what it does not
+        know."""
         if not self.hub.knows(repo):
             self.refuse(404 if self.token else 401, "RepoNotFound", "Repository not found")
             return None
@@ -185,7 +198,9 @@ class Answer(BaseHTTPRequestHandler):
     def allowed(self, repo: str) -> bool:
         if repo not in self.hub.gated or self.token == self.hub.token:
             return True
-        self.refuse(403 if self.token else 401, "GatedRepo", f"Access to model {repo} is restricted")
+        self.refuse(
+            403 if self.token else 401, "GatedRepo", f"Access to model {repo} is restricted"
+        )
         return False
 
     def on_auth_check(self, repo: str) -> None:
@@ -196,17 +211,33 @@ class Answer(BaseHTTPRequestHandler):
         if sha := self.find(repo, rev):
             files = self.hub.files(repo, sha)
             siblings = [_sibling(name, blob) for name, blob in files.items()]
-            siblings += [{"rfilename": name, "size": size, "blobId": ""} for name, size in self.hub.extra_files.items()]
+            siblings += [
+                {"rfilename": name, "size": size, "blobId": ""}
+                for name, size in self.hub.extra_files.items()
+            ]
             lies = self.hub.lies
             siblings = [{**row, **lies.listed.get(row["rfilename"], {})} for row in siblings]
-            siblings += [{"rfilename": f"{n}.json", "size": 9, "blobId": "0" * 40} for n in range(lies.siblings)]
+            siblings += [
+                {"rfilename": f"{n}.json", "size": 9, "blobId": "0" * 40}
+                for n in range(lies.siblings)
+            ]
             sha = lies.sha or sha
             gated = "manual" if repo in self.hub.gated else False
-            self.reply(200, {**_record(self.hub.spelled(repo)), "sha": sha, "gated": gated, "siblings": siblings})
+            self.reply(
+                200,
+                {
+                    **_record(self.hub.spelled(repo)),
+                    "sha": sha,
+                    "gated": gated,
+                    "siblings": siblings,
+                },
+            )
 
     def on_tree(self, repo: str, rev: str) -> None:
         if (sha := self.find(repo, rev)) and self.allowed(repo):
-            self.reply(200, [_entry(name, blob) for name, blob in self.hub.files(repo, sha).items()])
+            self.reply(
+                200, [_entry(name, blob) for name, blob in self.hub.files(repo, sha).items()]
+            )
 
     def on_search(self) -> None:
         asked = {key: values[-1] for key, values in parse_qs(urlsplit(self.path).query).items()}
@@ -227,11 +258,14 @@ class Answer(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": sha, "ETag": f'"{blob.oid}"', "Accept-Ranges": "bytes"}
         lies = self.hub.lies
         if path != "config.json" and path in lies.absent:
-            return self.reply(404, None, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": lies.absent[path]})
+            return self.reply(
+                404, None, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": lies.absent[path]}
+            )
         headers |= lies.headers
         if not blob.lfs:
             return self.ranged(blob.path, headers)
-        # Another name for the same address: 2.x follows a HEAD's redirect within one origin; the real CDN is another.
+        # Another name for the same address: 2.x follows a HEAD's redirect within one origin; the
+        # real CDN is another.
         headers |= {"X-Linked-Etag": f'"{blob.oid}"', "X-Linked-Size": str(blob.size)}
         where = lies.location or f"http://localhost:{self.hub.port}/lfs/{blob.oid}"
         self.reply(302, None, {**headers, **lies.headers, "Location": where})
@@ -279,9 +313,19 @@ class Answer(BaseHTTPRequestHandler):
 
 
 def _record(repo: str) -> dict[str, Any]:
-    return {"_id": hashlib.sha1(repo.encode()).hexdigest()[:24], "id": repo, "modelId": repo, "private": False,
-            "gated": False, "disabled": False, "tags": ["mlx"], "downloads": 0, "likes": 0, "lastModified": DATE,
-            "createdAt": DATE}  # fmt: skip
+    return {
+        "_id": hashlib.sha1(repo.encode()).hexdigest()[:24],
+        "id": repo,
+        "modelId": repo,
+        "private": False,
+        "gated": False,
+        "disabled": False,
+        "tags": ["mlx"],
+        "downloads": 0,
+        "likes": 0,
+        "lastModified": DATE,
+        "createdAt": DATE,
+    }
 
 
 def _sibling(name: str, blob: Blob) -> dict[str, Any]:

@@ -32,7 +32,11 @@ class FakeRuntime:
     """One runtime's stand-in: `program` is its executable, named like the real one."""
 
     def __init__(
-        self, folder: Path, name: str = "mlx-openai-server", python: str = sys.executable, root: Path = ROOT
+        self,
+        folder: Path,
+        name: str = "mlx-openai-server",
+        python: str = sys.executable,
+        root: Path = ROOT,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.program = folder / name
@@ -50,7 +54,8 @@ class FakeRuntime:
         return [str(self.program), *SUBCOMMANDS.get(self.program.name, [])]
 
     def behaves(self, where: str = "", **switches: Any) -> None:
-        """From now on, servers with the text `where` in their command line have just these switches."""
+        """From now on, servers with the text `where` in their command line have just these
+        switches."""
         path = self.program.with_name("behaviour.json")
         chosen = json.loads(path.read_text()) if path.exists() else {}
         chosen[where] = switches
@@ -59,7 +64,8 @@ class FakeRuntime:
         os.replace(draft, path)
 
     def journal(self, event: str | None = None) -> list[dict[str, Any]]:
-        """What its servers wrote, oldest first: started, child, request, signal, respawn, died; each with its pid."""
+        """What its servers wrote, oldest first: started, child, request, signal, respawn, died;
+        each with its pid."""
         path = self.program.with_name("journal.jsonl")
         lines = path.read_text().splitlines() if path.exists() else []
         records = [json.loads(line) for line in lines]

@@ -1,9 +1,10 @@
-"""A model server that behaves like the real ones, or misbehaves on demand. Standard library only, Python 3.9.
+"""A model server that behaves like the real ones, or misbehaves on demand. Standard library only,
+Python 3.9.
 
-It is started as a real program: FakeRuntime makes an executable with a runtime's own name that runs `main`,
-and the name decides which runtime it plays. Beside it lie NAME.help (what --help prints, which decides the flags and
-parsers accepted), behaviour.json (see fakeswitches) and journal.jsonl (what happened).
-"""
+It is started as a real program: FakeRuntime makes an executable with a runtime's own name that runs
+`main`, and the name decides which runtime it plays. Beside it lie NAME.help (what --help prints,
+which decides the flags and parsers accepted), behaviour.json (see fakeswitches) and journal.jsonl
+(what happened)."""
 
 from __future__ import annotations
 
@@ -115,7 +116,11 @@ class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self._misbehaves():
             return
-        pages = {"/health": self._health, "/v1/models": self._models, "/v1/queue/stats": self._queue}
+        pages = {
+            "/health": self._health,
+            "/v1/models": self._models,
+            "/v1/queue/stats": self._queue,
+        }
         pages.get(self.path, self._unknown)()
 
     def do_POST(self) -> None:
@@ -140,7 +145,9 @@ class Answers(BaseHTTPRequestHandler):
 
     def _reply(self, status: int, body: Any) -> None:
         payload = json.dumps(body).encode()
-        self._headers(status, {"Content-Type": "application/json", "Content-Length": str(len(payload))})
+        self._headers(
+            status, {"Content-Type": "application/json", "Content-Length": str(len(payload))}
+        )
         self.wfile.write(payload)
 
     def _headers(self, status: int, headers: dict[str, str]) -> None:
@@ -162,7 +169,9 @@ class Answers(BaseHTTPRequestHandler):
 
     def _models(self) -> None:
         name = self.model.served_name if is_openai() else "some/cached-model"
-        self._reply(200, {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "local"}]})
+        self._reply(
+            200, {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "local"}]}
+        )
 
     def _queue(self) -> None:
         if not is_openai():
@@ -176,7 +185,10 @@ class Answers(BaseHTTPRequestHandler):
         journal("chat", model=asked, stream=bool(request.get("stream")))
         if is_openai() and asked not in (None, self.model.served_name) and not switch("any_name"):
             text = f"Model {asked!r} not found. Available models: {self.model.served_name}"
-            return self._reply(404, {"detail": {"error": {"message": text, "type": "model_not_found", "code": 404}}})
+            return self._reply(
+                404,
+                {"detail": {"error": {"message": text, "type": "model_not_found", "code": 404}}},
+            )
         if self.model.failed:
             return self._reply(404, {"error": "generation thread died"})
         if not is_openai() and asked not in (None, "default_model"):
@@ -191,10 +203,15 @@ class Answers(BaseHTTPRequestHandler):
 
     def _stream(self, request: dict[str, Any]) -> None:
         self._headers(200, {"Content-Type": "text/event-stream", "Connection": "close"})
-        stream(self._while_it_lives(events(request, self.model.says(), self._named(request))), self.wfile.write)
+        stream(
+            self._while_it_lives(events(request, self.model.says(), self._named(request))),
+            self.wfile.write,
+        )
 
     def _named(self, request: dict[str, Any]) -> str:
-        return self.model.served_name if is_openai() else str(request.get("model") or "default_model")
+        return (
+            self.model.served_name if is_openai() else str(request.get("model") or "default_model")
+        )
 
     def _while_it_lives(self, lines: Iterator[bytes]) -> Iterator[bytes]:
         for line in lines:
@@ -228,7 +245,9 @@ def end_by(signum: int) -> None:
 
 def die(reason: str, status: int) -> None:
     journal("died", reason=reason)
-    print(f"Traceback (most recent call last):\nRuntimeError: {reason}", file=sys.stderr, flush=True)
+    print(
+        f"Traceback (most recent call last):\nRuntimeError: {reason}", file=sys.stderr, flush=True
+    )
     os._exit(status)
 
 
@@ -245,7 +264,10 @@ def bind(flags: Flags, model: Model) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer(address, Answers)
     except OSError as taken:
-        print(f"ERROR: [Errno {taken.errno}] error while attempting to bind on address {address}", flush=True)
+        print(
+            f"ERROR: [Errno {taken.errno}] error while attempting to bind on address {address}",
+            flush=True,
+        )
         model.drop()
         while not is_openai():
             time.sleep(1)  # the real one prints its error and hangs for ever
@@ -259,7 +281,9 @@ def serve(flags: Flags) -> None:
     while os.environ.get("MLX_RANK", "0") != "0":
         stop.asked.wait(0.2)  # of the ranks of mlx_lm.server only the first one listens
     path = flags.first("--model-path", "--model", "--weights") or flags.positional
-    model = Model(path, switch("served_name") or flags.first("--served-model-name", "--name") or path)
+    model = Model(
+        path, switch("served_name") or flags.first("--served-model-name", "--name") or path
+    )
     early = switch("listen_early") or not is_openai()
     server = bind(flags, model) if early else None
     if model.failed and is_openai():
@@ -274,8 +298,11 @@ def serve(flags: Flags) -> None:
 
 
 def drain(stop: Stop, server: ThreadingHTTPServer, model: Model) -> None:
-    """Serve until asked to stop. The port closes at once; mlx-openai-server stays until its last stream ends."""
-    while not stop.asked.wait(0.2):  # a signal that another thread took is acted on when this one wakes
+    """Serve until asked to stop. The port closes at once; mlx-openai-server stays until its last
+    stream ends."""
+    while not stop.asked.wait(
+        0.2
+    ):  # a signal that another thread took is acted on when this one wakes
         pass
     server.shutdown()
     server.server_close()

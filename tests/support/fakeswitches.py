@@ -27,12 +27,20 @@ from typing import Any
 
 OPENAI = "mlx-openai-server"
 LIGHT = "mlx_lm.server"
-DEFAULTS: dict[str, Any] = {"load_s": 0.1, "fail_s": 0.2, "linger_s": 0.1, "child_mb": 1, "own_mb": 0, "token_s": 0.1}
+DEFAULTS: dict[str, Any] = {
+    "load_s": 0.1,
+    "fail_s": 0.2,
+    "linger_s": 0.1,
+    "child_mb": 1,
+    "own_mb": 0,
+    "token_s": 0.1,
+}
 PROGRAM = Path(sys.argv[0]).absolute()
 
 
 def is_openai() -> bool:
-    """Whether it plays mlx-openai-server, or one like it to clients: a served name, no port before the model."""
+    """Whether it plays mlx-openai-server, or one like it to clients: a served name, no port before
+    the model."""
     return PROGRAM.name != LIGHT
 
 

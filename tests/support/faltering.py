@@ -1,4 +1,5 @@
-"""This machine's own eyes and hands, with something happening between two looks. Runs on Python 3.9 too."""
+"""This machine's own eyes and hands, with something happening between two looks. Runs on Python 3.9
+too."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from tests.support.procs_actors import eventually
 
 
 class Faltering:
-    """Sees everything until it has sent its first signal; `failing` says of each later look whether it fails.
+    """Sees everything until it has sent its first signal; `failing` says of each later look whether
+    it fails.
 
-    `sent` keeps every signal as (pid, signal).
-    """
+    `sent` keeps every signal as (pid, signal)."""
 
     def __init__(self, failing: Callable[[], bool]) -> None:
         self._procs = here()

@@ -1,4 +1,5 @@
-"""What the download tests share: interpreters with huggingface_hub, and one fetch from the fake Hub."""
+"""What the download tests share: interpreters with huggingface_hub, and one fetch from the fake
+Hub."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ def told(path: str) -> Callable[[], str]:
 
 
 # MLXOPS_TEST_HUB_PYTHON names more interpreters, such as a Python 3.9.
-MORE = [pytest.param(told(path), id=path) for path in os.environ.get("MLXOPS_TEST_HUB_PYTHON", "").split(":") if path]
+MORE = [
+    pytest.param(told(path), id=path)
+    for path in os.environ.get("MLXOPS_TEST_HUB_PYTHON", "").split(":")
+    if path
+]
 PYTHONS = [
     pytest.param(own, id="own"),
     pytest.param(of_the_openai_server, id="openai_server", marks=pytest.mark.openai_server),
@@ -68,7 +73,9 @@ class Fetch:
             watch()
 
         remote = self.describe(revision=revision)
-        return Path(fetch.download(self.python, remote, str(self.cache), on_progress, cancelled, tries))
+        return Path(
+            fetch.download(self.python, remote, str(self.cache), on_progress, cancelled, tries)
+        )
 
     def under_way(self) -> bool:
         return any(CUT_AFTER // 2 < done < LARGE_BYTES for done, _, _ in self.progress)

@@ -1,4 +1,5 @@
-"""A host on which doctor finds nothing wrong, for tests to break; the verb is called as the agent's main calls it."""
+"""A host on which doctor finds nothing wrong, for tests to break; the verb is called as the agent's
+main calls it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.context import Command
+from mlxops.agent.context import Context
 from mlxops.agent.doctor.folders import BELOW
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.ops.doctor import doctor
@@ -59,10 +60,14 @@ class Healthy:
         self.state, self.hub = self.folder / "state", self.folder / "hf" / "hub"
         self.registry = self.hub / "registry.json"
         self.site: dict[str, Any] = {
-            "name": "studio", "hf_home": str(self.hub.parent), "registry": str(self.registry),
-            "ports": free_range(2), "bind": "127.0.0.1", "state_dir": str(self.state),
+            "name": "studio",
+            "hf_home": str(self.hub.parent),
+            "registry": str(self.registry),
+            "ports": free_range(2),
+            "bind": "127.0.0.1",
+            "state_dir": str(self.state),
             "runtime": {"name": "mlx-openai-server", "command": self.runtime.command, "grace_s": 5},
-        }  # fmt: skip
+        }
         self.hub.mkdir(parents=True)
         for path in (self.state, *(self.state / name for name in BELOW)):
             path.mkdir(0o700)
@@ -78,7 +83,9 @@ class Healthy:
         self.kept = self.state / "agent" / packed.digest
         payload = zlib.compress(packed.text)
         modules = unpack.compiled(payload, packed.digest, Refused)
-        assert not unpack.keep(stub.sealed(packed.digest, modules, payload), str(self.kept), stub.IMAGE)
+        assert not unpack.keep(
+            stub.sealed(packed.digest, modules, payload), str(self.kept), stub.IMAGE
+        )
 
     def add(self, files: Mapping[str, bytes], name: str = "amber", **fields: Any) -> Path:
         """An entry with its snapshot."""
@@ -88,21 +95,29 @@ class Healthy:
 
     def enter(self, name: str, **fields: Any) -> None:
         models = json.loads(self.registry.read_text())["models"] if self.registry.exists() else {}
-        empty = {"repo_id": f"tiny/{name}", "model_id": "", "cache_path": "", "format": "mlx", "port": None}
+        empty = {
+            "repo_id": f"tiny/{name}",
+            "model_id": "",
+            "cache_path": "",
+            "format": "mlx",
+            "port": None,
+        }
         models[name] = {**empty, **fields}
         self.registry.write_text(json.dumps({"version": 1, "models": models}))
 
     def doctor(self, **args: bool) -> dict[str, Any]:
         site = Site.from_wire(self.site)
         client: Any = self.client
-        return doctor(Command(site, Store(site.registry, WHO), self.procs, client, WHO), args)
+        return doctor(Context(site, Store(site.registry, WHO), self.procs, client, WHO), args)
 
     def rows(self, check: str | None = None, **args: bool) -> list[dict[str, Any]]:
         return [row for row in self.doctor(**args)["checks"] if check in (None, row["check"])]
 
     def troubles(self, **args: bool) -> list[tuple[str, str]]:
         """Check and verdict of all that is not ok."""
-        return [(row["check"], row["verdict"]) for row in self.rows(**args) if row["verdict"] != "ok"]
+        return [
+            (row["check"], row["verdict"]) for row in self.rows(**args) if row["verdict"] != "ok"
+        ]
 
     def row(self, check: str, verdict: str) -> dict[str, Any]:
         """The one row of a check with this verdict."""

@@ -1,4 +1,5 @@
-"""Loads held in each of their phases: four swaps at once on a Studio behind a link that can be cut."""
+"""Loads held in each of their phases: four swaps at once on a Studio behind a link that can be
+cut."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ from tests.support.studio import Answer, Studio, eventually, finished
 from tests.support.survivors import living
 from tests.support.watching import job, refused
 
-# How each phase is held: the hub sends next to nothing, the old server heeds no SIGTERM, the registry's lock is taken
-# while the old server ends, so that the new one stays at the gate, the new server answers no chat.
+# How each phase is held: the hub sends next to nothing, the old server heeds no SIGTERM, the
+# registry's lock is taken while the old server ends, so that the new one stays at the gate, the new
+# server answers no chat.
 PHASES = ("download", "wait", "stop", "launch")
 TRICKLE = 32 << 10
 PATIENCE = ("--grace", 600, "--timeout", 600)
@@ -51,7 +53,8 @@ class HeldLoads:
         return self.studio.ports[PHASES.index(phase)]
 
     def serve_old(self, files: Mapping[str, bytes]) -> None:
-        """Every port serves its old model; the new ones are known, but for the one that is to be downloaded."""
+        """Every port serves its old model; the new ones are known, but for the one that is to be
+        downloaded."""
         for phase in PHASES:
             self.studio.add(f"tiny/{old(phase)}", files)
             if phase != "download":
@@ -76,7 +79,9 @@ class HeldLoads:
         job(self.studio, self.port("launch"), "stop")
         told = {self._old_pid(phase) for phase in ("stop", "launch")}
         eventually(lambda: told <= {record["pid"] for record in self.runtime.journal("signal")})
-        eventually(lambda: [seen for seen in self.runtime.journal("request") if seen["path"] == CHAT])
+        eventually(
+            lambda: [seen for seen in self.runtime.journal("request") if seen["path"] == CHAT]
+        )
         self._take_lock()
         self.runtime.behaves(old("launch"))
         self._end_old("launch")
@@ -84,7 +89,9 @@ class HeldLoads:
 
     def _begin(self, phase: str) -> None:
         model = f"tiny/{new(phase)}"
-        self.clients[phase] = self.studio.start("--json", "load", model, self.port(phase), "--replace", *PATIENCE)
+        self.clients[phase] = self.studio.start(
+            "--json", "load", model, self.port(phase), "--replace", *PATIENCE
+        )
 
     def _take_lock(self) -> None:
         self._lock = registry_lock(self.studio)
@@ -124,15 +131,20 @@ class HeldLoads:
         return answers
 
     def follow(self, *phases: str) -> None:
-        """A new client follows each of these jobs to its end, sees the rest of it and its outcome."""
+        """A new client follows each of these jobs to its end, sees the rest of it and its
+        outcome."""
         self.release(*phases)
-        for phase, answer in self.together({phase: ("follow", self.jobs[phase]) for phase in phases}).items():
+        for phase, answer in self.together(
+            {phase: ("follow", self.jobs[phase]) for phase in phases}
+        ).items():
             assert (answer.result["job"], answer.result["state"]) == (self.jobs[phase], "done")
             assert f"{phase}: " in answer.stderr and "commit: it serves" in answer.stderr
 
     def cancel(self, *phases: str) -> None:
         """A new client cancels each of these jobs, and finds its work undone."""
-        running = {phase: self.studio.start("--json", "cancel", self.jobs[phase]) for phase in phases}
+        running = {
+            phase: self.studio.start("--json", "cancel", self.jobs[phase]) for phase in phases
+        }
         for process in running.values():
             assert process.stderr and "cancelling load" in process.stderr.readline()
         if "stop" in phases:
@@ -145,32 +157,55 @@ class HeldLoads:
             assert "cancel" in answer.result["message"]
 
     def told(self) -> None:
-        """Every client that lost its link says so, and names the command that finds the work again."""
+        """Every client that lost its link says so, and names the command that finds the work
+        again."""
         for phase, client in self.clients.items():
             answer = finished(client)
             if answer.exit != -signal.SIGKILL:
-                assert f"`mlxops follow {self.jobs[phase]}`" in refused(answer, 3, "LinkLost")["hint"]
+                assert (
+                    f"`mlxops follow {self.jobs[phase]}`" in refused(answer, 3, "LinkLost")["hint"]
+                )
 
     def states(self) -> dict[str, str]:
         """What `jobs` says of each job."""
         listed = {row["job"]: row for row in self.studio.must("jobs")["jobs"]}
-        return {phase: f"{listed[name]['state']} {listed[name]['phase']}" for phase, name in self.jobs.items()}
+        return {
+            phase: f"{listed[name]['state']} {listed[name]['phase']}"
+            for phase, name in self.jobs.items()
+        }
 
     def serves(self, **expected: str) -> None:
-        """Each phase's port serves this model, and says so everywhere; nothing of any other model is left."""
+        """Each phase's port serves this model, and says so everywhere; nothing of any other model
+        is left."""
         rows = {row["port"]: row for row in self.studio.must("status")["ports"]}
         for phase, name in expected.items():
             row = rows[self.port(phase)]
-            assert (row["entry"], row["state"], row["drift"], row["job"]) == (name, "ready", None, None)
+            assert (row["entry"], row["state"], row["drift"], row["job"]) == (
+                name,
+                "ready",
+                None,
+                None,
+            )
             assert self.studio.ask(self.port(phase)) == f"I am tiny/{name}"
-        assert self.studio.assignments() == {name: self.port(phase) for phase, name in expected.items()}
-        lost = {f"tiny--{word(phase)}" for phase in PHASES for word in (old, new) if word(phase) != expected[phase]}
+        assert self.studio.assignments() == {
+            name: self.port(phase) for phase, name in expected.items()
+        }
+        lost = {
+            f"tiny--{word(phase)}"
+            for phase in PHASES
+            for word in (old, new)
+            if word(phase) != expected[phase]
+        }
         left = living(self.studio.folder).values()
-        assert not [line for line in left if any(name in line for name in lost) or "hub/child" in line]
+        assert not [
+            line for line in left if any(name in line for name in lost) or "hub/child" in line
+        ]
 
 
 @contextmanager
-def held_loads(studio: Studio, runtime: FakeRuntime, hub: FakeHub, files: Mapping[str, bytes]) -> Iterator[HeldLoads]:
+def held_loads(
+    studio: Studio, runtime: FakeRuntime, hub: FakeHub, files: Mapping[str, bytes]
+) -> Iterator[HeldLoads]:
     """Held, until the block ends."""
     loads = HeldLoads(studio, runtime, hub)
     loads.serve_old(files)

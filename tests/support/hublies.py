@@ -8,10 +8,11 @@ from typing import Any
 
 @dataclass
 class Lies:
-    """What a hostile Hub says of every file: `headers` of its answers to HEAD and GET, the `location` of large ones;
-    `listed` fields of its listing's entries, by file name; `endless`: large files go on for so many more bytes;
-    `siblings`: so many more files are listed; `sha`: the commit that the
-    listing names; `absent`: files that are not there, with the commit that the refusal names."""
+    """What a hostile Hub says of every file: `headers` of its answers to HEAD and GET, the
+    `location` of large ones; `listed` fields of its listing's entries, by file name; `endless`:
+    large files go on for so many more bytes; `siblings`: so many more files are listed; `sha`: the
+    commit that the listing names; `absent`: files that are not there, with the commit that the
+    refusal names."""
 
     headers: dict[str, str] = field(default_factory=dict)
     location: str = ""

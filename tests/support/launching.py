@@ -1,4 +1,5 @@
-"""Stand-in servers started as the agent starts them. Runs on Python 3.9 too, with the checkout on PYTHONPATH."""
+"""Stand-in servers started as the agent starts them. Runs on Python 3.9 too, with the checkout on
+PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlxops.agent.context import Command
+from mlxops.agent.context import Context
 from mlxops.agent.ports.observe import find_servers
 from mlxops.agent.procs import Procs, here, tree
 from mlxops.agent.registry.store import Store
@@ -68,7 +69,16 @@ class Launcher:
     def wait(self, gated: Gated, timeout_s: float = 20.0, check: Any = nothing) -> Proof:
         named = NAME if self.runtime.served_name else None
         chat_name = self.runtime.client_model or NAME
-        wanted = Start(gated, self.runtime, self.port, "127.0.0.1", named, chat_name, self.log, time.monotonic())
+        wanted = Start(
+            gated,
+            self.runtime,
+            self.port,
+            "127.0.0.1",
+            named,
+            chat_name,
+            self.log,
+            time.monotonic(),
+        )
         return wait_ready(self.procs, wanted, Pace(None, timeout_s), check, nothing)
 
     def serving(self) -> Gated:
@@ -88,7 +98,8 @@ class Launcher:
         return [record["signal"] for record in self.fake.journal("signal")]
 
     def end(self) -> None:
-        """Kill what the test left of its own servers, each looked up by the group it was started in."""
+        """Kill what the test left of its own servers, each looked up by the group it was started
+        in."""
         for gated in self.started:
             table = self.procs.processes()
             pid = gated.process.pid
@@ -99,14 +110,22 @@ class Launcher:
 
 
 @contextmanager
-def command(launcher: Launcher, folder: Path, procs: Any) -> Iterator[Command]:
-    """A command under way on a host whose only port is the launcher's, for a client that says nothing."""
+def context(launcher: Launcher, folder: Path, procs: Any) -> Iterator[Context]:
+    """A command under way on a host whose only port is the launcher's, for a client that says
+    nothing."""
     runtime = {"name": launcher.runtime.name, "grace_s": 1.0}
-    site = {"name": "studio", "hf_home": str(folder), "registry": str(folder / "registry.json"), "bind": "127.0.0.1",
-            "ports": [launcher.port], "state_dir": launcher.state_dir, "runtime": runtime}  # fmt: skip
+    site = {
+        "name": "studio",
+        "hf_home": str(folder),
+        "registry": str(folder / "registry.json"),
+        "bind": "127.0.0.1",
+        "ports": [launcher.port],
+        "state_dir": launcher.state_dir,
+        "runtime": runtime,
+    }
     with open(os.devnull, "wb") as out:
         client = Client(out.fileno(), io.BytesIO())
-        yield Command(Site.from_wire(site), Store(str(site["registry"]), WHO), procs, client, WHO)
+        yield Context(Site.from_wire(site), Store(str(site["registry"]), WHO), procs, client, WHO)
 
 
 def since(record: dict[str, Any]) -> float:
@@ -114,7 +133,8 @@ def since(record: dict[str, Any]) -> float:
     return time.time() - float(record["time"])
 
 
-# Starts a stand-in as an agent would, holding a lock meanwhile, and then does what the third word says.
+# Starts a stand-in as an agent would, holding a lock meanwhile, and then does what the third word
+# says.
 AGENT = """
 import sys, time
 from mlxops.agent.servers.launch import start
@@ -132,7 +152,15 @@ time.sleep(60 if then == "wait" else 0)
 
 
 def agent_argv(launcher: Launcher, then: str) -> list[str]:
-    return [sys.executable, "-c", AGENT, launcher.state_dir, str(launcher.port), then, *launcher.argv]
+    return [
+        sys.executable,
+        "-c",
+        AGENT,
+        launcher.state_dir,
+        str(launcher.port),
+        then,
+        *launcher.argv,
+    ]
 
 
 def environment() -> dict[str, str]:

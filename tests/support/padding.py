@@ -1,4 +1,5 @@
-"""Weights that weigh: a valid safetensors file of just so many bytes, of one tensor that no model asks for."""
+"""Weights that weigh: a valid safetensors file of just so many bytes, of one tensor that no model
+asks for."""
 
 from __future__ import annotations
 

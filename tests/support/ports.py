@@ -8,16 +8,18 @@ import socket
 from collections.abc import Iterator
 from itertools import cycle, islice
 
-# Below the range the kernel hands out by itself, so that no outgoing connection takes one meanwhile.
+# Below the range the kernel hands out by itself, so that no outgoing connection takes one
+# meanwhile.
 LOWEST, HIGHEST = 20000, 32000
 ADDRESSES = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 def _share() -> list[int]:
-    """The ports of this worker of a parallel run: nobody else picks one before the server that it is for has it.
+    """The ports of this worker of a parallel run: nobody else picks one before the server that it
+    is for has it.
 
-    Those of another worker differ in their last three digits, by which the ranks of a model find each other.
-    """
+    Those of another worker differ in their last three digits, by which the ranks of a model find
+    each other."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").lstrip("gw"))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     return [port for port in range(LOWEST, HIGHEST) if port % 1000 * workers // 1000 == worker]

@@ -47,8 +47,11 @@ def eventually(condition: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def running(code: str, *arguments: str) -> Iterator[Any]:
-    """A Python process that has printed its first line, kept as `said`; killed and reaped at the end."""
-    child = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+    """A Python process that has printed its first line, kept as `said`; killed and reaped at the
+    end."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    )
     try:
         assert child.stdout is not None
         child.said = child.stdout.readline().decode().strip()  # type: ignore[attr-defined]

@@ -1,4 +1,5 @@
-"""A host with two keys: one that may do everything, and one whose line `mlxops authorize` printed."""
+"""A host with two keys: one that may do everything, and one whose line `mlxops authorize`
+printed."""
 
 from __future__ import annotations
 
@@ -20,14 +21,19 @@ VERBS = "status,reconcile"
 
 
 class Restricted:
-    """An sshd whose logins are the account's own: an sshd_config with ForceCommand would overrule authorized_keys.
+    """An sshd whose logins are the account's own: an sshd_config with ForceCommand would overrule
+    authorized_keys.
 
-    The state folder has blanks and quotes in its name. `canary` is the file that whatever must not run would make.
-    """
+    The state folder has blanks and quotes in its name. `canary` is the file that whatever must not
+    run would make."""
 
     def __init__(self, folder: Path, runtime: dict[str, Any]) -> None:
-        extra = ("ForceCommand none", f"SetEnv SHLVL=9 HOME={folder / 'sshd' / 'home'}", "LogLevel VERBOSE",
-                 "Subsystem sftp internal-sftp")  # fmt: skip
+        extra = (
+            "ForceCommand none",
+            f"SetEnv SHLVL=9 HOME={folder / 'sshd' / 'home'}",
+            "LogLevel VERBOSE",
+            "Subsystem sftp internal-sftp",
+        )
         self.server = Sshd(folder / "sshd", extra=extra)
         self.canary = folder / "canary"
         self.key = make_key(folder / "cron key")
@@ -39,7 +45,9 @@ class Restricted:
         self.cron_hosts.mkdir()
 
     def login(self, key: Path) -> Login:
-        return Login("127.0.0.1", self.server.port, self.server.user, str(key), str(self.server.known_hosts))
+        return Login(
+            "127.0.0.1", self.server.port, self.server.user, str(key), str(self.server.known_hosts)
+        )
 
     def authorize(self, verbs: str = VERBS) -> dict[str, Any]:
         """Let the key do this and nothing else, and tell a host file about it."""
@@ -56,22 +64,45 @@ class Restricted:
         env = {"PATH": "/usr/bin:/bin", "HOME": str(self.studio.folder), "PYTHONPATH": str(ROOT)}
         argv = self.studio.argv(*words, "--hosts-dir", self.cron_hosts)
         pipe = subprocess.PIPE
-        return finished(subprocess.Popen(argv, text=True, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe))
+        return finished(
+            subprocess.Popen(
+                argv, text=True, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe
+            )
+        )
 
     @property
     def host(self) -> Host:
         """The host as the restricted key reaches it."""
         return hosts.find("studio", str(self.cron_hosts))
 
-    def call(self, verb: str, args: dict[str, Any], on_event: session.OnEvent = lambda event: None, **site: Any) -> Any:
+    def call(
+        self,
+        verb: str,
+        args: dict[str, Any],
+        on_event: session.OnEvent = lambda event: None,
+        **site: Any,
+    ) -> Any:
         """One call with the restricted key; keywords replace what the client says of the site."""
         changed = replace(self.host, site={**self.host.site, **site})
         return session.call(changed, verb, args, on_event)
 
-    def openssh(self, program: str, key: Path, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    def openssh(
+        self, program: str, key: Path, *words: str, text: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """OpenSSH's ssh or sftp with that key; its options and words."""
-        options = [f"IdentityFile={str(key)!r}".replace("'", '"'), f"UserKnownHostsFile={self.server.known_hosts}",
-                   "IdentitiesOnly=yes", "BatchMode=yes", f"Port={self.server.port}"]  # fmt: skip
-        argv = [program, "-F", "none", *(word for option in options for word in ("-o", option)), *words]
+        options = [
+            f"IdentityFile={str(key)!r}".replace("'", '"'),
+            f"UserKnownHostsFile={self.server.known_hosts}",
+            "IdentitiesOnly=yes",
+            "BatchMode=yes",
+            f"Port={self.server.port}",
+        ]
+        argv = [
+            program,
+            "-F",
+            "none",
+            *(word for option in options for word in ("-o", option)),
+            *words,
+        ]
         env = {**os.environ, "SSH_AUTH_SOCK": ""}
         return subprocess.run(argv, input=text, capture_output=True, text=True, timeout=30, env=env)

@@ -20,7 +20,8 @@ def room_of(source: Source) -> str:
 
 
 def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
-    """Every group of modules that import each other, over however many others (Tarjan's algorithm)."""
+    """Every group of modules that import each other, over however many others (Tarjan's
+    algorithm)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []

@@ -1,4 +1,5 @@
-"""Answers no honest HTTP server gives, for stand-in servers and for strangers. Standard library only, Python 3.9."""
+"""Answers no honest HTTP server gives, for stand-in servers and for strangers. Standard library
+only, Python 3.9."""
 
 from __future__ import annotations
 
@@ -75,7 +76,9 @@ MANNERS: dict[str, Callable[[Send], None]] = {
     "continue": _continue,
     "closes": lambda send: None,
     "garbage": lambda send: send(b"SSH-2.0-OpenSSH_9.2\r\n\x00\xff"),
-    "no_length": lambda send: _head(send, "200 OK", "Content-Length: -7\r\nTransfer-Encoding: chunked\r\n\r\nzz"),
+    "no_length": lambda send: _head(
+        send, "200 OK", "Content-Length: -7\r\nTransfer-Encoding: chunked\r\n\r\nzz"
+    ),
     "broken": _json('{"data": [{"id": '),
     "array_bomb": _json("[" * 500_000),
     "object_bomb": _json('{"a":' * 700 + "1" + "}" * 700),

@@ -54,7 +54,8 @@ class SmallDisk:
 
 @contextmanager
 def read_only(*folders: Path) -> Iterator[None]:
-    """Whatever is opened below them from now on is mounted read-only; what is open stays. Needs root."""
+    """Whatever is opened below them from now on is mounted read-only; what is open stays. Needs
+    root."""
     with ExitStack() as stack:
         for folder in folders:
             _run("mount", "--bind", folder, folder)

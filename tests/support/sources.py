@@ -33,7 +33,8 @@ class Source:
         return self.text.count("\n")
 
     def imports(self) -> set[str]:
-        """Absolute dotted names of everything imported, anywhere in the file; `from a import b` gives a.b."""
+        """Absolute dotted names of everything imported, anywhere in the file; `from a import b`
+        gives a.b."""
         return {name for node in ast.walk(self.tree) for name in self._names(node)}
 
     def _names(self, node: ast.AST) -> Iterator[str]:
@@ -58,7 +59,11 @@ class Source:
         """String constants other than docstrings, and attributes as owner.name."""
         prose = {id(node.body[0].value) for node in ast.walk(self.tree) if _has_docstring(node)}
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in prose
+            ):
                 yield node.value
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 yield f"{node.value.id}.{node.attr}"
@@ -71,7 +76,9 @@ def _has_docstring(node: ast.AST) -> bool:
 def tracked(*patterns: str) -> list[str]:
     """Files of the tree as git knows it, new ones that are not ignored included."""
     argv = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
-    listed = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    listed = subprocess.run(
+        argv, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     return sorted(name for name in set(listed) if (ROOT / name).is_file())
 
 

@@ -1,4 +1,5 @@
-"""OpenSSH's own sshd on loopback: a machine of its own as far as a login can tell. Works as root and not as root."""
+"""OpenSSH's own sshd on loopback: a machine of its own as far as a login can tell. Works as root
+and not as root."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ START_S = 10.0
 
 
 def find_sshd() -> str:
-    """sshd's full path, which it insists on; RuntimeError when OpenSSH's server is not installed."""
+    """sshd's full path, which it insists on; RuntimeError when OpenSSH's server is not
+    installed."""
     found = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if not found:
         raise RuntimeError("these tests need OpenSSH's sshd: install openssh-server")
@@ -32,16 +34,22 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
 
 
 class Sshd:
-    """One server with its own host key, its own authorized_keys, and a login as a test wants to find it.
+    """One server with its own host key, its own authorized_keys, and a login as a test wants to
+    find it.
 
-    shell, home, path and env describe the login: the command runs under `shell -c` with only that environment, as it
-    would for an account whose login shell that is. extra: lines for sshd_config, before all others.
-    """
+    shell, home, path and env describe the login: the command runs under `shell -c` with only that
+    environment, as it would for an account whose login shell that is. extra: lines for sshd_config,
+    before all others."""
 
     def __init__(
-        self, folder: Path, shell: str = "/bin/sh", path: str = "/usr/bin:/bin:/usr/sbin:/sbin",
-        env: dict[str, str] | None = None, extra: tuple[str, ...] = (), host_key: str = "ed25519",
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        shell: str = "/bin/sh",
+        path: str = "/usr/bin:/bin:/usr/sbin:/sbin",
+        env: dict[str, str] | None = None,
+        extra: tuple[str, ...] = (),
+        host_key: str = "ed25519",
+    ) -> None:
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir(parents=True)
@@ -74,7 +82,8 @@ class Sshd:
             f"Host {name}\nHostName 127.0.0.1\nPort {self.port}\nUser {self.user}\nIdentitiesOnly yes\n"
             f"IdentityFile {self.client_key}\nUserKnownHostsFile {self.known_hosts}\n"
         )
-        # ssh looks for its configuration in the account's home, which all servers on this machine share.
+        # ssh looks for its configuration in the account's home, which all servers on this machine
+        # share.
         (tools / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
         (tools / "ssh").chmod(0o755)
 
@@ -90,12 +99,25 @@ class Sshd:
     def _write_config(self, extra: tuple[str, ...]) -> None:
         self.config = self.folder / "sshd_config"
         lines = [
-            *extra, f"Port {self.port}", "ListenAddress 127.0.0.1", f"HostKey {self.host_key}", "PidFile none",
-            f"AuthorizedKeysFile {self.authorized_keys}", "StrictModes no", "UsePAM no", "PasswordAuthentication no",
-            "KbdInteractiveAuthentication no", "PermitRootLogin yes", "PrintMotd no", "UseDNS no", "MaxStartups 200",
-            # The account's real shell starts the login: at this depth bash leaves the real ~/.bashrc alone.
-            f"ForceCommand {self.folder / 'login'}", "SetEnv SHLVL=9",
-        ]  # fmt: skip
+            *extra,
+            f"Port {self.port}",
+            "ListenAddress 127.0.0.1",
+            f"HostKey {self.host_key}",
+            "PidFile none",
+            f"AuthorizedKeysFile {self.authorized_keys}",
+            "StrictModes no",
+            "UsePAM no",
+            "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no",
+            "PermitRootLogin yes",
+            "PrintMotd no",
+            "UseDNS no",
+            "MaxStartups 200",
+            # The account's real shell starts the login: at this depth bash leaves the real
+            # ~/.bashrc alone.
+            f"ForceCommand {self.folder / 'login'}",
+            "SetEnv SHLVL=9",
+        ]
         self.config.write_text("\n".join(lines) + "\n")
 
     def start(self) -> Sshd:
@@ -121,7 +143,9 @@ class Sshd:
 
     def sessions(self) -> list[int]:
         """The pids of the connections that are open, one or two each."""
-        done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True)
+        done = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True
+        )
         return [int(word) for word in done.stdout.split()]
 
     def stop(self) -> None:

@@ -19,7 +19,8 @@ LONG_S = 300
 
 @dataclass(frozen=True)
 class Swap:
-    """amber onto the first port, where a worker of jade's server does not end. `held`: what the port's lock says."""
+    """amber onto the first port, where a worker of jade's server does not end. `held`: what the
+    port's lock says."""
 
     load: subprocess.Popen[str]
     held: dict[str, Any]

@@ -11,7 +11,8 @@ from typing import Any
 
 HERE = str(Path(__file__).parents[2])
 NOBODY = 65534
-# Argv: journal, user or -, manner, address, port. Notes every signal that can be caught, and goes on.
+# Argv: journal, user or -, manner, address, port. Notes every signal that can be caught, and goes
+# on.
 LISTENER = f"""
 import os, signal, socket, sys, threading, time
 sys.path.insert(0, {HERE!r})
@@ -48,7 +49,8 @@ while True:
 
 
 class Strangers:
-    """A context: at its end every one of them must still live, unsignalled and not stopped; then they are ended."""
+    """A context: at its end every one of them must still live, unsignalled and not stopped; then
+    they are ended."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -59,29 +61,42 @@ class Strangers:
 
     def run(self, *argv: object, **popen: Any) -> int:
         """Any program, whose standard input never ends; its pid."""
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.DEVNULL,
+        }
         process = subprocess.Popen(list(map(str, argv)), cwd=self._folder, **{**pipes, **popen})
         self._begun.append(process)
         return process.pid
 
-    def listen(self, port: int, address: str = "127.0.0.1", manner: str = "closes", user: int | None = None) -> int:
-        """A listener with the manners of `rudeness`, or `deaf`: its queue of connections is full. Its pid."""
+    def listen(
+        self, port: int, address: str = "127.0.0.1", manner: str = "closes", user: int | None = None
+    ) -> int:
+        """A listener with the manners of `rudeness`, or `deaf`: its queue of connections is full.
+        Its pid."""
         words = [self._journal, "-" if user is None else user, manner, address, port]
         pid = self.run(sys.executable, "-IS", "-c", LISTENER, *words)
         said = self._begun[-1].stdout
-        assert said is not None and said.readline() == b"listening\n", f"no listener on {address} {port}"
+        assert said is not None and said.readline() == b"listening\n", (
+            f"no listener on {address} {port}"
+        )
         return pid
 
     def harmed(self) -> list[str]:
         """What was done to them: a sentence each."""
         gone = [f"{p.args} ended with {p.returncode}" for p in self._begun if p.poll() is not None]
-        stopped = [f"{p.args} is stopped" for p in self._begun if p.poll() is None and _state(p.pid) == "T"]
+        stopped = [
+            f"{p.args} is stopped" for p in self._begun if p.poll() is None and _state(p.pid) == "T"
+        ]
         return [*gone, *stopped, *self._journal.read_text().splitlines()]
 
     def __enter__(self) -> Strangers:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         harmed = self.harmed()
         for process in self._begun:
             process.kill()

@@ -21,11 +21,17 @@ class Stubbed:
     """One stub, started the way a host starts it."""
 
     def __init__(
-        self, packed: bundle.Bundle, state: Path | str, argv: list[str] | None = None, env: dict[str, str] | None = None
+        self,
+        packed: bundle.Bundle,
+        state: Path | str,
+        argv: list[str] | None = None,
+        env: dict[str, str] | None = None,
     ) -> None:
         self.packed = packed
         pipe = subprocess.PIPE
-        self.child = subprocess.Popen(argv or bundle.local_argv(None), stdin=pipe, stdout=pipe, stderr=pipe, env=env)
+        self.child = subprocess.Popen(
+            argv or bundle.local_argv(None), stdin=pipe, stdout=pipe, stderr=pipe, env=env
+        )
         assert self.child.stdin and self.child.stdout
         self.stdin, self.stdout = self.child.stdin, self.child.stdout
         self.stdin.write(packed.opening("MARK", str(state), b"hello"))

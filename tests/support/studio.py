@@ -1,4 +1,5 @@
-"""A Studio for one test: a cache of tiny models, a registry, a port range, a host file, and the CLI pointed at it."""
+"""A Studio for one test: a cache of tiny models, a registry, a port range, a host file, and the CLI
+pointed at it."""
 
 from __future__ import annotations
 
@@ -120,7 +121,9 @@ class Studio:
     def start(self, *words: object, **popen: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.env}
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(self.argv(*words), text=True, env=environment, cwd=self.folder, **{**pipes, **popen})
+        return subprocess.Popen(
+            self.argv(*words), text=True, env=environment, cwd=self.folder, **{**pipes, **popen}
+        )
 
     def mlxops(self, *words: object, timeout_s: float = 120) -> Answer:
         """Run one command with --json to its end."""
@@ -176,7 +179,9 @@ def finished(process: subprocess.Popen[str], timeout_s: float = 120) -> Answer:
 
 def post(port: int, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     where = f"http://127.0.0.1:{port}{path}"
-    request = urllib.request.Request(where, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        where, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=60) as answer:
         document: dict[str, Any] = json.load(answer)
         return document

@@ -1,4 +1,5 @@
-"""Which processes of a test are still alive: those that name its folder in argv, environment or working directory."""
+"""Which processes of a test are still alive: those that name its folder in argv, environment or
+working directory."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def our_line() -> Iterator[int]:
     pid = os.getpid()
     while pid > 1:
         yield pid
-        asked = subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True)
+        asked = subprocess.run(
+            ["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True
+        )
         pid = int(asked.stdout or 0)
 
 
@@ -56,7 +59,9 @@ def _text(path: Path) -> str:
 
 
 def _from_ps(names: Callable[[str], object]) -> Iterator[tuple[int, str]]:
-    listed = subprocess.run(["ps", "-Eww", "-o", "pid=,command="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-Eww", "-o", "pid=,command="], capture_output=True, text=True, check=True
+    ).stdout
     for line in filter(names, listed.splitlines()):
         pid, command = line.split(None, 1)
         yield int(pid), command

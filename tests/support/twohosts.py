@@ -1,5 +1,5 @@
-"""Two hosts on one machine: two sshd, each with a home and a state folder of its own, the first a Studio that knows the
-second by an ssh name."""
+"""Two hosts on one machine: two sshd, each with a home and a state folder of its own, the first a
+Studio that knows the second by an ssh name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class TwoHosts:
     @property
     def login(self) -> Login:
         first = self.first
-        return Login("127.0.0.1", first.port, first.user, str(first.client_key), str(first.known_hosts))
+        return Login(
+            "127.0.0.1", first.port, first.user, str(first.client_key), str(first.known_hosts)
+        )
 
     def __enter__(self) -> TwoHosts:
         self.first.start()
@@ -77,7 +79,11 @@ class Divided:
         """The ranks, by the port of clients or those of the ring; at their gates too."""
         mine = (self.two.folder.parent, self.studio.folder)
         found = {pid: line for folder in mine for pid, line in living(folder).items()}
-        return {pid for pid, line in found.items() if self._words.search(line) and "mlx_lm.server" in line}
+        return {
+            pid
+            for pid, line in found.items()
+            if self._words.search(line) and "mlx_lm.server" in line
+        }
 
     def gone(self) -> bool:
         return bool(eventually(lambda: not self.servers(), 20))

@@ -1,4 +1,5 @@
-"""What a test sees of a Studio while a command runs: the registry at every moment, and who works on a port."""
+"""What a test sees of a Studio while a command runs: the registry at every moment, and who works on
+a port."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ EVERY_S = 0.001
 
 
 class RegistryWatch:
-    """Reads the registry file all the time, in a thread: `faults` are the looks that showed no truth.
+    """Reads the registry file all the time, in a thread: `faults` are the looks that showed no
+    truth.
 
-    `seen` is every distinct set of assignments, as entry -> port, in the order of its appearance.
-    """
+    `seen` is every distinct set of assignments, as entry -> port, in the order of its
+    appearance."""
 
     def __init__(self, studio: Studio) -> None:
         self._path = studio.registry_path
@@ -38,7 +40,9 @@ class RegistryWatch:
         except (ValueError, KeyError):
             self.faults.append(text)
             return
-        assigned = {name: entry["port"] for name, entry in models.items() if entry["port"] is not None}
+        assigned = {
+            name: entry["port"] for name, entry in models.items() if entry["port"] is not None
+        }
         if len(set(assigned.values())) < len(assigned):
             self.faults.append(text)
         if self.seen[-1:] != [assigned]:
@@ -49,7 +53,9 @@ class RegistryWatch:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._over.set()
         self._thread.join()
         self._look()

@@ -1,4 +1,5 @@
-"""Programs for tests of store and lock that run as processes of their own. Runs on Python 3.9 too."""
+"""Programs for tests of store and lock that run as processes of their own. Runs on Python 3.9
+too."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ print("held", flush=True)
 sys.stdin.readline()
 """
 HOLD_WITH_CHILD = HOLD.replace(
-    "print(", "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nprint(child.pid, flush=True)\nprint("
+    "print(",
+    "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nprint(child.pid, flush=True)\nprint(",
 )
 # Says so as soon as it tries for the lock.
 ADD_WHEN_FREE = """
@@ -119,7 +121,12 @@ except MlxopsError as exc:
 def start(body: str, *arguments: Any) -> Any:
     argv = [sys.executable, "-c", PRELUDE + body, *map(str, arguments)]
     return subprocess.Popen(
-        argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        argv,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -1,4 +1,5 @@
-"""Fixtures of the tests that go through the whole program: an OpenSSH login, and a Studio with its models known."""
+"""Fixtures of the tests that go through the whole program: an OpenSSH login, and a Studio with its
+models known."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from tests.support.twohosts import Divided, TwoHosts
 
 @pytest.fixture
 def openssh(tmp_path: Path) -> Iterator[Sshd]:
-    """OpenSSH's own server; its log tells every connection and every command. Needs the marker openssh."""
+    """OpenSSH's own server; its log tells every connection and every command. Needs the marker
+    openssh."""
     with Sshd(tmp_path / "sshd", extra=("LogLevel VERBOSE",)) as server:
         yield server
 
@@ -35,14 +37,21 @@ def openssh_login(openssh: Sshd) -> Login:
 
 
 @pytest.fixture
-def openssh_studio(openssh_login: Login, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+def openssh_studio(
+    openssh_login: Login, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]
+) -> Studio:
     """Stand-in servers behind OpenSSH."""
     return make_studio(openssh_login, studio_runtime)
 
 
 @pytest.fixture
 def studio_runtime(fake_runtime: Any) -> dict[str, Any]:
-    return {"name": "mlx-openai-server", "command": fake_runtime.command, "startup_timeout_s": 30, "grace_s": 10}
+    return {
+        "name": "mlx-openai-server",
+        "command": fake_runtime.command,
+        "startup_timeout_s": 30,
+        "grace_s": 10,
+    }
 
 
 @pytest.fixture
@@ -69,18 +78,25 @@ def link(near_hub_sshd: Sshd) -> Iterator[CutLink]:
 
 @pytest.fixture
 def far_studio(
-    near_hub_sshd: Sshd, link: CutLink, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]
+    near_hub_sshd: Sshd,
+    link: CutLink,
+    make_studio: Callable[..., Studio],
+    studio_runtime: dict[str, Any],
 ) -> Studio:
     """Stand-in servers behind that link, on four ports."""
     server = near_hub_sshd
-    login = Login("127.0.0.1", link.port, server.user, str(server.client_key), str(server.known_hosts))
+    login = Login(
+        "127.0.0.1", link.port, server.user, str(server.client_key), str(server.known_hosts)
+    )
     studio = make_studio(login, studio_runtime, ports=free_range(4))
     studio.describe(hub_python=sys.executable)
     return studio
 
 
 @pytest.fixture
-def loads(far_studio: Studio, fake_runtime: FakeRuntime, empty_hub: FakeHub, tiny_models: Any) -> Iterator[HeldLoads]:
+def loads(
+    far_studio: Studio, fake_runtime: FakeRuntime, empty_hub: FakeHub, tiny_models: Any
+) -> Iterator[HeldLoads]:
     """Four swaps through that link, each held in a phase of its own."""
     with held_loads(far_studio, fake_runtime, empty_hub, tiny_models["tiny/amber"]) as held:
         yield held
@@ -95,7 +111,8 @@ def known(studio: Studio) -> Studio:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Programs started meanwhile heed SIGINT, even where the tests run in a shell's background, which ignores it."""
+    """Programs started meanwhile heed SIGINT, even where the tests run in a shell's background,
+    which ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -115,5 +132,10 @@ def light(tmp_path: Path) -> FakeRuntime:
 @pytest.fixture
 def divided(two: TwoHosts, make_studio: Callable[..., Studio], light: FakeRuntime) -> Divided:
     """Stand-ins for mlx_lm.server; of their ranks only the first one listens."""
-    runtime = {"name": "mlx_lm.server", "command": light.command, "startup_timeout_s": 30, "grace_s": 10}
+    runtime = {
+        "name": "mlx_lm.server",
+        "command": light.command,
+        "startup_timeout_s": 30,
+        "grace_s": 10,
+    }
     return Divided(make_studio(two.login, runtime), two)

@@ -1,4 +1,5 @@
-"""A runtime that only a host file describes, and vllm by its source, go through a whole life like the built-in ones."""
+"""A runtime that only a host file describes, and vllm by its source, go through a whole life like
+the built-in ones."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ class Added:
         row = HOUSE if name == "house" else BARE_VLLM
         self.file.write_text(f'{self.without}{row}command = ["{program.program}", "serve"]\n')
         studio.must("init")
-        studio.must("set", "amber", f"runtime={name}", "tool_call_parser=hermes", "reasoning_parser=")
+        studio.must(
+            "set", "amber", f"runtime={name}", "tool_call_parser=hermes", "reasoning_parser="
+        )
 
     def loaded(self) -> dict[str, Any]:
         self.studio.must("load", "amber", self.port)
@@ -57,7 +60,12 @@ class Added:
 def add(make_studio: Callable[..., Studio], login: Login, tmp_path: Path) -> Callable[[str], Added]:
     def make(name: str) -> Added:
         own = FakeRuntime(tmp_path / "bin")
-        runtime = {"name": "mlx-openai-server", "command": own.command, "startup_timeout_s": 30, "grace_s": 10}
+        runtime = {
+            "name": "mlx-openai-server",
+            "command": own.command,
+            "startup_timeout_s": 30,
+            "grace_s": 10,
+        }
         program = FakeRuntime(tmp_path / "more", "house-server" if name == "house" else name)
         return Added(make_studio(login, runtime), name, program)
 
@@ -77,11 +85,18 @@ def house(add: Callable[[str], Added]) -> Added:
 def test_it_is_loaded_shown_and_swapped(added: Added) -> None:
     studio, port = added.studio, added.port
     row = added.loaded()
-    assert (row["state"], row["drift"], row["runtime"], row["entry"]) == ("ready", None, added.name, "amber")
+    assert (row["state"], row["drift"], row["runtime"], row["entry"]) == (
+        "ready",
+        None,
+        added.name,
+        "amber",
+    )
     assert row["served_model"] == studio.slot(port)
     assert studio.ask(port, studio.slot(port)) == "I am tiny/amber"
     (began,) = added.program.journal("started")
-    assert " ".join(began["argv"][1:]) == LINES[added.name].format(path=studio.entry("amber")["cache_path"], port=port)
+    assert " ".join(began["argv"][1:]) == LINES[added.name].format(
+        path=studio.entry("amber")["cache_path"], port=port
+    )
     studio.must("load", "jade", port, "--replace")
     assert studio.port_row(port)["runtime"] == "mlx-openai-server"
     assert row["pid"] not in living(studio.folder.parent)
@@ -99,11 +114,16 @@ def test_doctor_looks_at_it_and_a_parser_it_lacks_is_refused(house: Added) -> No
     packages = house.program.program.parent.parent / "lib" / "python3.11" / "site-packages"
     (packages / "house-2.5.dist-info").mkdir(parents=True)
     rows = house.studio.mlxops("doctor").document["result"]["checks"]
-    (told,) = [r for r in rows if r["check"] == "runtime" and str(house.program.program) in r["seen"]]
+    (told,) = [
+        r for r in rows if r["check"] == "runtime" and str(house.program.program) in r["seen"]
+    ]
     assert (told["verdict"], "version 2.5" in told["seen"]) == ("ok", True)
     house.studio.must("set", "amber", "tool_call_parser=nobodys")
     refused = house.studio.mlxops("load", "amber", house.port)
-    assert (refused.exit, "nobodys is not one of hermes, house" in refused.error["message"]) == (1, True)
+    assert (refused.exit, "nobodys is not one of hermes, house" in refused.error["message"]) == (
+        1,
+        True,
+    )
 
 
 def test_where_its_row_is_gone_its_server_is_a_stranger_and_left_alone(house: Added) -> None:

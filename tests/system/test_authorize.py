@@ -1,4 +1,5 @@
-"""A key that may run some verbs of the agent and nothing else, on a real sshd: what it opens, and what it does not."""
+"""A key that may run some verbs of the agent and nothing else, on a real sshd: what it opens, and
+what it does not."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ LOGIN = "127.0.0.1"
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restricted]:
     """A host whose cron key may run status and reconcile."""
     folder = tmp_path_factory.mktemp("restricted")
-    runtime = {"name": "mlx-openai-server", "command": FakeRuntime(folder / "bin").command, "env": {"SECRET": "hush"}}
+    runtime = {
+        "name": "mlx-openai-server",
+        "command": FakeRuntime(folder / "bin").command,
+        "env": {"SECRET": "hush"},
+    }
     door = Restricted(folder, runtime)
     with door.server:
         door.authorize()
@@ -59,19 +64,31 @@ def test_cron_reconciles_with_the_restricted_key(door: Restricted) -> None:
     assert (first.exit, first.stderr) == (0, "") and f"clear {port} amber" in first.stdout
     assert door.studio.assignments() == {}
     assert door.mlxops("reconcile", "-q") == type(first)(0, "", "")
-    assert "(restricted key)" in door.studio.registry_path.with_name("registry.history.jsonl").read_text()
+    assert (
+        "(restricted key)"
+        in door.studio.registry_path.with_name("registry.history.jsonl").read_text()
+    )
 
 
 def test_status_is_the_same_with_either_key(door: Restricted) -> None:
-    free, restricted = door.studio.must("status")["ports"], door.mlxops("status", "--json").result["ports"]
+    free, restricted = (
+        door.studio.must("status")["ports"],
+        door.mlxops("status", "--json").result["ports"],
+    )
     assert restricted == free and [row["port"] for row in free] == door.studio.ports
 
 
-@pytest.mark.parametrize("verb", sorted({*main.VERBS, "authorize", "nonsense"} - {"status", "reconcile"}))
+@pytest.mark.parametrize(
+    "verb", sorted({*main.VERBS, "authorize", "nonsense"} - {"status", "reconcile"})
+)
 def test_every_other_verb_is_refused(door: Restricted, verb: str) -> None:
     before = door.studio.registry_path.read_bytes()
-    with pytest.raises(LoginRefused, match="may run reconcile, status on studio, and not") as refused:
-        door.call(verb, {"name": "x", "repo": "a/b", "port": door.studio.ports[0], "verbs": ["status"]})
+    with pytest.raises(
+        LoginRefused, match="may run reconcile, status on studio, and not"
+    ) as refused:
+        door.call(
+            verb, {"name": "x", "repo": "a/b", "port": door.studio.ports[0], "verbs": ["status"]}
+        )
     assert refused.value.fields["verbs"] == ["reconcile", "status"]
     assert door.studio.registry_path.read_bytes() == before
 
@@ -88,7 +105,9 @@ def shell(door: Restricted, key: Path, *options: str) -> subprocess.CompletedPro
 def test_a_shell_command_is_not_run(door: Restricted) -> None:
     refused = shell(door, door.key)
     assert refused.returncode == 77
-    assert refused.stderr.endswith("mlxops: this key is for `mlxops reconcile` and `mlxops status` only\n")
+    assert refused.stderr.endswith(
+        "mlxops: this key is for `mlxops reconcile` and `mlxops status` only\n"
+    )
     assert not door.canary.exists()
     assert shell(door, door.server.client_key).returncode == 0
     assert door.canary.exists(), "the other key runs nothing either: this test proves nothing"
@@ -98,7 +117,9 @@ def test_a_shell_command_is_not_run(door: Restricted) -> None:
 def test_there_is_no_terminal(door: Restricted) -> None:
     said = door.openssh("ssh", door.key, "-tt", LOGIN).stderr
     assert "PTY allocation request failed" in said
-    assert "PTY" not in door.openssh("ssh", door.server.client_key, "-tt", LOGIN, text="exit\n").stderr
+    assert (
+        "PTY" not in door.openssh("ssh", door.server.client_key, "-tt", LOGIN, text="exit\n").stderr
+    )
 
 
 def test_no_file_is_transferred(door: Restricted) -> None:
@@ -122,7 +143,13 @@ def test_no_port_is_forwarded(door: Restricted) -> None:
         inner.settimeout(0.2)
         with pytest.raises(TimeoutError):
             inner.accept()
-    back = ["-o", "ExitOnForwardFailure=yes", "-R", f"{free_range(1)[0]}:{LOGIN}:{door.server.port}", LOGIN]
+    back = [
+        "-o",
+        "ExitOnForwardFailure=yes",
+        "-R",
+        f"{free_range(1)[0]}:{LOGIN}:{door.server.port}",
+        LOGIN,
+    ]
     assert "remote port forwarding failed" in door.openssh("ssh", door.key, *back, "true").stderr
     assert door.openssh("ssh", door.server.client_key, *back, "true").returncode == 0
 
@@ -130,21 +157,40 @@ def test_no_port_is_forwarded(door: Restricted) -> None:
 def heard(door: Restricted, payload: bytes) -> tuple[str, str]:
     """Both streams of what a client is told that sends these bytes and no more."""
     done = subprocess.run(
-        ["ssh", "-F", "none", "-i", str(door.key), "-o", f"UserKnownHostsFile={door.server.known_hosts}", "-o",
-         "IdentitiesOnly=yes", "-p", str(door.server.port), LOGIN, bundle.command(None)],
-        input=payload, capture_output=True, timeout=30,
-    )  # fmt: skip
+        [
+            "ssh",
+            "-F",
+            "none",
+            "-i",
+            str(door.key),
+            "-o",
+            f"UserKnownHostsFile={door.server.known_hosts}",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-p",
+            str(door.server.port),
+            LOGIN,
+            bundle.command(None),
+        ],
+        input=payload,
+        capture_output=True,
+        timeout=30,
+    )
     return done.stdout.decode(), done.stderr.decode()
 
 
 def asked(door: Restricted, verb: str = "status", **changes: Any) -> bytes:
-    return session.request(door.host, verb, {}).replace(b'"protocol":1', wire.encode({"protocol": 1, **changes})[1:-2])
+    return session.request(door.host, verb, {}).replace(
+        b'"protocol":1', wire.encode({"protocol": 1, **changes})[1:-2]
+    )
 
 
 def test_the_client_s_code_is_not_run(door: Restricted) -> None:
     evil = f"open({str(door.canary)!r}, 'w')\n".encode()
     elsewhere = door.canary.with_name("elsewhere")
-    opening = frame(evil) + f"MARK {bundle.pack().digest} {elsewhere}\n".encode() + frame(asked(door))
+    opening = (
+        frame(evil) + f"MARK {bundle.pack().digest} {elsewhere}\n".encode() + frame(asked(door))
+    )
     out, _ = heard(door, opening + frame(evil) + frame(evil) + evil)
     assert out.startswith("MARK OK\n") and "MISS" not in out
     assert not elsewhere.exists()
@@ -158,11 +204,22 @@ def test_an_agent_the_host_does_not_know_is_not_taken(door: Restricted) -> None:
     assert marker == "MARK OK" and json.loads(said)["error"]["kind"] == "LoginRefused"
 
 
-OTHER = [b"", b"ls\n", b"-1\nx", b"99999999999\n", b"5\nab", b"2\nabMARK\n", b"2\nabM h ~\n2\n[]", b"\0\0\0\5\1\0"]
+OTHER = [
+    b"",
+    b"ls\n",
+    b"-1\nx",
+    b"99999999999\n",
+    b"5\nab",
+    b"2\nabMARK\n",
+    b"2\nabM h ~\n2\n[]",
+    b"\0\0\0\5\1\0",
+]
 
 
 @pytest.mark.parametrize("payload", OTHER)
-def test_other_bytes_are_answered_with_what_the_key_is_for(door: Restricted, payload: bytes) -> None:
+def test_other_bytes_are_answered_with_what_the_key_is_for(
+    door: Restricted, payload: bytes
+) -> None:
     out, err = heard(door, payload)
     assert out == "" and "mlxops: this key is for" in err and "Traceback" not in err
 
@@ -171,8 +228,17 @@ def test_the_client_s_word_for_the_host_counts_for_nothing(door: Restricted) -> 
     program = door.canary.with_name("mlx-openai-server")
     program.write_text(f"#!/bin/sh\ntouch {shlex.quote(str(door.canary))}\n")
     program.chmod(0o755)
-    other = {"registry": "/nonexistent/registry.json", "ports": [1, 2], "state_dir": str(door.canary) + "-state",
-             "runtime": {"name": "mlx-openai-server", "command": [str(program)], "env": {}, "grace_s": 1}}  # fmt: skip
+    other = {
+        "registry": "/nonexistent/registry.json",
+        "ports": [1, 2],
+        "state_dir": str(door.canary) + "-state",
+        "runtime": {
+            "name": "mlx-openai-server",
+            "command": [str(program)],
+            "env": {},
+            "grace_s": 1,
+        },
+    }
     events: list[dict[str, Any]] = []
     seen = door.call("status", {}, events.append, **other)
     assert [row["port"] for row in seen["ports"]] == door.studio.ports
@@ -182,7 +248,9 @@ def test_the_client_s_word_for_the_host_counts_for_nothing(door: Restricted) -> 
 
 
 @pytest.mark.parametrize("newer", [{"protocol": 2}, {}])
-def test_another_version_is_told_to_authorize_again(door: Restricted, newer: dict[str, Any]) -> None:
+def test_another_version_is_told_to_authorize_again(
+    door: Restricted, newer: dict[str, Any]
+) -> None:
     link = transport.open_for(door.host).open(None)
     text = bundle.pack().text + b"" if newer else b"another"
     packed = bundle.Bundle(text, bundle.pack().digest if newer else "f" * 64)
@@ -202,7 +270,9 @@ def test_authorize_puts_the_same_in_the_same_place_for_its_owner_only(door: Rest
     again = door.authorize("reconcile,status,status")
     folder = Path(again["folder"])
     assert again["changed"] is False and folder.parent == door.state / "authorized"
-    modes = {path: path.stat().st_mode & 0o777 for path in [folder.parent, folder, *folder.rglob("*")]}
+    modes = {
+        path: path.stat().st_mode & 0o777 for path in [folder.parent, folder, *folder.rglob("*")]
+    }
     assert modes == {folder.parent: 0o700, folder: 0o700, folder / "key": 0o600}
     assert "hush" not in (folder / "key").read_text("utf-8", "replace")
     (folder / "key").write_text("damaged by a power cut")
@@ -259,7 +329,9 @@ def test_the_command_under_every_login_shell(door: Restricted, program: str) -> 
 
 def test_a_client_that_says_nothing_is_not_waited_for(door: Restricted) -> None:
     folder = door.studio.must("authorize", "--verbs", "reconcile,status", "--dry-run")["folder"]
-    code = authorized.LOADER.replace("exec(d[n:n+m])", "exec(d[n:n+m].replace(b'main(text', CHANGED))")
+    code = authorized.LOADER.replace(
+        "exec(d[n:n+m])", "exec(d[n:n+m].replace(b'main(text', CHANGED))"
+    )
     changed = b"import agent.restricted.serve as f;f.OPENING_S=1\nmain(text"
     argv = [sys.executable, "-I", "-S", "-c", code.replace("CHANGED", repr(changed)), folder]
     inner, outer = os.pipe()
@@ -268,7 +340,11 @@ def test_a_client_that_says_nothing_is_not_waited_for(door: Restricted) -> None:
     finally:
         os.close(inner)
         os.close(outer)
-    assert done.returncode == 77 and done.returncode != -signal.SIGALRM and "this key is for" in done.stderr
+    assert (
+        done.returncode == 77
+        and done.returncode != -signal.SIGALRM
+        and "this key is for" in done.stderr
+    )
 
 
 def test_a_grant_whose_folder_is_gone_is_told(door: Restricted) -> None:

@@ -1,4 +1,5 @@
-"""Whatever is wrong with a word, a file, a disk or a host: the right exit code, a hint, and nothing changed."""
+"""Whatever is wrong with a word, a file, a disk or a host: the right exit code, a hint, and nothing
+changed."""
 
 from __future__ import annotations
 
@@ -31,8 +32,19 @@ UNREADABLE = {
     "without models": ('{"version": 1, "models": {"amber": 7}}\n', "amber"),
     "not UTF-8": ("\udcff", "utf-8"),
 }
-VERBS = ("list", "status", "init", "reconcile", "unload-all", "load amber {port}", "unload {port}", "set amber slot=",
-         "remove amber", "register new tiny/new", "show amber")  # fmt: skip
+VERBS = (
+    "list",
+    "status",
+    "init",
+    "reconcile",
+    "unload-all",
+    "load amber {port}",
+    "unload {port}",
+    "set amber slot=",
+    "remove amber",
+    "register new tiny/new",
+    "show amber",
+)
 WORDS = {
     "load amber 1": (2, "Usage"),
     "load amber eighty": (2, "Usage"),
@@ -60,7 +72,9 @@ WORDS = {
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file that is somebody's, without locks, which only inform."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+    files = (
+        path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")
+    )
     return {str(path): path.read_bytes() for path in files}
 
 
@@ -92,14 +106,21 @@ def test_args_with_a_quote_that_has_no_end(known: Studio) -> None:
 
 
 @pytest.mark.parametrize("state", UNREADABLE)
-def test_a_registry_that_cannot_be_read_is_left_alone(known: Studio, fake_runtime: FakeRuntime, state: str) -> None:
+def test_a_registry_that_cannot_be_read_is_left_alone(
+    known: Studio, fake_runtime: FakeRuntime, state: str
+) -> None:
     text, told = UNREADABLE[state]
     known.must("set", "amber", "model_id=again")  # so that there is a last good copy
     known.registry_path.write_text(text, errors="surrogateescape")
     with unchanged(known, fake_runtime):
         for line in VERBS if state == "corrupt" else ("list", "init"):
-            error = refused(known.mlxops(*line.format(port=known.ports[0]).split()), 5, "RegistryInvalid")
-            assert told in error["message"] and str(known.registry_path) in json.dumps(error), (line, error)
+            error = refused(
+                known.mlxops(*line.format(port=known.ports[0]).split()), 5, "RegistryInvalid"
+            )
+            assert told in error["message"] and str(known.registry_path) in json.dumps(error), (
+                line,
+                error,
+            )
     if state == "corrupt":
         assert error["backup"] == f"{known.registry_path}.bak" and error["backup"] in error["hint"]
 
@@ -136,7 +157,11 @@ def test_a_folder_that_cannot_be_written(known: Studio, fake_runtime: FakeRuntim
     registry.write_bytes(known.registry_path.read_bytes())
     known.describe(registry=str(registry))
     with read_only(place), unchanged(known, fake_runtime):
-        for words in (["set", "amber", "model_id=new"], ["init"], ["load", "amber", known.ports[0]]):
+        for words in (
+            ["set", "amber", "model_id=new"],
+            ["init"],
+            ["load", "amber", known.ports[0]],
+        ):
             assert str(registry) in refused(known.mlxops(*words), 1, "Failed")["message"]
         assert len(known.must("list")["models"]) == 3 and len(known.must("status")["ports"]) == 3
         assert list(place.iterdir()) == [registry]
@@ -151,7 +176,9 @@ def full() -> None:
 def test_a_file_that_may_not_grow(known: Studio, fake_runtime: FakeRuntime) -> None:
     known.must("--local", "list")
     with unchanged(known, fake_runtime):
-        answer = finished(known.start("--json", "--local", "set", "amber", "model_id=new", preexec_fn=full))
+        answer = finished(
+            known.start("--json", "--local", "set", "amber", "model_id=new", preexec_fn=full)
+        )
         error = refused(answer, 10, "NotEnoughDisk")
     assert "ulimit -f" in error["hint"] and "unchanged" in error["message"]
     assert not list(known.hub.glob("*.tmp"))
@@ -200,14 +227,18 @@ def cut_off(tmp_path: Path) -> Iterator[Login]:
 
 
 @pytest.fixture
-def offline(cut_off: Login, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+def offline(
+    cut_off: Login, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]
+) -> Studio:
     return make_studio(cut_off, studio_runtime)
 
 
 def test_no_network_for_a_download(offline: Studio, fake_runtime: FakeRuntime) -> None:
     offline.must("init")
     with unchanged(offline, fake_runtime):
-        error = refused(offline.mlxops("load", "tiny/absent", offline.ports[0]), 9, "NotDownloadable")
+        error = refused(
+            offline.mlxops("load", "tiny/absent", offline.ports[0]), 9, "NotDownloadable"
+        )
     assert "network" in error["hint"]
     assert offline.must("load", "tiny/amber", offline.ports[0])["state"] == "ready"
 

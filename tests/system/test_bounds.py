@@ -1,4 +1,5 @@
-"""What others print is bounded, whoever prints it: each ends in time, with words, and steers no terminal."""
+"""What others print is bounded, whoever prints it: each ends in time, with words, and steers no
+terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def lost(folder: Path, text: str) -> LinkLost:
     return caught.value
 
 
-def test_a_login_that_prints_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_that_prints_for_ever_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(session, "MOST_NOISE", 4 << 20)
     began = time.monotonic()
     fault = lost(tmp_path, "exec yes welcome")
@@ -48,7 +51,9 @@ def test_a_login_that_prints_for_ever_is_given_up(tmp_path: Path, monkeypatch: p
     assert "did not start the agent" in fault.message and "welcome" in fault.message and fault.hint
 
 
-def test_a_login_that_prints_a_little_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_that_prints_a_little_for_ever_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(session.Conversation, "start_limit_s", 1.0)
     began = time.monotonic()
     fault = lost(tmp_path, "while sleep 0.05; do echo welcome; done")
@@ -73,7 +78,12 @@ def test_the_tail_of_stderr_is_short_whatever_the_lines() -> None:
 
 
 def test_an_error_of_a_megabyte_is_shown_in_part() -> None:
-    record = {"kind": "Failed", "message": "m" * 1_000_000, "hint": "h\n" * 100_000, "log": ["l" * 1_000_000] * 1000}
+    record = {
+        "kind": "Failed",
+        "message": "m" * 1_000_000,
+        "hint": "h\n" * 100_000,
+        "log": ["l" * 1_000_000] * 1000,
+    }
     assert len(error_text(from_wire(record), Style())) < 1_000_000
     assert error_text(from_wire({**record, "log": []}), Style()).startswith("mlxops: mmm")
 
@@ -82,7 +92,11 @@ def test_a_traceback_that_quotes_the_host_steers_no_terminal() -> None:
     fault = LinkLost(f"the host said {STEERING}", trace=f"there {STEERING}\nsecond line")
     shown = traced(fault)
     assert "\x1b" not in shown and "\x07" not in shown
-    assert "\\x1b]0;owned\\x07" in shown and "On the host:\nthere" in shown and "\nsecond line" in shown
+    assert (
+        "\\x1b]0;owned\\x07" in shown
+        and "On the host:\nthere" in shown
+        and "\nsecond line" in shown
+    )
 
 
 def test_a_listener_with_a_megabyte_of_a_name() -> None:
@@ -97,7 +111,9 @@ def busy(tmp_path: Path) -> Callable[..., Sshd]:
 
     def made() -> Sshd:
         server = Sshd(tmp_path / "sshd")
-        server.config.write_text(server.config.read_text().replace("MaxStartups 200", "MaxStartups 1:100:1"))
+        server.config.write_text(
+            server.config.read_text().replace("MaxStartups 200", "MaxStartups 1:100:1")
+        )
         return server
 
     return made
@@ -141,4 +157,7 @@ def test_the_hint_for_a_refused_login_tests_the_same_login(tmp_path: Path) -> No
         assert isinstance(caught.value, LoginRefused)
         way = f"-l {server.user} -p {server.port} -i '{stranger}'"
         assert f"ssh -o BatchMode=yes {way}" in caught.value.hint
-        assert f"`ssh-copy-id -i '{stranger}' -p {server.port} {server.user}@127.0.0.1`" in caught.value.hint
+        assert (
+            f"`ssh-copy-id -i '{stranger}' -p {server.port} {server.user}@127.0.0.1`"
+            in caught.value.hint
+        )

@@ -1,4 +1,5 @@
-"""A server that hangs or is broken is seen by every check, in the same words, with the command that helps."""
+"""A server that hangs or is broken is seen by every check, in the same words, with the command that
+helps."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ CHECKS = [("status", "--check"), ("reconcile", "--check"), ("doctor", "-q")]
 
 
 @pytest.fixture
-def near(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], tmp_path: Path) -> Studio:
+def near(
+    make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], tmp_path: Path
+) -> Studio:
     """On this machine, with a home of its own; amber serves on the first port."""
     studio = make_studio(None, studio_runtime, env={"HOME": str(tmp_path / "home")})
     studio.must("init")
@@ -67,13 +70,22 @@ def test_cron_tells_of_a_hung_server_once(near: Studio) -> None:
     assert over.stdout == f"no longer: unresponsive {near.ports[0]} amber\n"
 
 
-def test_status_and_verify_have_one_sentence_for_it_however_often_it_was_asked(near: Studio) -> None:
+def test_status_and_verify_have_one_sentence_for_it_however_often_it_was_asked(
+    near: Studio,
+) -> None:
     port = near.ports[0]
     pid = hang(near)
     try:
         told = {near.port_row(port)["reason"] for _ in range(3)}
-        checks = near.mlxops("verify", port).document["error"], near.mlxops("verify", port).document["result"]
-        told |= {c["detail"].partition(": ")[2] for c in checks[1]["ports"][0]["checks"] if c["check"] == "state"}
+        checks = (
+            near.mlxops("verify", port).document["error"],
+            near.mlxops("verify", port).document["result"],
+        )
+        told |= {
+            c["detail"].partition(": ")[2]
+            for c in checks[1]["ports"][0]["checks"]
+            if c["check"] == "state"
+        }
     finally:
         os.kill(pid, signal.SIGCONT)
     assert told == {"it listens on the port but does not answer HTTP: no answer in time"}

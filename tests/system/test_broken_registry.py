@@ -1,4 +1,5 @@
-"""A registry that cannot be read stops no look at the host, and no unload of what is proven without it."""
+"""A registry that cannot be read stops no look at the host, and no unload of what is proven without
+it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ sys.stdin.readline()
 def holding(path: str) -> Iterator[subprocess.Popen[str]]:
     """Somebody who is no command of mlxops holds a lock."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", HELD, path], text=True, cwd=ROOT, **pipes) as holder:  # type: ignore[call-overload]
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, path], text=True, cwd=ROOT, **pipes
+    ) as holder:  # type: ignore[call-overload]
         assert holder.stdout.readline() == "held\n"
         try:
             yield holder
@@ -50,7 +53,11 @@ def test_status_logs_jobs_and_lock_work_and_say_what_is_wrong(loaded: Studio) ->
     seen = loaded.mlxops("status")
     document = seen.document
     rows = {row["port"]: row for row in document["result"]["ports"]}
-    assert (seen.exit, document["error"]["kind"], rows[port]["state"]) == (5, "RegistryInvalid", "ready")
+    assert (seen.exit, document["error"]["kind"], rows[port]["state"]) == (
+        5,
+        "RegistryInvalid",
+        "ready",
+    )
     assert {row["drift"] for row in rows.values()} == {None}
     assert "line 2" in document["result"]["error"]["message"]
     for words in (["logs", port], ["jobs"], ["lock"]):
@@ -75,7 +82,9 @@ def test_nothing_is_stopped_while_somebody_else_holds_the_registry(loaded: Studi
     port = loaded.ports[0]
     with holding(f"{loaded.registry_path}.lock") as holder:
         error = refused(loaded.mlxops("unload", port), 6, "Locked")
-        assert error["message"].startswith("nothing was stopped, the registry is locked: held by pid")
+        assert error["message"].startswith(
+            "nothing was stopped, the registry is locked: held by pid"
+        )
         assert error["holder"]["pid"] == holder.pid and str(holder.pid) in error["hint"]
         rows = {row["lock"]: row for row in loaded.must("lock")["locks"]}
         assert (rows["registry"]["held"], rows["registry"]["pid"]) == (True, holder.pid)
@@ -89,5 +98,7 @@ def test_a_port_s_lock_that_somebody_else_holds_is_told_by_pid(loaded: Studio) -
         for words in (["unload", port], ["load", "jade", port, "--replace"]):
             assert f"pid {holder.pid}" in refused(loaded.mlxops(*words), 6, "Locked")["message"]
         error = loaded.mlxops("cancel", port).error
-        assert f"pid {holder.pid}" in error["message"] and "nothing to cancel" not in error["message"]
+        assert (
+            f"pid {holder.pid}" in error["message"] and "nothing to cancel" not in error["message"]
+        )
     assert os.path.exists(f"{loaded.registry_path}.{port}.lock") and time.monotonic() - began < 60

@@ -1,4 +1,5 @@
-"""No text reaches a shell: canaries in every place a string can go, over a real sshd, with real login shells."""
+"""No text reaches a shell: canaries in every place a string can go, over a real sshd, with real
+login shells."""
 
 from __future__ import annotations
 
@@ -31,13 +32,26 @@ def trap(text: str) -> str:
     return text.replace("CANARY", MARK)
 
 
-# As a part of a path and of a host file: no slash, no newline. Each form would leave a file of its own.
-TRAP = trap("t';touch CANARY1;'x\\t\";touch CANARY2;\"$(touch CANARY3)`touch CANARY4`|touch CANARY5&touch CANARY6& %h")
+# As a part of a path and of a host file: no slash, no newline. Each form would leave a file of its
+# own.
+TRAP = trap(
+    "t';touch CANARY1;'x\\t\";touch CANARY2;\"$(touch CANARY3)`touch CANARY4`|touch CANARY5&touch CANARY6& %h"
+)
 LINES = trap(f"{TRAP}\ntouch CANARY7\n")
 # Without blanks, for names of hosts and users.
 TIGHT = trap(";touch${IFS}CANARY8;$(touch${IFS}CANARY9)`touch${IFS}CANARY0`")
-FIELDS = ("repo_id", "model_id", "cache_path", "format", "revision", "runtime", "chat_template", "tool_call_parser",
-          "reasoning_parser", "args")  # fmt: skip
+FIELDS = (
+    "repo_id",
+    "model_id",
+    "cache_path",
+    "format",
+    "revision",
+    "runtime",
+    "chat_template",
+    "tool_call_parser",
+    "reasoning_parser",
+    "args",
+)
 
 
 class Trapped(Studio):
@@ -56,15 +70,24 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sshd]:
 
 
 @pytest.fixture
-def trapped(server: Sshd, tmp_path: Path, tiny_models: dict[str, dict[str, bytes]]) -> Iterator[Trapped]:
+def trapped(
+    server: Sshd, tmp_path: Path, tiny_models: dict[str, dict[str, bytes]]
+) -> Iterator[Trapped]:
     folder = tmp_path / TRAP
     python = folder / "python"
     folder.mkdir()
     python.symlink_to(sys.executable)
     runtime = FakeRuntime(folder / "bin")
     runtime.behaves(child=False, load_s=0)
-    table = {"name": "mlx-openai-server", "command": runtime.command, "env": {"TRAP": TRAP}, "grace_s": 3}
-    login = Login("127.0.0.1", server.port, server.user, str(server.client_key), str(server.known_hosts))
+    table = {
+        "name": "mlx-openai-server",
+        "command": runtime.command,
+        "env": {"TRAP": TRAP},
+        "grace_s": 3,
+    }
+    login = Login(
+        "127.0.0.1", server.port, server.user, str(server.client_key), str(server.known_hosts)
+    )
     studio = Trapped(folder, login, table)
     studio.describe(python=str(python), hub_python=str(folder / "hub-python"))
     for repo_id, files in tiny_models.items():
@@ -75,7 +98,11 @@ def trapped(server: Sshd, tmp_path: Path, tiny_models: dict[str, dict[str, bytes
 
 def sprung(folder: Path) -> list[str]:
     """The canaries that exist: below the test's folder, where we are, and at home."""
-    places = [*folder.rglob(f"{MARK}*"), *Path.cwd().glob(f"{MARK}*"), *Path.home().glob(f"{MARK}*")]
+    places = [
+        *folder.rglob(f"{MARK}*"),
+        *Path.cwd().glob(f"{MARK}*"),
+        *Path.home().glob(f"{MARK}*"),
+    ]
     return [str(path) for path in places if re.fullmatch(MARK + r"\d", path.name)]
 
 
@@ -116,19 +143,44 @@ def test_nothing_reaches_a_shell(trapped: Trapped, tmp_path: Path) -> None:
         fields.pop(parser, None)
     trapped.edit(lambda r: r["models"].update({LINES: fields}))
     trapped.edit(lambda r: r["models"].pop("amber"))
-    assert attempt(trapped, "load", model=LINES, port=port) == "" and attempt(trapped, "logs", port=port, lines=5) == ""
+    assert (
+        attempt(trapped, "load", model=LINES, port=port) == ""
+        and attempt(trapped, "logs", port=port, lines=5) == ""
+    )
     assert trapped.ask(port, trapped.slot(port)) == "I am tiny/amber"
     assert [attempt(trapped, "show", what=what) for what in (LINES, str(port))] == ["", ""]
-    assert attempt(trapped, "load", model="jade", port=port, replace=True) == "" == attempt(trapped, "status")
+    assert (
+        attempt(trapped, "load", model="jade", port=port, replace=True)
+        == ""
+        == attempt(trapped, "status")
+    )
     assert attempt(trapped, "unload-all") == "" == attempt(trapped, "reconcile")
     assert sprung(tmp_path) == []
     for key in FIELDS:
-        assert attempt(trapped, "set", name="topaz", changes={key: LINES}) in ("", "Usage", "Failed"), key
-        trapped.edit(lambda r, key=key: r["models"]["jade"].update({key: [LINES] if key == "args" else LINES}))
+        assert attempt(trapped, "set", name="topaz", changes={key: LINES}) in (
+            "",
+            "Usage",
+            "Failed",
+        ), key
+        trapped.edit(
+            lambda r, key=key: r["models"]["jade"].update(
+                {key: [LINES] if key == "args" else LINES}
+            )
+        )
     assert attempt(trapped, "load", model="jade", port=port) != "" == attempt(trapped, "list")
     assert attempt(trapped, "load", model=LINES + "x", port=port) == "ModelUnknown"
     assert attempt(trapped, "load", model="tiny/topaz", port=port, revision=LINES) != ""
-    assert attempt(trapped, "register", name=LINES + "y", repo="tiny/topaz", chat_template=LINES, args=[LINES]) != ""
+    assert (
+        attempt(
+            trapped,
+            "register",
+            name=LINES + "y",
+            repo="tiny/topaz",
+            chat_template=LINES,
+            args=[LINES],
+        )
+        != ""
+    )
     assert sprung(tmp_path) == []
 
 
@@ -136,7 +188,9 @@ def test_nothing_reaches_a_shell(trapped: Trapped, tmp_path: Path) -> None:
 def test_no_line_for_a_crontab_springs_a_trap(trapped: Trapped, tmp_path: Path) -> None:
     ask(trapped, "init")
     line = trapped.must("cron")["line"].split(" ", 5)[5].replace("\\%", "%")
-    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout) == (0, ""), done
     assert sprung(tmp_path) == []
 
@@ -162,9 +216,16 @@ def test_no_login_of_a_host_file_springs_a_trap(trapped: Trapped, tmp_path: Path
 
 
 @pytest.mark.parametrize("server", ["zsh"], indirect=True)
-@pytest.mark.parametrize("key", ["python", "state_dir", "hf_home", "registry", "bind", "hub_python"])
+@pytest.mark.parametrize(
+    "key", ["python", "state_dir", "hf_home", "registry", "bind", "hub_python"]
+)
 def test_no_path_of_a_host_file_springs_a_trap(trapped: Trapped, tmp_path: Path, key: str) -> None:
-    for value in (TRAP if key in ("bind", "python") else f"/{tmp_path}/x{TRAP}", f"~/{TRAP}", f"~{TRAP}", f"-{TRAP}"):
+    for value in (
+        TRAP if key in ("bind", "python") else f"/{tmp_path}/x{TRAP}",
+        f"~/{TRAP}",
+        f"~{TRAP}",
+        f"-{TRAP}",
+    ):
         trapped.describe(**{key: value})
         said = finished(trapped.start("--json", "load", "amber", trapped.ports[0]))
         assert "Traceback" not in said.stderr and "defect" not in said.stdout, said

@@ -37,7 +37,9 @@ def daemon() -> Iterator[None]:
     """A cron daemon of our own, unless one runs already: there can only be one."""
     program = shutil.which("cron", path=SYSTEM_PATH)
     assert program
-    process = subprocess.Popen([program, "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [program, "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     try:
         yield
     finally:
@@ -48,7 +50,8 @@ def daemon() -> Iterator[None]:
 
 
 def recorded(studio: Studio, line: str) -> str:
-    """A crontab with the line twice in one minute's job: its output and exit status kept, and the environment."""
+    """A crontab with the line twice in one minute's job: its output and exit status kept, and the
+    environment."""
     minutes, command = line.split(" * * * * ")
     out = studio.folder
     job = f"env > {out}/env; {command} > {out}/first 2>&1; echo $? > {out}/exits; {command} > {out}/second 2>&1"
@@ -68,13 +71,17 @@ def stale(studio: Studio) -> Callable[[], None]:
     return claim
 
 
-def test_cron_reconciles_over_ssh_and_speaks_only_of_changes(studio: Studio, stale: Callable[[], None]) -> None:
+def test_cron_reconciles_over_ssh_and_speaks_only_of_changes(
+    studio: Studio, stale: Callable[[], None]
+) -> None:
     stale()
     assert studio.assignments() == {"amber": studio.ports[0]}
     line = studio.must("cron", "--every", "1")["line"]
     with crontab(recorded(studio, line)), daemon():
         eventually((studio.folder / "done").exists, FIRES_WITHIN_S)
-    told = {name: (studio.folder / name).read_text() for name in ("first", "second", "exits", "env")}
+    told = {
+        name: (studio.folder / name).read_text() for name in ("first", "second", "exits", "env")
+    }
     assert "PATH=/usr/bin:/bin\n" in told["env"]
     assert "SSH_AUTH_SOCK" not in told["env"]
     assert told["exits"] == "0\n0\n", told

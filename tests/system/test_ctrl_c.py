@@ -1,4 +1,5 @@
-"""Ctrl-C as a person types it: at a terminal, to the whole foreground group, at a question, while watching."""
+"""Ctrl-C as a person types it: at a terminal, to the whole foreground group, at a question, while
+watching."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ IN_TIME_S = 4.0  # before the search would give up by itself
 
 
 class Terminal:
-    """A command in the foreground of a terminal of its own: what it shows, and the keys that are typed."""
+    """A command in the foreground of a terminal of its own: what it shows, and the keys that are
+    typed."""
 
     def __init__(self, studio: Studio, *words: object) -> None:
         self._keys, theirs = pty.openpty()
@@ -75,7 +77,10 @@ def test_ctrl_c_at_a_terminal_reaches_the_agent_only_through_the_client(
     load.press()
     assert load.process.returncode == 130 and "Traceback" not in load.shown
     assert "cancelling; Ctrl-C again leaves at once" in load.shown
-    assert near.assignments() == {"amber": near.ports[0]} and near.ask(near.ports[0]) == "I am tiny/amber"
+    assert (
+        near.assignments() == {"amber": near.ports[0]}
+        and near.ask(near.ports[0]) == "I am tiny/amber"
+    )
 
 
 def test_ctrl_c_at_the_question_is_a_no(near: Studio) -> None:
@@ -84,17 +89,31 @@ def test_ctrl_c_at_the_question_is_a_no(near: Studio) -> None:
     load.until("[y/N]")
     assert load.press() < AT_ONCE_S
     assert load.process.returncode == 130 and "Traceback" not in load.shown
-    assert near.registry_path.read_bytes() == before and near.ask(near.ports[0]) == "I am tiny/amber"
+    assert (
+        near.registry_path.read_bytes() == before and near.ask(near.ports[0]) == "I am tiny/amber"
+    )
 
 
-def test_whoever_follows_is_told_that_the_job_goes_on(near: Studio, fake_runtime: FakeRuntime) -> None:
+def test_whoever_follows_is_told_that_the_job_goes_on(
+    near: Studio, fake_runtime: FakeRuntime
+) -> None:
     fake_runtime.behaves("tiny--jade", load_s=3)
-    load = near.start("load", "jade", near.ports[0], "--replace", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    load = near.start(
+        "load",
+        "jade",
+        near.ports[0],
+        "--replace",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     job(near, near.ports[0], "wait")
     follow = Terminal(near, "follow")
     follow.until("waiting until it serves")
     assert follow.press() < AT_ONCE_S
-    assert follow.process.returncode == 130 and "the job goes on; `mlxops follow` watches it again" in follow.shown
+    assert (
+        follow.process.returncode == 130
+        and "the job goes on; `mlxops follow` watches it again" in follow.shown
+    )
     assert "cancel" not in follow.shown and "interrupted" not in follow.shown
     assert load.wait(timeout=60) == 0 and near.assignments() == {"jade": near.ports[0]}
 
@@ -104,7 +123,11 @@ def test_leaving_a_log_is_no_failure(near: Studio) -> None:
     logs.until("\n")
     seen = len(logs.shown)
     assert logs.press() < AT_ONCE_S
-    assert logs.process.returncode == 130 and "mlxops" not in logs.shown[seen:] and "cancel" not in logs.shown
+    assert (
+        logs.process.returncode == 130
+        and "mlxops" not in logs.shown[seen:]
+        and "cancel" not in logs.shown
+    )
 
 
 def test_a_search_is_left_at_once(near: Studio) -> None:

@@ -1,4 +1,5 @@
-"""A load whose link is cut in any of its phases goes on to its end, or is undone by a cancel, and is never half."""
+"""A load whose link is cut in any of its phases goes on to its end, or is undone by a cancel, and
+is never half."""
 
 from __future__ import annotations
 
@@ -24,7 +25,10 @@ def kill(loads: HeldLoads, link: CutLink) -> None:
         client.kill()
 
 
-CUTS: dict[str, Callable[[HeldLoads, CutLink], None]] = {"killed": kill, "reset": lambda _, link: link.reset()}
+CUTS: dict[str, Callable[[HeldLoads, CutLink], None]] = {
+    "killed": kill,
+    "reset": lambda _, link: link.reset(),
+}
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -45,9 +49,12 @@ def test_it_is_undone_by_a_cancel(loads: HeldLoads, link: CutLink, cut: str) -> 
 
 
 def reboot(loads: HeldLoads, sshd: Sshd) -> None:
-    """Every process on the host is gone at once: connections, agents, servers, downloads. The clients are elsewhere."""
+    """Every process on the host is gone at once: connections, agents, servers, downloads. The
+    clients are elsewhere."""
     clients = {client.pid for client in loads.clients.values()}
-    there = {pid for pid, line in living(loads.studio.folder.parent).items() if "sshd" not in line} - clients
+    there = {
+        pid for pid, line in living(loads.studio.folder.parent).items() if "sshd" not in line
+    } - clients
     # Stopped first, so that none of them sees another one die.
     for signum in (signal.SIGSTOP, signal.SIGKILL):
         for pid in (sshd.pid, *sshd.sessions(), *there):
@@ -75,7 +82,9 @@ def test_a_reboot_in_the_middle_leaves_nothing_that_a_command_cannot_mend(
     left = studio.assignments()
     assert len(left) == len(set(left.values())) == 4
     rows = {row["port"]: row for row in studio.must("status")["ports"]}
-    assert {(rows[port]["state"], rows[port]["drift"]) for port in left.values()} == {("failed", "stale")}
+    assert {(rows[port]["state"], rows[port]["drift"]) for port in left.values()} == {
+        ("failed", "stale")
+    }
 
     loads.release("download", "wait", "launch")
     again = {phase: ("load", f"tiny/{new(phase)}", loads.port(phase)) for phase in PHASES}

@@ -1,4 +1,5 @@
-"""Reads end with their client, on the host too; an unload goes on; and a link that is only slow loses nothing."""
+"""Reads end with their client, on the host too; an unload goes on; and a link that is only slow
+loses nothing."""
 
 from __future__ import annotations
 
@@ -30,16 +31,18 @@ ENDS_WITHIN_S = 10
 
 def load_all(studio: Studio, *names: str) -> None:
     """The first on the first port, and so on, all at once."""
-    loads = [studio.start("--json", "load", name, port) for name, port in zip(names, studio.ports, strict=False)]
+    loads = [
+        studio.start("--json", "load", name, port)
+        for name, port in zip(names, studio.ports, strict=False)
+    ]
     assert [finished(load).exit for load in loads] == [0] * len(names)
 
 
 class Busy:
     """A Studio with four reads and an unload under way, none of which comes to its end by itself.
 
-    amber answers no chat, which a status puts it to; jade is dead, and the reconcile that found it waits for the
-    registry's lock; topaz is to be unloaded and heeds no SIGTERM.
-    """
+    amber answers no chat, which a status puts it to; jade is dead, and the reconcile that found it
+    waits for the registry's lock; topaz is to be unloaded and heeds no SIGTERM."""
 
     def __init__(self, studio: Studio, runtime: FakeRuntime) -> None:
         self.studio, self.runtime = studio, runtime
@@ -117,7 +120,9 @@ CUTS: dict[str, Callable[[Busy, CutLink], None]] = {
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_reads_end_with_their_client_and_an_unload_does_not(busy: Busy, link: CutLink, cut: str) -> None:
+def test_reads_end_with_their_client_and_an_unload_does_not(
+    busy: Busy, link: CutLink, cut: str
+) -> None:
     studio = busy.studio
     before = studio.registry_path.read_bytes()
     CUTS[cut](busy, link)
@@ -133,12 +138,18 @@ def test_reads_end_with_their_client_and_an_unload_does_not(busy: Busy, link: Cu
     busy.runtime.behaves("tiny--amber")
     cleared = studio.must("reconcile")["actions"]
     assert [(action["entry"], action["applied"]) for action in cleared] == [("jade", True)]
-    assert studio.assignments() == {"amber": studio.ports[0]} and studio.ask(studio.ports[0]) == "I am tiny/amber"
+    assert (
+        studio.assignments() == {"amber": studio.ports[0]}
+        and studio.ask(studio.ports[0]) == "I am tiny/amber"
+    )
 
 
 def told(busy: Busy) -> None:
     """Each client says that its link broke, and where to look."""
-    hints = {name: refused(finished(client), 3, "LinkLost")["hint"] for name, client in busy.reads.items()}
+    hints = {
+        name: refused(finished(client), 3, "LinkLost")["hint"]
+        for name, client in busy.reads.items()
+    }
     assert f"`mlxops follow {busy.reconcile}`" in hints.pop("reconcile")
     assert all("`mlxops jobs`" in hint for hint in hints.values())
     assert f"`mlxops follow {busy.job}`" in refused(finished(busy.unload), 3, "LinkLost")["hint"]
@@ -147,14 +158,20 @@ def told(busy: Busy) -> None:
 @pytest.fixture
 def far_away(far_studio: Studio, link: CutLink, empty_hub: FakeHub) -> Studio:
     """amber and jade serve, onyx is to be had; from now on every byte takes a while."""
-    write_cache(empty_hub.root, "tiny/onyx", {**model_files([" ONYX"]), "model-padding.safetensors": padding(BYTES)})
+    write_cache(
+        empty_hub.root,
+        "tiny/onyx",
+        {**model_files([" ONYX"]), "model-padding.safetensors": padding(BYTES)},
+    )
     far_studio.must("init")
     load_all(far_studio, "amber", "jade")
     link.delay_s = FAR_S
     return far_studio
 
 
-def test_over_a_slow_link_everything_works_and_progress_flows(far_away: Studio, empty_hub: FakeHub) -> None:
+def test_over_a_slow_link_everything_works_and_progress_flows(
+    far_away: Studio, empty_hub: FakeHub
+) -> None:
     port, other = far_away.ports[:2]
     seen: list[dict[str, Any]] = []
     empty_hub.faults.rate = BYTES // 6
@@ -163,7 +180,14 @@ def test_over_a_slow_link_everything_works_and_progress_flows(far_away: Studio, 
     def on_event(event: dict[str, Any]) -> None:
         seen.append(event)
         if event["event"] == "job":
-            for words in (("list",), ("status",), ("reconcile",), ("logs", port), ("unload", other), ("follow", port)):
+            for words in (
+                ("list",),
+                ("status",),
+                ("reconcile",),
+                ("logs", port),
+                ("unload", other),
+                ("follow", port),
+            ):
                 others[words[0]] = far_away.start("--json", *words)
         if event["event"] == "progress" and event["done"] > 0 and empty_hub.faults.rate:
             # The news of it came while the Hub was still sending.
@@ -171,11 +195,23 @@ def test_over_a_slow_link_everything_works_and_progress_flows(far_away: Studio, 
             empty_hub.faults.rate = 0
 
     host = hosts.find("studio", str(far_away.hosts_dir))
-    result = session.call(host, "load", {"model": "tiny/onyx", "port": port, "replace": True}, on_event)
+    result = session.call(
+        host, "load", {"model": "tiny/onyx", "port": port, "replace": True}, on_event
+    )
     assert result["state"] == "ready" and empty_hub.faults.rate == 0
     phases = [event["phase"] for event in seen if event["event"] == "phase"]
-    assert list(dict.fromkeys(phases)) == ["preflight", "download", "prepare", "stop", "launch", "wait", "commit"]
+    assert list(dict.fromkeys(phases)) == [
+        "preflight",
+        "download",
+        "prepare",
+        "stop",
+        "launch",
+        "wait",
+        "commit",
+    ]
     answers = {name: finished(process) for name, process in others.items()}
-    assert {name: answer.exit for name, answer in answers.items()} == dict.fromkeys(others, 0), answers
+    assert {name: answer.exit for name, answer in answers.items()} == dict.fromkeys(others, 0), (
+        answers
+    )
     assert answers["follow"].result["state"] == "done"
     assert far_away.assignments() == {"onyx": port} and far_away.ask(port) == "I am tiny/onyx"

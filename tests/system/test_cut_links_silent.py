@@ -1,4 +1,5 @@
-"""A black-holed link, with the real timings: both sides notice within 20 s; loads go on, reads end."""
+"""A black-holed link, with the real timings: both sides notice within 20 s; loads go on, reads
+end."""
 
 from __future__ import annotations
 
@@ -43,7 +44,10 @@ def test_a_black_holed_link_is_noticed_on_both_sides(loads: HeldLoads, link: Cut
     clients = [*loads.clients.values(), *reads]
     assert all(client.poll() is None for client in clients)
 
-    print("seconds until the agents of the reads ended:", seconds_until(lambda: not reading & agents(studio), cut))
+    print(
+        "seconds until the agents of the reads ended:",
+        seconds_until(lambda: not reading & agents(studio), cut),
+    )
     print("seconds until the clients ended:", seconds_until(lambda: all(map(gone, clients)), cut))
     loads.told()
     for read in reads:

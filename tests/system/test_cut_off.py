@@ -1,4 +1,5 @@
-"""A load killed half-way leaves a port empty: who looks is told which one, by whom, when, how far, and what to type."""
+"""A load killed half-way leaves a port empty: who looks is told which one, by whom, when, how far,
+and what to type."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def sentence(known: Studio, cut: dict[str, Any]) -> str:
     return f"{where} died in stop; to do it again: {again}"
 
 
-def test_status_and_reconcile_name_it_until_the_port_is_loaded_again(known: Studio, cut: dict[str, Any]) -> None:
+def test_status_and_reconcile_name_it_until_the_port_is_loaded_again(
+    known: Studio, cut: dict[str, Any]
+) -> None:
     port, said = known.ports[0], sentence(known, cut)
     assert known.port_row(port)["reason"].endswith(said)
     assert said in finished(known.start("status")).stdout
@@ -37,7 +40,12 @@ def test_status_and_reconcile_name_it_until_the_port_is_loaded_again(known: Stud
     assert [(step["entry"], step["applied"]) for step in cleared] == [("jade", True)]
     assert cleared[0]["reason"].endswith(said)
     row = known.port_row(port)
-    assert (row["state"], row["drift"], row["entry"], row["wanted"]) == ("free", "lost", None, "jade")
+    assert (row["state"], row["drift"], row["entry"], row["wanted"]) == (
+        "free",
+        "lost",
+        None,
+        "jade",
+    )
     assert row["reason"].endswith(said)
     again = known.must("reconcile")
     assert (again["actions"], again["broken"]) == ([], [])
@@ -62,7 +70,9 @@ def test_jobs_says_how_far_it_came(known: Studio, cut: dict[str, Any]) -> None:
     assert (died["job"], died["state"], died["phase"]) == (cut["job"], "died", "stop")
     assert "died in stop" in finished(known.start("jobs")).stdout
     error = known.mlxops("follow", cut["job"]).error
-    assert error["message"] == f"job {cut['job']} died in stop" and error["hint"].startswith("mlxops load amber")
+    assert error["message"] == f"job {cut['job']} died in stop" and error["hint"].startswith(
+        "mlxops load amber"
+    )
 
 
 def test_a_load_killed_when_its_server_was_up_already_left_nothing_to_do(

@@ -23,8 +23,15 @@ def begin(tmp_path: Path) -> Iterator[list[str]]:
 
 
 def start(argv: list[str], folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    environment = {
+        **os.environ,
+        "TMPDIR": str(folder),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
 
 
 def test_it_proves_the_swap(begin: list[str], tmp_path: Path) -> None:
@@ -54,7 +61,10 @@ def test_a_server_that_will_not_start_fails_the_demo(begin: list[str], tmp_path:
     folder.mkdir()
     script(folder / "python3", f'exec {sys.executable} "$@"')
     shown = SHOWN["mlx_lm.server"]
-    script(folder / "mlx_lm.server", f'[ "$1" = --help ] && exec cat {shown}; echo out of memory; exit 1')
+    script(
+        folder / "mlx_lm.server",
+        f'[ "$1" = --help ] && exec cat {shown}; echo out of memory; exit 1',
+    )
     program = (
         f"import sys; sys.executable = {str(folder / 'python3')!r}; sys.argv[1:] = ['demo']; "
         "from mlxops.__main__ import main; main()"

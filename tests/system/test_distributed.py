@@ -1,4 +1,5 @@
-"""A model on two hosts is one model: loaded, shown, swapped and unloaded together, and no rank is ever left behind."""
+"""A model on two hosts is one model: loaded, shown, swapped and unloaded together, and no rank is
+ever left behind."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ pytestmark = pytest.mark.openssh
 Make = Callable[..., Studio]
 
 
-def test_both_ranks_are_one_server_from_load_to_unload(divided: Divided, light: FakeRuntime) -> None:
+def test_both_ranks_are_one_server_from_load_to_unload(
+    divided: Divided, light: FakeRuntime
+) -> None:
     studio, port = divided.studio, divided.port
     first, second = divided.load()
     row = studio.port_row(port)
@@ -44,18 +47,25 @@ def test_both_ranks_are_one_server_from_load_to_unload(divided: Divided, light: 
 def test_a_rank_that_dies_is_told_and_the_rest_unloaded(divided: Divided) -> None:
     _, second = divided.load()
     os.kill(second, signal.SIGKILL)
-    row = eventually(lambda: (r := divided.studio.port_row(divided.port))["state"] == "dead-child" and r)
+    row = eventually(
+        lambda: (r := divided.studio.port_row(divided.port))["state"] == "dead-child" and r
+    )
     assert f"pid {second} on {PEER} is gone" in row["reason"]
     divided.studio.must("unload", divided.port)
     assert divided.gone()
 
 
 def test_while_the_other_host_cannot_be_asked_nothing_is_changed(divided: Divided) -> None:
-    """And then, of the two, the rank there is left over: it keeps the assignment until it is stopped."""
+    """And then, of the two, the rank there is left over: it keeps the assignment until it is
+    stopped."""
     studio, port, (first, second) = divided.studio, divided.port, divided.load()
     divided.two.peer.stop()
     row = studio.port_row(port)
-    assert (row["state"], row["ranks"][0]["alive"], PEER in row["reason"]) == ("unknown", None, True)
+    assert (row["state"], row["ranks"][0]["alive"], PEER in row["reason"]) == (
+        "unknown",
+        None,
+        True,
+    )
     os.kill(first, signal.SIGKILL)
     eventually(lambda: first not in divided.servers())
     (drift,) = studio.must("reconcile")["drift"]
@@ -70,14 +80,19 @@ def test_while_the_other_host_cannot_be_asked_nothing_is_changed(divided: Divide
     assert divided.gone() and studio.assignments() == {}
 
 
-def test_a_killed_agent_leaves_no_rank_that_is_not_on_record(divided: Divided, light: FakeRuntime) -> None:
-    """Once as soon as there is one, at its gate; once while they load. What is on record, unload finds."""
+def test_a_killed_agent_leaves_no_rank_that_is_not_on_record(
+    divided: Divided, light: FakeRuntime
+) -> None:
+    """Once as soon as there is one, at its gate; once while they load. What is on record, unload
+    finds."""
     studio, port = divided.studio, divided.port
     light.behaves(load_s=60)
     for wanted in (0, 2):
         before = len(light.journal("started"))
         load = studio.start("load", "amber", port)
-        eventually(lambda n=before + wanted: divided.servers() and len(light.journal("started")) >= n)
+        eventually(
+            lambda n=before + wanted: divided.servers() and len(light.journal("started")) >= n
+        )
         os.kill(lock_text(studio, port)["pid"], signal.SIGKILL)
         load.communicate()
         eventually(lambda: divided.servers() <= divided.recorded())
@@ -86,7 +101,9 @@ def test_a_killed_agent_leaves_no_rank_that_is_not_on_record(divided: Divided, l
         assert divided.gone() and studio.assignments() == {}
 
 
-def test_a_rank_that_cannot_start_takes_the_load_back_on_both(divided: Divided, light: FakeRuntime) -> None:
+def test_a_rank_that_cannot_start_takes_the_load_back_on_both(
+    divided: Divided, light: FakeRuntime
+) -> None:
     studio, port = divided.studio, divided.port
     studio.must("load", "jade", port)
     light.behaves("tiny--amber", load_s=60)
@@ -125,8 +142,13 @@ def test_what_cannot_be_started_everywhere_stops_nothing(divided: Divided, tmp_p
 
 def test_two_hosts_give_one_answer(two: TwoHosts, make_studio: Make) -> None:
     """MLX's own engine, each rank with its half of a tiny model."""
-    runtime: dict[str, Any] = {"name": "mlx_lm.server", "command": [str(Path(sys.executable).parent / "mlx_lm.server")]}
-    divided = Divided(make_studio(two.login, {**runtime, "startup_timeout_s": 180, "grace_s": 20}), two)
+    runtime: dict[str, Any] = {
+        "name": "mlx_lm.server",
+        "command": [str(Path(sys.executable).parent / "mlx_lm.server")],
+    }
+    divided = Divided(
+        make_studio(two.login, {**runtime, "startup_timeout_s": 180, "grace_s": 20}), two
+    )
     pids = divided.load()
     assert divided.studio.ask(divided.port, "default_model").startswith("I am AMBER")
     assert set(pids) <= living(divided.studio.folder).keys()

@@ -1,4 +1,5 @@
-"""A model on two hosts while the other one says nothing, or its agent dies: Ctrl-C is heard, and what is left told."""
+"""A model on two hosts while the other one says nothing, or its agent dies: Ctrl-C is heard, and
+what is left told."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ pytestmark = [pytest.mark.openssh, pytest.mark.usefixtures("ctrl_c")]
 
 @contextmanager
 def dumb(divided: Divided) -> Iterator[None]:
-    """Meanwhile the other host accepts connections and says nothing; ssh would bear it for ten seconds."""
+    """Meanwhile the other host accepts connections and says nothing; ssh would bear it for ten
+    seconds."""
     os.kill(divided.two.peer.pid, signal.SIGSTOP)
     try:
         yield
@@ -51,7 +53,9 @@ def stopping(divided: Divided, *words: object) -> subprocess.Popen[str]:
     return command
 
 
-def test_ctrl_c_is_heard_before_anything_is_touched_and_at_the_gate(divided: Divided, light: FakeRuntime) -> None:
+def test_ctrl_c_is_heard_before_anything_is_touched_and_at_the_gate(
+    divided: Divided, light: FakeRuntime
+) -> None:
     studio, port = divided.studio, divided.port
     studio.must("load", "jade", port)
     light.behaves("tiny--jade", ignore=["TERM", "INT"])
@@ -68,7 +72,9 @@ def test_ctrl_c_is_heard_before_anything_is_touched_and_at_the_gate(divided: Div
     light.behaves("tiny--jade")
 
 
-def test_ctrl_c_while_a_rank_there_is_stopped_tells_what_is_left(divided: Divided, light: FakeRuntime) -> None:
+def test_ctrl_c_while_a_rank_there_is_stopped_tells_what_is_left(
+    divided: Divided, light: FakeRuntime
+) -> None:
     studio, port = divided.studio, divided.port
     light.behaves("MLX_RANK=0", ignore=["TERM", "INT"])
     first, second = divided.load()
@@ -94,4 +100,8 @@ def test_an_agent_there_that_is_killed_ends_the_load(divided: Divided, light: Fa
 
 
 def parent(pid: int) -> int:
-    return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout)
+    return int(
+        subprocess.run(
+            ["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True, check=True
+        ).stdout
+    )

@@ -1,4 +1,5 @@
-"""doctor as a person runs it: both sides, and what is left of it when the host cannot be reached."""
+"""doctor as a person runs it: both sides, and what is left of it when the host cannot be
+reached."""
 
 from __future__ import annotations
 
@@ -33,9 +34,14 @@ def test_both_sides_are_looked_at_and_a_fix_is_told(known: Studio) -> None:
     assert answer.exit == 1 and answer.error["wrong"] == ["state folder"]
     assert verdicts(answer) == dict.fromkeys(SSH, "ok")
     troubles = [row for row in answer.document["result"]["checks"] if row["verdict"] != "ok"]
-    assert [(row["check"], row["mend"]) for row in troubles] == [("state folder", "mlxops doctor --fix")]
+    assert [(row["check"], row["mend"]) for row in troubles] == [
+        ("state folder", "mlxops doctor --fix")
+    ]
     planned = finished(known.start("doctor", "--fix", "--dry-run"))
-    assert f"chmod {logs}: others can write to it (mode 777) (not done)" in planned.stdout and planned.exit == 1
+    assert (
+        f"chmod {logs}: others can write to it (mode 777) (not done)" in planned.stdout
+        and planned.exit == 1
+    )
     fixed = finished(known.start("doctor", "--fix"))
     assert f"done: chmod {logs}" in fixed.stdout and fixed.exit == 0
     assert finished(known.start("doctor", "-q")) == Answer(0, "", "")
@@ -50,7 +56,9 @@ def test_a_host_file_that_others_can_write_is_wrong(known: Studio) -> None:
     (known.hosts_dir / "studio.toml").chmod(0o666)
     answer = known.mlxops("--local", "doctor")
     assert verdicts(answer)["host file"] == "wrong" and answer.exit == 2
-    assert rows(answer, "client")["host file"]["mend"] == f"chmod go-w {known.hosts_dir}/studio.toml"
+    assert (
+        rows(answer, "client")["host file"]["mend"] == f"chmod go-w {known.hosts_dir}/studio.toml"
+    )
 
 
 def test_a_registry_that_cannot_be_read_keeps_nothing_else_from_being_seen(known: Studio) -> None:
@@ -66,7 +74,11 @@ def test_an_agent_that_was_changed_on_the_host_is_found(known: Studio) -> None:
     next(known.state_dir.glob("agent/*")).rename(place)
     answer = known.mlxops("doctor")
     row = rows(answer, "host")["agent cache"]
-    assert row["verdict"] == "wrong" and str(place) in row["seen"] and row["mend"] == "mlxops doctor --fix"
+    assert (
+        row["verdict"] == "wrong"
+        and str(place) in row["seen"]
+        and row["mend"] == "mlxops doctor --fix"
+    )
     assert known.must("doctor", "--fix")["actions"][0]["applied"] and not place.exists()
 
 
@@ -84,7 +96,9 @@ def unreached(studio: Studio, tmp_path: Path, kind: str) -> None:
     studio.describe()
 
 
-@pytest.mark.parametrize(("kind", "code"), [("ssh settings", 2), ("address", 3), ("host key", 4), ("login", 4)])
+@pytest.mark.parametrize(
+    ("kind", "code"), [("ssh settings", 2), ("address", 3), ("host key", 4), ("login", 4)]
+)
 def test_the_way_to_the_host_is_told_up_to_the_step_that_failed(
     studio: Studio, tmp_path: Path, kind: str, code: int
 ) -> None:
@@ -92,10 +106,16 @@ def test_the_way_to_the_host_is_told_up_to_the_step_that_failed(
     answer = studio.mlxops("doctor")
     assert answer.exit == code
     at = SSH.index(kind)
-    steps = {**dict.fromkeys(SSH[:at], "ok"), kind: "wrong", **dict.fromkeys(SSH[at + 1 : -1], "unknown")}
+    steps = {
+        **dict.fromkeys(SSH[:at], "ok"),
+        kind: "wrong",
+        **dict.fromkeys(SSH[at + 1 : -1], "unknown"),
+    }
     assert verdicts(answer) == steps and verdicts(answer, "host") == {"agent": "unknown"}
     row = rows(answer, "client")[kind]
-    assert (row["seen"], row["mend"]) == (answer.error["message"], answer.error["hint"]) and row["mend"]
+    assert (row["seen"], row["mend"]) == (answer.error["message"], answer.error["hint"]) and row[
+        "mend"
+    ]
 
 
 def test_a_host_file_that_is_wrong_is_a_row_too(studio: Studio) -> None:
@@ -119,7 +139,9 @@ def test_doctor_closes_a_state_folder_that_others_can_write(known: Studio) -> No
     known.state_dir.chmod(0o777)
     answer = known.mlxops("doctor")
     row = rows(answer, "host")["state folder"]
-    assert "others can write to it (mode 777)" in row["seen"] and row["mend"] == "mlxops doctor --fix"
+    assert (
+        "others can write to it (mode 777)" in row["seen"] and row["mend"] == "mlxops doctor --fix"
+    )
     assert rows(answer, "host")["agent cache"]["verdict"] == "warning" and answer.exit == 1
     known.mlxops("doctor", "--fix")
     assert known.mlxops("doctor").exit == 0

@@ -1,4 +1,5 @@
-"""Downloads on the host, with its own huggingface_hub, from a Hub on loopback that can misbehave."""
+"""Downloads on the host, with its own huggingface_hub, from a Hub on loopback that can
+misbehave."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ SLOWLY = 4 << 20
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[FakeHub]:
     """A Hub with one model."""
-    write_cache(tmp_path / "remote", REPO, {**model_files([" ONYX"], pad_mb=1), WEIGHTS: padding(BYTES)})
+    write_cache(
+        tmp_path / "remote", REPO, {**model_files([" ONYX"], pad_mb=1), WEIGHTS: padding(BYTES)}
+    )
     with FakeHub(tmp_path / "remote") as hub:
         yield hub
 
@@ -48,7 +51,9 @@ def near_hub(tmp_path: Path, hub: FakeHub) -> Iterator[Login]:
 
 
 @pytest.fixture
-def serving(near_hub: Login, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+def serving(
+    near_hub: Login, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]
+) -> Studio:
     """amber serves on the first port."""
     studio = make_studio(near_hub, studio_runtime)
     studio.describe(hub_python=sys.executable)
@@ -68,7 +73,9 @@ def untouched(studio: Studio, runtime: FakeRuntime, hub: FakeHub) -> None:
     """amber was never told to stop, and nothing was fetched but the description of the model."""
     assert runtime.journal("signal") == [] and len(runtime.journal("started")) == 1
     assert studio.assignments() == {"amber": studio.ports[0]}
-    assert {request.path.rpartition("/")[2] for request in hub.asked_for("/resolve/")} <= {"config.json"}
+    assert {request.path.rpartition("/")[2] for request in hub.asked_for("/resolve/")} <= {
+        "config.json"
+    }
     assert hub.asked_for("/lfs/") == [] and not (studio.hub / "models--tiny--onyx").exists()
 
 
@@ -114,7 +121,9 @@ def test_the_occupant_serves_during_the_download(serving: Studio, hub: FakeHub) 
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_ends_the_download_and_nothing_else(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+def test_ctrl_c_ends_the_download_and_nothing_else(
+    serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
+) -> None:
     port = serving.ports[0]
     hub.faults.rate = SLOWLY
     load = serving.start("--json", "load", REPO, port, "--replace")
@@ -123,7 +132,9 @@ def test_ctrl_c_ends_the_download_and_nothing_else(serving: Studio, hub: FakeHub
     answer = finished(load)
     assert answer.exit == 130 and "Traceback" not in answer.stdout + answer.stderr
     assert fake_runtime.journal("signal") == [] and serving.assignments() == {"amber": port}
-    assert not [line for line in living(serving.folder).values() if "hub" in line.rpartition("/")[2]]
+    assert not [
+        line for line in living(serving.folder).values() if "hub" in line.rpartition("/")[2]
+    ]
     assert "onyx" not in serving.registry()["models"]
     hub.faults.rate = 0
     assert serving.must("load", REPO, port, "--replace")["previous"] == "amber"
@@ -143,16 +154,29 @@ def test_a_model_assigned_elsewhere_during_its_download_stops_nobody(
     assert fake_runtime.journal("signal") == [] and serving.ask(port) == "I am tiny/amber"
 
 
-def test_a_word_that_is_no_repository_asks_no_hub(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
-    for word in ("onix", "onyx", "tiny", "tiny/onyx/x", "../tiny", "https://huggingface.co/tiny/onyx"):
+def test_a_word_that_is_no_repository_asks_no_hub(
+    serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
+) -> None:
+    for word in (
+        "onix",
+        "onyx",
+        "tiny",
+        "tiny/onyx/x",
+        "../tiny",
+        "https://huggingface.co/tiny/onyx",
+    ):
         answer = serving.mlxops("load", word, serving.ports[0], "--replace")
-        assert answer.exit == 9 and answer.error["kind"] in ("ModelUnknown", "ModelAmbiguous"), answer
+        assert answer.exit == 9 and answer.error["kind"] in ("ModelUnknown", "ModelAmbiguous"), (
+            answer
+        )
     assert hub.seen == []
     untouched(serving, fake_runtime, hub)
 
 
 def test_a_repository_nobody_has(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
-    error = refused(serving.mlxops("load", "tiny/onix", serving.ports[0], "--replace"), 9, "ModelUnknown")
+    error = refused(
+        serving.mlxops("load", "tiny/onix", serving.ports[0], "--replace"), 9, "ModelUnknown"
+    )
     assert "tiny/onix" in error["message"]
     untouched(serving, fake_runtime, hub)
 
@@ -164,25 +188,36 @@ def test_a_gated_repository(serving: Studio, hub: FakeHub, fake_runtime: FakeRun
     untouched(serving, fake_runtime, hub)
 
 
-def test_a_model_too_large_for_the_disk(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+def test_a_model_too_large_for_the_disk(
+    serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
+) -> None:
     hub.extra_files["model-00002-of-00002.safetensors"] = 10**16
-    error = refused(serving.mlxops("load", REPO, serving.ports[0], "--replace"), 10, "NotEnoughDisk")
+    error = refused(
+        serving.mlxops("load", REPO, serving.ports[0], "--replace"), 10, "NotEnoughDisk"
+    )
     assert error["needed_bytes"] > 10**16 > error["free_bytes"]
     untouched(serving, fake_runtime, hub)
 
 
-def test_a_dry_run_tells_the_size_and_fetches_nothing(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+def test_a_dry_run_tells_the_size_and_fetches_nothing(
+    serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
+) -> None:
     actions = serving.must("load", REPO, serving.ports[0], "--dry-run")["actions"]
     assert [action["action"] for action in actions] == ["download", "stop", "start"]
     assert any(str(BYTES)[:2] in action["reason"] for action in actions)
     untouched(serving, fake_runtime, hub)
 
 
-def test_fit_tells_before_any_download(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+def test_fit_tells_before_any_download(
+    serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
+) -> None:
     found = serving.must("fit", REPO, serving.ports[1], "--context", 1000)
     assert (found["source"], found["fits"], found["context_tokens"]) == ("hub", True, 1000)
     # 4 heads of 16 bytes, keys and values, in two layers; 1024 rows.
-    assert found["kv_bytes"] == 2 * 2 * 2 * 16 * 2 * 1024 and BYTES < found["weights_bytes"] < found["need_bytes"]
+    assert (
+        found["kv_bytes"] == 2 * 2 * 2 * 16 * 2 * 1024
+        and BYTES < found["weights_bytes"] < found["need_bytes"]
+    )
     hub.extra_files["model-00002-of-00002.safetensors"] = 10**13
     answer = serving.mlxops("fit", REPO)
     assert refused(answer, 10, "NotEnoughMemory")["weights_bytes"] > 10**13
@@ -201,7 +236,10 @@ def test_a_model_that_could_not_be_built_is_not_fetched(
     write_cache(tmp_path / "remote", "tiny/novel", {**files, "config.json": described})
     for words in (["fit", "tiny/novel"], ["load", "tiny/novel", serving.ports[1]]):
         error = refused(serving.mlxops(*words), 1, "Failed")
-        assert "cannot build a model of the type novelty" in error["message"] and error["model_type"] == "novelty"
+        assert (
+            "cannot build a model of the type novelty" in error["message"]
+            and error["model_type"] == "novelty"
+        )
     untouched(serving, fake_runtime, hub)
 
 

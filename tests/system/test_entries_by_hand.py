@@ -1,4 +1,5 @@
-"""register, set and show by hand, and the name a port answers to when an entry brings a runtime of its own."""
+"""register, set and show by hand, and the name a port answers to when an entry brings a runtime of
+its own."""
 
 from __future__ import annotations
 
@@ -23,8 +24,14 @@ def test_a_blank_is_no_part_of_a_name(known: Studio) -> None:
 
 
 def test_what_is_given_for_a_known_model_is_never_dropped_in_silence(known: Studio) -> None:
-    error = known.mlxops("register", "new", "tiny/amber", "--arg=--context-length", "--arg", "64").error
-    assert (error["kind"], error["entry"], error["keys"]) == ("AssignmentConflict", "amber", ["args"])
+    error = known.mlxops(
+        "register", "new", "tiny/amber", "--arg=--context-length", "--arg", "64"
+    ).error
+    assert (error["kind"], error["entry"], error["keys"]) == (
+        "AssignmentConflict",
+        "amber",
+        ["args"],
+    )
     assert known.must("register", "amber", "tiny/amber")["actions"][0]["action"] == "keep"
 
 

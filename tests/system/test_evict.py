@@ -1,4 +1,5 @@
-"""Memory that does not suffice: a load is refused with its sum, or makes room by unloading others."""
+"""Memory that does not suffice: a load is refused with its sum, or makes room by unloading
+others."""
 
 from __future__ import annotations
 
@@ -23,10 +24,15 @@ DIES = {"load_s": 1000.0, "die_after_s": 0.3}
 
 @pytest.fixture
 def room(known: Studio, fake_runtime: FakeRuntime) -> Cramped:
-    """amber and jade serve on the first two ports; there is room for topaz beside amber, not beside both."""
+    """amber and jade serve on the first two ports; there is room for topaz beside amber, not beside
+    both."""
     fake_runtime.behaves(child_mb=HELD_MB)
     fake_runtime.behaves("tiny--amber", child_mb=2 * HELD_MB)
-    known.edit(lambda registry: [e.update(args=["--context-length", "256"]) for e in registry["models"].values()])
+    known.edit(
+        lambda registry: [
+            e.update(args=["--context-length", "256"]) for e in registry["models"].values()
+        ]
+    )
     machine = Cramped(known)
     for name, port in zip(("amber", "jade"), known.ports, strict=False):
         known.must("load", name, port)
@@ -62,9 +68,13 @@ def test_a_server_that_no_entry_knows_makes_no_room(known: Studio) -> None:
     pid = known.port_row(second)["pid"]
     error = refused(known.mlxops("load", "topaz", port), 10, "NotEnoughMemory")
     assert error["unload"] == [first]
-    assert error["kept"][str(second)].startswith(f"its server, pid {pid}, is not in the registry (to stop it: ")
+    assert error["kept"][str(second)].startswith(
+        f"its server, pid {pid}, is not in the registry (to stop it: "
+    )
     assert f"port {second} stays: its server, pid {pid}" in error["message"]
-    assert [one["port"] for one in known.must("load", "topaz", port, "--evict")["evicted"]] == [first]
+    assert [one["port"] for one in known.must("load", "topaz", port, "--evict")["evicted"]] == [
+        first
+    ]
     assert known.port_row(second)["pid"] == pid
 
 
@@ -81,21 +91,30 @@ def test_what_does_not_fit_is_refused_with_its_sum_and_evict_makes_room(
 
     asked = known.mlxops("fit", "topaz", port)
     assert refused(asked, 10, "NotEnoughMemory")["unload"] == [second]
-    assert (asked.document["result"]["fits"], asked.document["result"]["unload"]) == (False, [second])
+    assert (asked.document["result"]["fits"], asked.document["result"]["unload"]) == (
+        False,
+        [second],
+    )
     dry = known.mlxops("load", "topaz", port, "--dry-run")
     assert refused(dry, 10, "NotEnoughMemory") and not dry.document["result"]["memory"]["fits"]
     shown = finished(known.start("load", "topaz", port, "--dry-run", "--evict"))
     lines = [line.split() for line in shown.stdout.splitlines()]
     assert shown.exit == 0 and [line[:5] for line in lines[:2]] == [
-        ["would", "evict", "jade", "on", str(second)], ["would", "start", "topaz", "on", str(port)]
-    ]  # fmt: skip
-    assert ["KV", "cache"] in [line[:2] for line in lines] and f"once {second} is unloaded" in shown.stdout
+        ["would", "evict", "jade", "on", str(second)],
+        ["would", "start", "topaz", "on", str(port)],
+    ]
+    assert ["KV", "cache"] in [
+        line[:2] for line in lines
+    ] and f"once {second} is unloaded" in shown.stdout
     assert fake_runtime.journal("signal") == [] and len(fake_runtime.journal("started")) == 2
 
     with RegistryWatch(known) as watch:
         loaded = known.must("load", "topaz", port, "--evict")
     assert [(one["port"], one["entry"]) for one in loaded["evicted"]] == [(second, "jade")]
-    assert watch.faults == [] and watch.seen[1:] == [{"amber": first}, {"amber": first, "topaz": port}]
+    assert watch.faults == [] and watch.seen[1:] == [
+        {"amber": first},
+        {"amber": first, "topaz": port},
+    ]
     assert serving(known) == {"amber": first, "topaz": port}
     assert known.must("reconcile") == {"actions": [], "drift": [], "broken": []}
     # Who asked for --evict has unloaded it: nothing has to bring it back.
@@ -103,7 +122,9 @@ def test_what_does_not_fit_is_refused_with_its_sum_and_evict_makes_room(
 
 
 @pytest.mark.usefixtures("room", "ctrl_c")
-def test_a_load_that_fails_or_is_cancelled_gives_the_room_back(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_load_that_fails_or_is_cancelled_gives_the_room_back(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     _, second, port = known.ports
     before = known.assignments()
     fake_runtime.behaves("tiny--topaz", load_s=60.0)
@@ -162,10 +183,14 @@ def test_cancelled_half_way_brings_back_what_was_stopped_and_leaves_the_rest(
 def test_one_that_cannot_be_stopped_brings_the_others_back(
     known: Studio, fake_runtime: FakeRuntime, room: Cramped
 ) -> None:
-    """Both have to go. As jade's server lets go of its port, somebody else takes it: that is no proof of a stop."""
+    """Both have to go. As jade's server lets go of its port, somebody else takes it: that is no
+    proof of a stop."""
     first, second, port = known.ports
     room.size(known.mlxops("fit", "topaz").document["result"]["need_bytes"] + (HELD_MB << 19))
-    assert known.must("load", "topaz", port, "--dry-run", "--evict")["memory"]["unload"] == [first, second]
+    assert known.must("load", "topaz", port, "--dry-run", "--evict")["memory"]["unload"] == [
+        first,
+        second,
+    ]
     fake_runtime.behaves("tiny--jade", child_mb=HELD_MB, linger_s=1.0)
     with taking_over(second):
         evicted = all_gone(known.mlxops("load", "topaz", port, "--evict"), 1)
@@ -200,7 +225,8 @@ def taking_over(port: int) -> Iterator[None]:
 
 
 def test_two_loads_that_would_fill_the_same_room(known: Studio, fake_runtime: FakeRuntime) -> None:
-    """The second counts what the first is going to take, though it holds nothing yet, and does not evict it."""
+    """The second counts what the first is going to take, though it holds nothing yet, and does not
+    evict it."""
     first, _, port = known.ports
     machine = Cramped(known)
     need = known.must("fit", "topaz")["need_bytes"]

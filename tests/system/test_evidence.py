@@ -1,4 +1,5 @@
-"""Nothing on a port, and no process, is taken for what it is not; what cannot be proven ours is never touched."""
+"""Nothing on a port, and no process, is taken for what it is not; what cannot be proven ours is
+never touched."""
 
 from __future__ import annotations
 
@@ -24,9 +25,23 @@ from tests.support.studio import Studio, eventually, finished
 from tests.support.survivors import living
 
 # What a port is worth whose every answer is of this manner.
-WITH_A_STATUS = ("gigabyte", "broken", "array_bomb", "object_bomb", "wrong_types", "escapes", "long_name")
+WITH_A_STATUS = (
+    "gigabyte",
+    "broken",
+    "array_bomb",
+    "object_bomb",
+    "wrong_types",
+    "escapes",
+    "long_name",
+)
 TAKEN_FOR = {**dict.fromkeys(MANNERS, "unresponsive"), **dict.fromkeys(WITH_A_STATUS, "ready")}
-PLACES = {"::1": "::1", "dual": "::", "else": "127.0.0.2", "deaf": "127.0.0.1", "nobody": "127.0.0.1"}
+PLACES = {
+    "::1": "::1",
+    "dual": "::",
+    "else": "127.0.0.2",
+    "deaf": "127.0.0.1",
+    "nobody": "127.0.0.1",
+}
 
 
 @pytest.fixture
@@ -67,38 +82,58 @@ def assign_all(studio: Studio) -> None:
 
     def edit(registry: dict[str, Any]) -> None:
         for port in studio.ports:
-            registry["models"][f"m{port}"] = {**registry["models"]["amber"], "port": port, "process": gone}
+            registry["models"][f"m{port}"] = {
+                **registry["models"]["amber"],
+                "port": port,
+                "process": gone,
+            }
 
     studio.edit(edit)
 
 
-def untouched_by_everything(studio: Studio, drift: str, error: type[Exception]) -> dict[int, dict[str, Any]]:
+def untouched_by_everything(
+    studio: Studio, drift: str, error: type[Exception]
+) -> dict[int, dict[str, Any]]:
     """No verb changes the registry or takes any of the ports; what status says of them."""
     before = studio.registry_path.read_bytes()
     told = rows(studio)
-    assert {port: row["drift"] for port, row in told.items()} == dict.fromkeys(studio.ports, drift), told
+    assert {port: row["drift"] for port, row in told.items()} == dict.fromkeys(
+        studio.ports, drift
+    ), told
     for plan in (ask(studio, "reconcile"), ask(studio, "init")):
         assert plan["actions"] == []
     done = {row["port"]: row for row in ask(studio, "unload-all")["ports"]}
     assert {done[port]["error"]["kind"] for port in studio.ports} == {error.__name__}
     for force in (False, True):
-        loaded = refusal(studio, "load", model="topaz", port=studio.ports[0], replace=True, force=force)
+        loaded = refusal(
+            studio, "load", model="topaz", port=studio.ports[0], replace=True, force=force
+        )
         assert isinstance(loaded, error)
     assert studio.registry_path.read_bytes() == before
     return told
 
 
 def test_rude_strangers(
-    make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], strangers: Strangers, fake_runtime: FakeRuntime
+    make_studio: Callable[..., Studio],
+    studio_runtime: dict[str, Any],
+    strangers: Strangers,
+    fake_runtime: FakeRuntime,
 ) -> None:
     manners = [*TAKEN_FOR, "deaf"]
     studio = _local(make_studio, studio_runtime, free_range(len(manners)))
     assign_all(studio)
-    pids = [strangers.listen(port, manner=manner) for port, manner in zip(studio.ports, manners, strict=True)]
+    pids = [
+        strangers.listen(port, manner=manner)
+        for port, manner in zip(studio.ports, manners, strict=True)
+    ]
     told = untouched_by_everything(studio, "foreign", ForeignListener)
-    states = {manner: told[port]["state"] for port, manner in zip(studio.ports, manners, strict=True)}
+    states = {
+        manner: told[port]["state"] for port, manner in zip(studio.ports, manners, strict=True)
+    }
     assert states == {**TAKEN_FOR, "deaf": "unresponsive"}
-    assert all(f"pid {pid}" in told[port]["reason"] for port, pid in zip(studio.ports, pids, strict=True))
+    assert all(
+        f"pid {pid}" in told[port]["reason"] for port, pid in zip(studio.ports, pids, strict=True)
+    )
     assert fake_runtime.journal("started") == []
 
 
@@ -112,7 +147,10 @@ def test_strangers_on_every_kind_of_address(
         strangers.listen(port, address, "deaf" if kind == "deaf" else "broken", user)
     told = untouched_by_everything(studio, "foreign", ForeignListener)
     states = [told[port]["state"] for port in studio.ports]
-    assert dict(zip(PLACES, states, strict=True)) == {**dict.fromkeys(PLACES, "ready"), "deaf": "unresponsive"}
+    assert dict(zip(PLACES, states, strict=True)) == {
+        **dict.fromkeys(PLACES, "ready"),
+        "deaf": "unresponsive",
+    }
 
 
 def test_rude_servers_of_ours(
@@ -120,7 +158,9 @@ def test_rude_servers_of_ours(
 ) -> None:
     """They stay assigned whatever they answer, and stop like any other."""
     studio = _local(make_studio, studio_runtime, free_range(len(TAKEN_FOR)))
-    studio.edit(lambda r: r["models"].update({f"m{port}": r["models"]["amber"] for port in studio.ports}))
+    studio.edit(
+        lambda r: r["models"].update({f"m{port}": r["models"]["amber"] for port in studio.ports})
+    )
     fake_runtime.behaves(child=False, load_s=0)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda port: ask(studio, "load", model=f"m{port}", port=port), studio.ports))
@@ -129,7 +169,9 @@ def test_rude_servers_of_ours(
     before = studio.registry_path.read_bytes()
     told = rows(studio)
     assert {port: row["drift"] for port, row in told.items()} == dict.fromkeys(studio.ports)
-    states = {manner: told[port]["state"] for port, manner in zip(studio.ports, TAKEN_FOR, strict=True)}
+    states = {
+        manner: told[port]["state"] for port, manner in zip(studio.ports, TAKEN_FOR, strict=True)
+    }
     assert states == TAKEN_FOR
     told = ask(studio, "reconcile")
     assert told["actions"] == told["drift"] == []
@@ -140,14 +182,18 @@ def test_rude_servers_of_ours(
 
 
 @pytest.mark.parametrize("manner", ["silent", "escapes"])
-def test_a_load_of_a_rude_server_is_undone(one: Studio, fake_runtime: FakeRuntime, manner: str) -> None:
+def test_a_load_of_a_rude_server_is_undone(
+    one: Studio, fake_runtime: FakeRuntime, manner: str
+) -> None:
     fake_runtime.behaves(child=False, load_s=0, rude=manner)
     failed = refusal(one, "load", model="amber", port=one.ports[0], timeout_s=3)
     assert failed.kind == "NotReady" and len(failed.message) < 2000
     assert one.assignments() == {} and rows(one)[one.ports[0]]["state"] == "free"
 
 
-def test_what_a_hostile_server_says_does_not_steer_the_terminal(one: Studio, strangers: Strangers) -> None:
+def test_what_a_hostile_server_says_does_not_steer_the_terminal(
+    one: Studio, strangers: Strangers
+) -> None:
     strangers.listen(one.ports[0], manner="escapes")
     for words in (["status"], ["show", one.ports[0]], ["--json", "status"]):
         said = finished(one.start(*words))
@@ -156,7 +202,8 @@ def test_what_a_hostile_server_says_does_not_steer_the_terminal(one: Studio, str
 
 
 def test_a_reused_pid_is_nobody_s_server(one: Studio, strangers: Strangers) -> None:
-    """The pid lives, as another program than the one recorded: the assignment is stale, the program is left alone."""
+    """The pid lives, as another program than the one recorded: the assignment is stale, the program
+    is left alone."""
     port = one.ports[0]
     pid = strangers.run("sleep", "600")
     assign(one, "amber", port, process={**record(process(pid)), "start_time": "then-1"})
@@ -182,12 +229,19 @@ def test_a_recorded_process_that_is_no_server_is_neither_stopped_nor_forgotten(
     assert one.registry_path.read_bytes() == before
 
 
-def test_a_group_that_was_never_ours_is_not_taken_for_what_a_server_left(one: Studio, strangers: Strangers) -> None:
-    """A reused pid may have led a group of somebody's, dead by now, with workers that look like a server's."""
+def test_a_group_that_was_never_ours_is_not_taken_for_what_a_server_left(
+    one: Studio, strangers: Strangers
+) -> None:
+    """A reused pid may have led a group of somebody's, dead by now, with workers that look like a
+    server's."""
     port = one.ports[0]
-    code = "import os,sys;p=os.fork();p and os._exit(0);print(os.getpid(),flush=True);sys.stdin.read()"
+    code = (
+        "import os,sys;p=os.fork();p and os._exit(0);print(os.getpid(),flush=True);sys.stdin.read()"
+    )
     argv = [sys.executable, "-c", code, "multiprocessing.spawn"]
-    with subprocess.Popen(argv, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as leader:
+    with subprocess.Popen(
+        argv, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as leader:
         assert leader.stdout is not None
         worker = int(leader.stdout.readline())
         leader.wait()
@@ -205,7 +259,11 @@ def test_look_alikes(one: Studio, strangers: Strangers, tmp_path: Path) -> None:
     """Every command line that only mentions a server, with all its words and the port."""
     port = one.ports[0]
     pids = {strangers.run(*argv, **popen) for argv, popen in _look_alikes(tmp_path, port)}
-    eventually(lambda: pids <= {p.pid for p in here().processes().values() if str(port) in " ".join(p.argv)})
+    eventually(
+        lambda: (
+            pids <= {p.pid for p in here().processes().values() if str(port) in " ".join(p.argv)}
+        )
+    )
     assign(one, "amber", port)
     assert rows(one)[port]["drift"] == "stale"
     assert [a["entry"] for a in ask(one, "reconcile")["actions"]] == ["amber"]

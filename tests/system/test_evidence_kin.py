@@ -1,4 +1,5 @@
-"""A server is a family: launcher, server, worker. Whoever of it is dead, the others are found, named and stopped."""
+"""A server is a family: launcher, server, worker. Whoever of it is dead, the others are found,
+named and stopped."""
 
 from __future__ import annotations
 
@@ -68,15 +69,22 @@ def unload(studio: Studio) -> None:
     """It ends everything of ours, and the assignment."""
     assert ask(studio, "unload", port=studio.ports[0])["changed"]
     assert studio.assignments() == {} and verdict(studio) == ("free", None)
-    assert not any("multiprocessing" in line or "openai-server" in line for line in living(studio.folder).values())
+    assert not any(
+        "multiprocessing" in line or "openai-server" in line
+        for line in living(studio.folder).values()
+    )
 
 
-def test_the_worker_is_killed_and_the_parent_answers(serving: Studio, fake_runtime: FakeRuntime) -> None:
+def test_the_worker_is_killed_and_the_parent_answers(
+    serving: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = serving.ports[0]
     kill(worker(fake_runtime))
     assert verdict(serving) == ("dead-child", None)
     told = ask(serving, "reconcile")
-    assert told["actions"] == told["drift"] == [] and [one["state"] for one in told["broken"]] == ["dead-child"]
+    assert told["actions"] == told["drift"] == [] and [one["state"] for one in told["broken"]] == [
+        "dead-child"
+    ]
     assert refusal(serving, "load", model="amber", port=port).kind == "PortBusy"
     assert len(fake_runtime.journal("child")) == 1, "looking at it started the worker again"
     assert ask(serving, "load", model="amber", port=port, replace=True)["changed"]
@@ -86,7 +94,9 @@ def test_the_worker_is_killed_and_the_parent_answers(serving: Studio, fake_runti
 
 
 @pytest.mark.parametrize("then", ["unload", "load"])
-def test_the_parent_is_killed_and_the_worker_left(serving: Studio, fake_runtime: FakeRuntime, then: str) -> None:
+def test_the_parent_is_killed_and_the_worker_left(
+    serving: Studio, fake_runtime: FakeRuntime, then: str
+) -> None:
     port, left = serving.ports[0], worker(fake_runtime)
     fake_runtime.behaves(orphan=True)
     ask(serving, "load", model="jade", port=port, replace=True)
@@ -113,7 +123,13 @@ def under_uv(one: Studio, fake_runtime: FakeRuntime, tmp_path: Path) -> Studio:
     shutil.copy(shutil.which("bash") or "bash", uv)
     (folder / "run").write_text(UV_RUN)
     (folder / "run").chmod(0o755)
-    one.runtime["command"] = ["/usr/bin/env", f"PATH={folder}:{os.environ['PATH']}", "uv", "run", *fake_runtime.command]
+    one.runtime["command"] = [
+        "/usr/bin/env",
+        f"PATH={folder}:{os.environ['PATH']}",
+        "uv",
+        "run",
+        *fake_runtime.command,
+    ]
     one.describe()
     ask(one, "load", model="amber", port=one.ports[0])
     return one
@@ -139,16 +155,25 @@ def test_a_server_under_uv(under_uv: Studio, fake_runtime: FakeRuntime) -> None:
 def test_uv_is_killed_and_the_server_left(under_uv: Studio, fake_runtime: FakeRuntime) -> None:
     uv, server = family(under_uv)
     kill(uv)
-    assert verdict(under_uv) == ("ready", "unrecorded") and rows(under_uv)[under_uv.ports[0]]["pid"] == server
+    assert (
+        verdict(under_uv) == ("ready", "unrecorded")
+        and rows(under_uv)[under_uv.ports[0]]["pid"] == server
+    )
     noted = ask(under_uv, "reconcile")["actions"]
-    assert [(step["action"], step["entry"], step["applied"]) for step in noted] == [("note", "amber", True)]
+    assert [(step["action"], step["entry"], step["applied"]) for step in noted] == [
+        ("note", "amber", True)
+    ]
     assert under_uv.assignments() == {"amber": under_uv.ports[0]}
-    assert verdict(under_uv) == ("ready", None) and under_uv.entry("amber")["process"]["pid"] == server
+    assert (
+        verdict(under_uv) == ("ready", None) and under_uv.entry("amber")["process"]["pid"] == server
+    )
     unload(under_uv)
     assert gone(server)
 
 
-def test_uv_and_the_server_are_killed_and_the_worker_left(under_uv: Studio, fake_runtime: FakeRuntime) -> None:
+def test_uv_and_the_server_are_killed_and_the_worker_left(
+    under_uv: Studio, fake_runtime: FakeRuntime
+) -> None:
     fake_runtime.behaves(orphan=True)
     ask(under_uv, "load", model="jade", port=under_uv.ports[0], replace=True)
     kill(under_uv.entry("jade")["process"]["pid"])
@@ -161,7 +186,13 @@ def test_uv_and_the_server_are_killed_and_the_worker_left(under_uv: Studio, fake
 def test_a_zombie_is_dead(one: Studio, fake_runtime: FakeRuntime) -> None:
     """Killed and not reaped by whoever started it, as where pid 1 does not reap."""
     port = one.ports[0]
-    argv = [*fake_runtime.command, "--model-path", one.entry("amber")["cache_path"], "--port", str(port)]
+    argv = [
+        *fake_runtime.command,
+        "--model-path",
+        one.entry("amber")["cache_path"],
+        "--port",
+        str(port),
+    ]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as server:
         eventually(lambda: verdict(one) == ("ready", "orphan"))
         assert [a["action"] for a in ask(one, "init")["actions"]] == ["adopt"]
@@ -186,18 +217,26 @@ def test_a_record_that_was_tampered_with_does_not_decide_what_is_started_again(
 
     def tamper(registry: dict[str, Any]) -> None:
         kept = registry["models"]["amber"]["process"]
-        registry["models"]["amber"]["process"] = {"pid": kept["pid"], "start_time": "other", "argv": argv}
+        registry["models"]["amber"]["process"] = {
+            "pid": kept["pid"],
+            "start_time": "other",
+            "argv": argv,
+        }
 
     serving.edit(tamper)
     fake_runtime.behaves("tiny--jade", die_after_s=0)
     failed = refusal(serving, "load", model="jade", port=port, replace=True)
     assert "serves again" in failed.message
-    assert fake_runtime.journal("started")[-1]["argv"] == ran and verdict(serving) == ("ready", None)
+    assert fake_runtime.journal("started")[-1]["argv"] == ran and verdict(serving) == (
+        "ready",
+        None,
+    )
     unload(serving)
 
 
 def test_two_servers_that_name_one_port(serving: Studio, fake_runtime: FakeRuntime) -> None:
-    """The second hangs for want of the port; an unload that left it would report a port free that is not."""
+    """The second hangs for want of the port; an unload that left it would report a port free that
+    is not."""
     port, path = serving.ports[0], serving.entry("jade")["cache_path"]
     owner = rows(serving)[port]["pid"]
     fake_runtime.behaves("tiny--jade", load_s=600, child=False)
@@ -210,13 +249,20 @@ def test_two_servers_that_name_one_port(serving: Studio, fake_runtime: FakeRunti
             assert gone(owner)
             assert gone(second.pid) == (verdict(serving) == ("free", None))
             unload_rest = ask(serving, "unload", port=port)
-            assert unload_rest["state"] == "free" and gone(second.pid) and verdict(serving) == ("free", None)
+            assert (
+                unload_rest["state"] == "free"
+                and gone(second.pid)
+                and verdict(serving) == ("free", None)
+            )
         finally:
             second.kill()
 
 
-def test_a_stranger_beside_our_server(one: Studio, fake_runtime: FakeRuntime, strangers: Strangers) -> None:
-    """On the same port, another address: it is told, and no verb works on the port until it is gone."""
+def test_a_stranger_beside_our_server(
+    one: Studio, fake_runtime: FakeRuntime, strangers: Strangers
+) -> None:
+    """On the same port, another address: it is told, and no verb works on the port until it is
+    gone."""
     port = one.ports[0]
     ask(one, "load", model="amber", port=port)
     strangers.listen(port, "::1")
@@ -245,7 +291,8 @@ def impostor(folder: Path, strangers: Strangers, *words: object) -> int:
 def test_whoever_only_names_the_port_is_neither_stopped_nor_in_the_way(
     serving: Studio, strangers: Strangers, tmp_path: Path
 ) -> None:
-    """Any user can start a process that says it is a server of our port; `strangers` sees that they are unharmed."""
+    """Any user can start a process that says it is a server of our port; `strangers` sees that they
+    are unharmed."""
     port = serving.ports[0]
     named = [impostor(tmp_path, strangers, "--port", port, *more) for more in ((), ("--other",))]
     eventually(lambda: all(here().process(pid) for pid in named))
@@ -269,7 +316,9 @@ def test_another_user_s_process_that_only_names_the_port_is_not_stopped(
     assert str(pid) in refusal(one, "unload", port=one.ports[0]).message
 
 
-def test_a_server_below_another_port_s_is_no_part_of_it(one: Studio, strangers: Strangers, tmp_path: Path) -> None:
+def test_a_server_below_another_port_s_is_no_part_of_it(
+    one: Studio, strangers: Strangers, tmp_path: Path
+) -> None:
     """A launcher names the same port; one that names another is a server of its own."""
     inner = tmp_path / "inner" / "mlx_lm.server"
     inner.parent.mkdir()

@@ -55,13 +55,24 @@ def start(tmp_path: Path) -> Iterator[Started]:
 
 
 def openai(fake: FakeRuntime, model: Path, port: int, *more: object) -> list[object]:
-    return [*fake.command, "--model-path", model, "--port", port, "--served-model-name", "slot", *more]
+    return [
+        *fake.command,
+        "--model-path",
+        model,
+        "--port",
+        port,
+        "--served-model-name",
+        "slot",
+        *more,
+    ]
 
 
 def ask(port: int, path: str, body: Any = None) -> tuple[int, Any]:
     payload = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", payload, timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}{path}", payload, timeout=10
+        ) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         return refused.code, json.load(refused)
@@ -80,11 +91,17 @@ def eventually(true: Callable[[], Any]) -> Any:
         time.sleep(0.01)
 
 
-def test_help_is_the_real_text_and_a_parser_it_lacks_is_refused(fake: FakeRuntime, model: Path) -> None:
-    shown = subprocess.run([*fake.command, "--help"], capture_output=True, text=True, check=True).stdout
+def test_help_is_the_real_text_and_a_parser_it_lacks_is_refused(
+    fake: FakeRuntime, model: Path
+) -> None:
+    shown = subprocess.run(
+        [*fake.command, "--help"], capture_output=True, text=True, check=True
+    ).stdout
     assert "qwen3_moe" in shown and "--served-model-name" in shown
     for wrong in (["--tool-call-parser", "QWEN3"], ["--message-converter", "x"]):
-        refused = subprocess.run([str(w) for w in openai(fake, model, 1, *wrong)], capture_output=True, text=True)
+        refused = subprocess.run(
+            [str(w) for w in openai(fake, model, 1, *wrong)], capture_output=True, text=True
+        )
         assert refused.returncode == 2 and wrong[0] in refused.stderr
 
 
@@ -94,7 +111,10 @@ def test_port_opens_after_loading_and_only_the_served_name_is_answered(
     start(*openai(fake, model, free_port))
     assert eventually(lambda: ask(free_port, "/health"))[1]["model_id"] == "slot"
     chat = "/v1/chat/completions"
-    assert ask(free_port, chat, {"model": "slot"})[1]["choices"][0]["message"]["content"] == "I am tiny/amber"
+    assert (
+        ask(free_port, chat, {"model": "slot"})[1]["choices"][0]["message"]["content"]
+        == "I am tiny/amber"
+    )
     assert ask(free_port, chat, {"model": "tiny/amber"})[0] == 404
 
 
@@ -109,11 +129,15 @@ def test_health_stays_200_when_the_child_is_dead_and_queue_stats_revives_it(
     os.kill(child, signal.SIGKILL)
     assert ask(free_port, "/health")[0] == 200 and not fake.journal("respawn")
     # The kernel may take a moment to end it.
-    assert eventually(lambda: ask(free_port, "/v1/queue/stats")[0] == 200 and fake.journal("respawn"))
+    assert eventually(
+        lambda: ask(free_port, "/v1/queue/stats")[0] == 200 and fake.journal("respawn")
+    )
     assert parent.poll() is None
 
 
-def test_a_failed_start_exits_with_status_zero(fake: FakeRuntime, tmp_path: Path, start: Started) -> None:
+def test_a_failed_start_exits_with_status_zero(
+    fake: FakeRuntime, tmp_path: Path, start: Started
+) -> None:
     assert start(*openai(fake, tmp_path / "nothing", 1)).wait(20) == 0
 
 
@@ -124,7 +148,9 @@ def test_term_waits_for_a_stream_and_int_does_not(
     server = start(*openai(fake, model, free_port))
     eventually(lambda: ask(free_port, "/health"))
     body = json.dumps({"stream": True}).encode()
-    with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/v1/chat/completions", body, timeout=10) as stream:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{free_port}/v1/chat/completions", body, timeout=10
+    ) as stream:
         stream.readline()
         server.send_signal(signal.SIGTERM)
         eventually(lambda: fake.journal("signal"))
@@ -147,7 +173,9 @@ def test_the_light_one_listens_before_it_is_loaded_and_hangs_on_a_taken_port(
     assert first.wait(20) == -signal.SIGTERM
 
 
-def test_switches_work_while_it_runs(fake: FakeRuntime, model: Path, start: Started, free_port: int) -> None:
+def test_switches_work_while_it_runs(
+    fake: FakeRuntime, model: Path, start: Started, free_port: int
+) -> None:
     start(*openai(fake, model, free_port))
     eventually(lambda: ask(free_port, "/health"))
     fake.behaves("tiny--amber", status={"/health": 500})

@@ -1,4 +1,5 @@
-"""What went wrong on the homelab with the script this project replaces, each through the real command line over SSH."""
+"""What went wrong on the homelab with the script this project replaces, each through the real
+command line over SSH."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
     begun: list[subprocess.Popen[bytes]] = []
 
     def start(*argv: object) -> subprocess.Popen[bytes]:
-        begun.append(subprocess.Popen(list(map(str, argv)), cwd=tmp_path, stdout=subprocess.DEVNULL))
+        begun.append(
+            subprocess.Popen(list(map(str, argv)), cwd=tmp_path, stdout=subprocess.DEVNULL)
+        )
         return begun[-1]
 
     yield start
@@ -54,7 +57,9 @@ def assign(studio: Studio, name: str, port: int) -> None:
     studio.edit(lambda registry: registry["models"][name].update(port=port))
 
 
-def test_a_swap_does_not_write_back_a_stale_copy_of_the_registry(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_swap_does_not_write_back_a_stale_copy_of_the_registry(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     first, second, _ = known.ports
     known.must("load", "amber", first)
     fake_runtime.behaves("tiny--jade", load_s=60)
@@ -78,7 +83,9 @@ def test_force_alone_does_not_touch_a_busy_port(known: Studio) -> None:
     assert known.ask(port, known.slot(port)) == "I am tiny/amber"
 
 
-def test_the_old_server_s_listener_does_not_satisfy_the_wait(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_the_old_server_s_listener_does_not_satisfy_the_wait(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     """Even one that does not heed SIGTERM is gone before the new one counts as ready."""
     port = known.ports[0]
     known.must("load", "amber", port)
@@ -91,7 +98,9 @@ def test_the_old_server_s_listener_does_not_satisfy_the_wait(known: Studio, fake
     assert heard[:2] == ["TERM", "INT"]
 
 
-def test_a_model_assigned_elsewhere_is_refused_before_the_occupant_is_touched(known: Studio) -> None:
+def test_a_model_assigned_elsewhere_is_refused_before_the_occupant_is_touched(
+    known: Studio,
+) -> None:
     first, second, _ = known.ports
     known.must("load", "amber", first)
     known.must("load", "jade", second)
@@ -102,7 +111,9 @@ def test_a_model_assigned_elsewhere_is_refused_before_the_occupant_is_touched(kn
     assert known.assignments() == {"amber": first, "jade": second}
 
 
-def test_unload_is_no_success_while_a_foreign_process_holds_the_port(known: Studio, begin: Begin) -> None:
+def test_unload_is_no_success_while_a_foreign_process_holds_the_port(
+    known: Studio, begin: Begin
+) -> None:
     port = known.ports[0]
     assign(known, "amber", port)
     listen(begin, port)
@@ -111,7 +122,9 @@ def test_unload_is_no_success_while_a_foreign_process_holds_the_port(known: Stud
     assert known.port_row(port)["drift"] == "foreign"
 
 
-def test_unload_all_with_nothing_running_clears_stale_assignments(known: Studio, begin: Begin) -> None:
+def test_unload_all_with_nothing_running_clears_stale_assignments(
+    known: Studio, begin: Begin
+) -> None:
     first, second, third = known.ports
     assign(known, "amber", first)
     assign(known, "jade", second)
@@ -124,7 +137,9 @@ def test_unload_all_with_nothing_running_clears_stale_assignments(known: Studio,
     assert known.assignments() == {"topaz": third}
 
 
-def test_reconcile_leaves_a_model_that_is_still_loading(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_reconcile_leaves_a_model_that_is_still_loading(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     first, second, _ = known.ports
     assign(known, "topaz", second)
     fake_runtime.behaves("tiny--amber", load_s=4)
@@ -139,7 +154,8 @@ def test_reconcile_leaves_a_model_that_is_still_loading(known: Studio, fake_runt
 
 
 def test_reconcile_leaves_a_server_of_another_user(known: Studio, begin: Begin) -> None:
-    """The agent, as nobody, cannot see whose listener it is: unknown, so nothing is changed, and it says why."""
+    """The agent, as nobody, cannot see whose listener it is: unknown, so nothing is changed, and it
+    says why."""
     if os.getuid() != 0:
         pytest.skip("needs root, to be two users")
     port = known.ports[0]
@@ -154,9 +170,12 @@ def test_reconcile_leaves_a_server_of_another_user(known: Studio, begin: Begin) 
 
 
 def as_nobody(studio: Studio) -> None:
-    """From now on the agent runs as nobody, who may read and write the Studio's files but sees no process of root."""
+    """From now on the agent runs as nobody, who may read and write the Studio's files but sees no
+    process of root."""
     wrapper = studio.folder / "python-as-nobody"
-    wrapper.write_text(f'#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {plain_python()} "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {plain_python()} "$@"\n'
+    )
     wrapper.chmod(0o755)
     for folder in (studio.folder, *studio.folder.parents):
         if not folder.stat().st_mode & 0o001:
@@ -167,15 +186,21 @@ def as_nobody(studio: Studio) -> None:
 
 def plain_python() -> str:
     """An interpreter outside of root's home."""
-    return next(path for path in ("/usr/bin/python3", "/usr/local/bin/python3") if Path(path).exists())
+    return next(
+        path for path in ("/usr/bin/python3", "/usr/local/bin/python3") if Path(path).exists()
+    )
 
 
-def test_processes_are_not_matched_by_a_substring(known: Studio, begin: Begin, tmp_path: Path) -> None:
+def test_processes_are_not_matched_by_a_substring(
+    known: Studio, begin: Begin, tmp_path: Path
+) -> None:
     port = known.ports[0]
     log = tmp_path / f"mlx-openai-server launch --port {port}"
     log.touch()
     begin("tail", "-f", log)
-    begin("sh", "-c", "read -r forever <$1", f"mlx-openai-server launch --port {port}", fifo(tmp_path))
+    begin(
+        "sh", "-c", "read -r forever <$1", f"mlx-openai-server launch --port {port}", fifo(tmp_path)
+    )
     assign(known, "amber", port)
     assert known.port_row(port)["drift"] == "stale"
     assert [action["entry"] for action in known.must("reconcile")["actions"]] == ["amber"]
@@ -191,10 +216,14 @@ def fifo(folder: Path) -> Path:
 
 def test_simultaneous_changes_are_all_kept(known: Studio) -> None:
     fields = ("revision", "tool_call_parser", "reasoning_parser")
-    changes = [(name, key, f"{name}-{key}") for name in ("amber", "jade", "topaz") for key in fields]
+    changes = [
+        (name, key, f"{name}-{key}") for name in ("amber", "jade", "topaz") for key in fields
+    ]
     running = [known.start("--json", "set", name, f"{key}={value}") for name, key, value in changes]
     assert [finished(process).exit for process in running] == [0] * len(changes)
-    assert [known.entry(name)[key] for name, key, _ in changes] == [value for _, _, value in changes]
+    assert [known.entry(name)[key] for name, key, _ in changes] == [
+        value for _, _, value in changes
+    ]
 
 
 def test_a_large_model_is_given_time(known: Studio, fake_runtime: FakeRuntime) -> None:
@@ -209,7 +238,9 @@ def test_a_large_model_is_given_time(known: Studio, fake_runtime: FakeRuntime) -
 
 
 @pytest.fixture
-def hub_studio(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], tmp_path: Path) -> Iterator[Studio]:
+def hub_studio(
+    make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], tmp_path: Path
+) -> Iterator[Studio]:
     """A local Studio whose Hub has tiny/onyx; `env` names the Hub."""
     write_cache(tmp_path / "remote", "tiny/onyx", model_files(["I", " am", " ONYX"]))
     with FakeHub(tmp_path / "remote") as hub:
@@ -242,17 +273,34 @@ def test_init_looks_below_both_roots(known: Studio) -> None:
 def test_the_agent_on_the_host_is_the_client_s_own(known: Studio) -> None:
     kept = known.state_dir / "agent"
     digest = bundle.pack().digest
-    assert [path.name for path in kept.iterdir() if path.is_dir() and digest in path.name] == [digest]
+    assert [path.name for path in kept.iterdir() if path.is_dir() and digest in path.name] == [
+        digest
+    ]
     (kept / digest).rename(kept / ("0" * 64))
     assert known.must("list")["models"] and (kept / digest).is_dir()
 
 
 def test_empty_and_null_fields_stay_empty_and_null(known: Studio) -> None:
-    awkward = {"repo_id": "tiny/amber", "model_id": "tiny/amber", "cache_path": "", "format": "mlx", "port": None}
+    awkward = {
+        "repo_id": "tiny/amber",
+        "model_id": "tiny/amber",
+        "cache_path": "",
+        "format": "mlx",
+        "port": None,
+    }
     name = 'it\'s\t"odd" \\ 名'
-    known.edit(lambda registry: registry["models"].update({name: {**awkward, "chat_template": None, "mine": [None]}}))
+    known.edit(
+        lambda registry: registry["models"].update(
+            {name: {**awkward, "chat_template": None, "mine": [None]}}
+        )
+    )
     row = next(row for row in known.must("list")["models"] if row["name"] == name)
-    assert (row["cache_path"], row["port"], row["chat_template"], row["size_bytes"]) == ("", None, None, None)
+    assert (row["cache_path"], row["port"], row["chat_template"], row["size_bytes"]) == (
+        "",
+        None,
+        None,
+        None,
+    )
     known.must("set", name, "tool_call_parser=hermes")
     assert known.entry(name)["mine"] == [None] and known.entry(name)["cache_path"] == ""
     assert known.must("show", name)["entry"]["tool_call_parser"] == "hermes"

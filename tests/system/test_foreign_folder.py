@@ -1,4 +1,5 @@
-"""A command typed in somebody else's folder runs nothing of that folder, and asks no host it names."""
+"""A command typed in somebody else's folder runs nothing of that folder, and asks no host it
+names."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ def mlxops(folder: Path, home: Path, *words: str, **env: str) -> subprocess.Comp
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLXOPS")}
     environment = {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), **env}
     argv = [sys.executable, "-P", "-m", "mlxops", *words]
-    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def settled(home: Path) -> None:
@@ -54,7 +57,9 @@ def settled(home: Path) -> None:
 
 
 @pytest.mark.parametrize("words", EVERY_VERB)
-def test_no_verb_runs_a_program_of_the_current_folder(evil: Path, tmp_path: Path, words: str) -> None:
+def test_no_verb_runs_a_program_of_the_current_folder(
+    evil: Path, tmp_path: Path, words: str
+) -> None:
     settled(tmp_path / "home")
     text = THEIRS.format(folder=evil, python=evil / "hosts/own.sh")
     (evil / "hosts" / "studio.toml").write_text(text)
@@ -66,7 +71,9 @@ def test_no_verb_runs_a_program_of_the_current_folder(evil: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("path", [":", "./x:.:", "."])
-def test_a_path_that_means_the_current_folder_finds_nothing_there(evil: Path, tmp_path: Path, path: str) -> None:
+def test_a_path_that_means_the_current_folder_finds_nothing_there(
+    evil: Path, tmp_path: Path, path: str
+) -> None:
     """Neither the agent's interpreter nor a runtime."""
     home = tmp_path / "home"
     settled(home)
@@ -74,13 +81,17 @@ def test_a_path_that_means_the_current_folder_finds_nothing_there(evil: Path, tm
     file.write_text(file.read_text() + 'python = "python3"\n')
     rest = os.environ["PATH"] if path.endswith(":") else ""
     mlxops(evil, home, "--host", "studio", "status", PATH=path + rest)
-    mlxops(evil, home, "--host", "studio", "load", "tiny/amber", "8100", "--dry-run", PATH=path + rest)
+    mlxops(
+        evil, home, "--host", "studio", "load", "tiny/amber", "8100", "--dry-run", PATH=path + rest
+    )
     assert not (evil / "RAN").exists()
 
 
 def test_an_installed_copy_does_not_take_the_hosts_beside_it(evil: Path, tmp_path: Path) -> None:
     """In site-packages anybody's `hosts` may lie."""
-    (evil / "hosts" / "studio.toml").write_text(THEIRS.format(folder=evil, python=evil / "hosts/own.sh"))
+    (evil / "hosts" / "studio.toml").write_text(
+        THEIRS.format(folder=evil, python=evil / "hosts/own.sh")
+    )
     site = tmp_path / "lib" / "site-packages"
     site.mkdir(parents=True)
     (site / "mlxops").symlink_to(ROOT / "mlxops")

@@ -1,4 +1,5 @@
-"""A disk without room: nothing is stopped for a load that could not end, and what was stopped comes back."""
+"""A disk without room: nothing is stopped for a load that could not end, and what was stopped comes
+back."""
 
 from __future__ import annotations
 
@@ -25,11 +26,16 @@ PLACES = {"registry": ("hf",), "state": ("state",), "both": ("hf", "state")}
 def disks(request: Any, tmp_path: Path) -> Iterator[list[SmallDisk]]:
     """Below the registry, below the state folder, or below each of them."""
     with ExitStack() as stack:
-        yield [stack.enter_context(SmallDisk(tmp_path / "studio0" / name)) for name in PLACES[request.param]]
+        yield [
+            stack.enter_context(SmallDisk(tmp_path / "studio0" / name))
+            for name in PLACES[request.param]
+        ]
 
 
 @pytest.fixture
-def serving(disks: Sequence[SmallDisk], make_studio: Callable[..., Studio], studio_runtime: Any) -> Iterator[Studio]:
+def serving(
+    disks: Sequence[SmallDisk], make_studio: Callable[..., Studio], studio_runtime: Any
+) -> Iterator[Studio]:
     """amber serves on the first port of a local host."""
     studio = make_studio(None, studio_runtime)
     studio.must("init")
@@ -50,7 +56,8 @@ def left(studio: Studio) -> list[Path]:
 
 
 def assert_refused(studio: Studio, *words: object) -> dict[str, Any]:
-    """A load of jade, and its dry run, end before anything is stopped, with words about a file on one of the disks."""
+    """A load of jade, and its dry run, end before anything is stopped, with words about a file on
+    one of the disks."""
     for more in (("--dry-run",), ()):
         answer = studio.mlxops("load", "jade", studio.ports[0], "--replace", *words, *more)
         assert answer.exit == 10 and answer.error["kind"] == "NotEnoughDisk", answer
@@ -78,7 +85,9 @@ def test_no_room_is_told_before_anything_is_stopped(
     assert fake_runtime.journal("signal") == [] and serving.entry("amber") == before
     checks = serving.mlxops("doctor").document["result"]["checks"]
     assert any(row["check"] == "disk" and row["verdict"] == "wrong" for row in checks)
-    told = [job for job in serving.must("jobs")["jobs"] if job["who"] is None or job["port"] != port]
+    told = [
+        job for job in serving.must("jobs")["jobs"] if job["who"] is None or job["port"] != port
+    ]
     assert told == []
     for disk in disks:
         disk.free()
@@ -101,13 +110,17 @@ def test_a_limit_on_the_size_of_files_is_told_before_anything_is_stopped(
 ) -> None:
     words = [*amber.argv("--json", "load", "jade", amber.ports[0], "--replace")]
     limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", *words]
-    ended = subprocess.run(limited, capture_output=True, text=True, env={**os.environ, **amber.env}, cwd=ROOT)
+    ended = subprocess.run(
+        limited, capture_output=True, text=True, env={**os.environ, **amber.env}, cwd=ROOT
+    )
     assert ended.returncode == 10, ended
     assert "ulimit -f" in ended.stdout and "File too large" in ended.stdout
     assert fake_runtime.journal("signal") == [] and answers(amber) and left(amber) == []
 
 
-def test_disks_that_were_remounted_read_only_stop_nothing(amber: Studio, fake_runtime: FakeRuntime) -> None:
+def test_disks_that_were_remounted_read_only_stop_nothing(
+    amber: Studio, fake_runtime: FakeRuntime
+) -> None:
     for folder in (amber.hub, amber.state_dir):
         with read_only(folder):
             answer = amber.mlxops("load", "jade", amber.ports[0], "--replace")
@@ -135,7 +148,11 @@ def test_a_disk_that_fills_after_the_stop_hinders_no_rollback(
     assert ("the disk of its log is full" in answer.error["message"]) == full
     assert answers(serving) and serving.assignments() == {"amber": port} and left(serving) == []
     row = serving.port_row(port)
-    assert (row["state"], row["drift"], row["pid"]) == ("ready", None, serving.entry("amber")["process"]["pid"])
+    assert (row["state"], row["drift"], row["pid"]) == (
+        "ready",
+        None,
+        serving.entry("amber")["process"]["pid"],
+    )
     newest = serving.must("jobs")["jobs"][0]
     assert (newest["state"], newest["port"], newest["why"]) == ("failed", port, f"load jade {port}")
     assert serving.must("logs", port)["lines"]
@@ -152,15 +169,21 @@ def test_what_could_not_be_noted_serves_and_is_noted_by_the_next_command(
     job(amber, port, "wait")
     with read_only(amber.hub, amber.state_dir):
         answer = finished(loading)
-        assert answer.exit == 8 and answer.error["rollback"].startswith("amber serves again, but"), answer
+        assert answer.exit == 8 and answer.error["rollback"].startswith(
+            "amber serves again, but"
+        ), answer
         assert "mlxops reconcile" in answer.error["rollback"] and answers(amber)
     row = amber.port_row(port)
-    assert (row["state"], row["drift"]) == ("ready", "mismatch") and amber.assignments() == {"jade": port}
+    assert (row["state"], row["drift"]) == ("ready", "mismatch") and amber.assignments() == {
+        "jade": port
+    }
     if next_command == "load":
         assert amber.must("load", "amber", port)["changed"] is False
     else:
         actions = amber.must(next_command)["actions"]
-        assert [(a["action"], a["entry"], a["port"], a["applied"]) for a in actions] == [("note", "amber", port, True)]
+        assert [(a["action"], a["entry"], a["port"], a["applied"]) for a in actions] == [
+            ("note", "amber", port, True)
+        ]
     assert amber.assignments() == {"amber": port} and answers(amber)
     process = amber.entry("amber")["process"]
     assert (process["pid"], process["argv"]) == (row["pid"], before["argv"]) and process["ready_at"]

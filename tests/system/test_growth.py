@@ -1,4 +1,5 @@
-"""What is kept on the host has an end: the commands that come along cut it down, and doctor tells how much there is."""
+"""What is kept on the host has an end: the commands that come along cut it down, and doctor tells
+how much there is."""
 
 from __future__ import annotations
 
@@ -15,7 +16,11 @@ from tests.support.studio import Studio
 
 @pytest.fixture
 def local(make_studio: Callable[..., Studio], fake_runtime: FakeRuntime) -> Studio:
-    runtime: dict[str, Any] = {"name": "mlx-openai-server", "command": fake_runtime.command, "grace_s": 10}
+    runtime: dict[str, Any] = {
+        "name": "mlx-openai-server",
+        "command": fake_runtime.command,
+        "grace_s": 10,
+    }
     studio = make_studio(None, runtime)
     studio.must("init")
     studio.must("load", "amber", studio.ports[0])
@@ -49,7 +54,9 @@ def test_reconcile_cuts_a_log_down_while_its_server_serves(local: Studio) -> Non
     assert log.stat().st_size < 4096 and kept(log) >= KEPT
     local.ask(local.ports[0])
     assert "/v1/chat/completions" in local.must("logs", local.ports[0])["lines"][-1]
-    assert len(local.must("jobs")["jobs"]) == jobs and not any(lock["held"] for lock in local.must("lock")["locks"])
+    assert len(local.must("jobs")["jobs"]) == jobs and not any(
+        lock["held"] for lock in local.must("lock")["locks"]
+    )
     assert local.mlxops("-q", "reconcile").stderr == ""
 
 
@@ -66,7 +73,11 @@ def test_doctor_tells_how_much_there_is_and_cuts(local: Studio) -> None:
     log = grown(local)
 
     def rows() -> list[dict[str, Any]]:
-        return [row for row in local.mlxops("doctor").document["result"]["checks"] if row["check"] == "kept files"]
+        return [
+            row
+            for row in local.mlxops("doctor").document["result"]["checks"]
+            if row["check"] == "kept files"
+        ]
 
     summary, large = rows()
     assert str(local.state_dir) in summary["seen"]
@@ -74,7 +85,9 @@ def test_doctor_tells_how_much_there_is_and_cuts(local: Studio) -> None:
         assert kind in summary["seen"]
     assert str(log) in large["seen"]
     planned = local.mlxops("doctor", "--fix", "--dry-run").document["result"]["actions"]
-    assert ("cut", str(log), False) in [(one["action"], one["path"], one["applied"]) for one in planned]
+    assert ("cut", str(log), False) in [
+        (one["action"], one["path"], one["applied"]) for one in planned
+    ]
     local.mlxops("doctor", "--fix")
     assert log.stat().st_size < 4096 and len(rows()) == 1
 

@@ -1,4 +1,5 @@
-"""A state folder that is full, read-only, missing or another user's: the agent runs from memory and says why."""
+"""A state folder that is full, read-only, missing or another user's: the agent runs from memory and
+says why."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ import pytest
 from tests.support.smalldisk import SmallDisk
 from tests.support.studio import Answer, Studio, eventually
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk and give a folder away")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can mount a disk and give a folder away"
+)
 NOBODY = 65534
 WAITING = ("running", "wait")
 
@@ -100,14 +103,26 @@ def test_what_reads_and_what_stops_works_without_a_home(home: Home, kind: str) -
     studio, port = home.studio, home.port
     spoil, why = KINDS[kind]
     spoil(home)
-    verbs = (["list"], ["status"], ["show", "amber"], ["jobs"], ["lock"], ["verify", port], ["reconcile"])
+    verbs = (
+        ["list"],
+        ["status"],
+        ["show", "amber"],
+        ["jobs"],
+        ["lock"],
+        ["verify", port],
+        ["reconcile"],
+    )
     for words in verbs if kind in ("full", "another user's") else verbs[:2]:
         answer = true(studio.mlxops(*words))
         assert answer.exit == 0, (words, answer)
         assert why in answer.stderr and "mlxops doctor" in answer.stderr, (words, answer)
     assert true(studio.mlxops("logs", port)).exit == 0
     doctor = true(studio.mlxops("doctor"))
-    told = [row for row in doctor.document["result"]["checks"] if row["verdict"] not in ("ok", "unknown")]
+    told = [
+        row
+        for row in doctor.document["result"]["checks"]
+        if row["verdict"] not in ("ok", "unknown")
+    ]
     assert any(why in row["seen"] or "others can write" in row["seen"] for row in told), doctor
     assert all(row["mend"] for row in told if row["check"] == "state folder"), told
     assert studio.must("unload", port)["state"] == "free"
@@ -121,7 +136,10 @@ def test_a_load_that_has_no_home_stops_nothing(home: Home, kind: str) -> None:
     KINDS[kind][0](home)
     answer = true(studio.mlxops("load", "jade", port, "--replace"))
     assert answer.exit in (1, 10), answer
-    assert KINDS[kind][1] in answer.stderr + answer.error["message"] or "room" in answer.error["message"], answer
+    assert (
+        KINDS[kind][1] in answer.stderr + answer.error["message"]
+        or "room" in answer.error["message"]
+    ), answer
     row = studio.port_row(port)
     assert (row["pid"], row["state"], row["entry"]) == (pid, "ready", "amber"), row
 
@@ -130,7 +148,11 @@ def test_a_job_is_cancelled_from_a_home_that_filled_up(home: Home, fake_runtime:
     studio, other = home.studio, home.studio.ports[1]
     fake_runtime.behaves("models--tiny--jade", load_s=30)  # type: ignore[attr-defined]
     loading = studio.start("load", "jade", other)
-    assert eventually(lambda: [job for job in studio.must("jobs")["jobs"] if (job["state"], job["phase"]) == WAITING])
+    assert eventually(
+        lambda: [
+            job for job in studio.must("jobs")["jobs"] if (job["state"], job["phase"]) == WAITING
+        ]
+    )
     home.full()
     assert true(studio.mlxops("cancel", other)).exit == 0
     loading.communicate(timeout=60)

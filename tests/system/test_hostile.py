@@ -1,4 +1,5 @@
-"""Text that was made to do harm stays text, whatever it travels through, and no size or shape of it stops a verb."""
+"""Text that was made to do harm stays text, whatever it travels through, and no size or shape of it
+stops a verb."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ NAMES = {
     "empty": "",
     "long": "n" * values.LONGEST_TEXT,
 }
-# What JSON can hold as a name, and no argument of a verb: an edit of the file is all that reaches such an entry.
+# What JSON can hold as a name, and no argument of a verb: an edit of the file is all that reaches
+# such an entry.
 UNREACHABLE = {"surrogate": ESCAPES, "nul": "a\0b", "megabyte": "n" * (1 << 20)}
 MANY = 10_000
 
@@ -67,7 +69,18 @@ def outcome(studio: Studio, verb: str, **args: Any) -> dict[str, Any] | MlxopsEr
 def test_an_entry_of_any_name_is_an_entry_like_others(one: Studio, name: str) -> None:
     amber = one.entry("amber")
     ask(one, "remove", name="amber")
-    put(one, **{name: {**amber, "repo_id": name, "model_id": name, "revision": name, "mine": {name: [name]}}})
+    put(
+        one,
+        **{
+            name: {
+                **amber,
+                "repo_id": name,
+                "model_id": name,
+                "revision": name,
+                "mine": {name: [name]},
+            }
+        },
+    )
     assert name in [row["name"] for row in ask(one, "list")["models"]]
     assert ask(one, "set", name=name, changes={"revision": None})["changed"]
     assert ask(one, "show", what=name)["entry"]["mine"] == {name: [name]}
@@ -79,16 +92,23 @@ def test_an_entry_of_any_name_is_an_entry_like_others(one: Studio, name: str) ->
 
 
 @pytest.mark.parametrize("name", UNREACHABLE.values(), ids=UNREACHABLE.keys())
-def test_an_entry_whose_name_no_argument_can_hold_stops_no_verb_for_another(one: Studio, name: str) -> None:
+def test_an_entry_whose_name_no_argument_can_hold_stops_no_verb_for_another(
+    one: Studio, name: str
+) -> None:
     port = one.ports[0]
     put(one, **{name: {**one.entry("amber"), "repo_id": "tiny/odd", "mine": {name: [name]}}})
     before = one.registry_path.read_bytes()
     for verb, key, more in (
-        ("set", "name", {"changes": {"revision": None}}), ("remove", "name", {}), ("show", "what", {}),
-        ("load", "model", {"port": port}), ("unload", "port", {}),
-    ):  # fmt: skip
+        ("set", "name", {"changes": {"revision": None}}),
+        ("remove", "name", {}),
+        ("show", "what", {}),
+        ("load", "model", {"port": port}),
+        ("unload", "port", {}),
+    ):
         refused = refusal(one, verb, **{key: name, **more})
-        assert (refused.kind, refused.exit_code, refused.fields["argument"]) == ("Usage", 2, key), verb
+        assert (refused.kind, refused.exit_code, refused.fields["argument"]) == ("Usage", 2, key), (
+            verb
+        )
         assert len(refused.message) < 200
     assert one.registry_path.read_bytes() == before
     assert name in [row["name"] for row in ask(one, "list")["models"]]
@@ -99,13 +119,22 @@ def test_an_entry_whose_name_no_argument_can_hold_stops_no_verb_for_another(one:
 
 
 def test_what_the_registry_says_does_not_steer_the_terminal(one: Studio) -> None:
-    text = dict.fromkeys(("repo_id", "model_id", "format", "revision", "runtime", "chat_template"), PLAIN)
+    text = dict.fromkeys(
+        ("repo_id", "model_id", "format", "revision", "runtime", "chat_template"), PLAIN
+    )
     more = {"args": [PLAIN], "mine": {ESCAPES: [ESCAPES]}, "my_bytes": ESCAPES}
     fields = {**text, "cache_path": "/" + PLAIN, "port": one.ports[0], **more, ESCAPES: ESCAPES}
     one.edit(lambda r: r["models"].clear())
     put(one, **{ESCAPES: fields})
     port = one.ports[0]
-    for words in (["list"], ["status"], ["show", port], ["load", "x", port], ["reconcile", "--dry-run"], ["reconcile"]):
+    for words in (
+        ["list"],
+        ["status"],
+        ["show", port],
+        ["load", "x", port],
+        ["reconcile", "--dry-run"],
+        ["reconcile"],
+    ):
         for form in ([], ["--json"]):
             said = finished(one.start(*form, *words))
             assert printable(said) and "Traceback" not in said.stderr, said
@@ -115,7 +144,12 @@ def test_what_the_registry_says_does_not_steer_the_terminal(one: Studio) -> None
 def test_what_a_host_file_says_does_not_steer_the_terminal(one: Studio) -> None:
     path = one.hosts_dir / "studio.toml"
     good = path.read_text()
-    for line in ('bind = "\\u001b]0;owned\\u0007"', '"\\u001b[2J" = 1', "\x1b[2J = 1", "x = " + "[" * 100_000):
+    for line in (
+        'bind = "\\u001b]0;owned\\u0007"',
+        '"\\u001b[2J" = 1',
+        "\x1b[2J = 1",
+        "x = " + "[" * 100_000,
+    ):
         path.write_text(good.replace("[studio]", f"[studio]\n{line}"))
         said = finished(one.start("status"))
         assert said.exit == 2 and printable(said) and "Traceback" not in said.stderr, said
@@ -138,13 +172,25 @@ def test_text_that_no_path_and_no_command_line_can_hold(one: Studio, text: str) 
 
 def test_ten_thousand_entries(one: Studio) -> None:
     amber = one.entry("amber")
-    put(one, **{f"e{n:05}": {**amber, "repo_id": f"org/e{n}", "model_id": f"org/e{n}"} for n in range(MANY)})
+    put(
+        one,
+        **{
+            f"e{n:05}": {**amber, "repo_id": f"org/e{n}", "model_id": f"org/e{n}"}
+            for n in range(MANY)
+        },
+    )
     port, took = one.ports[0], {}
     for verb, args in (
-        ("list", {}), ("status", {}), ("init", {}), ("reconcile", {}), ("show", {"what": "e00001"}),
-        ("load", {"model": "nonesuch-e0", "port": port}), ("set", {"name": "e00002", "changes": {"revision": "r"}}),
-        ("load", {"model": "e09999", "port": port}), ("unload-all", {}),
-    ):  # fmt: skip
+        ("list", {}),
+        ("status", {}),
+        ("init", {}),
+        ("reconcile", {}),
+        ("show", {"what": "e00001"}),
+        ("load", {"model": "nonesuch-e0", "port": port}),
+        ("set", {"name": "e00002", "changes": {"revision": "r"}}),
+        ("load", {"model": "e09999", "port": port}),
+        ("unload-all", {}),
+    ):
         began = time.monotonic()
         outcome(one, verb, **args)
         took[f"{verb} {args}"] = round(time.monotonic() - began, 2)
@@ -153,13 +199,20 @@ def test_ten_thousand_entries(one: Studio) -> None:
 
 
 def test_a_word_and_a_name_of_a_megabyte(one: Studio) -> None:
-    """Looking for near matches must not take for ever; a word longer than any argument is not looked for."""
+    """Looking for near matches must not take for ever; a word longer than any argument is not
+    looked for."""
     amber, longest = one.entry("amber"), values.LONGEST_TEXT
     put(one, **{"ab" * 60_000: amber, "ab" * (longest // 2): amber})
     began = time.monotonic()
-    assert refusal(one, "load", model="ba" * (longest // 2 - 1) + "c", port=one.ports[0]).kind == "ModelUnknown"
+    assert (
+        refusal(one, "load", model="ba" * (longest // 2 - 1) + "c", port=one.ports[0]).kind
+        == "ModelUnknown"
+    )
     assert refusal(one, "load", model="amber", port="ba" * (longest // 2 - 1) + "c").kind == "Usage"
-    assert refusal(one, "load", model="ba" * 55_000 + "c", port=one.ports[0]).fields["argument"] == "model"
+    assert (
+        refusal(one, "load", model="ba" * 55_000 + "c", port=one.ports[0]).fields["argument"]
+        == "model"
+    )
     assert time.monotonic() - began < 15
 
 
@@ -173,18 +226,30 @@ def test_arguments_too_long_for_the_kernel_stop_nothing(one: Studio) -> None:
     assert failed.kind == "Failed" and "too long" in failed.message
     # No number of that length is one for the program, which is known before anything is stopped.
     failed = refusal(one, "load", model="topaz", port=port, replace=True)
-    assert failed.kind == "Failed" and "would refuse" in failed.message and len(failed.message) < 500
+    assert (
+        failed.kind == "Failed" and "would refuse" in failed.message and len(failed.message) < 500
+    )
     assert one.assignments() == {"jade": port} and rows(one)[port]["pid"] == pid
 
 
 @pytest.mark.parametrize("depth", [100, 400, 900])
 def test_fields_nested_deep(one: Studio, depth: int) -> None:
-    text = one.registry_path.read_text().replace('"amber": {', '"amber": {"x": %s1%s,' % ('{"x":' * depth, "}" * depth))  # noqa: UP031
+    nested = '{"x":' * depth + "1" + "}" * depth
+    text = one.registry_path.read_text().replace('"amber": {', f'"amber": {{"x": {nested},')
     one.registry_path.write_text(text)
-    for words in (["list"], ["status"], ["show", "amber"], ["set", "jade", "revision=x"], ["remove", "amber"]):
+    for words in (
+        ["list"],
+        ["status"],
+        ["show", "amber"],
+        ["set", "jade", "revision=x"],
+        ["remove", "amber"],
+    ):
         for form in ([], ["--json"]):
             said = finished(one.start(*form, *words))
-            assert said.exit in (0, 5, 9) and "defect" not in said.stdout + said.stderr, (words, said)
+            assert said.exit in (0, 5, 9) and "defect" not in said.stdout + said.stderr, (
+                words,
+                said,
+            )
 
 
 def directory(path: Path) -> None:
@@ -224,7 +289,10 @@ def test_a_registry_that_is_a_link_stays_one(one: Studio) -> None:
     one.registry_path.symlink_to(real)
     assert ask(one, "set", name="amber", changes={"revision": "x"})["changed"]
     assert one.registry_path.is_symlink() and one.entry("amber")["revision"] == "x"
-    assert real.with_name("registry.json.bak").exists() and real.with_name("registry.json.lock").exists()
+    assert (
+        real.with_name("registry.json.bak").exists()
+        and real.with_name("registry.json.lock").exists()
+    )
 
 
 def test_a_registry_that_may_not_be_read(one: Studio) -> None:
@@ -234,15 +302,23 @@ def test_a_registry_that_may_not_be_read(one: Studio) -> None:
         one.folder.chmod(0o755)
     else:
         one.registry_path.chmod(0)
-    for verb, args in (("list", {}), ("reconcile", {}), ("set", {"name": "amber", "changes": {"revision": "x"}})):
+    for verb, args in (
+        ("list", {}),
+        ("reconcile", {}),
+        ("set", {"name": "amber", "changes": {"revision": "x"}}),
+    ):
         error = refusal(one, verb, **args)
         assert isinstance(error, RegistryInvalid) and "denied" in error.message
 
 
 def in_the_name_of_nobody(studio: Studio) -> None:
     wrapper = studio.folder / "python-as-nobody"
-    python = next(path for path in ("/usr/bin/python3", "/usr/local/bin/python3") if Path(path).exists())
-    wrapper.write_text(f'#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {python} "$@"\n')
+    python = next(
+        path for path in ("/usr/bin/python3", "/usr/local/bin/python3") if Path(path).exists()
+    )
+    wrapper.write_text(
+        f'#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {python} "$@"\n'
+    )
     wrapper.chmod(0o755)
     for folder in (studio.folder, *list(studio.folder.parents)[:3]):
         folder.chmod(folder.stat().st_mode | 0o011)
@@ -253,10 +329,16 @@ def in_the_name_of_nobody(studio: Studio) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [{"again": "x", "since": "2999", "entries": 5}, {"pid": "abc", "entries": [[]], "again": "x"}, [], "x"],
+    [
+        {"again": "x", "since": "2999", "entries": 5},
+        {"pid": "abc", "entries": [[]], "again": "x"},
+        [],
+        "x",
+    ],
 )
 def test_whatever_a_lock_of_a_port_says(one: Studio, said: Any) -> None:
-    """Whoever may write there can say anything; and a file may lie beside it that is called almost like one."""
+    """Whoever may write there can say anything; and a file may lie beside it that is called almost
+    like one."""
     port = one.ports[0]
     Path(f"{one.registry_path}.{port}.lock").write_text(json.dumps(said))
     Path(f"{one.registry_path}.\u00b2.lock").touch()

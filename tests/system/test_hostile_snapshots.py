@@ -1,4 +1,5 @@
-"""A snapshot in which something else lies where a file is expected: no verb waits for it, and no server is given it."""
+"""A snapshot in which something else lies where a file is expected: no verb waits for it, and no
+server is given it."""
 
 from __future__ import annotations
 
@@ -15,9 +16,14 @@ from tests.support.studio import Studio
 from tests.system.test_hostile import directory, fifo
 
 NAMES = (
-    "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors",
-    "model.safetensors.index.json", "generation_config.json",
-)  # fmt: skip
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "generation_config.json",
+)
 
 
 @pytest.mark.parametrize("make", [directory, fifo])
@@ -35,13 +41,21 @@ def test_what_is_no_file(
     assert sorted(studio.registry()["models"]) == ["amber", "jade", "topaz"]
     # As a hand would add them, under a name that no Hub has.
     amber = studio.entry("amber")
-    paths = {name: str(next(studio.hub.glob(f"models--tiny--{name}/snapshots/*"))) for name in NAMES}
-    odd = {name: {**amber, "repo_id": name, "model_id": name, "cache_path": path} for name, path in paths.items()}
+    paths = {
+        name: str(next(studio.hub.glob(f"models--tiny--{name}/snapshots/*"))) for name in NAMES
+    }
+    odd = {
+        name: {**amber, "repo_id": name, "model_id": name, "cache_path": path}
+        for name, path in paths.items()
+    }
     studio.edit(lambda registry: registry["models"].update(odd))
     for name in NAMES:
         assert ask(studio, "show", what=name)["entry"]["cache_path"] == paths[name]
         for verb, more in (("fit", {}), ("load", {"port": studio.ports[0]})):
             refused = refusal(studio, verb, model=name, **more)
-            assert refused.kind == "ModelMissing" and f"{name} cannot be loaded: {paths[name]}: " in refused.message
+            assert (
+                refused.kind == "ModelMissing"
+                and f"{name} cannot be loaded: {paths[name]}: " in refused.message
+            )
             assert f"{name} is empty or not a regular file" in refused.message
     assert fake_runtime.journal("started") == []

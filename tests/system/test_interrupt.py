@@ -1,4 +1,5 @@
-"""Ctrl-C, SIGTERM and worse at every moment of a load: the previous model serves, and the registry says so."""
+"""Ctrl-C, SIGTERM and worse at every moment of a load: the previous model serves, and the registry
+says so."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def serving(known: Studio) -> Studio:
 
 
 def swap(studio: Studio, *words: object) -> subprocess.Popen[str]:
-    return studio.start("--json", "load", "jade", studio.ports[0], "--replace", "--grace", 3, *words)
+    return studio.start(
+        "--json", "load", "jade", studio.ports[0], "--replace", "--grace", 3, *words
+    )
 
 
 def interrupted(answer: Answer) -> dict[str, Any]:
@@ -67,7 +70,9 @@ def test_an_interrupted_swap_has_the_previous_model_back(
     amber_serves(serving)
 
 
-def test_interrupted_while_the_runtime_is_asked_for_its_flags(serving: Studio, fake_runtime: FakeRuntime) -> None:
+def test_interrupted_while_the_runtime_is_asked_for_its_flags(
+    serving: Studio, fake_runtime: FakeRuntime
+) -> None:
     asked = fake_runtime.program.with_name("asked")
     program = fake_runtime.program.read_text()
     # Another program file: its help is asked anew, and takes its time.
@@ -102,7 +107,9 @@ def test_the_first_load_of_a_port_leaves_it_free(known: Studio, fake_runtime: Fa
     assert known.assignments() == {} and known.port_row(port)["state"] == "free"
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_the_host_undoes_alone(serving: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_second_ctrl_c_leaves_at_once_and_the_host_undoes_alone(
+    serving: Studio, fake_runtime: FakeRuntime
+) -> None:
     fake_runtime.behaves("tiny--jade", load_s=6)
     fake_runtime.behaves("tiny--amber", load_s=6)
     load = swap(serving)

@@ -25,20 +25,38 @@ def abandoned(studio: Studio, fake_runtime: FakeRuntime, load_s: float) -> str:
 def test_an_abandoned_job_is_followed_to_its_end(known: Studio, fake_runtime: FakeRuntime) -> None:
     running = abandoned(known, fake_runtime, load_s=3)
     row = known.must("jobs")["jobs"][0]
-    assert (row["job"], row["state"], row["phase"], row["port"]) == (running, "running", "wait", known.ports[0])
+    assert (row["job"], row["state"], row["phase"], row["port"]) == (
+        running,
+        "running",
+        "wait",
+        known.ports[0],
+    )
     locks = {lock["port"]: lock for lock in known.must("lock")["locks"]}
-    assert locks[known.ports[0]]["job"] == running and not locks[None]["held"] and not locks[known.ports[1]]["held"]
+    assert (
+        locks[known.ports[0]]["job"] == running
+        and not locks[None]["held"]
+        and not locks[known.ports[1]]["held"]
+    )
     followed = known.mlxops("follow")
-    assert followed.result["state"] == "done" and "stopping pid" in followed.stderr and "it serves" in followed.stderr
+    assert (
+        followed.result["state"] == "done"
+        and "stopping pid" in followed.stderr
+        and "it serves" in followed.stderr
+    )
     assert known.must("jobs")["jobs"][0]["state"] == "done"
     assert known.ask(known.ports[0]) == "I am tiny/jade"
     assert not any(lock["held"] for lock in known.must("lock")["locks"])
 
 
-def test_a_cancelled_job_has_undone_its_work_when_cancel_returns(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_cancelled_job_has_undone_its_work_when_cancel_returns(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     running = abandoned(known, fake_runtime, load_s=30)
     cancelled = known.must("cancel", known.ports[0])
-    assert (cancelled["job"], cancelled["state"]) == (running, "cancelled") and "cancelled" in cancelled["message"]
+    assert (cancelled["job"], cancelled["state"]) == (
+        running,
+        "cancelled",
+    ) and "cancelled" in cancelled["message"]
     assert known.assignments() == {"amber": known.ports[0]}
     assert known.ask(known.ports[0]) == "I am tiny/amber"
     again = known.mlxops("follow", running)
@@ -56,7 +74,9 @@ def test_whoever_follows_leaves_without_harm(known: Studio, fake_runtime: FakeRu
     assert known.ask(known.ports[0]) == "I am tiny/jade"
 
 
-def test_a_job_whose_agent_was_killed_is_told_as_dead(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_job_whose_agent_was_killed_is_told_as_dead(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     running = abandoned(known, fake_runtime, load_s=3)
     os.kill(int(running.rsplit("-", 1)[1]), signal.SIGKILL)
     eventually(lambda: known.must("jobs")["jobs"][0]["state"] == "died")

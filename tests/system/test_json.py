@@ -1,4 +1,5 @@
-"""What programs read: one document per command, the same over SSH and locally; and what `list` costs."""
+"""What programs read: one document per command, the same over SSH and locally; and what `list`
+costs."""
 
 from __future__ import annotations
 
@@ -22,7 +23,14 @@ ACTIONS = {"actions", "drift"}
 RESULTS: dict[str, set[str]] = {
     "list": {"models"},
     "show amber": {"entry", "port", "command"},
-    "fit amber {port}": {"entry", "fits", "need_bytes", "available_bytes", "largest_context_tokens", "unload"},
+    "fit amber {port}": {
+        "entry",
+        "fits",
+        "need_bytes",
+        "available_bytes",
+        "largest_context_tokens",
+        "unload",
+    },
     "status": {"ports", "memory", "drift"},
     "reconcile": ACTIONS,
     "init": ACTIONS,
@@ -31,8 +39,24 @@ RESULTS: dict[str, set[str]] = {
     "register new tiny/new": ACTIONS,
     "set new model_id=another": {"entry", "changed", "actions"},
     "remove new": {"changed", "entry"},
-    "load amber {port} --dry-run": {"port", "entry", "state", "changed", "duration_s", "actions", "warnings"},
-    "load amber {port}": {"port", "entry", "state", "changed", "duration_s", "previous", "served_model"},
+    "load amber {port} --dry-run": {
+        "port",
+        "entry",
+        "state",
+        "changed",
+        "duration_s",
+        "actions",
+        "warnings",
+    },
+    "load amber {port}": {
+        "port",
+        "entry",
+        "state",
+        "changed",
+        "duration_s",
+        "previous",
+        "served_model",
+    },
     "show {port}": {"entry", "port", "command"},
     "logs {port}": {"port", "path", "lines"},
     "unload {port}": {"port", "entry", "state", "changed", "duration_s"},
@@ -42,8 +66,17 @@ RESULTS: dict[str, set[str]] = {
 }
 LIST_ROW = {"name", "repo_id", "model_id", "format", "port", "slot", "cache_path", "size_bytes"}
 STATUS_ROW = {
-    "port", "slot_name", "entry", "state", "drift", "pid", "served_model", "rss_bytes", "uptime_s", "latency_ms",
-}  # fmt: skip
+    "port",
+    "slot_name",
+    "entry",
+    "state",
+    "drift",
+    "pid",
+    "served_model",
+    "rss_bytes",
+    "uptime_s",
+    "latency_ms",
+}
 
 
 @pytest.fixture
@@ -61,7 +94,12 @@ def test_every_verb_answers_with_one_document(known: Studio) -> None:
         assert answer.exit == 0, answer
         document = answer.document
         assert list(document) == ENVELOPE
-        assert (document["schema"], document["command"], document["ok"], document["error"]) == (1, words[0], True, None)
+        assert (document["schema"], document["command"], document["ok"], document["error"]) == (
+            1,
+            words[0],
+            True,
+            None,
+        )
         assert document["host"] == "studio" or words[0] in ("hosts", "search"), line
         assert keys <= document["result"].keys(), line
 
@@ -139,7 +177,9 @@ class Recorder:
 
 
 @pytest.mark.openssh
-def test_list_costs_one_connection_one_exec_and_one_round_trip(openssh_studio: Studio, openssh: Sshd) -> None:
+def test_list_costs_one_connection_one_exec_and_one_round_trip(
+    openssh_studio: Studio, openssh: Sshd
+) -> None:
     openssh_studio.must("list")
     before = openssh.log.read_text()
     openssh_studio.must("list")
@@ -159,7 +199,9 @@ def test_the_agent_travels_once(openssh_studio: Studio) -> None:
     def weight() -> int:
         host = hosts.find("studio", str(openssh_studio.hosts_dir))
         link = Weighing(transport.open_for(host).open(host.python))
-        session.converse(host, link, bundle.pack(), session.request(host, "list", {}), lambda event: None)
+        session.converse(
+            host, link, bundle.pack(), session.request(host, "list", {}), lambda event: None
+        )
         return link.sent
 
     first, second = weight(), weight()
@@ -176,6 +218,8 @@ class Weighing(Recorder):
 
 def test_text_goes_to_stdout_and_everything_else_to_stderr(known: Studio) -> None:
     said = finished(known.start("load", "amber", known.ports[0]))
-    assert len(said.stdout.splitlines()) == 1 and "amber" in said.stdout and "launch: " in said.stderr
+    assert (
+        len(said.stdout.splitlines()) == 1 and "amber" in said.stdout and "launch: " in said.stderr
+    )
     quiet = finished(known.start("-q", "unload", known.ports[0]))
     assert quiet.stderr == "" and quiet.exit == 0

@@ -1,4 +1,5 @@
-"""A load that could have been known to fail stops nothing: damaged files, words in args, ports, programs."""
+"""A load that could have been known to fail stops nothing: damaged files, words in args, ports,
+programs."""
 
 from __future__ import annotations
 
@@ -31,10 +32,15 @@ def here(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> 
     return studio
 
 
-def swap(studio: Studio, runtime: FakeRuntime, *words: object, code: int, kind: str) -> dict[str, Any]:
-    """The error of a swap to jade that was refused while amber went on serving, with and without a dry run."""
+def swap(
+    studio: Studio, runtime: FakeRuntime, *words: object, code: int, kind: str
+) -> dict[str, Any]:
+    """The error of a swap to jade that was refused while amber went on serving, with and without a
+    dry run."""
     for more in ((), ("--dry-run",)):
-        error = refused(studio.mlxops("load", "jade", studio.ports[0], "--replace", *words, *more), code, kind)
+        error = refused(
+            studio.mlxops("load", "jade", studio.ports[0], "--replace", *words, *more), code, kind
+        )
     assert runtime.journal("signal") == [] and len(runtime.journal("started")) == 1
     assert studio.assignments() == {"amber": studio.ports[0]}
     return error
@@ -51,16 +57,25 @@ def spoil(studio: Studio, name: str, content: bytes | None) -> Path:
 WHOLE = model_files([" JADE"])
 
 
-@pytest.mark.parametrize(("name", "content", "why"), [
-    ("model.safetensors", WHOLE["model.safetensors"][: len(WHOLE["model.safetensors"]) // 2], "cut off"),
-    ("model.safetensors", POINTER, "Git LFS"),
-    ("model.safetensors", None, "missing"),
-    ("tokenizer.json", bytes(4000), "zeros"),
-    ("tokenizer.json", b"", "is empty"),
-    ("tokenizer_config.json", b"<html>404</html>", "HTML"),
-    ("config.json", b"[]", "not a JSON object"),
-])  # fmt: skip
-def test_damaged_files(here: Studio, fake_runtime: FakeRuntime, name: str, content: bytes | None, why: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        (
+            "model.safetensors",
+            WHOLE["model.safetensors"][: len(WHOLE["model.safetensors"]) // 2],
+            "cut off",
+        ),
+        ("model.safetensors", POINTER, "Git LFS"),
+        ("model.safetensors", None, "missing"),
+        ("tokenizer.json", bytes(4000), "zeros"),
+        ("tokenizer.json", b"", "is empty"),
+        ("tokenizer_config.json", b"<html>404</html>", "HTML"),
+        ("config.json", b"[]", "not a JSON object"),
+    ],
+)
+def test_damaged_files(
+    here: Studio, fake_runtime: FakeRuntime, name: str, content: bytes | None, why: str
+) -> None:
     spoil(here, name, content)
     for words in ((), ("--force",)):
         error = swap(here, fake_runtime, *words, code=9, kind="ModelMissing")
@@ -70,7 +85,11 @@ def test_damaged_files(here: Studio, fake_runtime: FakeRuntime, name: str, conte
 def test_a_stale_index_stops_nobody_from_loading(here: Studio) -> None:
     path = Path(here.entry("jade")["cache_path"])
     (path / "model.safetensors").rename(path / "model-00001-of-00001.safetensors")
-    spoil(here, "model.safetensors.index.json", b'{"weight_map": {"a": "model-00001-of-00007.safetensors"}}')
+    spoil(
+        here,
+        "model.safetensors.index.json",
+        b'{"weight_map": {"a": "model-00001-of-00007.safetensors"}}',
+    )
     result = here.must("load", "jade", here.ports[1])
     assert "index.json names other files" in str(result["warnings"])
 
@@ -84,15 +103,18 @@ def test_a_tokenizer_of_kimi_and_an_unknown_one_with_force(here: Studio) -> None
     here.must("load", "jade", here.ports[1])
 
 
-@pytest.mark.parametrize(("words", "why"), [
-    ("--draft-model-path /no/such/draft", "/no does not exist"),
-    ("--draft-model-path=/no/such/draft", "/no does not exist"),
-    ("--draft-model-path ~/draft", "no shell expands ~"),
-    ("--draft-model-path draft", "draft does not exist"),
-    ("--lora-paths {hub},/no/such.safetensors", "/no does not exist"),
-    ("--prompt-cache-dir /no/such/cache", "/no does not exist"),
-    ("--chat-template-file /no/such.jinja", "/no does not exist"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--draft-model-path /no/such/draft", "/no does not exist"),
+        ("--draft-model-path=/no/such/draft", "/no does not exist"),
+        ("--draft-model-path ~/draft", "no shell expands ~"),
+        ("--draft-model-path draft", "draft does not exist"),
+        ("--lora-paths {hub},/no/such.safetensors", "/no does not exist"),
+        ("--prompt-cache-dir /no/such/cache", "/no does not exist"),
+        ("--chat-template-file /no/such.jinja", "/no does not exist"),
+    ],
+)
 def test_words_of_args_that_name_what_is_not_there(
     here: Studio, fake_runtime: FakeRuntime, words: str, why: str
 ) -> None:
@@ -101,21 +123,30 @@ def test_words_of_args_that_name_what_is_not_there(
     assert why in error["message"] or "is not a file" in error["message"], error
 
 
-def test_a_draft_model_is_counted_and_never_downloaded(here: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_draft_model_is_counted_and_never_downloaded(
+    here: Studio, fake_runtime: FakeRuntime
+) -> None:
     before = here.must("fit", "jade")
     here.must("set", "jade", "args=--draft-model-path big/draft")
     error = swap(here, fake_runtime, code=9, kind="ModelMissing")
-    assert "mlxops load big/draft PORT --download" in error["hint"] and error["repo_id"] == "big/draft"
+    assert (
+        "mlxops load big/draft PORT --download" in error["hint"] and error["repo_id"] == "big/draft"
+    )
     files = {**model_files([" DRAFT"]), "model-more.safetensors": padding(40 << 20)}
     here.add("big/draft", files)
     after = here.must("fit", "jade")
-    assert after["second_bytes"] > 40 << 20 and after["need_bytes"] - before["need_bytes"] == after["second_bytes"]
+    assert (
+        after["second_bytes"] > 40 << 20
+        and after["need_bytes"] - before["need_bytes"] == after["second_bytes"]
+    )
     here.must("load", "jade", here.ports[0], "--replace")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::", "::1"])
 @pytest.mark.parametrize("state", ["bound", "connected"])
-def test_a_port_that_somebody_holds_without_listening(here: Studio, address: str, state: str) -> None:
+def test_a_port_that_somebody_holds_without_listening(
+    here: Studio, address: str, state: str
+) -> None:
     port = here.ports[1]
     if state == "connected" and address != "127.0.0.1":
         pytest.skip("one address shows it")
@@ -144,15 +175,21 @@ def test_an_address_that_the_host_does_not_have(here: Studio, fake_runtime: Fake
     assert "203.0.113.7" in error["message"] and "bind" in error["hint"]
 
 
-def test_a_start_whose_port_is_taken_meanwhile_ends_at_once(here: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_start_whose_port_is_taken_meanwhile_ends_at_once(
+    here: Studio, fake_runtime: FakeRuntime
+) -> None:
     fake_runtime.behaves("jade", prints="OSError: [Errno 98] Address already in use", load_s=60)
-    error = refused(here.mlxops("load", "jade", here.ports[0], "--replace", timeout_s=25), 8, "NotReady")
+    error = refused(
+        here.mlxops("load", "jade", here.ports[0], "--replace", timeout_s=25), 8, "NotReady"
+    )
     assert "amber serves again" in error["message"]
     assert here.assignments() == {"amber": here.ports[0]}
 
 
 @pytest.mark.parametrize("fate", ["interpreter", "module", "mode"])
-def test_a_program_that_no_longer_starts(here: Studio, fake_runtime: FakeRuntime, tmp_path: Path, fate: str) -> None:
+def test_a_program_that_no_longer_starts(
+    here: Studio, fake_runtime: FakeRuntime, tmp_path: Path, fate: str
+) -> None:
     program = fake_runtime.program
     text = program.read_text()
     if fate == "interpreter":
@@ -169,20 +206,25 @@ def test_a_program_that_no_longer_starts(here: Studio, fake_runtime: FakeRuntime
     answer = here.mlxops("load", "jade", here.ports[0], "--replace")
     assert answer.exit == 1 and here.assignments() == {"amber": here.ports[0]}, answer
     assert str(python if fate == "interpreter" else program) in answer.error["message"]
-    assert {"interpreter": "is gone", "module": "no_such_module", "mode": "not found"}[fate] in answer.error["message"]
+    assert {"interpreter": "is gone", "module": "no_such_module", "mode": "not found"}[
+        fate
+    ] in answer.error["message"]
     assert os.kill(here.entry("amber")["process"]["pid"], 0) is None
     shutil.copy(program, tmp_path / "kept")
     program.write_text(text)
     program.chmod(0o755)
 
 
-@pytest.mark.parametrize(("words", "why"), [
-    ("--max-tokens notanumber", "notanumber is not a whole number"),
-    ("--max-tokens", "--max-tokens needs a value"),
-    ("--debug stray", "stray belongs to no option"),
-    ("--log-level LOUD", "--log-level LOUD is not one of DEBUG"),
-    ("--temperature=abc", "abc is not a number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--max-tokens notanumber", "notanumber is not a whole number"),
+        ("--max-tokens", "--max-tokens needs a value"),
+        ("--debug stray", "stray belongs to no option"),
+        ("--log-level LOUD", "--log-level LOUD is not one of DEBUG"),
+        ("--temperature=abc", "abc is not a number"),
+    ],
+)
 def test_words_of_args_that_the_program_would_not_take(
     here: Studio, fake_runtime: FakeRuntime, words: str, why: str
 ) -> None:
@@ -195,22 +237,32 @@ def test_a_value_that_only_the_program_itself_knows_to_be_wrong(
     here: Studio, fake_runtime: FakeRuntime, light_runtime: dict[str, Any]
 ) -> None:
     file = here.hosts_dir / "studio.toml"
-    file.write_text(f'{file.read_text()}\n[runtimes."mlx_lm.server"]\ncommand = ["{light_runtime["command"][0]}"]\n')
+    file.write_text(
+        f'{file.read_text()}\n[runtimes."mlx_lm.server"]\ncommand = ["{light_runtime["command"][0]}"]\n'
+    )
     here.must("set", "jade", "runtime=mlx_lm.server", "args=--temp=abc")
     error = swap(here, fake_runtime, code=1, kind="Failed")
     assert "argument --temp: invalid float value: 'abc'" in error["message"], error
 
 
-@pytest.mark.parametrize(("content", "why"), [
-    (b'{"model_type": "qwen3"}', "missing"),
-    (json.dumps({**json.loads(WHOLE["config.json"]), "hidden_size": "many"}).encode(), "Error: "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"model_type": "qwen3"}', "missing"),
+        (
+            json.dumps({**json.loads(WHOLE["config.json"]), "hidden_size": "many"}).encode(),
+            "Error: ",
+        ),
+    ],
+)
 def test_a_config_from_which_no_model_can_be_built(
     here: Studio, fake_runtime: FakeRuntime, content: bytes, why: str
 ) -> None:
     spoil(here, "config.json", content)
     error = swap(here, fake_runtime, code=1, kind="Failed")
-    assert "config.json" in error["message"] and why in error["message"] and "--force" in error["hint"], error
+    assert (
+        "config.json" in error["message"] and why in error["message"] and "--force" in error["hint"]
+    ), error
 
 
 def test_a_config_that_its_runtime_cannot_be_asked_about_stops_no_load(
@@ -226,12 +278,16 @@ def test_a_config_that_its_runtime_cannot_be_asked_about_stops_no_load(
     here.must("load", "jade", here.ports[0], "--replace")
 
 
-def test_a_chat_template_with_an_error(here: Studio, fake_runtime: FakeRuntime, tmp_path: Path) -> None:
+def test_a_chat_template_with_an_error(
+    here: Studio, fake_runtime: FakeRuntime, tmp_path: Path
+) -> None:
     template = tmp_path / "own.jinja"
     template.write_text("{% for m in messages %}\n{{ m['content' }}\n{% endfor %}")
     here.must("set", "jade", f"chat_template={template}")
     error = swap(here, fake_runtime, code=1, kind="Failed")
     assert f"{template} has an error: line 2" in error["message"], error
-    kept = "{% for m in messages %}{% generation %}{{ m }}{%- endgeneration -%}{% break %}{% endfor %}"
+    kept = (
+        "{% for m in messages %}{% generation %}{{ m }}{%- endgeneration -%}{% break %}{% endfor %}"
+    )
     template.write_text(kept)
     here.must("load", "jade", here.ports[0], "--replace")

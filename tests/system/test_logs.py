@@ -1,4 +1,5 @@
-"""`logs`: no line lost, none torn, whatever becomes of the file; as many as asked for; and whose log it is."""
+"""`logs`: no line lost, none torn, whatever becomes of the file; as many as asked for; and whose
+log it is."""
 
 from __future__ import annotations
 
@@ -56,7 +57,11 @@ class Follow:
 
 @pytest.fixture
 def local(make_studio: Callable[..., Studio], fake_runtime: FakeRuntime) -> Studio:
-    runtime: dict[str, Any] = {"name": "mlx-openai-server", "command": fake_runtime.command, "grace_s": 10}
+    runtime: dict[str, Any] = {
+        "name": "mlx-openai-server",
+        "command": fake_runtime.command,
+        "grace_s": 10,
+    }
     return make_studio(None, runtime)
 
 
@@ -99,7 +104,9 @@ def test_no_line_is_lost_at_the_seam_and_none_is_torn(log: Path, follow: Followe
         assert seen == list(range(seen[0], 500))
 
 
-def test_a_half_line_is_held_and_shown_after_a_while_as_one_that_goes_on(log: Path, follow: Followed) -> None:
+def test_a_half_line_is_held_and_shown_after_a_while_as_one_that_goes_on(
+    log: Path, follow: Followed
+) -> None:
     log.write_bytes("one\nhalf 日".encode()[:-1])
     one = follow()
     one.until("one")
@@ -179,7 +186,9 @@ def child_of(pid: int) -> int:
     raise AssertionError(f"no child of {pid}")
 
 
-def test_the_next_servers_log_is_followed(local: Studio, follow: Followed, fake_runtime: FakeRuntime) -> None:
+def test_the_next_servers_log_is_followed(
+    local: Studio, follow: Followed, fake_runtime: FakeRuntime
+) -> None:
     local.must("init")
     port = local.ports[0]
     local.must("load", "amber", port)
@@ -191,7 +200,9 @@ def test_the_next_servers_log_is_followed(local: Studio, follow: Followed, fake_
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_as_many_lines_are_given_as_were_asked_for(local: Studio, log: Path, flags: list[str]) -> None:
+def test_as_many_lines_are_given_as_were_asked_for(
+    local: Studio, log: Path, flags: list[str]
+) -> None:
     log.write_bytes(b"".join(b"line %d\n" % number for number in range(300_000)))
     wanted = 299_000
     asked = local.start(*flags, "logs", local.ports[0], "-n", wanted)
@@ -220,15 +231,24 @@ def test_a_log_of_10_gb_and_a_line_of_a_gigabyte_are_bounded(local: Studio, log:
     asked = local.mlxops("logs", local.ports[0], "-n", 50)
     assert time.monotonic() - began < 20
     long, last = asked.result["lines"]
-    assert last == "last" and long.startswith("[...] ") and "bytes left out]" in long and len(long) < 70_000
+    assert (
+        last == "last"
+        and long.startswith("[...] ")
+        and "bytes left out]" in long
+        and len(long) < 70_000
+    )
     assert "only the last 64 MiB of" in asked.stderr and "of 10240 MiB" in asked.stderr
 
 
-def test_the_log_of_a_start_that_failed_is_shown_by_a_command(local: Studio, fake_runtime: FakeRuntime) -> None:
+def test_the_log_of_a_start_that_failed_is_shown_by_a_command(
+    local: Studio, fake_runtime: FakeRuntime
+) -> None:
     local.must("init")
     port = local.ports[0]
     refused = local.mlxops("logs", port, "--previous")
-    assert refused.exit == 1 and refused.error["message"] == f"there is no earlier log of port {port}"
+    assert (
+        refused.exit == 1 and refused.error["message"] == f"there is no earlier log of port {port}"
+    )
     local.must("load", "amber", port)
     fake_runtime.behaves("tiny--jade", die_after_s=0.2, exit_status=3)
     failed = local.mlxops("load", "jade", port, "--replace")
@@ -256,13 +276,23 @@ def test_a_log_that_was_moved_is_shown_and_told(local: Studio) -> None:
     assert "/v1/chat" in "".join(deleted.result["lines"]) and "(deleted)" in deleted.stderr
 
 
-def test_the_log_of_a_server_that_somebody_else_started_is_found(local: Studio, fake_runtime: FakeRuntime) -> None:
+def test_the_log_of_a_server_that_somebody_else_started_is_found(
+    local: Studio, fake_runtime: FakeRuntime
+) -> None:
     local.must("init")
     port = local.ports[0]
-    words = [*fake_runtime.command, "--model-path", local.entry("amber")["cache_path"], "--model-type", "lm"]
+    words = [
+        *fake_runtime.command,
+        "--model-path",
+        local.entry("amber")["cache_path"],
+        "--model-type",
+        "lm",
+    ]
     for where, told in ((local.folder / "mine.log", "mine.log"), (Path("/dev/null"), "/dev/null")):
         with where.open("w") as out:
-            server = subprocess.Popen([*words, "--port", str(port)], stdout=out, stderr=out, start_new_session=True)
+            server = subprocess.Popen(
+                [*words, "--port", str(port)], stdout=out, stderr=out, start_new_session=True
+            )
         try:
             eventually(lambda: local.port_row(port)["state"] == "ready")
             shown = local.mlxops("logs", port)
@@ -270,7 +300,10 @@ def test_the_log_of_a_server_that_somebody_else_started_is_found(local: Studio, 
                 assert "/health" in "".join(shown.result["lines"])
                 assert f"goes to {where}: mlxops did not start it" in shown.stderr
             else:
-                assert shown.exit == 1 and "which cannot be shown (not a regular file)" in shown.error["message"]
+                assert (
+                    shown.exit == 1
+                    and "which cannot be shown (not a regular file)" in shown.error["message"]
+                )
         finally:
             server.terminate()
             server.wait()
@@ -279,7 +312,10 @@ def test_the_log_of_a_server_that_somebody_else_started_is_found(local: Studio, 
 
 def test_a_port_without_any_log_is_told_with_the_place_where_it_would_be(local: Studio) -> None:
     refused = local.mlxops("logs", local.ports[1])
-    assert refused.exit == 1 and str(local.state_dir / "logs" / f"{local.ports[1]}.log") in refused.error["message"]
+    assert (
+        refused.exit == 1
+        and str(local.state_dir / "logs" / f"{local.ports[1]}.log") in refused.error["message"]
+    )
 
 
 def test_a_registry_that_cannot_be_read_keeps_nobody_from_a_log(local: Studio, log: Path) -> None:

@@ -1,4 +1,5 @@
-"""A crash or a reboot forgets nothing: what served is shown as lost, with the command that brings it back."""
+"""A crash or a reboot forgets nothing: what served is shown as lost, with the command that brings
+it back."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ from tests.support.watching import job
 
 
 @pytest.fixture
-def near(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], tmp_path: Path) -> Studio:
-    """On this machine, with a home of its own; amber serves on the first port and jade on the second."""
+def near(
+    make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], tmp_path: Path
+) -> Studio:
+    """On this machine, with a home of its own; amber serves on the first port and jade on the
+    second."""
     studio = make_studio(None, studio_runtime, env={"HOME": str(tmp_path / "home")})
     studio.must("init")
     studio.must("load", "amber", studio.ports[0])
@@ -44,11 +48,19 @@ def quiet(studio: Studio, *more: str) -> Answer:
 
 def shown(studio: Studio) -> dict[int, tuple[str, str | None, str | None]]:
     rows = {row["port"]: row for row in studio.mlxops("status").result["ports"]}
-    return {port: (row["state"], row["drift"], row["wanted"]) for port, row in rows.items() if row["drift"]}
+    return {
+        port: (row["state"], row["drift"], row["wanted"])
+        for port, row in rows.items()
+        if row["drift"]
+    }
 
 
 def wanted(studio: Studio) -> dict[str, int]:
-    return {name: int(entry["wanted"]) for name, entry in studio.registry()["models"].items() if entry.get("wanted")}
+    return {
+        name: int(entry["wanted"])
+        for name, entry in studio.registry()["models"].items()
+        if entry.get("wanted")
+    }
 
 
 def drift(studio: Studio, verb: str = "status") -> dict[str, dict[str, Any]]:
@@ -56,7 +68,9 @@ def drift(studio: Studio, verb: str = "status") -> dict[str, dict[str, Any]]:
     return {one["entry"]: one for one in studio.mlxops(verb).result["drift"]}
 
 
-def test_after_a_power_cut_and_cron_everything_is_there_again_by_the_commands_shown(near: Studio) -> None:
+def test_after_a_power_cut_and_cron_everything_is_there_again_by_the_commands_shown(
+    near: Studio,
+) -> None:
     one, two, _ = near.ports
     power_cut(near)
     stale = drift(near)
@@ -78,10 +92,15 @@ def test_after_a_power_cut_and_cron_everything_is_there_again_by_the_commands_sh
     assert near.assignments() == {"amber": one, "jade": two} and shown(near) == {}
     assert near.ask(two) == "I am tiny/jade"
     over = quiet(near)
-    assert over.stdout.splitlines() == [f"no longer: lost {one} amber", f"no longer: lost {two} jade"]
+    assert over.stdout.splitlines() == [
+        f"no longer: lost {one} amber",
+        f"no longer: lost {two} jade",
+    ]
 
 
-@pytest.mark.parametrize("words", [("status", "--check"), ("reconcile", "--check"), ("reconcile", "-q", "--check")])
+@pytest.mark.parametrize(
+    "words", [("status", "--check"), ("reconcile", "--check"), ("reconcile", "-q", "--check")]
+)
 def test_a_check_ends_with_11_and_names_the_port(near: Studio, words: tuple[str, ...]) -> None:
     assert near.mlxops(*words).exit == 0
     power_cut(near, near.ports[0])
@@ -98,13 +117,18 @@ def test_list_and_show_have_it(near: Studio) -> None:
     near.must("reconcile")
     models = {model["name"]: model for model in near.must("list")["models"]}
     assert {name: (m["wanted"], m["lost"]) for name, m in models.items()} == {
-        "amber": (port, True), "jade": (near.ports[1], False), "topaz": (None, False),
-    }  # fmt: skip
+        "amber": (port, True),
+        "jade": (near.ports[1], False),
+        "topaz": (None, False),
+    }
     assert f"{port} lost" in finished(near.start("list")).stdout
     for word in ("amber", port):
         found = near.must("show", word)
         assert found["entry"]["name"] == "amber" and found["entry"]["wanted"] == port
-        assert (found["port"]["drift"], found["port"]["next"]) == ("lost", f"mlxops load amber {port}")
+        assert (found["port"]["drift"], found["port"]["next"]) == (
+            "lost",
+            f"mlxops load amber {port}",
+        )
 
 
 def test_the_command_is_one_that_works_where_the_slot_is_another_port(near: Studio) -> None:
@@ -124,7 +148,9 @@ def test_unload_of_a_lost_port_forgets_it_and_says_so(near: Studio) -> None:
     power_cut(near)
     near.must("reconcile")
     planned = near.must("unload", one, "--dry-run")
-    assert [(a["action"], a["entry"]) for a in planned["actions"]] == [("forget", "amber")] and wanted(near)
+    assert [(a["action"], a["entry"]) for a in planned["actions"]] == [
+        ("forget", "amber")
+    ] and wanted(near)
     done = near.must("unload", one)
     assert (done["state"], done["changed"], done["forgot"]) == ("free", True, ["amber"])
     assert wanted(near) == {"jade": two} and set(shown(near)) == {two}
@@ -150,7 +176,10 @@ def test_unload_all_forgets_them_all_and_its_dry_run_says_so(near: Studio) -> No
     near.must("reconcile")
     planned = {row["port"]: row["actions"] for row in near.must("unload-all", "--dry-run")["ports"]}
     assert [(a["action"], a["entry"]) for a in planned[one]] == [("forget", "amber")]
-    assert [(a["action"], a["entry"]) for a in planned[two]] == [("stop", "jade"), ("clear", "jade")]
+    assert [(a["action"], a["entry"]) for a in planned[two]] == [
+        ("stop", "jade"),
+        ("clear", "jade"),
+    ]
     assert wanted(near) == {"amber": one, "jade": two}
     near.must("unload-all")
     assert wanted(near) == {} == near.assignments() and shown(near) == {}
@@ -164,7 +193,9 @@ def test_another_model_on_the_port_takes_it_away_and_one_that_fails_does_not(
     near.must("reconcile")
     fake_runtime.behaves("tiny--topaz", load_s=20, die_after_s=0.2)
     assert near.mlxops("load", "topaz", one).exit == 8
-    assert wanted(near) == {"amber": one, "jade": two} and shown(near) == {one: ("free", "lost", "amber")}
+    assert wanted(near) == {"amber": one, "jade": two} and shown(near) == {
+        one: ("free", "lost", "amber")
+    }
     fake_runtime.behaves("tiny--topaz")
     near.must("load", "topaz", one)
     assert wanted(near) == {"topaz": one, "jade": two} and shown(near) == {}
@@ -177,7 +208,9 @@ def test_without_a_rollback_the_one_before_is_lost(near: Studio, fake_runtime: F
     assert shown(near) == {one: ("free", "lost", "amber")}
 
 
-def test_a_swap_that_was_killed_shows_what_served_before_it(near: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_swap_that_was_killed_shows_what_served_before_it(
+    near: Studio, fake_runtime: FakeRuntime
+) -> None:
     one = near.ports[0]
     fake_runtime.behaves("tiny--topaz", load_s=4)
     load = near.start("load", "topaz", one, "--replace")
@@ -190,7 +223,11 @@ def test_a_swap_that_was_killed_shows_what_served_before_it(near: Studio, fake_r
     assert "amber was serving here before it" in near.port_row(one)["reason"]
     near.must("reconcile")
     row = near.port_row(one)
-    assert (row["drift"], row["wanted"], row["next"]) == ("lost", "amber", f"mlxops load amber {one}")
+    assert (row["drift"], row["wanted"], row["next"]) == (
+        "lost",
+        "amber",
+        f"mlxops load amber {one}",
+    )
 
 
 def test_a_registry_of_before_is_remembered_and_so_is_an_adopted_server(near: Studio) -> None:

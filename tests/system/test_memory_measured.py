@@ -1,4 +1,5 @@
-"""What a real server takes stays below what was estimated; tests/bench/memory.py does the same for more families."""
+"""What a real server takes stays below what was estimated; tests/bench/memory.py does the same for
+more families."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ AT_MOST = 3.0
 
 
 def test_a_server_takes_less_than_estimated_and_not_far_less(tmp_path: Path) -> None:
-    model = write_sized(tmp_path / "model", "llama", hidden_size=256, num_hidden_layers=4, intermediate_size=704)
+    model = write_sized(
+        tmp_path / "model", "llama", hidden_size=256, num_hidden_layers=4, intermediate_size=704
+    )
     tokens, held = measured("mlx_lm.server", Path(sys.executable).parent.parent, model, TOKENS)
     sums = estimated("mlx_lm.server", model, tokens)
     assert tokens > TOKENS and sums.kv_bytes and held > sums.weights_bytes

@@ -1,4 +1,5 @@
-"""Who else on either machine may read or write what the tool leaves there, however careless the login's umask is."""
+"""Who else on either machine may read or write what the tool leaves there, however careless the
+login's umask is."""
 
 from __future__ import annotations
 
@@ -14,8 +15,11 @@ from tests.support.studio import Studio, finished
 
 
 @pytest.fixture(scope="module")
-def used(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, dict[str, bytes]]) -> Iterator[Studio]:
-    """A host on which every kind of file has been written. Its logins and the client have umask 0."""
+def used(
+    tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, dict[str, bytes]]
+) -> Iterator[Studio]:
+    """A host on which every kind of file has been written. Its logins and the client have umask
+    0."""
     folder = tmp_path_factory.mktemp("modes")
     for name in ("keys", "home", "client"):
         (folder / name).mkdir()
@@ -25,8 +29,14 @@ def used(tmp_path_factory: pytest.TempPathFactory, tiny_models: dict[str, dict[s
     finally:
         os.umask(before)
     with server:
-        runtime = {"name": "mlx-openai-server", "command": FakeRuntime(folder / "bin").command, "grace_s": 10}
-        studio = Studio(folder / "studio", server.login, runtime, env={"HOME": str(folder / "client")})
+        runtime = {
+            "name": "mlx-openai-server",
+            "command": FakeRuntime(folder / "bin").command,
+            "grace_s": 10,
+        }
+        studio = Studio(
+            folder / "studio", server.login, runtime, env={"HOME": str(folder / "client")}
+        )
         use(studio, tiny_models)
         yield studio
 
@@ -37,8 +47,14 @@ def use(studio: Studio, models: dict[str, dict[str, bytes]]) -> None:
     for repo_id, files in models.items():
         studio.add(repo_id, files)
     port = studio.ports[0]
-    for words in (["init"], ["load", "amber", port], ["load", "jade", port, "--replace"], ["reconcile"],
-                  ["unload", port], ["authorize", "--verbs", "status"]):  # fmt: skip
+    for words in (
+        ["init"],
+        ["load", "amber", port],
+        ["load", "jade", port, "--replace"],
+        ["reconcile"],
+        ["unload", port],
+        ["authorize", "--verbs", "status"],
+    ):
         answer = finished(studio.start("--json", *words, umask=0))
         assert answer.exit == 0, answer
 
@@ -49,9 +65,21 @@ def mode(path: Path) -> int:
 
 def test_the_state_folder_is_its_owner_s_alone(used: Studio) -> None:
     folders = [used.state_dir, *(path for path in used.state_dir.iterdir() if path.is_dir())]
-    assert {path.name for path in folders} == {"state", "agent", "authorized", "help", "jobs", "logs", "run"}
+    assert {path.name for path in folders} == {
+        "state",
+        "agent",
+        "authorized",
+        "help",
+        "jobs",
+        "logs",
+        "run",
+    }
     assert {path.name: oct(mode(path)) for path in folders if mode(path) != 0o700} == {}
-    assert [path for path in used.state_dir.rglob("*") if mode(path) & 0o022 and path.name != "__pycache__"] == []
+    assert [
+        path
+        for path in used.state_dir.rglob("*")
+        if mode(path) & 0o022 and path.name != "__pycache__"
+    ] == []
 
 
 def test_what_lies_beside_the_registry_is_written_by_its_owner_only(used: Studio) -> None:

@@ -1,4 +1,5 @@
-"""A word that means two things is refused, and what stops or changes something takes no part of a name."""
+"""A word that means two things is refused, and what stops or changes something takes no part of a
+name."""
 
 from __future__ import annotations
 
@@ -29,9 +30,16 @@ def rename(studio: Studio, old: str, new: str) -> None:
 
 
 TAKING_A_PORT = (
-    ("unload", {}), ("status", {}), ("verify", {}), ("logs", {}), ("show", {}), ("follow", {}), ("cancel", {}),
-    ("load", {"model": "topaz", "replace": True}), ("fit", {"model": "topaz"}),
-)  # fmt: skip
+    ("unload", {}),
+    ("status", {}),
+    ("verify", {}),
+    ("logs", {}),
+    ("show", {}),
+    ("follow", {}),
+    ("cancel", {}),
+    ("load", {"model": "topaz", "replace": True}),
+    ("fit", {"model": "topaz"}),
+)
 KEYS = {"show": "what", "follow": "job", "cancel": "job", "status": "ports", "verify": "ports"}
 
 
@@ -53,7 +61,9 @@ def test_a_word_that_is_a_slot_and_an_entry_elsewhere_is_refused_by_every_verb(o
             assert refused.exit_code == 9, (verb, refused)
             model = " topaz" if verb in ("load", "fit") else ""
             assert f"mlxops {verb}{model} {here} (slot {word})" in refused.hint, verb
-            assert f"mlxops {verb}{model} {there} (where the entry {word} serves)" in refused.hint, verb
+            assert (
+                f"mlxops {verb}{model} {there} (where the entry {word} serves)" in refused.hint
+            ), verb
     assert one.assignments() == before
     assert one.ask(here) == "I am tiny/amber" and one.ask(there) == "I am tiny/jade"
     ask(one, "unload", port=there)
@@ -71,7 +81,9 @@ def test_where_the_entry_is_on_the_slots_own_port_there_is_one_meaning(one: Stud
     # The entry is loaded nowhere: to look at the slot is harmless, to stop what is there is not.
     assert ask(one, "status", ports=[one.slot(port)])["ports"][0]["entry"] == "amber"
     refused = refusal(one, "unload", port=one.slot(port))
-    assert "amber is loaded there" in refused.message and f"mlxops unload {port} (slot" in refused.hint
+    assert (
+        "amber is loaded there" in refused.message and f"mlxops unload {port} (slot" in refused.hint
+    )
     assert one.ask(port) == "I am tiny/amber"
     assert refusal(one, "show", what=one.slot(port)).kind == "ModelAmbiguous"
     assert ask(one, "show", what="tiny/jade")["entry"]["name"] == one.slot(port)
@@ -97,8 +109,12 @@ def test_verbs_about_ports_take_the_name_of_what_is_loaded(one: Studio) -> None:
     assert ask(one, "follow", job="amber")["port"] == other
 
 
-@pytest.mark.parametrize(("verb", "more"), [("remove", {}), ("set", {"changes": {"revision": "r"}})])
-def test_what_changes_an_entry_takes_no_part_of_its_name(one: Studio, verb: str, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("verb", "more"), [("remove", {}), ("set", {"changes": {"revision": "r"}})]
+)
+def test_what_changes_an_entry_takes_no_part_of_its_name(
+    one: Studio, verb: str, more: dict[str, Any]
+) -> None:
     before = one.registry()
     for word in ("amb", "mber", "tiny/amb", "ambr", ""):
         refused = refusal(one, verb, name=word, **more)
@@ -135,7 +151,9 @@ def test_a_broken_registry_leaves_slots_and_numbers_to_look_at(one: Studio) -> N
 def test_a_part_of_a_name_is_told_before_it_starts_anything(one: Studio) -> None:
     said: list[str] = []
     host = hosts.find("studio", str(one.hosts_dir))
-    session.call(host, "load", {"model": "amb", "port": one.ports[0]}, lambda event: said.append(str(event)))
+    session.call(
+        host, "load", {"model": "amb", "port": one.ports[0]}, lambda event: said.append(str(event))
+    )
     told = [n for n, line in enumerate(said) if "amb -> amber (tiny/amber)" in line]
     begun = [n for n, line in enumerate(said) if "'event': 'job'" in line]
     assert len(told) == 1 and told[0] < begun[0]

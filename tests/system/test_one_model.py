@@ -1,4 +1,5 @@
-"""One model under several spellings: case, links, trailing slashes, relative paths and revisions make no second one."""
+"""One model under several spellings: case, links, trailing slashes, relative paths and revisions
+make no second one."""
 
 from __future__ import annotations
 
@@ -31,9 +32,21 @@ def started(here: Studio, fake_runtime: FakeRuntime) -> Iterator[Callable[..., N
 
     def start(model: str, folder: Path) -> None:
         port = here.ports[0]
-        words = [*fake_runtime.command, "--model-path", model, "--port", str(port), "--host", "127.0.0.1"]
+        words = [
+            *fake_runtime.command,
+            "--model-path",
+            model,
+            "--port",
+            str(port),
+            "--host",
+            "127.0.0.1",
+        ]
         words += ["--served-model-name", here.slot(port)]
-        running.append(subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        running.append(
+            subprocess.Popen(
+                words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        )
         eventually(lambda: here.ask(port, here.slot(port)))
 
     yield start
@@ -65,7 +78,9 @@ def test_a_server_started_by_hand_is_adopted_however_its_model_is_spelled(
         (here.folder / "Tiny").mkdir()
         shutil.copytree(here.entry("amber")["cache_path"], here.folder / "Tiny" / "AMBER")
         started("Tiny/AMBER", here.folder)
-        assert here.must("init")["actions"][0]["entry"] is None  # a folder of its own is another model
+        assert (
+            here.must("init")["actions"][0]["entry"] is None
+        )  # a folder of its own is another model
         return
     started(*start)
     here.must("init")
@@ -120,7 +135,10 @@ def test_nothing_is_downloaded_a_second_time_into_a_folder_of_another_case(
         assert here.must("load", "TINY/AMBER", here.ports[0])["entry"] == "amber"
         assert hub.seen == []
         result = here.must("load", "TINY/onyx", here.ports[1])
-        assert result["download"]["repo_id"] == "tiny/Onyx" and here.entry("onyx")["repo_id"] == "tiny/Onyx"
+        assert (
+            result["download"]["repo_id"] == "tiny/Onyx"
+            and here.entry("onyx")["repo_id"] == "tiny/Onyx"
+        )
         (folder,) = [path.name for path in here.hub.iterdir() if path.name.lower().endswith("onyx")]
         assert folder == "models--tiny--Onyx"
 

@@ -1,5 +1,5 @@
-"""Another user's process is foreign to every verb, whatever its command line says, and for root too; and what a failed
-load starts again is only ever what this user ran."""
+"""Another user's process is foreign to every verb, whatever its command line says, and for root
+too; and what a failed load starts again is only ever what this user ran."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ def light(tmp_path: Path) -> FakeRuntime:
 @pytest.fixture
 def one(make_studio: Callable[..., Studio], light: FakeRuntime) -> Studio:
     """A local Studio of stand-ins for mlx_lm.server, with amber, jade and topaz in its registry."""
-    runtime = {"name": "mlx_lm.server", "command": light.command, "startup_timeout_s": 20, "grace_s": 3}
+    runtime = {
+        "name": "mlx_lm.server",
+        "command": light.command,
+        "startup_timeout_s": 20,
+        "grace_s": 3,
+    }
     studio = make_studio(None, runtime)
     ask(studio, "init")
     return studio
@@ -54,9 +59,19 @@ def operator(tmp_path: Path, code: Path) -> Iterator[Account]:
         yield account
 
 
-def serve(account: Account | None, runtime: FakeRuntime, studio: Studio, name: str, port: int) -> Any:
+def serve(
+    account: Account | None, runtime: FakeRuntime, studio: Studio, name: str, port: int
+) -> Any:
     """Start a server by hand that looks like one of the entry, and wait until it listens."""
-    argv = [*runtime.command, "--model", studio.entry(name)["cache_path"], "--host", "127.0.0.1", "--port", str(port)]
+    argv = [
+        *runtime.command,
+        "--model",
+        studio.entry(name)["cache_path"],
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = account.run(*argv) if account else subprocess.Popen(argv, **quiet)
     eventually(lambda: any(ln.pid == process.pid for ln in here().listeners([port])))
@@ -64,7 +79,9 @@ def serve(account: Account | None, runtime: FakeRuntime, studio: Studio, name: s
 
 
 @NEEDS_ROOT
-def test_another_users_server_of_our_model_is_foreign_to_every_verb(one: Studio, mallory: Account) -> None:
+def test_another_users_server_of_our_model_is_foreign_to_every_verb(
+    one: Studio, mallory: Account
+) -> None:
     port, before = one.ports[0], one.registry()
     impostor = serve(mallory, mallory.runtime(), one, "amber", port)
     told = ask(one, "init")
@@ -74,7 +91,11 @@ def test_another_users_server_of_our_model_is_foreign_to_every_verb(one: Studio,
     row = rows(one)[port]
     assert (row["drift"], row["entry"]) == ("foreign", None)
     assert f"pid {impostor.pid} (user {mallory.name})" in row["reason"]
-    for verb, args in (("load", {"model": "amber"}), ("load", {"model": "jade", "replace": True}), ("unload", {})):
+    for verb, args in (
+        ("load", {"model": "amber"}),
+        ("load", {"model": "jade", "replace": True}),
+        ("unload", {}),
+    ):
         refused = refusal(one, verb, port=port, **args)
         assert refused.kind == "ForeignListener" and refused.exit_code == 7
         assert f"run mlxops as {mallory.name}" in refused.hint
@@ -84,7 +105,9 @@ def test_another_users_server_of_our_model_is_foreign_to_every_verb(one: Studio,
 
 
 @NEEDS_ROOT
-def test_an_impostor_that_takes_the_port_of_a_dead_server_is_not_taken_for_it(one: Studio, mallory: Account) -> None:
+def test_an_impostor_that_takes_the_port_of_a_dead_server_is_not_taken_for_it(
+    one: Studio, mallory: Account
+) -> None:
     port = one.ports[0]
     ask(one, "load", model="amber", port=port)
     pid = one.entry("amber")["process"]["pid"]
@@ -113,7 +136,9 @@ def test_another_users_server_that_does_not_listen_yet_is_in_the_way_and_left_al
 
 
 @NEEDS_ROOT
-def test_root_and_the_user_each_work_on_their_own_servers_only(one: Studio, operator: Account) -> None:
+def test_root_and_the_user_each_work_on_their_own_servers_only(
+    one: Studio, operator: Account
+) -> None:
     """As with one command run by sudo, or a cron line of root's: each is told as whom to run."""
     port, other = one.ports[:2]
     ask(one, "load", model="amber", port=other)
@@ -130,13 +155,19 @@ def test_root_and_the_user_each_work_on_their_own_servers_only(one: Studio, oper
     assert (answer.exit, answer.error["kind"]) == (7, "ForeignListener"), answer
     assert "run mlxops as root" in answer.error["hint"]
     status = operator.mlxops(one, "status").result["ports"]
-    assert [(row["drift"], row["entry"]) for row in status[:2]] == [(None, "jade"), ("foreign", "amber")]
+    assert [(row["drift"], row["entry"]) for row in status[:2]] == [
+        (None, "jade"),
+        ("foreign", "amber"),
+    ]
     one.describe(python=operator.python, state_dir=roots)
     refused = refusal(one, "unload", port=port)
     assert refused.kind == "ForeignListener" and f"run mlxops as {operator.name}" in refused.hint
     assert refusal(one, "load", model="topaz", port=port, replace=True).kind == "ForeignListener"
     assert ask(one, "reconcile")["actions"] == [] and rows(one)[port]["drift"] == "foreign"
-    assert here().process(server) is not None and one.assignments() == {"amber": other, "jade": port}
+    assert here().process(server) is not None and one.assignments() == {
+        "amber": other,
+        "jade": port,
+    }
     one.describe(python=operator.python)
     assert operator.mlxops(one, "unload", port).exit == 0
     one.describe(python=operator.python, state_dir=roots)
@@ -184,7 +215,9 @@ def test_an_adopted_server_comes_back_by_its_entrys_own_command(
     assert rows(one)[port]["drift"] is None and one.assignments() == {"amber": port}
 
 
-def test_an_orphan_of_the_hosts_own_program_comes_back_as_it_was(one: Studio, light: FakeRuntime) -> None:
+def test_an_orphan_of_the_hosts_own_program_comes_back_as_it_was(
+    one: Studio, light: FakeRuntime
+) -> None:
     port = one.ports[0]
     with serve(None, light, one, "amber", port) as server:
         try:
@@ -201,7 +234,8 @@ def test_an_orphan_of_the_hosts_own_program_comes_back_as_it_was(one: Studio, li
 def test_a_record_that_another_account_changed_starts_nothing(
     one: Studio, light: FakeRuntime, tmp_path: Path, manner: str
 ) -> None:
-    """A registry that a group shares: pid and start time are right, the words are somebody else's."""
+    """A registry that a group shares: pid and start time are right, the words are somebody
+    else's."""
     port, evil = one.ports[0], tmp_path / "evil" / "mlx_lm.server"
     ask(one, "load", model="amber", port=port)
     evil.parent.mkdir()
@@ -247,7 +281,9 @@ def test_a_link_that_is_changed_after_the_check_starts_nothing(
     assert rows(one)[port]["drift"] is None and one.assignments() == {"amber": port}
 
 
-def test_of_a_shared_registry_only_the_entry_says_how_a_server_comes_back(one: Studio, light: FakeRuntime) -> None:
+def test_of_a_shared_registry_only_the_entry_says_how_a_server_comes_back(
+    one: Studio, light: FakeRuntime
+) -> None:
     """Words that were split at another place look the same to `ps`, and are other options."""
     port = one.ports[0]
     given = ["--chat-template-args", '{"enable_thinking": false}']
@@ -265,8 +301,11 @@ def test_of_a_shared_registry_only_the_entry_says_how_a_server_comes_back(one: S
     assert started[-1] == started[0] and one.entry("amber")["process"]["argv"] == words
 
 
-def test_a_template_that_is_no_file_keeps_no_load_waiting(one: Studio, light: FakeRuntime, tmp_path: Path) -> None:
-    """The template of the model that would have to come back, which another account of the registry may name."""
+def test_a_template_that_is_no_file_keeps_no_load_waiting(
+    one: Studio, light: FakeRuntime, tmp_path: Path
+) -> None:
+    """The template of the model that would have to come back, which another account of the registry
+    may name."""
     port, fifo = one.ports[0], tmp_path / "template.jinja"
     os.mkfifo(fifo)
     with serve(None, light, one, "amber", port) as server:
@@ -274,7 +313,10 @@ def test_a_template_that_is_no_file_keeps_no_load_waiting(one: Studio, light: Fa
             ask(one, "init")
             one.edit(lambda registry: registry["models"]["amber"].update(chat_template=str(fifo)))
             refused = refusal(one, "load", model="jade", port=port, replace=True)
-            assert refused.kind == "PortBusy" and f"{fifo} cannot be read as a text file" in refused.message
+            assert (
+                refused.kind == "PortBusy"
+                and f"{fifo} cannot be read as a text file" in refused.message
+            )
             assert server.poll() is None
         finally:
             server.kill()
@@ -290,7 +332,10 @@ def test_a_file_of_ours_that_a_shared_registry_names_is_not_shown_to_everybody(
     one.registry_path.chmod(0o664)
     ask(one, "load", model="amber", port=port)
     refused = refusal(one, "load", model="jade", port=port, replace=True)
-    assert str(secret) in refused.message and "other accounts can write the registry" in refused.message
+    assert (
+        str(secret) in refused.message
+        and "other accounts can write the registry" in refused.message
+    )
     assert light.journal("signal") == [] and len(light.journal("started")) == 1
     one.registry_path.chmod(0o644)
     ask(one, "load", model="jade", port=port, replace=True)

@@ -1,4 +1,5 @@
-"""What stops several servers, or an entry's settings for ever, is shown and asked first where a person sits there."""
+"""What stops several servers, or an entry's settings for ever, is shown and asked first where a
+person sits there."""
 
 from __future__ import annotations
 
@@ -40,9 +41,13 @@ def at_a_terminal(studio: Studio, typed: bytes, *words: object) -> tuple[int, st
     """Exit status, and all that the terminal showed. `typed` comes once there is a question."""
     ours, theirs = pty.openpty()
     process = studio.start(
-        *words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        *words,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+    )
     os.close(theirs)
     shown, left = b"", typed
     while True:
@@ -62,7 +67,9 @@ def alive(process: subprocess.Popen[bytes]) -> bool:
     return process.poll() is None
 
 
-@pytest.mark.parametrize(("typed", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x03", 130), (b"\x04", 130)])
+@pytest.mark.parametrize(
+    ("typed", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x03", 130), (b"\x04", 130)]
+)
 def test_unload_all_changes_nothing_without_a_yes(
     one: Studio, by_hand: subprocess.Popen[bytes], typed: bytes, code: int
 ) -> None:
@@ -85,12 +92,16 @@ def test_unload_all_stops_what_it_listed(one: Studio, by_hand: subprocess.Popen[
     assert not alive(by_hand) and one.assignments() == {}
 
 
-def test_a_server_that_was_not_listed_is_not_stopped(one: Studio, by_hand: subprocess.Popen[bytes]) -> None:
+def test_a_server_that_was_not_listed_is_not_stopped(
+    one: Studio, by_hand: subprocess.Popen[bytes]
+) -> None:
     rows = {row["port"]: row for row in ask(one, "unload-all", pids=[])["ports"]}
     assert rows[one.ports[2]]["error"]["kind"] == "PortBusy" and alive(by_hand)
 
 
-def test_registered_leaves_what_no_entry_knows(one: Studio, by_hand: subprocess.Popen[bytes]) -> None:
+def test_registered_leaves_what_no_entry_knows(
+    one: Studio, by_hand: subprocess.Popen[bytes]
+) -> None:
     ask(one, "load", model="amber", port=one.ports[0])
     ended, shown = at_a_terminal(one, b"y\n", "unload-all", "--registered")
     assert ended == 0 and "Stop this server?" in shown
@@ -98,7 +109,9 @@ def test_registered_leaves_what_no_entry_knows(one: Studio, by_hand: subprocess.
     assert alive(by_hand) and one.assignments() == {}
 
 
-def test_scripts_are_not_asked_and_stop_everything(one: Studio, by_hand: subprocess.Popen[bytes]) -> None:
+def test_scripts_are_not_asked_and_stop_everything(
+    one: Studio, by_hand: subprocess.Popen[bytes]
+) -> None:
     rows = {row["port"]: row for row in one.must("unload-all")["ports"]}
     assert rows[one.ports[2]]["changed"] and not alive(by_hand)
 

@@ -1,4 +1,5 @@
-"""Two operators at once: a port has one winner, and the other learns who it is; different ports do not interfere."""
+"""Two operators at once: a port has one winner, and the other learns who it is; different ports do
+not interfere."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def both(one: subprocess.Popen[str], other: subprocess.Popen[str]) -> list[Answe
     return sorted((finished(one), finished(other)), key=lambda answer: answer.exit)
 
 
-def test_the_second_on_a_port_learns_who_holds_it_and_since_when(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_the_second_on_a_port_learns_who_holds_it_and_since_when(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = known.ports[0]
     fake_runtime.behaves("tiny--amber", load_s=SLOW_S)
     first = begin(known, "load", "amber", port)
@@ -34,7 +37,11 @@ def test_the_second_on_a_port_learns_who_holds_it_and_since_when(known: Studio, 
     error = refused(finished(begin(known, "load", "jade", port, "--replace")), 6, "Locked")
     assert first.poll() is None
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", held["since"])
-    who = {"who": pwd.getpwuid(os.getuid()).pw_name, "from": os.uname().nodename, "why": f"load amber {port}"}
+    who = {
+        "who": pwd.getpwuid(os.getuid()).pw_name,
+        "from": os.uname().nodename,
+        "why": f"load amber {port}",
+    }
     assert error["holder"].items() >= {**who, "since": held["since"]}.items()
     assert all(text in error["message"] for text in (*who.values(), held["since"]))
     assert finished(first).exit == 0
@@ -73,7 +80,9 @@ def test_two_swaps_at_the_same_moment(known: Studio, fake_runtime: FakeRuntime) 
     fake_runtime.behaves("", load_s=SLOW_S)
     with RegistryWatch(known) as watch:
         words = "--replace", "--grace", 5
-        won, lost = both(begin(known, "load", "amber", port, *words), begin(known, "load", "jade", port, *words))
+        won, lost = both(
+            begin(known, "load", "amber", port, *words), begin(known, "load", "jade", port, *words)
+        )
     assert won.exit == 0, won
     refused(lost, 6, "Locked")
     assert watch.seen == [{"topaz": port}, {won.result["entry"]: port}] and watch.faults == []
@@ -97,7 +106,9 @@ def test_one_model_on_two_ports_has_one_winner_and_the_other_port_keeps_its_mode
     occupant = known.port_row(other)["pid"]
     fake_runtime.behaves(load_s=1)
     with RegistryWatch(known) as watch:
-        won, lost = both(begin(known, "load", "amber", one), begin(known, "load", "amber", other, "--replace"))
+        won, lost = both(
+            begin(known, "load", "amber", one), begin(known, "load", "amber", other, "--replace")
+        )
     assert won.exit == 0, won
     code, kind = (7, "AssignmentConflict") if lost.exit == 7 else (6, "Locked")
     assert refused(lost, code, kind)["port"] == won.result["port"]

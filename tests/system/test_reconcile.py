@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.context import Command
+from mlxops.agent.context import Context
 from mlxops.agent.ops.reconcile import reconcile
 from mlxops.agent.procs import Procs
 from mlxops.agent.procs.macos.darwin import Darwin
@@ -45,7 +45,7 @@ def reconciled_by(studio: Studio, procs: Procs) -> Reconciled:
     who = {"who": "cron", "from": "here"}
     with open(os.devnull, "rb") as nothing, open(os.devnull, "wb") as nowhere:
         client = Client(nowhere.fileno(), nothing)
-        return reconcile(Command(site, Store(site.registry, who), procs, client, who), {})
+        return reconcile(Context(site, Store(site.registry, who), procs, client, who), {})
 
 
 def kill(studio: Studio, port: int) -> None:
@@ -87,7 +87,9 @@ def stale(two: Studio) -> Studio:
 def left(known: Studio) -> Studio:
     """amber is assigned to the first port, as a dead server's assignment is left by a power cut."""
     record = {"pid": os.getpid(), "start_time": "before the power cut"}
-    known.edit(lambda registry: registry["models"]["amber"].update(port=known.ports[0], process=record))
+    known.edit(
+        lambda registry: registry["models"]["amber"].update(port=known.ports[0], process=record)
+    )
     return known
 
 
@@ -104,7 +106,9 @@ def test_nothing_is_cleared_during_a_slow_load(known: Studio, fake_runtime: Fake
     assert known.assignments() == {"amber": port} and known.port_row(port)["state"] == "ready"
 
 
-def test_nothing_is_cleared_while_a_server_loads_whose_agent_is_dead(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_nothing_is_cleared_while_a_server_loads_whose_agent_is_dead(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = known.ports[0]
     fake_runtime.behaves("tiny--amber", load_s=2)
     load = known.start("load", "amber", port)
@@ -122,7 +126,9 @@ def test_exactly_the_dead_one_is_cleared(stale: Studio) -> None:
     planned = stale.must("reconcile", "--dry-run")["actions"]
     assert stale.registry_path.read_bytes() == before
     done = stale.must("reconcile")["actions"]
-    assert [(a["action"], a["entry"], a["port"], a["applied"]) for a in done] == [("clear", "amber", port, True)]
+    assert [(a["action"], a["entry"], a["port"], a["applied"]) for a in done] == [
+        ("clear", "amber", port, True)
+    ]
     assert [{**action, "applied": True} for action in planned] == done and done[0]["reason"]
     assert stale.assignments() == {"jade": stale.ports[1]} and "process" not in stale.entry("amber")
     assert stale.ask(stale.ports[1]) == "I am tiny/jade"
@@ -137,7 +143,9 @@ def test_cron_hears_of_a_change_once(stale: Studio) -> None:
 
 
 @pytest.mark.parametrize("tool", ["lsof", "ps"])
-def test_without_a_tool_nothing_is_cleared_and_it_is_named(left: Studio, tool: str, tmp_path: Path) -> None:
+def test_without_a_tool_nothing_is_cleared_and_it_is_named(
+    left: Studio, tool: str, tmp_path: Path
+) -> None:
     before = left.registry_path.read_bytes()
     missing = str(tmp_path / "no" / tool)
     result = reconciled_by(left, Darwin(**{**tools(), tool: missing}))
@@ -189,7 +197,11 @@ def test_an_unload_never_touches_a_listener_of_another(left: Studio) -> None:
     port = left.ports[0]
     with listener(port) as pid:
         answer = left.mlxops("unload", port)
-        assert answer.exit == 7 and answer.error["kind"] == "ForeignListener" and answer.error["pids"] == [pid]
+        assert (
+            answer.exit == 7
+            and answer.error["kind"] == "ForeignListener"
+            and answer.error["pids"] == [pid]
+        )
         loaded = left.mlxops("load", "topaz", port, "--replace", "--force")
         assert loaded.exit == 7 and loaded.error["kind"] == "ForeignListener"
     assert left.assignments()["amber"] == port
@@ -198,7 +210,9 @@ def test_an_unload_never_touches_a_listener_of_another(left: Studio) -> None:
 def test_what_only_names_a_server_in_its_command_line_is_none(left: Studio) -> None:
     port = left.ports[0]
     words = f"mlx-openai-server launch --model-path x --port {port}"
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "tail", "-f", words]) as mention:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)", "tail", "-f", words]
+    ) as mention:
         try:
             assert [action["entry"] for action in left.must("reconcile")["actions"]] == ["amber"]
             assert mention.poll() is None
@@ -210,6 +224,8 @@ def test_a_hand_edit_that_gives_one_port_to_two_is_reported_not_repaired(two: St
     port = two.ports[0]
     two.edit(lambda registry: registry["models"]["topaz"].update(port=port))
     result = two.must("reconcile")
-    assert result["actions"] == [] and [(d["drift"], d["port"]) for d in result["drift"]] == [("duplicate", port)]
+    assert result["actions"] == [] and [(d["drift"], d["port"]) for d in result["drift"]] == [
+        ("duplicate", port)
+    ]
     two.must("unload-all")
     assert two.assignments() == {}

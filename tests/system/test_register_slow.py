@@ -1,4 +1,5 @@
-"""Verbs that have to ask a program that takes its time: they are heard of meanwhile, and can be cancelled."""
+"""Verbs that have to ask a program that takes its time: they are heard of meanwhile, and can be
+cancelled."""
 
 from __future__ import annotations
 
@@ -31,13 +32,18 @@ exec {program} "$@"
 def slow(
     make_studio: Callable[..., Studio], tmp_path: Path, fake_runtime: FakeRuntime
 ) -> Callable[[float], tuple[Studio, Path]]:
-    """A local Studio whose runtime takes so many seconds to list its options, and where its pids are kept."""
+    """A local Studio whose runtime takes so many seconds to list its options, and where its pids
+    are kept."""
 
     def make(seconds: float) -> tuple[Studio, Path]:
         folder, pids = tmp_path / "slow", tmp_path / "pids"
         folder.mkdir()
         program = folder / "mlx-openai-server"
-        words = {"pids": shlex.quote(str(pids)), "seconds": seconds, "program": shlex.quote(str(fake_runtime.program))}
+        words = {
+            "pids": shlex.quote(str(pids)),
+            "seconds": seconds,
+            "program": shlex.quote(str(fake_runtime.program)),
+        }
         program.write_text(SLOW.format(**words))
         program.chmod(0o755)
         runtime: dict[str, Any] = {"name": "mlx-openai-server", "command": [str(program), "launch"]}
@@ -69,7 +75,10 @@ def test_ctrl_c_ends_a_register_that_waits_for_its_runtime(
     began = time.monotonic()
     waiting.send_signal(signal.SIGINT)
     ended = finished(waiting)
-    assert (ended.exit, ended.error["kind"]) == (130, "Interrupted") and time.monotonic() - began < 10
+    assert (ended.exit, ended.error["kind"]) == (
+        130,
+        "Interrupted",
+    ) and time.monotonic() - began < 10
     assert not studio.registry_path.exists()
     for pid in map(int, pids.read_text().split()):
         eventually(lambda pid=pid: not alive(pid), 10)
@@ -83,7 +92,9 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def test_a_launch_command_that_cannot_be_read_is_told(slow: Callable[[float], tuple[Studio, Path]]) -> None:
+def test_a_launch_command_that_cannot_be_read_is_told(
+    slow: Callable[[float], tuple[Studio, Path]],
+) -> None:
     studio, _ = slow(0)
     studio.env["MLX_LAUNCH_CMD"] = "mlx-openai-server launch 'x"
     registered = studio.mlxops("register", "coder", "tiny/amber")

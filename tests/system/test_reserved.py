@@ -1,4 +1,5 @@
-"""A load has its entry to itself, and the one that may have to come back: whoever wants either is told who has it."""
+"""A load has its entry to itself, and the one that may have to come back: whoever wants either is
+told who has it."""
 
 from __future__ import annotations
 
@@ -32,7 +33,11 @@ def test_who_loads_the_same_model_elsewhere_stops_nothing(known: Studio, swap: S
     known.must("load", "topaz", other)
     pid = known.port_row(other)["pid"]
     with RegistryWatch(known) as watch:
-        told(refused(known.mlxops("load", "amber", other, "--replace"), 6, "Locked"), swap.held, "amber")
+        told(
+            refused(known.mlxops("load", "amber", other, "--replace"), 6, "Locked"),
+            swap.held,
+            "amber",
+        )
         assert swap.goes_on().exit == 0
     row = known.port_row(other)
     assert (row["entry"], row["state"], row["pid"]) == ("topaz", "ready", pid)
@@ -56,7 +61,11 @@ def test_the_model_that_may_have_to_come_back_is_nobody_elses_meanwhile(
 
 def test_nobody_changes_an_entry_that_is_being_loaded(known: Studio, swap: Swap) -> None:
     before = known.entry("amber")
-    for words in (["set", "amber", "args=--queue-size 7"], ["remove", "amber"], ["set", "jade", "format=x"]):
+    for words in (
+        ["set", "amber", "args=--queue-size 7"],
+        ["remove", "amber"],
+        ["set", "jade", "format=x"],
+    ):
         told(refused(known.mlxops(*words), 6, "Locked"), swap.held, str(words[1]))
     planned = known.mlxops("register", "amber", "tiny/amber", "--slot", swap.port)
     told(refused(planned, 6, "Locked"), swap.held, "amber")

@@ -1,5 +1,5 @@
-"""A server that somebody else starts again, one that hangs, one that leaves its parent, a second one of a port: what is
-told of each, and what a stop really leaves behind."""
+"""A server that somebody else starts again, one that hangs, one that leaves its parent, a second
+one of a port: what is told of each, and what a stop really leaves behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, eventually
 from tests.support.survivors import living
 
-QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+QUIET: dict[str, Any] = {
+    "stdout": subprocess.DEVNULL,
+    "stderr": subprocess.DEVNULL,
+    "stdin": subprocess.DEVNULL,
+}
 LEAK = """
 import os, sys, time
 if "--port" in sys.argv and os.fork() == 0:
@@ -43,14 +47,27 @@ def light(tmp_path: Path) -> FakeRuntime:
 
 @pytest.fixture
 def one(make_studio: Callable[..., Studio], light: FakeRuntime) -> Studio:
-    runtime = {"name": "mlx_lm.server", "command": light.command, "startup_timeout_s": 20, "grace_s": 5}
+    runtime = {
+        "name": "mlx_lm.server",
+        "command": light.command,
+        "startup_timeout_s": 20,
+        "grace_s": 5,
+    }
     studio = make_studio(None, runtime)
     ask(studio, "init")
     return studio
 
 
 def words(studio: Studio, light: FakeRuntime, name: str, port: int) -> list[str]:
-    return [*light.command, "--model", studio.entry(name)["cache_path"], "--host", "127.0.0.1", "--port", str(port)]
+    return [
+        *light.command,
+        "--model",
+        studio.entry(name)["cache_path"],
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
 
 
 def listener(port: int) -> int | None:
@@ -62,11 +79,14 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def shell(one: Studio, light: FakeRuntime) -> Iterator[Run]:
-    """Runs a command whose server of amber listens on the first port; its pid. Ended with all it started."""
+    """Runs a command whose server of amber listens on the first port; its pid. Ended with all it
+    started."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def run(*argv: object, **popen: Any) -> int:
-        begun.append(subprocess.Popen(list(map(str, argv)), start_new_session=True, **{**QUIET, **popen}))
+        begun.append(
+            subprocess.Popen(list(map(str, argv)), start_new_session=True, **{**QUIET, **popen})
+        )
         eventually(lambda: listener(one.ports[0]))
         return begun[-1].pid
 
@@ -87,7 +107,9 @@ def loop(one: Studio, light: FakeRuntime, shell: Run) -> Callable[[str], int]:
     return lambda text: shell("bash", "-c", amber(one, light, text))
 
 
-def test_a_loop_that_starts_the_server_again_is_told(one: Studio, loop: Callable[[str], int]) -> None:
+def test_a_loop_that_starts_the_server_again_is_told(
+    one: Studio, loop: Callable[[str], int]
+) -> None:
     port, pid = one.ports[0], loop("while true; do $SERVER; sleep 0.5; done")
     before = listener(port)
     refused = refusal(one, "load", model="jade", port=port, replace=True)
@@ -95,7 +117,10 @@ def test_a_loop_that_starts_the_server_again_is_told(one: Studio, loop: Callable
     assert f"pid {pid} (bash -c while true" in refused.message
     ask(one, "init")
     told = refusal(one, "unload", port=port)
-    assert (told.kind, told.fields["parent"]) == ("Respawned", pid) and f"pid {pid} (bash -c" in told.message
+    assert (told.kind, told.fields["parent"]) == (
+        "Respawned",
+        pid,
+    ) and f"pid {pid} (bash -c" in told.message
     assert told.fields["pid"] not in (None, before) and one.assignments() == {"amber": port}
 
 
@@ -103,11 +128,17 @@ def test_a_loop_that_takes_its_time_is_told_too(one: Studio, loop: Callable[[str
     port, pid = one.ports[0], loop("while true; do $SERVER; sleep 600; done")
     ask(one, "init")
     told = refusal(one, "unload", port=port)
-    assert told.kind == "Respawned" and f"pid {pid}" in told.message and "may start it again" in told.message
+    assert (
+        told.kind == "Respawned"
+        and f"pid {pid}" in told.message
+        and "may start it again" in told.message
+    )
     assert one.assignments() == {} and listener(port) is None
 
 
-def test_a_script_that_ends_with_its_server_is_no_supervisor(one: Studio, loop: Callable[[str], int]) -> None:
+def test_a_script_that_ends_with_its_server_is_no_supervisor(
+    one: Studio, loop: Callable[[str], int]
+) -> None:
     loop("$SERVER; true")
     assert ask(one, "unload", port=one.ports[0])["state"] == "free"
 
@@ -127,12 +158,15 @@ FOR_EVER = "while true; do $SERVER; sleep 0.5; done"
 def test_a_loop_in_a_script_with_a_relative_name_is_told(
     one: Studio, light: FakeRuntime, shell: Run, tmp_path: Path, text: str, argv: list[str]
 ) -> None:
-    """It counts from the shell's own folder, and is found in what the shell has open where that has changed."""
+    """It counts from the shell's own folder, and is found in what the shell has open where that has
+    changed."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "sup.sh").write_text(amber(one, light, text))
     pid, before = shell(*argv, cwd=tmp_path), listener(one.ports[0])
     refused = refusal(one, "load", model="jade", port=one.ports[0], replace=True)
-    assert (refused.kind, refused.fields["parent"]) == ("Respawned", pid) and listener(one.ports[0]) == before
+    assert (refused.kind, refused.fields["parent"]) == ("Respawned", pid) and listener(
+        one.ports[0]
+    ) == before
 
 
 @pytest.mark.parametrize("manner", ["fifo", "stdin", "substitution", "device"])
@@ -167,7 +201,9 @@ def test_a_word_that_only_looks_like_a_loop_is_none(
     assert ask(one, "load", model="jade", port=one.ports[0], replace=True)["changed"]
 
 
-def test_a_stopped_server_is_told_replaced_and_unloaded_without_the_whole_grace(one: Studio) -> None:
+def test_a_stopped_server_is_told_replaced_and_unloaded_without_the_whole_grace(
+    one: Studio,
+) -> None:
     one.runtime["grace_s"] = 120
     one.describe()
     port = one.ports[0]
@@ -187,7 +223,9 @@ def test_a_stopped_server_is_told_replaced_and_unloaded_without_the_whole_grace(
     assert ask(one, "unload", port=port)["state"] == "free" and time.monotonic() - began < 60
 
 
-def test_replace_restarts_what_serves_already_and_brings_it_back_if_that_fails(one: Studio, light: FakeRuntime) -> None:
+def test_replace_restarts_what_serves_already_and_brings_it_back_if_that_fails(
+    one: Studio, light: FakeRuntime
+) -> None:
     port = one.ports[0]
     ask(one, "load", model="amber", port=port)
     first = one.entry("amber")["process"]["pid"]
@@ -225,7 +263,11 @@ def test_a_server_that_moves_into_the_background_is_refused_and_the_old_one_come
     port = one.ports[0]
     ask(one, "load", model="amber", port=port)
     plain = light.program.read_text()
-    script(light, "if 'jade' in ' '.join(sys.argv):\n" + "\n".join("    " + x for x in DAEMON.strip().splitlines()))
+    script(
+        light,
+        "if 'jade' in ' '.join(sys.argv):\n"
+        + "\n".join("    " + x for x in DAEMON.strip().splitlines()),
+    )
     failed = refusal(one, "load", model="jade", port=port, replace=True)
     light.program.write_text(plain)
     assert failed.kind == "NotReady" and "moved into the background" in failed.message
@@ -233,7 +275,9 @@ def test_a_server_that_moves_into_the_background_is_refused_and_the_old_one_come
     assert not any("jade" in line for line in living(one.folder).values())
 
 
-def test_a_server_that_dies_in_its_first_answer_is_told_with_its_end(one: Studio, light: FakeRuntime) -> None:
+def test_a_server_that_dies_in_its_first_answer_is_told_with_its_end(
+    one: Studio, light: FakeRuntime
+) -> None:
     light.program.write_text(
         light.program.read_text().replace(
             "import main\n",
@@ -245,19 +289,30 @@ def test_a_server_that_dies_in_its_first_answer_is_told_with_its_end(one: Studio
     assert "the port is empty" in failed.message and one.assignments() == {}
 
 
-def test_a_second_server_of_a_port_is_shown_with_its_memory(one: Studio, light: FakeRuntime) -> None:
+def test_a_second_server_of_a_port_is_shown_with_its_memory(
+    one: Studio, light: FakeRuntime
+) -> None:
     port = one.ports[0]
     ask(one, "load", model="amber", port=port)
     with subprocess.Popen(words(one, light, "jade", port), **QUIET) as second:
         try:
             eventually(lambda: rows(one)[port]["drift"] == "stray")
             row = rows(one)[port]
-            assert row["state"] == "ready" and f"pid {second.pid}" in row["reason"] and "GiB" in row["reason"]
-            assert [s["pid"] for s in row["strays"]] == [second.pid] and row["strays"][0]["rss_bytes"] > 0
+            assert (
+                row["state"] == "ready"
+                and f"pid {second.pid}" in row["reason"]
+                and "GiB" in row["reason"]
+            )
+            assert [s["pid"] for s in row["strays"]] == [second.pid] and row["strays"][0][
+                "rss_bytes"
+            ] > 0
             assert [d["drift"] for d in ask(one, "reconcile")["drift"]] == ["stray"]
             assert ask(one, "load", model="amber", port=port)["changed"] is False
             done = ask(one, "unload", port=port)
-            assert (done["state"], done["left"]) == ("starting", [second.pid]) and second.poll() is None
+            assert (done["state"], done["left"]) == (
+                "starting",
+                [second.pid],
+            ) and second.poll() is None
             assert ask(one, "unload", port=port)["state"] == "free"
         finally:
             second.kill()

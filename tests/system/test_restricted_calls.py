@@ -1,4 +1,5 @@
-"""What a restricted key may choose in a call, what one call costs, and what is left of keys that nobody uses."""
+"""What a restricted key may choose in a call, what one call costs, and what is left of keys that
+nobody uses."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ pytestmark = pytest.mark.openssh
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restricted]:
     folder = tmp_path_factory.mktemp("restricted")
-    door = Restricted(folder, {"name": "mlx-openai-server", "command": FakeRuntime(folder / "bin").command})
+    door = Restricted(
+        folder, {"name": "mlx-openai-server", "command": FakeRuntime(folder / "bin").command}
+    )
     with door.server:
         door.authorize("status,reconcile,unload")
         door.studio.registry_path.write_text(json.dumps({"version": 1, "models": {}}))
@@ -31,7 +34,10 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restricted]:
 
 
 def test_deep_is_not_status_and_grace_is_not_the_key_s(door: Restricted) -> None:
-    for verb, args in (("status", {"deep": True}), ("unload", {"port": door.studio.ports[0], "grace_s": 1e-9})):
+    for verb, args in (
+        ("status", {"deep": True}),
+        ("unload", {"port": door.studio.ports[0], "grace_s": 1e-9}),
+    ):
         with pytest.raises(LoginRefused):
             door.call(verb, args)
     assert door.call("unload", {"port": door.studio.ports[0]})["state"] == "free"
@@ -50,7 +56,9 @@ def test_a_state_folder_that_others_can_write_is_not_used(door: Restricted) -> N
 
 def test_a_host_file_that_changed_where_it_does_not_matter_is_no_news(door: Restricted) -> None:
     text = (door.cron_hosts / "studio.toml").read_text()
-    (door.cron_hosts / "studio.toml").write_text(text.replace("[runtime]", "[runtime]\ngrace_s = 7"))
+    (door.cron_hosts / "studio.toml").write_text(
+        text.replace("[runtime]", "[runtime]\ngrace_s = 7")
+    )
     try:
         assert door.mlxops("reconcile", "-q") == Answer(0, "", "")
     finally:

@@ -40,7 +40,9 @@ def serving(known: Studio) -> Studio:
 
 
 @pytest.mark.parametrize("how", FAILURES)
-def test_the_previous_model_is_back_when_the_new_one(how: str, serving: Studio, fake_runtime: FakeRuntime) -> None:
+def test_the_previous_model_is_back_when_the_new_one(
+    how: str, serving: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = serving.ports[0]
     fake_runtime.behaves("tiny--jade", **FAILURES[how])
     with RegistryWatch(serving) as watch:
@@ -53,7 +55,9 @@ def test_the_previous_model_is_back_when_the_new_one(how: str, serving: Studio, 
     assert (row["state"], row["drift"], row["entry"]) == ("ready", None, "amber")
 
 
-def test_its_log_is_shown_to_people_and_to_programs(serving: Studio, fake_runtime: FakeRuntime) -> None:
+def test_its_log_is_shown_to_people_and_to_programs(
+    serving: Studio, fake_runtime: FakeRuntime
+) -> None:
     fake_runtime.behaves("tiny--jade", **FAILURES["dies while it loads"])
     answer = serving.mlxops("load", "jade", serving.ports[0], "--replace")
     assert "RuntimeError: died as asked" in failed(answer.exit, answer.document)["log"]
@@ -92,7 +96,9 @@ def test_no_rollback_leaves_the_port_empty(serving: Studio, fake_runtime: FakeRu
     assert serving.port_row(port)["state"] == "free"
 
 
-def test_a_previous_model_that_does_not_come_back_is_told_of(serving: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_previous_model_that_does_not_come_back_is_told_of(
+    serving: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = serving.ports[0]
     fake_runtime.behaves(**FAILURES["dies while it loads"])
     answer = serving.mlxops("load", "jade", port, "--replace")

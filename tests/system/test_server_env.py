@@ -23,7 +23,11 @@ def local(make_studio: Make, fake_runtime: FakeRuntime) -> Callable[..., Studio]
     """A local Studio of stand-in servers with its models known; `env` is that of [runtime]."""
 
     def make(env: dict[str, str] | None = None, **login: str) -> Studio:
-        runtime: dict[str, Any] = {"name": "mlx-openai-server", "command": fake_runtime.command, "grace_s": 10}
+        runtime: dict[str, Any] = {
+            "name": "mlx-openai-server",
+            "command": fake_runtime.command,
+            "grace_s": 10,
+        }
         studio = make_studio(None, {**runtime, **({"env": env} if env else {})}, env=login)
         studio.must("init")
         return studio
@@ -42,14 +46,20 @@ def loaded(studio: Studio) -> dict[str, str]:
     return environment(studio, studio.ports[0])
 
 
-def test_a_server_gets_the_host_files_cache_and_not_the_logins(local: Callable[..., Studio]) -> None:
-    studio = local(HF_HOME="/elsewhere", HF_HUB_CACHE="/elsewhere/hub", HUGGINGFACE_HUB_CACHE="/old")
+def test_a_server_gets_the_host_files_cache_and_not_the_logins(
+    local: Callable[..., Studio],
+) -> None:
+    studio = local(
+        HF_HOME="/elsewhere", HF_HUB_CACHE="/elsewhere/hub", HUGGINGFACE_HUB_CACHE="/old"
+    )
     env = loaded(studio)
     assert env["HF_HOME"] == str(studio.hf_home)
     assert "HF_HUB_CACHE" not in env and "HUGGINGFACE_HUB_CACHE" not in env
 
 
-def test_where_the_registry_lies_in_another_root_that_is_the_cache(local: Callable[..., Studio]) -> None:
+def test_where_the_registry_lies_in_another_root_that_is_the_cache(
+    local: Callable[..., Studio],
+) -> None:
     studio = local()
     studio.describe(registry=str(studio.hf_home / "registry.json"))
     (studio.hub / "registry.json").rename(studio.hf_home / "registry.json")
@@ -59,7 +69,9 @@ def test_where_the_registry_lies_in_another_root_that_is_the_cache(local: Callab
 
 
 @pytest.mark.parametrize("said", [{"HF_HOME": "/own"}, {"HF_HUB_CACHE": "/own/hub"}], ids=str)
-def test_what_the_host_file_says_of_the_environment_wins(local: Callable[..., Studio], said: dict[str, str]) -> None:
+def test_what_the_host_file_says_of_the_environment_wins(
+    local: Callable[..., Studio], said: dict[str, str]
+) -> None:
     studio = local(env=said, HF_HUB_CACHE="/elsewhere")
     env = loaded(studio)
     whole = {"HF_HOME": str(studio.hf_home), "HF_HUB_CACHE": None, **said}
@@ -75,7 +87,9 @@ def row(studio: Studio, *words: str) -> dict[str, Any]:
     return found
 
 
-def test_status_writes_no_line_into_a_servers_log_more_than_once_a_minute(local: Callable[..., Studio]) -> None:
+def test_status_writes_no_line_into_a_servers_log_more_than_once_a_minute(
+    local: Callable[..., Studio],
+) -> None:
     studio = local()
     port = studio.ports[0]
     studio.must("load", "amber", port)
@@ -86,10 +100,15 @@ def test_status_writes_no_line_into_a_servers_log_more_than_once_a_minute(local:
         assert (again["state"], again["drift"], again["pid"]) == ("ready", None, first["pid"])
         assert again["served_model"] == studio.slot(port) and again["latency_ms"] is not None
     assert log_of(studio, port) == written
-    assert row(studio, "--check")["state"] == "ready" and b"/health" in log_of(studio, port)[len(written) :]
+    assert (
+        row(studio, "--check")["state"] == "ready"
+        and b"/health" in log_of(studio, port)[len(written) :]
+    )
 
 
-def test_a_hung_server_is_found_at_once_although_it_answered_a_moment_ago(local: Callable[..., Studio]) -> None:
+def test_a_hung_server_is_found_at_once_although_it_answered_a_moment_ago(
+    local: Callable[..., Studio],
+) -> None:
     studio = local()
     studio.must("load", "amber", studio.ports[0])
     for _ in range(2):
@@ -102,7 +121,9 @@ def test_a_hung_server_is_found_at_once_although_it_answered_a_moment_ago(local:
     assert eventually(lambda: row(studio)["state"] == "ready")
 
 
-def test_an_answer_is_not_taken_for_that_of_another_server_or_of_another_minute(local: Callable[..., Studio]) -> None:
+def test_an_answer_is_not_taken_for_that_of_another_server_or_of_another_minute(
+    local: Callable[..., Studio],
+) -> None:
     def asks() -> bool:
         before = log_of(studio, port).count(b"/health")
         assert row(studio)["state"] == "ready"
@@ -125,9 +146,14 @@ def test_an_answer_is_not_taken_for_that_of_another_server_or_of_another_minute(
     assert asks()
 
 
-@pytest.mark.parametrize("runtime", ["light_runtime", pytest.param("openai_runtime", marks=pytest.mark.openai_server)])
-def test_the_real_servers_log_stays_as_it_is(make_studio: Make, runtime: str, request: pytest.FixtureRequest) -> None:
-    """Also where the login has no cache: mlx_lm.server would log a traceback for each list of its models."""
+@pytest.mark.parametrize(
+    "runtime", ["light_runtime", pytest.param("openai_runtime", marks=pytest.mark.openai_server)]
+)
+def test_the_real_servers_log_stays_as_it_is(
+    make_studio: Make, runtime: str, request: pytest.FixtureRequest
+) -> None:
+    """Also where the login has no cache: mlx_lm.server would log a traceback for each list of its
+    models."""
     studio = make_studio(None, request.getfixturevalue(runtime))
     studio.env["HOME"] = str(studio.folder)
     studio.must("init")

@@ -1,4 +1,5 @@
-"""One call to a host, with agents written for the occasion, on this machine itself and through a real sshd."""
+"""One call to a host, with agents written for the occasion, on this machine itself and through a
+real sshd."""
 
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ from typing import Any
 import pytest
 
 from mlxops import bundle, interrupts, session, transport
-from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError, PortBusy
+from mlxops.agent.errors import (
+    Failed,
+    HostUnreachable,
+    Interrupted,
+    LinkLost,
+    MlxopsError,
+    PortBusy,
+)
 from mlxops.hosts.files import Host
 from mlxops.interrupts import Presses
 from tests.support.clientside import host_for
@@ -35,7 +43,9 @@ def packed(folder: Path, body: str) -> bundle.Bundle:
     """An agent whose `serve` has this body."""
     folder.mkdir(exist_ok=True)
     (folder / "__init__.py").touch()
-    (folder / "main.py").write_text(AGENT + "".join(f"    {line}\n" for line in body.strip().splitlines()))
+    (folder / "main.py").write_text(
+        AGENT + "".join(f"    {line}\n" for line in body.strip().splitlines())
+    )
     bundle.pack.cache_clear()
     return bundle.pack(folder)
 
@@ -49,11 +59,15 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
         yield host_for(server, tmp_path / "state")
 
 
-def ask(host: Host, folder: Path, body: str, on_event: session.OnEvent = lambda event: None, **args: Any) -> Any:
+def ask(
+    host: Host, folder: Path, body: str, on_event: session.OnEvent = lambda event: None, **args: Any
+) -> Any:
     return call(host, packed(folder, body), on_event, **args)
 
 
-def call(host: Host, agent: bundle.Bundle, on_event: session.OnEvent = lambda event: None, **args: Any) -> Any:
+def call(
+    host: Host, agent: bundle.Bundle, on_event: session.OnEvent = lambda event: None, **args: Any
+) -> Any:
     link = transport.open_for(host).open(host.python)
     return session.converse(host, link, agent, session.request(host, "verb", args), on_event)
 
@@ -79,7 +93,9 @@ say(fd, result={"asked": asked["args"], "verb": asked["verb"], "who": sorted(ask
 """
     expected = {"asked": {"model": "jerry"}, "verb": "verb", "who": ["from", "user"]}
     assert run(body, seen.append, model="jerry") == expected
-    assert [e for e in seen if e["event"] != "ping"] == [{"event": "phase", "phase": "wait", "message": "ü\ud800"}]
+    assert [e for e in seen if e["event"] != "ping"] == [
+        {"event": "phase", "phase": "wait", "message": "ü\ud800"}
+    ]
     assert run(body, seen.append, model="jerry") == expected
 
 
@@ -89,7 +105,14 @@ def test_the_client_can_work_while_the_host_does(host: Host, tmp_path: Path) -> 
     agent = packed(tmp_path / "agent", body)
     link = transport.open_for(host).open(host.python)
     asked = session.request(host, "verb", {})
-    session.converse(host, link, agent, asked, lambda event: order.append("event"), lambda: order.append("meanwhile"))
+    session.converse(
+        host,
+        link,
+        agent,
+        asked,
+        lambda event: order.append("event"),
+        lambda: order.append("meanwhile"),
+    )
     assert order == ["meanwhile", "event"]
 
 
@@ -98,7 +121,9 @@ def test_an_agent_may_take_as_long_as_it_likes(run: Run) -> None:
 
 
 def test_an_error_keeps_kind_hint_and_fields(run: Run) -> None:
-    said = fault(run, 'say(fd, error={"kind": "PortBusy", "message": "m", "hint": "h", "port": 8100})')
+    said = fault(
+        run, 'say(fd, error={"kind": "PortBusy", "message": "m", "hint": "h", "port": 8100})'
+    )
     assert isinstance(said, PortBusy)
     assert (said.message, said.hint, said.fields, said.exit_code) == ("m", "h", {"port": 8100}, 7)
 
@@ -167,12 +192,18 @@ def interrupting(seen: list[str], *moments: str) -> session.OnEvent:
     ],
 )
 def test_ctrl_c_too_late_tells_the_outcome(run: Run, last: str, words: str) -> None:
-    said = fault(run, f'say(fd, event="started"); stdin.readline(); say(fd, {last})', interrupting([], "started"))
+    said = fault(
+        run,
+        f'say(fd, event="started"); stdin.readline(); say(fd, {last})',
+        interrupting([], "started"),
+    )
     assert isinstance(said, Interrupted)
     assert words in said.message and said.fields["outcome"]
 
 
-def test_a_second_ctrl_c_leaves_at_once(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_ctrl_c_leaves_at_once(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The whole call, with an agent of ours in the place of the real one.
     body = 'say(fd, event="started"); stdin.readline(); say(fd, event="again"); stdin.read()'
     ours = packed(tmp_path / "agent", body)
@@ -193,7 +224,9 @@ say(fd, result={"said": [line.decode() for line in said]})
     assert brisk(host, tmp_path, body) == {"said": ["ping\n"] * 3}
 
 
-def test_a_host_that_starts_slowly_hears_no_ping_before_it_has_the_agent(host: Host, tmp_path: Path) -> None:
+def test_a_host_that_starts_slowly_hears_no_ping_before_it_has_the_agent(
+    host: Host, tmp_path: Path
+) -> None:
     slow = tmp_path / "python3"
     slow.write_text(f'#!/bin/sh\nsleep 0.5\nexec {sys.executable} "$@"\n')
     slow.chmod(0o755)
@@ -209,7 +242,9 @@ def test_a_host_that_starts_slowly_hears_no_ping_before_it_has_the_agent(host: H
 def brisk(host: Host, tmp_path: Path, body: str) -> dict[str, Any]:
     """A conversation with a twentieth of the usual patience."""
     link = transport.open_for(host).open(host.python)
-    talk = session.Conversation(host, link, packed(tmp_path / "agent", body), lambda event: None, Presses())
+    talk = session.Conversation(
+        host, link, packed(tmp_path / "agent", body), lambda event: None, Presses()
+    )
     talk.ping_every_s, talk.silence_limit_s = 0.25, 1.0
     try:
         return talk.run(session.request(host, "verb", {}))
@@ -220,7 +255,11 @@ def brisk(host: Host, tmp_path: Path, body: str) -> dict[str, Any]:
 def test_a_host_that_falls_silent_is_a_lost_link(host: Host, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(LinkLost, match="nothing was heard"):
-        brisk(host, tmp_path, 'say(fd, event="started"); sys.stderr.write("stuck"); sys.stderr.flush(); stdin.read()')
+        brisk(
+            host,
+            tmp_path,
+            'say(fd, event="started"); sys.stderr.write("stuck"); sys.stderr.flush(); stdin.read()',
+        )
     assert time.monotonic() - started < 6
 
 
@@ -244,27 +283,42 @@ def test_a_python_that_is_not_there(host: Host, tmp_path: Path) -> None:
 def test_a_python_that_is_too_old(host: Host, tmp_path: Path) -> None:
     old = tmp_path / "python3.6"
     code = "import sys;sys.version_info=(3,6,9);sys.executable='/usr/bin/python3.6'"
-    old.write_text(f'#!/bin/sh\nfor last; do :; done\nexec /usr/bin/python3 -I -S -c "{code}\n$last"\n')
+    old.write_text(
+        f'#!/bin/sh\nfor last; do :; done\nexec /usr/bin/python3 -I -S -c "{code}\n$last"\n'
+    )
     old.chmod(0o755)
     with pytest.raises(Failed, match=r"/usr/bin/python3.6 on studio is Python 3.6.9") as caught:
-        ask(Host(host.name, host.path, host.transport, host.ssh, str(old), host.site), tmp_path / "agent", "pass")
+        ask(
+            Host(host.name, host.path, host.transport, host.ssh, str(old), host.site),
+            tmp_path / "agent",
+            "pass",
+        )
     assert "/hosts/studio.toml" in caught.value.hint and "python =" in caught.value.hint
 
 
 def test_a_state_folder_that_cannot_be_used(host: Host, tmp_path: Path) -> None:
-    homeless = Host(host.name, host.path, host.transport, host.ssh, None, {"state_dir": "/proc/mlxops"})
+    homeless = Host(
+        host.name, host.path, host.transport, host.ssh, None, {"state_dir": "/proc/mlxops"}
+    )
     said = ask(homeless, tmp_path / "agent", "say(fd, result={'unkept': __loader__.unkept})")
     assert "cannot write to /proc/mlxops/agent" in said["unkept"]
 
 
 WRONG_PYTHONS = {
     "silent": ("while read -r line; do :; done", LinkLost, "said nothing for 1 s"),
-    "talks for ever": ("while echo not an agent; do sleep 0.05; done", LinkLost, "last it printed was: not an agent"),
-    "dies": ("echo Fatal: no codec >&2; echo ModuleNotFoundError: encodings >&2; echo end >&2; exit 1", LinkLost,
-             r"exit status 1\): ModuleNotFoundError"),
+    "talks for ever": (
+        "while echo not an agent; do sleep 0.05; done",
+        LinkLost,
+        "last it printed was: not an agent",
+    ),
+    "dies": (
+        "echo Fatal: no codec >&2; echo ModuleNotFoundError: encodings >&2; echo end >&2; exit 1",
+        LinkLost,
+        r"exit status 1\): ModuleNotFoundError",
+    ),
     "prints": ("echo Welcome; exit 0", LinkLost, "exit status 0.*Welcome"),
     "Python 2": ("echo Unknown option: -I >&2; exit 2", Failed, "is Python 2, or 3 before 3.4"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", WRONG_PYTHONS)
@@ -275,7 +329,9 @@ def test_an_interpreter_that_is_none(host: Host, tmp_path: Path, kind: str) -> N
     python.chmod(0o755)
     wrong = Host(host.name, host.path, host.transport, host.ssh, str(python), host.site)
     link = transport.open_for(wrong).open(wrong.python)
-    talk = session.Conversation(wrong, link, packed(tmp_path / "agent", "pass"), lambda event: None, Presses())
+    talk = session.Conversation(
+        wrong, link, packed(tmp_path / "agent", "pass"), lambda event: None, Presses()
+    )
     talk.silence_limit_s, talk.start_limit_s = 1.0, 2.0
     try:
         with pytest.raises(error, match=words) as caught:

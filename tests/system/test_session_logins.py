@@ -1,4 +1,5 @@
-"""Logins as they are met: shells with rc files that print, a bare PATH, an old first python3, links that break."""
+"""Logins as they are met: shells with rc files that print, a bare PATH, an old first python3, links
+that break."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from tests.system.test_session import ask, call, packed
 
 pytestmark = pytest.mark.openssh
 RESULT = 'say(fd, result={"version": list(sys.version_info[:2]), "path": os.environ.get("PATH")})'
-NOISE = "\\n".join(["echo welcome to the studio", "echo grumble >&2", "printf 'no newline at the end: '"])
+NOISE = "\\n".join(
+    ["echo welcome to the studio", "echo grumble >&2", "printf 'no newline at the end: '"]
+)
 PYTHON_39 = [str(path) for path in Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9")]
 PYTHON_39 += [found for found in [shutil.which("python3.9")] if found]
 RC = {"zsh": ".zshenv", "bash": ".bashrc"}
@@ -35,7 +38,9 @@ def program(shell: str) -> str:
 def test_rc_files_that_print(tmp_path: Path, shell: str) -> None:
     server = Sshd(tmp_path / "sshd", program(shell))
     mark = tmp_path / "read"
-    (server.home / RC[shell]).write_text(NOISE.replace("\\n", "\n") + f"\ntouch {mark}\nset -x -v\n")
+    (server.home / RC[shell]).write_text(
+        NOISE.replace("\\n", "\n") + f"\ntouch {mark}\nset -x -v\n"
+    )
     with server:
         host = host_for(server, tmp_path / "state")
         for _ in range(2):
@@ -45,7 +50,9 @@ def test_rc_files_that_print(tmp_path: Path, shell: str) -> None:
 
 def test_megabytes_of_noise_before_the_agent(tmp_path: Path) -> None:
     server = Sshd(tmp_path / "sshd", program("zsh"))
-    (server.home / ".zshenv").write_text("yes welcome | head -c 3000000; yes grumble | head -c 3000000 >&2\n")
+    (server.home / ".zshenv").write_text(
+        "yes welcome | head -c 3000000; yes grumble | head -c 3000000 >&2\n"
+    )
     with server:
         assert "version" in ask(host_for(server, tmp_path / "state"), tmp_path / "agent", RESULT)
 
@@ -64,7 +71,9 @@ def test_a_host_whose_python_is_3_9(tmp_path: Path) -> None:
 
 def test_a_login_that_ends_before_the_agent(tmp_path: Path) -> None:
     server = Sshd(tmp_path / "sshd", program("zsh"))
-    (server.home / ".zshenv").write_text("echo This account is currently not available. >&2; exit 1\n")
+    (server.home / ".zshenv").write_text(
+        "echo This account is currently not available. >&2; exit 1\n"
+    )
     with server, pytest.raises(LinkLost, match="currently not available"):
         ask(host_for(server, tmp_path / "state"), tmp_path / "agent", RESULT)
 
@@ -84,7 +93,12 @@ def test_a_link_that_breaks_is_noticed_at_once(tmp_path: Path) -> None:
 
         started = time.monotonic()
         with pytest.raises(LinkLost, match="broke"):
-            ask(host, tmp_path / "agent", 'say(fd, event="started"); stdin.read(); os._exit(0)', on_started(cut))
+            ask(
+                host,
+                tmp_path / "agent",
+                'say(fd, event="started"); stdin.read(); os._exit(0)',
+                on_started(cut),
+            )
         assert time.monotonic() - started < 10
 
 
@@ -100,8 +114,12 @@ def test_a_link_that_swallows_everything_is_given_up(tmp_path: Path) -> None:
         started = time.monotonic()
         try:
             with pytest.raises(LinkLost, match="nothing was heard"):
-                ask(host_for(server, tmp_path / "state"), tmp_path / "agent",
-                    'say(fd, event="started"); stdin.read(); os._exit(0)', on_started(freeze))  # fmt: skip
+                ask(
+                    host_for(server, tmp_path / "state"),
+                    tmp_path / "agent",
+                    'say(fd, event="started"); stdin.read(); os._exit(0)',
+                    on_started(freeze),
+                )
         finally:
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
@@ -113,7 +131,9 @@ def test_several_calls_at_once_from_one_process(tmp_path: Path) -> None:
         host = host_for(server, tmp_path / "state")
         agent = packed(tmp_path / "agent", RESULT)
         said: list[Any] = []
-        threads = [threading.Thread(target=lambda: said.append(call(host, agent))) for _ in range(8)]
+        threads = [
+            threading.Thread(target=lambda: said.append(call(host, agent))) for _ in range(8)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

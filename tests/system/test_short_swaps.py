@@ -1,4 +1,5 @@
-"""What a swap does before it takes the port down, so that it is down for a stop and a start and no longer."""
+"""What a swap does before it takes the port down, so that it is down for a stop and a start and no
+longer."""
 
 from __future__ import annotations
 
@@ -19,10 +20,13 @@ OPENAI = "mlx-openai-server"
 
 
 class Stream:
-    """A streamed answer that somebody reads to its end, in a thread. `ended`: it came to its own."""
+    """A streamed answer that somebody reads to its end, in a thread. `ended`: it came to its
+    own."""
 
     def __init__(self, port: int) -> None:
-        body = json.dumps({"messages": [{"role": "user", "content": "hi"}], "stream": True}).encode()
+        body = json.dumps(
+            {"messages": [{"role": "user", "content": "hi"}], "stream": True}
+        ).encode()
         headers = {"Content-Type": "application/json"}
         self._request = urllib.request.Request(f"http://127.0.0.1:{port}{CHAT}", body, headers)
         self.begun, self.ended = threading.Event(), False
@@ -55,7 +59,9 @@ def cutting(tmp_path: Path) -> FakeRuntime:
 
 @pytest.fixture
 def light(cutting: FakeRuntime, make_studio: Callable[..., Studio], login: Login) -> Studio:
-    studio = make_studio(login, {"name": "mlx_lm.server", "command": cutting.command, "grace_s": 30})
+    studio = make_studio(
+        login, {"name": "mlx_lm.server", "command": cutting.command, "grace_s": 30}
+    )
     studio.must("init")
     studio.must("load", "amber", studio.ports[0])
     return studio
@@ -94,7 +100,9 @@ def test_a_cancel_while_it_waits_leaves_all_as_it_was(light: Studio) -> None:
     assert (light.assignments(), light.port_row(port)["pid"]) == ({"amber": port}, before)
 
 
-def test_of_a_server_that_finishes_its_answers_the_open_ones_are_told(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_of_a_server_that_finishes_its_answers_the_open_ones_are_told(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = known.ports[0]
     fake_runtime.behaves(tokens=60, token_s=0.1)
     known.must("load", "amber", port)
@@ -121,15 +129,23 @@ def test_every_start_is_kept_and_tells_the_next_one_how_long_it_takes(known: Stu
     known.edit(lambda registry: registry["models"]["amber"].update(start_s={OPENAI: [7.2]}))
     (start,) = known.must("load", "amber", port, "--dry-run")["actions"]
     assert start["reason"].endswith(", usually 7 s")
-    assert "wait: waiting until it serves, usually after 7 s" in known.mlxops("load", "amber", port).stderr
+    assert (
+        "wait: waiting until it serves, usually after 7 s"
+        in known.mlxops("load", "amber", port).stderr
+    )
     assert len(known.entry("amber")["start_s"][OPENAI]) == 2
 
 
-def test_the_starts_before_say_how_long_the_next_one_may_take(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_the_starts_before_say_how_long_the_next_one_may_take(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     known.runtime.pop("startup_timeout_s")
     known.describe()
     known.edit(lambda registry: registry["models"]["amber"].update(start_s={OPENAI: [100, 260]}))
     fake_runtime.behaves(load_s=6)
     loaded = known.mlxops("load", "amber", known.ports[0])
     assert "s of about 260 s, at most 780 s" in loaded.stderr
-    assert "warning: this start may take 260 s, and mlx-openai-server gives up by itself" in loaded.stderr
+    assert (
+        "warning: this start may take 260 s, and mlx-openai-server gives up by itself"
+        in loaded.stderr
+    )

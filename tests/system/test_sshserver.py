@@ -20,7 +20,11 @@ def ssh(tmp_path: Path) -> Iterator[Ssh]:
     """The argv of OpenSSH's client up to the command."""
     with Loopback(tmp_path, tmp_path) as server:
         login = server.login
-        options = ["StrictHostKeyChecking=yes", f"UserKnownHostsFile={login.known_hosts_file}", "BatchMode=yes"]
+        options = [
+            "StrictHostKeyChecking=yes",
+            f"UserKnownHostsFile={login.known_hosts_file}",
+            "BatchMode=yes",
+        ]
         flags = [word for option in options for word in ("-o", option)]
         where = ["-i", login.identity_file, "-p", str(login.port), f"{login.user}@{login.host}"]
         yield ["ssh", "-F", "none", "-T", *flags, *where]
@@ -51,7 +55,9 @@ def test_the_environment_is_bare_and_the_home_is_the_accounts(ssh: Ssh, tmp_path
 
 
 def test_a_command_sees_end_of_input_when_its_client_vanishes(ssh: Ssh, tmp_path: Path) -> None:
-    client = subprocess.Popen([*ssh, f"cat > {tmp_path}/seen; echo over >> {tmp_path}/seen"], stdin=subprocess.PIPE)
+    client = subprocess.Popen(
+        [*ssh, f"cat > {tmp_path}/seen; echo over >> {tmp_path}/seen"], stdin=subprocess.PIPE
+    )
     assert client.stdin is not None
     client.stdin.write(b"begun\n")
     client.stdin.flush()

@@ -1,4 +1,5 @@
-"""Who holds a lock and does not move is told by name; once dead, it blocks nobody. `lock` shows both."""
+"""Who holds a lock and does not move is told by name; once dead, it blocks nobody. `lock` shows
+both."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ ALICE = {"who": "alice", "from": "laptop", "since": "2026-01-02T03:04:05Z", "why
 def holding(path: str) -> Iterator[subprocess.Popen[str]]:
     argv = [sys.executable, "-c", HOLDER, path, json.dumps(ALICE)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(argv, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes) as holder:
+    with subprocess.Popen(
+        argv, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes
+    ) as holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
         try:
             yield holder
@@ -47,26 +50,37 @@ def test_one_who_keeps_the_registry_is_told_until_it_is_dead(known: Studio) -> N
     with holding(f"{known.registry_path}.lock") as holder:
         waiting = known.start("--json", *words)
         assert locks(known)[None].items() >= ALICE.items()
-        assert all(word in finished(known.start("lock")).stdout for word in ("registry", "alice@laptop", "set jade"))
+        assert all(
+            word in finished(known.start("lock")).stdout
+            for word in ("registry", "alice@laptop", "set jade")
+        )
         assert len(known.must("list")["models"]) == 3
         error = refused(finished(waiting), 6, "Locked")
-        assert error["message"] == "locked: set jade by alice from laptop since 2026-01-02T03:04:05Z"
+        assert (
+            error["message"] == "locked: set jade by alice from laptop since 2026-01-02T03:04:05Z"
+        )
         assert error["holder"] == ALICE
         holder.kill()
         holder.wait()
         assert known.must(*words)["changed"] and locks(known) == {}
 
 
-def test_an_agent_that_stands_still_keeps_its_port_until_it_is_dead(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_an_agent_that_stands_still_keeps_its_port_until_it_is_dead(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     with stopping(known, fake_runtime) as swap:
         os.kill(swap.held["pid"], signal.SIGSTOP)
         shown = locks(known)
         assert shown.keys() == {swap.port}
-        told = {key: swap.held[key] for key in ("who", "from", "since", "why", "phase", "job", "pid")}
+        told = {
+            key: swap.held[key] for key in ("who", "from", "since", "why", "phase", "job", "pid")
+        }
         assert shown[swap.port].items() >= told.items() and told["phase"] == "stop"
         for words in (["unload", swap.port], ["load", "topaz", swap.port, "--replace"]):
             error = refused(known.mlxops(*words), 6, "Locked")
-            assert all(str(told[key]) in error["message"] for key in ("who", "from", "since", "why"))
+            assert all(
+                str(told[key]) in error["message"] for key in ("who", "from", "since", "why")
+            )
         swap.killed()
     assert locks(known) == {}
     assert known.must("load", "topaz", swap.port)["state"] == "ready"

@@ -1,4 +1,5 @@
-"""A swap changes who answers under the slot's one name, and the registry is true at every moment of it."""
+"""A swap changes who answers under the slot's one name, and the registry is true at every moment of
+it."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ THINKING = ["<think>", "let", " me", " see", "</think>", "I", " am", " PEARL", "
 
 
 @pytest.fixture
-def light(light_runtime: dict[str, Any], login: Login, make_studio: Callable[..., Studio]) -> Studio:
+def light(
+    light_runtime: dict[str, Any], login: Login, make_studio: Callable[..., Studio]
+) -> Studio:
     studio = make_studio(login, light_runtime)
     studio.must("init")
     return studio
@@ -31,11 +34,19 @@ def test_a_light_server_swapped_and_verified(light: Studio) -> None:
     assert proof["served_model"] == "default_model" and {c["ok"] for c in proof["checks"]} == {True}
     row = row_of(light, exit=0)
     assert (row["port"], row["entry"], row["state"], row["ok"]) == (port, "jade", "ready", True)
-    assert row["first_token_ms"] > 0 and row["tokens_per_s"] > 0 and row["served_model"] == "default_model"
-    assert checks(row)["same answer"] and checks(row)["raw tags"] and "other names" not in checks(row)
+    assert (
+        row["first_token_ms"] > 0
+        and row["tokens_per_s"] > 0
+        and row["served_model"] == "default_model"
+    )
+    assert (
+        checks(row)["same answer"] and checks(row)["raw tags"] and "other names" not in checks(row)
+    )
     light.edit(lambda registry: registry["models"]["jade"].update(args=["--max-tokens", "64"]))
     changed = row_of(light, port, exit=11)
-    assert checks(changed)["registry"] is False and "--max-tokens 64" in changed["checks"][0]["detail"]
+    assert (
+        checks(changed)["registry"] is False and "--max-tokens 64" in changed["checks"][0]["detail"]
+    )
     assert light.port_row(port)["drift"] == "mismatch"
 
 
@@ -69,7 +80,12 @@ def swapped(real: Studio, second: str) -> dict[str, Any]:
     assert watch.faults == [] and watch.looks > 100
     assert watch.seen == [{"amber": port}, {second: port}]
     after = real.port_row(port)
-    assert (after["state"], after["drift"], after["entry"], after["served_model"]) == ("ready", None, second, name)
+    assert (after["state"], after["drift"], after["entry"], after["served_model"]) == (
+        "ready",
+        None,
+        second,
+        name,
+    )
     assert after["pid"] != before["pid"] and before["pid"] not in living(real.folder)
     return loaded
 
@@ -95,7 +111,9 @@ def test_nobody_hears_the_old_model_after_the_new_one(known: Studio) -> None:
     assert heard == sorted(heard) and set(heard) == {"I am tiny/amber", "I am tiny/jade"}
 
 
-def test_three_swaps_in_a_row_leave_one_server_and_one_assignment(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_three_swaps_in_a_row_leave_one_server_and_one_assignment(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = known.ports[0]
     with RegistryWatch(known) as watch:
         for name in ("amber", "jade", "topaz", "amber"):
@@ -103,10 +121,14 @@ def test_three_swaps_in_a_row_leave_one_server_and_one_assignment(known: Studio,
     assert watch.faults == []
     assert watch.seen == [{}, *({name: port} for name in ("amber", "jade", "topaz", "amber"))]
     started = {record["pid"] for record in fake_runtime.journal("started")}
-    assert len(started) == 4 and started & living(known.folder).keys() == {known.port_row(port)["pid"]}
+    assert len(started) == 4 and started & living(known.folder).keys() == {
+        known.port_row(port)["pid"]
+    }
 
 
-def test_loading_what_serves_already_changes_nothing(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_loading_what_serves_already_changes_nothing(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = known.ports[0]
     known.must("load", "amber", port)
     before = known.registry_path.read_bytes()

@@ -1,4 +1,5 @@
-"""The host's token for the Hub: used for a download, and in no command line, file or answer of ours."""
+"""The host's token for the Hub: used for a download, and in no command line, file or answer of
+ours."""
 
 from __future__ import annotations
 
@@ -51,7 +52,9 @@ def near_hub(variable: str, tmp_path: Path, hub: FakeHub) -> Iterator[Login]:
 
 
 @pytest.fixture
-def trusted(near_hub: Login, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+def trusted(
+    near_hub: Login, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]
+) -> Studio:
     """A Studio whose logins have the token."""
     studio = make_studio(near_hub, studio_runtime)
     studio.must("init")
@@ -68,7 +71,9 @@ class CommandLines:
 
     def _watch(self) -> None:
         while not self._over.wait(0.02):
-            shown = subprocess.run(["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True)
+            shown = subprocess.run(
+                ["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True
+            )
             self.seen |= set(shown.stdout.splitlines())
 
     def __enter__(self) -> CommandLines:
@@ -81,7 +86,8 @@ class CommandLines:
 
 
 def unseen(studio: Studio, *answers: Answer) -> None:
-    """The token is in nothing that was printed, and in no file of the Studio or of its logins' home."""
+    """The token is in nothing that was printed, and in no file of the Studio or of its logins'
+    home."""
     assert not [answer for answer in answers if TOKEN in answer.stdout + answer.stderr]
     places = [studio.folder, studio.folder.parent / "home"]
     files = [path for place in places for path in place.rglob("*") if path.is_file()]
@@ -98,8 +104,16 @@ def test_a_download_uses_the_token_and_shows_it_nowhere(trusted: Studio, hub: Fa
     assert TOKEN in {request.token for request in hub.asked_for("/resolve/")}
     assert [line for line in lines.seen if "hub/child" in line], "the download was not looked at"
     assert not [line for line in lines.seen if TOKEN in line]
-    told = [trusted.mlxops(*words) for words in (["status"], ["list"], ["show", "onyx"], ["logs", port], ["load", REPO,
-            trusted.ports[1]])]  # fmt: skip
+    told = [
+        trusted.mlxops(*words)
+        for words in (
+            ["status"],
+            ["list"],
+            ["show", "onyx"],
+            ["logs", port],
+            ["load", REPO, trusted.ports[1]],
+        )
+    ]
     assert list((trusted.state_dir / "jobs").iterdir())
     unseen(trusted, load, *told)
 
@@ -114,15 +128,25 @@ def test_a_refused_token_is_not_told(trusted: Studio, hub: FakeHub) -> None:
 
 
 @pytest.mark.parametrize("variable", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"])
-def test_a_download_that_prints_its_environment_is_not_passed_on(trusted: Studio, tmp_path: Path) -> None:
+def test_a_download_that_prints_its_environment_is_not_passed_on(
+    trusted: Studio, tmp_path: Path
+) -> None:
     python = tmp_path / "talkative"
     mark = shlex.quote(str(tmp_path / "printed"))
-    lines = ("#!/bin/sh", 'case "$*" in *find_spec*) exit 0;; esac', f"env >{mark}", "env | grep TOKEN >&2", "exit 3")
+    lines = (
+        "#!/bin/sh",
+        'case "$*" in *find_spec*) exit 0;; esac',
+        f"env >{mark}",
+        "env | grep TOKEN >&2",
+        "exit 3",
+    )
     python.write_text("\n".join(lines))
     python.chmod(0o755)
     trusted.describe(hub_python=str(python))
     answer = trusted.mlxops("load", REPO, trusted.ports[0])
-    assert TOKEN in (tmp_path / "printed").read_text(), "it was not printed: this test proves nothing"
+    assert TOKEN in (tmp_path / "printed").read_text(), (
+        "it was not printed: this test proves nothing"
+    )
     assert "***" in refused(answer, 9, "NotDownloadable")["stderr"]
     trusted.must("register", "kept", "tiny/amber2")
     unseen(trusted, answer)

@@ -44,18 +44,24 @@ def follow(hint: str) -> None:
     subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, timeout=30)
 
 
-def test_unknown_host_key_names_the_fingerprint_and_the_command_that_trusts_it(server: Sshd) -> None:
+def test_unknown_host_key_names_the_fingerprint_and_the_command_that_trusts_it(
+    server: Sshd,
+) -> None:
     server.known_hosts.write_text("")
     fault = refused(server)
     assert isinstance(fault, HostKeyRefused)
-    printed = subprocess.run(["ssh-keygen", "-lf", str(server.host_key)], capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        ["ssh-keygen", "-lf", str(server.host_key)], capture_output=True, text=True
+    ).stdout
     assert fault.fields["fingerprint"] in printed and fault.fields["fingerprint"] in fault.message
     assert fault.fields["verdict"] == "unknown"
     follow(fault.hint)
     assert run_there(host_for(server, Path("/unused")), HELLO) == "hello\n"
 
 
-def test_changed_host_key_is_refused_until_the_hint_is_followed(server: Sshd, tmp_path: Path) -> None:
+def test_changed_host_key_is_refused_until_the_hint_is_followed(
+    server: Sshd, tmp_path: Path
+) -> None:
     other = make_key(tmp_path / "other").with_suffix(".pub").read_text().split()[:2]
     server.known_hosts.write_text(f"# mine\n[127.0.0.1]:{server.port} {' '.join(other)}\n")
     fault = refused(server)
@@ -81,18 +87,26 @@ def test_stricthostkeychecking_no_does_not_open_the_door(
     assert isinstance(refused(server), HostKeyRefused)
 
 
-@pytest.mark.parametrize("form", ["hashed", "wildcard", "plain name", "among others", "marked lines"])
+@pytest.mark.parametrize(
+    "form", ["hashed", "wildcard", "plain name", "among others", "marked lines"]
+)
 def test_known_hosts_in_all_its_forms(server: Sshd, tmp_path: Path, form: str) -> None:
     rsa = make_key(tmp_path / "rsa", "rsa").with_suffix(".pub").read_text().split()[:2]
     mine, key = server.known_line().split(" ", 1)
     texts = {
-        "hashed": server.known_line(), "wildcard": f"[127.0.0.*]:* {key}", "plain name": f"127.0.0.1 {key}",
+        "hashed": server.known_line(),
+        "wildcard": f"[127.0.0.*]:* {key}",
+        "plain name": f"127.0.0.1 {key}",
         "among others": f"{mine} {' '.join(rsa)}\n{server.known_line()}",
         "marked lines": f"@cert-authority * {key}@revoked * {' '.join(rsa)}\nbroken\n{server.known_line()}",
-    }  # fmt: skip
+    }
     server.known_hosts.write_text(texts[form])
     if form == "hashed":
-        subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(server.known_hosts)], check=True, capture_output=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-H", "-f", str(server.known_hosts)],
+            check=True,
+            capture_output=True,
+        )
     assert run_there(host_for(server, Path("/unused")), HELLO) == "hello\n"
 
 
@@ -103,7 +117,9 @@ def test_rejected_key(server: Sshd, tmp_path: Path) -> None:
     assert fault.fields["cause"] == "rejected" and str(stranger) in fault.message
 
 
-def test_encrypted_key_needs_an_agent(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encrypted_key_needs_an_agent(
+    server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = make_key(tmp_path / "locked", passphrase="secret")
     server.authorize(key)
     fault = refused(server, identity_file=str(key))
@@ -112,7 +128,9 @@ def test_encrypted_key_needs_an_agent(server: Sshd, tmp_path: Path, monkeypatch:
     with SshAgent(tmp_path) as agent:
         agent.add(key, "secret")
         monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.socket))
-        assert run_there(host_for(server, Path("/unused"), identity_file=str(key)), HELLO) == "hello\n"
+        assert (
+            run_there(host_for(server, Path("/unused"), identity_file=str(key)), HELLO) == "hello\n"
+        )
 
 
 def test_identities_only_keeps_the_agent_s_other_keys_back(
@@ -140,7 +158,9 @@ def test_no_key_at_all(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_mac_locked_by_filevault(tmp_path: Path) -> None:
     banner = tmp_path / "banner"
-    banner.write_text("This system is locked. To unlock it, use a local account name and password.\n")
+    banner.write_text(
+        "This system is locked. To unlock it, use a local account name and password.\n"
+    )
     with Sshd(tmp_path / "sshd", extra=(f"Banner {banner}",)) as server:
         server.authorized_keys.write_text("")
         fault = refused(server)
@@ -182,7 +202,9 @@ def test_port_that_takes_connections_and_says_nothing(server: Sshd) -> None:
     assert isinstance(fault, HostUnreachable) and fault.fields["cause"] == "banner"
 
 
-def test_ssh_config_of_a_connect_timeout_wins(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ssh_config_of_a_connect_timeout_wins(
+    server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", ssh_config(tmp_path / "bin", "Host *\n  ConnectTimeout 1\n"))
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
@@ -192,7 +214,9 @@ def test_ssh_config_of_a_connect_timeout_wins(server: Sshd, tmp_path: Path, monk
         assert time.monotonic() - started < 6
 
 
-def test_hint_for_an_alias_is_ssh_itself(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hint_for_an_alias_is_ssh_itself(
+    server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = f"Host st\n  HostName 127.0.0.1\n  Port {server.port}\n  HostKeyAlias the-studio\n"
     monkeypatch.setenv("PATH", ssh_config(tmp_path / "bin", config))
     fault = refused(server, host="st", port=None)
@@ -253,9 +277,11 @@ def test_proxy_jump_that_rejects_the_login(server: Sshd, jump: Jump) -> None:
 
 def test_proxy_command(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = f"Host st\n  HostName 127.0.0.1\n  Port {server.port}\n  ProxyCommand nc %h %p\n"
-    relay = "import socket,sys,threading,os\ns=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n" \
-        "def up():\n  while b:=os.read(0,65536): s.sendall(b)\n  s.shutdown(1)\n" \
-        "threading.Thread(target=up,daemon=True).start()\nwhile b:=s.recv(65536): os.write(1,b)\n"  # fmt: skip
+    relay = (
+        "import socket,sys,threading,os\ns=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
+        "def up():\n  while b:=os.read(0,65536): s.sendall(b)\n  s.shutdown(1)\n"
+        "threading.Thread(target=up,daemon=True).start()\nwhile b:=s.recv(65536): os.write(1,b)\n"
+    )
     path = ssh_config(tmp_path / "bin", config.replace("nc", f"python3 {tmp_path / 'relay.py'}"))
     (tmp_path / "relay.py").write_text(relay)
     monkeypatch.setenv("PATH", path)

@@ -1,4 +1,5 @@
-"""Only an explicit word downloads; a model whose files are gone, or are not what they seem, stops nothing."""
+"""Only an explicit word downloads; a model whose files are gone, or are not what they seem, stops
+nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ GIANT, LOCAL = "lab/Giant-405B-8bit", "local/my-fused"
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[FakeHub]:
-    """A Hub with a giant, a stranger's model under the name that somebody invented, and amber in a newer revision."""
+    """A Hub with a giant, a stranger's model under the name that somebody invented, and amber in a
+    newer revision."""
     for repo, said in ((GIANT, "GIANT"), (LOCAL, "STRANGER"), ("tiny/amber", "NEWER")):
         write_cache(tmp_path / "remote", repo, model_files([f" {said}"]))
     with FakeHub(tmp_path / "remote") as hub:
@@ -34,7 +36,10 @@ def hub(tmp_path: Path) -> Iterator[FakeHub]:
 
 @pytest.fixture
 def here(
-    hub: FakeHub, make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub,
+    make_studio: Callable[..., Studio],
+    studio_runtime: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Studio:
     """amber serves on the first port, by this machine's own agent."""
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
@@ -48,7 +53,9 @@ def here(
 def kept(studio: Studio, runtime: FakeRuntime, hub: FakeHub) -> None:
     """amber goes on serving, and nothing was fetched."""
     assert runtime.journal("signal") == [] and studio.assignments() == {"amber": studio.ports[0]}
-    assert hub.asked_for("/lfs/") == [] and not [r for r in hub.asked_for("/resolve/") if "config.json" not in r.path]
+    assert hub.asked_for("/lfs/") == [] and not [
+        r for r in hub.asked_for("/resolve/") if "config.json" not in r.path
+    ]
 
 
 def asked(studio: Studio, *words: object) -> dict[str, Any]:
@@ -156,13 +163,17 @@ def test_a_revision_that_is_not_here_stops_nothing_and_is_not_recorded(
         assert f"load {name} {here.ports[0]} --revision {words[2]} --download" in error["hint"]
     dry = here.mlxops("load", name, here.ports[0], "--revision", "other", "--replace", "--dry-run")
     assert dry.exit == 9 and hub.seen == []
-    unknown = here.mlxops("load", name, here.ports[0], "--revision", "other", "--replace", "--download")
+    unknown = here.mlxops(
+        "load", name, here.ports[0], "--revision", "other", "--replace", "--download"
+    )
     assert unknown.exit == 9 and unknown.error["kind"] == "ModelUnknown" and hub.seen != []
     kept(here, fake_runtime, hub)
     assert here.registry() == before
 
 
-def test_a_revision_that_is_here_is_what_serves(here: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+def test_a_revision_that_is_here_is_what_serves(
+    here: Studio, hub: FakeHub, fake_runtime: FakeRuntime
+) -> None:
     main = Path(here.entry("amber")["cache_path"])
     assert here.must("load", "amber", here.ports[0], "--revision", main.name)["changed"] is False
     assert "revision" not in here.entry("amber")
@@ -170,7 +181,12 @@ def test_a_revision_that_is_here_is_what_serves(here: Studio, hub: FakeHub, fake
     shutil.copytree(main, other, symlinks=True)
     (main.parent.parent / "refs" / "other").write_text(other.name)
     for revision, path in (("other", other), (main.name[:10], main)):
-        assert here.must("load", "amber", here.ports[0], "--revision", revision, "--replace")["changed"] is True
+        assert (
+            here.must("load", "amber", here.ports[0], "--revision", revision, "--replace")[
+                "changed"
+            ]
+            is True
+        )
         entry = here.entry("amber")
         assert (entry["cache_path"], entry["revision"]) == (str(path), revision)
         assert str(path) in entry["process"]["argv"]
@@ -193,11 +209,14 @@ main()
 
 
 def at_a_terminal(studio: Studio, answer: str, *words: object) -> tuple[int, str]:
-    """Exit code and what was shown, of a command typed at a terminal, where 100 kB are a large download."""
+    """Exit code and what was shown, of a command typed at a terminal, where 100 kB are a large
+    download."""
     ours, theirs = pty.openpty()
     argv = [sys.executable, "-c", ASKED_FOR_LITTLE, *studio.argv(*words)[3:]]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=studio.folder)
+    process = subprocess.Popen(
+        argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=studio.folder
+    )
     os.close(theirs)
     shown = b""
     with suppress(OSError):  # EIO: its other end is closed
@@ -209,9 +228,13 @@ def at_a_terminal(studio: Studio, answer: str, *words: object) -> tuple[int, str
     return process.wait(60), shown.decode()
 
 
-def test_a_large_download_is_asked_for_at_a_terminal(here: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
+def test_a_large_download_is_asked_for_at_a_terminal(
+    here: Studio, hub: FakeHub, fake_runtime: FakeRuntime
+) -> None:
     code, shown = at_a_terminal(here, "n", "load", GIANT, here.ports[1])
-    assert code == 1 and "MB to download. Download it? [y/N]" in shown and "answered no" in shown, shown
+    assert code == 1 and "MB to download. Download it? [y/N]" in shown and "answered no" in shown, (
+        shown
+    )
     kept(here, fake_runtime, hub)
     code, shown = at_a_terminal(here, "", "load", GIANT, here.ports[1], "--dry-run")
     assert code == 0 and "[y/N]" not in shown and " MB" in shown

@@ -1,4 +1,5 @@
-"""What is told while work is undone, cancelled or only planned: what really stands, by its own name."""
+"""What is told while work is undone, cancelled or only planned: what really stands, by its own
+name."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 @pytest.fixture
-def near(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], tmp_path: Path) -> Studio:
+def near(
+    make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], tmp_path: Path
+) -> Studio:
     """On this machine; amber serves on the first port and jade on the second."""
     studio = make_studio(None, studio_runtime, env={"HOME": str(tmp_path / "home")})
     studio.must("init")
@@ -35,8 +38,13 @@ def test_a_dry_run_names_what_it_would_stop(near: Studio) -> None:
     assert [(a["action"], a["entry"]) for a in planned] == [("stop", "amber"), ("start", "topaz")]
     text = finished(near.start("load", "topaz", one, "--dry-run", "--replace")).stdout
     pid = near.port_row(one)["pid"]
-    assert f"would stop amber on {one} (pid {pid} serves " in text and f"would start topaz on {one}" in text
-    assert f"would stop jade on {two} (pid " in finished(near.start("unload", two, "--dry-run")).stdout
+    assert (
+        f"would stop amber on {one} (pid {pid} serves " in text
+        and f"would start topaz on {one}" in text
+    )
+    assert (
+        f"would stop jade on {two} (pid " in finished(near.start("unload", two, "--dry-run")).stdout
+    )
     every = finished(near.start("unload-all", "--dry-run")).stdout
     assert f"would stop amber on {one}" in every and f"would clear jade on {two}" in every
     assert near.assignments() == {"amber": one, "jade": two}
@@ -57,7 +65,12 @@ def test_a_server_that_no_entry_knows_is_named_by_its_port(near: Studio) -> None
 @pytest.fixture
 def draining(make_studio: Callable[..., Studio], light: FakeRuntime, tmp_path: Path) -> Studio:
     """mlx_lm.server, which is not stopped while a request is open: amber has one, jade has none."""
-    runtime = {"name": "mlx_lm.server", "command": light.command, "startup_timeout_s": 30, "grace_s": 60}
+    runtime = {
+        "name": "mlx_lm.server",
+        "command": light.command,
+        "startup_timeout_s": 30,
+        "grace_s": 60,
+    }
     studio = make_studio(None, runtime, env={"HOME": str(tmp_path / "home")})
     studio.must("init")
     studio.must("load", "amber", studio.ports[0])
@@ -65,14 +78,18 @@ def draining(make_studio: Callable[..., Studio], light: FakeRuntime, tmp_path: P
     return studio
 
 
-def test_ctrl_c_during_unload_all_says_which_servers_still_run(draining: Studio, light: FakeRuntime) -> None:
+def test_ctrl_c_during_unload_all_says_which_servers_still_run(
+    draining: Studio, light: FakeRuntime
+) -> None:
     one, two, _ = draining.ports
     light.behaves("tiny--amber", hang=["/v1/chat/completions"])
     body = '{"messages": []}'
     words = ["curl", "-s", "-m", "60", "-d", body, f"http://127.0.0.1:{one}/v1/chat/completions"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as request:
         try:
-            eventually(lambda: [seen for seen in light.journal("request") if "chat" in seen["path"]])
+            eventually(
+                lambda: [seen for seen in light.journal("request") if "chat" in seen["path"]]
+            )
             everything = draining.start("--json", "unload-all")
             eventually(lambda: draining.assignments() == {"amber": one})
             everything.send_signal(signal.SIGINT)
@@ -83,7 +100,10 @@ def test_ctrl_c_during_unload_all_says_which_servers_still_run(draining: Studio,
     pid = draining.port_row(one)["pid"]
     message = answer.error["message"]
     assert "already done" not in message
-    assert f"not unloaded: {one} (amber, pid {pid}, ready)" in message and f"; unloaded: {two}" in message
+    assert (
+        f"not unloaded: {one} (amber, pid {pid}, ready)" in message
+        and f"; unloaded: {two}" in message
+    )
     rows = {row["port"]: row for row in answer.error["ports"]}
     assert (rows[one]["entry"], rows[one]["ok"], rows[one]["state"]) == ("amber", False, "ready")
     assert (rows[two]["ok"], rows[two]["changed"], rows[two]["state"]) == (True, True, "free")
@@ -117,7 +137,9 @@ def test_while_it_is_undone_the_port_says_so(near: Studio, fake_runtime: FakeRun
     eventually(lambda: len(fake_runtime.journal("started")) == 3)
     fake_runtime.behaves("tiny--amber", load_s=4)
     load.send_signal(signal.SIGINT)
-    row = eventually(lambda: (row := near.port_row(port))["reason"].startswith("rolling back") and row)
+    row = eventually(
+        lambda: (row := near.port_row(port))["reason"].startswith("rolling back") and row
+    )
     assert (row["state"], row["drift"]) == ("stopping", None)
     assert row["reason"].startswith("rolling back: stopping what was started: load topaz")
     row = eventually(lambda: (row := near.port_row(port))["state"] == "starting" and row)
@@ -134,18 +156,25 @@ def near_hub(empty_hub: FakeHub, tiny_models: Any) -> FakeHub:
     return empty_hub
 
 
-def test_a_download_says_how_far_it_is_and_the_port_what_it_is(near: Studio, near_hub: FakeHub) -> None:
+def test_a_download_says_how_far_it_is_and_the_port_what_it_is(
+    near: Studio, near_hub: FakeHub
+) -> None:
     one, _, three = near.ports
     near.env["HF_ENDPOINT"] = near_hub.url
     for port, state in ((one, "ready"), (three, "free")):
         load = near.start("--json", "load", "tiny/new", port, "--replace")
         try:
-            row = eventually(lambda port=port: (row := near.port_row(port))["reason"].count(" %)") and row)
+            row = eventually(
+                lambda port=port: (row := near.port_row(port))["reason"].count(" %)") and row
+            )
         finally:
             load.send_signal(signal.SIGINT)
             finished(load)
         assert (row["state"], row["drift"]) == (state, None)
-        assert row["reason"].startswith("downloading tiny/new") and f"load tiny/new {port}" in row["reason"]
+        assert (
+            row["reason"].startswith("downloading tiny/new")
+            and f"load tiny/new {port}" in row["reason"]
+        )
 
 
 def test_there_is_no_job(near: Studio) -> None:

@@ -1,4 +1,5 @@
-"""verify and status --deep, from the command line over SSH to servers that serve well, badly, or not at all."""
+"""verify and status --deep, from the command line over SSH to servers that serve well, badly, or
+not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def row_of(studio: Studio, *words: object, exit: int) -> dict[str, Any]:
     return dict(row)
 
 
-def test_a_port_that_serves_one_that_is_free_and_one_that_died(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_port_that_serves_one_that_is_free_and_one_that_died(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     good, dead, free = known.ports
     known.must("set", "amber", "tool_call_parser=qwen3_moe", "reasoning_parser=qwen3")
     known.must("load", "amber", good)
@@ -52,7 +55,11 @@ def test_a_port_that_loads_is_not_asked(known: Studio, fake_runtime: FakeRuntime
     load = known.start("--json", "load", "amber", port)
     eventually(lambda: fake_runtime.journal("started"))
     row = row_of(known, port, exit=1)
-    assert row["ok"] is None and checks(row) == {"state": None} and "starting" in row["checks"][0]["detail"]
+    assert (
+        row["ok"] is None
+        and checks(row) == {"state": None}
+        and "starting" in row["checks"][0]["detail"]
+    )
     load.send_signal(signal.SIGINT)
     assert finished(load).exit == 130 and chats(fake_runtime) == []
 
@@ -66,19 +73,29 @@ def test_a_stranger_on_a_port_is_not_asked(known: Studio, tmp_path: Path) -> Non
     assert {"plain", "stream"}.isdisjoint(checks(row))
 
 
-def test_entries_that_the_runtime_would_refuse_are_found_without_being_loaded(known: Studio) -> None:
+def test_entries_that_the_runtime_would_refuse_are_found_without_being_loaded(
+    known: Studio,
+) -> None:
     known.must("set", "jade", "tool_call_parser=qwen99")
     answer = known.mlxops("verify")
     assert answer.exit == 11 and answer.result["ports"] == []
     found = {entry["entry"]: (entry["ok"], entry["reasons"]) for entry in answer.result["entries"]}
-    assert found["amber"] == (True, []) and found["jade"][0] is False and "qwen99" in found["jade"][1][0]
+    assert (
+        found["amber"] == (True, [])
+        and found["jade"][0] is False
+        and "qwen99" in found["jade"][1][0]
+    )
     assert answer.error["refused"] == ["jade"]
 
 
-def test_what_a_server_says_does_not_steer_the_terminal(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_what_a_server_says_does_not_steer_the_terminal(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = known.ports[0]
     known.must("load", "amber", port)
-    fake_runtime.behaves(answers_as=ESCAPES, says="<think>" + ESCAPES, streams=ESCAPES, finish=ESCAPES)
+    fake_runtime.behaves(
+        answers_as=ESCAPES, says="<think>" + ESCAPES, streams=ESCAPES, finish=ESCAPES
+    )
     for words in (["verify"], ["verify", "-v"], ["status", "--deep"]):
         said = finished(known.start(*words))
         assert printable(said) and "owned" in said.stdout, said
@@ -93,7 +110,9 @@ def test_a_hostile_server_is_wrong_in_time(known: Studio, fake_runtime: FakeRunt
         assert answer.exit == 11 and answer.result["ports"][0]["ok"] is False, answer
 
 
-def test_what_is_not_over_in_the_time_it_was_given_cannot_be_told(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_what_is_not_over_in_the_time_it_was_given_cannot_be_told(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = known.ports[0]
     known.must("load", "amber", port)
     fake_runtime.behaves(sse="drip")
@@ -101,19 +120,31 @@ def test_what_is_not_over_in_the_time_it_was_given_cannot_be_told(known: Studio,
     assert (row["ok"], checks(row)["stream"], checks(row)["time"]) == (None, None, None)
 
 
-def test_status_deep_adds_the_pace_and_the_verdict(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_status_deep_adds_the_pace_and_the_verdict(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port, free, _ = known.ports
     known.must("load", "amber", port)
     rows = {row["port"]: row for row in known.must("status", "--deep")["ports"]}
-    assert rows[port]["ok"] is True and rows[port]["first_token_ms"] > 0 and rows[port]["tokens_per_s"] > 0
+    assert (
+        rows[port]["ok"] is True
+        and rows[port]["first_token_ms"] > 0
+        and rows[port]["tokens_per_s"] > 0
+    )
     assert (rows[free]["ok"], rows[free]["checks"], rows[free]["tokens_per_s"]) == (None, [], None)
     assert "ok" not in known.port_row(port)
     fake_runtime.behaves(answers_as="somebody")
-    assert known.mlxops("status", "--deep", "--check").exit == 11 and known.mlxops("status", "--check").exit == 0
+    assert (
+        known.mlxops("status", "--deep", "--check").exit == 11
+        and known.mlxops("status", "--check").exit == 0
+    )
 
 
-def test_a_load_ends_with_what_its_first_answer_shows(known: Studio, fake_runtime: FakeRuntime) -> None:
-    """A leak is told, and the server stays; one that answers in another name is no server of ours."""
+def test_a_load_ends_with_what_its_first_answer_shows(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
+    """A leak is told, and the server stays; one that answers in another name is no server of
+    ours."""
     port = known.ports[0]
     fake_runtime.behaves(says="<|channel|>analysis")
     loaded = known.must("load", "amber", port)
@@ -126,7 +157,9 @@ def test_a_load_ends_with_what_its_first_answer_shows(known: Studio, fake_runtim
     assert known.assignments() == {"amber": port}
 
 
-def test_a_load_that_begins_meanwhile_makes_no_server_wrong(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_a_load_that_begins_meanwhile_makes_no_server_wrong(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = known.ports[0]
     known.must("load", "amber", port)
     fake_runtime.behaves("tiny--amber", hang=["/v1/chat/completions"])
@@ -136,7 +169,9 @@ def test_a_load_that_begins_meanwhile_makes_no_server_wrong(known: Studio, fake_
     answer = finished(verify)
     assert answer.exit == 1, answer
     (row,) = answer.result["ports"]
-    assert checks(row) == {"state": None} and ("meanwhile" in str(row) or "another one in the end" in str(row))
+    assert checks(row) == {"state": None} and (
+        "meanwhile" in str(row) or "another one in the end" in str(row)
+    )
 
 
 def chats(fake: FakeRuntime) -> list[dict[str, Any]]:
@@ -145,7 +180,9 @@ def chats(fake: FakeRuntime) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_ends_it_at_once_and_changes_nothing(known: Studio, fake_runtime: FakeRuntime) -> None:
+def test_ctrl_c_ends_it_at_once_and_changes_nothing(
+    known: Studio, fake_runtime: FakeRuntime
+) -> None:
     port = known.ports[0]
     known.must("load", "amber", port)
     before = known.registry_path.read_bytes()

@@ -45,7 +45,8 @@ def test_an_alarm_that_raises_costs_no_other_its_turn() -> None:
     assert rung == ["later"]
 
 
-# A press is lost in a finalizer while a time limit runs: the press comes again, and the limit still holds.
+# A press is lost in a finalizer while a time limit runs: the press comes again, and the limit still
+# holds.
 LIMITED = """
 import os, signal, sys, time
 from mlxops import interrupts
@@ -65,7 +66,8 @@ with turn.bounded(0.6):
         print("pressed", flush=True)
     time.sleep(30)
 """
-# The answer is being told, the press bounds that: the limit of the whole run must not be forgotten, nor ring later.
+# The answer is being told, the press bounds that: the limit of the whole run must not be forgotten,
+# nor ring later.
 TOLD = """
 import os, signal, time
 from mlxops import interrupts
@@ -81,7 +83,9 @@ with turn.bounded(0.3), interrupts.telling():
 
 def ended(script: str) -> subprocess.CompletedProcess[str]:
     environment = {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, "-c", script], env=environment, text=True, capture_output=True, timeout=20)
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, text=True, capture_output=True, timeout=20
+    )
 
 
 def test_a_press_that_comes_again_leaves_the_time_limit_alone() -> None:
@@ -97,5 +101,7 @@ def test_a_press_while_the_answer_is_told_leaves_the_time_limit_alone() -> None:
 
 
 def test_with_a_time_limit_a_press_while_telling_still_ends_in_time() -> None:
-    script = TOLD.replace("TOLD_WITHIN_S = 30", "TOLD_WITHIN_S = 0.2").replace("bounded(0.3)", "bounded(30)")
+    script = TOLD.replace("TOLD_WITHIN_S = 30", "TOLD_WITHIN_S = 0.2").replace(
+        "bounded(0.3)", "bounded(30)"
+    )
     assert ended(script).returncode == 130

@@ -94,7 +94,9 @@ def test_status_deep_is_a_matter_of_the_verb_verify() -> None:
     assert arguments.restricted("status", {"deep": False}, ("status",)) == {"deep": False}
 
 
-@pytest.mark.parametrize(("verb", "args"), [("logs", {"port": PORT, "lines": 10**6}), ("verify", {"timeout_s": 9e5})])
+@pytest.mark.parametrize(
+    ("verb", "args"), [("logs", {"port": PORT, "lines": 10**6}), ("verify", {"timeout_s": 9e5})]
+)
 def test_one_call_of_a_restricted_key_is_bounded(verb: str, args: dict[str, Any]) -> None:
     assert arguments.checked(verb, args) == args
     with pytest.raises(MlxopsError, match="of a restricted key"):
@@ -102,5 +104,11 @@ def test_one_call_of_a_restricted_key_is_bounded(verb: str, args: dict[str, Any]
 
 
 def test_what_is_told_to_a_restricted_key_has_no_trace() -> None:
-    record = {"error": {"kind": "Failed", "trace": "x"}, "result": {"ports": [{"error": {"trace": "x", "hint": ""}}]}}
-    assert "trace" not in json.dumps(main.untraced(record)) and main.untraced(record)["error"]["kind"] == "Failed"
+    record = {
+        "error": {"kind": "Failed", "trace": "x"},
+        "result": {"ports": [{"error": {"trace": "x", "hint": ""}}]},
+    }
+    assert (
+        "trace" not in json.dumps(main.untraced(record))
+        and main.untraced(record)["error"]["kind"] == "Failed"
+    )

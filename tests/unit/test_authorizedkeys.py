@@ -19,7 +19,8 @@ PRINTABLE = st.text(st.characters(exclude_categories=("C", "Z"), include_charact
 
 
 def unquoted(line: str) -> tuple[str, str]:
-    """What sshd makes of the line (opt_dequote in its auth-options.c): the command, and what follows it."""
+    """What sshd makes of the line (opt_dequote in its auth-options.c): the command, and what
+    follows it."""
     rest, command = line.removeprefix('restrict,command="'), ""
     while not rest.startswith('"'):
         rest = rest[1:] if rest.startswith('\\"') else rest
@@ -57,9 +58,18 @@ def test_real_public_keys(tmp_path: Path, kind: str) -> None:
 
 
 WRONG = [
-    "", "hello", f"{KEY}\n{KEY}", f'command="/bin/sh" {KEY}', f"no-pty {KEY}", KEY.replace("ed25519", "rsa"),
-    "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-ed25519 ====", KEY + "\x1b[2J", f"{KEY}\r{KEY}",
-]  # fmt: skip
+    "",
+    "hello",
+    f"{KEY}\n{KEY}",
+    f'command="/bin/sh" {KEY}',
+    f"no-pty {KEY}",
+    KEY.replace("ed25519", "rsa"),
+    "ssh-ed25519",
+    "ssh-ed25519 AAAA",
+    "ssh-ed25519 ====",
+    KEY + "\x1b[2J",
+    f"{KEY}\r{KEY}",
+]
 
 
 @pytest.mark.parametrize("text", WRONG)
@@ -76,17 +86,27 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             authorizedkeys.public_key(str(tmp_path / name))
 
 
-ANSWER = {"verbs": ["status"], "command": 'exec "py" x', "folder": "/f", "changed": True, "warnings": ["look out"]}
+ANSWER = {
+    "verbs": ["status"],
+    "command": 'exec "py" x',
+    "folder": "/f",
+    "changed": True,
+    "warnings": ["look out"],
+}
 
 
 @pytest.mark.usefixtures("lab")
 def test_the_verb_prints_the_line_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "key.pub").write_text(f"# mine\n{KEY}\n\n")
     studio = Studio(ANSWER, ANSWER)
-    ended = Ended(studio, "authorize", "--verbs", "status, list,", "--key", str(tmp_path / "key.pub"))
+    ended = Ended(
+        studio, "authorize", "--verbs", "status, list,", "--key", str(tmp_path / "key.pub")
+    )
     assert ended.out == f'restrict,command="exec \\"py\\" x" {KEY}\n'
     assert "the first one counts" in ended.err and "look out" in ended.err
-    assert studio.asked == [("authorize", {"verbs": ["status", "list"], "key": KEY, "dry_run": False})]
+    assert studio.asked == [
+        ("authorize", {"verbs": ["status", "list"], "key": KEY, "dry_run": False})
+    ]
     quiet = Ended(studio, "authorize", "-q", "--verbs", "status", "--json")
     assert quiet.document["result"]["line"] == 'restrict,command="exec \\"py\\" x"'
     assert "the first one counts" not in quiet.err

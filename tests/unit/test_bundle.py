@@ -42,7 +42,9 @@ def test_home_is_the_host_s(packed: bundle.Bundle, tmp_path: Path) -> None:
     assert (tmp_path / "st ate" / "agent" / packed.digest).is_dir()
 
 
-def test_another_source_is_another_folder(packed: bundle.Bundle, state: Path, tmp_path: Path) -> None:
+def test_another_source_is_another_folder(
+    packed: bundle.Bundle, state: Path, tmp_path: Path
+) -> None:
     other = agent(tmp_path / "other", 'b"!"')
     assert other.digest != packed.digest
     conversation(packed, state)
@@ -69,7 +71,9 @@ def test_a_damaged_bundle_is_refused(packed: bundle.Bundle, state: Path) -> None
         assert not state.exists()
 
 
-def test_another_agent_s_bundle_is_refused(packed: bundle.Bundle, state: Path, tmp_path: Path) -> None:
+def test_another_agent_s_bundle_is_refused(
+    packed: bundle.Bundle, state: Path, tmp_path: Path
+) -> None:
     other = agent(tmp_path / "other", 'b"!"')
     talk = Stubbed(packed, state)
     talk.send(other.delivery())
@@ -86,7 +90,11 @@ def test_an_agent_that_never_loads_is_told(state: Path, tmp_path: Path, source: 
     (broken / "main.py").write_text(source)
     said = conversation(bundle.pack(broken), state)
     assert said[0] == "MARK MISS"
-    assert "does not load" in said[-2] and ("nothing_of" in said[-2] or "SyntaxError" in said[-2]) and said[-1] == "74"
+    assert (
+        "does not load" in said[-2]
+        and ("nothing_of" in said[-2] or "SyntaxError" in said[-2])
+        and said[-1] == "74"
+    )
 
 
 def test_children_of_the_agent_cannot_write_into_the_wire(state: Path, tmp_path: Path) -> None:
@@ -101,7 +109,12 @@ def test_children_of_the_agent_cannot_write_into_the_wire(state: Path, tmp_path:
 def old_pythons() -> list[str]:
     """Interpreters below 3.9 that this machine happens to have."""
     places = [Path.home() / ".pyenv/versions"]
-    found = [path / "bin/python" for place in places if place.is_dir() for path in place.glob("3.[678].*")]
+    found = [
+        path / "bin/python"
+        for place in places
+        if place.is_dir()
+        for path in place.glob("3.[678].*")
+    ]
     return [str(path) for path in found if path.exists()]
 
 
@@ -139,7 +152,9 @@ SHELLS = [shell for shell in ("sh", "bash", "zsh", "dash", "tcsh", "fish") if sh
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_finder_under_every_login_shell(packed: bundle.Bundle, state: Path, shell: str) -> None:
-    talk = Stubbed(packed, state, [shell, "-c", bundle.command(None)], env={"PATH": "/usr/bin:/bin"})
+    talk = Stubbed(
+        packed, state, [shell, "-c", bundle.command(None)], env={"PATH": "/usr/bin:/bin"}
+    )
     assert talk.line() == "MARK MISS"
     talk.send(packed.delivery())
     assert talk.finish() == ("MARK OK\nHELLO", 0)
@@ -147,10 +162,14 @@ def test_the_finder_under_every_login_shell(packed: bundle.Bundle, state: Path, 
 
 def newest(packed: bundle.Bundle, state: Path, path: str, *args: str) -> Stubbed:
     """The part of the finder that looks for python3.N."""
-    return Stubbed(packed, state, ["/bin/sh", "-c", bootstrap.NEWEST, bundle.LOADER, *args], env={"PATH": path})
+    return Stubbed(
+        packed, state, ["/bin/sh", "-c", bootstrap.NEWEST, bundle.LOADER, *args], env={"PATH": path}
+    )
 
 
-def test_newest_takes_the_highest_version_that_starts(packed: bundle.Bundle, state: Path, tmp_path: Path) -> None:
+def test_newest_takes_the_highest_version_that_starts(
+    packed: bundle.Bundle, state: Path, tmp_path: Path
+) -> None:
     (tmp_path / "bin").mkdir()
     shim = tmp_path / "bin" / "python3.29"
     shim.write_text("#!/bin/sh\necho pyenv: command not found >&2\nexit 127\n")
@@ -160,7 +179,9 @@ def test_newest_takes_the_highest_version_that_starts(packed: bundle.Bundle, sta
     assert talk.finish() == (f"MARK OLD 3.5.0 {old}", 70)
 
 
-def test_too_old_a_first_choice_gives_its_place_to_a_newer(packed: bundle.Bundle, state: Path, tmp_path: Path) -> None:
+def test_too_old_a_first_choice_gives_its_place_to_a_newer(
+    packed: bundle.Bundle, state: Path, tmp_path: Path
+) -> None:
     first = fake_python(tmp_path, "python3", "3.8.10")
     (tmp_path / "python3.29").symlink_to(sys.executable)
     argv = [str(first), "-I", "-S", "-c", bundle.LOADER, bootstrap.NEWEST, bundle.LOADER]
@@ -170,7 +191,9 @@ def test_too_old_a_first_choice_gives_its_place_to_a_newer(packed: bundle.Bundle
     assert talk.finish() == ("MARK OK\nHELLO", 0)
 
 
-def test_nothing_newer_than_too_old_is_told(packed: bundle.Bundle, state: Path, tmp_path: Path) -> None:
+def test_nothing_newer_than_too_old_is_told(
+    packed: bundle.Bundle, state: Path, tmp_path: Path
+) -> None:
     only = fake_python(tmp_path, "python3", "3.8.10")
     without = bootstrap.NEWEST.replace("/opt/homebrew/bin /usr/local/bin", "")
     argv = [str(only), "-I", "-S", "-c", bundle.LOADER, without, bundle.LOADER]
@@ -180,7 +203,9 @@ def test_nothing_newer_than_too_old_is_told(packed: bundle.Bundle, state: Path, 
 
 def test_no_interpreter_at_all(packed: bundle.Bundle, tmp_path: Path) -> None:
     without = bootstrap.NEWEST.replace("/opt/homebrew/bin /usr/local/bin", "")
-    done = subprocess.run(["/bin/sh", "-c", without, bundle.LOADER], env={"PATH": str(tmp_path)}, capture_output=True)
+    done = subprocess.run(
+        ["/bin/sh", "-c", without, bundle.LOADER], env={"PATH": str(tmp_path)}, capture_output=True
+    )
     assert done.returncode == 127
     assert b"no python3 found" in done.stderr
 
@@ -192,7 +217,9 @@ def test_commands_are_one_line_and_quote_the_host_file_s_python(tmp_path: Path) 
     assert "\n" not in bundle.command(None) + bundle.command("x")
     for python in (str(odd / "python"), "~/python"):
         argv = ["/bin/sh", "-c", bundle.command(python)]
-        done = subprocess.run(argv, input=frame(b"print(6*7)"), capture_output=True, env={"HOME": str(odd)})
+        done = subprocess.run(
+            argv, input=frame(b"print(6*7)"), capture_output=True, env={"HOME": str(odd)}
+        )
         assert done.stdout == b"42\n"
 
 
@@ -218,7 +245,12 @@ def test_the_stub_loads_no_json_when_the_agent_is_there(state: Path, tmp_path: P
 def test_the_real_agent_is_whole_and_small() -> None:
     packed = bundle.pack()
     files = unpack.opened(_bundle_part(packed), packed.digest, _unexpected)
-    assert {"agent/__init__.py", "agent/main.py", "agent/wire/codec.py", "agent/procs/__init__.py"} <= set(files)
+    assert {
+        "agent/__init__.py",
+        "agent/main.py",
+        "agent/wire/codec.py",
+        "agent/procs/__init__.py",
+    } <= set(files)
     # For the hosts it is sent on to.
     assert {"agent/wire/stub.py", "agent/wire/unpack.py"} <= set(files)
     assert len((bundle.AGENT / "wire/stub.py").read_bytes()) < 8 << 10

@@ -42,14 +42,21 @@ def unkept(packed: bundle.Bundle, state: Path | str) -> tuple[str, str]:
 def evil(folder: Path) -> None:
     """Code of somebody else in the place of the agent's, in every form it ever had."""
     (folder / "agent").mkdir(parents=True, exist_ok=True)
-    (folder / "agent" / "main.py").write_text("def run(r, i, fd):\n    import os\n    os.write(fd, b'EVIL')\n")
-    modules = {"agent/__init__.py": b"", "agent/main.py": (folder / "agent" / "main.py").read_bytes()}
+    (folder / "agent" / "main.py").write_text(
+        "def run(r, i, fd):\n    import os\n    os.write(fd, b'EVIL')\n"
+    )
+    modules = {
+        "agent/__init__.py": b"",
+        "agent/main.py": (folder / "agent" / "main.py").read_bytes(),
+    }
     codes = {path: marshal.dumps(compile(source, path, "exec")) for path, source in modules.items()}
     (folder / stub.IMAGE).write_bytes(stub.sealed(folder.name, codes, b""))
 
 
 @pytest.mark.parametrize("level", ["state", "state/agent", "state/agent/HASH"])
-def test_a_link_in_a_folder_s_place_is_refused(packed: bundle.Bundle, state: Path, tmp_path: Path, level: str) -> None:
+def test_a_link_in_a_folder_s_place_is_refused(
+    packed: bundle.Bundle, state: Path, tmp_path: Path, level: str
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     conversation(packed, elsewhere)
     evil(elsewhere / "agent" / packed.digest)
@@ -64,7 +71,9 @@ def test_a_link_in_a_folder_s_place_is_refused(packed: bundle.Bundle, state: Pat
 
 @pytest.mark.parametrize("level", ["", "agent", "agent/HASH"])
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
-def test_a_folder_others_can_write_is_refused(packed: bundle.Bundle, state: Path, level: str, mode: int) -> None:
+def test_a_folder_others_can_write_is_refused(
+    packed: bundle.Bundle, state: Path, level: str, mode: int
+) -> None:
     conversation(packed, state)
     evil(state / "agent" / packed.digest)
     folder = state / level.replace("HASH", packed.digest)
@@ -74,7 +83,9 @@ def test_a_folder_others_can_write_is_refused(packed: bundle.Bundle, state: Path
     assert bool(distrust) == (level == "")
 
 
-def test_a_folder_below_one_that_others_can_write_is_refused(packed: bundle.Bundle, tmp_path: Path) -> None:
+def test_a_folder_below_one_that_others_can_write_is_refused(
+    packed: bundle.Bundle, tmp_path: Path
+) -> None:
     open_to_all = tmp_path / "open"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
@@ -107,14 +118,24 @@ def test_a_folder_that_cannot_be_written_is_named(packed: bundle.Bundle) -> None
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(packed: bundle.Bundle, state: Path) -> None:
-    limited = ["/bin/sh", "-c", 'ulimit -f 0; trap "" XFSZ; exec "$0" "$@"', *bundle.local_argv(None)]
+    limited = [
+        "/bin/sh",
+        "-c",
+        'ulimit -f 0; trap "" XFSZ; exec "$0" "$@"',
+        *bundle.local_argv(None),
+    ]
     for _ in range(2):
         talk = Stubbed(packed, state, limited)
         assert talk.line() == "MARK MISS"
         talk.send(packed.delivery())
         said, status = talk.finish()
-        assert said.startswith("MARK OK\nHELLO") and f"cannot write to {state}/agent: File too large" in said
-        assert [path for path in (state / "agent").rglob("*") if path.is_file()] == [] and status == 0
+        assert (
+            said.startswith("MARK OK\nHELLO")
+            and f"cannot write to {state}/agent: File too large" in said
+        )
+        assert [
+            path for path in (state / "agent").rglob("*") if path.is_file()
+        ] == [] and status == 0
     assert unkept(packed, state) == ("", "")
     assert conversation(packed, state)[0] == "MARK OK"
 
@@ -132,9 +153,15 @@ def old(state: Path, *ages_h: float) -> list[Path]:
     return folders
 
 
-@pytest.mark.parametrize(("ages", "left"), [
-    ((0, 1, 2, 3, 4), (0, 1)), ((100, 99, 98), (1, 2)), ((-90000, 1, 2), (1, 2)), ((-3, -90000, 5), (0, 2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ages", "left"),
+    [
+        ((0, 1, 2, 3, 4), (0, 1)),
+        ((100, 99, 98), (1, 2)),
+        ((-90000, 1, 2), (1, 2)),
+        ((-3, -90000, 5), (0, 2)),
+    ],
+)
 def test_three_agents_are_kept_whatever_the_clock_said(
     packed: bundle.Bundle, state: Path, ages: tuple[float, ...], left: tuple[int, ...]
 ) -> None:
@@ -144,7 +171,9 @@ def test_three_agents_are_kept_whatever_the_clock_said(
     assert there == {folders[number] for number in left}
 
 
-def test_an_agent_that_is_used_stays_and_one_that_runs_needs_no_file(state: Path, tmp_path: Path) -> None:
+def test_an_agent_that_is_used_stays_and_one_that_runs_needs_no_file(
+    state: Path, tmp_path: Path
+) -> None:
     """The agent imports a module late, after its folder was removed under it."""
     folder = tmp_path / "agent"
     folder.mkdir()

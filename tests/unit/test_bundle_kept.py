@@ -1,4 +1,5 @@
-"""The copy of the agent on the host, damaged in every way a disk, a power cut or a person can: it heals itself."""
+"""The copy of the agent on the host, damaged in every way a disk, a power cut or a person can: it
+heals itself."""
 
 from __future__ import annotations
 
@@ -39,8 +40,12 @@ def flipped(image: bytes) -> bytes:
     return image[:at] + bytes([image[at] ^ 4]) + image[at + 1 :]
 
 
-@pytest.mark.parametrize("damage", [short, zeroed, flipped, bytes.upper, lambda image: b"", lambda image: b"x" * 9])
-def test_a_damaged_agent_is_fetched_again(packed: bundle.Bundle, state: Path, damage: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize(
+    "damage", [short, zeroed, flipped, bytes.upper, lambda image: b"", lambda image: b"x" * 9]
+)
+def test_a_damaged_agent_is_fetched_again(
+    packed: bundle.Bundle, state: Path, damage: Callable[[bytes], bytes]
+) -> None:
     conversation(packed, state)
     image = state / "agent" / packed.digest / stub.IMAGE
     whole = image.read_bytes()
@@ -60,7 +65,9 @@ def test_what_stands_in_the_way_of_the_agent_gives_way(packed: bundle.Bundle, st
     assert conversation(packed, state) == ["MARK OK", "HELLO"]
 
 
-def test_bytecode_beside_the_agent_is_neither_written_nor_read(packed: bundle.Bundle, state: Path) -> None:
+def test_bytecode_beside_the_agent_is_neither_written_nor_read(
+    packed: bundle.Bundle, state: Path
+) -> None:
     conversation(packed, state)
     cache = state / "agent" / packed.digest / "agent" / "__pycache__"
     cache.mkdir(parents=True)

@@ -62,13 +62,25 @@ def test_a_word_near_a_verb_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("ls", "list"), ("ps", "status"), ("rm", "remove NAME"), ("stop", "unload PORT"), ("start", "load MODEL PORT"),
-     ("run", "load MODEL PORT"), ("restart", "load MODEL PORT --replace"), ("swap", "load MODEL PORT --replace"),
-     ("pull", "load org/name PORT"), ("get", "show NAME")],
-)  # fmt: skip
+    [
+        ("ls", "list"),
+        ("ps", "status"),
+        ("rm", "remove NAME"),
+        ("stop", "unload PORT"),
+        ("start", "load MODEL PORT"),
+        ("run", "load MODEL PORT"),
+        ("restart", "load MODEL PORT --replace"),
+        ("swap", "load MODEL PORT --replace"),
+        ("pull", "load org/name PORT"),
+        ("get", "show NAME"),
+    ],
+)
 def test_a_word_of_another_tool_is_answered_with_the_verb(typed: str, meant: str) -> None:
     ended = Ended(Studio(), typed, "x")
-    assert (ended.code, ended.err) == (2, f"mlxops: unknown command '{typed}'\n  hint: mlxops {meant}\n")
+    assert (ended.code, ended.err) == (
+        2,
+        f"mlxops: unknown command '{typed}'\n  hint: mlxops {meant}\n",
+    )
 
 
 def test_every_verb_named_for_another_tools_word_exists() -> None:
@@ -77,7 +89,11 @@ def test_every_verb_named_for_another_tools_word_exists() -> None:
 
 def test_help_is_also_a_verb() -> None:
     assert Ended(Studio(), "help", "load").out == Ended(Studio(), "load", "--help").out
-    assert Ended(Studio(), "help").out == Ended(Studio(), "--help").out == Ended(Studio(), "help", "bogus").out
+    assert (
+        Ended(Studio(), "help").out
+        == Ended(Studio(), "--help").out
+        == Ended(Studio(), "help", "bogus").out
+    )
 
 
 def test_a_wrong_option_is_answered_with_the_help_of_its_verb() -> None:
@@ -93,9 +109,12 @@ def test_an_error_of_the_call_is_told_with_its_hint_and_exit_code() -> None:
     assert ended.err == "mlxops: the server died\n  | no such file\n  hint: mlxops logs 8101\n"
     document = Ended(Studio(error), "load", "qwen", "8101", "--json").document
     assert document["error"] == {
-        "kind": "NotReady", "message": "the server died", "hint": "mlxops logs 8101", "port": 8101,
+        "kind": "NotReady",
+        "message": "the server died",
+        "hint": "mlxops logs 8101",
+        "port": 8101,
         "log": ["no such file"],
-    }  # fmt: skip
+    }
     assert document["result"] is None
 
 
@@ -111,7 +130,9 @@ def test_an_error_of_the_call_is_told_with_its_hint_and_exit_code() -> None:
         (BrokenPipeError(32, "odd"), 1, "Failed"),
     ],
 )
-def test_whatever_is_raised_ends_in_one_line_or_one_document(raised: BaseException, code: int, kind: str) -> None:
+def test_whatever_is_raised_ends_in_one_line_or_one_document(
+    raised: BaseException, code: int, kind: str
+) -> None:
     ended = Ended(Studio(raised), "list")
     assert (ended.code, ended.out) == (code, "")
     assert "Traceback" not in ended.err and ended.err
@@ -155,7 +176,9 @@ OPTION_VALUES = (
 
 
 @pytest.mark.parametrize("argv", OPTION_VALUES, ids=" ".join)
-def test_a_value_that_reads_like_a_flag_does_not_switch_the_output(lab: Path, argv: tuple[str, ...]) -> None:
+def test_a_value_that_reads_like_a_flag_does_not_switch_the_output(
+    lab: Path, argv: tuple[str, ...]
+) -> None:
     invocation = Invocation(Console(io.StringIO(), io.StringIO()), Studio(Failed("no")))
     run([*argv], invocation)
     assert (invocation.flags.json, invocation.flags.quiet) == (False, False)
@@ -163,15 +186,27 @@ def test_a_value_that_reads_like_a_flag_does_not_switch_the_output(lab: Path, ar
 
 @pytest.mark.parametrize(
     "argv",
-    ["nonsense --json", "--json nonsense", "status --bogus --json", "status --json --host", "load --json",
-     "-q --json x", "nonsense word --host x --json"],
-)  # fmt: skip
-def test_words_that_cannot_be_parsed_are_answered_in_json_where_it_is_asked(lab: Path, argv: str) -> None:
+    [
+        "nonsense --json",
+        "--json nonsense",
+        "status --bogus --json",
+        "status --json --host",
+        "load --json",
+        "-q --json x",
+        "nonsense word --host x --json",
+    ],
+)
+def test_words_that_cannot_be_parsed_are_answered_in_json_where_it_is_asked(
+    lab: Path, argv: str
+) -> None:
     ended = Ended(Studio(), *argv.split())
     assert (ended.code, ended.document["error"]["kind"], ended.err) == (2, "Usage", "")
 
 
 def test_json_as_the_value_of_a_flag_of_an_unknown_verb_is_a_value(lab: Path) -> None:
     out = io.StringIO()
-    assert run(["nonsense", "--host", "--json"], Invocation(Console(out, io.StringIO()), Studio())) == 2
+    assert (
+        run(["nonsense", "--host", "--json"], Invocation(Console(out, io.StringIO()), Studio()))
+        == 2
+    )
     assert out.getvalue() == ""

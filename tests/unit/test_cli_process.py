@@ -1,4 +1,5 @@
-"""The program as a process of its own: what it imports, its streams, its signals, its terminal, its completion."""
+"""The program as a process of its own: what it imports, its streams, its signals, its terminal, its
+completion."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ sys.exit(run(["load", "new", "8100"], Invocation(Console.standard(), studio)))
 @pytest.fixture
 def lab(tmp_path: Path) -> dict[str, str]:
     """An environment in which one host file is found."""
-    (tmp_path / "lab.toml").write_text(HOST_FILE.replace("[studio]", 'transport = "local"\n[studio]'))
+    (tmp_path / "lab.toml").write_text(
+        HOST_FILE.replace("[studio]", 'transport = "local"\n[studio]')
+    )
     path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MLXOPS")}
     return {**kept, "HOME": str(tmp_path), "MLXOPS_HOSTS_DIR": str(tmp_path), "PYTHONPATH": path}
@@ -48,18 +51,31 @@ def mlxops(lab: dict[str, str], *argv: str, **more: Any) -> subprocess.Completed
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["--help"], ["load", "--help"], ["version"], ["completion", "zsh"], ["load"], ["nonsense", "--json"],
-     ["status", "1", "--json"], ["cron"]],
-)  # fmt: skip
+    [
+        [],
+        ["--help"],
+        ["load", "--help"],
+        ["version"],
+        ["completion", "zsh"],
+        ["load"],
+        ["nonsense", "--json"],
+        ["status", "1", "--json"],
+        ["cron"],
+    ],
+)
 def test_what_needs_no_host_imports_click_only(lab: dict[str, str], argv: list[str]) -> None:
     script = "import sys; from mlxops.cli import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
-    ended = subprocess.run([sys.executable, "-c", script, *argv], env=lab, text=True, capture_output=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *argv], env=lab, text=True, capture_output=True, timeout=60
+    )
     loaded = ended.stderr.split()
     assert "click" in loaded
     assert [name for name in HEAVY if name in loaded] == []
 
 
-@pytest.mark.parametrize(("flags", "ready"), [([], "tabulate"), (["--json"], "mlxops.render.json_document")])
+@pytest.mark.parametrize(
+    ("flags", "ready"), [([], "tabulate"), (["--json"], "mlxops.render.json_document")]
+)
 def test_what_shows_the_answer_is_imported_while_the_host_works(
     lab: dict[str, str], flags: list[str], ready: str
 ) -> None:
@@ -75,7 +91,9 @@ def call(host, verb, args, on_event, meanwhile):
     return {"models": []}
 run(["list", *sys.argv[1:]], Invocation(Console.standard(), call))
 """
-    ended = subprocess.run([sys.executable, "-c", script, *flags], env=lab, text=True, capture_output=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *flags], env=lab, text=True, capture_output=True, timeout=60
+    )
     assert ready in ended.stderr.split()
     assert ("tabulate" in ended.stderr.split()) == (not flags)
 
@@ -127,9 +145,13 @@ def test_a_signal_ends_what_is_watched_without_a_word(
     (tmp_path / "lab.toml").write_text(text)
     words = [sys.executable, "-m", "mlxops", "logs", "8100", "-f"]
     with subprocess.Popen(
-        words, env=lab, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        words,
+        env=lab,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignored else None,
-    ) as following:  # fmt: skip
+    ) as following:
         assert following.stdout
         assert following.stderr
         assert following.stdout.readline() == "a line\n"
@@ -142,9 +164,15 @@ def on_a_terminal(lab: dict[str, str], words: list[str], typed: bytes) -> tuple[
     """Exit status, what the terminal showed (stdin and stderr are it), and stdout."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        words, env=lab, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        words,
+        env=lab,
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+    )
     os.close(theirs)
     shown = b""
     while b"[y/N]" not in shown:
@@ -169,7 +197,9 @@ def on_a_terminal(lab: dict[str, str], words: list[str], typed: bytes) -> tuple[
         (b"x\ny\n", 0, "8100 serves new: ready after 1.0 s\n"),
     ],
 )
-def test_at_a_terminal_a_person_is_asked_on_stderr(lab: dict[str, str], typed: bytes, code: int, said: str) -> None:
+def test_at_a_terminal_a_person_is_asked_on_stderr(
+    lab: dict[str, str], typed: bytes, code: int, said: str
+) -> None:
     ended = on_a_terminal(lab, [sys.executable, "-c", PROMPTED], typed)
     assert (ended[0], ended[2]) == (code, said)
     assert "8100 serves old. Stop it and load new? [y/N]" in ended[1]
@@ -187,8 +217,14 @@ def test_at_a_terminal_a_person_is_asked_on_stderr(lab: dict[str, str], typed: b
         ("mlxops completion z", ["zsh"]),
     ],
 )
-def test_tab_completes_verbs_flags_hosts_and_ports(lab: dict[str, str], typed: str, offered: list[str]) -> None:
-    words = {"_MLXOPS_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+def test_tab_completes_verbs_flags_hosts_and_ports(
+    lab: dict[str, str], typed: str, offered: list[str]
+) -> None:
+    words = {
+        "_MLXOPS_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+    }
     ended = mlxops({**lab, **words})
     assert (ended.returncode, ended.stderr) == (0, "")
     assert [line.partition(",")[2] for line in ended.stdout.splitlines()] == offered
@@ -198,15 +234,28 @@ def test_tab_completes_verbs_flags_hosts_and_ports(lab: dict[str, str], typed: s
 def test_the_completion_script_is_one_its_shell_accepts(lab: dict[str, str], shell: str) -> None:
     script = mlxops(lab, "completion", shell).stdout
     setup = "autoload -U compinit; compinit -D -u\n" if shell == "zsh" else ""
-    check = "\necho ${_comps[mlxops]} ${_comps[mlxctl]}" if shell == "zsh" else "\ncomplete -p mlxops mlxctl"
-    ended = subprocess.run([shell, "-c", setup + script + check], env=lab, capture_output=True, text=True, timeout=60)
+    check = (
+        "\necho ${_comps[mlxops]} ${_comps[mlxctl]}"
+        if shell == "zsh"
+        else "\ncomplete -p mlxops mlxctl"
+    )
+    ended = subprocess.run(
+        [shell, "-c", setup + script + check], env=lab, capture_output=True, text=True, timeout=60
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "_mlxops_completion" in ended.stdout
     assert "_mlxctl_completion" in ended.stdout
 
 
-@pytest.mark.parametrize("words", [["load", "a", "8100", "--timeout", "nan"], ["unload", "8100", "--grace", "1e400"],
-                                   ["unload", "8100", "--grace", "nan"], ["verify", "--timeout", "inf"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["load", "a", "8100", "--timeout", "nan"],
+        ["unload", "8100", "--grace", "1e400"],
+        ["unload", "8100", "--grace", "nan"],
+        ["verify", "--timeout", "inf"],
+    ],
+)
 def test_a_time_without_a_bound_is_refused(lab: dict[str, str], words: list[str]) -> None:
     done = mlxops(lab, "--json", *words)
     assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (2, "Usage"), done
@@ -231,6 +280,9 @@ except KeyboardInterrupt:
 
 
 def test_a_press_in_a_finalizer_is_not_lost(lab: dict[str, str]) -> None:
-    """Python can only print what is raised there; the command is to end as it does at any other moment."""
-    ended = subprocess.run([sys.executable, "-c", LOST], env=lab, text=True, capture_output=True, timeout=20)
+    """Python can only print what is raised there; the command is to end as it does at any other
+    moment."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LOST], env=lab, text=True, capture_output=True, timeout=20
+    )
     assert (ended.returncode, ended.stderr) == (1, "told\n")

@@ -20,7 +20,12 @@ def test_hosts_lists_what_there_is_even_when_one_file_is_broken(lab: Path) -> No
     assert ended.code == 1
     assert ended.document["error"]["hosts"] == ["bad"]
     bad, good = ended.document["result"]["hosts"]
-    assert (good["name"], good["chosen"], good["ports"], good["error"]) == ("lab", True, [8100, 8101], None)
+    assert (good["name"], good["chosen"], good["ports"], good["error"]) == (
+        "lab",
+        True,
+        [8100, 8101],
+        None,
+    )
     assert (bad["name"], bad["chosen"], bad["transport"]) == ("bad", False, None)
     assert "transport" in bad["error"]
     told = Ended(Studio(), "hosts").out
@@ -43,30 +48,42 @@ def test_the_cron_line_leaves_nothing_to_the_environment(lab: Path) -> None:
     (odd / "lab.toml").write_text(HOST_FILE)
     ended = Ended(Studio(), "cron", "--every", "10", "--hosts-dir", str(odd), "--local")
     assert ended.out.startswith("*/10 * * * * ")
-    assert ended.out.endswith("--host lab --hosts-dir '" + str(odd).replace("%", "\\%") + "' --local reconcile -q\n")
+    assert ended.out.endswith(
+        "--host lab --hosts-dir '" + str(odd).replace("%", "\\%") + "' --local reconcile -q\n"
+    )
     assert "ssh agent" in ended.err
     quiet = Ended(Studio(), "cron", "-q", "--every", "1")
     assert f"--hosts-dir {lab}/hosts" in quiet.out
     assert (quiet.out[:10], quiet.err) == ("* * * * * ", "")
 
 
-def test_the_cron_line_names_no_folder_that_nobody_named(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cron_line_names_no_folder_that_nobody_named(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MLXOPS_HOSTS_DIR")
     (lab / "home/.config/mlxops").mkdir(parents=True)
     (lab / "hosts").rename(lab / "home/.config/mlxops/hosts")
-    assert Ended(Studio(), "cron", "-q", "--host", "lab").out.endswith("mlxops --host lab reconcile -q\n")
+    assert Ended(Studio(), "cron", "-q", "--host", "lab").out.endswith(
+        "mlxops --host lab reconcile -q\n"
+    )
     monkeypatch.chdir(lab / "home/.config/mlxops")
     named = Ended(Studio(), "cron", "-q", "--hosts-dir", "hosts").out
     assert f"--hosts-dir {lab}/home/.config/mlxops/hosts reconcile" in named
 
 
-def test_hosts_tells_what_is_hidden_and_why_one_is_in_use(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_tells_what_is_hidden_and_why_one_is_in_use(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = lab / "home/.config/mlxops/hosts"
     own.mkdir(parents=True)
     (own / "lab.toml").write_text(HOST_FILE)
     named = Ended(Studio(), "hosts", "--json").document["result"]
-    assert named["shadowed"] == [{"name": "lab", "path": str(own / "lab.toml"), "by": str(lab / "hosts/lab.toml")}]
-    assert [(row["source"], row["chosen_by"]) for row in named["hosts"]] == [("MLXOPS_HOSTS_DIR", "the only host")]
+    assert named["shadowed"] == [
+        {"name": "lab", "path": str(own / "lab.toml"), "by": str(lab / "hosts/lab.toml")}
+    ]
+    assert [(row["source"], row["chosen_by"]) for row in named["hosts"]] == [
+        ("MLXOPS_HOSTS_DIR", "the only host")
+    ]
     monkeypatch.delenv("MLXOPS_HOSTS_DIR")
     told = Ended(Studio(), "hosts", "--host", "lab").out
     assert f"lab: {own}/lab.toml (in use: --host)" in told
@@ -89,7 +106,9 @@ def test_help_is_also_one_document() -> None:
     ended = Ended(Studio(), "load", "--help", "--json")
     assert ended.code == 0
     assert "Examples:" in ended.document["result"]["help"]
-    assert Ended(Studio(), "--help", "--json").document["result"]["help"].startswith("Usage: mlxops")
+    assert (
+        Ended(Studio(), "--help", "--json").document["result"]["help"].startswith("Usage: mlxops")
+    )
 
 
 def test_nothing_typed_is_answered_with_help() -> None:

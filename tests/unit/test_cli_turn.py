@@ -38,7 +38,16 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 
 def reconcile(lab: Host, *more: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "mlxops", "--hosts-dir", str(lab.path.parent), "reconcile", "-q", *more]
+    words = [
+        sys.executable,
+        "-m",
+        "mlxops",
+        "--hosts-dir",
+        str(lab.path.parent),
+        "reconcile",
+        "-q",
+        *more,
+    ]
     environment = {"HOME": os.environ["HOME"], "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
     return subprocess.run(words, env=environment, text=True, capture_output=True, timeout=60)
 
@@ -77,7 +86,12 @@ def test_another_host_file_has_a_turn_of_its_own(lab: Host, tmp_path: Path) -> N
     other = tmp_path / "other"
     other.mkdir()
     (other / "lab.toml").write_text(HOST_FILE)
-    with turn.alone(lab), turn.alone(hosts.read(other / "lab.toml")), pytest.raises(Locked), turn.alone(lab):
+    with (
+        turn.alone(lab),
+        turn.alone(hosts.read(other / "lab.toml")),
+        pytest.raises(Locked),
+        turn.alone(lab),
+    ):
         pass
 
 
@@ -104,7 +118,11 @@ with turn.bounded(0.2):
             print(type(exc).__name__, flush=True)
 """
     ended = subprocess.run(
-        [sys.executable, "-c", script], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert (ended.returncode, ended.stdout) == (LinkLost.exit_code, "LinkLost\n")
 
@@ -129,11 +147,15 @@ def test_the_lock_files_of_host_files_long_gone_are_pruned(lab: Host) -> None:
         with turn.alone(lab):
             left = {path.name for path in own.parent.glob("reconcile-*")}
     assert left == {own.name} | {
-        f"reconcile-{name}-00000000{end}" for name in ("new", "held") for end in (".lock", ".told.json")
+        f"reconcile-{name}-00000000{end}"
+        for name in ("new", "held")
+        for end in (".lock", ".told.json")
     }
 
 
-def test_a_lock_file_that_was_pruned_before_the_lock_is_made_anew(lab: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_that_was_pruned_before_the_lock_is_made_anew(
+    lab: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, opened = turn.lock_path(lab), turn._opened
 
     def pruned_once(here: Path) -> IO[str]:

@@ -1,4 +1,5 @@
-"""The pure parts of doctor: verdicts from figures, the steps of a connection, and how it is shown."""
+"""The pure parts of doctor: verdicts from figures, the steps of a connection, and how it is
+shown."""
 
 from __future__ import annotations
 
@@ -27,11 +28,16 @@ SKEWED: Any = {"checks": [], "actions": []}
 @pytest.mark.parametrize(
     ("ahead", "error", "verdict", "text"),
     [
-        (0.01, 0.02, "ok", "agrees"), (1.5, 0.02, "ok", "1.50 s ahead of"), (-1.5, 0.1, "ok", "1.50 s behind"),
-        (2.5, 0.1, "warning", "ahead"), (2.5, 1.0, "ok", "give or take 1.00 s"), (-299, 0, "warning", "behind"),
-        (301, 0.5, "wrong", "ahead"), (-4000, 10, "wrong", "behind"),
+        (0.01, 0.02, "ok", "agrees"),
+        (1.5, 0.02, "ok", "1.50 s ahead of"),
+        (-1.5, 0.1, "ok", "1.50 s behind"),
+        (2.5, 0.1, "warning", "ahead"),
+        (2.5, 1.0, "ok", "give or take 1.00 s"),
+        (-299, 0, "warning", "behind"),
+        (301, 0.5, "wrong", "ahead"),
+        (-4000, 10, "wrong", "behind"),
     ],
-)  # fmt: skip
+)
 def test_a_clock_is_blamed_for_no_more_than_the_round_trip_proves(
     ahead: float, error: float, verdict: str, text: str
 ) -> None:
@@ -50,10 +56,14 @@ def test_a_clock_is_blamed_for_no_more_than_the_round_trip_proves(
         (LinkLost("no", "hint"), ["ok", "ok", "ok"]),
     ],
 )
-def test_a_connection_is_told_as_far_as_it_came(fault: MlxopsError | None, verdicts: list[str]) -> None:
+def test_a_connection_is_told_as_far_as_it_came(
+    fault: MlxopsError | None, verdicts: list[str]
+) -> None:
     rows = list(way_rows(["a", "b", "c"], type(fault), fault))
     assert [row["verdict"] for row in rows] == verdicts
-    assert [row["mend"] for row in rows if row["verdict"] == "wrong"] == ["hint"] * verdicts.count("wrong")
+    assert [row["mend"] for row in rows if row["verdict"] == "wrong"] == ["hint"] * verdicts.count(
+        "wrong"
+    )
     assert {row["verdict"] for row in way_rows([], type(fault), fault)} == {"unknown"}
 
 
@@ -66,7 +76,9 @@ def test_a_folder_of_another_user_is_wrong(tmp_path: Path) -> None:
     assert finding.mend == f"on the host: sudo chown {was.st_uid + 1} {tmp_path}"
 
 
-@pytest.mark.parametrize(("free", "verdict"), [(0, "wrong"), (GIB, "warning"), (19 * GIB, "warning"), (20 * GIB, "ok")])
+@pytest.mark.parametrize(
+    ("free", "verdict"), [(0, "wrong"), (GIB, "warning"), (19 * GIB, "warning"), (20 * GIB, "ok")]
+)
 def test_room_on_the_disk(free: int, verdict: str) -> None:
     assert disk_left("/models", free).verdict == verdict
 
@@ -82,21 +94,29 @@ def test_room_in_memory(total: int, available: int, verdict: str) -> None:
 
 def test_the_age_of_a_lock() -> None:
     assert age_s("1970-01-01T00:01:00Z", 100.0) == 40.0
-    assert [age_s(since, 0.0) for since in (None, 7, "", "yesterday", "9999999999-01-01T00:00:00Z")] == [None] * 5
+    assert [
+        age_s(since, 0.0) for since in (None, 7, "", "yesterday", "9999999999-01-01T00:00:00Z")
+    ] == [None] * 5
     holder = {"since": "1970-01-01T00:00:00Z", "pid": 9}
     assert held("c", "/r.lock", holder, 10.0, 10.0).verdict == "ok"
     assert held("c", "/r.lock", holder, 10.0, 10.1).verdict == "warning"
-    assert held("c", "/r.lock", {**holder, "job": "J"}, 1.0, 9.0).mend == "mlxops follow J, or mlxops cancel J"
+    assert (
+        held("c", "/r.lock", {**holder, "job": "J"}, 1.0, 9.0).mend
+        == "mlxops follow J, or mlxops cancel J"
+    )
     assert held("c", "/r.lock", {}, 10.0, 1e9).verdict == "ok"
 
 
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        (["mlx_lm-0.31.1.dist-info"], "0.31.1"), (["MLX.lm-1.0.dist-info"], "1.0"), (["mlx-0.31.0.dist-info"], None),
-        (["mlx_lm_extra-1.dist-info", "mlx_lm", "mlx_lm.dist-info", "mlx_lm-1.0.egg-info"], None), ([], None),
+        (["mlx_lm-0.31.1.dist-info"], "0.31.1"),
+        (["MLX.lm-1.0.dist-info"], "1.0"),
+        (["mlx-0.31.0.dist-info"], None),
+        (["mlx_lm_extra-1.dist-info", "mlx_lm", "mlx_lm.dist-info", "mlx_lm-1.0.egg-info"], None),
+        ([], None),
     ],
-)  # fmt: skip
+)
 def test_a_version_in_the_metadata(names: list[str], found: str | None) -> None:
     assert noted("mlx-lm", names) == found
 
@@ -115,23 +135,46 @@ def row(check: str, verdict: str, mend: str | None = None, seen: str = "it is") 
     return {"side": "host", "check": check, "verdict": verdict, "seen": seen, "mend": mend}
 
 
-FIXED = {"action": "remove", "path": "/tmp\x1b", "reason": "left over", "applied": True, "error": None}
+FIXED = {
+    "action": "remove",
+    "path": "/tmp\x1b",
+    "reason": "left over",
+    "applied": True,
+    "error": None,
+}
 FOUND = {
-    "checks": [row("disk", "ok"), row("agent", "wrong", "rm it"), row("lock", "warning", "rm it", "x\x1b[2J")],
-    "actions": [FIXED, {**FIXED, "applied": False}, {**FIXED, "applied": False, "error": "No space"}],
+    "checks": [
+        row("disk", "ok"),
+        row("agent", "wrong", "rm it"),
+        row("lock", "warning", "rm it", "x\x1b[2J"),
+    ],
+    "actions": [
+        FIXED,
+        {**FIXED, "applied": False},
+        {**FIXED, "applied": False, "error": "No space"},
+    ],
 }
 
 
 def test_each_command_that_mends_is_shown_once_below_the_table() -> None:
     lines = examined(FOUND, Style()).splitlines()
     assert [line.split()[:3] for line in lines[:4]] == [
-        ["SIDE", "CHECK", "VERDICT"], ["host", "disk", "ok"], ["host", "agent", "wrong"], ["host", "lock", "warning"],
-    ]  # fmt: skip
+        ["SIDE", "CHECK", "VERDICT"],
+        ["host", "disk", "ok"],
+        ["host", "agent", "wrong"],
+        ["host", "lock", "warning"],
+    ]
     assert lines[4:] == [
-        "next (agent): rm it", "done: remove /tmp\\x1b: left over", "remove /tmp\\x1b: left over (not done)",
-        "remove /tmp\\x1b: left over (failed: No space)", "", "1 ok, 1 warning, 1 wrong, 0 unknown",
-    ]  # fmt: skip
-    assert "\x1b" not in "".join(lines) and "\x1b[31mwrong\x1b[0m" in examined(FOUND, Style(colour=True))
+        "next (agent): rm it",
+        "done: remove /tmp\\x1b: left over",
+        "remove /tmp\\x1b: left over (not done)",
+        "remove /tmp\\x1b: left over (failed: No space)",
+        "",
+        "1 ok, 1 warning, 1 wrong, 0 unknown",
+    ]
+    assert "\x1b" not in "".join(lines) and "\x1b[31mwrong\x1b[0m" in examined(
+        FOUND, Style(colour=True)
+    )
 
 
 def test_a_quiet_doctor_shows_only_what_is_not_ok() -> None:
@@ -142,21 +185,28 @@ def test_a_quiet_doctor_shows_only_what_is_not_ok() -> None:
 @pytest.mark.usefixtures("lab")
 def test_the_hosts_clock_is_compared_when_it_tells_it() -> None:
     for ahead, verdict in ((0, "ok"), (60, "warning"), (-4000, "wrong")):
-        events = ({"event": "clock", "now": time.time() + ahead}, {"event": "warning", "message": "and more"})
+        events = (
+            {"event": "clock", "now": time.time() + ahead},
+            {"event": "warning", "message": "and more"},
+        )
         ended = Ended(Studio(dict(SKEWED), events=events), "doctor", "--json")
         clocks = [one for one in ended.document["result"]["checks"] if one["check"] == "clock"]
         assert [one["verdict"] for one in clocks] == [verdict]
         assert (ended.code, "and more" in ended.err) == (int(verdict == "wrong"), True)
     for nonsense in ((), ({"event": "clock", "now": "noon"},), ({"event": "clock"},)):
         ended = Ended(Studio(dict(SKEWED), events=nonsense), "doctor", "--json")
-        clocks = [one["verdict"] for one in ended.document["result"]["checks"] if one["check"] == "clock"]
+        clocks = [
+            one["verdict"] for one in ended.document["result"]["checks"] if one["check"] == "clock"
+        ]
         assert (clocks, ended.code) == (["unknown"], 0)
 
 
 @pytest.mark.usefixtures("lab")
 def test_warnings_are_no_failure_and_a_wrong_row_is() -> None:
     for verdict, code in (("ok", 0), ("warning", 0), ("unknown", 0), ("wrong", 1)):
-        ended = Ended(Studio({"checks": [row("disk", verdict)], "actions": []}), "doctor", "--json", "--local")
+        ended = Ended(
+            Studio({"checks": [row("disk", verdict)], "actions": []}), "doctor", "--json", "--local"
+        )
         assert (ended.code, ended.document["ok"]) == (code, not code)
     assert ended.document["error"]["wrong"] == ["disk"]
 

@@ -42,7 +42,10 @@ def test_a_value_of_the_wrong_kind_is_refused_in_the_programs_words_and_asked_on
     tmp_path: Path, words: list[str]
 ) -> None:
     for _ in range(2):
-        assert refusal(HELP, words, ["--temp=abc"], str(tmp_path)) == "argument --temp: invalid float value: 'abc'"
+        assert (
+            refusal(HELP, words, ["--temp=abc"], str(tmp_path))
+            == "argument --temp: invalid float value: 'abc'"
+        )
         assert refusal(HELP, words, ["--temp", "0.5"], str(tmp_path)) == ""
     assert asked(tmp_path) == 2
 
@@ -63,9 +66,13 @@ def test_nothing_is_tried_that_might_start_a_server(
     assert refusal(help_text, words, args, str(tmp_path)) == "" and asked(tmp_path) == 0
 
 
-def test_a_program_that_fails_in_another_way_refuses_nothing_and_is_asked_again(tmp_path: Path) -> None:
+def test_a_program_that_fails_in_another_way_refuses_nothing_and_is_asked_again(
+    tmp_path: Path,
+) -> None:
     program = tmp_path / "server"
-    program.write_text(f"#!/bin/sh\necho asked >>{tmp_path}/journal; echo 'server: error: no room'; exit 3\n")
+    program.write_text(
+        f"#!/bin/sh\necho asked >>{tmp_path}/journal; echo 'server: error: no room'; exit 3\n"
+    )
     program.chmod(0o755)
     for _ in range(2):
         assert refusal(HELP, [str(program)], ["--temp=abc"], str(tmp_path)) == ""

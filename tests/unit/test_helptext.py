@@ -59,6 +59,8 @@ def test_a_cancel_ends_the_program_that_is_asked(tmp_path: Path) -> None:
 
 
 def test_a_program_that_lists_no_options_is_told_with_what_it_said(tmp_path: Path) -> None:
-    with pytest.raises(Failed, match=r"does not look like a model server's \(status 3: no\)") as refused:
+    with pytest.raises(
+        Failed, match=r"does not look like a model server's \(status 3: no\)"
+    ) as refused:
         help_flags(LIGHT, program(tmp_path, "echo no; exit 3\n"), str(tmp_path))
     assert refused.value.fields["output"] == "no\n"

@@ -41,7 +41,9 @@ def test_a_root_linked_to_the_other_is_scanned_once(tmp_path: Path) -> None:
     assert [s.repo_id for s in hfcache.scan(str(tmp_path))] == ["tiny/a"]
 
 
-def test_a_complete_snapshot_of_the_second_root_wins_over_a_partial_one_of_the_first(tmp_path: Path) -> None:
+def test_a_complete_snapshot_of_the_second_root_wins_over_a_partial_one_of_the_first(
+    tmp_path: Path,
+) -> None:
     partial = write_cache(tmp_path / "hub", "tiny/a", OLD)
     (partial / "model.safetensors").unlink()
     whole = write_cache(tmp_path, "tiny/a", OLD)
@@ -89,7 +91,15 @@ def test_a_word_that_is_no_repository_is_not_found(tmp_path: Path, word: str) ->
 
 
 def test_datasets_spaces_and_strangers_are_no_models(tmp_path: Path) -> None:
-    for name in ("datasets--a--b", "spaces--a--b", "models--", "models--a--b--c", ".locks", "blobs", "models----x"):
+    for name in (
+        "datasets--a--b",
+        "spaces--a--b",
+        "models--",
+        "models--a--b--c",
+        ".locks",
+        "blobs",
+        "models----x",
+    ):
         (tmp_path / "hub" / name / "snapshots" / "abc").mkdir(parents=True)
     assert hfcache.scan(str(tmp_path)) == ()
 

@@ -1,4 +1,5 @@
-"""What makes a model folder whole, of which format and kind; hostile content gives an answer, never an exception."""
+"""What makes a model folder whole, of which format and kind; hostile content gives an answer, never
+an exception."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 
 def folder(tmp_path: Path, **changes: Any) -> Path:
-    """A whole model folder, with changes by file name: bytes, an object for JSON, or None to leave it out."""
+    """A whole model folder, with changes by file name: bytes, an object for JSON, or None to leave
+    it out."""
     for name, content in {**FILES, **changes}.items():
         if content is not None:
             raw = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -81,7 +83,8 @@ def test_a_stale_index_beside_a_complete_set_of_shards_is_passed_over(tmp_path: 
     one = safetensors(None)
     changes = {"model.safetensors": None, modelfiles.INDEX: old, SHARDS[0]: one, SHARDS[1]: one}
     assert missing(folder(tmp_path, **changes)) == ()
-    # A download of the build that the index is of, cut off after its first shard, is no whole model.
+    # A download of the build that the index is of, cut off after its first shard, is no whole
+    # model.
     (tmp_path / SHARDS[1]).unlink()
     assert SHARDS[1] in missing(tmp_path)
     (tmp_path / SHARDS[0]).rename(tmp_path / "model-00001-of-00013.safetensors")
@@ -95,26 +98,33 @@ def test_an_index_adds_only_what_the_loader_reads(tmp_path: Path) -> None:
     assert missing(folder(tmp_path, **{modelfiles.INDEX: index})) == ("model-vision.safetensors",)
 
 
-@pytest.mark.parametrize(("name", "content", "why"), [
-    ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer"),
-    ("model.safetensors", b"/annex/objects/SHA256E-s9--1.safetensors\n", "git-annex pointer"),
-    ("model.safetensors", FILES["model.safetensors"][:-1], "cut off: "),
-    ("model.safetensors", FILES["model.safetensors"][:100], "inside its header"),
-    ("model.safetensors", bytes(4096), "not a safetensors file"),
-    ("model.safetensors", b"<!DOCTYPE html>" * 20, "not a safetensors file"),
-    ("model.safetensors", struct.pack("<Q", 20) + b'{"w": {"dtype": 1}} ' , "gives no offsets"),
-    ("model.safetensors", struct.pack("<Q", 2) + b"[]", "not JSON"),
-    ("config.json", bytes(500), "not a JSON object"),
-    ("config.json", b"[1]", "not a JSON object"),
-    ("tokenizer.json", FILES["tokenizer.json"][:-40], "not JSON"),
-    ("tokenizer.json", bytes(500), "filled with zeros"),
-    ("tokenizer.json", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
-    ("tokenizer_config.json", b"<html>not found</html>", "HTML"),
-    ("tokenizer_config.json", b"[]", "not a JSON object"),
-    ("special_tokens_map.json", b"{", "not JSON"),
-    ("chat_template.jinja", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
-    (modelfiles.INDEX, b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        (
+            "model.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n",
+            "Git LFS pointer",
+        ),
+        ("model.safetensors", b"/annex/objects/SHA256E-s9--1.safetensors\n", "git-annex pointer"),
+        ("model.safetensors", FILES["model.safetensors"][:-1], "cut off: "),
+        ("model.safetensors", FILES["model.safetensors"][:100], "inside its header"),
+        ("model.safetensors", bytes(4096), "not a safetensors file"),
+        ("model.safetensors", b"<!DOCTYPE html>" * 20, "not a safetensors file"),
+        ("model.safetensors", struct.pack("<Q", 20) + b'{"w": {"dtype": 1}} ', "gives no offsets"),
+        ("model.safetensors", struct.pack("<Q", 2) + b"[]", "not JSON"),
+        ("config.json", bytes(500), "not a JSON object"),
+        ("config.json", b"[1]", "not a JSON object"),
+        ("tokenizer.json", FILES["tokenizer.json"][:-40], "not JSON"),
+        ("tokenizer.json", bytes(500), "filled with zeros"),
+        ("tokenizer.json", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("tokenizer_config.json", b"<html>not found</html>", "HTML"),
+        ("tokenizer_config.json", b"[]", "not a JSON object"),
+        ("special_tokens_map.json", b"{", "not JSON"),
+        ("chat_template.jinja", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (modelfiles.INDEX, b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    ],
+)
 def test_a_file_that_is_not_what_its_name_says_is_told_with_the_reason(
     tmp_path: Path, name: str, content: bytes, why: str
 ) -> None:
@@ -165,9 +175,12 @@ def test_other_tokenizers_count(tmp_path: Path, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "shard", ["../outside.safetensors", "/etc/hostname", "a/../../outside.safetensors", "", 7, None, []]
+    "shard",
+    ["../outside.safetensors", "/etc/hostname", "a/../../outside.safetensors", "", 7, None, []],
 )
-def test_a_weight_map_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path, shard: object) -> None:
+def test_a_weight_map_that_leads_out_of_the_folder_is_not_followed(
+    tmp_path: Path, shard: object
+) -> None:
     (tmp_path / "outside.safetensors").write_bytes(b"x")
     inside = tmp_path / "model"
     inside.mkdir()
@@ -177,7 +190,17 @@ def test_a_weight_map_that_leads_out_of_the_folder_is_not_followed(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 200_000, b'{"weight_map": []}', b'{"weight_map": {}}']
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 200_000,
+        b'{"weight_map": []}',
+        b'{"weight_map": {}}',
+    ],
 )
 def test_a_broken_index_is_missing(tmp_path: Path, raw: bytes) -> None:
     assert missing(folder(tmp_path, **{modelfiles.INDEX: raw})) == (modelfiles.INDEX,)
@@ -195,22 +218,40 @@ def test_a_pipe_or_a_loop_in_the_place_of_a_file_does_not_block(tmp_path: Path) 
     assert missing(tmp_path) == ("config.json", modelfiles.INDEX)
 
 
-@pytest.mark.parametrize(("changes", "expected"), [
-    ({"config.json": {"model_type": "q", "quantization": {"bits": 4}}, "model.safetensors": safetensors(None)}, "mlx"),
-    ({"model.safetensors": safetensors({"format": "mlx"})}, "mlx"),
-    ({"model.safetensors": safetensors({"format": "pt"})}, "other"),
-    ({"model.safetensors": safetensors(None)}, "other"),
-    ({"config.json": {"quantization": "gptq"}, "model.safetensors": safetensors(None)}, "other"),
-    ({"config.json": {"quantization_config": {"bits": 4}}, "model.safetensors": safetensors(None)}, "other"),
-    ({"model.safetensors": None, "m.Q4_K_M.gguf": b"GGUF"}, "gguf"),
-    ({"model.safetensors": None}, "other"),
-    ({"model.safetensors": b"short"}, "other"),
-    ({"model.safetensors": b"\xff" * 64}, "other"),
-    ({"model.safetensors": struct.pack("<Q", 1 << 40) + b"{}"}, "other"),
-    ({"model.safetensors": struct.pack("<Q", 9) + b'{"__meta'}, "other"),
-    ({"model.safetensors": struct.pack("<Q", 100_000) + b"[" * 100_000}, "other"),
-    ({"model.safetensors": struct.pack("<Q", 19) + b'{"__metadata__": 5}'}, "other"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {
+                "config.json": {"model_type": "q", "quantization": {"bits": 4}},
+                "model.safetensors": safetensors(None),
+            },
+            "mlx",
+        ),
+        ({"model.safetensors": safetensors({"format": "mlx"})}, "mlx"),
+        ({"model.safetensors": safetensors({"format": "pt"})}, "other"),
+        ({"model.safetensors": safetensors(None)}, "other"),
+        (
+            {"config.json": {"quantization": "gptq"}, "model.safetensors": safetensors(None)},
+            "other",
+        ),
+        (
+            {
+                "config.json": {"quantization_config": {"bits": 4}},
+                "model.safetensors": safetensors(None),
+            },
+            "other",
+        ),
+        ({"model.safetensors": None, "m.Q4_K_M.gguf": b"GGUF"}, "gguf"),
+        ({"model.safetensors": None}, "other"),
+        ({"model.safetensors": b"short"}, "other"),
+        ({"model.safetensors": b"\xff" * 64}, "other"),
+        ({"model.safetensors": struct.pack("<Q", 1 << 40) + b"{}"}, "other"),
+        ({"model.safetensors": struct.pack("<Q", 9) + b'{"__meta'}, "other"),
+        ({"model.safetensors": struct.pack("<Q", 100_000) + b"[" * 100_000}, "other"),
+        ({"model.safetensors": struct.pack("<Q", 19) + b'{"__metadata__": 5}'}, "other"),
+    ],
+)
 def test_format(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
     assert hfcache.inspect(str(folder(tmp_path, **changes))).format == expected
 
@@ -222,33 +263,88 @@ def test_only_the_header_of_the_weights_is_read(tmp_path: Path) -> None:
     assert modelfiles.header_metadata(str(path)) == {"format": "mlx"}
 
 
-@pytest.mark.parametrize(("repo_id", "settings", "expected"), [
-    ("mlx-community/Qwen3-8B-4bit", {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}, "chat"),
-    ("a/gemma", {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"}, "chat"),
-    ("a/phi", {"model_type": "phi-msft"}, "chat"),
-    ("mlx-community/Qwen3-Embedding-0.6B", {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}, "embedding"),
-    ("mlx-community/Qwen3-Reranker-4B", {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}, "reranker"),
-    ("a/bge-m3", {"architectures": ["XLMRobertaModel"], "model_type": "xlm-roberta"}, "embedding"),
-    ("a/bge-r", {"architectures": ["XLMRobertaForSequenceClassification"], "model_type": "xlm-roberta"}, "reranker"),
-    ("a/modernbert", {"architectures": ["ModernBertForMaskedLM"], "model_type": "modernbert"}, "embedding"),
-    ("a/whisper", {"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper"}, "other"),
-    ("a/x", {"architectures": ["VitForImageClassification"], "model_type": "vit"}, "other"),
-    ("a/x", {"architectures": "Qwen3ForCausalLM"}, "other"),
-    ("a/x", {"architectures": [5], "model_type": ["x"]}, "other"),
-    ("a/x", {}, "other"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("repo_id", "settings", "expected"),
+    [
+        (
+            "mlx-community/Qwen3-8B-4bit",
+            {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"},
+            "chat",
+        ),
+        (
+            "a/gemma",
+            {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"},
+            "chat",
+        ),
+        ("a/phi", {"model_type": "phi-msft"}, "chat"),
+        (
+            "mlx-community/Qwen3-Embedding-0.6B",
+            {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"},
+            "embedding",
+        ),
+        (
+            "mlx-community/Qwen3-Reranker-4B",
+            {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"},
+            "reranker",
+        ),
+        (
+            "a/bge-m3",
+            {"architectures": ["XLMRobertaModel"], "model_type": "xlm-roberta"},
+            "embedding",
+        ),
+        (
+            "a/bge-r",
+            {"architectures": ["XLMRobertaForSequenceClassification"], "model_type": "xlm-roberta"},
+            "reranker",
+        ),
+        (
+            "a/modernbert",
+            {"architectures": ["ModernBertForMaskedLM"], "model_type": "modernbert"},
+            "embedding",
+        ),
+        (
+            "a/whisper",
+            {"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper"},
+            "other",
+        ),
+        ("a/x", {"architectures": ["VitForImageClassification"], "model_type": "vit"}, "other"),
+        ("a/x", {"architectures": "Qwen3ForCausalLM"}, "other"),
+        ("a/x", {"architectures": [5], "model_type": ["x"]}, "other"),
+        ("a/x", {}, "other"),
+    ],
+)
 def test_kind(tmp_path: Path, repo_id: str, settings: dict[str, Any], expected: str) -> None:
-    assert modelfiles.kind_of(str(folder(tmp_path, **{"config.json": settings})), repo_id) == expected
+    assert (
+        modelfiles.kind_of(str(folder(tmp_path, **{"config.json": settings})), repo_id) == expected
+    )
 
 
-@pytest.mark.parametrize(("name", "expected"), [
-    ("config.json", True), ("model-00001-of-00002.safetensors", True), ("tokenizer.model", True), ("merges.txt", True),
-    ("chat_template.jinja", True), ("modeling_x.py", True), ("qwen.tiktoken", True), ("2_D/model.safetensors", True),
-    ("README.md", False), ("model.gguf", False), ("pytorch_model.bin", False), ("consolidated.safetensors", False),
-    ("original/params.json", False), (".gitattributes", False), ("../config.json", False), ("/config.json", False),
-    ("a//b.json", False), ("a\\b.json", False), ("a\n.json", False), ("", False),
-    ("x" * 2000 + ".json", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("config.json", True),
+        ("model-00001-of-00002.safetensors", True),
+        ("tokenizer.model", True),
+        ("merges.txt", True),
+        ("chat_template.jinja", True),
+        ("modeling_x.py", True),
+        ("qwen.tiktoken", True),
+        ("2_D/model.safetensors", True),
+        ("README.md", False),
+        ("model.gguf", False),
+        ("pytorch_model.bin", False),
+        ("consolidated.safetensors", False),
+        ("original/params.json", False),
+        (".gitattributes", False),
+        ("../config.json", False),
+        ("/config.json", False),
+        ("a//b.json", False),
+        ("a\\b.json", False),
+        ("a\n.json", False),
+        ("", False),
+        ("x" * 2000 + ".json", False),
+    ],
+)
 def test_wanted(name: str, expected: bool) -> None:
     assert modelfiles.wanted(name) is expected
 

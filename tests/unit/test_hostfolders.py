@@ -1,4 +1,5 @@
-"""Which host file counts: the folders, their order, who chooses, and that the current folder has no say."""
+"""Which host file counts: the folders, their order, who chooses, and that the current folder has no
+say."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def written(folder: Path, name: str = "lab") -> Path:
 
 @pytest.fixture(autouse=True)
 def nobody_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home, a checkout and a current folder with nothing in them, and no variable that names a host."""
+    """A home, a checkout and a current folder with nothing in them, and no variable that names a
+    host."""
     for name in ("MLXOPS_HOST", "MLXOPS_HOSTS_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -60,7 +62,10 @@ def test_a_host_file_of_the_current_folder_is_never_read(own: Path) -> None:
     theirs = written(Path("hosts"), "studio")
     with pytest.raises(Usage) as caught:
         hosts.find("studio", None)
-    assert caught.value.hint == "./hosts is not looked up any more. To use it: mlxops --hosts-dir hosts"
+    assert (
+        caught.value.hint
+        == "./hosts is not looked up any more. To use it: mlxops --hosts-dir hosts"
+    )
     mine = written(own, "studio")
     assert hosts.find(None, None).path == mine
     assert hosts.find(None, "hosts").path == theirs.absolute()
@@ -99,7 +104,9 @@ def made(top: Path, project: str | None = '[project]\nname = "mlxops"\n') -> Pat
     return top / "mlxops"
 
 
-def test_a_checkout_is_known_by_its_project_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkout_is_known_by_its_project_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.undo()
     found = hostfolders.checkout_hosts
     assert found(made(tmp_path / "clone")) == tmp_path / "clone" / "hosts"
@@ -121,13 +128,21 @@ def test_who_chooses_counts_in_this_order(own: Path, monkeypatch: pytest.MonkeyP
     for name in ("flag", "variable", "configured"):
         written(own, name)
     config = configured(own, 'host = "configured"\n')
-    assert (hosts.find(None, None).name, hosts.choose(None, None).source) == ("configured", str(config))
+    assert (hosts.find(None, None).name, hosts.choose(None, None).source) == (
+        "configured",
+        str(config),
+    )
     monkeypatch.setenv("MLXOPS_HOST", "variable")
-    assert (hosts.find(None, None).name, hosts.choose(None, None).source) == ("variable", "MLXOPS_HOST")
+    assert (hosts.find(None, None).name, hosts.choose(None, None).source) == (
+        "variable",
+        "MLXOPS_HOST",
+    )
     assert (hosts.find("flag", None).name, hosts.choose("flag", None).source) == ("flag", "--host")
 
 
-def test_a_host_that_is_not_there_tells_who_asked_for_it(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_is_not_there_tells_who_asked_for_it(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written(own)
     monkeypatch.setenv("MLXOPS_HOST", "gone")
     with pytest.raises(Usage, match="no host 'gone', which MLXOPS_HOST names"):
@@ -141,7 +156,9 @@ def test_an_unknown_key_of_the_config_is_refused(own: Path) -> None:
         hosts.find(None, None)
 
 
-def test_a_folder_that_was_named_is_the_only_one(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_was_named_is_the_only_one(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written(own, "near")
     written(tmp_path / "variable", "far")
     written(tmp_path / "flag", "farthest")
@@ -155,7 +172,9 @@ def test_a_folder_that_was_named_is_the_only_one(own: Path, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("said", ["hosts", ".", "../hosts"])
-def test_the_variable_names_no_folder_by_where_one_stands(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_names_no_folder_by_where_one_stands(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written(Path("hosts"))
     monkeypatch.setenv("MLXOPS_HOSTS_DIR", said)
     with pytest.raises(Usage, match="must be an absolute path"):

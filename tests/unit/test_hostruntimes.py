@@ -1,4 +1,5 @@
-"""Runtimes that a host file adds: what a row may say, what of it the agent sees, and which rows would be dangerous."""
+"""Runtimes that a host file adds: what a row may say, what of it the agent sees, and which rows
+would be dangerous."""
 
 from __future__ import annotations
 
@@ -30,8 +31,12 @@ def known(folder: Path, rows: str) -> Runtimes:
 
 def test_a_row_is_a_runtime_like_those_built_in(tmp_path: Path) -> None:
     house = known(tmp_path, WHOLE)["house"]
-    launch = Launch("/hub/m", 8100, "0.0.0.0", "jerry", tool_call_parser="hermes", args=("--threads", "4"))
-    line = argv(house, ("house-server", "serve"), launch, offered((HELP / "house-server.txt").read_text()))
+    launch = Launch(
+        "/hub/m", 8100, "0.0.0.0", "jerry", tool_call_parser="hermes", args=("--threads", "4")
+    )
+    line = argv(
+        house, ("house-server", "serve"), launch, offered((HELP / "house-server.txt").read_text())
+    )
     assert " ".join(line) == (
         "house-server serve --weights /hub/m --mode chat --port 8100 --host 0.0.0.0 --name jerry --parser hermes "
         "--tools --quiet --threads 4"
@@ -89,16 +94,39 @@ def test_the_model_may_follow_the_program_without_a_flag(tmp_path: Path) -> None
         ("default_port = 1\nforms = []\n", "house.forms"),
         ("default_port = 1\nforms = [[]]\n", "house.forms"),
         ('default_port = 1\nforms = ["house"]\n', "house.forms"),
-        *((f"default_port = 1\nforms = {forms}\n", "house.forms") for forms in (
-            '[["python"]]', '[["Python3.12", "serve.py"]]', '[["sh", "serve.sh"]]', '[["uv", "run", "house"]]',
-            '[["/opt/house"]]', '[["--port"]]', '[["node", "server.js"]]', '[["uvicorn"]]', '[["house", "--serve"]]',
-            '[["mlx_lm.server"]]', '[["mlx_lm"]]', '[["mlx-openai-server", "launch", "x"]]', '[["vllm"]]',
-            '[["house"], ["house", "serve"]]', '[["env", "A=1", "house"]]', '[["sudo", "house"]]', '[["torchrun"]]',
-            '[[""]]',
-        )),
-        *((f'default_port = 1\ncommand = ["/x"]\nmodules = {modules}\n', "house.modules") for modules in (
-            '[["http.server"]]', '[["runpy"]]', '[["pip"]]', '[["uvicorn"]]', '[["mlx_lm", "server"]]',
-        )),
+        *(
+            (f"default_port = 1\nforms = {forms}\n", "house.forms")
+            for forms in (
+                '[["python"]]',
+                '[["Python3.12", "serve.py"]]',
+                '[["sh", "serve.sh"]]',
+                '[["uv", "run", "house"]]',
+                '[["/opt/house"]]',
+                '[["--port"]]',
+                '[["node", "server.js"]]',
+                '[["uvicorn"]]',
+                '[["house", "--serve"]]',
+                '[["mlx_lm.server"]]',
+                '[["mlx_lm"]]',
+                '[["mlx-openai-server", "launch", "x"]]',
+                '[["vllm"]]',
+                '[["house"], ["house", "serve"]]',
+                '[["env", "A=1", "house"]]',
+                '[["sudo", "house"]]',
+                '[["torchrun"]]',
+                '[[""]]',
+            )
+        ),
+        *(
+            (f'default_port = 1\ncommand = ["/x"]\nmodules = {modules}\n', "house.modules")
+            for modules in (
+                '[["http.server"]]',
+                '[["runpy"]]',
+                '[["pip"]]',
+                '[["uvicorn"]]',
+                '[["mlx_lm", "server"]]',
+            )
+        ),
         (HOUSE[16:] + 'model = "weights"\n', "house.model"),
         (HOUSE[16:] + 'model = "--port"\n', "house.model"),
         (HOUSE[16:] + 'model = "--model"\nserved_name = "--model"\n', "house.model"),
@@ -107,8 +135,10 @@ def test_the_model_may_follow_the_program_without_a_flag(tmp_path: Path) -> None
         (HOUSE[16:] + 'listens_early = "yes"\n', "house.listens_early"),
         (HOUSE[16:] + 'modle = "--model"\n', "house.modle"),
     ],
-)  # fmt: skip
-def test_a_row_that_says_too_little_or_would_make_strangers_ours_is_refused(tmp_path: Path, row: str, key: str) -> None:
+)
+def test_a_row_that_says_too_little_or_would_make_strangers_ours_is_refused(
+    tmp_path: Path, row: str, key: str
+) -> None:
     with pytest.raises(Usage) as refused:
         known(tmp_path, f"[runtimes.house]\n{row}")
     assert refused.value.fields["key"] == f"runtimes.{key}"

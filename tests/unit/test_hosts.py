@@ -29,7 +29,12 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_shipped_file_describes_the_real_machine() -> None:
     host = hosts.read(SHIPPED)
-    assert (host.name, host.transport, host.ssh.host, host.ssh.user) == ("studio", "ssh", "studio", "thestudio")
+    assert (host.name, host.transport, host.ssh.host, host.ssh.user) == (
+        "studio",
+        "ssh",
+        "studio",
+        "thestudio",
+    )
     assert host.site["registry"] == "/Users/thestudio/models/hf/hub/registry.json"
     assert host.site["bind"] == "0.0.0.0"
     assert host.site["ports"] == list(range(8100, 8110)) == sorted(map(int, host.site["slots"]))
@@ -46,11 +51,16 @@ def test_the_shipped_file_describes_the_real_machine() -> None:
 def test_every_key_is_documented_in_the_shipped_file() -> None:
     text = SHIPPED.read_text()
     for key in set(re.findall(r'take\("(\w+)"', Path(hosts.__file__).read_text())) - {"host"}:
-        assert any(line.lstrip("# ").startswith((f"{key} ", f"{key}:")) for line in text.splitlines()), key
+        assert any(
+            line.lstrip("# ").startswith((f"{key} ", f"{key}:")) for line in text.splitlines()
+        ), key
 
 
 def test_the_agent_reads_what_a_host_file_says(tmp_path: Path) -> None:
-    text = LEAST + '[runtimes."mlx_lm.server"]\ncommand = ["/opt/lm"]\n[slots.8101]\nname = "b"\nserved_name = "x"\n'
+    text = (
+        LEAST
+        + '[runtimes."mlx_lm.server"]\ncommand = ["/opt/lm"]\n[slots.8101]\nname = "b"\nserved_name = "x"\n'
+    )
     site = Site.from_wire(hosts.read(written(tmp_path, text)).site)
     assert site.commands == {"mlx_lm.server": ("/opt/lm",)}
     assert (site.name, site.served_name(8101, "no"), site.grace_s) == ("lab", "x", 60.0)
@@ -83,7 +93,11 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ports", "meant"),
-    [('"8100-8102"', [8100, 8101, 8102]), ("[9001, 9000, 9001]", [9000, 9001]), ('"8100-8100"', [8100])],
+    [
+        ('"8100-8102"', [8100, 8101, 8102]),
+        ("[9001, 9000, 9001]", [9000, 9001]),
+        ('"8100-8100"', [8100]),
+    ],
 )
 def test_ports_are_a_range_or_a_list(tmp_path: Path, ports: str, meant: list[int]) -> None:
     assert hosts.read(written(tmp_path, f"{LEAST}ports = {ports}\n")).site["ports"] == meant

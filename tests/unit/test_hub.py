@@ -15,7 +15,11 @@ from tests.support.fakehub import FakeHub
 
 # The patience of one request, and a slow machine; the library's own retries would take 20 s.
 WITHIN_S = 9.0
-BIG = {"downloads": 10, "safetensors": {"parameters": {"U32": 100, "BF16": 10}, "total": 110}, "gated": "manual"}
+BIG = {
+    "downloads": 10,
+    "safetensors": {"parameters": {"U32": 100, "BF16": 10}, "total": 110},
+    "gated": "manual",
+}
 SMALL = {"downloads": 500, "usedStorage": 1234}
 LISTING = {
     "mlx-community/Qwen3-8B-4bit": BIG,
@@ -34,14 +38,24 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]
 
 def test_mlx_models_only_most_downloaded_first(listed: FakeHub) -> None:
     rows = hub.search("qwen3", endpoint=listed.url)
-    assert [row["repo_id"] for row in rows] == ["mlx-community/Qwen3-0.6B-4bit", "mlx-community/Qwen3-8B-4bit"]
-    assert rows[1] == {"repo_id": "mlx-community/Qwen3-8B-4bit", "size_bytes": 420, "downloads": 10, "gated": True,
-                       "modified": "2026-01-01T00:00:00+00:00"}  # fmt: skip
+    assert [row["repo_id"] for row in rows] == [
+        "mlx-community/Qwen3-0.6B-4bit",
+        "mlx-community/Qwen3-8B-4bit",
+    ]
+    assert rows[1] == {
+        "repo_id": "mlx-community/Qwen3-8B-4bit",
+        "size_bytes": 420,
+        "downloads": 10,
+        "gated": True,
+        "modified": "2026-01-01T00:00:00+00:00",
+    }
     assert (rows[0]["size_bytes"], rows[0]["gated"]) == (1234, False)
 
 
 def test_words_narrow_and_the_limit_holds(listed: FakeHub) -> None:
-    assert [row["repo_id"] for row in hub.search("qwen3 8b", endpoint=listed.url)] == ["mlx-community/Qwen3-8B-4bit"]
+    assert [row["repo_id"] for row in hub.search("qwen3 8b", endpoint=listed.url)] == [
+        "mlx-community/Qwen3-8B-4bit"
+    ]
     assert [row["size_bytes"] for row in hub.search("", limit=1, endpoint=listed.url)] == [None]
     assert hub.search("nothing like it", endpoint=listed.url) == []
 
@@ -69,8 +83,13 @@ def test_a_hub_that_is_out_of_order(listed: FakeHub) -> None:
     assert time.monotonic() - began < WITHIN_S
 
 
-@pytest.mark.parametrize(("parameters", "expected"), [
-    ({"U32": 2, "BF16": 3, "F8_E4M3": 1}, 15), ({}, None), ({"U32": 2, "Q9": 1}, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"U32": 2, "BF16": 3, "F8_E4M3": 1}, 15),
+        ({}, None),
+        ({"U32": 2, "Q9": 1}, None),
+    ],
+)
 def test_weights_bytes(parameters: dict[str, int], expected: int | None) -> None:
     assert hub.weights_bytes(parameters) == expected

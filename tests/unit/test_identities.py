@@ -31,9 +31,13 @@ def test_order(files: list[Identity], agent: list[bytes], only: bool, offers: li
 @pytest.mark.openssh
 @pytest.mark.parametrize("passphrase", ["", "secret"])
 @pytest.mark.parametrize("keep_public", [True, False])
-def test_public_half_is_found_even_of_an_encrypted_key(tmp_path: Path, passphrase: str, keep_public: bool) -> None:
+def test_public_half_is_found_even_of_an_encrypted_key(
+    tmp_path: Path, passphrase: str, keep_public: bool
+) -> None:
     key = tmp_path / "id"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(key)], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(key)], check=True
+    )
     public = tmp_path / "id.pub"
     blob = base64.b64decode(public.read_text().split()[1])
     if not keep_public:

@@ -1,4 +1,5 @@
-"""What lies beside a runtime: the packages of its environment, and the models that its mlx-lm can build."""
+"""What lies beside a runtime: the packages of its environment, and the models that its mlx-lm can
+build."""
 
 from __future__ import annotations
 
@@ -19,10 +20,15 @@ from mlxops.agent.site import Site
 REAL = str(Path(mlx_lm.__file__).parent.parent)
 SITE = Site.from_wire(
     {
-        "name": "lab", "hf_home": "/none", "registry": "/none/r.json", "ports": [8100], "bind": "",
-        "state_dir": "/none", "runtime": {"name": "mlx_lm.server", "grace_s": 1},
+        "name": "lab",
+        "hf_home": "/none",
+        "registry": "/none/r.json",
+        "ports": [8100],
+        "bind": "",
+        "state_dir": "/none",
+        "runtime": {"name": "mlx_lm.server", "grace_s": 1},
     }
-)  # fmt: skip
+)
 
 
 def test_the_environment_of_a_script_is_found_by_its_interpreter(tmp_path: Path) -> None:
@@ -31,7 +37,9 @@ def test_the_environment_of_a_script_is_found_by_its_interpreter(tmp_path: Path)
     program = tmp_path / "server"
     program.write_text(f"#!{tmp_path}/env/bin/python\n")
     assert next(packages([str(program)])) == str(folder)
-    assert beside("mlx_vlm", packages([str(program)])) and not beside("mlx_lm", packages([str(program)]))
+    assert beside("mlx_vlm", packages([str(program)])) and not beside(
+        "mlx_lm", packages([str(program)])
+    )
     assert not beside("mlx_vlm", [])
 
 
@@ -69,7 +77,9 @@ def test_what_it_cannot_build_is_refused_before_anything_is_touched(
     if built:
         assert choose(SITE, entry, there).entry == entry
         return
-    with pytest.raises(Failed, match=r"cannot build a model (of the type novelty|whose config.json names no)"):
+    with pytest.raises(
+        Failed, match=r"cannot build a model (of the type novelty|whose config.json names no)"
+    ):
         choose(SITE, entry, there)
     assert choose(SITE, entry, there._replace(runtime=RUNTIMES["vllm"])).entry == entry
     assert choose(SITE, entry, there._replace(packages=())).entry == entry
@@ -78,6 +88,8 @@ def test_what_it_cannot_build_is_refused_before_anything_is_touched(
 
 def test_a_launch_command_that_is_no_words_is_told_and_a_blank_one_is_none() -> None:
     there = SITE._replace(command=("sh", "-c"))
-    assert programs.command(there, RUNTIMES["mlx_lm.server"], {"MLX_LAUNCH_CMD": " "})[1:] == ("-c",)
+    assert programs.command(there, RUNTIMES["mlx_lm.server"], {"MLX_LAUNCH_CMD": " "})[1:] == (
+        "-c",
+    )
     with pytest.raises(Failed, match="MLX_LAUNCH_CMD"):
         programs.command(there, RUNTIMES["mlx_lm.server"], {"MLX_LAUNCH_CMD": "sh -c 'serve"})

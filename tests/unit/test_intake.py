@@ -1,4 +1,5 @@
-"""What init plans: entries for what is found, paths that moved, servers adopted; never a removal or a new name."""
+"""What init plans: entries for what is found, paths that moved, servers adopted; never a removal or
+a new name."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ RECORD = {"pid": 77, "start_time": "t"}
 
 
 def entry(name: str, repo_id: str = "org/a", **fields: Any) -> Entry:
-    return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": "/hub/a1", **fields})
+    return Entry(
+        name,
+        {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": "/hub/a1", **fields},
+    )
 
 
 def registry_of(*entries: Entry) -> Registry:
@@ -49,7 +53,9 @@ def test_a_model_that_is_called_as_a_slot_or_a_port_gets_another_name():
 
 
 def test_a_slot_is_planned_for_one_entry_only():
-    (change,) = plan(registry_of(entry("own", "org/other", slot=8101)), [found("org/planned")], [], SLOTS, {})
+    (change,) = plan(
+        registry_of(entry("own", "org/other", slot=8101)), [found("org/planned")], [], SLOTS, {}
+    )
     assert change.entry == entry("planned", "org/planned")
 
 
@@ -71,7 +77,9 @@ REFRESHES: dict[str, tuple[list[Entry], list[tuple[str, str, int | None, bool]]]
 
 
 @pytest.mark.parametrize(("entries", "expected"), REFRESHES.values(), ids=REFRESHES.keys())
-def test_a_moved_snapshot_refreshes_the_paths_of_its_entries(entries: list[Entry], expected: list[Any]):
+def test_a_moved_snapshot_refreshes_the_paths_of_its_entries(
+    entries: list[Entry], expected: list[Any]
+):
     changes = plan(registry_of(*entries), [found(path=MOVED)], [], SLOTS, {})
     assert steps(changes) == expected
     assert all(c.entry.cache_path == MOVED for c in changes if c.entry)
@@ -82,8 +90,16 @@ ADOPTIONS: dict[str, tuple[list[Entry], str, list[tuple[str, str, int | None, bo
     "by repository": ([entry("mine")], "org/a", [("adopt", "mine", 8100, True)]),
     "of nobody's model": ([entry("mine")], "/elsewhere", [("adopt", "", 8100, False)]),
     "without a model": ([entry("mine", cache_path="")], "", [("adopt", "", 8100, False)]),
-    "on a port that has its entry": ([entry("mine"), entry("other", "org/b", port=8100)], "/hub/a1", []),
-    "of one that is served elsewhere": ([entry("mine", port=8105)], "/hub/a1", [("adopt", "mine", 8100, False)]),
+    "on a port that has its entry": (
+        [entry("mine"), entry("other", "org/b", port=8100)],
+        "/hub/a1",
+        [],
+    ),
+    "of one that is served elsewhere": (
+        [entry("mine", port=8105)],
+        "/hub/a1",
+        [("adopt", "mine", 8100, False)],
+    ),
     "of two, one served elsewhere": (
         [entry("mine", port=8105), entry("twin")],
         "/hub/a1",
@@ -93,7 +109,9 @@ ADOPTIONS: dict[str, tuple[list[Entry], str, list[tuple[str, str, int | None, bo
 
 
 @pytest.mark.parametrize(("entries", "model", "expected"), ADOPTIONS.values(), ids=ADOPTIONS.keys())
-def test_a_running_server_is_adopted_by_the_entry_it_serves(entries: list[Entry], model: str, expected: list[Any]):
+def test_a_running_server_is_adopted_by_the_entry_it_serves(
+    entries: list[Entry], model: str, expected: list[Any]
+):
     changes = plan(registry_of(*entries), [], [Running(8100, model, RECORD)], SLOTS, {})
     assert steps(changes) == expected
     assert all((c.entry.port, c.entry.process) == (8100, RECORD) for c in changes if c.entry)
@@ -130,14 +148,24 @@ def test_a_free_name(taken: list[str], slots: tuple[str, ...], name: str):
 
 repos = st.sampled_from(["org/a", "org/b", "two/a", "Two/A", "org/planned"])
 entries = st.lists(
-    st.builds(entry, st.sampled_from(["a", "b", "two-a", "jerry"]), repos, port=st.sampled_from([None, 8100, 8101])),
+    st.builds(
+        entry,
+        st.sampled_from(["a", "b", "two-a", "jerry"]),
+        repos,
+        port=st.sampled_from([None, 8100, 8101]),
+    ),
     unique_by=lambda e: (e.name, e.port or e.name),
     max_size=4,
 )
 paths = st.sampled_from(["/hub/a1", "/hub/a2"])
 models = st.lists(st.builds(found, repos, paths), unique_by=lambda m: m.repo_id.lower())
 servers = st.lists(
-    st.builds(Running, st.sampled_from([8100, 8101, 8102]), st.sampled_from(["/hub/a1", "org/b"]), st.just(RECORD)),
+    st.builds(
+        Running,
+        st.sampled_from([8100, 8101, 8102]),
+        st.sampled_from(["/hub/a1", "org/b"]),
+        st.just(RECORD),
+    ),
     unique_by=lambda s: s.port,
 )
 
@@ -150,6 +178,8 @@ def test_nothing_is_removed_renamed_or_doubled_and_a_second_init_changes_nothing
     after = apply(before, plan(before, models, running, SLOTS, {}))
     assert list(after.entries)[: len(before.entries)] == list(before.entries)
     assert all(after.entries[e.name].repo_id == e.repo_id for e in before.entries.values())
-    assert {e.repo_id.lower() for e in after.entries.values()} >= {m.repo_id.lower() for m in models}
+    assert {e.repo_id.lower() for e in after.entries.values()} >= {
+        m.repo_id.lower() for m in models
+    }
     assert set(after.duplicates()) <= set(before.duplicates())
     assert apply(after, plan(after, models, running, SLOTS, {})) == after

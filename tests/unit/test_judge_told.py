@@ -37,7 +37,9 @@ from tests.unit.test_judge import (
         (NOTHING, LOST, False),
     ],
 )
-def test_a_broken_server_is_a_trouble_that_no_other_drift_tells(seen: PortEvidence, wanted: Wanted, broken: bool):
+def test_a_broken_server_is_a_trouble_that_no_other_drift_tells(
+    seen: PortEvidence, wanted: Wanted, broken: bool
+):
     assert judge(seen, wanted).broken is broken
 
 
@@ -49,12 +51,18 @@ def test_both_the_drift_and_the_state_are_told():
 @pytest.mark.parametrize(
     ("job", "told"),
     [
-        ({"step": "downloading o/a", "progress": {"done": 41, "total": 100}}, "downloading o/a (41 %): "),
+        (
+            {"step": "downloading o/a", "progress": {"done": 41, "total": 100}},
+            "downloading o/a (41 %): ",
+        ),
         ({"step": "downloading o/a", "progress": None}, "downloading o/a: "),
         ({"step": "downloading o/a", "progress": {"done": "x", "total": []}}, "downloading o/a: "),
         ({"step": "downloading o/a", "progress": {"done": 1, "total": 0}}, "downloading o/a: "),
         ({"progress": [1]}, ""),
-        ({"phase": "wait", "undo": {"step": "starting a again"}}, "rolling back: starting a again: "),
+        (
+            {"phase": "wait", "undo": {"step": "starting a again"}},
+            "rolling back: starting a again: ",
+        ),
     ],
 )
 def test_the_reason_of_a_job_says_how_far_it_is(job: dict[str, Any], told: str):

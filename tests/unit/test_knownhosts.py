@@ -51,13 +51,17 @@ def test_hashed_by_openssh_itself(tmp_path: Path, name: str) -> None:
     text = file.read_text()
     assert name not in text
     (key,) = matching(text, name)
-    said = subprocess.run(["ssh-keygen", "-lf", str(real)], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["ssh-keygen", "-lf", str(real)], capture_output=True, text=True, check=True
+    ).stdout
     assert fingerprint(key.blob) in said
     assert matching(text, "elsewhere") == []
 
 
 def test_lines_that_make_no_sense_name_nobody() -> None:
-    nonsense = f"# studio ssh-ed25519 {KEY}\n\nstudio\nstudio ssh-ed25519 !!!\n@cert-authority studio\n"
+    nonsense = (
+        f"# studio ssh-ed25519 {KEY}\n\nstudio\nstudio ssh-ed25519 !!!\n@cert-authority studio\n"
+    )
     text = f"{nonsense}studio ssh-ed25519 {KEY}\n"
     assert [key.line for key in matching(text, "studio")] == [6]
 

@@ -1,4 +1,5 @@
-"""The KV cache as computed from a config, held against the caches that mlx-lm itself makes and fills."""
+"""The KV cache as computed from a config, held against the caches that mlx-lm itself makes and
+fills."""
 
 from __future__ import annotations
 
@@ -14,25 +15,56 @@ from tests.families.bodies import COMMON, SHAPES
 
 CHUNK = 64
 BASE = {
-    "hidden_size": 32, "num_hidden_layers": 6, "intermediate_size": 32, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 8, "rms_norm_eps": 1e-5, "vocab_size": 64, "max_position_embeddings": 4096,
-    "rope_theta": 10000.0, "tie_word_embeddings": True, "moe_intermediate_size": 16,
-}  # fmt: skip
+    "hidden_size": 32,
+    "num_hidden_layers": 6,
+    "intermediate_size": 32,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "rms_norm_eps": 1e-5,
+    "vocab_size": 64,
+    "max_position_embeddings": 4096,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": True,
+    "moe_intermediate_size": 16,
+}
 EXPERTS = {
-    "num_experts": 4, "num_experts_per_tok": 2, "decoder_sparse_step": 1, "mlp_only_layers": [], "norm_topk_prob": True,
-}  # fmt: skip
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+    "norm_topk_prob": True,
+}
 MLA = {
-    "kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16,
-    "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
-    "first_k_dense_replace": 1, "moe_layer_freq": 1, "routed_scaling_factor": 1.0, "topk_method": "noaux_tc",
-    "scoring_func": "sigmoid", "norm_topk_prob": True, "attention_bias": False,
-}  # fmt: skip
+    "kv_lora_rank": 16,
+    "q_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 16,
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+    "moe_layer_freq": 1,
+    "routed_scaling_factor": 1.0,
+    "topk_method": "noaux_tc",
+    "scoring_func": "sigmoid",
+    "norm_topk_prob": True,
+    "attention_bias": False,
+}
 TYPES = ["sliding_attention", "full_attention"] * 3
 LINEAR = {
-    "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
-    "linear_conv_kernel_dim": 4, "shared_expert_intermediate_size": 16, "full_attention_interval": 3,
+    "linear_num_value_heads": 4,
+    "linear_num_key_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_conv_kernel_dim": 4,
+    "shared_expert_intermediate_size": 16,
+    "full_attention_interval": 3,
     "partial_rotary_factor": 0.5,
-}  # fmt: skip
+}
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
     "mistral": {},
@@ -40,17 +72,26 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3": {},
     "qwen3_moe": EXPERTS,
     "gemma3_text": {"sliding_window": 64, "sliding_window_pattern": 3},
-    "gpt_oss": {"sliding_window": 64, "layer_types": TYPES, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "gpt_oss": {
+        "sliding_window": 64,
+        "layer_types": TYPES,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+    },
     "olmo3": {"sliding_window": 64, "layer_types": TYPES},
     "deepseek_v3": MLA,
-    "deepseek_v2": {**MLA, "rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024}},
+    "deepseek_v2": {
+        **MLA,
+        "rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024},
+    },
     "glm4_moe_lite": {**MLA, "num_key_value_heads": 4, "rope_interleave": True},
     "qwen3_next": {**EXPERTS, **LINEAR},
 }
 
 
 def filled(config: dict[str, Any], tokens: int) -> int:
-    """Bytes of the caches of a model with this config after so many tokens, were they of 16 bits."""
+    """Bytes of the caches of a model with this config after so many tokens, were they of 16
+    bits."""
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
     caches = cache.make_prompt_cache(model)
@@ -73,7 +114,8 @@ def test_it_is_what_mlx_lm_takes(family: str) -> None:
 
 @pytest.mark.parametrize("family", SHAPES)
 def test_of_every_family_that_is_known_to_serve_it_is_never_less(family: str) -> None:
-    """Also of those that are not known here: full attention in every layer is the most there can be."""
+    """Also of those that are not known here: full attention in every layer is the most there can
+    be."""
     config = {**COMMON, **SHAPES[family], "model_type": family, "vocab_size": 64}
     computed = kvcache.size_bytes(config, 300, CHUNK)
     assert computed is not None and filled(config, 300) <= computed

@@ -28,7 +28,12 @@ def test_the_blocks_do_not_show(size: int) -> None:
     assert fed(*(TEXT[at : at + size] for at in range(0, len(TEXT), size))) == SAID
 
 
-@given(st.lists(st.sampled_from([b"a", "ö".encode(), "日".encode(), b"\n", b"\r", b"\r\n", b"\xff", b"\0"])), st.data())
+@given(
+    st.lists(
+        st.sampled_from([b"a", "ö".encode(), "日".encode(), b"\n", b"\r", b"\r\n", b"\xff", b"\0"])
+    ),
+    st.data(),
+)
 def test_any_cut_gives_the_same_lines(parts: list[bytes], data: st.DataObject) -> None:
     content = b"".join(parts)
     cut = data.draw(st.integers(0, len(content)))
@@ -46,7 +51,9 @@ def test_a_long_line_is_not_cut_within_a_character() -> None:
     assert line == "日" * 33 + " [... 51 bytes left out]"
 
 
-def test_what_is_held_too_long_is_shown_up_to_its_last_whole_character_and_marked_on_both_sides() -> None:
+def test_what_is_held_too_long_is_shown_up_to_its_last_whole_character_and_marked_on_both_sides() -> (
+    None
+):
     split = Lines()
     assert split.feed("half 日".encode()[:-1]) == [] and split.held
     assert split.rest() == ["half  [...]"] and split.rest() == []
@@ -62,8 +69,13 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "8100.log"
 
 
-@given(content=st.lists(st.sampled_from([b"a", b"\n", b"\r", b"\r\n"])).map(b"".join), lines=st.integers(0, 9))
-def test_the_last_lines_are_those_of_all_lines(tmp_path_factory: pytest.TempPathFactory, content: bytes, lines: int):
+@given(
+    content=st.lists(st.sampled_from([b"a", b"\n", b"\r", b"\r\n"])).map(b"".join),
+    lines=st.integers(0, 9),
+)
+def test_the_last_lines_are_those_of_all_lines(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, lines: int
+):
     log = tmp_path_factory.mktemp("log") / "x.log"
     log.write_bytes(content)
     with pytest.MonkeyPatch.context() as small:
@@ -97,4 +109,9 @@ def test_of_a_huge_log_only_the_end_is_read(log: Path) -> None:
 
 def test_what_is_not_a_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert tail(str(tmp_path / "pipe"), 5) == tail(str(tmp_path / "none"), 5) == tail(str(tmp_path), 5) == []
+    assert (
+        tail(str(tmp_path / "pipe"), 5)
+        == tail(str(tmp_path / "none"), 5)
+        == tail(str(tmp_path), 5)
+        == []
+    )

@@ -28,12 +28,19 @@ ORDER = Order.from_wire({"model": "m", "port": 8100})
 class Machine:
     """Servers of some GiB on some ports, and so much left; None: it cannot be seen."""
 
-    def __init__(self, held: dict[int, int | None], left: int | None, limit: int | None = None) -> None:
+    def __init__(
+        self, held: dict[int, int | None], left: int | None, limit: int | None = None
+    ) -> None:
         self._held, self._left, self._limit = held, left, limit
 
     def processes(self) -> dict[int, Process]:
-        lines = {port: ("mlx_lm.server", "--model", "m", "--port", str(port)) for port in self._held}
-        return {port: Process(port, 1, port, 0, "t", None, None, line, False) for port, line in lines.items()}
+        lines = {
+            port: ("mlx_lm.server", "--model", "m", "--port", str(port)) for port in self._held
+        }
+        return {
+            port: Process(port, 1, port, 0, "t", None, None, line, False)
+            for port, line in lines.items()
+        }
 
     def listeners(self, ports: Iterable[int]) -> tuple[Listener, ...]:
         return ()
@@ -49,7 +56,9 @@ class Machine:
     def memory(self) -> Memory:
         if self._left is None:
             raise Unseen("vm_stat does not answer")
-        return Memory(256 * GIB, self._left * GIB, None if self._limit is None else self._limit * GIB)
+        return Memory(
+            256 * GIB, self._left * GIB, None if self._limit is None else self._limit * GIB
+        )
 
 
 class Site(NamedTuple):
@@ -72,11 +81,16 @@ class Host(NamedTuple):
 
 @pytest.fixture
 def host(tmp_path: Path) -> Any:
-    """A machine as a command's host, on which each server serves what the entry of its port says."""
+    """A machine as a command's host, on which each server serves what the entry of its port
+    says."""
     registry = str(tmp_path / "registry.json")
-    models = {f"m{port}": {**REQUIRED, "repo_id": "m", "model_id": "m", "port": port} for port in PORTS}
+    models = {
+        f"m{port}": {**REQUIRED, "repo_id": "m", "model_id": "m", "port": port} for port in PORTS
+    }
     Path(registry).write_text(json.dumps({"version": 1, "models": models}))
-    return lambda machine: Host(machine, Site(registry), Store(registry, {}), SimpleNamespace(check=lambda: None))
+    return lambda machine: Host(
+        machine, Site(registry), Store(registry, {}), SimpleNamespace(check=lambda: None)
+    )
 
 
 def asked(gib: int = 10, port: int | None = 8100) -> Asked:
@@ -148,11 +162,15 @@ def test_the_fewest_ports_and_of_those_the_least_is_unloaded(
         ({9999: 20}, 0, []),  # not a port of this host: nobody here may unload it
     ],
 )
-def test_the_ports_to_unload_are_named(held: dict[int, int | None], left: int, unload: list[int], host: Any) -> None:
+def test_the_ports_to_unload_are_named(
+    held: dict[int, int | None], left: int, unload: list[int], host: Any
+) -> None:
     with pytest.raises(NotEnoughMemory) as refused:
         check(host(Machine(held, left)), asked(), ORDER)
     assert refused.value.fields["unload"] == unload
-    assert [f"mlxops unload {port}" in refused.value.hint for port in unload] == [True] * len(unload)
+    assert [f"mlxops unload {port}" in refused.value.hint for port in unload] == [True] * len(
+        unload
+    )
     assert "--force" in refused.value.hint and ("--evict" in refused.value.hint) == bool(unload)
 
 
@@ -169,16 +187,22 @@ def test_what_can_be_seen_no_more_is_as_it_was_a_moment_ago(host: Any) -> None:
     order, entry, servers = ORDER._replace(evict=True), Entry("m", {**REQUIRED}), {8101: 9, 8102: 9}
     seen = fit(host(Machine(servers, 3)), asked())
     ground: Any = None
-    prepared = Preparation(order, entry, None, RUNTIMES["mlx_lm.server"], (), ground, False, (), asked())
+    prepared = Preparation(
+        order, entry, None, RUNTIMES["mlx_lm.server"], (), ground, False, (), asked()
+    )
     assert still(host(Machine(servers, None)), prepared._replace(fit=seen)) == seen and seen.unload
     assert still(host(Machine(servers, None)), prepared) is None
 
 
-def test_what_a_load_that_began_meanwhile_will_take_is_not_free(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_load_that_began_meanwhile_will_take_is_not_free(
+    host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = host(Machine({8101: 3}, 20))
     found = fit(command, asked())
     refuse_promised(command, found, ORDER)
-    monkeypatch.setattr("mlxops.agent.load.memory.promised", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB})
+    monkeypatch.setattr(
+        "mlxops.agent.load.memory.promised", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB}
+    )
     with pytest.raises(NotEnoughMemory) as refused:
         refuse_promised(command, found, ORDER)
     assert refused.value.fields["promised_bytes"] == {8102: 9 * GIB}
@@ -186,8 +210,12 @@ def test_what_a_load_that_began_meanwhile_will_take_is_not_free(host: Any, monke
     refuse_promised(command, found, ORDER._replace(force=True))
 
 
-@pytest.mark.parametrize(("machine", "model"), [(Machine({}, 99), None), (Machine({}, None), asked())])
-def test_what_cannot_be_known_is_said_and_does_not_refuse(machine: Machine, model: Asked | None, host: Any) -> None:
+@pytest.mark.parametrize(
+    ("machine", "model"), [(Machine({}, 99), None), (Machine({}, None), asked())]
+)
+def test_what_cannot_be_known_is_said_and_does_not_refuse(
+    machine: Machine, model: Asked | None, host: Any
+) -> None:
     found, (said,) = check(host(machine), model, ORDER)
     assert found is None and "not checked" in said
 

@@ -17,9 +17,16 @@ from mlxops.agent.runtimes.table import RUNTIMES
 from mlxops.agent.site import Site
 
 SITE = Site.from_wire(
-    {"name": "s", "hf_home": "/", "registry": "/r", "ports": [], "bind": "127.0.0.1", "state_dir": "/s",
-     "runtime": {"name": "mlx_lm.server", "grace_s": 1}}
-)  # fmt: skip
+    {
+        "name": "s",
+        "hf_home": "/",
+        "registry": "/r",
+        "ports": [],
+        "bind": "127.0.0.1",
+        "state_dir": "/s",
+        "runtime": {"name": "mlx_lm.server", "grace_s": 1},
+    }
+)
 WORKER = ("python", "-c", "from multiprocessing.spawn import spawn_main")
 
 
@@ -97,8 +104,12 @@ def test_ranks_on_record_that_cannot_be_made_out_are_unknown_and_not_gone() -> N
     assert found.unknown == ("process.ranks of amber is no list of ranks",) and not found.quiet
 
 
-@pytest.mark.parametrize(("words", "proven"), [((), False), (("--por", "9001"), False), (("--port", "8080"), True)])
-def test_a_lone_server_that_does_not_listen_is_the_port_s_only_where_it_says_so(words: Any, proven: bool) -> None:
+@pytest.mark.parametrize(
+    ("words", "proven"), [((), False), (("--por", "9001"), False), (("--port", "8080"), True)]
+)
+def test_a_lone_server_that_does_not_listen_is_the_port_s_only_where_it_says_so(
+    words: Any, proven: bool
+) -> None:
     table = {10: process(10)._replace(argv=("mlx_lm.server", *words))}
     (server,) = find_servers(table, RUNTIMES)[8080]
     seen = PortEvidence(8080, (), (server,), None, (), SILENT, None, ())

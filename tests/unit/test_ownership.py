@@ -40,7 +40,9 @@ def test_what_only_the_user_can_write_is_used(lab: Path) -> None:
 
 @pytest.mark.parametrize("up", [0, 1, 2])
 @pytest.mark.parametrize("mode", [0o020, 0o002])
-def test_what_others_can_write_is_refused_with_the_command_that_helps(lab: Path, up: int, mode: int) -> None:
+def test_what_others_can_write_is_refused_with_the_command_that_helps(
+    lab: Path, up: int, mode: int
+) -> None:
     """The file, its folder, and a folder further up."""
     weak = [lab, *lab.parents][up]
     weak.chmod(weak.stat().st_mode & 0o777 | mode)
@@ -118,7 +120,9 @@ def test_links_in_a_circle_and_what_is_no_file_end_with_words(tmp_path: Path) ->
     assert "No such file" in refusal(tmp_path / "d.toml").message
 
 
-def test_the_config_file_is_held_to_the_same(lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_config_file_is_held_to_the_same(
+    lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MLXOPS_HOST", raising=False)
     config = tmp_path / "config.toml"
     config.write_text('host = "lab"\n')
@@ -129,7 +133,9 @@ def test_the_config_file_is_held_to_the_same(lab: Path, tmp_path: Path, monkeypa
         hosts.choose(None, str(lab.parent))
 
 
-def test_a_relative_path_is_looked_at_from_the_root_on(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_is_looked_at_from_the_root_on(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(lab.parent)
     require_own(Path("lab.toml"))
     lab.parents[1].chmod(0o777)

@@ -1,4 +1,5 @@
-"""How long a start may take: by what it took before, else by the size of the weights and the speed of the disk."""
+"""How long a start may take: by what it took before, else by the size of the weights and the speed
+of the disk."""
 
 from __future__ import annotations
 
@@ -54,7 +55,13 @@ def test_the_last_five_are_kept() -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["soon", 7, [7], {OPENAI.name: "soon"}, {OPENAI.name: [None, "7", True, -1, 0, 1e300, float("nan"), [7]]}],
+    [
+        "soon",
+        7,
+        [7],
+        {OPENAI.name: "soon"},
+        {OPENAI.name: [None, "7", True, -1, 0, 1e300, float("nan"), [7]]},
+    ],
 )
 def test_what_a_hand_wrote_there_is_no_start(written: Any) -> None:
     assert pace(entry(written), OPENAI, None, None) == Pace(None, 300)
@@ -63,7 +70,10 @@ def test_what_a_hand_wrote_there_is_no_start(written: Any) -> None:
 
 def test_a_start_that_the_runtime_may_end_by_itself_is_told_before() -> None:
     told = gives_up(OPENAI, Pace(260, 780), None, None)
-    assert told == "this start may take 260 s, and mlx-openai-server gives up by itself a start that takes 300 s"
+    assert (
+        told
+        == "this start may take 260 s, and mlx-openai-server gives up by itself a start that takes 300 s"
+    )
     assert gives_up(OPENAI, Pace(None, 900), 100 * GB, 2e8).startswith("this start may take 500 s")
     assert gives_up(OPENAI, Pace(20, 60), 100 * GB, 5e9) == ""
     assert gives_up(LIGHT, Pace(1000, 3000), None, None) == ""

@@ -1,4 +1,5 @@
-"""The output of macOS' tools, parsed. See tests/fixtures/macos/README.md for where the samples come from."""
+"""The output of macOS' tools, parsed. See tests/fixtures/macos/README.md for where the samples come
+from."""
 
 from __future__ import annotations
 
@@ -132,13 +133,18 @@ def test_netstat_without_a_table_or_with_a_row_cut_short_is_an_error():
 
 @pytest.mark.parametrize(
     ("sample", "size"),
-    [("vm_stat.txt", (1804518 + 53014 + 1091193) * 16384), ("vm_stat_10_6.txt", (90518 + 134461 + 32417) * 4096)],
+    [
+        ("vm_stat.txt", (1804518 + 53014 + 1091193) * 16384),
+        ("vm_stat_10_6.txt", (90518 + 134461 + 32417) * 4096),
+    ],
 )
 def test_available_memory_counts_in_the_page_size_that_vm_stat_names(sample: str, size: int):
     assert mactext.available(captured(sample)) == size
 
 
-@pytest.mark.parametrize("missing", ["page size of", "Pages free", "Pages inactive", "Pages speculative"])
+@pytest.mark.parametrize(
+    "missing", ["page size of", "Pages free", "Pages inactive", "Pages speculative"]
+)
 def test_vm_stat_without_a_figure_is_an_error_and_not_a_smaller_sum(missing: str):
     with pytest.raises(ValueError):
         mactext.available(captured("vm_stat.txt").replace(missing, "Pages other"))
@@ -151,10 +157,16 @@ def test_launchctl_lists_the_jobs_of_a_domain_running_or_not():
     assert jobs["com.bebop.mlx-lane.8103"].pid is None
     assert jobs["homebrew.mxcl.php@8.1"].pid is None
     assert jobs["com.apple.foo"].pid == 25900
-    assert [job.pid for job in mactext.services(captured("launchctl_gui.txt"), "gui/501")] == [866, 61288, 887]
+    assert [job.pid for job in mactext.services(captured("launchctl_gui.txt"), "gui/501")] == [
+        866,
+        61288,
+        887,
+    ]
 
 
-@pytest.mark.parametrize("text", ["", "system = {\n}\n", "system = {\n\tservices = {\n\t\tgarbage\n\t}\n}\n"])
+@pytest.mark.parametrize(
+    "text", ["", "system = {\n}\n", "system = {\n\tservices = {\n\t\tgarbage\n\t}\n}\n"]
+)
 def test_a_launchctl_print_without_readable_services_is_an_error(text: str):
     with pytest.raises(ValueError):
         list(mactext.services(text, "system"))
@@ -212,7 +224,8 @@ def test_the_footprint_is_the_eighth_figure_of_rusage_info_v0():
 
 
 def procargs_of(*words: str) -> bytes:
-    """As the kernel lays it out: the program's path is padded to a word boundary, the environment follows."""
+    """As the kernel lays it out: the program's path is padded to a word boundary, the environment
+    follows."""
     path = b"/usr/bin/python3\0"
     text = b"".join(word.encode() + b"\0" for word in (*words, "HOME=/Users/x"))
     return len(words).to_bytes(4, sys.byteorder) + path + b"\0" * (-len(path) % 8) + text

@@ -15,11 +15,17 @@ HEADER = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when re
 
 
 def stat_line(name: bytes = b"python3", state: bytes = b"S", threads: int = 1) -> bytes:
-    before = b"4321 (%s) %s 17 18 18 0 -1 4194304 900 0 0 0 5 2 0 0 20 0 %d 0 " % (name, state, threads)
+    before = b"4321 (%s) %s 17 18 18 0 -1 4194304 900 0 0 0 5 2 0 0 20 0 %d 0 " % (
+        name,
+        state,
+        threads,
+    )
     return before + b"123456 31000000 2900 18446744073709551615 1 1 0 0 0 0\n"
 
 
-def tcp_line(address: str, port: int, state: str = "0A", uid: int = 1000, inode: int = 4711) -> bytes:
+def tcp_line(
+    address: str, port: int, state: str = "0A", uid: int = 1000, inode: int = 4711
+) -> bytes:
     line = "   0: %s:%04X 00000000:0000 %s 00000000:00000000 00:00000000 00000000 %5d        0 %d 1 ffff 100 0 0 10 0\n"
     return (line % (as_kernel_prints(address), port, state, uid, inode)).encode()
 
@@ -30,7 +36,9 @@ def as_kernel_prints(address: str) -> str:
     return "".join(format(int.from_bytes(word, sys.byteorder), "08X") for word in words)
 
 
-@pytest.mark.parametrize("name", [b"python3", b"a b", b"(sd-pam)", b"x) Z 1 1", b"odd)\n(name", b""])
+@pytest.mark.parametrize(
+    "name", [b"python3", b"a b", b"(sd-pam)", b"x) Z 1 1", b"odd)\n(name", b""]
+)
 def test_a_process_may_have_any_name(name: bytes):
     assert proctext.stat(stat_line(name)) == proctext.Stat(17, 18, 123456, 2900, False)
 
@@ -64,7 +72,9 @@ def test_arguments_are_exact(text: bytes, argv: tuple[str, ...]):
 
 
 @given(st.ip_addresses())
-def test_every_address_is_read_as_it_is_usually_written(address: ipaddress.IPv4Address | ipaddress.IPv6Address):
+def test_every_address_is_read_as_it_is_usually_written(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+):
     assert ipaddress.ip_address(proctext.numeric(as_kernel_prints(str(address)))) == address
 
 
@@ -75,18 +85,28 @@ def test_the_addresses_servers_bind_are_spelled_in_their_short_form(address: str
 
 def test_only_listening_sockets_on_the_ports_asked_for_count():
     text = HEADER + b"".join(
-        [tcp_line("127.0.0.1", 8100), tcp_line("127.0.0.1", 8100, state="01"), tcp_line("::1", 8101, inode=9)]
+        [
+            tcp_line("127.0.0.1", 8100),
+            tcp_line("127.0.0.1", 8100, state="01"),
+            tcp_line("::1", 8101, inode=9),
+        ]
     )
-    assert list(proctext.listening(text, {8100})) == [proctext.Socket(8100, "127.0.0.1", 1000, 4711)]
+    assert list(proctext.listening(text, {8100})) == [
+        proctext.Socket(8100, "127.0.0.1", 1000, 4711)
+    ]
     assert [socket.inode for socket in proctext.listening(text, {8100, 8101})] == [4711, 9]
     assert list(proctext.listening(HEADER, {8100})) == []
-    assert list(proctext.listening(HEADER + tcp_line("127.0.0.1", 8100, state="01 0A"), {8100})) == []
+    assert (
+        list(proctext.listening(HEADER + tcp_line("127.0.0.1", 8100, state="01 0A"), {8100})) == []
+    )
 
 
 def test_connections_count_at_the_end_that_has_the_port():
     client = tcp_line("127.0.0.1", 40000, state="01").replace(b"00000000:0000", b"0100007F:1FA4")
     busy = [tcp_line(address, 8100, state="01") for address in ("127.0.0.1", "::1")]
-    text = HEADER + b"".join([*busy, tcp_line("0.0.0.0", 8100), tcp_line("127.0.0.1", 8100, state="08"), client])
+    text = HEADER + b"".join(
+        [*busy, tcp_line("0.0.0.0", 8100), tcp_line("127.0.0.1", 8100, state="08"), client]
+    )
     assert proctext.connected(text, 8100) == 2 and proctext.connected(text, 40000) == 1
     assert proctext.connected(HEADER, 8100) == 0
 

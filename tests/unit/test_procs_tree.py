@@ -22,7 +22,12 @@ def pids(processes: tuple[Process, ...]) -> list[int]:
 
 
 FAMILY = table(
-    process(1, 0), process(10, 1), process(11, 10), process(12, 10, zombie=True), process(13, 12), process(20, 1)
+    process(1, 0),
+    process(10, 1),
+    process(11, 10),
+    process(12, 10, zombie=True),
+    process(13, 12),
+    process(20, 1),
 )
 
 
@@ -56,7 +61,9 @@ def test_the_kernel_that_is_its_own_parent_ends_the_walk():
     assert pids(descendants(table(process(0, 0), process(1, 0)), 0)) == [1]
 
 
-@given(st.dictionaries(st.integers(0, 12), st.integers(0, 12)), st.integers(0, 12), st.integers(0, 12))
+@given(
+    st.dictionaries(st.integers(0, 12), st.integers(0, 12)), st.integers(0, 12), st.integers(0, 12)
+)
 def test_the_two_directions_agree_whatever_the_table(parents: dict[int, int], low: int, high: int):
     some = table(*(process(pid, ppid) for pid, ppid in parents.items()))
     if low != high and low in some and high in some:

@@ -15,10 +15,23 @@ from mlxops.agent.verify.answer import Call, Joined, Said, Unanswered, of_docume
 MOST = 100
 CUT = Said(finish="stop", tokens=MOST)
 PLAIN = Said(content="four", finish="stop", tokens=3)
-KEYS = ["choices", "delta", "message", "content", "tool_calls", "function", "name", "index", "usage", "error"]
+KEYS = [
+    "choices",
+    "delta",
+    "message",
+    "content",
+    "tool_calls",
+    "function",
+    "name",
+    "index",
+    "usage",
+    "error",
+]
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -32,14 +45,27 @@ def test_pieces_of_a_stream_are_joined():
     joined.add(delta(role="assistant"), 10.5)
     joined.add(delta(reasoning="hm"), 11.0)
     joined.add(delta(content="fo"), 11.5)
-    joined.add(delta(content="ur", tool_calls=[{"index": 1, "function": {"name": "b", "arguments": ""}}]), 12.0)
+    joined.add(
+        delta(content="ur", tool_calls=[{"index": 1, "function": {"name": "b", "arguments": ""}}]),
+        12.0,
+    )
     joined.add(delta(tool_calls=[{"index": 0, "function": {"name": "a", "arguments": "{}"}}]), 12.5)
     joined.add(delta(tool_calls=[{"index": 1, "function": {"arguments": '{"x":'}}]), 12.5)
     joined.add(delta(tool_calls=[{"index": 1, "function": {"arguments": "1}"}}]), 13.0)
     joined.add({"choices": [], "usage": {"completion_tokens": 5}}, 13.0)
     said = joined.whole(True)
-    assert (said.content, said.reasoning, said.calls) == ("four", "hm", (Call("a", "{}"), Call("b", '{"x":1}')))
-    assert (said.first_ms, said.seconds, said.tokens, said.tokens_per_s, said.model) == (1000.0, 2.0, 5, 2.0, "m")
+    assert (said.content, said.reasoning, said.calls) == (
+        "four",
+        "hm",
+        (Call("a", "{}"), Call("b", '{"x":1}')),
+    )
+    assert (said.first_ms, said.seconds, said.tokens, said.tokens_per_s, said.model) == (
+        1000.0,
+        2.0,
+        5,
+        2.0,
+        "m",
+    )
 
 
 def test_a_pace_is_not_that_of_a_buffer_which_is_emptied():
@@ -69,21 +95,38 @@ def test_tags_of_an_answer_that_our_limit_cut_off_are_no_fault_of_the_server():
     open_end = CUT._replace(content="<think>so much to say")
     assert judged.raw_tags({"plain": open_end, "streamed": PLAIN}, MOST).ok is None
     assert judged.raw_tags({"plain": open_end._replace(tokens=MOST - 1)}, MOST).ok is False
-    assert judged.raw_tags({"plain": open_end._replace(tokens=None, finish="length")}, MOST).ok is None
-    assert judged.raw_tags({"plain": PLAIN, "streamed": PLAIN._replace(content="</think>")}, MOST).ok is False
+    assert (
+        judged.raw_tags({"plain": open_end._replace(tokens=None, finish="length")}, MOST).ok is None
+    )
+    assert (
+        judged.raw_tags({"plain": PLAIN, "streamed": PLAIN._replace(content="</think>")}, MOST).ok
+        is False
+    )
 
 
 def test_reasoning_without_an_answer_is_a_fault_unless_it_was_cut_off():
     assert judged.reasoning({"plain": Said(reasoning="I am fine", tokens=3)}, MOST).ok is False
     assert judged.reasoning({"plain": CUT._replace(reasoning="so")}, MOST).ok is None
-    assert judged.reasoning({"plain": Said(reasoning="call it", calls=(Call("f", "{}"),))}, MOST).ok is True
+    assert (
+        judged.reasoning({"plain": Said(reasoning="call it", calls=(Call("f", "{}"),))}, MOST).ok
+        is True
+    )
 
 
 @pytest.mark.parametrize(
-    ("again", "ok"), [(PLAIN, False), (None, None), (PLAIN._replace(content="five"), None), (Said(content="4"), True)]
+    ("again", "ok"),
+    [
+        (PLAIN, False),
+        (None, None),
+        (PLAIN._replace(content="five"), None),
+        (Said(content="4"), True),
+    ],
 )
-def test_two_answers_differ_only_where_the_plain_one_repeats_itself(again: Said | None, ok: bool | None):
-    """The second plain answer has the prompt in the cache, as the stream had: it may agree with that."""
+def test_two_answers_differ_only_where_the_plain_one_repeats_itself(
+    again: Said | None, ok: bool | None
+):
+    """The second plain answer has the prompt in the cache, as the stream had: it may agree with
+    that."""
     assert judged.same(PLAIN, Said(content="4"), again, MOST).ok is ok
 
 

@@ -1,4 +1,5 @@
-"""Which hosts a model runs on, how its ranks find each other, and what of a registry is believed about them."""
+"""Which hosts a model runs on, how its ranks find each other, and what of a registry is believed
+about them."""
 
 from __future__ import annotations
 
@@ -15,7 +16,13 @@ from mlxops.agent.ranks.ring import need_memory, needs
 from mlxops.agent.registry.entries import REQUIRED, Entry, coerce
 
 TWO = ["studio=10.0.0.1", "second.lan=10.0.0.2"]
-ROW: dict[str, Any] = {"number": 1, "host": "second", "pid": 77, "start_time": "then", "at": "10.0.0.2:11001"}
+ROW: dict[str, Any] = {
+    "number": 1,
+    "host": "second",
+    "pid": 77,
+    "start_time": "then",
+    "at": "10.0.0.2:11001",
+}
 RANK = Rank(1, "second", 77, "then", "10.0.0.2:11001")
 
 
@@ -40,11 +47,22 @@ def test_the_ring_is_what_mlx_reads_and_every_port_has_its_own() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        ["studio=10.0.0.1"], "studio=10.0.0.1", 7, {"a": 1}, [1, 2], ["a=10.0.0.1"] * 11, ["a=10.0.0.1", "b"],
-        ["a=10.0.0.1", "-oProxyCommand=10.0.0.2"], ["a=10.0.0.1", "b c=10.0.0.2"], ["a=10.0.0.1", "b\n=10.0.0.2"],
-        ["a=10.0.0.1", "b=::1"], ["a=10.0.0.1", "b=host"], ["a=10.0.0.1", "b=10.0.0.2\n"], ["a=10.0.0.1", None],
+        ["studio=10.0.0.1"],
+        "studio=10.0.0.1",
+        7,
+        {"a": 1},
+        [1, 2],
+        ["a=10.0.0.1"] * 11,
+        ["a=10.0.0.1", "b"],
+        ["a=10.0.0.1", "-oProxyCommand=10.0.0.2"],
+        ["a=10.0.0.1", "b c=10.0.0.2"],
+        ["a=10.0.0.1", "b\n=10.0.0.2"],
+        ["a=10.0.0.1", "b=::1"],
+        ["a=10.0.0.1", "b=host"],
+        ["a=10.0.0.1", "b=10.0.0.2\n"],
+        ["a=10.0.0.1", None],
     ],
-)  # fmt: skip
+)
 def test_what_is_no_list_of_hosts_is_refused(value: Any) -> None:
     with pytest.raises(RegistryInvalid) as refused:
         entry(hosts=value)
@@ -58,7 +76,16 @@ def test_no_hosts_is_a_model_of_one(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    [7, {}, [7], [{}], [{**ROW, "pid": "77"}], [{**ROW, "pid": True}], [{**ROW, "at": None}], [{**ROW, "host": "-oX"}]],
+    [
+        7,
+        {},
+        [7],
+        [{}],
+        [{**ROW, "pid": "77"}],
+        [{**ROW, "pid": True}],
+        [{**ROW, "at": None}],
+        [{**ROW, "host": "-oX"}],
+    ],
 )
 def test_what_somebody_else_wrote_there_is_no_rank(rows: Any) -> None:
     written = entry(process={"pid": 1, "ranks": rows})
@@ -66,7 +93,10 @@ def test_what_somebody_else_wrote_there_is_no_rank(rows: Any) -> None:
 
 
 def test_a_record_without_ranks_says_so() -> None:
-    assert not any(illegible(entry(process={"pid": 1, **more})) for more in ({}, {"ranks": []}, {"ranks": None}))
+    assert not any(
+        illegible(entry(process={"pid": 1, **more}))
+        for more in ({}, {"ranks": []}, {"ranks": None})
+    )
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
@@ -87,7 +117,9 @@ def test_a_port_is_quiet_only_once_every_rank_is_proven_gone() -> None:
 def test_a_host_that_has_no_room_for_its_share_is_named() -> None:
     need_memory("second", 8 << 30, 8 << 30, force=False)
     need_memory("second", 9 << 30, 8 << 30, force=True)
-    with pytest.raises(NotEnoughMemory, match=r"second has 8\.0 GiB .* its part of the model needs 9\.0 GiB"):
+    with pytest.raises(
+        NotEnoughMemory, match=r"second has 8\.0 GiB .* its part of the model needs 9\.0 GiB"
+    ):
         need_memory("second", 9 << 30, 8 << 30, force=False)
 
 

@@ -37,7 +37,11 @@ def test_what_it_would_accept_is_not_refused(fields: dict[str, Any]):
     ("field", "value", "reason"),
     [
         ("tool_call_parser", "Hermes", "--tool-call-parser Hermes is not one of functiongemma, "),
-        ("reasoning_parser", "qwen3_coder", "--reasoning-parser qwen3_coder is not one of gemma4, "),
+        (
+            "reasoning_parser",
+            "qwen3_coder",
+            "--reasoning-parser qwen3_coder is not one of gemma4, ",
+        ),
         ("chat_template", "/gone", "the chat template /gone does not exist"),
         ("args", ["--message-converter", "x"], "this version has no --message-converter"),
         ("args", ["--nope=1"], "this version has no --nope"),
@@ -47,7 +51,9 @@ def test_what_it_would_accept_is_not_refused(fields: dict[str, Any]):
         ("args", ["--served-model-name", "y"], "--served-model-name is not for args"),
     ],
 )
-def test_what_the_installed_version_would_not_accept_is_known_before(field: str, value: Any, reason: str):
+def test_what_the_installed_version_would_not_accept_is_known_before(
+    field: str, value: Any, reason: str
+):
     (said,) = refused(**{field: value})
     assert said.field == field
     assert said.value == (value[0].split("=")[0] if isinstance(value, list) else value)
@@ -59,7 +65,9 @@ def test_a_setting_whose_flag_this_version_lacks_is_refused_and_not_dropped(fiel
     flag = getattr(OPENAI, field)
     older = {name: choices for name, choices in OPENAI_HELP.items() if name != flag}
     value = "/t" if field == "chat_template" else "harmony"
-    assert refused(OPENAI, older, **{field: value}) == (Refusal(field, value, f"this version has no {flag}"),)
+    assert refused(OPENAI, older, **{field: value}) == (
+        Refusal(field, value, f"this version has no {flag}"),
+    )
 
 
 def test_a_setting_the_runtime_never_had_is_not_its_business():

@@ -1,4 +1,5 @@
-"""The registry as a value: what every odd file means, what survives a write, and one port for one model."""
+"""The registry as a value: what every odd file means, what survives a write, and one port for one
+model."""
 
 from __future__ import annotations
 
@@ -13,13 +14,21 @@ from mlxops.agent.errors import RegistryInvalid
 from mlxops.agent.registry import entries as registry
 from mlxops.agent.registry.entries import EMPTY, REQUIRED, Entry, Registry, dump, parse
 
-FIELDS = {"repo_id": "org/model", "model_id": "org/model", "cache_path": "/hub/x", "format": "mlx", "port": 8100}
+FIELDS = {
+    "repo_id": "org/model",
+    "model_id": "org/model",
+    "cache_path": "/hub/x",
+    "format": "mlx",
+    "port": 8100,
+}
 PORTS = range(8100, 8104)
 NAMES = ("amber", "jade", "topaz")
 
 
 def file_of(fields: Any = None, name: str = "amber", **top: Any) -> bytes:
-    return json.dumps({"version": 1, "models": {name: FIELDS if fields is None else fields}, **top}).encode()
+    return json.dumps(
+        {"version": 1, "models": {name: FIELDS if fields is None else fields}, **top}
+    ).encode()
 
 
 def only(content: bytes) -> Entry:
@@ -28,7 +37,12 @@ def only(content: bytes) -> Entry:
 
 
 def test_the_designs_own_example_reads_and_writes_back_unchanged():
-    fields = {**FIELDS, "chat_template": "/t.jinja", "tool_call_parser": "qwen3_moe", "reasoning_parser": "qwen3"}
+    fields = {
+        **FIELDS,
+        "chat_template": "/t.jinja",
+        "tool_call_parser": "qwen3_moe",
+        "reasoning_parser": "qwen3",
+    }
     assert json.loads(dump(parse(file_of(fields)))) == {"version": 1, "models": {"amber": fields}}
 
 
@@ -61,10 +75,14 @@ ODD = (
 
 @pytest.mark.parametrize("odd", ODD, ids=str)
 def test_a_write_leaves_every_field_alone_that_was_not_changed(odd: dict[str, Any]):
-    """Read as what they mean, written as they stand: also the one beside a field that is changed."""
+    """Read as what they mean, written as they stand: also the one beside a field that is
+    changed."""
     before = parse(json.dumps({"version": 1, "models": {"amber": odd, "jade": FIELDS}}).encode())
     other = before.put(before.entries["jade"].with_fields(revision="main"))
-    assert json.loads(dump(other))["models"] == {"amber": odd, "jade": {**FIELDS, "revision": "main"}}
+    assert json.loads(dump(other))["models"] == {
+        "amber": odd,
+        "jade": {**FIELDS, "revision": "main"},
+    }
     changed = before.put(before.entries["amber"].with_fields(revision="main"))
     assert json.loads(dump(changed))["models"]["amber"] == {**odd, "revision": "main"}
     assert list(json.loads(dump(changed))["models"]["amber"]) == [*odd, "revision"]
@@ -81,14 +99,39 @@ def test_a_missing_model_id_is_the_repo_id():
 
 @pytest.mark.parametrize(
     ("stored", "meant"),
-    [(8100, 8100), ("8100", 8100), (" 8100 ", 8100), (8100.0, 8100), (None, None), ("", None), (1, 1), (65535, 65535)],
+    [
+        (8100, 8100),
+        ("8100", 8100),
+        (" 8100 ", 8100),
+        (8100.0, 8100),
+        (None, None),
+        ("", None),
+        (1, 1),
+        (65535, 65535),
+    ],
 )
 @pytest.mark.parametrize("key", ["port", "slot"])
 def test_ports_are_read_as_what_they_plainly_mean(key: str, stored: Any, meant: int | None):
     assert only(file_of({**FIELDS, key: stored})).fields[key] == meant
 
 
-NO_PORTS = [0, -1, 65536, 8100.5, True, False, "x", "8100x", [8100], {}, 10**400, 1e300, "9" * 5000, "-8100", "²"]
+NO_PORTS = [
+    0,
+    -1,
+    65536,
+    8100.5,
+    True,
+    False,
+    "x",
+    "8100x",
+    [8100],
+    {},
+    10**400,
+    1e300,
+    "9" * 5000,
+    "-8100",
+    "²",
+]
 
 
 @pytest.mark.parametrize("stored", NO_PORTS, ids=lambda value: repr(value)[:12])
@@ -119,14 +162,18 @@ def test_args_that_are_no_words_are_refused(stored: Any):
         parse(file_of({**FIELDS, "args": stored}))
 
 
-@pytest.mark.parametrize("key", ["repo_id", "model_id", "cache_path", "revision", "runtime", "chat_template"])
+@pytest.mark.parametrize(
+    "key", ["repo_id", "model_id", "cache_path", "revision", "runtime", "chat_template"]
+)
 def test_text_must_be_text_or_null(key: str):
     assert only(file_of({**FIELDS, key: None})).text(key) is None or key == "model_id"
     with pytest.raises(RegistryInvalid, match=key):
         parse(file_of({**FIELDS, key: 7}))
 
 
-@pytest.mark.parametrize("process", [[], "1", 1, {"pid": [1]}, {"pid": "x"}, {"pid": True}, {"pid": 1.5}], ids=repr)
+@pytest.mark.parametrize(
+    "process", [[], "1", 1, {"pid": [1]}, {"pid": "x"}, {"pid": True}, {"pid": 1.5}], ids=repr
+)
 def test_a_process_that_names_none_is_refused(process: Any):
     with pytest.raises(RegistryInvalid, match="process"):
         parse(file_of({**FIELDS, "process": process}))
@@ -164,7 +211,11 @@ def test_version_two_with_lanes_is_named_as_such():
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -176,10 +227,15 @@ entries = st.dictionaries(st.text().filter(lambda name: "\0" not in name), unkno
 def test_unknown_fields_at_every_level_survive_an_edit(
     entries: dict[str, Any], top: dict[str, Any], within: dict[str, Any]
 ):
-    models = {name: {**FIELDS, "port": None, "process": {"pid": 1, **within}, **more} for name, more in entries.items()}
+    models = {
+        name: {**FIELDS, "port": None, "process": {"pid": 1, **within}, **more}
+        for name, more in entries.items()
+    }
     document = {"version": 1, "models": models, **top}
     before = parse(json.dumps(document).encode())
-    edited = before.put(Entry("extra", {**REQUIRED})).drop("extra") if "extra" not in models else before
+    edited = (
+        before.put(Entry("extra", {**REQUIRED})).drop("extra") if "extra" not in models else before
+    )
     for name in models:
         edited = edited.assign(name, 8100, before.entries[name].process).clear(8100).forget(8100)
         models[name].pop("process")
@@ -187,7 +243,10 @@ def test_unknown_fields_at_every_level_survive_an_edit(
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["assign", "clear", "drop"]), st.sampled_from(NAMES), st.sampled_from(PORTS)), max_size=30
+    st.tuples(
+        st.sampled_from(["assign", "clear", "drop"]), st.sampled_from(NAMES), st.sampled_from(PORTS)
+    ),
+    max_size=30,
 )
 
 
@@ -212,7 +271,11 @@ def test_one_port_one_model_both_ways_after_any_sequence(steps: list[tuple[str, 
 
 def registry_of(**ports: int | None) -> Registry:
     return Registry(
-        {n: Entry(n, {**REQUIRED, "port": p, "slot": 8103, "process": {"pid": 1}}) for n, p in ports.items()}, {}
+        {
+            n: Entry(n, {**REQUIRED, "port": p, "slot": 8103, "process": {"pid": 1}})
+            for n, p in ports.items()
+        },
+        {},
     )
 
 
@@ -226,7 +289,11 @@ def test_assigning_takes_the_port_from_whoever_held_it_and_keeps_the_intent():
 
 def test_clearing_one_port_leaves_the_others_and_both_holders_of_a_hand_edit_go():
     after = registry_of(amber=8100, jade=8100, topaz=8101).clear(8100)
-    assert {e.name: e.port for e in after.entries.values()} == {"amber": None, "jade": None, "topaz": 8101}
+    assert {e.name: e.port for e in after.entries.values()} == {
+        "amber": None,
+        "jade": None,
+        "topaz": 8101,
+    }
 
 
 def test_duplicates_name_every_claimant_in_file_order():

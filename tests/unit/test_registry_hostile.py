@@ -1,4 +1,5 @@
-"""Files that are no registry, or a strange one: refused with a place and a reason, never taken for an empty one."""
+"""Files that are no registry, or a strange one: refused with a place and a reason, never taken for
+an empty one."""
 
 from __future__ import annotations
 
@@ -10,7 +11,13 @@ import pytest
 from mlxops.agent.errors import RegistryInvalid
 from mlxops.agent.registry.entries import dump, parse
 
-FIELDS = {"repo_id": "org/model", "model_id": "org/model", "cache_path": "/hub/x", "format": "mlx", "port": 8100}
+FIELDS = {
+    "repo_id": "org/model",
+    "model_id": "org/model",
+    "cache_path": "/hub/x",
+    "format": "mlx",
+    "port": 8100,
+}
 
 
 def file_of(fields: dict[str, Any], name: str = "amber") -> bytes:
@@ -24,7 +31,13 @@ def only(content: bytes) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("content", "line", "column"),
-    [(b"{", 1, 2), (b'{"models": {\n  "a": {,}\n}}', 2, 9), (b'{"a": 1,}', 1, 9), (b"{} {}", 1, 4), (b"\n\nx", 3, 1)],
+    [
+        (b"{", 1, 2),
+        (b'{"models": {\n  "a": {,}\n}}', 2, 9),
+        (b'{"a": 1,}', 1, 9),
+        (b"{} {}", 1, 4),
+        (b"\n\nx", 3, 1),
+    ],
 )
 def test_corrupt_json_is_named_with_line_and_column(content: bytes, line: int, column: int):
     with pytest.raises(RegistryInvalid, match=r"line \d+ column \d+") as refused:

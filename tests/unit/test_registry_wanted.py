@@ -12,7 +12,11 @@ from mlxops.agent.registry.entries import REQUIRED, Entry, Registry, coerce
 
 def registry_of(**ports: int | None) -> Registry:
     return Registry(
-        {n: Entry(n, {**REQUIRED, "port": p, "slot": 8103, "process": {"pid": 1}}) for n, p in ports.items()}, {}
+        {
+            n: Entry(n, {**REQUIRED, "port": p, "slot": 8103, "process": {"pid": 1}})
+            for n, p in ports.items()
+        },
+        {},
     )
 
 
@@ -43,14 +47,18 @@ def test_an_assignment_of_before_is_remembered_too():
 def test_one_entry_wants_a_port_and_none_once_it_is_forgotten():
     both = registry_of(amber=8101, jade=None, topaz=None).want("amber", 8100).want("jade", 8100)
     assert wanted(both) == {"amber": None, "jade": 8100, "topaz": None}
-    assert wanted(both.want("topaz", 8100).forget(8100)) == dict.fromkeys(("amber", "jade", "topaz"))
+    assert wanted(both.want("topaz", 8100).forget(8100)) == dict.fromkeys(
+        ("amber", "jade", "topaz")
+    )
 
 
 def test_an_entry_that_is_assigned_elsewhere_is_not_lost():
     assert registry_of(amber=8101).want("amber", 8100).lost(8100) == ()
 
 
-@pytest.mark.parametrize(("stored", "read"), [(8100, 8100), ("8100", 8100), (None, None), ("", None), (8100.0, 8100)])
+@pytest.mark.parametrize(
+    ("stored", "read"), [(8100, 8100), ("8100", 8100), (None, None), ("", None), (8100.0, 8100)]
+)
 def test_wanted_is_read_as_the_port_it_means(stored: Any, read: int | None):
     assert coerce("a", {"wanted": stored}).wanted == read
 

@@ -28,7 +28,13 @@ def followed(events: list[tuple[float, dict[str, object]]], **how: bool) -> str:
 
 
 def download(done: int, total: int = 100 << 20) -> dict[str, object]:
-    return {"event": "progress", "phase": "download", "done": done, "total": total, "file": "a.safetensors"}
+    return {
+        "event": "progress",
+        "phase": "download",
+        "done": done,
+        "total": total,
+        "file": "a.safetensors",
+    }
 
 
 PHASE = {"event": "phase", "phase": "stop", "message": "qwen on 8100"}
@@ -59,7 +65,10 @@ def test_off_a_terminal_a_download_is_few_whole_lines() -> None:
 
 
 def test_on_a_terminal_the_bar_is_redrawn_in_one_line_and_taken_away() -> None:
-    text = followed([(0.0, download(1 << 20)), (0.01, download(2 << 20)), (1.0, download(50 << 20))], terminal=True)
+    text = followed(
+        [(0.0, download(1 << 20)), (0.01, download(2 << 20)), (1.0, download(50 << 20))],
+        terminal=True,
+    )
     assert text.count("\r\x1b[K[") == 2
     assert "\n" not in text
     assert text.endswith("\r\x1b[K")
@@ -83,8 +92,13 @@ def test_events_nobody_knows_are_passed_over() -> None:
 def test_the_bar_tells_bytes_rate_and_time_left() -> None:
     text = bar_text(3 << 30, 4 << 30, float(128 << 20), "model.safetensors")
     assert re.split(r"  +", text) == [
-        "[##################......]", "75 %", "3.00 GiB of 4.00 GiB", "128 MiB/s", "ETA 8.0 s", "model.safetensors",
-    ]  # fmt: skip
+        "[##################......]",
+        "75 %",
+        "3.00 GiB of 4.00 GiB",
+        "128 MiB/s",
+        "ETA 8.0 s",
+        "model.safetensors",
+    ]
 
 
 def test_a_bar_without_a_total_or_a_rate_shows_dashes() -> None:

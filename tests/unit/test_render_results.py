@@ -18,9 +18,17 @@ from mlxops.render.style import Style
 
 PLAIN = Style()
 READY = {
-    "port": 8100, "slot_name": "jerry-xl", "entry": "qwen", "state": "ready", "drift": None, "pid": 7,
-    "served_model": "jerry-xl", "rss_bytes": 191 << 30, "uptime_s": 7440, "latency_ms": 12.4,
-}  # fmt: skip
+    "port": 8100,
+    "slot_name": "jerry-xl",
+    "entry": "qwen",
+    "state": "ready",
+    "drift": None,
+    "pid": 7,
+    "served_model": "jerry-xl",
+    "rss_bytes": 191 << 30,
+    "uptime_s": 7440,
+    "latency_ms": 12.4,
+}
 FREE = dict.fromkeys(READY) | {"port": 8101, "state": "free"}
 DRIFT = {"drift": "mismatch", "port": 8100, "entry": "qwen", "reason": "serves another model"}
 
@@ -37,7 +45,9 @@ def test_status_shows_every_port_with_a_dash_for_what_is_unknown() -> None:
 
 
 def test_status_explains_drift_and_names_the_next_command() -> None:
-    lines = status({"ports": [READY | {"drift": "mismatch"}], "memory": None, "drift": [DRIFT]}, PLAIN).splitlines()
+    lines = status(
+        {"ports": [READY | {"drift": "mismatch"}], "memory": None, "drift": [DRIFT]}, PLAIN
+    ).splitlines()
     assert lines[1].split()[4] == "mismatch"
     assert lines[-3] == "memory: - of - available, wired limit -"
     assert lines[-2:] == [
@@ -67,7 +77,9 @@ def test_a_state_has_its_colour_on_a_terminal_only() -> None:
     assert "\x1b" not in status(result, PLAIN)
 
 
-@pytest.mark.parametrize("kind", ["stale", "lost", "orphan", "foreign", "mismatch", "duplicate", "missing", "unknown"])
+@pytest.mark.parametrize(
+    "kind", ["stale", "lost", "orphan", "foreign", "mismatch", "duplicate", "missing", "unknown"]
+)
 def test_every_drift_has_a_next_command(kind: str) -> None:
     step = next_step({"drift": kind, "port": 8100, "entry": None})
     assert step.startswith("mlxops ")
@@ -79,22 +91,32 @@ def test_every_drift_has_a_next_command(kind: str) -> None:
     [
         ({"drift": "stale"}, "mlxops load qwen 8100, or mlxops unload 8100 to forget it"),
         ({"drift": "lost"}, "mlxops load qwen 8100, or mlxops unload 8100 to forget it"),
-        ({"drift": "lost", "next": "mlxops load qwen 8100 --force"},
-         "mlxops load qwen 8100 --force, or mlxops unload 8100 to forget it"),
+        (
+            {"drift": "lost", "next": "mlxops load qwen 8100 --force"},
+            "mlxops load qwen 8100 --force, or mlxops unload 8100 to forget it",
+        ),
         ({"drift": "missing"}, "mlxops load qwen 8100 --replace --download, to download it again"),
         ({"state": "unresponsive"}, "mlxops load qwen 8100 --replace"),
         ({"state": "dead-child"}, "mlxops load qwen 8100 --replace"),
         ({"state": "failed"}, "mlxops logs 8100"),
     ],
-)  # fmt: skip
+)
 def test_the_next_command_brings_back_what_is_gone(told: dict[str, str], step: str) -> None:
     assert next_step({**told, "port": 8100, "entry": "qwen"}) == step
 
 
 def test_a_broken_server_is_told_with_its_command() -> None:
-    broken = {"state": "unresponsive", "port": 8100, "entry": "qwen", "reason": "hangs", "next": "mlxops x"}
+    broken = {
+        "state": "unresponsive",
+        "port": 8100,
+        "entry": "qwen",
+        "reason": "hangs",
+        "next": "mlxops x",
+    }
     row = READY | {"state": "unresponsive", "reason": "hangs", "broken": True}
-    told = status({"ports": [row], "memory": None, "drift": [], "broken": [broken]}, PLAIN).splitlines()
+    told = status(
+        {"ports": [row], "memory": None, "drift": [], "broken": [broken]}, PLAIN
+    ).splitlines()
     assert told[-2:] == ["unresponsive 8100 qwen: hangs", "  next: mlxops x"]
 
 
@@ -102,12 +124,27 @@ def test_a_hostile_name_cannot_steer_the_terminal() -> None:
     hostile = "x\x1b]0;y\x07\nz"
     texts = [
         status(
-            {"ports": [READY | {"entry": hostile, "drift": hostile}], "drift": [DRIFT | {"reason": hostile}]}, PLAIN
+            {
+                "ports": [READY | {"entry": hostile, "drift": hostile}],
+                "drift": [DRIFT | {"reason": hostile}],
+            },
+            PLAIN,
         ),
         entries({"models": [{"name": hostile, "repo_id": hostile}]}, PLAIN),
-        shown({"entry": {"name": hostile, hostile: {hostile: [hostile]}}, "command": [hostile]}, PLAIN),
-        changes({"actions": [{"action": hostile, "entry": hostile, "port": 1, "reason": hostile}], "drift": []}, PLAIN),
-        loaded({"port": 1, "entry": hostile, "state": hostile, "previous": hostile, "changed": True}, PLAIN),
+        shown(
+            {"entry": {"name": hostile, hostile: {hostile: [hostile]}}, "command": [hostile]}, PLAIN
+        ),
+        changes(
+            {
+                "actions": [{"action": hostile, "entry": hostile, "port": 1, "reason": hostile}],
+                "drift": [],
+            },
+            PLAIN,
+        ),
+        loaded(
+            {"port": 1, "entry": hostile, "state": hostile, "previous": hostile, "changed": True},
+            PLAIN,
+        ),
         all_unloaded({"ports": [{"port": 1, "ok": False, "error": {"message": hostile}}]}, PLAIN),
         error_text(NotReady(hostile, hostile, log=[hostile]), PLAIN),
         LogText(print).rest({"lines": [hostile]}, PLAIN),
@@ -118,15 +155,37 @@ def test_a_hostile_name_cannot_steer_the_terminal() -> None:
 
 
 def test_entries() -> None:
-    model = {"name": "a", "repo_id": "o/a", "size_bytes": None, "format": "mlx", "slot": 8100, "port": None}
-    assert entries({"models": [model]}, PLAIN).splitlines()[1].split() == ["a", "o/a", "-", "mlx", "8100", "-"]
+    model = {
+        "name": "a",
+        "repo_id": "o/a",
+        "size_bytes": None,
+        "format": "mlx",
+        "slot": 8100,
+        "port": None,
+    }
+    assert entries({"models": [model]}, PLAIN).splitlines()[1].split() == [
+        "a",
+        "o/a",
+        "-",
+        "mlx",
+        "8100",
+        "-",
+    ]
     assert "mlxops init" in entries({"models": []}, PLAIN)
 
 
 def test_one_entry_in_full() -> None:
     process = {"pid": 7, "family": [{"pid": 8}]}
-    entry = {"name": "a", "size_bytes": 1 << 30, "args": ["--x", "a b"], "process": process, "slot": None}
-    lines = shown({"entry": entry, "port": None, "command": ["server", "--model", "a b"]}, PLAIN).splitlines()
+    entry = {
+        "name": "a",
+        "size_bytes": 1 << 30,
+        "args": ["--x", "a b"],
+        "process": process,
+        "slot": None,
+    }
+    lines = shown(
+        {"entry": entry, "port": None, "command": ["server", "--model", "a b"]}, PLAIN
+    ).splitlines()
     assert [line.split(None, 1) for line in lines[1:6]] == [
         ["name", "a"],
         ["size_bytes", "1.00 GiB"],
@@ -137,13 +196,21 @@ def test_one_entry_in_full() -> None:
     assert lines[-1] == "  server --model 'a b'"
 
 
-ACTION = {"action": "clear", "entry": "qwen", "port": 8100, "reason": "its process is gone", "applied": True}
+ACTION = {
+    "action": "clear",
+    "entry": "qwen",
+    "port": 8100,
+    "reason": "its process is gone",
+    "applied": True,
+}
 BRINGS_BACK = ACTION | {"next": "mlxops load qwen 8100"}
 
 
 def test_a_plan_is_one_line_per_change_and_per_drift() -> None:
     lost = {"drift": "lost", "port": 8100, "entry": "qwen", "reason": "gone"}
-    text = changes({"actions": [ACTION, ACTION | {"applied": False}], "drift": [lost, DRIFT]}, PLAIN)
+    text = changes(
+        {"actions": [ACTION, ACTION | {"applied": False}], "drift": [lost, DRIFT]}, PLAIN
+    )
     assert text.splitlines() == [
         "clear 8100 qwen: its process is gone",
         "clear 8100 qwen (not done): its process is gone",
@@ -152,13 +219,25 @@ def test_a_plan_is_one_line_per_change_and_per_drift() -> None:
 
 
 def test_what_is_cleared_is_told_once_with_the_command_that_brings_it_back() -> None:
-    lost = {"drift": "lost", "port": 8100, "entry": "qwen", "reason": "gone", "next": "mlxops load qwen 8100"}
+    lost = {
+        "drift": "lost",
+        "port": 8100,
+        "entry": "qwen",
+        "reason": "gone",
+        "next": "mlxops load qwen 8100",
+    }
     line = "clear 8100 qwen: its process is gone (next: mlxops load qwen 8100, or mlxops unload 8100 to forget it)"
     assert changes({"actions": [BRINGS_BACK], "drift": [lost]}, PLAIN) == line
 
 
 def test_a_dry_run_of_reconcile_says_what_it_would_do() -> None:
-    drift = {"drift": "lost", "port": 8101, "entry": "b", "reason": "gone", "next": "mlxops load b 8101"}
+    drift = {
+        "drift": "lost",
+        "port": 8101,
+        "entry": "b",
+        "reason": "gone",
+        "next": "mlxops load b 8101",
+    }
     text = rehearsed({"actions": [BRINGS_BACK | {"applied": False}], "drift": [drift]}, PLAIN)
     step = "(next: mlxops load qwen 8100, or mlxops unload 8100 to forget it)"
     assert text.splitlines() == [
@@ -176,35 +255,59 @@ def test_nothing_to_do_is_said_to_people_and_not_to_cron() -> None:
 
 def test_a_load_in_one_line() -> None:
     result = {
-        "port": 8100, "entry": "b", "state": "ready", "changed": True, "duration_s": 12.3, "previous": "a",
+        "port": 8100,
+        "entry": "b",
+        "state": "ready",
+        "changed": True,
+        "duration_s": 12.3,
+        "previous": "a",
         "served_model": "jerry-xl",
-    }  # fmt: skip
+    }
     assert loaded(result, PLAIN) == "8100 serves b as jerry-xl, instead of a: ready after 12 s"
     kept = "8100 serves b already: ready, nothing changed (--replace restarts it)"
     assert loaded(result | {"changed": False}, PLAIN) == kept
-    steps = [ACTION | {"action": "stop", "applied": False, "reason": "pid 7 serves /m"}, ACTION | {"entry": None}]
+    steps = [
+        ACTION | {"action": "stop", "applied": False, "reason": "pid 7 serves /m"},
+        ACTION | {"entry": None},
+    ]
     assert loaded(result | {"actions": steps}, PLAIN).splitlines() == [
-        "would stop qwen on 8100 (pid 7 serves /m)", "would clear 8100 (its process is gone)",
-    ]  # fmt: skip
+        "would stop qwen on 8100 (pid 7 serves /m)",
+        "would clear 8100 (its process is gone)",
+    ]
 
 
 def test_an_unload_in_one_line() -> None:
     assert unloaded({"port": 1, "entry": "a", "changed": True, "duration_s": 2.0}, PLAIN) == (
         "1 is free, a unloaded after 2.0 s"
     )
-    assert unloaded({"port": 1, "entry": None, "changed": False}, PLAIN) == "1 is free already, nothing changed"
+    assert (
+        unloaded({"port": 1, "entry": None, "changed": False}, PLAIN)
+        == "1 is free already, nothing changed"
+    )
 
 
 def test_unload_all_tells_each_port_that_changed_or_failed() -> None:
     ports = [
         {"port": 1, "ok": True, "changed": True, "entry": "a", "error": None},
         {"port": 2, "ok": True, "changed": False, "entry": None, "error": None},
-        {"port": 3, "ok": False, "changed": False, "entry": "c", "error": {"kind": "NotStopped", "message": "lives"}},
+        {
+            "port": 3,
+            "ok": False,
+            "changed": False,
+            "entry": "c",
+            "error": {"kind": "NotStopped", "message": "lives"},
+        },
     ]
-    assert all_unloaded({"ports": ports}, PLAIN).splitlines() == ["1 is free, a unloaded", "3 not unloaded: lives"]
+    assert all_unloaded({"ports": ports}, PLAIN).splitlines() == [
+        "1 is free, a unloaded",
+        "3 not unloaded: lives",
+    ]
     assert all_unloaded({"ports": ports[1:2]}, PLAIN) == "All ports were already free."
     orphan = {"port": 4, "ok": True, "changed": True, "entry": None, "pid": 7}
-    assert all_unloaded({"ports": [orphan]}, PLAIN) == "4 is free, pid 7 stopped, which was in no entry"
+    assert (
+        all_unloaded({"ports": [orphan]}, PLAIN)
+        == "4 is free, pid 7 stopped, which was in no entry"
+    )
     left = orphan | {"changed": False, "state": "left"}
     assert all_unloaded({"ports": [left]}, PLAIN) == "4 left alone: pid 7 is not in the registry"
 
@@ -213,7 +316,10 @@ def test_what_set_and_remove_did() -> None:
     assert changed({"changed": False, "entry": {}}, PLAIN) == "nothing changed"
     assert "hermes" in changed({"changed": True, "entry": {"tool_call_parser": "hermes"}}, PLAIN)
     assert removed({"changed": True, "entry": "a"}, PLAIN).startswith("a removed")
-    assert removed({"changed": False, "entry": "a"}, PLAIN) == "a would be removed; it had no files here"
+    assert (
+        removed({"changed": False, "entry": "a"}, PLAIN)
+        == "a would be removed; it had no files here"
+    )
 
 
 def test_an_error_has_its_message_the_log_tail_and_a_hint() -> None:
@@ -224,7 +330,10 @@ def test_an_error_has_its_message_the_log_tail_and_a_hint() -> None:
         "  | two\\x1b",
         "  hint: mlxops logs 8100",
     ]
-    assert error_text(PortBusy("busy\nwith two"), PLAIN).splitlines() == ["mlxops: busy", "  with two"]
+    assert error_text(PortBusy("busy\nwith two"), PLAIN).splitlines() == [
+        "mlxops: busy",
+        "  with two",
+    ]
 
 
 def test_a_log_is_said_once() -> None:
@@ -237,28 +346,63 @@ def test_a_log_is_said_once() -> None:
 
 
 def test_jobs_keep_to_the_terminal_and_what_went_wrong_stands_below() -> None:
-    job = {"job": "j1", "state": "failed", "why": "load a 8100", "who": "me", "from": "mini", "since": "now"}
+    job = {
+        "job": "j1",
+        "state": "failed",
+        "why": "load a 8100",
+        "who": "me",
+        "from": "mini",
+        "since": "now",
+    }
     job["phase"] = "wait"
     done = {**job, "job": "j2", "state": "done", "message": None}
-    lines = jobs_text({"jobs": [{**job, "message": "it died " * 20 + "\x1b[2J"}, done]}, Style(width=40)).splitlines()
+    lines = jobs_text(
+        {"jobs": [{**job, "message": "it died " * 20 + "\x1b[2J"}, done]}, Style(width=40)
+    ).splitlines()
     assert max(map(len, lines[:3])) <= 40 and lines[1].split()[:2] == ["failed", "load"]
     assert lines[3] == "" and len(lines) == 5
     assert lines[4].startswith("j1 (load a 8100): it died") and lines[4].endswith("\\x1b[2J")
 
 
 def test_a_job_has_its_age_its_duration_and_its_progress() -> None:
-    job = {"job": "j1", "state": "running", "why": "load a 8100", "who": "me", "from": "mini", "phase": "download"}
-    running = {**job, "since": "2026-11-28T08:00:00Z", "progress": {"done": 41, "total": 100}, "message": None}
-    cancelled = {**running, "state": "cancelled", "ended": "2026-11-28T08:00:12Z", "message": "cancelled; a serves"}
+    job = {
+        "job": "j1",
+        "state": "running",
+        "why": "load a 8100",
+        "who": "me",
+        "from": "mini",
+        "phase": "download",
+    }
+    running = {
+        **job,
+        "since": "2026-11-28T08:00:00Z",
+        "progress": {"done": 41, "total": 100},
+        "message": None,
+    }
+    cancelled = {
+        **running,
+        "state": "cancelled",
+        "ended": "2026-11-28T08:00:12Z",
+        "message": "cancelled; a serves",
+    }
     first, second = jobs_text({"jobs": [running, cancelled]}, PLAIN).splitlines()[1:]
     assert first.split()[0] == "running" and " ago " in first and "download 41 %" in first
     assert second.split()[0] == "cancelled" and " 12 s " in second
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(-5, "0 s ago"), (0, "0 s ago"), (59, "59 s ago"), (60, "1 min ago"), (3599, "59 min ago"),
-                          (3600, "1 h ago"), (86400, "1 d ago"), (864000, "10 d ago")],
-)  # fmt: skip
+    ("seconds", "told"),
+    [
+        (-5, "0 s ago"),
+        (0, "0 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (3600, "1 h ago"),
+        (86400, "1 d ago"),
+        (864000, "10 d ago"),
+    ],
+)
 def test_how_long_ago(seconds: int, told: str) -> None:
     assert ago("1970-01-12T13:46:40Z", lambda: 1000000 + seconds) == told
     assert (ago(None), ago("soon"), ago("\x1b")) == ("-", "soon", "\\x1b")

@@ -50,7 +50,12 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 
 def test_an_unknown_figure_is_a_dash_and_zero_is_zero() -> None:
-    assert [words.latency(None), words.latency(0), words.rate(None), words.rate(0)] == ["-", "0 ms", "-", "0 B/s"]
+    assert [words.latency(None), words.latency(0), words.rate(None), words.rate(0)] == [
+        "-",
+        "0 ms",
+        "-",
+        "0 B/s",
+    ]
     assert [words.word(None), words.word(""), words.word(0)] == ["-", "-", "0"]
 
 
@@ -93,17 +98,24 @@ def test_neighbouring_ports_are_joined(ports: list[int] | None, text: str) -> No
         (True, {"TERM": "dumb"}, False),
     ],
 )
-def test_colour_is_for_a_terminal_that_wants_it(terminal: bool, environ: dict[str, str], colour: bool) -> None:
+def test_colour_is_for_a_terminal_that_wants_it(
+    terminal: bool, environ: dict[str, str], colour: bool
+) -> None:
     assert style_for(terminal, environ).colour is colour
 
 
 def test_colour_does_not_push_columns_apart() -> None:
     plain = table(("STATE", "N>"), [["ready", "1"], ["dead-child", "10"]])
     style = Style(colour=True)
-    coloured = table(("STATE", "N>"), [[style.state("ready"), "1"], [style.state("dead-child"), "10"]])
+    coloured = table(
+        ("STATE", "N>"), [[style.state("ready"), "1"], [style.state("dead-child"), "10"]]
+    )
     assert coloured != plain
     assert coloured.replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "") == plain
 
 
 def test_cells_stay_what_they_are() -> None:
-    assert table(("A", "B>"), [["007", "1e5"], ["-", "x"]]).splitlines()[1].split() == ["007", "1e5"]
+    assert table(("A", "B>"), [["007", "1e5"], ["-", "x"]]).splitlines()[1].split() == [
+        "007",
+        "1e5",
+    ]

@@ -76,7 +76,8 @@ def test_a_part_that_looks_like_a_repository_never_stands_for_another():
 
 
 @pytest.mark.parametrize(
-    ("word", "near"), [("jery-xl", "jerry-xl"), ("gpt-oss-12b", "gpt-oss-120b"), ("Codr", "coder"), ("tiwn", "Twin")]
+    ("word", "near"),
+    [("jery-xl", "jerry-xl"), ("gpt-oss-12b", "gpt-oss-120b"), ("Codr", "coder"), ("tiwn", "Twin")],
 )
 def test_an_unknown_word_is_answered_with_what_comes_near(word: str, near: str):
     with pytest.raises(ModelUnknown) as refused:
@@ -90,7 +91,9 @@ def test_a_word_like_nothing_here_is_told_how_to_download():
     assert "org/name" in unknown(REGISTRY, "zzzzzz").hint
 
 
-@pytest.mark.parametrize("word", ["org/name", "a/b", "mlx-community/Qwen2.5-Coder-32B-Instruct-8bit", "0x/y_z.1"])
+@pytest.mark.parametrize(
+    "word", ["org/name", "a/b", "mlx-community/Qwen2.5-Coder-32B-Instruct-8bit", "0x/y_z.1"]
+)
 def test_repository_names(word: str):
     assert is_repo_id(word)
 

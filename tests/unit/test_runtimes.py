@@ -1,4 +1,5 @@
-"""Which process is a model server, what its command line says, and what an installed version accepts."""
+"""Which process is a model server, what its command line says, and what an installed version
+accepts."""
 
 from __future__ import annotations
 
@@ -22,25 +23,55 @@ LAUNCH = Launch("/hub/m", 8100, "0.0.0.0", "jerry-xl")
 
 SERVERS = {
     "openai script": ("mlx-openai-server", f"/opt/mlx-launch/.venv/bin/mlx-openai-server {SERVE}"),
-    "openai under its python": ("mlx-openai-server", f"/v/bin/python3.12 /v/bin/mlx-openai-server {SERVE}"),
-    "openai under framework Python": ("mlx-openai-server", f"{FRAMEWORK} /v/bin/mlx-openai-server {SERVE}"),
-    "python options": ("mlx-openai-server", f"python3 -u -X dev -W ignore /v/bin/mlx-openai-server {SERVE}"),
+    "openai under its python": (
+        "mlx-openai-server",
+        f"/v/bin/python3.12 /v/bin/mlx-openai-server {SERVE}",
+    ),
+    "openai under framework Python": (
+        "mlx-openai-server",
+        f"{FRAMEWORK} /v/bin/mlx-openai-server {SERVE}",
+    ),
+    "python options": (
+        "mlx-openai-server",
+        f"python3 -u -X dev -W ignore /v/bin/mlx-openai-server {SERVE}",
+    ),
     "uv": ("mlx-openai-server", f"uv run --project /opt/mlx-launch mlx-openai-server {SERVE}"),
-    "homebrew's uv": ("mlx-openai-server", f"/opt/homebrew/bin/uv run --project /p mlx-openai-server {SERVE}"),
-    "uv options before run": ("mlx-openai-server", f"uv --project /p run mlx-openai-server {SERVE}"),
+    "homebrew's uv": (
+        "mlx-openai-server",
+        f"/opt/homebrew/bin/uv run --project /p mlx-openai-server {SERVE}",
+    ),
+    "uv options before run": (
+        "mlx-openai-server",
+        f"uv --project /p run mlx-openai-server {SERVE}",
+    ),
     "uv options with values": (
         "mlx-openai-server",
         f"uv run --frozen --with x --python 3.12 mlx-openai-server {SERVE}",
     ),
     "uv and python": ("mlx-openai-server", f"uv run python /v/bin/mlx-openai-server {SERVE}"),
     "light script": ("mlx_lm.server", "/v/bin/mlx_lm.server --model /hub/m --port 8100"),
-    "light under its python": ("mlx_lm.server", "/v/bin/python /v/bin/mlx_lm.server --model /hub/m --port 8100"),
+    "light under its python": (
+        "mlx_lm.server",
+        "/v/bin/python /v/bin/mlx_lm.server --model /hub/m --port 8100",
+    ),
     "light module": ("mlx_lm.server", "python3 -m mlx_lm.server --model /hub/m --port 8100"),
-    "light module of the new form": ("mlx_lm.server", "python3 -m mlx_lm server --model /hub/m --port 8100"),
-    "light module with options": ("mlx_lm.server", f"{FRAMEWORK} -I -W ignore -m mlx_lm.server --port=8100"),
+    "light module of the new form": (
+        "mlx_lm.server",
+        "python3 -m mlx_lm server --model /hub/m --port 8100",
+    ),
+    "light module with options": (
+        "mlx_lm.server",
+        f"{FRAMEWORK} -I -W ignore -m mlx_lm.server --port=8100",
+    ),
     "light subcommand": ("mlx_lm.server", "/v/bin/mlx_lm server --model /hub/m --port 8100"),
-    "light module in uv": ("mlx_lm.server", "uv run --extra cpu python -m mlx_lm.server --port 8100"),
-    "a rank of mlx.launch": ("mlx_lm.server", "/v/bin/python /v/bin/mlx_lm.server --model P --port 8100 --pipeline"),
+    "light module in uv": (
+        "mlx_lm.server",
+        "uv run --extra cpu python -m mlx_lm.server --port 8100",
+    ),
+    "a rank of mlx.launch": (
+        "mlx_lm.server",
+        "/v/bin/python /v/bin/mlx_lm.server --model P --port 8100 --pipeline",
+    ),
 }
 
 
@@ -98,7 +129,8 @@ def test_what_only_mentions_a_server_is_none(line: str):
 
 
 WORDS = (
-    "mlx_lm.server mlx_lm mlx-openai-server launch server python3 uv run -m -c -u --port --port= --model 8100 ² -- /x/"
+    "mlx_lm.server mlx_lm mlx-openai-server launch server python3 uv run -m -c -u "
+    "--port --port= --model 8100 ² -- /x/"
 )
 words = st.sampled_from(WORDS.split()) | st.text(max_size=6)
 
@@ -139,21 +171,35 @@ def test_the_command_line_tells_model_and_name():
 
 
 WORKER = (
-    "/v/bin/python -c from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5) --multiprocessing-fork"
+    "/v/bin/python -c from multiprocessing.spawn import spawn_main; "
+    "spawn_main(tracker_fd=5) --multiprocessing-fork"
 )
 TRACKER = "/v/bin/python -c from multiprocessing.resource_tracker import main;main(4)"
 
 
-@pytest.mark.parametrize(("line", "worker"), [(WORKER, True), (TRACKER, True), ("python x.py", False), ("", False)])
+@pytest.mark.parametrize(
+    ("line", "worker"), [(WORKER, True), (TRACKER, True), ("python x.py", False), ("", False)]
+)
 def test_workers_name_neither_port_nor_model_and_are_known_all_the_same(line: str, worker: bool):
     assert is_worker(line.split(), RUNTIMES) is worker
     assert recognise(line.split(), RUNTIMES) is None
 
 
 def test_the_real_help_of_mlx_openai_server_is_read_with_its_choices():
-    assert {"--model-path", "--port", "--host", "--no-log-file", "--served-model-name"} <= OPENAI_HELP.keys()
+    assert {
+        "--model-path",
+        "--port",
+        "--host",
+        "--no-log-file",
+        "--served-model-name",
+    } <= OPENAI_HELP.keys()
     assert OPENAI_HELP["--model-type"][0] == "lm"
-    assert set(OPENAI_HELP["--tool-call-parser"]) > {"harmony", "qwen3_moe", "step_35", "functiongemma"}
+    assert set(OPENAI_HELP["--tool-call-parser"]) > {
+        "harmony",
+        "qwen3_moe",
+        "step_35",
+        "functiongemma",
+    }
     assert "qwen3_5" in OPENAI_HELP["--reasoning-parser"]
     assert "qwen3_5" not in OPENAI_HELP["--tool-call-parser"]
     assert OPENAI_HELP["--repetition-context-size"] == ()
@@ -185,7 +231,10 @@ def test_help_texts_of_click_and_argparse(text: str, flags: dict[str, tuple[str,
 
 def test_the_whole_command_line_of_mlx_openai_server():
     full = LAUNCH._replace(
-        chat_template="/t", tool_call_parser="hermes", reasoning_parser="qwen3", args=("--seed", "7")
+        chat_template="/t",
+        tool_call_parser="hermes",
+        reasoning_parser="qwen3",
+        args=("--seed", "7"),
     )
     assert " ".join(argv(OPENAI, ("/v/mlx-openai-server", "launch"), full, OPENAI_HELP)) == (
         "/v/mlx-openai-server launch --model-path /hub/m --model-type lm --port 8100 --host 0.0.0.0 "
@@ -219,7 +268,12 @@ def test_an_old_version_gets_no_flag_it_does_not_list():
 def test_what_we_start_we_recognise(launch: Launch):
     call = recognise(argv(OPENAI, OPENAI.forms[0], launch, OPENAI_HELP), RUNTIMES)
     assert call is not None
-    assert (call.runtime.name, call.port, call.model, call.served_name) == (OPENAI.name, 8100, "/hub/m", "jerry-xl")
+    assert (call.runtime.name, call.port, call.model, call.served_name) == (
+        OPENAI.name,
+        8100,
+        "/hub/m",
+        "jerry-xl",
+    )
 
 
 def test_an_unknown_runtime_is_named_with_the_known_ones():

@@ -22,7 +22,9 @@ def parsed(more: str = "", env: dict[str, str] | None = None, **ssh: object) -> 
 
 
 def test_the_plain_case() -> None:
-    seen = parsed("identityfile ~/.ssh/id_a\nidentityfile ~/.ssh/id_b\nidentitiesonly yes\nconnecttimeout none\n")
+    seen = parsed(
+        "identityfile ~/.ssh/id_a\nidentityfile ~/.ssh/id_b\nidentitiesonly yes\nconnecttimeout none\n"
+    )
     assert (seen.hostname, seen.port, seen.user) == ("10.0.0.2", 2222, "bob")
     assert seen.identity_files == (f"{HOME}/.ssh/id_a", f"{HOME}/.ssh/id_b")
     assert seen.identities_only
@@ -32,7 +34,10 @@ def test_the_plain_case() -> None:
 
 
 def test_tokens_variables_and_tilde() -> None:
-    seen = parsed("identityfile %d/keys/%r@%h-%p-%%h\nidentityfile ${KEYS}/x\nidentityfile none\n", {"KEYS": "/k"})
+    seen = parsed(
+        "identityfile %d/keys/%r@%h-%p-%%h\nidentityfile ${KEYS}/x\nidentityfile none\n",
+        {"KEYS": "/k"},
+    )
     assert seen.identity_files == (f"{HOME}/keys/bob@10.0.0.2-2222-%h", "/k/x")
 
 
@@ -47,7 +52,9 @@ def test_tokens_variables_and_tilde() -> None:
     ],
 )
 def test_which_agent(line: str, agent: str | None) -> None:
-    assert parsed(line, {"SSH_AUTH_SOCK": "/run/agent", "OTHER": "/run/other"}).identity_agent == agent
+    assert (
+        parsed(line, {"SSH_AUTH_SOCK": "/run/agent", "OTHER": "/run/other"}).identity_agent == agent
+    )
 
 
 def test_connect_timeout_of_ssh_config_wins() -> None:
@@ -58,7 +65,10 @@ def test_connect_timeout_of_ssh_config_wins() -> None:
 def test_known_hosts_files(tmp_path: Path) -> None:
     spaced = tmp_path / "known hosts"
     spaced.touch()
-    assert parsed("userknownhostsfile /a /b\nglobalknownhostsfile none\n").known_hosts == ("/a", "/b")
+    assert parsed("userknownhostsfile /a /b\nglobalknownhostsfile none\n").known_hosts == (
+        "/a",
+        "/b",
+    )
     assert parsed(f"userknownhostsfile {spaced}\n").known_hosts == (str(spaced),)
     own = parsed("userknownhostsfile /a\nglobalknownhostsfile /g\n", known_hosts_file="/own")
     assert own.known_hosts == ("/own", "/g")
@@ -72,7 +82,10 @@ def test_host_key_alias_is_the_name_in_known_hosts() -> None:
     ("line", "argv"),
     [
         ("proxyjump mini", ["-W", "[10.0.0.2]:2222", "--", "mini"]),
-        ("proxyjump eve@mini:2200", ["-W", "[10.0.0.2]:2222", "-l", "eve", "-p", "2200", "--", "mini"]),
+        (
+            "proxyjump eve@mini:2200",
+            ["-W", "[10.0.0.2]:2222", "-l", "eve", "-p", "2200", "--", "mini"],
+        ),
         ("proxyjump a,b", ["-J", "a", "-W", "[10.0.0.2]:2222", "--", "b"]),
     ],
 )
@@ -130,7 +143,9 @@ def test_without_an_ssh_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.openssh
-def test_broken_configuration_is_told_in_ssh_s_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_configuration_is_told_in_ssh_s_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tmp_path / "config"
     config.write_text("Prt 22\n")
     wrapper = tmp_path / "ssh"

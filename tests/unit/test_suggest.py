@@ -14,7 +14,9 @@ from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.runtimes.table import RUNTIMES, offered
 
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]
-HELP = offered((Path(__file__).parent.parent / "fixtures/help/mlx-openai-server-1.8.1.txt").read_text())
+HELP = offered(
+    (Path(__file__).parent.parent / "fixtures/help/mlx-openai-server-1.8.1.txt").read_text()
+)
 JSON = '<tool_call>{"name": "", "arguments": {}}</tool_call>'
 CODER = "<tool_call>\\n<function=f>"
 
@@ -41,11 +43,15 @@ def test_a_known_family_gets_its_parsers_and_no_template_where_the_server_finds_
 
 def test_only_what_the_installed_help_lists_is_proposed(tmp_path: Path):
     older = {**HELP, "--tool-call-parser": ("hermes",)}
-    assert suggested(model(tmp_path, "qwen3_moe"), known=older).values == {"tool_call_parser": "hermes"}
+    assert suggested(model(tmp_path, "qwen3_moe"), known=older).values == {
+        "tool_call_parser": "hermes"
+    }
     none = suggested(model(tmp_path, "qwen3_moe"), known={**HELP, "--tool-call-parser": ("other",)})
     assert none.values == {}
-    assert none.notes == ("the installed mlx-openai-server knows no tool_call_parser qwen3_moe or hermes or qwen3 or "
-                          "qwen3_vl or iquest_coder_v1",)  # fmt: skip
+    assert none.notes == (
+        "the installed mlx-openai-server knows no tool_call_parser qwen3_moe or hermes or qwen3 or "
+        "qwen3_vl or iquest_coder_v1",
+    )
     assert suggested(model(tmp_path, "gpt_oss"), known=None).values == {}
 
 
@@ -60,8 +66,18 @@ def test_a_runtime_without_the_options_gets_nothing_and_no_words_about_it(tmp_pa
 
 
 def test_the_template_inside_the_tokenizer_config_counts(tmp_path: Path):
-    rows = [{"name": "default", "template": "{{ messages }}"}, {"name": "tool_use", "template": CODER}, 7, {"x": 1}]
-    entry = model(tmp_path, "qwen3_moe", None, **{"tokenizer_config.json": json.dumps({"chat_template": rows})})
+    rows = [
+        {"name": "default", "template": "{{ messages }}"},
+        {"name": "tool_use", "template": CODER},
+        7,
+        {"x": 1},
+    ]
+    entry = model(
+        tmp_path,
+        "qwen3_moe",
+        None,
+        **{"tokenizer_config.json": json.dumps({"chat_template": rows})},
+    )
     assert suggested(entry).values == {"tool_call_parser": "qwen3_coder"}
 
 
@@ -113,7 +129,9 @@ def _large(path: Path) -> None:
 
 
 @pytest.mark.parametrize("odd", [_directory, _loop, _fifo, _large], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("name", ["config.json", "chat_template.jinja", "tokenizer_config.json", "x.jinja"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "chat_template.jinja", "tokenizer_config.json", "x.jinja"]
+)
 def test_an_odd_file_is_no_template_and_no_family(tmp_path: Path, name: str, odd: Any):
     entry = model(tmp_path, "qwen3", None)
     (tmp_path / name).unlink(missing_ok=True)
@@ -121,7 +139,14 @@ def test_an_odd_file_is_no_template_and_no_family(tmp_path: Path, name: str, odd
     assert suggested(entry).values.get("tool_call_parser") in (None, "qwen3")
 
 
-NO_FAMILIES = [b"", b"[]", b"\xff", b"[" * 100_000, b'{"model_type": ["qwen3"]}', b'{"model_type": 1e999}']
+NO_FAMILIES = [
+    b"",
+    b"[]",
+    b"\xff",
+    b"[" * 100_000,
+    b'{"model_type": ["qwen3"]}',
+    b'{"model_type": 1e999}',
+]
 NO_FAMILIES += [b'{"model_type": "\\u001b[31mqwen3"}', b'{"model_type": "%s"}' % (b"x" * 65)]
 
 
@@ -130,19 +155,27 @@ def test_a_broken_config_proposes_nothing_and_says_so(tmp_path: Path, raw: bytes
     entry = model(tmp_path, "x", None)
     (tmp_path / "config.json").write_bytes(raw)
     assert suggested(entry).values == {}
-    assert ["nothing is known" in note or "no chat template" in note for note in suggested(entry).notes] == [True] * 2
+    assert [
+        "nothing is known" in note or "no chat template" in note for note in suggested(entry).notes
+    ] == [True] * 2
     assert suggested(entry.with_fields(cache_path="")).notes == ()
 
 
 @pytest.mark.parametrize("beside", [True, False])
-def test_a_model_that_takes_pictures_is_told_so_where_the_package_for_them_is_there(tmp_path: Path, beside: bool):
+def test_a_model_that_takes_pictures_is_told_so_where_the_package_for_them_is_there(
+    tmp_path: Path, beside: bool
+):
     entry = model(tmp_path, "qwen3_vl")
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3_vl", "vision_config": {}}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "qwen3_vl", "vision_config": {}})
+    )
     if beside:
         (tmp_path / "mlx_vlm").mkdir()
     found = suggestion(Installed(OPENAI, HELP, (str(tmp_path),)), entry, None)
     assert found.values.get("args") == (["--model-type", "multimodal"] if beside else None)
-    assert [note for note in found.notes if "text alone" in note] == ([] if beside else list(found.notes))
+    assert [note for note in found.notes if "text alone" in note] == (
+        [] if beside else list(found.notes)
+    )
     assert (filled(entry, found).args == ("--model-type", "multimodal")) is beside
     assert filled(entry.with_fields(args=[]), found).args == ()
     without = {**HELP, "--model-type": ("lm",)}
@@ -155,14 +188,19 @@ def test_a_model_that_takes_pictures_is_told_so_where_the_package_for_them_is_th
     ("fields", "open_keys"),
     [
         ({}, ("chat_template", "tool_call_parser", "reasoning_parser", "args")),
-        ({"tool_call_parser": None}, ("chat_template", "tool_call_parser", "reasoning_parser", "args")),
+        (
+            {"tool_call_parser": None},
+            ("chat_template", "tool_call_parser", "reasoning_parser", "args"),
+        ),
         ({"tool_call_parser": ""}, ("chat_template", "args")),
         ({"reasoning_parser": "qwen3", "args": []}, ("chat_template",)),
         ({"chat_template": "/t"}, ("tool_call_parser", "reasoning_parser", "args")),
         ({"chat_template": "", "tool_call_parser": "x", "args": ["-x"]}, ()),
     ],
 )
-def test_what_somebody_has_said_is_not_filled_in(tmp_path: Path, fields: dict[str, Any], open_keys: tuple[str, ...]):
+def test_what_somebody_has_said_is_not_filled_in(
+    tmp_path: Path, fields: dict[str, Any], open_keys: tuple[str, ...]
+):
     entry = Entry("a", {**model(tmp_path, "gpt_oss").fields, **fields})
     assert unsaid(entry.fields) == open_keys
     after = filled(entry, suggested(entry))

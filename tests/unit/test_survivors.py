@@ -18,10 +18,17 @@ def test_a_process_in_the_folder_is_found_and_ended(tmp_path: Path) -> None:
 
 def test_the_ancestors_of_the_tests_are_spared_though_they_name_the_folder(tmp_path: Path) -> None:
     root = str(Path(survivors.__file__).parents[2])
-    program = f"import sys, pathlib; sys.path.insert(0, {root!r}); from tests.support import survivors; "
+    program = (
+        f"import sys, pathlib; sys.path.insert(0, {root!r}); from tests.support import survivors; "
+    )
     program += "print(survivors.living(pathlib.Path(sys.argv[1])))"
     inner = f'{sys.executable} -c "$1" "$2"; true'
-    told = subprocess.run(["sh", "-c", inner, "sh", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        ["sh", "-c", inner, "sh", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert told.stdout == "{}\n"
     assert os.getpid() in set(survivors.our_line())
 

@@ -14,4 +14,6 @@ def test_every_tag_is_found_and_named_once(tag: str):
 
 
 def test_what_people_write_is_clean():
-    assert leaked("if a < b | c > d: use x[0], e.g. [TOOLS], <b>bold</b> & |pipes| — thinking…") == ()
+    assert (
+        leaked("if a < b | c > d: use x[0], e.g. [TOOLS], <b>bold</b> & |pipes| — thinking…") == ()
+    )

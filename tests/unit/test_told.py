@@ -16,12 +16,28 @@ from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
 AGAIN = "mlxops load qwen 8100"
-LOST: dict[str, Any] = {"drift": "lost", "port": 8100, "entry": "qwen", "reason": "gone", "next": AGAIN}
-HUNG: dict[str, Any] = {"state": "unresponsive", "port": 8101, "entry": "b", "reason": "late", "next": "mlxops x"}
-CLEARED: dict[str, Any] = {
-    "action": "clear", "entry": "qwen", "port": 8100, "reason": "its server is gone", "applied": True,
+LOST: dict[str, Any] = {
+    "drift": "lost",
+    "port": 8100,
+    "entry": "qwen",
+    "reason": "gone",
     "next": AGAIN,
-}  # fmt: skip
+}
+HUNG: dict[str, Any] = {
+    "state": "unresponsive",
+    "port": 8101,
+    "entry": "b",
+    "reason": "late",
+    "next": "mlxops x",
+}
+CLEARED: dict[str, Any] = {
+    "action": "clear",
+    "entry": "qwen",
+    "port": 8100,
+    "reason": "its server is gone",
+    "applied": True,
+    "next": AGAIN,
+}
 
 
 def result(*wrong: dict[str, Any], actions: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
@@ -78,7 +94,9 @@ def test_the_exit_status_does_not_depend_on_what_is_told() -> None:
         assert (ended.code, bool(ended.out), bool(ended.err)) == (11, out, out)
 
 
-@pytest.mark.parametrize("change", [{"reason": "another"}, {"entry": "other"}, {"port": 8101}, {"drift": "orphan"}])
+@pytest.mark.parametrize(
+    "change", [{"reason": "another"}, {"entry": "other"}, {"port": 8101}, {"drift": "orphan"}]
+)
 def test_a_fault_that_changed_is_told_again(change: dict[str, Any]) -> None:
     before = LOST | {"drift": "mismatch"}
     assert said(result(before))
@@ -90,11 +108,19 @@ def test_the_words_of_an_error_are_no_change() -> None:
     assert said(result(HUNG | {"reason": "connection reset"})) == ""
 
 
-@pytest.mark.parametrize("error", [HostUnreachable("it is down", "wake it"), RegistryInvalid("not JSON", "cp a b")])
-def test_a_run_that_fails_in_the_same_way_is_told_once_and_when_it_is_over(error: MlxopsError) -> None:
+@pytest.mark.parametrize(
+    "error", [HostUnreachable("it is down", "wake it"), RegistryInvalid("not JSON", "cp a b")]
+)
+def test_a_run_that_fails_in_the_same_way_is_told_once_and_when_it_is_over(
+    error: MlxopsError,
+) -> None:
     assert said(result(LOST))
     first = run(error)
-    assert (first.code, first.out) == (error.exit_code, "") and error.message in first.err and error.hint in first.err
+    assert (
+        (first.code, first.out) == (error.exit_code, "")
+        and error.message in first.err
+        and error.hint in first.err
+    )
     again = run(error)
     assert (again.code, again.out, again.err) == (error.exit_code, "", "")
     # The ports were not seen meanwhile: what was known of them is still told.
@@ -102,7 +128,11 @@ def test_a_run_that_fails_in_the_same_way_is_told_once_and_when_it_is_over(error
 
 
 def test_a_link_breaks_in_many_ways_and_is_one_fault() -> None:
-    assert said(HostUnreachable("no route")) and not said(LinkLost("broke")) and not said(HostUnreachable("refused"))
+    assert (
+        said(HostUnreachable("no route"))
+        and not said(LinkLost("broke"))
+        and not said(HostUnreachable("refused"))
+    )
     assert said(RegistryInvalid("not JSON")) and said(HostUnreachable("no route"))
 
 
@@ -138,9 +168,20 @@ def test_a_fault_that_lasts_is_told_once_a_day_whatever_the_clock_does(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b'{"told": [1]}', b'{"told": {"a": 1}}', b'{"told": {"a": {"at": "x"}}}',
-                b'{"told": {"port lost 8100": {"at": null, "label": 1}}}', b"[" * 100000, os.urandom(512)],
-)  # fmt: skip
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"told": [1]}',
+        b'{"told": {"a": 1}}',
+        b'{"told": {"a": {"at": "x"}}}',
+        b'{"told": {"port lost 8100": {"at": null, "label": 1}}}',
+        b"[" * 100000,
+        os.urandom(512),
+    ],
+)
 def test_a_file_that_says_nothing_is_written_anew(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "told"
     path.write_bytes(content)

@@ -18,13 +18,31 @@ RIGHT = {"check": "plain", "ok": True, "detail": "finish_reason stop"}
 RAW = {"check": "raw tags", "ok": False, "detail": "plain answer: \x1b[2J<think>"}
 QUIET = {"check": "tool call", "ok": None, "detail": "not called"}
 DRIFTED = {"check": "registry", "ok": False, "detail": "orphan: nobody's"}
-PORT = {"port": 8100, "entry": "qwen", "state": "ready", "ok": False, "served_model": "jerry-xl",
-        "first_token_ms": 51.7, "tokens_per_s": 23.44, "checks": [RIGHT, RAW, QUIET]}  # fmt: skip
+PORT = {
+    "port": 8100,
+    "entry": "qwen",
+    "state": "ready",
+    "ok": False,
+    "served_model": "jerry-xl",
+    "first_token_ms": 51.7,
+    "tokens_per_s": 23.44,
+    "checks": [RIGHT, RAW, QUIET],
+}
 GOOD = PORT | {"ok": True, "checks": [RIGHT]}
-BUSY = PORT | {"port": 8101, "ok": None, "state": "starting", "first_token_ms": None, "tokens_per_s": None,
-               "checks": [{"check": "state", "ok": None, "detail": "starting: load a 8101"}]}  # fmt: skip
+BUSY = PORT | {
+    "port": 8101,
+    "ok": None,
+    "state": "starting",
+    "first_token_ms": None,
+    "tokens_per_s": None,
+    "checks": [{"check": "state", "ok": None, "detail": "starting: load a 8101"}],
+}
 TAKEN = {"entry": "amber", "ok": True, "reasons": []}
-REFUSED = {"entry": "my jade", "ok": False, "reasons": ["this version has no \x1b[31m--debug", "no template"]}
+REFUSED = {
+    "entry": "my jade",
+    "ok": False,
+    "reasons": ["this version has no \x1b[31m--debug", "no template"],
+}
 
 
 def lines(text: str) -> list[str]:
@@ -47,7 +65,10 @@ def test_what_is_wrong_or_unknown_is_told_below_the_table_and_steers_no_terminal
 
 def test_all_checks_are_told_when_asked_for() -> None:
     told = lines(every_check({"ports": [PORT], "entries": [TAKEN]}, PLAIN))
-    assert "ok 8100 plain: finish_reason stop" in told and "ok amber: would be started, as far as can be told" in told
+    assert (
+        "ok 8100 plain: finish_reason stop" in told
+        and "ok amber: would be started, as far as can be told" in told
+    )
 
 
 def test_nothing_is_a_sentence() -> None:
@@ -68,23 +89,31 @@ def test_nothing_is_a_sentence() -> None:
 def test_the_exit_status(ports: Any, entries: Any, exit_code: int, kind: str | None) -> None:
     done = Ended(Studio({"ports": ports, "entries": entries}), "--json", "verify")
     assert done.code == exit_code
-    assert (done.document["error"] or {}).get("kind") == kind and len(done.document["result"]["ports"]) == len(ports)
+    assert (done.document["error"] or {}).get("kind") == kind and len(
+        done.document["result"]["ports"]
+    ) == len(ports)
 
 
 def test_status_deep_has_the_pace_and_the_verdict_and_tells_a_drift_once() -> None:
     row = READY | {"drift": "orphan", "ok": False, "first_token_ms": 51.7, "tokens_per_s": 123.4}
     drift = {"drift": "orphan", "port": 8100, "entry": None, "reason": "nobody's"}
     free = FREE | {"checks": [], "ok": None}
-    told = lines(deep({"ports": [row | {"checks": [DRIFTED, RAW]}, free], "memory": None, "drift": [drift]}, PLAIN))
+    told = lines(
+        deep(
+            {"ports": [row | {"checks": [DRIFTED, RAW]}, free], "memory": None, "drift": [drift]},
+            PLAIN,
+        )
+    )
     assert told[:3] == [
         "PORT SLOT ENTRY STATE DRIFT SERVED VERDICT FIRST TOKENS/S MEMORY UPTIME LATENCY",
         "8100 jerry-xl qwen ready orphan jerry-xl wrong 52 ms 123 191 GiB 2 h 04 m 12 ms",
         "8101 - - free - - - - - - - -",
     ]
     assert told[5:] == [
-        "orphan 8100: nobody's", "next: mlxops init, to adopt it, or mlxops unload 8100 to stop it",
+        "orphan 8100: nobody's",
+        "next: mlxops init, to adopt it, or mlxops unload 8100 to stop it",
         "wrong 8100 raw tags: plain answer: \\x1b[2J<think>",
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(("ok", "exit_code"), [(True, 0), (False, 11)])

@@ -13,7 +13,9 @@ from tests.fuzz.conversing import converse
 
 CHUNK = 1 << 16
 SAID = (
-    encode(event("phase", phase="wait")) + json.dumps({"result": {"é日本": "𝄞"}}, ensure_ascii=False).encode() + b"\n"
+    encode(event("phase", phase="wait"))
+    + json.dumps({"result": {"é日本": "𝄞"}}, ensure_ascii=False).encode()
+    + b"\n"
 )
 
 
@@ -22,7 +24,9 @@ def test_a_stream_that_stutters_or_is_cut_inside_a_character_says_the_same(size:
     chunks = [SAID[at : at + size] for at in range(0, len(SAID), size)]
     assert converse(chunks) == {"é日本": "𝄞"}
     lines = Lines()
-    assert [decode(line) for chunk in chunks for line in lines.feed(chunk)] == [*map(json.loads, SAID.splitlines())]
+    assert [decode(line) for chunk in chunks for line in lines.feed(chunk)] == [
+        *map(json.loads, SAID.splitlines())
+    ]
 
 
 def test_of_a_line_of_100_mb_no_more_is_taken_in_than_a_line_may_have() -> None:

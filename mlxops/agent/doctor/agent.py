@@ -1,4 +1,5 @@
-"""What the agent itself stands on: its interpreter, and the folder that copies of it are kept in."""
+"""What the agent itself stands on: its interpreter, and the folder that copies of it are kept
+in."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import sys
 import zlib
 from typing import Iterator, List, Optional
 
-from ..context import Command
+from ..context import Context
 from ..wire.bootstrap import Bundle, pack
 from ..wire.stub import unsealed
 from .finding import OK, WARNING, WRONG, Finding, Fix
@@ -23,16 +24,20 @@ LOOSE = "agent"
 PYC_HEADER_BYTES = 16
 
 
-def interpreter(command: Command) -> Iterator[Finding]:
-    yield Finding("interpreter", OK, "%s, Python %d.%d.%d" % (sys.executable, *sys.version_info[:3]))
+def interpreter(ctx: Context) -> Iterator[Finding]:
+    yield Finding(
+        "interpreter", OK, "%s, Python %d.%d.%d" % (sys.executable, *sys.version_info[:3])
+    )
 
 
-def cache(command: Command) -> Iterator[Finding]:
+def cache(ctx: Context) -> Iterator[Finding]:
     """Whether the agent can be kept, and whether each copy is what its folder's name says."""
-    folder = os.path.join(command.site.state_dir, "agent")
+    folder = os.path.join(ctx.site.state_dir, "agent")
     unkept = getattr(__spec__.loader, "unkept", "")
     if unkept:
-        yield Finding("agent cache", WARNING, "the agent is sent with every call: %s" % unkept, _room(folder))
+        yield Finding(
+            "agent cache", WARNING, "the agent is sent with every call: %s" % unkept, _room(folder)
+        )
     kept = _kept(folder)
     faults = {name: fault(os.path.join(folder, name), name) for name in kept}
     for name, why in faults.items():
@@ -48,14 +53,19 @@ def cache(command: Command) -> Iterator[Finding]:
             )
     if not unkept and not any(faults.values()):
         mode = stat.S_IMODE(os.stat(folder).st_mode)
-        yield Finding("agent cache", OK, "%s, mode %o, copies: %d, all unchanged" % (folder, mode, len(kept)))
+        yield Finding(
+            "agent cache", OK, "%s, mode %o, copies: %d, all unchanged" % (folder, mode, len(kept))
+        )
 
 
 def _room(folder: str) -> str:
-    """What to do where the agent cannot be kept; where others own the folder, its own row says it."""
+    """What to do where the agent cannot be kept; where others own the folder, its own row says
+    it."""
     if getattr(__spec__.loader, "distrust", ""):
         return ""
-    return "on the host: df -h %s; df -i %s; ls -ld %s" % ((shlex.quote(os.path.dirname(folder)),) * 3)
+    return "on the host: df -h %s; df -i %s; ls -ld %s" % (
+        (shlex.quote(os.path.dirname(folder)),) * 3
+    )
 
 
 def _kept(folder: str) -> List[str]:
@@ -87,7 +97,9 @@ def _whole(path: str, digest: str) -> bool:
         text = zlib.decompress(payload)
     except (OSError, ValueError, zlib.error):
         return False
-    return said == digest == hashlib.sha256(text).hexdigest() and set(modules) == set(Bundle(text, digest).files())
+    return said == digest == hashlib.sha256(text).hexdigest() and set(modules) == set(
+        Bundle(text, digest).files()
+    )
 
 
 def _bytecode(root: str) -> Iterator[str]:

@@ -1,10 +1,11 @@
-"""What a check found, and the harmless step that would mend it. Values, and how a check is kept from ending others."""
+"""What a check found, and the harmless step that would mend it. Values, and how a check is kept
+from ending others."""
 
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import as_error
 
 OK, WARNING, WRONG, UNKNOWN = "ok", "warning", "wrong", "unknown"
@@ -13,8 +14,8 @@ _NAMED = 5
 
 
 class Fix(NamedTuple):
-    """One harmless step: `mkdir` and `chmod` give a folder of ours mode 0700, `remove` takes a leftover away, `cut`
-    shortens a log that is too large."""
+    """One harmless step: `mkdir` and `chmod` give a folder of ours mode 0700, `remove` takes a
+    leftover away, `cut` shortens a log that is too large."""
 
     action: str
     path: str
@@ -22,7 +23,8 @@ class Fix(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One row. `seen` is a sentence, `mend` the command that mends it, "" where there is nothing to mend."""
+    """One row. `seen` is a sentence, `mend` the command that mends it, "" where there is nothing to
+    mend."""
 
     check: str
     verdict: str
@@ -32,17 +34,23 @@ class Finding(NamedTuple):
 
     def to_wire(self) -> Dict[str, Any]:
         mend = FIX if self.fixes and self.verdict != OK else self.mend
-        return {"side": "host", "check": self.check, "verdict": self.verdict, "seen": self.seen, "mend": mend or None}
+        return {
+            "side": "host",
+            "check": self.check,
+            "verdict": self.verdict,
+            "seen": self.seen,
+            "mend": mend or None,
+        }
 
 
-Check = Callable[[Command], Iterable[Finding]]
+Check = Callable[[Context], Iterable[Finding]]
 
 
-def findings(command: Command, name: str, check: Check) -> List[Finding]:
+def findings(ctx: Context, name: str, check: Check) -> List[Finding]:
     """All that a check finds; where it breaks, a row that says so instead of the rest."""
     found: List[Finding] = []
     try:
-        for row in check(command):
+        for row in check(ctx):
             found.append(row)
     except Exception as exc:  # whatever it is, the other checks still count
         error = as_error(exc)

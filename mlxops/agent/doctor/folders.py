@@ -1,4 +1,5 @@
-"""The folders we keep things in, and those we share with others: there, ours, and with the right mode."""
+"""The folders we keep things in, and those we share with others: there, ours, and with the right
+mode."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import shlex
 import stat
 from typing import Iterator, Optional
 
-from ..context import Command
+from ..context import Context
 from .finding import OK, WARNING, WRONG, Finding, Fix
 
 CHECK = "state folder"
@@ -17,9 +18,9 @@ TRIED_BYTES = 1 << 16
 LONE = "name a folder of its own as state_dir under [studio] in the host file"
 
 
-def state(command: Command) -> Iterator[Finding]:
+def state(ctx: Context) -> Iterator[Finding]:
     """The folder that is ours alone, and those in it."""
-    root = command.site.state_dir
+    root = ctx.site.state_dir
     missing, faults = [], 0
     for path in (root, *(os.path.join(root, name) for name in BELOW)):
         try:
@@ -29,7 +30,7 @@ def state(command: Command) -> Iterator[Finding]:
             continue
         if fault is not None:
             faults += 1
-            yield fault if path != root or _lone(command) else fault._replace(mend=LONE, fixes=())
+            yield fault if path != root or _lone(ctx) else fault._replace(mend=LONE, fixes=())
     why = _tried(root) if root not in missing and not faults else None
     if why:
         faults += 1
@@ -38,13 +39,16 @@ def state(command: Command) -> Iterator[Finding]:
     if missing:
         names = ", ".join(os.path.basename(path) for path in missing)
         seen = "%s: not needed and not made yet: %s" % (root, names)
-        yield Finding(CHECK, OK, seen, fixes=tuple(Fix("mkdir", path, "it is missing") for path in missing))
+        yield Finding(
+            CHECK, OK, seen, fixes=tuple(Fix("mkdir", path, "it is missing") for path in missing)
+        )
     elif not faults:
         yield Finding(CHECK, OK, "%s is ours alone" % root)
 
 
 def _tried(root: str) -> Optional[str]:
-    """Why no file can be written here; None when one could. A full disk, a quota and a limit show in no mode."""
+    """Why no file can be written here; None when one could. A full disk, a quota and a limit show
+    in no mode."""
     draft = os.path.join(root, ".try-%d" % os.getpid())
     try:
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -60,20 +64,29 @@ def _tried(root: str) -> Optional[str]:
     return None
 
 
-def _lone(command: Command) -> bool:
-    """Whether nothing that others use lies in the state folder: only then is closing it harmless."""
-    root = os.path.realpath(command.site.state_dir)
-    used = (os.path.expanduser("~"), command.site.hf_home, command.site.registry)
+def _lone(ctx: Context) -> bool:
+    """Whether nothing that others use lies in the state folder: only then is closing it
+    harmless."""
+    root = os.path.realpath(ctx.site.state_dir)
+    used = (os.path.expanduser("~"), ctx.site.hf_home, ctx.site.registry)
     return all(os.path.commonpath([root, os.path.realpath(path)]) != root for path in used)
 
 
 def judged(path: str, was: os.stat_result, uid: int) -> Optional[Finding]:
-    """What is wrong with a folder that is to be the user's own, and nobody else's; None when nothing is."""
+    """What is wrong with a folder that is to be the user's own, and nobody else's; None when
+    nothing is."""
     mode = stat.S_IMODE(was.st_mode)
     if not stat.S_ISDIR(was.st_mode):
-        return Finding(CHECK, WRONG, "%s is no folder (a link, or a file)" % path, _on_host("mv %s %s.old", path, path))
+        return Finding(
+            CHECK,
+            WRONG,
+            "%s is no folder (a link, or a file)" % path,
+            _on_host("mv %s %s.old", path, path),
+        )
     if was.st_uid != uid:
-        return Finding(CHECK, WRONG, "%s belongs to user id %d" % (path, was.st_uid), _chown(path, uid))
+        return Finding(
+            CHECK, WRONG, "%s belongs to user id %d" % (path, was.st_uid), _chown(path, uid)
+        )
     if mode & 0o022:
         return _loose(WRONG, path, "others can write to it (mode %o)" % mode)
     return _loose(WARNING, path, "others can read it (mode %o)" % mode) if mode & 0o055 else None
@@ -83,17 +96,20 @@ def _loose(verdict: str, path: str, why: str) -> Finding:
     return Finding(CHECK, verdict, "%s: %s" % (path, why), fixes=(Fix("chmod", path, why),))
 
 
-def shared(command: Command) -> Iterator[Finding]:
-    """The model cache and the registry's folder, which other tools use too: never made or changed by us."""
-    yield used("hf_home", command.site.hf_home)
-    yield used("registry folder", os.path.dirname(command.site.registry))
+def shared(ctx: Context) -> Iterator[Finding]:
+    """The model cache and the registry's folder, which other tools use too: never made or changed
+    by us."""
+    yield used("hf_home", ctx.site.hf_home)
+    yield used("registry folder", os.path.dirname(ctx.site.registry))
 
 
 def used(check: str, path: str) -> Finding:
     try:
         was = os.stat(path)
     except FileNotFoundError:
-        return Finding(check, WRONG, "%s does not exist" % path, _on_host("mount it, or: mkdir -p %s", path))
+        return Finding(
+            check, WRONG, "%s does not exist" % path, _on_host("mount it, or: mkdir -p %s", path)
+        )
     if not stat.S_ISDIR(was.st_mode):
         return Finding(check, WRONG, "%s is a file" % path, "correct [studio] in the host file")
     mode = stat.S_IMODE(was.st_mode)
@@ -101,7 +117,9 @@ def used(check: str, path: str) -> Finding:
         seen = "%s can be written by everybody (mode %o)" % (path, mode)
         return Finding(check, WRONG, seen, _on_host("chmod o-w %s", path))
     if not os.access(path, os.W_OK | os.X_OK):
-        return Finding(check, WRONG, "%s cannot be written by us" % path, _chown(path, os.geteuid()))
+        return Finding(
+            check, WRONG, "%s cannot be written by us" % path, _chown(path, os.geteuid())
+        )
     return Finding(check, OK, "%s, mode %o, can be written" % (path, mode))
 
 

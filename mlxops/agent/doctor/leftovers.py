@@ -6,7 +6,7 @@ import os
 import time
 from typing import Iterator, List, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..hub.leftovers import RESUMABLE, abandoned
 from ..jobs.disk_room import WORD
 from ..jobs.job import KEPT_LOGS, old_logs
@@ -20,52 +20,68 @@ OLD_S = 3600.0
 GIB = 1 << 30
 
 
-def leftovers(command: Command) -> Iterator[Finding]:
-    rows = [*_drafts(command), *_logs(command), *_downloads(command)]
+def leftovers(ctx: Context) -> Iterator[Finding]:
+    rows = [*_drafts(ctx), *_logs(ctx), *_downloads(ctx)]
     yield from rows or [Finding(CHECK, OK, "none")]
 
 
-def _drafts(command: Command) -> Iterator[Finding]:
+def _drafts(ctx: Context) -> Iterator[Finding]:
     """Files and folders that were to be renamed when they were whole."""
-    state, registry = command.site.state_dir, command.site.registry
+    state, registry = ctx.site.state_dir, ctx.site.registry
     found = [registry + ".tmp", *copies.unfinished(registry)]
     found += [path for path in _within(state) if os.path.basename(path).startswith(".try-")]
     for folder in ("help", "run"):
         found += [path for path in _within(os.path.join(state, folder)) if path.endswith(".tmp")]
     places = (os.path.dirname(registry), os.path.join(state, "logs"))
     found += [path for place in places for path in _within(place) if WORD in os.path.basename(path)]
-    found += [path for path in _within(os.path.join(state, "agent")) if os.path.basename(path).startswith(".")]
-    found += [path for path in _within(os.path.join(state, "authorized")) if "." in os.path.basename(path)]
+    found += [
+        path
+        for path in _within(os.path.join(state, "agent"))
+        if os.path.basename(path).startswith(".")
+    ]
+    found += [
+        path for path in _within(os.path.join(state, "authorized")) if "." in os.path.basename(path)
+    ]
     old = [path for path in found if _age_s(path) > OLD_S]
     if old:
         yield _removable("unfinished: %s" % listed(old), old)
 
 
-def _logs(command: Command) -> Iterator[Finding]:
-    folder = os.path.join(command.site.state_dir, "jobs")
+def _logs(ctx: Context) -> Iterator[Finding]:
+    folder = os.path.join(ctx.site.state_dir, "jobs")
     old = [os.path.join(folder, name) for name in old_logs(folder)]
     if old:
         yield _removable("%d job logs beyond the %d that are kept" % (len(old), KEPT_LOGS), old)
 
 
 def _removable(seen: str, paths: List[str]) -> Finding:
-    return Finding(CHECK, WARNING, seen, fixes=tuple(Fix("remove", path, "left over") for path in paths))
+    return Finding(
+        CHECK, WARNING, seen, fixes=tuple(Fix("remove", path, "left over") for path in paths)
+    )
 
 
-def _downloads(command: Command) -> Iterator[Finding]:
+def _downloads(ctx: Context) -> Iterator[Finding]:
     """Parts nobody can resume can go; those that a later download goes on with are only told."""
-    blobs = [path for root in hfcache.roots(command.site.hf_home) for path in _incomplete(root)]
+    blobs = [path for root in hfcache.roots(ctx.site.hf_home) for path in _incomplete(root)]
     lost = [path for path, resumable in blobs if not resumable]
     kept = [path for path, resumable in blobs if resumable]
     if lost:
-        yield _removable("%s of downloads that cannot be resumed: %s" % (_weight(lost), listed(lost)), lost)
+        yield _removable(
+            "%s of downloads that cannot be resumed: %s" % (_weight(lost), listed(lost)), lost
+        )
     if kept:
         seen = "%s of downloads that ended early: %s" % (_weight(kept), listed(kept))
-        yield Finding(CHECK, WARNING, seen, "mlxops load REPO PORT goes on with them; else remove them on the host")
+        yield Finding(
+            CHECK,
+            WARNING,
+            seen,
+            "mlxops load REPO PORT goes on with them; else remove them on the host",
+        )
 
 
 def _incomplete(root: str) -> Iterator[Tuple[str, bool]]:
-    """Old parts of downloads under a cache root that no process works on, each with whether it can be resumed."""
+    """Old parts of downloads under a cache root that no process works on, each with whether it can
+    be resumed."""
     for repo in _within(root):
         for path in _within(os.path.join(repo, "blobs")):
             state = abandoned(path)

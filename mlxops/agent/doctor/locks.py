@@ -8,7 +8,7 @@ import shlex
 import time
 from typing import Any, Iterator, Mapping, Optional
 
-from ..context import Command
+from ..context import Context
 from ..jobs.job import lock_path, way_out
 from ..registry.lock import FileLock, story
 from .finding import OK, WARNING, WRONG, Finding
@@ -17,15 +17,17 @@ from .finding import OK, WARNING, WRONG, Finding
 REGISTRY_S, PORT_S = 10.0, 6 * 3600.0
 
 
-def registry_lock(command: Command) -> Iterator[Finding]:
-    registry = command.site.registry
+def registry_lock(ctx: Context) -> Iterator[Finding]:
+    registry = ctx.site.registry
     yield _lock("registry lock", registry, registry + ".lock", REGISTRY_S)
 
 
-def port_locks(command: Command) -> Iterator[Finding]:
+def port_locks(ctx: Context) -> Iterator[Finding]:
     """A row per port that is worked on or cannot be."""
-    registry = command.site.registry
-    rows = [_lock("port locks", registry, lock_path(registry, port), PORT_S) for port in command.site.ports]
+    registry = ctx.site.registry
+    rows = [
+        _lock("port locks", registry, lock_path(registry, port), PORT_S) for port in ctx.site.ports
+    ]
     told = [row for row in rows if row.seen != FREE]
     yield from told or [Finding("port locks", OK, "nobody works on a port")]
 
@@ -36,9 +38,18 @@ FREE = "free"
 def _lock(check: str, registry: str, path: str, longest_s: float) -> Finding:
     if os.path.lexists(path) and not _opens(path):
         seen = "%s cannot be opened for writing, so nothing it guards can be changed" % path
-        return Finding(check, WRONG, seen, "on the host: ls -ld %s; it must be a file of ours" % shlex.quote(path))
+        return Finding(
+            check,
+            WRONG,
+            seen,
+            "on the host: ls -ld %s; it must be a file of ours" % shlex.quote(path),
+        )
     holder = FileLock(path, registry=registry).holder(shared=True)
-    return Finding(check, OK, FREE) if holder is None else held(check, path, holder, longest_s, time.time())
+    return (
+        Finding(check, OK, FREE)
+        if holder is None
+        else held(check, path, holder, longest_s, time.time())
+    )
 
 
 def _opens(path: str) -> bool:
@@ -52,8 +63,14 @@ def _opens(path: str) -> bool:
 def held(check: str, path: str, holder: Mapping[str, Any], longest_s: float, now: float) -> Finding:
     """A lock in use: no fault, unless it has been so for too long. `now` in epoch seconds."""
     if holder.get("outsider"):
-        return Finding(check, WARNING, "%s is %s" % (os.path.basename(path), story(holder)), way_out(holder))
-    seen = "%s is held: %s (pid %s)" % (os.path.basename(path), story(holder), holder.get("pid", "unknown"))
+        return Finding(
+            check, WARNING, "%s is %s" % (os.path.basename(path), story(holder)), way_out(holder)
+        )
+    seen = "%s is held: %s (pid %s)" % (
+        os.path.basename(path),
+        story(holder),
+        holder.get("pid", "unknown"),
+    )
     age = age_s(holder.get("since"), now)
     if age is None or age <= longest_s:
         return Finding(check, OK, seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Iterator, List, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..ports.evidence import SILENT, PortEvidence
 from ..ports.observe import Sight, find_servers, look, others_servers, strangers
 from ..procs import LaunchdJob, Unseen, ancestors
@@ -24,9 +24,9 @@ ROOM = "on the host: make room at %s for the registry and the logs (df -h; df -i
 PATIENCE = "until it can be seen, nothing is changed; see that /proc is mounted without hidepid, or lsof and ps work"
 
 
-def disk(command: Command) -> Iterator[Finding]:
+def disk(ctx: Context) -> Iterator[Finding]:
     """The disks of the models, of the registry, and of logs and jobs: each once."""
-    site, seen = command.site, set()
+    site, seen = ctx.site, set()
     for place in (site.cache_root, os.path.dirname(site.registry), site.state_dir):
         while not os.path.isdir(place) and place != os.path.dirname(place):
             place = os.path.dirname(place)
@@ -42,12 +42,20 @@ def disk(command: Command) -> Iterator[Finding]:
 def disk_left(place: str, free_bytes: int) -> Finding:
     seen = "%s free at %s" % (_gib(free_bytes), place)
     verdict = WRONG if free_bytes < DISK_WRONG else WARNING if free_bytes < DISK_WARNING else OK
-    return Finding("disk", verdict, seen, "" if verdict == OK else "on the host: hf cache rm, for models not needed")
+    return Finding(
+        "disk",
+        verdict,
+        seen,
+        "" if verdict == OK else "on the host: hf cache rm, for models not needed",
+    )
 
 
 def notes_left(place: str, free_bytes: int) -> Finding:
     """Of a disk that holds no models: room for the registry, locks and logs."""
-    seen = "%s free at %s" % (_gib(free_bytes) if free_bytes >= GIB else "%d KiB" % (free_bytes >> 10), place)
+    seen = "%s free at %s" % (
+        _gib(free_bytes) if free_bytes >= GIB else "%d KiB" % (free_bytes >> 10),
+        place,
+    )
     verdict = WRONG if free_bytes < NOTES_WRONG else WARNING if free_bytes < NOTES_WARNING else OK
     return Finding("disk", verdict, seen, "" if verdict == OK else ROOM % (place, place))
 
@@ -56,11 +64,13 @@ def inodes_left(place: str, free: int) -> Iterator[Finding]:
     """A row only where there are few."""
     if free < INODES_WARNING:
         seen = "%d inodes (files and folders) free at %s" % (free, place)
-        yield Finding("disk", WRONG if free < INODES_WRONG else WARNING, seen, ROOM % (place, place))
+        yield Finding(
+            "disk", WRONG if free < INODES_WRONG else WARNING, seen, ROOM % (place, place)
+        )
 
 
-def memory(command: Command) -> Iterator[Finding]:
-    figures = command.procs.memory()
+def memory(ctx: Context) -> Iterator[Finding]:
+    figures = ctx.procs.memory()
     yield memory_left(figures.total_bytes, figures.available_bytes, figures.wired_limit_bytes or 0)
 
 
@@ -73,23 +83,27 @@ def memory_left(total: int, available: int, wired_limit: int) -> Finding:
     return Finding("memory", WARNING, seen, "mlxops status, then mlxops unload PORT")
 
 
-def sight(command: Command) -> Iterator[Finding]:
+def sight(ctx: Context) -> Iterator[Finding]:
     """Whether processes and listeners can be seen at all: every decision stands on them."""
-    seen = look(command.procs, command.site.ports)
+    seen = look(ctx.procs, ctx.site.ports)
     for reason in seen.unknown:
         yield Finding("processes", WRONG, reason, PATIENCE)
     if not seen.unknown:
         own = len(seen.listeners or ())
-        yield Finding("processes", OK, "%d processes, %d listeners on our ports can be seen" % (len(seen.table), own))
+        yield Finding(
+            "processes",
+            OK,
+            "%d processes, %d listeners on our ports can be seen" % (len(seen.table), own),
+        )
 
 
-def foreign(command: Command) -> Iterator[Finding]:
+def foreign(ctx: Context) -> Iterator[Finding]:
     """Who holds our ports and is not a model server of this user."""
-    seen = _look(command)
-    servers = find_servers(seen.table, command.site.runtimes)
-    others = others_servers(seen.table, command.site.runtimes)
+    seen = _look(ctx)
+    servers = find_servers(seen.table, ctx.site.runtimes)
+    others = others_servers(seen.table, ctx.site.runtimes)
     taken = 0
-    for port in command.site.ports:
+    for port in ctx.site.ports:
         here = tuple(ln for ln in seen.listeners or () if ln.port == port)
         alien = strangers(seen, port, [server.process for server in others.get(port, ())])
         evidence = PortEvidence(
@@ -105,23 +119,36 @@ def foreign(command: Command) -> Iterator[Finding]:
         )
         if evidence.claimed:
             taken += 1
-            told = "port %d is held by %s, not a model server of this user" % (port, " and ".join(evidence.claimed))
-            yield Finding("foreign listeners", WRONG, told, "mlxops show %d; stop it yourself on the host" % port)
+            told = "port %d is held by %s, not a model server of this user" % (
+                port,
+                " and ".join(evidence.claimed),
+            )
+            yield Finding(
+                "foreign listeners",
+                WRONG,
+                told,
+                "mlxops show %d; stop it yourself on the host" % port,
+            )
     if not taken:
         yield Finding("foreign listeners", OK, "none on our ports")
 
 
-def launchd(command: Command) -> Iterator[Finding]:
+def launchd(ctx: Context) -> Iterator[Finding]:
     """Jobs that serve one of our ports, or would: only root can make them let go."""
-    seen = _look(command)
-    jobs = command.procs.jobs()
-    holding = [(job, ports) for job in jobs for ports in [_ports(job, seen, command.site)] if ports]
+    seen = _look(ctx)
+    jobs = ctx.procs.jobs()
+    holding = [(job, ports) for job in jobs for ports in [_ports(job, seen, ctx.site)] if ports]
     for job, ports in holding:
-        told = "%s holds port %s: a load or unload there is refused" % (job.label, ", ".join(map(str, ports)))
+        told = "%s holds port %s: a load or unload there is refused" % (
+            job.label,
+            ", ".join(map(str, ports)),
+        )
         mend = "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label)
         yield Finding("launchd jobs", WARNING, told, mend)
     if not holding:
-        yield Finding("launchd jobs", OK, "%d jobs, none on our ports" % len(jobs) if jobs else "none")
+        yield Finding(
+            "launchd jobs", OK, "%d jobs, none on our ports" % len(jobs) if jobs else "none"
+        )
 
 
 def _ports(job: LaunchdJob, seen: Sight, site: Site) -> Tuple[int, ...]:
@@ -135,8 +162,8 @@ def _ports(job: LaunchdJob, seen: Sight, site: Site) -> Tuple[int, ...]:
     return tuple(sorted(set(found)))
 
 
-def _look(command: Command) -> Sight:
-    seen = look(command.procs, command.site.ports)
+def _look(ctx: Context) -> Sight:
+    seen = look(ctx.procs, ctx.site.ports)
     if seen.unknown:
         raise Unseen("; ".join(seen.unknown))
     return seen

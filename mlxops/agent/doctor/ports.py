@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Iterator, Optional, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..jobs.begin import cut_off, job_of
 from ..ports.expected import wanted
 from ..ports.observe import observe
@@ -18,12 +18,23 @@ ELSEWHERE = ("foreign", "duplicate")
 Row = Tuple[str, Optional[int], Optional[str], str, Optional[str]]
 
 
-def ports(command: Command) -> Iterator[Finding]:
-    registry, numbers = command.store.read(), command.site.ports
-    seen = observe(command.procs, registry, numbers, command.site, partial(job_of, command), command.client.check)
-    evidence = {port: one._replace(cut=cut_off(command, port)) for port, one in seen.items()}
-    found = plan(evidence, {port: wanted(command, registry, port) for port in numbers})
-    rows = [row for row in _rows(found) if row[0] not in ELSEWHERE and len(registry.holders(row[1] or 0)) < 2]
+def ports(ctx: Context) -> Iterator[Finding]:
+    registry, numbers = ctx.store.read(), ctx.site.ports
+    seen = observe(
+        ctx.procs,
+        registry,
+        numbers,
+        ctx.site,
+        partial(job_of, ctx),
+        ctx.client.check,
+    )
+    evidence = {port: one._replace(cut=cut_off(ctx, port)) for port, one in seen.items()}
+    found = plan(evidence, {port: wanted(ctx, registry, port) for port in numbers})
+    rows = [
+        row
+        for row in _rows(found)
+        if row[0] not in ELSEWHERE and len(registry.holders(row[1] or 0)) < 2
+    ]
     for kind, port, entry, reason, step in rows:
         verdict = UNKNOWN if kind == "unknown" else WRONG
         about = " (%s)" % entry if entry else ""

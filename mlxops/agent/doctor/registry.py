@@ -7,7 +7,7 @@ import shlex
 import stat
 from typing import Dict, Iterator, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import MlxopsError, pasteable
 from ..models import cache as hfcache
 from ..models.location import absence
@@ -15,10 +15,10 @@ from ..registry.entries import Entry
 from .finding import OK, WARNING, WRONG, Finding, listed
 
 
-def registry(command: Command) -> Iterator[Finding]:
-    path = command.site.registry
+def registry(ctx: Context) -> Iterator[Finding]:
+    path = ctx.site.registry
     try:
-        entries = command.store.read().entries
+        entries = ctx.store.read().entries
         mode = stat.S_IMODE(os.stat(path).st_mode)
     except MlxopsError as exc:
         yield Finding("registry", WRONG, exc.message, exc.hint or "mend %s on the host" % path)
@@ -26,30 +26,40 @@ def registry(command: Command) -> Iterator[Finding]:
         yield Finding("registry", WARNING, "there is no %s yet" % path, "mlxops init")
     else:
         assigned = sum(1 for entry in entries.values() if entry.port is not None)
-        yield Finding("registry", OK, "%s: %d entries, %d assigned" % (path, len(entries), assigned))
+        yield Finding(
+            "registry", OK, "%s: %d entries, %d assigned" % (path, len(entries), assigned)
+        )
         if mode & stat.S_IWOTH:
             seen = "%s can be written by everybody (mode %o)" % (path, mode)
             yield Finding("registry", WRONG, seen, "on the host: chmod o-w %s" % shlex.quote(path))
 
 
-def assignments(command: Command) -> Iterator[Finding]:
+def assignments(ctx: Context) -> Iterator[Finding]:
     """One port, one model; and only ports that are the host's."""
-    found = command.store.read()
+    found = ctx.store.read()
     for port, names in found.duplicates().items():
         mend = "mlxops unload %d, then load the one that is meant" % port
-        yield Finding("assignments", WRONG, "port %d is assigned to %s" % (port, " and ".join(names)), mend)
-    strays = [e.name for e in found.entries.values() if e.port is not None and e.port not in command.site.ports]
+        yield Finding(
+            "assignments", WRONG, "port %d is assigned to %s" % (port, " and ".join(names)), mend
+        )
+    strays = [
+        e.name
+        for e in found.entries.values()
+        if e.port is not None and e.port not in ctx.site.ports
+    ]
     if strays:
         seen = "on a port that is not this host's: " + listed(strays)
-        yield Finding("assignments", WARNING, seen, "mlxops reconcile, or widen ports in the host file")
+        yield Finding(
+            "assignments", WARNING, seen, "mlxops reconcile, or widen ports in the host file"
+        )
     if not strays and not found.duplicates():
         yield Finding("assignments", OK, "no port is assigned twice")
 
 
-def snapshots(command: Command) -> Iterator[Finding]:
+def snapshots(ctx: Context) -> Iterator[Finding]:
     """An entry without a path is one that nobody has downloaded yet, which is no fault."""
     faults: Dict[str, Dict[str, Entry]] = {}
-    entries = [entry for entry in command.store.read().entries.values() if entry.cache_path]
+    entries = [entry for entry in ctx.store.read().entries.values() if entry.cache_path]
     for entry in entries:
         fault, why = _fault(os.path.expanduser(entry.cache_path))
         if fault:
@@ -58,7 +68,10 @@ def snapshots(command: Command) -> Iterator[Finding]:
         verdict = WRONG if any(entry.port is not None for entry in hit.values()) else WARNING
         name = next(iter(hit.values())).name
         again = pasteable("load", name, "PORT", "--download")
-        mend = "restore its files; or download it again: %s; or %s" % (again, pasteable("remove", name))
+        mend = "restore its files; or download it again: %s; or %s" % (
+            again,
+            pasteable("remove", name),
+        )
         yield Finding("snapshots", verdict, "%s: %s" % (fault, listed(list(hit))), mend)
     if not faults:
         yield Finding("snapshots", OK, "%d of %d entries, all whole" % (len(entries), len(entries)))

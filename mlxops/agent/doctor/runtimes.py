@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Iterator
 
-from ..context import Command
+from ..context import Context
 from ..errors import MlxopsError, NotDownloadable, pasteable
 from ..hub import interpreter as hubpython
 from ..load.acceptance import Refused
@@ -16,21 +16,21 @@ from .finding import OK, WARNING, WRONG, Finding
 MOST_ROWS = 20
 
 
-def runtime(command: Command) -> Iterator[Finding]:
+def runtime(ctx: Context) -> Iterator[Finding]:
     """The host file's own runtime, and each it says more of."""
-    yield from _runtime(command, command.site.runtime, WRONG)
-    for name in command.site.described.get("runtimes", {}):
-        if name != command.site.runtime:
+    yield from _runtime(ctx, ctx.site.runtime, WRONG)
+    for name in ctx.site.described.get("runtimes", {}):
+        if name != ctx.site.runtime:
             # Whether an entry needs it is said beside the entries.
-            yield from _runtime(command, name, WARNING)
+            yield from _runtime(ctx, name, WARNING)
 
 
-def _runtime(command: Command, name: str, lost: str) -> Iterator[Finding]:
+def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
     """There, answering, and new enough to be given a served name."""
     try:
-        known = command.site.runtime_named(name)
-        words = programs.command(command.site, known)
-        offered = programs.help_flags(known, words, command.site.state_dir, command.say, command.client.check)
+        known = ctx.site.runtime_named(name)
+        words = programs.command(ctx.site, known)
+        offered = programs.help_flags(known, words, ctx.site.state_dir, ctx.say, ctx.client.check)
     except MlxopsError as exc:
         yield Finding("runtime", lost, exc.message, exc.hint)
         return
@@ -38,36 +38,53 @@ def _runtime(command: Command, name: str, lost: str) -> Iterator[Finding]:
     seen = "%s, version %s" % (" ".join(words), number or "unknown")
     yield Finding("runtime", OK, seen)
     if known.served_name and known.served_name not in offered:
-        seen = "this version has no %s: clients must ask by the model's path, not the slot's name" % known.served_name
-        yield Finding("runtime", WARNING, seen, "on the host: update %s" % (known.distribution or name))
+        seen = (
+            "this version has no %s: clients must ask by the model's path, not the slot's name"
+            % known.served_name
+        )
+        yield Finding(
+            "runtime", WARNING, seen, "on the host: update %s" % (known.distribution or name)
+        )
 
 
-def entries(command: Command) -> Iterator[Finding]:
-    """Whether each entry would be started: its flags and parsers, and the model as it lies on disk."""
-    refused = Refused(command)
-    found = command.store.read().entries
+def entries(ctx: Context) -> Iterator[Finding]:
+    """Whether each entry would be started: its flags and parsers, and the model as it lies on
+    disk."""
+    refused = Refused(ctx)
+    found = ctx.store.read().entries
     faults = [(entry.name, refused.reasons(entry)) for entry in found.values()]
     wrong = [(name, why) for name, why in faults if why]
     for name, why in wrong[:MOST_ROWS]:
-        yield Finding("entries", WRONG, "%s: %s" % (name, "; ".join(why)), pasteable("set", name, "KEY=VALUE"))
+        yield Finding(
+            "entries", WRONG, "%s: %s" % (name, "; ".join(why)), pasteable("set", name, "KEY=VALUE")
+        )
     if len(wrong) > MOST_ROWS:
-        yield Finding("entries", WRONG, "%d more would be refused" % (len(wrong) - MOST_ROWS), "mlxops list")
+        yield Finding(
+            "entries", WRONG, "%d more would be refused" % (len(wrong) - MOST_ROWS), "mlxops list"
+        )
     if not wrong:
-        yield Finding("entries", OK, "%d entries would be started, by what the runtimes say" % len(faults))
+        yield Finding(
+            "entries", OK, "%d entries would be started, by what the runtimes say" % len(faults)
+        )
 
 
-def hub(command: Command) -> Iterator[Finding]:
-    """Loads of what is in the cache already need no download, so a lack is a warning, but a wrong setting is wrong."""
+def hub(ctx: Context) -> Iterator[Finding]:
+    """Loads of what is in the cache already need no download, so a lack is a warning, but a wrong
+    setting is wrong."""
     try:
-        words = programs.command(command.site, command.site.runtime_named(None))
+        words = programs.command(ctx.site, ctx.site.runtime_named(None))
     except MlxopsError:
         words = ()
     try:
-        seen = "%s has it" % " ".join(hubpython.interpreter(command.site, words))
+        seen = "%s has it" % " ".join(hubpython.interpreter(ctx.site, words))
     except NotDownloadable as exc:
-        yield Finding("huggingface_hub", WRONG if command.site.hub_python else WARNING, exc.message, exc.hint)
+        yield Finding(
+            "huggingface_hub", WRONG if ctx.site.hub_python else WARNING, exc.message, exc.hint
+        )
     else:
         yield Finding("huggingface_hub", OK, seen)
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         seen = "the host's own environment sets HF_HUB_OFFLINE, so nothing can be downloaded"
-        yield Finding("huggingface_hub", WARNING, seen, "unset HF_HUB_OFFLINE where the host's logins set it")
+        yield Finding(
+            "huggingface_hub", WARNING, seen, "unset HF_HUB_OFFLINE where the host's logins set it"
+        )

@@ -1,11 +1,12 @@
-"""How much is kept on the host, and where: everything of it has an end, and this tells how near it is."""
+"""How much is kept on the host, and where: everything of it has an end, and this tells how near it
+is."""
 
 from __future__ import annotations
 
 import os
 from typing import Iterator, List, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..logs.size import on_disk, too_large, weigh
 from .finding import OK, WARNING, Finding, Fix
 
@@ -17,15 +18,18 @@ MIB, GIB = 1 << 20, 1 << 30
 LARGE_LOG, PART_OF_FREE = GIB, 0.05
 
 
-def sizes(command: Command) -> Iterator[Finding]:
+def sizes(ctx: Context) -> Iterator[Finding]:
     """One row with the sizes of all kinds, and one for each log that is too large."""
-    root = command.site.state_dir
+    root = ctx.site.state_dir
     told = []
     for kind in KINDS:
         weight = weigh(os.path.join(root, kind))
         if weight.files:
-            told.append("%s %s (%d file%s)" % (kind, size(weight.size), weight.files, "" if weight.files == 1 else "s"))
-    told += ["%s %s" % (os.path.basename(path), size(held)) for path, held in _beside_registry(command)]
+            told.append(
+                "%s %s (%d file%s)"
+                % (kind, size(weight.size), weight.files, "" if weight.files == 1 else "s")
+            )
+    told += ["%s %s" % (os.path.basename(path), size(held)) for path, held in _beside_registry(ctx)]
     yield Finding(CHECK, OK, "in %s: %s" % (root, ", ".join(told) or "nothing"))
     free = _free(root)
     for path, held in too_large(root):
@@ -34,18 +38,26 @@ def sizes(command: Command) -> Iterator[Finding]:
 
 def _log(path: str, held: int, free: int) -> Finding:
     fix = Fix("cut", path, "it holds %s" % size(held))
-    seen = "the log %s holds %s; the next reconcile, load or unload cuts it down" % (path, size(held))
-    return Finding(CHECK, WARNING if held > LARGE_LOG or held > free * PART_OF_FREE else OK, seen, fixes=(fix,))
+    seen = "the log %s holds %s; the next reconcile, load or unload cuts it down" % (
+        path,
+        size(held),
+    )
+    return Finding(
+        CHECK, WARNING if held > LARGE_LOG or held > free * PART_OF_FREE else OK, seen, fixes=(fix,)
+    )
 
 
-def _beside_registry(command: Command) -> List[Tuple[str, int]]:
+def _beside_registry(ctx: Context) -> List[Tuple[str, int]]:
     """What grows beside the registry."""
-    history = command.store.history
-    return [(path, on_disk(os.stat(path))) for path in (history, history + ".1") if os.path.isfile(path)]
+    history = ctx.store.history
+    return [
+        (path, on_disk(os.stat(path))) for path in (history, history + ".1") if os.path.isfile(path)
+    ]
 
 
 def _free(folder: str) -> int:
-    """Bytes free on its disk; all there are where that cannot be told, so that nothing looks large against it."""
+    """Bytes free on its disk; all there are where that cannot be told, so that nothing looks large
+    against it."""
     try:
         room = os.statvfs(folder)
     except OSError:

@@ -1,4 +1,5 @@
-"""The registry put to the test: its lock is taken, a file is written beside it. And what hands may have mistyped."""
+"""The registry put to the test: its lock is taken, a file is written beside it. And what hands may
+have mistyped."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import shlex
 import stat
 from typing import Iterator, List
 
-from ..context import Command
+from ..context import Context
 from ..errors import MlxopsError, pasteable
 from ..jobs.job import lock_path
 from ..registry import copies
@@ -21,48 +22,62 @@ WAIT_S = 2.0
 KEYS = (*REQUIRED, *OPTIONAL_TEXT, "args", "hosts", "process", "wanted")
 
 
-def writes(command: Command) -> Iterator[Finding]:
+def writes(ctx: Context) -> Iterator[Finding]:
     """Nothing is made where there is no registry yet."""
-    path = command.site.registry
+    path = ctx.site.registry
     if not os.path.exists(path):
         yield Finding(CHECK, OK, "there is no registry yet")
         return
     try:
-        with command.store.locked("doctor", WAIT_S):
-            command.store.check_writable()
+        with ctx.store.locked("doctor", WAIT_S):
+            ctx.store.check_writable()
     except MlxopsError as exc:
         # Of a lock that is held or cannot be opened its own row tells.
         if "lock" not in exc.fields:
             yield Finding(CHECK, WRONG, exc.message, exc.hint)
         return
-    shut = _shut(command)
+    shut = _shut(ctx)
     if shut:
         mend = "on the host, as their owner: chmod g+rw %s" % " ".join(map(shlex.quote, shut))
-        yield Finding(CHECK, WARNING, "the group shares the registry, but cannot write %s" % listed(shut), mend)
-    if not os.access(command.store.history, os.W_OK) and os.path.exists(command.store.history):
-        seen = "%s cannot be written: changes are made, but not noted" % command.store.history
-        yield Finding(CHECK, WARNING, seen, "on the host: ls -l %s" % shlex.quote(command.store.history))
+        yield Finding(
+            CHECK,
+            WARNING,
+            "the group shares the registry, but cannot write %s" % listed(shut),
+            mend,
+        )
+    if not os.access(ctx.store.history, os.W_OK) and os.path.exists(ctx.store.history):
+        seen = "%s cannot be written: changes are made, but not noted" % ctx.store.history
+        yield Finding(
+            CHECK, WARNING, seen, "on the host: ls -l %s" % shlex.quote(ctx.store.history)
+        )
     yield Finding(CHECK, OK, "its lock was taken, and a file written beside it")
 
 
-def _shut(command: Command) -> List[str]:
+def _shut(ctx: Context) -> List[str]:
     """Files beside a registry of a group that only one account can write."""
-    path = command.site.registry
+    path = ctx.site.registry
     if not os.stat(path).st_mode & stat.S_IWGRP:
         return []
-    beside = [path + ".lock", copies.last(path), copies.previous(path), command.store.history]
-    beside += [lock_path(path, port) for port in command.site.ports]
-    return [each for each in beside if os.path.exists(each) and not os.stat(each).st_mode & stat.S_IWGRP]
+    beside = [path + ".lock", copies.last(path), copies.previous(path), ctx.store.history]
+    beside += [lock_path(path, port) for port in ctx.site.ports]
+    return [
+        each for each in beside if os.path.exists(each) and not os.stat(each).st_mode & stat.S_IWGRP
+    ]
 
 
-def keys(command: Command) -> Iterator[Finding]:
+def keys(ctx: Context) -> Iterator[Finding]:
     """Unknown keys may be another tool's; one that is nearly ours is rather a slip of the hand."""
-    found, unread = command.store.glance()
+    found, unread = ctx.store.glance()
     if unread:
         return
     faults = [(entry.name, fault) for entry in found.entries.values() for fault in _faults(entry)]
     for name, fault in faults:
-        yield Finding(EDITS, WARNING, "%s: %s" % (name, fault), pasteable("show", name) + ", then correct the file")
+        yield Finding(
+            EDITS,
+            WARNING,
+            "%s: %s" % (name, fault),
+            pasteable("show", name) + ", then correct the file",
+        )
     if not faults:
         yield Finding(EDITS, OK, "no key looks mistyped")
 

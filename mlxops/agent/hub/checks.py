@@ -14,11 +14,13 @@ _SPARE_BYTES = 1 << 30
 
 
 def check_whole(remote: Remote, force: bool = False) -> None:
-    """NotDownloadable where what the Hub lists would be no whole model once it is here; told before the download."""
+    """NotDownloadable where what the Hub lists would be no whole model once it is here; told before
+    the download."""
     lacks = lacking([path for path, _ in remote.files])
     if lacks and not (force and lacks == ("tokenizer.json",)):
         raise NotDownloadable(
-            "%s has no %s on the Hub, so it would not be a whole model" % (remote.repo_id, ", ".join(lacks[:5])),
+            "%s has no %s on the Hub, so it would not be a whole model"
+            % (remote.repo_id, ", ".join(lacks[:5])),
             "try another conversion of this model",
             repo_id=remote.repo_id,
             missing=list(lacks),
@@ -30,7 +32,8 @@ def size_text(size: int) -> str:
 
 
 def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = _SPARE_BYTES) -> None:
-    """NotEnoughDisk unless what is missing fits on the cache's disk and leaves `spare_bytes` free."""
+    """NotEnoughDisk unless what is missing fits on the cache's disk and leaves `spare_bytes`
+    free."""
     gone = target(cache_dir, repo_folder(remote.repo_id))
     if gone:
         raise NotDownloadable(

@@ -1,9 +1,10 @@
-"""Talks to the Hugging Face Hub, in a child process of an interpreter that has huggingface_hub (0.34 to 2.x).
+"""Talks to the Hugging Face Hub, in a child process of an interpreter that has huggingface_hub
+(0.34 to 2.x).
 
-stdin: one JSON request line, then nothing until the parent goes away: its end ends this process at once, so that a
-killed agent leaves no download behind. stdout: JSON lines, the last one {"result": …} or {"failed": KIND, …}.
-Run as text, never as a script: its own folder on sys.path would put the agent's modules before the standard library's.
-"""
+stdin: one JSON request line, then nothing until the parent goes away: its end ends this process at
+once, so that a killed agent leaves no download behind. stdout: JSON lines, the last one {"result":
+…} or {"failed": KIND, …}. Run as text, never as a script: its own folder on sys.path would put the
+agent's modules before the standard library's."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from typing import Any, Callable, Dict, List, Optional, Type
 LONGEST_DELAY_S = 30.0
 REPORT_EVERY_S = 0.2
 WORKERS = 4
-# What another try cannot mend.
-FINAL = ("gated", "unknown", "revision", "gone", "denied", "offline", "disk", "folder", "odd", "lie")
+# The failures that another try may get past.
+PASSING = ("network", "other")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 # By class name, since the classes moved between versions.
@@ -76,7 +77,8 @@ def causes(exc: Optional[BaseException]) -> List[BaseException]:
 
 
 def kind_of_one(exc: BaseException) -> str:
-    """One word for a failure, "" when it says nothing. The order matters: a gated repository is also not found."""
+    """One word for a failure, "" when it says nothing. The order matters: a gated repository is
+    also not found."""
     names = [cls.__name__ for cls in type(exc).__mro__]
     number = getattr(exc, "errno", None)
     if number in DISK_FULL or "No space left" in str(exc):
@@ -93,7 +95,7 @@ def kind_of_one(exc: BaseException) -> str:
 
 def kind_of(exc: BaseException) -> str:
     kinds = [kind for kind in map(kind_of_one, causes(exc)) if kind]
-    return next((kind for kind in kinds if kind in FINAL), kinds[0] if kinds else "other")
+    return next((kind for kind in kinds if kind not in PASSING), kinds[0] if kinds else "other")
 
 
 def clean(exc: BaseException) -> str:
@@ -105,15 +107,18 @@ def clean(exc: BaseException) -> str:
     return text.replace(get_token() or "\0", "***")[:400]
 
 
-def persist(work: Callable[[], Any], request: Request, told: Told, moved: Callable[[], int] = lambda: 0) -> Any:
-    """The result of `work`, tried again after failures that may pass: request["tries"] times without progress."""
+def persist(
+    work: Callable[[], Any], request: Request, told: Told, moved: Callable[[], int] = lambda: 0
+) -> Any:
+    """The result of `work`, tried again after failures that may pass: request["tries"] times
+    without progress."""
     count, best = 0, moved()
     while True:
         try:
             return work()
         except Exception as exc:
             count, best = (0 if moved() > best else count) + 1, max(best, moved())
-            if count >= request["tries"] or kind_of(exc) in FINAL:
+            if count >= request["tries"] or kind_of(exc) not in PASSING:
                 raise
             told(count, exc)
             time.sleep(min(request["delay_s"] * 2 ** (count - 1), LONGEST_DELAY_S))
@@ -129,13 +134,21 @@ def describe(request: Request, wire: Wire) -> Dict[str, Any]:
     repo_id = request["repo_id"]
     info = persist(lambda: guard.listing(request), request, retrying(wire, ""))
     if info.get("gated"):
-        persist(lambda: HfApi(library_name="mlxops").auth_check(repo_id), request, retrying(wire, ""))
+        persist(
+            lambda: HfApi(library_name="mlxops").auth_check(repo_id), request, retrying(wire, "")
+        )
     files, text = [guard.described(s) for s in info.get("siblings") or []], ""
     name = "config.json"
     if any(file[0] == name for file in files):
         url = hf_hub_url(repo_id, name, revision=str(info.get("sha")))
-        text = persist(lambda: guard.fetched(url, name, guard.LARGEST_CONFIG), request, retrying(wire, name))
-    told = {"revision": str(info.get("sha")), "id": info.get("id"), "gated": bool(info.get("gated"))}
+        text = persist(
+            lambda: guard.fetched(url, name, guard.LARGEST_CONFIG), request, retrying(wire, name)
+        )
+    told = {
+        "revision": str(info.get("sha")),
+        "id": info.get("id"),
+        "gated": bool(info.get("gated")),
+    }
     return {**told, "files": files, "config": text}
 
 
@@ -167,7 +180,8 @@ class Progress:
             self.wire.emit(event="progress", done=sum(self.done.values()), file=file)
 
     def bar_for(self, file: str) -> Type[Any]:
-        """What huggingface_hub takes for a tqdm class. It counts by itself: tqdm's own `n` stays 0 off a terminal."""
+        """What huggingface_hub takes for a tqdm class. It counts by itself: tqdm's own `n` stays 0
+        off a terminal."""
         progress = self
 
         class Bar:
@@ -193,12 +207,16 @@ class Progress:
 
 
 def repo_in_cache(request: Request) -> str:
-    return os.path.join(str(request["cache_dir"]), "models--" + request["repo_id"].replace("/", "--"))
+    return os.path.join(
+        str(request["cache_dir"]), "models--" + request["repo_id"].replace("/", "--")
+    )
 
 
 def size_in_cache(request: Request, file: str) -> Optional[int]:
     try:
-        return os.path.getsize(os.path.join(repo_in_cache(request), "snapshots", request["revision"], file))
+        return os.path.getsize(
+            os.path.join(repo_in_cache(request), "snapshots", request["revision"], file)
+        )
     except OSError:
         return None
 
@@ -230,7 +248,9 @@ def fetch(request: Request, progress: Progress, guarded: Any, file: str) -> None
             guard.forget(os.path.join(repo_in_cache(request), "blobs"), blob)
         raise
     if os.path.getsize(path) != progress.sizes[file]:
-        raise OSError("%s has %d bytes instead of %d" % (file, os.path.getsize(path), progress.sizes[file]))
+        raise OSError(
+            "%s has %d bytes instead of %d" % (file, os.path.getsize(path), progress.sizes[file])
+        )
     progress.finish(file)
 
 

@@ -1,4 +1,5 @@
-"""Brings a repository's files into the cache: what there is to fetch, whether it fits, and the download itself."""
+"""Brings a repository's files into the cache: what there is to fetch, whether it fits, and the
+download itself."""
 
 from __future__ import annotations
 
@@ -6,7 +7,15 @@ import os
 import re
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Type
 
-from ..errors import Failed, MlxopsError, ModelGated, ModelUnknown, NotDownloadable, NotEnoughDisk, Usage
+from ..errors import (
+    Failed,
+    MlxopsError,
+    ModelGated,
+    ModelUnknown,
+    NotDownloadable,
+    NotEnoughDisk,
+    Usage,
+)
 from ..models.cache import repo_folder, spelled
 from ..models.files import wanted
 from ..models.location import same_repo
@@ -17,9 +26,18 @@ from .leftovers import sweep
 from .remote import Remote
 from .snapshot import settled, spoiled
 
-__all__ = ["Remote", "check_disk", "check_whole", "describe", "download", "interpreter", "size_text"]
+__all__ = [
+    "Remote",
+    "check_disk",
+    "check_whole",
+    "describe",
+    "download",
+    "interpreter",
+    "size_text",
+]
 
-# Tries in a row without a byte of progress. The pauses double, up to 30 s: together a minute of outage.
+# Tries in a row without a byte of progress. The pauses double, up to 30 s: together a minute of
+# outage.
 TRIES = 8
 FIRST_DELAY_S = 0.5
 _TRIES_TO_DESCRIBE = 3
@@ -48,7 +66,9 @@ _MEANINGS: Mapping[str, _Meaning] = {
         "{repo} is not a public repository of the Hub",
         "check the spelling; for a private one run `hf auth login` on the host",
     ),
-    "revision": _Meaning(ModelUnknown, "{repo} has no revision {asked}", "leave --revision out, or name a commit"),
+    "revision": _Meaning(
+        ModelUnknown, "{repo} has no revision {asked}", "leave --revision out, or name a commit"
+    ),
     "gone": _Meaning(
         NotDownloadable,
         "the Hub lists a file of {repo} that it does not have: {why}",
@@ -69,21 +89,29 @@ _MEANINGS: Mapping[str, _Meaning] = {
         "the Hub's answers about {repo} contradict each other: {why}",
         "check HF_ENDPOINT on the host; what came of it was not kept",
     ),
-    "odd": _Meaning(NotDownloadable, "{repo} is no model as servers know it: {why}", "another repository"),
+    "odd": _Meaning(
+        NotDownloadable, "{repo} is no model as servers know it: {why}", "another repository"
+    ),
     "disk": _Meaning(
         NotEnoughDisk,
         "the disk of the cache filled up while downloading {repo}: {why}",
         "free some space on the host and run the same command again{resumes}",
     ),
     "folder": _Meaning(
-        NotDownloadable, "the cache cannot be written: {why}", "check the owner and mode of {cache_dir} on the host"
+        NotDownloadable,
+        "the cache cannot be written: {why}",
+        "check the owner and mode of {cache_dir} on the host",
     ),
     "network": _Meaning(
         NotDownloadable,
         "the Hub could not be reached or broke off: {why}",
         "check the host's network, or HF_ENDPOINT, and run the same command again{resumes}",
     ),
-    "other": _Meaning(NotDownloadable, "{repo} could not be downloaded: {why}", "run the same command again{resumes}"),
+    "other": _Meaning(
+        NotDownloadable,
+        "{repo} could not be downloaded: {why}",
+        "run the same command again{resumes}",
+    ),
 }
 
 
@@ -137,9 +165,9 @@ def describe(
 ) -> Remote:
     """What `repo_id` would bring, asked of the Hub; touches nothing on disk.
 
-    Usage for a word that is no org/name; ModelUnknown, ModelGated; NotDownloadable when the Hub cannot be reached or
-    the repository holds no model a server could load; Interrupted when `cancelled`.
-    """
+    Usage for a word that is no org/name; ModelUnknown, ModelGated; NotDownloadable when the Hub
+    cannot be reached or the repository holds no model a server could load; Interrupted when
+    `cancelled`."""
     asked = revision or "main"
     request = {
         "do": "describe",
@@ -158,10 +186,16 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
     commit = str(answer["revision"])
     if not _COMMIT.fullmatch(commit):
         raise NotDownloadable("the Hub named no usable commit for %s" % repo_id, repo_id=repo_id)
-    files = [(path, _size(repo_id, path, size), blob) for path, size, blob in answer["files"] if wanted(path)]
+    files = [
+        (path, _size(repo_id, path, size), blob)
+        for path, size, blob in answer["files"]
+        if wanted(path)
+    ]
     odd = [path for path, _, blob in files if blob and not _BLOB.fullmatch(blob)]
     if odd:
-        raise NotDownloadable("the Hub named no usable content for %s of %s" % (odd[0], repo_id), repo_id=repo_id)
+        raise NotDownloadable(
+            "the Hub named no usable content for %s of %s" % (odd[0], repo_id), repo_id=repo_id
+        )
     _refuse_other_formats(repo_id, [path for path, _, _ in files])
     if same_repo(answer.get("id"), repo_id) and not spelled(cache_dir, repo_id):
         repo_id = _checked_name(str(answer["id"]))
@@ -184,7 +218,9 @@ def _size(repo_id: str, path: str, size: object) -> int:
     """Weights of no bytes would be no weights; an empty __init__.py is fine."""
     least = 1 if path.endswith(".safetensors") else 0
     if type(size) is not int or not least <= size < _ABSURD_BYTES:
-        raise NotDownloadable("the Hub named no usable size for %s of %s" % (path, repo_id), repo_id=repo_id)
+        raise NotDownloadable(
+            "the Hub named no usable size for %s of %s" % (path, repo_id), repo_id=repo_id
+        )
     return size
 
 
@@ -221,10 +257,9 @@ def download(
 ) -> str:
     """Fetch what is missing of `remote` and return the path of its snapshot, verified complete.
 
-    `on_progress(done, total, file)` in bytes, a few times a second; `done` falls back when a file starts over.
-    `spare_bytes` stay free on the disk at every moment.
-    Interrupted when `cancelled`; NotEnoughDisk, ModelGated, NotDownloadable; Failed when it is not whole afterwards.
-    """
+    `on_progress(done, total, file)` in bytes, a few times a second; `done` falls back when a file
+    starts over. `spare_bytes` stay free on the disk at every moment. Interrupted when `cancelled`;
+    NotEnoughDisk, ModelGated, NotDownloadable; Failed when it is not whole afterwards."""
 
     def on_event(event: Dict[str, Any]) -> None:
         if event["event"] == "progress":

@@ -1,7 +1,8 @@
-"""What the Hub says of a file, held against its listing before anything is written, and while the file comes.
+"""What the Hub says of a file, held against its listing before anything is written, and while the
+file comes.
 
-Runs beside child.py, under the host's own huggingface_hub: an ETag or a commit of an answer becomes a path there.
-"""
+Runs beside child.py, under the host's own huggingface_hub: an ETag or a commit of an answer becomes
+a path there."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class TooLarge(Exception):
 
 
 class Expected(NamedTuple):
-    """What the listing says of a file: `blob` is the id of its content, "" where the listing has none."""
+    """What the listing says of a file: `blob` is the id of its content, "" where the listing has
+    none."""
 
     path: str
     size: int
@@ -79,7 +81,8 @@ class Bounded:
 
 
 class Guard:
-    """Stands in for two functions of huggingface_hub.file_download, in every thread that has a file to fetch."""
+    """Stands in for two functions of huggingface_hub.file_download, in every thread that has a file
+    to fetch."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -91,7 +94,10 @@ class Guard:
 
         for name, guarded in (("get_hf_file_metadata", self._checked), ("http_get", self._bounded)):
             if not callable(getattr(module, name, None)):
-                raise Lie("the answers that this version of huggingface_hub gets cannot be checked (no %s)" % name)
+                raise Lie(
+                    "the answers that this version of huggingface_hub gets cannot be checked (no %s)"
+                    % name
+                )
             setattr(module, name, guarded(getattr(module, name)))
 
     def expect(self, expected: Expected) -> None:
@@ -125,26 +131,36 @@ class Guard:
 
 
 def refuse_lies(expected: Expected, metadata: Any) -> None:
-    """Lie where a file's own answer differs from the listing, or names what cannot be a name in the cache."""
+    """Lie where a file's own answer differs from the listing, or names what cannot be a name in the
+    cache."""
     etag, size = metadata.etag or "", metadata.size
     if metadata.commit_hash != expected.revision:
         raise Lie("%s is said to be of the commit %.80r" % (expected.path, metadata.commit_hash))
     if etag != (expected.blob or etag) or not BLOB.fullmatch(etag):
-        raise Lie("%s has the ETag %.80r, and the listing says %.80r" % (expected.path, etag, expected.blob))
+        raise Lie(
+            "%s has the ETag %.80r, and the listing says %.80r"
+            % (expected.path, etag, expected.blob)
+        )
     if size is not None and size != expected.size:
-        raise Lie("%s is said to have %s bytes, and %d in the listing" % (expected.path, size, expected.size))
+        raise Lie(
+            "%s is said to have %s bytes, and %d in the listing"
+            % (expected.path, size, expected.size)
+        )
     if urlsplit(metadata.location or "").scheme not in ("http", "https"):
         raise Lie("%s is said to be at %.80r" % (expected.path, metadata.location))
 
 
 def watch(room: Room, blobs: str, largest: int, failed: Callable[[Exception], None]) -> None:
-    """Look after the disk and the files while they grow, whoever writes; `failed` ends the process."""
+    """Look after the disk and the files while they grow, whoever writes; `failed` ends the
+    process."""
 
     def look() -> None:
         room.need()
         for name in os.listdir(blobs) if os.path.isdir(blobs) else ():
             if name.endswith(".incomplete") and _size(os.path.join(blobs, name)) > largest:
-                raise Lie("a file has more than the %d bytes of the largest that was announced" % largest)
+                raise Lie(
+                    "a file has more than the %d bytes of the largest that was announced" % largest
+                )
 
     def run() -> None:
         while True:
@@ -172,7 +188,8 @@ def forget(blobs: str, blob: str) -> None:
 
 
 def described(sibling: Any) -> List[Any]:
-    """Name, bytes (None where none are told) and id of the content, as far as the listing has them."""
+    """Name, bytes (None where none are told) and id of the content, as far as the listing has
+    them."""
     found = sibling if isinstance(sibling, dict) else {}
     lfs = found.get("lfs")
     blob = (lfs.get("sha256") or lfs.get("oid")) if isinstance(lfs, dict) else found.get("blobId")
@@ -208,7 +225,10 @@ def listing(request: Mapping[str, Any]) -> Dict[str, Any]:
 
     from huggingface_hub import constants
 
-    place = "/api/models/%s/revision/%s?blobs=true" % (request["repo_id"], quote(request["revision"], safe=""))
+    place = "/api/models/%s/revision/%s?blobs=true" % (
+        request["repo_id"],
+        quote(request["revision"], safe=""),
+    )
     text = fetched(constants.ENDPOINT + place, "its list of files", LARGEST_LISTING)
     try:
         found = json.loads(text)

@@ -47,12 +47,14 @@ def _uv(command: Sequence[str], places: Sequence[str]) -> Iterator[Prefix]:
             yield (found, "run", "--quiet", "--no-project", "--with", "huggingface_hub", "python")
 
 
-def interpreter(site: Site, runtime_command: Sequence[str], uv_places: Sequence[str] = _UV_PLACES) -> Prefix:
+def interpreter(
+    site: Site, runtime_command: Sequence[str], uv_places: Sequence[str] = _UV_PLACES
+) -> Prefix:
     """The argv prefix of an interpreter with huggingface_hub.
 
-    In order: the host file's hub_python (alone, when set), the runtime's own environment, the agent's interpreter,
-    uv with a throwaway environment. NotDownloadable, with the command to run, when there is none.
-    """
+    In order: the host file's hub_python (alone, when set), the runtime's own environment, the
+    agent's interpreter, uv with a throwaway environment. NotDownloadable, with the command to run,
+    when there is none."""
     if site.hub_python:
         return _the_one_told(os.path.expanduser(site.hub_python))
     for python in (*of_runtime(runtime_command), (sys.executable,)):
@@ -71,7 +73,8 @@ def _the_one_told(python: str) -> Prefix:
     if has_hub((python,)):
         return (python,)
     raise NotDownloadable(
-        "hub_python of the host file, %s, is not a Python 3.9 or later with huggingface_hub" % python,
+        "hub_python of the host file, %s, is not a Python 3.9 or later with huggingface_hub"
+        % python,
         "on the host run `%s -m pip install huggingface_hub`, or correct hub_python" % python,
         hub_python=python,
     )

@@ -12,21 +12,25 @@ RESUMABLE, LOST = "resumable", "lost"
 
 
 def abandoned(path: str) -> Optional[str]:
-    """What an unfinished blob of a cache is good for; None for any other file, and for one that is being downloaded.
+    """What an unfinished blob of a cache is good for; None for any other file, and for one that is
+    being downloaded.
 
-    2.x of huggingface_hub writes ETAG.RANDOM.incomplete and never looks at it again; 1.x writes ETAG.incomplete and
-    resumes it (huggingface_hub/file_download.py, `_download_to_tmp_and_move`).
-    """
+    2.x of huggingface_hub writes ETAG.RANDOM.incomplete and never looks at it again; 1.x writes
+    ETAG.incomplete and resumes it (huggingface_hub/file_download.py,
+    `_download_to_tmp_and_move`)."""
     blobs, name = os.path.split(path)
     root, folder = os.path.split(os.path.dirname(blobs))
     etag, _, rest = name[: -len(_END)].partition(".")
-    if not name.endswith(_END) or not _unlocked(os.path.join(root, ".locks", folder, etag + ".lock")):
+    if not name.endswith(_END) or not _unlocked(
+        os.path.join(root, ".locks", folder, etag + ".lock")
+    ):
         return None
     return LOST if len(rest) == 8 else RESUMABLE
 
 
 def _unlocked(lock: str) -> bool:
-    """Whether no process downloads the blob: huggingface_hub holds a flock on its lock file meanwhile."""
+    """Whether no process downloads the blob: huggingface_hub holds a flock on its lock file
+    meanwhile."""
     import fcntl
 
     try:
@@ -53,10 +57,10 @@ def _removed(path: str) -> bool:
 
 
 def sweep(cache_dir: str, repo_id: str, resumable: bool = False) -> int:
-    """Remove what killed downloads left of a repository that nobody can resume; how many files that were.
+    """Remove what killed downloads left of a repository that nobody can resume; how many files that
+    were.
 
-    `resumable`: also what could be resumed, because nothing that came is to be trusted.
-    """
+    `resumable`: also what could be resumed, because nothing that came is to be trusted."""
     folder, count = repo_folder(repo_id), 0
     blobs = os.path.join(cache_dir, folder, "blobs")
     try:

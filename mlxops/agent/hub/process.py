@@ -15,7 +15,8 @@ from ..wire.codec import Lines, decode, encode, frame
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _CHILD, _GUARD = "hub/child.py", "hub/guard.py"
 _SHOWN = os.path.join(os.path.dirname(os.path.dirname(str(__spec__.origin))), _CHILD)
-# Its text comes on stdin, before the request: there may be no file of it, and the cwd must not be on sys.path.
+# Its text comes on stdin, before the request: there may be no file of it, and the cwd must not be
+# on sys.path.
 _BOOT = (
     "import sys; sys.path[:] = [p for p in sys.path if p]; p, f = sys.argv[1], sys.stdin.buffer; "
     "m = sys.modules['hub_guard'] = type(sys)('hub_guard'); "
@@ -28,15 +29,22 @@ _TAIL = 4000
 
 
 def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
-    """The host's own environment (HF_ENDPOINT, HF_TOKEN, proxies); a login kept beside the cache counts where none is.
+    """The host's own environment (HF_ENDPOINT, HF_TOKEN, proxies); a login kept beside the cache
+    counts where none is.
 
-    What the host file sets for the runtime, such as HF_HUB_OFFLINE, is meant for servers and is not in it.
-    """
+    What the host file sets for the runtime, such as HF_HUB_OFFLINE, is meant for servers and is not
+    in it."""
     env = dict(host, HF_HUB_DISABLE_TELEMETRY="1", PYTHONUNBUFFERED="1")
     if any(env.get(name) for name in (*TOKENS, "HF_TOKEN_PATH", "HF_HOME")):
         return env
-    default = os.path.join(env.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "huggingface", "token")
-    for place in (default, os.path.join(os.path.dirname(cache_dir), "token"), os.path.join(cache_dir, "token")):
+    default = os.path.join(
+        env.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "huggingface", "token"
+    )
+    for place in (
+        default,
+        os.path.join(os.path.dirname(cache_dir), "token"),
+        os.path.join(cache_dir, "token"),
+    ):
         if os.path.isfile(place):
             return dict(env, HF_TOKEN_PATH=place)
     return env
@@ -50,7 +58,8 @@ def without_tokens(text: str, env: Mapping[str, str]) -> str:
 
 
 class HubProcess:
-    """One request to the Hub, as a context: on leaving it the child has ended, whatever happened inside."""
+    """One request to the Hub, as a context: on leaving it the child has ended, whatever happened
+    inside."""
 
     def __init__(self, python: Sequence[str], request: Mapping[str, Any]) -> None:
         cache_dir = str(request["cache_dir"])
@@ -66,7 +75,9 @@ class HubProcess:
                 start_new_session=True,
             )
         except (OSError, ValueError) as exc:
-            raise NotDownloadable("%s cannot be started: %s" % (python[0], exc), "correct hub_python") from exc
+            raise NotDownloadable(
+                "%s cannot be started: %s" % (python[0], exc), "correct hub_python"
+            ) from exc
         self._tail = b""
         self._send(request)
 
@@ -86,7 +97,8 @@ class HubProcess:
         self.end()
 
     def end(self) -> None:
-        """Closing its stdin is the order to leave: it reaches the Python behind `uv run`, which a signal may not."""
+        """Closing its stdin is the order to leave: it reaches the Python behind `uv run`, which a
+        signal may not."""
         child = self._child
         assert child.stdin and child.stdout and child.stderr
         child.stdin.close()
@@ -99,7 +111,8 @@ class HubProcess:
         child.stderr.close()
 
     def records(self, cancelled: Callable[[], bool]) -> Iterator[Dict[str, Any]]:
-        """The child's records as they come. Interrupted once `cancelled` says so; LinkLost for a line that is none."""
+        """The child's records as they come. Interrupted once `cancelled` says so; LinkLost for a
+        line that is none."""
         lines = Lines()
         for chunk in self._chunks(cancelled):
             for line in lines.feed(chunk):
@@ -146,7 +159,8 @@ def ask(
     on_event: Callable[[Dict[str, Any]], None],
     cancelled: Callable[[], bool],
 ) -> Dict[str, Any]:
-    """The last record of one request; events before it go to `on_event`. NotDownloadable when it never came."""
+    """The last record of one request; events before it go to `on_event`. NotDownloadable when it
+    never came."""
     with HubProcess(python, request) as hub:
         try:
             for record in hub.records(cancelled):
@@ -154,5 +168,7 @@ def ask(
                     return record
                 on_event(record)
         except LinkLost as exc:
-            raise NotDownloadable("the download process sent nonsense: %s" % exc, "check hub_python") from exc
+            raise NotDownloadable(
+                "the download process sent nonsense: %s" % exc, "check hub_python"
+            ) from exc
         raise hub.ended_early()

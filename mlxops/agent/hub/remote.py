@@ -6,9 +6,10 @@ from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
 
 class Remote(NamedTuple):
-    """What a download would fetch. `asked` is the branch, tag or commit asked for, `revision` the commit it names now;
-    `files` are (path, bytes) of what a server needs; `missing_bytes` is what is not on disk yet; `config` is its
-    config.json, {} when that is none; `blobs` the id of each file's content, as the Hub lists it."""
+    """What a download would fetch. `asked` is the branch, tag or commit asked for, `revision` the
+    commit it names now; `files` are (path, bytes) of what a server needs; `missing_bytes` is what
+    is not on disk yet; `config` is its config.json, {} when that is none; `blobs` the id of each
+    file's content, as the Hub lists it."""
 
     repo_id: str
     revision: str

@@ -26,7 +26,8 @@ def settled(remote: Remote, cache_dir: str) -> str:
     snapshot = inspect(os.path.join(repo, "snapshots", remote.revision))
     if not snapshot.complete:
         raise Failed(
-            "%s came without %s, so it is not a whole model" % (remote.repo_id, ", ".join(snapshot.told)),
+            "%s came without %s, so it is not a whole model"
+            % (remote.repo_id, ", ".join(snapshot.told)),
             "the repository itself may be incomplete: look at it on the Hub",
             missing=list(snapshot.missing),
         )

@@ -1,8 +1,8 @@
-"""The room on disk that a job needs to its end and back: taken before it stops a server, as files that exist.
+"""The room on disk that a job needs to its end and back: taken before it stops a server, as files
+that exist.
 
-Per port: drafts for the registry, room behind the history and the locks' texts, two logs for servers, the folder they
-run in. What is not used is removed at the end.
-"""
+Per port: drafts for the registry, room behind the history and the locks' texts, two logs for
+servers, the folder they run in. What is not used is removed at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import os
 import stat
 from typing import Any, Iterator, List, Optional, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import MlxopsError, unwritten
 from ..procs import Procs
 from ..registry import sharing
@@ -27,14 +27,16 @@ HISTORY_BYTES, JOB_BYTES = 8 << 10, 32 << 10
 LOCK_BYTES = 4 << 10
 # What a server writes until it serves, and a day's requests.
 LOG_BYTES = 256 << 10
-# A load: assign, note that it serves; back: clear, assign, note. An eviction: clear, forget; back: assign, note.
+# A load: assign, note that it serves; back: clear, assign, note. An eviction: clear, forget; back:
+# assign, note.
 LOAD_EDITS, EVICTION_EDITS, UNLOAD_EDITS = 5, 4, 1
 FILL_BYTES = 64 << 10
 WORD = ".room-"
 
 
 class DiskRoom:
-    """A context. `mark` tells a rehearsal's files from those of a job, which holds the port's lock."""
+    """A context. `mark` tells a rehearsal's files from those of a job, which holds the port's
+    lock."""
 
     def __init__(self, site: Site, store: Store, procs: Procs, mark: str = "") -> None:
         self._site, self._store, self._procs, self._mark = site, store, procs, mark
@@ -54,8 +56,8 @@ class DiskRoom:
                 os.unlink(path)
 
     def take(self, port: int, edits: int, servers: int) -> None:
-        """Room for so many edits of the registry and so many starts on the port; NotEnoughDisk, or Failed where a
-        folder cannot be written."""
+        """Room for so many edits of the registry and so many starts on the port; NotEnoughDisk, or
+        Failed where a folder cannot be written."""
         try:
             self._take_edits(port, edits)
             for number in range(servers):
@@ -65,7 +67,8 @@ class DiskRoom:
             raise
 
     def check(self) -> None:
-        """All of it can still be written to: a disk may have been remounted, or a folder closed, since it was taken."""
+        """All of it can still be written to: a disk may have been remounted, or a folder closed,
+        since it was taken."""
         for path in self._made:
             if os.path.lexists(path):
                 with _telling(path):
@@ -98,7 +101,8 @@ class DiskRoom:
             return
         size = _size(registry) + GROWTH_BYTES
         _refuse_limit(registry, size)
-        # Each edit writes the new file and a copy of it; the first one may have to keep what a person wrote.
+        # Each edit writes the new file and a copy of it; the first one may have to keep what a
+        # person wrote.
         for number in range(2 * edits + 1):
             path = "%s%s%d-%d%s" % (registry, WORD, port, number, self._mark)
             self._make(path, size)
@@ -124,7 +128,9 @@ class DiskRoom:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             self._made.append(path)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fd = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            )
             # Open until the end: on macOS the room may go with the last descriptor.
             self._open.callback(os.close, fd)
             give_to_owner_of(os.path.dirname(path), fd)
@@ -167,7 +173,8 @@ def _size(path: str) -> int:
 
 
 def _refuse_limit(path: str, size: int) -> None:
-    """Blocks behind the end of a file are given beyond the limit of the login, which the write meets later."""
+    """Blocks behind the end of a file are given beyond the limit of the login, which the write
+    meets later."""
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
@@ -176,16 +183,16 @@ def _refuse_limit(path: str, size: int) -> None:
         raise unwritten(OSError(errno.EFBIG, text), path, "; nothing was stopped")
 
 
-def disk_room(command: Command, mark: str = "") -> DiskRoom:
-    return DiskRoom(command.site, command.store, command.procs, mark)
+def disk_room(ctx: Context, mark: str = "") -> DiskRoom:
+    return DiskRoom(ctx.site, ctx.store, ctx.procs, mark)
 
 
-def rehearsal(command: Command, port: int) -> Optional[MlxopsError]:
+def rehearsal(ctx: Context, port: int) -> Optional[MlxopsError]:
     """Why a load on the port would be refused; None when it has its room."""
     try:
-        with disk_room(command, ".try%d" % os.getpid()) as room:
+        with disk_room(ctx, ".try%d" % os.getpid()) as room:
             room.take(port, LOAD_EDITS, 2)
-            room.try_folder(folder(command.site.state_dir))
+            room.try_folder(folder(ctx.site.state_dir))
     except MlxopsError as exc:
         return exc
     return None

@@ -52,13 +52,15 @@ def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
 
 
 def cut_off(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
-    """The load that died on the port before its end, as its lock tells; None once the port was worked on again."""
+    """The load that died on the port before its end, as its lock tells; None once the port was
+    worked on again."""
     held, last = _lock(registry_path, port).look()
     return None if held else _cut(last)
 
 
 def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
-    """A load's last word that was not its end, or the one that what came after it did not settle."""
+    """A load's last word that was not its end, or the one that what came after it did not
+    settle."""
     died = last.get("again") and not last.get("ended")
     cut = last if died else last.get("cut")
     if not isinstance(cut, dict) or not _names(cut.get("entries", [])):
@@ -69,23 +71,38 @@ def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
 
 
 def reserved(registry_path: str) -> Dict[int, Dict[str, Any]]:
-    """port -> its job, of every job that works on entries: also on ports that another host file names."""
+    """port -> its job, of every job that works on entries: also on ports that another host file
+    names."""
     folder, name = os.path.split(registry_path)
-    locks = [file[len(name) + 1 : -len(".lock")] for file in os.listdir(folder) if file.startswith(name + ".")]
-    held = {int(port): holder(registry_path, int(port)) for port in locks if port.isascii() and port.isdigit()}
+    locks = [
+        file[len(name) + 1 : -len(".lock")]
+        for file in os.listdir(folder)
+        if file.startswith(name + ".")
+    ]
+    held = {
+        int(port): holder(registry_path, int(port))
+        for port in locks
+        if port.isascii() and port.isdigit()
+    }
     return {port: job for port, job in held.items() if job and _names(job.get("entries"))}
 
 
 def unnoted(registry_path: str, port: int, own_lock: bool = False) -> Optional[Dict[str, Any]]:
-    """{"entry", "process"} of a server that the last job here could not note; None while another job is at work."""
+    """{"entry", "process"} of a server that the last job here could not note; None while another
+    job is at work."""
     held, last = _lock(registry_path, port).look()
     said = None if held and not own_lock else last.get(UNNOTED)
-    whole = isinstance(said, dict) and isinstance(said.get("entry"), str) and isinstance(said.get("process"), dict)
+    whole = (
+        isinstance(said, dict)
+        and isinstance(said.get("entry"), str)
+        and isinstance(said.get("process"), dict)
+    )
     return said if whole else None
 
 
 def _names(said: Any) -> bool:
-    """Whether it is a list of entries: what a lock says, whoever may write there may have made up."""
+    """Whether it is a list of entries: what a lock says, whoever may write there may have made
+    up."""
     return isinstance(said, list) and all(isinstance(name, str) for name in said)
 
 
@@ -98,10 +115,10 @@ def way_out(held: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def brief(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
-    """Hold a port's lock for a moment; it leaves neither a log nor another last word in the lock. Locked as for a job.
+    """Hold a port's lock for a moment; it leaves neither a log nor another last word in the lock.
+    Locked as for a job.
 
-    `held`: who, from, why, port and start_time.
-    """
+    `held`: who, from, why, port and start_time."""
     lock = FileLock(lock_path(registry_path, held["port"]))
     lock.take(LOCK_WAIT_S)
     try:
@@ -118,12 +135,16 @@ def brief(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
 class Job:
     """One load or unload of a port, from claim to end. Use as a context: the lock is held inside.
 
-    `held` with `again` is a load, and that the command to repeat it. `settles`: done well, it leaves nothing to say of
-    a load that was cut off here before.
-    """
+    `held` with `again` is a load, and that the command to repeat it. `settles`: done well, it
+    leaves nothing to say of a load that was cut off here before."""
 
     def __init__(
-        self, client: Client, registry_path: str, state_dir: str, held: Mapping[str, Any], settles: bool
+        self,
+        client: Client,
+        registry_path: str,
+        state_dir: str,
+        held: Mapping[str, Any],
+        settles: bool,
     ) -> None:
         self.port = port = held["port"]
         self.id = "%s-%d-%d" % (time.strftime(STAMP, time.gmtime()), port, os.getpid())
@@ -155,7 +176,8 @@ class Job:
         return self
 
     def _refuse_unlocked(self) -> Dict[str, Any]:
-        """A lock that says nothing is new: a person may have removed the file of a job that goes on."""
+        """A lock that says nothing is new: a person may have removed the file of a job that goes
+        on."""
 
         begun = living(self._folder, self._held["port"], here())
         if begun is None:
@@ -164,7 +186,8 @@ class Job:
         raise Locked(text, way_out(begun), lock=self._lock.path, holder=dict(begun))
 
     def _claim(self, kept: Mapping[str, Any]) -> None:
-        """A load that cannot say what it does is not begun; an unload frees its port all the same."""
+        """A load that cannot say what it does is not begun; an unload frees its port all the
+        same."""
         self._said.update(kept, phase="claim")
         place = self._lock.path
         try:
@@ -198,8 +221,8 @@ class Job:
             os.truncate(self.log, os.path.getsize(self.log))
 
     def _say(self, last_word: Mapping[str, Any]) -> None:
-        """The last word in the lock. Where a full disk has no room for it, an empty lock: that tells of no work that
-        was cut off."""
+        """The last word in the lock. Where a full disk has no room for it, an empty lock: that
+        tells of no work that was cut off."""
         with contextlib.suppress(OSError, Failed):
             self._lock.regain()
             try:
@@ -225,9 +248,11 @@ class Job:
         self._said.pop(UNNOTED, None)
 
     def reserve(self, entries: Sequence[str], need_bytes: Optional[int] = None) -> None:
-        """Say which entries are worked on, until the end; the caller has seen that nobody else does. `need_bytes`: the
-        memory that is meant to be filled."""
-        self._describe(entries=list(entries), **({} if need_bytes is None else {"need_bytes": need_bytes}))
+        """Say which entries are worked on, until the end; the caller has seen that nobody else
+        does. `need_bytes`: the memory that is meant to be filled."""
+        self._describe(
+            entries=list(entries), **({} if need_bytes is None else {"need_bytes": need_bytes})
+        )
 
     def phase(self, phase: str, message: str) -> None:
         """What happens now, for the client, for the log and for whoever looks at the lock."""
@@ -235,7 +260,8 @@ class Job:
         self.emit("phase", phase=phase, message=message)
 
     def rollback(self, state: str, message: str) -> None:
-        """From here on the work is undone; `state`: what the port is meanwhile, stopping or starting."""
+        """From here on the work is undone; `state`: what the port is meanwhile, stopping or
+        starting."""
         self._describe(phase="rollback", undo={"state": state, "step": message}, progress=None)
         self.emit("phase", phase="rollback", message=message)
 
@@ -244,7 +270,8 @@ class Job:
         self._describe(phase=phase, step=None, progress=None)
 
     def _describe(self, **said: Any) -> None:
-        """Best effort once the job is under way: it informs, and a full disk must not end the work it tells about."""
+        """Best effort once the job is under way: it informs, and a full disk must not end the work
+        it tells about."""
         self._said.update(said)
         with contextlib.suppress(OSError, Failed):
             self._lock.regain()
@@ -268,7 +295,8 @@ class Job:
             self._write({"at": now(), "event": name, **fields})
 
     def _write(self, *events: Mapping[str, Any]) -> None:
-        """Append to the log, which begins with what the job is; OSError where it cannot be written."""
+        """Append to the log, which begins with what the job is; OSError where it cannot be
+        written."""
         first = () if self._begun else ({"at": now(), "event": "begin", **self._held},)
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         with open(self.log, "a") as f:

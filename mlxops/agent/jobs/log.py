@@ -5,16 +5,28 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from ..procs import Process, Procs
 
 
 class Past(NamedTuple):
-    """One job by its log. `state`: running, done, cancelled, failed, or died when it ended without a word.
+    """One job by its log. `state`: running, done, cancelled, failed, or died when it ended without
+    a word.
 
-    `error`: how it failed, as on the wire. `ended`: when, in UTC. `progress`: of one that downloads now, in bytes.
-    """
+    `error`: how it failed, as on the wire. `ended`: when, in UTC. `progress`: of one that downloads
+    now, in bytes."""
 
     job: str
     state: str
@@ -28,11 +40,19 @@ class Past(NamedTuple):
         told = {key: self.begun.get(key) for key in ("port", "why", "who", "from", "since")}
         message = self.error.get("message") if self.error else None
         more = {"ended": self.ended, "progress": dict(self.progress) if self.progress else None}
-        return {"job": self.job, "state": self.state, **told, "phase": self.phase, "message": message, **more}
+        return {
+            "job": self.job,
+            "state": self.state,
+            **told,
+            "phase": self.phase,
+            "message": message,
+            **more,
+        }
 
 
 def past(folder: str, running: Iterable[str]) -> List[Past]:
-    """Every job of which there is a log, the newest first. `running`: the ids that hold a port's lock."""
+    """Every job of which there is a log, the newest first. `running`: the ids that hold a port's
+    lock."""
     alive = set(running)
     return [read(folder, name, name in alive) for name in names(folder)]
 
@@ -71,7 +91,11 @@ def _far(events: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
     """How far the work is whose progress was told last; None once something else was begun."""
     steps = [event for event in events if event.get("event") in ("progress", "phase")]
     last: Mapping[str, Any] = steps[-1] if steps else {}
-    return {key: last.get(key) for key in ("done", "total")} if last.get("event") == "progress" else None
+    return (
+        {key: last.get(key) for key in ("done", "total")}
+        if last.get("event") == "progress"
+        else None
+    )
 
 
 def _by_id(job: str) -> Dict[str, Any]:
@@ -91,7 +115,8 @@ def _outcome(error: Any) -> str:
 
 
 def living(folder: str, port: int, procs: Procs) -> Optional[Mapping[str, Any]]:
-    """What a job on the port began with that has not ended and whose agent lives; None when there is none."""
+    """What a job on the port began with that has not ended and whose agent lives; None when there
+    is none."""
     for name in names(folder):
         if name.split("-")[1:2] == [str(port)]:
             found = read(folder, name, running=False)
@@ -127,22 +152,25 @@ def log_path(folder: str, job: str) -> str:
 
 
 def agent_of(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
-    """The living agent that a lock names, by pid and start time; Unseen where that cannot be told."""
+    """The living agent that a lock names, by pid and start time; Unseen where that cannot be
+    told."""
     pid = held.get("pid")
     agent = procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
     return agent if agent is not None and agent.start_time == held.get("start_time") else None
 
 
 def newest_first(names: Iterable[str]) -> List[str]:
-    """Names of jobs by the moment they begin with. One from a clock that ran ahead counts as the oldest, else it would
-    hide every later job for years."""
+    """Names of jobs by the moment they begin with. One from a clock that ran ahead counts as the
+    oldest, else it would hide every later job for years."""
     latest = time.strftime(STAMP, time.gmtime(time.time() + AHEAD_S))
-    return sorted(names, key=lambda name: (name[: len(latest)] <= latest, _moment(name)), reverse=True)
+    return sorted(
+        names, key=lambda name: (name[: len(latest)] <= latest, _moment(name)), reverse=True
+    )
 
 
 def _moment(name: str) -> Tuple[str, int, str]:
-    """Sorts the names of jobs: by their second, then by the agent's pid, which tells the order of two in one second
-    except where pids begin anew."""
+    """Sorts the names of jobs: by their second, then by the agent's pid, which tells the order of
+    two in one second except where pids begin anew."""
     stamp, _, rest = name.partition("-")
     pid = rest.partition("-")[2].partition(".")[0]
     return stamp, int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 12 else 0, name

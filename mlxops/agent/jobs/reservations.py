@@ -1,33 +1,34 @@
-"""Which entries live jobs work on: a model is loaded in one place at a time, and nobody changes it meanwhile."""
+"""Which entries live jobs work on: a model is loaded in one place at a time, and nobody changes it
+meanwhile."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, Iterable, Mapping, Optional
 
-from ..context import Command
+from ..context import Context
 from ..errors import Locked, Unseen
 from ..registry.lock import story
 from . import job as jobs
 from .log import agent_of
 
 
-def taken(command: Command) -> Dict[str, int]:
+def taken(ctx: Context) -> Dict[str, int]:
     """Entry -> port of the live job that works on it, or may have to bring it back."""
-    return {name: port for port, held in _at_work(command).items() for name in held["entries"]}
+    return {name: port for port, held in _at_work(ctx).items() for name in held["entries"]}
 
 
-def loading(command: Command) -> Dict[str, int]:
+def loading(ctx: Context) -> Dict[str, int]:
     """Entry -> port of the live job that loads it, or works on the port where it is."""
-    return {held["entries"][0]: port for port, held in _at_work(command).items() if held["entries"]}
+    return {held["entries"][0]: port for port, held in _at_work(ctx).items() if held["entries"]}
 
 
-def refuse_taken(command: Command, entries: Iterable[str], port: Optional[int] = None) -> None:
+def refuse_taken(ctx: Context, entries: Iterable[str], port: Optional[int] = None) -> None:
     """Locked where a live job on another port than this works on one of the entries.
 
-    It decides what it is asked for under the registry's lock, where jobs reserve their entries; elsewhere it informs.
-    """
+    It decides what it is asked for under the registry's lock, where jobs reserve their entries;
+    elsewhere it informs."""
     names = set(entries)
-    for there, held in _at_work(command).items():
+    for there, held in _at_work(ctx).items():
         for name in names.intersection(held["entries"]) if there != port else ():
             raise Locked(
                 "%s is being worked on, on port %d: %s" % (name, there, story(held)),
@@ -38,19 +39,27 @@ def refuse_taken(command: Command, entries: Iterable[str], port: Optional[int] =
             )
 
 
-def _at_work(command: Command) -> Dict[int, Dict[str, Any]]:
-    return {port: held for port, held in jobs.reserved(command.site.registry).items() if _lives(command, held)}
+def _at_work(ctx: Context) -> Dict[int, Dict[str, Any]]:
+    return {
+        port: held for port, held in jobs.reserved(ctx.site.registry).items() if _lives(ctx, held)
+    }
 
 
-def _lives(command: Command, held: Mapping[str, Any]) -> bool:
-    """Not so for what the last holder of a lock said that was taken a moment ago. Unseen counts as alive."""
+def _lives(ctx: Context, held: Mapping[str, Any]) -> bool:
+    """Not so for what the last holder of a lock said that was taken a moment ago. Unseen counts as
+    alive."""
     try:
-        return agent_of(command.procs, held) is not None
+        return agent_of(ctx.procs, held) is not None
     except Unseen:
         return True
 
 
-def promised(command: Command, held: Mapping[int, int]) -> Dict[int, int]:
-    """port -> bytes that its load under way needs beyond what its servers hold, such as the one it will replace."""
-    needs = {port: said.get("need_bytes") for port, said in _at_work(command).items()}
-    return {p: max(0, n - held.get(p, 0)) for p, n in needs.items() if type(n) is int and 0 <= n < 1 << 60}
+def promised(ctx: Context, held: Mapping[int, int]) -> Dict[int, int]:
+    """port -> bytes that its load under way needs beyond what its servers hold, such as the one it
+    will replace."""
+    needs = {port: said.get("need_bytes") for port, said in _at_work(ctx).items()}
+    return {
+        p: max(0, n - held.get(p, 0))
+        for p, n in needs.items()
+        if type(n) is int and 0 <= n < 1 << 60
+    }

@@ -1,11 +1,12 @@
-"""Why a load of an entry would be refused, by what the runtimes installed on this host say of themselves."""
+"""Why a load of an entry would be refused, by what the runtimes installed on this host say of
+themselves."""
 
 from __future__ import annotations
 
 import os
 from typing import Dict, List, Optional, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import Failed, MlxopsError
 from ..models import cache as hfcache
 from ..models.flags import choose
@@ -23,13 +24,13 @@ Known = Tuple[Optional[Runtime], str, Tuple[str, ...], str]
 class Refused:
     """Each runtime is asked once, however many entries are for it."""
 
-    def __init__(self, command: Command) -> None:
-        self._command = command
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
         self._known: Dict[str, Known] = {}
 
     def reasons(self, entry: Entry) -> List[str]:
         """One sentence each, as far as the entry's own fields go; none when it would be started."""
-        name = entry.text("runtime") or self._command.site.runtime
+        name = entry.text("runtime") or self._ctx.site.runtime
         if name not in self._known:
             self._known[name] = self._offered(name)
         known, text, beside, fault = self._known[name]
@@ -37,26 +38,30 @@ class Refused:
             return [fault]
         flags = offered(text)
         said = [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile, text)]
-        said += [refusal.reason for refusal in references.refusals(self._command, known, entry, entry.port or 0)]
+        said += [
+            refusal.reason
+            for refusal in references.refusals(self._ctx, known, entry, entry.port or 0)
+        ]
         return said or self._cannot_serve(entry, Installed(known, flags, beside))
 
     def _cannot_serve(self, entry: Entry, installed: Installed) -> List[str]:
-        """Why the model as it lies on disk would be refused; of one that is still to be downloaded nothing is known."""
+        """Why the model as it lies on disk would be refused; of one that is still to be downloaded
+        nothing is known."""
         if not hfcache.whole(entry.cache_path):
             return []
         try:
-            choose(self._command.site, entry, installed)
+            choose(self._ctx.site, entry, installed)
         except Failed as exc:
             return ["%s (%s)" % (exc.message, exc.hint)]
         return []
 
     def _offered(self, name: str) -> Known:
         """A runtime with its help, or why there is none."""
-        site = self._command.site
+        site = self._ctx.site
         try:
             known = site.runtime_named(name)
             words = programs.command(site, known)
-            say, check = self._command.say, self._command.client.check
+            say, check = self._ctx.say, self._ctx.client.check
             text = programs.help_text(known, words, site.state_dir, say, check)
             return known, text, tuple(packages(words)), ""
         except MlxopsError as exc:

@@ -23,5 +23,10 @@ def actions(prepared: Preparation) -> List[Dict[str, Any]]:
     steps += [("stop", occupant, order.port, why) for why in stopped(ground)]
     usual = pace(entry, prepared.runtime, None, None).expected_s
     start = "%s with %s" % (prepared.runtime.name, entry.cache_path or entry.repo_id)
-    steps.append(("start", entry.name, order.port, start + (", usually %.0f s" % usual if usual else "")))
-    return [{"action": a, "entry": name, "port": p, "reason": why, "applied": False} for a, name, p, why in steps]
+    steps.append(
+        ("start", entry.name, order.port, start + (", usually %.0f s" % usual if usual else ""))
+    )
+    return [
+        {"action": a, "entry": name, "port": p, "reason": why, "applied": False}
+        for a, name, p, why in steps
+    ]

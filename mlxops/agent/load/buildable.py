@@ -1,8 +1,8 @@
-"""Whether the runtime's own packages can build a model from its config.json and read its chat template.
+"""Whether the runtime's own packages can build a model from its config.json and read its chat
+template.
 
-Asked in a child under the runtime's interpreter, where there is a server to lose. A child that cannot run, or takes too
-long, shows nothing, and the load goes on.
-"""
+Asked in a child under the runtime's interpreter, where there is a server to lose. A child that
+cannot run, or takes too long, shows nothing, and the load goes on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import os
 import subprocess
 from typing import Optional, Sequence, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import Failed, pasteable
 from ..models.files import CONFIG_LIMIT, config
 from ..models.templates import LARGEST
@@ -38,8 +38,8 @@ def answer(text):
 """
     % MARK
 )
-# As load_model of mlx_lm/utils.py does it, without the weights: arrays of MLX take no memory until they are used.
-# What MLX or the machine lacks raises other errors than these.
+# As load_model of mlx_lm/utils.py does it, without the weights: arrays of MLX take no memory until
+# they are used. What MLX or the machine lacks raises other errors than these.
 _CONFIG = (
     _BEGIN
     + """
@@ -54,7 +54,8 @@ except (TypeError, ValueError, KeyError, AttributeError, IndexError, ZeroDivisio
 answer("")
 """
 )
-# The tag `generation` and `break` in loops are transformers' additions (utils/chat_template_utils.py).
+# The tag `generation` and `break` in loops are transformers' additions
+# (utils/chat_template_utils.py).
 _TEMPLATE = (
     _BEGIN
     + r"""
@@ -72,7 +73,7 @@ answer("")
 )
 
 
-def check(command: Command, entry: Entry, load: Preparation) -> None:
+def check(ctx: Context, entry: Entry, load: Preparation) -> None:
     """Failed where the server is certain to end with an error of its own.
 
     Not asked where there is no server to lose, nor where `--force` leaves it to the server.
@@ -83,7 +84,7 @@ def check(command: Command, entry: Entry, load: Preparation) -> None:
     template = entry.text("chat_template")
     if template and runtime.chat_template:
         raw, told = read(template, LARGEST), "checking the chat template"
-        why = _answer(command, words, _TEMPLATE, template, raw, told)
+        why = _answer(ctx, words, _TEMPLATE, template, raw, told)
         if why:
             raise Failed(
                 "the chat template %s has an error: %s" % (template, why),
@@ -94,7 +95,7 @@ def check(command: Command, entry: Entry, load: Preparation) -> None:
     if entry.cache_path and _built_by_mlx_lm(entry, runtime):
         path = os.path.join(entry.cache_path, "config.json")
         raw, told = read(path, CONFIG_LIMIT), "checking the model's configuration"
-        why = _answer(command, words, _CONFIG, path, raw, told)
+        why = _answer(ctx, words, _CONFIG, path, raw, told)
         if why:
             raise Failed(
                 "the mlx-lm of %s cannot build a model from %s: %s" % (runtime.name, path, why),
@@ -105,23 +106,26 @@ def check(command: Command, entry: Entry, load: Preparation) -> None:
 
 
 def _built_by_mlx_lm(entry: Entry, runtime: Runtime) -> bool:
-    """A model that brings code of its own is built by that; one of another type by another package."""
+    """A model that brings code of its own is built by that; one of another type by another
+    package."""
     typed = any(word.partition("=")[0] == "--model-type" for word in entry.args)
     return runtime.mlx_lm and not typed and not config(entry.cache_path).get("model_file")
 
 
-def _answer(command: Command, words: Sequence[str], source: str, path: str, raw: Optional[bytes], told: str) -> str:
-    """Why it cannot be read, "" where it can or where that cannot be known. Kept until the file or the runtime
-    changes."""
+def _answer(
+    ctx: Context, words: Sequence[str], source: str, path: str, raw: Optional[bytes], told: str
+) -> str:
+    """Why it cannot be read, "" where it can or where that cannot be known. Kept until the file or
+    the runtime changes."""
     python = _interpreter(words)
     if not python or raw is None:
         return ""
     seen = hashlib.sha256(source.encode() + raw).hexdigest()
-    kept = kept_at(command.site.state_dir, fingerprint([*words, seen]))
+    kept = kept_at(ctx.site.state_dir, fingerprint([*words, seen]))
     said = read_kept(kept)
     if said is None:
-        command.say(told)
-        said = _asked(command, [*python, "-I", "-c", source, path])
+        ctx.say(told)
+        said = _asked(ctx, [*python, "-I", "-c", source, path])
         if said is None:
             return ""
         keep(kept, said)
@@ -132,13 +136,15 @@ def _interpreter(words: Sequence[str]) -> Tuple[str, ...]:
     return next((prefix for prefix in of_runtime(words) if os.access(prefix[0], os.X_OK)), ())
 
 
-def _asked(command: Command, words: Sequence[str]) -> Optional[str]:
+def _asked(ctx: Context, words: Sequence[str]) -> Optional[str]:
     """The child's answer; None where it gives none."""
     try:
-        _, output = run(words, command.client.check, TIMEOUT_S)
+        _, output = run(words, ctx.client.check, TIMEOUT_S)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
-    lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.startswith(MARK)]
+    lines = [
+        line for line in output.decode("utf-8", "replace").splitlines() if line.startswith(MARK)
+    ]
     try:
         said = json.loads(lines[-1][len(MARK) :]) if lines else None
     except ValueError:

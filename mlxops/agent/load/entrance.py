@@ -1,13 +1,12 @@
-"""Can a server take the port at all: an address of this machine, nobody who holds the port without listening, and
-programs that start. They are asked for their help afresh while the old server serves: what they said once proves
-nothing where a module of theirs has gone since.
-"""
+"""Can a server take the port at all: an address of this machine, nobody who holds the port without
+listening, and programs that start. They are asked for their help afresh while the old server
+serves: what they said once proves nothing where a module of theirs has gone since."""
 
 from __future__ import annotations
 
 from typing import Iterable, Sequence, Union
 
-from ..context import Command
+from ..context import Context
 from ..errors import EvidenceUnknown, Failed, Interrupted, MlxopsError, PortBusy
 from ..ports.survey import Ground
 from ..procs import Listener, Unseen
@@ -18,26 +17,30 @@ from .request import Preparation, no_way_back
 from .restart import Lost
 
 
-def check(command: Command, ground: Ground) -> None:
-    """Raises where a server of this host could not bind the port; its occupant's own listeners do not count."""
-    bind, port = command.site.bind, ground.seen.port
+def check(ctx: Context, ground: Ground) -> None:
+    """Raises where a server of this host could not bind the port; its occupant's own listeners do
+    not count."""
+    bind, port = ctx.site.bind, ground.seen.port
     try:
-        if not command.procs.local(bind):
+        if not ctx.procs.local(bind):
             raise Failed(
-                "%s, where servers of %s should listen, is not an address of that machine" % (bind, command.site.name),
+                "%s, where servers of %s should listen, is not an address of that machine"
+                % (bind, ctx.site.name),
                 "correct bind in the host file",
                 bind=bind,
             )
         # A server that starts just now must not find our own probe in its place.
         if ground.server is None or ground.seen.listeners:
-            refuse_held(command, port, ground.seen.listeners or ())
+            refuse_held(ctx, port, ground.seen.listeners or ())
     except Unseen as exc:
-        raise EvidenceUnknown("whether port %d is free cannot be seen: %s" % (port, exc.reason), port=port) from exc
+        raise EvidenceUnknown(
+            "whether port %d is free cannot be seen: %s" % (port, exc.reason), port=port
+        ) from exc
 
 
-def refuse_held(command: Command, port: int, listeners: Iterable[Listener] = ()) -> None:
+def refuse_held(ctx: Context, port: int, listeners: Iterable[Listener] = ()) -> None:
     """PortBusy where a socket holds the port that none of the listeners explains."""
-    held = command.procs.held(port, command.site.bind, listeners)
+    held = ctx.procs.held(port, ctx.site.bind, listeners)
     if held:
         raise PortBusy(
             "port %d is taken on %s by a process that does not listen" % (port, " and ".join(held)),
@@ -53,27 +56,30 @@ def stops(prepared: Preparation) -> bool:
     return not prepared.done and (prepared.ground.server is not None or evicts)
 
 
-def checked(command: Command, prepared: Preparation) -> Preparation:
-    """The preparation; Failed where the runtime does not start, PortBusy where the one of the way back does not."""
+def checked(ctx: Context, prepared: Preparation) -> Preparation:
+    """The preparation; Failed where the runtime does not start, PortBusy where the one of the way
+    back does not."""
     if not stops(prepared):
         return prepared
-    asked(command, prepared.runtime, prepared.words, fresh=True)
-    previous = _previous(command, prepared)
+    asked(ctx, prepared.runtime, prepared.words, fresh=True)
+    previous = _previous(ctx, prepared)
     if isinstance(previous, Lost) and prepared.order.rollback and not prepared.order.dry_run:
         raise no_way_back(previous, prepared.order)
     return prepared._replace(previous=previous)
 
 
-def asked(command: Command, runtime: Runtime, words: Sequence[str], fresh: bool) -> Offered:
-    return programs.help_flags(runtime, words, command.site.state_dir, command.say, command.client.check, fresh=fresh)
+def asked(ctx: Context, runtime: Runtime, words: Sequence[str], fresh: bool) -> Offered:
+    return programs.help_flags(
+        runtime, words, ctx.site.state_dir, ctx.say, ctx.client.check, fresh=fresh
+    )
 
 
-def _previous(command: Command, prepared: Preparation) -> Union[Service, Lost, None]:
+def _previous(ctx: Context, prepared: Preparation) -> Union[Service, Lost, None]:
     previous = prepared.previous
     if not isinstance(previous, Service) or previous.runtime.name == prepared.runtime.name:
         return previous
     try:
-        asked(command, previous.runtime, programs.command(command.site, previous.runtime), fresh=True)
+        asked(ctx, previous.runtime, programs.command(ctx.site, previous.runtime), fresh=True)
     except Interrupted:
         raise
     except MlxopsError as exc:

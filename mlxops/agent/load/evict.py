@@ -1,4 +1,5 @@
-"""Making room for a load: the servers that --evict unloads, each under its own port's lock; back if the load fails."""
+"""Making room for a load: the servers that --evict unloads, each under its own port's lock; back if
+the load fails."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import contextlib
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
 from ..clock import Deadline, wait_for
-from ..context import Command
+from ..context import Context
 from ..errors import Interrupted, PortBusy, as_error, pasteable
 from ..jobs.begin import begin
 from ..jobs.disk_room import EVICTION_EDITS, DiskRoom
@@ -31,13 +32,16 @@ Restore = Callable[[Job, Service], str]
 
 
 class Victim:
-    """A port that has to be unloaded, with its lock held and its server as it would be started again."""
+    """A port that has to be unloaded, with its lock held and its server as it would be started
+    again."""
 
-    def __init__(self, command: Command, job: Job, ground: Ground) -> None:
+    def __init__(self, ctx: Context, job: Job, ground: Ground) -> None:
         self.job, self.ground, self.begun, self.stopped = job, ground, False, False
         self.port = ground.seen.port
         self.entry = ground.entries[0] if ground.entries else None
-        self.service = way_back(command, self.port, ground.server, self.entry) if ground.server else None
+        self.service = (
+            way_back(ctx, self.port, ground.server, self.entry) if ground.server else None
+        )
 
     @property
     def name(self) -> str:
@@ -45,7 +49,12 @@ class Victim:
 
     def record(self, outcome: str) -> Dict[str, Any]:
         name = self.entry.name if self.entry else None
-        return {"port": self.port, "entry": name, "outcome": outcome, "again": name and _again(name, self.port)}
+        return {
+            "port": self.port,
+            "entry": name,
+            "outcome": outcome,
+            "again": name and _again(name, self.port),
+        }
 
 
 @contextlib.contextmanager
@@ -56,39 +65,43 @@ def naming(evicted: Sequence[Mapping[str, Any]]) -> Iterator[None]:
     except Exception as exc:
         error = as_error(exc)
         if evicted and "evicted" not in error.fields:
-            error.message += "".join("; port %d: %s" % (one["port"], one["outcome"]) for one in evicted)
+            error.message += "".join(
+                "; port %d: %s" % (one["port"], one["outcome"]) for one in evicted
+            )
             error.fields["evicted"] = list(evicted)
         raise error from exc
 
 
 class Room:
-    """A context for the load that needs it. A failure inside brings back what was unloaded, unless without rollback.
+    """A context for the load that needs it. A failure inside brings back what was unloaded, unless
+    without rollback.
 
-    `evicted` comes to hold what became of each of them.
-    """
+    `evicted` comes to hold what became of each of them."""
 
     def __init__(
         self,
-        command: Command,
+        ctx: Context,
         job: Job,
         prepared: Preparation,
         restore: Restore,
         evicted: List[Dict[str, Any]],
         room: DiskRoom,
     ) -> None:
-        self._command, self._job, self._prepared, self._restore = command, job, prepared, restore
+        self._ctx, self._job, self._prepared, self._restore = ctx, job, prepared, restore
         self._evicted, self._room = evicted, room
         self._locks = contextlib.ExitStack()
         self.victims: List[Victim] = []
 
     def __enter__(self) -> Room:
-        found = still(self._command, self._prepared)
+        found = still(self._ctx, self._prepared)
         if found is not None and not found.fits and self._prepared.order.evict:
             with self._undoing():
                 self._make(found.unload)
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], exc: Optional[BaseException], trace: Any) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], exc: Optional[BaseException], trace: Any
+    ) -> None:
         if isinstance(exc, Exception):
             with self._undoing():
                 raise exc
@@ -102,7 +115,9 @@ class Room:
         try:
             yield
         except Exception as exc:
-            self._evicted[:] = [victim.record(self._outcome(victim)) for victim in self.victims if victim.begun]
+            self._evicted[:] = [
+                victim.record(self._outcome(victim)) for victim in self.victims if victim.begun
+            ]
             self._locks.__exit__(type(exc), exc, None)
             raise
 
@@ -112,17 +127,19 @@ class Room:
         # Nothing is stopped before all of them may be.
         self._room.check()
         for victim in self.victims:
-            self._job.phase("evict", "making room: unloading %s from port %d" % (victim.name, victim.port))
+            self._job.phase(
+                "evict", "making room: unloading %s from port %d" % (victim.name, victim.port)
+            )
             self._stop(victim)
             self._clear(victim)
             victim.job.waits("evicted")
         wait_for(self._enough, Deadline(FREED_WITHIN_S), LOOK_EVERY_S)
-        check(self._command, self._prepared.asked, self._prepared.order._replace(evict=False))
+        check(self._ctx, self._prepared.asked, self._prepared.order._replace(evict=False))
 
     def _stop(self, victim: Victim) -> None:
         victim.begun = True
         try:
-            feared = vacate(self._command, victim.job, victim.ground, self._prepared.order.grace_s)
+            feared = vacate(self._ctx, victim.job, victim.ground, self._prepared.order.grace_s)
             if feared:
                 victim.job.warn(feared.message)
         except Interrupted:  # which comes before the first signal
@@ -131,10 +148,11 @@ class Room:
         victim.stopped = True
 
     def _clear(self, victim: Victim) -> None:
-        """Until the load has succeeded the entry keeps its port as `wanted`: a failure forgets nothing."""
+        """Until the load has succeeded the entry keeps its port as `wanted`: a failure forgets
+        nothing."""
         names = [entry.name for entry in victim.ground.entries]
         if names:
-            self._command.store.edit(self._why(victim.port), lambda now: now.clear(victim.port, *names))
+            self._ctx.store.edit(self._why(victim.port), lambda now: now.clear(victim.port, *names))
 
     def _forget(self, victim: Victim) -> None:
         """The load serves: what made room for it was unloaded as if by `unload`."""
@@ -145,27 +163,37 @@ class Room:
             return now.put(*(e.with_fields(wanted=None) for e in same))
 
         try:
-            self._command.store.edit(self._why(victim.port), change)
+            self._ctx.store.edit(self._why(victim.port), change)
         except Exception as exc:
             # The load serves: what cannot be noted of others is no failure of it.
             self._job.warn("port %d: %s" % (victim.port, as_error(exc).message))
 
     def _claim(self, port: int) -> None:
-        command = self._command
-        seen = command.store.read().holders(port)
+        ctx = self._ctx
+        seen = ctx.store.read().holders(port)
         cut = _again(seen[0].name, port) if seen else None
-        job = self._locks.enter_context(begin(command, port, self._why(port), again=cut))
-        victim = Victim(command, job, survey(command, port, own_lock=True))
-        refuse_restarted(command, victim.ground)
+        job = self._locks.enter_context(begin(ctx, port, self._why(port), again=cut))
+        victim = Victim(ctx, job, survey(ctx, port, own_lock=True))
+        refuse_restarted(ctx, victim.ground)
         if isinstance(victim.service, Lost) and self._prepared.order.rollback:
-            text = "port %d cannot be unloaded to make room: its server could not be started again: %s"
-            raise PortBusy(text % (port, victim.service.why), pasteable("unload", port) + " first", port=port)
+            text = (
+                "port %d cannot be unloaded to make room: its server could not be started again: %s"
+            )
+            raise PortBusy(
+                text % (port, victim.service.why), pasteable("unload", port) + " first", port=port
+            )
         if victim.ground.stranger is not None:
-            text = "port %d is not unloaded to make room: its server, pid %d, is not in the registry"
-            raise PortBusy(text % (port, victim.ground.stranger.process.pid), pasteable("unload", port), port=port)
+            text = (
+                "port %d is not unloaded to make room: its server, pid %d, is not in the registry"
+            )
+            raise PortBusy(
+                text % (port, victim.ground.stranger.process.pid),
+                pasteable("unload", port),
+                port=port,
+            )
         names = [entry.name for entry in victim.ground.entries]
-        with command.store.locked(self._why(port)):
-            refuse_taken(command, names, port)
+        with ctx.store.locked(self._why(port)):
+            refuse_taken(ctx, names, port)
             job.reserve(names)
         self._room.take(port, EVICTION_EDITS, servers=1)
         self._room.take_log_of_job(job.log)
@@ -176,13 +204,16 @@ class Room:
         return "unload %d to make room for load %s %d" % (port, order.model, order.port)
 
     def _enough(self) -> bool:
-        found = memory.fit(self._command, self._prepared.asked) if self._prepared.asked else None
+        found = memory.fit(self._ctx, self._prepared.asked) if self._prepared.asked else None
         return found is None or found.fits
 
     def _outcome(self, victim: Victim) -> str:
         """What becomes of it once the load has failed, in words."""
         if not victim.stopped:
-            return "what is left of %s is not known; %s" % (victim.name, pasteable("status", victim.port))
+            return "what is left of %s is not known; %s" % (
+                victim.name,
+                pasteable("status", victim.port),
+            )
         if victim.service is None:
             return "it is empty"
         if not self._prepared.order.rollback or isinstance(victim.service, Lost):
@@ -190,15 +221,15 @@ class Room:
         return self._restore(victim.job, victim.service)
 
 
-def still(command: Command, prepared: Preparation) -> Optional[Fit]:
-    """How it fits now; the download may have taken hours. What was checked a moment ago is not looked at again, and
-    counts where nothing can be seen any more."""
+def still(ctx: Context, prepared: Preparation) -> Optional[Fit]:
+    """How it fits now; the download may have taken hours. What was checked a moment ago is not
+    looked at again, and counts where nothing can be seen any more."""
     order = prepared.order
     if prepared.remote is None and not order.evict:
         return prepared.fit
     if order.evict:
-        check_assignment(command.store.read().entries.get(prepared.entry.name, prepared.entry), order)
-    return check(command, prepared.asked, order)[0] or prepared.fit
+        check_assignment(ctx.store.read().entries.get(prepared.entry.name, prepared.entry), order)
+    return check(ctx, prepared.asked, order)[0] or prepared.fit
 
 
 def planned(prepared: Preparation) -> List[Tuple[int, Optional[str], str]]:
@@ -207,7 +238,10 @@ def planned(prepared: Preparation) -> List[Tuple[int, Optional[str], str]]:
     if fit is None or not prepared.order.evict:
         return []
     names = {port: next((e.name for e in registry.holders(port)), None) for port in fit.unload}
-    return [(port, names[port], "its server holds %s" % memory.gib(fit.held[port])) for port in fit.unload]
+    return [
+        (port, names[port], "its server holds %s" % memory.gib(fit.held[port]))
+        for port in fit.unload
+    ]
 
 
 def _again(name: str, port: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import List, NamedTuple, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import Failed, pasteable
 from ..models.refusals import Refusal, refusals
 from ..programs import dryparse
@@ -16,7 +16,8 @@ from ..runtimes.launch import launch_of, template_text
 from ..runtimes.table import Runtime, offered
 from ..site import Site
 
-# Linux takes 128 KiB for one word of a command line (MAX_ARG_STRLEN), macOS 1 MiB for all of them (ARG_MAX).
+# Linux takes 128 KiB for one word of a command line (MAX_ARG_STRLEN), macOS 1 MiB for all of them
+# (ARG_MAX).
 MAX_WORD_BYTES = 120 << 10
 
 
@@ -28,24 +29,27 @@ class Asked(NamedTuple):
     help_text: str
 
 
-def check(command: Command, entry: Entry, port: int, asked: Asked) -> Tuple[str, ...]:
+def check(ctx: Context, entry: Entry, port: int, asked: Asked) -> Tuple[str, ...]:
     """Warnings; Failed where the runtime would refuse what it is started with."""
     runtime = asked.runtime
     _check_words(entry, template_text(runtime, entry))
-    _check_disclosed(command.site, entry, runtime)
+    _check_disclosed(ctx.site, entry, runtime)
     refused = refusals(runtime, entry, offered(asked.help_text), os.path.isfile, asked.help_text)
     if not refused:
-        refused = _tried(command, entry, asked)
+        refused = _tried(ctx, entry, asked)
     if refused:
         raise Failed(
-            "%s would refuse %s: %s" % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
+            "%s would refuse %s: %s"
+            % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
             pasteable("set", entry.name, _corrected(refused[0].field)),
             entry=entry.name,
             reasons=[r.reason for r in refused],
         )
-    launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
-    own = command.site.runtime_named(None)
-    return _warnings(entry, runtime) + _renamed(port, runtime.client_model or launch.served_name, own, launch)
+    launch = launch_of(entry, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
+    own = ctx.site.runtime_named(None)
+    return _warnings(entry, runtime) + _renamed(
+        port, runtime.client_model or launch.served_name, own, launch
+    )
 
 
 def _check_words(entry: Entry, template: str) -> None:
@@ -54,32 +58,43 @@ def _check_words(entry: Entry, template: str) -> None:
         size = len(word.encode("utf-8", "surrogatepass"))
         if "\0" in word or size > MAX_WORD_BYTES:
             why = (
-                "contains a NUL byte" if "\0" in word else "is too long: %d bytes, %d at most" % (size, MAX_WORD_BYTES)
+                "contains a NUL byte"
+                if "\0" in word
+                else "is too long: %d bytes, %d at most" % (size, MAX_WORD_BYTES)
             )
             text = "%s: a word of the server's command line (%s) %s" % (entry.name, key, why)
             raise Failed(text, pasteable("set", entry.name, _corrected(key)), entry=entry.name)
 
 
 def _check_disclosed(site: Site, entry: Entry, runtime: Runtime) -> None:
-    """A template that is given as text can be read by every user of the host, in the list of processes. Where another
-    account writes the registry, it may name any file of ours."""
+    """A template that is given as text can be read by every user of the host, in the list of
+    processes. Where another account writes the registry, it may name any file of ours."""
     path = entry.text("chat_template")
     if not path or not runtime.template_inline or not others_write(site.registry):
         return
-    real, kept = os.path.realpath(path), [site.cache_root, *([site.templates] if site.templates else [])]
+    real, kept = (
+        os.path.realpath(path),
+        [site.cache_root, *([site.templates] if site.templates else [])],
+    )
     if not any(real.startswith(os.path.join(os.path.realpath(folder), "")) for folder in kept):
         raise Failed(
             "%s: the chat template %s is outside the model cache and the folder `templates`; %s would show its text"
-            " to every user of the host, and other accounts can write the registry" % (entry.name, path, runtime.name),
+            " to every user of the host, and other accounts can write the registry"
+            % (entry.name, path, runtime.name),
             "move it into %s" % (site.templates or site.cache_root),
             entry=entry.name,
         )
 
 
-def _tried(command: Command, entry: Entry, asked: Asked) -> Tuple[Refusal, ...]:
+def _tried(ctx: Context, entry: Entry, asked: Asked) -> Tuple[Refusal, ...]:
     """What the program itself says of the values in `args`, of which its help may show no kind."""
     said = dryparse.refusal(
-        asked.help_text, asked.words, entry.args, command.site.state_dir, command.say, command.client.check
+        asked.help_text,
+        asked.words,
+        entry.args,
+        ctx.site.state_dir,
+        ctx.say,
+        ctx.client.check,
     )
     return (Refusal("args", " ".join(entry.args), said),) if said else ()
 
@@ -92,14 +107,23 @@ def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
     found: List[str] = []
     for key in ("tool_call_parser", "reasoning_parser"):
         if entry.text(key) and not getattr(runtime, key):
-            found.append("%s has no option for %s; %s is left out" % (runtime.name, key, entry.text(key)))
-    if runtime.reasoning_parser and entry.text("reasoning_parser") and not entry.text("tool_call_parser"):
-        found.append("a reasoning_parser without a tool_call_parser loses the content of answers that are not streamed")
+            found.append(
+                "%s has no option for %s; %s is left out" % (runtime.name, key, entry.text(key))
+            )
+    if (
+        runtime.reasoning_parser
+        and entry.text("reasoning_parser")
+        and not entry.text("tool_call_parser")
+    ):
+        found.append(
+            "a reasoning_parser without a tool_call_parser loses the content of answers that are not streamed"
+        )
     return tuple(found)
 
 
 def _renamed(port: int, name: str, own: Runtime, launch: runtimes.Launch) -> Tuple[str, ...]:
-    """A warning where clients have to ask by another name than the one the host's own runtime answers to."""
+    """A warning where clients have to ask by another name than the one the host's own runtime
+    answers to."""
     usual = own.client_model or launch.served_name
     if name == usual:
         return ()

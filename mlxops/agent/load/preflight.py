@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Tuple, Union
 
-from ..context import Command
+from ..context import Context
 from ..errors import AssignmentConflict, Failed, ModelMissing, NeedsConsent, PortBusy, pasteable
 from ..hub import download as fetch
 from ..hub.checks import check_disk, check_whole, size_text
@@ -36,29 +36,30 @@ from .request import Order, Preparation, no_way_back
 from .restart import Lost, way_back
 
 
-def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
+def prepare(ctx: Context, order: Order, own_lock: bool) -> Preparation:
     """The load as it would be done now; raises the first reason why it cannot be."""
-    command.site.need_port(order.port)
-    entry = entry_meant(command, command.store.read(), order)
+    ctx.site.need_port(order.port)
+    entry = entry_meant(ctx, ctx.store.read(), order)
     if not own_lock:
-        _tell_meant(command, order, entry)
-    refuse_taken(command, [entry.name], order.port)
+        _tell_meant(ctx, order, entry)
+    refuse_taken(ctx, [entry.name], order.port)
     check_assignment(entry, order)
-    runtime = command.site.runtime_named(entry.text("runtime"))
-    words = programs.command(command.site, runtime)
-    text = programs.help_text(runtime, words, command.site.state_dir, command.say, command.client.check)
+    runtime = ctx.site.runtime_named(entry.text("runtime"))
+    words = programs.command(ctx.site, runtime)
+    text = programs.help_text(runtime, words, ctx.site.state_dir, ctx.say, ctx.client.check)
     flags = offered(text)
-    # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is there.
+    # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is
+    # there.
     there = Installed(runtime, flags, tuple(packages(words)))
     warnings: Tuple[str, ...] = ()
     whole, notes = presence.usable(entry.cache_path, order.force), warnings
     if whole:
-        warnings = presence.doubts(command.store.read(), entry)
-        entry, notes = choose(command.site, entry, there, order.force)
-    warnings += options.check(command, entry, order.port, Asked(runtime, words, text))
-    references.check(command, runtime, entry, order.port)
-    ground = survey(command, order.port, own_lock)
-    wanting = _serves_exactly(command, ground, entry)
+        warnings = presence.doubts(ctx.store.read(), entry)
+        entry, notes = choose(ctx.site, entry, there, order.force)
+    warnings += options.check(ctx, entry, order.port, Asked(runtime, words, text))
+    references.check(ctx, runtime, entry, order.port)
+    ground = survey(ctx, order.port, own_lock)
+    wanting = _serves_exactly(ctx, ground, entry)
     found = Preparation(
         order=order,
         entry=entry,
@@ -72,42 +73,44 @@ def prepare(command: Command, order: Order, own_lock: bool) -> Preparation:
     if found.done:
         return found
     _check_occupant(ground, order, entry, wanting)
-    refuse_restarted(command, ground)
-    entrance.check(command, ground)
-    previous = _way_back(command, ground, order)
-    remote = None if whole else _remote(command, entry, words, order)
+    refuse_restarted(ctx, ground)
+    entrance.check(ctx, ground)
+    previous = _way_back(ctx, ground, order)
+    remote = None if whole else _remote(ctx, entry, words, order)
     if remote is not None:
         entry = _spelled(entry, remote)
         if remote.config and not order.force:
             check_built(entry, there, remote.config)
-    _check_hosts(command, entry, order, runtime, remote)
-    asked = asked_of(command, entry, remote, runtime, order.port)
-    fit, said = check(command, asked, order)
-    buildable.check(command, entry, found)
+    _check_hosts(ctx, entry, order, runtime, remote)
+    asked = asked_of(ctx, entry, remote, runtime, order.port)
+    fit, said = check(ctx, asked, order)
+    buildable.check(ctx, entry, found)
     told = notes + warnings + said
-    return found._replace(entry=entry, remote=remote, warnings=told, asked=asked, fit=fit, previous=previous)
+    return found._replace(
+        entry=entry, remote=remote, warnings=told, asked=asked, fit=fit, previous=previous
+    )
 
 
-def entry_meant(command: Command, registry: Registry, order: Order) -> Entry:
+def entry_meant(ctx: Context, registry: Registry, order: Order) -> Entry:
     """The entry meant, or a new one for a repository named in full."""
     entry = resolve.find(registry, order.model)
     if entry is None and not resolve.is_repo_id(order.model):
         raise resolve.unknown(registry, order.model)
-    entry = entry or _new_entry(command, registry, order.model)
+    entry = entry or _new_entry(ctx, registry, order.model)
     entry = entry.with_fields(revision=order.revision) if order.revision else entry
-    return presence.located(command, entry, order)
+    return presence.located(ctx, entry, order)
 
 
-def _tell_meant(command: Command, order: Order, entry: Entry) -> None:
+def _tell_meant(ctx: Context, order: Order, entry: Entry) -> None:
     """Which entry was found for a part of a name: a slip must not start a server without a word."""
     names = [name.lower() for name in (entry.name, entry.repo_id, entry.model_id)]
     if order.model.lower() not in names:
-        command.say("%s -> %s (%s)" % (order.model, entry.name, entry.repo_id or entry.cache_path))
+        ctx.say("%s -> %s (%s)" % (order.model, entry.name, entry.repo_id or entry.cache_path))
 
 
-def _new_entry(command: Command, registry: Registry, repo_id: str) -> Entry:
-    name = free_name(registry, repo_id, command.site.slot_names)
-    repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, repo_id)
+def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
+    name = free_name(registry, repo_id, ctx.site.slot_names)
+    repo_id = hfcache.spelling(ctx.site.hf_home, ctx.site.cache_root, repo_id)
     return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
 
 
@@ -130,12 +133,14 @@ def check_assignment(entry: Entry, order: Order) -> None:
         )
 
 
-def _serves_exactly(command: Command, ground: Ground, entry: Entry) -> Optional[str]:
-    """None where the port is to serve something else than the entry as it is now; else why it does not, "" where it
-    does."""
-    if [(e.name, place(e.cache_path)) for e in ground.entries] != [(entry.name, place(entry.cache_path))]:
+def _serves_exactly(ctx: Context, ground: Ground, entry: Entry) -> Optional[str]:
+    """None where the port is to serve something else than the entry as it is now; else why it does
+    not, "" where it does."""
+    if [(e.name, place(e.cache_path)) for e in ground.entries] != [
+        (entry.name, place(entry.cache_path))
+    ]:
         return None
-    verdict = judge(ground.seen, wanted(command, ground.registry, ground.seen.port))
+    verdict = judge(ground.seen, wanted(ctx, ground.registry, ground.seen.port))
     if verdict.state == "ready" and verdict.drift in (None, "unrecorded", "stray"):
         return ""
     return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
@@ -154,25 +159,30 @@ def _check_occupant(ground: Ground, order: Order, entry: Entry, wanting: Optiona
     raise PortBusy(text, hint, port=order.port, occupant=occupant, pid=pid, entry=entry.name)
 
 
-def _way_back(command: Command, ground: Ground, order: Order) -> Union[Service, Lost, None]:
-    """What would bring the occupant back; PortBusy where nothing would, unless the order does without."""
+def _way_back(ctx: Context, ground: Ground, order: Order) -> Union[Service, Lost, None]:
+    """What would bring the occupant back; PortBusy where nothing would, unless the order does
+    without."""
     if ground.server is None:
         return None
-    found = way_back(command, order.port, ground.server, ground.entries[0] if ground.entries else None)
+    found = way_back(ctx, order.port, ground.server, ground.entries[0] if ground.entries else None)
     if isinstance(found, Lost) and order.rollback and not order.dry_run:
         raise no_way_back(found, order)
     return found
 
 
-def _remote(command: Command, entry: Entry, words: Tuple[str, ...], order: Order) -> Remote:
+def _remote(ctx: Context, entry: Entry, words: Tuple[str, ...], order: Order) -> Remote:
     """What has to be downloaded, after everything that speaks against it was checked."""
     presence.refuse_unasked(entry, order)
-    remote = described(command, entry, words)
-    check_disk(remote, command.site.cache_root)
+    remote = described(ctx, entry, words)
+    check_disk(remote, ctx.site.cache_root)
     check_whole(remote, order.force)
     size = size_text(remote.missing_bytes)
-    command.say("%s: %s to download" % (remote.repo_id, size))
-    if order.ask_above_bytes is not None and remote.missing_bytes > order.ask_above_bytes and not order.dry_run:
+    ctx.say("%s: %s to download" % (remote.repo_id, size))
+    if (
+        order.ask_above_bytes is not None
+        and remote.missing_bytes > order.ask_above_bytes
+        and not order.dry_run
+    ):
         raise NeedsConsent(
             "%s is not on this host: %s to download" % (remote.repo_id, size),
             "add --yes to download without asking",
@@ -190,48 +200,69 @@ def _spelled(entry: Entry, remote: Remote) -> Entry:
     return entry.with_fields(repo_id=remote.repo_id)
 
 
-def remote_of(command: Command, entry: Entry, words: Tuple[str, ...]) -> Optional[Remote]:
-    """What would have to be downloaded; None when the snapshot is whole. Nothing is fetched but its config.json."""
+def remote_of(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Optional[Remote]:
+    """What would have to be downloaded; None when the snapshot is whole. Nothing is fetched but its
+    config.json."""
     if presence.usable(entry.cache_path):
         return None
     if not resolve.is_repo_id(entry.repo_id):
         raise ModelMissing(
-            "%s cannot be loaded: %s" % (entry.name, presence.trouble(entry.cache_path) or "it has no path"),
+            "%s cannot be loaded: %s"
+            % (entry.name, presence.trouble(entry.cache_path) or "it has no path"),
             pasteable("set", entry.name, "cache_path=PATH"),
             entry=entry.name,
         )
-    return described(command, entry, words)
+    return described(ctx, entry, words)
 
 
-def described(command: Command, entry: Entry, words: Tuple[str, ...]) -> Remote:
-    """What the Hub says of the entry's repository, under the name that its folder in the cache has."""
-    python = fetch.interpreter(command.site, words)
-    repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, entry.repo_id)
-    command.say("asking the Hub for %s" % repo_id)
+def described(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Remote:
+    """What the Hub says of the entry's repository, under the name that its folder in the cache
+    has."""
+    python = fetch.interpreter(ctx.site, words)
+    repo_id = hfcache.spelling(ctx.site.hf_home, ctx.site.cache_root, entry.repo_id)
+    ctx.say("asking the Hub for %s" % repo_id)
     return fetch.describe(
-        python, repo_id, entry.text("revision"), command.site.cache_root, lambda: command.client.cancelled
+        python,
+        repo_id,
+        entry.text("revision"),
+        ctx.site.cache_root,
+        lambda: ctx.client.cancelled,
     )
 
 
-def _check_hosts(command: Command, entry: Entry, order: Order, runtime: Runtime, remote: Optional[Remote]) -> None:
+def _check_hosts(
+    ctx: Context, entry: Entry, order: Order, runtime: Runtime, remote: Optional[Remote]
+) -> None:
     if ranks.hosts(entry) and remote is not None:
-        text = "%s is not whole on this host, and a model of several hosts has to be on all of them" % entry.name
+        text = (
+            "%s is not whole on this host, and a model of several hosts has to be on all of them"
+            % entry.name
+        )
         raise Failed(text, "on each of them: hf download %s" % entry.repo_id, entry=entry.name)
     if ranks.hosts(entry) and wholeness.stale_index(entry.cache_path):
         text = "%s: its index names other files than there are, and a model of several hosts is divided by it"
-        raise Failed(text % entry.name, "download it again, or write a new %s" % modelfiles.INDEX, entry=entry.name)
-    ring.check(command, entry, order.port, runtime, hfcache.weights_bytes(entry.cache_path), order.force)
+        raise Failed(
+            text % entry.name,
+            "download it again, or write a new %s" % modelfiles.INDEX,
+            entry=entry.name,
+        )
+    ring.check(
+        ctx, entry, order.port, runtime, hfcache.weights_bytes(entry.cache_path), order.force
+    )
 
 
 def asked_of(
-    command: Command, entry: Entry, remote: Optional[Remote], runtime: Runtime, port: Optional[int]
+    ctx: Context, entry: Entry, remote: Optional[Remote], runtime: Runtime, port: Optional[int]
 ) -> Optional[memory.Asked]:
-    """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights have no size."""
-    weights = remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
+    """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights
+    have no size."""
+    weights = (
+        remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
+    )
     config = remote.config if remote is not None else modelfiles.config(entry.cache_path)
     if weights is None:
         return None
-    beside = references.seconds(command, runtime, entry, port)
+    beside = references.seconds(ctx, runtime, entry, port)
     return memory.Asked(
         weights_bytes=weights // ranks.share(entry),
         config=config,

@@ -6,7 +6,7 @@ import os
 from typing import List, Tuple
 from urllib.parse import quote
 
-from ..context import Command
+from ..context import Context
 from ..errors import ModelMissing, pasteable
 from ..models import cache as hfcache
 from ..models import wholeness
@@ -18,7 +18,8 @@ from .request import Order
 
 
 def usable(path: str, force: bool = False) -> bool:
-    """Whether a server could load the model at `path`; `force` passes over what is doubtful and not proven."""
+    """Whether a server could load the model at `path`; `force` passes over what is doubtful and not
+    proven."""
     if not path:
         return False
     try:
@@ -28,33 +29,40 @@ def usable(path: str, force: bool = False) -> bool:
     return not faults or (force and wholeness.doubtful(path, faults))
 
 
-def located(command: Command, entry: Entry, order: Order) -> Entry:
-    """The entry with the path of its snapshot, where there is a whole one that it does not point to already."""
+def located(ctx: Context, entry: Entry, order: Order) -> Entry:
+    """The entry with the path of its snapshot, where there is a whole one that it does not point to
+    already."""
     path = os.path.expanduser(entry.cache_path)
     entry = entry.with_fields(cache_path=path) if path != entry.cache_path else entry
     if order.revision:
-        return _at_revision(command, entry, order)
+        return _at_revision(ctx, entry, order)
     if usable(path):
         return entry
-    found = hfcache.find(command.site.hf_home, entry.repo_id, entry.text("revision")) if entry.repo_id else None
+    found = (
+        hfcache.find(ctx.site.hf_home, entry.repo_id, entry.text("revision"))
+        if entry.repo_id
+        else None
+    )
     if found is not None and (found.complete or not path) and usable(found.path, order.force):
         return entry.with_fields(cache_path=found.path)
     return entry
 
 
-def _at_revision(command: Command, entry: Entry, order: Order) -> Entry:
-    """The entry with the path of the revision asked for. Where that is not here, its path leads to nothing: what is
-    recorded is another revision, and does not stand in for it."""
+def _at_revision(ctx: Context, entry: Entry, order: Order) -> Entry:
+    """The entry with the path of the revision asked for. Where that is not here, its path leads to
+    nothing: what is recorded is another revision, and does not stand in for it."""
     asked = str(order.revision)
     if not resolve.is_repo_id(entry.repo_id):
         text = "%s names no repository, so it has no revision %s" % (entry.name, asked)
         raise ModelMissing(text, "leave --revision out", entry=entry.name)
     beside = hfcache.beside(entry.cache_path, entry.repo_id, asked)
-    found = hfcache.find(command.site.hf_home, entry.repo_id, asked)
-    there = next((path for path in (beside, found.path if found else "") if usable(path, order.force)), "")
+    found = hfcache.find(ctx.site.hf_home, entry.repo_id, asked)
+    there = next(
+        (path for path in (beside, found.path if found else "") if usable(path, order.force)), ""
+    )
     if there or not entry.cache_path:
         return entry.with_fields(cache_path=there)
-    folder = os.path.join(command.site.cache_root, hfcache.repo_folder(entry.repo_id), "snapshots")
+    folder = os.path.join(ctx.site.cache_root, hfcache.repo_folder(entry.repo_id), "snapshots")
     return entry.with_fields(cache_path=os.path.join(folder, "not here: " + quote(asked, safe="")))
 
 
@@ -62,7 +70,11 @@ def doubts(registry: Registry, entry: Entry) -> Tuple[str, ...]:
     """What a person should know of a model that is there: one sentence each."""
     said: List[str] = []
     recorded = registry.entries.get(entry.name)
-    if recorded is not None and recorded.cache_path and place(recorded.cache_path) != place(entry.cache_path):
+    if (
+        recorded is not None
+        and recorded.cache_path
+        and place(recorded.cache_path) != place(entry.cache_path)
+    ):
         why = absence(recorded.cache_path)
         if why:
             said.append("%s; %s is used instead" % (why, entry.cache_path))
@@ -76,23 +88,31 @@ def doubts(registry: Registry, entry: Entry) -> Tuple[str, ...]:
 def refuse_unasked(entry: Entry, order: Order) -> None:
     """ModelMissing unless the person's own words allow a download.
 
-    These do: the full org/name, the exact name of an entry that was never downloaded, --download. A part of a name,
-    or an entry whose files were there and are gone, is no wish to download.
-    """
+    These do: the full org/name, the exact name of an entry that was never downloaded, --download. A
+    part of a name, or an entry whose files were there and are gone, is no wish to download."""
     named = resolve.is_repo_id(order.model) and same_repo(order.model, entry.repo_id)
     planned = order.model == entry.name and not entry.cache_path
     if resolve.is_repo_id(entry.repo_id) and (order.download or named or planned):
         return
     path = None if order.revision else entry.cache_path or None
-    raise ModelMissing(_why(entry, order), _way(entry, order), entry=entry.name, repo_id=entry.repo_id, path=path)
+    raise ModelMissing(
+        _why(entry, order), _way(entry, order), entry=entry.name, repo_id=entry.repo_id, path=path
+    )
 
 
 def _why(entry: Entry, order: Order) -> str:
     if order.revision:
-        return "revision %s of %s is not on this host, or not whole" % (order.revision, entry.repo_id or entry.name)
+        return "revision %s of %s is not on this host, or not whole" % (
+            order.revision,
+            entry.repo_id or entry.name,
+        )
     if not entry.cache_path:
         named = "" if order.model == entry.name else " (%s)" % order.model
-        return "%s%s is not on this host: %s was never downloaded" % (entry.name, named, entry.repo_id or "its model")
+        return "%s%s is not on this host: %s was never downloaded" % (
+            entry.name,
+            named,
+            entry.repo_id or "its model",
+        )
     return "%s cannot be loaded: %s" % (entry.name, trouble(entry.cache_path))
 
 
@@ -115,6 +135,9 @@ def _way(entry: Entry, order: Order) -> str:
         return pasteable("set", entry.name, "cache_path=PATH")
     flags = ["--revision", order.revision] if order.revision else []
     port: object = order.port or "PORT"
-    fetch = "to download %s: %s" % (entry.repo_id, pasteable("load", entry.name, port, *flags, "--download"))
+    fetch = "to download %s: %s" % (
+        entry.repo_id,
+        pasteable("load", entry.name, port, *flags, "--download"),
+    )
     gone = entry.cache_path and not order.revision and absence(entry.cache_path)
     return "mount its disk or restore the folder; or " + fetch if gone else fetch

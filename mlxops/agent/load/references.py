@@ -9,7 +9,7 @@ import json
 import os
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import Failed, ModelMissing, pasteable
 from ..memory.fit import Second
 from ..models import cache as hfcache
@@ -24,8 +24,9 @@ from . import presence
 FILE, FOLDER, ADAPTER, MODEL, MADE, OBJECT = "file", "folder", "adapter", "model", "made", "object"
 # Several values in one word, with a comma between; each may be NAME=PATH.
 MANY = ("--lora-paths", "--lora-modules")
-# By runtime: mlx_lm.server 0.32 and mlx-openai-server 1.8 by their sources, vllm by its documentation. A runtime of the
-# host file gets them all, of which its help has to list each one anyway.
+# By runtime: mlx_lm.server 0.32 and mlx-openai-server 1.8 by their sources, vllm by its
+# documentation. A runtime of the host file gets them all, of which its help has to list each one
+# anyway.
 _LM = {"--adapter-path": ADAPTER, "--draft-model": MODEL, "--chat-template-args": OBJECT}
 _OPENAI = {
     "--draft-model-path": MODEL,
@@ -50,7 +51,11 @@ _VLLM = {
     "--config": FILE,
     "--generation-config": FOLDER,
 }
-OPTIONS: Mapping[str, Mapping[str, str]] = {"mlx_lm.server": _LM, "mlx-openai-server": _OPENAI, "vllm": _VLLM}
+OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "mlx_lm.server": _LM,
+    "mlx-openai-server": _OPENAI,
+    "vllm": _VLLM,
+}
 # Words with a meaning of their own in the place of a path.
 _WORDS = {"--generation-config": ("auto", "vllm")}
 
@@ -72,33 +77,40 @@ def named(runtime: Runtime, args: Sequence[str]) -> Iterator[Named]:
         if option not in known or text is None or (not equals and text.startswith("--")):
             continue
         for one in text.split(",") if option in MANY else [text]:
-            path = one.strip().partition("=")[2] if option == "--lora-modules" and "=" in one else one.strip()
+            path = (
+                one.strip().partition("=")[2]
+                if option == "--lora-modules" and "=" in one
+                else one.strip()
+            )
             if path not in _WORDS.get(option, ()):
                 yield Named(option, known[option], path)
 
 
-def refusals(command: Command, runtime: Runtime, entry: Entry, port: int) -> Tuple[Refusal, ...]:
-    """What is named and is not there. A relative path counts from the folder that the server will run in."""
-    folder = os.path.join(command.site.state_dir, "run", str(port))
+def refusals(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> Tuple[Refusal, ...]:
+    """What is named and is not there. A relative path counts from the folder that the server will
+    run in."""
+    folder = os.path.join(ctx.site.state_dir, "run", str(port))
     found: List[Refusal] = []
     for one in named(runtime, entry.args):
-        why = _fault(command, one, folder)
+        why = _fault(ctx, one, folder)
         if why:
             found.append(Refusal("args", one.value, "%s %s: %s" % (one.option, one.value, why)))
     return tuple(found)
 
 
-def _fault(command: Command, one: Named, folder: str) -> str:
+def _fault(ctx: Context, one: Named, folder: str) -> str:
     if one.kind == OBJECT:
         return _no_object(one.value)
     path = os.path.join(folder, one.value)
     if one.value.startswith("~"):
         return "no shell expands ~ there; write the whole path"
     if one.kind == MODEL and not os.path.lexists(path) and resolve.is_repo_id(one.value):
-        return "" if _snapshot(command, one.value) else "not in the cache of this host"
+        return "" if _snapshot(ctx, one.value) else "not in the cache of this host"
     if one.kind == MODEL:
         return presence.trouble(path)
-    return {FILE: _no_file, FOLDER: absence, ADAPTER: _no_adapter, MADE: _not_makeable}[one.kind](path)
+    return {FILE: _no_file, FOLDER: absence, ADAPTER: _no_adapter, MADE: _not_makeable}[one.kind](
+        path
+    )
 
 
 def _no_object(text: str) -> str:
@@ -120,7 +132,9 @@ def _no_file(path: str) -> str:
 def _no_adapter(path: str) -> str:
     """mlx-lm reads these two (mlx_lm/tuner/utils.py, load_adapters)."""
     names = ("adapter_config.json", "adapters.safetensors")
-    return absence(path) or next((why for name in names for why in [_no_file(os.path.join(path, name))] if why), "")
+    return absence(path) or next(
+        (why for name in names for why in [_no_file(os.path.join(path, name))] if why), ""
+    )
 
 
 def _not_makeable(path: str) -> str:
@@ -130,21 +144,30 @@ def _not_makeable(path: str) -> str:
     place = path if os.path.lexists(path) else os.path.dirname(path)
     if not (os.path.isfile(place) or os.path.isdir(place)) and not place.startswith("/dev/"):
         return "%s is neither a file nor a folder" % place
-    return "" if os.access(place, os.W_OK) else "%s cannot be written: check its owner and mode" % place
+    return (
+        ""
+        if os.access(place, os.W_OK)
+        else "%s cannot be written: check its owner and mode" % place
+    )
 
 
-def _snapshot(command: Command, repo_id: str) -> Optional[hfcache.Snapshot]:
-    found = hfcache.find(command.site.hf_home, repo_id)
+def _snapshot(ctx: Context, repo_id: str) -> Optional[hfcache.Snapshot]:
+    found = hfcache.find(ctx.site.hf_home, repo_id)
     return found if found is not None and found.complete else None
 
 
-def check(command: Command, runtime: Runtime, entry: Entry, port: int) -> None:
-    """Raises where `args` name what is not there. Of a repository it is said how it is downloaded."""
-    found = refusals(command, runtime, entry, port)
+def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
+    """Raises where `args` name what is not there. Of a repository it is said how it is
+    downloaded."""
+    found = refusals(ctx, runtime, entry, port)
     if not found:
         return
     reasons = [one.reason for one in found]
-    repos = [one.value for one in found if resolve.is_repo_id(one.value) and "not in the cache" in one.reason]
+    repos = [
+        one.value
+        for one in found
+        if resolve.is_repo_id(one.value) and "not in the cache" in one.reason
+    ]
     text = "%s cannot be started: %s" % (entry.name, "; ".join(reasons))
     if repos:
         hint = "download it first: %s" % pasteable("load", repos[0], "PORT", "--download")
@@ -152,15 +175,17 @@ def check(command: Command, runtime: Runtime, entry: Entry, port: int) -> None:
     raise Failed(text, pasteable("set", entry.name, "args=..."), entry=entry.name, reasons=reasons)
 
 
-def seconds(command: Command, runtime: Runtime, entry: Entry, port: Optional[int]) -> Tuple[Second, ...]:
+def seconds(
+    ctx: Context, runtime: Runtime, entry: Entry, port: Optional[int]
+) -> Tuple[Second, ...]:
     """The models that are loaded beside the entry's own, for the sum of memory."""
-    folder = os.path.join(command.site.state_dir, "run", str(port or 0))
+    folder = os.path.join(ctx.site.state_dir, "run", str(port or 0))
     found: Dict[str, Second] = {}
     for one in named(runtime, entry.args):
         if one.kind != MODEL or one.option == "--tokenizer":
             continue
         path = os.path.join(folder, one.value)
-        snapshot = None if os.path.lexists(path) else _snapshot(command, one.value)
+        snapshot = None if os.path.lexists(path) else _snapshot(ctx, one.value)
         path = snapshot.path if snapshot else path
         weights = hfcache.weights_bytes(path)
         if weights is not None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Order(NamedTuple):
     """The arguments of `load`. Times in seconds, None for the host's own.
 
-    `download`: what is missing may be downloaded. `ask_above_bytes`: of a larger download NeedsConsent tells first.
-    """
+    `download`: what is missing may be downloaded. `ask_above_bytes`: of a larger download
+    NeedsConsent tells first."""
 
     model: str
     port: int
@@ -55,7 +55,12 @@ class Order(NamedTuple):
     @property
     def again(self) -> str:
         """The command that asks for it once more."""
-        asked = {"--replace": self.replace, "--force": self.force, "--evict": self.evict, "--download": self.download}
+        asked = {
+            "--replace": self.replace,
+            "--force": self.force,
+            "--evict": self.evict,
+            "--download": self.download,
+        }
         flags = [flag for flag, on in {**asked, "--no-rollback": not self.rollback}.items() if on]
         revision = ["--revision", self.revision] if self.revision else []
         return pasteable("load", self.model, self.port, *flags, *revision)
@@ -66,11 +71,12 @@ def _whole(value: Any) -> Optional[int]:
 
 
 class Preparation(NamedTuple):
-    """A load that passed every check. `remote`: what must be downloaded first. `words`: the runtime's command.
+    """A load that passed every check. `remote`: what must be downloaded first. `words`: the
+    runtime's command.
 
-    `done`: the port already serves exactly this. `warnings`: one sentence each. `asked` of memory, and how it fits.
-    `previous`: what brings back the server that has to go, None where there is none.
-    """
+    `done`: the port already serves exactly this. `warnings`: one sentence each. `asked` of memory,
+    and how it fits. `previous`: what brings back the server that has to go, None where there is
+    none."""
 
     order: Order
     entry: Entry
@@ -87,7 +93,8 @@ class Preparation(NamedTuple):
 
 def no_way_back(lost: Lost, order: Order) -> PortBusy:
     return PortBusy(
-        "the server on port %d could not be started again if the load failed: %s" % (order.port, lost.why),
+        "the server on port %d could not be started again if the load failed: %s"
+        % (order.port, lost.why),
         order._replace(replace=True, rollback=False).again + " swaps it all the same",
         port=order.port,
     )

@@ -1,18 +1,19 @@
-"""How a server that has to go could be started again: only by words that are proven to be this user's.
+"""How a server that has to go could be started again: only by words that are proven to be this
+user's.
 
-A command line is text that anybody can write, into a process of their own or into a registry that several accounts
-share. So the program is always the host's own for that runtime, found now, and never one that a record or a process
-names. Behind it stand the options that mlxops started this very process with, or else those that a load of its entry
-would use. Where another account may write the registry, what it records of the process is not used at all. A process
-without an entry comes back with its own options, and only where it runs the host's program.
-"""
+A command line is text that anybody can write, into a process of their own or into a registry that
+several accounts share. So the program is always the host's own for that runtime, found now, and
+never one that a record or a process names. Behind it stand the options that mlxops started this
+very process with, or else those that a load of its entry would use. Where another account may write
+the registry, what it records of the process is not used at all. A process without an entry comes
+back with its own options, and only where it runs the host's program."""
 
 from __future__ import annotations
 
 import os
 from typing import NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..context import Command
+from ..context import Context
 from ..errors import MlxopsError
 from ..models import cache as hfcache
 from ..models.flags import choose
@@ -35,16 +36,19 @@ class Lost(NamedTuple):
     why: str
 
 
-def way_back(command: Command, port: int, server: Server, entry: Optional[Entry]) -> Union[Service, Lost]:
-    """The service that a running server gives, to be started again as it was; `entry`: the one assigned to the port."""
+def way_back(
+    ctx: Context, port: int, server: Server, entry: Optional[Entry]
+) -> Union[Service, Lost]:
+    """The service that a running server gives, to be started again as it was; `entry`: the one
+    assigned to the port."""
     runtime = server.invocation.runtime
     try:
-        words = programs.command(command.site, runtime)
+        words = programs.command(ctx.site, runtime)
     except MlxopsError as exc:
         return Lost(exc.message)
-    argv = _recorded(entry, server, words) if not others_write(command.site.registry) else ()
+    argv = _recorded(entry, server, words) if not others_write(ctx.site.registry) else ()
     if not argv and entry is not None and _serves(server, entry):
-        return _by_entry(command, port, entry)
+        return _by_entry(ctx, port, entry)
     argv = argv or _borrowed(server, words)
     if not argv:
         text = "pid %d runs %s, which is not this host's %s"
@@ -69,11 +73,15 @@ def _serves(server: Server, entry: Entry) -> bool:
 
 
 def _recorded(entry: Optional[Entry], server: Server, words: Sequence[str]) -> Tuple[str, ...]:
-    """The host's own program with the options that mlxops started this very process with. () where the record is of
-    another process or only adopted, or says something else than the process itself."""
+    """The host's own program with the options that mlxops started this very process with. () where
+    the record is of another process or only adopted, or says something else than the process
+    itself."""
     record = (entry.process or {}) if entry else {}
     said, runtime = record.get("argv"), server.invocation.runtime
-    same = (record.get("pid"), record.get("start_time")) == (server.launcher.pid, server.launcher.start_time)
+    same = (record.get("pid"), record.get("start_time")) == (
+        server.launcher.pid,
+        server.launcher.start_time,
+    )
     argv = [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
     if not same or not argv or argv != said or record.get("launched_by") == "adopted":
         return ()
@@ -89,7 +97,8 @@ def _shown(argv: Sequence[str], runtime: Runtime) -> Sequence[str]:
 
 
 def _borrowed(server: Server, words: Sequence[str]) -> Tuple[str, ...]:
-    """The host's own program with the options of a process that runs it; () where it runs another one."""
+    """The host's own program with the options of a process that runs it; () where it runs another
+    one."""
     rest = _behind(server.process.argv, words, server.invocation.runtime)
     return (*words, *rest) if _runs(server, words) and rest is not None else ()
 
@@ -97,25 +106,29 @@ def _borrowed(server: Server, words: Sequence[str]) -> Tuple[str, ...]:
 def _runs(server: Server, words: Sequence[str]) -> bool:
     """Whether it runs the program that the host's words start."""
     runtime = server.invocation.runtime
-    return _same_program(server.process.argv, words, runtime) or _same_words(server.launcher.argv, words)
+    return _same_program(server.process.argv, words, runtime) or _same_words(
+        server.launcher.argv, words
+    )
 
 
-def _by_entry(command: Command, port: int, entry: Entry) -> Union[Service, Lost]:
+def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[Service, Lost]:
     """As a load of the entry would start it."""
     if not hfcache.whole(entry.cache_path):
         return Lost("the files of %s are not complete at %s" % (entry.name, entry.cache_path))
     try:
-        return _service(command, port, entry)
+        return _service(ctx, port, entry)
     except (MlxopsError, OSError) as exc:
         return Lost("%s could not be started: %s" % (entry.name, exc))
 
 
-def _service(command: Command, port: int, entry: Entry) -> Service:
-    runtime = command.site.runtime_named(entry.text("runtime"))
-    words = programs.command(command.site, runtime)
-    flags = programs.help_flags(runtime, words, command.site.state_dir)
-    chosen, _ = choose(command.site, entry, Installed(runtime, flags, tuple(packages(words))), force=True)
-    launch = launch_of(chosen, port, command.site.bind, command.site.served_name(port, entry.name))
+def _service(ctx: Context, port: int, entry: Entry) -> Service:
+    runtime = ctx.site.runtime_named(entry.text("runtime"))
+    words = programs.command(ctx.site, runtime)
+    flags = programs.help_flags(runtime, words, ctx.site.state_dir)
+    chosen, _ = choose(
+        ctx.site, entry, Installed(runtime, flags, tuple(packages(words))), force=True
+    )
+    launch = launch_of(chosen, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
     argv = runtimes.argv(runtime, words, launch, flags, template_text(runtime, chosen))
     listed = launch.served_name if runtime.served_name in flags else None
     return Service(
@@ -132,8 +145,11 @@ def _names(runtime: Runtime) -> Tuple[str, ...]:
     return tuple(form[0] for form in runtime.forms)
 
 
-def _behind(argv: Sequence[str], words: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]:
-    """The options of a command line that the host's words do not give already; None where it names no program."""
+def _behind(
+    argv: Sequence[str], words: Sequence[str], runtime: Runtime
+) -> Optional[Tuple[str, ...]]:
+    """The options of a command line that the host's words do not give already; None where it names
+    no program."""
     rest, given = _options(argv, runtime), _options(words, runtime) or ()
     return rest[len(given) :] if rest is not None and rest[: len(given)] == given else rest
 
@@ -148,8 +164,8 @@ def _options(argv: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]
 
 
 def _same_program(argv: Sequence[str], other: Sequence[str], runtime: Runtime) -> bool:
-    """Whether two command lines run programs of the runtime from one environment: a folder with its programs and their
-    interpreter. A path that depends on a working folder proves nothing."""
+    """Whether two command lines run programs of the runtime from one environment: a folder with its
+    programs and their interpreter. A path that depends on a working folder proves nothing."""
     one, two = _environment(argv, runtime), _environment(other, runtime)
     return bool(one) and one == two
 
@@ -165,4 +181,8 @@ def _environment(argv: Sequence[str], runtime: Runtime) -> str:
 
 def _same_words(argv: Sequence[str], words: Sequence[str]) -> bool:
     """As where a launcher finds the program: `uv run --project P NAME`."""
-    return base(argv[0]) == base(words[0]) and tuple(argv[1 : len(words)]) == tuple(words[1:]) and len(words) > 1
+    return (
+        base(argv[0]) == base(words[0])
+        and tuple(argv[1 : len(words)]) == tuple(words[1:])
+        and len(words) > 1
+    )

@@ -1,4 +1,5 @@
-"""Bytes of a log as lines of text, however they arrive: none is lost, torn or longer than it may be."""
+"""Bytes of a log as lines of text, however they arrive: none is lost, torn or longer than it may
+be."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ _ENDS = re.compile(rb"\r\n|\n|\r")
 
 
 class Lines:
-    """Splits what is fed into lines, which end with a newline, or with the return of a progress bar.
+    """Splits what is fed into lines, which end with a newline, or with the return of a progress
+    bar.
 
-    What has no end yet is held until it has. Of a line longer than `longest` bytes the beginning is kept, and marked.
-    `torn`: what is fed first is not the beginning of its line.
-    """
+    What has no end yet is held until it has. Of a line longer than `longest` bytes the beginning is
+    kept, and marked. `torn`: what is fed first is not the beginning of its line."""
 
     def __init__(self, longest: int = LONGEST_LINE, torn: bool = False) -> None:
         self._longest = longest
@@ -45,7 +46,8 @@ class Lines:
         return lines
 
     def rest(self) -> List[str]:
-        """What is held, as far as it has whole characters, marked as going on; for those who wait no longer."""
+        """What is held, as far as it has whole characters, marked as going on; for those who wait
+        no longer."""
         shown = _whole_characters(self._half)
         kept = self._half[shown:]
         self._half = self._half[:shown]

@@ -1,9 +1,9 @@
-"""An end for the logs of servers: one that grew too large is cut down in place, while its server goes on writing.
+"""An end for the logs of servers: one that grew too large is cut down in place, while its server
+goes on writing.
 
-The server's output is a descriptor that only appends, so the file cannot be swapped: its end is copied to `.1`, then
-the file is emptied. The work is bounded by what is kept, whatever the log's size. Between the copy and the emptying a
-line may be lost, as with copytruncate.
-"""
+The server's output is a descriptor that only appends, so the file cannot be swapped: its end is
+copied to `.1`, then the file is emptied. The work is bounded by what is kept, whatever the log's
+size. Between the copy and the emptying a line may be lost, as with copytruncate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ ROUNDS = 5
 
 
 class Cut(NamedTuple):
-    """A log that was cut down: the bytes it held on the disk, and how many of its end are kept in `.1`."""
+    """A log that was cut down: the bytes it held on the disk, and how many of its end are kept in
+    `.1`."""
 
     path: str
     held: int
@@ -39,7 +40,8 @@ def on_disk(was: os.stat_result) -> int:
 
 
 def too_large(state_dir: str, largest: int = LARGEST) -> List[Tuple[str, int]]:
-    """The path and the bytes on disk of each log below a state folder that is beyond the limit, `.1` included."""
+    """The path and the bytes on disk of each log below a state folder that is beyond the limit,
+    `.1` included."""
     found = [(path, on_disk(was)) for path, was in _files(os.path.join(state_dir, "logs"))]
     return [(path, size) for path, size in found if size > largest]
 
@@ -51,10 +53,10 @@ def of_port(path: str) -> Optional[int]:
 
 
 def cut_down(path: str, largest: int = LARGEST, keep: int = KEPT) -> Optional[Cut]:
-    """Cut a log down that is beyond the limit; None for one that is not, or is no file of ours. OSError as met.
+    """Cut a log down that is beyond the limit; None for one that is not, or is no file of ours.
+    OSError as met.
 
-    The caller sees to it that no server is started on the port meanwhile.
-    """
+    The caller sees to it that no server is started on the port meanwhile."""
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         was = os.fstat(fd)
@@ -76,7 +78,8 @@ def _shrunk(path: str, end: bytes) -> int:
 
 
 def _emptied(fd: int, path: str, end: bytes, size: int) -> int:
-    """The log's end goes to `.1`, then the log is emptied; where the disk is full, the other way round."""
+    """The log's end goes to `.1`, then the log is emptied; where the disk is full, the other way
+    round."""
     copy = path + ".1"
     try:
         _replace(copy, end)

@@ -1,11 +1,12 @@
-"""Which file holds what the server of a port prints: ours, or the one its output was found to go to."""
+"""Which file holds what the server of a port prints: ours, or the one its output was found to go
+to."""
 
 from __future__ import annotations
 
 import os
 from typing import NamedTuple, NoReturn, Optional
 
-from ..context import Command
+from ..context import Context
 from ..errors import Failed, MlxopsError, pasteable
 from ..ports.observe import recorded_process
 from ..procs import Output, Process, Unseen
@@ -14,7 +15,8 @@ from .tail import open_log
 
 
 class Source(NamedTuple):
-    """An open log. `path`: what it is called; `standing`: the path a next server's log takes. `note`: what is odd."""
+    """An open log. `path`: what it is called; `standing`: the path a next server's log takes.
+    `note`: what is odd."""
 
     fd: int
     path: str
@@ -22,45 +24,49 @@ class Source(NamedTuple):
     note: str = ""
 
 
-def previous(command: Command, port: int) -> Source:
-    """The log of the server before, or the part of this one's that was cut off when it grew too large."""
-    path = log_path(command.site.state_dir, port) + ".1"
+def previous(ctx: Context, port: int) -> Source:
+    """The log of the server before, or the part of this one's that was cut off when it grew too
+    large."""
+    path = log_path(ctx.site.state_dir, port) + ".1"
     if not os.path.exists(path):
-        raise Failed("there is no earlier log of port %d" % port, "mlxops logs %d" % port, path=path)
+        raise Failed(
+            "there is no earlier log of port %d" % port, "mlxops logs %d" % port, path=path
+        )
     return Source(_opened(path), path, path)
 
 
-def current(command: Command, port: int) -> Source:
-    """The log of the server that runs on the port; where none does, that of the last one. Failed, with the reason."""
-    ours = log_path(command.site.state_dir, port)
-    server = _server(command, port)
-    output = _output(command, server)
+def current(ctx: Context, port: int) -> Source:
+    """The log of the server that runs on the port; where none does, that of the last one. Failed,
+    with the reason."""
+    ours = log_path(ctx.site.state_dir, port)
+    server = _server(ctx, port)
+    output = _output(ctx, server)
     if server is None or output is None:
         return _without_output(ours, server, port)
     if _same_file(output.path, ours):
         return Source(_opened(ours), ours, ours)
-    return _elsewhere(command, port, ours, server, output)
+    return _elsewhere(ctx, port, ours, server, output)
 
 
-def _server(command: Command, port: int) -> Optional[Process]:
+def _server(ctx: Context, port: int) -> Optional[Process]:
     """The process that listens on the port, else the recorded one; None where neither can be seen.
 
     A registry that cannot be read does not keep anybody from a log.
     """
     try:
-        for listener in command.procs.listeners([port]):
+        for listener in ctx.procs.listeners([port]):
             if listener.pid is not None:
-                return command.procs.process(listener.pid)
-        table = command.procs.processes()
-        found = (recorded_process(table, entry) for entry in command.store.read().holders(port))
+                return ctx.procs.process(listener.pid)
+        table = ctx.procs.processes()
+        found = (recorded_process(table, entry) for entry in ctx.store.read().holders(port))
         return next((process for process in found if process), None)
     except (Unseen, MlxopsError):
         return None
 
 
-def _output(command: Command, server: Optional[Process]) -> Optional[Output]:
+def _output(ctx: Context, server: Optional[Process]) -> Optional[Output]:
     try:
-        return command.procs.output(server.pid) if server else None
+        return ctx.procs.output(server.pid) if server else None
     except Unseen:
         return None
 
@@ -83,18 +89,25 @@ def _without_output(ours: str, server: Optional[Process], port: int) -> Source:
                 ours,
             )
         _fail(
-            "no server was started on port %d with this state folder yet; its log would be %s" % (port, ours),
+            "no server was started on port %d with this state folder yet; its log would be %s"
+            % (port, ours),
             "mlxops status %d" % port,
             ours,
         )
-    note = "pid %d on port %d belongs to another user; this is the log of an earlier server" if strange else ""
-    return Source(_opened(ours), ours, ours, note % (server.pid, port) if strange and server else "")
+    note = (
+        "pid %d on port %d belongs to another user; this is the log of an earlier server"
+        if strange
+        else ""
+    )
+    return Source(
+        _opened(ours), ours, ours, note % (server.pid, port) if strange and server else ""
+    )
 
 
-def _elsewhere(command: Command, port: int, ours: str, server: Process, output: Output) -> Source:
+def _elsewhere(ctx: Context, port: int, ours: str, server: Process, output: Output) -> Source:
     """The server prints into another file: its log was moved, or somebody else started it."""
     told = "the output of pid %d on port %d goes to %s" % (server.pid, port, output.name)
-    why = "its log was moved" if _started_here(command, port, server) else "mlxops did not start it"
+    why = "its log was moved" if _started_here(ctx, port, server) else "mlxops did not start it"
     try:
         return Source(open_log(output.path), output.name, ours, "%s: %s" % (told, why))
     except (OSError, Failed) as exc:
@@ -102,16 +115,22 @@ def _elsewhere(command: Command, port: int, ours: str, server: Process, output: 
         if os.path.exists(ours):
             note = "%s (%s): %s; this is the log of an earlier server" % (told, reason, why)
             return Source(_opened(ours), ours, ours, note)
-        _fail("%s, which cannot be shown (%s): %s" % (told, reason, why), pasteable("show", port), ours)
+        _fail(
+            "%s, which cannot be shown (%s): %s" % (told, reason, why),
+            pasteable("show", port),
+            ours,
+        )
 
 
-def _started_here(command: Command, port: int, server: Process) -> bool:
+def _started_here(ctx: Context, port: int, server: Process) -> bool:
     """Whether it was started with an output of ours: the registry has it, and not as adopted."""
     try:
-        holders = command.store.read().holders(port)
+        holders = ctx.store.read().holders(port)
     except MlxopsError:
         return False
-    return any((entry.process or {}).get("launched_by") not in (None, "adopted") for entry in holders)
+    return any(
+        (entry.process or {}).get("launched_by") not in (None, "adopted") for entry in holders
+    )
 
 
 def _opened(path: str) -> int:

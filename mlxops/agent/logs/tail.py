@@ -1,4 +1,5 @@
-"""The last lines of a log, and every line that comes: in blocks, whatever its size and whoever replaces it."""
+"""The last lines of a log, and every line that comes: in blocks, whatever its size and whoever
+replaces it."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def open_log(path: str) -> int:
 
 
 class Start(NamedTuple):
-    """Where the last lines begin, and how many there are up to the end. `torn`: it is in the middle of a line."""
+    """Where the last lines begin, and how many there are up to the end. `torn`: it is in the middle
+    of a line."""
 
     offset: int
     found: int
@@ -40,7 +42,8 @@ class Start(NamedTuple):
 
 
 def start_of(fd: int, lines: int, end: int) -> Start:
-    """The beginning of the last `lines` lines before `end`, looked for backwards in the last MOST_BYTES only."""
+    """The beginning of the last `lines` lines before `end`, looked for backwards in the last
+    MOST_BYTES only."""
     if lines <= 0 or end == 0:
         return Start(end, 0)
     begin, found, floor = end, 0, max(0, end - MOST_BYTES)
@@ -79,7 +82,8 @@ def between(fd: int, start: Start, end: int) -> Iterator[List[str]]:
 
 
 def blocks(fd: int, offset: int, end: int) -> Iterator[Tuple[int, bytes]]:
-    """What lies between two offsets, each block with the offset behind it. The holes of a sparse file are left out."""
+    """What lies between two offsets, each block with the offset behind it. The holes of a sparse
+    file are left out."""
     while offset < end:
         offset = _next_content(fd, offset, end)
         block = os.pread(fd, min(BLOCK, end - offset), offset)
@@ -114,13 +118,18 @@ class Followed:
         return was.st_dev, was.st_ino
 
     def more(self, copy: str) -> List[str]:
-        """The lines that came since. `copy`: the file that may hold the end of what was truncated."""
+        """The lines that came since. `copy`: the file that may hold the end of what was
+        truncated."""
         lines = self._after_truncation(copy) if self._truncated() else []
         end = os.fstat(self._fd).st_size
         for behind, block in blocks(self._fd, self._offset, min(end, self._offset + MOST_AT_ONCE)):
             if behind - len(block) != self._offset:
                 self._known = b""
-            self._offset, self._known, self._grew = behind, (self._known + block)[-KNOWN_BY:], time.monotonic()
+            self._offset, self._known, self._grew = (
+                behind,
+                (self._known + block)[-KNOWN_BY:],
+                time.monotonic(),
+            )
             lines += self._split.feed(block)
         if self._split.held and time.monotonic() - self._grew > HELD_S:
             lines += self._split.rest()
@@ -136,7 +145,8 @@ class Followed:
         return os.pread(self._fd, len(self._known), self._offset - len(self._known)) != self._known
 
     def _after_truncation(self, copy: str) -> List[str]:
-        """What was written between our last look and the truncation, where it was copied away before."""
+        """What was written between our last look and the truncation, where it was copied away
+        before."""
         rest = behind(copy, self._known)
         lines = self._split.end() if rest is None else self._split.feed(rest)
         self._offset, self._known, self._grew = 0, b"", time.monotonic()
@@ -161,7 +171,8 @@ def behind(path: str, known: bytes) -> Optional[bytes]:
 
 
 class Follower:
-    """The log under a path, and those that stood there before: a server goes on writing to a file that was renamed."""
+    """The log under a path, and those that stood there before: a server goes on writing to a file
+    that was renamed."""
 
     def __init__(self, path: str, fd: int, start: Start) -> None:
         self._path = path

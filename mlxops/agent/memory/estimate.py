@@ -1,7 +1,8 @@
-"""The memory a model takes while it serves: weights, KV cache of a context, and what the runtime needs. Pure.
+"""The memory a model takes while it serves: weights, KV cache of a context, and what the runtime
+needs. Pure.
 
-Where each constant comes from is in docs/memory.md; tests/bench/memory.py holds the sum against real servers.
-"""
+Where each constant comes from is in docs/memory.md; tests/bench/memory.py holds the sum against
+real servers."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from . import kvcache
 from .kvcache import CHUNK, count_of
 
 MIB = 1 << 20
-# As long as most prompts of an agent with tools, and what is counted where nothing bounds the context.
+# As long as most prompts of an agent with tools, and what is counted where nothing bounds the
+# context.
 USUAL_CONTEXT = 32_768
 CONTEXT_FLAGS = ("--context-length", "--max-model-len")
 # What a server holds before its weights: all its processes at idle with a model of 0.2 MB.
@@ -22,7 +24,8 @@ IDLE_MOST_BYTES = 1024 * MIB
 SLACK = 0.02
 # Live at once in a layer, in values per token of a chunk: of its hidden and of its inner width.
 HIDDEN_COPIES, INNER_COPIES = 8, 4
-# Scores of attention where no kernel of Metal does without them (mlx/backend/metal/scaled_dot_product_attention.cpp).
+# Scores of attention where no kernel of Metal does without them
+# (mlx/backend/metal/scaled_dot_product_attention.cpp).
 FUSED_HEADS = (64, 80, 128)
 SCORE_COPIES = 3
 # Without a usable config: as much again as weights have been seen to need.
@@ -41,8 +44,8 @@ class Model(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """`kv_bytes` and `context_tokens` None: the config tells nothing usable, the overhead stands for both.
-    `second_bytes`: weights and KV cache of the models that are loaded beside it."""
+    """`kv_bytes` and `context_tokens` None: the config tells nothing usable, the overhead stands
+    for both. `second_bytes`: weights and KV cache of the models that are loaded beside it."""
 
     weights_bytes: int
     kv_bytes: Optional[int]
@@ -72,7 +75,8 @@ def second_bytes(weights_bytes: int, config: Mapping[str, Any], tokens: int) -> 
 
 
 def largest_context(model: Model, room: int) -> Optional[int]:
-    """The longest context that fits into `room` bytes, no longer than the model's own; None where it cannot be told."""
+    """The longest context that fits into `room` bytes, no longer than the model's own; None where
+    it cannot be told."""
     low, high = 0, min(kvcache.context_length(model.config) or USUAL_CONTEXT, LONGEST_CONTEXT)
     if estimate(model, high).kv_bytes is None:
         return None
@@ -85,7 +89,9 @@ def largest_context(model: Model, room: int) -> Optional[int]:
     return low
 
 
-def context(config: Mapping[str, Any], args: Sequence[str], asked: Optional[int]) -> Tuple[int, str]:
+def context(
+    config: Mapping[str, Any], args: Sequence[str], asked: Optional[int]
+) -> Tuple[int, str]:
     """Tokens to count with, and why."""
     own, bound = kvcache.context_length(config), _bound(args)
     if asked:
@@ -94,14 +100,21 @@ def context(config: Mapping[str, Any], args: Sequence[str], asked: Optional[int]
         return bound, "its --context-length"
     if own and own <= USUAL_CONTEXT:
         return own, "all the model was made for"
-    return USUAL_CONTEXT, "nothing bounds it; the model was made for %s" % (own or "an unknown length")
+    return USUAL_CONTEXT, "nothing bounds it; the model was made for %s" % (
+        own or "an unknown length"
+    )
 
 
 def _bound(args: Sequence[str]) -> Optional[int]:
     for word, after in zip(args, [*args[1:], ""]):
         name, _, value = word.partition("=")
         value = value or after
-        if name in CONTEXT_FLAGS and value.isascii() and value.isdigit() and 0 < int(value[:9]) <= LONGEST_CONTEXT:
+        if (
+            name in CONTEXT_FLAGS
+            and value.isascii()
+            and value.isdigit()
+            and 0 < int(value[:9]) <= LONGEST_CONTEXT
+        ):
             return int(value[:9])
     return None
 
@@ -109,7 +122,13 @@ def _bound(args: Sequence[str]) -> Optional[int]:
 def _growth(config: Mapping[str, Any]) -> int:
     """mlx-lm computes with 16 bits where a repository keeps 8-bit floats of another make."""
     made = kvcache.text_config(config).get("quantization_config")
-    return 2 if isinstance(made, dict) and made.get("quant_method") == "fp8" and "quantization" not in config else 1
+    return (
+        2
+        if isinstance(made, dict)
+        and made.get("quant_method") == "fp8"
+        and "quantization" not in config
+        else 1
+    )
 
 
 def _prefill(model: Model, tokens: int) -> int:
@@ -121,7 +140,8 @@ def _prefill(model: Model, tokens: int) -> int:
 
 
 def _inner(text: Mapping[str, Any]) -> int:
-    """The widest a token becomes inside a layer: of its dense part, or of all the experts it is sent to."""
+    """The widest a token becomes inside a layer: of its dense part, or of all the experts it is
+    sent to."""
     experts = count_of(text, "num_experts_per_tok") or 1
     routed = experts * (count_of(text, "moe_intermediate_size") or 0)
     return max(routed, count_of(text, "intermediate_size") or 0)

@@ -6,7 +6,7 @@ from itertools import combinations
 from math import comb
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import MlxopsError, NotEnoughMemory, pasteable
 from ..jobs.reservations import promised
 from ..ports.evidence import Server
@@ -30,8 +30,8 @@ class Second(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A model that is to be served: `args` of its entry, `context` in tokens or None, `port` whose server would go,
-    `seconds` the models loaded beside it."""
+    """A model that is to be served: `args` of its entry, `context` in tokens or None, `port` whose
+    server would go, `seconds` the models loaded beside it."""
 
     weights_bytes: int
     config: Mapping[str, Any]
@@ -43,11 +43,11 @@ class Asked(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """The sum, and what it is held against. `held`: port -> bytes of its servers; `own_context`: the model's, if known.
+    """The sum, and what it is held against. `held`: port -> bytes of its servers; `own_context`:
+    the model's, if known.
 
-    `unload`: the fewest ports whose unload makes room, () where it fits already or not even all of them would do.
-    `kept`: port -> why its server cannot be unloaded now.
-    """
+    `unload`: the fewest ports whose unload makes room, () where it fits already or not even all of
+    them would do. `kept`: port -> why its server cannot be unloaded now."""
 
     sum: Estimate
     context_why: str
@@ -84,20 +84,26 @@ class Fit(NamedTuple):
         }
 
 
-def fit(command: Command, asked: Asked) -> Fit:
+def fit(ctx: Context, asked: Asked) -> Fit:
     """The sum for a model and what this machine can give it; Unseen where that cannot be told."""
-    memory, table = command.procs.memory(), command.procs.processes()
-    held = _held(command, find_servers(table, command.site.runtimes))
+    memory, table = ctx.procs.memory(), ctx.procs.processes()
+    held = _held(ctx, find_servers(table, ctx.site.runtimes))
     # Servers of other users wire memory too, and are never asked to make room.
-    others_held = sum(_held(command, others_servers(table, command.site.runtimes)).values())
-    waiting = {port: size for port, size in promised(command, held).items() if port != asked.port}
+    others_held = sum(_held(ctx, others_servers(table, ctx.site.runtimes)).values())
+    waiting = {port: size for port, size in promised(ctx, held).items() if port != asked.port}
     room = _left(memory, held, waiting, asked.port, others_held)
-    model = Model(asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None)
+    model = Model(
+        asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None
+    )
     tokens, why = context(asked.config, asked.args, asked.context)
     beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.seconds)
     sums = estimate(model, tokens)._replace(second_bytes=beside)
-    kept = _kept(command, held, asked.port) if sums.need_bytes > room else {}
-    others = {p: size for p, size in held.items() if p in command.site.ports and p != asked.port and p not in kept}
+    kept = _kept(ctx, held, asked.port) if sums.need_bytes > room else {}
+    others = {
+        p: size
+        for p, size in held.items()
+        if p in ctx.site.ports and p != asked.port and p not in kept
+    }
     return Fit(
         sum=sums,
         context_why=why,
@@ -114,41 +120,62 @@ def fit(command: Command, asked: Asked) -> Fit:
 
 def refusal(found: Fit) -> NotEnoughMemory:
     """Why it does not fit, and what makes room."""
-    text = "needs %s of memory, %s can be had" % (gib(found.sum.need_bytes), gib(found.available_bytes))
+    text = "needs %s of memory, %s can be had" % (
+        gib(found.sum.need_bytes),
+        gib(found.available_bytes),
+    )
     if found.promised:
         loading = ", ".join("port %d" % port for port in sorted(found.promised))
-        text += "; %s is to be filled by the load under way on %s" % (gib(sum(found.promised.values())), loading)
+        text += "; %s is to be filled by the load under way on %s" % (
+            gib(sum(found.promised.values())),
+            loading,
+        )
     if found.kept:
         text += "; " + "; ".join("port %d stays: %s" % kept for kept in sorted(found.kept.items()))
     steps = " && ".join(pasteable("unload", port) for port in found.unload)
     hint = "%s, or load with --evict" % steps if steps else "a smaller model or context"
     if found.kept and not steps:
-        hint += ", or the same again once port %s can be unloaded" % ", ".join(map(str, sorted(found.kept)))
+        hint += ", or the same again once port %s can be unloaded" % ", ".join(
+            map(str, sorted(found.kept))
+        )
     return NotEnoughMemory(text, hint + "; load with --force tries all the same", **found.record())
 
 
 def smallest(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
-    """The fewest ports that hold so much together, among equals those that hold the least; () when all do not.
+    """The fewest ports that hold so much together, among equals those that hold the least; () when
+    all do not.
 
-    Of very many servers, which anybody can start, not every choice is looked at: then the largest go.
-    """
+    Of very many servers, which anybody can start, not every choice is looked at: then the largest
+    go."""
     if short <= 0 or sum(held.values()) < short:
         return ()
     largest = sorted(held, key=lambda p: -held[p])
     count = next(n for n in range(1, len(held) + 1) if sum(held[p] for p in largest[:n]) >= short)
     if comb(len(held), count) > MOST_CHOICES:
         return tuple(sorted(largest[:count]))
-    enough = (some for some in combinations(sorted(held), count) if sum(held[p] for p in some) >= short)
+    enough = (
+        some for some in combinations(sorted(held), count) if sum(held[p] for p in some) >= short
+    )
     return min(enough, key=lambda some: sum(held[p] for p in some))
 
 
-def _held(command: Command, found: Mapping[int, Sequence[Server]]) -> Dict[int, int]:
+def _held(ctx: Context, found: Mapping[int, Sequence[Server]]) -> Dict[int, int]:
     """port -> bytes its servers hold."""
-    return {port: sum(command.procs.footprint(s.family) or 0 for s in servers) for port, servers in found.items()}
+    return {
+        port: sum(ctx.procs.footprint(s.family) or 0 for s in servers)
+        for port, servers in found.items()
+    }
 
 
-def _left(memory: Memory, held: Mapping[int, int], waiting: Mapping[int, int], port: Optional[int], others: int) -> int:
-    """What can be had once the port's own server is gone, and every load under way has what it needs."""
+def _left(
+    memory: Memory,
+    held: Mapping[int, int],
+    waiting: Mapping[int, int],
+    port: Optional[int],
+    others: int,
+) -> int:
+    """What can be had once the port's own server is gone, and every load under way has what it
+    needs."""
     own = held.get(port, 0) if port is not None else 0
     left = memory.available_bytes + own
     if memory.wired_limit_bytes is not None:
@@ -156,19 +183,21 @@ def _left(memory: Memory, held: Mapping[int, int], waiting: Mapping[int, int], p
     return left - sum(waiting.values())
 
 
-def _kept(command: Command, held: Mapping[int, int], own: Optional[int]) -> Dict[int, str]:
+def _kept(ctx: Context, held: Mapping[int, int], own: Optional[int]) -> Dict[int, str]:
     """port -> why nobody may stop its server now."""
     kept = {}
     for port in held:
-        if port != own and port in command.site.ports:
+        if port != own and port in ctx.site.ports:
             try:
-                stranger = survey(command, port, own_lock=False).stranger
+                stranger = survey(ctx, port, own_lock=False).stranger
             except MlxopsError as exc:
                 kept[port] = exc.message
             else:
                 if stranger is not None:
                     told = (stranger.process.pid, pasteable("unload", port))
-                    kept[port] = "its server, pid %d, is not in the registry (to stop it: %s)" % told
+                    kept[port] = (
+                        "its server, pid %d, is not in the registry (to stop it: %s)" % told
+                    )
     return kept
 
 

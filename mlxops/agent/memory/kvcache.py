@@ -1,10 +1,9 @@
 """How much memory a context takes in a model's KV cache, from its config.json. Pure.
 
-As mlx-lm 0.31 keeps it (mlx_lm/models/cache.py, and each family's own attention and make_cache): values as wide as
-the model computes with, rows of 256 tokens at a time. What a family is not known for is counted as the most it can
-be: full attention in every layer, with nothing compressed. The config may come from a stranger: whatever is no plain
-number counts as absent.
-"""
+As mlx-lm 0.31 keeps it (mlx_lm/models/cache.py, and each family's own attention and make_cache):
+values as wide as the model computes with, rows of 256 tokens at a time. What a family is not known
+for is counted as the most it can be: full attention in every layer, with nothing compressed. The
+config may come from a stranger: whatever is no plain number counts as absent."""
 
 from __future__ import annotations
 
@@ -15,7 +14,8 @@ STEP = 256
 # Tokens of a prompt taken in at a time, by which a window's cache grows beyond it meanwhile.
 CHUNK = 2048
 INNER = ("text_config", "llm_config", "language_config")
-# MLA kept as the compressed latent. Other families with a kv_lora_rank keep whole heads (deepseek_v2, minicpm3).
+# MLA kept as the compressed latent. Other families with a kv_lora_rank keep whole heads
+# (deepseek_v2, minicpm3).
 LATENT = (
     "deepseek_v3",
     "deepseek_v32",
@@ -29,7 +29,8 @@ LATENT = (
     "longcat_flash_ngram",
 )
 TWICE = ("longcat_flash", "longcat_flash_ngram")
-# Layers that look at a window only, and have a cache no larger: told by `layer_types`, or every Nth layer is full.
+# Layers that look at a window only, and have a cache no larger: told by `layer_types`, or every Nth
+# layer is full.
 BY_TYPE = (
     "afmoe",
     "exaone4",
@@ -44,7 +45,14 @@ BY_TYPE = (
     "olmo3",
     "step3p5",
 )
-BY_PATTERN = {"cohere2": 4, "gemma3": 6, "gemma3_text": 6, "gemma4": 5, "gemma4_text": 5, "gpt_oss": 2}
+BY_PATTERN = {
+    "cohere2": 4,
+    "gemma3": 6,
+    "gemma3_text": 6,
+    "gemma4": 5,
+    "gemma4_text": 5,
+    "gpt_oss": 2,
+}
 # Most layers keep a state of fixed size, every Nth one keeps keys and values.
 LINEAR = ("qwen3_next", "qwen3_5", "qwen3_5_moe", "qwen3_5_text", "qwen3_5_moe_text")
 
@@ -52,7 +60,8 @@ Config = Mapping[str, Any]
 
 
 class Layer(NamedTuple):
-    """One layer's cache: bytes per token, the most tokens it keeps (None: all), and bytes whatever the context."""
+    """One layer's cache: bytes per token, the most tokens it keeps (None: all), and bytes whatever
+    the context."""
 
     token_bytes: int
     window: Optional[int] = None
@@ -65,7 +74,8 @@ class Layer(NamedTuple):
 
 
 def text_config(config: Config) -> Config:
-    """The part of a config.json about the language model, which one for text and images keeps one level down."""
+    """The part of a config.json about the language model, which one for text and images keeps one
+    level down."""
     inner: Config = next((config[key] for key in INNER if isinstance(config.get(key), dict)), {})
     return {**config, **inner, "model_type": inner.get("model_type") or config.get("model_type")}
 
@@ -89,7 +99,9 @@ def layers(config: Config) -> Optional[Tuple[Layer, ...]]:
         return None
     if family in LINEAR:
         return _linear(text, count, width)
-    shared = count_of(text, "num_kv_shared_layers") if family.startswith(("gemma3n", "gemma4")) else None
+    shared = (
+        count_of(text, "num_kv_shared_layers") if family.startswith(("gemma3n", "gemma4")) else None
+    )
     spans = _windows(text, family, count)[: max(1, count - (shared or 0))]
     return tuple(_layer(text, family, width, window) for window in spans)
 
@@ -103,7 +115,9 @@ def size_bytes(config: Config, tokens: int, chunk: int = CHUNK) -> Optional[int]
 def _layer(text: Config, family: str, width: int, window: Optional[int]) -> Layer:
     if family.startswith("gemma4") and window is None:
         # Its layers that see everything have heads of their own size and number.
-        heads = count_of(text, "num_global_key_value_heads") if text.get("attention_k_eq_v") else None
+        heads = (
+            count_of(text, "num_global_key_value_heads") if text.get("attention_k_eq_v") else None
+        )
         size = count_of(text, "global_head_dim") or head_size(text)
         return Layer(2 * value_bytes(text) * (heads or _kv_heads(text) or 0) * (size or 0))
     return Layer(width, window)
@@ -116,7 +130,9 @@ def _width(text: Config, family: str) -> Optional[int]:
         latent = rank + rope + (count_of(text, "index_head_dim") or 0)
         return value_bytes(text) * latent * (2 if family in TWICE else 1)
     if rank and rope:
-        heads, plain, value = (count_of(text, k) for k in ("num_attention_heads", "qk_nope_head_dim", "v_head_dim"))
+        heads, plain, value = (
+            count_of(text, k) for k in ("num_attention_heads", "qk_nope_head_dim", "v_head_dim")
+        )
         return value_bytes(text) * heads * ((plain or 0) + rope + (value or 0)) if heads else None
     heads, size = _kv_heads(text), head_size(text)
     return 2 * value_bytes(text) * heads * size if heads and size else None
@@ -151,14 +167,23 @@ def _linear(text: Config, count: int, width: int) -> Tuple[Layer, ...]:
 
 
 def _state_bytes(text: Config) -> int:
-    """A gated delta layer's: the matrix of every value head, and the last columns of its convolution."""
-    names = ("linear_num_key_heads", "linear_num_value_heads", "linear_key_head_dim", "linear_value_head_dim")
+    """A gated delta layer's: the matrix of every value head, and the last columns of its
+    convolution."""
+    names = (
+        "linear_num_key_heads",
+        "linear_num_value_heads",
+        "linear_key_head_dim",
+        "linear_value_head_dim",
+    )
     keys, values, key_size, value_size = (count_of(text, name) or 0 for name in names)
     kept = (count_of(text, "linear_conv_kernel_dim") or 4) - 1
-    return STATE_BYTES * (values * key_size * value_size + kept * (2 * keys * key_size + values * value_size))
+    return STATE_BYTES * (
+        values * key_size * value_size + kept * (2 * keys * key_size + values * value_size)
+    )
 
 
 def count_of(text: Config, key: str) -> Optional[int]:
-    """A positive whole number of the config; None for anything else, which a stranger may have written."""
+    """A positive whole number of the config; None for anything else, which a stranger may have
+    written."""
     value = text.get(key)
     return value if type(value) is int and 0 < value < 1 << 40 else None

@@ -1,8 +1,9 @@
-"""The Hugging Face cache: where a repository's snapshot lies, whether it is whole, and how large it is.
+"""The Hugging Face cache: where a repository's snapshot lies, whether it is whole, and how large it
+is.
 
-Layout (huggingface.co/docs/huggingface_hub, "Understand caching"): ROOT/models--ORG--NAME/{blobs,refs,snapshots/SHA},
-the files of a snapshot being links to blobs. refs/main says which snapshot is current; its mtime does not.
-"""
+Layout (huggingface.co/docs/huggingface_hub, "Understand caching"):
+ROOT/models--ORG--NAME/{blobs,refs,snapshots/SHA}, the files of a snapshot being links to blobs.
+refs/main says which snapshot is current; its mtime does not."""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ _SHORTEST = 7
 
 
 class Snapshot(NamedTuple):
-    """One revision of a repository on disk. `root` is the cache root it lies in, "" for a folder outside a cache.
+    """One revision of a repository on disk. `root` is the cache root it lies in, "" for a folder
+    outside a cache.
 
-    `missing`: the files that are absent or damaged, `faults` what is wrong with each.
-    """
+    `missing`: the files that are absent or damaged, `faults` what is wrong with each."""
 
     repo_id: str
     revision: str
@@ -38,7 +39,8 @@ class Snapshot(NamedTuple):
     def told(self) -> Tuple[str, ...]:
         """What is missing, with the reason where it is more than that."""
         return tuple(
-            "%s (%s)" % (n, self.faults[n]) if self.faults.get(n, "missing") != "missing" else n for n in self.missing
+            "%s (%s)" % (n, self.faults[n]) if self.faults.get(n, "missing") != "missing" else n
+            for n in self.missing
         )
 
     @property
@@ -55,7 +57,9 @@ def roots(hf_home: str) -> Tuple[str, ...]:
 def repo_folder(repo_id: str) -> str:
     """The name of a repository's folder in a cache root; "" for a word that is no repository."""
     parts = repo_id.split("/")
-    if len(parts) > 2 or any(part in ("", ".", "..") or "--" in part or "\0" in part for part in parts):
+    if len(parts) > 2 or any(
+        part in ("", ".", "..") or "--" in part or "\0" in part for part in parts
+    ):
         return ""
     return _PREFIX + "--".join(parts)
 
@@ -67,9 +71,16 @@ def _repo_id(folder: str) -> str:
 
 
 def repo_of(path: str) -> str:
-    """The repository in whose folder of a cache a snapshot lies, links followed; "" for any other path."""
-    snapshots = os.path.dirname(os.path.realpath(os.path.expanduser(path))) if os.path.isabs(path) else ""
-    return _repo_id(os.path.basename(os.path.dirname(snapshots))) if os.path.basename(snapshots) == "snapshots" else ""
+    """The repository in whose folder of a cache a snapshot lies, links followed; "" for any other
+    path."""
+    snapshots = (
+        os.path.dirname(os.path.realpath(os.path.expanduser(path))) if os.path.isabs(path) else ""
+    )
+    return (
+        _repo_id(os.path.basename(os.path.dirname(snapshots)))
+        if os.path.basename(snapshots) == "snapshots"
+        else ""
+    )
 
 
 def inspect(path: str) -> Snapshot:
@@ -123,7 +134,8 @@ def _inspect_or_say_why(repo: str, revision: str) -> Snapshot:
 
 
 def _word(path: str) -> str:
-    """The one word of a ref file; "" when there is none, or when it would lead out of `snapshots`."""
+    """The one word of a ref file; "" when there is none, or when it would lead out of
+    `snapshots`."""
     from ..untrusted import plain, read
 
     word = (read(path, 256) or b"").decode("utf-8", "replace").strip()
@@ -132,14 +144,17 @@ def _word(path: str) -> str:
 
 def _only_snapshot(repo: str) -> str:
     try:
-        found = [entry.name for entry in os.scandir(os.path.join(repo, "snapshots")) if entry.is_dir()]
+        found = [
+            entry.name for entry in os.scandir(os.path.join(repo, "snapshots")) if entry.is_dir()
+        ]
     except OSError:
         return ""
     return found[0] if len(found) == 1 else ""
 
 
 def current(repo: str) -> str:
-    """The revision refs/main names; without refs/main (after a pinned download) the only one there is; else ""."""
+    """The revision refs/main names; without refs/main (after a pinned download) the only one there
+    is; else ""."""
     ref = os.path.join(repo, "refs", "main")
     return _word(ref) if os.path.lexists(ref) else _only_snapshot(repo)
 
@@ -161,7 +176,9 @@ def _short(repo: str, asked: str) -> str:
     if len(asked) < _SHORTEST or not all(c in "0123456789abcdef" for c in asked):
         return ""
     try:
-        found = [name for name in os.listdir(os.path.join(repo, "snapshots")) if name.startswith(asked)]
+        found = [
+            name for name in os.listdir(os.path.join(repo, "snapshots")) if name.startswith(asked)
+        ]
     except OSError:
         return ""
     return found[0] if len(found) == 1 else ""
@@ -184,10 +201,11 @@ def _repos(root: str) -> Iterator[str]:
 
 
 def scan(hf_home: str) -> Tuple[Snapshot, ...]:
-    """The current snapshot of every model repository under both roots, complete or not, of any format.
+    """The current snapshot of every model repository under both roots, complete or not, of any
+    format.
 
-    A snapshot that cannot be read says so in `missing`. EvidenceUnknown when a root itself cannot be listed.
-    """
+    A snapshot that cannot be read says so in `missing`. EvidenceUnknown when a root itself cannot
+    be listed."""
     seen: Dict[str, Snapshot] = {}
     for root in roots(hf_home):
         for repo in _repos(root):
@@ -200,11 +218,13 @@ def scan(hf_home: str) -> Tuple[Snapshot, ...]:
 def spelled(root: str, repo_id: str) -> Tuple[str, ...]:
     """The folders of a cache root that are this repository's, the exact spelling first.
 
-    The Hub takes any case of a name. On a disk that does too, only the listing tells how the folder is spelled.
-    """
+    The Hub takes any case of a name. On a disk that does too, only the listing tells how the folder
+    is spelled."""
     folder = repo_folder(repo_id)
     try:
-        names = [name for name in os.listdir(root) if name.lower() == folder.lower()] if folder else []
+        names = (
+            [name for name in os.listdir(root) if name.lower() == folder.lower()] if folder else []
+        )
     except OSError:
         return ()
     return tuple(sorted(names, key=lambda name: (name != folder, name)))
@@ -219,7 +239,8 @@ def spelling(hf_home: str, cache_root: str, repo_id: str) -> str:
 
 
 def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional[Snapshot]:
-    """The snapshot of `repo_id` at `revision` (a commit, branch or tag; default refs/main), a complete one first."""
+    """The snapshot of `repo_id` at `revision` (a commit, branch or tag; default refs/main), a
+    complete one first."""
     found = []
     for root in roots(hf_home):
         for folder in spelled(root, repo_id):
@@ -231,11 +252,14 @@ def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional
 
 
 def beside(path: str, repo_id: str, revision: str) -> str:
-    """The snapshot of `revision` in the repository's folder that the snapshot at `path` is in, whatever cache that is;
-    "" where there is none."""
+    """The snapshot of `revision` in the repository's folder that the snapshot at `path` is in,
+    whatever cache that is; "" where there is none."""
     snapshots = os.path.dirname(os.path.abspath(path)) if os.path.isabs(path) else ""
     repo = os.path.dirname(snapshots)
-    if os.path.basename(snapshots) != "snapshots" or _repo_id(os.path.basename(repo)).lower() != repo_id.lower():
+    if (
+        os.path.basename(snapshots) != "snapshots"
+        or _repo_id(os.path.basename(repo)).lower() != repo_id.lower()
+    ):
         return ""
     commit = _revision_of(repo, revision)
     found = os.path.join(snapshots, commit)
@@ -243,7 +267,8 @@ def beside(path: str, repo_id: str, revision: str) -> str:
 
 
 def dangling(hf_home: str) -> Dict[str, str]:
-    """repo_id -> what is gone, of the repositories in the cache that lead nowhere, such as to a disk that is away."""
+    """repo_id -> what is gone, of the repositories in the cache that lead nowhere, such as to a
+    disk that is away."""
     from .location import absence
 
     found: Dict[str, str] = {}
@@ -273,7 +298,8 @@ def _files(path: str, depth: int = 0) -> Iterator[os.stat_result]:
 
 
 def size_bytes(path: str) -> Optional[int]:
-    """Bytes of all files of a model folder, a blob linked twice counted once; None when it cannot be read."""
+    """Bytes of all files of a model folder, a blob linked twice counted once; None when it cannot
+    be read."""
     try:
         blobs = {(found.st_dev, found.st_ino): found.st_size for found in _files(path)}
     except (OSError, ValueError):
@@ -282,12 +308,17 @@ def size_bytes(path: str) -> Optional[int]:
 
 
 def weights_bytes(path: str) -> Optional[int]:
-    """Bytes of the weights alone, which is what loading them takes at least; None when one of the files is absent."""
+    """Bytes of the weights alone, which is what loading them takes at least; None when one of the
+    files is absent."""
     from . import wholeness
     from .files import INDEX
 
     try:
         names = wholeness.weight_files(path)
-        return None if INDEX in names else sum(os.stat(os.path.join(path, name)).st_size for name in names)
+        return (
+            None
+            if INDEX in names
+            else sum(os.stat(os.path.join(path, name)).st_size for name in names)
+        )
     except (OSError, ValueError):
         return None

@@ -1,8 +1,8 @@
 """What a model's own files suggest for its template and parsers: the tables, as data. Pure.
 
-Parser names are those of mlx-openai-server; they change between versions, so a name counts only where the installed
-server's own help lists it. docs/models.md says which rows were run through the real server, and what came out.
-"""
+Parser names are those of mlx-openai-server; they change between versions, so a name counts only
+where the installed server's own help lists it. docs/models.md says which rows were run through the
+real server, and what came out."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _CARD = "the template on the model card"
 
 
 class Family(NamedTuple):
-    """What is known of a `model_type`: the tool parser made for it, and the reasoning parser that fits where the model
-    itself writes the opening mark (`thinks`); "" where there is none. `source`: where that stands.
-    """
+    """What is known of a `model_type`: the tool parser made for it, and the reasoning parser that
+    fits where the model itself writes the opening mark (`thinks`); "" where there is none.
+    `source`: where that stands."""
 
     tool: str
     thinks: str
@@ -25,9 +25,9 @@ class Family(NamedTuple):
 
 
 class Markup(NamedTuple):
-    """A way to write tool calls: the marks by which a template is known to teach it, and the parsers that read it,
-    the plainest first; none where the runtime has none, or, as `flaw` says, none that can be used.
-    """
+    """A way to write tool calls: the marks by which a template is known to teach it, and the
+    parsers that read it, the plainest first; none where the runtime has none, or, as `flaw` says,
+    none that can be used."""
 
     name: str
     marks: Tuple[str, ...]
@@ -64,12 +64,23 @@ FAMILIES: Mapping[str, Family] = {
     "solar_open": Family("solar_open", "solar_open", _PARSERS + "/solar_open.py"),
     "step3p5": Family("step_35", "", _PARSERS + "/function_parameter.py"),
 }
-# The first that fits. Order and marks as in mlx-lm's own guess (`mlx_lm/tokenizer_utils.py`, `_infer_tool_parser`).
+# The first that fits. Order and marks as in mlx-lm's own guess (`mlx_lm/tokenizer_utils.py`,
+# `_infer_tool_parser`).
 MARKUPS: Tuple[Markup, ...] = (
     Markup("minimax", ("<minimax:tool_call>",), ("minimax_m2",), _PARSERS + "/minimax_m2.py"),
     Markup("gemma 4", ("<|tool_call>", "<tool_call|>"), ("gemma4",), _PARSERS + "/gemma4.py"),
-    Markup("functiongemma", ("<start_function_call>",), ("functiongemma",), _PARSERS + "/functiongemma.py"),
-    Markup("longcat", ("<longcat_tool_call>",), ("longcat_flash_lite",), _PARSERS + "/longcat_flash_lite.py"),
+    Markup(
+        "functiongemma",
+        ("<start_function_call>",),
+        ("functiongemma",),
+        _PARSERS + "/functiongemma.py",
+    ),
+    Markup(
+        "longcat",
+        ("<longcat_tool_call>",),
+        ("longcat_flash_lite",),
+        _PARSERS + "/longcat_flash_lite.py",
+    ),
     Markup("glm", ("<arg_key>",), ("glm4_moe",), _PARSERS + "/glm4_moe.py"),
     Markup(
         "function",
@@ -100,23 +111,26 @@ MARKUPS: Tuple[Markup, ...] = (
         _PARSERS + "/hermes.py",
     ),
 )
-# For a template that itself writes <think> at the end of the prompt, so that an answer only closes it: the parser that
-# is switched off with `enable_thinking`, where the template has that switch, else the one that takes it for granted.
+# For a template that itself writes <think> at the end of the prompt, so that an answer only closes
+# it: the parser that is switched off with `enable_thinking`, where the template has that switch,
+# else the one that takes it for granted.
 SWITCHED, OPENED = ("qwen3_5", "qwen3_moe"), ("qwen3_moe",)
 THINKS = ("qwen3", "hermes")
-# Reads <tool_call> and nothing else: without any tool parser the server loses the content of answers that are not
-# streamed, as soon as it has a reasoning parser.
+# Reads <tool_call> and nothing else: without any tool parser the server loses the content of
+# answers that are not streamed, as soon as it has a reasoning parser.
 COMPANION = "hermes"
 # gpt-oss was made for this format, whatever a template says.
 HARMONY = "harmony"
 
-# What a template must mention for a family's own reasoning parser to be of use; for the others it is <think>.
+# What a template must mention for a family's own reasoning parser to be of use; for the others it
+# is <think>.
 MARKS: Mapping[str, str] = {"gemma4": "<|channel>", "harmony": "", "solar_open": "<|think|>"}
 LITERAL = re.compile(r"\\n|[\s'\"~]")
 
 
 def markup_of(template: str) -> Markup:
-    """The way to call tools that a template teaches; one without a name where it teaches none we know."""
+    """The way to call tools that a template teaches; one without a name where it teaches none we
+    know."""
     fits = (markup for markup in MARKUPS if all(mark in template for mark in markup.marks))
     return next(fits, Markup("", (), (), ""))
 
@@ -124,13 +138,14 @@ def markup_of(template: str) -> Markup:
 def opens_thinking(template: str) -> bool:
     """Whether the prompt a template makes ends inside of <think>, as the server renders it.
 
-    mlx-lm says enable_thinking to every template of a model that has the tag; `thinking`, DeepSeek's own word, it
-    does not.
-    """
+    mlx-lm says enable_thinking to every template of a model that has the tag; `thinking`,
+    DeepSeek's own word, it does not."""
     tail = template.rpartition("add_generation_prompt")[2]
     # What follows the tag in the template: the end of its text, or the tag that closes it again.
     follows = [LITERAL.sub("", after[:60]) for after in tail.split("<think>", 9)[1:]]
-    if tail == template or not any(not rest or rest.startswith(("}", "{", "-", "%", "if")) for rest in follows):
+    if tail == template or not any(
+        not rest or rest.startswith(("}", "{", "-", "%", "if")) for rest in follows
+    ):
         return False
     return "enable_thinking" in template or not re.search(r"set thinking ?= ?false", template)
 
@@ -153,7 +168,10 @@ def propose(model_type: str, template: str) -> Proposal:
     reasoning, reasoning_source = _reasoning(model_type, family, template)
     notes = () if tool else (_lack(model_type, markup),)
     if reasoning and not tool:
-        tool, tool_source = (COMPANION,), "a reasoning parser alone loses answers that are not streamed"
+        tool, tool_source = (
+            (COMPANION,),
+            "a reasoning parser alone loses answers that are not streamed",
+        )
     return Proposal(
         family=model_type,
         tool=tool,
@@ -173,7 +191,10 @@ def _tool(model_type: str, family: Family, markup: Markup) -> Tuple[Tuple[str, .
 
 def _reasoning(model_type: str, family: Family, template: str) -> Tuple[Tuple[str, ...], str]:
     if opens_thinking(template):
-        return SWITCHED if "enable_thinking" in template else OPENED, "its template opens <think> itself"
+        return (
+            SWITCHED if "enable_thinking" in template else OPENED,
+            "its template opens <think> itself",
+        )
     if family.thinks and (not template or MARKS.get(family.thinks, "think>") in template):
         return (family.thinks,), "%s: %s" % (model_type, family.source)
     return (THINKS, "its template knows <think>") if "<think>" in template else ((), "")
@@ -182,5 +203,11 @@ def _reasoning(model_type: str, family: Family, template: str) -> Tuple[Tuple[st
 def _lack(model_type: str, markup: Markup) -> str:
     if markup.name:
         why = markup.flaw or "has no parser for them"
-        return "tool calls with %s reach clients as text: %s %s" % (" ".join(markup.marks), CHECKED_WITH, why)
-    return "nothing is known here of how a %s calls tools: no tool parser" % (model_type or "model without model_type")
+        return "tool calls with %s reach clients as text: %s %s" % (
+            " ".join(markup.marks),
+            CHECKED_WITH,
+            why,
+        )
+    return "nothing is known here of how a %s calls tools: no tool parser" % (
+        model_type or "model without model_type"
+    )

@@ -1,7 +1,8 @@
-"""The files of one model folder: which a server needs, which are missing, and what kind of model they make.
+"""The files of one model folder: which a server needs, which are missing, and what kind of model
+they make.
 
-Everything here was downloaded from strangers: reads are bounded, names are checked, JSON may be anything.
-"""
+Everything here was downloaded from strangers: reads are bounded, names are checked, JSON may be
+anything."""
 
 from __future__ import annotations
 
@@ -67,12 +68,16 @@ _CHAT_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 
 
 def wanted(name: str) -> bool:
-    """Whether a server needs this file of a repository: weights, configuration, tokenizer, template, model code."""
+    """Whether a server needs this file of a repository: weights, configuration, tokenizer,
+    template, model code."""
     folder, _, leaf = name.rpartition("/")
     if not plain(name) or leaf.startswith(".") or folder in ("original", "onnx", "metal"):
         return False
-    # Mistral repositories carry the same weights twice, the second time as consolidated*.safetensors.
-    return leaf.endswith(_WANTED) or (leaf.endswith(".safetensors") and not leaf.startswith("consolidated"))
+    # Mistral repositories carry the same weights twice, the second time as
+    # consolidated*.safetensors.
+    return leaf.endswith(_WANTED) or (
+        leaf.endswith(".safetensors") and not leaf.startswith("consolidated")
+    )
 
 
 def config(path: str) -> Dict[str, Any]:
@@ -81,10 +86,11 @@ def config(path: str) -> Dict[str, Any]:
 
 
 def header_metadata(path: str) -> Dict[str, Any]:
-    """`__metadata__` of a safetensors file, reading its header only; {} when there is none to be had.
+    """`__metadata__` of a safetensors file, reading its header only; {} when there is none to be
+    had.
 
-    Layout: 8 bytes little-endian length, then that many bytes of JSON (huggingface.co/docs/safetensors).
-    """
+    Layout: 8 bytes little-endian length, then that many bytes of JSON
+    (huggingface.co/docs/safetensors)."""
     start = read(path, 8) or b""
     length = int.from_bytes(start, "little")
     if len(start) < 8 or not 2 <= length <= _HEADER_LIMIT:
@@ -120,8 +126,8 @@ def _architecture(settings: Dict[str, Any]) -> str:
 def kind_of(path: str, repo_id: str) -> str:
     """ "chat", "embedding", "reranker" or "other".
 
-    Qwen3's embedding and reranker models have the architecture of the chat model: there only the name tells.
-    """
+    Qwen3's embedding and reranker models have the architecture of the chat model: there only the
+    name tells."""
     settings, name = config(path), repo_id.lower()
     if "rerank" in name:
         return "reranker"

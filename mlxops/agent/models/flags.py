@@ -1,11 +1,12 @@
-"""The flags an entry will be started with: its own, and what is suggested where nobody has said anything."""
+"""The flags an entry will be started with: its own, and what is suggested where nobody has said
+anything."""
 
 from __future__ import annotations
 
 import os
 from typing import Any, Mapping, NamedTuple, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import Failed, Interrupted, MlxopsError
 from ..programs import find as programs
 from ..programs.environment import model_types, packages
@@ -18,7 +19,8 @@ from .suggest import Installed
 
 
 class Choice(NamedTuple):
-    """The entry with all that is chosen for it, and one sentence for each thing that cannot be had."""
+    """The entry with all that is chosen for it, and one sentence for each thing that cannot be
+    had."""
 
     entry: Entry
     notes: Tuple[str, ...]
@@ -33,12 +35,15 @@ def choose(site: Site, entry: Entry, installed: Installed, force: bool = False) 
     chosen = suggest.filled(entry, found)
     if not force:
         check_built(chosen, installed, config(entry.cache_path))
-    warnings = harmony.check(chosen, found, installed, site.templates or "", {**os.environ, **site.env})
+    warnings = harmony.check(
+        chosen, found, installed, site.templates or "", {**os.environ, **site.env}
+    )
     return Choice(chosen, (*_taken(entry, chosen), *_lacking(entry, found), *warnings))
 
 
 def check_built(entry: Entry, installed: Installed, described: Mapping[str, Any]) -> None:
-    """Failed where the mlx-lm that is to build the model, by its config.json, has nothing of its kind."""
+    """Failed where the mlx-lm that is to build the model, by its config.json, has nothing of its
+    kind."""
     model_type = suggest.type_of(described)
     known = model_types(installed.packages) if installed.runtime.mlx_lm else None
     args = suggest.sight(installed, described) if entry.fields.get("args") is None else entry.args
@@ -56,7 +61,8 @@ def check_built(entry: Entry, installed: Installed, described: Mapping[str, Any]
 
 
 def _taken(entry: Entry, chosen: Entry) -> Tuple[str, ...]:
-    """What an entry that is registered already gets now: it will behave in another way than before."""
+    """What an entry that is registered already gets now: it will behave in another way than
+    before."""
     new = [key for key in suggest.KEYS if chosen.fields.get(key) and not entry.fields.get(key)]
     if not new:
         return ()
@@ -69,19 +75,20 @@ def _lacking(entry: Entry, found: suggest.Suggestion) -> Tuple[str, ...]:
     return found.notes if set(suggest.PARSERS) & set(suggest.unsaid(entry.fields)) else ()
 
 
-def installed(command: Command, entry: Entry) -> Installed:
-    """The entry's runtime as it is installed, if it is. What keeps it from being asked is told as a warning."""
-    runtime = command.site.runtime_named(entry.text("runtime"))
+def installed(ctx: Context, entry: Entry) -> Installed:
+    """The entry's runtime as it is installed, if it is. What keeps it from being asked is told as a
+    warning."""
+    runtime = ctx.site.runtime_named(entry.text("runtime"))
     words: Tuple[str, ...] = ()
     flags = None
     try:
-        words, _ = programs.found(command.site, runtime)
+        words, _ = programs.found(ctx.site, runtime)
         if words:
-            state_dir, check = command.site.state_dir, command.client.check
-            flags = programs.help_flags(runtime, words, state_dir, command.say, check)
+            state_dir, check = ctx.site.state_dir, ctx.client.check
+            flags = programs.help_flags(runtime, words, state_dir, ctx.say, check)
     except Interrupted:
         raise
     except MlxopsError as exc:
         why = "%s cannot be asked for its options: %s; %s" % (runtime.name, exc.message, exc.hint)
-        command.client.emit("warning", message=why)
+        ctx.client.emit("warning", message=why)
     return Installed(runtime, flags, tuple(packages(words)), words)

@@ -1,4 +1,5 @@
-"""gpt-oss writes in OpenAI's Harmony format: what has to be there before such a model is started."""
+"""gpt-oss writes in OpenAI's Harmony format: what has to be there before such a model is
+started."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from ..untrusted import read
 from .suggest import Installed, Suggestion
 
 MODEL_TYPE, PARSER = "gpt_oss", "harmony"
-# openai-harmony 0.0.8 reads this file from TIKTOKEN_ENCODINGS_BASE, and else downloads it at the first chat.
+# openai-harmony 0.0.8 reads this file from TIKTOKEN_ENCODINGS_BASE, and else downloads it at the
+# first chat.
 BASE, VOCABULARY = "TIKTOKEN_ENCODINGS_BASE", "o200k_base.tiktoken"
 SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 _LARGEST = 8 << 20
@@ -22,36 +24,49 @@ _LARGEST = 8 << 20
 def check(
     entry: Entry, found: Suggestion, installed: Installed, folder: str, env: Mapping[str, str]
 ) -> Tuple[str, ...]:
-    """Warnings for a gpt-oss that can be started, () for every other model; Failed where it could not serve.
+    """Warnings for a gpt-oss that can be started, () for every other model; Failed where it could
+    not serve.
 
-    `folder`: the host's templates, "" for none; `env`: what the server will find in its environment.
-    """
+    `folder`: the host's templates, "" for none; `env`: what the server will find in its
+    environment."""
     if found.model_type != MODEL_TYPE:
         return ()
     if not found.template.text:
         raise _no_template(entry, folder)
     runtime = installed.runtime
     if not runtime.tool_call_parser:
-        return ("%s has no harmony parser: the raw channel tags of %s reach clients" % (runtime.name, entry.name),)
+        return (
+            "%s has no harmony parser: the raw channel tags of %s reach clients"
+            % (runtime.name, entry.name),
+        )
     if PARSER not in (installed.takes("tool_call_parser") or ()):
         return ()
     if not parsed(entry, runtime):
-        return ("%s runs without the harmony parser: its raw channel tags reach clients" % entry.name,)
+        return (
+            "%s runs without the harmony parser: its raw channel tags reach clients" % entry.name,
+        )
     return _vocabulary(env)
 
 
 def parsed(entry: Entry, runtime: Runtime) -> bool:
-    """Whether its server is told to take the format apart: what leaks in spite of that is a server that failed."""
-    return bool(runtime.tool_call_parser) and PARSER in (entry.text("tool_call_parser"), entry.text("reasoning_parser"))
+    """Whether its server is told to take the format apart: what leaks in spite of that is a server
+    that failed."""
+    return bool(runtime.tool_call_parser) and PARSER in (
+        entry.text("tool_call_parser"),
+        entry.text("reasoning_parser"),
+    )
 
 
 def _no_template(entry: Entry, folder: str) -> Failed:
-    places = "the entry, its snapshot, %s" % (folder or "a template folder (the host file names none)")
+    places = "the entry, its snapshot, %s" % (
+        folder or "a template folder (the host file names none)"
+    )
     own = "or " + pasteable("set", entry.name, "chat_template=PATH")
     there = "put one on the host, as %s/%s.jinja" % (folder or "DIR", MODEL_TYPE)
     return Failed(
         "%s is a gpt-oss and has no chat template; looked in: %s" % (entry.name, places),
-        "%s%s, %s" % (there, "" if folder else ' with templates = "DIR" under [studio] in the host file', own),
+        "%s%s, %s"
+        % (there, "" if folder else ' with templates = "DIR" under [studio] in the host file', own),
         entry=entry.name,
     )
 

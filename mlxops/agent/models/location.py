@@ -1,8 +1,8 @@
-"""Where a model lies, and what is absent on the way to it: a path that is recorded and gone is never «not downloaded».
+"""Where a model lies, and what is absent on the way to it: a path that is recorded and gone is
+never «not downloaded».
 
-Two spellings of one folder (case, links, a trailing slash) are the same place; two spellings of one repository, which
-the Hub does not tell apart by case, are the same repository.
-"""
+Two spellings of one folder (case, links, a trailing slash) are the same place; two spellings of one
+repository, which the Hub does not tell apart by case, are the same repository."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Iterable, Optional, Tuple
 
 
 def absence(path: str) -> str:
-    """The first component of a path that is not there, or the link that leads nowhere; "" for a folder that is."""
+    """The first component of a path that is not there, or the link that leads nowhere; "" for a
+    folder that is."""
     path = os.path.abspath(os.path.expanduser(path))
     for part in _prefixes(path):
         try:
@@ -41,16 +42,19 @@ def _gone(part: str) -> str:
         return "%s does not exist" % part
     target = os.path.join(os.path.dirname(part), target)
     # What the link needs first, such as the mount point of a disk.
-    deepest = next((p for p in _prefixes(os.path.normpath(target)) if not os.path.lexists(p)), target)
+    deepest = next(
+        (p for p in _prefixes(os.path.normpath(target)) if not os.path.lexists(p)), target
+    )
     more = "" if deepest == target else " (%s does not exist)" % deepest
     return "%s is a link to %s, which is gone%s" % (part, target, more)
 
 
 def place(path: Optional[str], folder: Optional[str] = None) -> str:
-    """A folder's identity: the same for every spelling. "" for no path; a relative one needs its `folder`.
+    """A folder's identity: the same for every spelling. "" for no path; a relative one needs its
+    `folder`.
 
-    What is there is told by device and inode, which also sees through the case of a Mac's usual disk.
-    """
+    What is there is told by device and inode, which also sees through the case of a Mac's usual
+    disk."""
     if not path:
         return ""
     path = os.path.expanduser(path)
@@ -71,7 +75,8 @@ def same_repo(one: Optional[str], other: Optional[str]) -> bool:
 
 
 def target(cache_root: str, folder: str) -> Tuple[str, ...]:
-    """Links on the way of a download into `folder` of a cache that lead nowhere: no download can go through them."""
+    """Links on the way of a download into `folder` of a cache that lead nowhere: no download can go
+    through them."""
     found = []
     for name in ("", "blobs", "snapshots", "refs"):
         path = os.path.join(cache_root, folder, name) if name else os.path.join(cache_root, folder)

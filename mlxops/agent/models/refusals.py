@@ -20,12 +20,15 @@ class Refusal(NamedTuple):
 
 
 def refusals(
-    runtime: Runtime, entry: Entry, help_flags: Offered, is_file: Callable[[str], bool], help_text: str = ""
+    runtime: Runtime,
+    entry: Entry,
+    help_flags: Offered,
+    is_file: Callable[[str], bool],
+    help_text: str = "",
 ) -> Tuple[Refusal, ...]:
-    """Every refusal, () when the entry can be started. What the runtime has no option for at all is not refused: it is
-    left out of the command line. `is_file`: whether a path is a file on the host. `help_text`: where it is known, the
-    values in `args` are checked by it too.
-    """
+    """Every refusal, () when the entry can be started. What the runtime has no option for at all is
+    not refused: it is left out of the command line. `is_file`: whether a path is a file on the
+    host. `help_text`: where it is known, the values in `args` are checked by it too."""
     args = _args(runtime, entry, help_flags) or _words(entry, help_text)
     return (*_template(entry, is_file), *_choices(runtime, entry, help_flags), *args)
 
@@ -45,7 +48,9 @@ def _choices(runtime: Runtime, entry: Entry, help_flags: Offered) -> Tuple[Refus
         if flag and value and flag not in help_flags:
             found.append(Refusal(field, value, "this version has no %s" % flag))
         elif flag and value and choices and value not in choices:
-            found.append(Refusal(field, value, "%s %s is not one of %s" % (flag, value, ", ".join(choices))))
+            found.append(
+                Refusal(field, value, "%s %s is not one of %s" % (flag, value, ", ".join(choices)))
+            )
     return tuple(found)
 
 

@@ -1,4 +1,5 @@
-"""What an entry gets from its model's family where nobody has said anything, and where each of its values is from."""
+"""What an entry gets from its model's family where nobody has said anything, and where each of its
+values is from."""
 
 from __future__ import annotations
 
@@ -12,16 +13,16 @@ from .files import config
 
 PARSERS = ("tool_call_parser", "reasoning_parser")
 KEYS = ("chat_template", *PARSERS, "args")
-# mlx-openai-server serves a model as text alone unless it is told otherwise; for pictures it imports mlx_vlm.
+# mlx-openai-server serves a model as text alone unless it is told otherwise; for pictures it
+# imports mlx_vlm.
 MODEL_TYPE, MULTIMODAL, VISION = "--model-type", "multimodal", "mlx_vlm"
 
 LONGEST_NAME = 64
 
 
 class Installed(NamedTuple):
-    """A runtime as it is installed: what its help lists, None where it does not answer, its site-packages, and the
-    words that start it.
-    """
+    """A runtime as it is installed: what its help lists, None where it does not answer, its
+    site-packages, and the words that start it."""
 
     runtime: Runtime
     flags: Optional[Offered]
@@ -29,7 +30,8 @@ class Installed(NamedTuple):
     words: Tuple[str, ...] = ()
 
     def takes(self, key: str) -> Optional[Tuple[str, ...]]:
-        """What the option for an entry's key takes, () where it does not say; None when there is no such option."""
+        """What the option for an entry's key takes, () where it does not say; None when there is no
+        such option."""
         return (self.flags or {}).get(getattr(self.runtime, key) or "")
 
     @property
@@ -39,9 +41,9 @@ class Installed(NamedTuple):
 
 
 class Suggestion(NamedTuple):
-    """Values for KEYS and why, for one snapshot under one runtime as installed. `template` is the one in force,
-    `model_type` what config.json says; `notes`: what cannot be had, one sentence each.
-    """
+    """Values for KEYS and why, for one snapshot under one runtime as installed. `template` is the
+    one in force, `model_type` what config.json says; `notes`: what cannot be had, one sentence
+    each."""
 
     values: Mapping[str, Any]
     sources: Mapping[str, str]
@@ -51,9 +53,8 @@ class Suggestion(NamedTuple):
 
 
 def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Suggestion:
-    """What to run the entry's model with. `folder`: the host's templates. Where the installed version does not answer,
-    no parser is proposed, since it could not be known to be accepted.
-    """
+    """What to run the entry's model with. `folder`: the host's templates. Where the installed
+    version does not answer, no parser is proposed, since it could not be known to be accepted."""
     described = config(entry.cache_path) if entry.cache_path else {}
     model_type = type_of(described)
     there = _template_there(entry, model_type, folder)
@@ -68,8 +69,15 @@ def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Sug
     sees = isinstance(described.get("vision_config"), dict) and installed.sees
     args = sight(installed, described)
     values.update({"args": args} if args else {})
-    origins = (there.source, proposal.tool_source, proposal.reasoning_source, "it takes pictures: vision_config")
-    notes = _notes(installed, proposal, values, sees, bool(template.text)) if entry.cache_path else ()
+    origins = (
+        there.source,
+        proposal.tool_source,
+        proposal.reasoning_source,
+        "it takes pictures: vision_config",
+    )
+    notes = (
+        _notes(installed, proposal, values, sees, bool(template.text)) if entry.cache_path else ()
+    )
     return Suggestion(
         values=values,
         sources={k: v for k, v in zip(KEYS, origins) if k in values},
@@ -89,34 +97,47 @@ def _template_in_force(entry: Entry, there: templates.Template) -> templates.Tem
     own = entry.text("chat_template")
     if own:
         return templates.Template(templates.text_of(own), own, "the entry")
-    # An entry that says none is not given one; what the server finds by itself it finds all the same.
+    # An entry that says none is not given one; what the server finds by itself it finds all the
+    # same.
     return there if "chat_template" in unsaid(entry.fields) or not there.path else templates.NONE
 
 
 def sight(installed: Installed, described: Mapping[str, Any]) -> List[str]:
-    """The `args` with which a model takes pictures, where it can and all that it needs for them is installed."""
+    """The `args` with which a model takes pictures, where it can and all that it needs for them is
+    installed."""
     sees = isinstance(described.get("vision_config"), dict) and installed.sees
     return [MODEL_TYPE, MULTIMODAL] if sees and beside(VISION, installed.packages) else []
 
 
 def type_of(described: Mapping[str, Any]) -> str:
-    """The model type that a config.json says, where it can be one: it ends up in sentences and file names."""
+    """The model type that a config.json says, where it can be one: it ends up in sentences and file
+    names."""
     value = described.get("model_type")
-    return value if isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable() else ""
+    return (
+        value
+        if isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable()
+        else ""
+    )
 
 
-def _accepted(candidates: Tuple[str, ...], choices: Optional[Tuple[str, ...]], runtime: Runtime) -> str:
+def _accepted(
+    candidates: Tuple[str, ...], choices: Optional[Tuple[str, ...]], runtime: Runtime
+) -> str:
     """The first candidate that the option takes; "" when there is no such option.
 
-    An option that does not list what it takes is believed of the runtime whose parsers the tables name.
-    """
+    An option that does not list what it takes is believed of the runtime whose parsers the tables
+    name."""
     if choices is None or not (choices or runtime.tabled):
         return ""
     return next((value for value in candidates if not choices or value in choices), "")
 
 
 def _notes(
-    installed: Installed, proposal: families.Proposal, values: Mapping[str, Any], sees: bool, chats: bool
+    installed: Installed,
+    proposal: families.Proposal,
+    values: Mapping[str, Any],
+    sees: bool,
+    chats: bool,
 ) -> Tuple[str, ...]:
     runtime = installed.runtime
     if not runtime.tool_call_parser or installed.flags is None:
@@ -124,19 +145,23 @@ def _notes(
     found: List[str] = list(proposal.notes) if runtime.tabled else []
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
         if candidates and key not in values:
-            found.append("the installed %s knows no %s %s" % (runtime.name, key, " or ".join(candidates)))
+            found.append(
+                "the installed %s knows no %s %s" % (runtime.name, key, " or ".join(candidates))
+            )
     if not chats:
         found.append("it has no chat template that the server would find: chats may be errors")
     if sees and "args" not in values:
-        found.append("it is run on text alone: mlx-vlm, which pictures need, is not beside %s" % runtime.name)
+        found.append(
+            "it is run on text alone: mlx-vlm, which pictures need, is not beside %s" % runtime.name
+        )
     return tuple(found)
 
 
 def unsaid(fields: Mapping[str, Any]) -> Tuple[str, ...]:
-    """The keys of an entry about which nobody has said anything: absent or null. An empty text says: none.
+    """The keys of an entry about which nobody has said anything: absent or null. An empty text
+    says: none.
 
-    The two parsers go together: who set one of them has thought of both.
-    """
+    The two parsers go together: who set one of them has thought of both."""
     said = {key for key in KEYS if fields.get(key) is not None}
     said |= set(PARSERS) if said & set(PARSERS) else set()
     return tuple(key for key in KEYS if key not in said)
@@ -144,4 +169,6 @@ def unsaid(fields: Mapping[str, Any]) -> Tuple[str, ...]:
 
 def filled(entry: Entry, found: Suggestion) -> Entry:
     """The entry with what is suggested for the keys about which nobody has said anything."""
-    return entry.with_fields(**{key: found.values[key] for key in unsaid(entry.fields) if key in found.values})
+    return entry.with_fields(
+        **{key: found.values[key] for key in unsaid(entry.fields) if key in found.values}
+    )

@@ -1,4 +1,5 @@
-"""Chat templates as files: the one a server would find by itself, and the ones a host keeps for models without."""
+"""Chat templates as files: the one a server would find by itself, and the ones a host keeps for
+models without."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ ENDING = ".jinja"
 
 
 class Template(NamedTuple):
-    """A template's text and where it is from. `path`: what the server has to be told, "" where it finds it itself."""
+    """A template's text and where it is from. `path`: what the server has to be told, "" where it
+    finds it itself."""
 
     text: str
     path: str
@@ -28,7 +30,8 @@ def text_of(path: str) -> str:
 
 
 def of_snapshot(path: str) -> Template:
-    """The template a server takes from the snapshot at `path`, or the only one that lies there under another name."""
+    """The template a server takes from the snapshot at `path`, or the only one that lies there
+    under another name."""
     text = text_of(os.path.join(path, "chat_template" + ENDING)) or _inside(path)
     return Template(text, "", "the snapshot") if text else _loose(path)
 
@@ -52,11 +55,14 @@ def _loose(path: str) -> Template:
         return NONE
     place = os.path.join(path, names[0]) if len(names) == 1 else ""
     text = text_of(place) if place else ""
-    return Template(text, place, "%s, the only template of the snapshot" % names[0]) if text else NONE
+    return (
+        Template(text, place, "%s, the only template of the snapshot" % names[0]) if text else NONE
+    )
 
 
 def of_host(folder: Optional[str], repo_id: str, model_type: str) -> Template:
-    """The template that the host's own folder has for a model: by its repository's name, else by its family's."""
+    """The template that the host's own folder has for a model: by its repository's name, else by
+    its family's."""
     for place in _places(folder, repo_id, model_type):
         text = text_of(place)
         if text:

@@ -1,8 +1,9 @@
-"""Whether a model folder holds all that a server reads, and whether each file is what its name says.
+"""Whether a model folder holds all that a server reads, and whether each file is what its name
+says.
 
-mlx-lm reads every `model*.safetensors` (mlx_lm/utils.py, load_model) and never opens the index. So the files on disk
-decide: a shard set must be complete by its own numbers. The index may only add names that the loader would read.
-"""
+mlx-lm reads every `model*.safetensors` (mlx_lm/utils.py, load_model) and never opens the index. So
+the files on disk decide: a shard set must be complete by its own numbers. The index may only add
+names that the loader would read."""
 
 from __future__ import annotations
 
@@ -10,7 +11,18 @@ import json
 import os
 import re
 from functools import lru_cache
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import (
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Set,
+    Tuple,
+)
 
 from ..untrusted import as_object, plain, read
 from .files import CONFIG_LIMIT, INDEX, SINGLE, config, wanted
@@ -22,7 +34,8 @@ _HEADER_LIMIT = 16 << 20
 _LARGEST_HEADER = 100 << 20
 _SHARD = re.compile(r"(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors")
 _MOST_SHARDS = 10_000
-# Any one of these sets is a whole tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, Mistral, Kimi, PLaMo).
+# Any one of these sets is a whole tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, Mistral,
+# Kimi, PLaMo).
 TOKENIZERS = (
     ("tokenizer.json",),
     ("tokenizer.model",),
@@ -32,7 +45,12 @@ TOKENIZERS = (
     ("tokenizer.jsonl",),
 )
 # What transformers parses when it makes the tokenizer.
-_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_OBJECTS = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 _OBJECT_LIMIT = 256 << 20
 # Parsed on every look; a larger file is parsed only by a load.
 _SMALL = 1 << 20
@@ -45,7 +63,8 @@ ABSENT, EMPTY = "missing", "empty or not a regular file"
 
 
 class Shards(NamedTuple):
-    """A set of shards by its names: PREFIX-NNNNN-of-MMMMM.safetensors. `width`: digits of a number."""
+    """A set of shards by its names: PREFIX-NNNNN-of-MMMMM.safetensors. `width`: digits of a
+    number."""
 
     prefix: str
     width: int
@@ -62,7 +81,13 @@ class Shards(NamedTuple):
 
 def loaded(names: Iterable[str]) -> Tuple[str, ...]:
     """The weights that mlx-lm would read of a folder with these files."""
-    return tuple(sorted(n for n in names if n.startswith("model") and n.endswith(".safetensors") and "/" not in n))
+    return tuple(
+        sorted(
+            n
+            for n in names
+            if n.startswith("model") and n.endswith(".safetensors") and "/" not in n
+        )
+    )
 
 
 def gaps(names: Iterable[str]) -> Tuple[str, ...]:
@@ -72,18 +97,23 @@ def gaps(names: Iterable[str]) -> Tuple[str, ...]:
         found = _SHARD.fullmatch(name)
         if found:
             sets.setdefault((found[1], len(found[2]), found[3]), set()).add(int(found[2]))
-    return tuple(gap for key, numbers in sets.items() for gap in Shards(*key, frozenset(numbers)).gaps())
+    return tuple(
+        gap for key, numbers in sets.items() for gap in Shards(*key, frozenset(numbers)).gaps()
+    )
 
 
 def tokenizer(names: Iterable[str]) -> bool:
     """Whether a folder with these files, each with content, has a tokenizer."""
     there = frozenset(names)
     known = any(there.issuperset(group) for group in TOKENIZERS)
-    return known or any(name.endswith(".tiktoken") or name.startswith("rwkv_vocab") for name in there)
+    return known or any(
+        name.endswith(".tiktoken") or name.startswith("rwkv_vocab") for name in there
+    )
 
 
 def lacking(names: Iterable[str]) -> Tuple[str, ...]:
-    """What a repository with these files would lack once it is downloaded; told before the download."""
+    """What a repository with these files would lack once it is downloaded; told before the
+    download."""
     there = frozenset(names)
     weights = loaded(there)
     found = list(gaps(weights)) if weights else [SINGLE]
@@ -95,7 +125,11 @@ def lacking(names: Iterable[str]) -> Tuple[str, ...]:
 def _indexed(path: str) -> Optional[Set[str]]:
     """The files that the index names, None where it holds no such names."""
     names = as_object(read(os.path.join(path, INDEX), _INDEX_LIMIT)).get("weight_map")
-    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+    if (
+        not isinstance(names, dict)
+        or not names
+        or not all(isinstance(name, str) for name in names.values())
+    ):
         return None
     return set(names.values())
 
@@ -117,7 +151,8 @@ def _demanded(path: str, there: FrozenSet[str]) -> Set[str]:
 
 
 def weight_files(path: str) -> Tuple[str, ...]:
-    """The weights a server reads of a model folder, absent ones too; OSError when it cannot be listed."""
+    """The weights a server reads of a model folder, absent ones too; OSError when it cannot be
+    listed."""
     there = frozenset(os.listdir(path))
     weights = loaded(there)
     found = {*weights, *gaps(weights), *_demanded(path, there)}
@@ -125,7 +160,8 @@ def weight_files(path: str) -> Tuple[str, ...]:
 
 
 def stale_index(path: str) -> bool:
-    """Whether the index is of another build than the weights: harmless on one host, but not for a model on several."""
+    """Whether the index is of another build than the weights: harmless on one host, but not for a
+    model on several."""
     named = _indexed(path)
     return named is not None and loaded(named) != loaded(os.listdir(path))
 
@@ -133,15 +169,19 @@ def stale_index(path: str) -> bool:
 def faults(path: str, deep: bool = False) -> Dict[str, str]:
     """name -> what is wrong with it, of the files a server would need; {} when the model is whole.
 
-    `deep`: parse large files too, which takes up to a second. OSError when the folder cannot be listed.
-    """
+    `deep`: parse large files too, which takes up to a second. OSError when the folder cannot be
+    listed."""
     names = frozenset(os.listdir(path))
     needed = {"config.json", *weight_files(path)}
-    # A link that leads nowhere was needed once, and a server would wait at a FIFO for ever. An empty __init__.py is
-    # fine.
-    needed.update(n for n in names if wanted(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n))))
+    # A link that leads nowhere was needed once, and a server would wait at a FIFO for ever. An
+    # empty __init__.py is fine.
+    needed.update(
+        n for n in names if wanted(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n)))
+    )
     found = {name: why for name in needed for why in [_absent(path, name)] if why}
-    for name in sorted(n for n in names | needed if plain(n) and n not in found and (n in needed or wanted(n))):
+    for name in sorted(
+        n for n in names | needed if plain(n) and n not in found and (n in needed or wanted(n))
+    ):
         why = _damage(os.path.join(path, name), deep)
         if why:
             found[name] = why
@@ -155,7 +195,8 @@ def faults(path: str, deep: bool = False) -> Dict[str, str]:
 
 
 def doubtful(path: str, found: Mapping[str, str]) -> bool:
-    """Whether a server may load the model all the same: nothing that it reads for certain is proven to be wrong."""
+    """Whether a server may load the model all the same: nothing that it reads for certain is proven
+    to be wrong."""
     weights = loaded(os.listdir(path))
     holes = gaps(weights)
 
@@ -180,12 +221,15 @@ def _absent(path: str, name: str) -> str:
         there = False
     if not there and os.path.islink(place) and not os.path.exists(place):
         target = os.path.normpath(os.path.join(path, os.readlink(place)))
-        return "a link that leads nowhere: %s" % (absence(os.path.dirname(target)) or target + " does not exist")
+        return "a link that leads nowhere: %s" % (
+            absence(os.path.dirname(target)) or target + " does not exist"
+        )
     return "" if there else EMPTY
 
 
 def _has_tokenizer(path: str, names: Iterable[str]) -> bool:
-    """A vocabulary under a name of its own is found by code that the repository brings (`auto_map`)."""
+    """A vocabulary under a name of its own is found by code that the repository brings
+    (`auto_map`)."""
     there = [n for n in names if wanted(n) and not _absent(path, n)]
     own = as_object(read(os.path.join(path, "tokenizer_config.json"), CONFIG_LIMIT)).get("auto_map")
     return tokenizer(there) or (isinstance(own, dict) and any(n.endswith(".py") for n in there))
@@ -216,7 +260,8 @@ def _damage_of(path: str, size: int, changed: int, deep: bool) -> str:
 
 
 def _cut(path: str, size: int, start: bytes) -> str:
-    """Layout: 8 bytes little-endian length, so many bytes of JSON, then the tensors at the offsets it gives."""
+    """Layout: 8 bytes little-endian length, so many bytes of JSON, then the tensors at the offsets
+    it gives."""
     length = int.from_bytes(start[:8], "little")
     if not 2 <= length <= _LARGEST_HEADER or size < 8:
         return "not a safetensors file"
@@ -240,7 +285,11 @@ def _end(header: Mapping[str, object]) -> Optional[int]:
         if name == "__metadata__":
             continue
         place = tensor.get("data_offsets") if isinstance(tensor, dict) else None
-        if not isinstance(place, list) or len(place) != 2 or any(type(n) is not int or n < 0 for n in place):
+        if (
+            not isinstance(place, list)
+            or len(place) != 2
+            or any(type(n) is not int or n < 0 for n in place)
+        ):
             return None
         ends.append(place[1])
     return max(ends)

@@ -6,17 +6,19 @@ import shlex
 import sys
 from typing import Any, Dict, List, Mapping, Optional
 
-from ..context import Command
+from ..context import Context
 from ..errors import Failed
 from ..restricted import grant
 from ..restricted import install as authorized
 
 
-def authorize(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    granted = grant.Grant(grant.checked(args["verbs"]), grant.kept(command.site.described), authorized.agent_digest())
-    made = authorized.key(granted, command.site.state_dir)
+def authorize(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    granted = grant.Grant(
+        grant.checked(args["verbs"]), grant.kept(ctx.site.described), authorized.agent_digest()
+    )
+    made = authorized.key(granted, ctx.site.state_dir)
     line = shell_line(made.folder)
-    changed = not args.get("dry_run") and authorized.install(made, command.procs.sync)
+    changed = not args.get("dry_run") and authorized.install(made, ctx.procs.sync)
     return {
         "verbs": list(granted.verbs),
         "command": line,
@@ -27,11 +29,14 @@ def authorize(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def shell_line(folder: str) -> str:
-    """The forced command, for any login shell. Without site and user folders, PYTHON* variables and the cwd."""
+    """The forced command, for any login shell. Without site and user folders, PYTHON* variables and
+    the cwd."""
     if not sys.executable or not (sys.executable + folder).isprintable():
         said = "no command line can name %r and %r" % (sys.executable, folder)
         raise Failed(said, "correct python and state_dir in the host file")
-    return "exec " + shlex.join([sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", authorized.LOADER, folder])
+    return "exec " + shlex.join(
+        [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", authorized.LOADER, folder]
+    )
 
 
 def elsewhere(key: Optional[str], command: str) -> List[str]:

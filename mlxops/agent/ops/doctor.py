@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Mapping
 
-from ..context import Command
+from ..context import Context
 from ..doctor import (
     agent as own,
 )
@@ -55,18 +55,27 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
-def doctor(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+def doctor(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     # First of all, and at once: the client compares it with its own clock.
-    command.client.emit("clock", now=time.time())
-    found = {name: _look(command, name) for name in CHECKS}
-    fixes = [(name, fix) for name, rows in found.items() for row in rows for fix in row.fixes if args.get("fix")]
+    ctx.client.emit("clock", now=time.time())
+    found = {name: _look(ctx, name) for name in CHECKS}
+    fixes = [
+        (name, fix)
+        for name, rows in found.items()
+        for row in rows
+        for fix in row.fixes
+        if args.get("fix")
+    ]
     dry = bool(args.get("dry_run"))
     actions = [mended(fix, dry) for _, fix in fixes]
     if not dry:
-        found.update({name: _look(command, name) for name, _ in fixes})
-    return {"checks": [row.to_wire() for rows in found.values() for row in rows], "actions": actions}
+        found.update({name: _look(ctx, name) for name, _ in fixes})
+    return {
+        "checks": [row.to_wire() for rows in found.values() for row in rows],
+        "actions": actions,
+    }
 
 
-def _look(command: Command, name: str) -> List[Finding]:
-    command.client.check()
-    return findings(command, name, CHECKS[name])
+def _look(ctx: Context, name: str) -> List[Finding]:
+    ctx.client.check()
+    return findings(ctx, name, CHECKS[name])

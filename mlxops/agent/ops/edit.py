@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from ..context import Command
+from ..context import Context
 from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, pasteable
 from ..jobs.reservations import refuse_taken
 from ..models import cache as hfcache
@@ -31,58 +31,77 @@ SETTABLE = (
     "args",
     "hosts",
 )
-# Takes away what was said, so that the next load takes what the model's family suggests. KEY= says: none.
+# Takes away what was said, so that the next load takes what the model's family suggests. KEY= says:
+# none.
 AUTO, NONE = "auto", "none"
 OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "revision")
 
 
-def register(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """One entry, or with `slots` every model the host file plans. Entries that exist stay as they are."""
-    wanted = _planned(command) if args.get("slots") else [_asked(command, args)]
+def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """One entry, or with `slots` every model the host file plans. Entries that exist stay as they
+    are."""
+    wanted = _planned(ctx) if args.get("slots") else [_asked(ctx, args)]
     if not args.get("slots"):
-        _refuse_taken(command.store.read(), wanted[0], [key for key in (*OPTIONS, "args", "hosts") if args.get(key)])
-    return _add(command, wanted, bool(args.get("dry_run")))
+        _refuse_taken(
+            ctx.store.read(),
+            wanted[0],
+            [key for key in (*OPTIONS, "args", "hosts") if args.get(key)],
+        )
+    return _add(ctx, wanted, bool(args.get("dry_run")))
 
 
-def _planned(command: Command) -> List[Entry]:
-    slots = [s for s in command.site.slots.values() if s.model]
-    return [_entry(command, s.name, s.model or "", {"slot": s.port}) for s in slots]
+def _planned(ctx: Context) -> List[Entry]:
+    slots = [s for s in ctx.site.slots.values() if s.model]
+    return [_entry(ctx, s.name, s.model or "", {"slot": s.port}) for s in slots]
 
 
-def _asked(command: Command, args: Mapping[str, Any]) -> Entry:
+def _asked(ctx: Context, args: Mapping[str, Any]) -> Entry:
     repo_id = str(args["repo"])
     if not resolve.is_repo_id(repo_id):
-        raise Usage("%r is not of the form org/name" % repo_id, "mlxops register NAME org/name", repo=repo_id)
+        raise Usage(
+            "%r is not of the form org/name" % repo_id,
+            "mlxops register NAME org/name",
+            repo=repo_id,
+        )
     name = str(args["name"])
     if not name.isprintable() or "/" in name or name.split() != [name] or name.isdecimal():
-        raise Usage("%r is no name for an entry" % name, "use letters, digits, dots and dashes; a number is a port")
+        raise Usage(
+            "%r is no name for an entry" % name,
+            "use letters, digits, dots and dashes; a number is a port",
+        )
     given = {key: args[key] for key in OPTIONS if args.get(key)}
     if args.get("slot") is not None:
-        given["slot"] = command.site.need_port(args["slot"])
+        given["slot"] = ctx.site.need_port(args["slot"])
     if args.get("args"):
         given["args"] = list(args["args"])
     if args.get("hosts"):
         given["hosts"] = _hosts(list(args["hosts"]))
-    return _checked(command, _entry(command, name, repo_id, given))
+    return _checked(ctx, _entry(ctx, name, repo_id, given))
 
 
-def _entry(command: Command, name: str, repo_id: str, given: Mapping[str, Any]) -> Entry:
+def _entry(ctx: Context, name: str, repo_id: str, given: Mapping[str, Any]) -> Entry:
     """A new entry; where its snapshot is on disk, with its path and what its family suggests."""
-    repo_id = hfcache.spelling(command.site.hf_home, command.site.cache_root, repo_id)
-    found = hfcache.find(command.site.hf_home, repo_id, given.get("revision"))
+    repo_id = hfcache.spelling(ctx.site.hf_home, ctx.site.cache_root, repo_id)
+    found = hfcache.find(ctx.site.hf_home, repo_id, given.get("revision"))
     whole = found is not None and found.complete
     path = found.path if found is not None and whole else ""
-    entry = Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **given})
-    return suggest.filled(entry, suggest.suggestion(installed(command, entry), entry, command.site.templates))
+    entry = Entry(
+        name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **given}
+    )
+    return suggest.filled(
+        entry, suggest.suggestion(installed(ctx, entry), entry, ctx.site.templates)
+    )
 
 
 def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
-    """AssignmentConflict where the name is another model's, or what was given for the model would be ignored."""
+    """AssignmentConflict where the name is another model's, or what was given for the model would
+    be ignored."""
     known = [e for e in registry.entries.values() if same_repo(e.repo_id, entry.repo_id)]
     lost = [key for key in given if known and known[0].fields.get(key) != entry.fields.get(key)]
     if lost:
         raise AssignmentConflict(
-            "%s is registered already, as %s, with another %s" % (entry.repo_id, known[0].name, " and ".join(lost)),
+            "%s is registered already, as %s, with another %s"
+            % (entry.repo_id, known[0].name, " and ".join(lost)),
             pasteable("set", known[0].name, "KEY=VALUE"),
             entry=known[0].name,
             keys=lost,
@@ -96,32 +115,41 @@ def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
         )
 
 
-def _add(command: Command, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
+def _add(ctx: Context, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
     actions: List[Dict[str, Any]] = []
 
     def change(current: Registry) -> Registry:
         actions.clear()
         for entry in wanted:
             step = _step(current, entry)
-            refuse_taken(command, [step[1].name] if step[1] else [])
+            refuse_taken(ctx, [step[1].name] if step[1] else [])
             actions.append({**step[0], "applied": step[1] is not None and not dry})
             current = current.put(step[1]) if step[1] else current
         return current
 
     if dry:
-        change(command.store.read())
+        change(ctx.store.read())
     else:
-        command.store.edit("register " + ", ".join(e.name for e in wanted), change)
+        ctx.store.edit("register " + ", ".join(e.name for e in wanted), change)
     return {"actions": actions, "drift": []}
 
 
 def _step(current: Registry, entry: Entry) -> Any:
-    """What registering one entry does to the registry: the row that tells it, and the entry to store, if any."""
-    same = [e for e in current.entries.values() if same_repo(e.repo_id, entry.repo_id) or e.name == entry.name]
+    """What registering one entry does to the registry: the row that tells it, and the entry to
+    store, if any."""
+    same = [
+        e
+        for e in current.entries.values()
+        if same_repo(e.repo_id, entry.repo_id) or e.name == entry.name
+    ]
     if not same:
         return _told("add", entry, entry.repo_id), entry
     there = same[0]
-    if entry.slot is not None and there.slot != entry.slot and same_repo(there.repo_id, entry.repo_id):
+    if (
+        entry.slot is not None
+        and there.slot != entry.slot
+        and same_repo(there.repo_id, entry.repo_id)
+    ):
         return _told("plan", there, "slot %d" % entry.slot), there.with_fields(slot=entry.slot)
     return _told("keep", there, "%s is registered already" % there.repo_id), None
 
@@ -130,41 +158,44 @@ def _told(action: str, entry: Entry, reason: str) -> Dict[str, Any]:
     return {"action": action, "entry": entry.name, "port": entry.port, "reason": reason}
 
 
-def set_fields(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    name = resolve.need_exact(command.store.read(), str(args["name"])).name
-    changes = {key: _value(command, key, value) for key, value in args["changes"].items()}
+def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    name = resolve.need_exact(ctx.store.read(), str(args["name"])).name
+    changes = {key: _value(ctx, key, value) for key, value in args["changes"].items()}
 
     def change(current: Registry) -> Registry:
         entry = resolve.need_exact(current, name)
-        refuse_taken(command, [name])
-        return current.put(_checked(command, entry.with_fields(**changes)))
+        refuse_taken(ctx, [name])
+        return current.put(_checked(ctx, entry.with_fields(**changes)))
 
-    return _changed(command, name, "set " + name, change, bool(args.get("dry_run")))
+    return _changed(ctx, name, "set " + name, change, bool(args.get("dry_run")))
 
 
-def remove(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    found = resolve.need_exact(command.store.read(), str(args["name"]))
+def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    found = resolve.need_exact(ctx.store.read(), str(args["name"]))
     name = found.name
 
     def change(current: Registry) -> Registry:
         entry = resolve.need_exact(current, name)
-        refuse_taken(command, [name])
+        refuse_taken(ctx, [name])
         if entry.port is not None:
-            text, hint = "%s is assigned to port %d" % (name, entry.port), "mlxops unload %d" % entry.port
+            text, hint = (
+                "%s is assigned to port %d" % (name, entry.port),
+                "mlxops unload %d" % entry.port,
+            )
             raise AssignmentConflict(text, hint, entry=name, port=entry.port)
         return current.drop(name)
 
-    result = _changed(command, name, "remove " + name, change, bool(args.get("dry_run")))
+    result = _changed(ctx, name, "remove " + name, change, bool(args.get("dry_run")))
     files = found.cache_path if found.cache_path and os.path.isdir(found.cache_path) else None
     size = hfcache.size_bytes(files) if files else None
     return {**result, "entry": name, "repo_id": found.repo_id, "files": files, "size_bytes": size}
 
 
 def _changed(
-    command: Command, name: str, why: str, change: Callable[[Registry], Registry], dry: bool
+    ctx: Context, name: str, why: str, change: Callable[[Registry], Registry], dry: bool
 ) -> Dict[str, Any]:
-    before = command.store.read()
-    after = change(before) if dry else command.store.edit(why, change)
+    before = ctx.store.read()
+    after = change(before) if dry else ctx.store.edit(why, change)
     old, new = before.entries.get(name), after.entries.get(name)
     was, now = (old.fields if old else {}), (new.fields if new else {})
     steps = [
@@ -178,16 +209,24 @@ def _changed(
         for k in {**was, **now}
         if was.get(k) != now.get(k)
     ]
-    return {"entry": entry_row(new) if new else name, "changed": bool(steps) and not dry, "actions": steps}
+    return {
+        "entry": entry_row(new) if new else name,
+        "changed": bool(steps) and not dry,
+        "actions": steps,
+    }
 
 
 def _text(key: str, value: Any) -> str:
     if not value and key in suggest.KEYS:
         return AUTO if value is None else NONE
-    return shlex.join(map(str, value)) if isinstance(value, (list, tuple)) and value else str(value or "-")
+    return (
+        shlex.join(map(str, value))
+        if isinstance(value, (list, tuple)) and value
+        else str(value or "-")
+    )
 
 
-def _value(command: Command, key: str, text: Optional[str]) -> Any:
+def _value(ctx: Context, key: str, text: Optional[str]) -> Any:
     """A field's value from what was typed; None clears it."""
     if key in ("port", "process", "wanted"):
         raise Usage("%s is changed by load and unload only" % key, "mlxops load NAME PORT", key=key)
@@ -202,8 +241,8 @@ def _value(command: Command, key: str, text: Optional[str]) -> Any:
     if key == "cache_path":
         return os.path.expanduser(text)
     if key == "slot":
-        named = [slot.port for slot in command.site.slots.values() if slot.name == text]
-        return named[0] if named else command.site.need_port(_number(key, text))
+        named = [slot.port for slot in ctx.site.slots.values() if slot.name == text]
+        return named[0] if named else ctx.site.need_port(_number(key, text))
     if key == "hosts":
         return _hosts(text.split())
     return _words(text) if key == "args" else text
@@ -213,7 +252,10 @@ def _hosts(words: List[str]) -> List[str]:
     try:
         coerce("", {"hosts": words})
     except RegistryInvalid:
-        text = "hosts takes 2 to %d times NAME=ADDRESS, this host first, not %r" % (MOST_HOSTS, " ".join(words))
+        text = "hosts takes 2 to %d times NAME=ADDRESS, this host first, not %r" % (
+            MOST_HOSTS,
+            " ".join(words),
+        )
         hint = "mlxops set NAME hosts='studio=10.0.0.1 studio2=10.0.0.2'"
         raise Usage(text, hint, hosts=words) from None
     return words
@@ -233,10 +275,14 @@ def _number(key: str, text: str) -> int:
     return int(text)
 
 
-def _checked(command: Command, entry: Entry) -> Entry:
+def _checked(ctx: Context, entry: Entry) -> Entry:
     if entry.text("runtime"):
-        command.site.runtime_named(entry.text("runtime"))
+        ctx.site.runtime_named(entry.text("runtime"))
     template = entry.text("chat_template")
     if template and not os.path.isfile(template):
-        raise Failed("no file %s on the host" % template, "give the path as it is on the host", chat_template=template)
+        raise Failed(
+            "no file %s on the host" % template,
+            "give the path as it is on the host",
+            chat_template=template,
+        )
     return coerce(entry.name, dict(entry.fields))._replace(stored=entry.stored)

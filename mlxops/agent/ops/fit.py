@@ -1,10 +1,11 @@
-"""fit: what a model would take of memory, and what the host can give; before any download, and without a change."""
+"""fit: what a model would take of memory, and what the host can give; before any download, and
+without a change."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Optional
 
-from ..context import Command
+from ..context import Context
 from ..errors import Failed, NotDownloadable, Usage
 from ..hub.checks import check_whole
 from ..hub.remote import Remote
@@ -17,18 +18,20 @@ from ..models.suggest import Installed
 from ..registry.entries import Entry
 
 
-def fit(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     tokens, wanted = _tokens(args.get("context")), args.get("port")
-    port = None if wanted is None else command.site.need_port(wanted)
+    port = None if wanted is None else ctx.site.need_port(wanted)
     revision = str(args["revision"]) if args.get("revision") else None
     order = Order.from_wire({"model": args["model"], "port": 0, "revision": revision})
-    entry = entry_meant(command, command.store.read(), order)
-    there = installed(command, entry)
-    remote = remote_of(command, entry, there.words)
-    asked = asked_of(command, entry, remote, there.runtime, port or entry.port)
+    entry = entry_meant(ctx, ctx.store.read(), order)
+    there = installed(ctx, entry)
+    remote = remote_of(ctx, entry, there.words)
+    asked = asked_of(ctx, entry, remote, there.runtime, port or entry.port)
     if asked is None:
-        raise Failed("the weights of %s cannot be read" % entry.name, "mlxops list", entry=entry.name)
-    found = memory.fit(command, asked._replace(context=tokens))
+        raise Failed(
+            "the weights of %s cannot be read" % entry.name, "mlxops list", entry=entry.name
+        )
+    found = memory.fit(ctx, asked._replace(context=tokens))
     return {
         "entry": entry.name,
         "repo_id": entry.repo_id,
@@ -58,7 +61,8 @@ def _tokens(wanted: Any) -> Optional[int]:
 def _refused(
     found: memory.Fit, entry: Entry, there: Installed, described: Mapping[str, Any]
 ) -> Optional[Dict[str, Any]]:
-    """What a load would meet: too little memory, or a model that could not be built if it had it all."""
+    """What a load would meet: too little memory, or a model that could not be built if it had it
+    all."""
     if not found.fits:
         return memory.refusal(found).to_wire()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 from ..clock import now
-from ..context import Command
+from ..context import Context
 from ..errors import Failed
 from ..jobs.reservations import taken
 from ..models import cache as hfcache
@@ -22,50 +22,67 @@ from ..registry.lock import story
 from ..servers.unrecorded import note
 
 
-def init(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
-    noted = note(command, command.site.ports, dry)
-    registry = command.store.read()
-    command.client.emit("phase", phase="scan", message="scanning %s" % command.site.hf_home)
-    found, evidence = _models(command), look(command, registry, command.site.ports)
+    noted = note(ctx, ctx.site.ports, dry)
+    registry = ctx.store.read()
+    ctx.client.emit("phase", phase="scan", message="scanning %s" % ctx.site.hf_home)
+    found, evidence = _models(ctx), look(ctx, registry, ctx.site.ports)
     running = [_running(seen, seen.proven[0]) for seen in evidence.values() if _adoptable(seen)]
-    slots = Slots({s.model: s.port for s in command.site.slots.values() if s.model}, command.site.slot_names)
-    changes: List[Tuple[Change, ...]] = [_plan(command, registry, found, running, slots)]
+    slots = Slots(
+        {s.model: s.port for s in ctx.site.slots.values() if s.model}, ctx.site.slot_names
+    )
+    changes: List[Tuple[Change, ...]] = [_plan(ctx, registry, found, running, slots)]
 
     def change(current: Registry) -> Registry:
         # Planned anew on the registry as it is under the lock.
-        changes[0] = _plan(command, current, found, running, slots)
+        changes[0] = _plan(ctx, current, found, running, slots)
         return intake.apply(current, changes[0])
 
     if not dry:
-        command.store.edit("init", change)
-    return {"actions": [*noted, *(_row(c, not dry) for c in changes[0])], "drift": _unseen(evidence, registry)}
+        ctx.store.edit("init", change)
+    return {
+        "actions": [*noted, *(_row(c, not dry) for c in changes[0])],
+        "drift": _unseen(evidence, registry),
+    }
 
 
 def _plan(
-    command: Command, registry: Registry, found: List[Found], running: List[Running], slots: Slots
+    ctx: Context, registry: Registry, found: List[Found], running: List[Running], slots: Slots
 ) -> Tuple[Change, ...]:
     places = {entry.name: place(entry.cache_path) for entry in registry.entries.values()}
-    return intake.plan(registry, found, running, slots, taken(command), places)
+    return intake.plan(registry, found, running, slots, taken(ctx), places)
 
 
 def _adoptable(seen: PortEvidence) -> bool:
-    """A server of this user that has the port to itself, and is the port's by more than its command line."""
+    """A server of this user that has the port to itself, and is the port's by more than its command
+    line."""
     return bool(seen.proven) and not (seen.claimed or seen.unknown or seen.job)
 
 
 def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Dict[str, Any]]:
-    """Ports whose servers were not adopted, which must not pass for «there is none»: unseen, or being worked on."""
-    why = {seen.port: "; ".join(seen.unknown) or _at_work(seen, registry) for seen in evidence.values()}
+    """Ports whose servers were not adopted, which must not pass for «there is none»: unseen, or
+    being worked on."""
+    why = {
+        seen.port: "; ".join(seen.unknown) or _at_work(seen, registry) for seen in evidence.values()
+    }
     found = [("unknown", port, reason) for port, reason in why.items() if reason]
-    found += [("foreign", seen.port, _of_others(seen)) for seen in evidence.values() if _of_others(seen)]
-    return [{"drift": drift, "port": port, "entry": None, "reason": reason} for drift, port, reason in found]
+    found += [
+        ("foreign", seen.port, _of_others(seen)) for seen in evidence.values() if _of_others(seen)
+    ]
+    return [
+        {"drift": drift, "port": port, "entry": None, "reason": reason}
+        for drift, port, reason in found
+    ]
 
 
 def _of_others(seen: PortEvidence) -> str:
     """Servers of other users: whoever runs them may adopt them."""
     found = [one for one in seen.strangers if one.server] if seen.claimed else []
-    return "; ".join("not adopted: pid %d runs as user %s; run mlxops as %s" % (o.pid, o.user, o.user) for o in found)
+    return "; ".join(
+        "not adopted: pid %d runs as user %s; run mlxops as %s" % (o.pid, o.user, o.user)
+        for o in found
+    )
 
 
 def _at_work(seen: PortEvidence, registry: Registry) -> str:
@@ -84,46 +101,51 @@ def _row(change: Change, applied: bool) -> Dict[str, Any]:
     }
 
 
-def _models(command: Command) -> List[Found]:
-    """Whole MLX chat models. Of a repository that lies in both roots, the whole copy in the first one counts."""
-    found = hfcache.scan(command.site.hf_home)
+def _models(ctx: Context) -> List[Found]:
+    """Whole MLX chat models. Of a repository that lies in both roots, the whole copy in the first
+    one counts."""
+    found = hfcache.scan(ctx.site.hf_home)
     for snapshot in found:
-        _tell_of_broken(command, snapshot)
-    for repo_id, why in hfcache.dangling(command.site.hf_home).items():
-        command.client.emit("warning", message="%s is passed over: %s" % (repo_id, why))
+        _tell_of_broken(ctx, snapshot)
+    for repo_id, why in hfcache.dangling(ctx.site.hf_home).items():
+        ctx.client.emit("warning", message="%s is passed over: %s" % (repo_id, why))
     whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id.lower(): s for s in reversed(whole)}
-    there = installed(command, Entry("", {}))
+    there = installed(ctx, Entry("", {}))
     if whole and there.flags is None:
         text = "%s does not tell its options: no parsers are proposed" % there.runtime.name
-        command.client.emit("warning", message=text)
-    return [_suggested(command, s, there) for s in whole if first[s.repo_id.lower()] is s]
+        ctx.client.emit("warning", message=text)
+    return [_suggested(ctx, s, there) for s in whole if first[s.repo_id.lower()] is s]
 
 
-def _suggested(command: Command, snapshot: hfcache.Snapshot, there: suggest.Installed) -> Found:
+def _suggested(ctx: Context, snapshot: hfcache.Snapshot, there: suggest.Installed) -> Found:
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
-    found = suggest.suggestion(there, entry, command.site.templates)
-    notes = (*found.notes, *_refused(command, entry, there))
+    found = suggest.suggestion(there, entry, ctx.site.templates)
+    notes = (*found.notes, *_refused(ctx, entry, there))
     return Found(
-        repo_id=snapshot.repo_id, path=snapshot.path, proposed=found.values, notes=notes, place=place(snapshot.path)
+        repo_id=snapshot.repo_id,
+        path=snapshot.path,
+        proposed=found.values,
+        notes=notes,
+        place=place(snapshot.path),
     )
 
 
-def _refused(command: Command, entry: Entry, there: suggest.Installed) -> Iterator[str]:
+def _refused(ctx: Context, entry: Entry, there: suggest.Installed) -> Iterator[str]:
     """It is added all the same: a newer runtime, or another, may serve it."""
     try:
-        choose(command.site, entry, there)
+        choose(ctx.site, entry, there)
     except Failed as exc:
         yield "load will refuse it: " + exc.message
 
 
-def _tell_of_broken(command: Command, snapshot: hfcache.Snapshot) -> None:
+def _tell_of_broken(ctx: Context, snapshot: hfcache.Snapshot) -> None:
     """What may be a chat model of ours, and cannot be used as it lies there."""
     if snapshot.complete or snapshot.format == "gguf" or snapshot.kind not in ("chat", "other"):
         return
     shown, more = ", ".join(snapshot.told[:3]), len(snapshot.missing) - 3
     text = "%s is passed over: missing or unreadable: %s" % (snapshot.repo_id, shown)
-    command.client.emit("warning", message=text + (" and %d more" % more if more > 0 else ""))
+    ctx.client.emit("warning", message=text + (" and %d more" % more if more > 0 else ""))
 
 
 def _running(seen: PortEvidence, server: Server) -> Running:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Optional
 
 from ..clock import Deadline, wait_for
-from ..context import Command
+from ..context import Context
 from ..errors import Failed, NotStopped, Usage, from_wire
 from ..jobs import log as joblog
 from ..jobs.begin import job_of
@@ -25,57 +25,66 @@ BLOCK, LONGEST_EVENT = 1 << 16, 16 << 20
 CANCEL_WAIT_S = 120.0
 
 
-def jobs(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    found = joblog.past(folder(command.site.state_dir), [str(held.get("job")) for held in _running(command)])
+def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    found = joblog.past(
+        folder(ctx.site.state_dir), [str(held.get("job")) for held in _running(ctx)]
+    )
     return {"jobs": [job.to_wire() for job in found]}
 
 
-def lock(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+def lock(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Who holds the registry's lock and the ports', since when and why."""
-    registry = command.site.registry
+    registry = ctx.site.registry
     held = FileLock(registry + ".lock", registry=registry).holder(shared=True)
     rows = [{"lock": "registry", "port": None, **_told(held)}]
-    rows += [{"lock": "port", "port": port, **_told(in_the_way(registry, port))} for port in command.site.ports]
+    rows += [
+        {"lock": "port", "port": port, **_told(in_the_way(registry, port))}
+        for port in ctx.site.ports
+    ]
     return {"locks": rows}
 
 
 def _told(held: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
     keys = ("who", "from", "since", "why", "phase", "job", "pid")
     outsider = bool((held or {}).get("outsider"))
-    return {"held": held is not None, "outsider": outsider, **{key: (held or {}).get(key) for key in keys}}
+    return {
+        "held": held is not None,
+        "outsider": outsider,
+        **{key: (held or {}).get(key) for key in keys},
+    }
 
 
-def _running(command: Command) -> List[Dict[str, Any]]:
-    return [held for held in map(partial(job_of, command), command.site.ports) if held and held.get("job")]
+def _running(ctx: Context) -> List[Dict[str, Any]]:
+    return [held for held in map(partial(job_of, ctx), ctx.site.ports) if held and held.get("job")]
 
 
-def _job(command: Command, verb: str, word: Optional[str]) -> str:
-    """The id of the job meant: an id, the port it works on or last worked on, by its number or a name, or the only one
-    that runs."""
-    running = [str(held.get("job")) for held in _running(command)]
+def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
+    """The id of the job meant: an id, the port it works on or last worked on, by its number or a
+    name, or the only one that runs."""
+    running = [str(held.get("job")) for held in _running(ctx)]
     if not word and len(running) == 1:
         return running[0]
-    known = dict.fromkeys([*running, *joblog.names(folder(command.site.state_dir))])
+    known = dict.fromkeys([*running, *joblog.names(folder(ctx.site.state_dir))])
     if word and word not in known:
-        match = _of_port(known, _port(command, verb, str(word)))
+        match = _of_port(known, _port(ctx, verb, str(word)))
     else:
         match = [job for job in known if job == word]
     if match:
         return match[0]
     what = "no job %s" % word if word else _count(len(running))
-    raise Failed("%s on %s" % (what, command.site.name), "mlxops jobs", job=word, running=running)
+    raise Failed("%s on %s" % (what, ctx.site.name), "mlxops jobs", job=word, running=running)
 
 
 def _count(running: int) -> str:
     return "%d jobs are running" % running if running else "no job is running"
 
 
-def _port(command: Command, verb: str, word: str) -> str:
+def _port(ctx: Context, verb: str, word: str) -> str:
     """The number of the port that a word means; the word itself where it means none."""
     if JOB_ID.fullmatch(word) or word.isdecimal():
         return word
     try:
-        return str(Meaning(command, verb).port(word))
+        return str(Meaning(ctx, verb).port(word))
     except Usage:
         return word
 
@@ -84,13 +93,14 @@ def _of_port(jobs: Iterable[str], port: str) -> List[str]:
     return [job for job in jobs if job.split("-")[1:2] == [port]]
 
 
-def follow(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Its events from the beginning to its end; the error it ends with is the error of this verb."""
-    job = _job(command, "follow", args.get("job"))
-    home = folder(command.site.state_dir)
+def follow(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Its events from the beginning to its end; the error it ends with is the error of this
+    verb."""
+    job = _job(ctx, "follow", args.get("job"))
+    home = folder(ctx.site.state_dir)
     try:
         with open(log_path(home, job), "rb") as f:
-            _tell(command, f, job)
+            _tell(ctx, f, job)
     except FileNotFoundError:
         raise Failed("job %s left no log" % job, "mlxops jobs", job=job) from None
     ended = joblog.read(home, job, running=False)
@@ -103,54 +113,59 @@ def follow(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
     return ended.to_wire()
 
 
-def _tell(command: Command, f: BinaryIO, job: str) -> None:
+def _tell(ctx: Context, f: BinaryIO, job: str) -> None:
     """Emit what is there and what comes, until the job's lock is free and all is told.
 
     An event that is only half written yet is waited for.
     """
     split = Lines(LONGEST_EVENT)
     while True:
-        command.client.check()
-        over = not _holds(command, job)
-        for line in (line for block in iter(lambda: f.read(BLOCK), b"") for line in split.feed(block)):
+        ctx.client.check()
+        over = not _holds(ctx, job)
+        for line in (
+            line for block in iter(lambda: f.read(BLOCK), b"") for line in split.feed(block)
+        ):
             event = joblog.parse(line)
             if event.get("event") not in (None, "begin", "end"):
-                command.client.emit(str(event.pop("event")), **event)
+                ctx.client.emit(str(event.pop("event")), **event)
         if over:
             return
         time.sleep(LOOK_EVERY_S)
 
 
-def _holds(command: Command, job: str) -> bool:
-    return any(held.get("job") == job for held in _running(command))
+def _holds(ctx: Context, job: str) -> bool:
+    return any(held.get("job") == job for held in _running(ctx))
 
 
-def cancel(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Tell a running job to undo itself, and wait until it has."""
-    _refuse_outsider(command, args.get("job"))
-    job = _job(command, "cancel", args.get("job"))
-    held = next((h for h in _running(command) if h.get("job") == job), None)
+    _refuse_outsider(ctx, args.get("job"))
+    job = _job(ctx, "cancel", args.get("job"))
+    held = next((h for h in _running(ctx) if h.get("job") == job), None)
     if held is None:
         raise Failed("job %s has already finished" % job, "mlxops follow %s" % job, job=job)
-    agent = agent_of(command.procs, held)
+    agent = agent_of(ctx.procs, held)
     if agent is None:
-        raise NotStopped("the agent of job %s cannot be told for sure" % job, "mlxops lock", job=job)
-    command.client.emit("phase", phase="cancel", message="cancelling %s" % held.get("why"))
-    command.procs.send(agent, signal.SIGTERM)
-    if not wait_for(lambda: not _holds(command, job), Deadline(CANCEL_WAIT_S), every=LOOK_EVERY_S):
+        raise NotStopped(
+            "the agent of job %s cannot be told for sure" % job, "mlxops lock", job=job
+        )
+    ctx.client.emit("phase", phase="cancel", message="cancelling %s" % held.get("why"))
+    ctx.procs.send(agent, signal.SIGTERM)
+    if not wait_for(lambda: not _holds(ctx, job), Deadline(CANCEL_WAIT_S), every=LOOK_EVERY_S):
         raise NotStopped("job %s is still rolling back" % job, "mlxops follow %s" % job, job=job)
-    ended = joblog.read(folder(command.site.state_dir), job, running=False)
+    ended = joblog.read(folder(ctx.site.state_dir), job, running=False)
     if ended.state == "done":
         text = "job %s had come to its end before it could be cancelled" % job
         raise Failed(text, "mlxops status %s" % held.get("port", ""), **ended.to_wire())
     return ended.to_wire()
 
 
-def _refuse_outsider(command: Command, word: Optional[str]) -> None:
-    """A port that is locked by something else than a job has nothing to cancel, and is not free either."""
-    port = _port(command, "cancel", word) if word else ""
-    if port.isdecimal() and int(port) in command.site.ports:
-        held = in_the_way(command.site.registry, int(port))
+def _refuse_outsider(ctx: Context, word: Optional[str]) -> None:
+    """A port that is locked by something else than a job has nothing to cancel, and is not free
+    either."""
+    port = _port(ctx, "cancel", word) if word else ""
+    if port.isdecimal() and int(port) in ctx.site.ports:
+        held = in_the_way(ctx.site.registry, int(port))
         if held is not None and not held.get("job"):
             text = "port %s is locked by no job that could be cancelled: %s" % (port, story(held))
             raise Failed(text, way_on(held), port=int(port), holder=held)

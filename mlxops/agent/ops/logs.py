@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any, Dict, List, Mapping, NoReturn
 
-from ..context import Command
+from ..context import Context
 from ..errors import Usage
 from ..logs.source import Source, current, previous
 from ..logs.tail import MOST_BYTES, Follower, Start, between, start_of
@@ -16,41 +16,53 @@ LOOK_EVERY_S = 0.2
 MOST_IN_RESULT = 1 << 20
 
 
-def logs(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    port = command.site.need_port(args["port"])
+def logs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    port = ctx.site.need_port(args["port"])
     follow, before = bool(args.get("follow")), bool(args.get("previous"))
     if follow and before:
-        raise Usage("nothing is added to the log of an earlier server", "mlxops logs %d --previous" % port)
-    source = previous(command, port) if before else current(command, port)
+        raise Usage(
+            "nothing is added to the log of an earlier server", "mlxops logs %d --previous" % port
+        )
+    source = previous(ctx, port) if before else current(ctx, port)
     end = os.fstat(source.fd).st_size
     start = start_of(source.fd, int(args.get("lines") or 0), end)
     note = _note(source, start, end)
     if note:
-        command.client.emit("warning", message=note)
+        ctx.client.emit("warning", message=note)
     if follow:
-        _follow(command, Follower(source.standing, source.fd, start))
+        _follow(ctx, Follower(source.standing, source.fd, start))
     lines: List[str] = []
     for some in between(source.fd, start, end):
-        command.client.check()
+        ctx.client.check()
         if end - start.offset <= MOST_IN_RESULT:
             lines += some
         elif some:
-            command.client.emit("log", lines=some)
-    return {"port": port, "path": source.path, "lines": lines, "found": start.found, "size_bytes": end}
+            ctx.client.emit("log", lines=some)
+    return {
+        "port": port,
+        "path": source.path,
+        "lines": lines,
+        "found": start.found,
+        "size_bytes": end,
+    }
 
 
 def _note(source: Source, start: Start, end: int) -> str:
     """What somebody should know who reads these lines."""
-    cut = "only the last %d MiB of %s are shown, of %d MiB" % (MOST_BYTES >> 20, source.path, end >> 20)
+    cut = "only the last %d MiB of %s are shown, of %d MiB" % (
+        MOST_BYTES >> 20,
+        source.path,
+        end >> 20,
+    )
     return "; ".join([*filter(None, [source.note]), *([cut] if start.torn else [])])
 
 
-def _follow(command: Command, follower: Follower) -> NoReturn:
+def _follow(ctx: Context, follower: Follower) -> NoReturn:
     """Emit lines as they come until the client leaves; whatever becomes of the file meanwhile."""
     while True:
-        command.client.check()
+        ctx.client.check()
         lines = follower.more()
         for line in lines:
-            command.client.emit("log", line=line)
+            ctx.client.emit("log", line=line)
         if not lines:
             time.sleep(LOOK_EVERY_S)

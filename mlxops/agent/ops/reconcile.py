@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Dict, Mapping, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import Locked
 from ..jobs.begin import begin, hold_briefly
 from ..logs.size import cut_down, of_port, too_large
@@ -17,68 +17,90 @@ from ..registry.entries import Registry
 from ..servers.unrecorded import note
 
 
-def reconcile(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
-    noted = note(command, command.site.ports, dry)
-    found = _plan(command, command.store.read())
+    noted = note(ctx, ctx.site.ports, dry)
+    found = _plan(ctx, ctx.store.read())
     if not dry:
-        cut_logs(command)
-        applied = tuple(_apply(command, action) for action in found.actions)
-        found = found._replace(actions=applied, drift=_with_lost(command, found, applied, command.store.read()))
+        cut_logs(ctx)
+        applied = tuple(_apply(ctx, action) for action in found.actions)
+        found = found._replace(
+            actions=applied, drift=_with_lost(ctx, found, applied, ctx.store.read())
+        )
     told = found.to_wire()
     return {**told, "actions": [*noted, *told["actions"]]}
 
 
-def cut_logs(command: Command) -> None:
-    """Cut the logs down that grew too large, each with its port's lock held; one that is worked on waits."""
-    for path, size in too_large(command.site.state_dir):
+def cut_logs(ctx: Context) -> None:
+    """Cut the logs down that grew too large, each with its port's lock held; one that is worked on
+    waits."""
+    for path, size in too_large(ctx.site.state_dir):
         port = of_port(path)
         with contextlib.suppress(OSError, Locked):
-            with hold_briefly(command, port, "cut the log of port %d" % port) if port else contextlib.nullcontext():
+            with (
+                hold_briefly(ctx, port, "cut the log of port %d" % port)
+                if port
+                else contextlib.nullcontext()
+            ):
                 cut = cut_down(path)
             if cut is not None:
-                told = "the log %s held %d MiB; the last %d KiB are kept" % (path, size >> 20, cut.kept >> 10)
-                command.client.emit("phase", phase="logs", message=told)
+                told = "the log %s held %d MiB; the last %d KiB are kept" % (
+                    path,
+                    size >> 20,
+                    cut.kept >> 10,
+                )
+                ctx.client.emit("phase", phase="logs", message=told)
 
 
-def _with_lost(command: Command, found: Plan, applied: Tuple[Action, ...], now: Registry) -> Tuple[Drift, ...]:
+def _with_lost(
+    ctx: Context, found: Plan, applied: Tuple[Action, ...], now: Registry
+) -> Tuple[Drift, ...]:
     """The drift that is left: what was cleared is lost from here on."""
     cleared = {action.port for action in applied if action.applied}
-    lost = [lost_drift(port, wanted(command, now, port)) for port in cleared if now.lost(port)]
+    lost = [lost_drift(port, wanted(ctx, now, port)) for port in cleared if now.lost(port)]
     return tuple(sorted([*found.drift, *lost], key=lambda drift: drift.port or 0))
 
 
-def _plan(command: Command, registry: Registry) -> Plan:
-    ports = {*command.site.ports, *(e.port for e in registry.entries.values() if e.port is not None)}
-    evidence = look(command, registry, sorted(ports))
-    return plan(evidence, {port: wanted(command, registry, port) for port in ports})
+def _plan(ctx: Context, registry: Registry) -> Plan:
+    ports = {
+        *ctx.site.ports,
+        *(e.port for e in registry.entries.values() if e.port is not None),
+    }
+    evidence = look(ctx, registry, sorted(ports))
+    return plan(evidence, {port: wanted(ctx, registry, port) for port in ports})
 
 
-def _apply(command: Command, action: Action) -> Action:
+def _apply(ctx: Context, action: Action) -> Action:
     """Look again with the port's lock held, and clear only what is still proven gone."""
     try:
-        with begin(command, action.port, "reconcile", settles=False):
-            return action._replace(applied=clear_if_gone(command, action.port, action.entry))
+        with begin(ctx, action.port, "reconcile", settles=False):
+            return action._replace(applied=clear_if_gone(ctx, action.port, action.entry))
     except Locked as exc:
         return action._replace(reason="left alone: " + exc.message)
 
 
-def clear_if_gone(command: Command, port: int, name: str) -> bool:
-    """Clear one assignment on fresh proof that nothing serves it; the caller holds the port's lock."""
-    registry = command.store.read()
-    seen = observe_unlocked(command, registry, port)
+def clear_if_gone(ctx: Context, port: int, name: str) -> bool:
+    """Clear one assignment on fresh proof that nothing serves it; the caller holds the port's
+    lock."""
+    registry = ctx.store.read()
+    seen = observe_unlocked(ctx, registry, port)
     entry = registry.entries.get(name)
-    if entry is None or entry.port != port or not seen.quiet or not command.procs.free(port, command.site.bind):
+    if (
+        entry is None
+        or entry.port != port
+        or not seen.quiet
+        or not ctx.procs.free(port, ctx.site.bind)
+    ):
         return False
 
     def clear(now: Registry) -> Registry:
         same = now.entries.get(name)
         return now.clear(port, name) if same == entry and same else now
 
-    after = command.store.edit("reconcile: %s on %d is gone" % (name, port), clear)
+    after = ctx.store.edit("reconcile: %s on %d is gone" % (name, port), clear)
     return after.entries[name].port is None
 
 
-def observe_unlocked(command: Command, registry: Registry, port: int) -> PortEvidence:
+def observe_unlocked(ctx: Context, registry: Registry, port: int) -> PortEvidence:
     """The evidence as it is for the holder of the port's lock: no other job can be at work."""
-    return look(command, registry, [port])[port]._replace(job=None)
+    return look(ctx, registry, [port])[port]._replace(job=None)

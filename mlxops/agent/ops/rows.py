@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any, Dict, Optional
 
-from ..context import Command
+from ..context import Context
 from ..models import cache as hfcache
 from ..models.location import absence
 from ..ports.evidence import PortEvidence
@@ -19,8 +19,9 @@ TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_p
 
 
 def entry_row(entry: Entry) -> Dict[str, Any]:
-    """An entry for people and programs; `size_bytes` None when its snapshot is not there; `problem`: what is
-    absent on the way to it, None where nothing is, or where it was never downloaded."""
+    """An entry for people and programs; `size_bytes` None when its snapshot is not there;
+    `problem`: what is absent on the way to it, None where nothing is, or where it was never
+    downloaded."""
     return {
         "name": entry.name,
         "repo_id": entry.repo_id,
@@ -30,34 +31,40 @@ def entry_row(entry: Entry) -> Dict[str, Any]:
         "slot": entry.slot,
         "wanted": entry.wanted,
         "cache_path": entry.cache_path,
-        "size_bytes": hfcache.size_bytes(os.path.expanduser(entry.cache_path)) if entry.cache_path else None,
+        "size_bytes": hfcache.size_bytes(os.path.expanduser(entry.cache_path))
+        if entry.cache_path
+        else None,
         "problem": (absence(entry.cache_path) or None) if entry.cache_path else None,
         **{key: entry.text(key) for key in TEXT},
         "args": list(entry.args),
     }
 
 
-def port_row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[str, Any]:
-    want = wanted(command, registry, seen.port)
+def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, Any]:
+    want = wanted(ctx, registry, seen.port)
     verdict = judge(seen, want)
     trouble = verdict.drift or (verdict.state if verdict.broken else None)
     server = seen.server
     process = server.process if server else seen.recorded
     return {
         "port": seen.port,
-        "slot_name": command.site.slot_name(seen.port),
+        "slot_name": ctx.site.slot_name(seen.port),
         "entry": want.entries[0].name if want.entries else None,
         "wanted": want.lost[0].name if want.lost else None,
         "state": verdict.state,
         "drift": verdict.drift,
         "pid": process.pid if process else None,
         "served_model": _served(seen),
-        "rss_bytes": command.procs.footprint(server.family) if server else None,
+        "rss_bytes": ctx.procs.footprint(server.family) if server else None,
         "uptime_s": _uptime(process.started_at) if process else None,
         "latency_ms": seen.answer.latency_ms,
         "runtime": server.invocation.runtime.name if server else None,
-        "ranks": [{"host": s.rank.host, "pid": s.rank.pid, "alive": s.alive} for s in seen.ranks] or None,
-        "strays": [{"pid": s.process.pid, "model": s.invocation.model, "rss_bytes": s.held_bytes} for s in seen.strays],
+        "ranks": [{"host": s.rank.host, "pid": s.rank.pid, "alive": s.alive} for s in seen.ranks]
+        or None,
+        "strays": [
+            {"pid": s.process.pid, "model": s.invocation.model, "rss_bytes": s.held_bytes}
+            for s in seen.strays
+        ],
         "job": dict(seen.job) if seen.job else None,
         "reason": verdict.reason,
         "beside": stray_beside(seen, verdict) or None,
@@ -67,7 +74,8 @@ def port_row(command: Command, registry: Registry, seen: PortEvidence) -> Dict[s
 
 
 def _served(seen: PortEvidence) -> Optional[str]:
-    """The name clients must use; of mlx_lm.server, whose /v1/models lists the whole cache, the only safe one."""
+    """The name clients must use; of mlx_lm.server, whose /v1/models lists the whole cache, the only
+    safe one."""
     if seen.answer.health is None:
         return None
     client_model = seen.server.invocation.runtime.client_model if seen.server else None

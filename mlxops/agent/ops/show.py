@@ -1,10 +1,11 @@
-"""show: one entry, or one port with the entry on it, and the command line it would be started with."""
+"""show: one entry, or one port with the entry on it, and the command line it would be started
+with."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import MlxopsError
 from ..models.flags import installed
 from ..models.provenance import sources
@@ -20,27 +21,32 @@ from .rows import entry_row, port_row
 NOTHING: Dict[str, Any] = {"command": None, "sources": None}
 
 
-def show(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    registry = command.store.read()
+def show(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    registry = ctx.store.read()
     what = str(args["what"])
-    port, entry = _meant(command, registry, what)
+    port, entry = _meant(ctx, registry, what)
     return {
         "entry": _entry(entry) if entry else None,
-        "port": _port(command, registry, port) if port in command.site.ports else None,
-        **(_started(command, entry) if entry else NOTHING),
+        "port": _port(ctx, registry, port) if port in ctx.site.ports else None,
+        **(_started(ctx, entry) if entry else NOTHING),
     }
 
 
-def _meant(command: Command, registry: Registry, what: str) -> Tuple[Optional[int], Optional[Entry]]:
-    """A port with the entry on it, or an entry with its port. A number is a port, if it is one of the host's."""
-    number = what.isascii() and what.isdecimal() and (int(what[:6]) in command.site.ports or not _known(registry, what))
-    slot, exact = slot_named(command.site, what), None if number else resolve.exact(registry, what)
+def _meant(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int], Optional[Entry]]:
+    """A port with the entry on it, or an entry with its port. A number is a port, if it is one of
+    the host's."""
+    number = (
+        what.isascii()
+        and what.isdecimal()
+        and (int(what[:6]) in ctx.site.ports or not _known(registry, what))
+    )
+    slot, exact = slot_named(ctx.site, what), None if number else resolve.exact(registry, what)
     if number or (slot and exact is None):
-        port = Meaning(command, "show").port(what, registry)
+        port = Meaning(ctx, "show").port(what, registry)
         holders = registry.holders(port) or registry.lost(port)
         return port, holders[0] if holders else None
     if slot:
-        Meaning(command, "show").port(what, registry)
+        Meaning(ctx, "show").port(what, registry)
     entry = exact or resolve.need(registry, what)
     # Of one that is lost, the port it served on.
     return entry.port or entry.wanted, entry
@@ -50,14 +56,19 @@ def _known(registry: Registry, what: str) -> bool:
     return what in registry.entries
 
 
-def _started(command: Command, entry: Entry) -> Dict[str, Any]:
+def _started(ctx: Context, entry: Entry) -> Dict[str, Any]:
     """The command line, and where its values are from."""
     try:
-        there = installed(command, entry)
-    except MlxopsError:  # its runtime is no longer in the host file; the entry is what one wants to see then
+        there = installed(ctx, entry)
+    except (
+        MlxopsError
+    ):  # its runtime is no longer in the host file; the entry is what one wants to see then
         return NOTHING
-    found = suggestion(there, entry, command.site.templates)
-    return {"command": _argv(command, entry, there), "sources": sources(command.site, entry, there.runtime, found)}
+    found = suggestion(there, entry, ctx.site.templates)
+    return {
+        "command": _argv(ctx, entry, there),
+        "sources": sources(ctx.site, entry, there.runtime, found),
+    }
 
 
 def _entry(entry: Entry) -> Dict[str, Any]:
@@ -65,17 +76,18 @@ def _entry(entry: Entry) -> Dict[str, Any]:
     return {**entry_row(entry), **entry.fields}
 
 
-def _port(command: Command, registry: Registry, port: Optional[int]) -> Optional[Dict[str, Any]]:
+def _port(ctx: Context, registry: Registry, port: Optional[int]) -> Optional[Dict[str, Any]]:
     if port is None:
         return None
-    return port_row(command, registry, look(command, registry, [port])[port])
+    return port_row(ctx, registry, look(ctx, registry, [port])[port])
 
 
-def _argv(command: Command, entry: Entry, there: Installed) -> Optional[List[str]]:
-    """None when the runtime does not answer, nothing says on which port, or the model is not there yet."""
+def _argv(ctx: Context, entry: Entry, there: Installed) -> Optional[List[str]]:
+    """None when the runtime does not answer, nothing says on which port, or the model is not there
+    yet."""
     port = entry.port or entry.slot
     if port is None or not entry.cache_path or there.flags is None:
         return None
-    launch = launch_of(entry, port, command.site.bind, command.site.served_name(port, entry.name))
+    launch = launch_of(entry, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
     template = "<the text of %s>" % launch.chat_template if launch.chat_template else ""
     return list(runtimes.argv(there.runtime, there.words, launch, there.flags, template))

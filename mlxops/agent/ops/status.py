@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
-from ..context import Command
+from ..context import Context
 from ..ports import remedies
 from ..ports.evidence import PortEvidence
 from ..ports.survey import look
@@ -14,29 +14,46 @@ from ..verify.examine import examine, seconds
 from .rows import port_row
 
 
-def status(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    registry, fault = command.store.glance()
-    ports = command.ports(args.get("ports"))
-    # Whoever checks, or puts servers to the proof, wants to know how it is, not how it was half a minute ago.
+def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    registry, fault = ctx.store.glance()
+    ports = ctx.ports(args.get("ports"))
+    # Whoever checks, or puts servers to the proof, wants to know how it is, not how it was half a
+    # minute ago.
     recall = not (args.get("deep") or args.get("fresh"))
-    evidence = look(command, registry, ports, recall)
-    rows = [port_row(command, registry, evidence[port]) for port in sorted(evidence)]
+    evidence = look(ctx, registry, ports, recall)
+    rows = [port_row(ctx, registry, evidence[port]) for port in sorted(evidence)]
     rows = [_unjudged(one) for one in rows] if fault else rows
     if args.get("deep"):
-        rows = [{**one, **_proven(command, registry, evidence[one["port"]], seconds(args))} for one in rows]
-    found = {"ports": rows, "memory": _memory(command.procs), "drift": _drift(rows), "broken": _broken(rows)}
+        rows = [
+            {**one, **_proven(ctx, registry, evidence[one["port"]], seconds(args))} for one in rows
+        ]
+    found = {
+        "ports": rows,
+        "memory": _memory(ctx.procs),
+        "drift": _drift(rows),
+        "broken": _broken(rows),
+    }
     return {**found, "error": fault.to_wire()} if fault else found
 
 
 def _unjudged(told: Dict[str, Any]) -> Dict[str, Any]:
-    """A row as it is where the registry cannot be read: that no entry is known of a server says nothing then."""
+    """A row as it is where the registry cannot be read: that no entry is known of a server says
+    nothing then."""
     unsure = told["drift"] in ("orphan", "stray")
-    return {**told, "drift": None, "next": None, "reason": "the registry cannot be read"} if unsure else told
+    return (
+        {**told, "drift": None, "next": None, "reason": "the registry cannot be read"}
+        if unsure
+        else told
+    )
 
 
-def _proven(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:
+def _proven(
+    ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float
+) -> Dict[str, Any]:
     """What verify finds; nothing for a port that is free."""
-    found = examine(command, registry, seen, timeout_s, lambda port: look(command, registry, [port])[port]).to_wire()
+    found = examine(
+        ctx, registry, seen, timeout_s, lambda port: look(ctx, registry, [port])[port]
+    ).to_wire()
     told = {key: found[key] for key in ("ok", "first_token_ms", "tokens_per_s", "checks")}
     idle = seen.quiet and not registry.holders(seen.port)
     return {**dict.fromkeys(told), "checks": []} if idle else told
@@ -55,7 +72,13 @@ def _drift(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
 
 
 def _stray(port: int, why: str) -> Dict[str, Any]:
-    return {"drift": "stray", "port": port, "entry": None, "reason": why, "next": remedies.command("stray", port, None)}
+    return {
+        "drift": "stray",
+        "port": port,
+        "entry": None,
+        "reason": why,
+        "next": remedies.command("stray", port, None),
+    }
 
 
 def _broken(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
@@ -65,4 +88,10 @@ def _broken(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
 
 def _told(kind: str, one: Mapping[str, Any]) -> Dict[str, Any]:
     about = one["entry"] or (one["wanted"] if one["drift"] == "lost" else None)
-    return {kind: one[kind], "port": one["port"], "entry": about, "reason": one["reason"], "next": one["next"]}
+    return {
+        kind: one[kind],
+        "port": one["port"],
+        "entry": about,
+        "reason": one["reason"],
+        "next": one["next"],
+    }

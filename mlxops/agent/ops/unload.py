@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import AssignmentConflict, Locked, MlxopsError, PortBusy, as_error
 from ..jobs.begin import begin, cut_off
 from ..jobs.disk_room import UNLOAD_EDITS, DiskRoom, disk_room
@@ -24,34 +24,43 @@ from ..site import log_path
 LONGEST_COMMAND = 300
 
 
-def unload(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    return _unload(command, command.site.need_port(args["port"]), args)
+def unload(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    return _unload(ctx, ctx.site.need_port(args["port"]), args)
 
 
-def unload_all(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Many ports at once, each looks at the whole machine; what fails on one does not hinder the others."""
-    registry = command.store.read()
+def unload_all(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Many ports at once, each looks at the whole machine; what fails on one does not hinder the
+    others."""
+    registry = ctx.store.read()
     entries = registry.entries.values()
     known = {port for e in entries for port in (e.port, e.wanted) if port is not None}
-    ports = sorted(known.union(command.site.ports))
-    done = all_of({port: partial(_attempt, command, registry, port, args) for port in ports})
+    ports = sorted(known.union(ctx.site.ports))
+    done = all_of({port: partial(_attempt, ctx, registry, port, args) for port in ports})
     rows = [done[port] for port in ports]
-    if command.client.cancelled and not all(row["ok"] for row in rows):
-        raise interrupted(command, rows)
+    if ctx.client.cancelled and not all(row["ok"] for row in rows):
+        raise interrupted(ctx, rows)
     return {"ports": rows}
 
 
-def _attempt(command: Command, registry: Registry, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
+def _attempt(
+    ctx: Context, registry: Registry, port: int, args: Mapping[str, Any]
+) -> Dict[str, Any]:
     try:
-        return {"ok": True, "error": None, **_unload(command, port, args)}
+        return {"ok": True, "error": None, **_unload(ctx, port, args)}
     except Exception as exc:  # told for this port, so that the others are told too
         name = next((entry.name for entry in registry.holders(port)), None)
-        return {"port": port, "ok": False, "changed": False, "entry": name, "error": as_error(exc).to_wire()}
+        return {
+            "port": port,
+            "ok": False,
+            "changed": False,
+            "entry": name,
+            "error": as_error(exc).to_wire(),
+        }
 
 
-def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
+def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
-    ground = survey(command, port, own_lock=False, blind=True)
+    ground = survey(ctx, port, own_lock=False, blind=True)
     if args.get("registered") and ground.fault:
         raise ground.fault
     if args.get("registered") and (ground.stranger or not ground.entries) and not ground.seen.quiet:
@@ -59,21 +68,31 @@ def _unload(command: Command, port: int, args: Mapping[str, Any]) -> Dict[str, A
     lost = [entry.name for entry in ground.registry.lost(port)]
     to_do = bool(ground.entries or lost or not ground.seen.quiet)
     dry = bool(args.get("dry_run"))
-    if (to_do or cut_off(command, port)) and not dry:
-        with begin(command, port, "unload %d" % port) as job, disk_room(command) as room:
-            ground = survey(command, port, own_lock=True, blind=True)
-            _refuse_moved(command, ground, args.get("word"))
+    if (to_do or cut_off(ctx, port)) and not dry:
+        with begin(ctx, port, "unload %d" % port) as job, disk_room(ctx) as room:
+            ground = survey(ctx, port, own_lock=True, blind=True)
+            _refuse_moved(ctx, ground, args.get("word"))
             _refuse_unlisted(ground, args.get("pids"))
-            _have_registry(command, ground)
+            _have_registry(ctx, ground)
             _foretell(job, room, ground)
-            feared = vacate(command, job, ground, args.get("grace_s"))
-            keep_small(log_path(command.site.state_dir, port))
-            ground = _forget(command, ground)
+            feared = vacate(ctx, job, ground, args.get("grace_s"))
+            keep_small(log_path(ctx.site.state_dir, port))
+            ground = _forget(ctx, ground)
             if feared:
                 raise feared
-    left = [] if dry else _left(command, ground)
-    row = _row(ground, "planned" if to_do and dry else "starting" if left else "free", to_do and not dry, began)
-    return {**row, "left": left, "forgot": [] if dry else lost, "actions": _actions(ground) if dry else []}
+    left = [] if dry else _left(ctx, ground)
+    row = _row(
+        ground,
+        "planned" if to_do and dry else "starting" if left else "free",
+        to_do and not dry,
+        began,
+    )
+    return {
+        **row,
+        "left": left,
+        "forgot": [] if dry else lost,
+        "actions": _actions(ground) if dry else [],
+    }
 
 
 def _row(ground: Ground, state: str, changed: bool, began: float) -> Dict[str, Any]:
@@ -102,39 +121,50 @@ def _refuse_unlisted(ground: Ground, pids: Optional[List[int]]) -> None:
     raise PortBusy(text, "mlxops status", port=port, pid=pid)
 
 
-def _left(command: Command, ground: Ground) -> List[int]:
+def _left(ctx: Context, ground: Ground) -> List[int]:
     """The pids of strays that were left alone, and still run: the port may be theirs soon."""
     if not ground.seen.strays:
         return []
-    table = command.procs.processes()
-    living = [p for s in ground.seen.strays for p in [table.get(s.process.pid)] if p and not p.zombie]
-    return [p.pid for p in living if p.start_time in {s.process.start_time for s in ground.seen.strays}]
+    table = ctx.procs.processes()
+    living = [
+        p for s in ground.seen.strays for p in [table.get(s.process.pid)] if p and not p.zombie
+    ]
+    return [
+        p.pid for p in living if p.start_time in {s.process.start_time for s in ground.seen.strays}
+    ]
 
 
-def _refuse_moved(command: Command, ground: Ground, word: Optional[str]) -> None:
-    """What was meant by a word is looked at again now that nobody else can change the port. By an entry's name no other
-    model's server is stopped."""
+def _refuse_moved(ctx: Context, ground: Ground, word: Optional[str]) -> None:
+    """What was meant by a word is looked at again now that nobody else can change the port. By an
+    entry's name no other model's server is stopped."""
     port = ground.seen.port
     if word is None or word.isdecimal():
         return
     if ground.fault:
         raise ground.fault
-    if ground.stranger is not None and slot_named(command.site, word) is None:
+    if ground.stranger is not None and slot_named(ctx.site, word) is None:
         pid = ground.stranger.process.pid
-        text = "%s is assigned to port %d, but pid %d serves something else there" % (word, port, pid)
-        raise AssignmentConflict(text, "to stop that: mlxops unload %d" % port, port=port, word=word, pid=pid)
-    if Meaning(command, "unload").port(word, ground.registry) == port:
+        text = "%s is assigned to port %d, but pid %d serves something else there" % (
+            word,
+            port,
+            pid,
+        )
+        raise AssignmentConflict(
+            text, "to stop that: mlxops unload %d" % port, port=port, word=word, pid=pid
+        )
+    if Meaning(ctx, "unload").port(word, ground.registry) == port:
         return
     text = "%s was moved away from port %d meanwhile" % (word, port)
     raise AssignmentConflict(text, "mlxops status", port=port, word=word)
 
 
-def _have_registry(command: Command, ground: Ground) -> None:
-    """Nothing is stopped while somebody else holds the registry, which could not be changed afterwards."""
+def _have_registry(ctx: Context, ground: Ground) -> None:
+    """Nothing is stopped while somebody else holds the registry, which could not be changed
+    afterwards."""
     if ground.fault or not (ground.entries or ground.registry.lost(ground.seen.port)):
         return
     try:
-        with command.store.locked("unload %d" % ground.seen.port):
+        with ctx.store.locked("unload %d" % ground.seen.port):
             return
     except Locked as exc:
         exc.message = "nothing was stopped, the registry is %s" % exc.message
@@ -145,25 +175,34 @@ def _foretell(job: Job, room: DiskRoom, ground: Ground) -> None:
     """A port can be freed on a full disk, too: what will not be noted is told before the stop."""
     port = ground.seen.port
     try:
-        room.take(port, UNLOAD_EDITS if ground.entries or ground.registry.lost(port) else 0, servers=0)
+        room.take(
+            port, UNLOAD_EDITS if ground.entries or ground.registry.lost(port) else 0, servers=0
+        )
     except MlxopsError as exc:
         why = exc.message.partition("; nothing")[0]
         job.warn("the port will be freed, but the registry cannot be changed: %s" % why)
 
 
-def _forget(command: Command, ground: Ground) -> Ground:
-    """Clear the assignment; the ground with the entries that had it. What was stopped before is told even where that
-    fails."""
+def _forget(ctx: Context, ground: Ground) -> Ground:
+    """Clear the assignment; the ground with the entries that had it. What was stopped before is
+    told even where that fails."""
     port, stopped = ground.seen.port, ground.server
     try:
-        return _clear(command, ground)
+        return _clear(ctx, ground)
     except Exception as exc:
         error, names = as_error(exc), " and ".join(e.name for e in ground.entries)
         if stopped:
-            kept = "%s is still assigned to it" % names if names else "the registry could not be changed"
+            kept = (
+                "%s is still assigned to it" % names
+                if names
+                else "the registry could not be changed"
+            )
             text = "port %d is free (pid %d was stopped), but %s: %s"
             error.message = text % (port, stopped.process.pid, kept, error.message)
-            error.hint = "%s; then clear it with: mlxops unload %d" % (error.hint.partition("; then run")[0], port)
+            error.hint = "%s; then clear it with: mlxops unload %d" % (
+                error.hint.partition("; then run")[0],
+                port,
+            )
             error.fields.update(port=port, stopped=True)
         raise error from exc
 
@@ -174,17 +213,22 @@ def _actions(ground: Ground) -> List[Dict[str, Any]]:
     steps: List[Tuple[str, Optional[str], str]] = [("stop", holder, why) for why in stopped(ground)]
     steps += [("clear", e.name, "the assignment") for e in ground.entries]
     port = ground.seen.port
-    steps += [("forget", e.name, "it served here and is not running") for e in ground.registry.lost(port)]
-    return [{"action": a, "entry": n, "port": port, "reason": why, "applied": False} for a, n, why in steps]
+    steps += [
+        ("forget", e.name, "it served here and is not running") for e in ground.registry.lost(port)
+    ]
+    return [
+        {"action": a, "entry": n, "port": port, "reason": why, "applied": False}
+        for a, n, why in steps
+    ]
 
 
-def _clear(command: Command, ground: Ground) -> Ground:
-    """Take the assignments away that were seen, and what remembers them: a person wants the port empty.
+def _clear(ctx: Context, ground: Ground) -> Ground:
+    """Take the assignments away that were seen, and what remembers them: a person wants the port
+    empty.
 
-    Where the registry could not be read before the stop, it is read again now: this command holds the port's lock, so
-    what is assigned to the port now was so before the stop. Its processes on other hosts were not seen then, and not
-    stopped: while there are any, it stays assigned.
-    """
+    Where the registry could not be read before the stop, it is read again now: this command holds
+    the port's lock, so what is assigned to the port now was so before the stop. Its processes on
+    other hosts were not seen then, and not stopped: while there are any, it stays assigned."""
     cleared = ground
 
     def change(now: Registry) -> Registry:
@@ -195,12 +239,19 @@ def _clear(command: Command, ground: Ground) -> Ground:
                 raise ground.fault
         return _cleared(now, cleared)
 
-    command.store.edit("unload %d" % ground.seen.port, change)
+    ctx.store.edit("unload %d" % ground.seen.port, change)
     return cleared
 
 
 def _cleared(now: Registry, ground: Ground) -> Registry:
-    """The registry without the assignments that were seen, and only those: one made since is somebody else's."""
-    same = [e for e in ground.entries if now.entries.get(e.name) and now.entries[e.name].port == ground.seen.port]
-    emptied = now.put(*(now.entries[e.name].with_fields(port=None, process=None, wanted=None) for e in same))
+    """The registry without the assignments that were seen, and only those: one made since is
+    somebody else's."""
+    same = [
+        e
+        for e in ground.entries
+        if now.entries.get(e.name) and now.entries[e.name].port == ground.seen.port
+    ]
+    emptied = now.put(
+        *(now.entries[e.name].with_fields(port=None, process=None, wanted=None) for e in same)
+    )
     return emptied.forget(ground.seen.port)

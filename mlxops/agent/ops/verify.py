@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping
 
-from ..context import Command
+from ..context import Context
 from ..load.acceptance import Refused
 from ..ports.evidence import PortEvidence
 from ..ports.survey import look
@@ -13,28 +13,40 @@ from ..verify.examine import examine, seconds
 from .rows import port_row
 
 
-def verify(command: Command, args: Mapping[str, Any]) -> Dict[str, Any]:
+def verify(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """One port after another: two at once would take the time from each other that is measured."""
-    registry, asked = command.store.read(), args.get("ports")
-    evidence = look(command, registry, command.ports(asked))
+    registry, asked = ctx.store.read(), args.get("ports")
+    evidence = look(ctx, registry, ctx.ports(asked))
     ports = [port for port in sorted(evidence) if asked or _something(registry, evidence[port])]
     entries = _of(registry, ports) if asked else registry.entries.values()
-    found = _refused(command, entries)
-    return {"ports": [_row(command, registry, evidence[port], seconds(args)) for port in ports], "entries": found}
+    found = _refused(ctx, entries)
+    return {
+        "ports": [_row(ctx, registry, evidence[port], seconds(args)) for port in ports],
+        "entries": found,
+    }
 
 
 def _something(registry: Registry, seen: PortEvidence) -> bool:
-    signs = (seen.listeners, seen.servers, seen.recorded, seen.remnants, seen.ranks, seen.unknown, seen.job, seen.cut)
+    signs = (
+        seen.listeners,
+        seen.servers,
+        seen.recorded,
+        seen.remnants,
+        seen.ranks,
+        seen.unknown,
+        seen.job,
+        seen.cut,
+    )
     return bool(registry.holders(seen.port) or seen.answer.reached or seen.strangers or any(signs))
 
 
-def _row(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:
+def _row(ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:
     def again(port: int) -> PortEvidence:
-        return look(command, registry, [port])[port]
+        return look(ctx, registry, [port])[port]
 
-    command.client.check()
-    told = port_row(command, registry, seen)
-    found = examine(command, registry, seen, timeout_s, again).to_wire()
+    ctx.client.check()
+    told = port_row(ctx, registry, seen)
+    found = examine(ctx, registry, seen, timeout_s, again).to_wire()
     return {
         **{key: told[key] for key in ("port", "entry", "state")},
         **found,
@@ -46,7 +58,7 @@ def _of(registry: Registry, ports: Iterable[int]) -> List[Entry]:
     return [entry for port in ports for entry in registry.holders(port)]
 
 
-def _refused(command: Command, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
-    refused = Refused(command)
+def _refused(ctx: Context, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
+    refused = Refused(ctx)
     reasons = {entry.name: refused.reasons(entry) for entry in entries}
     return [{"entry": name, "ok": not why, "reasons": why} for name, why in reasons.items()]

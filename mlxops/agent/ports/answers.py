@@ -1,7 +1,8 @@
-"""What ports last answered over HTTP, kept for a minute: a request costs a line in the server's log each time.
+"""What ports last answered over HTTP, kept for a minute: a request costs a line in the server's log
+each time.
 
-Such an answer is used again only for the very same processes, and only while the server reacts (probe.pulse).
-"""
+Such an answer is used again only for the very same processes, and only while the server reacts
+(probe.pulse)."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ MOST_BYTES = 64 << 10
 
 
 class Recall(NamedTuple):
-    """The answers kept below a state folder. `use`: whether they may stand for a new one. `clock`: wall time, s."""
+    """The answers kept below a state folder. `use`: whether they may stand for a new one. `clock`:
+    wall time, s."""
 
     state_dir: str
     use: bool = False
@@ -35,7 +37,11 @@ class Recall(NamedTuple):
         if kept.get("of") != who or not 0 <= age < KEPT_S or not isinstance(answer, dict):
             return None
         names = answer.get("models")
-        models = tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+        models = (
+            tuple(name for name in names if isinstance(name, str))
+            if isinstance(names, list)
+            else ()
+        )
         return Answer(True, 200, models, answer.get("chats") is True or None)
 
     def keep(self, port: int, who: List[List[Any]], answer: Answer) -> None:
@@ -77,7 +83,8 @@ HTTP_TIMEOUT_S, PULSE_TIMEOUT_S = 2.0, 1.0
 
 
 class Asked(NamedTuple):
-    """One port to be asked, at the first of the addresses where it answers. `who`: the processes there."""
+    """One port to be asked, at the first of the addresses where it answers. `who`: the processes
+    there."""
 
     port: int
     where: Tuple[str, ...]
@@ -91,9 +98,15 @@ class Asked(NamedTuple):
 
     @property
     def _unproven(self) -> bool:
-        """Whether its answer to /health does not show that it serves: it never did, as far as the entry knows."""
+        """Whether its answer to /health does not show that it serves: it never did, as far as the
+        entry knows."""
         early = bool(self.servers) and self.servers[0].invocation.runtime.listens_early
-        return bool(early and self.entries and self.entries[0].process and "ready_at" not in self.entries[0].process)
+        return bool(
+            early
+            and self.entries
+            and self.entries[0].process
+            and "ready_at" not in self.entries[0].process
+        )
 
     def _remembered(self, address: str, recall: Recall) -> Optional[Answer]:
         known = recall.of(self.port, self.who)
@@ -103,7 +116,8 @@ class Asked(NamedTuple):
         return None if latency is None else known._replace(latency_ms=latency)
 
     def _asked(self, address: str, recall: Recall) -> Answer:
-        # Of a runtime whose only safe name is known, the list of models tells nothing, and may cost a traceback.
+        # Of a runtime whose only safe name is known, the list of models tells nothing, and may cost
+        # a traceback.
         models = not (self.servers and self.servers[0].invocation.runtime.client_model)
         answer = probe.ask(address, self.port, HTTP_TIMEOUT_S, models)
         if answer.health == 200 and self._unproven:
@@ -130,7 +144,8 @@ def address_of(seen: PortEvidence, address: str) -> str:
 
 
 def _addresses(port: int, listeners: Iterable[Listener], address: str) -> Tuple[str, ...]:
-    """Where to knock: the host's own address, then wherever a listener was seen, then both loopbacks."""
+    """Where to knock: the host's own address, then wherever a listener was seen, then both
+    loopbacks."""
     wildcard = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
     seen = [wildcard.get(ln.address, ln.address) for ln in listeners if ln.port == port]
     return tuple(dict.fromkeys([address, *seen, "127.0.0.1", "::1"]))

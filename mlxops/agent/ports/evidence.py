@@ -10,11 +10,12 @@ from ..runtimes.table import Invocation
 
 
 class Answer(NamedTuple):
-    """What a port said over HTTP. `reached`: a connection was accepted. `health`: status of /health, None if none came.
+    """What a port said over HTTP. `reached`: a connection was accepted. `health`: status of
+    /health, None if none came.
 
-    `models`: ids of /v1/models. `chats`: whether a chat was answered, None if it was not asked. `latency_ms`: of
-    /health; where the answer is a remembered one, of the server's reaction just now.
-    """
+    `models`: ids of /v1/models. `chats`: whether a chat was answered, None if it was not asked.
+    `latency_ms`: of /health; where the answer is a remembered one, of the server's reaction just
+    now."""
 
     reached: bool
     health: Optional[int] = None
@@ -30,9 +31,9 @@ SILENT = Answer(reached=False)
 class Server(NamedTuple):
     """A process of a runtime whose command line names the port.
 
-    `family` is every process that must be gone before the server is: launcher, server, children. `launcher` is the
-    outermost process of it (`uv run`), the server itself where there is none. `held_bytes`: its memory, of a stray.
-    """
+    `family` is every process that must be gone before the server is: launcher, server, children.
+    `launcher` is the outermost process of it (`uv run`), the server itself where there is none.
+    `held_bytes`: its memory, of a stray."""
 
     process: Process
     invocation: Invocation
@@ -50,8 +51,8 @@ class Server(NamedTuple):
 
 
 class Stranger(NamedTuple):
-    """A process of another user that concerns a port: it listens there, is recorded for it, or its command line is that
-    of a server there. `server`: one of the last two."""
+    """A process of another user that concerns a port: it listens there, is recorded for it, or its
+    command line is that of a server there. `server`: one of the last two."""
 
     pid: int
     user: str
@@ -59,13 +60,12 @@ class Stranger(NamedTuple):
 
 
 class PortEvidence(NamedTuple):
-    """`servers`: this user's. `listeners` None: they could not be seen. `job` is the port lock's holder. `unknown`
-    says what could not be seen.
+    """`servers`: this user's. `listeners` None: they could not be seen. `job` is the port lock's
+    holder. `unknown` says what could not be seen.
 
-    `recorded`: the process the registry names, None when it is proven gone or there is none. `remnants`: workers
-    of a dead server that still live. `cut`: what the port's lock says of a load that died here before its end.
-    `ranks`: those that are recorded on other hosts, gone or not.
-    """
+    `recorded`: the process the registry names, None when it is proven gone or there is none.
+    `remnants`: workers of a dead server that still live. `cut`: what the port's lock says of a load
+    that died here before its end. `ranks`: those that are recorded on other hosts, gone or not."""
 
     port: int
     listeners: Optional[Tuple[Listener, ...]]
@@ -81,43 +81,53 @@ class PortEvidence(NamedTuple):
 
     @property
     def server(self) -> Optional[Server]:
-        """The server that owns the listener, else the recorded one, else one that names the port."""
+        """The server that owns the listener, else the recorded one, else one that names the
+        port."""
         return next(iter(self.proven or self.servers), None)
 
     @property
     def proven(self) -> Tuple[Server, ...]:
-        """Those that are this port's beyond doubt: they own the listener, or are the recorded process.
+        """Those that are this port's beyond doubt: they own the listener, or are the recorded
+        process.
 
-        Where nobody listens and none is recorded, the only one whose command line has the port in it: it loads still.
-        """
-        pids = {listener.pid for listener in self.listeners or ()} | {self.recorded.pid if self.recorded else None}
+        Where nobody listens and none is recorded, the only one whose command line has the port in
+        it: it loads still."""
+        pids = {listener.pid for listener in self.listeners or ()} | {
+            self.recorded.pid if self.recorded else None
+        }
         found = tuple(s for s in self.servers if pids & {p.pid for p in s.family})
         alone = len(self.servers) == 1 and not (self.listeners or self.strangers)
         return found or (self.servers if alone and self.servers[0].invocation.says_port else ())
 
     @property
     def strays(self) -> Tuple[Server, ...]:
-        """Servers of this user that say the port, and neither listen nor are recorded: they hold memory for nothing.
+        """Servers of this user that say the port, and neither listen nor are recorded: they hold
+        memory for nothing.
 
-        Where a listener's owner is hidden, it may be any of them.
-        """
+        Where a listener's owner is hidden, it may be any of them."""
         if self.listeners is None or any(ln.pid is None for ln in self.listeners):
             return ()
         return tuple(s for s in self.servers if s not in self.proven and s.invocation.says_port)
 
     @property
     def foreign(self) -> Tuple[Listener, ...]:
-        """Listeners that belong to no server of this user; one whose pid is hidden does if it is this user's."""
+        """Listeners that belong to no server of this user; one whose pid is hidden does if it is
+        this user's."""
         family = [p for s in self.servers for p in s.family]
         pids, uids = {p.pid for p in family}, {p.uid for p in family}
-        return tuple(ln for ln in self.listeners or () if ln.pid not in pids and (ln.pid or ln.uid not in uids))
+        return tuple(
+            ln
+            for ln in self.listeners or ()
+            if ln.pid not in pids and (ln.pid or ln.uid not in uids)
+        )
 
     @property
     def claimed(self) -> Tuple[str, ...]:
-        """Who has the port that is not a server of this user, in words; () where mlxops may work on it.
+        """Who has the port that is not a server of this user, in words; () where mlxops may work on
+        it.
 
-        Beside a proven server, another user's process that only names the port is in nobody's way.
-        """
+        Beside a proven server, another user's process that only names the port is in nobody's
+        way."""
         users: Dict[Optional[int], str] = {one.pid: one.user for one in self.strangers}
         pids = {ln.pid for ln in self.foreign}
         waiting = () if self.proven else tuple(one.pid for one in self.strangers if one.server)
@@ -125,8 +135,11 @@ class PortEvidence(NamedTuple):
 
     @property
     def quiet(self) -> bool:
-        """Proven: nothing listens or answers, nothing of a runtime names the port, the recorded process is gone."""
-        alive = self.listeners or self.servers or self.recorded or self.remnants or self.answer.reached
+        """Proven: nothing listens or answers, nothing of a runtime names the port, the recorded
+        process is gone."""
+        alive = (
+            self.listeners or self.servers or self.recorded or self.remnants or self.answer.reached
+        )
         alive = alive or bool(self.strangers) or any(seen.alive is not False for seen in self.ranks)
         return not alive and self.listeners is not None and not self.unknown and self.job is None
 

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
 
 from ..background import Pending
 from ..procs import Listener, Process, Procs, Unseen, ancestors, tree
@@ -20,18 +31,24 @@ Table = Mapping[int, Process]
 
 
 class Sight(NamedTuple):
-    """One look at the machine: all processes, the listeners of the ports, and what could not be seen."""
+    """One look at the machine: all processes, the listeners of the ports, and what could not be
+    seen."""
 
     table: Table
     listeners: Optional[Tuple[Listener, ...]]
     unknown: Tuple[str, ...]
 
     def of(self, port: int) -> Optional[Tuple[Listener, ...]]:
-        return None if self.listeners is None else tuple(ln for ln in self.listeners if ln.port == port)
+        return (
+            None
+            if self.listeners is None
+            else tuple(ln for ln in self.listeners if ln.port == port)
+        )
 
 
 def look(procs: Procs, ports: Iterable[int]) -> Sight:
-    """Listeners first: a server may fork for a moment, and such a child, gone by the second look, owns nothing."""
+    """Listeners first: a server may fork for a moment, and such a child, gone by the second look,
+    owns nothing."""
     unknown: List[str] = []
     table: Table = {}
     listeners = None
@@ -41,7 +58,9 @@ def look(procs: Procs, ports: Iterable[int]) -> Sight:
         unknown.append(exc.reason)
     try:
         table = procs.processes()
-        listeners = listeners and tuple(ln for ln in listeners if ln.pid is None or _lives(table, ln.pid))
+        listeners = listeners and tuple(
+            ln for ln in listeners if ln.pid is None or _lives(table, ln.pid)
+        )
     except Unseen as exc:
         unknown.append(exc.reason)
     return Sight(table, listeners, tuple(unknown))
@@ -60,17 +79,22 @@ def observe(
     check: Callable[[], None] = lambda: None,
     recall: bool = False,
 ) -> Dict[int, PortEvidence]:
-    """port -> evidence. `site`: where servers answer and what they look like; `job_of`: a port lock's holder; `check`
-    is called while other hosts are asked, and may raise. `recall`: an answer of the last minute may stand for a new
-    one where the same server still reacts."""
+    """port -> evidence. `site`: where servers answer and what they look like; `job_of`: a port
+    lock's holder; `check` is called while other hosts are asked, and may raise. `recall`: an answer
+    of the last minute may stand for a new one where the same server still reacts."""
     ports = tuple(ports)
     ranks = _ranks(registry, ports)
     asked = _asked(site, ranks, check)
     jobs = {port: job_of(port) for port in ports}
     sight = look(procs, ports)
-    servers, alien = find_servers(sight.table, site.runtimes), others_servers(sight.table, site.runtimes)
+    servers, alien = (
+        find_servers(sight.table, site.runtimes),
+        others_servers(sight.table, site.runtimes),
+    )
     servers = respelled(procs, servers, registry, ports)
-    answers = _ask_all(ports, sight, servers, registry, site.probe_address, Recall(site.state_dir, recall))
+    answers = _ask_all(
+        ports, sight, servers, registry, site.probe_address, Recall(site.state_dir, recall)
+    )
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
     jobs = {port: jobs[port] or job_of(port) for port in ports}
@@ -100,19 +124,28 @@ def _weighed(procs: Procs, seen: PortEvidence) -> PortEvidence:
     strays = seen.strays
     if not strays:
         return seen
-    held = [s._replace(held_bytes=procs.footprint(s.family)) if s in strays else s for s in seen.servers]
+    held = [
+        s._replace(held_bytes=procs.footprint(s.family)) if s in strays else s for s in seen.servers
+    ]
     return seen._replace(servers=tuple(held))
 
 
 def _unasked(ranks: Iterable[Seen], entries: Iterable[Entry]) -> Iterator[str]:
     """Why some rank may live of which nothing is known."""
     yield from (rank.why for rank in ranks if rank.alive is None)
-    yield from ("process.ranks of %s is no list of ranks" % entry.name for entry in entries if illegible(entry))
+    yield from (
+        "process.ranks of %s is no list of ranks" % entry.name
+        for entry in entries
+        if illegible(entry)
+    )
 
 
 def _ranks(registry: Registry, ports: Iterable[int]) -> Dict[int, Tuple[Rank, ...]]:
     """port -> the ranks on record for other hosts."""
-    return {port: tuple(rank for entry in registry.holders(port) for rank in recorded(entry)) for port in ports}
+    return {
+        port: tuple(rank for entry in registry.holders(port) for rank in recorded(entry))
+        for port in ports
+    }
 
 
 def _asked(
@@ -123,14 +156,18 @@ def _asked(
         return {}
     from ..ranks.peers import sights
 
-    return {port: Pending(partial(sights, site, some, check)) for port, some in ranks.items() if some}
+    return {
+        port: Pending(partial(sights, site, some, check)) for port, some in ranks.items() if some
+    }
 
 
 def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sight:
     """Somebody who answers listens, though nobody did when we looked."""
     if sight.listeners is None:
         return sight
-    late = {p for p, answer in answers.items() if answer.reached}.difference(ln.port for ln in sight.listeners)
+    late = {p for p, answer in answers.items() if answer.reached}.difference(
+        ln.port for ln in sight.listeners
+    )
     if not late:
         return sight
     try:
@@ -138,14 +175,16 @@ def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sig
     except Unseen as exc:
         return sight._replace(listeners=None, unknown=(*sight.unknown, exc.reason))
     hidden = late.difference(ln.port for ln in found)
-    return sight._replace(listeners=(*sight.listeners, *found, *(Listener(p, "", None, None) for p in sorted(hidden))))
+    return sight._replace(
+        listeners=(*sight.listeners, *found, *(Listener(p, "", None, None) for p in sorted(hidden)))
+    )
 
 
 def _left_behind(
     sight: Sight, entries: Iterable[Entry], known: Runtimes
 ) -> Tuple[Optional[Process], Tuple[Process, ...], Tuple[Process, ...]]:
-    """The recorded process, the workers of a recorded server that is dead, and those of either that run as another
-    user."""
+    """The recorded process, the workers of a recorded server that is dead, and those of either that
+    run as another user."""
     recorded = [p for e in entries for p in [recorded_process(sight.table, e)] if p]
     left = [p for e in entries for p in remnants(sight.table, e, known)]
     others = tuple(p for p in (*recorded, *left) if not owner.is_own(p))
@@ -153,7 +192,8 @@ def _left_behind(
 
 
 def strangers(sight: Sight, port: int, servers: Iterable[Process]) -> Tuple[Stranger, ...]:
-    """The processes of other users that concern the port; `servers`: those that are recorded or look like servers."""
+    """The processes of other users that concern the port; `servers`: those that are recorded or
+    look like servers."""
     found = {p.pid: Stranger(p.pid, owner.user(p.uid), True) for p in servers}
     for listener in sight.of(port) or ():
         process = sight.table.get(listener.pid or 0)
@@ -164,17 +204,27 @@ def strangers(sight: Sight, port: int, servers: Iterable[Process]) -> Tuple[Stra
 
 
 def find_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
-    """port -> this user's servers whose command line names it. Of a `uv run` and its child, the child is the server."""
+    """port -> this user's servers whose command line names it. Of a `uv run` and its child, the
+    child is the server."""
     return _servers(owner.own(table), known)
 
 
 def others_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
-    """port -> processes of other users with the command line of a server there: nothing more is known of them."""
-    return _servers({pid: process for pid, process in table.items() if not owner.is_own(process)}, known)
+    """port -> processes of other users with the command line of a server there: nothing more is
+    known of them."""
+    return _servers(
+        {pid: process for pid, process in table.items() if not owner.is_own(process)}, known
+    )
 
 
 def _servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
-    named = {p.pid: call for p in table.values() if not p.zombie for call in [recognise(p.argv, known)] if call}
+    named = {
+        p.pid: call
+        for p in table.values()
+        if not p.zombie
+        for call in [recognise(p.argv, known)]
+        if call
+    }
     found: Dict[int, Tuple[Server, ...]] = {}
     for pid, call in named.items():
         below = (named[p.pid] for p in tree(table, pid)[1:] if p.pid in named)
@@ -183,8 +233,14 @@ def _servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
     return found
 
 
-def _server(table: Table, process: Process, call: Invocation, named: Mapping[int, Invocation]) -> Server:
-    launchers = [p for p in ancestors(table, process.pid) if p.pid in named and named[p.pid].port == call.port]
+def _server(
+    table: Table, process: Process, call: Invocation, named: Mapping[int, Invocation]
+) -> Server:
+    launchers = [
+        p
+        for p in ancestors(table, process.pid)
+        if p.pid in named and named[p.pid].port == call.port
+    ]
     root = launchers[-1] if launchers else process
     return Server(process, call, tree(table, root.pid), root)
 
@@ -193,24 +249,35 @@ def recorded_process(table: Table, entry: Entry) -> Optional[Process]:
     """The process an entry records, if it is this very one that lives: pid and start time."""
     record = entry.process or {}
     process = table.get(record.get("pid", 0))
-    alive = process is not None and not process.zombie and process.start_time == record.get("start_time")
+    alive = (
+        process is not None
+        and not process.zombie
+        and process.start_time == record.get("start_time")
+    )
     return process if alive else None
 
 
 def family_record(family: Iterable[Process], leader: Process) -> List[Dict[str, Any]]:
-    """What the registry keeps of a server's other processes: when their parent is dead, only this proves them ours."""
+    """What the registry keeps of a server's other processes: when their parent is dead, only this
+    proves them ours."""
     return [{"pid": p.pid, "start_time": p.start_time} for p in family if p.pid != leader.pid]
 
 
 def remnants(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process, ...]:
-    """Workers that a dead server left behind: recorded with it, each still the same by pid and start time."""
+    """Workers that a dead server left behind: recorded with it, each still the same by pid and
+    start time."""
     record = entry.process or {}
     if not record or recorded_process(table, entry):
         return ()
     family = record.get("family")
     members = [m for m in family if isinstance(m, dict)] if isinstance(family, list) else []
     members = [m for m in members if isinstance(m.get("pid"), int)]
-    found = [p for m in members for p in [table.get(m["pid"])] if p and p.start_time == m.get("start_time")]
+    found = [
+        p
+        for m in members
+        for p in [table.get(m["pid"])]
+        if p and p.start_time == m.get("start_time")
+    ]
     return tuple(p for p in found if not p.zombie and is_worker(p.argv, known))
 
 
@@ -222,12 +289,15 @@ def _ask_all(
     address: str,
     recall: Recall,
 ) -> Dict[int, Answer]:
-    """Many ports at once; a port where nothing listens refuses in microseconds, one with a full queue in seconds."""
+    """Many ports at once; a port where nothing listens refuses in microseconds, one with a full
+    queue in seconds."""
     answers: Dict[int, Answer] = {}
     asked: Dict[int, Callable[[], Answer]] = {}
     for port in ports:
         where = _addresses(port, sight.listeners or (), address)
-        if any(ln.port == port for ln in sight.listeners or ()) or any(probe.reaches(a, port, 1.0) for a in where):
+        if any(ln.port == port for ln in sight.listeners or ()) or any(
+            probe.reaches(a, port, 1.0) for a in where
+        ):
             one = Asked(
                 port=port,
                 where=where,
@@ -243,5 +313,9 @@ def _ask_all(
 
 def who(sight: Sight, port: int, servers: Mapping[int, Tuple[Server, ...]]) -> List[List[Any]]:
     """The processes that answer on a port, so that an answer is never taken for that of others."""
-    pids = {ln.pid or 0 for ln in sight.of(port) or ()} | {s.process.pid for s in servers.get(port, ())}
-    return [[pid, sight.table[pid].start_time if pid in sight.table else ""] for pid in sorted(pids)]
+    pids = {ln.pid or 0 for ln in sight.of(port) or ()} | {
+        s.process.pid for s in servers.get(port, ())
+    }
+    return [
+        [pid, sight.table[pid].start_time if pid in sight.table else ""] for pid in sorted(pids)
+    ]

@@ -1,8 +1,8 @@
-"""Whose process is it? Only processes of this effective user are ever taken for servers that mlxops may work on.
+"""Whose process is it? Only processes of this effective user are ever taken for servers that mlxops
+may work on.
 
-Any user can start a process with any command line, so a command line alone proves nothing. This holds for root too:
-what runs as another user is that user's to stop.
-"""
+Any user can start a process with any command line, so a command line alone proves nothing. This
+holds for root too: what runs as another user is that user's to stop."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from .verdict import Verdict, Wanted, judge, lost_text, stray_beside
 
 
 class Action(NamedTuple):
-    """One change to the registry: `clear` takes the port of an entry away. `next`: the command that brings it back."""
+    """One change to the registry: `clear` takes the port of an entry away. `next`: the command that
+    brings it back."""
 
     action: str
     entry: str
@@ -51,7 +52,8 @@ class Plan(NamedTuple):
 
 
 def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> Plan:
-    """Clear what is proven gone; report everything else that differs, and every server that is broken."""
+    """Clear what is proven gone; report everything else that differs, and every server that is
+    broken."""
     actions: List[Action] = []
     drifts: List[Drift] = []
     broken: List[Broken] = []
@@ -61,18 +63,27 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
         if want.entries and seen.quiet:
             steps = [(e.name, remedy("stale", port, e, want)) for e in want.entries]
             actions += [
-                Action(action="clear", entry=name, port=port, reason=verdict.reason, next=step) for name, step in steps
+                Action(action="clear", entry=name, port=port, reason=verdict.reason, next=step)
+                for name, step in steps
             ]
         elif verdict.drift or verdict.state == "unknown":
             drifts.append(_drift(verdict, port, want))
         beside = stray_beside(seen, verdict)
         if beside:
             drifts.append(
-                Drift(drift="stray", port=port, entry=None, reason=beside, next=remedies.command("stray", port, None))
+                Drift(
+                    drift="stray",
+                    port=port,
+                    entry=None,
+                    reason=beside,
+                    next=remedies.command("stray", port, None),
+                )
             )
         if verdict.broken and seen.job is None:
             told = verdict.reason, remedy(verdict.state, port, want.entry, want)
-            broken.append(Broken(verdict.state, port, want.entry.name if want.entry else None, *told))
+            broken.append(
+                Broken(verdict.state, port, want.entry.name if want.entry else None, *told)
+            )
     return Plan(tuple(actions), tuple(drifts), tuple(broken))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
-from ..context import Command
+from ..context import Context
 from ..errors import ModelAmbiguous, RegistryInvalid, Usage, pasteable
 from ..jobs import reservations
 from ..registry import resolve
@@ -16,33 +16,38 @@ from ..registry.entries import Entry, Registry
 from ..site import Site, Slot
 
 READING = ("status", "verify", "logs", "show", "fit", "follow")
-# For these the port where another model is loaded is not meant by the name of an entry that is not loaded.
+# For these the port where another model is loaded is not meant by the name of an entry that is not
+# loaded.
 STOPPING = ("unload", "cancel", "show")
 MOST_NEAR = 3
 LONGEST_WORD = 200
 
 
-def resolved(command: Command, verb: str, args: Mapping[str, Any]) -> Dict[str, Any]:
+def resolved(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str, Any]:
     """The arguments of a verb with ports for words. `word`: what was typed in place of `port`."""
     done = dict(args)
     if isinstance(args.get("port"), str):
         before = [args["model"]] if verb in ("load", "fit") else []
-        done.update(port=Meaning(command, verb, before).port(args["port"]), word=args["port"])
+        done.update(port=Meaning(ctx, verb, before).port(args["port"]), word=args["port"])
     if isinstance(args.get("ports"), list):
-        meant = Meaning(command, verb)
-        done["ports"] = list(dict.fromkeys(meant.port(one) if isinstance(one, str) else one for one in args["ports"]))
+        meant = Meaning(ctx, verb)
+        done["ports"] = list(
+            dict.fromkeys(meant.port(one) if isinstance(one, str) else one for one in args["ports"])
+        )
     return done
 
 
 class Meaning:
     """What words mean to one verb. `before`: its arguments before the port, for hints."""
 
-    def __init__(self, command: Command, verb: str, before: Union[List[Any], Tuple[Any, ...]] = ()) -> None:
-        self._command, self._verb, self._before = command, verb, tuple(before)
+    def __init__(
+        self, ctx: Context, verb: str, before: Union[List[Any], Tuple[Any, ...]] = ()
+    ) -> None:
+        self._ctx, self._verb, self._before = ctx, verb, tuple(before)
 
     def port(self, word: str, registry: Optional[Registry] = None) -> int:
         """The port meant. Usage where there is none, ModelAmbiguous where there are two."""
-        site = self._command.site
+        site = self._ctx.site
         if word.isascii() and word.isdecimal() and len(word) <= 5:
             return site.need_port(int(word))
         slot = slot_named(site, word)
@@ -54,9 +59,11 @@ class Meaning:
         return slot.port
 
     def _read(self, registry: Optional[Registry]) -> Registry:
-        return self._command.store.read() if registry is None else registry
+        return self._ctx.store.read() if registry is None else registry
 
-    def _entry(self, word: str, slot: Optional[Slot], registry: Optional[Registry]) -> Optional[Entry]:
+    def _entry(
+        self, word: str, slot: Optional[Slot], registry: Optional[Registry]
+    ) -> Optional[Entry]:
         try:
             return resolve.exact(self._read(registry), word)
         except RegistryInvalid:
@@ -67,13 +74,20 @@ class Meaning:
     def _of_entry(self, word: str, entry: Optional[Entry], registry: Optional[Registry]) -> int:
         if entry is None:
             raise self._unknown(word, self._read(registry))
-        there = place(self._command, entry)
+        there = place(self._ctx, entry)
         if there is None:
-            raise Usage("%s is not loaded on any port" % entry.name, "mlxops status", port=word, entry=entry.name)
-        return self._command.site.need_port(there)
+            raise Usage(
+                "%s is not loaded on any port" % entry.name,
+                "mlxops status",
+                port=word,
+                entry=entry.name,
+            )
+        return self._ctx.site.need_port(there)
 
-    def _refuse_two(self, word: str, slot: Slot, entry: Entry, registry: Optional[Registry]) -> None:
-        there = place(self._command, entry)
+    def _refuse_two(
+        self, word: str, slot: Slot, entry: Entry, registry: Optional[Registry]
+    ) -> None:
+        there = place(self._ctx, entry)
         if there == slot.port:
             return
         others = [e.name for e in self._read(registry).holders(slot.port)]
@@ -81,24 +95,35 @@ class Meaning:
             return
         where = "loaded on port %d" % there if there else "not loaded"
         holds = " (%s is loaded there)" % ", ".join(others) if others else ""
-        text = "%r is the slot of port %d%s and an entry that is %s" % (word, slot.port, holds, where)
+        text = "%r is the slot of port %d%s and an entry that is %s" % (
+            word,
+            slot.port,
+            holds,
+            where,
+        )
         hint = "%s (slot %s)" % (self._typed(slot.port), slot.name)
         if there:
             hint += " or %s (where the entry %s serves)" % (self._typed(there), entry.name)
         elif self._verb == "show" and entry.repo_id and entry.repo_id != word:
             hint += " or %s (the entry)" % self._typed(entry.repo_id)
-        raise ModelAmbiguous(text, hint, word=word, slot_port=slot.port, entry=entry.name, entry_port=there)
+        raise ModelAmbiguous(
+            text, hint, word=word, slot_port=slot.port, entry=entry.name, entry_port=there
+        )
 
     def _typed(self, what: object) -> str:
         return pasteable(self._verb, *self._before, what)
 
     def _unknown(self, word: str, registry: Registry) -> Usage:
-        site = self._command.site
+        site = self._ctx.site
         loaded = {e.name: e.port for e in registry.entries.values() if e.port in site.ports}
         known = {**loaded, **{slot.name: slot.port for slot in site.slots.values()}}
         text = "no port, slot or loaded entry %r on %s" % (word[:LONGEST_WORD], site.name)
         near = near_names(word, known)
-        hint = "did you mean %s?" % ", ".join("%s (%d)" % (n, known[n] or 0) for n in near) if near else "mlxops status"
+        hint = (
+            "did you mean %s?" % ", ".join("%s (%d)" % (n, known[n] or 0) for n in near)
+            if near
+            else "mlxops status"
+        )
         return Usage(text, hint, port=word[:LONGEST_WORD], near=near)
 
 
@@ -109,9 +134,9 @@ def slot_named(site: Site, word: str) -> Optional[Slot]:
     return alike[0] if len(alike) == 1 else None
 
 
-def place(command: Command, entry: Entry) -> Optional[int]:
+def place(ctx: Context, entry: Entry) -> Optional[int]:
     """The port an entry is on, or is being loaded on."""
-    return entry.port if entry.port is not None else reservations.loading(command).get(entry.name)
+    return entry.port if entry.port is not None else reservations.loading(ctx).get(entry.name)
 
 
 def near_names(word: str, names: Mapping[str, Any]) -> List[str]:

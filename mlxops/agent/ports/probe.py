@@ -41,10 +41,11 @@ class Reply(NamedTuple):
 
 
 def all_of(calls: Mapping[Key, Callable[[], Value]], most: int = MOST_AT_ONCE) -> Dict[Key, Value]:
-    """What each call returns, several at a time in a bounded number of threads: a host may have 256 ports.
+    """What each call returns, several at a time in a bounded number of threads: a host may have 256
+    ports.
 
-    Raises what one raised, once all have ended. Where no thread can be started, they are made here one by one.
-    """
+    Raises what one raised, once all have ended. Where no thread can be started, they are made here
+    one by one."""
     todo, done, faults = list(calls.items()), {}, []
 
     def work() -> None:
@@ -72,13 +73,16 @@ def all_of(calls: Mapping[Key, Callable[[], Value]], most: int = MOST_AT_ONCE) -
 
 
 class Line:
-    """One HTTP exchange that can be cut from outside: whoever drips bytes for ever is not read for ever."""
+    """One HTTP exchange that can be cut from outside: whoever drips bytes for ever is not read for
+    ever."""
 
     def __init__(self, address: str, port: int, timeout: float) -> None:
         self._where, self._timeout = (address, port), timeout
         self._socket: Optional[socket.socket] = None
 
-    def ask(self, path: str, body: Optional[Dict[str, Any]], read: Callable[[HTTPResponse], Value]) -> Value:
+    def ask(
+        self, path: str, body: Optional[Dict[str, Any]], read: Callable[[HTTPResponse], Value]
+    ) -> Value:
         """What `read` makes of the answer to a GET, or to a POST where there is a body."""
         from http.client import HTTPConnection
 
@@ -88,7 +92,12 @@ class Line:
             # Kept here, since the connection lets go of it once the headers have come.
             self._socket = link.sock
             payload = None if body is None else json.dumps(body).encode()
-            link.request("GET" if body is None else "POST", path, payload, {"Content-Type": "application/json"})
+            link.request(
+                "GET" if body is None else "POST",
+                path,
+                payload,
+                {"Content-Type": "application/json"},
+            )
             with link.getresponse() as answer:
                 return read(answer)
         finally:
@@ -103,9 +112,11 @@ class Line:
             return
 
 
-def exchange(line: Line, timeout: float, call: Callable[[], Value], check: Callable[[], None] = lambda: None) -> Value:
-    """The value of a call on the line, TimeoutError after `timeout` seconds. `check` is called all the while, and may
-    raise."""
+def exchange(
+    line: Line, timeout: float, call: Callable[[], Value], check: Callable[[], None] = lambda: None
+) -> Value:
+    """The value of a call on the line, TimeoutError after `timeout` seconds. `check` is called all
+    the while, and may raise."""
     deadline, pending = Deadline(timeout), Pending(call)
     try:
         while not pending.done(min(CHECK_EVERY_S, deadline.left())) and not deadline.passed:
@@ -115,8 +126,11 @@ def exchange(line: Line, timeout: float, call: Callable[[], Value], check: Calla
         line.cut()
 
 
-def request(address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]] = None) -> Reply:
-    """One HTTP exchange; OSError (TimeoutError included) or http.client.HTTPException when there is none."""
+def request(
+    address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]] = None
+) -> Reply:
+    """One HTTP exchange; OSError (TimeoutError included) or http.client.HTTPException when there is
+    none."""
     line = Line(address, port, timeout)
     return exchange(line, timeout, lambda: line.ask(path, body, whole))
 
@@ -137,12 +151,13 @@ def reaches(address: str, port: int, timeout: float = 1.0) -> bool:
 
 
 def pulse(address: str, port: int, timeout: float) -> Optional[float]:
-    """Milliseconds until the server closes a connection on which we say nothing and are done; None where it does not.
+    """Milliseconds until the server closes a connection on which we say nothing and are done; None
+    where it does not.
 
-    It takes the server's own loop to notice and to close: the kernel alone, as for a stopped process, only accepts.
-    Neither mlx_lm.server nor uvicorn (mlx-openai-server, vllm) writes a log line for it, as they do for every request,
-    HEAD and OPTIONS included (seen with mlx-lm 0.32 and mlx-openai-server 1.8.1).
-    """
+    It takes the server's own loop to notice and to close: the kernel alone, as for a stopped
+    process, only accepts. Neither mlx_lm.server nor uvicorn (mlx-openai-server, vllm) writes a log
+    line for it, as they do for every request, HEAD and OPTIONS included (seen with mlx-lm 0.32 and
+    mlx-openai-server 1.8.1)."""
     began = time.monotonic()
     try:
         with socket.create_connection((address, port), timeout) as line:
@@ -166,7 +181,9 @@ def ask(address: str, port: int, timeout: float, models: bool = True) -> Answer:
         answer = answer._replace(latency_ms=round((time.monotonic() - began) * 1000, 1))
         if not models:
             return answer
-        return answer._replace(models=model_ids(request(address, port, "/v1/models", timeout).document))
+        return answer._replace(
+            models=model_ids(request(address, port, "/v1/models", timeout).document)
+        )
     except (RuntimeError, MemoryError):
         raise  # no thread or no memory here: that says nothing about the port
     except Exception as exc:  # http.client raises ValueError and more on hostile answers: all of it means no answer
@@ -183,5 +200,9 @@ def chat(address: str, port: int, model: str, timeout: float) -> Reply:
     """The answer to a chat of one token, under the name that clients use."""
     messages = [{"role": "user", "content": "ping"}]
     return request(
-        address, port, "/v1/chat/completions", timeout, {"model": model, "messages": messages, "max_tokens": 1}
+        address,
+        port,
+        "/v1/chat/completions",
+        timeout,
+        {"model": model, "messages": messages, "max_tokens": 1},
     )

@@ -1,4 +1,5 @@
-"""The command that deals with a drift or a broken state of a port. Pure; client and agent share it."""
+"""The command that deals with a drift or a broken state of a port. Pure; client and agent share
+it."""
 
 from __future__ import annotations
 
@@ -23,10 +24,14 @@ _ELSE = {
 
 
 def command(
-    kind: str, port: Optional[int], entry: Optional[str], slot: Optional[int] = None, gone: bool = False
+    kind: str,
+    port: Optional[int],
+    entry: Optional[str],
+    slot: Optional[int] = None,
+    gone: bool = False,
 ) -> str:
-    """The command for this kind of drift or state. `slot`: the port that the entry is planned for; `gone`: its files
-    are not there."""
+    """The command for this kind of drift or state. `slot`: the port that the entry is planned for;
+    `gone`: its files are not there."""
     place = "PORT" if port is None else port
     force = ["--force"] if slot not in (None, port) else []
     download = ["--download"] if gone or kind == "missing" else []
@@ -44,4 +49,6 @@ def otherwise(kind: str, port: Optional[int], entry: Optional[str]) -> str:
     """What may be done instead, as the rest of a sentence that begins with the command."""
     import shlex
 
-    return _ELSE.get(kind, "").format(port="PORT" if port is None else port, entry=shlex.quote(entry or "NAME"))
+    return _ELSE.get(kind, "").format(
+        port="PORT" if port is None else port, entry=shlex.quote(entry or "NAME")
+    )

@@ -1,8 +1,9 @@
-"""Servers whose command lines spell a model otherwise than the registry, told in the registry's spelling.
+"""Servers whose command lines spell a model otherwise than the registry, told in the registry's
+spelling.
 
-By hand a path gets a trailing slash, goes through a link, or counts from the folder it was typed in; a repository's
-name may be in another case. What compares afterwards has one spelling for one model.
-"""
+By hand a path gets a trailing slash, goes through a link, or counts from the folder it was typed
+in; a repository's name may be in another case. What compares afterwards has one spelling for one
+model."""
 
 from __future__ import annotations
 
@@ -20,9 +21,14 @@ Servers = Mapping[int, Tuple[Server, ...]]
 def respelled(
     procs: Procs, servers: Servers, registry: Registry, ports: Iterable[int]
 ) -> Dict[int, Tuple[Server, ...]]:
-    """The servers of these ports, each with its model as the entry says that is meant; others stay as they are."""
+    """The servers of these ports, each with its model as the entry says that is meant; others stay
+    as they are."""
     spellings = _Spellings(procs, registry)
-    changed = {port: tuple(spellings.of(one, port) for one in servers[port]) for port in ports if port in servers}
+    changed = {
+        port: tuple(spellings.of(one, port) for one in servers[port])
+        for port in ports
+        if port in servers
+    }
     return {**servers, **changed}
 
 
@@ -35,11 +41,17 @@ class _Spellings:
 
     def of(self, server: Server, port: int) -> Server:
         model = server.invocation.model
-        entries = sorted(self._entries, key=lambda entry: (entry.port != port, entry.port is not None))
+        entries = sorted(
+            self._entries, key=lambda entry: (entry.port != port, entry.port is not None)
+        )
         if not model or any(model in (e.cache_path, e.repo_id, e.model_id) for e in entries):
             return server
         meant = self._meant(server, model, entries)
-        return server if meant is None else server._replace(invocation=server.invocation.with_model(meant))
+        return (
+            server
+            if meant is None
+            else server._replace(invocation=server.invocation.with_model(meant))
+        )
 
     def _meant(self, server: Server, model: str, entries: List[Entry]) -> Optional[str]:
         if self._places is None:

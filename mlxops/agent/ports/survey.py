@@ -6,7 +6,7 @@ import os
 from functools import partial
 from typing import Dict, Iterable, NamedTuple, Optional, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..errors import EvidenceUnknown, ForeignListener, Locked, MlxopsError, PortBusy
 from ..jobs import job as jobs
 from ..jobs.begin import cut_off, job_of
@@ -18,8 +18,8 @@ from .observe import observe
 
 
 class Ground(NamedTuple):
-    """A port and what is known of it: the entries assigned to it and the evidence. `fault`: why the registry, which is
-    empty here then, cannot be read."""
+    """A port and what is known of it: the entries assigned to it and the evidence. `fault`: why the
+    registry, which is empty here then, cannot be read."""
 
     registry: Registry
     entries: Tuple[Entry, ...]
@@ -32,12 +32,19 @@ class Ground(NamedTuple):
 
     @property
     def stranger(self) -> Optional[Server]:
-        """The server that no entry knows: the entry of its port, if any, neither started it nor is of its model."""
+        """The server that no entry knows: the entry of its port, if any, neither started it nor is
+        of its model."""
         server = self.server
-        if server is None or (self.seen.recorded is not None and self.seen.recorded.pid in _pids(server)):
+        if server is None or (
+            self.seen.recorded is not None and self.seen.recorded.pid in _pids(server)
+        ):
             return None
         model = server.invocation.model or ""
-        own = [name for e in self.entries for name in (e.repo_id, e.model_id, os.path.realpath(e.cache_path or "/"))]
+        own = [
+            name
+            for e in self.entries
+            for name in (e.repo_id, e.model_id, os.path.realpath(e.cache_path or "/"))
+        ]
         return None if model in own or os.path.realpath(model or "/-") in own else server
 
 
@@ -45,15 +52,22 @@ def _pids(server: Server) -> Tuple[int, ...]:
     return (server.process.pid, server.launcher.pid, *(process.pid for process in server.family))
 
 
-def survey(command: Command, port: int, own_lock: bool, blind: bool = False) -> Ground:
-    """Look at the port; raise when somebody works on it, when it is not ours to touch, or when it cannot be seen.
+def survey(ctx: Context, port: int, own_lock: bool, blind: bool = False) -> Ground:
+    """Look at the port; raise when somebody works on it, when it is not ours to touch, or when it
+    cannot be seen.
 
-    `blind`: also without a registry, where a server of this user listens on the port.
-    """
-    registry, fault = command.store.glance()
+    `blind`: also without a registry, where a server of this user listens on the port."""
+    registry, fault = ctx.store.glance()
     if fault and not blind:
         raise fault
-    seen = observe(command.procs, registry, [port], command.site, partial(job_of, command), command.client.check)[port]
+    seen = observe(
+        ctx.procs,
+        registry,
+        [port],
+        ctx.site,
+        partial(job_of, ctx),
+        ctx.client.check,
+    )[port]
     if own_lock:
         seen = seen._replace(job=None)
     if seen.job is not None:
@@ -61,22 +75,28 @@ def survey(command: Command, port: int, own_lock: bool, blind: bool = False) -> 
         raise Locked(text, jobs.way_out(seen.job), port=port, holder=seen.job)
     if seen.unknown:
         raise EvidenceUnknown(
-            "port %d cannot be seen: %s" % (port, "; ".join(seen.unknown)), "nothing was changed", port=port
+            "port %d cannot be seen: %s" % (port, "; ".join(seen.unknown)),
+            "nothing was changed",
+            port=port,
         )
     _refuse_foreign(seen)
-    _refuse_launchd(command, seen)
+    _refuse_launchd(ctx, seen)
     if fault and not (seen.proven and seen.listeners):
         raise fault
     return Ground(registry, registry.holders(port), seen, fault)
 
 
 def _refuse_foreign(seen: PortEvidence) -> None:
-    # Where servers of this user name the port as well, what becomes of them is told by whoever wants to stop them.
+    # Where servers of this user name the port as well, what becomes of them is told by whoever
+    # wants to stop them.
     if not seen.claimed or (seen.servers and not seen.foreign):
         return
-    pids = sorted({*(ln.pid for ln in seen.foreign if ln.pid), *(one.pid for one in seen.strangers)})
+    pids = sorted(
+        {*(ln.pid for ln in seen.foreign if ln.pid), *(one.pid for one in seen.strangers)}
+    )
     raise ForeignListener(
-        "port %d is held by %s, not a model server of this user" % (seen.port, " and ".join(seen.claimed)),
+        "port %d is held by %s, not a model server of this user"
+        % (seen.port, " and ".join(seen.claimed)),
         _way_out(seen),
         port=seen.port,
         pids=pids,
@@ -87,17 +107,21 @@ def _refuse_foreign(seen: PortEvidence) -> None:
 def _way_out(seen: PortEvidence) -> str:
     users = sorted({one.user for one in seen.strangers if one.server})
     if users:
-        return "run mlxops as %s, or have %s stop it; mlxops stops only servers of its own user" % (users[0], users[0])
+        return "run mlxops as %s, or have %s stop it; mlxops stops only servers of its own user" % (
+            users[0],
+            users[0],
+        )
     return "stop it on the host; mlxops stops only model servers of its own user"
 
 
-def _refuse_launchd(command: Command, seen: PortEvidence) -> None:
-    """A job of launchd would start its server again: it has to be told to let go first, which takes root."""
+def _refuse_launchd(ctx: Context, seen: PortEvidence) -> None:
+    """A job of launchd would start its server again: it has to be told to let go first, which takes
+    root."""
     if seen.server is None:
         return
-    table = command.procs.processes()
+    table = ctx.procs.processes()
     line = {seen.server.process.pid, *(p.pid for p in ancestors(table, seen.server.process.pid))}
-    for job in command.procs.jobs():
+    for job in ctx.procs.jobs():
         if job.pid in line:
             raise PortBusy(
                 "port %d belongs to the launchd job %s" % (seen.port, job.label),
@@ -107,6 +131,16 @@ def _refuse_launchd(command: Command, seen: PortEvidence) -> None:
             )
 
 
-def look(command: Command, registry: Registry, ports: Iterable[int], recall: bool = False) -> Dict[int, PortEvidence]:
-    seen = observe(command.procs, registry, ports, command.site, partial(job_of, command), command.client.check, recall)
-    return {port: one._replace(cut=cut_off(command, port)) for port, one in seen.items()}
+def look(
+    ctx: Context, registry: Registry, ports: Iterable[int], recall: bool = False
+) -> Dict[int, PortEvidence]:
+    seen = observe(
+        ctx.procs,
+        registry,
+        ports,
+        ctx.site,
+        partial(job_of, ctx),
+        ctx.client.check,
+        recall,
+    )
+    return {port: one._replace(cut=cut_off(ctx, port)) for port, one in seen.items()}

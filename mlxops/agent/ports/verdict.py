@@ -9,7 +9,8 @@ from ..registry.entries import Entry
 from ..runtimes.table import Invocation, added_flags, flags_of
 from .evidence import PortEvidence, Server
 
-# Until its queue is full, the kernel accepts connections for a server that hangs: whether it does tells nothing.
+# Until its queue is full, the kernel accepts connections for a server that hangs: whether it does
+# tells nothing.
 _MUTE, LATE = "it listens on the port but does not answer HTTP: %s", "no answer in time"
 STOPPING = ("stop",)
 STARTING = ("launch", "wait", "commit", "rollback")
@@ -37,7 +38,8 @@ class Wanted(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A state and a drift; drift None when registry and evidence agree, or when nothing can be said."""
+    """A state and a drift; drift None when registry and evidence agree, or when nothing can be
+    said."""
 
     state: str
     drift: Optional[str]
@@ -56,7 +58,11 @@ def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
     The reason ends with what a load that was killed here left undone.
     """
     verdict = _judge(seen, wanted)
-    if seen.cut is None or seen.job is not None or (verdict.state == "ready" and _arrived(seen, wanted)):
+    if (
+        seen.cut is None
+        or seen.job is not None
+        or (verdict.state == "ready" and _arrived(seen, wanted))
+    ):
         return verdict
     return verdict._replace(reason="; ".join(filter(None, [verdict.reason, _cut_text(seen.cut)])))
 
@@ -76,7 +82,8 @@ def _judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
 
 
 def _arrived(seen: PortEvidence, wanted: Wanted) -> bool:
-    """Whether the model of the load that was cut off is there after all: then it was at its very end."""
+    """Whether the model of the load that was cut off is there after all: then it was at its very
+    end."""
     entries = (seen.cut or {}).get("entries") or [None]
     return seen.server is not None and [e.name for e in wanted.entries] == entries[:1]
 
@@ -96,7 +103,11 @@ def _working(job: Mapping[str, object], phase: str) -> str:
 
 
 def _job_text(job: Mapping[str, object]) -> str:
-    told = "%s by %s since %s" % (job.get("why", "busy"), job.get("who", "?"), job.get("since", "?"))
+    told = "%s by %s since %s" % (
+        job.get("why", "busy"),
+        job.get("who", "?"),
+        job.get("since", "?"),
+    )
     return ": ".join(filter(None, [_step(job), told]))
 
 
@@ -117,10 +128,17 @@ def _step(job: Mapping[str, object]) -> str:
 def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
     server = seen.server
     if server is not None and server.worker_gone:
-        return "dead-child", "the process that held the weights is gone; pid %d answers without it" % server.process.pid
+        return (
+            "dead-child",
+            "the process that held the weights is gone; pid %d answers without it"
+            % server.process.pid,
+        )
     lost = [one for one in seen.ranks if one.alive is False]
     if server is not None and lost:
-        return "dead-child", "%s is gone; rank 0, pid %d, cannot answer without it" % (lost[0].text, server.process.pid)
+        return "dead-child", "%s is gone; rank 0, pid %d, cannot answer without it" % (
+            lost[0].text,
+            server.process.pid,
+        )
     if seen.answer.reached:
         return _answering(seen, server)
     if seen.listeners:
@@ -130,7 +148,9 @@ def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
     if seen.remnants or seen.recorded or any(one.alive for one in seen.ranks):
         return "failed", "the server is dead; left behind: pid %s" % _pids(seen)
     if seen.strangers:
-        return "starting", "pid %d of user %s names this port and does not listen" % seen.strangers[0][:2]
+        return "starting", "pid %d of user %s names this port and does not listen" % seen.strangers[
+            0
+        ][:2]
     return ("failed", "its process is gone") if wanted.entries else ("free", "")
 
 
@@ -139,7 +159,9 @@ def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
     if early and seen.answer.health == 503:
         return "failed", "the server says 503: its model did not load"
     if seen.answer.health is None:
-        return "unresponsive", _MUTE % (LATE if "timed out" in seen.answer.error else seen.answer.error)
+        return "unresponsive", _MUTE % (
+            LATE if "timed out" in seen.answer.error else seen.answer.error
+        )
     if seen.answer.health != 200:
         return "unresponsive", "it answers /health with status %d" % seen.answer.health
     if seen.answer.chats is False:
@@ -157,7 +179,9 @@ def _silent(server: Server, wanted: Wanted) -> Tuple[str, str]:
 
 def _pids(seen: PortEvidence) -> str:
     here = (*seen.remnants, *([seen.recorded] if seen.recorded else []))
-    return ", ".join([*(str(p.pid) for p in here), *(one.text[len("pid ") :] for one in seen.ranks if one.alive)])
+    return ", ".join(
+        [*(str(p.pid) for p in here), *(one.text[len("pid ") :] for one in seen.ranks if one.alive)]
+    )
 
 
 def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
@@ -183,15 +207,23 @@ def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
 
 
 def stray_beside(seen: PortEvidence, verdict: Verdict) -> str:
-    """What a verdict does not say of strays, because it has something worse to say; "" for nothing."""
-    told = not seen.strays or seen.job is not None or verdict.drift == "stray" or verdict.state == "unknown"
+    """What a verdict does not say of strays, because it has something worse to say; "" for
+    nothing."""
+    told = (
+        not seen.strays
+        or seen.job is not None
+        or verdict.drift == "stray"
+        or verdict.state == "unknown"
+    )
     return "" if told else stray_text(seen)
 
 
 def stray_text(seen: PortEvidence) -> str:
     """The processes that hold memory for nothing, in words."""
     held = ["pid %d%s" % (s.process.pid, _size(s.held_bytes)) for s in seen.strays]
-    return "%s: started as a server of this port, but neither listens nor is recorded" % ", ".join(held)
+    return "%s: started as a server of this port, but neither listens nor is recorded" % ", ".join(
+        held
+    )
 
 
 def _size(held: Optional[int]) -> str:
@@ -199,13 +231,23 @@ def _size(held: Optional[int]) -> str:
 
 
 def _gone_text(wanted: Wanted) -> str:
-    before = "%s was serving here before it" % " and ".join(e.name for e in wanted.lost) if wanted.lost else ""
-    return "; ".join(filter(None, ["its server is gone: nothing listens, and no process of it is left", before]))
+    before = (
+        "%s was serving here before it" % " and ".join(e.name for e in wanted.lost)
+        if wanted.lost
+        else ""
+    )
+    return "; ".join(
+        filter(None, ["its server is gone: nothing listens, and no process of it is left", before])
+    )
 
 
 def lost_text(wanted: Wanted) -> str:
     """Of entries that served on the port and are assigned nowhere; \"\" where there are none."""
-    return "%s was serving here and is not running" % " and ".join(e.name for e in wanted.lost) if wanted.lost else ""
+    return (
+        "%s was serving here and is not running" % " and ".join(e.name for e in wanted.lost)
+        if wanted.lost
+        else ""
+    )
 
 
 def _unassigned(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
@@ -222,12 +264,19 @@ def _unassigned(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]
 def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:
     """In what the running server differs from the entry; "" when in nothing that can be seen."""
     if seen.server is None:
-        what = "the recorded process lives and does not serve this port" if seen.recorded else "left by a dead server"
+        what = (
+            "the recorded process lives and does not serve this port"
+            if seen.recorded
+            else "left by a dead server"
+        )
         return "%s: pid %s" % (what, _pids(seen))
     call = seen.server.invocation
     ran, meant = [one.rank.host for one in seen.ranks], [name for name, _ in hosts(entry)[1:]]
     if ran != meant:
-        return "it runs on %s beside this host, the entry says %s" % (ran or "none", meant or "none")
+        return "it runs on %s beside this host, the entry says %s" % (
+            ran or "none",
+            meant or "none",
+        )
     if call.model not in (entry.cache_path, entry.repo_id, entry.model_id):
         return "it serves %s, the entry says %s" % (call.model, entry.cache_path or entry.repo_id)
     ours = seen.recorded is not None and (entry.process or {}).get("launched_by") != "adopted"
@@ -240,8 +289,17 @@ def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
         flag = getattr(runtime, key)
         inline = key == "chat_template" and runtime.template_inline
         # Among `args` it comes last, and that one counts.
-        if flag and not inline and flag not in given and (call.flags.get(flag) or None) != entry.text(key):
-            yield "it runs with %s %s, the entry says %s" % (flag, call.flags.get(flag), entry.text(key))
+        if (
+            flag
+            and not inline
+            and flag not in given
+            and (call.flags.get(flag) or None) != entry.text(key)
+        ):
+            yield "it runs with %s %s, the entry says %s" % (
+                flag,
+                call.flags.get(flag),
+                entry.text(key),
+            )
 
 
 def _names(call: Invocation, served_name: Optional[str]) -> Iterator[str]:
@@ -252,14 +310,20 @@ def _names(call: Invocation, served_name: Optional[str]) -> Iterator[str]:
 def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
     """Words of the entry's `args` that it was started without, or with others.
 
-    `ours`: we started it ourselves. Only then is what it has beyond them a difference, which an edit of `args` left:
-    a server that was adopted has whatever its own start script gave it.
-    """
+    `ours`: we started it ourselves. Only then is what it has beyond them a difference, which an
+    edit of `args` left: a server that was adopted has whatever its own start script gave it."""
     wanted = flags_of(entry.args)
     for flag, value in wanted.items():
         if call.flags.get(flag) != value:
-            had = "with %s %s" % (flag, call.flags[flag]) if flag in call.flags else "without %s" % flag
-            yield "it runs %s, the entry's args say %s" % (had, " ".join(filter(None, (flag, value))))
+            had = (
+                "with %s %s" % (flag, call.flags[flag])
+                if flag in call.flags
+                else "without %s" % flag
+            )
+            yield "it runs %s, the entry's args say %s" % (
+                had,
+                " ".join(filter(None, (flag, value))),
+            )
     for flag in added_flags(call) if ours else ():
         if flag not in wanted:
             yield "it runs with %s, the entry's args do not say so" % flag

@@ -1,4 +1,5 @@
-"""Asks the kernel itself about a TCP port, by binding it or by connecting to it: that sees every user's sockets."""
+"""Asks the kernel itself about a TCP port, by binding it or by connecting to it: that sees every
+user's sockets."""
 
 from __future__ import annotations
 
@@ -11,19 +12,26 @@ from .facts import Listener
 if TYPE_CHECKING:
     import socket
 
-# Each on its own: BSD lets 127.0.0.1 be bound beside a wildcard listener, and the wildcard beside 127.0.0.1.
+# Each on its own: BSD lets 127.0.0.1 be bound beside a wildcard listener, and the wildcard beside
+# 127.0.0.1.
 EVERYWHERE = ("127.0.0.1", "::1", "0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "::1")
 CONNECT_S = 0.5
-NOBODY = (errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH)
+NOBODY = (
+    errno.ECONNREFUSED,
+    errno.EADDRNOTAVAIL,
+    errno.EAFNOSUPPORT,
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+)
 
 
 def free(port: int, bind: str) -> bool:
-    """True when the port can be bound on `bind` (an address or a name) and on each address of EVERYWHERE.
+    """True when the port can be bound on `bind` (an address or a name) and on each address of
+    EVERYWHERE.
 
     A family or an address this machine does not have is passed over: nobody can listen on it.
-    Raises Unseen when `bind` cannot be resolved, or for a refusal that does not say «in use».
-    """
+    Raises Unseen when `bind` cannot be resolved, or for a refusal that does not say «in use»."""
     return all(_bindable(address, port) for address in _addresses(bind, port))
 
 
@@ -33,16 +41,20 @@ def _addresses(bind: str, port: int) -> Iterable[str]:
 
 
 def held(port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
-    """Addresses where the port cannot be bound though no known listener of that family is there: a socket that is bound
-    and does not listen, or a connection that has the port as its own end. Raises Unseen as `free`."""
+    """Addresses where the port cannot be bound though no known listener of that family is there: a
+    socket that is bound and does not listen, or a connection that has the port as its own end.
+    Raises Unseen as `free`."""
     known = [one for one in known if one.port == port]
     return tuple(
-        a for a in _addresses(bind, port) if not any(_may_hold(one, a) for one in known) and not _bindable(a, port)
+        a
+        for a in _addresses(bind, port)
+        if not any(_may_hold(one, a) for one in known) and not _bindable(a, port)
     )
 
 
 def _may_hold(listener: Listener, address: str) -> bool:
-    """Whether the listener keeps others from binding the address: one of its family, or one of both."""
+    """Whether the listener keeps others from binding the address: one of its family, or one of
+    both."""
     if listener.address in ("::", "*", ""):
         return True
     return (":" in listener.address) == (":" in address)
@@ -96,14 +108,15 @@ def _bind(address: str, port: int) -> None:
 def unaccounted(port: int, known: Iterable[Listener]) -> bool:
     """Whether something answers on loopback that none of the known listeners explains.
 
-    Connects and does not bind: a bind, however short, could hit a server in the moment it takes its port.
-    """
+    Connects and does not bind: a bind, however short, could hit a server in the moment it takes its
+    port."""
     known = tuple(known)
     return any(_answers(address, port) for address in LOOPBACK if not covers(known, port, address))
 
 
 def covers(known: Iterable[Listener], port: int, address: str) -> bool:
-    """Whether one of the known listeners may be the one that a connection to this address reaches."""
+    """Whether one of the known listeners may be the one that a connection to this address
+    reaches."""
     wildcards = ("::",) if ":" in address else ("0.0.0.0", "::")
     return any(one.port == port and one.address in (address, *wildcards) for one in known)
 

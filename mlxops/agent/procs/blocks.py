@@ -1,7 +1,7 @@
 """Disk blocks behind the end of a file, which the standard library cannot ask for.
 
-Linux: fallocate(2) with FALLOC_FL_KEEP_SIZE. macOS: fcntl(2) with F_PREALLOCATE and its struct fstore.
-"""
+Linux: fallocate(2) with FALLOC_FL_KEEP_SIZE. macOS: fcntl(2) with F_PREALLOCATE and its struct
+fstore."""
 
 from __future__ import annotations
 

@@ -10,9 +10,8 @@ from .facts import LaunchdJob, Listener, Memory, Output, Process
 class Procs(Protocol):
     """Every method raises Unseen when the answer could not be observed.
 
-    `longest_pause_s`: how far the pauses between two looks may grow while something is waited for; 0 where a look
-    costs next to nothing.
-    """
+    `longest_pause_s`: how far the pauses between two looks may grow while something is waited for;
+    0 where a look costs next to nothing."""
 
     longest_pause_s: float
 
@@ -23,13 +22,15 @@ class Procs(Protocol):
         """One process; None when there is none of that pid."""
 
     def variable(self, pid: int, name: str) -> str:
-        """A variable of the environment that a process was started with; "" where it has none or cannot be seen."""
+        """A variable of the environment that a process was started with; "" where it has none or
+        cannot be seen."""
 
     def folder(self, pid: int) -> Optional[str]:
         """The current folder of a process; None when it cannot be told."""
 
     def files(self, pid: int) -> Tuple[str, ...]:
-        """The paths of the files that a process has open; () where that cannot be told, or it has none."""
+        """The paths of the files that a process has open; () where that cannot be told, or it has
+        none."""
 
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         """Who listens on these TCP ports, on any address of this machine."""
@@ -38,16 +39,19 @@ class Procs(Protocol):
         """How many connections to this TCP port are open, on the server's side of them."""
 
     def free(self, port: int, bind: str) -> bool:
-        """Whether a server could bind the port now on `bind`, on loopback and on every address, IPv4 and IPv6."""
+        """Whether a server could bind the port now on `bind`, on loopback and on every address,
+        IPv4 and IPv6."""
 
     def held(self, port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
-        """The addresses, of those that `free` asks for, where the port is taken by what none of `known` explains."""
+        """The addresses, of those that `free` asks for, where the port is taken by what none of
+        `known` explains."""
 
     def local(self, bind: str) -> bool:
         """Whether an address or a name is one that a server on this machine can bind."""
 
     def send(self, process: Process, signum: int) -> bool:
-        """Signal this very process; False when it is gone, a zombie, or its pid now names another."""
+        """Signal this very process; False when it is gone, a zombie, or its pid now names
+        another."""
 
     def output(self, pid: int) -> Optional[Output]:
         """Where the standard output of this process goes; None when it is gone or has none."""
@@ -65,11 +69,11 @@ class Procs(Protocol):
         """Have a file's content on the disk itself before returning; OSError as fsync."""
 
     def reserve(self, fd: int, size: int) -> bool:
-        """Allocate `size` bytes behind the end of a file, whose length stays: later writes there need no room.
+        """Allocate `size` bytes behind the end of a file, whose length stays: later writes there
+        need no room.
 
-        OSError where there is no room; False where the file system cannot do it.
-        """
+        OSError where there is no room; False where the file system cannot do it."""
 
     def lockers(self, path: str) -> Tuple[int, ...]:
-        """Pids of the other processes that hold an flock on this file, shared or not; where the platform does not tell
-        locks, of those that have it open."""
+        """Pids of the other processes that hold an flock on this file, shared or not; where the
+        platform does not tell locks, of those that have it open."""

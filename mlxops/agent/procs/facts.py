@@ -9,12 +9,13 @@ from typing import NamedTuple, Optional, Tuple
 
 
 class Process(NamedTuple):
-    """One process. With its pid, `start_time` names it: an opaque token, to be compared for equality only.
+    """One process. With its pid, `start_time` names it: an opaque token, to be compared for
+    equality only.
 
-    `started_at` is in epoch seconds, good for an uptime and nothing else. `uid` is the effective one.
-    `argv` is exact on Linux, and on macOS for one's own processes; else it is the command line split on blanks. It
-    is () for a zombie. `stopped`: by SIGSTOP or a debugger; it takes no other signal before it continues.
-    """
+    `started_at` is in epoch seconds, good for an uptime and nothing else. `uid` is the effective
+    one. `argv` is exact on Linux, and on macOS for one's own processes; else it is the command line
+    split on blanks. It is () for a zombie. `stopped`: by SIGSTOP or a debugger; it takes no other
+    signal before it continues."""
 
     pid: int
     ppid: int
@@ -29,10 +30,11 @@ class Process(NamedTuple):
 
 
 class Listener(NamedTuple):
-    """A process that holds a listening TCP socket; one socket held by two processes is two of these.
+    """A process that holds a listening TCP socket; one socket held by two processes is two of
+    these.
 
-    `pid` None: the socket is there, its owner cannot be seen from here. `address` is numeric, without brackets.
-    """
+    `pid` None: the socket is there, its owner cannot be seen from here. `address` is numeric,
+    without brackets."""
 
     port: int
     address: str
@@ -41,10 +43,10 @@ class Listener(NamedTuple):
 
 
 class Output(NamedTuple):
-    """Where the standard output of a process goes: its `name`, and the path under which it can be opened now.
+    """Where the standard output of a process goes: its `name`, and the path under which it can be
+    opened now.
 
-    They differ where the file was deleted, or is no file.
-    """
+    They differ where the file was deleted, or is no file."""
 
     name: str
     path: str
@@ -59,7 +61,8 @@ class Memory(NamedTuple):
 
 
 class LaunchdJob(NamedTuple):
-    """A launchd job. `domain` is `system`, `gui/UID` or `user/UID`; `program` is the argv it runs, () if not told."""
+    """A launchd job. `domain` is `system`, `gui/UID` or `user/UID`; `program` is the argv it runs,
+    () if not told."""
 
     label: str
     domain: str

@@ -63,7 +63,8 @@ class Linux:
         sockets = self._sockets(frozenset(ports))
         owners = self._owners({socket.inode for socket in sockets})
         if any(socket.inode not in owners for socket in sockets):
-            # Either it closed while we looked for its owner, or the owner is hidden: a second look tells.
+            # Either it closed while we looked for its owner, or the owner is hidden: a second look
+            # tells.
             sockets = self._sockets(frozenset(ports))
             owners = self._owners({socket.inode for socket in sockets})
         return tuple(
@@ -108,7 +109,11 @@ class Linux:
     def memory(self) -> Memory:
         text = self._text("meminfo")
         try:
-            return Memory(proctext.kilobytes(text, b"MemTotal"), proctext.kilobytes(text, b"MemAvailable"), None)
+            return Memory(
+                proctext.kilobytes(text, b"MemTotal"),
+                proctext.kilobytes(text, b"MemAvailable"),
+                None,
+            )
         except ValueError as exc:
             raise Unseen("%s/meminfo: %s" % (self._proc, exc)) from exc
 
@@ -154,7 +159,9 @@ class Linux:
         # Held open, the folder stays this process's: a reused pid cannot mix two of them.
         folder = os.open("%s/%d" % (self._proc, pid), os.O_RDONLY | os.O_DIRECTORY)
         try:
-            return self._build(pid, os.fstat(folder).st_uid, _content("stat", folder), _content("cmdline", folder))
+            return self._build(
+                pid, os.fstat(folder).st_uid, _content("stat", folder), _content("cmdline", folder)
+            )
         finally:
             os.close(folder)
 
@@ -206,7 +213,8 @@ class Linux:
         return owners
 
     def _open_files(self, pid: int) -> Set[str]:
-        """Where the descriptors of a process lead; nothing when it has ended or belongs to somebody else."""
+        """Where the descriptors of a process lead; nothing when it has ended or belongs to somebody
+        else."""
         folder = "%s/%d/fd" % (self._proc, pid)
         found = set()
         try:
@@ -217,7 +225,8 @@ class Linux:
         return found
 
     def _signal(self, handle: int, process: Process, signum: int) -> bool:
-        """Signals through a pidfd: from its opening on, it can only reach the process it was opened for."""
+        """Signals through a pidfd: from its opening on, it can only reach the process it was opened
+        for."""
         import signal
 
         if not self._same(process):
@@ -249,7 +258,8 @@ def _link(path: str) -> str:
 
 
 def _content(path: str, folder: Optional[int]) -> bytes:
-    """A whole file of /proc. It has no size to ask for and comes a page at a time: only an empty read is its end."""
+    """A whole file of /proc. It has no size to ask for and comes a page at a time: only an empty
+    read is its end."""
     fd = os.open(path, os.O_RDONLY, dir_fd=folder)
     try:
         parts = [os.read(fd, CHUNK)]

@@ -1,4 +1,5 @@
-"""The text of Linux' /proc, parsed. Pure. Formats: proc(5) and Documentation/filesystems/proc.rst."""
+"""The text of Linux' /proc, parsed. Pure. Formats: proc(5) and
+Documentation/filesystems/proc.rst."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ class Stat(NamedTuple):
 
 
 class Socket(NamedTuple):
-    """A listening socket of /proc/net/tcp or tcp6; `inode` is how the links in /proc/PID/fd name it."""
+    """A listening socket of /proc/net/tcp or tcp6; `inode` is how the links in /proc/PID/fd name
+    it."""
 
     port: int
     address: str
@@ -30,7 +32,8 @@ class Socket(NamedTuple):
 
 
 def stat(text: bytes) -> Stat:
-    """Raises ValueError on anything else. The name, in parentheses, may itself hold blanks and parentheses."""
+    """Raises ValueError on anything else. The name, in parentheses, may itself hold blanks and
+    parentheses."""
     fields = text.rpartition(b")")[2].split()
     if len(fields) < 22:
         raise ValueError("not a /proc/PID/stat: %r" % text[:80])
@@ -55,7 +58,8 @@ def argv(text: bytes) -> Tuple[str, ...]:
 
 
 def listening(text: bytes, ports: Collection[int]) -> Iterator[Socket]:
-    """The listening sockets of a /proc/net/tcp or tcp6 on these ports; raises ValueError on a line of another form."""
+    """The listening sockets of a /proc/net/tcp or tcp6 on these ports; raises ValueError on a line
+    of another form."""
     for line in text.split(b"\n")[1:]:
         if b" 0A " in line:
             fields = line.split()
@@ -67,13 +71,17 @@ def listening(text: bytes, ports: Collection[int]) -> Iterator[Socket]:
 
 
 def connected(text: bytes, port: int) -> int:
-    """How many sockets of a /proc/net/tcp or tcp6 are one end of a connection, this port being their own."""
+    """How many sockets of a /proc/net/tcp or tcp6 are one end of a connection, this port being
+    their own."""
     rows = (line.split()[:4] for line in text.split(b"\n")[1:] if line)
-    return sum(fields[3:] == [ESTABLISHED] and fields[1].endswith(b":%04X" % port) for fields in rows)
+    return sum(
+        fields[3:] == [ESTABLISHED] and fields[1].endswith(b":%04X" % port) for fields in rows
+    )
 
 
 def numeric(words: str) -> str:
-    """An address of 8 or 32 hex digits, each group of 8 in this machine's byte order, as it is usually written."""
+    """An address of 8 or 32 hex digits, each group of 8 in this machine's byte order, as it is
+    usually written."""
     if len(words) not in (8, 32):
         raise ValueError("not an address: %r" % words[:80])
     step = -1 if sys.byteorder == "little" else 1
@@ -88,7 +96,8 @@ def numeric(words: str) -> str:
 
 
 def kilobytes(text: bytes, name: bytes) -> int:
-    """Bytes of a `Name:   123 kB` line, as in /proc/meminfo and smaps_rollup; ValueError when there is none."""
+    """Bytes of a `Name:   123 kB` line, as in /proc/meminfo and smaps_rollup; ValueError when there
+    is none."""
     for line in text.split(b"\n"):
         label, _, figure = line.partition(b":")
         if label == name and figure.split():

@@ -1,8 +1,8 @@
 """What a shell was started to run: the text behind -c, or that of its script.
 
-A command line is text that anybody can write. Its script word counts from the shell's own folder, not from this
-process's, and may name a FIFO, a device or a descriptor: only a regular file is read, and only its beginning.
-"""
+A command line is text that anybody can write. Its script word counts from the shell's own folder,
+not from this process's, and may name a FIFO, a device or a descriptor: only a regular file is read,
+and only its beginning."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from .facts import Process
 
 LONGEST = 64 << 10
 FILES = ("--rcfile", "--init-file")
-# Each process has its own of these: the shell's name for one of its descriptors means another file here.
+# Each process has its own of these: the shell's name for one of its descriptors means another file
+# here.
 PRIVATE = ("/dev/", "/proc/")
 # A loop where a command may begin, not the word in a comment or in what is printed.
-LOOP = re.compile(r"(?:^|[;&|(){`\n]|(?<![\w-])(?:do|then|else|time|!))[ \t]*(?:while|until|for)(?![\w-])")
+LOOP = re.compile(
+    r"(?:^|[;&|(){`\n]|(?<![\w-])(?:do|then|else|time|!))[ \t]*(?:while|until|for)(?![\w-])"
+)
 
 
 class Given(NamedTuple):
@@ -54,7 +57,8 @@ def _behind_options(words: Sequence[str]) -> str:
 
 
 def _values(option: str) -> int:
-    """How many of the next words are its values: of -euo pipefail one, of a long option that names a file as well."""
+    """How many of the next words are its values: of -euo pipefail one, of a long option that names
+    a file as well."""
     if option.startswith("--") or " " in option:
         return int(option in FILES)
     return sum(letter in "oO" for letter in option)
@@ -77,8 +81,8 @@ def _contents(procs: Procs, shell: Process, word: str) -> Iterator[str]:
 
 
 def _places(procs: Procs, shell: Process, word: str) -> Iterator[str]:
-    """Where the script may be: a relative word counts from the folder that the shell was started in. A script that
-    went elsewhere is still open."""
+    """Where the script may be: a relative word counts from the folder that the shell was started
+    in. A script that went elsewhere is still open."""
     if os.path.isabs(word):
         yield word
         return

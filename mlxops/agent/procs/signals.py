@@ -20,7 +20,8 @@ def kill(pid: int, signum: int) -> bool:
 
 
 def end_session(pid: int) -> None:
-    """Kill a child of ours that leads a session, and whatever it started in it; no error where it is gone."""
+    """Kill a child of ours that leads a session, and whatever it started in it; no error where it
+    is gone."""
     import signal
 
     with contextlib.suppress(OSError):  # on macOS EPERM, where only zombies are left of it

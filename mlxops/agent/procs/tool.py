@@ -26,7 +26,8 @@ class Answer(NamedTuple):
 
 
 def ask(argv: Sequence[str], timeout_s: float) -> Answer:
-    """Runs argv to its end. Raises Unseen when it cannot be started, takes too long, or dies of a signal."""
+    """Runs argv to its end. Raises Unseen when it cannot be started, takes too long, or dies of a
+    signal."""
     import subprocess
 
     try:

@@ -8,7 +8,8 @@ from .facts import Process
 
 
 def descendants(table: Mapping[int, Process], pid: int) -> Tuple[Process, ...]:
-    """Everything below `pid`, parents before children, zombies left out; never the process itself."""
+    """Everything below `pid`, parents before children, zombies left out; never the process
+    itself."""
     children = _children(table)
     found: List[Process] = []
     seen = {pid}

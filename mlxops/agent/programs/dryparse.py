@@ -1,4 +1,5 @@
-"""What a program says of the values in its command line before it starts: a trial that ends with its help."""
+"""What a program says of the values in its command line before it starts: a trial that ends with
+its help."""
 
 from __future__ import annotations
 
@@ -25,14 +26,20 @@ def refusal(
     say: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
 ) -> str:
-    """Why the program would refuse these words, as it says itself; "" where it does not, or where it cannot be tried.
+    """Why the program would refuse these words, as it says itself; "" where it does not, or where
+    it cannot be tried.
 
-    argparse takes options in their order: a value that it refuses ends it before the --help behind it. click prints
-    the help first, so a program of another make is not tried.
-    """
+    argparse takes options in their order: a value that it refuses ends it before the --help behind
+    it. click prints the help first, so a program of another make is not tried."""
     known = grammar(help_of_program)
     # Behind a bare --, the --help would be a word like any other, and the server would start.
-    if not args or known is None or known.style != ARGPARSE or "--" in args or "--help" not in known.options:
+    if (
+        not args
+        or known is None
+        or known.style != ARGPARSE
+        or "--" in args
+        or "--help" not in known.options
+    ):
         return ""
     asked = [*words, *args, "--help"]
     kept = kept_at(state_dir, fingerprint([*asked, "dry parse"]))

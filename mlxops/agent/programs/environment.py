@@ -1,4 +1,5 @@
-"""What lies beside a runtime's program on this host: the packages of its environment, and the models they know."""
+"""What lies beside a runtime's program on this host: the packages of its environment, and the
+models they know."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import FrozenSet, Iterable, Iterator, Optional, Sequence, Tuple
 from ..untrusted import read
 
 _LARGEST = 1 << 20
-# mlx-lm's utils.py names model types that another module serves: MODEL_REMAPPING = {"mistral": "llama", ...}
+# mlx-lm's utils.py names model types that another module serves: MODEL_REMAPPING = {"mistral":
+# "llama", ...}
 _REMAPPED = re.compile(r"^MODEL_REMAPPING\s*=\s*\{(.*?)^\}", re.M | re.S)
 _KEY = re.compile(r'^\s*"([\w.-]+)":', re.M)
 
@@ -38,7 +40,9 @@ def model_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
         names = os.listdir(os.path.join(first, "mlx_lm", "models"))
     except OSError:
         return None
-    text = (read(os.path.join(first, "mlx_lm", "utils.py"), _LARGEST) or b"").decode("utf-8", "replace")
+    text = (read(os.path.join(first, "mlx_lm", "utils.py"), _LARGEST) or b"").decode(
+        "utf-8", "replace"
+    )
     remapped = _REMAPPED.search(text)
     # Without that table it is another mlx-lm than we know how to ask.
     built = frozenset(name[:-3] for name in names if name.endswith(".py"))
@@ -51,8 +55,8 @@ Prefix = Tuple[str, ...]
 def shebang(script: str) -> Prefix:
     """The interpreter a script names; () when it is no script.
 
-    Where the path is too long or has blanks, pip writes `#!/bin/sh` and an exec line that Python reads as a string.
-    """
+    Where the path is too long or has blanks, pip writes `#!/bin/sh` and an exec line that Python
+    reads as a string."""
     from ..untrusted import read
 
     lines = (read(script, 4096) or b"").decode("utf-8", "replace").splitlines()
@@ -80,7 +84,8 @@ def _project(command: Sequence[str]) -> Optional[str]:
 
 
 def of_runtime(command: Sequence[str]) -> Iterator[Prefix]:
-    """The interpreters a runtime's command may run under, by where its environment would have one."""
+    """The interpreters a runtime's command may run under, by where its environment would have
+    one."""
     import shutil
 
     if not command:

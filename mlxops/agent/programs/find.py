@@ -30,23 +30,31 @@ UV_PROJECT = "/opt/mlx-launch"
 UV_HAS = ("mlx-openai-server", "mlx_lm.server")
 HELP_TIMEOUT_S = 90.0
 LOOK_EVERY_S = 0.1
-# Each version of a runtime leaves one answer behind, each command line with args and each config.json another.
+# Each version of a runtime leaves one answer behind, each command line with args and each
+# config.json another.
 KEPT_HELP = 60
 LAUNCH = "MLX_LAUNCH_CMD"
 
 
 def search_path() -> str:
-    folders = [*os.environ.get("PATH", "").split(os.pathsep), *map(os.path.expanduser, USUAL_FOLDERS)]
+    folders = [
+        *os.environ.get("PATH", "").split(os.pathsep),
+        *map(os.path.expanduser, USUAL_FOLDERS),
+    ]
     return os.pathsep.join(dict.fromkeys(f for f in folders if os.path.isabs(f)))
 
 
-def command(site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ) -> Tuple[str, ...]:
-    """The words that start the runtime, before its flags; Failed, with what was tried, when there are none."""
+def command(
+    site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ
+) -> Tuple[str, ...]:
+    """The words that start the runtime, before its flags; Failed, with what was tried, when there
+    are none."""
     words, tried = found(site, runtime, environ)
     if words:
         return words
     raise Failed(
-        "%s was not found on %s (tried %s)" % (runtime.name, site.name, ", ".join(dict.fromkeys(tried))),
+        "%s was not found on %s (tried %s)"
+        % (runtime.name, site.name, ", ".join(dict.fromkeys(tried))),
         "install it there, or set [%s] command in the host file" % _table(site, runtime),
         runtime=runtime.name,
     )
@@ -55,10 +63,10 @@ def command(site: Site, runtime: Runtime, environ: Mapping[str, str] = os.enviro
 def found(
     site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ
 ) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    """The words that start the runtime, none where it is not installed, and the programs that were looked for.
+    """The words that start the runtime, none where it is not installed, and the programs that were
+    looked for.
 
-    Failed where the environment's command cannot be read as words.
-    """
+    Failed where the environment's command cannot be read as words."""
     tried: List[str] = []
     for words in _candidates(site, runtime, environ):
         program = shutil.which(os.path.expanduser(words[0]), path=search_path())
@@ -81,7 +89,11 @@ def _candidates(site: Site, runtime: Runtime, environ: Mapping[str, str]) -> Lis
         return [site.command]
     if runtime.name in site.commands:
         return [site.commands[runtime.name]]
-    uv = [("uv",), ("/opt/homebrew/bin/uv",)] if runtime.name in UV_HAS and os.path.isdir(UV_PROJECT) else []
+    uv = (
+        [("uv",), ("/opt/homebrew/bin/uv",)]
+        if runtime.name in UV_HAS and os.path.isdir(UV_PROJECT)
+        else []
+    )
     return [*runtime.forms, *((*u, "run", "--project", UV_PROJECT, *runtime.forms[0]) for u in uv)]
 
 
@@ -115,8 +127,8 @@ def help_text(
 ) -> str:
     """The program's own help. Kept until the program file changes: asking takes seconds.
 
-    `check` is called while it is asked, and may raise, to cancel. `fresh`: ask in any case, to see that it starts.
-    """
+    `check` is called while it is asked, and may raise, to cancel. `fresh`: ask in any case, to see
+    that it starts."""
     asked = [*words, *runtime.help]
     kept = kept_at(state_dir, fingerprint(asked))
     text = None if fresh else read_kept(kept)
@@ -134,13 +146,19 @@ def kept_at(state_dir: str, key: str) -> str:
 
 def fingerprint(words: Sequence[str]) -> str:
     parts = list(words)
-    for path in [words[0], os.path.realpath(words[0]), *shebang(words[0])[:1], os.path.join(UV_PROJECT, "uv.lock")]:
+    for path in [
+        words[0],
+        os.path.realpath(words[0]),
+        *shebang(words[0])[:1],
+        os.path.join(UV_PROJECT, "uv.lock"),
+    ]:
         try:
             was = os.stat(path)
             parts += [path, str(was.st_mtime_ns), str(was.st_size)]
         except OSError:
             parts += [path, "gone"]
-    # Whatever is installed beside it, by name and version: without one of its modules it does not start.
+    # Whatever is installed beside it, by name and version: without one of its modules it does not
+    # start.
     for folder in packages(words):
         parts += sorted(name for name in os.listdir(folder) if name != "__pycache__")
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
@@ -152,21 +170,30 @@ def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
     except (OSError, subprocess.TimeoutExpired) as exc:
         python = "".join(shebang(words[0])[:1])
         if os.path.isabs(python) and not os.access(python, os.X_OK):
-            text = "%s cannot start: its interpreter %s is gone or may not be run" % (words[0], python)
+            text = "%s cannot start: its interpreter %s is gone or may not be run" % (
+                words[0],
+                python,
+            )
             raise Failed(text, "install the runtime again on the host", path=python) from exc
-        raise Failed("`%s` does not answer: %s" % (shlex.join(words), exc), "run it on the host") from exc
+        raise Failed(
+            "`%s` does not answer: %s" % (shlex.join(words), exc), "run it on the host"
+        ) from exc
     text = said.decode("utf-8", "replace")
     if status != 0 or "--port" not in text:
         raise Failed(
-            "`%s` does not look like a model server's (status %d%s)" % (shlex.join(words), status, _last(text)),
+            "`%s` does not look like a model server's (status %d%s)"
+            % (shlex.join(words), status, _last(text)),
             "run it on the host",
             output=text[-2000:],
         )
     return text
 
 
-def run(words: Sequence[str], check: Callable[[], None], timeout_s: float = HELP_TIMEOUT_S) -> Tuple[int, bytes]:
-    """Exit status and output, on either stream. In a session of its own: on a cancel all of it is ended."""
+def run(
+    words: Sequence[str], check: Callable[[], None], timeout_s: float = HELP_TIMEOUT_S
+) -> Tuple[int, bytes]:
+    """Exit status and output, on either stream. In a session of its own: on a cancel all of it is
+    ended."""
     deadline = Deadline(timeout_s)
     with subprocess.Popen(
         words,
@@ -190,7 +217,8 @@ def run(words: Sequence[str], check: Callable[[], None], timeout_s: float = HELP
 
 
 def _last(text: str) -> str:
-    """The last line of what a program said that does not even show its help, such as the module it lacks."""
+    """The last line of what a program said that does not even show its help, such as the module it
+    lacks."""
     lines = text.strip().splitlines()
     return ": " + lines[-1][-200:] if lines else ""
 

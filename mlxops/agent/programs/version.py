@@ -1,4 +1,5 @@
-"""Which version of a runtime is installed: from its package's metadata, which takes no time, else from itself."""
+"""Which version of a runtime is installed: from its package's metadata, which takes no time, else
+from itself."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ _SUFFIX = ".dist-info"
 
 
 def version(distribution: str, words: Sequence[str]) -> Optional[str]:
-    """The version of a runtime that these words start; None when neither its metadata nor the program tells."""
+    """The version of a runtime that these words start; None when neither its metadata nor the
+    program tells."""
     for folder in packages(words):
         found = noted(distribution, os.listdir(folder))
         if found:
@@ -24,7 +26,8 @@ def version(distribution: str, words: Sequence[str]) -> Optional[str]:
 
 
 def noted(distribution: str, names: Sequence[str]) -> Optional[str]:
-    """The version in the name of a package's metadata folder (Binary distribution format: NAME-VERSION.dist-info)."""
+    """The version in the name of a package's metadata folder (Binary distribution format:
+    NAME-VERSION.dist-info)."""
     wanted = _folded(distribution)
     for name in names:
         package, dash, number = name[: -len(_SUFFIX)].partition("-")

@@ -1,4 +1,5 @@
-"""The agent on another host, over this host's own ssh: the same bytes and the same wire as between client and agent."""
+"""The agent on another host, over this host's own ssh: the same bytes and the same wire as between
+client and agent."""
 
 from __future__ import annotations
 
@@ -12,7 +13,20 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from ..background import Pending
 from ..clock import Deadline
@@ -72,9 +86,20 @@ class Call:
                 start_new_session=True,
             )
         except OSError as exc:
-            raise Failed("cannot start ssh: %s" % exc, "install OpenSSH's client on the host") from exc
-        request = {"protocol": wire.PROTOCOL, "verb": "rank", "args": dict(args), "site": dict(site.described)}
-        self.tell(self._bundle.opening(self._marker, site.described["state_dir"], json.dumps(request).encode()))
+            raise Failed(
+                "cannot start ssh: %s" % exc, "install OpenSSH's client on the host"
+            ) from exc
+        request = {
+            "protocol": wire.PROTOCOL,
+            "verb": "rank",
+            "args": dict(args),
+            "site": dict(site.described),
+        }
+        self.tell(
+            self._bundle.opening(
+                self._marker, site.described["state_dir"], json.dumps(request).encode()
+            )
+        )
 
     def __enter__(self) -> Call:
         return self
@@ -97,7 +122,8 @@ class Call:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-        # Whoever reads in another thread comes to the end now; closed under it, the number may be another file's.
+        # Whoever reads in another thread comes to the end now; closed under it, the number may be
+        # another file's.
         with self._reading:
             self._child.stdout.close()
             self._child.stderr.close()
@@ -130,7 +156,11 @@ class Call:
         word, _, text = said.partition(" ")
         if word == "OLD":
             text = "the agent needs Python 3.9 or later, there is %s" % text
-        return Failed("%s: %s" % (self.host, text), "put that right there, as the login of ssh", peer=self.host)
+        return Failed(
+            "%s: %s" % (self.host, text),
+            "put that right there, as the login of ssh",
+            peer=self.host,
+        )
 
     def record(self, deadline: Deadline) -> Dict[str, Any]:
         """The next event, or {"result"}; the error that the agent there ended with is raised."""
@@ -170,12 +200,17 @@ class Call:
         chunk = os.read(out.fileno(), 1 << 16) if out in ready else None
         self.heard = time.monotonic() if chunk else self.heard
         if chunk == b"":
-            raise HostUnreachable("%s cannot be asked: %s" % (self.host, self._why()), self._hint, peer=self.host)
+            raise HostUnreachable(
+                "%s cannot be asked: %s" % (self.host, self._why()), self._hint, peer=self.host
+            )
         return chunk or b""
 
     @property
     def _hint(self) -> str:
-        return "see that this works on the host, without a question: ssh -o BatchMode=yes %s true" % self.host
+        return (
+            "see that this works on the host, without a question: ssh -o BatchMode=yes %s true"
+            % self.host
+        )
 
     def _why(self) -> str:
         """The last thing ssh said: all of it is there once it ended."""
@@ -199,14 +234,18 @@ class Asked(NamedTuple):
 
 
 @contextlib.contextmanager
-def asking(site: Site, asked: Sequence[Tuple[str, Mapping[str, Any]]], seconds: float) -> Iterator[List[Asked]]:
-    """Hosts, each with its question, asked all at once; an answer raises what hinders it, within about `seconds`. Who
-    has not answered by the end is left."""
+def asking(
+    site: Site, asked: Sequence[Tuple[str, Mapping[str, Any]]], seconds: float
+) -> Iterator[List[Asked]]:
+    """Hosts, each with its question, asked all at once; an answer raises what hinders it, within
+    about `seconds`. Who has not answered by the end is left."""
     with contextlib.ExitStack() as stack:
         yield [_ask(stack, site, host, args, Deadline(seconds)) for host, args in asked]
 
 
-def _ask(stack: contextlib.ExitStack, site: Site, host: str, args: Mapping[str, Any], deadline: Deadline) -> Asked:
+def _ask(
+    stack: contextlib.ExitStack, site: Site, host: str, args: Mapping[str, Any], deadline: Deadline
+) -> Asked:
     try:
         call = Call(site, host, args)
     except Exception as exc:  # whatever it is, it hinders this host's answer and no other's
@@ -225,7 +264,8 @@ def _fail(exc: Exception) -> NoReturn:
 
 
 def sights(site: Site, ranks: Sequence[Rank], check: Callable[[], None]) -> Tuple[Seen, ...]:
-    """Whether these ranks live, all hosts asked at once. `check` is called all the while, and may raise."""
+    """Whether these ranks live, all hosts asked at once. `check` is called all the while, and may
+    raise."""
     with asking(site, [(rank.host, _look(rank)) for rank in ranks], LOOK_S) as asked:
         for one in asked:
             one.answer.ended(check)

@@ -1,7 +1,8 @@
-"""A model on several hosts: which they are, how its ranks find each other, and what is on record of them. Pure.
+"""A model on several hosts: which they are, how its ranks find each other, and what is on record of
+them. Pure.
 
-MLX's own engine runs one process per host, a rank; the ring backend joins them (mlx/_distributed_utils/launch.py).
-"""
+MLX's own engine runs one process per host, a rank; the ring backend joins them
+(mlx/_distributed_utils/launch.py)."""
 
 from __future__ import annotations
 
@@ -73,5 +74,7 @@ def illegible(entry: Entry) -> bool:
 
 def _rank(row: Mapping[str, Any]) -> Optional[Rank]:
     kinds = {"number": int, "host": str, "pid": int, "start_time": str, "at": str}
-    plain = all(type(row.get(key)) is kind for key, kind in kinds.items()) and HOST_NAME.fullmatch(row["host"])
+    plain = all(type(row.get(key)) is kind for key, kind in kinds.items()) and HOST_NAME.fullmatch(
+        row["host"]
+    )
     return Rank(**{key: row[key] for key in kinds}) if plain else None

@@ -1,7 +1,8 @@
-"""The other hosts' ranks of a model that runs on several: started, watched and stopped together with the one here.
+"""The other hosts' ranks of a model that runs on several: started, watched and stopped together
+with the one here.
 
-They are started as mlx.launch would (MLX_RANK, MLX_HOSTFILE), but each is on record first: docs/distributed.md.
-"""
+They are started as mlx.launch would (MLX_RANK, MLX_HOSTFILE), but each is on record first:
+docs/distributed.md."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from ..background import Pending
 from ..clock import Deadline
-from ..context import Command
+from ..context import Context
 from ..errors import Failed, Interrupted, NotEnoughMemory, NotStopped, as_error, pasteable
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
@@ -33,7 +34,9 @@ Check = Callable[[], None]
 class Ring:
     """Ranks under way on other hosts; none for a model of one host."""
 
-    def __init__(self, addresses: Sequence[str] = (), ranks: Sequence[Tuple[Rank, Call]] = ()) -> None:
+    def __init__(
+        self, addresses: Sequence[str] = (), ranks: Sequence[Tuple[Rank, Call]] = ()
+    ) -> None:
         self.ranks = tuple(rank for rank, _ in ranks)
         self._addresses = addresses
         self._calls = [call for _, call in ranks]
@@ -65,24 +68,35 @@ class Ring:
 
 
 @contextlib.contextmanager
-def gathered(command: Command, entry: Optional[Entry], port: int, check: Check) -> Iterator[Ring]:
-    """All ranks but the one here, each at its gate; what was not released by its end, ends. `check` is called until
-    they are there, and may raise."""
+def gathered(ctx: Context, entry: Optional[Entry], port: int, check: Check) -> Iterator[Ring]:
+    """All ranks but the one here, each at its gate; what was not released by its end, ends. `check`
+    is called until they are there, and may raise."""
     addresses = ring(entry, port) if entry else []
     with contextlib.ExitStack() as stack:
-        yield Ring(addresses, _at_their_gates(command, entry, port, check, stack) if entry and addresses else ())
+        yield Ring(
+            addresses,
+            _at_their_gates(ctx, entry, port, check, stack) if entry and addresses else (),
+        )
 
 
 def _at_their_gates(
-    command: Command, entry: Entry, port: int, check: Check, stack: contextlib.ExitStack
+    ctx: Context, entry: Entry, port: int, check: Check, stack: contextlib.ExitStack
 ) -> List[Tuple[Rank, Call]]:
     addresses, calls = ring(entry, port), []
     for number, host in _others(entry):
-        args = {"do": "start", "number": number, "ring": list(addresses), **_wanted(entry, port, addresses[number])}
-        calls.append((number, stack.enter_context(Call(command.site, host, args))))
+        args = {
+            "do": "start",
+            "number": number,
+            "ring": list(addresses),
+            **_wanted(entry, port, addresses[number]),
+        }
+        calls.append((number, stack.enter_context(Call(ctx.site, host, args))))
     waiting = [(number, call, Pending(partial(_gated, call))) for number, call in calls]
     gated = [(number, call, pending.wait(check)) for number, call, pending in waiting]
-    return [(_rank(number, call.host, record, addresses[number]), call) for number, call, record in gated]
+    return [
+        (_rank(number, call.host, record, addresses[number]), call)
+        for number, call, record in gated
+    ]
 
 
 def _gated(call: Call) -> Mapping[str, Any]:
@@ -95,7 +109,13 @@ def _gated(call: Call) -> Mapping[str, Any]:
 
 
 def _rank(number: int, host: str, record: Mapping[str, Any], at: str) -> Rank:
-    return Rank(number=number, host=host, pid=int(record["pid"]), start_time=str(record["start_time"]), at=at)
+    return Rank(
+        number=number,
+        host=host,
+        pid=int(record["pid"]),
+        start_time=str(record["start_time"]),
+        at=at,
+    )
 
 
 def _others(entry: Entry) -> List[Tuple[int, str]]:
@@ -138,47 +158,65 @@ def need_address(at: str) -> None:
         raise Failed(text, "correct `hosts` of the entry") from exc
 
 
-def check(command: Command, entry: Entry, port: int, runtime: Runtime, weights: Optional[int], force: bool) -> None:
+def check(
+    ctx: Context, entry: Entry, port: int, runtime: Runtime, weights: Optional[int], force: bool
+) -> None:
     """Every host could start its rank; raises the first reason why one could not."""
     if not hosts(entry):
         return
     if not runtime.runs_ranks:
         hint = pasteable("set", entry.name, "runtime=mlx_lm.server")
-        raise Failed("%s cannot run a model on several hosts" % runtime.name, hint, entry=entry.name)
+        raise Failed(
+            "%s cannot run a model on several hosts" % runtime.name, hint, entry=entry.name
+        )
     addresses = ring(entry, port)
     need_address(addresses[0])
-    wanted = [(host, {"do": "check", **_wanted(entry, port, addresses[n])}) for n, host in _others(entry)]
-    with asking(command.site, wanted, CHECK_S) as asked:
+    wanted = [
+        (host, {"do": "check", **_wanted(entry, port, addresses[n])}) for n, host in _others(entry)
+    ]
+    with asking(ctx.site, wanted, CHECK_S) as asked:
         for (host, _), one in zip(wanted, asked):
-            left = one.answer.wait(command.client.check)["available_bytes"]
+            left = one.answer.wait(ctx.client.check)["available_bytes"]
             need_memory(host, needs(entry, weights)[host], left, force)
 
 
 def needs(entry: Entry, weights: Optional[int]) -> Dict[str, int]:
     """Bytes of memory by host: one may be named for more than one rank."""
     names = [host for _, host in _others(entry)]
-    return {host: int((weights or 0) / share(entry) * HEADROOM) * names.count(host) for host in names}
+    return {
+        host: int((weights or 0) / share(entry) * HEADROOM) * names.count(host) for host in names
+    }
 
 
 def need_memory(host: str, need: int, left: int, force: bool) -> None:
     """NotEnoughMemory where its ranks need more bytes than a host has left."""
     if need > left and not force:
         text = "%s has %.1f GiB of memory left, its part of the model needs %.1f GiB"
-        raise NotEnoughMemory(text % (host, left / 2**30, need / 2**30), "free some there, or --force", peer=host)
+        raise NotEnoughMemory(
+            text % (host, left / 2**30, need / 2**30), "free some there, or --force", peer=host
+        )
 
 
 def stop(
-    command: Command, ranks: Sequence[Rank], port: int, grace_s: float, hurried: Callable[[], bool] = lambda: False
+    ctx: Context,
+    ranks: Sequence[Rank],
+    port: int,
+    grace_s: float,
+    hurried: Callable[[], bool] = lambda: False,
 ) -> None:
-    """All of them gone, with proof; NotStopped names those that are not. Once `hurried`, a host that says nothing is
-    waited for no longer."""
+    """All of them gone, with proof; NotStopped names those that are not. Once `hurried`, a host
+    that says nothing is waited for no longer."""
     wanted = [(rank.host, _end(rank, port, grace_s)) for rank in ranks]
-    with asking(command.site, wanted, grace_s + STOP_S) as asked:
+    with asking(ctx.site, wanted, grace_s + STOP_S) as asked:
         hurry = _Hurry(hurried)
-        found = [(rank, _error(one.answer, partial(hurry.mind, one))) for rank, one in zip(ranks, asked)]
+        found = [
+            (rank, _error(one.answer, partial(hurry.mind, one))) for rank, one in zip(ranks, asked)
+        ]
     left = [(rank, error) for rank, error in found if error]
     if left:
-        said = "; ".join("pid %d on %s is not proven gone: %s" % (r.pid, r.host, error) for r, error in left)
+        said = "; ".join(
+            "pid %d on %s is not proven gone: %s" % (r.pid, r.host, error) for r, error in left
+        )
         raise NotStopped(said, "mlxops unload %d, once the host can be asked" % port, port=port)
 
 

@@ -1,8 +1,8 @@
 """The files beside the registry that hold copies of it, or drafts.
 
-`registry.json.bak` is the registry as mlxops last wrote it: what a broken file is restored from. `registry.json.bak.1`
-is what the file held before that write. Drafts are renamed when they are whole; a killed command leaves them.
-"""
+`registry.json.bak` is the registry as mlxops last wrote it: what a broken file is restored from.
+`registry.json.bak.1` is what the file held before that write. Drafts are renamed when they are
+whole; a killed command leaves them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def previous(path: str) -> str:
 
 
 def newest_good(path: str) -> Optional[str]:
-    """The copy to restore the registry from; None where there is none that can be read as a registry."""
+    """The copy to restore the registry from; None where there is none that can be read as a
+    registry."""
     for copy in (last(path), previous(path)):
         content = read(copy, LARGEST)
         if content is None:

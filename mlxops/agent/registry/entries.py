@@ -1,4 +1,5 @@
-"""The registry as a value: which model is meant to be served on which port. Pure: bytes in, bytes out."""
+"""The registry as a value: which model is meant to be served on which port. Pure: bytes in, bytes
+out."""
 
 from __future__ import annotations
 
@@ -13,15 +14,22 @@ VERSION = 1
 MOST_HOSTS = 10
 # ssh would read a name with a dash in front as an option.
 HOST_NAME = re.compile(r"[A-Za-z0-9_][\w.@-]{0,250}", re.A)
-OPTIONAL_TEXT = ("slot", "revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
+OPTIONAL_TEXT = (
+    "slot",
+    "revision",
+    "runtime",
+    "chat_template",
+    "tool_call_parser",
+    "reasoning_parser",
+)
 
 
 class Entry(NamedTuple):
-    """One model. `fields` are its own and unknown keys alike, with known keys coerced for the reader.
+    """One model. `fields` are its own and unknown keys alike, with known keys coerced for the
+    reader.
 
-    `stored` are the same fields as the file has them, None for an entry that no file holds yet. A write repeats them
-    for every field that was not changed.
-    """
+    `stored` are the same fields as the file has them, None for an entry that no file holds yet. A
+    write repeats them for every field that was not changed."""
 
     name: str
     fields: Mapping[str, Any]
@@ -60,7 +68,8 @@ class Entry(NamedTuple):
 
     @property
     def wanted(self) -> Optional[int]:
-        """The port it was last loaded on: kept by a crash, a reboot and reconcile, taken away by unload."""
+        """The port it was last loaded on: kept by a crash, a reboot and reconcile, taken away by
+        unload."""
         return self.fields.get("wanted")
 
     @property
@@ -76,23 +85,37 @@ class Entry(NamedTuple):
         return self.fields.get(key) or None
 
     def with_fields(self, **changes: Any) -> Entry:
-        """The same entry with these fields; None takes an optional field away and empties a required one."""
+        """The same entry with these fields; None takes an optional field away and empties a
+        required one."""
         fields = {**self.fields, **changes}
-        kept = {k: v for k, v in fields.items() if v is not None or k not in changes or k in REQUIRED}
+        kept = {
+            k: v for k, v in fields.items() if v is not None or k not in changes or k in REQUIRED
+        }
         return Entry(self.name, kept, self.stored)
 
     @property
     def written(self) -> Dict[str, Any]:
-        """The fields as the file is to have them: as stored, but for those that differ from what was read."""
+        """The fields as the file is to have them: as stored, but for those that differ from what
+        was read."""
         if self.stored is None:
             return dict(self.fields)
         read = _coerced(self.name, self.stored)
-        changed = {key: value for key, value in self.fields.items() if key not in read or read[key] != value}
+        changed = {
+            key: value
+            for key, value in self.fields.items()
+            if key not in read or read[key] != value
+        }
         kept = {key: value for key, value in self.stored.items() if key in self.fields}
         return {**kept, **changed}
 
 
-REQUIRED: Dict[str, Any] = {"repo_id": "", "model_id": "", "cache_path": "", "format": "mlx", "port": None}
+REQUIRED: Dict[str, Any] = {
+    "repo_id": "",
+    "model_id": "",
+    "cache_path": "",
+    "format": "mlx",
+    "port": None,
+}
 
 
 class Registry(NamedTuple):
@@ -116,7 +139,8 @@ class Registry(NamedTuple):
         return tuple(e for e in self.entries.values() if e.wanted == port and e.port is None)
 
     def clear(self, port: int, *names: str) -> Registry:
-        """No entry is assigned to this port, or these are not; what served there still wants it. Slots stay."""
+        """No entry is assigned to this port, or these are not; what served there still wants it.
+        Slots stay."""
         kept = self
         for entry in self.holders(port):
             if not names or entry.name in names:
@@ -124,7 +148,8 @@ class Registry(NamedTuple):
         return kept
 
     def _released(self, entry: Entry, port: int) -> Registry:
-        """A load that never got ready does not take the port away from the entry that served there before."""
+        """A load that never got ready does not take the port away from the entry that served there
+        before."""
         kept = self.put(entry.with_fields(port=None, process=None))
         served = "ready_at" in (entry.process or {})
         others = any(e.wanted == port for e in self.entries.values() if e.name != entry.name)
@@ -136,7 +161,9 @@ class Registry(NamedTuple):
 
     def forget(self, port: int) -> Registry:
         """No entry wants this port."""
-        return self.put(*(e.with_fields(wanted=None) for e in self.entries.values() if e.wanted == port))
+        return self.put(
+            *(e.with_fields(wanted=None) for e in self.entries.values() if e.wanted == port)
+        )
 
     def assign(self, name: str, port: int, process: Optional[Mapping[str, Any]]) -> Registry:
         """The port moves to this entry in one step, whoever held it before."""
@@ -156,7 +183,8 @@ EMPTY = Registry({}, {})
 
 
 def parse(content: bytes) -> Registry:
-    """The registry a file's bytes hold; RegistryInvalid, with line and column where there are any."""
+    """The registry a file's bytes hold; RegistryInvalid, with line and column where there are
+    any."""
     document = _load(content)
     if not isinstance(document, dict):
         raise RegistryInvalid("the registry is not a JSON object")
@@ -198,11 +226,19 @@ def changes(before: Registry, after: Registry) -> List[Dict[str, Any]]:
 def _load(content: bytes) -> Any:
     if not content.strip():
         raise RegistryInvalid("the registry's file is empty", line=1, column=1)
-    hooks: Dict[str, Any] = {"object_pairs_hook": _unique, "parse_constant": _no_constant, "parse_float": _finite}
+    hooks: Dict[str, Any] = {
+        "object_pairs_hook": _unique,
+        "parse_constant": _no_constant,
+        "parse_float": _finite,
+    }
     try:
         return json.loads(content.decode("utf-8-sig"), **hooks)
     except json.JSONDecodeError as exc:
-        message = "the registry is not JSON: %s at line %d column %d" % (exc.msg, exc.lineno, exc.colno)
+        message = "the registry is not JSON: %s at line %d column %d" % (
+            exc.msg,
+            exc.lineno,
+            exc.colno,
+        )
         raise RegistryInvalid(message, line=exc.lineno, column=exc.colno) from None
     except (RecursionError, ValueError) as exc:
         raise RegistryInvalid("the registry cannot be read as JSON: %s" % exc) from None
@@ -233,14 +269,16 @@ def _check_version(document: Dict[str, Any]) -> None:
         return
     lanes = " with `lanes`" if "lanes" in document else ""
     raise RegistryInvalid(
-        "the registry is version %s%s; this mlxops knows version %d and left it alone" % (version, lanes, VERSION),
+        "the registry is version %s%s; this mlxops knows version %d and left it alone"
+        % (version, lanes, VERSION),
         "use the tool that wrote it, or a newer mlxops",
         version=version,
     )
 
 
 def coerce(name: str, fields: Any) -> Entry:
-    """An entry from its stored fields, read as what they plainly mean; RegistryInvalid where they mean nothing."""
+    """An entry from its stored fields, read as what they plainly mean; RegistryInvalid where they
+    mean nothing."""
     return Entry(name, _coerced(name, fields), fields)
 
 
@@ -257,8 +295,12 @@ def _coerced(name: str, fields: Any) -> Dict[str, Any]:
     if coerced.get("hosts"):
         coerced["hosts"] = _hosts(name, coerced["hosts"])
     process = coerced.get("process")
-    if process is not None and not (isinstance(process, dict) and type(process.get("pid", 0)) is int):
-        raise RegistryInvalid("entry %r: `process` is not an object with a pid" % name, entry=name, field="process")
+    if process is not None and not (
+        isinstance(process, dict) and type(process.get("pid", 0)) is int
+    ):
+        raise RegistryInvalid(
+            "entry %r: `process` is not an object with a pid" % name, entry=name, field="process"
+        )
     for key in ("repo_id", "model_id", "cache_path", *OPTIONAL_TEXT[1:]):
         if not (coerced.get(key) is None or is_text(coerced[key])):
             raise RegistryInvalid("entry %r: `%s` is not text" % (name, key), entry=name, field=key)
@@ -269,7 +311,9 @@ def _hosts(name: str, value: Any) -> List[str]:
     """NAME=ADDRESS of two hosts or more."""
     items = [value] if isinstance(value, str) else value
     form = re.compile(HOST_NAME.pattern + r"=\d{1,3}(\.\d{1,3}){3}", re.A)
-    plain = isinstance(items, list) and all(isinstance(item, str) and form.fullmatch(item) for item in items)
+    plain = isinstance(items, list) and all(
+        isinstance(item, str) and form.fullmatch(item) for item in items
+    )
     if plain and 2 <= len(items) <= MOST_HOSTS:
         return list(items)
     text = "entry %r: `hosts` is not a list of 2 to %d times NAME=ADDRESS, the host itself first"

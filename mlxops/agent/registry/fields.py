@@ -17,7 +17,9 @@ def as_port(name: str, key: str, value: Any) -> Optional[int]:
             return number
     except (TypeError, ValueError, OverflowError):
         pass
-    raise RegistryInvalid("entry %r: `%s` is %r, not a port" % (name, key, value), entry=name, field=key)
+    raise RegistryInvalid(
+        "entry %r: `%s` is %r, not a port" % (name, key, value), entry=name, field=key
+    )
 
 
 def as_args(name: str, value: Any) -> List[str]:
@@ -25,7 +27,9 @@ def as_args(name: str, value: Any) -> List[str]:
     items = [value] if isinstance(value, str) else (value or [])
     if isinstance(items, list) and all(map(_is_word, items)):
         return [str(item) for item in items]
-    raise RegistryInvalid("entry %r: `args` is not a list of words" % name, entry=name, field="args")
+    raise RegistryInvalid(
+        "entry %r: `args` is not a list of words" % name, entry=name, field="args"
+    )
 
 
 def _is_word(item: Any) -> bool:
@@ -34,7 +38,8 @@ def _is_word(item: Any) -> bool:
 
 
 def is_text(value: Any) -> bool:
-    """Whether it is text that a path or a command line can hold: neither NUL nor half a character has a place there."""
+    """Whether it is text that a path or a command line can hold: neither NUL nor half a character
+    has a place there."""
     try:
         return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -10,9 +10,11 @@ from ..procs import Process, Procs, Unseen, here
 LONGEST_COMMAND = 120
 
 
-def true_holder(path: str, said: Mapping[str, Any], procs: Optional[Procs] = None) -> Dict[str, Any]:
-    """What the lock's file says where its writer still holds it; else the process that does, marked as `outsider`;
-    {} where nobody can tell."""
+def true_holder(
+    path: str, said: Mapping[str, Any], procs: Optional[Procs] = None
+) -> Dict[str, Any]:
+    """What the lock's file says where its writer still holds it; else the process that does, marked
+    as `outsider`; {} where nobody can tell."""
     procs = procs or here()
     writer = _writer(procs, said)
     if said.get("job") and writer and not said.get("ended"):
@@ -51,7 +53,8 @@ def _outsider(procs: Procs, pid: int) -> Dict[str, Any]:
         "who": _user(seen),
         "from": "this host",
         "since": None,
-        "why": (" ".join(" ".join(seen.argv).split())[:LONGEST_COMMAND] if seen else "") or "unknown command",
+        "why": (" ".join(" ".join(seen.argv).split())[:LONGEST_COMMAND] if seen else "")
+        or "unknown command",
     }
 
 

@@ -1,4 +1,5 @@
-"""What `init` would change: entries for models found, paths that moved, servers already running. Pure."""
+"""What `init` would change: entries for models found, paths that moved, servers already running.
+Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from .entries import REQUIRED, Entry, Registry
 
 
 class Found(NamedTuple):
-    """A whole MLX chat model in the cache, with the fields its family suggests, and what cannot be had for it."""
+    """A whole MLX chat model in the cache, with the fields its family suggests, and what cannot be
+    had for it."""
 
     repo_id: str
     path: str
@@ -19,10 +21,10 @@ class Found(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A server on a port: the model its command line names, and what the registry would record of its process.
+    """A server on a port: the model its command line names, and what the registry would record of
+    its process.
 
-    `repo_id`: the repository in whose folder of the cache that model lies, "" elsewhere.
-    """
+    `repo_id`: the repository in whose folder of the cache that model lies, "" elsewhere."""
 
     port: int
     model: str
@@ -31,10 +33,10 @@ class Running(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One step of the plan; `entry` as it would be stored, None where the step only tells why nothing is done.
+    """One step of the plan; `entry` as it would be stored, None where the step only tells why
+    nothing is done.
 
-    `name` is "" where no entry is concerned.
-    """
+    `name` is "" where no entry is concerned."""
 
     action: str
     name: str
@@ -49,7 +51,8 @@ def told(value: object) -> str:
 
 
 class Slots(NamedTuple):
-    """What the host file says: repo_id -> the port planned for it, and the slots' names in lower case."""
+    """What the host file says: repo_id -> the port planned for it, and the slots' names in lower
+    case."""
 
     planned: Mapping[str, int]
     names: FrozenSet[str]
@@ -63,16 +66,20 @@ def plan(
     taken: Mapping[str, int],
     places: Mapping[str, str] = {},
 ) -> Tuple[Change, ...]:
-    """All changes, in order. Nothing is ever removed, and no entry gets a slot's name: that is a port's.
+    """All changes, in order. Nothing is ever removed, and no entry gets a slot's name: that is a
+    port's.
 
-    `places`: entry -> where its path leads, whatever its spelling; of a model found that is its `place`.
-    `taken`: entry -> port of the load under way that works on it; what becomes of it is left to that.
-    """
+    `places`: entry -> where its path leads, whatever its spelling; of a model found that is its
+    `place`. `taken`: entry -> port of the load under way that works on it; what becomes of it is
+    left to that."""
     changes: List[Change] = []
     running = list(running)
     served = {server.model: server.port for server in running}
     for model in found:
-        steps = [_left(_kept(step, registry, served), taken) for step in _for_model(registry, model, slots, places)]
+        steps = [
+            _left(_kept(step, registry, served), taken)
+            for step in _for_model(registry, model, slots, places)
+        ]
         changes += steps
         registry = apply(registry, steps)
     for server in running:
@@ -84,26 +91,37 @@ def plan(
 
 
 def _kept(change: Change, registry: Registry, served: Mapping[str, int]) -> Change:
-    """A path is not refreshed under a server that runs from it: that server is about to be adopted."""
+    """A path is not refreshed under a server that runs from it: that server is about to be
+    adopted."""
     there = registry.entries.get(change.name)
     port = served.get(there.cache_path) if there is not None and there.cache_path else None
     if change.action != "refresh" or change.entry is None or port is None:
         return change
-    return change._replace(entry=None, reason="a newer snapshot is there; this one is served on port %d" % port)
+    return change._replace(
+        entry=None, reason="a newer snapshot is there; this one is served on port %d" % port
+    )
 
 
 def _left(change: Change, taken: Mapping[str, int]) -> Change:
     if change.entry is None or change.name not in taken:
         return change
-    return change._replace(entry=None, reason="left to the load that works on it, on port %d" % taken[change.name])
+    return change._replace(
+        entry=None, reason="left to the load that works on it, on port %d" % taken[change.name]
+    )
 
 
 def apply(registry: Registry, changes: Iterable[Change]) -> Registry:
     return registry.put(*(c.entry for c in changes if c.entry))
 
 
-def _for_model(registry: Registry, model: Found, slots: Slots, places: Mapping[str, str]) -> List[Change]:
-    here = {e.name for e in registry.entries.values() if model.place and places.get(e.name) == model.place}
+def _for_model(
+    registry: Registry, model: Found, slots: Slots, places: Mapping[str, str]
+) -> List[Change]:
+    here = {
+        e.name
+        for e in registry.entries.values()
+        if model.place and places.get(e.name) == model.place
+    }
     # The Hub does not tell names apart by case.
     known = [e for e in registry.entries.values() if e.repo_id.lower() == model.repo_id.lower()]
     if not known and not here:
@@ -117,7 +135,9 @@ def _for_model(registry: Registry, model: Found, slots: Slots, places: Mapping[s
 
 def _refreshed(entry: Entry, model: Found) -> Change:
     if entry.port is not None:
-        reason = "a newer snapshot is there; it is being served, so its path stays until it is unloaded"
+        reason = (
+            "a newer snapshot is there; it is being served, so its path stays until it is unloaded"
+        )
         return Change(action="refresh", name=entry.name, port=entry.port, reason=reason, entry=None)
     return Change(
         action="refresh",
@@ -130,8 +150,15 @@ def _refreshed(entry: Entry, model: Found) -> Change:
 
 def _added(registry: Registry, model: Found, slots: Slots) -> Change:
     name = free_name(registry, model.repo_id, slots.names)
-    fields: Dict[str, Any] = {**REQUIRED, "repo_id": model.repo_id, "model_id": model.repo_id, "cache_path": model.path}
-    port = {repo_id.lower(): port for repo_id, port in slots.planned.items()}.get(model.repo_id.lower())
+    fields: Dict[str, Any] = {
+        **REQUIRED,
+        "repo_id": model.repo_id,
+        "model_id": model.repo_id,
+        "cache_path": model.path,
+    }
+    port = {repo_id.lower(): port for repo_id, port in slots.planned.items()}.get(
+        model.repo_id.lower()
+    )
     if port is not None and port not in [e.slot for e in registry.entries.values()]:
         fields["slot"] = port
     entry = Entry(name, {**fields, **model.proposed})
@@ -143,9 +170,15 @@ def _added(registry: Registry, model: Found, slots: Slots) -> Change:
 def _for_server(registry: Registry, server: Running) -> Optional[Change]:
     if registry.holders(server.port):
         return None
-    match = [e for e in registry.entries.values() if server.model and server.model in (e.cache_path, e.repo_id)]
+    match = [
+        e
+        for e in registry.entries.values()
+        if server.model and server.model in (e.cache_path, e.repo_id)
+    ]
     if not match:
-        return Change(action="adopt", name="", port=server.port, reason=_unnamed(registry, server), entry=None)
+        return Change(
+            action="adopt", name="", port=server.port, reason=_unnamed(registry, server), entry=None
+        )
     # One that is free comes before one that is served elsewhere.
     entry = min(match, key=lambda e: e.port is not None)
     if entry.port is not None:
@@ -163,7 +196,11 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
 
 def _unnamed(registry: Registry, server: Running) -> str:
     """Why a server was not adopted, and the commands after which it is."""
-    kin = [e for e in registry.entries.values() if server.repo_id and e.repo_id.lower() == server.repo_id.lower()]
+    kin = [
+        e
+        for e in registry.entries.values()
+        if server.repo_id and e.repo_id.lower() == server.repo_id.lower()
+    ]
     if kin:
         text = "it serves %s, another snapshot of %s (entry %s): %s; or, for its own snapshot: %s"
         own = pasteable("set", kin[0].name, "cache_path=" + server.model) + " && mlxops init"
@@ -176,7 +213,8 @@ def _unnamed(registry: Registry, server: Running) -> str:
 
 
 def free_name(registry: Registry, repo_id: str, slot_names: FrozenSet[str]) -> str:
-    """A name that no entry and no slot has, and no number, which is a port: the repository's, else a longer one."""
+    """A name that no entry and no slot has, and no number, which is a port: the repository's, else
+    a longer one."""
     short, full = repo_id.split("/")[-1].lower(), repo_id.lower().replace("/", "-")
     names = [name for name in (short, full) if not name.isdecimal()]
     names += ["%s-%d" % (full, n) for n in range(2, len(registry.entries) + len(slot_names) + 3)]

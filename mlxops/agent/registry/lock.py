@@ -1,8 +1,7 @@
 """An flock on a file that is never deleted and says who holds it, from where, since when and why.
 
-The kernel drops the lock when its holder dies, so a dead holder never blocks; the text in the file only informs.
-The text stays when the lock is free: what the last holder said of itself.
-"""
+The kernel drops the lock when its holder dies, so a dead holder never blocks; the text in the file
+only informs. The text stays when the lock is free: what the last holder said of itself."""
 
 from __future__ import annotations
 
@@ -29,9 +28,8 @@ MOST_FILES = 1000
 class FileLock:
     """Exclusive between processes. Not reentrant. `turn`: who waits queues up at the folder.
 
-    `registry`: the file beside which it lies. Its group may use the lock where it may write the file; else only the
-    owner may open it, so that no other user can hold it.
-    """
+    `registry`: the file beside which it lies. Its group may use the lock where it may write the
+    file; else only the owner may open it, so that no other user can hold it."""
 
     def __init__(self, path: str, turn: bool = False, registry: Optional[str] = None) -> None:
         self.path = path
@@ -40,7 +38,8 @@ class FileLock:
         self._fd: Optional[int] = None
 
     def acquire(self, holder: Dict[str, Any], wait_s: float) -> None:
-        """Take the lock within `wait_s` seconds and write `holder` into it; else Locked, with the other's fields."""
+        """Take the lock within `wait_s` seconds and write `holder` into it; else Locked, with the
+        other's fields."""
         self.take(wait_s)
         # The lock itself holds; only its description is lost on a full disk.
         with contextlib.suppress(OSError):
@@ -58,7 +57,8 @@ class FileLock:
                 self._turn.leave()
 
     def _gained(self, deadline: Deadline) -> int:
-        """The locked file that has the name now: one that was removed while we waited for it guards nothing."""
+        """The locked file that has the name now: one that was removed while we waited for it guards
+        nothing."""
         for _ in range(MOST_FILES):
             fd = self._open()
             with _naming(self.path):
@@ -67,7 +67,11 @@ class FileLock:
             if self._named(fd):
                 return fd
             os.close(fd)
-        raise Failed("the lock %s is removed again and again" % self.path, "end what removes it", lock=self.path)
+        raise Failed(
+            "the lock %s is removed again and again" % self.path,
+            "end what removes it",
+            lock=self.path,
+        )
 
     def _named(self, fd: int) -> bool:
         """Whether this open file is the one under the lock's name."""
@@ -80,11 +84,13 @@ class FileLock:
 
     @property
     def lost(self) -> bool:
-        """Whether it is held no longer, because its file was removed or replaced: others can take the new one."""
+        """Whether it is held no longer, because its file was removed or replaced: others can take
+        the new one."""
         return self._fd is not None and not self._named(self._fd)
 
     def regain(self) -> bool:
-        """Where the locked file was removed: hold the one that has the name now; False where somebody else does."""
+        """Where the locked file was removed: hold the one that has the name now; False where
+        somebody else does."""
         if self._fd is None or not self.lost:
             return True
         fd = self._open()
@@ -100,7 +106,8 @@ class FileLock:
         if self._fd is None:
             return
         text = json.dumps(holder).encode() + b"\n"
-        # Over all of a longer text before its end is cut: who looks in between reads blanks, not a rest.
+        # Over all of a longer text before its end is cut: who looks in between reads blanks, not a
+        # rest.
         whole = text.ljust(os.fstat(self._fd).st_size)
         if os.pwrite(self._fd, whole, 0) < len(whole):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
@@ -117,7 +124,8 @@ class FileLock:
             self._fd = None
 
     def holder(self, shared: bool = False) -> Optional[Dict[str, Any]]:
-        """Who else holds it; None when it is free. What the file says, where that is true; for `shared` see look()."""
+        """Who else holds it; None when it is free. What the file says, where that is true; for
+        `shared` see look()."""
         held, said = self.look(shared)
         if not held:
             return None
@@ -128,9 +136,8 @@ class FileLock:
     def look(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
         """Whether somebody else holds it, and what it says of that one, or of the last one.
 
-        `shared`: also where it is held with LOCK_SH, which keeps everybody from taking it. That look takes the lock
-        itself for a moment.
-        """
+        `shared`: also where it is held with LOCK_SH, which keeps everybody from taking it. That
+        look takes the lock itself for a moment."""
         try:
             fd = self._opened(os.O_RDONLY)
         except FileNotFoundError:
@@ -154,15 +161,26 @@ class FileLock:
         except OSError as exc:
             if exc.errno in (*NO_ROOM, errno.EROFS):
                 raise unwritten(exc, self.path) from exc
-            hint = "on the host: ls -ld %s %s; this account must be able to write both" % (folder, self.path)
-            raise Failed("cannot open the lock %s: %s" % (self.path, exc.strerror), hint, lock=self.path) from exc
+            hint = "on the host: ls -ld %s %s; this account must be able to write both" % (
+                folder,
+                self.path,
+            )
+            raise Failed(
+                "cannot open the lock %s: %s" % (self.path, exc.strerror), hint, lock=self.path
+            ) from exc
 
     def _opened(self, how: int) -> int:
         """Never waiting for the other end of a FIFO, nor through a link that somebody planted."""
-        fd = os.open(self.path, how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, sharing.lock_mode(self._registry))
+        fd = os.open(
+            self.path,
+            how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC,
+            sharing.lock_mode(self._registry),
+        )
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise Failed("the lock %s is not a file" % self.path, "remove it on the host", lock=self.path)
+            raise Failed(
+                "the lock %s is not a file" % self.path, "remove it on the host", lock=self.path
+            )
         return fd
 
     def _locked(self) -> Locked:
@@ -183,7 +201,8 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _taken(fd: int, kind: int) -> bool:
-    """Whether somebody is in the way of such a lock. One who looks is so for microseconds, and is not meant."""
+    """Whether somebody is in the way of such a lock. One who looks is so for microseconds, and is
+    not meant."""
     for number in range(TRIES):
         if try_lock(fd, kind):
             fcntl.flock(fd, fcntl.LOCK_UN)
@@ -193,10 +212,11 @@ def _taken(fd: int, kind: int) -> bool:
 
 
 def give_to_owner_of(folder: str, fd: int) -> None:
-    """Made by root in a user's folder, a file is the user's: one sudo must not shut out every later command.
+    """Made by root in a user's folder, a file is the user's: one sudo must not shut out every later
+    command.
 
-    `fd` must have been opened without following a link, and no second name counts: neither may lead out of the folder.
-    """
+    `fd` must have been opened without following a link, and no second name counts: neither may lead
+    out of the folder."""
     owner, made = os.stat(folder), os.fstat(fd)
     if owner.st_uid and os.geteuid() == 0 and (made.st_uid, made.st_nlink) == (0, 1):
         os.fchown(fd, owner.st_uid, owner.st_gid)
@@ -208,18 +228,24 @@ def story(held: Mapping[str, Any]) -> str:
         return "held by pid %s (%s) of user %s" % (held["pid"], held["why"], held["who"])
     if not held:
         return "held by a process that cannot be identified"
-    return "%s by %s from %s since %s" % tuple(held.get(key, "unknown") for key in ("why", "who", "from", "since"))
+    return "%s by %s from %s since %s" % tuple(
+        held.get(key, "unknown") for key in ("why", "who", "from", "since")
+    )
 
 
 def way_on(held: Mapping[str, Any]) -> str:
     """What to do where somebody holds a lock that is meant to be held for a moment."""
     if held.get("outsider"):
-        return "on the host: see what it does with ps -fp %s, and end it; then run the command again" % held["pid"]
+        return (
+            "on the host: see what it does with ps -fp %s, and end it; then run the command again"
+            % held["pid"]
+        )
     return "wait for it to end, then run the command again"
 
 
 def _read(fd: int) -> Dict[str, Any]:
-    """What the text says, {} where it says nothing. Seen cut short while it grows, it is whole a moment later."""
+    """What the text says, {} where it says nothing. Seen cut short while it grows, it is whole a
+    moment later."""
     for _ in range(TRIES):
         held = _parsed(fd)
         if held is not None:

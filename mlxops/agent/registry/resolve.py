@@ -19,18 +19,18 @@ def is_repo_id(word: str) -> bool:
 
 
 def exact(registry: Registry, word: str) -> Optional[Entry]:
-    """The entry of exactly this name, repo_id or model_id, case ignored. ModelAmbiguous when several are.
+    """The entry of exactly this name, repo_id or model_id, case ignored. ModelAmbiguous when
+    several are.
 
-    What stops, removes or changes something takes no part of a name.
-    """
+    What stops, removes or changes something takes no part of a name."""
     return registry.entries.get(word) or _only(_whole(registry, word), word)
 
 
 def find(registry: Registry, word: str) -> Optional[Entry]:
-    """The entry a word means: its name, its repo_id or model_id, or a unique part of one of them, case ignored.
+    """The entry a word means: its name, its repo_id or model_id, or a unique part of one of them,
+    case ignored.
 
-    None when nothing matches; ModelAmbiguous when several do.
-    """
+    None when nothing matches; ModelAmbiguous when several do."""
     return exact(registry, word) or _only(_parts(registry, word), word)
 
 
@@ -52,7 +52,11 @@ def unknown(registry: Registry, word: str) -> ModelUnknown:
     pieces = [pair for e in registry.entries.values() for pair in _pieces(e)]
     near = difflib.get_close_matches(word.lower(), [piece for piece, _ in pieces], n=3, cutoff=0.6)
     exact = list(dict.fromkeys(name for piece, name in pieces if piece in near))[:3]
-    hint = "did you mean %s?" % ", ".join(exact) if exact else "mlxops list; to download, name it as org/name"
+    hint = (
+        "did you mean %s?" % ", ".join(exact)
+        if exact
+        else "mlxops list; to download, name it as org/name"
+    )
     return ModelUnknown("no entry matches %r" % word, hint, model=word, near=exact)
 
 
@@ -85,11 +89,14 @@ def _parts(registry: Registry, word: str) -> List[Entry]:
     # org/name is a whole name, never a part: it may be a model that is still to be downloaded.
     if not word or is_repo_id(word):
         return []
-    return [e for e in registry.entries.values() if any(word.lower() in n.lower() for n in _names(e))]
+    return [
+        e for e in registry.entries.values() if any(word.lower() in n.lower() for n in _names(e))
+    ]
 
 
 def _pieces(entry: Entry) -> List[Tuple[str, str]]:
-    """(text to compare with, name to show): a slip in one part of a name is near that part, not near the whole."""
+    """(text to compare with, name to show): a slip in one part of a name is near that part, not
+    near the whole."""
     whole = [(name.lower(), name) for name in _names(entry)]
     return whole + [(part, entry.name) for text, _ in whole for part in re.split(r"[/_.-]", text)]
 

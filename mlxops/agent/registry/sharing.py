@@ -1,8 +1,8 @@
-"""Who may use what lies beside the registry: its owner, and its group where the group may write the registry.
+"""Who may use what lies beside the registry: its owner, and its group where the group may write the
+registry.
 
-The login's umask has no say in it. A registry that is not there yet is the group's where its folder is: setgid, and
-writable for the group.
-"""
+The login's umask has no say in it. A registry that is not there yet is the group's where its folder
+is: setgid, and writable for the group."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def _folder_shared(folder: str) -> bool:
 
 
 def others_write(registry: str) -> bool:
-    """Whether another account may change the registry, or put another file into its place. root may, always."""
+    """Whether another account may change the registry, or put another file into its place. root
+    may, always."""
     path = os.path.realpath(registry)
     try:
         if _written_by_others(os.stat(path)):
@@ -39,7 +40,9 @@ def others_write(registry: str) -> bool:
             path = os.path.dirname(path)
             seen = os.stat(path)
             # In a sticky folder only the owner of a file replaces it.
-            if _written_by_others(seen) and not (seen.st_mode & stat.S_ISVTX and seen.st_uid in (0, os.geteuid())):
+            if _written_by_others(seen) and not (
+                seen.st_mode & stat.S_ISVTX and seen.st_uid in (0, os.geteuid())
+            ):
                 return True
     except OSError:
         return True
@@ -47,7 +50,9 @@ def others_write(registry: str) -> bool:
 
 
 def _written_by_others(seen: os.stat_result) -> bool:
-    return seen.st_uid not in (0, os.geteuid()) or bool(seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    return seen.st_uid not in (0, os.geteuid()) or bool(
+        seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
 
 
 def lock_mode(registry: Optional[str]) -> int:
@@ -56,14 +61,16 @@ def lock_mode(registry: Optional[str]) -> int:
 
 
 def fit_lock(fd: int, registry: Optional[str]) -> None:
-    """Give a lock file its mode and group. One that we do not own stays as it is, and one with a second name too:
-    that may lead out of the folder. `registry` None: a lock that lies elsewhere."""
+    """Give a lock file its mode and group. One that we do not own stays as it is, and one with a
+    second name too: that may lead out of the folder. `registry` None: a lock that lies
+    elsewhere."""
     if registry is not None:
         fit(fd, registry, lock_mode(registry))
 
 
 def fit(fd: int, registry: str, mode: int) -> None:
-    """Give an open file beside the registry this mode, and the registry's group where that can be."""
+    """Give an open file beside the registry this mode, and the registry's group where that can
+    be."""
     seen = os.fstat(fd)
     if os.geteuid() not in (0, seen.st_uid) or seen.st_nlink != 1:
         return

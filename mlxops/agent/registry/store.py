@@ -23,9 +23,12 @@ LARGEST_HISTORY = 8 << 20
 
 
 class Store:
-    """One `registry.json`. `who` is {"who", "from"} for the lock and the history; `sync` makes a descriptor durable."""
+    """One `registry.json`. `who` is {"who", "from"} for the lock and the history; `sync` makes a
+    descriptor durable."""
 
-    def __init__(self, path: str, who: Mapping[str, Any], sync: Callable[[int], None] = os.fsync) -> None:
+    def __init__(
+        self, path: str, who: Mapping[str, Any], sync: Callable[[int], None] = os.fsync
+    ) -> None:
         self.path = path
         self._who = dict(who)
         self._sync = sync
@@ -33,7 +36,8 @@ class Store:
         self.drafts: List[str] = []
 
     def read(self) -> Registry:
-        """The registry as it stands. RegistryInvalid when it is unreadable: never an empty one instead."""
+        """The registry as it stands. RegistryInvalid when it is unreadable: never an empty one
+        instead."""
         return self._read()[0]
 
     def glance(self) -> Tuple[Registry, Optional[MlxopsError]]:
@@ -44,10 +48,11 @@ class Store:
             return registry.EMPTY, exc
 
     def edit(self, why: str, change: Callable[[Registry], Registry]) -> Registry:
-        """Re-read, change, replace, all under the lock; the registry as written. Writes nothing when nothing changed.
+        """Re-read, change, replace, all under the lock; the registry as written. Writes nothing
+        when nothing changed.
 
-        `change` is called again if a hand edit slips in before the rename, so it must only compute.
-        """
+        `change` is called again if a hand edit slips in before the rename, so it must only
+        compute."""
         deadline = Deadline(LOCK_WAIT_S)
         while True:
             with self.locked(why) as lock:
@@ -79,7 +84,9 @@ class Store:
         finally:
             copies.discard(trial)
 
-    def _edit(self, why: str, change: Callable[[Registry], Registry], lock: FileLock) -> Optional[Registry]:
+    def _edit(
+        self, why: str, change: Callable[[Registry], Registry], lock: FileLock
+    ) -> Optional[Registry]:
         """None where the lock was lost before anything was written."""
         for _ in range(10):
             before, content, stamp = self._read()
@@ -93,7 +100,10 @@ class Store:
                 return after
             if lock.lost:
                 return None
-        raise Failed("somebody keeps editing %s by hand, nothing was written" % self.path, "try again when they stop")
+        raise Failed(
+            "somebody keeps editing %s by hand, nothing was written" % self.path,
+            "try again when they stop",
+        )
 
     def _read(self) -> Tuple[Registry, Optional[bytes], Optional[Stamp]]:
         try:
@@ -104,10 +114,14 @@ class Store:
             self._check_first_use()
             return registry.EMPTY, None, None
         except OSError as exc:
-            hint = "put a file there that this login may read, or correct `registry` in the host file"
+            hint = (
+                "put a file there that this login may read, or correct `registry` in the host file"
+            )
             if exc.errno in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE):
                 hint = "look at the disk and the limits on the host; the registry was left alone"
-            raise RegistryInvalid("cannot read %s: %s" % (self.path, exc.strerror), hint, path=self.path) from exc
+            raise RegistryInvalid(
+                "cannot read %s: %s" % (self.path, exc.strerror), hint, path=self.path
+            ) from exc
         try:
             return registry.parse(content), content, stamp
         except RegistryInvalid as exc:
@@ -118,10 +132,14 @@ class Store:
         folder = os.path.dirname(self.path)
         if not os.path.isdir(folder):
             raise RegistryInvalid(
-                "the registry's folder %s does not exist" % folder, "mount it, or mkdir it on the host", path=self.path
+                "the registry's folder %s does not exist" % folder,
+                "mount it, or mkdir it on the host",
+                path=self.path,
             )
         if any(map(os.path.exists, (copies.last(self.path), copies.previous(self.path)))):
-            raise self._with_good_copy(RegistryInvalid("the registry %s is missing; a backup exists" % self.path))
+            raise self._with_good_copy(
+                RegistryInvalid("the registry %s is missing; a backup exists" % self.path)
+            )
 
     def _with_good_copy(self, exc: RegistryInvalid) -> MlxopsError:
         backup = copies.newest_good(self.path)
@@ -138,7 +156,8 @@ class Store:
         return RegistryInvalid(exc.message, exc.hint or hint, **fields, **exc.fields)
 
     def _replace(self, new: bytes, old: Optional[bytes], stamp: Optional[Stamp]) -> bool:
-        """Swap the file in; False, and nothing changed, when it is no longer the one that was read."""
+        """Swap the file in; False, and nothing changed, when it is no longer the one that was
+        read."""
         temp, copy, earlier = (copies.draft(self.path) for _ in range(3))
         known = old is None or copies.holds(copies.last(self.path), old)
         try:
@@ -152,7 +171,8 @@ class Store:
                     return False
                 put(temp, self.path, stamp)
             with contextlib.suppress(OSError):
-                # Every reader sees the new file by now: an error here must not say that it is unchanged.
+                # Every reader sees the new file by now: an error here must not say that it is
+                # unchanged.
                 self._keep(copy, copies.last(self.path) if known else earlier, old)
         except FileExistsError:
             return False
@@ -204,7 +224,9 @@ class Store:
         try:
             # It tells what the registry tells, so it is nobody's to read who may not read that.
             mode = os.stat(self.path).st_mode & 0o664
-            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+            fd = os.open(
+                path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode
+            )
             with os.fdopen(fd, "ab") as f:
                 give_to_owner_of(os.path.dirname(path), fd)
                 sharing.fit(fd, self.path, mode)
@@ -227,4 +249,6 @@ def _forbid_new_duplicates(before: Registry, after: Registry) -> None:
     known = before.duplicates()
     for port, names in after.duplicates().items():
         if set(names) - set(known.get(port, ())):
-            raise AssignmentConflict("port %d would belong to %s" % (port, " and ".join(names)), port=port)
+            raise AssignmentConflict(
+                "port %d would belong to %s" % (port, " and ".join(names)), port=port
+            )

@@ -1,4 +1,5 @@
-"""Waiting for an flock in the kernel's own queue, for a bounded time; polling would leave it to chance who is next."""
+"""Waiting for an flock in the kernel's own queue, for a bounded time; polling would leave it to
+chance who is next."""
 
 from __future__ import annotations
 
@@ -20,10 +21,10 @@ def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def gain(fd: int, deadline: Deadline) -> bool:
-    """Lock `fd` exclusively, in turn. False when the time is up: `fd` is closed then, or left to the waiting thread.
+    """Lock `fd` exclusively, in turn. False when the time is up: `fd` is closed then, or left to
+    the waiting thread.
 
-    An error closes it as well.
-    """
+    An error closes it as well."""
     try:
         if try_lock(fd):
             return True
@@ -38,11 +39,12 @@ def gain(fd: int, deadline: Deadline) -> bool:
 
 
 class Turn:
-    """The first place in the queue for the lock of a folder; whoever has it competes with nobody but the holder.
+    """The first place in the queue for the lock of a folder; whoever has it competes with nobody
+    but the holder.
 
-    The kernel wakes who waited longest, and a newcomer could still be faster than one who has to wake up first: so all
-    pass here. It is best effort: a waiter that never moves on delays the others, and the lock itself decides.
-    """
+    The kernel wakes who waited longest, and a newcomer could still be faster than one who has to
+    wake up first: so all pass here. It is best effort: a waiter that never moves on delays the
+    others, and the lock itself decides."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -60,7 +62,8 @@ class Turn:
 
 
 class _Waiter:
-    """A thread that waits in flock, which nothing can call back: left behind, it drops the lock when it gets it."""
+    """A thread that waits in flock, which nothing can call back: left behind, it drops the lock
+    when it gets it."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -74,7 +77,8 @@ class _Waiter:
         try:
             thread.start()
         except RuntimeError:
-            # No thread can be started (a limit on processes): polling gets the lock too, only not in turn.
+            # No thread can be started (a limit on processes): polling gets the lock too, only not
+            # in turn.
             return self._poll(deadline)
         thread.join(deadline.left())
         with self._guard:

@@ -1,4 +1,5 @@
-"""A file that is only ever replaced as a whole: written beside its place, durable, then renamed to it."""
+"""A file that is only ever replaced as a whole: written beside its place, durable, then renamed to
+it."""
 
 from __future__ import annotations
 
@@ -32,10 +33,11 @@ def stamp_now(path: str) -> Optional[Stamp]:
 
 
 def fill(f: BinaryIO, content: bytes, like: str, sync: Callable[[int], None]) -> None:
-    """Make an open draft a durable file of this content, with the owner, group and mode of the file `like`.
+    """Make an open draft a durable file of this content, with the owner, group and mode of the file
+    `like`.
 
-    OSError where it cannot have them. The mode comes first: nobody reads in it who may not read the other.
-    """
+    OSError where it cannot have them. The mode comes first: nobody reads in it who may not read the
+    other."""
     _take_after(f.fileno(), like)
     f.write(content)
     f.truncate()
@@ -52,7 +54,8 @@ def _take_after(fd: int, like: str) -> None:
     mine, root = os.fstat(fd), os.geteuid() == 0
     if was.st_uid != mine.st_uid and not os.access(like, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    # Only root can give a file away; of several accounts that share a registry, the last writer owns it.
+    # Only root can give a file away; of several accounts that share a registry, the last writer
+    # owns it.
     if was.st_gid != mine.st_gid or (root and was.st_uid != mine.st_uid):
         os.fchown(fd, was.st_uid if root else -1, was.st_gid)
     os.fchmod(fd, stat.S_IMODE(was.st_mode))
@@ -62,9 +65,9 @@ def _take_after(fd: int, like: str) -> None:
 def claimed(path: str, stamp: Optional[Stamp]) -> Iterator[bool]:
     """Whether the file is still the one of that stamp; no other command replaces it inside.
 
-    A second line behind the lock beside the file, which a person may remove: who replaces a file holds an flock on
-    that very file, so nobody else can do so at the same time who has read the same one.
-    """
+    A second line behind the lock beside the file, which a person may remove: who replaces a file
+    holds an flock on that very file, so nobody else can do so at the same time who has read the
+    same one."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -85,7 +88,8 @@ def _tried(fd: int) -> bool:
 
 
 def put(draft: str, path: str, stamp: Optional[Stamp]) -> None:
-    """Give a draft its name; FileExistsError where a file of no `stamp` was to be made, and somebody else made it."""
+    """Give a draft its name; FileExistsError where a file of no `stamp` was to be made, and
+    somebody else made it."""
     if stamp is None:
         try:
             return os.link(draft, path)

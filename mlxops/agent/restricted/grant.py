@@ -1,4 +1,5 @@
-"""What a restricted key may do: some verbs, of the host file as it was when the key was authorized."""
+"""What a restricted key may do: some verbs, of the host file as it was when the key was
+authorized."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ..errors import LoginRefused, Usage
 
-# The others choose what a server is started with, or fetch it: a key with one of them could run any program.
+# The others choose what a server is started with, or fetch it: a key with one of them could run any
+# program.
 GRANTABLE = (
     "status",
     "verify",
@@ -58,22 +60,31 @@ def checked(verbs: Sequence[str]) -> Tuple[str, ...]:
     """Verbs that may be granted, each once; Usage for none and for any other."""
     wrong = [verb for verb in verbs if verb not in GRANTABLE]
     if wrong or not verbs:
-        what = "%s cannot be granted to a key" % ", ".join(map(repr, wrong)) if wrong else "no verb is named"
-        raise Usage(what, "some of: %s" % ",".join(GRANTABLE), verbs=wrong, grantable=list(GRANTABLE))
+        what = (
+            "%s cannot be granted to a key" % ", ".join(map(repr, wrong))
+            if wrong
+            else "no verb is named"
+        )
+        raise Usage(
+            what, "some of: %s" % ",".join(GRANTABLE), verbs=wrong, grantable=list(GRANTABLE)
+        )
     return tuple(sorted(set(verbs)))
 
 
 def kept(site: Mapping[str, Any]) -> Dict[str, Any]:
-    """The site without the servers' environment: no verb above starts one, and there may be tokens in it."""
+    """The site without the servers' environment: no verb above starts one, and there may be tokens
+    in it."""
     return {**site, "runtime": {**site["runtime"], "env": {}}}
 
 
-# What the verbs above see and stop by. How long a start or a stop may take is no reason to tell anybody.
+# What the verbs above see and stop by. How long a start or a stop may take is no reason to tell
+# anybody.
 MATTERS = ("registry", "hf_home", "state_dir", "ports", "bind", "slots", "runtimes")
 
 
 def changed(then: Mapping[str, Any], now: object) -> List[str]:
-    """The parts of a host file that differ and matter to a restricted key; its name may be another."""
+    """The parts of a host file that differ and matter to a restricted key; its name may be
+    another."""
     if not isinstance(now, dict):
         return []
     found = [key for key in MATTERS if then.get(key) != now.get(key)]
@@ -85,5 +96,9 @@ def changed(then: Mapping[str, Any], now: object) -> List[str]:
 def need(grant: Grant, verb: object) -> None:
     """LoginRefused unless the grant covers the verb."""
     if verb not in grant.verbs:
-        said = "this key may run %s on %s, and not %s" % (", ".join(grant.verbs), grant.site["name"], verb)
+        said = "this key may run %s on %s, and not %s" % (
+            ", ".join(grant.verbs),
+            grant.site["name"],
+            verb,
+        )
         raise LoginRefused(said, "log in with another key", verbs=list(grant.verbs))

@@ -1,9 +1,10 @@
-"""What a forced command runs: one file with a grant and the agent, in a folder named by the SHA-256 of that file.
+"""What a forced command runs: one file with a grant and the agent, in a folder named by the SHA-256
+of that file.
 
-The line in authorized_keys holds the program that reads the file whole, checks it against the hash and only then runs
-it: whoever can put another file there, or another folder, gets nothing run. They lie in the state folder next to the
-agents' own, which a later version tidies away after a while; these stay as long as a key uses them.
-"""
+The line in authorized_keys holds the program that reads the file whole, checks it against the hash
+and only then runs it: whoever can put another file there, or another folder, gets nothing run. They
+lie in the state folder next to the agents' own, which a later version tidies away after a while;
+these stay as long as a key uses them."""
 
 from __future__ import annotations
 
@@ -24,10 +25,12 @@ from .grant import Grant
 
 FILE = "key"
 KEYS = "~/.ssh/authorized_keys"
-# Kept besides those that authorized_keys names: the last used ones, and those used within these days.
+# Kept besides those that authorized_keys names: the last used ones, and those used within these
+# days.
 KEPT, KEPT_S = 10, 30 * 86400.0
 NAME = re.compile(r"[0-9a-f]{64}")
-# $1 the folder. The file begins with the length of a program, which finds the rest in `d`, from `n` on.
+# $1 the folder. The file begins with the length of a program, which finds the rest in `d`, from `n`
+# on.
 LOADER = (
     'import sys,os,hashlib;p=sys.argv[1];h=os.path.basename(p);q=os.path.join(p,"key");'
     'os.path.isfile(q)or sys.exit("mlxops: "+h+" is missing: authorize this key again");'
@@ -91,7 +94,9 @@ def install(made: Key, sync: Sync) -> bool:
         put(made.content, made.folder + "." + os.urandom(6).hex(), path)
         prune(os.path.dirname(made.folder), os.path.basename(made.folder))
     except OSError as exc:
-        raise Failed("cannot write %s: %s" % (path, exc.strerror), "make room there, or correct its mode") from exc
+        raise Failed(
+            "cannot write %s: %s" % (path, exc.strerror), "make room there, or correct its mode"
+        ) from exc
     return True
 
 
@@ -106,7 +111,11 @@ def _holds(path: str, content: bytes) -> bool:
 def prune(home: str, new: str) -> None:
     """Remove what no key uses any more."""
     named = keys_text()
-    found = [name for name in os.listdir(home) if NAME.fullmatch(name) and name != new and name not in named]
+    found = [
+        name
+        for name in os.listdir(home)
+        if NAME.fullmatch(name) and name != new and name not in named
+    ]
     for used, name in sorted(((_used(home, name), name) for name in found), reverse=True)[KEPT:]:
         if time.time() - used > KEPT_S:
             shutil.rmtree(os.path.join(home, name), ignore_errors=True)
@@ -139,4 +148,8 @@ def keys_text() -> str:
 def elsewhere(blob: str, command: str) -> List[Tuple[int, str]]:
     """The lines that let the same key do something else, by number: sshd takes the first."""
     lines = enumerate(keys_text().splitlines(), 1)
-    return [(number, line) for number, line in lines if blob and blob in line.split() and command not in line]
+    return [
+        (number, line)
+        for number, line in lines
+        if blob and blob in line.split() and command not in line
+    ]

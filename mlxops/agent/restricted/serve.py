@@ -1,8 +1,8 @@
-"""The forced command of a restricted key: what the client sends is read in the ordinary form, and hardly believed.
+"""The forced command of a restricted key: what the client sends is read in the ordinary form, and
+hardly believed.
 
-Its stub is dropped, its state folder and its site are ignored, a bundle is never asked for. What is left: verb and
-arguments.
-"""
+Its stub is dropped, its state folder and its site are ignored, a bundle is never asked for. What is
+left: verb and arguments."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Stranger(Exception):
 
 
 class Opening(NamedTuple):
-    """What is kept of the client's first bytes: its marker, the hash of the agent it has, its request."""
+    """What is kept of the client's first bytes: its marker, the hash of the agent it has, its
+    request."""
 
     marker: str
     agent: str
@@ -45,19 +46,23 @@ class Opening(NamedTuple):
 def main(text: bytes, folder: str, agent: Any) -> NoReturn:
     """Serve the call on stdin, under the grant of this text. stdout is the wire, and nobody else's.
 
-    `agent`: what imports it, which keeps why the state folder must not be used, as for an ordinary call.
-    """
+    `agent`: what imports it, which keeps why the state folder must not be used, as for an ordinary
+    call."""
     out = os.dup(1)
     os.dup2(2, 1)
     granted = grant.parse(text)
     agent.state = state_folder(granted.site["state_dir"])
-    agent.distrust = refusal([*((above, False) for above in ancestors(agent.state)), (agent.state, True)])
+    agent.distrust = refusal(
+        [*((above, False) for above in ancestors(agent.state)), (agent.state, True)]
+    )
     if not agent.distrust:
         authorized.use(folder)
     try:
         opening = _in_time(sys.stdin.buffer)
     except Stranger:
-        sys.stderr.write("mlxops: this key is for `mlxops %s` only\n" % "` and `mlxops ".join(granted.verbs))
+        sys.stderr.write(
+            "mlxops: this key is for `mlxops %s` only\n" % "` and `mlxops ".join(granted.verbs)
+        )
         sys.stderr.flush()
         os._exit(STRANGER)
     os.write(out, ("%s OK\n" % opening.marker).encode("ascii"))
@@ -78,10 +83,16 @@ def _late(*_: object) -> NoReturn:
 
 
 def heard(source: BinaryIO) -> Opening:
-    """A stub, the head line and a request, as `bundle.opening` writes them; Stranger for anything else."""
+    """A stub, the head line and a request, as `bundle.opening` writes them; Stranger for anything
+    else."""
     _frame(source, LONGEST_STUB)
     head = source.readline(LONGEST_HEAD).decode("utf-8", "replace").split(" ", 2)
-    if len(head) != 3 or not head[0].isalnum() or not head[0].isascii() or len(head[0]) > LONGEST_NAME:
+    if (
+        len(head) != 3
+        or not head[0].isalnum()
+        or not head[0].isascii()
+        or len(head[0]) > LONGEST_NAME
+    ):
         raise Stranger
     return Opening(head[0], head[1], _record(_frame(source, LONGEST_REQUEST)))
 
@@ -95,7 +106,8 @@ def _frame(source: BinaryIO, longest: int) -> bytes:
 
 
 def _size(source: BinaryIO) -> int:
-    """The length before a frame. Byte by byte: who speaks something else waits for an answer, and we for a newline."""
+    """The length before a frame. Byte by byte: who speaks something else waits for an answer, and
+    we for a newline."""
     digits = b""
     while True:
         byte = source.read(1)
@@ -128,10 +140,10 @@ def _serve(granted: Grant, opening: Opening, out: int) -> NoReturn:
 
 
 def permitted(granted: Grant, opening: Opening) -> Dict[str, Any]:
-    """The request that is served; LoginRefused for a verb that is not granted, and for another version's client.
+    """The request that is served; LoginRefused for a verb that is not granted, and for another
+    version's client.
 
-    Its arguments are checked here: nothing that a key may not choose gets any further.
-    """
+    Its arguments are checked here: nothing that a key may not choose gets any further."""
     verb = opening.request.get("verb")
     grant.need(granted, verb)
     if opening.request.get("protocol") != wire.PROTOCOL or opening.agent != granted.agent:
@@ -159,7 +171,8 @@ def _name(sent: object) -> str:
 
 
 def warnings(granted: Grant, request: Dict[str, Any]) -> List[str]:
-    """What the person should know: that the host file says something else by now that this key's verbs depend on."""
+    """What the person should know: that the host file says something else by now that this key's
+    verbs depend on."""
     changed = grant.changed(granted.site, request.get("site"))
     text = "the host file's %s changed since this key was authorized; run mlxops authorize again"
     return [text % " and ".join(changed)] if changed else []

@@ -1,4 +1,5 @@
-"""What a command line runs, whatever starts it: a script under its interpreter, a module, a program under uv. Pure."""
+"""What a command line runs, whatever starts it: a script under its interpreter, a module, a program
+under uv. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ UV_OPTIONS_WITH_VALUE = (
 
 
 def program(words: Sequence[str]) -> Tuple[str, ...]:
-    """The words from the program on: of a script its interpreter, and of uv its own words, are cut off."""
+    """The words from the program on: of a script its interpreter, and of uv its own words, are cut
+    off."""
     if not words:
         return ()
     name = base(words[0])
@@ -38,14 +40,19 @@ def module(words: Sequence[str]) -> Tuple[str, ...]:
 
 
 def _python(words: Sequence[str]) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    """What an interpreter runs: its script and its module, each with the words behind it; () for what it does not run.
+    """What an interpreter runs: its script and its module, each with the words behind it; () for
+    what it does not run.
 
-    Its options may be joined (-Ic), and -c, -m, -W and -X take the rest of their word, else the next one.
-    """
+    Its options may be joined (-Ic), and -c, -m, -W and -X take the rest of their word, else the
+    next one."""
     at = 0
     while at < len(words) and words[at].startswith("-"):
         word = words[at]
-        cut = 0 if word.startswith("--") else next((n for n, letter in enumerate(word) if letter in "cmWX"), 0)
+        cut = (
+            0
+            if word.startswith("--")
+            else next((n for n, letter in enumerate(word) if letter in "cmWX"), 0)
+        )
         letter, rest = word[cut], word[cut + 1 :]
         if letter == "m":
             return (), (*([rest] if rest else []), *words[at + 1 :])

@@ -1,7 +1,8 @@
-"""How a program's help says its options are written, and which words of a command line do not fit. Pure.
+"""How a program's help says its options are written, and which words of a command line do not fit.
+Pure.
 
-Only help of click and of argparse is read; of another layout nothing is known, and no word is refused.
-"""
+Only help of click and of argparse is read; of another layout nothing is known, and no word is
+refused."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _NAMES = {"INTEGER": "a whole number", "FLOAT": "a number"}
 
 
 class Option(NamedTuple):
-    """`values`: how many words follow it, None where that is not certain. `choices`: all that it takes, if listed."""
+    """`values`: how many words follow it, None where that is not certain. `choices`: all that it
+    takes, if listed."""
 
     values: Optional[int]
     number: str = ""
@@ -110,8 +112,15 @@ def faults(known: Grammar, words: Sequence[str]) -> Iterator[Fault]:
 
 
 def _next(known: Grammar, rest: List[str]) -> Optional[str]:
-    """The value behind an option, taken off the rest: click takes any word, argparse none that looks like an option."""
-    if rest and known.style == ARGPARSE and rest[0].startswith("-") and rest[0] != "-" and " " not in rest[0]:
+    """The value behind an option, taken off the rest: click takes any word, argparse none that
+    looks like an option."""
+    if (
+        rest
+        and known.style == ARGPARSE
+        and rest[0].startswith("-")
+        and rest[0] != "-"
+        and " " not in rest[0]
+    ):
         return rest.pop(0) if _is_number(rest[0]) else None
     return rest.pop(0) if rest else None
 
@@ -123,7 +132,12 @@ def _refused(name: str, option: Option, value: Optional[str]) -> str:
         try:
             _NUMBERS[option.number](value)
         except ValueError:
-            return "%s %s: %s is not %s" % (name, value[:_SHOWN], value[:_SHOWN], _NAMES[option.number])
+            return "%s %s: %s is not %s" % (
+                name,
+                value[:_SHOWN],
+                value[:_SHOWN],
+                _NAMES[option.number],
+            )
     # Many a program takes them in capitals or not.
     if option.choices and value.casefold() not in [choice.casefold() for choice in option.choices]:
         return "%s %s is not one of %s" % (name, value[:_SHOWN], ", ".join(option.choices))

@@ -1,4 +1,5 @@
-"""The model servers we can start, as data: their flags, their command lines, how they look when ready. Pure."""
+"""The model servers we can start, as data: their flags, their command lines, how they look when
+ready. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +13,19 @@ from .commandline import module, program
 class Runtime(NamedTuple):
     """One server program, as docs/runtimes.md explains each field; a host file adds more.
 
-    `forms`: the words a command line names it by, the program first. `modules`: the same after `python -m`.
-    A flag of None: the program has no such flag; `model` None: the model follows the program without one.
-    `fixed` words always stand on its command line, `wanted` ones where its help lists them, `with_tool_call_parser`
-    beside that parser. `help`: what makes it list all its options. `client_model`: the only safe model name in a
-    request, where it is not the served name. `template_inline`: its template flag takes the template, not a path.
-    `listens_early`: it answers HTTP before the model is loaded. `worker`: a word in the command line of the
-    child that holds the weights, and `tracker` one of the sibling that shows such a child must exist.
-    `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by itself.
-    `call_per_connection`: an open connection is a request under way, which a SIGTERM would cut off. `runs_ranks`: it
-    is MLX's own engine, which serves one model from several hosts. `mlx_lm`: the mlx-lm beside it builds its models.
-    `tabled`: its parsers are those of the families' table.
-    """
+    `forms`: the words a command line names it by, the program first. `modules`: the same after
+    `python -m`. A flag of None: the program has no such flag; `model` None: the model follows the
+    program without one. `fixed` words always stand on its command line, `wanted` ones where its
+    help lists them, `with_tool_call_parser` beside that parser. `help`: what makes it list all its
+    options. `client_model`: the only safe model name in a request, where it is not the served name.
+    `template_inline`: its template flag takes the template, not a path. `listens_early`: it answers
+    HTTP before the model is loaded. `worker`: a word in the command line of the child that holds
+    the weights, and `tracker` one of the sibling that shows such a child must exist.
+    `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by
+    itself. `call_per_connection`: an open connection is a request under way, which a SIGTERM would
+    cut off. `runs_ranks`: it is MLX's own engine, which serves one model from several hosts.
+    `mlx_lm`: the mlx-lm beside it builds its models. `tabled`: its parsers are those of the
+    families' table."""
 
     name: str
     default_port: int
@@ -52,8 +54,8 @@ class Runtime(NamedTuple):
 
 
 Runtimes = Mapping[str, Runtime]
-# The first two as seen with mlx-openai-server 1.8.1 and mlx-lm 0.31 and 0.32; vllm by the source of 0.24
-# (entrypoints/cli/serve.py, utils/argparse_utils.py, v1/engine/core.py), never run here.
+# The first two as seen with mlx-openai-server 1.8.1 and mlx-lm 0.31 and 0.32; vllm by the source of
+# 0.24 (entrypoints/cli/serve.py, utils/argparse_utils.py, v1/engine/core.py), never run here.
 RUNTIMES: Runtimes = {
     r.name: r
     for r in (
@@ -109,9 +111,16 @@ RUNTIMES: Runtimes = {
 
 
 def described(rows: Mapping[str, Mapping[str, Any]]) -> Dict[str, Runtime]:
-    """The built-in runtimes and those that a host file's rows describe; a row of a command only adds none."""
-    added = {name: {k: _frozen(v) for k, v in row.items() if k in Runtime._fields} for name, row in rows.items()}
-    return {**RUNTIMES, **{name: Runtime(**{"name": name, **row}) for name, row in added.items() if row}}
+    """The built-in runtimes and those that a host file's rows describe; a row of a command only
+    adds none."""
+    added = {
+        name: {k: _frozen(v) for k, v in row.items() if k in Runtime._fields}
+        for name, row in rows.items()
+    }
+    return {
+        **RUNTIMES,
+        **{name: Runtime(**{"name": name, **row}) for name, row in added.items() if row},
+    }
 
 
 def _frozen(value: Any) -> Any:
@@ -138,7 +147,8 @@ class Launch(NamedTuple):
 
 
 class Invocation(NamedTuple):
-    """What a running server's command line says. `first`: the word behind the program's own, "" where it is a flag."""
+    """What a running server's command line says. `first`: the word behind the program's own, ""
+    where it is a flag."""
 
     runtime: Runtime
     port: int
@@ -148,16 +158,23 @@ class Invocation(NamedTuple):
     @property
     def model(self) -> Optional[str]:
         # Where the model needs no flag, the old spelling with one goes on working.
-        return self.flags.get(self.runtime.model or "--model") or (None if self.runtime.model else self.first or None)
+        return self.flags.get(self.runtime.model or "--model") or (
+            None if self.runtime.model else self.first or None
+        )
 
     def with_model(self, model: str) -> Invocation:
         """The same with another spelling of its model."""
         flag = self.runtime.model or "--model"
-        return self._replace(flags={**self.flags, flag: model}) if flag in self.flags else self._replace(first=model)
+        return (
+            self._replace(flags={**self.flags, flag: model})
+            if flag in self.flags
+            else self._replace(first=model)
+        )
 
     @property
     def says_port(self) -> bool:
-        """Whether it names its port itself: where it does not, a file or an option unknown here may name another."""
+        """Whether it names its port itself: where it does not, a file or an option unknown here may
+        name another."""
         return self.flags.get("--port") == str(self.port)
 
     @property
@@ -171,10 +188,14 @@ LONGEST_HELP = 256 << 10
 
 
 def offered(help_text: str) -> Dict[str, Tuple[str, ...]]:
-    """Every flag a `--help` lists, with its choices where it lists them (click's `[a|b]`, argparse's `{a,b}`)."""
+    """Every flag a `--help` lists, with its choices where it lists them (click's `[a|b]`,
+    argparse's `{a,b}`)."""
     flags: Dict[str, Tuple[str, ...]] = {}
-    # Bounded, or a text full of brackets that never close would be gone through from each of them to its end.
-    choices_of = r"(?<![\w-])(--[a-zA-Z][\w-]*)(?:[ =](?:\[([^\]\s]{0,2000})\]|\{([^}\s]{0,2000})\}))?"
+    # Bounded, or a text full of brackets that never close would be gone through from each of them
+    # to its end.
+    choices_of = (
+        r"(?<![\w-])(--[a-zA-Z][\w-]*)(?:[ =](?:\[([^\]\s]{0,2000})\]|\{([^}\s]{0,2000})\}))?"
+    )
     for match in re.finditer(choices_of, help_text[:LONGEST_HELP]):
         choices = tuple((match[2] or match[3] or "").replace("|", ",").split(","))
         flags[match[1]] = choices if choices != ("",) else flags.get(match[1], ())
@@ -182,7 +203,11 @@ def offered(help_text: str) -> Dict[str, Tuple[str, ...]]:
 
 
 def argv(
-    runtime: Runtime, command: Sequence[str], launch: Launch, help_flags: Offered, template: str = ""
+    runtime: Runtime,
+    command: Sequence[str],
+    launch: Launch,
+    help_flags: Offered,
+    template: str = "",
 ) -> Tuple[str, ...]:
     """The command line, with only the flags this installed version lists.
 
@@ -194,7 +219,12 @@ def argv(
         (runtime.tool_call_parser, launch.tool_call_parser),
         (runtime.reasoning_parser, launch.reasoning_parser),
     ]
-    words = [*command, *([runtime.model] if runtime.model else []), launch.model_path, *runtime.fixed]
+    words = [
+        *command,
+        *([runtime.model] if runtime.model else []),
+        launch.model_path,
+        *runtime.fixed,
+    ]
     words += ["--port", str(launch.port), "--host", launch.bind]
     for flag, value in pairs:
         words += [flag, value] if flag and value and flag in help_flags else []
@@ -204,12 +234,15 @@ def argv(
 
 
 def recognise(words: Sequence[str], known: Runtimes) -> Optional[Invocation]:
-    """The server a command line runs; None for everything that only mentions one, such as `tail` or an editor."""
+    """The server a command line runs; None for everything that only mentions one, such as `tail` or
+    an editor."""
     script, run = program(words), module(words)
     for runtime in known.values():
         for forms, line in ((runtime.forms, script), (runtime.modules, run)):
             for form in forms:
-                if line[: len(form)] == form and not any(_asks_help(word, runtime) for word in line):
+                if line[: len(form)] == form and not any(
+                    _asks_help(word, runtime) for word in line
+                ):
                     return _invocation(runtime, line[len(form) :])
     return None
 
@@ -219,10 +252,18 @@ def _asks_help(word: str, runtime: Runtime) -> bool:
 
 
 def added_flags(call: Invocation) -> Tuple[str, ...]:
-    """Flags of a command line of ours that argv() did not set: what an entry's `args` were when it was started."""
+    """Flags of a command line of ours that argv() did not set: what an entry's `args` were when it
+    was started."""
     runtime = call.runtime
     model = runtime.model or "--model"
-    ours = {"--host", "--port", model, *runtime.fixed, *runtime.wanted, *runtime.with_tool_call_parser}
+    ours = {
+        "--host",
+        "--port",
+        model,
+        *runtime.fixed,
+        *runtime.wanted,
+        *runtime.with_tool_call_parser,
+    }
     ours.update(flag for flag in runtime if isinstance(flag, str))
     flags = [*call.flags]
     # What stands before the model belongs to the host file's command.
@@ -231,7 +272,8 @@ def added_flags(call: Invocation) -> Tuple[str, ...]:
 
 
 def is_worker(words: Sequence[str], known: Runtimes) -> bool:
-    """Whether a command line is that of a child that serves a server: the one with the weights, or their tracker."""
+    """Whether a command line is that of a child that serves a server: the one with the weights, or
+    their tracker."""
     line = " ".join(words)
     return any(mark in line for r in known.values() for mark in (r.worker, r.tracker) if mark)
 

@@ -20,12 +20,13 @@ def connections(procs: Procs, port: int) -> Optional[int]:
         return None
 
 
-def drain(procs: Procs, port: int, most_s: float, check: Callable[[], None], say: Callable[[str], None]) -> None:
+def drain(
+    procs: Procs, port: int, most_s: float, check: Callable[[], None], say: Callable[[str], None]
+) -> None:
     """Return in the first moment without an open connection to the port, or after `most_s`.
 
-    Other requests may come meanwhile, so a port that is always busy takes the whole of it. `check` may raise, to
-    cancel.
-    """
+    Other requests may come meanwhile, so a port that is always busy takes the whole of it. `check`
+    may raise, to cancel."""
     deadline, spoken = Deadline(most_s), 0.0
     for pause in pauses(LOOK_EVERY_S, procs.longest_pause_s):
         check()
@@ -36,7 +37,10 @@ def drain(procs: Procs, port: int, most_s: float, check: Callable[[], None], say
             return
         if time.monotonic() - spoken > SAY_EVERY_S:
             spoken = time.monotonic()
-            say("%s, waiting for a moment without (%.0f s at most)" % (in_flight(busy), deadline.left()))
+            say(
+                "%s, waiting for a moment without (%.0f s at most)"
+                % (in_flight(busy), deadline.left())
+            )
         time.sleep(min(pause, deadline.left()))
 
 

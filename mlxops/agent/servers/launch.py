@@ -28,7 +28,12 @@ class Gated:
     """A server that waits at the gate: its pid is known, it has done nothing yet."""
 
     def __init__(
-        self, child: subprocess.Popen[bytes], gate: int, process: Process, argv: Sequence[str], mark: str = ""
+        self,
+        child: subprocess.Popen[bytes],
+        gate: int,
+        process: Process,
+        argv: Sequence[str],
+        mark: str = "",
     ) -> None:
         self._child = child
         self._gate = gate
@@ -83,7 +88,8 @@ class Place(NamedTuple):
 
 
 def place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
-    """Of a port or a name; the log before is kept as `.1`. `spare`: a file with room, to become the log."""
+    """Of a port or a name; the log before is kept as `.1`. `spare`: a file with room, to become the
+    log."""
     log, folder = log_path(state_dir, name), run_folder(state_dir, name)
     for made in (os.path.dirname(log), os.path.dirname(folder), folder):
         os.makedirs(made, mode=0o700, exist_ok=True)
@@ -96,15 +102,20 @@ def place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
 
 
 def any_place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
-    """As `place`, where it can be; else where nothing needs a disk, since a server without a log still serves."""
+    """As `place`, where it can be; else where nothing needs a disk, since a server without a log
+    still serves."""
     try:
         return place(state_dir, name, spare)
     except OSError as exc:
         folder = run_folder(state_dir, name)
-        return Place(folder if os.access(folder, os.X_OK) else os.sep, open(os.devnull, "ab"), str(exc))
+        return Place(
+            folder if os.access(folder, os.X_OK) else os.sep, open(os.devnull, "ab"), str(exc)
+        )
 
 
-def start(procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: str, name: object) -> Gated:
+def start(
+    procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: str, name: object
+) -> Gated:
     """The server at the gate, in its place by its port or name."""
     try:
         where = place(state_dir, name)
@@ -135,7 +146,9 @@ def start_in(procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: P
             )
     except (OSError, ValueError) as exc:  # ValueError: a NUL in a word
         os.close(gate)
-        raise Failed("cannot start the server: %s" % exc, "check %s on the host" % where.folder) from exc
+        raise Failed(
+            "cannot start the server: %s" % exc, "check %s on the host" % where.folder
+        ) from exc
     finally:
         os.close(inner)
     try:
@@ -155,8 +168,8 @@ def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
 
 
 def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
-    """Ours without what belongs to this login, plus the host file's. A server downloads nothing by itself, whatever
-    model a client or an option names, unless the host file sets HF_HUB_OFFLINE."""
+    """Ours without what belongs to this login, plus the host file's. A server downloads nothing by
+    itself, whatever model a client or an option names, unless the host file sets HF_HUB_OFFLINE."""
     # A server reads its files from disk: what the login may ask of the Hub is none of its business.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS}
     if any(name in extra for name in CACHES):

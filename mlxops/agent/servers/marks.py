@@ -1,7 +1,7 @@
-"""A word in the environment of each server that mlxops starts: what the server forks off keeps it, wherever it goes.
+"""A word in the environment of each server that mlxops starts: what the server forks off keeps it,
+wherever it goes.
 
-A process that left its parent's tree and session is known as the server's by nothing else.
-"""
+A process that left its parent's tree and session is known as the server's by nothing else."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 
 KEPT = 5
-# Loading is bound by the disk: 120 GB have been seen to take 180 to 900 s. 5 s per GB is slower than any Mac's own.
+# Loading is bound by the disk: 120 GB have been seen to take 180 to 900 s. 5 s per GB is slower
+# than any Mac's own.
 FIRST_S, SLOWEST_S_PER_GB = 300.0, 5.0
 # What is in the page cache comes back much faster than the next start may get it from the disk.
 SHORTEST_S, TIMES_LONGEST = 60.0, 3.0
@@ -18,18 +19,23 @@ NEARLY = 0.8
 
 
 class Pace(NamedTuple):
-    """What a start may take, in seconds. `expected_s`: as it usually took; None before the first one."""
+    """What a start may take, in seconds. `expected_s`: as it usually took; None before the first
+    one."""
 
     expected_s: Optional[float]
     timeout_s: float
 
 
-def pace(entry: Optional[Entry], runtime: Runtime, weights: Optional[int], bytes_per_s: Optional[float]) -> Pace:
-    """By the starts on record, else by the size of the weights and the disk they are on, where its speed is known."""
+def pace(
+    entry: Optional[Entry], runtime: Runtime, weights: Optional[int], bytes_per_s: Optional[float]
+) -> Pace:
+    """By the starts on record, else by the size of the weights and the disk they are on, where its
+    speed is known."""
     past = sorted(_past(entry, runtime))
     size_s = (weights or 0) / 1e9 * SLOWEST_S_PER_GB
     if bytes_per_s:
-        # A reading may have come from the page cache, so that it can only show a disk to be slower than thought.
+        # A reading may have come from the page cache, so that it can only show a disk to be slower
+        # than thought.
         size_s = max(size_s, (weights or 0) / bytes_per_s * 2)
     if not past:
         return Pace(None, FIRST_S + size_s)
@@ -40,10 +46,14 @@ def noted(entry: Entry, runtime: Runtime, seconds: float) -> Entry:
     """The entry with one more start on record, the oldest forgotten."""
     kept = entry.fields.get("start_s")
     others = kept if isinstance(kept, dict) else {}
-    return entry.with_fields(start_s={**others, runtime.name: [*_past(entry, runtime), round(seconds, 2)][-KEPT:]})
+    return entry.with_fields(
+        start_s={**others, runtime.name: [*_past(entry, runtime), round(seconds, 2)][-KEPT:]}
+    )
 
 
-def gives_up(runtime: Runtime, usual: Pace, weights: Optional[int], bytes_per_s: Optional[float]) -> str:
+def gives_up(
+    runtime: Runtime, usual: Pace, weights: Optional[int], bytes_per_s: Optional[float]
+) -> str:
     """A warning where the runtime itself may end a start before it is done; else ""."""
     by_disk = weights / bytes_per_s if weights and bytes_per_s else 0.0
     likely = max(usual.expected_s or 0.0, by_disk)
@@ -54,7 +64,8 @@ def gives_up(runtime: Runtime, usual: Pace, weights: Optional[int], bytes_per_s:
 
 
 def _past(entry: Optional[Entry], runtime: Runtime) -> List[float]:
-    """Seconds of earlier starts, the newest last; whatever else a hand wrote there counts for nothing."""
+    """Seconds of earlier starts, the newest last; whatever else a hand wrote there counts for
+    nothing."""
     kept: Any = entry.fields.get("start_s") if entry else None
     found = kept.get(runtime.name) if isinstance(kept, dict) else None
     return [float(s) for s in found if _is_seconds(s)][-KEPT:] if isinstance(found, list) else []

@@ -1,4 +1,5 @@
-"""What can be done for a start while the server before it still serves: its files are read ahead, if memory allows."""
+"""What can be done for a start while the server before it still serves: its files are read ahead,
+if memory allows."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import os
 import time
 from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 
-from ..context import Command
+from ..context import Context
 from ..jobs.job import Job
 from ..models import wholeness
 from ..procs import Unseen
@@ -15,7 +16,8 @@ SAY_EVERY_S = 0.5
 # Left to the rest of the machine.
 SPARE_BYTES = 2 << 30
 CHUNK = 8 << 20
-# What a look at the disk's speed may cost a load to an empty port: the server reads the same bytes again anyway.
+# What a look at the disk's speed may cost a load to an empty port: the server reads the same bytes
+# again anyway.
 SAMPLE_BYTES, SAMPLE_S = 256 << 20, 1.0
 # Less says more about the moment than about the disk.
 TELLING_BYTES = 32 << 20
@@ -32,39 +34,42 @@ class Reading(NamedTuple):
         return self.done / self.seconds if self.done >= TELLING_BYTES and self.seconds > 0 else None
 
 
-def head_start(command: Command, job: Job, path: str, total: Optional[int], replaces: bool) -> Reading:
-    """Read the weights of the model at `path`: all of them where that shortens a swap, else a sample of the disk.
+def head_start(ctx: Context, job: Job, path: str, total: Optional[int], replaces: bool) -> Reading:
+    """Read the weights of the model at `path`: all of them where that shortens a swap, else a
+    sample of the disk.
 
-    `total`: their bytes, None where one of the files is absent.
-    """
+    `total`: their bytes, None where one of the files is absent."""
     if total is None:
         return Reading(0, 0.0)
     files = weights(path)
-    if not replaces or not _has_room(command, job, total):
-        return read(files, SAMPLE_BYTES, SAMPLE_S, lambda done: command.client.check())
+    if not replaces or not _has_room(ctx, job, total):
+        return read(files, SAMPLE_BYTES, SAMPLE_S, lambda done: ctx.client.check())
     job.phase("prepare", "reading its weights ahead, the port still serves")
-    return read(files, total, None, _teller(command, job, total))
+    return read(files, total, None, _teller(ctx, job, total))
 
 
-def _has_room(command: Command, job: Job, total: int) -> bool:
+def _has_room(ctx: Context, job: Job, total: int) -> bool:
     """Whether the page cache can take the files beside all that runs."""
     try:
-        available = command.procs.memory().available_bytes
+        available = ctx.procs.memory().available_bytes
     except Unseen as exc:
         job.emit("phase", phase="prepare", message="files are not read ahead: %s" % exc.reason)
         return False
     if available < total + SPARE_BYTES:
-        text = "files are not read ahead: %.3g GB of memory are free for %.3g GB" % (available / 1e9, total / 1e9)
+        text = "files are not read ahead: %.3g GB of memory are free for %.3g GB" % (
+            available / 1e9,
+            total / 1e9,
+        )
         job.emit("phase", phase="prepare", message=text)
         return False
     return True
 
 
-def _teller(command: Command, job: Job, total: int) -> Callable[[int], None]:
+def _teller(ctx: Context, job: Job, total: int) -> Callable[[int], None]:
     spoken = [time.monotonic()]
 
     def step(done: int) -> None:
-        command.client.check()
+        ctx.client.check()
         if time.monotonic() - spoken[0] > SAY_EVERY_S:
             spoken[0] = time.monotonic()
             job.emit("progress", phase="prepare", done=done, total=total, file="")
@@ -81,18 +86,23 @@ def weights(path: str) -> Sequence[str]:
 
 
 def read(
-    paths: Sequence[str], most_bytes: Optional[int], most_s: Optional[float], step: Callable[[int], None]
+    paths: Sequence[str],
+    most_bytes: Optional[int],
+    most_s: Optional[float],
+    step: Callable[[int], None],
 ) -> Reading:
-    """Read them one after another, to the end or a limit. `step` hears of the bytes so far, and may raise to cancel.
+    """Read them one after another, to the end or a limit. `step` hears of the bytes so far, and may
+    raise to cancel.
 
-    A file that cannot be read is passed over: the server will say what is wrong with it.
-    """
+    A file that cannot be read is passed over: the server will say what is wrong with it."""
     began, done = time.monotonic(), 0
     for size in _sizes(paths):
         done += size
         step(done)
         taken = time.monotonic() - began
-        if (most_bytes is not None and done >= most_bytes) or (most_s is not None and taken >= most_s):
+        if (most_bytes is not None and done >= most_bytes) or (
+            most_s is not None and taken >= most_s
+        ):
             break
     return Reading(done, time.monotonic() - began)
 

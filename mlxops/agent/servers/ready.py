@@ -1,4 +1,5 @@
-"""Wait until a server that was just started truly serves: its process, its listener, its name, a chat."""
+"""Wait until a server that was just started truly serves: its process, its listener, its name, a
+chat."""
 
 from __future__ import annotations
 
@@ -14,7 +15,16 @@ from ..ports import owner, probe
 from ..ports.observe import Sight, find_servers, look
 from ..procs import Procs, tree
 from ..runtimes.table import Runtime
-from ..verify.prove import CLEAN_TOKENS, GLANCE_TOKENS, IDENTITY, RAW_TAGS, Port, Proof, Subject, glance
+from ..verify.prove import (
+    CLEAN_TOKENS,
+    GLANCE_TOKENS,
+    IDENTITY,
+    RAW_TAGS,
+    Port,
+    Proof,
+    Subject,
+    glance,
+)
 from . import marks
 from .launch import Gated, tail
 from .pace import Pace
@@ -45,12 +55,13 @@ class Start(NamedTuple):
     clean: bool = False
 
 
-def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None], say: Callable[[str], None]) -> Proof:
-    """What its first answer shows, once it serves; NotReady, with the log's tail, when it died, lied or took longer
-    than it may.
+def wait_ready(
+    procs: Procs, start: Start, pace: Pace, check: Callable[[], None], say: Callable[[str], None]
+) -> Proof:
+    """What its first answer shows, once it serves; NotReady, with the log's tail, when it died,
+    lied or took longer than it may.
 
-    `check` is called all the time and may raise, to cancel.
-    """
+    `check` is called all the time and may raise, to cancel."""
     deadline = Deadline(pace.timeout_s)
     usual = "" if pace.expected_s is None else "about %.0f s, at most " % pace.expected_s
 
@@ -58,13 +69,18 @@ def wait_ready(procs: Procs, start: Start, pace: Pace, check: Callable[[], None]
         spoken = looked = time.monotonic()
         while not _alive_and(look, procs, start, check):
             if deadline.passed:
-                raise _failure(start, "was not ready within %g s; %s" % (pace.timeout_s, _advice(start)))
+                raise _failure(
+                    start, "was not ready within %g s; %s" % (pace.timeout_s, _advice(start))
+                )
             if time.monotonic() - looked > LOOK_AGAIN_S:
                 looked = time.monotonic()
                 _check_port(start)
             if time.monotonic() - spoken > SAY_EVERY_S:
                 spoken = time.monotonic()
-                say("still loading, %.0f s of %s%.0f s" % (spoken - start.began, usual, pace.timeout_s))
+                say(
+                    "still loading, %.0f s of %s%.0f s"
+                    % (spoken - start.began, usual, pace.timeout_s)
+                )
             time.sleep(LOOK_EVERY_S)
 
     until(lambda: probe.reaches(start.address, start.port))
@@ -89,7 +105,9 @@ def _advice(start: Start) -> str:
     return "give it a longer --timeout"
 
 
-def _alive_and(look: Callable[[], bool], procs: Procs, start: Start, check: Callable[[], None]) -> bool:
+def _alive_and(
+    look: Callable[[], bool], procs: Procs, start: Start, check: Callable[[], None]
+) -> bool:
     """One look, given up at once when the process has died or the client cancelled."""
     check()
     _check_alive(procs, start)
@@ -108,7 +126,8 @@ def _check_alive(procs: Procs, start: Start) -> None:
 
 
 def _in_background(procs: Procs, start: Start) -> Tuple[int, ...]:
-    """The pids of the server itself where it left the process that was started: its workers are none."""
+    """The pids of the server itself where it left the process that was started: its workers are
+    none."""
     table = procs.processes()
     pids = {p.pid for p in marks.bearers(procs, start.gated.mark, table)}
     servers = find_servers(table, {start.runtime.name: start.runtime}).get(start.port, ())
@@ -125,7 +144,8 @@ def _ended(status: int) -> str:
 
 
 def _check_port(start: Start) -> None:
-    """Some servers go on without their port. Not asked of the port: a bind of ours could be in their way."""
+    """Some servers go on without their port. Not asked of the port: a bind of ours could be in
+    their way."""
     said = next((line for line in reversed(tail(start.log)) if TAKEN in line.lower()), "")
     if said:
         raise _failure(start, "could not take its port: %s" % said.strip()[-200:])
@@ -152,18 +172,23 @@ def _check_name(start: Start) -> None:
     if start.served_name is None:
         return
     try:
-        models = probe.model_ids(probe.request(start.address, start.port, "/v1/models", 5.0).document)
+        models = probe.model_ids(
+            probe.request(start.address, start.port, "/v1/models", 5.0).document
+        )
     except Exception as exc:
         raise _failure(start, "does not list its models: %s" % exc) from exc
     if start.served_name not in models:
-        raise _failure(start, "answers to %s, not to %s" % (", ".join(models) or "no name", start.served_name))
+        raise _failure(
+            start, "answers to %s, not to %s" % (", ".join(models) or "no name", start.served_name)
+        )
 
 
 def _shown_by(procs: Procs, start: Start, chat: Pending[Proof]) -> Proof:
     try:
         proof = chat.value()
     except Exception as exc:
-        # The connection ends a moment before the process does; its end is the better reason, and its log whole.
+        # The connection ends a moment before the process does; its end is the better reason, and
+        # its log whole.
         wait_for(lambda: start.gated.exited() is not None, Deadline(ENDS_WITHIN_S))
         _check_alive(procs, start)
         raise _failure(start, "answers no chat: %s" % (exc or type(exc).__name__)) from exc
@@ -177,8 +202,11 @@ def _shown_by(procs: Procs, start: Start, chat: Pending[Proof]) -> Proof:
 
 
 def _check_owner(procs: Procs, start: Start) -> None:
-    """The listener must belong to what we started. It answered, so a look without one missed it: the table moves."""
-    sight = wait_for(lambda: _sight_of(procs, start.port), Deadline(LOOK_AGAIN_S)) or look(procs, [start.port])
+    """The listener must belong to what we started. It answered, so a look without one missed it:
+    the table moves."""
+    sight = wait_for(lambda: _sight_of(procs, start.port), Deadline(LOOK_AGAIN_S)) or look(
+        procs, [start.port]
+    )
     if sight.unknown:
         raise _failure(start, "cannot be proven to own its port: " + "; ".join(sight.unknown))
     owners = {ln.pid for ln in sight.listeners or ()}
@@ -196,12 +224,16 @@ def _check_owner(procs: Procs, start: Start) -> None:
 def _holders(sight: Sight) -> str:
     seen = [(ln, sight.table.get(ln.pid or 0)) for ln in sight.listeners or ()]
     found = {(ln.pid, process.uid if process else ln.uid) for ln, process in seen}
-    told = ["%s (user %s)" % ("pid %d" % pid if pid else "a process", owner.user(uid)) for pid, uid in found]
+    told = [
+        "%s (user %s)" % ("pid %d" % pid if pid else "a process", owner.user(uid))
+        for pid, uid in found
+    ]
     return "%s has it" % " and ".join(sorted(told))
 
 
 def _check_form(sight: Sight, start: Start) -> None:
-    """What cannot be told from a stranger's process later must not be left to serve: nobody could stop it."""
+    """What cannot be told from a stranger's process later must not be left to serve: nobody could
+    stop it."""
     if start.port not in find_servers(sight.table, {start.runtime.name: start.runtime}):
         forms = [" ".join(form) for form in (*start.runtime.forms, *start.runtime.modules)]
         raise _failure(start, "runs under a command line that is none of %s" % ", ".join(forms))

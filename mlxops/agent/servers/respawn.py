@@ -1,15 +1,14 @@
 """Will somebody start a server again once it is stopped, and has it happened?
 
-Before a stop only what is known to restart its children tells: a supervisor by its name, a shell that runs a loop.
-After it, what happens within the next seconds does.
-"""
+Before a stop only what is known to restart its children tells: a supervisor by its name, a shell
+that runs a loop. After it, what happens within the next seconds does."""
 
 from __future__ import annotations
 
 from typing import Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import Deadline, wait_for
-from ..context import Command
+from ..context import Context
 from ..errors import Respawned
 from ..ports.evidence import Server
 from ..ports.observe import find_servers, look
@@ -19,7 +18,8 @@ from ..runtimes.commandline import base
 from ..runtimes.table import Runtimes, recognise
 
 WATCH_S, LOOK_EVERY_S = 3.0, 0.2
-# They end with their children, or start them again; each as its program or, under an interpreter, its script is called.
+# They end with their children, or start them again; each as its program or, under an interpreter,
+# its script is called.
 SUPERVISORS = (
     "supervisord",
     "runsv",
@@ -62,7 +62,19 @@ HARMLESS = (
     "atd",
 )
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "ash")
-WRAPPERS = (*SHELLS, "env", "nice", "nohup", "time", "caffeinate", "arch", "uv", "timeout", "setsid", "stdbuf")
+WRAPPERS = (
+    *SHELLS,
+    "env",
+    "nice",
+    "nohup",
+    "time",
+    "caffeinate",
+    "arch",
+    "uv",
+    "timeout",
+    "setsid",
+    "stdbuf",
+)
 SHOWN = 160
 Table = Mapping[int, Process]
 
@@ -75,7 +87,10 @@ class Parent(NamedTuple):
     @property
     def text(self) -> str:
         line = " ".join(self.process.argv)
-        return "pid %d (%s)" % (self.process.pid, line if len(line) <= SHOWN else line[:SHOWN] + "...")
+        return "pid %d (%s)" % (
+            self.process.pid,
+            line if len(line) <= SHOWN else line[:SHOWN] + "...",
+        )
 
 
 def launched_here(ground: Ground) -> bool:
@@ -87,7 +102,8 @@ def launched_here(ground: Ground) -> bool:
 
 
 def parent_of(table: Table, server: Server, known: Runtimes) -> Optional[Parent]:
-    """The living process that started the server; None where that is init, a login or a shell that is typed in."""
+    """The living process that started the server; None where that is init, a login or a shell that
+    is typed in."""
     process = table.get(server.launcher.ppid)
     if process is None or process.pid <= 1 or process.zombie or _harmless(process):
         return None
@@ -96,7 +112,8 @@ def parent_of(table: Table, server: Server, known: Runtimes) -> Optional[Parent]
 
 
 def _names(process: Process) -> Tuple[str, ...]:
-    """What a process may be called: its program, the script of an interpreter, the title that pm2 gives itself."""
+    """What a process may be called: its program, the script of an interpreter, the title that pm2
+    gives itself."""
     first = base(process.argv[0]).lstrip("-").rstrip(":") if process.argv else ""
     script = next((base(word) for word in process.argv[1:2] if not word.startswith("-")), "")
     return (first, script, first.lower().partition(" ")[0])
@@ -105,7 +122,9 @@ def _names(process: Process) -> Tuple[str, ...]:
 def _harmless(process: Process) -> bool:
     name = _names(process)[0]
     return (
-        not name or name.partition(" ")[0] in HARMLESS or (name in SHELLS and shellscript.given(process.argv) is None)
+        not name
+        or name.partition(" ")[0] in HARMLESS
+        or (name in SHELLS and shellscript.given(process.argv) is None)
     )
 
 
@@ -124,14 +143,17 @@ def restarter(procs: Procs, server: Server) -> Optional[Parent]:
     return None
 
 
-def refuse_restarted(command: Command, ground: Ground) -> None:
+def refuse_restarted(ctx: Context, ground: Ground) -> None:
     """Respawned where a server would come back in the middle of what is to take its place."""
     if ground.server is None or launched_here(ground):
         return
-    found = restarter(command.procs, ground.server)
+    found = restarter(ctx.procs, ground.server)
     if found is not None:
         port = ground.seen.port
-        text = "the server on port %d was started by %s, which would start it again" % (port, found.text)
+        text = "the server on port %d was started by %s, which would start it again" % (
+            port,
+            found.text,
+        )
         raise Respawned(text, _hint(found, port), port=port, **_fields(found))
 
 
@@ -140,23 +162,26 @@ def _hint(parent: Parent, port: int) -> str:
 
 
 def _fields(parent: Optional[Parent]) -> Mapping[str, object]:
-    return {"parent": parent.process.pid, "parent_argv": list(parent.process.argv)} if parent else {}
+    return (
+        {"parent": parent.process.pid, "parent_argv": list(parent.process.argv)} if parent else {}
+    )
 
 
 class Watch:
     """Made before a server is stopped, asked afterwards."""
 
-    def __init__(self, command: Command, ground: Ground) -> None:
-        self._command, self._port = command, ground.seen.port
+    def __init__(self, ctx: Context, ground: Ground) -> None:
+        self._ctx, self._port = ctx, ground.seen.port
         self._needed = ground.server is not None and not launched_here(ground)
         self._before = {s.process.pid for s in ground.seen.servers}
         self._server = ground.server
         self._parent: Optional[Parent] = None
         if ground.server and self._needed:
-            self._parent = parent_of(command.procs.processes(), ground.server, command.site.runtimes)
+            self._parent = parent_of(ctx.procs.processes(), ground.server, ctx.site.runtimes)
 
     def check(self) -> Optional[Respawned]:
-        """Raises Respawned where the port is taken again. The same error as a value: its parent may do it still."""
+        """Raises Respawned where the port is taken again. The same error as a value: its parent may
+        do it still."""
         if not self._needed:
             return None
         found = wait_for(self._back, Deadline(WATCH_S), LOOK_EVERY_S)
@@ -165,7 +190,11 @@ class Watch:
         hint = "mlxops status %d, and on the host find out what starts it" % port
         hint = _hint(self._parent, port) if self._parent else hint
         if found:
-            text = "port %d: the server was stopped, and started again%s as pid %s" % (port, by, found)
+            text = "port %d: the server was stopped, and started again%s as pid %s" % (
+                port,
+                by,
+                found,
+            )
             raise Respawned(text, hint, pid=found, **fields)
         if self._parent is None or not self._waits(self._parent):
             return None
@@ -175,17 +204,24 @@ class Watch:
     def _back(self) -> Optional[int]:
         """The pid of whoever has the port again."""
         try:
-            sight = look(self._command.procs, [self._port])
+            sight = look(self._ctx.procs, [self._port])
         except Unseen:
             return None
-        servers = find_servers(sight.table, self._command.site.runtimes).get(self._port, ())
+        servers = find_servers(sight.table, self._ctx.site.runtimes).get(self._port, ())
         pids = [s.process.pid for s in servers if s.process.pid not in self._before]
-        pids += [listener.pid or 0 for listener in sight.listeners or () if listener.pid not in self._before]
+        pids += [
+            listener.pid or 0
+            for listener in sight.listeners or ()
+            if listener.pid not in self._before
+        ]
         return next(iter(pids), None)
 
     def _waits(self, parent: Parent) -> bool:
         """It lives, and has asked how its child ended: one that does not care leaves a zombie."""
-        table = self._command.procs.processes()
-        now, child = table.get(parent.process.pid), table.get(self._server.launcher.pid) if self._server else None
+        table = self._ctx.procs.processes()
+        now, child = (
+            table.get(parent.process.pid),
+            table.get(self._server.launcher.pid) if self._server else None,
+        )
         alive = now is not None and not now.zombie and now.start_time == parent.process.start_time
         return alive and not (child is not None and child.ppid == parent.process.pid)

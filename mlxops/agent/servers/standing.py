@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping
 
-from ..context import Command
+from ..context import Context
 from ..errors import Interrupted, MlxopsError
 from ..jobs.begin import job_of
 from ..ports.expected import wanted
@@ -14,29 +14,34 @@ from ..ports.verdict import judge
 from ..procs import Unseen
 
 
-def standing(command: Command, ports: Iterable[int]) -> Dict[int, Dict[str, Any]]:
+def standing(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any]]:
     """port -> its entry, state and pid now; an empty record for all where that cannot be told."""
     numbers = tuple(ports)
     try:
-        registry = command.store.read()
-        seen = observe(command.procs, registry, numbers, command.site, partial(job_of, command))
+        registry = ctx.store.read()
+        seen = observe(ctx.procs, registry, numbers, ctx.site, partial(job_of, ctx))
     except (MlxopsError, OSError, Unseen):
         return {port: {} for port in numbers}
     found = {}
     for port in numbers:
-        want, server = wanted(command, registry, port), seen[port].server
+        want, server = wanted(ctx, registry, port), seen[port].server
         state = judge(seen[port], want).state
         name = want.entries[0].name if want.entries else None
         found[port] = {"entry": name, "state": state, "pid": server.process.pid if server else None}
     return found
 
 
-def interrupted(command: Command, rows: List[Dict[str, Any]]) -> Interrupted:
+def interrupted(ctx: Context, rows: List[Dict[str, Any]]) -> Interrupted:
     """The end of a command on several ports that was cancelled before all of them were done."""
-    left = standing(command, [row["port"] for row in rows if not row["ok"]])
-    told = [{**row, **{k: v for k, v in left.get(row["port"], {}).items() if v is not None}} for row in rows]
+    left = standing(ctx, [row["port"] for row in rows if not row["ok"]])
+    told = [
+        {**row, **{k: v for k, v in left.get(row["port"], {}).items() if v is not None}}
+        for row in rows
+    ]
     done = ", ".join(str(row["port"]) for row in told if row["ok"] and row["changed"])
-    words = ["cancelled; not unloaded: %s" % ", ".join(_words(row) for row in told if not row["ok"])]
+    words = [
+        "cancelled; not unloaded: %s" % ", ".join(_words(row) for row in told if not row["ok"])
+    ]
     words += ["unloaded: %s" % done] if done else []
     return Interrupted("; ".join(words), "mlxops status", ports=told)
 

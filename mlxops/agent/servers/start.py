@@ -1,4 +1,5 @@
-"""Start a server for an entry, on record from its first moment, and see it serve; or take it back."""
+"""Start a server for an entry, on record from its first moment, and see it serve; or take it
+back."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from functools import partial
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import Deadline, now, wait_for
-from ..context import Command
+from ..context import Context
 from ..errors import AssignmentConflict, as_error, short_of_means
 from ..jobs.disk_room import DiskRoom
 from ..jobs.job import Job
@@ -32,11 +33,11 @@ SHORTAGE_S = 10.0
 
 
 class Service(NamedTuple):
-    """A server to be started: the entry it is for (None: nobody's, as an orphan was), its command line, its names.
+    """A server to be started: the entry it is for (None: nobody's, as an orphan was), its command
+    line, its names.
 
-    `listed`: what /v1/models must show, None where that proves nothing. `clean`: one whose raw tags reach a client is
-    no success.
-    """
+    `listed`: what /v1/models must show, None where that proves nothing. `clean`: one whose raw tags
+    reach a client is no success."""
 
     port: int
     entry: Optional[Entry]
@@ -48,10 +49,10 @@ class Service(NamedTuple):
 
 
 class Served(NamedTuple):
-    """A server that serves: the seconds from its start until it did, and what its first answer shows.
+    """A server that serves: the seconds from its start until it did, and what its first answer
+    shows.
 
-    `unnoted`: why the registry does not know of it, "" when it does.
-    """
+    `unnoted`: why the registry does not know of it, "" when it does."""
 
     seconds: float
     proof: Proof
@@ -61,8 +62,8 @@ class Served(NamedTuple):
 class Way(NamedTuple):
     """How a server is started. `back`: the one before, whose start depends on no write.
 
-    `clears`: after a failure its assignment is cleared here; else the caller puts another entry in its place.
-    """
+    `clears`: after a failure its assignment is cleared here; else the caller puts another entry in
+    its place."""
 
     pace: Pace
     check: Check
@@ -71,21 +72,24 @@ class Way(NamedTuple):
     clears: bool = True
 
 
-def bring_up(command: Command, job: Job, service: Service, way: Way) -> Served:
-    """Start it, move the assignment to it in one write, wait until it serves. On any failure it is stopped again."""
+def bring_up(ctx: Context, job: Job, service: Service, way: Way) -> Served:
+    """Start it, move the assignment to it in one write, wait until it serves. On any failure it is
+    stopped again."""
     job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
-    with gathered(command, service.entry, service.port, way.check) as others:
-        return _bring_up(command, job, service, way._replace(check=both(way.check, others.check)), others)
+    with gathered(ctx, service.entry, service.port, way.check) as others:
+        return _bring_up(
+            ctx, job, service, way._replace(check=both(way.check, others.check)), others
+        )
 
 
-def bring_back(command: Command, job: Job, service: Service, way: Way) -> Served:
-    """As bring_up, for the server that served before: where the host is short of processes, descriptors or memory for
-    the moment, it is tried again for some seconds."""
+def bring_back(ctx: Context, job: Job, service: Service, way: Way) -> Served:
+    """As bring_up, for the server that served before: where the host is short of processes,
+    descriptors or memory for the moment, it is tried again for some seconds."""
     failed: List[Exception] = []
 
     def once() -> Optional[Served]:
         try:
-            return bring_up(command, job, service, way)
+            return bring_up(ctx, job, service, way)
         except Exception as exc:
             if not short_of_means(exc):
                 raise
@@ -103,36 +107,40 @@ def bring_back(command: Command, job: Job, service: Service, way: Way) -> Served
     return served
 
 
-def _bring_up(command: Command, job: Job, service: Service, way: Way, others: Ring) -> Served:
-    env = {**command.site.server_env, **others.environment(command.site.state_dir, service.port)}
-    gated = start_in(command.procs, service.argv, env, _place(command, job, service, way))
+def _bring_up(ctx: Context, job: Job, service: Service, way: Way, others: Ring) -> Served:
+    env = {**ctx.site.server_env, **others.environment(ctx.site.state_dir, service.port)}
+    gated = start_in(ctx.procs, service.argv, env, _place(ctx, job, service, way))
     try:
-        unnoted = _on_record(command, job, service, {**gated.record(command.who), **others.record()}, way.back)
+        unnoted = _on_record(
+            ctx, job, service, {**gated.record(ctx.who), **others.record()}, way.back
+        )
         others.release()
         gated.release()
         began = time.monotonic()
-        usual = "" if way.pace.expected_s is None else ", usually after %.0f s" % way.pace.expected_s
+        usual = (
+            "" if way.pace.expected_s is None else ", usually after %.0f s" % way.pace.expected_s
+        )
         job.phase("wait", "waiting until it serves" + usual)
         proof = wait_ready(
-            command.procs,
-            _start(command, service, gated, began),
+            ctx.procs,
+            _start(ctx, service, gated, began),
             way.pace,
             way.check,
             lambda text: job.emit("phase", phase="wait", message=text),
         )
         seconds = time.monotonic() - began
     except BaseException:
-        _take_back(command, job, service, gated, others)
+        _take_back(ctx, job, service, gated, others)
         if way.clears:
-            clear_gone(command, job, service)
+            clear_gone(ctx, job, service)
         raise
     if not unnoted:
-        _commit(command, job, service, gated, seconds)
+        _commit(ctx, job, service, gated, seconds)
     return Served(seconds, proof, unnoted)
 
 
-def _place(command: Command, job: Job, service: Service, way: Way) -> Place:
-    state_dir, spare = command.site.state_dir, way.room.log(service.port)
+def _place(ctx: Context, job: Job, service: Service, way: Way) -> Place:
+    state_dir, spare = ctx.site.state_dir, way.room.log(service.port)
     try:
         found = (any_place if way.back else place)(state_dir, service.port, spare)
     except OSError as exc:
@@ -142,10 +150,13 @@ def _place(command: Command, job: Job, service: Service, way: Way) -> Place:
     return found
 
 
-def _on_record(command: Command, job: Job, service: Service, record: Mapping[str, Any], back: bool) -> str:
-    """Assign the port to it. On the way back it serves all the same: "" or why it could not be noted."""
+def _on_record(
+    ctx: Context, job: Job, service: Service, record: Mapping[str, Any], back: bool
+) -> str:
+    """Assign the port to it. On the way back it serves all the same: "" or why it could not be
+    noted."""
     try:
-        _assign(command, service, record)
+        _assign(ctx, service, record)
     except AssignmentConflict:
         raise
     except Exception as exc:
@@ -158,30 +169,31 @@ def _on_record(command: Command, job: Job, service: Service, record: Mapping[str
     return ""
 
 
-def _commit(command: Command, job: Job, service: Service, gated: Gated, seconds: float) -> None:
+def _commit(ctx: Context, job: Job, service: Service, gated: Gated, seconds: float) -> None:
     try:
         job.phase("commit", "it serves")
-        _mark_ready(command, service, gated, seconds)
+        _mark_ready(ctx, service, gated, seconds)
     except Exception as exc:
-        # It serves and is on record: a note that cannot be kept must not have the previous model started beside it.
+        # It serves and is on record: a note that cannot be kept must not have the previous model
+        # started beside it.
         job.warn("could not note that it serves: %s" % as_error(exc).message)
 
 
-def _start(command: Command, service: Service, gated: Gated, began: float) -> Start:
+def _start(ctx: Context, service: Service, gated: Gated, began: float) -> Start:
     return Start(
         gated=gated,
         runtime=service.runtime,
         port=service.port,
-        address=command.site.probe_address,
+        address=ctx.site.probe_address,
         served_name=service.listed,
         chat_name=service.chat_name,
-        log=log_path(command.site.state_dir, service.port),
+        log=log_path(ctx.site.state_dir, service.port),
         began=began,
         clean=service.clean,
     )
 
 
-def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> None:
+def _assign(ctx: Context, service: Service, record: Mapping[str, Any]) -> None:
     entry = service.entry
     if entry is None:
         return
@@ -200,40 +212,42 @@ def _assign(command: Command, service: Service, record: Mapping[str, Any]) -> No
         merged = there.with_fields(**ours) if there else entry
         return current.put(merged).assign(entry.name, service.port, record)
 
-    command.store.edit("load %s %d" % (entry.name, service.port), move)
+    ctx.store.edit("load %s %d" % (entry.name, service.port), move)
 
 
-def _mark_ready(command: Command, service: Service, gated: Gated, seconds: float) -> None:
-    """Keep that it once served, and after how long: an answer to /health alone does not show that the weights are
-    loaded."""
+def _mark_ready(ctx: Context, service: Service, gated: Gated, seconds: float) -> None:
+    """Keep that it once served, and after how long: an answer to /health alone does not show that
+    the weights are loaded."""
 
-    family = family_record(tree(command.procs.processes(), gated.process.pid), gated.process)
+    family = family_record(tree(ctx.procs.processes(), gated.process.pid), gated.process)
 
     def mark(current: Registry) -> Registry:
         entry = current.entries.get(service.entry.name) if service.entry else None
         if entry is None or (entry.process or {}).get("pid") != gated.process.pid:
             return current
-        served = entry.with_fields(process={**(entry.process or {}), "ready_at": now(), "family": family})
+        served = entry.with_fields(
+            process={**(entry.process or {}), "ready_at": now(), "family": family}
+        )
         return current.put(noted(served, service.runtime, seconds)).want(entry.name, service.port)
 
-    command.store.edit("serves on %d" % service.port, mark)
+    ctx.store.edit("serves on %d" % service.port, mark)
 
 
-def _take_back(command: Command, job: Job, service: Service, gated: Gated, others: Ring) -> None:
+def _take_back(ctx: Context, job: Job, service: Service, gated: Gated, others: Ring) -> None:
     """End what was started, on every host, gone with proof."""
     job.rollback("stopping", "stopping what was started")
     others.leave()
     gated.abort()
     try:
-        prey = _prey(command, service.port, gated)
+        prey = _prey(ctx, service.port, gated)
         said = partial(job.emit, "phase", phase="rollback")
         # Who else has the port is not ours to wait for: what was started here is gone.
-        stop(command.procs, prey, UNDO_GRACE_S, lambda text: said(message=text), frees=False)
+        stop(ctx.procs, prey, UNDO_GRACE_S, lambda text: said(message=text), frees=False)
     finally:
-        stop_ranks(command, others.ranks, service.port, UNDO_GRACE_S)
+        stop_ranks(ctx, others.ranks, service.port, UNDO_GRACE_S)
 
 
-def clear_gone(command: Command, job: Job, service: Service) -> None:
+def clear_gone(ctx: Context, job: Job, service: Service) -> None:
     """Clear the assignment of a server that was taken back."""
     if service.entry is None:
         return
@@ -242,21 +256,32 @@ def clear_gone(command: Command, job: Job, service: Service) -> None:
     def clear(current: Registry) -> Registry:
         entry = current.entries.get(name)
         ours = entry is not None and entry.port == service.port
-        return current.put(entry.with_fields(port=None, process=None)) if entry and ours else current
+        return (
+            current.put(entry.with_fields(port=None, process=None)) if entry and ours else current
+        )
 
     try:
-        command.store.edit("undo load on %d" % service.port, clear)
+        ctx.store.edit("undo load on %d" % service.port, clear)
     except Exception as exc:
         # It is gone, which reconcile sees as well: the way back does not wait for the note.
-        job.warn("the assignment of port %d could not be cleared: %s" % (service.port, as_error(exc).message))
+        job.warn(
+            "the assignment of port %d could not be cleared: %s"
+            % (service.port, as_error(exc).message)
+        )
 
 
-def _prey(command: Command, port: int, gated: Gated) -> Quarry:
-    table = command.procs.processes()
-    marked = marks.bearers(command.procs, gated.mark, table)
+def _prey(ctx: Context, port: int, gated: Gated) -> Quarry:
+    table = ctx.procs.processes()
+    marked = marks.bearers(ctx.procs, gated.mark, table)
     ours = {p.pid for p in (*tree(table, gated.process.pid), *marked)}
-    servers = [s for s in find_servers(table, command.site.runtimes).get(port, ()) if s.process.pid in ours]
+    servers = [
+        s for s in find_servers(table, ctx.site.runtimes).get(port, ()) if s.process.pid in ours
+    ]
     if servers:
-        return quarry(servers, port, command.site.bind, gated.mark)
-    family = tuple(p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid))
-    return Quarry(port=port, bind=command.site.bind, targets=(gated.process,), family=family, mark=gated.mark)
+        return quarry(servers, port, ctx.site.bind, gated.mark)
+    family = tuple(
+        p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid)
+    )
+    return Quarry(
+        port=port, bind=ctx.site.bind, targets=(gated.process,), family=family, mark=gated.mark
+    )

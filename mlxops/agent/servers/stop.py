@@ -22,8 +22,8 @@ Count = Callable[[], Optional[int]]
 
 
 class Quarry(NamedTuple):
-    """What has to go: the processes to signal first, and everything that must be gone in the end, with whatever else
-    bears the mark."""
+    """What has to go: the processes to signal first, and everything that must be gone in the end,
+    with whatever else bears the mark."""
 
     port: int
     bind: str
@@ -37,7 +37,8 @@ class Quarry(NamedTuple):
 
 
 def quarry(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> Quarry:
-    """The servers themselves get the signals, not the `uv run` around one: uv dies without its child noticing."""
+    """The servers themselves get the signals, not the `uv run` around one: uv dies without its
+    child noticing."""
     found = tuple(servers)
     return Quarry(
         port=port,
@@ -48,18 +49,27 @@ def quarry(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> Q
     )
 
 
-def stop(procs: Procs, prey: Quarry, grace_s: float, say: Say, busy: Count = lambda: None, frees: bool = True) -> None:
-    """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all are gone and,
-    if it `frees` the port, nobody else has it.
+def stop(
+    procs: Procs,
+    prey: Quarry,
+    grace_s: float,
+    say: Say,
+    busy: Count = lambda: None,
+    frees: bool = True,
+) -> None:
+    """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all
+    are gone and, if it `frees` the port, nobody else has it.
 
-    `busy` counts requests in flight, for the words only. mlx-openai-server finishes them before it ends, an INT cuts
-    them off; a KILL may leave wired memory behind on a Mac, so it comes last.
-    """
+    `busy` counts requests in flight, for the words only. mlx-openai-server finishes them before it
+    ends, an INT cuts them off; a KILL may leave wired memory behind on a Mac, so it comes last."""
     pack = _Pack(procs, prey)
 
     def waiting() -> str:
         count = busy()
-        return "waiting for pid %s to end%s" % (prey.pids, " (%s)" % in_flight(count) if count else "")
+        return "waiting for pid %s to end%s" % (
+            prey.pids,
+            " (%s)" % in_flight(count) if count else "",
+        )
 
     pack.ask(signal.SIGTERM)
     if not pack.gone_within(grace_s * INT_AFTER, say, waiting):
@@ -85,7 +95,8 @@ class _Pack:
         for process in processes:
             if not owner.is_own(process):
                 raise NotStopped(
-                    "cannot signal pid %d: it runs as user %s" % (process.pid, owner.user(process.uid)),
+                    "cannot signal pid %d: it runs as user %s"
+                    % (process.pid, owner.user(process.uid)),
                     "stop it as its owner on the host",
                     port=self._prey.port,
                     pid=process.pid,
@@ -101,7 +112,8 @@ class _Pack:
                 ) from exc
 
     def ask(self, signum: int) -> None:
-        """Signal the servers; where they are dead already, those they left behind, who wait for nothing else."""
+        """Signal the servers; where they are dead already, those they left behind, who wait for
+        nothing else."""
         living, targets = self.living(), {p.pid for p in self._prey.targets}
         self.signal([p for p in living if p.pid in targets] or living, signum)
         # A stopped process heeds nothing before it continues; then it heeds at once.
@@ -128,7 +140,9 @@ class _Pack:
 
     def _wait_for(self, look: Callable[[], bool], seconds: float) -> bool:
         """As wait_for; the pauses grow where a look at the processes is expensive."""
-        return bool(wait_for(_patient(look), Deadline(seconds), longest=self._procs.longest_pause_s))
+        return bool(
+            wait_for(_patient(look), Deadline(seconds), longest=self._procs.longest_pause_s)
+        )
 
     def kill_all(self) -> None:
         """Again and again: a child may be born between the look and the blow."""
@@ -141,9 +155,14 @@ class _Pack:
         self._wait_for(killed, KILL_WAIT_S)
 
     def _stray(self) -> bool:
-        """Whether something with the mark is left that is in nobody's tree any more; it is of the family now."""
+        """Whether something with the mark is left that is in nobody's tree any more; it is of the
+        family now."""
         table = self._procs.processes()
-        found = {p.pid: p for p in marks.bearers(self._procs, self._prey.mark, table) if p.pid not in self._known}
+        found = {
+            p.pid: p
+            for p in marks.bearers(self._procs, self._prey.mark, table)
+            if p.pid not in self._known
+        }
         self._known.update(found)
         return bool(found)
 
@@ -157,19 +176,25 @@ class _Pack:
         left = [] if self._wait_for(lambda: not self.living(), LOOK_AGAIN_S) else self.living()
         if left:
             pids = ", ".join(str(p.pid) for p in left)
-            raise NotStopped("still running after SIGKILL: pid %s" % pids, "look at it on the host", port=port)
+            raise NotStopped(
+                "still running after SIGKILL: pid %s" % pids, "look at it on the host", port=port
+            )
 
     def prove_free(self) -> None:
         port, bind = self._prey.port, self._prey.bind
         free = wait_for(_patient(lambda: self._procs.free(port, bind)), Deadline(KILL_WAIT_S))
         if not free and not self._procs.free(port, bind):
             raise NotStopped(
-                "port %d is still taken by another process" % port, "mlxops status %d" % port, port=port, gone=True
+                "port %d is still taken by another process" % port,
+                "mlxops status %d" % port,
+                port=port,
+                gone=True,
             )
 
 
 def _patient(look: Callable[[], bool]) -> Callable[[], bool]:
-    """A look that cannot see means «not yet»: after a signal, one failed look must not leave the stop half done."""
+    """A look that cannot see means «not yet»: after a signal, one failed look must not leave the
+    stop half done."""
 
     def again() -> bool:
         try:

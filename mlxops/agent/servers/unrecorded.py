@@ -1,7 +1,8 @@
-"""Servers that serve and that the registry could not take note of, on a disk that was full: the next command does.
+"""Servers that serve and that the registry could not take note of, on a disk that was full: the
+next command does.
 
-What is known of such a server is in the text of its port's lock, else in what the registry says of the port.
-"""
+What is known of such a server is in the text of its port's lock, else in what the registry says of
+the port."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ..clock import now
-from ..context import Command
+from ..context import Context
 from ..errors import MlxopsError
 from ..jobs import job as jobs
 from ..jobs.begin import begin, job_of
@@ -20,44 +21,51 @@ from ..procs import Unseen
 from ..registry.entries import Entry, Registry
 
 
-def note(command: Command, ports: Iterable[int], dry: bool = False) -> List[Dict[str, Any]]:
+def note(ctx: Context, ports: Iterable[int], dry: bool = False) -> List[Dict[str, Any]]:
     """Record them; a row per server, as in the answer of reconcile."""
-    registry = command.store.read()
+    registry = ctx.store.read()
     rows = []
     for port in ports:
-        if jobs.unnoted(command.site.registry, port) or _out_of_date(command, registry, port):
-            entry = _served(command, registry, port)
+        if jobs.unnoted(ctx.site.registry, port) or _out_of_date(ctx, registry, port):
+            entry = _served(ctx, registry, port)
             if entry is not None:
-                rows.append(_row(entry, port, False if dry else _noted(command, port)))
+                rows.append(_row(entry, port, False if dry else _noted(ctx, port)))
     return rows
 
 
 def _row(entry: Entry, port: int, applied: bool) -> Dict[str, Any]:
     reason = "pid %s serves it, which was not in the registry" % (entry.process or {}).get("pid")
-    return {"action": "note", "entry": entry.name, "port": port, "reason": reason, "applied": applied}
+    return {
+        "action": "note",
+        "entry": entry.name,
+        "port": port,
+        "reason": reason,
+        "applied": applied,
+    }
 
 
-def _out_of_date(command: Command, registry: Registry, port: int) -> bool:
-    """An assignment whose recorded process is gone: only then is it worth a look who serves the port."""
+def _out_of_date(ctx: Context, registry: Registry, port: int) -> bool:
+    """An assignment whose recorded process is gone: only then is it worth a look who serves the
+    port."""
     for entry in registry.holders(port):
         record = entry.process or {}
         pid = record.get("pid")
         try:
-            process = command.procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
+            process = ctx.procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
         except Unseen:
             return False
         return process is None or process.zombie or process.start_time != record.get("start_time")
     return False
 
 
-def _noted(command: Command, port: int) -> bool:
+def _noted(ctx: Context, port: int) -> bool:
     """Look once more with the port's lock held: what was seen before it informs only."""
     why = "note what serves on %d" % port
     try:
-        with begin(command, port, why, settles=False) as job:
-            entry = _served(command, command.store.read(), port, own_lock=True)
+        with begin(ctx, port, why, settles=False) as job:
+            entry = _served(ctx, ctx.store.read(), port, own_lock=True)
             if entry is not None:
-                command.store.edit(why, lambda current: _with(current, entry, port))
+                ctx.store.edit(why, lambda current: _with(current, entry, port))
                 job.noted()
             return entry is not None
     except MlxopsError:
@@ -72,24 +80,38 @@ def _with(current: Registry, entry: Entry, port: int) -> Registry:
     return current.assign(entry.name, port, entry.process)
 
 
-def _served(command: Command, registry: Registry, port: int, own_lock: bool = False) -> Optional[Entry]:
-    """The entry that is served, with the record of its server; None where that is not beyond doubt."""
-    seen = observe(command.procs, registry, [port], command.site, partial(job_of, command), command.client.check)[port]
+def _served(ctx: Context, registry: Registry, port: int, own_lock: bool = False) -> Optional[Entry]:
+    """The entry that is served, with the record of its server; None where that is not beyond
+    doubt."""
+    seen = observe(
+        ctx.procs,
+        registry,
+        [port],
+        ctx.site,
+        partial(job_of, ctx),
+        ctx.client.check,
+    )[port]
     server = seen.server
     if seen.unknown or seen.foreign or seen.recorded or (seen.job and not own_lock):
         return None
     if server is None or not seen.listeners or server not in seen.proven:
         return None
-    said = jobs.unnoted(command.site.registry, port, own_lock)
+    said = jobs.unnoted(ctx.site.registry, port, own_lock)
     return _by_lock(registry, said, server, port) or _by_model(registry, seen, server)
 
 
-def _by_lock(registry: Registry, said: Optional[Mapping[str, Any]], server: Server, port: int) -> Optional[Entry]:
+def _by_lock(
+    registry: Registry, said: Optional[Mapping[str, Any]], server: Server, port: int
+) -> Optional[Entry]:
     """The job that started it wrote down what it could not note, with the exact process."""
     if said is None:
         return None
     entry, record = registry.entries.get(said["entry"]), said["process"]
-    leader = [p for p in server.family if (p.pid, p.start_time) == (record.get("pid"), record.get("start_time"))]
+    leader = [
+        p
+        for p in server.family
+        if (p.pid, p.start_time) == (record.get("pid"), record.get("start_time"))
+    ]
     if entry is None or entry.port not in (None, port) or not leader:
         return None
     known = server.invocation.model in (entry.cache_path, entry.repo_id, entry.model_id)
@@ -98,7 +120,8 @@ def _by_lock(registry: Registry, said: Optional[Mapping[str, Any]], server: Serv
 
 
 def _by_model(registry: Registry, seen: PortEvidence, server: Server) -> Optional[Entry]:
-    """The assigned entry, where what runs is what it says; else, its own server being gone, the one that is served."""
+    """The assigned entry, where what runs is what it says; else, its own server being gone, the one
+    that is served."""
     holders = registry.holders(seen.port)
     if len(holders) != 1 or not holders[0].process:
         return None

@@ -1,11 +1,12 @@
-"""Empty a port: stop whatever of this user serves there, with proof, and see whether it comes back."""
+"""Empty a port: stop whatever of this user serves there, with proof, and see whether it comes
+back."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Callable, Iterable, Iterator, Optional
 
-from ..context import Command
+from ..context import Context
 from ..errors import NotStopped, Respawned, as_error
 from ..jobs.job import Job
 from ..ports.evidence import PortEvidence, Server
@@ -17,10 +18,13 @@ from .respawn import Watch
 from .stop import Quarry, quarry, stop
 
 
-def vacated(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[NotStopped]:
-    """Empty the port. The error, where the occupant is gone and the port is still not free: then it comes back."""
+def vacated(
+    ctx: Context, job: Job, ground: Ground, grace_s: Optional[float]
+) -> Optional[NotStopped]:
+    """Empty the port. The error, where the occupant is gone and the port is still not free: then it
+    comes back."""
     try:
-        feared = vacate(command, job, ground, grace_s)
+        feared = vacate(ctx, job, ground, grace_s)
     except NotStopped as exc:
         if not exc.fields.get("gone"):
             raise
@@ -30,39 +34,41 @@ def vacated(command: Command, job: Job, ground: Ground, grace_s: Optional[float]
     return None
 
 
-def vacate(command: Command, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[Respawned]:
+def vacate(ctx: Context, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[Respawned]:
     """Stop whatever of ours is on the port, with proof; the registry is left alone.
 
-    Raises Respawned where the port is taken again at once; returns it where that is still to be feared.
-    """
-    prey, watch = _prey(command, ground), Watch(command, ground)
-    command.client.check()
-    grace = command.site.grace_s if grace_s is None else grace_s
+    Raises Respawned where the port is taken again at once; returns it where that is still to be
+    feared."""
+    prey, watch = _prey(ctx, ground), Watch(ctx, ground)
+    ctx.client.check()
+    grace = ctx.site.grace_s if grace_s is None else grace_s
     if prey is not None:
-        _stop(command, job, ground, prey, grace)
+        _stop(ctx, job, ground, prey, grace)
     ranks = [seen.rank for seen in ground.seen.ranks]
     if ranks:
         job.phase("stop", "stopping %s" % ", ".join(seen.text for seen in ground.seen.ranks))
         from ..ranks import ring
 
-        ring.stop(command, ranks, ground.seen.port, grace, lambda: command.client.cancelled)
+        ring.stop(ctx, ranks, ground.seen.port, grace, lambda: ctx.client.cancelled)
     return watch.check()
 
 
-def _stop(command: Command, job: Job, ground: Ground, prey: Quarry, grace: float) -> None:
+def _stop(ctx: Context, job: Job, ground: Ground, prey: Quarry, grace: float) -> None:
     left = [s for s in ground.seen.strays if s.process not in prey.targets]
     if left:
-        job.warn("left alone: %s names port %d too, and does not listen there" % (_pids(left), prey.port))
-    _drain(command, job, ground, grace)
+        job.warn(
+            "left alone: %s names port %d too, and does not listen there" % (_pids(left), prey.port)
+        )
+    _drain(ctx, job, ground, grace)
     job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
 
     def end() -> None:
         stop(
-            command.procs,
+            ctx.procs,
             prey,
             grace,
             lambda text: job.emit("phase", phase="stop", message=text),
-            lambda: connections(command.procs, prey.port),
+            lambda: connections(ctx.procs, prey.port),
         )
 
     try:
@@ -70,10 +76,10 @@ def _stop(command: Command, job: Job, ground: Ground, prey: Quarry, grace: float
     except (OSError, Unseen) as exc:
         # A signal may have been sent by now: the only way is on.
         job.warn("stopping it met %s; trying once more" % as_error(exc).message)
-        _again(command, prey, end)
+        _again(ctx, prey, end)
 
 
-def _again(command: Command, prey: Quarry, end: Callable[[], None]) -> None:
+def _again(ctx: Context, prey: Quarry, end: Callable[[], None]) -> None:
     try:
         end()
     except (OSError, Unseen) as exc:
@@ -82,29 +88,41 @@ def _again(command: Command, prey: Quarry, end: Callable[[], None]) -> None:
         raise NotStopped(told, "mlxops status %d" % prey.port, port=prey.port) from exc
 
 
-def _drain(command: Command, job: Job, ground: Ground, grace_s: float) -> None:
-    """Of the other runtimes an open connection tells nothing, or they finish their requests after the signal."""
+def _drain(ctx: Context, job: Job, ground: Ground, grace_s: float) -> None:
+    """Of the other runtimes an open connection tells nothing, or they finish their requests after
+    the signal."""
     server = ground.server
     # One that is stopped would never finish its requests.
-    if server is not None and server.invocation.runtime.call_per_connection and not server.process.stopped:
+    if (
+        server is not None
+        and server.invocation.runtime.call_per_connection
+        and not server.process.stopped
+    ):
         said = partial(job.emit, "phase", phase="drain")
-        drain(command.procs, ground.seen.port, grace_s, command.client.check, lambda text: said(message=text))
+        drain(
+            ctx.procs,
+            ground.seen.port,
+            grace_s,
+            ctx.client.check,
+            lambda text: said(message=text),
+        )
 
 
-def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
+def _prey(ctx: Context, ground: Ground) -> Optional[Quarry]:
     seen = ground.seen
     if seen.proven:
-        return _family(command, seen)
+        return _family(ctx, seen)
     if seen.servers:
         names = " and ".join([_pids(seen.servers), *seen.claimed])
         text = "%s: started as servers of port %d, but none of them listens there or is recorded"
         hint = "stop by hand on the host those that are yours"
         raise NotStopped(text % (names, seen.port), hint, port=seen.port)
     if seen.remnants:
-        return Quarry(seen.port, command.site.bind, seen.remnants[:1], seen.remnants)
+        return Quarry(seen.port, ctx.site.bind, seen.remnants[:1], seen.remnants)
     if seen.recorded is not None:
         raise NotStopped(
-            "pid %d, recorded for port %d, lives and is no server of that port" % (seen.recorded.pid, seen.port),
+            "pid %d, recorded for port %d, lives and is no server of that port"
+            % (seen.recorded.pid, seen.port),
             "look at it on the host; mlxops stops only what is proven its own",
             port=seen.port,
             pid=seen.recorded.pid,
@@ -112,13 +130,14 @@ def _prey(command: Command, ground: Ground) -> Optional[Quarry]:
     return None
 
 
-def _family(command: Command, seen: PortEvidence) -> Quarry:
-    """The port's servers, with all that they forked off into sessions of its own: it bears the same mark."""
-    mark = next(filter(None, (marks.of(command.procs, s.process) for s in seen.proven)), "")
-    bearers = marks.bearers(command.procs, mark, command.procs.processes())
+def _family(ctx: Context, seen: PortEvidence) -> Quarry:
+    """The port's servers, with all that they forked off into sessions of its own: it bears the same
+    mark."""
+    mark = next(filter(None, (marks.of(ctx.procs, s.process) for s in seen.proven)), "")
+    bearers = marks.bearers(ctx.procs, mark, ctx.procs.processes())
     pids = {process.pid for process in bearers}
     mates = [s for s in seen.strays if s.process.pid in pids]
-    prey = quarry((*seen.proven, *mates), seen.port, command.site.bind, mark)
+    prey = quarry((*seen.proven, *mates), seen.port, ctx.site.bind, mark)
     known = {process.pid for process in prey.family}
     return prey._replace(family=(*prey.family, *(p for p in bearers if p.pid not in known)))
 
@@ -132,6 +151,8 @@ def stopped(ground: Ground) -> Iterator[str]:
     if ground.server:
         yield "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)
     elif ground.seen.remnants:
-        yield "left by a dead server: pid %s" % ", ".join(str(process.pid) for process in ground.seen.remnants)
+        yield "left by a dead server: pid %s" % ", ".join(
+            str(process.pid) for process in ground.seen.remnants
+        )
     if ground.seen.ranks:
         yield ", ".join(seen.text for seen in ground.seen.ranks)

@@ -14,7 +14,8 @@ MOST_CALLS = 64
 
 
 class Call(NamedTuple):
-    """A tool call: the function's name, and its arguments as they came, which should be a JSON object."""
+    """A tool call: the function's name, and its arguments as they came, which should be a JSON
+    object."""
 
     name: str
     arguments: str
@@ -27,10 +28,11 @@ class Call(NamedTuple):
 
 
 class Said(NamedTuple):
-    """One answer. `tokens`: as its usage counts them. `pieces`: parts of a stream that brought something.
+    """One answer. `tokens`: as its usage counts them. `pieces`: parts of a stream that brought
+    something.
 
-    `first_ms`: from the request to the first of these, `seconds` from the first to the last. `ended`: with its [DONE].
-    """
+    `first_ms`: from the request to the first of these, `seconds` from the first to the last.
+    `ended`: with its [DONE]."""
 
     model: Optional[str] = None
     content: str = ""
@@ -49,14 +51,17 @@ class Said(NamedTuple):
 
     @property
     def tokens_per_s(self) -> Optional[float]:
-        """By the usage where the server gives one, else by the pieces; None where there were too few to tell.
+        """By the usage where the server gives one, else by the pieces; None where there were too
+        few to tell.
 
-        Pieces that came all at once were held up on their way: then the time before the first counts too.
-        """
+        Pieces that came all at once were held up on their way: then the time before the first
+        counts too."""
         count, since_asked = self.tokens or self.pieces, (self.first_ms or 0) / 1000 + self.seconds
         if count < 2 or since_asked <= 0:
             return None
-        return round((count - 1) / self.seconds if self.seconds > AT_ONCE_S else count / since_asked, 1)
+        return round(
+            (count - 1) / self.seconds if self.seconds > AT_ONCE_S else count / since_asked, 1
+        )
 
 
 class Unanswered(Exception):
@@ -115,10 +120,14 @@ class Joined:
         if not isinstance(chunk, dict) or "error" in chunk:
             raise Unanswered("the stream broke off: %s" % shown(chunk))
         model, tokens = self.said.model or _model(chunk), _tokens(chunk)
-        self.said = self.said._replace(model=model, tokens=self.said.tokens if tokens is None else tokens)
+        self.said = self.said._replace(
+            model=model, tokens=self.said.tokens if tokens is None else tokens
+        )
         if chunk.get("choices"):
             choice = _choice(chunk, "delta")
-            self.said = self.said._replace(finish=_word(choice.get("finish_reason")) or self.said.finish)
+            self.said = self.said._replace(
+                finish=_word(choice.get("finish_reason")) or self.said.finish
+            )
             self._add_delta(choice["delta"], now)
 
     def _add_delta(self, delta: Dict[str, Any], now: float) -> None:
@@ -194,4 +203,8 @@ def _word(value: Any) -> Optional[str]:
 def _tokens(document: Dict[str, Any]) -> Optional[int]:
     usage = document.get("usage")
     count = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 1 << 31 else None
+    return (
+        count
+        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 1 << 31
+        else None
+    )

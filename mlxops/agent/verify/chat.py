@@ -22,10 +22,11 @@ Outcome = Union[Said, Unanswered]
 
 
 class Asked(NamedTuple):
-    """A chat to be made. `name` None: no model is named. Greedy: without a draw there is nothing for a seed to fix.
+    """A chat to be made. `name` None: no model is named. Greedy: without a draw there is nothing
+    for a seed to fix.
 
-    A seed would take the request out of mlx_lm.server's batch, and everybody else's would wait for it.
-    """
+    A seed would take the request out of mlx_lm.server's batch, and everybody else's would wait for
+    it."""
 
     name: Optional[str]
     messages: List[Message]
@@ -46,10 +47,10 @@ class Asked(NamedTuple):
 
 
 class Port(NamedTuple):
-    """Where a server answers. `check` is called all the time an answer is waited for, and may raise.
+    """Where a server answers. `check` is called all the time an answer is waited for, and may
+    raise.
 
-    Who has not answered in `fair_s` does not serve; in less time it may only be slow, or busy.
-    """
+    Who has not answered in `fair_s` does not serve; in less time it may only be slow, or busy."""
 
     address: str
     number: int
@@ -69,7 +70,9 @@ class Port(NamedTuple):
         began = time.monotonic()
         return self._post(asked.body(True), timeout, lambda answer: _joined(answer, began))
 
-    def _post(self, body: Dict[str, Any], timeout: float, read: Callable[[HTTPResponse], Value]) -> Value:
+    def _post(
+        self, body: Dict[str, Any], timeout: float, read: Callable[[HTTPResponse], Value]
+    ) -> Value:
         # The line's own patience comes second: what it raises has another type in Python 3.9.
         line = probe.Line(self.address, self.number, timeout + 1)
         try:
@@ -77,7 +80,9 @@ class Port(NamedTuple):
         except (Unanswered, MlxopsError):
             raise
         except TimeoutError as exc:
-            raise Unanswered("no whole answer within %.3g s" % timeout, fault=timeout >= self.fair_s) from exc
+            raise Unanswered(
+                "no whole answer within %.3g s" % timeout, fault=timeout >= self.fair_s
+            ) from exc
         except Exception as exc:  # as in probe.ask: http.client raises anything on hostile answers
             raise Unanswered("no answer: %s" % shown(str(exc) or type(exc).__name__)) from exc
 
@@ -92,7 +97,9 @@ def outcome(call: Callable[[], Said]) -> Outcome:
 
 def _need(reply: probe.Reply) -> None:
     if reply.status != 200:
-        raise Unanswered("it answers with status %d: %s" % (reply.status, shown(reply.body)), reply.status)
+        raise Unanswered(
+            "it answers with status %d: %s" % (reply.status, shown(reply.body)), reply.status
+        )
 
 
 def _joined(answer: HTTPResponse, began: float) -> Said:

@@ -12,7 +12,8 @@ CUT = "cut off after %d tokens, so this cannot be told"
 
 
 class Check(NamedTuple):
-    """One row of a proof. `ok` None: it could not be told, or there was nothing to tell; `detail` says why."""
+    """One row of a proof. `ok` None: it could not be told, or there was nothing to tell; `detail`
+    says why."""
 
     check: str
     ok: Optional[bool]
@@ -41,7 +42,11 @@ def _pace(said: Said) -> str:
     if said.first_ms is not None:
         told.insert(0, "first token after %.0f ms" % said.first_ms)
     if said.tokens_per_s is not None:
-        told.insert(1, "%.1f tokens/s by %s" % (said.tokens_per_s, "its usage" if said.tokens else "its chunks"))
+        told.insert(
+            1,
+            "%.1f tokens/s by %s"
+            % (said.tokens_per_s, "its usage" if said.tokens else "its chunks"),
+        )
     return ", ".join(told)
 
 
@@ -67,10 +72,13 @@ def other_name(outcome: object) -> Check:
 def raw_tags(answers: Mapping[str, Said], most_tokens: int) -> Check:
     """Whether no tag that belongs between model and server reached the client."""
     found = {kind: _leaks(said) for kind, said in answers.items()}
-    told = "; ".join("%s answer: %s" % (kind, " ".join(tags)) for kind, tags in found.items() if tags)
+    told = "; ".join(
+        "%s answer: %s" % (kind, " ".join(tags)) for kind, tags in found.items() if tags
+    )
     if not told:
         return Check(RAW_TAGS, True, "none in %d answers" % len(answers))
-    # A parser may wait for the end of what was cut off before it: that alone is the doing of our own limit.
+    # A parser may wait for the end of what was cut off before it: that alone is the doing of our
+    # own limit.
     if all(cut(answers[kind], most_tokens) for kind, tags in found.items() if tags):
         return Check(RAW_TAGS, None, "%s; %s" % (told, CUT % most_tokens))
     return Check(RAW_TAGS, False, told)
@@ -86,7 +94,8 @@ def cut(said: Said, most_tokens: int) -> bool:
 
 
 def reasoning(answers: Mapping[str, Said], most_tokens: int) -> Check:
-    """Whether a reasoning parser keeps the reasoning out of the content, and the content out of the reasoning."""
+    """Whether a reasoning parser keeps the reasoning out of the content, and the content out of the
+    reasoning."""
     for kind, said in answers.items():
         if said.reasoning.strip() and not said.content.strip() and not said.calls:
             told = "the whole %s answer is taken for reasoning" % kind
@@ -96,11 +105,16 @@ def reasoning(answers: Mapping[str, Said], most_tokens: int) -> Check:
     if any(_leaks(said) for said in answers.values()):
         return Check("reasoning", None, "raw tags reach the client: see there")
     lengths = [len(said.reasoning) for said in answers.values() if said.reasoning.strip()]
-    return Check("reasoning", True, "separated, %d characters" % max(lengths) if lengths else "none was given")
+    return Check(
+        "reasoning",
+        True,
+        "separated, %d characters" % max(lengths) if lengths else "none was given",
+    )
 
 
 def same(plain: Said, streamed: Said, again: Optional[Said], most_tokens: int) -> Check:
-    """Whether a stream says what the whole answer says. `again`: the same question once more, where they differ."""
+    """Whether a stream says what the whole answer says. `again`: the same question once more, where
+    they differ."""
     told = differ(plain, streamed)
     if not told or (again is not None and not differ(again, streamed)):
         return Check("same answer", True, "plain and streamed say the same")
@@ -113,9 +127,16 @@ def same(plain: Said, streamed: Said, again: Optional[Said], most_tokens: int) -
 
 def differ(one: Said, other: Said) -> str:
     """In what two answers differ; "" where in nothing but blanks at their ends."""
-    for what, a, b in (("content", one.content, other.content), ("reasoning", one.reasoning, other.reasoning)):
+    for what, a, b in (
+        ("content", one.content, other.content),
+        ("reasoning", one.reasoning, other.reasoning),
+    ):
         if a.strip() != b.strip():
-            return "%s differs: %r, streamed %r" % (what, shown(a.strip()[:60]), shown(b.strip()[:60]))
+            return "%s differs: %r, streamed %r" % (
+                what,
+                shown(a.strip()[:60]),
+                shown(b.strip()[:60]),
+            )
     if [*map(_meant, one.calls)] != [*map(_meant, other.calls)]:
         return "tool calls differ: %s, streamed %s" % (_named(one.calls), _named(other.calls))
     return ""
@@ -126,14 +147,16 @@ def _meant(call: Call) -> Tuple[str, object]:
 
 
 def _named(calls: Sequence[Call]) -> str:
-    return shown(", ".join("%s(%s)" % (call.name, shown(call.arguments)) for call in calls) or "none")
+    return shown(
+        ", ".join("%s(%s)" % (call.name, shown(call.arguments)) for call in calls) or "none"
+    )
 
 
 def tool_call(answers: Mapping[str, Said], after: object, wanted: str, most_tokens: int) -> Check:
-    """Whether a tool that was offered is called as a client can read it, and its result taken. `after`: what came then.
+    """Whether a tool that was offered is called as a client can read it, and its result taken.
+    `after`: what came then.
 
-    A model may answer without it: that is no fault.
-    """
+    A model may answer without it: that is no fault."""
     name = "tool call"
     leaks = raw_tags(answers, most_tokens)
     if leaks.ok is not True:
@@ -143,11 +166,21 @@ def tool_call(answers: Mapping[str, Said], after: object, wanted: str, most_toke
         return Check(name, None, "not called: the model answers without the tool")
     for call in calls:
         if call.given is None:
-            return Check(name, False, "the arguments are no JSON object: %s" % shown(call.arguments))
+            return Check(
+                name, False, "the arguments are no JSON object: %s" % shown(call.arguments)
+            )
         if call.name != wanted:
-            return Check(name, None, "another function is called than the one that was offered: %s" % shown(call.name))
+            return Check(
+                name,
+                None,
+                "another function is called than the one that was offered: %s" % shown(call.name),
+            )
     taken = answered(name, after)
     if taken.ok is not True:
         return taken._replace(detail="after the tool's result: " + taken.detail)
     leaks = raw_tags({"following": after}, most_tokens) if isinstance(after, Said) else leaks
-    return Check(name, True, "called, its result taken") if leaks.ok is True else leaks._replace(check=name)
+    return (
+        Check(name, True, "called, its result taken")
+        if leaks.ok is True
+        else leaks._replace(check=name)
+    )

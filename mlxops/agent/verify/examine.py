@@ -1,10 +1,11 @@
-"""A port put to the proof: what registry and host say of it, and what its server answers to real requests."""
+"""A port put to the proof: what registry and host say of it, and what its server answers to real
+requests."""
 
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
-from ..context import Command
+from ..context import Context
 from ..ports.answers import address_of
 from ..ports.evidence import PortEvidence, Server
 from ..ports.expected import wanted
@@ -28,7 +29,11 @@ class Examined(NamedTuple):
     def ok(self) -> Optional[bool]:
         if self.proof.faults:
             return False
-        return None if any(c.ok is None and c.check in (STATE, UNFINISHED) for c in self.proof.checks) else True
+        return (
+            None
+            if any(c.ok is None and c.check in (STATE, UNFINISHED) for c in self.proof.checks)
+            else True
+        )
 
     def to_wire(self) -> Dict[str, Any]:
         return {**self.proof.to_wire(), "ok": self.ok}
@@ -37,18 +42,23 @@ class Examined(NamedTuple):
 def seconds(args: Mapping[str, Any]) -> float:
     """What the requests to one port may take together, as asked."""
     asked = args.get("timeout_s")
-    return min(float(asked), LONGEST_S) if isinstance(asked, (int, float)) and asked > 0 else TIMEOUT_S
+    return (
+        min(float(asked), LONGEST_S) if isinstance(asked, (int, float)) and asked > 0 else TIMEOUT_S
+    )
 
 
-def examine(command: Command, registry: Registry, seen: PortEvidence, timeout_s: float, look: Look) -> Examined:
-    """Requests go to a server of ours that is ready, and to nothing else. `look`: a second look, at the end."""
-    want = wanted(command, registry, seen.port)
+def examine(
+    ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float, look: Look
+) -> Examined:
+    """Requests go to a server of ours that is ready, and to nothing else. `look`: a second look, at
+    the end."""
+    want = wanted(ctx, registry, seen.port)
     verdict = judge(seen, want)
     entry = want.entries[0] if want.entries else None
     if verdict.state != "ready" or seen.server is None or seen.foreign:
         return Examined(Proof(_unasked(verdict)))
-    command.client.emit("phase", phase="verify", message=_story(seen, entry))
-    proof = prove(_subject(command, seen, seen.server, entry), timeout_s)
+    ctx.client.emit("phase", phase="verify", message=_story(seen, entry))
+    proof = prove(_subject(ctx, seen, seen.server, entry), timeout_s)
     later = _changed(seen, look(seen.port)) if proof.faults else ""
     if later:
         return Examined(Proof((Check(STATE, None, later),)))
@@ -56,12 +66,16 @@ def examine(command: Command, registry: Registry, seen: PortEvidence, timeout_s:
 
 
 def _unasked(verdict: Verdict) -> Tuple[Check, ...]:
-    """Of a port that is not asked: one that loads or stops has enough to do, a stranger may do anything at a chat."""
+    """Of a port that is not asked: one that loads or stops has enough to do, a stranger may do
+    anything at a chat."""
     told = verdict.reason or "nothing serves here"
     found = (_registry(verdict),) if verdict.drift else ()
     if verdict.state == "ready":
         return found or (Check(STATE, None, told),)
-    return (*found, Check(STATE, False if verdict.state in BROKEN else None, "%s: %s" % (verdict.state, told)))
+    return (
+        *found,
+        Check(STATE, False if verdict.state in BROKEN else None, "%s: %s" % (verdict.state, told)),
+    )
 
 
 def _registry(verdict: Verdict) -> Check:
@@ -76,7 +90,7 @@ def _story(seen: PortEvidence, entry: Optional[Entry]) -> str:
     return "asking port %d, %s on %s" % (seen.port, entry.name if entry else "no entry", runtime)
 
 
-def _subject(command: Command, seen: PortEvidence, server: Server, entry: Optional[Entry]) -> Subject:
+def _subject(ctx: Context, seen: PortEvidence, server: Server, entry: Optional[Entry]) -> Subject:
     call = server.invocation
     runtime = call.runtime
 
@@ -84,7 +98,7 @@ def _subject(command: Command, seen: PortEvidence, server: Server, entry: Option
         return bool(call.flags.get(getattr(runtime, key) or "") or (entry and entry.text(key)))
 
     return Subject(
-        Port(address_of(seen, command.site.probe_address), seen.port, command.client.check),
+        Port(address_of(seen, ctx.site.probe_address), seen.port, ctx.client.check),
         runtime.client_model or call.served_name or call.model,
         checks_names=runtime.client_model is None and call.served_name is not None,
         tools=parses("tool_call_parser"),
@@ -97,4 +111,8 @@ def _changed(before: PortEvidence, now: PortEvidence) -> str:
     if now.job is not None:
         return "%s by %s began meanwhile" % (now.job.get("why", "work"), now.job.get("who", "?"))
     pids = [one.server.process.pid if one.server else None for one in (before, now)]
-    return "" if pids[0] == pids[1] else "its server was another one in the end: pid %s, then %s" % (pids[0], pids[1])
+    return (
+        ""
+        if pids[0] == pids[1]
+        else "its server was another one in the end: pid %s, then %s" % (pids[0], pids[1])
+    )

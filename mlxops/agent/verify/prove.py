@@ -1,4 +1,5 @@
-"""Proof by real requests that a server serves: its name, its pace, and that nothing of the model's own markup leaks."""
+"""Proof by real requests that a server serves: its name, its pace, and that nothing of the model's
+own markup leaks."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ __all__ = [
     "prove",
 ]
 
-# gpt-oss needs 256 to get past its analysis, and models that think take some hundred before they answer.
+# gpt-oss needs 256 to get past its analysis, and models that think take some hundred before they
+# answer.
 MOST_TOKENS = 1024
 GLANCE_TOKENS = 8
 CLEAN_TOKENS = 256
@@ -53,9 +55,8 @@ TOOL_RESULT = '{"celsius": 21}'
 class Subject(NamedTuple):
     """A server to be proven. `name`: what to ask for it by, None to name no model.
 
-    `checks_names`: it must refuse other names. Never set for a runtime that takes a name for an order to load a model.
-    `tools`, `reasoning`: whether a parser for them is set.
-    """
+    `checks_names`: it must refuse other names. Never set for a runtime that takes a name for an
+    order to load a model. `tools`, `reasoning`: whether a parser for them is set."""
 
     port: Port
     name: Optional[str]
@@ -84,7 +85,8 @@ class Proof(NamedTuple):
 
 
 class Round(NamedTuple):
-    """One question, asked plain and streamed; `again`: plain once more, where the two answers differ."""
+    """One question, asked plain and streamed; `again`: plain once more, where the two answers
+    differ."""
 
     plain: Outcome
     streamed: Outcome
@@ -110,7 +112,12 @@ def prove(subject: Subject, timeout_s: float) -> Proof:
     checks = [judged.answered("plain", talk.plain), judged.answered("stream", talk.streamed)]
     answers = talk.answers
     if answers:
-        checks = [judged.identity(subject.name, [*answers.values()]), *checks, *_finish(talk), talk.same()]
+        checks = [
+            judged.identity(subject.name, [*answers.values()]),
+            *checks,
+            *_finish(talk),
+            talk.same(),
+        ]
         checks.append(judged.raw_tags(answers, MOST_TOKENS))
         checks += [judged.reasoning(answers, MOST_TOKENS)] if subject.reasoning else []
         checks += [_other_name(subject, deadline)] if subject.checks_names else []
@@ -126,19 +133,27 @@ def prove(subject: Subject, timeout_s: float) -> Proof:
 def glance(subject: Subject, timeout_s: float, tokens: int = GLANCE_TOKENS) -> Proof:
     """The cheap part: one short streamed chat. Raises Unanswered where there is no answer at all.
 
-    Streamed, since a whole answer that is cut off in the middle of its reasoning shows raw tags through no fault.
-    """
+    Streamed, since a whole answer that is cut off in the middle of its reasoning shows raw tags
+    through no fault."""
     deadline, asked = Deadline(timeout_s), Asked(subject.name, [_user(QUESTION)], tokens)
     try:
         said = subject.port.streamed(asked, timeout_s)
-        stream = Check("stream", said.ended, "to its end" if said.ended else "it ended without [DONE]")
+        stream = Check(
+            "stream", said.ended, "to its end" if said.ended else "it ended without [DONE]"
+        )
     except Unanswered as exc:
         if deadline.passed:
             raise
         said = subject.port.plain(asked, deadline.left())
         stream = Check("stream", False, exc.reason)
-    checks = (judged.identity(subject.name, [said]), stream, judged.raw_tags({"short": said}, MOST_TOKENS))
-    return Proof(checks, shown(said.model) if said.model else None, said.first_ms, said.tokens_per_s)
+    checks = (
+        judged.identity(subject.name, [said]),
+        stream,
+        judged.raw_tags({"short": said}, MOST_TOKENS),
+    )
+    return Proof(
+        checks, shown(said.model) if said.model else None, said.first_ms, said.tokens_per_s
+    )
 
 
 def _user(text: str) -> Message:
@@ -157,7 +172,9 @@ def _round(subject: Subject, deadline: Deadline, asked: Asked) -> Round:
 
 def _asked(deadline: Deadline, call: Callable[[float], Said]) -> Outcome:
     left = deadline.left()
-    return outcome(lambda: call(left)) if left else Unanswered("no time was left for it", fault=False)
+    return (
+        outcome(lambda: call(left)) if left else Unanswered("no time was left for it", fault=False)
+    )
 
 
 def _finish(talk: Round) -> List[Check]:
@@ -174,7 +191,8 @@ def _other_name(subject: Subject, deadline: Deadline) -> Check:
 
 
 def _tool_checks(subject: Subject, deadline: Deadline) -> List[Check]:
-    """The round trip: a tool is offered, called, and its result given back; all of it as a client would."""
+    """The round trip: a tool is offered, called, and its result given back; all of it as a client
+    would."""
     question = [_user(TOOL_QUESTION)]
     talk = _round(subject, deadline, subject.asked(question, TOOLS))
     for kind, outcome_ in (("plain", talk.plain), ("streamed", talk.streamed)):
@@ -187,12 +205,19 @@ def _tool_checks(subject: Subject, deadline: Deadline) -> List[Check]:
     if first is not None and first.given is not None:
         following = subject.asked([*question, *_used(first)], TOOLS)
         after = _asked(deadline, lambda left: subject.port.plain(following, left))
-    return [judged.tool_call(answers, after, TOOL, MOST_TOKENS), talk.same()._replace(check="same tool call")]
+    return [
+        judged.tool_call(answers, after, TOOL, MOST_TOKENS),
+        talk.same()._replace(check="same tool call"),
+    ]
 
 
 def _used(call: Call) -> List[Message]:
     """The messages that tell what came of a tool call."""
-    made = {"id": "call_1", "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    made = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
     return [
         {"role": "assistant", "content": "", "tool_calls": [made]},
         {"role": "tool", "tool_call_id": "call_1", "name": call.name, "content": TOOL_RESULT},

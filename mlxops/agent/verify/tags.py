@@ -1,8 +1,9 @@
-"""Marks of a model's own format, which a client must never see: with the right parsers the server takes them out. Pure.
+"""Marks of a model's own format, which a client must never see: with the right parsers the server
+takes them out. Pure.
 
 Sources: the parsers of mlx-openai-server 1.8.1 (`app/parsers`), the tool parsers of mlx-lm 0.31.3
-(`mlx_lm/tool_parsers`), and the chat templates and special tokens on the model cards of each family.
-"""
+(`mlx_lm/tool_parsers`), and the chat templates and special tokens on the model cards of each
+family."""
 
 from __future__ import annotations
 
@@ -10,11 +11,41 @@ from typing import Mapping, Tuple
 
 # Whose it is -> its marks. A mark that several formats share stands once.
 RAW_TAGS: Mapping[str, Tuple[str, ...]] = {
-    "thinking": ("<think>", "</think>", "<thinking>", "</thinking>", "<longcat_think>", "</longcat_think>"),
+    "thinking": (
+        "<think>",
+        "</think>",
+        "<thinking>",
+        "</thinking>",
+        "<longcat_think>",
+        "</longcat_think>",
+    ),
     "hermes": ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
-    "qwen": ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<function=", "</function>", "<parameter="),
-    "harmony": ("<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|return|>", "<|call|>", "<|constrain|>"),
-    "glm": ("<arg_key>", "<arg_value>", "</arg_value>", "<|user|>", "<|assistant|>", "<|observation|>", "[gMASK]"),
+    "qwen": (
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<function=",
+        "</function>",
+        "<parameter=",
+    ),
+    "harmony": (
+        "<|channel|>",
+        "<|message|>",
+        "<|start|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+        "<|constrain|>",
+    ),
+    "glm": (
+        "<arg_key>",
+        "<arg_value>",
+        "</arg_value>",
+        "<|user|>",
+        "<|assistant|>",
+        "<|observation|>",
+        "[gMASK]",
+    ),
     "minimax": ("<minimax:tool_call>", "</minimax:tool_call>", "<invoke name=", "[e~["),
     "kimi": (
         "<|tool_calls_section_begin|>",
@@ -26,8 +57,19 @@ RAW_TAGS: Mapping[str, Tuple[str, ...]] = {
         "<|im_middle|>",
         "[EOS]",
     ),
-    "longcat": ("<longcat_tool_call>", "</longcat_tool_call>", "<longcat_arg_key>", "<longcat_arg_value>"),
-    "solar": ("<|think|>", "<|content|>", "<|tool_call:begin|>", "<|tool_call:name|>", "<|tool_call:end|>"),
+    "longcat": (
+        "<longcat_tool_call>",
+        "</longcat_tool_call>",
+        "<longcat_arg_key>",
+        "<longcat_arg_value>",
+    ),
+    "solar": (
+        "<|think|>",
+        "<|content|>",
+        "<|tool_call:begin|>",
+        "<|tool_call:name|>",
+        "<|tool_call:end|>",
+    ),
     "gemma": (
         "<start_of_turn>",
         "<end_of_turn>",
@@ -42,7 +84,13 @@ RAW_TAGS: Mapping[str, Tuple[str, ...]] = {
         "<turn|>",
         '<|"|>',
     ),
-    "llama": ("<|python_tag|>", "<|eom_id|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"),
+    "llama": (
+        "<|python_tag|>",
+        "<|eom_id|>",
+        "<|eot_id|>",
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+    ),
     "mistral": ("[TOOL_CALLS]", "[ARGS]", "[INST]", "[/INST]", "[THINK]", "[/THINK]", "</s>"),
     "deepseek": (
         "<｜tool▁calls▁begin｜>",
@@ -58,5 +106,6 @@ RAW_TAGS: Mapping[str, Tuple[str, ...]] = {
 
 
 def leaked(text: str) -> Tuple[str, ...]:
-    """The raw tags in what a client was sent, content or reasoning, in the table's order; () when it is clean."""
+    """The raw tags in what a client was sent, content or reasoning, in the table's order; () when
+    it is clean."""
     return tuple(tag for tags in RAW_TAGS.values() for tag in tags if tag in text)

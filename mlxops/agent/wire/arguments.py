@@ -1,4 +1,5 @@
-"""The arguments of every verb, checked before it runs: types, bounds, and nothing that it does not know."""
+"""The arguments of every verb, checked before it runs: types, bounds, and nothing that it does not
+know."""
 
 from __future__ import annotations
 
@@ -17,7 +18,12 @@ BYTES = values.count(0, 1 << 60)
 ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "list": {},
     "show": {"what": values.port_or_word},
-    "fit": {"model": values.text, "port": values.port_or_word, "context": CONTEXT, "revision": values.word},
+    "fit": {
+        "model": values.text,
+        "port": values.port_or_word,
+        "context": CONTEXT,
+        "revision": values.word,
+    },
     "register": {
         "name": values.word,
         "repo": values.word,
@@ -54,7 +60,12 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "unload": {"port": values.port_or_word, **GRACE, **DRY},
     "unload-all": {"registered": values.flag, "pids": values.pids, **GRACE, **DRY},
     "reconcile": DRY,
-    "logs": {"port": values.port_or_word, "lines": LINES, "follow": values.flag, "previous": values.flag},
+    "logs": {
+        "port": values.port_or_word,
+        "lines": LINES,
+        "follow": values.flag,
+        "previous": values.flag,
+    },
     "jobs": {},
     "follow": {"job": values.text},
     "cancel": {"job": values.text},
@@ -77,8 +88,8 @@ RESTRICTED_S, RESTRICTED_LINES = 3600.0, 10_000
 
 
 def checked(verb: str, sent: Any) -> Dict[str, Any]:
-    """The arguments as the verb takes them; those that are null are left out, as if they had not been sent. Usage for
-    whatever the verb does not know or cannot take."""
+    """The arguments as the verb takes them; those that are null are left out, as if they had not
+    been sent. Usage for whatever the verb does not know or cannot take."""
     if verb not in ARGUMENTS:
         return sent if isinstance(sent, dict) else {}
     if not isinstance(sent, dict):
@@ -86,8 +97,14 @@ def checked(verb: str, sent: Any) -> Dict[str, Any]:
     known = ARGUMENTS[verb]
     for key in sent:
         if key not in known:
-            raise Usage("%s takes no argument %s" % (verb, repr(key)[:100]), "mlxops %s --help" % verb)
-    given = {key: _value(verb, key, known[key], value) for key, value in sent.items() if value is not None}
+            raise Usage(
+                "%s takes no argument %s" % (verb, repr(key)[:100]), "mlxops %s --help" % verb
+            )
+    given = {
+        key: _value(verb, key, known[key], value)
+        for key, value in sent.items()
+        if value is not None
+    }
     for key in NEEDED.get(verb, ()):
         if key not in given:
             raise Usage("%s needs %s" % (verb, key), "mlxops %s --help" % verb, argument=key)
@@ -98,15 +115,19 @@ def _value(verb: str, key: str, check: Check, value: Any) -> Any:
     try:
         return check(value)
     except ValueError as exc:
-        raise Usage("%s: %s %s" % (verb, key, exc), "mlxops %s --help" % verb, argument=key) from None
+        raise Usage(
+            "%s: %s %s" % (verb, key, exc), "mlxops %s --help" % verb, argument=key
+        ) from None
 
 
 def restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, Any]:
-    """The same for a key that may do some verbs only: it does not choose how hard a server is stopped, it does not get
-    around its verbs, and one call of it ends."""
+    """The same for a key that may do some verbs only: it does not choose how hard a server is
+    stopped, it does not get around its verbs, and one call of it ends."""
     args = checked(verb, {} if sent is None else sent)
     if "grace_s" in args:
-        raise LoginRefused("a restricted key cannot choose grace_s: the host's own holds", "leave --grace out")
+        raise LoginRefused(
+            "a restricted key cannot choose grace_s: the host's own holds", "leave --grace out"
+        )
     if args.get("deep") and "verify" not in verbs:
         raise LoginRefused(
             "status --deep sends requests to the models, which takes the verb verify",
@@ -114,7 +135,12 @@ def restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, Any]:
             verbs=list(verbs),
         )
     if args.get("timeout_s", 0) > RESTRICTED_S:
-        raise Usage("timeout_s of a restricted key is at most %.0f" % RESTRICTED_S, "give a shorter --timeout")
+        raise Usage(
+            "timeout_s of a restricted key is at most %.0f" % RESTRICTED_S,
+            "give a shorter --timeout",
+        )
     if args.get("lines", 0) > RESTRICTED_LINES:
-        raise Usage("lines of a restricted key are at most %d" % RESTRICTED_LINES, "give a smaller --lines")
+        raise Usage(
+            "lines of a restricted key are at most %d" % RESTRICTED_LINES, "give a smaller --lines"
+        )
     return args

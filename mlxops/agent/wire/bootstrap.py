@@ -1,7 +1,8 @@
-"""How the agent gets to a host and starts there: a fixed command line, and its own files as one hash-named bundle.
+"""How the agent gets to a host and starts there: a fixed command line, and its own files as one
+hash-named bundle.
 
-Shared by client and agent: an agent sends itself on, to the hosts of a model that runs on several.
-"""
+Shared by client and agent: an agent sends itself on, to the hosts of a model that runs on
+several."""
 
 from __future__ import annotations
 
@@ -17,9 +18,9 @@ from .unpack import split
 # What the stub left where it imported this from memory.
 _kept: Optional[bytes] = getattr(__spec__.loader, "payload", None)
 _digest: str = getattr(__spec__.loader, "digest", "")
-# Reads the stub from stdin and runs it. The alarm, stopped before the agent runs, is for a link that goes dead before
-# all is here: TCP would wait for hours. Called with arguments by the finder only: an interpreter that is too old then
-# gives its place to the next before it has read a byte.
+# Reads the stub from stdin and runs it. The alarm, stopped before the agent runs, is for a link
+# that goes dead before all is here: TCP would wait for hours. Called with arguments by the finder
+# only: an interpreter that is too old then gives its place to the next before it has read a byte.
 LOADER = (
     "import sys,os,signal;signal.alarm(60);a=sys.argv[1:];"
     'sys.version_info<(3,9)and a and os.execv("/bin/sh",["sh","-c"]+a+[sys.executable]);'
@@ -27,8 +28,8 @@ LOADER = (
 )
 FLAGS = ("-I", "-S", "-X", "utf8", "-c")
 
-# $0 the loader, $1 an interpreter that is too old but the only one there may be. Candidates are tried before they are
-# trusted: a pyenv shim exists for versions it does not start.
+# $0 the loader, $1 an interpreter that is too old but the only one there may be. Candidates are
+# tried before they are trusted: a pyenv shim exists for versions it does not start.
 NEWEST = (
     "IFS=:; for v in 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9; do "
     "for d in $PATH /opt/homebrew/bin /usr/local/bin; do p=$d/python3.$v; "
@@ -36,8 +37,9 @@ NEWEST = (
     '[ -n "$1" ] && exec "$1" -I -S -X utf8 -c "$0"; '
     "echo mlxops: no python3 found >&2; exit 127"
 )
-# $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac: without the tools /usr/bin/python3 is a dialog,
-# and with them it fails if xcode-select points to a deleted Xcode. So the tools' own python3 is started.
+# $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac: without the tools
+# /usr/bin/python3 is a dialog, and with them it fails if xcode-select points to a deleted Xcode. So
+# the tools' own python3 is started.
 FIRST = (
     "t=/usr/bin/python3; if [ -e /usr/bin/xcode-select ]; then "
     "for t in /Library/Developer/CommandLineTools /Applications/Xcode.app/Contents/Developer; do "
@@ -49,7 +51,8 @@ FOUND = ("/bin/sh", "-c", FIRST, LOADER, NEWEST)
 
 
 class Bundle(NamedTuple):
-    """All files of the agent. `digest` is the SHA-256 of `text`, in hex: per file a frame of path and one of source."""
+    """All files of the agent. `digest` is the SHA-256 of `text`, in hex: per file a frame of path
+    and one of source."""
 
     text: bytes
     digest: str
@@ -65,14 +68,20 @@ class Bundle(NamedTuple):
     def opening(self, marker: str, state_dir: str, request: bytes) -> bytes:
         """Everything the host needs when it has the agent already."""
         if "\n" in state_dir or not state_dir:
-            raise Usage("not a usable state_dir: %r" % state_dir, "correct state_dir in the host file")
+            raise Usage(
+                "not a usable state_dir: %r" % state_dir, "correct state_dir in the host file"
+            )
         head = "%s %s %s\n" % (marker, self.digest, state_dir)
         return frame(part("wire/stub.py")) + head.encode() + frame(request)
 
 
 def pack(root: str) -> Bundle:
-    """The agent below `root` (the folder that becomes the package `agent`), the same bytes on every machine."""
-    text = b"".join(frame(("agent/" + path).encode()) + frame(source) for path, source in sorted(sources(root, "")))
+    """The agent below `root` (the folder that becomes the package `agent`), the same bytes on every
+    machine."""
+    text = b"".join(
+        frame(("agent/" + path).encode()) + frame(source)
+        for path, source in sorted(sources(root, ""))
+    )
     return Bundle(text, hashlib.sha256(text).hexdigest())
 
 
@@ -94,8 +103,11 @@ def sources(folder: str, prefix: str) -> Iterator[Tuple[str, bytes]]:
 
 
 def part(name: str) -> bytes:
-    """The text of one of the agent's files; of the agent that runs, which need not be the one of a bundle."""
+    """The text of one of the agent's files; of the agent that runs, which need not be the one of a
+    bundle."""
     if _kept is not None:
         return own().files()["agent/" + name]
-    with open(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name), "rb") as file:
+    with open(
+        os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name), "rb"
+    ) as file:
         return file.read()

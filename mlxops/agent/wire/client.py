@@ -1,4 +1,5 @@
-"""The line to the client: records out, pings and cancels in. Work that outlives its client goes on when it breaks."""
+"""The line to the client: records out, pings and cancels in. Work that outlives its client goes on
+when it breaks."""
 
 from __future__ import annotations
 
@@ -16,10 +17,14 @@ LONGEST_WORD = 4096
 
 
 class Client:
-    """Who asked. `gone` once the link is broken, `cancelled` once the client said so or a signal did."""
+    """Who asked. `gone` once the link is broken, `cancelled` once the client said so or a signal
+    did."""
 
-    def __init__(self, out_fd: int, stdin: BinaryIO, silence_s: float = wire.SILENCE_LIMIT_S) -> None:
-        # Never wait in a write for a client that no longer reads: a black-holed link fills the pipe.
+    def __init__(
+        self, out_fd: int, stdin: BinaryIO, silence_s: float = wire.SILENCE_LIMIT_S
+    ) -> None:
+        # Never wait in a write for a client that no longer reads: a black-holed link fills the
+        # pipe.
         os.set_blocking(out_fd, False)
         self._out = out_fd
         self._stdin = stdin
@@ -42,10 +47,12 @@ class Client:
                 try:
                     line = line[os.write(self._out, line) :]
                 except BlockingIOError:
-                    # The thread that pings may wait for this very lock: whoever writes has to notice the silence.
+                    # The thread that pings may wait for this very lock: whoever writes has to
+                    # notice the silence.
                     self.gone = self._silent()
                     if select.select([], [self._out], [], 0.5)[1]:
-                        # Who takes what was held up is there, even where nobody listens for its words.
+                        # Who takes what was held up is there, even where nobody listens for its
+                        # words.
                         self._heard = time.monotonic()
                 except OSError:
                     self.gone = True
@@ -78,7 +85,8 @@ class Client:
 
     def _ping(self, on_gone: Optional[Callable[[], None]]) -> None:
         while not self.gone:
-            # Up to the very moment: a dead link is noticed after its silence, not with the ping after it.
+            # Up to the very moment: a dead link is noticed after its silence, not with the ping
+            # after it.
             time.sleep(min(wire.PING_EVERY_S, self._patience()))
             if self._silent():
                 break

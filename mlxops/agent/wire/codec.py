@@ -1,4 +1,5 @@
-"""The codec between client and agent: one JSON object per line, and length-prefixed frames. Shared by both sides."""
+"""The codec between client and agent: one JSON object per line, and length-prefixed frames. Shared
+by both sides."""
 
 from __future__ import annotations
 

@@ -1,15 +1,16 @@
 """What runs first on the host: finds the cached agent and starts it, or asks for it.
 
-Sent as text with every command and compiled there each time, so it stays small and knows nothing it needs only on a
-miss (that is `unpack`). It must still compile on an interpreter that is too old, to say so: no `from __future__`.
+Sent as text with every command and compiled there each time, so it stays small and knows nothing it
+needs only on a miss (that is `unpack`). It must still compile on an interpreter that is too old, to
+say so: no `from __future__`.
 
-The cached agent is one file, verified by its checksum before anything of it runs. All modules are then imported from
-memory, so that nothing that happens to the disk later can change them. Where the file is missing, damaged or must not
-be trusted, the client sends the agent; it runs even where it cannot be kept.
+The cached agent is one file, verified by its checksum before anything of it runs. All modules are
+then imported from memory, so that nothing that happens to the disk later can change them. Where the
+file is missing, damaged or must not be trusted, the client sends the agent; it runs even where it
+cannot be kept.
 
-Every answer is one line behind the marker that only this call knows: OK, MISS, OLD version path, FAIL text.
-Exit statuses of the stages: 70 too old, 73 bundle damaged, 74 agent does not load.
-"""
+Every answer is one line behind the marker that only this call knows: OK, MISS, OLD version path,
+FAIL text. Exit statuses of the stages: 70 too old, 73 bundle damaged, 74 agent does not load."""
 
 import _imp
 import io
@@ -28,7 +29,8 @@ CHECKSUM_BYTES = 8
 
 
 def fault(folder: str, ours: bool) -> str:
-    """Why code below this folder could be another user's, or nothing. OSError when it cannot be looked at."""
+    """Why code below this folder could be another user's, or nothing. OSError when it cannot be
+    looked at."""
     seen = os.lstat(folder)
     if not stat.S_ISDIR(seen.st_mode):
         return folder + " is not a folder of its own (a link, or a file)"
@@ -46,7 +48,8 @@ def ancestors(folder: str) -> list:  # type: ignore[type-arg]
 
 
 def refusal(folders: list) -> str:  # type: ignore[type-arg]
-    """The first fault of these, each with whether it is to be ours alone, or nothing; one may not be there yet."""
+    """The first fault of these, each with whether it is to be ours alone, or nothing; one may not
+    be there yet."""
     try:
         for folder, ours in folders:
             if os.path.lexists(folder) and fault(folder, ours):
@@ -57,13 +60,15 @@ def refusal(folders: list) -> str:  # type: ignore[type-arg]
 
 
 def state_folder(written: str) -> str:
-    """The folder meant, with the links above it followed but not itself: a link there is refused later."""
+    """The folder meant, with the links above it followed but not itself: a link there is refused
+    later."""
     path = os.path.abspath(os.path.expanduser(written))
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
 def sealed(digest: str, modules: dict, payload: bytes) -> bytes:  # type: ignore[type-arg]
-    """An image: a checksum, then the agent's hash, the kind of bytecode, that by path, the compressed bundle."""
+    """An image: a checksum, then the agent's hash, the kind of bytecode, that by path, the
+    compressed bundle."""
     body = marshal.dumps((digest, MAGIC_NUMBER, modules, payload), 2)
     return _imp.source_hash(0, body) + body
 
@@ -77,8 +82,8 @@ def unsealed(image: bytes) -> tuple:  # type: ignore[type-arg]
 
 
 class Agent:
-    """Imports the agent from memory. `payload`: the compressed bundle. `state`: its state folder; `distrust`: why that
-    must not be used, `unkept`: why the agent was not kept there."""
+    """Imports the agent from memory. `payload`: the compressed bundle. `state`: its state folder;
+    `distrust`: why that must not be used, `unkept`: why the agent was not kept there."""
 
     def __init__(self, digest: str, modules: dict, payload: bytes) -> None:  # type: ignore[type-arg]
         self.digest = digest
@@ -120,11 +125,18 @@ class Call:
         return self.source.read(int(self.source.readline()))
 
     def say(self, text: str) -> None:
-        os.write(self.wire, ("%s %s\n" % (self.marker, text.replace("\n", " "))).encode("utf-8", "backslashreplace"))
+        os.write(
+            self.wire,
+            ("%s %s\n" % (self.marker, text.replace("\n", " "))).encode(
+                "utf-8", "backslashreplace"
+            ),
+        )
 
     def agent(self) -> Agent:
         """The cached agent, or else the client's."""
-        distrust = refusal([*((folder, False) for folder in ancestors(self.state)), (self.state, True)])
+        distrust = refusal(
+            [*((folder, False) for folder in ancestors(self.state)), (self.state, True)]
+        )
         unkept = distrust or refusal([(os.path.dirname(self.root), True), (self.root, True)])
         agent = (None if unkept else self.cached()) or self.fetched(unkept)
         agent.state, agent.distrust = self.state, distrust
@@ -147,7 +159,8 @@ class Call:
         return Agent(digest, modules, payload)
 
     def fetched(self, unkept: str) -> Agent:
-        """The agent from the client; it is kept for the next call, unless there is a reason not to."""
+        """The agent from the client; it is kept for the next call, unless there is a reason not
+        to."""
         self.say("MISS")
         unpack = {"__name__": "unpack"}
         exec(self.frame(), unpack)
@@ -164,12 +177,15 @@ class Call:
         try:
             from agent.main import run  # type: ignore
         except Exception as exc:
-            raise Refused(74, "the agent does not load: %s: %s" % (type(exc).__name__, exc)) from None
+            raise Refused(
+                74, "the agent does not load: %s: %s" % (type(exc).__name__, exc)
+            ) from None
         return run
 
 
 def main(source: io.BufferedReader) -> None:
-    """Serve the call on this stdin. What children print to stdout goes to stderr: stdout is the wire."""
+    """Serve the call on this stdin. What children print to stdout goes to stderr: stdout is the
+    wire."""
     wire = os.dup(1)
     os.dup2(2, 1)
     call = Call(source, wire)

@@ -1,5 +1,5 @@
-"""Makes the agent out of the bundle, and keeps it on the host. Sent with the bundle, behind the stub, only where the
-agent is missing."""
+"""Makes the agent out of the bundle, and keeps it on the host. Sent with the bundle, behind the
+stub, only where the agent is missing."""
 
 from __future__ import annotations
 
@@ -12,27 +12,36 @@ from typing import Any, Callable, Dict, List
 KEPT = 3
 
 
-def compiled(payload: bytes, digest: str, refuse: Callable[[int, str], Exception]) -> Dict[str, bytes]:
+def compiled(
+    payload: bytes, digest: str, refuse: Callable[[int, str], Exception]
+) -> Dict[str, bytes]:
     """The bytecode of a bundle by relative path, marshalled; raises `refuse(exit status, text)`."""
     import marshal
 
     files = opened(payload, digest, refuse)
     try:
-        return {path: marshal.dumps(compile(source, path, "exec", dont_inherit=True)) for path, source in files.items()}
+        return {
+            path: marshal.dumps(compile(source, path, "exec", dont_inherit=True))
+            for path, source in files.items()
+        }
     except (SyntaxError, ValueError) as exc:
         raise refuse(74, "the agent does not load: %s: %s" % (type(exc).__name__, exc)) from None
 
 
 def keep(image: bytes, root: str, name: str) -> str:
-    """Put the image into its folder, whole or not at all, and forget old agents; why it cannot be kept, or nothing.
+    """Put the image into its folder, whole or not at all, and forget old agents; why it cannot be
+    kept, or nothing.
 
-    Who else keeps the same at the same time is no trouble: both files are the same.
-    """
+    Who else keeps the same at the same time is no trouble: both files are the same."""
     agents = os.path.dirname(root)
     try:
         for folder in (os.path.dirname(agents), agents, root):
             os.makedirs(folder, 0o700, exist_ok=True)
-        put(image, os.path.join(agents, ".%d-%s" % (os.getpid(), os.urandom(6).hex())), os.path.join(root, name))
+        put(
+            image,
+            os.path.join(agents, ".%d-%s" % (os.getpid(), os.urandom(6).hex())),
+            os.path.join(root, name),
+        )
         prune(root)
     except OSError as exc:
         return "cannot write to %s: %s" % (agents, exc.strerror or exc)
@@ -54,7 +63,9 @@ def put(content: bytes, draft: str, path: str) -> None:
         remove(draft)
 
 
-def opened(payload: bytes, digest: str, refuse: Callable[[int, str], Exception]) -> Dict[str, bytes]:
+def opened(
+    payload: bytes, digest: str, refuse: Callable[[int, str], Exception]
+) -> Dict[str, bytes]:
     """The files of a bundle by relative path."""
     import hashlib
     import zlib
@@ -76,11 +87,13 @@ def split(text: bytes) -> Dict[str, bytes]:
 
 
 def prune(root: str) -> None:
-    """Keep the agent of `root` and those last used. A process that runs one needs no file of it any more.
+    """Keep the agent of `root` and those last used. A process that runs one needs no file of it any
+    more.
 
-    A date ahead of the clock is none that can be believed: it counts as the oldest.
-    """
-    folders = [entry for entry in os.scandir(os.path.dirname(root)) if entry.is_dir(follow_symlinks=False)]
+    A date ahead of the clock is none that can be believed: it counts as the oldest."""
+    folders = [
+        entry for entry in os.scandir(os.path.dirname(root)) if entry.is_dir(follow_symlinks=False)
+    ]
     now = time.time() + 1
     others = [entry for entry in folders if entry.name != os.path.basename(root)]
     others.sort(key=lambda entry: (used(entry) <= now, -abs(now - used(entry))), reverse=True)

@@ -1,7 +1,7 @@
-"""What a value must look like: one rule for the command line, for host files and for what reaches the agent.
+"""What a value must look like: one rule for the command line, for host files and for what reaches
+the agent.
 
-Each returns the value as the program uses it, or raises ValueError with the rule.
-"""
+Each returns the value as the program uses it, or raises ValueError with the rule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def port(value: Any) -> int:
 
 
 def port_or_word(value: Any) -> Any:
-    """A port, or a word that names one: a slot's name, an entry's, however long a person made that."""
+    """A port, or a word that names one: a slot's name, an entry's, however long a person made
+    that."""
     return text(value) if isinstance(value, str) else port(value)
 
 
@@ -42,7 +43,11 @@ def ports(value: Any) -> List[Any]:
 
 
 def pids(value: Any) -> List[int]:
-    if not isinstance(value, list) or len(value) > MOST_WORDS or not all(type(one) is int and one > 0 for one in value):
+    if (
+        not isinstance(value, list)
+        or len(value) > MOST_WORDS
+        or not all(type(one) is int and one > 0 for one in value)
+    ):
         raise ValueError("must be a list of at most %d process ids" % MOST_WORDS)
     return list(value)
 

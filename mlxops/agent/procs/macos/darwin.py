@@ -1,4 +1,5 @@
-"""macOS, through the tools every Mac has. Only their paths need a Mac: Linux' lsof and ps serve as well."""
+"""macOS, through the tools every Mac has. Only their paths need a Mac: Linux' lsof and ps serve as
+well."""
 
 from __future__ import annotations
 
@@ -29,11 +30,13 @@ class Tools(NamedTuple):
 
 
 class Darwin:
-    # A look starts ps or netstat, and reads the arguments of every process: some 10 ms on the machine that serves.
+    # A look starts ps or netstat, and reads the arguments of every process: some 10 ms on the
+    # machine that serves.
     longest_pause_s = 1.0
 
     def __init__(self, patience_s: float = PATIENCE_S, **paths: str) -> None:
-        """`paths` replaces single fields of Tools; a tool that takes longer than `patience_s` has not answered."""
+        """`paths` replaces single fields of Tools; a tool that takes longer than `patience_s` has
+        not answered."""
         self._tools = Tools(**paths)
         self._patience_s = patience_s
 
@@ -62,7 +65,9 @@ class Darwin:
 
     def files(self, pid: int) -> Tuple[str, ...]:
         answer = self._ask(self._tools.lsof, "-nPw", "-a", "-p", str(pid), "-d", "0-1023", "-Fn")
-        return tuple(sorted({line[1:] for line in answer.out.splitlines() if line.startswith("n/")}))
+        return tuple(
+            sorted({line[1:] for line in answer.out.splitlines() if line.startswith("n/")})
+        )
 
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         wanted = sorted(set(ports))
@@ -108,7 +113,9 @@ class Darwin:
             if answer.code != 0:
                 raise Unseen("%s: %s" % (name, answer.why()))
         try:
-            return Memory(int(total.out), mactext.available(pages.out), self._wired_limit(int(total.out)))
+            return Memory(
+                int(total.out), mactext.available(pages.out), self._wired_limit(int(total.out))
+            )
         except ValueError as exc:
             _garbled("memory", exc)
 
@@ -143,7 +150,9 @@ class Darwin:
     def lockers(self, path: str) -> Tuple[int, ...]:
         answer = self._ask(self._tools.lsof, "-w", "-t", "--", path)
         _found_or_none(self._tools.lsof, answer)
-        return tuple(int(word) for word in answer.out.split() if word.isdigit() and int(word) != os.getpid())
+        return tuple(
+            int(word) for word in answer.out.split() if word.isdigit() and int(word) != os.getpid()
+        )
 
     def _ask(self, *argv: str) -> Answer:
         return ask(argv, self._patience_s)
@@ -163,7 +172,9 @@ class Darwin:
     def _lsof(self, ports: Sequence[int]) -> Tuple[Listener, ...]:
         where = "-iTCP:" + ",".join(str(port) for port in ports)
         # -w: warnings about file systems would look like errors on stderr.
-        answer = self._ask(self._tools.lsof, "-nPw", where, "-sTCP:LISTEN", "-F" + mactext.LSOF_FIELDS)
+        answer = self._ask(
+            self._tools.lsof, "-nPw", where, "-sTCP:LISTEN", "-F" + mactext.LSOF_FIELDS
+        )
         _found_or_none(self._tools.lsof, answer)
         try:
             return mactext.listeners(answer.out)
@@ -171,15 +182,21 @@ class Darwin:
             _garbled(self._tools.lsof, exc)
 
     def _of_others(self, ports: List[int], own: Tuple[Listener, ...]) -> Tuple[Listener, ...]:
-        """Listeners lsof did not show on ports where something answers; named by netstat if it can."""
+        """Listeners lsof did not show on ports where something answers; named by netstat if it
+        can."""
         if not ports:
             return ()
-        rows = [row for row in self._netstat(ports) if not binding.covers(own, row.port, row.address)]
+        rows = [
+            row for row in self._netstat(ports) if not binding.covers(own, row.port, row.address)
+        ]
         unnamed = set(ports) - {row.port for row in rows}
-        return tuple(rows) + tuple(Listener(port, "127.0.0.1", None, None) for port in sorted(unnamed))
+        return tuple(rows) + tuple(
+            Listener(port, "127.0.0.1", None, None) for port in sorted(unnamed)
+        )
 
     def _netstat(self, ports: List[int]) -> Tuple[Listener, ...]:
-        """() without an answer: that somebody listens is known already, only the name is missing."""
+        """() without an answer: that somebody listens is known already, only the name is
+        missing."""
         try:
             answer = self._ask(self._tools.netstat, "-anv", "-p", "tcp")
             return mactext.listening(answer.out, ports)
@@ -187,7 +204,8 @@ class Darwin:
             return ()
 
     def _wired_limit(self, total: int) -> int:
-        """0, or a macOS too old to know the setting: the default, about three quarters of all memory (as read)."""
+        """0, or a macOS too old to know the setting: the default, about three quarters of all
+        memory (as read)."""
         answer = self._ask(self._tools.sysctl, "-n", "iogpu.wired_limit_mb")
         return (int(answer.out) * MIB if answer.code == 0 else 0) or total * 3 // 4
 
@@ -198,7 +216,11 @@ class Darwin:
                 return []
             raise Unseen("%s print %s: %s" % (self._tools.launchctl, domain, answer.why()))
         try:
-            return [job for job in mactext.services(answer.out, domain) if not job.label.startswith(NOT_OURS)]
+            return [
+                job
+                for job in mactext.services(answer.out, domain)
+                if not job.label.startswith(NOT_OURS)
+            ]
         except ValueError as exc:
             _garbled(self._tools.launchctl, exc)
 
@@ -209,7 +231,8 @@ class Darwin:
 
 
 def _found_or_none(tool: str, answer: Answer) -> None:
-    """lsof and ps exit 1 both when nothing matches and when something failed; only then they say what."""
+    """lsof and ps exit 1 both when nothing matches and when something failed; only then they say
+    what."""
     if answer.code > 1 or (answer.code == 1 and answer.err.strip()):
         raise Unseen("%s: %s" % (tool, answer.why()))
 

@@ -1,8 +1,8 @@
 """The exact argv of a process on macOS, whose ps prints it joined by blanks.
 
-By sysctl(3) with KERN_PROCARGS2, as Apple's own ps reads it (adv_cmds, ps/print.c): argc as an int, the path of the
-program, NULs up to a word boundary, then the words of argv and of the environment, each ended by a NUL.
-"""
+By sysctl(3) with KERN_PROCARGS2, as Apple's own ps reads it (adv_cmds, ps/print.c): argc as an int,
+the path of the program, NULs up to a word boundary, then the words of argv and of the environment,
+each ended by a NUL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Reader = Callable[[int], Optional[Tuple[str, ...]]]
 
 
 def reader() -> Reader:
-    """pid -> argv; None for a process that is gone or somebody else's, and where there is no such call."""
+    """pid -> argv; None for a process that is gone or somebody else's, and where there is no such
+    call."""
     raw = raw_reader()
 
     def read(pid: int) -> Optional[Tuple[str, ...]]:
@@ -52,7 +53,8 @@ def decoded(raw: bytes) -> Tuple[str, ...]:
 
 
 def environment(raw: bytes) -> Tuple[str, ...]:
-    """The words behind argv, NAME=VALUE each; the kernel leaves them out for programs that macOS protects."""
+    """The words behind argv, NAME=VALUE each; the kernel leaves them out for programs that macOS
+    protects."""
     return _words(raw)[_count(raw) :]
 
 
@@ -66,6 +68,7 @@ def _words(raw: bytes) -> Tuple[str, ...]:
 
 
 def exact(process: Process, words: Optional[Tuple[str, ...]]) -> Process:
-    """The process with these words for its argv, where they are what ps has shown of it, blanks apart."""
+    """The process with these words for its argv, where they are what ps has shown of it, blanks
+    apart."""
     same = words is not None and " ".join(words).split() == list(process.argv)
     return process._replace(argv=words) if same and words else process

@@ -1,4 +1,5 @@
-"""What macOS charges to a process, Metal's buffers included: the figure Activity Monitor shows, which RSS is not."""
+"""What macOS charges to a process, Metal's buffers included: the figure Activity Monitor shows,
+which RSS is not."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from typing import Optional
 
 LIBRARY = "/usr/lib/libproc.dylib"
 RUSAGE_INFO_V0 = 0
-# struct rusage_info_v0 of <sys/resource.h>: a uuid of 16 bytes, then ten uint64; ri_phys_footprint is the eighth.
+# struct rusage_info_v0 of <sys/resource.h>: a uuid of 16 bytes, then ten uint64; ri_phys_footprint
+# is the eighth.
 LAYOUT = "=16x10Q"
 PHYS_FOOTPRINT = 7
 

@@ -1,9 +1,10 @@
-"""The output of macOS' tools, parsed. Pure; each parser raises ValueError on a text of another form.
+"""The output of macOS' tools, parsed. Pure; each parser raises ValueError on a text of another
+form.
 
 A line that does not parse is never skipped: the process or socket on it would read as gone.
-Formats: lsof(8) «output for other programs»; Apple's ps/print.c and keyword.c, network_cmds' netstat and
-vm_stat.c; launchctl(1), whose `print` is documented as no API. Captured samples: tests/fixtures/macos.
-"""
+Formats: lsof(8) «output for other programs»; Apple's ps/print.c and keyword.c, network_cmds'
+netstat and vm_stat.c; launchctl(1), whose `print` is documented as no API. Captured samples:
+tests/fixtures/macos."""
 
 from __future__ import annotations
 
@@ -56,7 +57,12 @@ def epoch(words: List[str]) -> int:
     if len(year) != 4:
         raise ValueError("not a year: %r" % year[:80])
     hours, minutes, seconds = (int(part) for part in clock.split(":"))
-    return _days(int(year), MONTHS.index(month) + 1, int(day)) * 86400 + hours * 3600 + minutes * 60 + seconds
+    return (
+        _days(int(year), MONTHS.index(month) + 1, int(day)) * 86400
+        + hours * 3600
+        + minutes * 60
+        + seconds
+    )
 
 
 def _days(year: int, month: int, day: int) -> int:
@@ -67,7 +73,8 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 def listeners(text: str) -> Tuple[Listener, ...]:
-    """From lsof -F with LSOF_FIELDS: a set of lines per process, and in it one per open file; descriptors merged."""
+    """From lsof -F with LSOF_FIELDS: a set of lines per process, and in it one per open file;
+    descriptors merged."""
     found: Dict[Listener, None] = {}
     seen: Dict[str, str] = {}
     for line in text.splitlines():
@@ -92,10 +99,11 @@ def _listener(seen: Dict[str, str]) -> Listener:
 
 
 def listening(text: str, ports: Collection[int]) -> Tuple[Listener, ...]:
-    """The listening sockets on these ports in `netstat -anv -p tcp`, which shows those of every user.
+    """The listening sockets on these ports in `netstat -anv -p tcp`, which shows those of every
+    user.
 
-    Until macOS 14 the pid has a column of its own; since then it stands behind a name that may hold blanks.
-    """
+    Until macOS 14 the pid has a column of its own; since then it stands behind a name that may hold
+    blanks."""
     header: List[str] = []
     found: List[Listener] = []
     for line in text.splitlines():
@@ -105,18 +113,28 @@ def listening(text: str, ports: Collection[int]) -> Tuple[Listener, ...]:
         elif len(words) > 5 and words[5] == "LISTEN":
             host, _, port = words[3].rpartition(".")
             if int(port) in ports:
-                found.append(Listener(int(port), _netstat_address(words[0], host), _netstat_pid(header, words), None))
+                found.append(
+                    Listener(
+                        int(port),
+                        _netstat_address(words[0], host),
+                        _netstat_pid(header, words),
+                        None,
+                    )
+                )
     if not header:
         raise ValueError("netstat printed no table")
     return tuple(found)
 
 
 def connected(text: str, port: int) -> int:
-    """How many rows of `netstat -anv -p tcp` are one end of a connection, this port being their own."""
+    """How many rows of `netstat -anv -p tcp` are one end of a connection, this port being their
+    own."""
     rows = [line.split() for line in text.splitlines()]
     if not any(words[:1] == ["Proto"] for words in rows):
         raise ValueError("netstat printed no table")
-    return sum(words[5:6] == ["ESTABLISHED"] and words[3].rpartition(".")[2] == str(port) for words in rows)
+    return sum(
+        words[5:6] == ["ESTABLISHED"] and words[3].rpartition(".")[2] == str(port) for words in rows
+    )
 
 
 def _netstat_address(protocol: str, host: str) -> str:
@@ -142,8 +160,8 @@ def _netstat_pid(header: List[str], words: List[str]) -> Optional[int]:
 def available(text: str) -> int:
     """Bytes that can be had without swapping, from vm_stat: free, speculative and inactive pages.
 
-    `Pages free` leaves out the speculative ones (vm_stat.c). Raises ValueError when a figure is missing.
-    """
+    `Pages free` leaves out the speculative ones (vm_stat.c). Raises ValueError when a figure is
+    missing."""
     page = int(text.partition("page size of ")[2].partition(" ")[0])
     counts = dict(line.partition(":")[::2] for line in text.splitlines())
     try:
@@ -160,7 +178,8 @@ def services(text: str, domain: str) -> Iterator[LaunchdJob]:
 
 
 def program(text: str) -> Tuple[str, ...]:
-    """The argv of a `launchctl print DOMAIN/LABEL`: its arguments, else its program; () when it tells neither."""
+    """The argv of a `launchctl print DOMAIN/LABEL`: its arguments, else its program; () when it
+    tells neither."""
     try:
         return tuple(row.strip() for row in _block(text, "arguments"))
     except ValueError:
