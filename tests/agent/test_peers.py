@@ -45,7 +45,7 @@ def refusal(folder: Path) -> MlxopsError:
     """What a question to that host ends with."""
     light = Launcher(folder, "mlx_lm.server")
     with (
-        command(light, folder, light.procs) as it,
+        context(light, folder, light.procs) as it,
         asking(it.site, [("far", {})], 60) as asked,
         pytest.raises(MlxopsError) as refused,
     ):
@@ -95,7 +95,7 @@ def test_who_does_not_answer_is_left_at_once(ssh: Ssh, tmp_path: Path) -> None:
         raise Interrupted("cancelled")
 
     with (
-        command(light, tmp_path, light.procs) as it,
+        context(light, tmp_path, light.procs) as it,
         pytest.raises(Interrupted),
         asking(it.site, [("far", {}), ("farther", {})], 60) as asked,
     ):

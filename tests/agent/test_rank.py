@@ -29,7 +29,7 @@ def light(tmp_path: Path) -> Iterator[Launcher]:
 
 
 def asked(light: Launcher, folder: Path, do: str, **args: Any) -> dict[str, Any]:
-    with command(light, folder, light.procs) as it:
+    with context(light, folder, light.procs) as it:
         return rank(
             it,
             {"do": do, "port": light.port, "at": f"127.0.0.1:{light.port}", "grace_s": 5.0} | args,
