@@ -13,7 +13,7 @@ import pytest
 from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError
 from mlxops.agent.ranks import peers
 from mlxops.agent.ranks.peers import asking
-from tests.support.launching import Launcher
+from tests.support.launching import Launcher, context
 from tests.support.procs_actors import eventually
 from tests.support.survivors import living
 

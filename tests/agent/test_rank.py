@@ -15,7 +15,7 @@ import pytest
 from mlxops.agent.errors import Failed, NotStopped
 from mlxops.agent.ops.rank import rank
 from mlxops.demo.tinymodel import model_files, write_cache
-from tests.support.launching import Launcher
+from tests.support.launching import Launcher, context
 from tests.support.ports import free_range
 
 RING_PORT = 19990
