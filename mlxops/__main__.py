@@ -21,9 +21,9 @@ def main() -> NoReturn:
     from .interrupts import listen
 
     listen()
-    from .cli import run
+    from .cli import main as cli_main
 
-    os._exit(run(sys.argv[1:]))
+    os._exit(cli_main(sys.argv[1:]))
 
 
 def _sound_streams() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 # The steps of a connection in their order, and the error each of them ends with.
-WAY: tuple[tuple[str, type[MlxopsError]], ...] = (
+CONNECT_STEPS: tuple[tuple[str, type[MlxopsError]], ...] = (
     ("address", HostUnreachable),
     ("host key", HostKeyRefused),
     ("login", LoginRefused),
@@ -29,7 +29,7 @@ def row(check: str, verdict: str, seen: str, mend: str = "", side: str = "client
     return {"side": side, "check": check, "verdict": verdict, "seen": seen, "mend": mend or None}
 
 
-class Call:
+class CallTimes:
     """What was learnt of one call while it ran: whether the request went out, and the host's clock.
     Epoch seconds."""
 
@@ -48,21 +48,25 @@ class Call:
             self._otherwise(event)
 
 
-def client_rows(host: Host, call: Call, fault: MlxopsError | None) -> list[Row]:
+def client_rows(host: Host, call: CallTimes, fault: MlxopsError | None) -> list[Row]:
     """Every check of this side, and of the agent where it gave no answer."""
-    rows = looked("host file", lambda: [host_file(host)])
+    rows = guarded("host file", lambda: [host_file_row(host)])
     if host.transport == "ssh":
-        rows += looked(
+        rows += guarded(
             "ssh settings", lambda: ssh_rows(host, fault if call.sent_at is None else None)
         )
     if fault:
-        way = [cls for _, cls in WAY] if host.transport == "ssh" and call.sent_at is None else []
+        way = (
+            [cls for _, cls in CONNECT_STEPS]
+            if host.transport == "ssh" and call.sent_at is None
+            else []
+        )
         lost = isinstance(fault, tuple(way)) or any(one["verdict"] == "wrong" for one in rows)
-        return [*rows, no_answer(fault, lost)]
-    return [*rows, *looked("clock", lambda: [clock(call)])]
+        return [*rows, agent_row(fault, lost)]
+    return [*rows, *guarded("clock", lambda: [measured_clock(call)])]
 
 
-def looked(check: str, look: Callable[[], list[Row]]) -> list[Row]:
+def guarded(check: str, look: Callable[[], list[Row]]) -> list[Row]:
     """The rows of a check; where it breaks, one that says so, and the others still count."""
     try:
         return look()
@@ -70,12 +74,12 @@ def looked(check: str, look: Callable[[], list[Row]]) -> list[Row]:
         return [row(check, "unknown", f"{type(exc).__name__}: {exc}", "if it stays so, report it")]
 
 
-def no_host(fault: MlxopsError) -> list[Row]:
+def host_file_error(fault: MlxopsError) -> list[Row]:
     """The one row there is without a host file that can be read."""
     return [row("host file", "wrong", fault.message, fault.hint)]
 
 
-def no_answer(fault: MlxopsError, not_reached: bool) -> Row:
+def agent_row(fault: MlxopsError, not_reached: bool) -> Row:
     if not_reached:
         return row(
             "agent",
@@ -86,7 +90,7 @@ def no_answer(fault: MlxopsError, not_reached: bool) -> Row:
     return row("agent", "wrong", fault.message, fault.hint, side="host")
 
 
-def host_file(host: Host) -> Row:
+def host_file_row(host: Host) -> Row:
     """One that others could change is refused before a call is made."""
     return row("host file", "ok", str(host.path.resolve()))
 
@@ -99,12 +103,12 @@ def ssh_rows(host: Host, fault: MlxopsError | None) -> list[Row]:
     try:
         settings = ask(host.ssh)
     except MlxopsError as exc:
-        return [row("ssh settings", "wrong", exc.message, exc.hint), *way_rows([], type(exc), exc)]
+        return [row("ssh settings", "wrong", exc.message, exc.hint), *step_rows([], type(exc), exc)]
     seen = f"`ssh -G {settings.alias}`: {settings.user}@{settings.hostname} port {settings.port}"
-    return [row("ssh settings", "ok", seen), *way_rows(passed(settings), type(fault), fault)]
+    return [row("ssh settings", "ok", seen), *step_rows(step_details(settings), type(fault), fault)]
 
 
-def passed(settings: Settings) -> list[str]:
+def step_details(settings: Settings) -> list[str]:
     """What a step that was passed is shown with, per step of WAY."""
     from .transport import knownhosts
 
@@ -121,12 +125,12 @@ def passed(settings: Settings) -> list[str]:
     ]
 
 
-def way_rows(words: list[str], kind: type, fault: MlxopsError | None) -> Iterator[Row]:
+def step_rows(words: list[str], kind: type, fault: MlxopsError | None) -> Iterator[Row]:
     """A row per step: those before the fault are ok, its own is wrong, those behind it are
     unknown."""
-    names = [cls for _, cls in WAY]
+    names = [cls for _, cls in CONNECT_STEPS]
     at = names.index(kind) if words and kind in names else len(words)
-    for number, (check, _) in enumerate(WAY):
+    for number, (check, _) in enumerate(CONNECT_STEPS):
         if number < at:
             yield row(check, "ok", words[number])
         elif fault and words and number == at:
@@ -135,17 +139,17 @@ def way_rows(words: list[str], kind: type, fault: MlxopsError | None) -> Iterato
             yield row(check, "unknown", "the connection did not come that far")
 
 
-def clock(call: Call) -> Row:
+def measured_clock(call: CallTimes) -> Row:
     """The host's clock against ours, as well as it can be known: within half of what question and
     answer took."""
     if call.sent_at is None or call.clock is None:
         return row("clock", "unknown", "the host did not tell the time")
     theirs, heard_at = call.clock
     error = abs(heard_at - call.sent_at) / 2
-    return skew(float(theirs) - (call.sent_at + heard_at) / 2, error)
+    return clock_row(float(theirs) - (call.sent_at + heard_at) / 2, error)
 
 
-def skew(ahead_s: float, error_s: float) -> Row:
+def clock_row(ahead_s: float, error_s: float) -> Row:
     """The row of a host whose clock is that far ahead of ours, give or take the error. Seconds."""
     least = max(0.0, abs(ahead_s) - error_s)
     verdict = "wrong" if least > SKEW_WRONG_S else "warning" if least > SKEW_WARNING_S else "ok"

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from .agent.errors import NotDownloadable
 
-ANSWERS_WITHIN_S = 5.0
+TIMEOUT_S = 5.0
 
 # Bytes per element of a safetensors type (huggingface.co/docs/safetensors). Quantized MLX weights
 # are packed in U32.
@@ -53,14 +53,14 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
     failures: tuple[type[Exception], ...] = (OSError, ValueError)
     failures += cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
     try:
-        return [_row(cast(Any, ModelInfo)(**model)) for model in _asked(words, limit, endpoint)]
+        return [_row(cast(Any, ModelInfo)(**model)) for model in _query(words, limit, endpoint)]
     except failures as exc:
         raise NotDownloadable(
             f"the Hub cannot be searched: {exc}", "check the network, or HF_ENDPOINT"
         ) from exc
 
 
-def _asked(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]:
+def _query(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]:
     """What the Hub answers. HfApi.list_models would try six times, half a minute in which nobody
     learns anything."""
     from huggingface_hub import constants, utils
@@ -77,7 +77,7 @@ def _asked(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]
     answer = hub.get_session().get(
         f"{endpoint or constants.ENDPOINT}/api/models",
         params=asked,
-        timeout=ANSWERS_WITHIN_S,
+        timeout=TIMEOUT_S,
         headers=hub.build_hf_headers(library_name="mlxops"),
     )
     hub.hf_raise_for_status(answer)

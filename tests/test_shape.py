@@ -30,7 +30,6 @@ CLIENT = {
         "doctor",
         "hub",
         "demo",
-        "authorizedkeys",
         "interrupts",
         "alarms",
         "agent.errors",
@@ -55,7 +54,6 @@ CLIENT = {
     "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire.codec"),
     "bundle": ("agent.wire.bootstrap",),
     "hosts": ("hosts", "agent.errors", "agent.runtimes.table", "agent.wire.values"),
-    "authorizedkeys": ("agent.errors",),
     "hub": ("agent.errors",),
 }
 # The agent's rooms, top floor first: an import goes to a lower floor, or stays in its room.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .. import authorizedkeys
-from ..render.format import safe
-from . import options as words
-from .invocation import Answer, Invocation
+from ..render.format import printable
+from . import authorized_keys, options
+from .run import Answer, Run
 from .verb import verb
 
 _DRY = "Dry run: nothing was put on {host}, so this line would not work yet."
@@ -27,16 +26,16 @@ It holds for this version of mlxops and this state of the host file: authorize a
 @click.option(
     "--key", metavar="FILE.pub", help="The public key; without it, the line's beginning is printed."
 )
-@words.dry_run()
-def authorize(it: Invocation, verbs: str, key: str | None, dry_run: bool) -> Answer:
+@options.dry_run()
+def authorize(run: Run, verbs: str, key: str | None, dry_run: bool) -> Answer:
     """Print the line of authorized_keys with which a key may run some verbs of the host, and
     nothing else.
 
     Only verbs that start no server can be granted. The host gets what the line needs."""
-    public = authorizedkeys.public_key(key) if key else None
-    wanted = [word.strip() for word in verbs.split(",") if word.strip()]
-    result = it.ask("authorize", {"verbs": wanted, "key": public, "dry_run": dry_run})
-    if not it.flags.quiet:
-        it.console.note((_DRY if dry_run else _ADVICE).format(host=it.host.name))
-    line = authorizedkeys.line(result["command"], public)
-    return Answer({**result, "line": line}, lambda result, style: safe(result["line"]))
+    public = authorized_keys.read_public_key(key) if key else None
+    granted = [word.strip() for word in verbs.split(",") if word.strip()]
+    result = run.call("authorize", {"verbs": granted, "key": public, "dry_run": dry_run})
+    if not run.flags.quiet:
+        run.console.note((_DRY if dry_run else _ADVICE).format(host=run.host.name))
+    line = authorized_keys.authorized_line(result["command"], public)
+    return Answer({**result, "line": line}, lambda result, style: printable(result["line"]))

@@ -9,10 +9,10 @@ from typing import TextIO
 from ..interrupts import raising
 from ..render.style import style_for
 
-GLANCE_S = 0.1
+POLL_INTERVAL_S = 0.1
 
 
-class ReaderGone(Exception):
+class OutputClosed(Exception):
     """Whoever read our standard output (| head) has left."""
 
 
@@ -37,24 +37,24 @@ class Console:
     def standard(cls) -> Console:
         return cls(sys.stdout, sys.stderr, sys.stdin.isatty() and sys.stderr.isatty())
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Lines of the answer; nothing at all for an empty text."""
         try:
             if text:
                 self._out.write(text + "\n")
         except BrokenPipeError:
-            raise ReaderGone from None
+            raise OutputClosed from None
 
-    def say_now(self, text: str) -> None:
+    def print_now(self, text: str) -> None:
         """Lines that somebody waits for."""
-        self.say(text)
+        self.print(text)
         self.flush()
 
     def flush(self) -> None:
         try:
             self._out.flush()
         except BrokenPipeError:
-            raise ReaderGone from None
+            raise OutputClosed from None
 
     def note(self, text: str) -> None:
         """Lines for a person, none for an empty text; losing them must not change how the command
@@ -88,6 +88,6 @@ class Console:
         self.err.flush()
         # Ctrl-C in the moment before a read would be noticed only after it: wait for the answer
         # outside of one.
-        while not select.select([sys.stdin], [], [], GLANCE_S)[0]:
+        while not select.select([sys.stdin], [], [], POLL_INTERVAL_S)[0]:
             continue
         return sys.stdin.readline()

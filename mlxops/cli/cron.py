@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from .invocation import Answer, Invocation
+from .run import Answer, Run
 from .verb import verb
 
 _ADVICE = """\
@@ -21,22 +21,22 @@ Try it as cron will run it:  env -i HOME="$HOME" LOGNAME="$LOGNAME" PATH=/usr/bi
 @click.option(
     "--every", type=click.IntRange(1, 59), default=5, show_default=True, metavar="MINUTES"
 )
-def cron(it: Invocation, every: int) -> Answer:
+def cron(run: Run, every: int) -> Answer:
     """Print the crontab line that reconciles the host every few minutes, silently unless something
     changed."""
-    if not it.flags.quiet:
-        it.console.note(_ADVICE)
+    if not run.flags.quiet:
+        run.console.note(_ADVICE)
     minutes = "*" if every == 1 else f"*/{every}"
-    line = f"{minutes} * * * * {crontab_text(it)}"
+    line = f"{minutes} * * * * {crontab_text(run)}"
     return Answer({"line": line, "every_minutes": every}, lambda result, style: str(result["line"]))
 
 
-def crontab_text(it: Invocation) -> str:
+def crontab_text(run: Run) -> str:
     """The command with nothing left to the environment. In a crontab a bare % would end the
     command."""
-    named = it.host.named_folder
-    where = ["--host", it.host.name, *(["--hosts-dir", str(named)] if named else [])]
-    words = [*where, *(["--local"] if it.flags.local else []), "reconcile", "-q"]
+    named = run.host.named_folder
+    where = ["--host", run.host.name, *(["--hosts-dir", str(named)] if named else [])]
+    words = [*where, *(["--local"] if run.flags.local else []), "reconcile", "-q"]
     return f"{_program()} {shlex.join(words)}".replace("%", "\\%")
 
 

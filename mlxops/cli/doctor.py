@@ -6,13 +6,13 @@ import click
 
 from .. import doctor as client
 from ..agent.errors import DriftFound, Failed, Interrupted, MlxopsError, Usage
-from ..render.doctor import examined, troubles
-from . import options as words
-from .invocation import Answer, Invocation, Result
+from ..render.doctor import all_checks, failing_checks
+from . import options
+from .run import Answer, Result, Run
 from .verb import verb
 
 # The checks of ports: drift, whatever else it is.
-DRIFT = {"ports", "foreign listeners", "assignments"}
+PORT_CHECKS = {"ports", "foreign listeners", "assignments"}
 
 
 @verb(
@@ -27,8 +27,8 @@ DRIFT = {"ports", "foreign listeners", "assignments"}
     is_flag=True,
     help="Mend what is harmless: modes of our own folders, missing ones, leftovers.",
 )
-@words.dry_run()
-def doctor(it: Invocation, fix: bool, dry_run: bool) -> Answer:
+@options.dry_run()
+def doctor(run: Run, fix: bool, dry_run: bool) -> Answer:
     """Check both sides, from the host file to the disk, and name the command that mends what is
     wrong.
 
@@ -38,19 +38,21 @@ def doctor(it: Invocation, fix: bool, dry_run: bool) -> Answer:
         raise Usage(
             "--dry-run goes with --fix: without it nothing is changed anyway", "mlxops doctor"
         )
-    result, fault = _examined(it, {"fix": fix, "dry_run": dry_run})
-    return Answer(result, troubles if it.flags.quiet else examined, fault or _wrong(result))
+    result, fault = _run_checks(run, {"fix": fix, "dry_run": dry_run})
+    return Answer(
+        result, failing_checks if run.flags.quiet else all_checks, fault or _checks_error(result)
+    )
 
 
-def _examined(it: Invocation, args: Result) -> tuple[Result, MlxopsError | None]:
+def _run_checks(run: Run, args: Result) -> tuple[Result, MlxopsError | None]:
     """The rows of both sides; where the host did not answer, those of this one, with the reason."""
-    call = client.Call(it.progress)
+    call = client.CallTimes(run.progress)
     try:
-        host = it.host
+        host = run.host
     except MlxopsError as exc:
-        return {"checks": client.no_host(exc), "actions": []}, exc
+        return {"checks": client.host_file_error(exc), "actions": []}, exc
     try:
-        result = it.ask("doctor", args, call.event, call.sent)
+        result = run.call("doctor", args, call.event, call.sent)
     except Interrupted:
         raise
     except MlxopsError as exc:
@@ -58,7 +60,7 @@ def _examined(it: Invocation, args: Result) -> tuple[Result, MlxopsError | None]
     return {**result, "checks": [*client.client_rows(host, call, None), *result["checks"]]}, None
 
 
-def _wrong(result: Result) -> MlxopsError | None:
+def _checks_error(result: Result) -> MlxopsError | None:
     """DriftFound where a port is not as it should be, whatever else is wrong; its rows begin with
     port and state."""
     wrong = [one for one in result["checks"] if one["verdict"] == "wrong"]
@@ -67,7 +69,7 @@ def _wrong(result: Result) -> MlxopsError | None:
         return None
     ports = [str(one["seen"]).partition(":")[0] for one in wrong if one["check"] == "ports"]
     told = [f"ports ({', '.join(ports)})" if name == "ports" else name for name in names]
-    kind = DriftFound if names.keys() & DRIFT else Failed
+    kind = DriftFound if names.keys() & PORT_CHECKS else Failed
     return kind(
         f"wrong: {', '.join(told)}", "each row names the command that mends it", wrong=[*names]
     )

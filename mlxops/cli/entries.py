@@ -5,34 +5,34 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import Usage
-from ..render.actions import plan
-from ..render.entries import changed, entries, removal, removed, shown
-from . import options as words
-from .invocation import Answer, Invocation
+from ..render.actions import change_summary
+from ..render.entries import entry_details, entry_table, removal_question, remove_result, set_result
+from . import options
+from .run import Answer, Run
 from .verb import verb
 
 
 @verb("list", "mlxops list", "mlxops list --json | jq -r '.result.models[].name'")
-def list_(it: Invocation) -> Answer:
+def list_(run: Run) -> Answer:
     """The entries of the registry: repo, size, format, planned slot and port."""
-    return Answer(it.ask("list", {}), entries)
+    return Answer(run.call("list", {}), entry_table)
 
 
 @verb("show", "mlxops show jerry-xl", "mlxops show 8100")
 @click.argument("what", metavar="NAME|PORT")
-def show(it: Invocation, what: str) -> Answer:
+def show(run: Run, what: str) -> Answer:
     """Everything about one entry or one port, and the command that starts its server."""
-    return Answer(it.ask("show", {"what": what}), shown)
+    return Answer(run.call("show", {"what": what}), entry_details)
 
 
 @verb("init", "mlxops init --dry-run", "mlxops init")
-@words.dry_run()
-def init(it: Invocation, dry_run: bool) -> Answer:
+@options.dry_run()
+def init(run: Run, dry_run: bool) -> Answer:
     """Add an entry for every complete MLX chat model of the cache; adopt servers that run already.
 
     Nothing is ever removed or renamed.
     """
-    return Answer(it.ask("init", {"dry_run": dry_run}), plan)
+    return Answer(run.call("init", {"dry_run": dry_run}), change_summary)
 
 
 @verb(
@@ -43,8 +43,8 @@ def init(it: Invocation, dry_run: bool) -> Answer:
 )
 @click.argument("name")
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
-@words.dry_run()
-def set_(it: Invocation, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
+@options.dry_run()
+def set_(run: Run, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
     """Change fields of an entry; KEY= clears one. A server that runs keeps its flags until the next
     load.
 
@@ -55,7 +55,7 @@ def set_(it: Invocation, name: str, changes: tuple[str, ...], dry_run: bool) -> 
     slot's name), args (further words of the server's command, quoted as one), hosts (of a model on
     several: 'studio=IP studio2=IP'), repo_id, model_id, cache_path or format."""
     return Answer(
-        it.ask("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), changed
+        run.call("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), set_result
     )
 
 
@@ -78,15 +78,15 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
     "mlxops remove old-model --yes",
 )
 @click.argument("name")
-@words.dry_run()
-@words.yes()
-def remove(it: Invocation, name: str, dry_run: bool, yes: bool) -> Answer:
+@options.dry_run()
+@options.yes()
+def remove(run: Run, name: str, dry_run: bool, yes: bool) -> Answer:
     """Remove an entry from the registry, not while it is loaded. NAME is its full name; its files
     stay in the cache.
 
     At a terminal you are asked first."""
-    if it.asks and not yes and not dry_run:
-        found = it.ask("remove", {"name": name, "dry_run": True})
+    if run.interactive and not yes and not dry_run:
+        found = run.call("remove", {"name": name, "dry_run": True})
         name = str(found["entry"])
-        it.agreed(removal(found), "nothing was removed")
-    return Answer(it.ask("remove", {"name": name, "dry_run": dry_run}), removed)
+        run.confirm(removal_question(found), "nothing was removed")
+    return Answer(run.call("remove", {"name": name, "dry_run": dry_run}), remove_result)

@@ -11,7 +11,7 @@ class Internal(MlxopsError):
     """A defect of mlxops itself."""
 
 
-def named(exc: BaseException, command: str | None = None) -> MlxopsError:
+def as_mlxops_error(exc: BaseException, command: str | None = None) -> MlxopsError:
     """The typed error for whatever ended a command; what nobody foresaw is Internal."""
     if isinstance(exc, MlxopsError):
         return exc
@@ -26,16 +26,16 @@ def named(exc: BaseException, command: str | None = None) -> MlxopsError:
     return Internal(f"{type(exc).__name__}: {exc}", "a defect of mlxops; --debug shows where")
 
 
-def traced(exc: BaseException) -> str:
+def traceback_text(exc: BaseException) -> str:
     """Where it came from: here, and on the host if the agent told. It quotes the host, so it is
     made safe as well."""
     import traceback
 
-    from ..render.format import safe_lines
+    from ..render.format import printable_lines
 
     there = exc.fields.get("trace") if isinstance(exc, MlxopsError) else None
-    lines = safe_lines("".join(traceback.format_exception(exc)))
-    return "\n".join([*lines, *(["On the host:", *safe_lines(there)] if there else [])])
+    lines = printable_lines("".join(traceback.format_exception(exc)))
+    return "\n".join([*lines, *(["On the host:", *printable_lines(there)] if there else [])])
 
 
 def _usage(exc: click.ClickException, command: str | None) -> Usage:

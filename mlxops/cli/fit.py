@@ -7,8 +7,8 @@ import click
 from ..agent.errors import from_wire
 from ..agent.wire import values
 from ..render.fit import fit as fit_text
-from . import options as words
-from .invocation import Answer, Invocation
+from . import options
+from .run import Answer, Run
 from .verb import verb
 
 
@@ -19,7 +19,7 @@ from .verb import verb
     "mlxops fit gpt-oss --json | jq .result.largest_context_tokens",
 )
 @click.argument("model")
-@words.port("wanted", metavar="[PORT]", required=False)
+@options.port(metavar="[PORT]", required=False)
 @click.option(
     "--context",
     type=click.IntRange(1, values.LONGEST_CONTEXT),
@@ -27,14 +27,14 @@ from .verb import verb
     help="Tokens of a context; default: as by load.",
 )
 @click.option("--revision", metavar="R", help="Branch, tag or commit; default: main.")
-def fit(it: Invocation, model: str, wanted: str | None, **more: object) -> Answer:
+def fit(run: Run, model: str, port: str | None, **more: object) -> Answer:
     """Tell whether MODEL would fit into memory, with the arithmetic, before any download. Exit 10:
     it would not.
 
     On PORT, whose server counts as gone. Where it does not fit: the fewest ports whose unload makes
     room."""
-    result = it.ask(
-        "fit", {"model": model, "port": it.host.port_word(wanted) if wanted else None, **more}
+    result = run.call(
+        "fit", {"model": model, "port": run.host.port_word(port) if port else None, **more}
     )
     refused = result.pop("refused", None)
     return Answer(result, fit_text, from_wire(refused) if refused else None)

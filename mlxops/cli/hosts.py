@@ -9,30 +9,30 @@ from ..hosts import files as host_files
 from ..hosts import folders as hostfolders
 from ..hosts.files import Choice, Host
 from ..hosts.folders import Candidate
-from ..render.hosts import hosts_found
-from .invocation import Answer, Flags, Invocation
+from ..render.hosts import host_table
+from .run import Answer, Flags, Run
 from .verb import verb
 
 
 @verb("hosts", "mlxops hosts", "mlxops hosts --hosts-dir ~/hosts")
-def hosts(it: Invocation) -> Answer:
+def hosts(run: Run) -> Answer:
     """List the host files, mark the one in use, and say which files it hides.
 
     Exit 1 if one of them cannot be used.
     """
-    found = host_files.available(it.flags.hosts_dir)
-    choice, note = _chosen(it.flags)
+    found = host_files.available(run.flags.hosts_dir)
+    choice, note = _choose(run.flags)
     rows = [_row(candidate, choice) for candidate in found.values()]
     result = {
         "hosts": rows,
-        "shadowed": _shadowed(it.flags, found),
+        "shadowed": _shadowed_files(run.flags, found),
         "note": note,
-        "unused": _unused(it.flags),
+        "unused": _unused_files(run.flags),
     }
-    return Answer(result, hosts_found, _broken(rows))
+    return Answer(result, host_table, _error(rows))
 
 
-def _chosen(flags: Flags) -> tuple[Choice | None, str]:
+def _choose(flags: Flags) -> tuple[Choice | None, str]:
     """The file other verbs would use, or why there is no telling."""
     try:
         return host_files.choose(flags.host, flags.hosts_dir), ""
@@ -52,7 +52,7 @@ def _row(candidate: Candidate, choice: Choice | None) -> dict[str, Any]:
         "hint": None,
     }
     try:
-        return {**row, **_described(host_files.read(candidate.path))}
+        return {**row, **_connection(host_files.read(candidate.path))}
     except Usage as wrong:
         return {
             **row,
@@ -64,13 +64,13 @@ def _row(candidate: Candidate, choice: Choice | None) -> dict[str, Any]:
         }
 
 
-def _described(host: Host) -> dict[str, Any]:
+def _connection(host: Host) -> dict[str, Any]:
     user = f"{host.ssh.user}@" if host.ssh.user else ""
     target = f"{user}{host.ssh.host}" if host.transport == "ssh" else None
     return {"transport": host.transport, "target": target, "ports": host.site["ports"]}
 
 
-def _shadowed(flags: Flags, found: dict[str, Candidate]) -> list[dict[str, Any]]:
+def _shadowed_files(flags: Flags, found: dict[str, Candidate]) -> list[dict[str, Any]]:
     """Files that another one of the same name hides, also those of the folders that a named one
     replaces."""
     everywhere = [
@@ -83,13 +83,13 @@ def _shadowed(flags: Flags, found: dict[str, Candidate]) -> list[dict[str, Any]]
     ]
 
 
-def _unused(flags: Flags) -> list[str]:
+def _unused_files(flags: Flags) -> list[str]:
     """Host files of the current folder, where earlier versions looked."""
     used = [folder.path for folder in hostfolders.folders(flags.hosts_dir)]
     return [str(path) for path in hostfolders.strays() if path.parent.absolute() not in used]
 
 
-def _broken(rows: list[dict[str, Any]]) -> Failed | None:
+def _error(rows: list[dict[str, Any]]) -> Failed | None:
     names = [str(row["name"]) for row in rows if row["error"]]
     if not names:
         return None

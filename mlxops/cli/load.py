@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import NeedsConsent, PortBusy, from_wire
-from ..render.ports import loaded
-from . import options as words
-from .invocation import Answer, Invocation, Result
+from ..render.ports import load_result
+from . import options
+from .run import Answer, Result, Run
 from .verb import verb
 
 ASK_ABOVE_BYTES = 20 * 10**9
@@ -24,7 +24,7 @@ _FORCE = (
     "mlxops load mlx-community/Qwen3-4B-4bit 8104 --dry-run",
 )
 @click.argument("model")
-@words.port("wanted")
+@options.port()
 @click.option("--replace", is_flag=True, help="Stop the model that is there, without asking.")
 @click.option("--download", is_flag=True, help="Download what is missing of MODEL's repo.")
 @click.option("--yes", is_flag=True, help="Do not ask before a download of more than 20 GB.")
@@ -36,15 +36,15 @@ _FORCE = (
 )
 @click.option("--no-rollback", is_flag=True, help="After a failure leave the port empty.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit to download; default: main.")
-@words.timeout(
+@options.timeout(
     "Seconds it may take to become ready; default: the host file's, else by its earlier starts or its size."
 )
-@words.grace()
-@words.dry_run()
+@options.grace()
+@options.dry_run()
 def load(
-    it: Invocation,
+    run: Run,
     model: str,
-    wanted: str,
+    port: str,
     no_rollback: bool,
     download: bool,
     yes: bool,
@@ -58,31 +58,31 @@ def load(
     A download starts only for a full org/name, for the exact name of an entry that was never
     downloaded, or with --download; its size is told first, and the disk and the memory are checked.
     A part of a name, or an entry whose files are gone, downloads nothing."""
-    args = {"model": model, "port": it.host.port_word(wanted), "rollback": not no_rollback, **more}
+    args = {"model": model, "port": run.host.port_word(port), "rollback": not no_rollback, **more}
     if download:
         args["download"] = True
-    if it.asks and not yes:
+    if run.interactive and not yes:
         args["ask_above_bytes"] = ASK_ABOVE_BYTES
-    result = _asking(it, args)
+    result = _load_with_consent(run, args)
     refused = result.pop("refused", None)
-    return Answer(result, loaded, from_wire(refused) if refused else None)
+    return Answer(result, load_result, from_wire(refused) if refused else None)
 
 
-def _asking(it: Invocation, args: Result) -> Result:
+def _load_with_consent(run: Run, args: Result) -> Result:
     """The call; a person at the terminal says whether it is made again, with --replace or with the
     large download."""
     try:
-        return it.ask("load", args)
+        return run.call("load", args)
     except PortBusy as busy:
         # Without an occupant to stop, the port is held by something that --replace would not move
         # either.
-        if "occupant" not in busy.fields or not it.agreed(_question(busy, args), "not loaded"):
+        if "occupant" not in busy.fields or not run.confirm(_question(busy, args), "not loaded"):
             raise
-        return _asking(it, {**args, "replace": True})
+        return _load_with_consent(run, {**args, "replace": True})
     except NeedsConsent as large:
-        if not it.agreed(f"{large.message}. Download it?", "not loaded"):
+        if not run.confirm(f"{large.message}. Download it?", "not loaded"):
             raise
-        return _asking(it, {**args, "ask_above_bytes": None})
+        return _load_with_consent(run, {**args, "ask_above_bytes": None})
 
 
 def _question(busy: PortBusy, args: Result) -> str:

@@ -7,10 +7,10 @@ import click
 from ..agent.errors import Usage
 from ..agent.wire import values
 from ..render.log import LogText
-from . import options as words
-from .invocation import Answer, Invocation, Result
+from . import options
+from .run import Answer, Result, Run
 from .verb import verb
-from .watch import watched
+from .watch import watch_until_interrupt
 
 
 @verb(
@@ -20,7 +20,7 @@ from .watch import watched
     "mlxops logs 8100 -f",
     "mlxops logs 8100 --previous",
 )
-@words.port("wanted")
+@options.port()
 @click.option(
     "-n",
     "--lines",
@@ -37,30 +37,32 @@ from .watch import watched
     is_flag=True,
     help="The log of the server before, such as one that failed to start.",
 )
-def logs(it: Invocation, wanted: str, lines: int, follow: bool, previous: bool) -> Answer:
+def logs(run: Run, port: str, lines: int, follow: bool, previous: bool) -> Answer:
     """Show the last lines of the log of a port's server."""
     if follow and previous:
         raise Usage(
             "--follow cannot be used with --previous: nothing is added to that log",
             "mlxops logs PORT -p",
         )
-    text = LogText(it.console.say_now if not it.flags.json else it.console.note, it.flags.json)
-    args = {"port": it.host.port_word(wanted), "lines": lines, "follow": follow}
+    text = LogText(
+        run.console.print_now if not run.flags.json else run.console.note, run.flags.json
+    )
+    args = {"port": run.host.port_word(port), "lines": lines, "follow": follow}
     args |= {"previous": True} if previous else {}
 
     def on_event(event: Result) -> None:
-        text.event(event) if event.get("event") == "log" else it.progress(event)
+        text.event(event) if event.get("event") == "log" else run.progress(event)
 
     def look() -> Answer:
-        result = text.whole(it.ask("logs", args, on_event))
-        if asked_for(lines) and result.get("found", lines) < lines:
-            it.console.note(f"mlxops: the log has {result['found']} lines")
+        result = text.whole(run.call("logs", args, on_event))
+        if given(lines) and result.get("found", lines) < lines:
+            run.console.note(f"mlxops: the log has {result['found']} lines")
         return Answer(result, text.rest)
 
-    return watched(look, "") if follow else look()
+    return watch_until_interrupt(look, "") if follow else look()
 
 
-def asked_for(lines: int) -> bool:
+def given(lines: int) -> bool:
     """Whether a number of lines was given, and is not the default."""
     source = click.get_current_context().get_parameter_source("lines")
     return source is click.core.ParameterSource.COMMANDLINE and lines > 0

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..agent.wire import values
-from .invocation import Flags, Invocation
+from .run import Flags, Run
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -27,19 +27,19 @@ class _Seconds(click.FloatRange):
             self.fail(f"{value} {exc}", param, ctx)
 
 
-def _ports(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+def _ports(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]:
     """Ports and slot names of the host, for TAB; nothing where there is no telling which host."""
     from ..agent.errors import MlxopsError
     from ..hosts.files import find
 
-    invocation = ctx.find_object(Invocation)
-    flags = invocation.flags if invocation else Flags()
+    run = ctx.find_object(Run)
+    flags = run.flags if run else Flags()
     try:
         site = find(flags.host, flags.hosts_dir).site
     except MlxopsError:
         return []
     names = [slot["name"] for slot in site["slots"].values()]
-    return [word for word in [*map(str, site["ports"]), *names] if word.startswith(begun)]
+    return [word for word in [*map(str, site["ports"]), *names] if word.startswith(prefix)]
 
 
 def port(name: str = "port", **more: Any) -> Decorator:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import DriftFound, Failed, Usage, from_wire
-from ..render.actions import supposed
-from ..render.ports import all_unloaded, to_be_stopped, unloaded
+from ..render.actions import as_dry_run
+from ..render.ports import servers_to_stop, unload_all_result, unload_result
 from ..render.status import deep as deep_text
 from ..render.status import status as status_text
-from . import options as words
-from .findings import differences, drift_found
-from .invocation import Answer, Invocation, Result
+from . import options
+from .check_errors import drift_error, port_errors
+from .run import Answer, Result, Run
 from .verb import verb
 
 
@@ -22,7 +22,7 @@ from .verb import verb
     "mlxops status --check || echo look at it",
     "mlxops status --deep",
 )
-@words.port("wanted", nargs=-1, metavar="[PORT]...")
+@options.port("ports", nargs=-1, metavar="[PORT]...")
 @click.option(
     "--check",
     is_flag=True,
@@ -33,31 +33,33 @@ from .verb import verb
     is_flag=True,
     help="Put each server to the proof as verify does: its pace, and a verdict.",
 )
-@words.timeout("Seconds the requests of --deep to one port may take together; default: 300.")
+@options.timeout("Seconds the requests of --deep to one port may take together; default: 300.")
 def status(
-    it: Invocation, wanted: tuple[str, ...], check: bool, deep: bool, timeout_s: float | None
+    run: Run, ports: tuple[str, ...], check: bool, deep: bool, timeout_s: float | None
 ) -> Answer:
     """Every port: registry, processes and HTTP answer side by side.
 
     A dash is a figure nobody knows.
     """
-    ports = [it.host.port_word(word) for word in wanted] or None
+    chosen = [run.host.port_word(word) for word in ports] or None
     if timeout_s is not None and not deep:
         raise Usage(
             "--timeout goes with --deep: a plain look takes two seconds at most",
             "mlxops status --deep",
         )
     more = {"deep": True, "timeout_s": timeout_s} if deep else {}
-    result = it.ask("status", {"ports": ports, **({"fresh": True} if check else {}), **more})
+    result = run.call("status", {"ports": chosen, **({"fresh": True} if check else {}), **more})
     fault = from_wire(result["error"]) if result.get("error") else None
     return Answer(
-        result, deep_text if deep else status_text, fault or (_differs(result) if check else None)
+        result,
+        deep_text if deep else status_text,
+        fault or (_check_error(result) if check else None),
     )
 
 
-def _differs(result: Result) -> DriftFound | None:
-    wrong = differences([port for port in result["ports"] if not port.get("drift")], [])
-    return drift_found(result) or wrong
+def _check_error(result: Result) -> DriftFound | None:
+    wrong = port_errors([port for port in result["ports"] if not port.get("drift")], [])
+    return drift_error(result) or wrong
 
 
 @verb(
@@ -66,13 +68,13 @@ def _differs(result: Result) -> DriftFound | None:
     "mlxops unload jerry-xl --grace 120",
     "mlxops unload 8104 --dry-run",
 )
-@words.port("wanted")
-@words.grace()
-@words.dry_run()
-def unload(it: Invocation, wanted: str, grace_s: float | None, dry_run: bool) -> Answer:
+@options.port()
+@options.grace()
+@options.dry_run()
+def unload(run: Run, port: str, grace_s: float | None, dry_run: bool) -> Answer:
     """Stop the server on a port, prove it stopped, and clear the assignment."""
-    args = {"port": it.host.port_word(wanted), "grace_s": grace_s, "dry_run": dry_run}
-    return Answer(it.ask("unload", args), supposed(unloaded) if dry_run else unloaded)
+    args = {"port": run.host.port_word(port), "grace_s": grace_s, "dry_run": dry_run}
+    return Answer(run.call("unload", args), as_dry_run(unload_result) if dry_run else unload_result)
 
 
 @verb(
@@ -81,12 +83,12 @@ def unload(it: Invocation, wanted: str, grace_s: float | None, dry_run: bool) ->
     "mlxops unload-all --dry-run",
     "mlxops unload-all --registered --yes",
 )
-@words.grace()
-@words.dry_run()
-@words.yes()
+@options.grace()
+@options.dry_run()
+@options.yes()
 @click.option("--registered", is_flag=True, help="Leave servers that are not in the registry.")
 def unload_all(
-    it: Invocation, grace_s: float | None, dry_run: bool, yes: bool, registered: bool
+    run: Run, grace_s: float | None, dry_run: bool, yes: bool, registered: bool
 ) -> Answer:
     """Stop every model server of yours on this host's ports and clear all assignments.
 
@@ -94,26 +96,30 @@ def unload_all(
     and you are asked. If one port fails, the others are still unloaded, and the exit status is
     1."""
     args: Result = {"grace_s": grace_s, "dry_run": dry_run, "registered": registered}
-    if it.asks and not yes and not dry_run:
-        args["pids"] = _agreed(it, args)
-    result = it.ask("unload-all", args)
-    return Answer(result, supposed(all_unloaded) if dry_run else all_unloaded, _some_failed(result))
+    if run.interactive and not yes and not dry_run:
+        args["pids"] = _confirm_stop(run, args)
+    result = run.call("unload-all", args)
+    return Answer(
+        result,
+        as_dry_run(unload_all_result) if dry_run else unload_all_result,
+        _unload_error(result),
+    )
 
 
-def _agreed(it: Invocation, args: Result) -> list[int]:
+def _confirm_stop(run: Run, args: Result) -> list[int]:
     """The servers that a person was shown and agreed to stop."""
-    found = it.ask("unload-all", {**args, "dry_run": True})
+    found = run.call("unload-all", {**args, "dry_run": True})
     servers = [
         port for port in found["ports"] if port.get("pid") and port.get("state") == "planned"
     ]
     if servers:
-        it.console.note(to_be_stopped(servers))
+        run.console.note(servers_to_stop(servers))
         count = "this server" if len(servers) == 1 else f"these {len(servers)} servers"
-        it.agreed(f"Stop {count}?", "nothing was unloaded")
+        run.confirm(f"Stop {count}?", "nothing was unloaded")
     return [port["pid"] for port in servers]
 
 
-def _some_failed(result: Result) -> Failed | None:
+def _unload_error(result: Result) -> Failed | None:
     failed = [port["port"] for port in result["ports"] if not port.get("ok", True)]
     if not failed:
         return None

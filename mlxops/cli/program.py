@@ -9,12 +9,12 @@ import click
 from .. import __version__
 from ..agent.errors import Failed
 from ..interrupts import raising
-from .invocation import Answer, Invocation
+from .run import Answer, Run
 from .verb import verb
 
 
 @verb("version", "mlxops version")
-def version(it: Invocation) -> Answer:
+def version(run: Run) -> Answer:
     """Print the version."""
     return Answer({"version": __version__}, lambda result, style: f"mlxops {result['version']}")
 
@@ -26,7 +26,7 @@ def version(it: Invocation) -> Answer:
     "mlxops completion fish > ~/.config/fish/completions/mlxops.fish",
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(it: Invocation, shell: str) -> Answer:
+def completion(run: Run, shell: str) -> Answer:
     """Print the script that completes verbs, flags, hosts and ports in a shell."""
     from click.shell_completion import ShellComplete, get_completion_class
 
@@ -42,15 +42,15 @@ def completion(it: Invocation, shell: str) -> Answer:
 
 
 @verb("demo", "mlxops demo")
-def demo(it: Invocation) -> Answer:
+def demo(run: Run) -> Answer:
     """The main job on this machine alone: two tiny models, an SSH server on loopback, a swap, all
     cleaned up."""
     try:
-        from ..demo.story import run
+        from ..demo.story import run as run_demo
     except ModuleNotFoundError as missing:
         hint = f"{sys.executable} -m pip install '.[demo]', in a clone of the project"
         raise Failed(f"the demo needs {missing.name}", hint, module=missing.name) from None
 
     with raising(1):
-        run(it.console.note if it.flags.json else it.console.say_now)
+        run_demo(run.console.note if run.flags.json else run.console.print_now)
     return Answer({}, None)

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from ..agent.errors import Usage
-from ..render.actions import plan
-from . import options as words
-from .invocation import Answer, Invocation
+from ..render.actions import change_summary
+from . import options
+from .run import Answer, Run
 from .verb import verb
 
 
@@ -44,19 +44,20 @@ from .verb import verb
     metavar="NAME=IP",
     help="A host that runs a part of it; see the docs.",
 )
-@words.dry_run()
-def register(it: Invocation, slots: bool, dry_run: bool, **entry: Any) -> Answer:
+@options.dry_run()
+def register(run: Run, slots: bool, dry_run: bool, **entry: Any) -> Answer:
     """Add an entry NAME for the repo REPO (org/name). Nothing is downloaded."""
-    _either(slots, entry)
+    _require_slots_or_entry(slots, entry)
     if not slots:
-        slot = it.host.port(entry["slot"]) if entry["slot"] else None
+        slot = run.host.port(entry["slot"]) if entry["slot"] else None
         entry = {**entry, "slot": slot, "args": [*entry["args"]], "hosts": [*entry["hosts"]]}
     return Answer(
-        it.ask("register", {**({"slots": True} if slots else entry), "dry_run": dry_run}), plan
+        run.call("register", {**({"slots": True} if slots else entry), "dry_run": dry_run}),
+        change_summary,
     )
 
 
-def _either(slots: bool, entry: dict[str, Any]) -> None:
+def _require_slots_or_entry(slots: bool, entry: dict[str, Any]) -> None:
     """Usage unless it is --slots alone or NAME and REPO."""
     given = [key for key, value in entry.items() if value]
     if slots and given:

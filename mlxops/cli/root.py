@@ -7,8 +7,8 @@ from importlib import import_module
 import click
 
 from ..agent.errors import Usage
-from .invocation import Invocation
-from .verb import HelpAsked, Shared
+from .run import Run
+from .verb import BaseCommand, HelpRequested
 
 # verb -> the module and the name of its command
 VERBS = {
@@ -41,14 +41,14 @@ VERBS = {
 }
 
 
-class Root(Shared, click.Group):
+class Root(BaseCommand, click.Group):
     """Finds its verbs in VERBS."""
 
     verb = False
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:
-            raise HelpAsked(ctx.get_help())
+            raise HelpRequested(ctx.get_help())
         if args[:1] == ["help"]:
             args = [*(word for word in args[1:2] if word in VERBS), "--help"]
         args = [
@@ -70,16 +70,16 @@ class Root(Shared, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if not args[0].startswith("-") and args[0] not in VERBS:
-            Shared(args[0]).note_json(ctx, args[1:])
-            raise _unknown(args[0])
-        invocation = ctx.find_object(Invocation)
-        if invocation:
-            invocation.command = args[0]
+            BaseCommand(args[0]).note_json(ctx, args[1:])
+            raise _unknown_command(args[0])
+        run = ctx.find_object(Run)
+        if run:
+            run.command = args[0]
         return super().resolve_command(ctx, args)
 
 
 # What other tools call it.
-ELSEWHERE = {
+SYNONYMS = {
     "ls": "list",
     "models": "list",
     "ps": "status",
@@ -113,10 +113,10 @@ ELSEWHERE = {
 }
 
 
-def _unknown(word: str) -> Usage:
+def _unknown_command(word: str) -> Usage:
     import difflib
 
-    known = ELSEWHERE.get(word.lower())
+    known = SYNONYMS.get(word.lower())
     if known:
         return Usage(f"unknown command {word!r}", f"mlxops {known}", word=word)
     near = difflib.get_close_matches(word.lower(), VERBS, 1, cutoff=0.7)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .invocation import Answer, Flags, Invocation
+from .run import Answer, Flags, Run
 
 _HOST = "Host to use. Default: $MLXOPS_HOST, then `host` in ~/.config/mlxops/config.toml, then the only host file."
 _HOSTS_DIR = (
@@ -18,14 +18,14 @@ _HOSTS_DIR = (
 )
 
 
-class HelpAsked(Exception):
+class HelpRequested(Exception):
     """--help was met while parsing; carries the text."""
 
 
-def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def _store_flag(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Note a global flag wherever it stands; the one after the verb wins."""
-    invocation = ctx.find_object(Invocation)
-    flags = invocation.flags if invocation else Flags()
+    run = ctx.find_object(Run)
+    flags = run.flags if run else Flags()
     if (
         param.name
         and ctx.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
@@ -33,22 +33,22 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         setattr(flags, param.name, value)
 
 
-def _hosts(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+def _hosts(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]:
     from ..agent.errors import MlxopsError
     from ..hosts.files import available
 
-    invocation = ctx.find_object(Invocation)
+    run = ctx.find_object(Run)
     try:
-        known = available(invocation.flags.hosts_dir if invocation else None)
+        known = available(run.flags.hosts_dir if run else None)
     except MlxopsError:
         return []
-    return [name for name in known if name.startswith(begun)]
+    return [name for name in known if name.startswith(prefix)]
 
 
-def _global_flags(hidden: bool) -> list[click.Option]:
+def _global_options(hidden: bool) -> list[click.Option]:
     def option(*names: str, text: str, **more: Any) -> click.Option:
         return click.Option(
-            list(names), help=text, expose_value=False, callback=_keep, hidden=hidden, **more
+            list(names), help=text, expose_value=False, callback=_store_flag, hidden=hidden, **more
         )
 
     return [
@@ -69,10 +69,10 @@ def _global_flags(hidden: bool) -> list[click.Option]:
 
 def _help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        raise HelpAsked(ctx.get_help())
+        raise HelpRequested(ctx.get_help())
 
 
-class Shared(click.Command):
+class BaseCommand(click.Command):
     """The base of the program and of every verb."""
 
     verb = True
@@ -80,7 +80,7 @@ class Shared(click.Command):
     def __init__(self, *args: Any, examples: tuple[str, ...] = (), **more: Any) -> None:
         super().__init__(*args, **more)
         self.examples = examples
-        self.params += _global_flags(hidden=self.verb)
+        self.params += _global_options(hidden=self.verb)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.note_json(ctx, args)
@@ -92,8 +92,8 @@ class Shared(click.Command):
 
         click's own parser tells the flag from a value of another option that reads the same, and
         from what follows --."""
-        invocation = ctx.find_object(Invocation)
-        if invocation is None:
+        run = ctx.find_object(Run)
+        if run is None:
             return
         parser = self.make_parser(ctx)
         parser.ignore_unknown_options, parser.allow_interspersed_args = (
@@ -105,7 +105,7 @@ class Shared(click.Command):
             found, _, _ = parser.parse_args(args=[*args])
         finally:
             ctx.resilient_parsing = resilient
-        invocation.flags.json = invocation.flags.json or bool(found.get("json"))
+        run.flags.json = run.flags.json or bool(found.get("json"))
 
     def get_help_option(self, ctx: click.Context) -> click.Option:
         return click.Option(
@@ -132,27 +132,27 @@ class Shared(click.Command):
 def verb(name: str, *examples: str) -> Callable[[Callable[..., Answer]], click.Command]:
     """A command of this name; the function gets the Invocation first, then the parsed words."""
 
-    def made(function: Callable[..., Answer]) -> click.Command:
-        return click.command(name, cls=Shared, examples=examples)(
-            click.pass_obj(_sheltered(function))
+    def decorate(function: Callable[..., Answer]) -> click.Command:
+        return click.command(name, cls=BaseCommand, examples=examples)(
+            click.pass_obj(_translate_os_errors(function))
         )
 
-    return made
+    return decorate
 
 
-def _sheltered(function: Callable[..., Answer]) -> Callable[..., Answer]:
+def _translate_os_errors(function: Callable[..., Answer]) -> Callable[..., Answer]:
     """Failures of the machine get their names before click sees them.
 
     It takes any broken pipe for a reader who left, and any end of a stream for Ctrl-C.
     """
 
     @wraps(function)
-    def sheltered(*args: Any, **more: Any) -> Answer:
+    def translated(*args: Any, **more: Any) -> Answer:
         try:
             return function(*args, **more)
         except (OSError, EOFError) as exc:
-            from .errors import named
+            from .errors import as_mlxops_error
 
-            raise named(exc) from exc
+            raise as_mlxops_error(exc) from exc
 
-    return sheltered
+    return translated

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..render.verify import every_check, verified
-from . import options as words
-from .findings import proven
-from .invocation import Answer, Invocation
+from ..render.verify import verify_details, verify_result
+from . import options
+from .check_errors import verify_error
+from .run import Answer, Run
 from .verb import verb
 
 
@@ -17,9 +17,9 @@ from .verb import verb
     "mlxops verify -q || echo look at it",
     "mlxops verify --json | jq '.result.ports[] | {port, ok, tokens_per_s}'",
 )
-@words.port("wanted", nargs=-1, metavar="[PORT]...")
-@words.timeout("Seconds the requests to one port may take together; default: 300.")
-def verify(it: Invocation, wanted: tuple[str, ...], timeout_s: float | None) -> Answer:
+@options.port("ports", nargs=-1, metavar="[PORT]...")
+@options.timeout("Seconds the requests to one port may take together; default: 300.")
+def verify(run: Run, ports: tuple[str, ...], timeout_s: float | None) -> Answer:
     """Put servers to the proof with real requests.
 
     Looked at are name, pace, reasoning, a tool call, raw tags, plain answers against streamed ones,
@@ -27,8 +27,10 @@ def verify(it: Invocation, wanted: tuple[str, ...], timeout_s: float | None) -> 
     after another, and whether each entry would be started.
 
     Exits with 11 where something is wrong, with 1 where something could not be examined."""
-    result = it.ask(
+    result = run.call(
         "verify",
-        {"ports": [it.host.port_word(word) for word in wanted] or None, "timeout_s": timeout_s},
+        {"ports": [run.host.port_word(word) for word in ports] or None, "timeout_s": timeout_s},
     )
-    return Answer(result, every_check if it.flags.verbose else verified, proven(result))
+    return Answer(
+        result, verify_details if run.flags.verbose else verify_result, verify_error(result)
+    )

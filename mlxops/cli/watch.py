@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from ..agent.errors import Interrupted
 from ..interrupts import raising
-from .invocation import Answer
+from .run import Answer
 
 
-def watched(look: Callable[[], Answer], parting: str) -> Answer:
+def watch_until_interrupt(look: Callable[[], Answer], parting: str) -> Answer:
     """The answer of a call that Ctrl-C ends at once; people who leave are told `parting`, if it
     says anything.
 

@@ -45,9 +45,9 @@ class Story:
 
     def fill(self) -> None:
         """The registry from the cache."""
-        found = self._verb("mlxops init", "init", actions.plan, dry_run=False)
+        found = self._verb("mlxops init", "init", actions.change_summary, dry_run=False)
         self._expect(len(found["actions"]) == len(SPEAKERS), "init adds both models")
-        listed = self._verb("mlxops list", "list", entries.entries)
+        listed = self._verb("mlxops list", "list", entries.entry_table)
         self._expect(
             {row["repo_id"] for row in listed["models"]} == set(SPEAKERS), "list shows both models"
         )
@@ -69,12 +69,12 @@ class Story:
             port: ("ready" if port == self._port else "free", None) for port in self._stage.ports
         }
         self._expect(states == wanted, "one port is ready, the other free, and nothing drifted")
-        plan = self._verb("mlxops reconcile", "reconcile", actions.plan, dry_run=False)
+        plan = self._verb("mlxops reconcile", "reconcile", actions.change_summary, dry_run=False)
         self._expect(plan["actions"] == [] == plan["drift"], "reconcile finds nothing to do")
 
     def empty(self) -> None:
         done = self._verb(
-            "mlxops unload-all", "unload-all", ports.all_unloaded, grace_s=None, dry_run=False
+            "mlxops unload-all", "unload-all", ports.unload_all_result, grace_s=None, dry_run=False
         )
         self._expect(all(row["ok"] for row in done["ports"]), "unload-all succeeds")
         self._expect(not _listens(self._port), "nothing listens any more")
@@ -95,7 +95,7 @@ class Story:
             "force": False,
             "rollback": True,
         }
-        result = self._verb(typed, "load", ports.loaded, **words, dry_run=False)
+        result = self._verb(typed, "load", ports.load_result, **words, dry_run=False)
         before = previous.lower() if previous else None
         instead = f", in place of {before}" if before else ""
         self._expect(

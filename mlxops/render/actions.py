@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .drift import mail_line, next_step, place
-from .format import safe, word
+from .drift import location, next_step, one_line
+from .format import cell, printable
 from .style import Style
 
 
@@ -14,16 +14,18 @@ def action_lines(actions: list[dict[str, Any]]) -> list[str]:
     return [_line(action) for action in actions]
 
 
-def planned(actions: list[dict[str, Any]]) -> list[str]:
+def plan_lines(actions: list[dict[str, Any]]) -> list[str]:
     """What would be done, a line per action: would stop amber on 8100 (pid 12 serves it)."""
-    return [_planned(action) for action in actions]
+    return [_plan_line(action) for action in actions]
 
 
-def _planned(action: dict[str, Any]) -> str:
+def _plan_line(action: dict[str, Any]) -> str:
     entry, port = action.get("entry"), action.get("port")
-    where = f"{safe(entry)} on {word(port)}" if entry and port is not None else place(action)
-    why = f" ({safe(action['reason'])})" if action.get("reason") else ""
-    return f"would {word(action['action'])} {where}{why}{_next(action)}"
+    where = (
+        f"{printable(entry)} on {cell(port)}" if entry and port is not None else location(action)
+    )
+    why = f" ({printable(action['reason'])})" if action.get("reason") else ""
+    return f"would {cell(action['action'])} {where}{why}{_next(action)}"
 
 
 def _next(action: dict[str, Any]) -> str:
@@ -31,17 +33,17 @@ def _next(action: dict[str, Any]) -> str:
 
 
 def _line(action: dict[str, Any]) -> str:
-    why = f": {safe(action['reason'])}" if action.get("reason") else ""
+    why = f": {printable(action['reason'])}" if action.get("reason") else ""
     planned = "" if action.get("applied") or action["action"] == "keep" else " (not done)"
-    return f"{word(action['action'])} {place(action)}{planned}{why}{_next(action)}"
+    return f"{cell(action['action'])} {location(action)}{planned}{why}{_next(action)}"
 
 
-def changes(result: dict[str, Any], style: Style) -> str:
+def change_lines(result: dict[str, Any], style: Style) -> str:
     """One line per change and per thing that is wrong; empty when there is neither."""
-    return "\n".join([*action_lines(result["actions"]), *map(mail_line, wrong(result))])
+    return "\n".join([*action_lines(result["actions"]), *map(one_line, problems(result))])
 
 
-def wrong(result: dict[str, Any]) -> list[dict[str, Any]]:
+def problems(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Every drift and every broken server, but for what the line of an action tells already."""
     cleared = [
         (action["port"], action["entry"]) for action in result["actions"] if action.get("applied")
@@ -55,7 +57,7 @@ def wrong(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [*left, *(result.get("broken") or [])]
 
 
-def supposed(
+def as_dry_run(
     text: Callable[[dict[str, Any], Style], str],
 ) -> Callable[[dict[str, Any], Style], str]:
     """The same text, each line marked as something that was not done."""
@@ -64,13 +66,14 @@ def supposed(
     )
 
 
-def plan(result: dict[str, Any], style: Style) -> str:
+def change_summary(result: dict[str, Any], style: Style) -> str:
     """As `changes`, with a sentence where there is nothing to say."""
-    return changes(result, style) or "Nothing to do."
+    return change_lines(result, style) or "Nothing to do."
 
 
-def rehearsed(result: dict[str, Any], style: Style) -> str:
+def reconcile_plan(result: dict[str, Any], style: Style) -> str:
     """What reconcile would do, and what is wrong and would be left."""
     return (
-        "\n".join([*planned(result["actions"]), *map(mail_line, wrong(result))]) or "Nothing to do."
+        "\n".join([*plan_lines(result["actions"]), *map(one_line, problems(result))])
+        or "Nothing to do."
     )

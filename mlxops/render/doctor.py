@@ -6,26 +6,28 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from .format import safe, word
+from .format import cell, printable
 from .style import Style
 from .table import table
 
 _COLUMNS = ("SIDE", "CHECK", "VERDICT", "SEEN")
 
 
-def examined(result: dict[str, Any], style: Style) -> str:
+def all_checks(result: dict[str, Any], style: Style) -> str:
     """All rows, what was mended, and a line that counts the verdicts."""
     counts = Counter(row["verdict"] for row in result["checks"])
     summary = ", ".join(
         f"{counts[verdict]} {verdict}" for verdict in ("ok", "warning", "wrong", "unknown")
     )
-    return "\n".join([*_rows(result["checks"], style), *map(_step, result["actions"]), "", summary])
+    return "\n".join(
+        [*_rows(result["checks"], style), *map(_action, result["actions"]), "", summary]
+    )
 
 
-def troubles(result: dict[str, Any], style: Style) -> str:
+def failing_checks(result: dict[str, Any], style: Style) -> str:
     """As `examined`, without the rows that are ok; empty when there is nothing else."""
     rows = [row for row in result["checks"] if row["verdict"] != "ok"]
-    return "\n".join([*(_rows(rows, style) if rows else []), *map(_step, result["actions"])])
+    return "\n".join([*(_rows(rows, style) if rows else []), *map(_action, result["actions"])])
 
 
 def _rows(rows: list[dict[str, Any]], style: Style) -> list[str]:
@@ -37,21 +39,24 @@ def _rows(rows: list[dict[str, Any]], style: Style) -> list[str]:
     }
     return [
         *lines,
-        *(f"next ({safe(check)}): {safe(mend)}" for mend, check in reversed(mends.items())),
+        *(
+            f"next ({printable(check)}): {printable(mend)}"
+            for mend, check in reversed(mends.items())
+        ),
     ]
 
 
 def _cells(row: dict[str, Any], style: Style) -> list[str]:
     return [
-        word(row["side"]),
-        word(row["check"]),
-        style.verdict(word(row["verdict"])),
-        word(row["seen"]),
+        cell(row["side"]),
+        cell(row["check"]),
+        style.verdict(cell(row["verdict"])),
+        cell(row["seen"]),
     ]
 
 
-def _step(action: dict[str, Any]) -> str:
-    what = f"{word(action['action'])} {word(action['path'])}: {safe(action['reason'])}"
+def _action(action: dict[str, Any]) -> str:
+    what = f"{cell(action['action'])} {cell(action['path'])}: {printable(action['reason'])}"
     if action.get("error"):
-        return f"{what} (failed: {safe(action['error'])})"
+        return f"{what} (failed: {printable(action['error'])})"
     return f"done: {what}" if action["applied"] else f"{what} (not done)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..agent.ports import remedies
-from .format import safe, word
+from .format import cell, printable
 from .style import Style
 
 
@@ -18,25 +18,25 @@ def next_step(told: dict[str, Any]) -> str:
     """The command that deals with a drift or a broken state, and what else may be done."""
     what, port, entry = kind(told), told.get("port"), told.get("entry")
     step = told.get("next") or remedies.command(what, port, entry)
-    return safe(step + remedies.otherwise(what, port, entry))
+    return printable(step + remedies.otherwise(what, port, entry))
 
 
-def place(record: dict[str, Any]) -> str:
+def location(record: dict[str, Any]) -> str:
     """The port and the entry that a drift or an action is about."""
-    return " ".join(word(record[key]) for key in ("port", "entry") if record.get(key) is not None)
+    return " ".join(cell(record[key]) for key in ("port", "entry") if record.get(key) is not None)
 
 
-def paragraphs(drifts: list[dict[str, Any]] | None, style: Style) -> list[str]:
+def drift_lines(drifts: list[dict[str, Any]] | None, style: Style) -> list[str]:
     """Per drift a line with its reason and one with the next command."""
     lines = []
     for drift in drifts or []:
         lines.append(
-            f"{style.wrong(word(kind(drift)))} {place(drift)}: {word(drift.get('reason'))}"
+            f"{style.wrong(cell(kind(drift)))} {location(drift)}: {cell(drift.get('reason'))}"
         )
         lines.append(f"  next: {next_step(drift)}")
     return lines
 
 
-def mail_line(drift: dict[str, Any]) -> str:
+def one_line(drift: dict[str, Any]) -> str:
     """One line, as cron mails it: kind, place, reason, next command."""
-    return f"{word(kind(drift))} {place(drift)}: {word(drift.get('reason'))} (next: {next_step(drift)})"
+    return f"{cell(kind(drift))} {location(drift)}: {cell(drift.get('reason'))} (next: {next_step(drift)})"

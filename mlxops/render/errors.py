@@ -4,20 +4,20 @@ run next."""
 from __future__ import annotations
 
 from ..agent.errors import MlxopsError
-from .format import LONGEST_LINE, MOST_LINES, safe_lines
+from .format import MAX_LINE_LENGTH, MAX_LINES, printable_lines
 from .log import log_line
 from .style import Style
 
 
 def error_text(error: MlxopsError, style: Style) -> str:
-    first, *rest = safe_lines(error.message) or [error.kind]
+    first, *rest = printable_lines(error.message) or [error.kind]
     lines = [f"{style.wrong('mlxops:')} {first}", *(f"  {line}" for line in rest)]
     lines += [f"  | {log_line(line)}" for line in log_tail(error)]
-    return "\n".join([*lines, *(f"  hint: {line}" for line in safe_lines(error.hint))])
+    return "\n".join([*lines, *(f"  hint: {line}" for line in printable_lines(error.hint))])
 
 
 def log_tail(error: MlxopsError) -> list[str]:
     """The last lines of the server's log that came with the error, if any."""
     tail = error.fields.get("log") or []
     lines = tail if isinstance(tail, list) else str(tail).splitlines()
-    return [str(line)[:LONGEST_LINE] for line in lines[-MOST_LINES:]]
+    return [str(line)[:MAX_LINE_LENGTH] for line in lines[-MAX_LINES:]]

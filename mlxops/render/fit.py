@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .format import DASH, safe, size, word
+from .format import DASH, cell, printable, size
 from .style import Style
 
 
@@ -15,7 +15,7 @@ def fit(result: dict[str, Any], style: Style) -> str:
         if result.get("source") == "hub"
         else "by the files on disk"
     )
-    return "\n".join([f"{word(result.get('entry'))}, {where}", *memory_lines(result, style)])
+    return "\n".join([f"{cell(result.get('entry'))}, {where}", *memory_lines(result, style)])
 
 
 def memory_lines(memory: dict[str, Any], style: Style) -> list[str]:
@@ -42,7 +42,7 @@ def _size(count: Any) -> str:
 
 
 def _context(memory: dict[str, Any]) -> tuple[str, Any, str]:
-    tokens, why = memory.get("context_tokens"), safe(memory.get("context_why") or "")
+    tokens, why = memory.get("context_tokens"), printable(memory.get("context_why") or "")
     if tokens is None:
         return "KV cache", None, "its config.json does not say what a context takes"
     return "KV cache", memory.get("kv_bytes"), f"{tokens} tokens: {why}"
@@ -72,7 +72,7 @@ def _machine(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
 
 
 def _by_port(sizes: dict[str, Any]) -> str:
-    return ", ".join(f"{safe(port)}: {_size(count)}" for port, count in sorted(sizes.items()))
+    return ", ".join(f"{printable(port)}: {_size(count)}" for port, count in sorted(sizes.items()))
 
 
 def _verdict(memory: dict[str, Any], style: Style) -> list[str]:
@@ -81,6 +81,6 @@ def _verdict(memory: dict[str, Any], style: Style) -> list[str]:
     lines = [f"  longest context that fits: {longest} tokens{limit}"] if longest else []
     if memory.get("fits"):
         return [*lines, style.verdict("ok").replace("ok", "fits")]
-    ports = " ".join(word(port) for port in memory.get("unload") or [])
+    ports = " ".join(cell(port) for port in memory.get("unload") or [])
     after = f"; it would, once {ports} {'are' if ' ' in ports else 'is'} unloaded" if ports else ""
     return [*lines, style.wrong("does not fit") + after]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 DASH, CUT = "-", "..."
-LONGEST_LINE, MOST_LINES = 2000, 200
+MAX_LINE_LENGTH, MAX_LINES = 2000, 200
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def safe(text: Any) -> str:
+def printable(text: Any) -> str:
     """Text from the host with whatever could steer a terminal shown as an escape (\\x1b), newlines
     included."""
     plain = str(text)
@@ -24,19 +24,19 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
-def safe_lines(text: Any, longest: int = LONGEST_LINE, most: int = MOST_LINES) -> list[str]:
+def printable_lines(text: Any, longest: int = MAX_LINE_LENGTH, most: int = MAX_LINES) -> list[str]:
     """The lines of a text from the host, each made safe; tabs become blanks. What is too much of it
     is left out."""
     lines = str(text)[: longest * most].splitlines()
     kept = [
-        safe(line[:longest].expandtabs()) + (CUT if len(line) > longest else "")
+        printable(line[:longest].expandtabs()) + (CUT if len(line) > longest else "")
         for line in lines[:most]
     ]
     return [*kept, f"{CUT} ({len(lines) - most} more lines)"] if len(lines) > most else kept
 
 
-def word(value: Any) -> str:
-    return DASH if value is None or value == "" else safe(value)
+def cell(value: Any) -> str:
+    return DASH if value is None or value == "" else printable(value)
 
 
 def size(count: float | None) -> str:
@@ -59,11 +59,11 @@ def _digits(number: float) -> str:
     )
 
 
-def rate(bytes_per_s: float | None) -> str:
+def byte_rate(bytes_per_s: float | None) -> str:
     return DASH if bytes_per_s is None else f"{size(bytes_per_s)}/s"
 
 
-def span(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
     """A duration by its two largest units: 0.4 s, 12 s, 3 m 05 s, 2 h 04 m, 3 d 04 h."""
     if seconds is None or seconds < 0:
         return DASH
@@ -80,7 +80,7 @@ def span(seconds: float | None) -> str:
     return f"{whole} s"
 
 
-def moment(text: Any) -> float | None:
+def timestamp(text: Any) -> float | None:
     """Seconds since the epoch of a time in UTC as the host writes it; None for anything else."""
     from datetime import datetime
 
@@ -92,9 +92,9 @@ def moment(text: Any) -> float | None:
 
 def ago(text: Any, now: Callable[[], float] = time.time) -> str:
     """How long ago a moment was, by its largest unit: 12 s ago, 3 min ago, 5 h ago, 2 d ago."""
-    since = moment(text)
+    since = timestamp(text)
     if since is None:
-        return word(text)
+        return cell(text)
     age = max(0.0, now() - since)
     unit, name = next(
         ((u, n) for u, n in ((86400, "d"), (3600, "h"), (60, "min")) if age >= u), (1, "s")
@@ -106,7 +106,7 @@ def latency(milliseconds: float | None) -> str:
     return DASH if milliseconds is None else f"{milliseconds:.0f} ms"
 
 
-def pace(tokens_per_s: float | None) -> str:
+def token_rate(tokens_per_s: float | None) -> str:
     return (
         DASH
         if tokens_per_s is None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .format import safe, word
+from .format import cell, printable
 from .style import Style
 from .table import table
 
 _COLUMNS = ("", "HOST", "TRANSPORT", "TARGET", "PORTS")
 
 
-def hosts_found(result: dict[str, Any], style: Style) -> str:
+def host_table(result: dict[str, Any], style: Style) -> str:
     """One row per host, a star before the one in use; below it what is broken, hidden or not looked
     at."""
     rows = [_row(host) for host in result["hosts"]]
@@ -19,37 +19,45 @@ def hosts_found(result: dict[str, Any], style: Style) -> str:
 
 
 def _remarks(result: dict[str, Any], style: Style) -> list[str]:
-    files = [f"{safe(host['name'])}: {safe(host['path'])}{_why(host)}" for host in result["hosts"]]
+    files = [
+        f"{printable(host['name'])}: {printable(host['path'])}{_why(host)}"
+        for host in result["hosts"]
+    ]
     wrong = [
         line
         for host in result["hosts"]
         if host["error"]
         for line in (
-            f"{style.wrong('broken')}: {safe(host['error'])}",
-            f"  next: {safe(host['hint'])}",
+            f"{style.wrong('broken')}: {printable(host['error'])}",
+            f"  next: {printable(host['hint'])}",
         )
     ]
-    hidden = [f"shadowed: {safe(one['path'])} (by {safe(one['by'])})" for one in result["shadowed"]]
+    hidden = [
+        f"shadowed: {printable(one['path'])} (by {printable(one['by'])})"
+        for one in result["shadowed"]
+    ]
     unused = [
-        f"not looked up: ./{safe(path)} (the current folder does not count)"
+        f"not looked up: ./{printable(path)} (the current folder does not count)"
         for path in result["unused"]
     ]
-    note = [f"note: {safe(result['note'])}"] if result["note"] else []
+    note = [f"note: {printable(result['note'])}"] if result["note"] else []
     return [*files, *wrong, *hidden, *unused, *note]
 
 
 def _why(host: dict[str, Any]) -> str:
     """Who named the folder, and for the file in use who chose it."""
-    named = f", from {safe(host['source'])}" if host["source"].startswith(("-", "MLXOPS")) else ""
-    return f" (in use: {safe(host['chosen_by'])}{named})" if host["chosen"] else ""
+    named = (
+        f", from {printable(host['source'])}" if host["source"].startswith(("-", "MLXOPS")) else ""
+    )
+    return f" (in use: {printable(host['chosen_by'])}{named})" if host["chosen"] else ""
 
 
 def _row(host: dict[str, Any]) -> list[str]:
-    cells = [word(host[key]) for key in ("name", "transport", "target")]
-    return ["*" if host["chosen"] else "", *cells, spans(host["ports"])]
+    cells = [cell(host[key]) for key in ("name", "transport", "target")]
+    return ["*" if host["chosen"] else "", *cells, port_ranges(host["ports"])]
 
 
-def spans(ports: list[int] | None) -> str:
+def port_ranges(ports: list[int] | None) -> str:
     """Ascending ports with neighbours joined: 8100-8109, 9000."""
     joined: list[list[int]] = []
     for port in ports or []:
@@ -57,4 +65,4 @@ def spans(ports: list[int] | None) -> str:
             joined[-1][1:] = [port]
         else:
             joined.append([port])
-    return ", ".join("-".join(map(str, ends)) for ends in joined) or word(None)
+    return ", ".join("-".join(map(str, ends)) for ends in joined) or cell(None)

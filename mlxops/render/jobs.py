@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .format import ago, moment, safe, span, word
+from .format import ago, cell, duration, printable, timestamp
 from .style import Style
 from .table import table
 
 
-def jobs_text(result: dict[str, Any], style: Style) -> str:
+def job_table(result: dict[str, Any], style: Style) -> str:
     """One line per job, the newest first; below them how those of them failed, which is too long
     for a column."""
     jobs = result["jobs"]
@@ -18,12 +18,12 @@ def jobs_text(result: dict[str, Any], style: Style) -> str:
     rows = [
         [
             _state(job),
-            word(job["why"]),
+            cell(job["why"]),
             ago(job["since"]),
             _took(job),
             _phase(job),
-            _whom(job),
-            word(job["job"]),
+            _who(job),
+            cell(job["job"]),
         ]
         for job in jobs
     ]
@@ -36,35 +36,37 @@ def jobs_text(result: dict[str, Any], style: Style) -> str:
         else []
     )
     failed = [job for job in jobs if job["message"] and job["state"] != "cancelled"]
-    wrong = [f"{word(job['job'])} ({word(job['why'])}): {safe(job['message'])}" for job in failed]
+    wrong = [
+        f"{cell(job['job'])} ({cell(job['why'])}): {printable(job['message'])}" for job in failed
+    ]
     return "\n".join([*lines, *([""] if wrong else []), *wrong])
 
 
 def _phase(job: dict[str, Any]) -> str:
     """Of a job that is running, and how far a download is."""
     if job["state"] != "running":
-        return word(None)
+        return cell(None)
     far = job.get("progress") or {}
     done, total = far.get("done"), far.get("total")
     if isinstance(done, int) and isinstance(total, int) and 0 <= done <= total and total:
-        return f"{word(job['phase'])} {100 * done // total} %"
-    return word(job["phase"])
+        return f"{cell(job['phase'])} {100 * done // total} %"
+    return cell(job["phase"])
 
 
 def _took(job: dict[str, Any]) -> str:
-    since, ended = moment(job["since"]), moment(job.get("ended"))
-    return span(ended - since if since is not None and ended is not None else None)
+    since, ended = timestamp(job["since"]), timestamp(job.get("ended"))
+    return duration(ended - since if since is not None and ended is not None else None)
 
 
-def locks_text(result: dict[str, Any], style: Style) -> str:
+def lock_table(result: dict[str, Any], style: Style) -> str:
     """One line per lock that is held."""
     rows = [
         [
             f"port {lock['port']}" if lock["port"] else "registry",
             _held_by(lock),
-            _whom(lock),
-            word(lock["since"]),
-            word(lock["phase"]),
+            _who(lock),
+            cell(lock["since"]),
+            cell(lock["phase"]),
         ]
         for lock in result["locks"]
         if lock["held"]
@@ -74,20 +76,20 @@ def locks_text(result: dict[str, Any], style: Style) -> str:
 
 def _held_by(lock: dict[str, Any]) -> str:
     """What a job does; of a process that is no job, which one it is."""
-    return f"pid {lock['pid']}: {word(lock['why'])}" if lock.get("outsider") else word(lock["why"])
+    return f"pid {lock['pid']}: {cell(lock['why'])}" if lock.get("outsider") else cell(lock["why"])
 
 
-def ended(result: dict[str, Any], style: Style) -> str:
+def job_outcome(result: dict[str, Any], style: Style) -> str:
     """One line about how a job ended."""
-    said = f": {safe(result['message'])}" if result.get("message") else ""
-    return f"{word(result['why'])}: {word(result['state'])}{said}"
+    said = f": {printable(result['message'])}" if result.get("message") else ""
+    return f"{cell(result['why'])}: {cell(result['state'])}{said}"
 
 
 def _state(job: dict[str, Any]) -> str:
     return (
-        f"died in {word(job['phase'] or 'claim')}" if job["state"] == "died" else word(job["state"])
+        f"died in {cell(job['phase'] or 'claim')}" if job["state"] == "died" else cell(job["state"])
     )
 
 
-def _whom(row: dict[str, Any]) -> str:
-    return f"{word(row['who'])}@{word(row['from'])}"
+def _who(row: dict[str, Any]) -> str:
+    return f"{cell(row['who'])}@{cell(row['from'])}"

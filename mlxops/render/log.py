@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .format import safe
+from .format import printable
 from .style import Style
 
 # mlx-openai-server colours its log, into a file too; as escapes the colours would hide the words.
@@ -46,4 +46,4 @@ class LogText:
 
 
 def log_line(line: Any) -> str:
-    return safe(COLOUR.sub("", str(line).rstrip("\n").expandtabs()))
+    return printable(COLOUR.sub("", str(line).rstrip("\n").expandtabs()))

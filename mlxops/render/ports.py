@@ -4,74 +4,76 @@ from __future__ import annotations
 
 from typing import Any
 
-from .actions import planned
+from .actions import plan_lines
 from .fit import memory_lines
-from .format import safe, span, word
+from .format import cell, duration, printable
 from .style import Style
 
 
-def loaded(result: dict[str, Any], style: Style) -> str:
+def load_result(result: dict[str, Any], style: Style) -> str:
     """One line about what the port now serves; with --dry-run the plan."""
     if result.get("actions"):
         sums = memory_lines(result["memory"], style) if result.get("memory") else []
-        return "\n".join([*planned(result["actions"]), *sums])
+        return "\n".join([*plan_lines(result["actions"]), *sums])
     port, entry, state = (
-        word(result["port"]),
-        word(result.get("entry")),
-        style.state(word(result.get("state"))),
+        cell(result["port"]),
+        cell(result.get("entry")),
+        style.state(cell(result.get("state"))),
     )
     if not result.get("changed"):
         return f"{port} serves {entry} already: {state}, nothing changed (--replace restarts it)"
     swapped = result.get("previous") not in (None, result.get("entry"))
-    before = f", instead of {safe(result['previous'])}" if swapped else ""
-    name = f" as {safe(result['served_model'])}" if result.get("served_model") else ""
+    before = f", instead of {printable(result['previous'])}" if swapped else ""
+    name = f" as {printable(result['served_model'])}" if result.get("served_model") else ""
     gone = "".join(
-        f", {safe(one['entry'])} unloaded from {safe(one['port'])}"
+        f", {printable(one['entry'])} unloaded from {printable(one['port'])}"
         for one in result.get("evicted") or []
     )
     anew = "restarted, " if result.get("restarted") else ""
-    return f"{port} serves {entry}{name}{before}: {anew}{state} after {span(result.get('duration_s'))}{gone}"
+    return f"{port} serves {entry}{name}{before}: {anew}{state} after {duration(result.get('duration_s'))}{gone}"
 
 
-def unloaded(result: dict[str, Any], style: Style) -> str:
+def unload_result(result: dict[str, Any], style: Style) -> str:
     """One line about the port that was emptied; with --dry-run the plan."""
     if result.get("actions"):
-        return "\n".join(planned(result["actions"]))
+        return "\n".join(plan_lines(result["actions"]))
     if not result.get("changed"):
         return f"{result['port']} is free already, nothing changed"
     if result.get("left"):
         left = ", ".join(map(str, result["left"]))
-        text = f"{result['port']}: {word(result.get('entry'))} unloaded, but pid {left} was started for this port too"
+        text = f"{result['port']}: {cell(result.get('entry'))} unloaded, but pid {left} was started for this port too"
         return f"{text} and still runs (mlxops unload {result['port']})"
-    took = f" after {span(result['duration_s'])}" if result.get("duration_s") is not None else ""
+    took = (
+        f" after {duration(result['duration_s'])}" if result.get("duration_s") is not None else ""
+    )
     forgot = [name for name in result.get("forgot") or [] if name != result.get("entry")]
     done = (
         [f"{_gone(result)}{took}"] if result.get("entry") or result.get("pid") or not forgot else []
     )
-    done += [f"{safe(name)} forgotten (it was not running)" for name in forgot]
+    done += [f"{printable(name)} forgotten (it was not running)" for name in forgot]
     return f"{result['port']} is free, {', '.join(done)}"
 
 
 def _gone(result: dict[str, Any]) -> str:
     if result.get("entry"):
-        return f"{safe(result['entry'])} unloaded"
+        return f"{printable(result['entry'])} unloaded"
     return (
-        f"pid {safe(result['pid'])} stopped, which was in no entry"
+        f"pid {printable(result['pid'])} stopped, which was in no entry"
         if result.get("pid")
         else "leftovers stopped"
     )
 
 
-def to_be_stopped(ports: list[dict[str, Any]]) -> str:
+def servers_to_stop(ports: list[dict[str, Any]]) -> str:
     """The servers that unload-all would stop, those that no entry knows apart."""
     known = [port for port in ports if not port.get("command")]
     others = [port for port in ports if port.get("command")]
     lines = [
-        f"  {safe(port['port'])}  {word(port.get('entry'))} (pid {safe(port['pid'])})"
+        f"  {printable(port['port'])}  {cell(port.get('entry'))} (pid {printable(port['pid'])})"
         for port in known
     ]
     apart = [
-        f"  {safe(port['port'])}  pid {safe(port['pid'])}: {safe(port['command'])}"
+        f"  {printable(port['port'])}  pid {printable(port['pid'])}: {printable(port['command'])}"
         for port in others
     ]
     return "\n".join(
@@ -82,7 +84,7 @@ def to_be_stopped(ports: list[dict[str, Any]]) -> str:
     )
 
 
-def all_unloaded(result: dict[str, Any], style: Style) -> str:
+def unload_all_result(result: dict[str, Any], style: Style) -> str:
     """One line per port that was touched or could not be emptied."""
     touched = [port for port in result["ports"] if _touched(port)]
     return "\n".join(_attempt(port, style) for port in touched) or "All ports were already free."
@@ -95,13 +97,13 @@ def _touched(port: dict[str, Any]) -> bool:
 
 def _attempt(port: dict[str, Any], style: Style) -> str:
     if port.get("ok", True) and port.get("state") == "left":
-        return f"{port['port']} left alone: pid {safe(port['pid'])} is not in the registry"
+        return f"{port['port']} left alone: pid {printable(port['pid'])} is not in the registry"
     if port.get("ok", True):
-        return unloaded(port, style)
-    return f"{port['port']} {style.wrong('not unloaded')}: {safe(reason(port.get('error')))}"
+        return unload_result(port, style)
+    return f"{port['port']} {style.wrong('not unloaded')}: {printable(error_message(port.get('error')))}"
 
 
-def reason(error: Any) -> str:
+def error_message(error: Any) -> str:
     """The text of an error on the wire, which is a record, or a bare sentence."""
     return (
         str(error.get("message", ""))

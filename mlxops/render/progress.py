@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from .format import DASH, rate, safe, size, span
+from .format import DASH, byte_rate, duration, printable, size
 
-REDRAW_EVERY_S = 0.1
-PLAIN_EVERY_S = 30.0
+REDRAW_INTERVAL_S = 0.1
+PLAIN_INTERVAL_S = 30.0
 RATE_WINDOW_S = 10.0
-BAR = 24
+BAR_WIDTH = 24
 
 
 class Progress:
@@ -51,7 +51,7 @@ class Progress:
         """A warning, once, however often it is told; even a quiet command gives it."""
         if message not in self._warned:
             self._warned.add(message)
-            self._line(f"warning: {safe(message)}")
+            self._line(f"warning: {printable(message)}")
 
     def close(self) -> None:
         """Take the redrawn line away."""
@@ -63,18 +63,20 @@ class Progress:
         self.warn(str(event.get("message", "")))
 
     def _on_phase(self, event: dict[str, Any]) -> None:
-        self._phase = f"{safe(event.get('phase', ''))}: {safe(event.get('message', ''))}"
+        self._phase = f"{printable(event.get('phase', ''))}: {printable(event.get('message', ''))}"
         self._since, self._drawn_at, self._speed = self._clock(), None, Speed()
         if not self._quiet:
             self._line(self._phase)
 
     def _on_log(self, event: dict[str, Any]) -> None:
         if self._verbose:
-            self._line(f"  | {safe(str(event.get('line', '')).expandtabs())}")
+            self._line(f"  | {printable(str(event.get('line', '')).expandtabs())}")
 
     def _on_ping(self, event: dict[str, Any]) -> None:
         if self._phase and self._drawn_at is None:
-            self._redraw(f"  {self._phase.partition(':')[0]} {span(self._clock() - self._since)}")
+            self._redraw(
+                f"  {self._phase.partition(':')[0]} {duration(self._clock() - self._since)}"
+            )
 
     def _on_progress(self, event: dict[str, Any]) -> None:
         now, done, total = self._clock(), _bytes(event.get("done")) or 0, _bytes(event.get("total"))
@@ -86,7 +88,7 @@ class Progress:
         self._redraw(text) if self._terminal else self._line(text)
 
     def _due(self, now: float, finished: bool) -> bool:
-        every = REDRAW_EVERY_S if self._terminal else PLAIN_EVERY_S
+        every = REDRAW_INTERVAL_S if self._terminal else PLAIN_INTERVAL_S
         return finished or self._drawn_at is None or now - self._drawn_at >= every
 
     def _line(self, text: str) -> None:
@@ -139,14 +141,14 @@ class Speed:
 
 def bar_text(done: int, total: int | None, speed: float | None, file: str | None) -> str:
     """[#####.....]  42 %  3.10 GiB of 7.40 GiB  112 MiB/s  ETA 38 s  model.safetensors"""
-    filled = int(BAR * min(1.0, done / total)) if total else 0
+    filled = int(BAR_WIDTH * min(1.0, done / total)) if total else 0
     share = f"{int(100 * done / total):3d} %" if total else f"  {DASH} %"
-    left = span((total - done) / speed) if total and speed and total >= done else DASH
+    left = duration((total - done) / speed) if total and speed and total >= done else DASH
     words = [
-        f"[{'#' * filled:.<{BAR}}]",
+        f"[{'#' * filled:.<{BAR_WIDTH}}]",
         share,
         f"{size(done)} of {size(total)}",
-        rate(speed),
+        byte_rate(speed),
         f"ETA {left}",
     ]
-    return "  ".join([*words, *([safe(file)] if file else [])])
+    return "  ".join([*words, *([printable(file)] if file else [])])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .format import size, word
+from .format import cell, size
 from .style import Style
 from .table import table
 
 
-def models_found(result: dict[str, Any], style: Style) -> str:
+def model_table(result: dict[str, Any], style: Style) -> str:
     rows = [
-        [word(m["repo_id"]), size(m.get("size_bytes")), word(m.get("downloads"))]
+        [cell(m["repo_id"]), size(m.get("size_bytes")), cell(m.get("downloads"))]
         for m in result["models"]
     ]
     return (

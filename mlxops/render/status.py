@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .drift import paragraphs
-from .format import latency, pace, safe, size, span, word
+from .drift import drift_lines
+from .format import cell, duration, latency, printable, size, token_rate
 from .style import Style
 from .table import table
 from .verify import check_lines, verdict
@@ -40,18 +40,18 @@ def _but_registry(port: dict[str, Any]) -> dict[str, Any]:
 
 
 def _proof(port: dict[str, Any], style: Style) -> list[str]:
-    told = verdict(port["ok"], style) if port["checks"] else word(None)
-    return [told, latency(port.get("first_token_ms")), pace(port.get("tokens_per_s"))]
+    told = verdict(port["ok"], style) if port["checks"] else cell(None)
+    return [told, latency(port.get("first_token_ms")), token_rate(port.get("tokens_per_s"))]
 
 
 def _below(result: dict[str, Any], style: Style) -> list[str]:
     broken = {one["port"]: one for one in result.get("broken") or []}
     told = [
         *map(_why, filter(_unexplained, result["ports"])),
-        *paragraphs(result.get("drift"), style),
+        *drift_lines(result.get("drift"), style),
     ]
-    told += paragraphs([one for port, one in broken.items() if not _drifts(result, port)], style)
-    return ["", memory(result.get("memory")), *told]
+    told += drift_lines([one for port, one in broken.items() if not _drifts(result, port)], style)
+    return ["", memory_line(result.get("memory")), *told]
 
 
 def _unexplained(port: dict[str, Any]) -> bool:
@@ -64,24 +64,24 @@ def _drifts(result: dict[str, Any], port: int) -> bool:
 
 
 def _why(port: dict[str, Any]) -> str:
-    return f"{word(port.get('state'))} {word(port['port'])}: {safe(port['reason'])}"
+    return f"{cell(port.get('state'))} {cell(port['port'])}: {printable(port['reason'])}"
 
 
 def _row(port: dict[str, Any], style: Style) -> list[str]:
     return [
-        word(port["port"]),
-        word(port.get("slot_name")),
-        word(port.get("entry") or port.get("wanted")),
-        style.state(word(port.get("state"))),
-        style.wrong(word(port["drift"])) if port.get("drift") else word(None),
-        word(port.get("served_model")),
+        cell(port["port"]),
+        cell(port.get("slot_name")),
+        cell(port.get("entry") or port.get("wanted")),
+        style.state(cell(port.get("state"))),
+        style.wrong(cell(port["drift"])) if port.get("drift") else cell(None),
+        cell(port.get("served_model")),
         size(port.get("rss_bytes")),
-        span(port.get("uptime_s")),
+        duration(port.get("uptime_s")),
         latency(port.get("latency_ms")),
     ]
 
 
-def memory(figures: dict[str, Any] | None) -> str:
+def memory_line(figures: dict[str, Any] | None) -> str:
     known = figures or {}
     available, total = size(known.get("available_bytes")), size(known.get("total_bytes"))
     return f"memory: {available} of {total} available, wired limit {size(known.get('wired_limit_bytes'))}"

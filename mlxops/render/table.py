@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 
-def get_ready() -> None:
+def preload() -> None:
     """Import tabulate, which costs as much as click, and which no help and no error needs."""
     import tabulate  # noqa: F401
 
@@ -17,18 +17,18 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | No
 
     Columns at the end are left out where the lines would be longer than `width`: folded lines are
     no table."""
-    text = _drawn(columns, rows)
-    if width is None or len(columns) < 2 or max(map(_length, text.splitlines())) <= width:
+    text = _draw(columns, rows)
+    if width is None or len(columns) < 2 or max(map(_visible_length, text.splitlines())) <= width:
         return text
     return table(columns[:-1], [row[:-1] for row in rows], width)
 
 
-def _length(line: str) -> int:
+def _visible_length(line: str) -> int:
     """As it is seen: a colour takes no room."""
     return len(re.sub(r"\x1b\[\d+m", "", line))
 
 
-def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     from tabulate import tabulate
 
     sides = ["right" if name.endswith(">") else "left" for name in columns]

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlxops import authorizedkeys
 from mlxops.agent.errors import LinkLost, LoginRefused, MlxopsError, RegistryInvalid, Usage
 from mlxops.agent.jobs import log as joblog
 from mlxops.agent.memory.estimate import Model, estimate, largest_context
@@ -33,6 +32,7 @@ from mlxops.agent.restricted.grant import Grant
 from mlxops.agent.runtimes.table import RUNTIMES, is_worker, offered, recognise
 from mlxops.agent.untrusted import as_object, plain
 from mlxops.agent.wire import codec as wire
+from mlxops.cli import authorized_keys
 from mlxops.hosts import files as hosts
 from mlxops.transport import knownhosts
 
@@ -208,10 +208,12 @@ def public_key(content: bytes) -> None:
         file.write(content)
         file.flush()
         try:
-            key = authorizedkeys.public_key(file.name)
+            key = authorized_keys.read_public_key(file.name)
         except Usage:
             return
-    assert "\n" not in authorizedkeys.line("true", key) and key.startswith(authorizedkeys.KINDS)
+    assert "\n" not in authorized_keys.authorized_line("true", key) and key.startswith(
+        authorized_keys.KEY_TYPES
+    )
 
 
 def forced_command(content: bytes) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from mlxops.cli import run
+from mlxops.cli import main
 from mlxops.cli.console import Console
-from mlxops.cli.invocation import Invocation
+from mlxops.cli.run import Run
 from mlxops.hosts.files import Host
 
 HOST_FILE = """
@@ -60,7 +60,7 @@ class Ended:
     def __init__(self, studio: Studio, *argv: str, agrees: bool | None = None) -> None:
         out, err = io.StringIO(), io.StringIO()
         console = Asked(out, err, agrees)
-        self.code = run(list(argv), Invocation(console, studio))
+        self.code = main(list(argv), Run(console, studio))
         self.out, self.err, self.questions = out.getvalue(), err.getvalue(), console.questions
         self.document: dict[str, Any] = json.loads(self.out) if "--json" in argv else {}
 

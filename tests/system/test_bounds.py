@@ -15,7 +15,7 @@ import pytest
 from mlxops import session
 from mlxops.agent.errors import HostUnreachable, LinkLost, LoginRefused, MlxopsError, from_wire
 from mlxops.agent.ports.probe import model_ids
-from mlxops.cli.errors import traced
+from mlxops.cli.errors import traceback_text
 from mlxops.render.errors import error_text
 from mlxops.render.style import Style
 from mlxops.transport import LONGEST_TAIL, Tail
@@ -90,7 +90,7 @@ def test_an_error_of_a_megabyte_is_shown_in_part() -> None:
 
 def test_a_traceback_that_quotes_the_host_steers_no_terminal() -> None:
     fault = LinkLost(f"the host said {STEERING}", trace=f"there {STEERING}\nsecond line")
-    shown = traced(fault)
+    shown = traceback_text(fault)
     assert "\x1b" not in shown and "\x07" not in shown
     assert (
         "\\x1b]0;owned\\x07" in shown

@@ -50,14 +50,14 @@ def test_an_alarm_that_raises_costs_no_other_its_turn() -> None:
 LIMITED = """
 import os, signal, sys, time
 from mlxops import interrupts
-from mlxops.cli import single as turn
+from mlxops.cli import single_instance
 
 class Ends:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)
 
 interrupts.listen()
-with turn.bounded(0.6):
+with single_instance.time_limit(0.6):
     try:
         with interrupts.raising(1):
             Ends()
@@ -71,11 +71,11 @@ with turn.bounded(0.6):
 TOLD = """
 import os, signal, time
 from mlxops import interrupts
-from mlxops.cli import single as turn
+from mlxops.cli import single_instance
 
 interrupts.TOLD_WITHIN_S = 30
 interrupts.listen()
-with turn.bounded(0.3), interrupts.telling():
+with single_instance.time_limit(0.3), interrupts.telling():
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(30)
 """

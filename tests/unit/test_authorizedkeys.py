@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops import authorizedkeys
 from mlxops.agent.errors import Failed, Usage
+from mlxops.cli import authorized_keys
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -30,17 +30,17 @@ def unquoted(line: str) -> tuple[str, str]:
 
 @given(PRINTABLE.filter(lambda text: not text.endswith("\\")))
 def test_sshd_reads_back_what_was_written(command: str) -> None:
-    assert unquoted(authorizedkeys.line(command, KEY)) == (command, " " + KEY)
+    assert unquoted(authorized_keys.authorized_line(command, KEY)) == (command, " " + KEY)
 
 
 @pytest.mark.parametrize("command", ["ends with a backslash\\", "two\nlines", "a\0b", "\ud800"])
 def test_what_no_line_can_hold_is_refused(command: str) -> None:
     with pytest.raises(Failed):
-        authorizedkeys.line(command, KEY)
+        authorized_keys.authorized_line(command, KEY)
 
 
 def test_without_a_key_it_is_the_beginning_of_a_line() -> None:
-    assert authorizedkeys.line("exec x", None) == 'restrict,command="exec x"'
+    assert authorized_keys.authorized_line("exec x", None) == 'restrict,command="exec x"'
 
 
 @pytest.mark.openssh
@@ -49,12 +49,12 @@ def test_real_public_keys(tmp_path: Path, kind: str) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(key)], check=True)
     public = Path(f"{key}.pub")
-    assert authorizedkeys.public_key(str(public)) == public.read_text().strip()
+    assert authorized_keys.read_public_key(str(public)) == public.read_text().strip()
     with pytest.raises(Usage, match="is not one public key"):
-        authorizedkeys.public_key(str(key))
+        authorized_keys.read_public_key(str(key))
     subprocess.run(["ssh-keygen", "-q", "-s", str(key), "-I", "x", str(public)], check=True)
     with pytest.raises(Usage, match="is not one public key"):
-        authorizedkeys.public_key(f"{key}-cert.pub")
+        authorized_keys.read_public_key(f"{key}-cert.pub")
 
 
 WRONG = [
@@ -76,14 +76,14 @@ WRONG = [
 def test_anything_else_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "key.pub").write_text(text)
     with pytest.raises(Usage):
-        authorizedkeys.public_key(str(tmp_path / "key.pub"))
+        authorized_keys.read_public_key(str(tmp_path / "key.pub"))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for name in ("absent.pub", "binary", "."):
         with pytest.raises(Usage, match=str(tmp_path)):
-            authorizedkeys.public_key(str(tmp_path / name))
+            authorized_keys.read_public_key(str(tmp_path / name))
 
 
 ANSWER = {

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import Failed, Interrupted, MlxopsError, NotReady, RegistryInvalid
-from mlxops.cli import run
+from mlxops.cli import main
 from mlxops.cli.console import Console
-from mlxops.cli.invocation import Invocation
-from mlxops.cli.root import ELSEWHERE, VERBS
+from mlxops.cli.root import SYNONYMS, VERBS
+from mlxops.cli.run import Run
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -84,7 +84,7 @@ def test_a_word_of_another_tool_is_answered_with_the_verb(typed: str, meant: str
 
 
 def test_every_verb_named_for_another_tools_word_exists() -> None:
-    assert all(text.split()[0] in VERBS and word not in VERBS for word, text in ELSEWHERE.items())
+    assert all(text.split()[0] in VERBS and word not in VERBS for word, text in SYNONYMS.items())
 
 
 def test_help_is_also_a_verb() -> None:
@@ -179,8 +179,8 @@ OPTION_VALUES = (
 def test_a_value_that_reads_like_a_flag_does_not_switch_the_output(
     lab: Path, argv: tuple[str, ...]
 ) -> None:
-    invocation = Invocation(Console(io.StringIO(), io.StringIO()), Studio(Failed("no")))
-    run([*argv], invocation)
+    invocation = Run(Console(io.StringIO(), io.StringIO()), Studio(Failed("no")))
+    main([*argv], invocation)
     assert (invocation.flags.json, invocation.flags.quiet) == (False, False)
 
 
@@ -205,8 +205,5 @@ def test_words_that_cannot_be_parsed_are_answered_in_json_where_it_is_asked(
 
 def test_json_as_the_value_of_a_flag_of_an_unknown_verb_is_a_value(lab: Path) -> None:
     out = io.StringIO()
-    assert (
-        run(["nonsense", "--host", "--json"], Invocation(Console(out, io.StringIO()), Studio()))
-        == 2
-    )
+    assert main(["nonsense", "--host", "--json"], Run(Console(out, io.StringIO()), Studio())) == 2
     assert out.getvalue() == ""

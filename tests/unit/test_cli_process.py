@@ -24,12 +24,12 @@ PROMPTED = """
 import sys
 from tests.support.cli_standin import Studio
 from mlxops.agent.errors import PortBusy
-from mlxops.cli import run
+from mlxops.cli import main
 from mlxops.cli.console import Console
-from mlxops.cli.invocation import Invocation
+from mlxops.cli.run import Run
 done = {"port": 8100, "entry": "new", "state": "ready", "changed": True, "duration_s": 1.0}
 studio = Studio(PortBusy("8100 serves old", occupant="old"), done)
-sys.exit(run(["load", "new", "8100"], Invocation(Console.standard(), studio)))
+sys.exit(main(["load", "new", "8100"], Run(Console.standard(), studio)))
 """
 
 
@@ -64,7 +64,7 @@ def mlxops(lab: dict[str, str], *argv: str, **more: Any) -> subprocess.Completed
     ],
 )
 def test_what_needs_no_host_imports_click_only(lab: dict[str, str], argv: list[str]) -> None:
-    script = "import sys; from mlxops.cli import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    script = "import sys; from mlxops.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
     ended = subprocess.run(
         [sys.executable, "-c", script, *argv], env=lab, text=True, capture_output=True, timeout=60
     )
@@ -81,15 +81,15 @@ def test_what_shows_the_answer_is_imported_while_the_host_works(
 ) -> None:
     script = """
 import sys
-from mlxops.cli import run
+from mlxops.cli import main
 from mlxops.cli.console import Console
-from mlxops.cli.invocation import Invocation
+from mlxops.cli.run import Run
 def call(host, verb, args, on_event, meanwhile):
     before = set(sys.modules)
     meanwhile()
     print(*sorted(set(sys.modules) - before), file=sys.stderr)
     return {"models": []}
-run(["list", *sys.argv[1:]], Invocation(Console.standard(), call))
+main(["list", *sys.argv[1:]], Run(Console.standard(), call))
 """
     ended = subprocess.run(
         [sys.executable, "-c", script, *flags], env=lab, text=True, capture_output=True, timeout=60

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlxops.cli.root import VERBS, root
-from mlxops.cli.verb import HelpAsked
+from mlxops.cli.verb import HelpRequested
 from tests.support.cli_standin import HOST_FILE, Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -118,7 +118,7 @@ def test_nothing_typed_is_answered_with_help() -> None:
 
 
 def test_a_flag_is_documented_once_on_the_program_and_hidden_below() -> None:
-    with pytest.raises(HelpAsked) as asked:
+    with pytest.raises(HelpRequested) as asked:
         root.make_context("mlxops", ["--help"])
     assert str(asked.value).count("--hosts-dir") == 1
     assert "--hosts-dir" not in Ended(Studio(), "list", "--help").out

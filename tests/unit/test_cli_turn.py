@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 
 from mlxops.agent.errors import LinkLost, Locked
-from mlxops.cli import single as turn
+from mlxops.cli import single_instance
 from mlxops.hosts import files as hosts
 from mlxops.hosts.files import Host
 from tests.support.cli_standin import HOST_FILE
@@ -66,7 +66,7 @@ def eventually_gone(pid: int) -> None:
 
 
 def test_a_second_one_is_told_who_runs_and_since_when(lab: Host) -> None:
-    with turn.alone(lab):
+    with single_instance.exclusive(lab):
         ended = reconcile(lab)
     assert (ended.returncode, ended.stdout) == (6, "")
     assert f"pid {os.getpid()} since 20" in ended.stderr
@@ -74,11 +74,11 @@ def test_a_second_one_is_told_who_runs_and_since_when(lab: Host) -> None:
 
 
 def test_the_turn_is_over_with_its_process_and_the_file_stays(lab: Host) -> None:
-    with turn.alone(lab):
-        path = turn.lock_path(lab)
+    with single_instance.exclusive(lab):
+        path = single_instance.lock_path(lab)
     assert path.exists()
     assert path.stat().st_mode & 0o777 == 0o600
-    with turn.alone(lab):
+    with single_instance.exclusive(lab):
         assert path.read_text().startswith(f"pid {os.getpid()} ")
 
 
@@ -87,10 +87,10 @@ def test_another_host_file_has_a_turn_of_its_own(lab: Host, tmp_path: Path) -> N
     other.mkdir()
     (other / "lab.toml").write_text(HOST_FILE)
     with (
-        turn.alone(lab),
-        turn.alone(hosts.read(other / "lab.toml")),
+        single_instance.exclusive(lab),
+        single_instance.exclusive(hosts.read(other / "lab.toml")),
         pytest.raises(Locked),
-        turn.alone(lab),
+        single_instance.exclusive(lab),
     ):
         pass
 
@@ -108,9 +108,9 @@ def test_a_host_that_never_answers_is_given_up_in_time_and_left_clean(lab: Host)
 def test_what_does_not_heed_the_end_is_ended_by_force(tmp_path: Path) -> None:
     script = """
 import time
-from mlxops.cli import single as turn
-turn.LAST_WORDS_S = 0.3
-with turn.bounded(0.2):
+from mlxops.cli import single_instance
+single_instance.KILL_AFTER_S = 0.3
+with single_instance.time_limit(0.2):
     while True:
         try:
             time.sleep(60)
@@ -128,14 +128,14 @@ with turn.bounded(0.2):
 
 
 def test_a_bound_that_was_not_needed_leaves_no_alarm() -> None:
-    with turn.bounded(0.05):
+    with single_instance.time_limit(0.05):
         pass
     time.sleep(0.1)  # an alarm left behind would end this process by its default action
 
 
 def test_the_lock_files_of_host_files_long_gone_are_pruned(lab: Host) -> None:
-    with turn.alone(lab):
-        own = turn.lock_path(lab)
+    with single_instance.exclusive(lab):
+        own = single_instance.lock_path(lab)
     names = {"old": 91, "new": 89, "held": 91}
     for name, days in names.items():
         path = own.with_name(f"reconcile-{name}-00000000.lock")
@@ -144,7 +144,7 @@ def test_the_lock_files_of_host_files_long_gone_are_pruned(lab: Host) -> None:
         os.utime(path, (time.time() - days * 86400,) * 2)
     with (own.with_name("reconcile-held-00000000.lock")).open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with turn.alone(lab):
+        with single_instance.exclusive(lab):
             left = {path.name for path in own.parent.glob("reconcile-*")}
     assert left == {own.name} | {
         f"reconcile-{name}-00000000{end}"
@@ -156,16 +156,16 @@ def test_the_lock_files_of_host_files_long_gone_are_pruned(lab: Host) -> None:
 def test_a_lock_file_that_was_pruned_before_the_lock_is_made_anew(
     lab: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, opened = turn.lock_path(lab), turn._opened
+    path, opened = single_instance.lock_path(lab), single_instance._open
 
     def pruned_once(here: Path) -> IO[str]:
         file = opened(here)
-        monkeypatch.setattr(turn, "_opened", opened)
+        monkeypatch.setattr(single_instance, "_open", opened)
         here.unlink()
         return file
 
-    monkeypatch.setattr(turn, "_opened", pruned_once)
-    with turn.alone(lab):
+    monkeypatch.setattr(single_instance, "_open", pruned_once)
+    with single_instance.exclusive(lab):
         assert path.exists()
-        with pytest.raises(Locked), turn.alone(lab):
+        with pytest.raises(Locked), single_instance.exclusive(lab):
             pass

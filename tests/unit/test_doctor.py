@@ -16,8 +16,8 @@ from mlxops.agent.doctor.locks import age_s, held
 from mlxops.agent.doctor.machine import GIB, disk_left, memory_left
 from mlxops.agent.errors import HostKeyRefused, HostUnreachable, LinkLost, LoginRefused, MlxopsError
 from mlxops.agent.programs.version import noted, told
-from mlxops.doctor import skew, way_rows
-from mlxops.render.doctor import examined, troubles
+from mlxops.doctor import clock_row, step_rows
+from mlxops.render.doctor import all_checks, failing_checks
 from mlxops.render.style import Style
 from tests.support.cli_standin import Ended, Studio, lab
 
@@ -41,7 +41,7 @@ SKEWED: Any = {"checks": [], "actions": []}
 def test_a_clock_is_blamed_for_no_more_than_the_round_trip_proves(
     ahead: float, error: float, verdict: str, text: str
 ) -> None:
-    row = skew(ahead, error)
+    row = clock_row(ahead, error)
     assert row["verdict"] == verdict and text in row["seen"]
     assert (row["mend"] is None) == (verdict == "ok")
 
@@ -59,12 +59,12 @@ def test_a_clock_is_blamed_for_no_more_than_the_round_trip_proves(
 def test_a_connection_is_told_as_far_as_it_came(
     fault: MlxopsError | None, verdicts: list[str]
 ) -> None:
-    rows = list(way_rows(["a", "b", "c"], type(fault), fault))
+    rows = list(step_rows(["a", "b", "c"], type(fault), fault))
     assert [row["verdict"] for row in rows] == verdicts
     assert [row["mend"] for row in rows if row["verdict"] == "wrong"] == ["hint"] * verdicts.count(
         "wrong"
     )
-    assert {row["verdict"] for row in way_rows([], type(fault), fault)} == {"unknown"}
+    assert {row["verdict"] for row in step_rows([], type(fault), fault)} == {"unknown"}
 
 
 def test_a_folder_of_another_user_is_wrong(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ FOUND = {
 
 
 def test_each_command_that_mends_is_shown_once_below_the_table() -> None:
-    lines = examined(FOUND, Style()).splitlines()
+    lines = all_checks(FOUND, Style()).splitlines()
     assert [line.split()[:3] for line in lines[:4]] == [
         ["SIDE", "CHECK", "VERDICT"],
         ["host", "disk", "ok"],
@@ -172,14 +172,16 @@ def test_each_command_that_mends_is_shown_once_below_the_table() -> None:
         "",
         "1 ok, 1 warning, 1 wrong, 0 unknown",
     ]
-    assert "\x1b" not in "".join(lines) and "\x1b[31mwrong\x1b[0m" in examined(
+    assert "\x1b" not in "".join(lines) and "\x1b[31mwrong\x1b[0m" in all_checks(
         FOUND, Style(colour=True)
     )
 
 
 def test_a_quiet_doctor_shows_only_what_is_not_ok() -> None:
-    assert "disk" not in troubles(FOUND, Style()) and "agent" in troubles(FOUND, Style())
-    assert troubles({"checks": [row("disk", "ok")], "actions": []}, Style()) == ""
+    assert "disk" not in failing_checks(FOUND, Style()) and "agent" in failing_checks(
+        FOUND, Style()
+    )
+    assert failing_checks({"checks": [row("disk", "ok")], "actions": []}, Style()) == ""
 
 
 @pytest.mark.usefixtures("lab")

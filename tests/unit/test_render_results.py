@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from mlxops.agent.errors import NotReady, PortBusy
-from mlxops.render.actions import changes, plan, rehearsed
+from mlxops.render.actions import change_lines, change_summary, reconcile_plan
 from mlxops.render.drift import next_step
-from mlxops.render.entries import changed, entries, removed, shown
+from mlxops.render.entries import entry_details, entry_table, remove_result, set_result
 from mlxops.render.errors import error_text
 from mlxops.render.format import ago
-from mlxops.render.jobs import jobs_text
+from mlxops.render.jobs import job_table
 from mlxops.render.log import LogText
-from mlxops.render.ports import all_unloaded, loaded, unloaded
+from mlxops.render.ports import load_result, unload_all_result, unload_result
 from mlxops.render.status import status
 from mlxops.render.style import Style
 
@@ -130,22 +130,24 @@ def test_a_hostile_name_cannot_steer_the_terminal() -> None:
             },
             PLAIN,
         ),
-        entries({"models": [{"name": hostile, "repo_id": hostile}]}, PLAIN),
-        shown(
+        entry_table({"models": [{"name": hostile, "repo_id": hostile}]}, PLAIN),
+        entry_details(
             {"entry": {"name": hostile, hostile: {hostile: [hostile]}}, "command": [hostile]}, PLAIN
         ),
-        changes(
+        change_lines(
             {
                 "actions": [{"action": hostile, "entry": hostile, "port": 1, "reason": hostile}],
                 "drift": [],
             },
             PLAIN,
         ),
-        loaded(
+        load_result(
             {"port": 1, "entry": hostile, "state": hostile, "previous": hostile, "changed": True},
             PLAIN,
         ),
-        all_unloaded({"ports": [{"port": 1, "ok": False, "error": {"message": hostile}}]}, PLAIN),
+        unload_all_result(
+            {"ports": [{"port": 1, "ok": False, "error": {"message": hostile}}]}, PLAIN
+        ),
         error_text(NotReady(hostile, hostile, log=[hostile]), PLAIN),
         LogText(print).rest({"lines": [hostile]}, PLAIN),
     ]
@@ -163,7 +165,7 @@ def test_entries() -> None:
         "slot": 8100,
         "port": None,
     }
-    assert entries({"models": [model]}, PLAIN).splitlines()[1].split() == [
+    assert entry_table({"models": [model]}, PLAIN).splitlines()[1].split() == [
         "a",
         "o/a",
         "-",
@@ -171,7 +173,7 @@ def test_entries() -> None:
         "8100",
         "-",
     ]
-    assert "mlxops init" in entries({"models": []}, PLAIN)
+    assert "mlxops init" in entry_table({"models": []}, PLAIN)
 
 
 def test_one_entry_in_full() -> None:
@@ -183,7 +185,7 @@ def test_one_entry_in_full() -> None:
         "process": process,
         "slot": None,
     }
-    lines = shown(
+    lines = entry_details(
         {"entry": entry, "port": None, "command": ["server", "--model", "a b"]}, PLAIN
     ).splitlines()
     assert [line.split(None, 1) for line in lines[1:6]] == [
@@ -208,7 +210,7 @@ BRINGS_BACK = ACTION | {"next": "mlxops load qwen 8100"}
 
 def test_a_plan_is_one_line_per_change_and_per_drift() -> None:
     lost = {"drift": "lost", "port": 8100, "entry": "qwen", "reason": "gone"}
-    text = changes(
+    text = change_lines(
         {"actions": [ACTION, ACTION | {"applied": False}], "drift": [lost, DRIFT]}, PLAIN
     )
     assert text.splitlines() == [
@@ -227,7 +229,7 @@ def test_what_is_cleared_is_told_once_with_the_command_that_brings_it_back() -> 
         "next": "mlxops load qwen 8100",
     }
     line = "clear 8100 qwen: its process is gone (next: mlxops load qwen 8100, or mlxops unload 8100 to forget it)"
-    assert changes({"actions": [BRINGS_BACK], "drift": [lost]}, PLAIN) == line
+    assert change_lines({"actions": [BRINGS_BACK], "drift": [lost]}, PLAIN) == line
 
 
 def test_a_dry_run_of_reconcile_says_what_it_would_do() -> None:
@@ -238,19 +240,19 @@ def test_a_dry_run_of_reconcile_says_what_it_would_do() -> None:
         "reason": "gone",
         "next": "mlxops load b 8101",
     }
-    text = rehearsed({"actions": [BRINGS_BACK | {"applied": False}], "drift": [drift]}, PLAIN)
+    text = reconcile_plan({"actions": [BRINGS_BACK | {"applied": False}], "drift": [drift]}, PLAIN)
     step = "(next: mlxops load qwen 8100, or mlxops unload 8100 to forget it)"
     assert text.splitlines() == [
         f"would clear qwen on 8100 (its process is gone) {step}",
         "lost 8101 b: gone (next: mlxops load b 8101, or mlxops unload 8101 to forget it)",
     ]
-    assert rehearsed({"actions": [], "drift": []}, PLAIN) == "Nothing to do."
+    assert reconcile_plan({"actions": [], "drift": []}, PLAIN) == "Nothing to do."
 
 
 def test_nothing_to_do_is_said_to_people_and_not_to_cron() -> None:
     nothing: dict[str, list[object]] = {"actions": [], "drift": []}
-    assert changes(nothing, PLAIN) == ""
-    assert plan(nothing, PLAIN) == "Nothing to do."
+    assert change_lines(nothing, PLAIN) == ""
+    assert change_summary(nothing, PLAIN) == "Nothing to do."
 
 
 def test_a_load_in_one_line() -> None:
@@ -263,25 +265,25 @@ def test_a_load_in_one_line() -> None:
         "previous": "a",
         "served_model": "jerry-xl",
     }
-    assert loaded(result, PLAIN) == "8100 serves b as jerry-xl, instead of a: ready after 12 s"
+    assert load_result(result, PLAIN) == "8100 serves b as jerry-xl, instead of a: ready after 12 s"
     kept = "8100 serves b already: ready, nothing changed (--replace restarts it)"
-    assert loaded(result | {"changed": False}, PLAIN) == kept
+    assert load_result(result | {"changed": False}, PLAIN) == kept
     steps = [
         ACTION | {"action": "stop", "applied": False, "reason": "pid 7 serves /m"},
         ACTION | {"entry": None},
     ]
-    assert loaded(result | {"actions": steps}, PLAIN).splitlines() == [
+    assert load_result(result | {"actions": steps}, PLAIN).splitlines() == [
         "would stop qwen on 8100 (pid 7 serves /m)",
         "would clear 8100 (its process is gone)",
     ]
 
 
 def test_an_unload_in_one_line() -> None:
-    assert unloaded({"port": 1, "entry": "a", "changed": True, "duration_s": 2.0}, PLAIN) == (
+    assert unload_result({"port": 1, "entry": "a", "changed": True, "duration_s": 2.0}, PLAIN) == (
         "1 is free, a unloaded after 2.0 s"
     )
     assert (
-        unloaded({"port": 1, "entry": None, "changed": False}, PLAIN)
+        unload_result({"port": 1, "entry": None, "changed": False}, PLAIN)
         == "1 is free already, nothing changed"
     )
 
@@ -298,26 +300,28 @@ def test_unload_all_tells_each_port_that_changed_or_failed() -> None:
             "error": {"kind": "NotStopped", "message": "lives"},
         },
     ]
-    assert all_unloaded({"ports": ports}, PLAIN).splitlines() == [
+    assert unload_all_result({"ports": ports}, PLAIN).splitlines() == [
         "1 is free, a unloaded",
         "3 not unloaded: lives",
     ]
-    assert all_unloaded({"ports": ports[1:2]}, PLAIN) == "All ports were already free."
+    assert unload_all_result({"ports": ports[1:2]}, PLAIN) == "All ports were already free."
     orphan = {"port": 4, "ok": True, "changed": True, "entry": None, "pid": 7}
     assert (
-        all_unloaded({"ports": [orphan]}, PLAIN)
+        unload_all_result({"ports": [orphan]}, PLAIN)
         == "4 is free, pid 7 stopped, which was in no entry"
     )
     left = orphan | {"changed": False, "state": "left"}
-    assert all_unloaded({"ports": [left]}, PLAIN) == "4 left alone: pid 7 is not in the registry"
+    assert (
+        unload_all_result({"ports": [left]}, PLAIN) == "4 left alone: pid 7 is not in the registry"
+    )
 
 
 def test_what_set_and_remove_did() -> None:
-    assert changed({"changed": False, "entry": {}}, PLAIN) == "nothing changed"
-    assert "hermes" in changed({"changed": True, "entry": {"tool_call_parser": "hermes"}}, PLAIN)
-    assert removed({"changed": True, "entry": "a"}, PLAIN).startswith("a removed")
+    assert set_result({"changed": False, "entry": {}}, PLAIN) == "nothing changed"
+    assert "hermes" in set_result({"changed": True, "entry": {"tool_call_parser": "hermes"}}, PLAIN)
+    assert remove_result({"changed": True, "entry": "a"}, PLAIN).startswith("a removed")
     assert (
-        removed({"changed": False, "entry": "a"}, PLAIN)
+        remove_result({"changed": False, "entry": "a"}, PLAIN)
         == "a would be removed; it had no files here"
     )
 
@@ -356,7 +360,7 @@ def test_jobs_keep_to_the_terminal_and_what_went_wrong_stands_below() -> None:
     }
     job["phase"] = "wait"
     done = {**job, "job": "j2", "state": "done", "message": None}
-    lines = jobs_text(
+    lines = job_table(
         {"jobs": [{**job, "message": "it died " * 20 + "\x1b[2J"}, done]}, Style(width=40)
     ).splitlines()
     assert max(map(len, lines[:3])) <= 40 and lines[1].split()[:2] == ["failed", "load"]
@@ -385,7 +389,7 @@ def test_a_job_has_its_age_its_duration_and_its_progress() -> None:
         "ended": "2026-11-28T08:00:12Z",
         "message": "cancelled; a serves",
     }
-    first, second = jobs_text({"jobs": [running, cancelled]}, PLAIN).splitlines()[1:]
+    first, second = job_table({"jobs": [running, cancelled]}, PLAIN).splitlines()[1:]
     assert first.split()[0] == "running" and " ago " in first and "download 41 %" in first
     assert second.split()[0] == "cancelled" and " 12 s " in second
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops.render import format as words
-from mlxops.render.hosts import spans
+from mlxops.render.hosts import port_ranges
 from mlxops.render.style import Style, style_for
 from mlxops.render.table import table
 
@@ -46,17 +46,17 @@ def test_sizes(count: int | None, text: str) -> None:
     ],
 )
 def test_durations(seconds: float | None, text: str) -> None:
-    assert words.span(seconds) == text
+    assert words.duration(seconds) == text
 
 
 def test_an_unknown_figure_is_a_dash_and_zero_is_zero() -> None:
-    assert [words.latency(None), words.latency(0), words.rate(None), words.rate(0)] == [
+    assert [words.latency(None), words.latency(0), words.byte_rate(None), words.byte_rate(0)] == [
         "-",
         "0 ms",
         "-",
         "0 B/s",
     ]
-    assert [words.word(None), words.word(""), words.word(0)] == ["-", "-", "0"]
+    assert [words.cell(None), words.cell(""), words.cell(0)] == ["-", "-", "0"]
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_an_unknown_figure_is_a_dash_and_zero_is_zero() -> None:
     ],
 )
 def test_what_could_steer_a_terminal_is_shown_as_an_escape(text: str, shown: str) -> None:
-    assert words.safe(text) == shown
+    assert words.printable(text) == shown
 
 
 @given(st.text(st.characters()))
 def test_safe_text_can_always_be_printed(text: str) -> None:
-    assert words.safe(text).isprintable()
-    words.safe(text).encode("utf-8")
+    assert words.printable(text).isprintable()
+    words.printable(text).encode("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_safe_text_can_always_be_printed(text: str) -> None:
     [(None, "-"), ([], "-"), ([1], "1"), ([1, 2], "1-2"), ([1, 2, 3, 9, 20, 21], "1-3, 9, 20-21")],
 )
 def test_neighbouring_ports_are_joined(ports: list[int] | None, text: str) -> None:
-    assert spans(ports) == text
+    assert port_ranges(ports) == text
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import HostUnreachable, LinkLost, MlxopsError, RegistryInvalid
-from mlxops.cli import alerts as told
-from mlxops.cli.alerts import AGAIN_AFTER_S, Memory
+from mlxops.cli import alerts
+from mlxops.cli.alerts import REPEAT_INTERVAL_S, FaultHistory
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -141,18 +141,18 @@ def test_what_could_not_be_done_is_told_once() -> None:
     assert said(result(actions=(held,))) and not said(result(actions=(held,)))
 
 
-def fault(label: str = "lost 8100") -> told.Fault:
-    return told.Fault("port " + label[:60], label, label + " told")
+def fault(label: str = "lost 8100") -> alerts.Fault:
+    return alerts.Fault("port " + label[:60], label, label + " told")
 
 
-def at(path: Path, moment: float) -> Memory:
-    return Memory(path, lambda: moment)
+def at(path: Path, moment: float) -> FaultHistory:
+    return FaultHistory(path, lambda: moment)
 
 
-def news(path: Path, moment: float, *faults: told.Fault) -> list[str]:
+def news(path: Path, moment: float, *faults: alerts.Fault) -> list[str]:
     memory = at(path, moment)
     try:
-        return memory.news(list(faults))
+        return memory.report(list(faults))
     finally:
         memory.save()
 
@@ -160,9 +160,9 @@ def news(path: Path, moment: float, *faults: told.Fault) -> list[str]:
 def test_a_fault_that_lasts_is_told_once_a_day_whatever_the_clock_does(tmp_path: Path) -> None:
     path = tmp_path / "told"
     assert news(path, 1000.0, fault()) == ["lost 8100 told"]
-    assert news(path, 1000.0 + AGAIN_AFTER_S - 1, fault()) == []
-    assert news(path, 1001.0 + AGAIN_AFTER_S, fault()) == ["lost 8100 told"]
-    assert news(path, 1002.0 + AGAIN_AFTER_S, fault()) == []
+    assert news(path, 1000.0 + REPEAT_INTERVAL_S - 1, fault()) == []
+    assert news(path, 1001.0 + REPEAT_INTERVAL_S, fault()) == ["lost 8100 told"]
+    assert news(path, 1002.0 + REPEAT_INTERVAL_S, fault()) == []
     assert news(path, 5.0, fault()) == ["lost 8100 told"]
     assert news(path, 6.0, fault()) == []
 
@@ -191,9 +191,9 @@ def test_a_file_that_says_nothing_is_written_anew(tmp_path: Path, content: bytes
 
 def test_it_does_not_grow_without_end(tmp_path: Path) -> None:
     path = tmp_path / "told"
-    news(path, 1.0, *(fault(f"{n} " + "x" * 5000) for n in range(told.MOST + 50)))
-    assert len(json.loads(path.read_text())["told"]) == told.MOST
-    assert path.stat().st_size < told.MOST_BYTES
+    news(path, 1.0, *(fault(f"{n} " + "x" * 5000) for n in range(alerts.MAX_FAULTS + 50)))
+    assert len(json.loads(path.read_text())["told"]) == alerts.MAX_FAULTS
+    assert path.stat().st_size < alerts.MAX_BYTES
 
 
 def test_where_it_cannot_be_kept_everything_is_told(tmp_path: Path) -> None:

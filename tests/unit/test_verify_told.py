@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlxops.render.status import deep
-from mlxops.render.verify import every_check, verified
+from mlxops.render.verify import verify_details, verify_result
 from tests.support.cli_standin import Ended, Studio, lab
 from tests.unit.test_render_results import FREE, PLAIN, READY
 
@@ -50,7 +50,7 @@ def lines(text: str) -> list[str]:
 
 
 def test_what_is_wrong_or_unknown_is_told_below_the_table_and_steers_no_terminal() -> None:
-    assert lines(verified({"ports": [PORT, BUSY], "entries": [TAKEN, REFUSED]}, PLAIN)) == [
+    assert lines(verify_result({"ports": [PORT, BUSY], "entries": [TAKEN, REFUSED]}, PLAIN)) == [
         "PORT ENTRY STATE VERDICT SERVED FIRST TOKENS/S",
         "8100 qwen ready wrong jerry-xl 52 ms 23.4",
         "8101 qwen starting unknown jerry-xl - -",
@@ -64,7 +64,7 @@ def test_what_is_wrong_or_unknown_is_told_below_the_table_and_steers_no_terminal
 
 
 def test_all_checks_are_told_when_asked_for() -> None:
-    told = lines(every_check({"ports": [PORT], "entries": [TAKEN]}, PLAIN))
+    told = lines(verify_details({"ports": [PORT], "entries": [TAKEN]}, PLAIN))
     assert (
         "ok 8100 plain: finish_reason stop" in told
         and "ok amber: would be started, as far as can be told" in told
@@ -72,7 +72,7 @@ def test_all_checks_are_told_when_asked_for() -> None:
 
 
 def test_nothing_is_a_sentence() -> None:
-    assert verified({"ports": [], "entries": []}, PLAIN) == "Nothing serves."
+    assert verify_result({"ports": [], "entries": []}, PLAIN) == "Nothing serves."
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import base64
 import binascii
 from pathlib import Path
 
-from .agent.errors import Failed, Usage
+from ..agent.errors import Failed, Usage
 
-KINDS = ("ssh-", "ecdsa-", "sk-")
+KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
 
 
-def line(command: str, key: str | None) -> str:
+def authorized_line(command: str, key: str | None) -> str:
     """The line that lets a key run this one command and nothing else; without a key, its
     beginning."""
     # sshd unquotes \" and nothing else, so a backslash before the closing quote would swallow it.
@@ -22,7 +22,7 @@ def line(command: str, key: str | None) -> str:
     return f'restrict,command="{quoted}" {key or ""}'.rstrip()
 
 
-def public_key(path: str) -> str:
+def read_public_key(path: str) -> str:
     """The one key of a .pub file, as `TYPE BASE64 COMMENT`; Usage for anything else that may be in
     it."""
     try:
@@ -45,7 +45,7 @@ def is_key(text: str) -> bool:
     to be."""
     kind, _, rest = text.partition(" ")
     blob = _decoded(rest.split(" ", 1)[0])
-    plain = kind.startswith(KINDS) and "-cert-" not in kind and text.isprintable()
+    plain = kind.startswith(KEY_TYPES) and "-cert-" not in kind and text.isprintable()
     return plain and blob.startswith(len(kind).to_bytes(4, "big") + kind.encode())
 
 

@@ -17,37 +17,37 @@ from ..agent.errors import Failed, LinkLost, Locked
 from ..hosts.files import Host
 
 STATE = Path(".local/state/mlxops")
-FORGOTTEN_S = 90 * 86400.0
-LAST_WORDS_S = 10.0
+PRUNE_AFTER_S = 90 * 86400.0
+KILL_AFTER_S = 10.0
 """How long a call that was told to give up may take to do so."""
 
 
 @contextmanager
-def alone(host: Host) -> Iterator[None]:
+def exclusive(host: Host) -> Iterator[None]:
     """Hold the turn for this host file; Locked, saying who and since when, while another process
     does."""
     path = lock_path(host)
-    with _held(host, path) as file:
-        _sign(file)
+    with _acquire(host, path) as file:
+        _write_holder(file)
         _prune(path)
         yield
 
 
-def _held(host: Host, path: Path) -> IO[str]:
+def _acquire(host: Host, path: Path) -> IO[str]:
     """The lock file, locked; opened anew where it was pruned between the opening and the lock."""
     while True:
-        file = _opened(path)
+        file = _open(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with file:
-                raise _taken(host, file.read()) from None
-        if _stands(file, path):
+                raise _locked_error(host, file.read()) from None
+        if _is_current(file, path):
             return file
         file.close()
 
 
-def _stands(file: IO[str], path: Path) -> bool:
+def _is_current(file: IO[str], path: Path) -> bool:
     """Whether this open file is the one under its name."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
@@ -59,11 +59,11 @@ def _prune(own: Path) -> None:
     meanwhile, so that nobody takes one that is about to go."""
     for path in own.parent.glob("reconcile-*.lock"):
         with suppress(OSError):
-            if path == own or time.time() - path.stat().st_mtime < FORGOTTEN_S:
+            if path == own or time.time() - path.stat().st_mtime < PRUNE_AFTER_S:
                 continue
             with path.open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _stands(file, path):
+                if _is_current(file, path):
                     path.with_suffix(".told.json").unlink(missing_ok=True)
                     path.unlink()
 
@@ -74,12 +74,12 @@ def lock_path(host: Host) -> Path:
     return Path.home() / STATE / f"reconcile-{host.name}-{key:08x}.lock"
 
 
-def told_path(host: Host) -> Path:
+def reported_path(host: Host) -> Path:
     """What the readers of this host file's quiet runs were told."""
     return lock_path(host).with_suffix(".told.json")
 
 
-def _opened(path: Path) -> IO[str]:
+def _open(path: Path) -> IO[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
@@ -89,14 +89,14 @@ def _opened(path: Path) -> IO[str]:
         ) from None
 
 
-def _sign(file: IO[str]) -> None:
+def _write_holder(file: IO[str]) -> None:
     since = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     file.truncate(0)
     file.write(f"pid {os.getpid()} since {since}\n")
     file.flush()
 
 
-def _taken(host: Host, holder: str) -> Locked:
+def _locked_error(host: Host, holder: str) -> Locked:
     who = holder.strip() or "a process that has just begun"
     return Locked(
         f"another reconcile of {host.name} runs on this machine: {who}",
@@ -106,23 +106,23 @@ def _taken(host: Host, holder: str) -> Locked:
 
 
 @contextmanager
-def bounded(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise LinkLost in here after this many seconds; end the process if that is not heeded
     soon."""
-    rung = False
+    fired = False
 
-    def ring() -> None:
-        nonlocal rung
-        if rung:
+    def on_alarm() -> None:
+        nonlocal fired
+        if fired:
             os._exit(LinkLost.exit_code)
-        rung = True
+        fired = True
         raise LinkLost(
             f"no end after {seconds:g} s, given up",
             "mlxops status; or a longer --timeout",
             seconds=seconds,
         )
 
-    alarm = alarms.after(seconds, ring, every=LAST_WORDS_S)
+    alarm = alarms.after(seconds, on_alarm, every=KILL_AFTER_S)
     try:
         yield
     finally:

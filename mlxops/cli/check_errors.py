@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..agent.errors import DriftFound, Failed, MlxopsError
-from .invocation import Result
+from .run import Result
 
 
-def differences(ports: list[Result], entries: list[Result]) -> DriftFound | None:
+def port_errors(ports: list[Result], entries: list[Result]) -> DriftFound | None:
     """Ports that do not serve as they should, and entries that would not be started."""
     wrong = [str(port["port"]) for port in ports if port.get("ok", True) is False]
     refused = [str(entry["entry"]) for entry in entries if not entry["ok"]]
@@ -25,10 +25,10 @@ def differences(ports: list[Result], entries: list[Result]) -> DriftFound | None
     )
 
 
-def proven(result: Result) -> MlxopsError | None:
+def verify_error(result: Result) -> MlxopsError | None:
     """The error of verify: differences first, then what could not be examined."""
     unknown = [port["port"] for port in result["ports"] if port["ok"] is None]
-    if found := differences(result["ports"], result["entries"]):
+    if found := port_errors(result["ports"], result["entries"]):
         return found
     if unknown:
         names = ", ".join(map(str, unknown))
@@ -38,7 +38,7 @@ def proven(result: Result) -> MlxopsError | None:
     return None
 
 
-def drift_found(result: Result) -> DriftFound | None:
+def drift_error(result: Result) -> DriftFound | None:
     """What a command asked to check ends with, where there is drift or a broken server."""
     drift, broken = result.get("drift") or [], result.get("broken") or []
     kinds: dict[str, list[str]] = {}

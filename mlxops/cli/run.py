@@ -15,8 +15,8 @@ from .console import Console
 
 Result = dict[str, Any]
 OnEvent = Callable[[Result], None]
-Meanwhile = Callable[[], object]
-Call = Callable[[Host, str, Result, OnEvent, Meanwhile], Result]
+OnSent = Callable[[], object]
+HostCall = Callable[[Host, str, Result, OnEvent, OnSent], Result]
 
 
 @dataclass
@@ -37,25 +37,23 @@ class Answer:
     """What a command has to say: a result, how people read it, and what was found wrong although it
     was carried out.
 
-    `parting`: what people read instead of the error, where that is only the way they chose to
+    `message`: what people read instead of the error, where that is only the way they chose to
     leave."""
 
     result: Result | None
     text: Callable[[Result, Style], str] | None = None
     error: MlxopsError | None = None
-    parting: str | None = None
+    message: str | None = None
 
 
-def over_the_wire(
-    host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile: Meanwhile
-) -> Result:
+def call_host(host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile: OnSent) -> Result:
     from ..session import call
 
     return call(host, verb, args, on_event, meanwhile)
 
 
-class Invocation:
-    def __init__(self, console: Console, call: Call = over_the_wire) -> None:
+class Run:
+    def __init__(self, console: Console, call: HostCall = call_host) -> None:
         self.console, self.flags = console, Flags()
         self.command: str | None = None
         self._call = call
@@ -77,12 +75,12 @@ class Invocation:
             self.console.err, self.console.err.isatty(), self.flags.quiet, self.flags.verbose
         )
 
-    def ask(
+    def call(
         self,
         verb: str,
         args: Result,
         on_event: OnEvent | None = None,
-        on_sent: Meanwhile | None = None,
+        on_sent: OnSent | None = None,
     ) -> Result:
         """The one call of a command; MlxopsError when it fails. `on_sent` is called once the
         request is on its way."""
@@ -90,34 +88,34 @@ class Invocation:
         def meanwhile() -> None:
             if on_sent:
                 on_sent()
-            self._get_ready()
+            self._preload()
 
         return self._call(self.host, verb, args, on_event or self.progress, meanwhile)
 
-    def _get_ready(self) -> None:
+    def _preload(self) -> None:
         """While the host is at work: import what its answer will be shown with."""
         if self.flags.json:
             from ..render import json_document as document  # noqa: F401
         else:
-            from ..render.table import get_ready
+            from ..render.table import preload
 
-            get_ready()
+            preload()
 
     @property
-    def asks(self) -> bool:
+    def interactive(self) -> bool:
         """Whether a person sits there who can be asked, and the answer is not for a program."""
         return self.console.interactive and not self.flags.json
 
-    def agreed(self, question: str, declined: str = "nothing was changed") -> bool:
+    def confirm(self, question: str, declined: str = "nothing was changed") -> bool:
         """Whether a person says yes; no where nobody can be asked. Who says no is told what was
         `declined`."""
-        if not self.asks:
+        if not self.interactive:
             return False
-        from ..render.format import safe
+        from ..render.format import printable
 
         self.progress.close()
         try:
-            answer = self.console.confirm(safe(question))
+            answer = self.console.confirm(printable(question))
         except KeyboardInterrupt:
             self.console.note("")
             raise Interrupted(f"interrupted; {declined}") from None
