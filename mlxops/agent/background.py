@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Callable, Generic, List, Optional, TypeVar
 
-CHECK_EVERY_S = 0.1
+CHECK_INTERVAL_S = 0.1
 
 Value = TypeVar("Value")
 
 
-class Pending(Generic[Value]):
+class BackgroundCall(Generic[Value]):
     """A call under way in a thread of its own; one that never ends is left behind there."""
 
     def __init__(self, call: Callable[[], Value]) -> None:
@@ -41,10 +41,10 @@ class Pending(Generic[Value]):
 
     def wait(self, check: Callable[[], None] = lambda: None) -> Value:
         """What the call returned, or what it raised, once it has; for `check` see ended()."""
-        self.ended(check)
+        self.wait_until_done(check)
         return self.value()
 
-    def ended(self, check: Callable[[], None]) -> None:
+    def wait_until_done(self, check: Callable[[], None]) -> None:
         """Wait for its end. `check` is called all the while, and may raise."""
-        while not self.done(CHECK_EVERY_S):
+        while not self.done(CHECK_INTERVAL_S):
             check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Iterator, Optional, TypeVar
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
 class Deadline:
@@ -25,17 +25,17 @@ class Deadline:
 
 
 def wait_for(
-    look: Callable[[], Optional[Found]],
+    poll: Callable[[], Optional[Value]],
     deadline: Deadline,
-    every: float = 0.05,
-    longest: float = 0.0,
-) -> Optional[Found]:
+    interval_s: float = 0.05,
+    max_interval_s: float = 0.0,
+) -> Optional[Value]:
     """The first truthy value of `look`, tried at least once; None when the deadline passes first.
 
     The pauses between two looks last `every` seconds; where `longest` is more, they grow up to
     that."""
-    for pause in pauses(every, longest):
-        found = look()
+    for pause in pauses(interval_s, max_interval_s):
+        found = poll()
         if found or deadline.passed:
             return found or None
         time.sleep(min(pause, deadline.left()))

@@ -24,6 +24,6 @@ class Context(NamedTuple):
         """The ports asked for, each checked to be the host's; all of them when none is named."""
         return list(dict.fromkeys(map(self.site.need_port, asked))) if asked else self.site.ports
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """What takes a while before a job begins."""
         self.client.emit("phase", phase="preflight", message=text)

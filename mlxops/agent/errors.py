@@ -31,7 +31,7 @@ class MlxopsError(Exception):
         return {**self.fields, "kind": self.kind, "message": self.message, "hint": self.hint}
 
 
-def pasteable(*words: object) -> str:
+def mlxops_command(*words: object) -> str:
     """A command line of ours for a hint: quoted, since names may come from a registry somebody
     wrote by hand."""
     import shlex
@@ -158,7 +158,7 @@ def from_wire(record: Dict[str, Any]) -> MlxopsError:
     return cls(str(record.get("message", "")), str(record.get("hint") or ""), **fields)
 
 
-class Unseen(Exception):
+class Unobservable(Exception):
     """A fact that could not be observed. Raised instead of an empty answer, which would read as
     «nothing there»."""
 
@@ -168,21 +168,21 @@ class Unseen(Exception):
 
 
 # No blocks or inodes left, a quota used up, a limit on the size of files.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _USED_UP = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def as_error(exc: Exception) -> MlxopsError:
+def to_mlxops_error(exc: Exception) -> MlxopsError:
     """A failure of ours as it is, one of the machine in words, a defect with its place."""
     if isinstance(exc, MlxopsError):
         return exc
-    if isinstance(exc, Unseen):
+    if isinstance(exc, Unobservable):
         return EvidenceUnknown("could not look: %s" % exc.reason, "mlxops status")
     if _is_used_up(exc):
         return _used_up(exc)
-    if isinstance(exc, OSError) and exc.errno in NO_ROOM and exc.filename:
-        return unwritten(exc, str(exc.filename))
+    if isinstance(exc, OSError) and exc.errno in DISK_FULL_ERRNOS and exc.filename:
+        return write_error(exc, str(exc.filename))
     if isinstance(exc, OSError):
         return Failed(
             "%s: %s" % (exc.filename or "the host", exc.strerror or exc), "look at it on the host"
@@ -190,7 +190,7 @@ def as_error(exc: Exception) -> MlxopsError:
     return _defect(exc)
 
 
-def short_of_means(exc: BaseException) -> bool:
+def is_resource_shortage(exc: BaseException) -> bool:
     """Whether the host, for now, had no process, file descriptor or memory for it: an error or what
     it came from."""
     cause: Optional[BaseException] = exc
@@ -231,7 +231,7 @@ def _used_up(exc: Exception) -> MlxopsError:
     return Failed(text, "on the host: %s; then run the command again" % step, limit=str(exc))
 
 
-def unwritten(exc: OSError, path: str, note: str = "", **fields: Any) -> MlxopsError:
+def write_error(exc: OSError, path: str, note: str = "", **fields: Any) -> MlxopsError:
     """The error for a file that cannot be written: why, and what to do about it on the host."""
     folder = os.path.dirname(path) or "."
     text = "cannot write %s: %s%s" % (
@@ -239,7 +239,7 @@ def unwritten(exc: OSError, path: str, note: str = "", **fields: Any) -> MlxopsE
         exc.strerror or exc,
         _left(folder) if exc.errno == errno.ENOSPC else "",
     )
-    kind = NotEnoughDisk if exc.errno in NO_ROOM else Failed
+    kind = NotEnoughDisk if exc.errno in DISK_FULL_ERRNOS else Failed
     return kind(text + note, _remedy(exc.errno, shlex.quote(folder)), path=path, **fields)
 
 

@@ -8,7 +8,7 @@ import os
 from typing import Any, BinaryIO, Dict, NoReturn
 
 from .context import Context
-from .errors import Failed, Usage, as_error
+from .errors import Failed, Usage, to_mlxops_error
 from .procs import here
 from .registry.store import Store
 from .site import Site
@@ -18,7 +18,7 @@ from .wire.client import Client
 
 # verb -> its module and function in ops, imported when asked for
 VERBS = {
-    "list": "catalog.list_entries",
+    "list": "list.list_entries",
     "show": "show.show",
     "fit": "fit.fit",
     "register": "edit.register",
@@ -43,7 +43,7 @@ VERBS = {
 # These go on to their end, or undo themselves, when the client vanishes; all others end with it.
 OUTLIVES_CLIENT = ("load", "unload", "unload-all", "register", "set", "remove", "authorize")
 # What goes without a folder of our own: it reads, or it stops and clears.
-WITHOUT_HOME = (
+WORKS_WITHOUT_STATE_FOLDER = (
     "list",
     "show",
     "fit",
@@ -60,8 +60,8 @@ WITHOUT_HOME = (
     "reconcile",
 )
 # These only read what lies in such a folder; to the others it is as if there were none.
-READS_HOME = ("logs", "jobs", "follow", "doctor")
-NOWHERE = os.path.join(os.devnull, "mlxops")
+ONLY_READS_STATE_FOLDER = ("logs", "jobs", "follow", "doctor")
+NO_FOLDER = os.path.join(os.devnull, "mlxops")
 
 
 def run(request: bytes, stdin: BinaryIO, out_fd: int, traces: bool = True) -> NoReturn:
@@ -73,7 +73,7 @@ def run(request: bytes, stdin: BinaryIO, out_fd: int, traces: bool = True) -> No
     os.umask(0o022)
     try:
         outcome = _outcome(request, client)
-        client.send(outcome if traces else untraced(outcome))
+        client.send(outcome if traces else without_traces(outcome))
     finally:
         # A defect in sending, too, ends without a traceback: that there is no last record says
         # enough.
@@ -84,14 +84,14 @@ def _outcome(request: bytes, client: Client) -> Dict[str, Any]:
     try:
         return wire.result(_perform(json.loads(request), client))
     except Exception as exc:  # the last stop: whatever it is, the client gets a record of it
-        return wire.error(as_error(exc))
+        return wire.error(to_mlxops_error(exc))
 
 
-def untraced(record: Any) -> Any:
+def without_traces(record: Any) -> Any:
     """A record without any trace in it, however deep."""
     if isinstance(record, dict):
-        return {key: untraced(value) for key, value in record.items() if key != "trace"}
-    return [untraced(one) for one in record] if isinstance(record, list) else record
+        return {key: without_traces(value) for key, value in record.items() if key != "trace"}
+    return [without_traces(one) for one in record] if isinstance(record, list) else record
 
 
 def _perform(request: Dict[str, Any], client: Client) -> Any:
@@ -99,24 +99,24 @@ def _perform(request: Dict[str, Any], client: Client) -> Any:
     if request.get("protocol") != wire.PROTOCOL or verb not in VERBS:
         raise Usage("the agent knows no verb %r of protocol %r" % (verb, request.get("protocol")))
     distrust = getattr(__spec__.loader, "distrust", "")
-    if distrust and verb not in WITHOUT_HOME:
+    if distrust and verb not in WORKS_WITHOUT_STATE_FOLDER:
         raise Failed(
             "the state folder is not safe to use: %s; nothing was changed" % distrust,
             "mlxops doctor",
         )
-    _told(client, distrust)
+    _warn_if_not_cached(client, distrust)
     # Every verb pings: any of them may meet a slow disk, or a program that takes its time to list
     # its options.
     client.watch(None if verb in OUTLIVES_CLIENT else lambda: os._exit(0))
     module, _, function = VERBS[verb].partition(".")
     perform = getattr(importlib.import_module(".ops." + module, __package__), function)
     ctx = _context(request, client)
-    if distrust and verb not in READS_HOME:
-        ctx = ctx._replace(site=ctx.site._replace(state_dir=NOWHERE))
+    if distrust and verb not in ONLY_READS_STATE_FOLDER:
+        ctx = ctx._replace(site=ctx.site._replace(state_dir=NO_FOLDER))
     return perform(ctx, _with_ports(ctx, verb, arguments.checked(verb, request.get("args") or {})))
 
 
-def _told(client: Client, distrust: str) -> None:
+def _warn_if_not_cached(client: Client, distrust: str) -> None:
     """Say so where the agent cannot be kept: each call is slower for it, and a load will lack a
     place for its logs."""
     unkept = distrust or getattr(__spec__.loader, "unkept", "")

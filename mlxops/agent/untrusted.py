@@ -8,7 +8,7 @@ import stat
 from typing import Any, Dict, Optional
 
 
-def plain(name: object) -> bool:
+def is_safe_relative_path(name: object) -> bool:
     """Whether a name from a file or from the network is a relative path that stays inside its
     folder."""
     if (
@@ -21,7 +21,7 @@ def plain(name: object) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
-def read(path: str, limit: int) -> Optional[bytes]:
+def read_bounded(path: str, limit: int) -> Optional[bytes]:
     """The first `limit` bytes of a regular file; None for anything else, or when it cannot be
     read."""
     try:
@@ -45,7 +45,7 @@ def _read_regular(fd: int, limit: int) -> Optional[bytes]:
         return stream.read(limit)
 
 
-def as_object(raw: Optional[bytes]) -> Dict[str, Any]:
+def parse_object(raw: Optional[bytes]) -> Dict[str, Any]:
     """The JSON object in `raw`; {} when it is anything else."""
     try:
         value = json.loads(raw.decode("utf-8")) if raw else None

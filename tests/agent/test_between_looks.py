@@ -20,7 +20,7 @@ import pytest
 from mlxops.agent.errors import NotReady, NotStopped, RegistryInvalid
 from mlxops.agent.ops.unload import unload
 from mlxops.agent.ports.observe import look
-from mlxops.agent.procs import Unseen
+from mlxops.agent.procs import Unobservable
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.registry.store import Store
 from mlxops.agent.servers.stop import stop
@@ -79,7 +79,7 @@ def test_who_sees_nothing_any_more_after_the_signal_claims_nothing_and_kills_nob
     }
     with context(launcher, tmp_path, blind) as unloading:
         before = unloading.store.edit("load", lambda now: now.put(Entry(NAME, fields)))
-        with pytest.raises((NotStopped, Unseen)):
+        with pytest.raises((NotStopped, Unobservable)):
             unload(unloading, {"port": launcher.port})
         assert unloading.store.read() == before
     assert set(blind.sent) == {(prey.targets[0].pid, signal.SIGTERM)}

@@ -15,11 +15,17 @@ from typing import Any
 import pytest
 
 from mlxops.agent.context import Context
-from mlxops.agent.errors import Failed, NotEnoughDisk, unwritten
+from mlxops.agent.errors import Failed, NotEnoughDisk, write_error
 from mlxops.agent.jobs import job as jobs
 from mlxops.agent.jobs import log as joblog
 from mlxops.agent.jobs.begin import begin
-from mlxops.agent.jobs.disk_room import LOAD_EDITS, LOG_BYTES, WORD, disk_room, rehearsal
+from mlxops.agent.jobs.disk_space import (
+    LOAD_EDITS,
+    LOG_BYTES,
+    WORD,
+    disk_reservation,
+    disk_space_error,
+)
 from mlxops.agent.procs import here
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.servers.launch import any_place, place
@@ -75,21 +81,24 @@ def port(made: Context) -> int:
 @as_root
 def test_what_was_taken_suffices_when_the_disk_is_full(work: Context, disk: SmallDisk):
     history = disk.place / "registry.history.jsonl"
-    with disk_room(work) as room, begin(work, port(work), "load", again="mlxops load") as job:
-        room.take(port(work), LOAD_EDITS, servers=2)
-        room.take_log_of_job(job.log)
+    with (
+        disk_reservation(work) as room,
+        begin(work, port(work), "load", again="mlxops load") as job,
+    ):
+        room.reserve(port(work), LOAD_EDITS, servers=2)
+        room.reserve_job_log(job.log)
         disk.fill()
         for number in range(LOAD_EDITS):
             add(work, f"model{number}")
         for _ in range(2):
-            with place(work.site.state_dir, port(work), room.log(port(work))).log as log:
+            with place(work.site.state_dir, port(work), room.take_log(port(work))).log as log:
                 assert log.write(b"x" * (LOG_BYTES - 4096)) and log.flush() is None
         for number in range(50):
             job.phase("wait", f"still loading, {number} s")
     assert len(work.store.read().entries) == LOAD_EDITS + 1
     assert len(history.read_text().splitlines()) == LOAD_EDITS + 1
-    told = joblog.past(os.path.dirname(job.log), [])[0]
-    assert (told.state, told.begun["who"], told.phase) == ("done", work.who["who"], "wait")
+    told = joblog.read_jobs(os.path.dirname(job.log), [])[0]
+    assert (told.state, told.begin_event["who"], told.phase) == ("done", work.who["who"], "wait")
     assert left(disk) == [] and work.store.drafts == []
 
 
@@ -98,22 +107,22 @@ def test_what_was_taken_suffices_when_the_disk_is_full(work: Context, disk: Smal
 def test_no_room_is_told_and_what_was_begun_is_removed(work: Context, disk: SmallDisk, able: bool):
     """Also on a file system that cannot allocate blocks without content."""
     made = work if able else work._replace(procs=Unable())  # type: ignore[arg-type]
-    assert rehearsal(made, port(work)) is None and left(disk) == []
+    assert disk_space_error(made, port(work)) is None and left(disk) == []
     disk.fill(leave=64 << 10)
-    refused = rehearsal(made, port(work))
+    refused = disk_space_error(made, port(work))
     assert isinstance(refused, NotEnoughDisk) and str(disk.place) in refused.message, refused
-    with pytest.raises(NotEnoughDisk, match="nothing was stopped"), disk_room(made) as room:
-        room.take(port(work), LOAD_EDITS, servers=2)
+    with pytest.raises(NotEnoughDisk, match="nothing was stopped"), disk_reservation(made) as room:
+        room.reserve(port(work), LOAD_EDITS, servers=2)
     assert left(disk) == [] and work.store.drafts == []
 
 
 @as_root
 def test_a_disk_that_changed_since_is_told(work: Context, disk: SmallDisk):
-    with disk_room(work) as room:
-        room.take(port(work), LOAD_EDITS, servers=2)
-        room.check()
+    with disk_reservation(work) as room:
+        room.reserve(port(work), LOAD_EDITS, servers=2)
+        room.check_writable()
         with read_only(disk.place), pytest.raises(Failed, match="Read-only file system"):
-            room.check()
+            room.check_writable()
 
 
 @as_root
@@ -128,16 +137,16 @@ def test_a_start_back_depends_on_no_disk(work: Context, disk: SmallDisk):
 
 @as_root
 def test_what_a_killed_load_left_is_taken_over(work: Context, disk: SmallDisk):
-    first = disk_room(work)
-    first.take(port(work), LOAD_EDITS, servers=2)
+    first = disk_reservation(work)
+    first.reserve(port(work), LOAD_EDITS, servers=2)
     planted = disk.place / "secret"
     planted.write_text("others")
     taken = Path(work.store.drafts[0])
     taken.unlink()
     taken.symlink_to(planted)
     work.store.drafts.clear()
-    with disk_room(work) as room:
-        room.take(port(work), LOAD_EDITS, servers=2)
+    with disk_reservation(work) as room:
+        room.reserve(port(work), LOAD_EDITS, servers=2)
         add(work, "jade")
     assert (
         left(disk) == [] and planted.read_text() == "others" and "jade" in work.store.read().entries
@@ -151,7 +160,7 @@ def test_a_load_that_cannot_be_described_is_not_begun_and_an_unload_is(
 ):
     disk.fill()
     folder = jobs.folder(work.site.state_dir)
-    before = joblog.names(folder)
+    before = joblog.job_ids(folder)
     with (
         pytest.raises(NotEnoughDisk, match="nothing was stopped"),
         begin(work, port(work), "load", again="mlxops load"),
@@ -161,15 +170,15 @@ def test_a_load_that_cannot_be_described_is_not_begun_and_an_unload_is(
         job.phase("stop", "stopping")
         disk.free()
         job.phase("stop", "still stopping")
-    (name,) = set(joblog.names(folder)) - set(before)
-    assert joblog.read(folder, name, False).begun["why"] == "unload"
+    (name,) = set(joblog.job_ids(folder)) - set(before)
+    assert joblog.read_job(folder, name, False).begin_event["why"] == "unload"
 
 
 def test_a_log_without_a_beginning_is_told_by_its_name(tmp_path: Path):
     (tmp_path / "20261128T093000-8100-77.jsonl").write_text(
         json.dumps({"event": "end", "error": None}) + "\n"
     )
-    told = joblog.past(str(tmp_path), [])[0].to_wire()
+    told = joblog.read_jobs(str(tmp_path), [])[0].to_wire()
     assert (told["port"], told["since"], told["state"]) == (8100, "2026-11-28T09:30:00Z", "done")
 
 
@@ -185,6 +194,6 @@ CASES: dict[int, tuple[type, str]] = {
 @pytest.mark.parametrize("number", CASES)
 def test_an_error_of_the_disk_says_what_to_do(number: int, tmp_path: Path):
     kind, step = CASES[number]
-    error: Any = unwritten(OSError(number, os.strerror(number)), str(tmp_path / "file"))
+    error: Any = write_error(OSError(number, os.strerror(number)), str(tmp_path / "file"))
     assert type(error) is kind and step in error.hint and str(tmp_path / "file") in error.message
     assert error.exit_code == (10 if kind is NotEnoughDisk else 1)

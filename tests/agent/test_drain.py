@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.clock import Deadline, pauses, wait_for
-from mlxops.agent.procs import Unseen, here
+from mlxops.agent.procs import Unobservable, here
 from mlxops.agent.procs.macos.darwin import Darwin
 from mlxops.agent.servers.drain import connections, drain
 from tests.support.procs_actors import eventually
@@ -83,7 +83,7 @@ def test_a_cancel_ends_it() -> None:
 
 def test_what_cannot_be_counted_is_not_waited_for() -> None:
     blind = Darwin(netstat="/bin/false")
-    with pytest.raises(Unseen):
+    with pytest.raises(Unobservable):
         blind.connections(8100)
     assert connections(blind, 8100) is None
     began = time.monotonic()
@@ -119,5 +119,5 @@ def test_the_pauses_grow_up_to_a_limit_and_only_where_there_is_one() -> None:
     looks: list[float] = []
     began = time.monotonic()
     look = lambda: looks.append(time.monotonic()) or False  # type: ignore[func-returns-value]  # noqa: E731
-    assert wait_for(look, Deadline(1.5), longest=1.0) is None
+    assert wait_for(look, Deadline(1.5), max_interval_s=1.0) is None
     assert len(looks) < 10 and time.monotonic() - began < 1.8

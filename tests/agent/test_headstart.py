@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.context import Context
-from mlxops.agent.procs import Memory, Unseen, here
+from mlxops.agent.procs import Memory, Unobservable, here
 from mlxops.agent.servers import prefetch as headstart
 from mlxops.agent.servers.prefetch import head_start
 from tests.support.launching import Launcher, context
@@ -31,7 +31,7 @@ class Eyes:
     def memory(self) -> Memory:
         if isinstance(self._memory, Memory):
             return self._memory
-        raise Unseen("no figures")
+        raise Unobservable("no figures")
 
 
 class Heard:

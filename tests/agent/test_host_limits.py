@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.errors import RegistryInvalid, as_error
+from mlxops.agent.errors import RegistryInvalid, to_mlxops_error
 from mlxops.agent.ports import probe
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.registry.lock import FileLock
@@ -59,7 +59,7 @@ def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> N
         assert probe.all_of({number: lambda number=number: number * 2 for number in range(5)}) == {
             number: number * 2 for number in range(5)
         }
-    error = as_error(raised.value)
+    error = to_mlxops_error(raised.value)
     assert (
         error.message == "the host has no room for another thread or process"
         and "trace" not in error.fields
@@ -80,7 +80,7 @@ def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_limits_of_the_host_are_told_as_such(exc: Exception, kind: str, said: str) -> None:
-    error = as_error(exc)
+    error = to_mlxops_error(exc)
     assert (
         error.kind == kind
         and said in error.message
@@ -107,7 +107,7 @@ def test_a_disk_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(fcntl, "flock", fail)
     with pytest.raises(OSError) as raised:
         FileLock(str(tmp_path / "x.lock")).acquire({}, 0)
-    assert as_error(raised.value).message == f"{tmp_path / 'x.lock'}: Input/output error"
+    assert to_mlxops_error(raised.value).message == f"{tmp_path / 'x.lock'}: Input/output error"
     monkeypatch.undo()
     monkeypatch.setattr(os, "stat", fail)
     with pytest.raises(

@@ -20,7 +20,7 @@ from mlxops.agent.clock import utc
 from mlxops.agent.errors import Failed, Locked, MlxopsError
 from mlxops.agent.jobs import job as jobs
 from mlxops.agent.jobs import log as joblog
-from mlxops.agent.jobs.job import Job, cut_off, lock_path, reserved
+from mlxops.agent.jobs.job import Job, interrupted_load, lock_path, reserving_jobs
 from mlxops.agent.jobs.log import STAMP, log_path
 from mlxops.agent.wire.client import Client
 from tests.support.writers import LOAD, ended, running
@@ -47,7 +47,7 @@ def job(path: str, settles: bool = True, **held: Any) -> Iterator[Job]:
 def cut(path: str) -> dict[str, Any]:
     with running(LOAD, path, "alice"):
         pass
-    found = cut_off(path, PORT)
+    found = interrupted_load(path, PORT)
     assert found
     return found
 
@@ -61,23 +61,25 @@ def test_a_killed_load_is_told_with_how_far_it_came(path: str, cut: dict[str, An
         "again": "mlxops load a 8100",
     }
     assert cut.items() >= {**told, "entries": ["a"]}.items()
-    assert jobs.holder(path, PORT) is None and reserved(path) == {}
+    assert jobs.holder(path, PORT) is None and reserving_jobs(path) == {}
 
 
 def test_a_load_that_runs_or_came_to_its_end_is_not(path: str):
-    assert cut_off(path, PORT) is None
+    assert interrupted_load(path, PORT) is None
     with running(LOAD, path, "alice") as load:
-        assert cut_off(path, PORT) is None
-        assert [(port, held["entries"]) for port, held in reserved(path).items()] == [(PORT, ["a"])]
+        assert interrupted_load(path, PORT) is None
+        assert [(port, held["entries"]) for port, held in reserving_jobs(path).items()] == [
+            (PORT, ["a"])
+        ]
         load.stdin.write("\n")
         ended(load)
-    assert cut_off(path, PORT) is None and reserved(path) == {}
+    assert interrupted_load(path, PORT) is None and reserving_jobs(path) == {}
 
 
 def test_whoever_settles_the_port_ends_it(path: str, cut: dict[str, Any]):
     with job(path):
-        assert cut_off(path, PORT) is None
-    assert cut_off(path, PORT) is None
+        assert interrupted_load(path, PORT) is None
+    assert interrupted_load(path, PORT) is None
 
 
 def test_what_only_clears_up_or_fails_leaves_it_standing(path: str, cut: dict[str, Any]):
@@ -86,13 +88,13 @@ def test_what_only_clears_up_or_fails_leaves_it_standing(path: str, cut: dict[st
             pass
         with pytest.raises(Failed), job(path, why="load b 8100", again="mlxops load b 8100"):
             raise Failed("no memory")
-    assert cut_off(path, PORT) == cut
+    assert interrupted_load(path, PORT) == cut
 
 
 def test_of_two_that_died_the_last_one_is_told(path: str, cut: dict[str, Any]):
     with running(LOAD, path, "carol"):
         pass
-    found = cut_off(path, PORT)
+    found = interrupted_load(path, PORT)
     assert found and found["who"] == "carol" and "cut" not in found
 
 
@@ -100,7 +102,7 @@ def test_after_a_week_it_is_old_news(path: str, cut: dict[str, Any]):
     for age_s, told in ((WEEK_S - 60, True), (WEEK_S + 60, False)):
         since = {"since": utc(time.time() - age_s)}
         Path(lock_path(path, PORT)).write_text(json.dumps({**cut, **since}))
-        assert (cut_off(path, PORT) is not None) == told
+        assert (interrupted_load(path, PORT) is not None) == told
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_after_a_week_it_is_old_news(path: str, cut: dict[str, Any]):
 def test_a_lock_that_says_something_else_tells_of_no_load(path: str, text: str):
     """Also one left by a version that did not say when it ended."""
     Path(lock_path(path, PORT)).write_text(text)
-    assert cut_off(path, PORT) is None
+    assert interrupted_load(path, PORT) is None
 
 
 def test_jobs_on_any_port_are_found_and_other_files_are_not(path: str):
@@ -122,9 +124,9 @@ def test_jobs_on_any_port_are_found_and_other_files_are_not(path: str):
     ):
         Path(path).with_name(name).write_text("{}")
     with job(path, port=9999) as work:
-        assert reserved(path) == {}
+        assert reserving_jobs(path) == {}
         work.reserve(["a", "b"])
-        assert {port: held["entries"] for port, held in reserved(path).items()} == {
+        assert {port: held["entries"] for port, held in reserving_jobs(path).items()} == {
             9999: ["a", "b"]
         }
         with pytest.raises(Locked), job(path, port=9999):
@@ -170,7 +172,7 @@ def test_a_load_that_cannot_write_its_log_leaves_no_mark(path: str):
             job(path, why="load b 8100", again="again"),
         ):
             pass
-        assert cut_off(path, PORT) is None and jobs.holder(path, PORT) is None
+        assert interrupted_load(path, PORT) is None and jobs.holder(path, PORT) is None
 
 
 def test_a_load_that_cannot_write_its_log_leaves_the_mark_of_the_one_before(
@@ -184,7 +186,7 @@ def test_a_load_that_cannot_write_its_log_leaves_the_mark_of_the_one_before(
         job(path, why="load b 8100", again="again"),
     ):
         pass
-    assert cut_off(path, PORT) == cut
+    assert interrupted_load(path, PORT) == cut
 
 
 def test_a_refused_load_whose_end_cannot_be_written_leaves_no_mark(
@@ -197,18 +199,18 @@ def test_a_refused_load_whose_end_cannot_be_written_leaves_no_mark(
         monkeypatch.setattr(os, "pwrite", full)
         raise Failed("no memory")
     monkeypatch.undo()
-    assert cut_off(path, PORT) is None
+    assert interrupted_load(path, PORT) is None
 
 
 def test_the_log_of_a_long_download_has_an_end(path: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(jobs, "LARGEST_LOG", 5000)
+    monkeypatch.setattr(jobs, "MAX_LOG_BYTES", 5000)
     with job(path) as work:
         for done in range(1000):
             work.emit("progress", phase="download", done=done, total=1000)
         work.phase("launch", "starting")
     log = Path(log_path(jobs.folder(os.path.dirname(path)), work.id))
     assert log.stat().st_size < 7000
-    past = joblog.read(str(log.parent), work.id, running=False)
+    past = joblog.read_job(str(log.parent), work.id, running=False)
     assert (past.state, past.phase) == ("done", "launch")
 
 
@@ -224,7 +226,7 @@ def test_the_logs_work_does_not_hinder_the_release(path: str, monkeypatch: pytes
 def test_logs_of_a_wrong_clock_push_no_log_of_today_out(path: str, year: str):
     folder = Path(path).parent / "jobs"
     folder.mkdir()
-    wrong = [folder / f"{year}0101T0000{n:02}-8100-1.jsonl" for n in range(jobs.KEPT_LOGS + 4)]
+    wrong = [folder / f"{year}0101T0000{n:02}-8100-1.jsonl" for n in range(jobs.MAX_LOGS + 4)]
     today = [
         folder / f"{time.strftime(STAMP, time.gmtime(time.time() - n))}-8100-1.jsonl"
         for n in range(9)
@@ -234,14 +236,12 @@ def test_logs_of_a_wrong_clock_push_no_log_of_today_out(path: str, year: str):
     with job(path) as work:
         pass
     left = {log.name for log in folder.iterdir()}
-    assert (
-        left >= {log.name for log in today} | {f"{work.id}.jsonl"} and len(left) == jobs.KEPT_LOGS
-    )
-    assert joblog.names(str(folder))[0] == work.id
+    assert left >= {log.name for log in today} | {f"{work.id}.jsonl"} and len(left) == jobs.MAX_LOGS
+    assert joblog.job_ids(str(folder))[0] == work.id
 
 
 def test_jobs_of_one_second_are_listed_by_who_began_first_and_not_by_port(tmp_path: Path):
     ids = ["20260101T000000-8101-998", "20260101T000000-8100-1002", "20260101T000001-8100-7"]
     for name in (*ids, "20251231T235959-8103-9999"):
         (tmp_path / f"{name}.jsonl").touch()
-    assert joblog.names(str(tmp_path)) == [*reversed(ids), "20251231T235959-8103-9999"]
+    assert joblog.job_ids(str(tmp_path)) == [*reversed(ids), "20251231T235959-8103-9999"]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import Failed
-from mlxops.agent.procs import Unseen
+from mlxops.agent.procs import Unobservable
 from mlxops.agent.registry.lock import FileLock
 from mlxops.agent.servers.launch import start, tail
 from tests.support.launching import Launcher, agent_argv, environment
@@ -159,7 +159,7 @@ def test_no_failed_start_leaves_a_descriptor_open(launcher: Launcher, tmp_path: 
 
     class Blind:
         def process(self, pid: int) -> Any:
-            raise Unseen(f"cannot look at {pid}")
+            raise Unobservable(f"cannot look at {pid}")
 
     before = set(os.listdir("/dev/fd"))
     for procs, argv, state_dir in (
@@ -167,7 +167,7 @@ def test_no_failed_start_leaves_a_descriptor_open(launcher: Launcher, tmp_path: 
         (Blind(), launcher.argv, launcher.state_dir),
         (launcher.procs, ["/bin/echo", "a\0b"], launcher.state_dir),
     ):
-        with pytest.raises((Failed, Unseen)):
+        with pytest.raises((Failed, Unobservable)):
             start(procs, argv, {}, state_dir, launcher.port)
     assert set(os.listdir("/dev/fd")) == before
     assert launcher.fake.journal() == []

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent.logs.size import KEPT, LARGEST, cut_down, of_port, too_large, weigh
+from mlxops.agent.logs.size import (
+    KEPT_BYTES,
+    MAX_LOG_BYTES,
+    large_logs,
+    measure_folder,
+    port_of_log,
+    truncate,
+)
 from mlxops.agent.registry import store
 from tests.support.smalldisk import SmallDisk
 
@@ -42,27 +49,27 @@ def sized(path: Path, size: int) -> None:
 
 def test_a_log_below_the_limit_is_left_alone(log: Path) -> None:
     log.write_text("one\n")
-    assert cut_down(str(log)) is None and too_large(str(log.parents[1])) == []
+    assert truncate(str(log)) is None and large_logs(str(log.parents[1])) == []
     assert log.read_text() == "one\n" and not log.with_suffix(".log.1").exists()
 
 
 def test_a_log_beyond_it_keeps_its_end_beside_it_and_its_file(log: Path) -> None:
-    sized(log, LARGEST)
+    sized(log, MAX_LOG_BYTES)
     inode = log.stat().st_ino
-    assert [path for path, _ in too_large(str(log.parents[1]))] == [str(log)]
-    done = cut_down(str(log))
-    assert done and done.held > LARGEST and done.kept == KEPT
+    assert [path for path, _ in large_logs(str(log.parents[1]))] == [str(log)]
+    done = truncate(str(log))
+    assert done and done.size > MAX_LOG_BYTES and done.kept == KEPT_BYTES
     copy = log.with_suffix(".log.1")
-    assert copy.stat().st_size == KEPT and copy.read_bytes().endswith(b"the last line\n")
+    assert copy.stat().st_size == KEPT_BYTES and copy.read_bytes().endswith(b"the last line\n")
     assert log.stat().st_ino == inode and log.read_text().startswith("mlxops: cut down at 20")
     assert "the 4096 KiB before are in 8100.log.1" in log.read_text()
 
 
 def test_the_log_before_is_shortened_to_its_end(log: Path) -> None:
     old = log.with_suffix(".log.1")
-    sized(old, LARGEST)
-    assert cut_down(str(old))
-    assert old.stat().st_size == KEPT and old.read_bytes().endswith(b"the last line\n")
+    sized(old, MAX_LOG_BYTES)
+    assert truncate(str(old))
+    assert old.stat().st_size == KEPT_BYTES and old.read_bytes().endswith(b"the last line\n")
     assert list(log.parent.iterdir()) == [old]
 
 
@@ -73,7 +80,7 @@ def test_it_is_cut_down_while_a_chatty_server_writes(log: Path) -> None:
     try:
         end = time.monotonic() + 5
         while time.monotonic() < end and cuts < 5:
-            cuts += cut_down(str(log), largest=2 << 20, keep=1 << 20) is not None
+            cuts += truncate(str(log), largest=2 << 20, keep=1 << 20) is not None
             time.sleep(0.01)
     finally:
         log.with_suffix(".log.stop").touch()
@@ -89,9 +96,9 @@ def test_10_gb_cost_no_more_than_what_is_kept(log: Path) -> None:
     sized(log, 2 << 20)
     with log.open("r+b") as file:
         file.truncate(10 << 30)
-    assert cut_down(str(log)) is None
+    assert truncate(str(log)) is None
     began = time.monotonic()
-    done = cut_down(str(log), largest=1 << 20, keep=64 << 10)
+    done = truncate(str(log), largest=1 << 20, keep=64 << 10)
     assert done and time.monotonic() - began < 2
     assert log.with_suffix(".log.1").stat().st_size == 64 << 10
 
@@ -102,33 +109,33 @@ def test_on_a_full_disk_it_makes_room(tmp_path: Path) -> None:
         log = disk.place / "8100.log"
         sized(log, 3 << 20)
         disk.fill()
-        assert cut_down(str(log), largest=1 << 20, keep=256 << 10)
+        assert truncate(str(log), largest=1 << 20, keep=256 << 10)
         assert log.with_suffix(".log.1").read_bytes().endswith(b"the last line\n")
         assert log.stat().st_size < 4096 and log.with_suffix(".log.1").stat().st_size == 256 << 10
 
 
 def test_a_link_and_a_pipe_are_nobodys_log(log: Path, tmp_path: Path) -> None:
-    sized(tmp_path / "precious", LARGEST)
+    sized(tmp_path / "precious", MAX_LOG_BYTES)
     log.symlink_to(tmp_path / "precious")
     os.mkfifo(log.with_name("8101.log"))
-    assert too_large(str(tmp_path)) == []
+    assert large_logs(str(tmp_path)) == []
     with pytest.raises(OSError):
-        cut_down(str(log))
-    assert (tmp_path / "precious").stat().st_size > LARGEST
+        truncate(str(log))
+    assert (tmp_path / "precious").stat().st_size > MAX_LOG_BYTES
 
 
 def test_the_port_of_a_log_is_told_from_its_name() -> None:
     names = {"8100.log": 8100, "8100.log.1": 8100, "8100.rank1.log": 8100, "x.log": None, "²": None}
-    assert {name: of_port("/logs/" + name) for name in names} == names
+    assert {name: port_of_log("/logs/" + name) for name in names} == names
 
 
 def test_what_a_folder_holds_is_weighed(log: Path) -> None:
     log.write_bytes(b"x" * 10_000)
     (log.parent / "below").mkdir()
     (log.parent / "below" / "small").write_bytes(b"x")
-    found = weigh(str(log.parent))
+    found = measure_folder(str(log.parent))
     assert (found.files, found.largest) == (2, str(log)) and found.size >= 10_001
-    assert weigh(str(log.parent / "none")).files == 0
+    assert measure_folder(str(log.parent / "none")).files == 0
 
 
 def test_the_history_is_rotated_to_one_older_file(

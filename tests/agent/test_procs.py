@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.procs import Listener, Unseen, ancestors, descendants, here
+from mlxops.agent.procs import Listener, Unobservable, ancestors, descendants, here
 from mlxops.agent.procs.linux import Linux
 from mlxops.agent.procs.macos.darwin import Darwin
 from tests.support.procs_actors import (
@@ -264,7 +264,7 @@ def test_a_port_whose_connections_linger_is_free(procs: Any):
 
 def test_a_bind_address_may_be_a_name_but_must_be_one_that_is_known(procs: Any):
     assert procs.free(unused_port(), "localhost") is True
-    with pytest.raises(Unseen, match=r"no\.such\.host\.invalid"):
+    with pytest.raises(Unobservable, match=r"no\.such\.host\.invalid"):
         procs.free(unused_port(), "no.such.host.invalid")
 
 

@@ -1,4 +1,4 @@
-"""What cannot be observed is Unseen, never an empty answer. Free of syntax newer than Python 3.9,
+"""What cannot be observed is Unobservable, never an empty answer. Free of syntax newer than Python 3.9,
 see test_procs.py."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.procs import LaunchdJob, Listener, Memory, Unseen
+from mlxops.agent.procs import LaunchdJob, Listener, Memory, Unobservable
 from mlxops.agent.procs import binding as ports
 from mlxops.agent.procs.linux import Linux
 from mlxops.agent.procs.macos.darwin import Darwin
@@ -65,7 +65,7 @@ FAILURES = {
 
 def asked_with_a_broken(name: str, path: str, folder: Path, ask: Ask) -> str:
     tools = {"sysctl": printing(folder, "sysctl", "sysctl_memsize.txt"), name: path}
-    with pytest.raises(Unseen) as caught:
+    with pytest.raises(Unobservable) as caught:
         ask(mac(**tools))
     return caught.value.reason
 
@@ -87,7 +87,7 @@ def test_a_failing_tool(name: str, ask: Ask, failure: str, tmp_path: Path):
 def test_a_tool_that_hangs_is_ended_with_what_it_started(tmp_path: Path):
     started = tmp_path / "started"
     hanging = script(tmp_path, "lsof", f"sleep 600 & echo $$ $! > '{started}'; wait")
-    with pytest.raises(Unseen, match="no answer within"):
+    with pytest.raises(Unobservable, match="no answer within"):
         Darwin(PATIENCE_S, lsof=hanging).listeners([8100])
     for pid in started.read_text().split():
         eventually(lambda pid=int(pid): gone(pid))
@@ -100,14 +100,14 @@ def gone(pid: int) -> bool:
 
 def test_a_tool_that_leaves_its_output_open_to_another_is_not_waited_for(tmp_path: Path):
     leaving = script(tmp_path, "ps", "sleep 600 & exit 0")
-    with pytest.raises(Unseen, match="no answer within"):
+    with pytest.raises(Unobservable, match="no answer within"):
         Darwin(PATIENCE_S, ps=leaving).processes()
 
 
 def test_lsof_and_ps_that_find_nothing_exit_1_and_say_nothing(tmp_path: Path):
     silent = script(tmp_path, "silent", "exit 1")
     assert mac(lsof=silent).listeners([unused_port()]) == ()
-    with running(SLEEPER) as child, pytest.raises(Unseen, match="does not show it"):
+    with running(SLEEPER) as child, pytest.raises(Unobservable, match="does not show it"):
         mac(ps=silent).process(child.pid)
     with zombie() as dead:
         pass
@@ -136,7 +136,7 @@ def test_language_and_time_zone_of_the_caller_do_not_reach_the_tools(
 
 def test_a_ps_that_shows_only_some_processes_is_no_table_of_all(tmp_path: Path):
     line = "  431   412   412   501 S     96880 Sun Nov 22 19:40:12 2026     python"
-    with pytest.raises(Unseen, match="other users"):
+    with pytest.raises(Unobservable, match="other users"):
         mac(ps=script(tmp_path, "ps", f"echo '{line}'")).processes()
 
 
@@ -255,9 +255,9 @@ def test_jobs_are_those_that_are_not_apples_with_what_they_run(tmp_path: Path):
 def test_a_user_who_is_not_logged_in_has_no_jobs_but_a_refusal_is_unseen(tmp_path: Path):
     absent = launchctl(tmp_path, "cat launchctl_no_domain.txt >&2; exit 112")
     assert [job.domain for job in mac(launchctl=absent).jobs()] == ["system"] * 3
-    with pytest.raises(Unseen, match="Operation not permitted"):
+    with pytest.raises(Unobservable, match="Operation not permitted"):
         mac(launchctl=launchctl(tmp_path, "echo 'Operation not permitted' >&2; exit 1")).jobs()
-    with pytest.raises(Unseen, match="print system"):
+    with pytest.raises(Unobservable, match="print system"):
         mac(
             launchctl=script(
                 tmp_path, "launchctl", "echo 'Could not find domain for system' >&2; exit 113"
@@ -275,26 +275,26 @@ def fake_proc(folder: Path, **files: bytes) -> Linux:
 
 @on_linux
 def test_a_proc_that_hides_or_lacks_things(tmp_path: Path):
-    with pytest.raises(Unseen, match="No such file"):
+    with pytest.raises(Unobservable, match="No such file"):
         Linux(str(tmp_path / "none")).processes()
-    with pytest.raises(Unseen, match="hidepid"):
+    with pytest.raises(Unobservable, match="hidepid"):
         fake_proc(tmp_path).processes()
-    with pytest.raises(Unseen, match="does not show it"):
+    with pytest.raises(Unobservable, match="does not show it"):
         fake_proc(tmp_path).process(os.getpid())
-    with pytest.raises(Unseen, match="does not show it"):
+    with pytest.raises(Unobservable, match="does not show it"):
         fake_proc(tmp_path).send(Linux().process(os.getpid()), signal.SIGTERM)
-    with pytest.raises(Unseen, match="net/tcp"):
+    with pytest.raises(Unobservable, match="net/tcp"):
         fake_proc(tmp_path).listeners([8100])
-    with pytest.raises(Unseen, match="meminfo"):
+    with pytest.raises(Unobservable, match="meminfo"):
         fake_proc(tmp_path, meminfo=b"MemTotal: 1 kB\n").memory()
 
 
 @on_linux
 def test_a_proc_with_other_content_is_unseen(tmp_path: Path):
     boot = {"sys__kernel__random__boot_id": b"0123456789\n"}
-    with pytest.raises(Unseen, match="process 1: not a"):
+    with pytest.raises(Unobservable, match="process 1: not a"):
         fake_proc(tmp_path, **{"1__stat": b"garbage", "1__cmdline": b""}, **boot).processes()
-    with pytest.raises(Unseen, match="net/tcp"):
+    with pytest.raises(Unobservable, match="net/tcp"):
         fake_proc(tmp_path, net__tcp=b"header\n  0: 0100007F:1FA4 00000000:0000 0A \n").listeners(
             [8100]
         )

@@ -12,7 +12,7 @@ import pytest
 
 from mlxops.agent.errors import AssignmentConflict
 from mlxops.agent.jobs.begin import begin
-from mlxops.agent.jobs.disk_room import disk_room
+from mlxops.agent.jobs.disk_space import disk_reservation
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.servers.pace import Pace
 from mlxops.agent.servers.start import Service, Way, bring_up
@@ -41,7 +41,7 @@ def test_a_server_that_cannot_be_put_on_record_never_starts(launcher: Launcher, 
             "load", lambda now: now.put(entry.with_fields(port=launcher.port + 1))
         )
         with pytest.raises(AssignmentConflict):
-            bring_up(loading, job, service, Way(Pace(None, 20), nothing, disk_room(loading)))
+            bring_up(loading, job, service, Way(Pace(None, 20), nothing, disk_reservation(loading)))
         assert loading.store.read() == taken
     assert procs.sent == []
     assert launcher.fake.journal() == []

@@ -30,7 +30,7 @@ from mlxops.agent.registry.lock import FileLock
 from mlxops.agent.restricted import serve as forced
 from mlxops.agent.restricted.grant import Grant
 from mlxops.agent.runtimes.table import RUNTIMES, is_worker, offered, recognise
-from mlxops.agent.untrusted import as_object, plain
+from mlxops.agent.untrusted import is_safe_relative_path, parse_object
 from mlxops.agent.wire import codec as wire
 from mlxops.cli import authorized_keys
 from mlxops.hosts import files as hosts
@@ -176,7 +176,10 @@ def model(content: bytes) -> None:
             "reranker",
             "other",
         )
-        assert all(plain(name) or name == repr(name) or "'" in name for name in found.missing)
+        assert all(
+            is_safe_relative_path(name) or name == repr(name) or "'" in name
+            for name in found.missing
+        )
         hfcache.weights_bytes(folder)
         entry = Entry("n", {**REQUIRED, "cache_path": folder})
         proposed = suggestion(
@@ -187,7 +190,7 @@ def model(content: bytes) -> None:
 
 def memory(content: bytes) -> None:
     """Whatever a config says, there is a sum, and no figure in it is beyond any machine."""
-    config = as_object(content)
+    config = parse_object(content)
     for fused in (True, False):
         described = Model(1 << 30, config, "mlx_lm.server", fused)
         sums = estimate(described, 4096)
@@ -231,7 +234,7 @@ def forced_command(content: bytes) -> None:
 def job_log(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "job.jsonl").write_bytes(content)
-        for past in joblog.past(folder, ["job"] if content[:1] == b"\n" else []):
+        for past in joblog.read_jobs(folder, ["job"] if content[:1] == b"\n" else []):
             assert past.state in ("running", "died", "failed", "done")
             assert json.dumps(past.to_wire())
 

@@ -70,8 +70,10 @@ LOOKED_AT = (
     Mutant(
         "a failed look finds nothing",
         "agent/ports/observe.py",
-        "        listeners = procs.listeners(ports)\n    except Unseen as exc:\n        unknown.append(exc.reason)\n",
-        "        listeners = procs.listeners(ports)\n    except Unseen as exc:\n        listeners = ()\n",
+        "        listeners = procs.listeners(ports)\n"
+        "    except Unobservable as exc:\n        unknown.append(exc.reason)\n",
+        "        listeners = procs.listeners(ports)\n"
+        "    except Unobservable as exc:\n        listeners = ()\n",
         ("tests/system/test_reconcile.py::test_without_a_tool_nothing_is_cleared_and_it_is_named",),
     ),
     Mutant(
@@ -129,8 +131,8 @@ LIVES = (
     Mutant(
         "a look that failed saw nothing",
         "agent/servers/stop.py",
-        "            return look()\n        except Unseen:\n            return False\n",
-        "            return look()\n        except Unseen:\n            return True\n",
+        "            return look()\n        except Unobservable:\n            return False\n",
+        "            return look()\n        except Unobservable:\n            return True\n",
         (BETWEEN + "test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof",),
     ),
     Mutant(
@@ -159,7 +161,7 @@ LIVES = (
     Mutant(
         "a load does not look again once the port is its own",
         "agent/ops/load.py",
-        "            prepared = prepare(ctx, order, own_lock=True)\n",
+        "            plan = plan_load(ctx, request, own_lock=True)\n",
         "",
         ("tests/system/test_race.py",),
     ),
@@ -180,7 +182,7 @@ LIVES = (
     Mutant(
         "a load takes no room on the disk",
         "agent/ops/load.py",
-        "    room.take(prepared.order.port, LOAD_EDITS, servers=2)\n",
+        "    room.reserve(plan.request.port, LOAD_EDITS, servers=2)\n",
         "",
         (FULL_DISK + "test_no_room_is_told_before_anything_is_stopped",),
     ),

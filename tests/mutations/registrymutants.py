@@ -48,7 +48,7 @@ DURABLE = (
     Mutant(
         "the lock alone keeps two writers apart",
         "agent/registry/whole_file.py",
-        "        wait_for(lambda: _tried(fd), Deadline(CLAIM_S), every=0.002)\n"
+        "        wait_for(lambda: _tried(fd), Deadline(CLAIM_S), interval_s=0.002)\n"
         "        yield stamp == stamp_of(os.fstat(fd)) == stamp_now(path)\n",
         "        yield True\n",
         ("tests/agent/test_lock_lost.py",),

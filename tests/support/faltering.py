@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mlxops.agent.procs import Listener, Process, Unseen, here
+from mlxops.agent.procs import Listener, Process, Unobservable, here
 from tests.support.procs_actors import eventually
 
 
@@ -32,7 +32,7 @@ class Faltering:
 
     def processes(self) -> dict[int, Process]:
         if self.sent and self._failing():
-            raise Unseen("a look failed")
+            raise Unobservable("a look failed")
         return self._procs.processes()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.logs.size import KEPT, LARGEST
+from mlxops.agent.logs.size import KEPT_BYTES, MAX_LOG_BYTES
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio
 
@@ -35,7 +35,7 @@ def grown(studio: Studio) -> Path:
     """The log of the first port, as if its server had been chatty."""
     log = log_of(studio)
     with log.open("ab") as file:
-        for _ in range(LARGEST >> 20):
+        for _ in range(MAX_LOG_BYTES >> 20):
             file.write(b"x" * ((1 << 20) - 1) + b"\n")
     return log
 
@@ -48,10 +48,12 @@ def test_reconcile_cuts_a_log_down_while_its_server_serves(local: Studio) -> Non
     log = grown(local)
     jobs = len(local.must("jobs")["jobs"])
     local.must("reconcile", "--dry-run")
-    assert log.stat().st_size > LARGEST
+    assert log.stat().st_size > MAX_LOG_BYTES
     told = local.mlxops("reconcile")
-    assert told.result["actions"] == [] and f"the last {KEPT >> 10} KiB are kept" in told.stderr
-    assert log.stat().st_size < 4096 and kept(log) >= KEPT
+    assert (
+        told.result["actions"] == [] and f"the last {KEPT_BYTES >> 10} KiB are kept" in told.stderr
+    )
+    assert log.stat().st_size < 4096 and kept(log) >= KEPT_BYTES
     local.ask(local.ports[0])
     assert "/v1/chat/completions" in local.must("logs", local.ports[0])["lines"][-1]
     assert len(local.must("jobs")["jobs"]) == jobs and not any(
@@ -63,10 +65,10 @@ def test_reconcile_cuts_a_log_down_while_its_server_serves(local: Studio) -> Non
 def test_a_load_and_an_unload_leave_no_large_log(local: Studio) -> None:
     log = grown(local)
     local.must("load", "jade", local.ports[0], "--replace")
-    assert log.stat().st_size < 1 << 20 and kept(log) == KEPT
+    assert log.stat().st_size < 1 << 20 and kept(log) == KEPT_BYTES
     grown(local)
     local.must("unload", local.ports[0])
-    assert log.stat().st_size < 4096 and kept(log) >= KEPT
+    assert log.stat().st_size < 4096 and kept(log) >= KEPT_BYTES
 
 
 def test_doctor_tells_how_much_there_is_and_cuts(local: Studio) -> None:
@@ -95,7 +97,7 @@ def test_doctor_tells_how_much_there_is_and_cuts(local: Studio) -> None:
 def test_a_large_log_is_a_warning(tmp_path: Path) -> None:
     from mlxops.agent.doctor.sizes import LARGE_LOG, _log
 
-    assert _log("/l", LARGEST + 1, 1 << 40).verdict == "ok"
+    assert _log("/l", MAX_LOG_BYTES + 1, 1 << 40).verdict == "ok"
     assert _log("/l", LARGE_LOG + 1, 1 << 40).verdict == "warning"
-    assert _log("/l", LARGEST + 1, LARGEST).verdict == "warning"
+    assert _log("/l", MAX_LOG_BYTES + 1, MAX_LOG_BYTES).verdict == "warning"
     assert _log("/l", LARGE_LOG + 1, 1 << 40).to_wire()["mend"] == "mlxops doctor --fix"

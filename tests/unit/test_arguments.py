@@ -109,6 +109,6 @@ def test_what_is_told_to_a_restricted_key_has_no_trace() -> None:
         "result": {"ports": [{"error": {"trace": "x", "hint": ""}}]},
     }
     assert (
-        "trace" not in json.dumps(main.untraced(record))
-        and main.untraced(record)["error"]["kind"] == "Failed"
+        "trace" not in json.dumps(main.without_traces(record))
+        and main.without_traces(record)["error"]["kind"] == "Failed"
     )

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops.agent.logs import tail as logtail
-from mlxops.agent.logs.lines import Lines, after_ends, count_ends
-from mlxops.agent.logs.tail import between, open_log, start_of, tail
+from mlxops.agent.logs.lines import LineSplitter, after_ends, count_ends
+from mlxops.agent.logs.tail import find_tail_start, lines_between, open_log, tail
 
 
 def fed(*blocks: bytes, longest: int = 1 << 16) -> list[str]:
-    split = Lines(longest)
+    split = LineSplitter(longest)
     return [*(line for block in blocks for line in split.feed(block)), *split.end()]
 
 
@@ -54,9 +54,9 @@ def test_a_long_line_is_not_cut_within_a_character() -> None:
 def test_what_is_held_too_long_is_shown_up_to_its_last_whole_character_and_marked_on_both_sides() -> (
     None
 ):
-    split = Lines()
+    split = LineSplitter()
     assert split.feed("half 日".encode()[:-1]) == [] and split.held
-    assert split.rest() == ["half  [...]"] and split.rest() == []
+    assert split.flush_partial() == ["half  [...]"] and split.flush_partial() == []
     assert split.feed("日".encode()[-1:] + b" whole\nnext\n") == ["[...] 日 whole", "next"]
 
 
@@ -87,9 +87,9 @@ def test_a_million_lines_are_given(log: Path) -> None:
     log.write_bytes(b"".join(b"line %d\n" % number for number in range(1_000_000)))
     fd = open_log(str(log))
     try:
-        begun = start_of(fd, 10_000_000, log.stat().st_size)
+        begun = find_tail_start(fd, 10_000_000, log.stat().st_size)
         assert (begun.offset, begun.found, begun.torn) == (0, 1_000_000, False)
-        given = [line for some in between(fd, begun, log.stat().st_size) for line in some]
+        given = [line for some in lines_between(fd, begun, log.stat().st_size) for line in some]
     finally:
         os.close(fd)
     assert (given[0], given[-1], len(given)) == ("line 0", "line 999999", 1_000_000)

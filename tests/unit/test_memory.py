@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mlxops.agent.errors import NotEnoughMemory, Unseen
-from mlxops.agent.load.evict import still
-from mlxops.agent.load.memory import check, refuse_promised
-from mlxops.agent.load.request import Order, Preparation
+from mlxops.agent.errors import NotEnoughMemory, Unobservable
+from mlxops.agent.load.evict import current_fit
+from mlxops.agent.load.memory import check_memory, require_still_fits
+from mlxops.agent.load.request import LoadPlan, LoadRequest
 from mlxops.agent.memory.fit import Asked, fit, smallest
 from mlxops.agent.procs.facts import Listener, Memory, Process
 from mlxops.agent.registry.entries import REQUIRED, Entry
@@ -22,7 +22,7 @@ from mlxops.agent.runtimes.table import RUNTIMES, Runtimes
 
 GIB = 1 << 30
 PORTS = (8100, 8101, 8102, 8103)
-ORDER = Order.from_wire({"model": "m", "port": 8100})
+ORDER = LoadRequest.from_wire({"model": "m", "port": 8100})
 
 
 class Machine:
@@ -55,7 +55,7 @@ class Machine:
 
     def memory(self) -> Memory:
         if self._left is None:
-            raise Unseen("vm_stat does not answer")
+            raise Unobservable("vm_stat does not answer")
         return Memory(
             256 * GIB, self._left * GIB, None if self._limit is None else self._limit * GIB
         )
@@ -117,11 +117,11 @@ def asked(gib: int = 10, port: int | None = 8100) -> Asked:
 )
 def test_what_can_be_had(machine: Machine, fits: bool, host: Any) -> None:
     if fits:
-        found, warnings = check(host(machine), asked(), ORDER)
+        found, warnings = check_memory(host(machine), asked(), ORDER)
         assert found is not None and found.fits and warnings == ()
     else:
         with pytest.raises(NotEnoughMemory) as refused:
-            check(host(machine), asked(), ORDER)
+            check_memory(host(machine), asked(), ORDER)
         assert refused.value.exit_code == 10
         assert refused.value.fields["need_bytes"] == 12 * GIB
 
@@ -166,7 +166,7 @@ def test_the_ports_to_unload_are_named(
     held: dict[int, int | None], left: int, unload: list[int], host: Any
 ) -> None:
     with pytest.raises(NotEnoughMemory) as refused:
-        check(host(Machine(held, left)), asked(), ORDER)
+        check_memory(host(Machine(held, left)), asked(), ORDER)
     assert refused.value.fields["unload"] == unload
     assert [f"mlxops unload {port}" in refused.value.hint for port in unload] == [True] * len(
         unload
@@ -175,23 +175,28 @@ def test_the_ports_to_unload_are_named(
 
 
 def test_force_turns_the_refusal_into_a_warning_and_evict_into_a_plan(host: Any) -> None:
-    _, (said,) = check(host(Machine({}, 11)), asked(), ORDER._replace(force=True))
+    _, (said,) = check_memory(host(Machine({}, 11)), asked(), ORDER._replace(force=True))
     assert said == "needs 12.00 GiB of memory, 11.00 GiB can be had; forced"
-    found, warnings = check(host(Machine({8101: 12}, 0)), asked(), ORDER._replace(evict=True))
+    found, warnings = check_memory(
+        host(Machine({8101: 12}, 0)), asked(), ORDER._replace(evict=True)
+    )
     assert found is not None and (found.fits, found.unload, warnings) == (False, (8101,), ())
     with pytest.raises(NotEnoughMemory):
-        check(host(Machine({8101: 5}, 0)), asked(), ORDER._replace(evict=True))
+        check_memory(host(Machine({8101: 5}, 0)), asked(), ORDER._replace(evict=True))
 
 
 def test_what_can_be_seen_no_more_is_as_it_was_a_moment_ago(host: Any) -> None:
     order, entry, servers = ORDER._replace(evict=True), Entry("m", {**REQUIRED}), {8101: 9, 8102: 9}
     seen = fit(host(Machine(servers, 3)), asked())
     ground: Any = None
-    prepared = Preparation(
+    prepared = LoadPlan(
         order, entry, None, RUNTIMES["mlx_lm.server"], (), ground, False, (), asked()
     )
-    assert still(host(Machine(servers, None)), prepared._replace(fit=seen)) == seen and seen.unload
-    assert still(host(Machine(servers, None)), prepared) is None
+    assert (
+        current_fit(host(Machine(servers, None)), prepared._replace(fit=seen)) == seen
+        and seen.unload
+    )
+    assert current_fit(host(Machine(servers, None)), prepared) is None
 
 
 def test_what_a_load_that_began_meanwhile_will_take_is_not_free(
@@ -199,15 +204,15 @@ def test_what_a_load_that_began_meanwhile_will_take_is_not_free(
 ) -> None:
     command = host(Machine({8101: 3}, 20))
     found = fit(command, asked())
-    refuse_promised(command, found, ORDER)
+    require_still_fits(command, found, ORDER)
     monkeypatch.setattr(
         "mlxops.agent.load.memory.promised", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB}
     )
     with pytest.raises(NotEnoughMemory) as refused:
-        refuse_promised(command, found, ORDER)
+        require_still_fits(command, found, ORDER)
     assert refused.value.fields["promised_bytes"] == {8102: 9 * GIB}
     assert refused.value.fields["available_bytes"] == 11 * GIB
-    refuse_promised(command, found, ORDER._replace(force=True))
+    require_still_fits(command, found, ORDER._replace(force=True))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +221,7 @@ def test_what_a_load_that_began_meanwhile_will_take_is_not_free(
 def test_what_cannot_be_known_is_said_and_does_not_refuse(
     machine: Machine, model: Asked | None, host: Any
 ) -> None:
-    found, (said,) = check(host(machine), model, ORDER)
+    found, (said,) = check_memory(host(machine), model, ORDER)
     assert found is None and "not checked" in said
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from ..context import Context
-from ..errors import as_error
+from ..errors import to_mlxops_error
 
 OK, WARNING, WRONG, UNKNOWN = "ok", "warning", "wrong", "unknown"
 FIX = "mlxops doctor --fix"
@@ -53,7 +53,7 @@ def findings(ctx: Context, name: str, check: Check) -> List[Finding]:
         for row in check(ctx):
             found.append(row)
     except Exception as exc:  # whatever it is, the other checks still count
-        error = as_error(exc)
+        error = to_mlxops_error(exc)
         found.append(Finding(name, UNKNOWN, error.message, error.hint))
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict
 
-from ..logs.size import cut_down
+from ..logs.size import truncate
 from .finding import Fix
 
 OURS_ALONE = 0o700
@@ -45,7 +45,7 @@ def _remove(path: str) -> None:
 
 
 def _cut(path: str) -> None:
-    cut_down(path)
+    truncate(path)
 
 
 _STEPS = {"mkdir": _make, "chmod": _close, "remove": _remove, "cut": _cut}

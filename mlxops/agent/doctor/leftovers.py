@@ -8,8 +8,8 @@ from typing import Iterator, List, Tuple
 
 from ..context import Context
 from ..hub.leftovers import RESUMABLE, abandoned
-from ..jobs.disk_room import WORD
-from ..jobs.job import KEPT_LOGS, old_logs
+from ..jobs.disk_space import WORD
+from ..jobs.job import MAX_LOGS, old_logs
 from ..models import cache as hfcache
 from ..registry import copies
 from .finding import OK, WARNING, Finding, Fix, listed
@@ -51,7 +51,7 @@ def _logs(ctx: Context) -> Iterator[Finding]:
     folder = os.path.join(ctx.site.state_dir, "jobs")
     old = [os.path.join(folder, name) for name in old_logs(folder)]
     if old:
-        yield _removable("%d job logs beyond the %d that are kept" % (len(old), KEPT_LOGS), old)
+        yield _removable("%d job logs beyond the %d that are kept" % (len(old), MAX_LOGS), old)
 
 
 def _removable(seen: str, paths: List[str]) -> Finding:

@@ -9,7 +9,7 @@ import time
 from typing import Any, Iterator, Mapping, Optional
 
 from ..context import Context
-from ..jobs.job import lock_path, way_out
+from ..jobs.job import lock_path, next_step_hint
 from ..registry.lock import FileLock, story
 from .finding import OK, WARNING, WRONG, Finding
 
@@ -64,7 +64,10 @@ def held(check: str, path: str, holder: Mapping[str, Any], longest_s: float, now
     """A lock in use: no fault, unless it has been so for too long. `now` in epoch seconds."""
     if holder.get("outsider"):
         return Finding(
-            check, WARNING, "%s is %s" % (os.path.basename(path), story(holder)), way_out(holder)
+            check,
+            WARNING,
+            "%s is %s" % (os.path.basename(path), story(holder)),
+            next_step_hint(holder),
         )
     seen = "%s is held: %s (pid %s)" % (
         os.path.basename(path),
@@ -75,7 +78,7 @@ def held(check: str, path: str, holder: Mapping[str, Any], longest_s: float, now
     if age is None or age <= longest_s:
         return Finding(check, OK, seen)
     ends = "look at pid %s on the host; ending it frees the lock" % holder.get("pid", "unknown")
-    return Finding(check, WARNING, seen, way_out(holder) if holder.get("job") else ends)
+    return Finding(check, WARNING, seen, next_step_hint(holder) if holder.get("job") else ends)
 
 
 def age_s(since: Any, now: float) -> Optional[float]:

@@ -8,7 +8,7 @@ from typing import Iterator, List, Tuple
 from ..context import Context
 from ..ports.evidence import SILENT, PortEvidence
 from ..ports.observe import Sight, find_servers, look, others_servers, strangers
-from ..procs import LaunchdJob, Unseen, ancestors
+from ..procs import LaunchdJob, Unobservable, ancestors
 from ..runtimes.table import recognise
 from ..site import Site
 from .finding import OK, WARNING, WRONG, Finding
@@ -165,7 +165,7 @@ def _ports(job: LaunchdJob, seen: Sight, site: Site) -> Tuple[int, ...]:
 def _look(ctx: Context) -> Sight:
     seen = look(ctx.procs, ctx.site.ports)
     if seen.unknown:
-        raise Unseen("; ".join(seen.unknown))
+        raise Unobservable("; ".join(seen.unknown))
     return seen
 
 

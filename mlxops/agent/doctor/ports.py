@@ -6,7 +6,7 @@ from functools import partial
 from typing import Iterator, Optional, Tuple
 
 from ..context import Context
-from ..jobs.begin import cut_off, job_of
+from ..jobs.begin import current_job, interrupted_load
 from ..ports.expected import wanted
 from ..ports.observe import observe
 from ..ports.plan import Plan, plan
@@ -25,10 +25,10 @@ def ports(ctx: Context) -> Iterator[Finding]:
         registry,
         numbers,
         ctx.site,
-        partial(job_of, ctx),
+        partial(current_job, ctx),
         ctx.client.check,
     )
-    evidence = {port: one._replace(cut=cut_off(ctx, port)) for port, one in seen.items()}
+    evidence = {port: one._replace(cut=interrupted_load(ctx, port)) for port, one in seen.items()}
     found = plan(evidence, {port: wanted(ctx, registry, port) for port in numbers})
     rows = [
         row

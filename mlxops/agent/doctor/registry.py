@@ -8,7 +8,7 @@ import stat
 from typing import Dict, Iterator, Tuple
 
 from ..context import Context
-from ..errors import MlxopsError, pasteable
+from ..errors import MlxopsError, mlxops_command
 from ..models import cache as hfcache
 from ..models.location import absence
 from ..registry.entries import Entry
@@ -67,10 +67,10 @@ def snapshots(ctx: Context) -> Iterator[Finding]:
     for fault, hit in faults.items():
         verdict = WRONG if any(entry.port is not None for entry in hit.values()) else WARNING
         name = next(iter(hit.values())).name
-        again = pasteable("load", name, "PORT", "--download")
+        again = mlxops_command("load", name, "PORT", "--download")
         mend = "restore its files; or download it again: %s; or %s" % (
             again,
-            pasteable("remove", name),
+            mlxops_command("remove", name),
         )
         yield Finding("snapshots", verdict, "%s: %s" % (fault, listed(list(hit))), mend)
     if not faults:

@@ -6,9 +6,9 @@ import os
 from typing import Iterator
 
 from ..context import Context
-from ..errors import MlxopsError, NotDownloadable, pasteable
+from ..errors import MlxopsError, NotDownloadable, mlxops_command
 from ..hub import interpreter as hubpython
-from ..load.acceptance import Refused
+from ..load.acceptance import Acceptance
 from ..programs import find as programs
 from ..programs.version import version
 from .finding import OK, WARNING, WRONG, Finding
@@ -30,7 +30,9 @@ def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
     try:
         known = ctx.site.runtime_named(name)
         words = programs.command(ctx.site, known)
-        offered = programs.help_flags(known, words, ctx.site.state_dir, ctx.say, ctx.client.check)
+        offered = programs.help_flags(
+            known, words, ctx.site.state_dir, ctx.report, ctx.client.check
+        )
     except MlxopsError as exc:
         yield Finding("runtime", lost, exc.message, exc.hint)
         return
@@ -50,13 +52,16 @@ def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
 def entries(ctx: Context) -> Iterator[Finding]:
     """Whether each entry would be started: its flags and parsers, and the model as it lies on
     disk."""
-    refused = Refused(ctx)
+    refused = Acceptance(ctx)
     found = ctx.store.read().entries
     faults = [(entry.name, refused.reasons(entry)) for entry in found.values()]
     wrong = [(name, why) for name, why in faults if why]
     for name, why in wrong[:MOST_ROWS]:
         yield Finding(
-            "entries", WRONG, "%s: %s" % (name, "; ".join(why)), pasteable("set", name, "KEY=VALUE")
+            "entries",
+            WRONG,
+            "%s: %s" % (name, "; ".join(why)),
+            mlxops_command("set", name, "KEY=VALUE"),
         )
     if len(wrong) > MOST_ROWS:
         yield Finding(

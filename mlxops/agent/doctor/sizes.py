@@ -7,7 +7,7 @@ import os
 from typing import Iterator, List, Tuple
 
 from ..context import Context
-from ..logs.size import on_disk, too_large, weigh
+from ..logs.size import allocated_bytes, large_logs, measure_folder
 from .finding import OK, WARNING, Finding, Fix
 
 CHECK = "kept files"
@@ -23,7 +23,7 @@ def sizes(ctx: Context) -> Iterator[Finding]:
     root = ctx.site.state_dir
     told = []
     for kind in KINDS:
-        weight = weigh(os.path.join(root, kind))
+        weight = measure_folder(os.path.join(root, kind))
         if weight.files:
             told.append(
                 "%s %s (%d file%s)"
@@ -32,7 +32,7 @@ def sizes(ctx: Context) -> Iterator[Finding]:
     told += ["%s %s" % (os.path.basename(path), size(held)) for path, held in _beside_registry(ctx)]
     yield Finding(CHECK, OK, "in %s: %s" % (root, ", ".join(told) or "nothing"))
     free = _free(root)
-    for path, held in too_large(root):
+    for path, held in large_logs(root):
         yield _log(path, held, free)
 
 
@@ -51,7 +51,9 @@ def _beside_registry(ctx: Context) -> List[Tuple[str, int]]:
     """What grows beside the registry."""
     history = ctx.store.history
     return [
-        (path, on_disk(os.stat(path))) for path in (history, history + ".1") if os.path.isfile(path)
+        (path, allocated_bytes(os.stat(path)))
+        for path in (history, history + ".1")
+        if os.path.isfile(path)
     ]
 
 

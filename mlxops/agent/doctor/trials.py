@@ -10,7 +10,7 @@ import stat
 from typing import Iterator, List
 
 from ..context import Context
-from ..errors import MlxopsError, pasteable
+from ..errors import MlxopsError, mlxops_command
 from ..jobs.job import lock_path
 from ..registry import copies
 from ..registry.entries import OPTIONAL_TEXT, REQUIRED, Entry
@@ -76,7 +76,7 @@ def keys(ctx: Context) -> Iterator[Finding]:
             EDITS,
             WARNING,
             "%s: %s" % (name, fault),
-            pasteable("show", name) + ", then correct the file",
+            mlxops_command("show", name) + ", then correct the file",
         )
     if not faults:
         yield Finding(EDITS, OK, "no key looks mistyped")

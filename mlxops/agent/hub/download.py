@@ -19,7 +19,7 @@ from ..errors import (
 from ..models.cache import repo_folder, spelled
 from ..models.files import wanted
 from ..models.location import same_repo
-from ..untrusted import as_object, plain
+from ..untrusted import is_safe_relative_path, parse_object
 from .checks import _SPARE_BYTES, check_disk, check_whole, size_text
 from .interpreter import interpreter
 from .leftovers import sweep
@@ -209,7 +209,7 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
         missing_bytes=sum(absent),
         gated=bool(answer["gated"]),
         asked=asked,
-        config=as_object(str(answer.get("config", "")).encode()),
+        config=parse_object(str(answer.get("config", "")).encode()),
         blobs={path: blob for path, _, blob in files},
     )
 
@@ -235,7 +235,7 @@ def _refuse_other_formats(repo_id: str, paths: Sequence[str]) -> None:
 
 def _on_disk(repo: str, commit: str, path: str, size: int, blob: str) -> bool:
     places = [os.path.join(repo, "snapshots", commit, path)]
-    if plain(blob) and "/" not in blob:
+    if is_safe_relative_path(blob) and "/" not in blob:
         places.append(os.path.join(repo, "blobs", blob))
     for place in places:
         try:

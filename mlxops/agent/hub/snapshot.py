@@ -8,7 +8,7 @@ from typing import List
 from ..errors import Failed
 from ..models.cache import inspect, repo_folder
 from ..models.wholeness import faults
-from ..untrusted import plain
+from ..untrusted import is_safe_relative_path
 from .remote import Remote
 
 
@@ -31,7 +31,7 @@ def settled(remote: Remote, cache_dir: str) -> str:
             "the repository itself may be incomplete: look at it on the Hub",
             missing=list(snapshot.missing),
         )
-    if remote.asked != remote.revision and plain(remote.asked):
+    if remote.asked != remote.revision and is_safe_relative_path(remote.asked):
         _point(os.path.join(repo, "refs", remote.asked), remote.revision)
     return snapshot.path
 

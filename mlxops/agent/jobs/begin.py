@@ -19,7 +19,7 @@ def begin(
 
 def hold_briefly(ctx: Context, port: int, why: str) -> ContextManager[None]:
     """Hold a port's lock for a moment."""
-    return jobs.brief(ctx.site.registry, _held(ctx, port, why))
+    return jobs.hold_briefly(ctx.site.registry, _held(ctx, port, why))
 
 
 def _held(ctx: Context, port: int, why: str) -> Mapping[str, Any]:
@@ -27,11 +27,11 @@ def _held(ctx: Context, port: int, why: str) -> Mapping[str, Any]:
     return {**ctx.who, "why": why, "port": port, "start_time": own.start_time if own else None}
 
 
-def job_of(ctx: Context, port: int) -> Optional[Dict[str, Any]]:
+def current_job(ctx: Context, port: int) -> Optional[Dict[str, Any]]:
     """What the lock of a port says of the job that holds it; None when nobody does."""
     return jobs.holder(ctx.site.registry, port)
 
 
-def cut_off(ctx: Context, port: int) -> Optional[Dict[str, Any]]:
+def interrupted_load(ctx: Context, port: int) -> Optional[Dict[str, Any]]:
     """What is known of a load that was killed on the port before its end."""
-    return jobs.cut_off(ctx.site.registry, port)
+    return jobs.interrupted_load(ctx.site.registry, port)

@@ -9,23 +9,23 @@ import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ..clock import now, utc
-from ..errors import Failed, Locked, as_error, unwritten
+from ..errors import Failed, Locked, to_mlxops_error, write_error
 from ..procs import here
 from ..registry.lock import FileLock, story, way_on
 from ..wire.client import Client
-from .log import STAMP, living, log_path, newest_first
+from .log import STAMP, log_path, newest_first, unfinished_job
 
-KEPT_LOGS = 50
+MAX_LOGS = 50
 # Beyond this, a job's log takes no more progress: a download of days, told twice a second.
-LARGEST_LOG = 4 << 20
+MAX_LOG_BYTES = 4 << 20
 # A load that was cut off is old news after a week.
-TOLD_FOR_S = 7 * 86400.0
+INTERRUPTED_KEPT_S = 7 * 86400.0
 # Longer than a look at the lock can take, shorter than a person notices.
-LOCK_WAIT_S = 0.3
+LOCK_TIMEOUT_S = 0.3
 # How often the lock tells how far a download is.
-PROGRESS_EVERY_S = 1.0
+PROGRESS_INTERVAL_S = 1.0
 # The key in a lock's text of a server that serves and is not in the registry.
-UNNOTED = "unnoted"
+UNRECORDED = "unnoted"
 
 
 def lock_path(registry_path: str, port: int) -> str:
@@ -41,7 +41,7 @@ def folder(state_dir: str) -> str:
     return os.path.join(state_dir, "jobs")
 
 
-def in_the_way(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
+def blocker(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     """The same, and also whoever holds the lock in a way that only keeps it from being taken."""
     return _lock(registry_path, port).holder(shared=True)
 
@@ -51,7 +51,7 @@ def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     return _lock(registry_path, port).holder()
 
 
-def cut_off(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
+def interrupted_load(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     """The load that died on the port before its end, as its lock tells; None once the port was
     worked on again."""
     held, last = _lock(registry_path, port).look()
@@ -65,12 +65,12 @@ def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     cut = last if died else last.get("cut")
     if not isinstance(cut, dict) or not _names(cut.get("entries", [])):
         return None
-    if str(cut.get("since") or "") < utc(time.time() - TOLD_FOR_S):
+    if str(cut.get("since") or "") < utc(time.time() - INTERRUPTED_KEPT_S):
         return None
     return {key: value for key, value in cut.items() if key != "cut"}
 
 
-def reserved(registry_path: str) -> Dict[int, Dict[str, Any]]:
+def reserving_jobs(registry_path: str) -> Dict[int, Dict[str, Any]]:
     """port -> its job, of every job that works on entries: also on ports that another host file
     names."""
     folder, name = os.path.split(registry_path)
@@ -87,11 +87,13 @@ def reserved(registry_path: str) -> Dict[int, Dict[str, Any]]:
     return {port: job for port, job in held.items() if job and _names(job.get("entries"))}
 
 
-def unnoted(registry_path: str, port: int, own_lock: bool = False) -> Optional[Dict[str, Any]]:
+def unrecorded_server(
+    registry_path: str, port: int, own_lock: bool = False
+) -> Optional[Dict[str, Any]]:
     """{"entry", "process"} of a server that the last job here could not note; None while another
     job is at work."""
     held, last = _lock(registry_path, port).look()
-    said = None if held and not own_lock else last.get(UNNOTED)
+    said = None if held and not own_lock else last.get(UNRECORDED)
     whole = (
         isinstance(said, dict)
         and isinstance(said.get("entry"), str)
@@ -106,7 +108,7 @@ def _names(said: Any) -> bool:
     return isinstance(said, list) and all(isinstance(name, str) for name in said)
 
 
-def way_out(held: Mapping[str, Any]) -> str:
+def next_step_hint(held: Mapping[str, Any]) -> str:
     """What to do where a lock is in the way."""
     if not held.get("job"):
         return way_on(held)
@@ -114,13 +116,13 @@ def way_out(held: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def brief(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
+def hold_briefly(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
     """Hold a port's lock for a moment; it leaves neither a log nor another last word in the lock.
     Locked as for a job.
 
     `held`: who, from, why, port and start_time."""
     lock = FileLock(lock_path(registry_path, held["port"]))
-    lock.take(LOCK_WAIT_S)
+    lock.take(LOCK_TIMEOUT_S)
     try:
         said = lock.look()[1]
         lock.describe({**held, "since": now(), "pid": os.getpid()})
@@ -158,10 +160,10 @@ class Job:
         self._progressed = float("-inf")
 
     def __enter__(self) -> Job:
-        self._lock.take(LOCK_WAIT_S)
+        self._lock.take(LOCK_TIMEOUT_S)
         try:
             last = self._lock.look()[1] or self._refuse_unlocked()
-            kept = {"cut": _cut(last), UNNOTED: last.get(UNNOTED)}
+            kept = {"cut": _cut(last), UNRECORDED: last.get(UNRECORDED)}
             try:
                 self._claim({key: value for key, value in kept.items() if value})
                 # By this name whoever loses the link finds the work again.
@@ -179,11 +181,11 @@ class Job:
         """A lock that says nothing is new: a person may have removed the file of a job that goes
         on."""
 
-        begun = living(self._folder, self._held["port"], here())
+        begun = unfinished_job(self._folder, self._held["port"], here())
         if begun is None:
             return {}
         text = "locked: %s; its lock file was removed, but it goes on" % story(begun)
-        raise Locked(text, way_out(begun), lock=self._lock.path, holder=dict(begun))
+        raise Locked(text, next_step_hint(begun), lock=self._lock.path, holder=dict(begun))
 
     def _claim(self, kept: Mapping[str, Any]) -> None:
         """A load that cannot say what it does is not begun; an unload frees its port all the
@@ -197,7 +199,7 @@ class Job:
         except OSError as exc:
             if self._held.get("again"):
                 self._forget_unbegun()
-                raise unwritten(exc, str(exc.filename or place), "; nothing was stopped") from exc
+                raise write_error(exc, str(exc.filename or place), "; nothing was stopped") from exc
 
     def __exit__(self, _: object, exc: Optional[BaseException], __: object) -> None:
         try:
@@ -208,12 +210,12 @@ class Job:
         self._prune()
 
     def _end(self, exc: Optional[BaseException]) -> None:
-        error = as_error(exc).to_wire() if isinstance(exc, Exception) else None
+        error = to_mlxops_error(exc).to_wire() if isinstance(exc, Exception) else None
         self._keep("end", {"error": error})
         self._forget_unbegun()
         if exc is None and self._settles:
             self._said.pop("cut", None)
-            self._said.pop(UNNOTED, None)
+            self._said.pop(UNRECORDED, None)
         self._said["ended"] = now()
         self._say({**self._held, **self._said})
         with contextlib.suppress(OSError):
@@ -240,12 +242,12 @@ class Job:
     def log(self) -> str:
         return log_path(self._folder, self.id)
 
-    def unnoted(self, entry: str, process: Mapping[str, Any]) -> None:
+    def report_unrecorded(self, entry: str, process: Mapping[str, Any]) -> None:
         """A server serves here that the registry could not take note of: the next command does."""
-        self._describe(**{UNNOTED: {"entry": entry, "process": dict(process)}})
+        self._describe(**{UNRECORDED: {"entry": entry, "process": dict(process)}})
 
-    def noted(self) -> None:
-        self._said.pop(UNNOTED, None)
+    def clear_unrecorded(self) -> None:
+        self._said.pop(UNRECORDED, None)
 
     def reserve(self, entries: Sequence[str], need_bytes: Optional[int] = None) -> None:
         """Say which entries are worked on, until the end; the caller has seen that nobody else
@@ -265,7 +267,7 @@ class Job:
         self._describe(phase="rollback", undo={"state": state, "step": message}, progress=None)
         self.emit("phase", phase="rollback", message=message)
 
-    def waits(self, phase: str) -> None:
+    def set_phase(self, phase: str) -> None:
         """Its own work is done, and the port stays locked; only who looks at the lock is told."""
         self._describe(phase=phase, step=None, progress=None)
 
@@ -284,12 +286,12 @@ class Job:
         """One event, to the client and to the log, which outlives the client."""
         self._client.emit(name, **fields)
         self._keep(name, fields)
-        if name == "progress" and time.monotonic() - self._progressed >= PROGRESS_EVERY_S:
+        if name == "progress" and time.monotonic() - self._progressed >= PROGRESS_INTERVAL_S:
             self._progressed = time.monotonic()
             self._describe(progress={key: fields.get(key) for key in ("done", "total")})
 
     def _keep(self, name: str, fields: Mapping[str, Any]) -> None:
-        if name == "progress" and self._written > LARGEST_LOG:
+        if name == "progress" and self._written > MAX_LOG_BYTES:
             return
         with contextlib.suppress(OSError):
             self._write({"at": now(), "event": name, **fields})
@@ -318,6 +320,6 @@ class Job:
 def old_logs(folder: str) -> List[str]:
     """The names of the job logs beyond the newest that are kept."""
     try:
-        return newest_first(n for n in os.listdir(folder) if n.endswith(".jsonl"))[KEPT_LOGS:]
+        return newest_first(n for n in os.listdir(folder) if n.endswith(".jsonl"))[MAX_LOGS:]
     except OSError:
         return []

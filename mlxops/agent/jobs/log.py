@@ -21,7 +21,7 @@ from typing import (
 from ..procs import Process, Procs
 
 
-class Past(NamedTuple):
+class JobRecord(NamedTuple):
     """One job by its log. `state`: running, done, cancelled, failed, or died when it ended without
     a word.
 
@@ -30,14 +30,14 @@ class Past(NamedTuple):
 
     job: str
     state: str
-    begun: Mapping[str, Any]
+    begin_event: Mapping[str, Any]
     phase: Optional[str]
     error: Optional[Mapping[str, Any]]
     ended: Optional[str] = None
     progress: Optional[Mapping[str, Any]] = None
 
     def to_wire(self) -> Dict[str, Any]:
-        told = {key: self.begun.get(key) for key in ("port", "why", "who", "from", "since")}
+        told = {key: self.begin_event.get(key) for key in ("port", "why", "who", "from", "since")}
         message = self.error.get("message") if self.error else None
         more = {"ended": self.ended, "progress": dict(self.progress) if self.progress else None}
         return {
@@ -50,14 +50,14 @@ class Past(NamedTuple):
         }
 
 
-def past(folder: str, running: Iterable[str]) -> List[Past]:
+def read_jobs(folder: str, running: Iterable[str]) -> List[JobRecord]:
     """Every job of which there is a log, the newest first. `running`: the ids that hold a port's
     lock."""
     alive = set(running)
-    return [read(folder, name, name in alive) for name in names(folder)]
+    return [read_job(folder, name, name in alive) for name in job_ids(folder)]
 
 
-def names(folder: str) -> List[str]:
+def job_ids(folder: str) -> List[str]:
     """Ids of jobs, the newest first."""
     try:
         files = os.listdir(folder)
@@ -66,7 +66,7 @@ def names(folder: str) -> List[str]:
     return newest_first(n[: -len(".jsonl")] for n in files if n.endswith(".jsonl"))
 
 
-def read(folder: str, job: str, running: bool) -> Past:
+def read_job(folder: str, job: str, running: bool) -> JobRecord:
     events = list(_events(log_path(folder, job)))
     begun = next((e for e in events if e.get("event") == "begin"), {})
     phases = [e.get("phase") for e in events if e.get("event") == "phase"]
@@ -76,10 +76,10 @@ def read(folder: str, job: str, running: bool) -> Past:
     state = "running" if running else "died" if end is None else _outcome(told)
     error = told if isinstance(told, dict) else None
     ended = str(end.get("at")) if end else None
-    return Past(
+    return JobRecord(
         job=job,
         state=state,
-        begun=begun,
+        begin_event=begun,
         phase=phases[-1] if phases else None,
         error=error,
         ended=ended,
@@ -114,18 +114,18 @@ def _outcome(error: Any) -> str:
     return "cancelled" if kind == "Interrupted" else "failed" if error else "done"
 
 
-def living(folder: str, port: int, procs: Procs) -> Optional[Mapping[str, Any]]:
+def unfinished_job(folder: str, port: int, procs: Procs) -> Optional[Mapping[str, Any]]:
     """What a job on the port began with that has not ended and whose agent lives; None when there
     is none."""
-    for name in names(folder):
+    for name in job_ids(folder):
         if name.split("-")[1:2] == [str(port)]:
-            found = read(folder, name, running=False)
-            if found.state == "died" and agent_of(procs, found.begun):
-                return found.begun
+            found = read_job(folder, name, running=False)
+            if found.state == "died" and find_agent(procs, found.begin_event):
+                return found.begin_event
     return None
 
 
-def parse(line: str) -> Dict[str, Any]:
+def parse_event(line: str) -> Dict[str, Any]:
     """One event of a log; {} for a line cut short by a kill or a full disk."""
     try:
         event = json.loads(line)
@@ -138,21 +138,21 @@ def _events(path: str) -> Iterator[Dict[str, Any]]:
     try:
         with open(path, errors="replace") as f:
             for line in f:
-                yield parse(line)
+                yield parse_event(line)
     except OSError:
         return
 
 
 # Begins a job's name. A name further ahead of the clock than this is not believed.
-STAMP, AHEAD_S = "%Y%m%dT%H%M%S", 60.0
+STAMP, MAX_CLOCK_SKEW_S = "%Y%m%dT%H%M%S", 60.0
 
 
 def log_path(folder: str, job: str) -> str:
     return os.path.join(folder, job + ".jsonl")
 
 
-def agent_of(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
-    """The living agent that a lock names, by pid and start time; Unseen where that cannot be
+def find_agent(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
+    """The living agent that a lock names, by pid and start time; Unobservable where that cannot be
     told."""
     pid = held.get("pid")
     agent = procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
@@ -162,7 +162,7 @@ def agent_of(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
 def newest_first(names: Iterable[str]) -> List[str]:
     """Names of jobs by the moment they begin with. One from a clock that ran ahead counts as the
     oldest, else it would hide every later job for years."""
-    latest = time.strftime(STAMP, time.gmtime(time.time() + AHEAD_S))
+    latest = time.strftime(STAMP, time.gmtime(time.time() + MAX_CLOCK_SKEW_S))
     return sorted(
         names, key=lambda name: (name[: len(latest)] <= latest, _moment(name)), reverse=True
     )

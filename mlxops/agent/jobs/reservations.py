@@ -6,23 +6,23 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, Mapping, Optional
 
 from ..context import Context
-from ..errors import Locked, Unseen
+from ..errors import Locked, Unobservable
 from ..registry.lock import story
 from . import job as jobs
-from .log import agent_of
+from .log import find_agent
 
 
-def taken(ctx: Context) -> Dict[str, int]:
+def reserved_entries(ctx: Context) -> Dict[str, int]:
     """Entry -> port of the live job that works on it, or may have to bring it back."""
     return {name: port for port, held in _at_work(ctx).items() for name in held["entries"]}
 
 
-def loading(ctx: Context) -> Dict[str, int]:
+def loading_entries(ctx: Context) -> Dict[str, int]:
     """Entry -> port of the live job that loads it, or works on the port where it is."""
     return {held["entries"][0]: port for port, held in _at_work(ctx).items() if held["entries"]}
 
 
-def refuse_taken(ctx: Context, entries: Iterable[str], port: Optional[int] = None) -> None:
+def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int] = None) -> None:
     """Locked where a live job on another port than this works on one of the entries.
 
     It decides what it is asked for under the registry's lock, where jobs reserve their entries;
@@ -32,7 +32,7 @@ def refuse_taken(ctx: Context, entries: Iterable[str], port: Optional[int] = Non
         for name in names.intersection(held["entries"]) if there != port else ():
             raise Locked(
                 "%s is being worked on, on port %d: %s" % (name, there, story(held)),
-                jobs.way_out(held),
+                jobs.next_step_hint(held),
                 entry=name,
                 port=there,
                 holder=held,
@@ -41,20 +41,22 @@ def refuse_taken(ctx: Context, entries: Iterable[str], port: Optional[int] = Non
 
 def _at_work(ctx: Context) -> Dict[int, Dict[str, Any]]:
     return {
-        port: held for port, held in jobs.reserved(ctx.site.registry).items() if _lives(ctx, held)
+        port: held
+        for port, held in jobs.reserving_jobs(ctx.site.registry).items()
+        if _lives(ctx, held)
     }
 
 
 def _lives(ctx: Context, held: Mapping[str, Any]) -> bool:
-    """Not so for what the last holder of a lock said that was taken a moment ago. Unseen counts as
+    """Not so for what the last holder of a lock said that was taken a moment ago. Unobservable counts as
     alive."""
     try:
-        return agent_of(ctx.procs, held) is not None
-    except Unseen:
+        return find_agent(ctx.procs, held) is not None
+    except Unobservable:
         return True
 
 
-def promised(ctx: Context, held: Mapping[int, int]) -> Dict[int, int]:
+def reserved_bytes(ctx: Context, held: Mapping[int, int]) -> Dict[int, int]:
     """port -> bytes that its load under way needs beyond what its servers hold, such as the one it
     will replace."""
     needs = {port: said.get("need_bytes") for port, said in _at_work(ctx).items()}

@@ -21,7 +21,7 @@ from . import references
 Known = Tuple[Optional[Runtime], str, Tuple[str, ...], str]
 
 
-class Refused:
+class Acceptance:
     """Each runtime is asked once, however many entries are for it."""
 
     def __init__(self, ctx: Context) -> None:
@@ -61,7 +61,7 @@ class Refused:
         try:
             known = site.runtime_named(name)
             words = programs.command(site, known)
-            say, check = self._ctx.say, self._ctx.client.check
+            say, check = self._ctx.report, self._ctx.client.check
             text = programs.help_text(known, words, site.state_dir, say, check)
             return known, text, tuple(packages(words)), ""
         except MlxopsError as exc:

@@ -13,15 +13,15 @@ import subprocess
 from typing import Optional, Sequence, Tuple
 
 from ..context import Context
-from ..errors import Failed, pasteable
+from ..errors import Failed, mlxops_command
 from ..models.files import CONFIG_LIMIT, config
 from ..models.templates import LARGEST
 from ..programs.environment import of_runtime
 from ..programs.find import fingerprint, keep, kept_at, read_kept, run
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
-from ..untrusted import read
-from .request import Preparation
+from ..untrusted import read_bounded
+from .request import LoadPlan
 
 TIMEOUT_S = 20.0
 MARK = "mlxops answer: "
@@ -73,28 +73,28 @@ answer("")
 )
 
 
-def check(ctx: Context, entry: Entry, load: Preparation) -> None:
+def check(ctx: Context, entry: Entry, load: LoadPlan) -> None:
     """Failed where the server is certain to end with an error of its own.
 
     Not asked where there is no server to lose, nor where `--force` leaves it to the server.
     """
-    runtime, words, order = load.runtime, load.words, load.order
-    if order.force or (load.ground.server is None and not order.evict):
+    runtime, words, request = load.runtime, load.command, load.request
+    if request.force or (load.survey.server is None and not request.evict):
         return
     template = entry.text("chat_template")
     if template and runtime.chat_template:
-        raw, told = read(template, LARGEST), "checking the chat template"
+        raw, told = read_bounded(template, LARGEST), "checking the chat template"
         why = _answer(ctx, words, _TEMPLATE, template, raw, told)
         if why:
             raise Failed(
                 "the chat template %s has an error: %s" % (template, why),
-                "correct it, or %s" % pasteable("set", entry.name, "chat_template=PATH"),
+                "correct it, or %s" % mlxops_command("set", entry.name, "chat_template=PATH"),
                 entry=entry.name,
                 path=template,
             )
     if entry.cache_path and _built_by_mlx_lm(entry, runtime):
         path = os.path.join(entry.cache_path, "config.json")
-        raw, told = read(path, CONFIG_LIMIT), "checking the model's configuration"
+        raw, told = read_bounded(path, CONFIG_LIMIT), "checking the model's configuration"
         why = _answer(ctx, words, _CONFIG, path, raw, told)
         if why:
             raise Failed(
@@ -124,7 +124,7 @@ def _answer(
     kept = kept_at(ctx.site.state_dir, fingerprint([*words, seen]))
     said = read_kept(kept)
     if said is None:
-        ctx.say(told)
+        ctx.report(told)
         said = _asked(ctx, [*python, "-I", "-c", source, path])
         if said is None:
             return ""

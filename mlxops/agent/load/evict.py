@@ -8,11 +8,11 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from ..clock import Deadline, wait_for
 from ..context import Context
-from ..errors import Interrupted, PortBusy, as_error, pasteable
+from ..errors import Interrupted, PortBusy, mlxops_command, to_mlxops_error
 from ..jobs.begin import begin
-from ..jobs.disk_room import EVICTION_EDITS, DiskRoom
+from ..jobs.disk_space import EVICTION_EDITS, DiskReservation
 from ..jobs.job import Job
-from ..jobs.reservations import refuse_taken
+from ..jobs.reservations import require_unreserved
 from ..memory import fit as memory
 from ..memory.fit import Fit
 from ..ports.survey import Ground, survey
@@ -20,18 +20,18 @@ from ..registry.entries import Registry
 from ..servers.respawn import refuse_restarted
 from ..servers.start import Service
 from ..servers.vacate import vacate
-from .memory import check
+from .memory import check_memory
 from .preflight import check_assignment
-from .request import Preparation
-from .restart import Lost, way_back
+from .request import LoadPlan
+from .restart import Unrestartable, restart_spec
 
 # What a server held comes back a moment after its processes are gone.
-FREED_WITHIN_S = 20.0
-LOOK_EVERY_S = 0.5
+RELEASE_TIMEOUT_S = 20.0
+POLL_INTERVAL_S = 0.5
 Restore = Callable[[Job, Service], str]
 
 
-class Victim:
+class EvictedPort:
     """A port that has to be unloaded, with its lock held and its server as it would be started
     again."""
 
@@ -40,7 +40,7 @@ class Victim:
         self.port = ground.seen.port
         self.entry = ground.entries[0] if ground.entries else None
         self.service = (
-            way_back(ctx, self.port, ground.server, self.entry) if ground.server else None
+            restart_spec(ctx, self.port, ground.server, self.entry) if ground.server else None
         )
 
     @property
@@ -58,12 +58,12 @@ class Victim:
 
 
 @contextlib.contextmanager
-def naming(evicted: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+def report_evictions(evicted: Sequence[Mapping[str, Any]]) -> Iterator[None]:
     """Whatever fails inside tells what became of every server that was unloaded."""
     try:
         yield
     except Exception as exc:
-        error = as_error(exc)
+        error = to_mlxops_error(exc)
         if evicted and "evicted" not in error.fields:
             error.message += "".join(
                 "; port %d: %s" % (one["port"], one["outcome"]) for one in evicted
@@ -72,7 +72,7 @@ def naming(evicted: Sequence[Mapping[str, Any]]) -> Iterator[None]:
         raise error from exc
 
 
-class Room:
+class Eviction:
     """A context for the load that needs it. A failure inside brings back what was unloaded, unless
     without rollback.
 
@@ -82,19 +82,19 @@ class Room:
         self,
         ctx: Context,
         job: Job,
-        prepared: Preparation,
+        plan: LoadPlan,
         restore: Restore,
         evicted: List[Dict[str, Any]],
-        room: DiskRoom,
+        room: DiskReservation,
     ) -> None:
-        self._ctx, self._job, self._prepared, self._restore = ctx, job, prepared, restore
+        self._ctx, self._job, self._prepared, self._restore = ctx, job, plan, restore
         self._evicted, self._room = evicted, room
         self._locks = contextlib.ExitStack()
-        self.victims: List[Victim] = []
+        self.victims: List[EvictedPort] = []
 
-    def __enter__(self) -> Room:
-        found = still(self._ctx, self._prepared)
-        if found is not None and not found.fits and self._prepared.order.evict:
+    def __enter__(self) -> Eviction:
+        found = current_fit(self._ctx, self._prepared)
+        if found is not None and not found.fits and self._prepared.request.evict:
             with self._undoing():
                 self._make(found.unload)
         return self
@@ -125,21 +125,23 @@ class Room:
         for port in ports:
             self._claim(port)
         # Nothing is stopped before all of them may be.
-        self._room.check()
+        self._room.check_writable()
         for victim in self.victims:
             self._job.phase(
                 "evict", "making room: unloading %s from port %d" % (victim.name, victim.port)
             )
             self._stop(victim)
             self._clear(victim)
-            victim.job.waits("evicted")
-        wait_for(self._enough, Deadline(FREED_WITHIN_S), LOOK_EVERY_S)
-        check(self._ctx, self._prepared.asked, self._prepared.order._replace(evict=False))
+            victim.job.set_phase("evicted")
+        wait_for(self._enough, Deadline(RELEASE_TIMEOUT_S), POLL_INTERVAL_S)
+        check_memory(
+            self._ctx, self._prepared.memory_request, self._prepared.request._replace(evict=False)
+        )
 
-    def _stop(self, victim: Victim) -> None:
+    def _stop(self, victim: EvictedPort) -> None:
         victim.begun = True
         try:
-            feared = vacate(self._ctx, victim.job, victim.ground, self._prepared.order.grace_s)
+            feared = vacate(self._ctx, victim.job, victim.ground, self._prepared.request.grace_s)
             if feared:
                 victim.job.warn(feared.message)
         except Interrupted:  # which comes before the first signal
@@ -147,14 +149,14 @@ class Room:
             raise
         victim.stopped = True
 
-    def _clear(self, victim: Victim) -> None:
+    def _clear(self, victim: EvictedPort) -> None:
         """Until the load has succeeded the entry keeps its port as `wanted`: a failure forgets
         nothing."""
         names = [entry.name for entry in victim.ground.entries]
         if names:
             self._ctx.store.edit(self._why(victim.port), lambda now: now.clear(victim.port, *names))
 
-    def _forget(self, victim: Victim) -> None:
+    def _forget(self, victim: EvictedPort) -> None:
         """The load serves: what made room for it was unloaded as if by `unload`."""
         names = [entry.name for entry in victim.ground.entries]
 
@@ -166,21 +168,23 @@ class Room:
             self._ctx.store.edit(self._why(victim.port), change)
         except Exception as exc:
             # The load serves: what cannot be noted of others is no failure of it.
-            self._job.warn("port %d: %s" % (victim.port, as_error(exc).message))
+            self._job.warn("port %d: %s" % (victim.port, to_mlxops_error(exc).message))
 
     def _claim(self, port: int) -> None:
         ctx = self._ctx
         seen = ctx.store.read().holders(port)
         cut = _again(seen[0].name, port) if seen else None
         job = self._locks.enter_context(begin(ctx, port, self._why(port), again=cut))
-        victim = Victim(ctx, job, survey(ctx, port, own_lock=True))
+        victim = EvictedPort(ctx, job, survey(ctx, port, own_lock=True))
         refuse_restarted(ctx, victim.ground)
-        if isinstance(victim.service, Lost) and self._prepared.order.rollback:
+        if isinstance(victim.service, Unrestartable) and self._prepared.request.rollback:
             text = (
                 "port %d cannot be unloaded to make room: its server could not be started again: %s"
             )
             raise PortBusy(
-                text % (port, victim.service.why), pasteable("unload", port) + " first", port=port
+                text % (port, victim.service.reason),
+                mlxops_command("unload", port) + " first",
+                port=port,
             )
         if victim.ground.stranger is not None:
             text = (
@@ -188,54 +192,58 @@ class Room:
             )
             raise PortBusy(
                 text % (port, victim.ground.stranger.process.pid),
-                pasteable("unload", port),
+                mlxops_command("unload", port),
                 port=port,
             )
         names = [entry.name for entry in victim.ground.entries]
         with ctx.store.locked(self._why(port)):
-            refuse_taken(ctx, names, port)
+            require_unreserved(ctx, names, port)
             job.reserve(names)
-        self._room.take(port, EVICTION_EDITS, servers=1)
-        self._room.take_log_of_job(job.log)
+        self._room.reserve(port, EVICTION_EDITS, servers=1)
+        self._room.reserve_job_log(job.log)
         self.victims.append(victim)
 
     def _why(self, port: int) -> str:
-        order = self._prepared.order
-        return "unload %d to make room for load %s %d" % (port, order.model, order.port)
+        request = self._prepared.request
+        return "unload %d to make room for load %s %d" % (port, request.model, request.port)
 
     def _enough(self) -> bool:
-        found = memory.fit(self._ctx, self._prepared.asked) if self._prepared.asked else None
+        found = (
+            memory.fit(self._ctx, self._prepared.memory_request)
+            if self._prepared.memory_request
+            else None
+        )
         return found is None or found.fits
 
-    def _outcome(self, victim: Victim) -> str:
+    def _outcome(self, victim: EvictedPort) -> str:
         """What becomes of it once the load has failed, in words."""
         if not victim.stopped:
             return "what is left of %s is not known; %s" % (
                 victim.name,
-                pasteable("status", victim.port),
+                mlxops_command("status", victim.port),
             )
         if victim.service is None:
             return "it is empty"
-        if not self._prepared.order.rollback or isinstance(victim.service, Lost):
+        if not self._prepared.request.rollback or isinstance(victim.service, Unrestartable):
             return "%s was unloaded; %s" % (victim.name, _again(victim.name, victim.port))
         return self._restore(victim.job, victim.service)
 
 
-def still(ctx: Context, prepared: Preparation) -> Optional[Fit]:
+def current_fit(ctx: Context, plan: LoadPlan) -> Optional[Fit]:
     """How it fits now; the download may have taken hours. What was checked a moment ago is not
     looked at again, and counts where nothing can be seen any more."""
-    order = prepared.order
-    if prepared.remote is None and not order.evict:
-        return prepared.fit
-    if order.evict:
-        check_assignment(ctx.store.read().entries.get(prepared.entry.name, prepared.entry), order)
-    return check(ctx, prepared.asked, order)[0] or prepared.fit
+    request = plan.request
+    if plan.remote is None and not request.evict:
+        return plan.fit
+    if request.evict:
+        check_assignment(ctx.store.read().entries.get(plan.entry.name, plan.entry), request)
+    return check_memory(ctx, plan.memory_request, request)[0] or plan.fit
 
 
-def planned(prepared: Preparation) -> List[Tuple[int, Optional[str], str]]:
+def planned_evictions(plan: LoadPlan) -> List[Tuple[int, Optional[str], str]]:
     """The ports that would be unloaded, each with its entry and a reason."""
-    fit, registry = prepared.fit, prepared.ground.registry
-    if fit is None or not prepared.order.evict:
+    fit, registry = plan.fit, plan.survey.registry
+    if fit is None or not plan.request.evict:
         return []
     names = {port: next((e.name for e in registry.holders(port)), None) for port in fit.unload}
     return [
@@ -245,4 +253,4 @@ def planned(prepared: Preparation) -> List[Tuple[int, Optional[str], str]]:
 
 
 def _again(name: str, port: int) -> str:
-    return pasteable("load", name, port)
+    return mlxops_command("load", name, port)

@@ -6,7 +6,7 @@ import os
 from typing import List, NamedTuple, Tuple
 
 from ..context import Context
-from ..errors import Failed, pasteable
+from ..errors import Failed, mlxops_command
 from ..models.refusals import Refusal, refusals
 from ..programs import dryparse
 from ..registry.entries import Entry
@@ -21,7 +21,7 @@ from ..site import Site
 MAX_WORD_BYTES = 120 << 10
 
 
-class Asked(NamedTuple):
+class RuntimeHelp(NamedTuple):
     """A runtime, the words that start it, and its own help."""
 
     runtime: Runtime
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     help_text: str
 
 
-def check(ctx: Context, entry: Entry, port: int, asked: Asked) -> Tuple[str, ...]:
+def check(ctx: Context, entry: Entry, port: int, asked: RuntimeHelp) -> Tuple[str, ...]:
     """Warnings; Failed where the runtime would refuse what it is started with."""
     runtime = asked.runtime
     _check_words(entry, template_text(runtime, entry))
@@ -41,7 +41,7 @@ def check(ctx: Context, entry: Entry, port: int, asked: Asked) -> Tuple[str, ...
         raise Failed(
             "%s would refuse %s: %s"
             % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
-            pasteable("set", entry.name, _corrected(refused[0].field)),
+            mlxops_command("set", entry.name, _corrected(refused[0].field)),
             entry=entry.name,
             reasons=[r.reason for r in refused],
         )
@@ -63,7 +63,7 @@ def _check_words(entry: Entry, template: str) -> None:
                 else "is too long: %d bytes, %d at most" % (size, MAX_WORD_BYTES)
             )
             text = "%s: a word of the server's command line (%s) %s" % (entry.name, key, why)
-            raise Failed(text, pasteable("set", entry.name, _corrected(key)), entry=entry.name)
+            raise Failed(text, mlxops_command("set", entry.name, _corrected(key)), entry=entry.name)
 
 
 def _check_disclosed(site: Site, entry: Entry, runtime: Runtime) -> None:
@@ -86,14 +86,14 @@ def _check_disclosed(site: Site, entry: Entry, runtime: Runtime) -> None:
         )
 
 
-def _tried(ctx: Context, entry: Entry, asked: Asked) -> Tuple[Refusal, ...]:
+def _tried(ctx: Context, entry: Entry, asked: RuntimeHelp) -> Tuple[Refusal, ...]:
     """What the program itself says of the values in `args`, of which its help may show no kind."""
     said = dryparse.refusal(
         asked.help_text,
         asked.words,
         entry.args,
         ctx.site.state_dir,
-        ctx.say,
+        ctx.report,
         ctx.client.check,
     )
     return (Refusal("args", " ".join(entry.args), said),) if said else ()

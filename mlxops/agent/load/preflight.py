@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Optional, Tuple, Union
 
 from ..context import Context
-from ..errors import AssignmentConflict, Failed, ModelMissing, NeedsConsent, PortBusy, pasteable
+from ..errors import (
+    AssignmentConflict,
+    Failed,
+    ModelMissing,
+    NeedsConsent,
+    PortBusy,
+    mlxops_command,
+)
 from ..hub import download as fetch
 from ..hub.checks import check_disk, check_whole, size_text
 from ..hub.remote import Remote
-from ..jobs.reservations import refuse_taken
+from ..jobs.reservations import require_unreserved
 from ..memory import fit as memory
 from ..models import cache as hfcache
 from ..models import files as modelfiles
@@ -29,83 +36,83 @@ from ..registry.init_plan import free_name
 from ..runtimes.table import Runtime, offered
 from ..servers.respawn import refuse_restarted
 from ..servers.start import Service
-from . import buildable, entrance, options, presence, references
-from .memory import check
-from .options import Asked
-from .request import Order, Preparation, no_way_back
-from .restart import Lost, way_back
+from . import buildable, options, presence, references, startable
+from .memory import check_memory
+from .options import RuntimeHelp
+from .request import LoadPlan, LoadRequest, no_restart_error
+from .restart import Unrestartable, restart_spec
 
 
-def prepare(ctx: Context, order: Order, own_lock: bool) -> Preparation:
+def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     """The load as it would be done now; raises the first reason why it cannot be."""
-    ctx.site.need_port(order.port)
-    entry = entry_meant(ctx, ctx.store.read(), order)
+    ctx.site.need_port(request.port)
+    entry = resolve_entry(ctx, ctx.store.read(), request)
     if not own_lock:
-        _tell_meant(ctx, order, entry)
-    refuse_taken(ctx, [entry.name], order.port)
-    check_assignment(entry, order)
+        _tell_meant(ctx, request, entry)
+    require_unreserved(ctx, [entry.name], request.port)
+    check_assignment(entry, request)
     runtime = ctx.site.runtime_named(entry.text("runtime"))
     words = programs.command(ctx.site, runtime)
-    text = programs.help_text(runtime, words, ctx.site.state_dir, ctx.say, ctx.client.check)
+    text = programs.help_text(runtime, words, ctx.site.state_dir, ctx.report, ctx.client.check)
     flags = offered(text)
     # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is
     # there.
     there = Installed(runtime, flags, tuple(packages(words)))
     warnings: Tuple[str, ...] = ()
-    whole, notes = presence.usable(entry.cache_path, order.force), warnings
+    whole, notes = presence.is_usable(entry.cache_path, request.force), warnings
     if whole:
-        warnings = presence.doubts(ctx.store.read(), entry)
-        entry, notes = choose(ctx.site, entry, there, order.force)
-    warnings += options.check(ctx, entry, order.port, Asked(runtime, words, text))
-    references.check(ctx, runtime, entry, order.port)
-    ground = survey(ctx, order.port, own_lock)
+        warnings = presence.warnings(ctx.store.read(), entry)
+        entry, notes = choose(ctx.site, entry, there, request.force)
+    warnings += options.check(ctx, entry, request.port, RuntimeHelp(runtime, words, text))
+    references.check(ctx, runtime, entry, request.port)
+    ground = survey(ctx, request.port, own_lock)
     wanting = _serves_exactly(ctx, ground, entry)
-    found = Preparation(
-        order=order,
+    found = LoadPlan(
+        request=request,
         entry=entry,
         remote=None,
         runtime=runtime,
-        words=words,
-        ground=ground,
-        done=wanting == "" and not order.replace,
+        command=words,
+        survey=ground,
+        already_served=wanting == "" and not request.replace,
         warnings=warnings,
     )
-    if found.done:
+    if found.already_served:
         return found
-    _check_occupant(ground, order, entry, wanting)
+    _check_occupant(ground, request, entry, wanting)
     refuse_restarted(ctx, ground)
-    entrance.check(ctx, ground)
-    previous = _way_back(ctx, ground, order)
-    remote = None if whole else _remote(ctx, entry, words, order)
+    startable.check_bindable(ctx, ground)
+    previous = _way_back(ctx, ground, request)
+    remote = None if whole else _remote(ctx, entry, words, request)
     if remote is not None:
         entry = _spelled(entry, remote)
-        if remote.config and not order.force:
+        if remote.config and not request.force:
             check_built(entry, there, remote.config)
-    _check_hosts(ctx, entry, order, runtime, remote)
-    asked = asked_of(ctx, entry, remote, runtime, order.port)
-    fit, said = check(ctx, asked, order)
+    _check_hosts(ctx, entry, request, runtime, remote)
+    asked = memory_request(ctx, entry, remote, runtime, request.port)
+    fit, said = check_memory(ctx, asked, request)
     buildable.check(ctx, entry, found)
     told = notes + warnings + said
     return found._replace(
-        entry=entry, remote=remote, warnings=told, asked=asked, fit=fit, previous=previous
+        entry=entry, remote=remote, warnings=told, memory_request=asked, fit=fit, previous=previous
     )
 
 
-def entry_meant(ctx: Context, registry: Registry, order: Order) -> Entry:
+def resolve_entry(ctx: Context, registry: Registry, request: LoadRequest) -> Entry:
     """The entry meant, or a new one for a repository named in full."""
-    entry = resolve.find(registry, order.model)
-    if entry is None and not resolve.is_repo_id(order.model):
-        raise resolve.unknown(registry, order.model)
-    entry = entry or _new_entry(ctx, registry, order.model)
-    entry = entry.with_fields(revision=order.revision) if order.revision else entry
-    return presence.located(ctx, entry, order)
+    entry = resolve.find(registry, request.model)
+    if entry is None and not resolve.is_repo_id(request.model):
+        raise resolve.unknown(registry, request.model)
+    entry = entry or _new_entry(ctx, registry, request.model)
+    entry = entry.with_fields(revision=request.revision) if request.revision else entry
+    return presence.with_snapshot_path(ctx, entry, request)
 
 
-def _tell_meant(ctx: Context, order: Order, entry: Entry) -> None:
+def _tell_meant(ctx: Context, request: LoadRequest, entry: Entry) -> None:
     """Which entry was found for a part of a name: a slip must not start a server without a word."""
     names = [name.lower() for name in (entry.name, entry.repo_id, entry.model_id)]
-    if order.model.lower() not in names:
-        ctx.say("%s -> %s (%s)" % (order.model, entry.name, entry.repo_id or entry.cache_path))
+    if request.model.lower() not in names:
+        ctx.report("%s -> %s (%s)" % (request.model, entry.name, entry.repo_id or entry.cache_path))
 
 
 def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
@@ -114,20 +121,20 @@ def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
     return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
 
 
-def check_assignment(entry: Entry, order: Order) -> None:
+def check_assignment(entry: Entry, request: LoadRequest) -> None:
     """AssignmentConflict where the entry is, or is planned to be, on another port."""
-    if entry.port not in (None, order.port):
+    if entry.port not in (None, request.port):
         raise AssignmentConflict(
             "%s is assigned to port %d" % (entry.name, entry.port or 0),
             "mlxops unload %d, then load it again" % (entry.port or 0),
             entry=entry.name,
             port=entry.port,
         )
-    if entry.slot not in (None, order.port) and not order.force:
+    if entry.slot not in (None, request.port) and not request.force:
         raise AssignmentConflict(
             "%s is planned for port %d: on %d clients would find it under another name"
-            % (entry.name, entry.slot or 0, order.port),
-            pasteable("load", entry.name, entry.slot) + ", or add --force",
+            % (entry.name, entry.slot or 0, request.port),
+            mlxops_command("load", entry.name, entry.slot) + ", or add --force",
             entry=entry.name,
             slot=entry.slot,
         )
@@ -146,42 +153,52 @@ def _serves_exactly(ctx: Context, ground: Ground, entry: Entry) -> Optional[str]
     return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
 
 
-def _check_occupant(ground: Ground, order: Order, entry: Entry, wanting: Optional[str]) -> None:
+def _check_occupant(
+    ground: Ground, request: LoadRequest, entry: Entry, wanting: Optional[str]
+) -> None:
     """`wanting`: why the occupant, which is the entry itself, does not serve as it should."""
-    if ground.server is None or order.replace or order.dry_run:
+    if ground.server is None or request.replace or request.dry_run:
         return
     occupant = ground.entries[0].name if ground.entries else ground.server.invocation.model
-    text, hint = "port %d serves %s" % (order.port, occupant), "add --replace to swap it"
+    text, hint = "port %d serves %s" % (request.port, occupant), "add --replace to swap it"
     if wanting:
-        text = "port %d: %s is there, but not as it should be: %s" % (order.port, occupant, wanting)
-        hint = "%s restarts it" % order._replace(replace=True).again
+        text = "port %d: %s is there, but not as it should be: %s" % (
+            request.port,
+            occupant,
+            wanting,
+        )
+        hint = "%s restarts it" % request._replace(replace=True).retry_command
     pid = ground.server.process.pid
-    raise PortBusy(text, hint, port=order.port, occupant=occupant, pid=pid, entry=entry.name)
+    raise PortBusy(text, hint, port=request.port, occupant=occupant, pid=pid, entry=entry.name)
 
 
-def _way_back(ctx: Context, ground: Ground, order: Order) -> Union[Service, Lost, None]:
-    """What would bring the occupant back; PortBusy where nothing would, unless the order does
+def _way_back(
+    ctx: Context, ground: Ground, request: LoadRequest
+) -> Union[Service, Unrestartable, None]:
+    """What would bring the occupant back; PortBusy where nothing would, unless the request does
     without."""
     if ground.server is None:
         return None
-    found = way_back(ctx, order.port, ground.server, ground.entries[0] if ground.entries else None)
-    if isinstance(found, Lost) and order.rollback and not order.dry_run:
-        raise no_way_back(found, order)
+    found = restart_spec(
+        ctx, request.port, ground.server, ground.entries[0] if ground.entries else None
+    )
+    if isinstance(found, Unrestartable) and request.rollback and not request.dry_run:
+        raise no_restart_error(found, request)
     return found
 
 
-def _remote(ctx: Context, entry: Entry, words: Tuple[str, ...], order: Order) -> Remote:
+def _remote(ctx: Context, entry: Entry, words: Tuple[str, ...], request: LoadRequest) -> Remote:
     """What has to be downloaded, after everything that speaks against it was checked."""
-    presence.refuse_unasked(entry, order)
-    remote = described(ctx, entry, words)
+    presence.require_download_allowed(entry, request)
+    remote = describe_remote(ctx, entry, words)
     check_disk(remote, ctx.site.cache_root)
-    check_whole(remote, order.force)
+    check_whole(remote, request.force)
     size = size_text(remote.missing_bytes)
-    ctx.say("%s: %s to download" % (remote.repo_id, size))
+    ctx.report("%s: %s to download" % (remote.repo_id, size))
     if (
-        order.ask_above_bytes is not None
-        and remote.missing_bytes > order.ask_above_bytes
-        and not order.dry_run
+        request.ask_above_bytes is not None
+        and remote.missing_bytes > request.ask_above_bytes
+        and not request.dry_run
     ):
         raise NeedsConsent(
             "%s is not on this host: %s to download" % (remote.repo_id, size),
@@ -200,27 +217,27 @@ def _spelled(entry: Entry, remote: Remote) -> Entry:
     return entry.with_fields(repo_id=remote.repo_id)
 
 
-def remote_of(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Optional[Remote]:
+def download_needed(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Optional[Remote]:
     """What would have to be downloaded; None when the snapshot is whole. Nothing is fetched but its
     config.json."""
-    if presence.usable(entry.cache_path):
+    if presence.is_usable(entry.cache_path):
         return None
     if not resolve.is_repo_id(entry.repo_id):
         raise ModelMissing(
             "%s cannot be loaded: %s"
-            % (entry.name, presence.trouble(entry.cache_path) or "it has no path"),
-            pasteable("set", entry.name, "cache_path=PATH"),
+            % (entry.name, presence.describe_faults(entry.cache_path) or "it has no path"),
+            mlxops_command("set", entry.name, "cache_path=PATH"),
             entry=entry.name,
         )
-    return described(ctx, entry, words)
+    return describe_remote(ctx, entry, words)
 
 
-def described(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Remote:
+def describe_remote(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Remote:
     """What the Hub says of the entry's repository, under the name that its folder in the cache
     has."""
     python = fetch.interpreter(ctx.site, words)
     repo_id = hfcache.spelling(ctx.site.hf_home, ctx.site.cache_root, entry.repo_id)
-    ctx.say("asking the Hub for %s" % repo_id)
+    ctx.report("asking the Hub for %s" % repo_id)
     return fetch.describe(
         python,
         repo_id,
@@ -231,7 +248,7 @@ def described(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Remote:
 
 
 def _check_hosts(
-    ctx: Context, entry: Entry, order: Order, runtime: Runtime, remote: Optional[Remote]
+    ctx: Context, entry: Entry, request: LoadRequest, runtime: Runtime, remote: Optional[Remote]
 ) -> None:
     if ranks.hosts(entry) and remote is not None:
         text = (
@@ -247,11 +264,11 @@ def _check_hosts(
             entry=entry.name,
         )
     ring.check(
-        ctx, entry, order.port, runtime, hfcache.weights_bytes(entry.cache_path), order.force
+        ctx, entry, request.port, runtime, hfcache.weights_bytes(entry.cache_path), request.force
     )
 
 
-def asked_of(
+def memory_request(
     ctx: Context, entry: Entry, remote: Optional[Remote], runtime: Runtime, port: Optional[int]
 ) -> Optional[memory.Asked]:
     """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights

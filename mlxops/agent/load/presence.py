@@ -7,17 +7,17 @@ from typing import List, Tuple
 from urllib.parse import quote
 
 from ..context import Context
-from ..errors import ModelMissing, pasteable
+from ..errors import ModelMissing, mlxops_command
 from ..models import cache as hfcache
 from ..models import wholeness
 from ..models.files import INDEX
 from ..models.location import absence, place, same_repo
 from ..registry import resolve
 from ..registry.entries import Entry, Registry
-from .request import Order
+from .request import LoadRequest
 
 
-def usable(path: str, force: bool = False) -> bool:
+def is_usable(path: str, force: bool = False) -> bool:
     """Whether a server could load the model at `path`; `force` passes over what is doubtful and not
     proven."""
     if not path:
@@ -29,36 +29,37 @@ def usable(path: str, force: bool = False) -> bool:
     return not faults or (force and wholeness.doubtful(path, faults))
 
 
-def located(ctx: Context, entry: Entry, order: Order) -> Entry:
+def with_snapshot_path(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
     """The entry with the path of its snapshot, where there is a whole one that it does not point to
     already."""
     path = os.path.expanduser(entry.cache_path)
     entry = entry.with_fields(cache_path=path) if path != entry.cache_path else entry
-    if order.revision:
-        return _at_revision(ctx, entry, order)
-    if usable(path):
+    if request.revision:
+        return _at_revision(ctx, entry, request)
+    if is_usable(path):
         return entry
     found = (
         hfcache.find(ctx.site.hf_home, entry.repo_id, entry.text("revision"))
         if entry.repo_id
         else None
     )
-    if found is not None and (found.complete or not path) and usable(found.path, order.force):
+    if found is not None and (found.complete or not path) and is_usable(found.path, request.force):
         return entry.with_fields(cache_path=found.path)
     return entry
 
 
-def _at_revision(ctx: Context, entry: Entry, order: Order) -> Entry:
+def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
     """The entry with the path of the revision asked for. Where that is not here, its path leads to
     nothing: what is recorded is another revision, and does not stand in for it."""
-    asked = str(order.revision)
+    asked = str(request.revision)
     if not resolve.is_repo_id(entry.repo_id):
         text = "%s names no repository, so it has no revision %s" % (entry.name, asked)
         raise ModelMissing(text, "leave --revision out", entry=entry.name)
     beside = hfcache.beside(entry.cache_path, entry.repo_id, asked)
     found = hfcache.find(ctx.site.hf_home, entry.repo_id, asked)
     there = next(
-        (path for path in (beside, found.path if found else "") if usable(path, order.force)), ""
+        (path for path in (beside, found.path if found else "") if is_usable(path, request.force)),
+        "",
     )
     if there or not entry.cache_path:
         return entry.with_fields(cache_path=there)
@@ -66,7 +67,7 @@ def _at_revision(ctx: Context, entry: Entry, order: Order) -> Entry:
     return entry.with_fields(cache_path=os.path.join(folder, "not here: " + quote(asked, safe="")))
 
 
-def doubts(registry: Registry, entry: Entry) -> Tuple[str, ...]:
+def warnings(registry: Registry, entry: Entry) -> Tuple[str, ...]:
     """What a person should know of a model that is there: one sentence each."""
     said: List[str] = []
     recorded = registry.entries.get(entry.name)
@@ -85,38 +86,42 @@ def doubts(registry: Registry, entry: Entry) -> Tuple[str, ...]:
     return tuple(said)
 
 
-def refuse_unasked(entry: Entry, order: Order) -> None:
+def require_download_allowed(entry: Entry, request: LoadRequest) -> None:
     """ModelMissing unless the person's own words allow a download.
 
     These do: the full org/name, the exact name of an entry that was never downloaded, --download. A
     part of a name, or an entry whose files were there and are gone, is no wish to download."""
-    named = resolve.is_repo_id(order.model) and same_repo(order.model, entry.repo_id)
-    planned = order.model == entry.name and not entry.cache_path
-    if resolve.is_repo_id(entry.repo_id) and (order.download or named or planned):
+    named = resolve.is_repo_id(request.model) and same_repo(request.model, entry.repo_id)
+    planned = request.model == entry.name and not entry.cache_path
+    if resolve.is_repo_id(entry.repo_id) and (request.download or named or planned):
         return
-    path = None if order.revision else entry.cache_path or None
+    path = None if request.revision else entry.cache_path or None
     raise ModelMissing(
-        _why(entry, order), _way(entry, order), entry=entry.name, repo_id=entry.repo_id, path=path
+        _why(entry, request),
+        _way(entry, request),
+        entry=entry.name,
+        repo_id=entry.repo_id,
+        path=path,
     )
 
 
-def _why(entry: Entry, order: Order) -> str:
-    if order.revision:
+def _why(entry: Entry, request: LoadRequest) -> str:
+    if request.revision:
         return "revision %s of %s is not on this host, or not whole" % (
-            order.revision,
+            request.revision,
             entry.repo_id or entry.name,
         )
     if not entry.cache_path:
-        named = "" if order.model == entry.name else " (%s)" % order.model
+        named = "" if request.model == entry.name else " (%s)" % request.model
         return "%s%s is not on this host: %s was never downloaded" % (
             entry.name,
             named,
             entry.repo_id or "its model",
         )
-    return "%s cannot be loaded: %s" % (entry.name, trouble(entry.cache_path))
+    return "%s cannot be loaded: %s" % (entry.name, describe_faults(entry.cache_path))
 
 
-def trouble(path: str) -> str:
+def describe_faults(path: str) -> str:
     """What is wrong with a model's folder, in words; "" when it is whole."""
     gone = absence(path)
     if gone:
@@ -130,14 +135,14 @@ def trouble(path: str) -> str:
     return "%s: %s%s" % (path, "; ".join(told[:3]), more) if told else ""
 
 
-def _way(entry: Entry, order: Order) -> str:
+def _way(entry: Entry, request: LoadRequest) -> str:
     if not resolve.is_repo_id(entry.repo_id):
-        return pasteable("set", entry.name, "cache_path=PATH")
-    flags = ["--revision", order.revision] if order.revision else []
-    port: object = order.port or "PORT"
+        return mlxops_command("set", entry.name, "cache_path=PATH")
+    flags = ["--revision", request.revision] if request.revision else []
+    port: object = request.port or "PORT"
     fetch = "to download %s: %s" % (
         entry.repo_id,
-        pasteable("load", entry.name, port, *flags, "--download"),
+        mlxops_command("load", entry.name, port, *flags, "--download"),
     )
-    gone = entry.cache_path and not order.revision and absence(entry.cache_path)
+    gone = entry.cache_path and not request.revision and absence(entry.cache_path)
     return "mount its disk or restore the folder; or " + fetch if gone else fetch

@@ -10,7 +10,7 @@ import os
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..context import Context
-from ..errors import Failed, ModelMissing, pasteable
+from ..errors import Failed, ModelMissing, mlxops_command
 from ..memory.fit import Second
 from ..models import cache as hfcache
 from ..models import files as modelfiles
@@ -107,7 +107,7 @@ def _fault(ctx: Context, one: Named, folder: str) -> str:
     if one.kind == MODEL and not os.path.lexists(path) and resolve.is_repo_id(one.value):
         return "" if _snapshot(ctx, one.value) else "not in the cache of this host"
     if one.kind == MODEL:
-        return presence.trouble(path)
+        return presence.describe_faults(path)
     return {FILE: _no_file, FOLDER: absence, ADAPTER: _no_adapter, MADE: _not_makeable}[one.kind](
         path
     )
@@ -170,9 +170,11 @@ def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
     ]
     text = "%s cannot be started: %s" % (entry.name, "; ".join(reasons))
     if repos:
-        hint = "download it first: %s" % pasteable("load", repos[0], "PORT", "--download")
+        hint = "download it first: %s" % mlxops_command("load", repos[0], "PORT", "--download")
         raise ModelMissing(text, hint, entry=entry.name, reasons=reasons, repo_id=repos[0])
-    raise Failed(text, pasteable("set", entry.name, "args=..."), entry=entry.name, reasons=reasons)
+    raise Failed(
+        text, mlxops_command("set", entry.name, "args=..."), entry=entry.name, reasons=reasons
+    )
 
 
 def seconds(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Tuple, Union
 
-from ..errors import PortBusy, pasteable
+from ..errors import PortBusy, mlxops_command
 from ..hub.remote import Remote
 from ..memory.fit import Asked, Fit
 from ..ports.survey import Ground
@@ -13,10 +13,10 @@ from ..runtimes.table import Runtime
 
 if TYPE_CHECKING:
     from ..servers.start import Service
-    from .restart import Lost
+    from .restart import Unrestartable
 
 
-class Order(NamedTuple):
+class LoadRequest(NamedTuple):
     """The arguments of `load`. Times in seconds, None for the host's own.
 
     `download`: what is missing may be downloaded. `ask_above_bytes`: of a larger download
@@ -36,7 +36,7 @@ class Order(NamedTuple):
     ask_above_bytes: Optional[int] = None
 
     @classmethod
-    def from_wire(cls, args: Mapping[str, Any]) -> Order:
+    def from_wire(cls, args: Mapping[str, Any]) -> LoadRequest:
         return cls(
             str(args["model"]),
             int(args["port"]),
@@ -53,7 +53,7 @@ class Order(NamedTuple):
         )
 
     @property
-    def again(self) -> str:
+    def retry_command(self) -> str:
         """The command that asks for it once more."""
         asked = {
             "--replace": self.replace,
@@ -63,14 +63,14 @@ class Order(NamedTuple):
         }
         flags = [flag for flag, on in {**asked, "--no-rollback": not self.rollback}.items() if on]
         revision = ["--revision", self.revision] if self.revision else []
-        return pasteable("load", self.model, self.port, *flags, *revision)
+        return mlxops_command("load", self.model, self.port, *flags, *revision)
 
 
 def _whole(value: Any) -> Optional[int]:
     return value if type(value) is int and value >= 0 else None
 
 
-class Preparation(NamedTuple):
+class LoadPlan(NamedTuple):
     """A load that passed every check. `remote`: what must be downloaded first. `words`: the
     runtime's command.
 
@@ -78,23 +78,23 @@ class Preparation(NamedTuple):
     and how it fits. `previous`: what brings back the server that has to go, None where there is
     none."""
 
-    order: Order
+    request: LoadRequest
     entry: Entry
     remote: Optional[Remote]
     runtime: Runtime
-    words: Tuple[str, ...]
-    ground: Ground
-    done: bool
+    command: Tuple[str, ...]
+    survey: Ground
+    already_served: bool
     warnings: Tuple[str, ...]
-    asked: Optional[Asked] = None
+    memory_request: Optional[Asked] = None
     fit: Optional[Fit] = None
-    previous: Union[Service, Lost, None] = None
+    previous: Union[Service, Unrestartable, None] = None
 
 
-def no_way_back(lost: Lost, order: Order) -> PortBusy:
+def no_restart_error(lost: Unrestartable, request: LoadRequest) -> PortBusy:
     return PortBusy(
         "the server on port %d could not be started again if the load failed: %s"
-        % (order.port, lost.why),
-        order._replace(replace=True, rollback=False).again + " swaps it all the same",
-        port=order.port,
+        % (request.port, lost.reason),
+        request._replace(replace=True, rollback=False).retry_command + " swaps it all the same",
+        port=request.port,
     )

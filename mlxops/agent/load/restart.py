@@ -30,29 +30,29 @@ from ..runtimes.table import Runtime
 from ..servers.start import Service
 
 
-class Lost(NamedTuple):
+class Unrestartable(NamedTuple):
     """Why a server could not be started again."""
 
-    why: str
+    reason: str
 
 
-def way_back(
+def restart_spec(
     ctx: Context, port: int, server: Server, entry: Optional[Entry]
-) -> Union[Service, Lost]:
+) -> Union[Service, Unrestartable]:
     """The service that a running server gives, to be started again as it was; `entry`: the one
     assigned to the port."""
     runtime = server.invocation.runtime
     try:
         words = programs.command(ctx.site, runtime)
     except MlxopsError as exc:
-        return Lost(exc.message)
+        return Unrestartable(exc.message)
     argv = _recorded(entry, server, words) if not others_write(ctx.site.registry) else ()
     if not argv and entry is not None and _serves(server, entry):
         return _by_entry(ctx, port, entry)
     argv = argv or _borrowed(server, words)
     if not argv:
         text = "pid %d runs %s, which is not this host's %s"
-        return Lost(text % (server.process.pid, _program(server), runtime.name))
+        return Unrestartable(text % (server.process.pid, _program(server), runtime.name))
     listed = server.invocation.served_name
     return Service(
         port=port,
@@ -111,14 +111,16 @@ def _runs(server: Server, words: Sequence[str]) -> bool:
     )
 
 
-def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[Service, Lost]:
+def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[Service, Unrestartable]:
     """As a load of the entry would start it."""
     if not hfcache.whole(entry.cache_path):
-        return Lost("the files of %s are not complete at %s" % (entry.name, entry.cache_path))
+        return Unrestartable(
+            "the files of %s are not complete at %s" % (entry.name, entry.cache_path)
+        )
     try:
         return _service(ctx, port, entry)
     except (MlxopsError, OSError) as exc:
-        return Lost("%s could not be started: %s" % (entry.name, exc))
+        return Unrestartable("%s could not be started: %s" % (entry.name, exc))
 
 
 def _service(ctx: Context, port: int, entry: Entry) -> Service:

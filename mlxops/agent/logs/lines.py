@@ -6,27 +6,27 @@ from __future__ import annotations
 import re
 from typing import List
 
-LONGEST_LINE = 64 << 10
+MAX_LINE_BYTES = 64 << 10
 # What stands in a line that is not shown whole.
-GOES_ON, WENT_BEFORE = " [...]", "[...] "
+CONTINUES, CONTINUED = " [...]", "[...] "
 _ENDS = re.compile(rb"\r\n|\n|\r")
 
 
-class Lines:
+class LineSplitter:
     """Splits what is fed into lines, which end with a newline, or with the return of a progress
     bar.
 
     What has no end yet is held until it has. Of a line longer than `longest` bytes the beginning is
     kept, and marked. `torn`: what is fed first is not the beginning of its line."""
 
-    def __init__(self, longest: int = LONGEST_LINE, torn: bool = False) -> None:
+    def __init__(self, longest: int = MAX_LINE_BYTES, torn: bool = False) -> None:
         self._longest = longest
         self._half = b""
         self._left_out = 0
         self._after_return, self._continued = False, torn
 
     @property
-    def held(self) -> bool:
+    def has_partial_line(self) -> bool:
         """Whether there is a beginning without its end."""
         return bool(self._half)
 
@@ -45,13 +45,13 @@ class Lines:
         self._add(rest)
         return lines
 
-    def rest(self) -> List[str]:
+    def flush_partial(self) -> List[str]:
         """What is held, as far as it has whole characters, marked as going on; for those who wait
         no longer."""
         shown = _whole_characters(self._half)
         kept = self._half[shown:]
         self._half = self._half[:shown]
-        text = self._text() + GOES_ON if shown else ""
+        text = self._text() + CONTINUES if shown else ""
         self._half, self._left_out, self._continued = kept, 0, self._continued or bool(shown)
         return [text] if text else []
 
@@ -78,7 +78,7 @@ class Lines:
     def _text(self) -> str:
         # A hole that a truncated log was left with reads as NULs.
         text = self._half.lstrip(b"\0").decode("utf-8", "replace")
-        before = WENT_BEFORE if self._continued else ""
+        before = CONTINUED if self._continued else ""
         after = " [... %d bytes left out]" % self._left_out if self._left_out else ""
         return before + text + after
 

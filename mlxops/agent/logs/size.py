@@ -14,45 +14,47 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from ..clock import now
 
-LARGEST = 64 << 20
-KEPT = 4 << 20
-ROUNDS = 5
+MAX_LOG_BYTES = 64 << 20
+KEPT_BYTES = 4 << 20
+MAX_COPY_ROUNDS = 5
 
 
-class Cut(NamedTuple):
+class Truncation(NamedTuple):
     """A log that was cut down: the bytes it held on the disk, and how many of its end are kept in
     `.1`."""
 
     path: str
-    held: int
+    size: int
     kept: int
 
 
-def keep_small(path: str) -> None:
+def truncate_if_large(path: str) -> None:
     """Cut it down where it is too large; what cannot be done now is done by a later command."""
     with contextlib.suppress(OSError):
-        cut_down(path)
+        truncate(path)
 
 
-def on_disk(was: os.stat_result) -> int:
+def allocated_bytes(was: os.stat_result) -> int:
     """The bytes a file takes there: a log with a hole may be called larger than it is."""
     return min(was.st_size, was.st_blocks * 512)
 
 
-def too_large(state_dir: str, largest: int = LARGEST) -> List[Tuple[str, int]]:
+def large_logs(state_dir: str, largest: int = MAX_LOG_BYTES) -> List[Tuple[str, int]]:
     """The path and the bytes on disk of each log below a state folder that is beyond the limit,
     `.1` included."""
-    found = [(path, on_disk(was)) for path, was in _files(os.path.join(state_dir, "logs"))]
+    found = [(path, allocated_bytes(was)) for path, was in _files(os.path.join(state_dir, "logs"))]
     return [(path, size) for path, size in found if size > largest]
 
 
-def of_port(path: str) -> Optional[int]:
+def port_of_log(path: str) -> Optional[int]:
     """The port whose server, or whose rank, writes this log."""
     number = os.path.basename(path).split(".")[0]
     return int(number) if number.isascii() and number.isdigit() else None
 
 
-def cut_down(path: str, largest: int = LARGEST, keep: int = KEPT) -> Optional[Cut]:
+def truncate(
+    path: str, largest: int = MAX_LOG_BYTES, keep: int = KEPT_BYTES
+) -> Optional[Truncation]:
     """Cut a log down that is beyond the limit; None for one that is not, or is no file of ours.
     OSError as met.
 
@@ -60,13 +62,13 @@ def cut_down(path: str, largest: int = LARGEST, keep: int = KEPT) -> Optional[Cu
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         was = os.fstat(fd)
-        held = on_disk(was)
+        held = allocated_bytes(was)
         if not stat.S_ISREG(was.st_mode) or was.st_uid != os.geteuid() or held <= largest:
             return None
         end = os.pread(fd, keep, max(0, was.st_size - keep))
         aside = path.endswith(".1")
         kept = _shrunk(path, end) if aside else _emptied(fd, path, end, was.st_size)
-        return Cut(path, held, kept)
+        return Truncation(path, held, kept)
     finally:
         os.close(fd)
 
@@ -100,8 +102,8 @@ def _appended(fd: int, copy: str, size: int) -> int:
     """What was written to the log meanwhile, added to its copy."""
     added = 0
     with open(copy, "ab") as out:
-        for _ in range(ROUNDS):
-            block = os.pread(fd, KEPT, size + added)
+        for _ in range(MAX_COPY_ROUNDS):
+            block = os.pread(fd, KEPT_BYTES, size + added)
             if not block:
                 break
             out.write(block)
@@ -137,7 +139,7 @@ def _files(folder: str) -> Iterator[Tuple[str, os.stat_result]]:
                 yield path, was
 
 
-class Weight(NamedTuple):
+class FolderSize(NamedTuple):
     """What a folder holds: bytes on disk, files, and the largest of them."""
 
     size: int
@@ -146,17 +148,17 @@ class Weight(NamedTuple):
     largest_size: int
 
 
-def weigh(folder: str, most_files: int = 20_000) -> Weight:
+def measure_folder(folder: str, most_files: int = 20_000) -> FolderSize:
     """A folder and all below it, as far as it has no more files than that."""
     size, count, largest, largest_size = 0, 0, "", 0
     folders = [folder]
     while folders and count < most_files:
         here = folders.pop()
         for path, was in _files(here):
-            held = on_disk(was)
+            held = allocated_bytes(was)
             size, count = size + held, count + 1
             if held > largest_size:
                 largest, largest_size = path, held
         with contextlib.suppress(OSError):
             folders += [e.path for e in os.scandir(here) if e.is_dir(follow_symlinks=False)]
-    return Weight(size, count, largest, largest_size)
+    return FolderSize(size, count, largest, largest_size)

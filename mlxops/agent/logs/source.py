@@ -7,24 +7,24 @@ import os
 from typing import NamedTuple, NoReturn, Optional
 
 from ..context import Context
-from ..errors import Failed, MlxopsError, pasteable
+from ..errors import Failed, MlxopsError, mlxops_command
 from ..ports.observe import recorded_process
-from ..procs import Output, Process, Unseen
+from ..procs import Output, Process, Unobservable
 from ..site import log_path
 from .tail import open_log
 
 
-class Source(NamedTuple):
+class LogSource(NamedTuple):
     """An open log. `path`: what it is called; `standing`: the path a next server's log takes.
     `note`: what is odd."""
 
     fd: int
     path: str
-    standing: str
+    current_path: str
     note: str = ""
 
 
-def previous(ctx: Context, port: int) -> Source:
+def previous_log(ctx: Context, port: int) -> LogSource:
     """The log of the server before, or the part of this one's that was cut off when it grew too
     large."""
     path = log_path(ctx.site.state_dir, port) + ".1"
@@ -32,10 +32,10 @@ def previous(ctx: Context, port: int) -> Source:
         raise Failed(
             "there is no earlier log of port %d" % port, "mlxops logs %d" % port, path=path
         )
-    return Source(_opened(path), path, path)
+    return LogSource(_opened(path), path, path)
 
 
-def current(ctx: Context, port: int) -> Source:
+def current_log(ctx: Context, port: int) -> LogSource:
     """The log of the server that runs on the port; where none does, that of the last one. Failed,
     with the reason."""
     ours = log_path(ctx.site.state_dir, port)
@@ -44,7 +44,7 @@ def current(ctx: Context, port: int) -> Source:
     if server is None or output is None:
         return _without_output(ours, server, port)
     if _same_file(output.path, ours):
-        return Source(_opened(ours), ours, ours)
+        return LogSource(_opened(ours), ours, ours)
     return _elsewhere(ctx, port, ours, server, output)
 
 
@@ -60,14 +60,14 @@ def _server(ctx: Context, port: int) -> Optional[Process]:
         table = ctx.procs.processes()
         found = (recorded_process(table, entry) for entry in ctx.store.read().holders(port))
         return next((process for process in found if process), None)
-    except (Unseen, MlxopsError):
+    except (Unobservable, MlxopsError):
         return None
 
 
 def _output(ctx: Context, server: Optional[Process]) -> Optional[Output]:
     try:
         return ctx.procs.output(server.pid) if server else None
-    except Unseen:
+    except Unobservable:
         return None
 
 
@@ -78,7 +78,7 @@ def _same_file(path: str, other: str) -> bool:
         return False
 
 
-def _without_output(ours: str, server: Optional[Process], port: int) -> Source:
+def _without_output(ours: str, server: Optional[Process], port: int) -> LogSource:
     strange = server is not None and server.uid not in (None, os.geteuid())
     if not os.path.lexists(ours):
         if strange:
@@ -99,25 +99,25 @@ def _without_output(ours: str, server: Optional[Process], port: int) -> Source:
         if strange
         else ""
     )
-    return Source(
+    return LogSource(
         _opened(ours), ours, ours, note % (server.pid, port) if strange and server else ""
     )
 
 
-def _elsewhere(ctx: Context, port: int, ours: str, server: Process, output: Output) -> Source:
+def _elsewhere(ctx: Context, port: int, ours: str, server: Process, output: Output) -> LogSource:
     """The server prints into another file: its log was moved, or somebody else started it."""
     told = "the output of pid %d on port %d goes to %s" % (server.pid, port, output.name)
     why = "its log was moved" if _started_here(ctx, port, server) else "mlxops did not start it"
     try:
-        return Source(open_log(output.path), output.name, ours, "%s: %s" % (told, why))
+        return LogSource(open_log(output.path), output.name, ours, "%s: %s" % (told, why))
     except (OSError, Failed) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "not a regular file"
         if os.path.exists(ours):
             note = "%s (%s): %s; this is the log of an earlier server" % (told, reason, why)
-            return Source(_opened(ours), ours, ours, note)
+            return LogSource(_opened(ours), ours, ours, note)
         _fail(
             "%s, which cannot be shown (%s): %s" % (told, reason, why),
-            pasteable("show", port),
+            mlxops_command("show", port),
             ours,
         )
 

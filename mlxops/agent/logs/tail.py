@@ -10,17 +10,17 @@ import time
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from ..errors import Failed
-from .lines import Lines, after_ends, count_ends
+from .lines import LineSplitter, after_ends, count_ends
 
 BLOCK = 256 << 10
 # Backwards from the end no more is read, even for a million lines or for a single line.
-MOST_BYTES = 64 << 20
-MOST_AT_ONCE = 4 << 20
+MAX_SCAN_BYTES = 64 << 20
+MAX_READ_BYTES = 4 << 20
 # A half line is shown once so long nothing came after it.
-HELD_S = 3.0
+PARTIAL_LINE_S = 3.0
 # By these last bytes a file is known again that was truncated and has grown since.
-KNOWN_BY = 4096
-MOST_FILES = 4
+FINGERPRINT_BYTES = 4096
+MAX_FILES = 4
 
 
 def open_log(path: str) -> int:
@@ -32,7 +32,7 @@ def open_log(path: str) -> int:
     return fd
 
 
-class Start(NamedTuple):
+class TailStart(NamedTuple):
     """Where the last lines begin, and how many there are up to the end. `torn`: it is in the middle
     of a line."""
 
@@ -41,12 +41,12 @@ class Start(NamedTuple):
     torn: bool = False
 
 
-def start_of(fd: int, lines: int, end: int) -> Start:
+def find_tail_start(fd: int, lines: int, end: int) -> TailStart:
     """The beginning of the last `lines` lines before `end`, looked for backwards in the last
     MOST_BYTES only."""
     if lines <= 0 or end == 0:
-        return Start(end, 0)
-    begin, found, floor = end, 0, max(0, end - MOST_BYTES)
+        return TailStart(end, 0)
+    begin, found, floor = end, 0, max(0, end - MAX_SCAN_BYTES)
     while begin > floor:
         stop, begin = begin, max(floor, begin - BLOCK)
         if begin > floor and os.pread(fd, 2, begin - 1) == b"\r\n":
@@ -55,9 +55,9 @@ def start_of(fd: int, lines: int, end: int) -> Start:
         here = count_ends(block) - (stop == end and block.endswith((b"\n", b"\r")))
         if found + here >= lines:
             starts = [begin + place for place in after_ends(block) if begin + place < end]
-            return Start(starts[found - lines], lines)
+            return TailStart(starts[found - lines], lines)
         found += here
-    return Start(floor, found + 1, torn=floor > 0)
+    return TailStart(floor, found + 1, torn=floor > 0)
 
 
 def tail(path: str, lines: int) -> List[str]:
@@ -68,14 +68,18 @@ def tail(path: str, lines: int) -> List[str]:
         return []
     try:
         end = os.fstat(fd).st_size
-        return [line for some in between(fd, start_of(fd, lines, end), end) for line in some]
+        return [
+            line
+            for some in lines_between(fd, find_tail_start(fd, lines, end), end)
+            for line in some
+        ]
     finally:
         os.close(fd)
 
 
-def between(fd: int, start: Start, end: int) -> Iterator[List[str]]:
+def lines_between(fd: int, start: TailStart, end: int) -> Iterator[List[str]]:
     """The lines from there to the end, a block's at a time."""
-    split = Lines(torn=start.torn)
+    split = LineSplitter(torn=start.torn)
     for _, block in blocks(fd, start.offset, end):
         yield split.feed(block)
     yield split.end()
@@ -102,14 +106,16 @@ def _next_content(fd: int, offset: int, end: int) -> int:
         return end if exc.errno == errno.ENXIO else offset
 
 
-class Followed:
+class FollowedFile:
     """One open log, read on from `start`. It goes on right when the file is truncated in place."""
 
-    def __init__(self, fd: int, start: Start) -> None:
+    def __init__(self, fd: int, start: TailStart) -> None:
         self._fd = fd
         self._offset = offset = start.offset
-        self._split = Lines(torn=start.torn)
-        self._known = os.pread(fd, min(KNOWN_BY, offset), max(0, offset - KNOWN_BY))
+        self._split = LineSplitter(torn=start.torn)
+        self._known = os.pread(
+            fd, min(FINGERPRINT_BYTES, offset), max(0, offset - FINGERPRINT_BYTES)
+        )
         self._grew = time.monotonic()
 
     @property
@@ -122,17 +128,19 @@ class Followed:
         truncated."""
         lines = self._after_truncation(copy) if self._truncated() else []
         end = os.fstat(self._fd).st_size
-        for behind, block in blocks(self._fd, self._offset, min(end, self._offset + MOST_AT_ONCE)):
+        for behind, block in blocks(
+            self._fd, self._offset, min(end, self._offset + MAX_READ_BYTES)
+        ):
             if behind - len(block) != self._offset:
                 self._known = b""
             self._offset, self._known, self._grew = (
                 behind,
-                (self._known + block)[-KNOWN_BY:],
+                (self._known + block)[-FINGERPRINT_BYTES:],
                 time.monotonic(),
             )
             lines += self._split.feed(block)
-        if self._split.held and time.monotonic() - self._grew > HELD_S:
-            lines += self._split.rest()
+        if self._split.has_partial_line and time.monotonic() - self._grew > PARTIAL_LINE_S:
+            lines += self._split.flush_partial()
         return lines
 
     def close(self) -> List[str]:
@@ -147,13 +155,13 @@ class Followed:
     def _after_truncation(self, copy: str) -> List[str]:
         """What was written between our last look and the truncation, where it was copied away
         before."""
-        rest = behind(copy, self._known)
+        rest = bytes_after(copy, self._known)
         lines = self._split.end() if rest is None else self._split.feed(rest)
         self._offset, self._known, self._grew = 0, b"", time.monotonic()
         return lines
 
 
-def behind(path: str, known: bytes) -> Optional[bytes]:
+def bytes_after(path: str, known: bytes) -> Optional[bytes]:
     """What follows these bytes in the last MiB of a file; None where they are not there."""
     try:
         fd = open_log(path) if known else -1
@@ -163,7 +171,7 @@ def behind(path: str, known: bytes) -> Optional[bytes]:
         return None
     try:
         size = os.fstat(fd).st_size
-        content = os.pread(fd, MOST_AT_ONCE, max(0, size - MOST_AT_ONCE))
+        content = os.pread(fd, MAX_READ_BYTES, max(0, size - MAX_READ_BYTES))
     finally:
         os.close(fd)
     place = content.rfind(known)
@@ -174,9 +182,9 @@ class Follower:
     """The log under a path, and those that stood there before: a server goes on writing to a file
     that was renamed."""
 
-    def __init__(self, path: str, fd: int, start: Start) -> None:
+    def __init__(self, path: str, fd: int, start: TailStart) -> None:
         self._path = path
-        self._files = [Followed(fd, start)]
+        self._files = [FollowedFile(fd, start)]
 
     def more(self) -> List[str]:
         """The lines that came since the last call, those of the older file first."""
@@ -185,17 +193,17 @@ class Follower:
         if newcomer is not None:
             self._files.append(newcomer)
             lines += newcomer.more(self._path + ".1")
-        while len(self._files) > MOST_FILES:
+        while len(self._files) > MAX_FILES:
             lines += self._files.pop(0).close()
         return lines
 
-    def _newcomer(self) -> Optional[Followed]:
+    def _newcomer(self) -> Optional[FollowedFile]:
         """Another file that stands under the path now."""
         try:
             fd = open_log(self._path)
         except (OSError, Failed):
             return None
-        found = Followed(fd, Start(0, 0))
+        found = FollowedFile(fd, TailStart(0, 0))
         if any(file.identity == found.identity for file in self._files):
             found.close()
             return None

@@ -7,8 +7,8 @@ from math import comb
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..context import Context
-from ..errors import MlxopsError, NotEnoughMemory, pasteable
-from ..jobs.reservations import promised
+from ..errors import MlxopsError, NotEnoughMemory, mlxops_command
+from ..jobs.reservations import reserved_bytes
 from ..ports.evidence import Server
 from ..ports.observe import find_servers, others_servers
 from ..ports.survey import survey
@@ -85,12 +85,12 @@ class Fit(NamedTuple):
 
 
 def fit(ctx: Context, asked: Asked) -> Fit:
-    """The sum for a model and what this machine can give it; Unseen where that cannot be told."""
+    """The sum for a model and what this machine can give it; Unobservable where that cannot be told."""
     memory, table = ctx.procs.memory(), ctx.procs.processes()
     held = _held(ctx, find_servers(table, ctx.site.runtimes))
     # Servers of other users wire memory too, and are never asked to make room.
     others_held = sum(_held(ctx, others_servers(table, ctx.site.runtimes)).values())
-    waiting = {port: size for port, size in promised(ctx, held).items() if port != asked.port}
+    waiting = {port: size for port, size in reserved_bytes(ctx, held).items() if port != asked.port}
     room = _left(memory, held, waiting, asked.port, others_held)
     model = Model(
         asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None
@@ -132,7 +132,7 @@ def refusal(found: Fit) -> NotEnoughMemory:
         )
     if found.kept:
         text += "; " + "; ".join("port %d stays: %s" % kept for kept in sorted(found.kept.items()))
-    steps = " && ".join(pasteable("unload", port) for port in found.unload)
+    steps = " && ".join(mlxops_command("unload", port) for port in found.unload)
     hint = "%s, or load with --evict" % steps if steps else "a smaller model or context"
     if found.kept and not steps:
         hint += ", or the same again once port %s can be unloaded" % ", ".join(
@@ -194,7 +194,7 @@ def _kept(ctx: Context, held: Mapping[int, int], own: Optional[int]) -> Dict[int
                 kept[port] = exc.message
             else:
                 if stranger is not None:
-                    told = (stranger.process.pid, pasteable("unload", port))
+                    told = (stranger.process.pid, mlxops_command("unload", port))
                     kept[port] = (
                         "its server, pid %d, is not in the registry (to stop it: %s)" % told
                     )

@@ -136,10 +136,10 @@ def _inspect_or_say_why(repo: str, revision: str) -> Snapshot:
 def _word(path: str) -> str:
     """The one word of a ref file; "" when there is none, or when it would lead out of
     `snapshots`."""
-    from ..untrusted import plain, read
+    from ..untrusted import is_safe_relative_path, read_bounded
 
-    word = (read(path, 256) or b"").decode("utf-8", "replace").strip()
-    return word if plain(word) and "/" not in word else ""
+    word = (read_bounded(path, 256) or b"").decode("utf-8", "replace").strip()
+    return word if is_safe_relative_path(word) and "/" not in word else ""
 
 
 def _only_snapshot(repo: str) -> str:
@@ -160,11 +160,11 @@ def current(repo: str) -> str:
 
 
 def _revision_of(repo: str, asked: Optional[str]) -> str:
-    from ..untrusted import plain
+    from ..untrusted import is_safe_relative_path
 
     if asked is None:
         return current(repo)
-    if not plain(asked):
+    if not is_safe_relative_path(asked):
         return ""
     if "/" not in asked and os.path.isdir(os.path.join(repo, "snapshots", asked)):
         return asked

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Iterator
 
-from ..untrusted import as_object, plain, read
+from ..untrusted import is_safe_relative_path, parse_object, read_bounded
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -71,7 +71,11 @@ def wanted(name: str) -> bool:
     """Whether a server needs this file of a repository: weights, configuration, tokenizer,
     template, model code."""
     folder, _, leaf = name.rpartition("/")
-    if not plain(name) or leaf.startswith(".") or folder in ("original", "onnx", "metal"):
+    if (
+        not is_safe_relative_path(name)
+        or leaf.startswith(".")
+        or folder in ("original", "onnx", "metal")
+    ):
         return False
     # Mistral repositories carry the same weights twice, the second time as
     # consolidated*.safetensors.
@@ -82,7 +86,7 @@ def wanted(name: str) -> bool:
 
 def config(path: str) -> Dict[str, Any]:
     """config.json of a model folder; {} when it is absent, unreadable or not an object."""
-    return as_object(read(os.path.join(path, "config.json"), CONFIG_LIMIT))
+    return parse_object(read_bounded(os.path.join(path, "config.json"), CONFIG_LIMIT))
 
 
 def header_metadata(path: str) -> Dict[str, Any]:
@@ -91,17 +95,19 @@ def header_metadata(path: str) -> Dict[str, Any]:
 
     Layout: 8 bytes little-endian length, then that many bytes of JSON
     (huggingface.co/docs/safetensors)."""
-    start = read(path, 8) or b""
+    start = read_bounded(path, 8) or b""
     length = int.from_bytes(start, "little")
     if len(start) < 8 or not 2 <= length <= _HEADER_LIMIT:
         return {}
-    found = as_object((read(path, 8 + length) or b"")[8:]).get("__metadata__")
+    found = parse_object((read_bounded(path, 8 + length) or b"")[8:]).get("__metadata__")
     return found if isinstance(found, dict) else {}
 
 
 def _weights_present(path: str) -> Iterator[str]:
     """Those mlx-lm reads come first: another file of the folder may be of another make."""
-    names = sorted(n for n in os.listdir(path) if n.endswith(".safetensors") and plain(n))
+    names = sorted(
+        n for n in os.listdir(path) if n.endswith(".safetensors") and is_safe_relative_path(n)
+    )
     for name in sorted(names, key=lambda n: not n.startswith("model")):
         place = os.path.join(path, name)
         if os.path.isfile(place) and os.path.getsize(place):

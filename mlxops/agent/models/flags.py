@@ -85,7 +85,7 @@ def installed(ctx: Context, entry: Entry) -> Installed:
         words, _ = programs.found(ctx.site, runtime)
         if words:
             state_dir, check = ctx.site.state_dir, ctx.client.check
-            flags = programs.help_flags(runtime, words, state_dir, ctx.say, check)
+            flags = programs.help_flags(runtime, words, state_dir, ctx.report, check)
     except Interrupted:
         raise
     except MlxopsError as exc:

@@ -7,10 +7,10 @@ import hashlib
 import os
 from typing import Mapping, Tuple
 
-from ..errors import Failed, pasteable
+from ..errors import Failed, mlxops_command
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
-from ..untrusted import read
+from ..untrusted import read_bounded
 from .suggest import Installed, Suggestion
 
 MODEL_TYPE, PARSER = "gpt_oss", "harmony"
@@ -61,7 +61,7 @@ def _no_template(entry: Entry, folder: str) -> Failed:
     places = "the entry, its snapshot, %s" % (
         folder or "a template folder (the host file names none)"
     )
-    own = "or " + pasteable("set", entry.name, "chat_template=PATH")
+    own = "or " + mlxops_command("set", entry.name, "chat_template=PATH")
     there = "put one on the host, as %s/%s.jinja" % (folder or "DIR", MODEL_TYPE)
     return Failed(
         "%s is a gpt-oss and has no chat template; looked in: %s" % (entry.name, places),
@@ -77,7 +77,7 @@ def _vocabulary(env: Mapping[str, str]) -> Tuple[str, ...]:
         text = "its server downloads a vocabulary at the first chat, and without a network every chat is an error: "
         return (text + "%s in the env of [runtime] names a folder with %s" % (BASE, VOCABULARY),)
     path = os.path.join(base, VOCABULARY)
-    if hashlib.sha256(read(path, _LARGEST) or b"").hexdigest() == SHA256:
+    if hashlib.sha256(read_bounded(path, _LARGEST) or b"").hexdigest() == SHA256:
         return ()
     raise Failed(
         "%s is not the vocabulary that %s promises: every chat would be an error" % (path, BASE),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import Iterator, NamedTuple, Optional
 
-from ..untrusted import as_object, plain, read
+from ..untrusted import is_safe_relative_path, parse_object, read_bounded
 
 LARGEST = 4 << 20
 ENDING = ".jinja"
@@ -26,7 +26,7 @@ NONE = Template("", "", "")
 
 def text_of(path: str) -> str:
     """A template file's text; "" when it is absent, empty, no regular file or unreadable."""
-    return (read(path, LARGEST) or b"").decode("utf-8", "replace")
+    return (read_bounded(path, LARGEST) or b"").decode("utf-8", "replace")
 
 
 def of_snapshot(path: str) -> Template:
@@ -39,7 +39,7 @@ def of_snapshot(path: str) -> Template:
 def _inside(path: str) -> str:
     """The template in a JSON file; of several named ones (a list) all, as one text."""
     for name in ("chat_template.json", "tokenizer_config.json"):
-        found = as_object(read(os.path.join(path, name), LARGEST)).get("chat_template")
+        found = parse_object(read_bounded(os.path.join(path, name), LARGEST)).get("chat_template")
         rows = found if isinstance(found, list) else [{"template": found}]
         texts = [row.get("template") for row in rows if isinstance(row, dict)]
         text = "\n".join(t for t in texts if isinstance(t, str))
@@ -72,5 +72,5 @@ def of_host(folder: Optional[str], repo_id: str, model_type: str) -> Template:
 
 def _places(folder: Optional[str], repo_id: str, model_type: str) -> Iterator[str]:
     for name in (repo_id.rpartition("/")[2], model_type):
-        if folder and plain(name) and "/" not in name:
+        if folder and is_safe_relative_path(name) and "/" not in name:
             yield os.path.join(folder, name + ENDING)

@@ -24,7 +24,7 @@ from typing import (
     Tuple,
 )
 
-from ..untrusted import as_object, plain, read
+from ..untrusted import is_safe_relative_path, parse_object, read_bounded
 from .files import CONFIG_LIMIT, INDEX, SINGLE, config, wanted
 from .location import absence
 
@@ -124,7 +124,7 @@ def lacking(names: Iterable[str]) -> Tuple[str, ...]:
 
 def _indexed(path: str) -> Optional[Set[str]]:
     """The files that the index names, None where it holds no such names."""
-    names = as_object(read(os.path.join(path, INDEX), _INDEX_LIMIT)).get("weight_map")
+    names = parse_object(read_bounded(os.path.join(path, INDEX), _INDEX_LIMIT)).get("weight_map")
     if (
         not isinstance(names, dict)
         or not names
@@ -142,10 +142,10 @@ def _demanded(path: str, there: FrozenSet[str]) -> Set[str]:
     if named is None:
         return {INDEX}
     # A name that leads out of the folder is told, and not followed.
-    odd = {repr(name)[:80] for name in named if not plain(name)}
-    weights, read_by_loader = loaded(there), set(loaded(filter(plain, named)))
+    odd = {repr(name)[:80] for name in named if not is_safe_relative_path(name)}
+    weights, read_by_loader = loaded(there), set(loaded(filter(is_safe_relative_path, named)))
     if not weights and not read_by_loader:
-        return odd | set(filter(plain, named))
+        return odd | set(filter(is_safe_relative_path, named))
     stale = bool(weights) and not gaps(weights) and not read_by_loader & there
     return odd if stale else odd | read_by_loader
 
@@ -180,7 +180,9 @@ def faults(path: str, deep: bool = False) -> Dict[str, str]:
     )
     found = {name: why for name in needed for why in [_absent(path, name)] if why}
     for name in sorted(
-        n for n in names | needed if plain(n) and n not in found and (n in needed or wanted(n))
+        n
+        for n in names | needed
+        if is_safe_relative_path(n) and n not in found and (n in needed or wanted(n))
     ):
         why = _damage(os.path.join(path, name), deep)
         if why:
@@ -213,7 +215,7 @@ def _weights(name: str) -> bool:
 
 def _absent(path: str, name: str) -> str:
     place = os.path.join(path, name)
-    if not plain(name) or not os.path.lexists(place):
+    if not is_safe_relative_path(name) or not os.path.lexists(place):
         return ABSENT
     try:
         there = os.path.isfile(place) and os.stat(place).st_size > 0
@@ -231,7 +233,9 @@ def _has_tokenizer(path: str, names: Iterable[str]) -> bool:
     """A vocabulary under a name of its own is found by code that the repository brings
     (`auto_map`)."""
     there = [n for n in names if wanted(n) and not _absent(path, n)]
-    own = as_object(read(os.path.join(path, "tokenizer_config.json"), CONFIG_LIMIT)).get("auto_map")
+    own = parse_object(read_bounded(os.path.join(path, "tokenizer_config.json"), CONFIG_LIMIT)).get(
+        "auto_map"
+    )
     return tokenizer(there) or (isinstance(own, dict) and any(n.endswith(".py") for n in there))
 
 
@@ -247,7 +251,7 @@ def _damage(path: str, deep: bool) -> str:
 @lru_cache(maxsize=4096)
 def _damage_of(path: str, size: int, changed: int, deep: bool) -> str:
     """One look per file and command, as long as size and time of change stay the same."""
-    start = read(path, _GLANCE)
+    start = read_bounded(path, _GLANCE)
     if start is None:
         return "cannot be read: check its owner and mode"
     pointer = next((what for mark, what in _POINTERS if start.startswith(mark)), "")
@@ -269,7 +273,7 @@ def _cut(path: str, size: int, start: bytes) -> str:
         return "cut off at %d bytes, inside its header" % size
     if length > _HEADER_LIMIT:
         return ""
-    header = as_object((read(path, 8 + length) or b"")[8:])
+    header = parse_object((read_bounded(path, 8 + length) or b"")[8:])
     if not header:
         return "not a safetensors file: its header is not JSON"
     end = _end(header)
@@ -307,7 +311,7 @@ def _broken(path: str, size: int, start: bytes, deep: bool) -> str:
     if size > _OBJECT_LIMIT or (size > _SMALL and not deep):
         return "" if _last(path, size) == b"}" else "cut off: it does not end as JSON does"
     try:
-        json.loads(read(path, _OBJECT_LIMIT) or b"")
+        json.loads(read_bounded(path, _OBJECT_LIMIT) or b"")
     except (ValueError, RecursionError) as exc:
         return "not JSON: %s" % exc
     return ""

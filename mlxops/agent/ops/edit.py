@@ -7,8 +7,8 @@ import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ..context import Context
-from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, pasteable
-from ..jobs.reservations import refuse_taken
+from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, mlxops_command
+from ..jobs.reservations import require_unreserved
 from ..models import cache as hfcache
 from ..models import suggest
 from ..models.flags import installed
@@ -40,9 +40,9 @@ OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "
 def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """One entry, or with `slots` every model the host file plans. Entries that exist stay as they
     are."""
-    wanted = _planned(ctx) if args.get("slots") else [_asked(ctx, args)]
+    wanted = _entries_from_slots(ctx) if args.get("slots") else [_entry_from_args(ctx, args)]
     if not args.get("slots"):
-        _refuse_taken(
+        _require_new(
             ctx.store.read(),
             wanted[0],
             [key for key in (*OPTIONS, "args", "hosts") if args.get(key)],
@@ -50,12 +50,12 @@ def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return _add(ctx, wanted, bool(args.get("dry_run")))
 
 
-def _planned(ctx: Context) -> List[Entry]:
+def _entries_from_slots(ctx: Context) -> List[Entry]:
     slots = [s for s in ctx.site.slots.values() if s.model]
     return [_entry(ctx, s.name, s.model or "", {"slot": s.port}) for s in slots]
 
 
-def _asked(ctx: Context, args: Mapping[str, Any]) -> Entry:
+def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
     repo_id = str(args["repo"])
     if not resolve.is_repo_id(repo_id):
         raise Usage(
@@ -93,7 +93,7 @@ def _entry(ctx: Context, name: str, repo_id: str, given: Mapping[str, Any]) -> E
     )
 
 
-def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
+def _require_new(registry: Registry, entry: Entry, given: List[str]) -> None:
     """AssignmentConflict where the name is another model's, or what was given for the model would
     be ignored."""
     known = [e for e in registry.entries.values() if same_repo(e.repo_id, entry.repo_id)]
@@ -102,7 +102,7 @@ def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
         raise AssignmentConflict(
             "%s is registered already, as %s, with another %s"
             % (entry.repo_id, known[0].name, " and ".join(lost)),
-            pasteable("set", known[0].name, "KEY=VALUE"),
+            mlxops_command("set", known[0].name, "KEY=VALUE"),
             entry=known[0].name,
             keys=lost,
         )
@@ -110,7 +110,7 @@ def _refuse_taken(registry: Registry, entry: Entry, given: List[str]) -> None:
     if taken is not None and not same_repo(taken.repo_id, entry.repo_id):
         raise AssignmentConflict(
             "%s is %s already" % (entry.name, taken.repo_id),
-            pasteable("set", entry.name, "KEY=VALUE"),
+            mlxops_command("set", entry.name, "KEY=VALUE"),
             entry=entry.name,
         )
 
@@ -121,8 +121,8 @@ def _add(ctx: Context, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
     def change(current: Registry) -> Registry:
         actions.clear()
         for entry in wanted:
-            step = _step(current, entry)
-            refuse_taken(ctx, [step[1].name] if step[1] else [])
+            step = _plan_change(current, entry)
+            require_unreserved(ctx, [step[1].name] if step[1] else [])
             actions.append({**step[0], "applied": step[1] is not None and not dry})
             current = current.put(step[1]) if step[1] else current
         return current
@@ -134,7 +134,7 @@ def _add(ctx: Context, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
     return {"actions": actions, "drift": []}
 
 
-def _step(current: Registry, entry: Entry) -> Any:
+def _plan_change(current: Registry, entry: Entry) -> Any:
     """What registering one entry does to the registry: the row that tells it, and the entry to
     store, if any."""
     same = [
@@ -143,18 +143,20 @@ def _step(current: Registry, entry: Entry) -> Any:
         if same_repo(e.repo_id, entry.repo_id) or e.name == entry.name
     ]
     if not same:
-        return _told("add", entry, entry.repo_id), entry
+        return _action_row("add", entry, entry.repo_id), entry
     there = same[0]
     if (
         entry.slot is not None
         and there.slot != entry.slot
         and same_repo(there.repo_id, entry.repo_id)
     ):
-        return _told("plan", there, "slot %d" % entry.slot), there.with_fields(slot=entry.slot)
-    return _told("keep", there, "%s is registered already" % there.repo_id), None
+        return _action_row("plan", there, "slot %d" % entry.slot), there.with_fields(
+            slot=entry.slot
+        )
+    return _action_row("keep", there, "%s is registered already" % there.repo_id), None
 
 
-def _told(action: str, entry: Entry, reason: str) -> Dict[str, Any]:
+def _action_row(action: str, entry: Entry, reason: str) -> Dict[str, Any]:
     return {"action": action, "entry": entry.name, "port": entry.port, "reason": reason}
 
 
@@ -164,10 +166,10 @@ def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
     def change(current: Registry) -> Registry:
         entry = resolve.need_exact(current, name)
-        refuse_taken(ctx, [name])
+        require_unreserved(ctx, [name])
         return current.put(_checked(ctx, entry.with_fields(**changes)))
 
-    return _changed(ctx, name, "set " + name, change, bool(args.get("dry_run")))
+    return _apply_change(ctx, name, "set " + name, change, bool(args.get("dry_run")))
 
 
 def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -176,7 +178,7 @@ def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
     def change(current: Registry) -> Registry:
         entry = resolve.need_exact(current, name)
-        refuse_taken(ctx, [name])
+        require_unreserved(ctx, [name])
         if entry.port is not None:
             text, hint = (
                 "%s is assigned to port %d" % (name, entry.port),
@@ -185,13 +187,13 @@ def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
             raise AssignmentConflict(text, hint, entry=name, port=entry.port)
         return current.drop(name)
 
-    result = _changed(ctx, name, "remove " + name, change, bool(args.get("dry_run")))
+    result = _apply_change(ctx, name, "remove " + name, change, bool(args.get("dry_run")))
     files = found.cache_path if found.cache_path and os.path.isdir(found.cache_path) else None
     size = hfcache.size_bytes(files) if files else None
     return {**result, "entry": name, "repo_id": found.repo_id, "files": files, "size_bytes": size}
 
 
-def _changed(
+def _apply_change(
     ctx: Context, name: str, why: str, change: Callable[[Registry], Registry], dry: bool
 ) -> Dict[str, Any]:
     before = ctx.store.read()

@@ -9,8 +9,8 @@ from ..context import Context
 from ..errors import Failed, NotDownloadable, Usage
 from ..hub.checks import check_whole
 from ..hub.remote import Remote
-from ..load.preflight import asked_of, entry_meant, remote_of
-from ..load.request import Order
+from ..load.preflight import download_needed, memory_request, resolve_entry
+from ..load.request import LoadRequest
 from ..memory import fit as memory
 from ..memory.estimate import LONGEST_CONTEXT
 from ..models.flags import check_built, installed
@@ -22,11 +22,11 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     tokens, wanted = _tokens(args.get("context")), args.get("port")
     port = None if wanted is None else ctx.site.need_port(wanted)
     revision = str(args["revision"]) if args.get("revision") else None
-    order = Order.from_wire({"model": args["model"], "port": 0, "revision": revision})
-    entry = entry_meant(ctx, ctx.store.read(), order)
+    request = LoadRequest.from_wire({"model": args["model"], "port": 0, "revision": revision})
+    entry = resolve_entry(ctx, ctx.store.read(), request)
     there = installed(ctx, entry)
-    remote = remote_of(ctx, entry, there.words)
-    asked = asked_of(ctx, entry, remote, there.runtime, port or entry.port)
+    remote = download_needed(ctx, entry, there.words)
+    asked = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
     if asked is None:
         raise Failed(
             "the weights of %s cannot be read" % entry.name, "mlxops list", entry=entry.name

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Tuple
 from ..clock import now
 from ..context import Context
 from ..errors import Failed
-from ..jobs.reservations import taken
+from ..jobs.reservations import reserved_entries
 from ..models import cache as hfcache
 from ..models import suggest
 from ..models.flags import choose, installed
@@ -51,7 +51,7 @@ def _plan(
     ctx: Context, registry: Registry, found: List[Found], running: List[Running], slots: Slots
 ) -> Tuple[Change, ...]:
     places = {entry.name: place(entry.cache_path) for entry in registry.entries.values()}
-    return intake.plan(registry, found, running, slots, taken(ctx), places)
+    return intake.plan(registry, found, running, slots, reserved_entries(ctx), places)
 
 
 def _adoptable(seen: PortEvidence) -> bool:

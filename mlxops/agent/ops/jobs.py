@@ -12,21 +12,21 @@ from ..clock import Deadline, wait_for
 from ..context import Context
 from ..errors import Failed, NotStopped, Usage, from_wire
 from ..jobs import log as joblog
-from ..jobs.begin import job_of
-from ..jobs.job import folder, in_the_way
-from ..jobs.log import agent_of, log_path
-from ..logs.lines import Lines
+from ..jobs.begin import current_job
+from ..jobs.job import blocker, folder
+from ..jobs.log import find_agent, log_path
+from ..logs.lines import LineSplitter
 from ..ports.portname import Meaning
 from ..registry.lock import FileLock, story, way_on
 
 JOB_ID = re.compile(r"\d{8}T\d{6}-\d+-\d+", re.ASCII)
-LOOK_EVERY_S = 0.2
-BLOCK, LONGEST_EVENT = 1 << 16, 16 << 20
-CANCEL_WAIT_S = 120.0
+POLL_INTERVAL_S = 0.2
+BLOCK, MAX_EVENT_BYTES = 1 << 16, 16 << 20
+CANCEL_TIMEOUT_S = 120.0
 
 
 def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    found = joblog.past(
+    found = joblog.read_jobs(
         folder(ctx.site.state_dir), [str(held.get("job")) for held in _running(ctx)]
     )
     return {"jobs": [job.to_wire() for job in found]}
@@ -36,15 +36,15 @@ def lock(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Who holds the registry's lock and the ports', since when and why."""
     registry = ctx.site.registry
     held = FileLock(registry + ".lock", registry=registry).holder(shared=True)
-    rows = [{"lock": "registry", "port": None, **_told(held)}]
+    rows = [{"lock": "registry", "port": None, **_holder_row(held)}]
     rows += [
-        {"lock": "port", "port": port, **_told(in_the_way(registry, port))}
+        {"lock": "port", "port": port, **_holder_row(blocker(registry, port))}
         for port in ctx.site.ports
     ]
     return {"locks": rows}
 
 
-def _told(held: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+def _holder_row(held: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
     keys = ("who", "from", "since", "why", "phase", "job", "pid")
     outsider = bool((held or {}).get("outsider"))
     return {
@@ -55,7 +55,9 @@ def _told(held: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 
 def _running(ctx: Context) -> List[Dict[str, Any]]:
-    return [held for held in map(partial(job_of, ctx), ctx.site.ports) if held and held.get("job")]
+    return [
+        held for held in map(partial(current_job, ctx), ctx.site.ports) if held and held.get("job")
+    ]
 
 
 def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
@@ -64,7 +66,7 @@ def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
     running = [str(held.get("job")) for held in _running(ctx)]
     if not word and len(running) == 1:
         return running[0]
-    known = dict.fromkeys([*running, *joblog.names(folder(ctx.site.state_dir))])
+    known = dict.fromkeys([*running, *joblog.job_ids(folder(ctx.site.state_dir))])
     if word and word not in known:
         match = _of_port(known, _port(ctx, verb, str(word)))
     else:
@@ -100,37 +102,37 @@ def follow(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     home = folder(ctx.site.state_dir)
     try:
         with open(log_path(home, job), "rb") as f:
-            _tell(ctx, f, job)
+            _emit_events(ctx, f, job)
     except FileNotFoundError:
         raise Failed("job %s left no log" % job, "mlxops jobs", job=job) from None
-    ended = joblog.read(home, job, running=False)
+    ended = joblog.read_job(home, job, running=False)
     if ended.error:
         raise from_wire(dict(ended.error))
     if ended.state == "died":
         phase = ended.phase or "claim"
-        hint = str(ended.begun.get("again") or "mlxops status")
+        hint = str(ended.begin_event.get("again") or "mlxops status")
         raise Failed("job %s died in %s" % (job, phase), hint, job=job, phase=phase)
     return ended.to_wire()
 
 
-def _tell(ctx: Context, f: BinaryIO, job: str) -> None:
+def _emit_events(ctx: Context, f: BinaryIO, job: str) -> None:
     """Emit what is there and what comes, until the job's lock is free and all is told.
 
     An event that is only half written yet is waited for.
     """
-    split = Lines(LONGEST_EVENT)
+    split = LineSplitter(MAX_EVENT_BYTES)
     while True:
         ctx.client.check()
         over = not _holds(ctx, job)
         for line in (
             line for block in iter(lambda: f.read(BLOCK), b"") for line in split.feed(block)
         ):
-            event = joblog.parse(line)
+            event = joblog.parse_event(line)
             if event.get("event") not in (None, "begin", "end"):
                 ctx.client.emit(str(event.pop("event")), **event)
         if over:
             return
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _holds(ctx: Context, job: str) -> bool:
@@ -139,33 +141,35 @@ def _holds(ctx: Context, job: str) -> bool:
 
 def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Tell a running job to undo itself, and wait until it has."""
-    _refuse_outsider(ctx, args.get("job"))
+    _require_job(ctx, args.get("job"))
     job = _job(ctx, "cancel", args.get("job"))
     held = next((h for h in _running(ctx) if h.get("job") == job), None)
     if held is None:
         raise Failed("job %s has already finished" % job, "mlxops follow %s" % job, job=job)
-    agent = agent_of(ctx.procs, held)
+    agent = find_agent(ctx.procs, held)
     if agent is None:
         raise NotStopped(
             "the agent of job %s cannot be told for sure" % job, "mlxops lock", job=job
         )
     ctx.client.emit("phase", phase="cancel", message="cancelling %s" % held.get("why"))
     ctx.procs.send(agent, signal.SIGTERM)
-    if not wait_for(lambda: not _holds(ctx, job), Deadline(CANCEL_WAIT_S), every=LOOK_EVERY_S):
+    if not wait_for(
+        lambda: not _holds(ctx, job), Deadline(CANCEL_TIMEOUT_S), interval_s=POLL_INTERVAL_S
+    ):
         raise NotStopped("job %s is still rolling back" % job, "mlxops follow %s" % job, job=job)
-    ended = joblog.read(folder(ctx.site.state_dir), job, running=False)
+    ended = joblog.read_job(folder(ctx.site.state_dir), job, running=False)
     if ended.state == "done":
         text = "job %s had come to its end before it could be cancelled" % job
         raise Failed(text, "mlxops status %s" % held.get("port", ""), **ended.to_wire())
     return ended.to_wire()
 
 
-def _refuse_outsider(ctx: Context, word: Optional[str]) -> None:
+def _require_job(ctx: Context, word: Optional[str]) -> None:
     """A port that is locked by something else than a job has nothing to cancel, and is not free
     either."""
     port = _port(ctx, "cancel", word) if word else ""
     if port.isdecimal() and int(port) in ctx.site.ports:
-        held = in_the_way(ctx.site.registry, int(port))
+        held = blocker(ctx.site.registry, int(port))
         if held is not None and not held.get("job"):
             text = "port %s is locked by no job that could be cancelled: %s" % (port, story(held))
             raise Failed(text, way_on(held), port=int(port), holder=held)

@@ -8,25 +8,25 @@ from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ..context import Context
-from ..errors import MlxopsError, NotReady, NotStopped, as_error
+from ..errors import MlxopsError, NotReady, NotStopped, to_mlxops_error
 from ..hub import download as fetch
 from ..hub.checks import size_text
-from ..jobs.begin import begin, cut_off
-from ..jobs.disk_room import LOAD_EDITS, DiskRoom, disk_room, rehearsal
+from ..jobs.begin import begin, interrupted_load
+from ..jobs.disk_space import LOAD_EDITS, DiskReservation, disk_reservation, disk_space_error
 from ..jobs.job import Job
-from ..jobs.reservations import refuse_taken
-from ..load import buildable, entrance, evict
-from ..load.actions import actions
-from ..load.memory import refuse_promised
-from ..load.preflight import check_assignment, prepare
-from ..load.request import Order, Preparation, no_way_back
-from ..load.restart import Lost
+from ..jobs.reservations import require_unreserved
+from ..load import buildable, evict, startable
+from ..load.actions import planned_actions
+from ..load.memory import require_still_fits
+from ..load.preflight import check_assignment, plan_load
+from ..load.request import LoadPlan, LoadRequest, no_restart_error
+from ..load.restart import Unrestartable
 from ..memory import fit as memory
 from ..models import cache as hfcache
 from ..models import harmony
 from ..models.flags import choose
 from ..models.suggest import Installed
-from ..procs import Unseen
+from ..procs import Unobservable
 from ..programs.environment import packages
 from ..registry.entries import Entry
 from ..runtimes import table as runtimes
@@ -41,93 +41,97 @@ from ..site import log_path
 
 def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
-    order = Order.from_wire(args)
+    request = LoadRequest.from_wire(args)
     evicted: List[Dict[str, Any]] = []
-    ctx.say("checking %s for port %d" % (order.model, order.port))
-    if not order.dry_run:
-        note(ctx, [ctx.site.need_port(order.port)])
-    prepared = prepare(ctx, order, own_lock=False)
-    prepared = entrance.checked(ctx, prepared) if order.dry_run else prepared
+    ctx.report("checking %s for port %d" % (request.model, request.port))
+    if not request.dry_run:
+        note(ctx, [ctx.site.need_port(request.port)])
+    plan = plan_load(ctx, request, own_lock=False)
+    plan = startable.check_programs(ctx, plan) if request.dry_run else plan
     served = None
     # A port that serves this already still has to forget the load that was cut off there.
-    if not order.dry_run and (not prepared.done or cut_off(ctx, order.port)):
-        naming = partial(evict.naming, evicted)
+    if not request.dry_run and (not plan.already_served or interrupted_load(ctx, request.port)):
+        naming = partial(evict.report_evictions, evicted)
         # The job's log hears of it, and whoever is told that the job itself could not be ended.
-        with naming(), begin(ctx, order.port, _why(order), again=order.again) as job, naming():
+        with (
+            naming(),
+            begin(ctx, request.port, _why(request), again=request.retry_command) as job,
+            naming(),
+        ):
             # What was seen before the port was ours informs; what decides is seen again.
-            prepared = prepare(ctx, order, own_lock=True)
-            if not prepared.done:
-                with disk_room(ctx) as room:
-                    served = _load(ctx, job, prepared, room, evicted)
+            plan = plan_load(ctx, request, own_lock=True)
+            if not plan.already_served:
+                with disk_reservation(ctx) as room:
+                    served = _load(ctx, job, plan, room, evicted)
     return {
-        **_result(ctx, prepared, time.monotonic() - began, served),
-        **_room(ctx, prepared),
+        **_result(ctx, plan, time.monotonic() - began, served),
+        **_fit_and_refusal(ctx, plan),
         "evicted": evicted,
     }
 
 
 def _load(
-    ctx: Context, job: Job, prepared: Preparation, room: DiskRoom, evicted: List[Dict[str, Any]]
+    ctx: Context, job: Job, plan: LoadPlan, room: DiskReservation, evicted: List[Dict[str, Any]]
 ) -> Served:
-    _reserve(ctx, job, prepared)
-    room.take(prepared.order.port, LOAD_EDITS, servers=2)
-    room.take_log_of_job(job.log)
-    prepared = entrance.checked(ctx, prepared)
-    entry = _download(ctx, job, prepared)
-    service = _service(ctx, job, prepared, entry)
-    with evict.Room(ctx, job, prepared, partial(_restore, ctx, room), evicted, room):
-        return _swap(ctx, job, prepared, service, room)
+    _reserve(ctx, job, plan)
+    room.reserve(plan.request.port, LOAD_EDITS, servers=2)
+    room.reserve_job_log(job.log)
+    plan = startable.check_programs(ctx, plan)
+    entry = _download(ctx, job, plan)
+    service = _service(ctx, job, plan, entry)
+    with evict.Eviction(ctx, job, plan, partial(_restart_previous, ctx, room), evicted, room):
+        return _swap(ctx, job, plan, service, room)
 
 
-def _why(order: Order) -> str:
-    return "load %s %d" % (order.model, order.port)
+def _why(request: LoadRequest) -> str:
+    return "load %s %d" % (request.model, request.port)
 
 
-def _reserve(ctx: Context, job: Job, prepared: Preparation) -> None:
+def _reserve(ctx: Context, job: Job, plan: LoadPlan) -> None:
     """From here to the end the entry is nobody else's, nor is the one that may have to come back:
     refused in time, another load of it stops nothing."""
-    entry, order = prepared.entry, prepared.order
-    names = [entry.name, *(e.name for e in prepared.ground.entries if order.rollback)]
-    with ctx.store.locked(_why(order)):
-        refuse_taken(ctx, names, order.port)
-        check_assignment(ctx.store.read().entries.get(entry.name, entry), order)
-        refuse_promised(ctx, prepared.fit, order)
-        job.reserve(names, prepared.fit.sum.need_bytes if prepared.fit else None)
+    entry, request = plan.entry, plan.request
+    names = [entry.name, *(e.name for e in plan.survey.entries if request.rollback)]
+    with ctx.store.locked(_why(request)):
+        require_unreserved(ctx, names, request.port)
+        check_assignment(ctx.store.read().entries.get(entry.name, entry), request)
+        require_still_fits(ctx, plan.fit, request)
+        job.reserve(names, plan.fit.sum.need_bytes if plan.fit else None)
 
 
-def _download(ctx: Context, job: Job, prepared: Preparation) -> Entry:
+def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
     """The entry with its snapshot on disk."""
-    remote = prepared.remote
-    for warning in prepared.warnings:
+    remote = plan.remote
+    for warning in plan.warnings:
         job.warn(warning)
     if remote is None:
-        return prepared.entry
+        return plan.entry
     job.phase("download", "downloading %s, %s" % (remote.repo_id, size_text(remote.missing_bytes)))
 
     def progress(done: int, total: int, file: str) -> None:
         job.emit("progress", phase="download", done=done, total=total, file=file)
 
-    python = fetch.interpreter(ctx.site, prepared.words)
+    python = fetch.interpreter(ctx.site, plan.command)
     path = fetch.download(
         python, remote, ctx.site.cache_root, progress, lambda: ctx.client.cancelled
     )
-    return prepared.entry.with_fields(cache_path=path)
+    return plan.entry.with_fields(cache_path=path)
 
 
-def _service(ctx: Context, job: Job, prepared: Preparation, entry: Entry) -> Service:
-    port, runtime = prepared.order.port, prepared.runtime
+def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> Service:
+    port, runtime = plan.request.port, plan.runtime
     # A download may have taken hours.
-    again = prepared.remote is not None and entrance.stops(prepared)
-    flags = entrance.asked(ctx, runtime, prepared.words, again)
-    if prepared.remote:
+    again = plan.remote is not None and startable.stops_a_server(plan)
+    flags = startable.help_flags(ctx, runtime, plan.command, again)
+    if plan.remote:
         # Only now is there a model to choose flags for; nothing has been stopped yet.
-        there = Installed(runtime, flags, tuple(packages(prepared.words)))
-        entry, notes = choose(ctx.site, entry, there, prepared.order.force)
+        there = Installed(runtime, flags, tuple(packages(plan.command)))
+        entry, notes = choose(ctx.site, entry, there, plan.request.force)
         for note in notes:
             job.warn(note)
-        buildable.check(ctx, entry, prepared)
+        buildable.check(ctx, entry, plan)
     launch = launch_of(entry, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
-    argv = runtimes.argv(runtime, prepared.words, launch, flags, template_text(runtime, entry))
+    argv = runtimes.argv(runtime, plan.command, launch, flags, template_text(runtime, entry))
     listed = launch.served_name if runtime.served_name in flags else None
     name = runtime.client_model or listed or entry.cache_path
     return Service(
@@ -142,39 +146,37 @@ def _service(ctx: Context, job: Job, prepared: Preparation, entry: Entry) -> Ser
 
 
 def _swap(
-    ctx: Context, job: Job, prepared: Preparation, service: Service, room: DiskRoom
+    ctx: Context, job: Job, plan: LoadPlan, service: Service, room: DiskReservation
 ) -> Served:
-    ground = prepared.ground
-    allowed = _ahead(ctx, job, prepared, service)
-    previous = prepared.previous if isinstance(prepared.previous, Service) else None
+    ground = plan.survey
+    allowed = _prefetch_and_estimate(ctx, job, plan, service)
+    previous = plan.previous if isinstance(plan.previous, Service) else None
     # A download may have taken hours: no server is stopped for a model that was assigned elsewhere
     # meanwhile.
-    check_assignment(
-        ctx.store.read().entries.get(prepared.entry.name, prepared.entry), prepared.order
-    )
-    room.check()
-    taken = vacated(ctx, job, ground, prepared.order.grace_s)
-    back = previous if prepared.order.rollback else None
+    check_assignment(ctx.store.read().entries.get(plan.entry.name, plan.entry), plan.request)
+    room.check_writable()
+    taken = vacated(ctx, job, ground, plan.request.grace_s)
+    back = previous if plan.request.rollback else None
     moves = back is not None and back.entry is not None
     try:
         if taken is not None:
             raise taken
         ctx.client.check()
-        entrance.refuse_held(ctx, service.port)
+        startable.require_unbound(ctx, service.port)
         served = bring_up(ctx, job, service, Way(allowed, ctx.client.check, room, clears=not moves))
     except Exception as exc:  # whatever it was, the previous model comes back first
-        error = as_error(exc)
+        error = to_mlxops_error(exc)
         lost = partial(clear_gone, ctx, job, service) if moves else _nothing
-        outcome = _undone(ctx, job, room, error, back, lost)
+        outcome = _rollback_outcome(ctx, job, room, error, back, lost)
         error.message += "; " + outcome
         error.fields["rollback"] = outcome
         raise error from exc
-    for doubt in _doubts(served):
+    for doubt in _warnings(served):
         job.warn(doubt)
     return served
 
 
-def _doubts(served: Optional[Served]) -> List[str]:
+def _warnings(served: Optional[Served]) -> List[str]:
     """What the first answer shows to be wrong: to be told, no reason to undo a load."""
     faults = served.proof.faults if served else ()
     return [
@@ -187,10 +189,10 @@ def _nothing() -> None:
     return
 
 
-def _undone(
+def _rollback_outcome(
     ctx: Context,
     job: Job,
-    room: DiskRoom,
+    room: DiskReservation,
     error: MlxopsError,
     previous: Optional[Service],
     lost: Callable[[], None],
@@ -199,24 +201,24 @@ def _undone(
     if isinstance(error, NotStopped) and not error.fields.get("gone"):
         return "it still holds the port"
     if previous is None:
-        return _standing(ctx, job)
+        return _port_state(ctx, job)
     log = log_path(ctx.site.state_dir, previous.port)
     failed = _identity(log)
-    outcome = _restore(ctx, room, job, previous, lost)
+    outcome = _restart_previous(ctx, room, job, previous, lost)
     if isinstance(error, NotReady) and failed and failed == _identity(log + ".1"):
         # The previous model's server writes to the port's log now.
         error.hint = "for the whole log of what failed: mlxops logs %d --previous" % previous.port
     return outcome
 
 
-def _standing(ctx: Context, job: Job) -> str:
+def _port_state(ctx: Context, job: Job) -> str:
     """Whether the port is empty now: another registry's load may have taken it."""
     port = job.port
     try:
         if ctx.procs.free(port, ctx.site.bind):
             return "the port is empty"
         pids = sorted({str(ln.pid) for ln in ctx.procs.listeners([port]) if ln.pid})
-    except (Unseen, OSError):
+    except (Unobservable, OSError):
         return "what is on the port cannot be seen; mlxops status %d" % port
     return "the port is held by %s" % ("pid " + ", ".join(pids) if pids else "another process")
 
@@ -230,9 +232,9 @@ def _identity(log: str) -> Optional[int]:
     return was.st_ino if was.st_size else None
 
 
-def _restore(
+def _restart_previous(
     ctx: Context,
-    room: DiskRoom,
+    room: DiskReservation,
     job: Job,
     previous: Service,
     lost: Callable[[], None] = _nothing,
@@ -246,19 +248,19 @@ def _restore(
         served = bring_back(ctx, job, previous, Way(allowed, lambda: None, room, back=True))
     except Exception as exc:  # told along with what failed first
         lost()
-        return "%s could not be started again: %s" % (name, as_error(exc).message)
+        return "%s could not be started again: %s" % (name, to_mlxops_error(exc).message)
     if served.unnoted and previous.entry:
         text = "%s serves again, but the registry does not know it yet (%s); once that is settled: mlxops reconcile"
         return text % (name, served.unnoted)
     return "%s serves again" % name
 
 
-def _ahead(ctx: Context, job: Job, prepared: Preparation, service: Service) -> Pace:
+def _prefetch_and_estimate(ctx: Context, job: Job, plan: LoadPlan, service: Service) -> Pace:
     """All that can be done for the start before anything is stopped, and how long it may then
     take."""
     path, weights = service.entry.cache_path if service.entry else "", _weights(service)
-    speed = head_start(ctx, job, path, weights, prepared.ground.server is not None).bytes_per_s
-    found = _pace(ctx, service, weights, prepared.order.timeout_s, speed)
+    speed = head_start(ctx, job, path, weights, plan.survey.server is not None).bytes_per_s
+    found = _pace(ctx, service, weights, plan.request.timeout_s, speed)
     warning = gives_up(service.runtime, found, weights, speed)
     if warning:
         job.warn(warning)
@@ -283,39 +285,39 @@ def _pace(
 
 
 def _result(
-    ctx: Context, prepared: Preparation, seconds: float, served: Optional[Served]
+    ctx: Context, plan: LoadPlan, seconds: float, served: Optional[Served]
 ) -> Dict[str, Any]:
-    order, entry, ground = prepared.order, prepared.entry, prepared.ground
-    planned = order.dry_run and not prepared.done
-    name = ctx.site.served_name(order.port, entry.name)
+    request, entry, ground = plan.request, plan.entry, plan.survey
+    planned = request.dry_run and not plan.already_served
+    name = ctx.site.served_name(request.port, entry.name)
     return {
-        "port": order.port,
+        "port": request.port,
         "entry": entry.name,
         "state": "planned" if planned else "ready",
-        "changed": not prepared.done and not order.dry_run,
+        "changed": not plan.already_served and not request.dry_run,
         "duration_s": round(seconds, 3),
         "start_s": round(served.seconds, 3) if served else None,
         "proof": served.proof.to_wire() if served else None,
         "previous": ground.entries[0].name if ground.entries else None,
-        "download": prepared.remote.record() if prepared.remote else None,
+        "download": plan.remote.record() if plan.remote else None,
         "restarted": served is not None
         and bool(ground.server)
         and [e.name for e in ground.entries] == [entry.name],
-        "served_model": prepared.runtime.client_model or name,
-        "warnings": [*prepared.warnings, *_doubts(served)],
-        "actions": actions(prepared) if planned else [],
+        "served_model": plan.runtime.client_model or name,
+        "warnings": [*plan.warnings, *_warnings(served)],
+        "actions": planned_actions(plan) if planned else [],
     }
 
 
-def _room(ctx: Context, prepared: Preparation) -> Dict[str, Any]:
+def _fit_and_refusal(ctx: Context, plan: LoadPlan) -> Dict[str, Any]:
     """How it fits; of a dry run also the refusal that a load would meet, for memory or disk."""
-    fit, order = prepared.fit, prepared.order
+    fit, request = plan.fit, plan.request
     error: Optional[MlxopsError]
-    spared = fit is None or fit.fits or order.force or (order.evict and fit.unload)
+    spared = fit is None or fit.fits or request.force or (request.evict and fit.unload)
     error = None if fit is None or spared else memory.refusal(fit)
-    if isinstance(prepared.previous, Lost) and order.rollback:
-        error = error or no_way_back(prepared.previous, order)
-    if order.dry_run and not prepared.done:
-        error = error or rehearsal(ctx, order.port)
-    told = error.to_wire() if error and order.dry_run else None
+    if isinstance(plan.previous, Unrestartable) and request.rollback:
+        error = error or no_restart_error(plan.previous, request)
+    if request.dry_run and not plan.already_served:
+        error = error or disk_space_error(ctx, request.port)
+    told = error.to_wire() if error and request.dry_run else None
     return {"memory": fit.record() if fit else None, "refused": told}

@@ -8,12 +8,12 @@ from typing import Any, Dict, List, Mapping, NoReturn
 
 from ..context import Context
 from ..errors import Usage
-from ..logs.source import Source, current, previous
-from ..logs.tail import MOST_BYTES, Follower, Start, between, start_of
+from ..logs.source import LogSource, current_log, previous_log
+from ..logs.tail import MAX_SCAN_BYTES, Follower, TailStart, find_tail_start, lines_between
 
-LOOK_EVERY_S = 0.2
+POLL_INTERVAL_S = 0.2
 # More than this comes in pieces, before the result.
-MOST_IN_RESULT = 1 << 20
+MAX_RESULT_BYTES = 1 << 20
 
 
 def logs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -23,18 +23,18 @@ def logs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         raise Usage(
             "nothing is added to the log of an earlier server", "mlxops logs %d --previous" % port
         )
-    source = previous(ctx, port) if before else current(ctx, port)
+    source = previous_log(ctx, port) if before else current_log(ctx, port)
     end = os.fstat(source.fd).st_size
-    start = start_of(source.fd, int(args.get("lines") or 0), end)
+    start = find_tail_start(source.fd, int(args.get("lines") or 0), end)
     note = _note(source, start, end)
     if note:
         ctx.client.emit("warning", message=note)
     if follow:
-        _follow(ctx, Follower(source.standing, source.fd, start))
+        _follow(ctx, Follower(source.current_path, source.fd, start))
     lines: List[str] = []
-    for some in between(source.fd, start, end):
+    for some in lines_between(source.fd, start, end):
         ctx.client.check()
-        if end - start.offset <= MOST_IN_RESULT:
+        if end - start.offset <= MAX_RESULT_BYTES:
             lines += some
         elif some:
             ctx.client.emit("log", lines=some)
@@ -47,10 +47,10 @@ def logs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _note(source: Source, start: Start, end: int) -> str:
+def _note(source: LogSource, start: TailStart, end: int) -> str:
     """What somebody should know who reads these lines."""
     cut = "only the last %d MiB of %s are shown, of %d MiB" % (
-        MOST_BYTES >> 20,
+        MAX_SCAN_BYTES >> 20,
         source.path,
         end >> 20,
     )
@@ -65,4 +65,4 @@ def _follow(ctx: Context, follower: Follower) -> NoReturn:
         for line in lines:
             ctx.client.emit("log", line=line)
         if not lines:
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_INTERVAL_S)

@@ -25,7 +25,7 @@ from ..servers.launch import Gated, start, tail
 from ..servers.stop import Quarry, stop
 from ..site import log_path
 
-LOOK_EVERY_S, LOOK_AGAIN_S = 0.1, 1.0
+POLL_INTERVAL_S, EXEC_TIMEOUT_S = 0.1, 1.0
 
 
 def rank(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -85,12 +85,12 @@ def _start(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     env = environment(ctx.site.state_dir, name, args["number"], args["ring"])
     gated = start(ctx.procs, argv, {**ctx.site.server_env, **env}, ctx.site.state_dir, name)
     ctx.client.emit("gated", pid=gated.process.pid, start_time=gated.process.start_time)
-    while not ctx.client.told_to_go.wait(LOOK_EVERY_S):
+    while not ctx.client.told_to_go.wait(POLL_INTERVAL_S):
         _check_alive(ctx, gated, name)
     gated.release()
     while True:
         _check_alive(ctx, gated, name)
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _address(args: Mapping[str, Any]) -> str:
@@ -122,7 +122,7 @@ def _stop(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """End the recorded rank, proven by pid, start time and its command line with its port of the
     ring."""
     # In the moment in which it becomes the server, its command line is empty.
-    wait_for(lambda: _is_ours(ctx, args), Deadline(LOOK_AGAIN_S))
+    wait_for(lambda: _is_ours(ctx, args), Deadline(EXEC_TIMEOUT_S))
     process = _recorded(ctx, args)
     if process is None:
         return {"stopped": False}

@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Tuple
 from ..context import Context
 from ..errors import Locked
 from ..jobs.begin import begin, hold_briefly
-from ..logs.size import cut_down, of_port, too_large
+from ..logs.size import large_logs, port_of_log, truncate
 from ..ports.evidence import PortEvidence
 from ..ports.expected import wanted
 from ..ports.plan import Action, Drift, Plan, lost_drift, plan
@@ -22,7 +22,7 @@ def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     noted = note(ctx, ctx.site.ports, dry)
     found = _plan(ctx, ctx.store.read())
     if not dry:
-        cut_logs(ctx)
+        truncate_logs(ctx)
         applied = tuple(_apply(ctx, action) for action in found.actions)
         found = found._replace(
             actions=applied, drift=_with_lost(ctx, found, applied, ctx.store.read())
@@ -31,18 +31,18 @@ def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {**told, "actions": [*noted, *told["actions"]]}
 
 
-def cut_logs(ctx: Context) -> None:
+def truncate_logs(ctx: Context) -> None:
     """Cut the logs down that grew too large, each with its port's lock held; one that is worked on
     waits."""
-    for path, size in too_large(ctx.site.state_dir):
-        port = of_port(path)
+    for path, size in large_logs(ctx.site.state_dir):
+        port = port_of_log(path)
         with contextlib.suppress(OSError, Locked):
             with (
                 hold_briefly(ctx, port, "cut the log of port %d" % port)
                 if port
                 else contextlib.nullcontext()
             ):
-                cut = cut_down(path)
+                cut = truncate(path)
             if cut is not None:
                 told = "the log %s held %d MiB; the last %d KiB are kept" % (
                     path,

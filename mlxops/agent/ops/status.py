@@ -8,7 +8,7 @@ from ..context import Context
 from ..ports import remedies
 from ..ports.evidence import PortEvidence
 from ..ports.survey import look
-from ..procs import Procs, Unseen
+from ..procs import Procs, Unobservable
 from ..registry.entries import Registry
 from ..verify.examine import examine, seconds
 from .rows import port_row
@@ -22,10 +22,11 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     recall = not (args.get("deep") or args.get("fresh"))
     evidence = look(ctx, registry, ports, recall)
     rows = [port_row(ctx, registry, evidence[port]) for port in sorted(evidence)]
-    rows = [_unjudged(one) for one in rows] if fault else rows
+    rows = [_without_judgement(one) for one in rows] if fault else rows
     if args.get("deep"):
         rows = [
-            {**one, **_proven(ctx, registry, evidence[one["port"]], seconds(args))} for one in rows
+            {**one, **_verified(ctx, registry, evidence[one["port"]], seconds(args))}
+            for one in rows
         ]
     found = {
         "ports": rows,
@@ -36,7 +37,7 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {**found, "error": fault.to_wire()} if fault else found
 
 
-def _unjudged(told: Dict[str, Any]) -> Dict[str, Any]:
+def _without_judgement(told: Dict[str, Any]) -> Dict[str, Any]:
     """A row as it is where the registry cannot be read: that no entry is known of a server says
     nothing then."""
     unsure = told["drift"] in ("orphan", "stray")
@@ -47,7 +48,7 @@ def _unjudged(told: Dict[str, Any]) -> Dict[str, Any]:
     )
 
 
-def _proven(
+def _verified(
     ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float
 ) -> Dict[str, Any]:
     """What verify finds; nothing for a port that is free."""
@@ -62,12 +63,12 @@ def _proven(
 def _memory(procs: Procs) -> Optional[Dict[str, Any]]:
     try:
         return procs.memory()._asdict()
-    except Unseen:
+    except Unobservable:
         return None
 
 
 def _drift(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
-    found = [_told("drift", one) for one in rows if one["drift"]]
+    found = [_report_row("drift", one) for one in rows if one["drift"]]
     return found + [_stray(one["port"], one["beside"]) for one in rows if one["beside"]]
 
 
@@ -83,10 +84,10 @@ def _stray(port: int, why: str) -> Dict[str, Any]:
 
 def _broken(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
     """Ports whose servers do not serve as they should, though registry and host may agree."""
-    return [_told("state", one) for one in rows if one["broken"]]
+    return [_report_row("state", one) for one in rows if one["broken"]]
 
 
-def _told(kind: str, one: Mapping[str, Any]) -> Dict[str, Any]:
+def _report_row(kind: str, one: Mapping[str, Any]) -> Dict[str, Any]:
     about = one["entry"] or (one["wanted"] if one["drift"] == "lost" else None)
     return {
         kind: one[kind],

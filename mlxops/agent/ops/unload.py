@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..context import Context
-from ..errors import AssignmentConflict, Locked, MlxopsError, PortBusy, as_error
-from ..jobs.begin import begin, cut_off
-from ..jobs.disk_room import UNLOAD_EDITS, DiskRoom, disk_room
+from ..errors import AssignmentConflict, Locked, MlxopsError, PortBusy, to_mlxops_error
+from ..jobs.begin import begin, interrupted_load
+from ..jobs.disk_space import UNLOAD_EDITS, DiskReservation, disk_reservation
 from ..jobs.job import Job
-from ..logs.size import keep_small
+from ..logs.size import truncate_if_large
 from ..ports.portname import Meaning, slot_named
 from ..ports.probe import all_of
 from ..ports.survey import Ground, survey
@@ -21,7 +21,7 @@ from ..servers.standing import interrupted
 from ..servers.vacate import stopped, vacate
 from ..site import log_path
 
-LONGEST_COMMAND = 300
+MAX_COMMAND_LENGTH = 300
 
 
 def unload(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -54,7 +54,7 @@ def _attempt(
             "ok": False,
             "changed": False,
             "entry": name,
-            "error": as_error(exc).to_wire(),
+            "error": to_mlxops_error(exc).to_wire(),
         }
 
 
@@ -68,19 +68,19 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     lost = [entry.name for entry in ground.registry.lost(port)]
     to_do = bool(ground.entries or lost or not ground.seen.quiet)
     dry = bool(args.get("dry_run"))
-    if (to_do or cut_off(ctx, port)) and not dry:
-        with begin(ctx, port, "unload %d" % port) as job, disk_room(ctx) as room:
+    if (to_do or interrupted_load(ctx, port)) and not dry:
+        with begin(ctx, port, "unload %d" % port) as job, disk_reservation(ctx) as room:
             ground = survey(ctx, port, own_lock=True, blind=True)
-            _refuse_moved(ctx, ground, args.get("word"))
-            _refuse_unlisted(ground, args.get("pids"))
-            _have_registry(ctx, ground)
-            _foretell(job, room, ground)
+            _require_same_meaning(ctx, ground, args.get("word"))
+            _require_agreed_server(ground, args.get("pids"))
+            _require_registry_lock(ctx, ground)
+            _warn_if_disk_is_full(job, room, ground)
             feared = vacate(ctx, job, ground, args.get("grace_s"))
-            keep_small(log_path(ctx.site.state_dir, port))
+            truncate_if_large(log_path(ctx.site.state_dir, port))
             ground = _forget(ctx, ground)
             if feared:
                 raise feared
-    left = [] if dry else _left(ctx, ground)
+    left = [] if dry else _running_strays(ctx, ground)
     row = _row(
         ground,
         "planned" if to_do and dry else "starting" if left else "free",
@@ -104,7 +104,7 @@ def _row(ground: Ground, state: str, changed: bool, began: float) -> Dict[str, A
         "state": state,
         "changed": changed,
         "pid": ground.server.process.pid if ground.server else None,
-        "command": " ".join(stranger.process.argv)[:LONGEST_COMMAND] if stranger else None,
+        "command": " ".join(stranger.process.argv)[:MAX_COMMAND_LENGTH] if stranger else None,
         "forgot": [],
         "left": [],
         "duration_s": round(time.monotonic() - began, 3),
@@ -112,7 +112,7 @@ def _row(ground: Ground, state: str, changed: bool, began: float) -> Dict[str, A
     }
 
 
-def _refuse_unlisted(ground: Ground, pids: Optional[List[int]]) -> None:
+def _require_agreed_server(ground: Ground, pids: Optional[List[int]]) -> None:
     """A person agreed to the servers that were shown, and to no other that has come since."""
     if pids is None or ground.server is None or ground.server.process.pid in pids:
         return
@@ -121,7 +121,7 @@ def _refuse_unlisted(ground: Ground, pids: Optional[List[int]]) -> None:
     raise PortBusy(text, "mlxops status", port=port, pid=pid)
 
 
-def _left(ctx: Context, ground: Ground) -> List[int]:
+def _running_strays(ctx: Context, ground: Ground) -> List[int]:
     """The pids of strays that were left alone, and still run: the port may be theirs soon."""
     if not ground.seen.strays:
         return []
@@ -134,7 +134,7 @@ def _left(ctx: Context, ground: Ground) -> List[int]:
     ]
 
 
-def _refuse_moved(ctx: Context, ground: Ground, word: Optional[str]) -> None:
+def _require_same_meaning(ctx: Context, ground: Ground, word: Optional[str]) -> None:
     """What was meant by a word is looked at again now that nobody else can change the port. By an
     entry's name no other model's server is stopped."""
     port = ground.seen.port
@@ -158,7 +158,7 @@ def _refuse_moved(ctx: Context, ground: Ground, word: Optional[str]) -> None:
     raise AssignmentConflict(text, "mlxops status", port=port, word=word)
 
 
-def _have_registry(ctx: Context, ground: Ground) -> None:
+def _require_registry_lock(ctx: Context, ground: Ground) -> None:
     """Nothing is stopped while somebody else holds the registry, which could not be changed
     afterwards."""
     if ground.fault or not (ground.entries or ground.registry.lost(ground.seen.port)):
@@ -171,11 +171,11 @@ def _have_registry(ctx: Context, ground: Ground) -> None:
         raise
 
 
-def _foretell(job: Job, room: DiskRoom, ground: Ground) -> None:
+def _warn_if_disk_is_full(job: Job, room: DiskReservation, ground: Ground) -> None:
     """A port can be freed on a full disk, too: what will not be noted is told before the stop."""
     port = ground.seen.port
     try:
-        room.take(
+        room.reserve(
             port, UNLOAD_EDITS if ground.entries or ground.registry.lost(port) else 0, servers=0
         )
     except MlxopsError as exc:
@@ -190,7 +190,7 @@ def _forget(ctx: Context, ground: Ground) -> Ground:
     try:
         return _clear(ctx, ground)
     except Exception as exc:
-        error, names = as_error(exc), " and ".join(e.name for e in ground.entries)
+        error, names = to_mlxops_error(exc), " and ".join(e.name for e in ground.entries)
         if stopped:
             kept = (
                 "%s is still assigned to it" % names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Mapping
 
 from ..context import Context
-from ..load.acceptance import Refused
+from ..load.acceptance import Acceptance
 from ..ports.evidence import PortEvidence
 from ..ports.survey import look
 from ..registry.entries import Entry, Registry
@@ -59,6 +59,6 @@ def _of(registry: Registry, ports: Iterable[int]) -> List[Entry]:
 
 
 def _refused(ctx: Context, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
-    refused = Refused(ctx)
+    refused = Acceptance(ctx)
     reasons = {entry.name: refused.reasons(entry) for entry in entries}
     return [{"entry": name, "ok": not why, "reasons": why} for name, why in reasons.items()]

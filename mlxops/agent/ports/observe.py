@@ -16,8 +16,8 @@ from typing import (
     Tuple,
 )
 
-from ..background import Pending
-from ..procs import Listener, Process, Procs, Unseen, ancestors, tree
+from ..background import BackgroundCall
+from ..procs import Listener, Process, Procs, Unobservable, ancestors, tree
 from ..ranks.ranks import Rank, Seen, illegible, recorded
 from ..registry.entries import Entry, Registry
 from ..runtimes.table import Invocation, Runtimes, is_worker, recognise
@@ -54,14 +54,14 @@ def look(procs: Procs, ports: Iterable[int]) -> Sight:
     listeners = None
     try:
         listeners = procs.listeners(ports)
-    except Unseen as exc:
+    except Unobservable as exc:
         unknown.append(exc.reason)
     try:
         table = procs.processes()
         listeners = listeners and tuple(
             ln for ln in listeners if ln.pid is None or _lives(table, ln.pid)
         )
-    except Unseen as exc:
+    except Unobservable as exc:
         unknown.append(exc.reason)
     return Sight(table, listeners, tuple(unknown))
 
@@ -150,14 +150,16 @@ def _ranks(registry: Registry, ports: Iterable[int]) -> Dict[int, Tuple[Rank, ..
 
 def _asked(
     site: Site, ranks: Mapping[int, Tuple[Rank, ...]], check: Callable[[], None]
-) -> Dict[int, Pending[Tuple[Seen, ...]]]:
+) -> Dict[int, BackgroundCall[Tuple[Seen, ...]]]:
     """port -> what the other hosts say. Only where a model runs on several is anybody asked."""
     if not any(ranks.values()):
         return {}
     from ..ranks.peers import sights
 
     return {
-        port: Pending(partial(sights, site, some, check)) for port, some in ranks.items() if some
+        port: BackgroundCall(partial(sights, site, some, check))
+        for port, some in ranks.items()
+        if some
     }
 
 
@@ -172,7 +174,7 @@ def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sig
         return sight
     try:
         found = procs.listeners(late)
-    except Unseen as exc:
+    except Unobservable as exc:
         return sight._replace(listeners=None, unknown=(*sight.unknown, exc.reason))
     hidden = late.difference(ln.port for ln in found)
     return sight._replace(

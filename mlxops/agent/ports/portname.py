@@ -9,7 +9,7 @@ import difflib
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from ..context import Context
-from ..errors import ModelAmbiguous, RegistryInvalid, Usage, pasteable
+from ..errors import ModelAmbiguous, RegistryInvalid, Usage, mlxops_command
 from ..jobs import reservations
 from ..registry import resolve
 from ..registry.entries import Entry, Registry
@@ -111,7 +111,7 @@ class Meaning:
         )
 
     def _typed(self, what: object) -> str:
-        return pasteable(self._verb, *self._before, what)
+        return mlxops_command(self._verb, *self._before, what)
 
     def _unknown(self, word: str, registry: Registry) -> Usage:
         site = self._ctx.site
@@ -136,7 +136,9 @@ def slot_named(site: Site, word: str) -> Optional[Slot]:
 
 def place(ctx: Context, entry: Entry) -> Optional[int]:
     """The port an entry is on, or is being loaded on."""
-    return entry.port if entry.port is not None else reservations.loading(ctx).get(entry.name)
+    return (
+        entry.port if entry.port is not None else reservations.loading_entries(ctx).get(entry.name)
+    )
 
 
 def near_names(word: str, names: Mapping[str, Any]) -> List[str]:

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
-from ..background import CHECK_EVERY_S, Pending, Value
+from ..background import CHECK_INTERVAL_S, BackgroundCall, Value
 from ..clock import Deadline
 from .evidence import SILENT, Answer
 
@@ -117,9 +117,9 @@ def exchange(
 ) -> Value:
     """The value of a call on the line, TimeoutError after `timeout` seconds. `check` is called all
     the while, and may raise."""
-    deadline, pending = Deadline(timeout), Pending(call)
+    deadline, pending = Deadline(timeout), BackgroundCall(call)
     try:
-        while not pending.done(min(CHECK_EVERY_S, deadline.left())) and not deadline.passed:
+        while not pending.done(min(CHECK_INTERVAL_S, deadline.left())) and not deadline.passed:
             check()
         return pending.value()
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..errors import pasteable
+from ..errors import mlxops_command
 
 _LOADED = ("stale", "lost")
 _RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
@@ -37,12 +37,12 @@ def command(
     download = ["--download"] if gone or kind == "missing" else []
     if kind in _LOADED or (kind in _RELOADED and entry):
         replace = ["--replace"] if kind in _RELOADED else []
-        return pasteable("load", entry or "NAME", place, *replace, *force, *download)
+        return mlxops_command("load", entry or "NAME", place, *replace, *force, *download)
     if kind in _RELOADED:
-        return pasteable("unload", place)
+        return mlxops_command("unload", place)
     if kind in _PLAIN:
-        return pasteable(_PLAIN[kind])
-    return pasteable(_BY_PORT.get(kind, "show"), place)
+        return mlxops_command(_PLAIN[kind])
+    return mlxops_command(_BY_PORT.get(kind, "show"), place)
 
 
 def otherwise(kind: str, port: Optional[int], entry: Optional[str]) -> str:

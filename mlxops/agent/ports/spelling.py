@@ -11,7 +11,7 @@ import os
 from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..models.location import place, same_repo
-from ..procs import Procs, Unseen
+from ..procs import Procs, Unobservable
 from ..registry.entries import Entry, Registry
 from .evidence import Server
 
@@ -67,5 +67,5 @@ class _Spellings:
     def _folder(self, server: Server) -> Optional[str]:
         try:
             return self._procs.folder(server.process.pid)
-        except Unseen:
+        except Unobservable:
             return None

@@ -9,7 +9,7 @@ from typing import Dict, Iterable, NamedTuple, Optional, Tuple
 from ..context import Context
 from ..errors import EvidenceUnknown, ForeignListener, Locked, MlxopsError, PortBusy
 from ..jobs import job as jobs
-from ..jobs.begin import cut_off, job_of
+from ..jobs.begin import current_job, interrupted_load
 from ..procs import ancestors
 from ..registry.entries import Entry, Registry
 from ..registry.lock import story
@@ -65,14 +65,14 @@ def survey(ctx: Context, port: int, own_lock: bool, blind: bool = False) -> Grou
         registry,
         [port],
         ctx.site,
-        partial(job_of, ctx),
+        partial(current_job, ctx),
         ctx.client.check,
     )[port]
     if own_lock:
         seen = seen._replace(job=None)
     if seen.job is not None:
         text = "port %d is locked: %s" % (port, story(seen.job))
-        raise Locked(text, jobs.way_out(seen.job), port=port, holder=seen.job)
+        raise Locked(text, jobs.next_step_hint(seen.job), port=port, holder=seen.job)
     if seen.unknown:
         raise EvidenceUnknown(
             "port %d cannot be seen: %s" % (port, "; ".join(seen.unknown)),
@@ -139,8 +139,8 @@ def look(
         registry,
         ports,
         ctx.site,
-        partial(job_of, ctx),
+        partial(current_job, ctx),
         ctx.client.check,
         recall,
     )
-    return {port: one._replace(cut=cut_off(ctx, port)) for port, one in seen.items()}
+    return {port: one._replace(cut=interrupted_load(ctx, port)) for port, one in seen.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Unseen
+from ..errors import Unobservable
 from .contract import Procs
 from .facts import LaunchdJob, Listener, Memory, Output, Process
 from .tree import ancestors, descendants, tree
@@ -16,7 +16,7 @@ __all__ = [
     "Output",
     "Process",
     "Procs",
-    "Unseen",
+    "Unobservable",
     "ancestors",
     "descendants",
     "here",

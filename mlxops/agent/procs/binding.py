@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Iterable, Iterator, Tuple
 
-from ..errors import Unseen
+from ..errors import Unobservable
 from .facts import Listener
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def free(port: int, bind: str) -> bool:
     EVERYWHERE.
 
     A family or an address this machine does not have is passed over: nobody can listen on it.
-    Raises Unseen when `bind` cannot be resolved, or for a refusal that does not say «in use»."""
+    Raises Unobservable when `bind` cannot be resolved, or for a refusal that does not say «in use»."""
     return all(_bindable(address, port) for address in _addresses(bind, port))
 
 
@@ -43,7 +43,7 @@ def _addresses(bind: str, port: int) -> Iterable[str]:
 def held(port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
     """Addresses where the port cannot be bound though no known listener of that family is there: a
     socket that is bound and does not listen, or a connection that has the port as its own end.
-    Raises Unseen as `free`."""
+    Raises Unobservable as `free`."""
     known = [one for one in known if one.port == port]
     return tuple(
         a
@@ -61,7 +61,7 @@ def _may_hold(listener: Listener, address: str) -> bool:
 
 
 def local(bind: str) -> bool:
-    """Whether this machine has the address; Unseen when it cannot be resolved."""
+    """Whether this machine has the address; Unobservable when it cannot be resolved."""
     absent = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     for address in _resolved(bind, 0):
         try:
@@ -79,7 +79,7 @@ def _resolved(bind: str, port: int) -> Iterator[str]:
     try:
         found = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM)
     except OSError as exc:
-        raise Unseen("the address %r cannot be resolved: %s" % (bind, exc)) from exc
+        raise Unobservable("the address %r cannot be resolved: %s" % (bind, exc)) from exc
     return (str(entry[4][0]) for entry in found)
 
 
@@ -90,7 +90,7 @@ def _bindable(address: str, port: int) -> bool:
         if exc.errno == errno.EADDRINUSE:
             return False
         if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-            raise Unseen("binding %s port %d: %s" % (address, port, exc.strerror)) from exc
+            raise Unobservable("binding %s port %d: %s" % (address, port, exc.strerror)) from exc
     return True
 
 
@@ -132,7 +132,7 @@ def _answers(address: str, port: int) -> bool:
     except OSError as exc:
         if exc.errno in NOBODY:
             return False
-        raise Unseen("connecting to %s port %d: %s" % (address, port, exc.strerror)) from exc
+        raise Unobservable("connecting to %s port %d: %s" % (address, port, exc.strerror)) from exc
 
 
 def reaches(probe: socket.socket, address: str, port: int) -> bool:

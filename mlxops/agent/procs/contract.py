@@ -8,7 +8,7 @@ from .facts import LaunchdJob, Listener, Memory, Output, Process
 
 
 class Procs(Protocol):
-    """Every method raises Unseen when the answer could not be observed.
+    """Every method raises Unobservable when the answer could not be observed.
 
     `longest_pause_s`: how far the pauses between two looks may grow while something is waited for;
     0 where a look costs next to nothing."""

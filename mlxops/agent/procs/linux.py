@@ -6,7 +6,7 @@ import os
 import time
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
-from ..errors import Unseen
+from ..errors import Unobservable
 from . import binding, blocks, proctext, signals
 from .facts import LaunchdJob, Listener, Memory, Output, Process
 
@@ -31,7 +31,7 @@ class Linux:
             if process is not None:
                 table[pid] = process
         if 1 not in table:
-            raise Unseen("%s hides the processes of other users (hidepid)" % self._proc)
+            raise Unobservable("%s hides the processes of other users (hidepid)" % self._proc)
         return table
 
     def process(self, pid: int) -> Optional[Process]:
@@ -39,13 +39,13 @@ class Linux:
         if found is None and signals.exists(pid):
             found = self._read(pid)
             if found is None and signals.exists(pid):
-                raise Unseen("process %d exists but %s does not show it" % (pid, self._proc))
+                raise Unobservable("process %d exists but %s does not show it" % (pid, self._proc))
         return found
 
     def variable(self, pid: int, name: str) -> str:
         try:
             words = self._text("%d/environ" % pid).split(b"\0")
-        except Unseen:
+        except Unobservable:
             return ""
         begins = name.encode() + b"="
         return next((os.fsdecode(w[len(begins) :]) for w in words if w.startswith(begins)), "")
@@ -104,7 +104,7 @@ class Linux:
         except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as exc:
-            raise Unseen("the output of process %d: %s" % (pid, exc.strerror)) from exc
+            raise Unobservable("the output of process %d: %s" % (pid, exc.strerror)) from exc
 
     def memory(self) -> Memory:
         text = self._text("meminfo")
@@ -115,7 +115,7 @@ class Linux:
                 None,
             )
         except ValueError as exc:
-            raise Unseen("%s/meminfo: %s" % (self._proc, exc)) from exc
+            raise Unobservable("%s/meminfo: %s" % (self._proc, exc)) from exc
 
     def footprint(self, processes: Iterable[Process]) -> Optional[int]:
         sizes = [process.rss_bytes for process in processes if process.rss_bytes is not None]
@@ -135,13 +135,13 @@ class Linux:
             seen = os.stat(path)
             return proctext.lockers(self._text("locks"), seen.st_dev, seen.st_ino)
         except (OSError, ValueError) as exc:
-            raise Unseen("who locks %s: %s" % (path, exc)) from exc
+            raise Unobservable("who locks %s: %s" % (path, exc)) from exc
 
     def _pids(self) -> Iterator[int]:
         try:
             names = os.listdir(self._proc)
         except OSError as exc:
-            raise Unseen("%s: %s" % (self._proc, exc.strerror)) from exc
+            raise Unobservable("%s: %s" % (self._proc, exc.strerror)) from exc
         return (int(name) for name in names if name.isdigit())
 
     def _read(self, pid: int) -> Optional[Process]:
@@ -151,9 +151,9 @@ class Linux:
         except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as exc:
-            raise Unseen("process %d: %s" % (pid, exc.strerror)) from exc
+            raise Unobservable("process %d: %s" % (pid, exc.strerror)) from exc
         except ValueError as exc:
-            raise Unseen("process %d: %s" % (pid, exc)) from exc
+            raise Unobservable("process %d: %s" % (pid, exc)) from exc
 
     def _open(self, pid: int) -> Process:
         # Held open, the folder stays this process's: a reused pid cannot mix two of them.
@@ -190,14 +190,14 @@ class Linux:
         try:
             return _content("%s/%s" % (self._proc, path), None)
         except OSError as exc:
-            raise Unseen("%s/%s: %s" % (self._proc, path, exc.strerror)) from exc
+            raise Unobservable("%s/%s: %s" % (self._proc, path, exc.strerror)) from exc
 
     def _sockets(self, ports: Iterable[int]) -> List[proctext.Socket]:
         wanted = frozenset(ports)
         try:
             return [socket for text in self._tcp() for socket in proctext.listening(text, wanted)]
         except ValueError as exc:
-            raise Unseen("%s/net/tcp: %s" % (self._proc, exc)) from exc
+            raise Unobservable("%s/net/tcp: %s" % (self._proc, exc)) from exc
 
     def _tcp(self) -> List[bytes]:
         names = ["net/tcp", *(["net/tcp6"] if os.path.exists(self._proc + "/net/tcp6") else [])]

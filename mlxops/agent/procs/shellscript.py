@@ -10,8 +10,8 @@ import os
 import re
 from typing import Iterator, NamedTuple, Optional, Sequence
 
-from ..errors import Unseen
-from ..untrusted import read
+from ..errors import Unobservable
+from ..untrusted import read_bounded
 from .contract import Procs
 from .facts import Process
 
@@ -75,7 +75,7 @@ def loops(procs: Procs, shell: Process) -> bool:
 
 def _contents(procs: Procs, shell: Process, word: str) -> Iterator[str]:
     for path in _places(procs, shell, word):
-        raw = None if os.path.normpath(path).startswith(PRIVATE) else read(path, LONGEST)
+        raw = None if os.path.normpath(path).startswith(PRIVATE) else read_bounded(path, LONGEST)
         if raw is not None:
             yield raw.decode("utf-8", "replace")
 
@@ -88,7 +88,7 @@ def _places(procs: Procs, shell: Process, word: str) -> Iterator[str]:
         return
     try:
         folder, files = procs.folder(shell.pid), procs.files(shell.pid)
-    except Unseen:
+    except Unobservable:
         return
     if folder:
         yield os.path.join(folder, word)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..errors import Unseen
+from ..errors import Unobservable
 
 
 def kill(pid: int, signum: int) -> bool:
-    """False when there is no such process; Unseen when it may not be signalled."""
+    """False when there is no such process; Unobservable when it may not be signalled."""
     try:
         os.kill(pid, signum)
     except ProcessLookupError:
@@ -39,5 +39,5 @@ def exists(pid: int) -> bool:
     return True
 
 
-def refused(pid: int, exc: OSError) -> Unseen:
-    return Unseen("process %d may not be signalled: %s" % (pid, exc.strerror))
+def refused(pid: int, exc: OSError) -> Unobservable:
+    return Unobservable("process %d may not be signalled: %s" % (pid, exc.strerror))

@@ -1,11 +1,11 @@
-"""Runs a system tool with a time limit: its whole answer, or Unseen."""
+"""Runs a system tool with a time limit: its whole answer, or Unobservable."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
-from ..errors import Unseen
+from ..errors import Unobservable
 
 if TYPE_CHECKING:
     import subprocess
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 
 def ask(argv: Sequence[str], timeout_s: float) -> Answer:
-    """Runs argv to its end. Raises Unseen when it cannot be started, takes too long, or dies of a
+    """Runs argv to its end. Raises Unobservable when it cannot be started, takes too long, or dies of a
     signal."""
     import subprocess
 
@@ -40,11 +40,11 @@ def ask(argv: Sequence[str], timeout_s: float) -> Answer:
             start_new_session=True,
         )
     except OSError as exc:
-        raise Unseen("%s: %s" % (argv[0], exc.strerror)) from exc
+        raise Unobservable("%s: %s" % (argv[0], exc.strerror)) from exc
     with child:
         out, err = _streams(child, argv[0], timeout_s)
     if child.returncode < 0:
-        raise Unseen("%s was killed by signal %d" % (argv[0], -child.returncode))
+        raise Unobservable("%s was killed by signal %d" % (argv[0], -child.returncode))
     return Answer(child.returncode, _text(out), _text(err))
 
 
@@ -55,7 +55,7 @@ def _streams(child: subprocess.Popen[bytes], name: str, timeout_s: float) -> Seq
         return child.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         _abandon(child)
-        raise Unseen("%s gave no answer within %g s" % (name, timeout_s)) from None
+        raise Unobservable("%s gave no answer within %g s" % (name, timeout_s)) from None
 
 
 def _abandon(child: subprocess.Popen[bytes]) -> None:

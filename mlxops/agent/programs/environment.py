@@ -7,7 +7,7 @@ import os
 import re
 from typing import FrozenSet, Iterable, Iterator, Optional, Sequence, Tuple
 
-from ..untrusted import read
+from ..untrusted import read_bounded
 
 _LARGEST = 1 << 20
 # mlx-lm's utils.py names model types that another module serves: MODEL_REMAPPING = {"mistral":
@@ -40,7 +40,7 @@ def model_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
         names = os.listdir(os.path.join(first, "mlx_lm", "models"))
     except OSError:
         return None
-    text = (read(os.path.join(first, "mlx_lm", "utils.py"), _LARGEST) or b"").decode(
+    text = (read_bounded(os.path.join(first, "mlx_lm", "utils.py"), _LARGEST) or b"").decode(
         "utf-8", "replace"
     )
     remapped = _REMAPPED.search(text)
@@ -57,9 +57,9 @@ def shebang(script: str) -> Prefix:
 
     Where the path is too long or has blanks, pip writes `#!/bin/sh` and an exec line that Python
     reads as a string."""
-    from ..untrusted import read
+    from ..untrusted import read_bounded
 
-    lines = (read(script, 4096) or b"").decode("utf-8", "replace").splitlines()
+    lines = (read_bounded(script, 4096) or b"").decode("utf-8", "replace").splitlines()
     if not lines or not lines[0].startswith("#!"):
         return ()
     if lines[0] == "#!/bin/sh" and len(lines) > 1 and lines[1].startswith("'''exec' "):

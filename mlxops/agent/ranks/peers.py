@@ -28,7 +28,7 @@ from typing import (
     Tuple,
 )
 
-from ..background import Pending
+from ..background import BackgroundCall
 from ..clock import Deadline
 from ..errors import Failed, HostUnreachable, LinkLost, from_wire
 from ..programs.find import search_path
@@ -226,7 +226,7 @@ class Asked(NamedTuple):
     """A question under way; without a call ssh could not be started."""
 
     call: Optional[Call]
-    answer: Pending[Any]
+    answer: BackgroundCall[Any]
 
     def silent(self, since: float, seconds: float) -> bool:
         """Whether nothing was heard for so long, from a moment of the monotonic clock on."""
@@ -249,9 +249,9 @@ def _ask(
     try:
         call = Call(site, host, args)
     except Exception as exc:  # whatever it is, it hinders this host's answer and no other's
-        return Asked(None, Pending(partial(_fail, exc)))
+        return Asked(None, BackgroundCall(partial(_fail, exc)))
     stack.callback(call.cut)
-    return Asked(call, Pending(partial(_answer, call, deadline)))
+    return Asked(call, BackgroundCall(partial(_answer, call, deadline)))
 
 
 def _answer(call: Call, deadline: Deadline) -> Any:
@@ -268,7 +268,7 @@ def sights(site: Site, ranks: Sequence[Rank], check: Callable[[], None]) -> Tupl
     raise."""
     with asking(site, [(rank.host, _look(rank)) for rank in ranks], LOOK_S) as asked:
         for one in asked:
-            one.answer.ended(check)
+            one.answer.wait_until_done(check)
         return tuple(_seen(rank, one.answer) for rank, one in zip(ranks, asked))
 
 
@@ -276,7 +276,7 @@ def _look(rank: Rank) -> Dict[str, Any]:
     return {"do": "look", "pid": rank.pid, "start_time": rank.start_time}
 
 
-def _seen(rank: Rank, answer: Pending[Any]) -> Seen:
+def _seen(rank: Rank, answer: BackgroundCall[Any]) -> Seen:
     try:
         return Seen(rank, bool(answer.value()["alive"]))
     except Exception as exc:  # whatever it is, the rank was not seen

@@ -13,10 +13,17 @@ import time
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from ..background import Pending
+from ..background import BackgroundCall
 from ..clock import Deadline
 from ..context import Context
-from ..errors import Failed, Interrupted, NotEnoughMemory, NotStopped, as_error, pasteable
+from ..errors import (
+    Failed,
+    Interrupted,
+    NotEnoughMemory,
+    NotStopped,
+    mlxops_command,
+    to_mlxops_error,
+)
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..site import run_folder
@@ -40,7 +47,7 @@ class Ring:
         self.ranks = tuple(rank for rank, _ in ranks)
         self._addresses = addresses
         self._calls = [call for _, call in ranks]
-        self._ends: List[Pending[Any]] = []
+        self._ends: List[BackgroundCall[Any]] = []
 
     def environment(self, state_dir: str, port: int) -> Dict[str, str]:
         """What rank 0, the one here, is started with."""
@@ -53,7 +60,9 @@ class Ring:
         """Let them start: they are on record."""
         for call in self._calls:
             call.tell(wire.GO)
-        self._ends = [Pending(partial(call.result, Deadline(float("inf")))) for call in self._calls]
+        self._ends = [
+            BackgroundCall(partial(call.result, Deadline(float("inf")))) for call in self._calls
+        ]
 
     def check(self) -> None:
         """Raises what a rank ended with."""
@@ -91,7 +100,7 @@ def _at_their_gates(
             **_wanted(entry, port, addresses[number]),
         }
         calls.append((number, stack.enter_context(Call(ctx.site, host, args))))
-    waiting = [(number, call, Pending(partial(_gated, call))) for number, call in calls]
+    waiting = [(number, call, BackgroundCall(partial(_gated, call))) for number, call in calls]
     gated = [(number, call, pending.wait(check)) for number, call, pending in waiting]
     return [
         (_rank(number, call.host, record, addresses[number]), call)
@@ -165,7 +174,7 @@ def check(
     if not hosts(entry):
         return
     if not runtime.runs_ranks:
-        hint = pasteable("set", entry.name, "runtime=mlx_lm.server")
+        hint = mlxops_command("set", entry.name, "runtime=mlx_lm.server")
         raise Failed(
             "%s cannot run a model on several hosts" % runtime.name, hint, entry=entry.name
         )
@@ -238,11 +247,11 @@ class _Hurry:
                 raise Interrupted("it says nothing, and was waited for no longer")
 
 
-def _error(answer: Pending[Any], check: Check) -> str:
+def _error(answer: BackgroundCall[Any], check: Check) -> str:
     try:
         answer.wait(check)
     except Exception as exc:  # whatever it is, this rank's end is not proven
-        return as_error(exc).message
+        return to_mlxops_error(exc).message
     return ""
 
 

@@ -11,7 +11,7 @@ from typing import List, Optional
 
 from ..errors import RegistryInvalid
 from ..procs import signals
-from ..untrusted import read
+from ..untrusted import read_bounded
 from . import entries as registry
 
 # Far more than a registry of all models that there are.
@@ -33,7 +33,7 @@ def newest_good(path: str) -> Optional[str]:
     """The copy to restore the registry from; None where there is none that can be read as a
     registry."""
     for copy in (last(path), previous(path)):
-        content = read(copy, LARGEST)
+        content = read_bounded(copy, LARGEST)
         if content is None:
             continue
         try:
@@ -46,7 +46,7 @@ def newest_good(path: str) -> Optional[str]:
 
 def holds(path: str, content: bytes) -> bool:
     """Whether a file holds exactly this."""
-    return read(path, len(content) + 1) == content
+    return read_bounded(path, len(content) + 1) == content
 
 
 def draft(path: str) -> str:

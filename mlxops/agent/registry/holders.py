@@ -5,7 +5,7 @@ from __future__ import annotations
 import pwd
 from typing import Any, Dict, Mapping, Optional
 
-from ..procs import Process, Procs, Unseen, here
+from ..procs import Process, Procs, Unobservable, here
 
 LONGEST_COMMAND = 120
 
@@ -21,7 +21,7 @@ def true_holder(
         return dict(said)
     try:
         pids = procs.lockers(path)
-    except Unseen:
+    except Unobservable:
         pids = ()
     if said and (said.get("pid") in pids or "pid" not in said):
         return dict(said)
@@ -37,7 +37,7 @@ def _writer(procs: Procs, said: Mapping[str, Any]) -> bool:
         return False
     try:
         seen = procs.process(pid)
-    except Unseen:
+    except Unobservable:
         return True
     return seen is not None and said.get("start_time") in (None, seen.start_time)
 
@@ -45,7 +45,7 @@ def _writer(procs: Procs, said: Mapping[str, Any]) -> bool:
 def _outsider(procs: Procs, pid: int) -> Dict[str, Any]:
     try:
         seen = procs.process(pid)
-    except Unseen:
+    except Unobservable:
         seen = None
     return {
         "outsider": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..errors import pasteable
+from ..errors import mlxops_command
 from .entries import REQUIRED, Entry, Registry
 
 
@@ -203,12 +203,12 @@ def _unnamed(registry: Registry, server: Running) -> str:
     ]
     if kin:
         text = "it serves %s, another snapshot of %s (entry %s): %s; or, for its own snapshot: %s"
-        own = pasteable("set", kin[0].name, "cache_path=" + server.model) + " && mlxops init"
-        swap = pasteable("load", kin[0].name, server.port, "--replace")
+        own = mlxops_command("set", kin[0].name, "cache_path=" + server.model) + " && mlxops init"
+        swap = mlxops_command("load", kin[0].name, server.port, "--replace")
         return text % (server.model, kin[0].repo_id, kin[0].name, own, swap)
-    add = pasteable("register", "NAME", server.repo_id or "ORG/NAME")
+    add = mlxops_command("register", "NAME", server.repo_id or "ORG/NAME")
     if server.model:
-        add += " && " + pasteable("set", "NAME", "cache_path=" + server.model)
+        add += " && " + mlxops_command("set", "NAME", "cache_path=" + server.model)
     return "it serves %s, which no entry names: %s && mlxops init" % (server.model or "?", add)
 
 

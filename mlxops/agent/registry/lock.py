@@ -15,7 +15,7 @@ import time
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from ..clock import Deadline
-from ..errors import NO_ROOM, Failed, Locked, unwritten
+from ..errors import DISK_FULL_ERRNOS, Failed, Locked, write_error
 from . import sharing
 from .turnstile import Turn, gain, try_lock
 
@@ -159,8 +159,8 @@ class FileLock:
             sharing.fit_lock(fd, self._registry)
             return fd
         except OSError as exc:
-            if exc.errno in (*NO_ROOM, errno.EROFS):
-                raise unwritten(exc, self.path) from exc
+            if exc.errno in (*DISK_FULL_ERRNOS, errno.EROFS):
+                raise write_error(exc, self.path) from exc
             hint = "on the host: ls -ld %s %s; this account must be able to write both" % (
                 folder,
                 self.path,

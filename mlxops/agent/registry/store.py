@@ -10,7 +10,7 @@ import stat
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..clock import Deadline, now, utc
-from ..errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid, unwritten
+from ..errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid, write_error
 from . import copies, sharing
 from . import entries as registry
 from .entries import Registry
@@ -80,7 +80,7 @@ class Store:
         try:
             self._write(trial, b"")
         except OSError as exc:
-            raise unwritten(exc, self.path, "; it is unchanged") from exc
+            raise write_error(exc, self.path, "; it is unchanged") from exc
         finally:
             copies.discard(trial)
 
@@ -177,7 +177,7 @@ class Store:
         except FileExistsError:
             return False
         except OSError as exc:
-            raise unwritten(exc, self.path, "; it is unchanged") from exc
+            raise write_error(exc, self.path, "; it is unchanged") from exc
         finally:
             for path in (temp, copy, earlier, *copies.unfinished(self.path)):
                 copies.discard(path)

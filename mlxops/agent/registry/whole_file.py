@@ -74,7 +74,7 @@ def claimed(path: str, stamp: Optional[Stamp]) -> Iterator[bool]:
         yield stamp is None
         return
     try:
-        wait_for(lambda: _tried(fd), Deadline(CLAIM_S), every=0.002)
+        wait_for(lambda: _tried(fd), Deadline(CLAIM_S), interval_s=0.002)
         yield stamp == stamp_of(os.fstat(fd)) == stamp_now(path)
     finally:
         os.close(fd)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from ..errors import Failed, pasteable
+from ..errors import Failed, mlxops_command
 from ..registry.entries import Entry
-from ..untrusted import read
+from ..untrusted import read_bounded
 from .table import Launch, Runtime
 
 LARGEST_TEMPLATE = 4 << 20
@@ -17,7 +17,7 @@ def template_text(runtime: Runtime, entry: Entry) -> str:
     path = entry.text("chat_template")
     if not path or not runtime.template_inline:
         return ""
-    content = read(path, LARGEST_TEMPLATE)
+    content = read_bounded(path, LARGEST_TEMPLATE)
     try:
         return content.decode("utf-8") if content is not None else _unreadable(entry, path, "")
     except UnicodeDecodeError as exc:
@@ -26,7 +26,7 @@ def template_text(runtime: Runtime, entry: Entry) -> str:
 
 def _unreadable(entry: Entry, path: str, why: str) -> NoReturn:
     text = "%s: the chat template %s cannot be read as a text file%s" % (entry.name, path, why)
-    raise Failed(text, pasteable("set", entry.name, "chat_template=PATH"), entry=entry.name)
+    raise Failed(text, mlxops_command("set", entry.name, "chat_template=PATH"), entry=entry.name)
 
 
 def launch_of(entry: Entry, port: int, bind: str, served_name: str) -> Launch:

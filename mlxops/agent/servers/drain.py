@@ -6,7 +6,7 @@ import time
 from typing import Callable, Optional
 
 from ..clock import Deadline, pauses
-from ..procs import Procs, Unseen
+from ..procs import Procs, Unobservable
 
 LOOK_EVERY_S = 0.02
 SAY_EVERY_S = 1.0
@@ -16,7 +16,7 @@ def connections(procs: Procs, port: int) -> Optional[int]:
     """Open connections to the port; None where they cannot be seen."""
     try:
         return procs.connections(port)
-    except Unseen:
+    except Unobservable:
         return None
 
 

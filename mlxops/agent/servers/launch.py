@@ -7,10 +7,10 @@ import subprocess
 from typing import Any, BinaryIO, Dict, Mapping, NamedTuple, Optional, Sequence
 
 from ..clock import now
-from ..errors import Failed, MlxopsError, unwritten
+from ..errors import Failed, MlxopsError, write_error
 from ..hub.process import TOKENS
 from ..logs import tail as logtail
-from ..logs.size import keep_small
+from ..logs.size import truncate_if_large
 from ..procs import Process, Procs
 from ..programs.find import search_path
 from ..site import log_path, run_folder
@@ -95,7 +95,7 @@ def place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
         os.makedirs(made, mode=0o700, exist_ok=True)
     if os.path.exists(log):
         os.replace(log, log + ".1")
-        keep_small(log + ".1")
+        truncate_if_large(log + ".1")
     if spare:
         os.replace(spare, log)
     return Place(folder, open(log, "ab"))
@@ -125,7 +125,7 @@ def start(
 
 
 def unplaced(exc: OSError, state_dir: str, name: object) -> MlxopsError:
-    error = unwritten(exc, str(exc.filename or log_path(state_dir, name)))
+    error = write_error(exc, str(exc.filename or log_path(state_dir, name)))
     return type(error)("cannot start the server: %s" % error.message, error.hint, **error.fields)
 
 

@@ -10,7 +10,7 @@ from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 from ..context import Context
 from ..jobs.job import Job
 from ..models import wholeness
-from ..procs import Unseen
+from ..procs import Unobservable
 
 SAY_EVERY_S = 0.5
 # Left to the rest of the machine.
@@ -52,7 +52,7 @@ def _has_room(ctx: Context, job: Job, total: int) -> bool:
     """Whether the page cache can take the files beside all that runs."""
     try:
         available = ctx.procs.memory().available_bytes
-    except Unseen as exc:
+    except Unobservable as exc:
         job.emit("phase", phase="prepare", message="files are not read ahead: %s" % exc.reason)
         return False
     if available < total + SPARE_BYTES:

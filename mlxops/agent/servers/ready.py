@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Callable, NamedTuple, Optional, Tuple
 
-from ..background import Pending
+from ..background import BackgroundCall
 from ..clock import Deadline, wait_for
 from ..errors import NotReady, free_bytes
 from ..ports import owner, probe
@@ -89,7 +89,7 @@ def wait_ready(
     _check_name(start)
     subject = Subject(Port(start.address, start.port), start.chat_name)
     tokens = CLEAN_TOKENS if start.clean else GLANCE_TOKENS
-    chat = Pending(lambda: glance(subject, deadline.left() + 1, tokens))
+    chat = BackgroundCall(lambda: glance(subject, deadline.left() + 1, tokens))
     until(lambda: chat.done(LOOK_EVERY_S))
     proof = _shown_by(procs, start, chat)
     _check_owner(procs, start)
@@ -183,7 +183,7 @@ def _check_name(start: Start) -> None:
         )
 
 
-def _shown_by(procs: Procs, start: Start, chat: Pending[Proof]) -> Proof:
+def _shown_by(procs: Procs, start: Start, chat: BackgroundCall[Proof]) -> Proof:
     try:
         proof = chat.value()
     except Exception as exc:

@@ -13,7 +13,7 @@ from ..errors import Respawned
 from ..ports.evidence import Server
 from ..ports.observe import find_servers, look
 from ..ports.survey import Ground
-from ..procs import Process, Procs, Unseen, shellscript
+from ..procs import Process, Procs, Unobservable, shellscript
 from ..runtimes.commandline import base
 from ..runtimes.table import Runtimes, recognise
 
@@ -205,7 +205,7 @@ class Watch:
         """The pid of whoever has the port again."""
         try:
             sight = look(self._ctx.procs, [self._port])
-        except Unseen:
+        except Unobservable:
             return None
         servers = find_servers(sight.table, self._ctx.site.runtimes).get(self._port, ())
         pids = [s.process.pid for s in servers if s.process.pid not in self._before]

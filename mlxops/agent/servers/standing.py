@@ -7,11 +7,11 @@ from typing import Any, Dict, Iterable, List, Mapping
 
 from ..context import Context
 from ..errors import Interrupted, MlxopsError
-from ..jobs.begin import job_of
+from ..jobs.begin import current_job
 from ..ports.expected import wanted
 from ..ports.observe import observe
 from ..ports.verdict import judge
-from ..procs import Unseen
+from ..procs import Unobservable
 
 
 def standing(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any]]:
@@ -19,8 +19,8 @@ def standing(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any]]:
     numbers = tuple(ports)
     try:
         registry = ctx.store.read()
-        seen = observe(ctx.procs, registry, numbers, ctx.site, partial(job_of, ctx))
-    except (MlxopsError, OSError, Unseen):
+        seen = observe(ctx.procs, registry, numbers, ctx.site, partial(current_job, ctx))
+    except (MlxopsError, OSError, Unobservable):
         return {port: {} for port in numbers}
     found = {}
     for port in numbers:

@@ -9,8 +9,8 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import Deadline, now, wait_for
 from ..context import Context
-from ..errors import AssignmentConflict, as_error, short_of_means
-from ..jobs.disk_room import DiskRoom
+from ..errors import AssignmentConflict, is_resource_shortage, to_mlxops_error
+from ..jobs.disk_space import DiskReservation
 from ..jobs.job import Job
 from ..models.suggest import unsaid
 from ..ports.observe import family_record, find_servers
@@ -67,7 +67,7 @@ class Way(NamedTuple):
 
     pace: Pace
     check: Check
-    room: DiskRoom
+    room: DiskReservation
     back: bool = False
     clears: bool = True
 
@@ -91,17 +91,17 @@ def bring_back(ctx: Context, job: Job, service: Service, way: Way) -> Served:
         try:
             return bring_up(ctx, job, service, way)
         except Exception as exc:
-            if not short_of_means(exc):
+            if not is_resource_shortage(exc):
                 raise
             failed.append(exc)
             if len(failed) == 1:
-                text = "%s; trying again for %.0f s" % (as_error(exc).message, SHORTAGE_S)
+                text = "%s; trying again for %.0f s" % (to_mlxops_error(exc).message, SHORTAGE_S)
                 job.rollback("starting", text)
             return None
 
-    served = wait_for(once, Deadline(SHORTAGE_S), every=0.2, longest=1.0)
+    served = wait_for(once, Deadline(SHORTAGE_S), interval_s=0.2, max_interval_s=1.0)
     if served is None:
-        error = as_error(failed[-1])
+        error = to_mlxops_error(failed[-1])
         error.message += " (tried %d times in %.0f s)" % (len(failed), SHORTAGE_S)
         raise error
     return served
@@ -140,7 +140,7 @@ def _bring_up(ctx: Context, job: Job, service: Service, way: Way, others: Ring) 
 
 
 def _place(ctx: Context, job: Job, service: Service, way: Way) -> Place:
-    state_dir, spare = ctx.site.state_dir, way.room.log(service.port)
+    state_dir, spare = ctx.site.state_dir, way.room.take_log(service.port)
     try:
         found = (any_place if way.back else place)(state_dir, service.port, spare)
     except OSError as exc:
@@ -163,9 +163,9 @@ def _on_record(
         if not back:
             raise
         if service.entry:
-            job.unnoted(service.entry.name, record)
-        return as_error(exc).message
-    job.noted()
+            job.report_unrecorded(service.entry.name, record)
+        return to_mlxops_error(exc).message
+    job.clear_unrecorded()
     return ""
 
 
@@ -176,7 +176,7 @@ def _commit(ctx: Context, job: Job, service: Service, gated: Gated, seconds: flo
     except Exception as exc:
         # It serves and is on record: a note that cannot be kept must not have the previous model
         # started beside it.
-        job.warn("could not note that it serves: %s" % as_error(exc).message)
+        job.warn("could not note that it serves: %s" % to_mlxops_error(exc).message)
 
 
 def _start(ctx: Context, service: Service, gated: Gated, began: float) -> Start:
@@ -266,7 +266,7 @@ def clear_gone(ctx: Context, job: Job, service: Service) -> None:
         # It is gone, which reconcile sees as well: the way back does not wait for the note.
         job.warn(
             "the assignment of port %d could not be cleared: %s"
-            % (service.port, as_error(exc).message)
+            % (service.port, to_mlxops_error(exc).message)
         )
 
 

@@ -10,7 +10,7 @@ from ..clock import Deadline, wait_for
 from ..errors import NotStopped
 from ..ports import owner
 from ..ports.evidence import Server
-from ..procs import Process, Procs, Unseen, tree
+from ..procs import Process, Procs, Unobservable, tree
 from . import marks
 from .drain import in_flight
 
@@ -103,7 +103,7 @@ class _Pack:
                 )
             try:
                 self._procs.send(process, signum)
-            except Unseen as exc:
+            except Unobservable as exc:
                 raise NotStopped(
                     "cannot signal pid %d: %s" % (process.pid, exc.reason),
                     "stop it as its owner on the host",
@@ -141,7 +141,7 @@ class _Pack:
     def _wait_for(self, look: Callable[[], bool], seconds: float) -> bool:
         """As wait_for; the pauses grow where a look at the processes is expensive."""
         return bool(
-            wait_for(_patient(look), Deadline(seconds), longest=self._procs.longest_pause_s)
+            wait_for(_patient(look), Deadline(seconds), max_interval_s=self._procs.longest_pause_s)
         )
 
     def kill_all(self) -> None:
@@ -199,7 +199,7 @@ def _patient(look: Callable[[], bool]) -> Callable[[], bool]:
     def again() -> bool:
         try:
             return look()
-        except Unseen:
+        except Unobservable:
             return False
 
     return again

@@ -13,11 +13,11 @@ from ..clock import now
 from ..context import Context
 from ..errors import MlxopsError
 from ..jobs import job as jobs
-from ..jobs.begin import begin, job_of
+from ..jobs.begin import begin, current_job
 from ..ports.evidence import PortEvidence, Server
 from ..ports.observe import family_record, observe
 from ..ports.verdict import mismatch
-from ..procs import Unseen
+from ..procs import Unobservable
 from ..registry.entries import Entry, Registry
 
 
@@ -26,7 +26,7 @@ def note(ctx: Context, ports: Iterable[int], dry: bool = False) -> List[Dict[str
     registry = ctx.store.read()
     rows = []
     for port in ports:
-        if jobs.unnoted(ctx.site.registry, port) or _out_of_date(ctx, registry, port):
+        if jobs.unrecorded_server(ctx.site.registry, port) or _out_of_date(ctx, registry, port):
             entry = _served(ctx, registry, port)
             if entry is not None:
                 rows.append(_row(entry, port, False if dry else _noted(ctx, port)))
@@ -52,7 +52,7 @@ def _out_of_date(ctx: Context, registry: Registry, port: int) -> bool:
         pid = record.get("pid")
         try:
             process = ctx.procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
-        except Unseen:
+        except Unobservable:
             return False
         return process is None or process.zombie or process.start_time != record.get("start_time")
     return False
@@ -66,7 +66,7 @@ def _noted(ctx: Context, port: int) -> bool:
             entry = _served(ctx, ctx.store.read(), port, own_lock=True)
             if entry is not None:
                 ctx.store.edit(why, lambda current: _with(current, entry, port))
-                job.noted()
+                job.clear_unrecorded()
             return entry is not None
     except MlxopsError:
         # Locked, or still no room: the command goes on with what it was asked for.
@@ -88,7 +88,7 @@ def _served(ctx: Context, registry: Registry, port: int, own_lock: bool = False)
         registry,
         [port],
         ctx.site,
-        partial(job_of, ctx),
+        partial(current_job, ctx),
         ctx.client.check,
     )[port]
     server = seen.server
@@ -96,7 +96,7 @@ def _served(ctx: Context, registry: Registry, port: int, own_lock: bool = False)
         return None
     if server is None or not seen.listeners or server not in seen.proven:
         return None
-    said = jobs.unnoted(ctx.site.registry, port, own_lock)
+    said = jobs.unrecorded_server(ctx.site.registry, port, own_lock)
     return _by_lock(registry, said, server, port) or _by_model(registry, seen, server)
 
 

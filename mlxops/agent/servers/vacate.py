@@ -7,11 +7,11 @@ from functools import partial
 from typing import Callable, Iterable, Iterator, Optional
 
 from ..context import Context
-from ..errors import NotStopped, Respawned, as_error
+from ..errors import NotStopped, Respawned, to_mlxops_error
 from ..jobs.job import Job
 from ..ports.evidence import PortEvidence, Server
 from ..ports.survey import Ground
-from ..procs import Unseen
+from ..procs import Unobservable
 from . import marks
 from .drain import connections, drain
 from .respawn import Watch
@@ -73,18 +73,18 @@ def _stop(ctx: Context, job: Job, ground: Ground, prey: Quarry, grace: float) ->
 
     try:
         end()
-    except (OSError, Unseen) as exc:
+    except (OSError, Unobservable) as exc:
         # A signal may have been sent by now: the only way is on.
-        job.warn("stopping it met %s; trying once more" % as_error(exc).message)
+        job.warn("stopping it met %s; trying once more" % to_mlxops_error(exc).message)
         _again(ctx, prey, end)
 
 
 def _again(ctx: Context, prey: Quarry, end: Callable[[], None]) -> None:
     try:
         end()
-    except (OSError, Unseen) as exc:
+    except (OSError, Unobservable) as exc:
         text = "pid %s on port %d was told to stop, and whether it did cannot be seen: %s"
-        told = text % (prey.pids, prey.port, as_error(exc).message)
+        told = text % (prey.pids, prey.port, to_mlxops_error(exc).message)
         raise NotStopped(told, "mlxops status %d" % prey.port, port=prey.port) from exc
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
-from ...errors import Unseen
+from ...errors import Unobservable
 from .. import binding, blocks, signals
 from ..facts import LaunchdJob, Listener, Memory, Output, Process
 from ..tool import Answer, ask
@@ -43,7 +43,7 @@ class Darwin:
     def processes(self) -> Dict[int, Process]:
         table = self._ps("-A")
         if 1 not in table:
-            raise Unseen("%s does not show the processes of other users" % self._tools.ps)
+            raise Unobservable("%s does not show the processes of other users" % self._tools.ps)
         return table
 
     def process(self, pid: int) -> Optional[Process]:
@@ -51,7 +51,7 @@ class Darwin:
             return None
         found = self._ps("-p", str(pid)).get(pid)
         if found is None and signals.exists(pid):
-            raise Unseen("process %d exists but %s does not show it" % (pid, self._tools.ps))
+            raise Unobservable("process %d exists but %s does not show it" % (pid, self._tools.ps))
         return found
 
     def variable(self, pid: int, name: str) -> str:
@@ -111,7 +111,7 @@ class Darwin:
         pages = self._ask(self._tools.vm_stat)
         for answer, name in ((total, self._tools.sysctl), (pages, self._tools.vm_stat)):
             if answer.code != 0:
-                raise Unseen("%s: %s" % (name, answer.why()))
+                raise Unobservable("%s: %s" % (name, answer.why()))
         try:
             return Memory(
                 int(total.out), mactext.available(pages.out), self._wired_limit(int(total.out))
@@ -200,7 +200,7 @@ class Darwin:
         try:
             answer = self._ask(self._tools.netstat, "-anv", "-p", "tcp")
             return mactext.listening(answer.out, ports)
-        except (Unseen, ValueError):
+        except (Unobservable, ValueError):
             return ()
 
     def _wired_limit(self, total: int) -> int:
@@ -214,7 +214,7 @@ class Darwin:
         if answer.code != 0:
             if domain != "system" and any(text in answer.err for text in NO_DOMAIN):
                 return []
-            raise Unseen("%s print %s: %s" % (self._tools.launchctl, domain, answer.why()))
+            raise Unobservable("%s print %s: %s" % (self._tools.launchctl, domain, answer.why()))
         try:
             return [
                 job
@@ -234,8 +234,8 @@ def _found_or_none(tool: str, answer: Answer) -> None:
     """lsof and ps exit 1 both when nothing matches and when something failed; only then they say
     what."""
     if answer.code > 1 or (answer.code == 1 and answer.err.strip()):
-        raise Unseen("%s: %s" % (tool, answer.why()))
+        raise Unobservable("%s: %s" % (tool, answer.why()))
 
 
 def _garbled(tool: str, exc: ValueError) -> NoReturn:
-    raise Unseen("%s: %s" % (tool, exc)) from exc
+    raise Unobservable("%s: %s" % (tool, exc)) from exc

@@ -13,7 +13,7 @@ import stat
 from typing import Any, Iterator, List, Optional, Tuple
 
 from ..context import Context
-from ..errors import MlxopsError, unwritten
+from ..errors import MlxopsError, write_error
 from ..procs import Procs
 from ..registry import sharing
 from ..registry.lock import give_to_owner_of
@@ -34,7 +34,7 @@ FILL_BYTES = 64 << 10
 WORD = ".room-"
 
 
-class DiskRoom:
+class DiskReservation:
     """A context. `mark` tells a rehearsal's files from those of a job, which holds the port's
     lock."""
 
@@ -44,7 +44,7 @@ class DiskRoom:
         self._logs: List[Tuple[int, str]] = []
         self._open = contextlib.ExitStack()
 
-    def __enter__(self) -> DiskRoom:
+    def __enter__(self) -> DiskReservation:
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -55,7 +55,7 @@ class DiskRoom:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
-    def take(self, port: int, edits: int, servers: int) -> None:
+    def reserve(self, port: int, edits: int, servers: int) -> None:
         """Room for so many edits of the registry and so many starts on the port; NotEnoughDisk, or
         Failed where a folder cannot be written."""
         try:
@@ -66,7 +66,7 @@ class DiskRoom:
             self.__exit__()
             raise
 
-    def check(self) -> None:
+    def check_writable(self) -> None:
         """All of it can still be written to: a disk may have been remounted, or a folder closed,
         since it was taken."""
         for path in self._made:
@@ -76,18 +76,18 @@ class DiskRoom:
                     if not os.access(os.path.dirname(path), os.W_OK | os.X_OK):
                         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
-    def take_log_of_job(self, path: str) -> None:
+    def reserve_job_log(self, path: str) -> None:
         """Room for a job's own log, which exists."""
         self._extend(path, JOB_BYTES, 0o600)
 
-    def try_folder(self, place: str) -> None:
+    def check_folder(self, place: str) -> None:
         """A folder in which a job will make its log can be written to."""
         path = os.path.join(place, WORD + self._mark)
         with _telling(path):
             os.makedirs(place, mode=0o700, exist_ok=True)
         self._make(path, JOB_BYTES)
 
-    def log(self, port: int) -> Optional[str]:
+    def take_log(self, port: int) -> Optional[str]:
         """A file that is to become the port's log; None when there is none left."""
         for row in self._logs:
             if row[0] == port:
@@ -154,7 +154,7 @@ def _telling(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise unwritten(exc, path, "; nothing was stopped") from exc
+        raise write_error(exc, path, "; nothing was stopped") from exc
 
 
 def _fill(fd: int, size: int) -> None:
@@ -180,19 +180,19 @@ def _refuse_limit(path: str, size: int) -> None:
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if limit != resource.RLIM_INFINITY and limit < size:
         text = "%s (ulimit -f: %d bytes, needed: %d)" % (os.strerror(errno.EFBIG), limit, size)
-        raise unwritten(OSError(errno.EFBIG, text), path, "; nothing was stopped")
+        raise write_error(OSError(errno.EFBIG, text), path, "; nothing was stopped")
 
 
-def disk_room(ctx: Context, mark: str = "") -> DiskRoom:
-    return DiskRoom(ctx.site, ctx.store, ctx.procs, mark)
+def disk_reservation(ctx: Context, mark: str = "") -> DiskReservation:
+    return DiskReservation(ctx.site, ctx.store, ctx.procs, mark)
 
 
-def rehearsal(ctx: Context, port: int) -> Optional[MlxopsError]:
+def disk_space_error(ctx: Context, port: int) -> Optional[MlxopsError]:
     """Why a load on the port would be refused; None when it has its room."""
     try:
-        with disk_room(ctx, ".try%d" % os.getpid()) as room:
-            room.take(port, LOAD_EDITS, 2)
-            room.try_folder(folder(ctx.site.state_dir))
+        with disk_reservation(ctx, ".try%d" % os.getpid()) as room:
+            room.reserve(port, LOAD_EDITS, 2)
+            room.check_folder(folder(ctx.site.state_dir))
     except MlxopsError as exc:
         return exc
     return None

@@ -9,15 +9,15 @@ from typing import Iterable, Sequence, Union
 from ..context import Context
 from ..errors import EvidenceUnknown, Failed, Interrupted, MlxopsError, PortBusy
 from ..ports.survey import Ground
-from ..procs import Listener, Unseen
+from ..procs import Listener, Unobservable
 from ..programs import find as programs
 from ..runtimes.table import Offered, Runtime
 from ..servers.start import Service
-from .request import Preparation, no_way_back
-from .restart import Lost
+from .request import LoadPlan, no_restart_error
+from .restart import Unrestartable
 
 
-def check(ctx: Context, ground: Ground) -> None:
+def check_bindable(ctx: Context, ground: Ground) -> None:
     """Raises where a server of this host could not bind the port; its occupant's own listeners do
     not count."""
     bind, port = ctx.site.bind, ground.seen.port
@@ -31,14 +31,14 @@ def check(ctx: Context, ground: Ground) -> None:
             )
         # A server that starts just now must not find our own probe in its place.
         if ground.server is None or ground.seen.listeners:
-            refuse_held(ctx, port, ground.seen.listeners or ())
-    except Unseen as exc:
+            require_unbound(ctx, port, ground.seen.listeners or ())
+    except Unobservable as exc:
         raise EvidenceUnknown(
             "whether port %d is free cannot be seen: %s" % (port, exc.reason), port=port
         ) from exc
 
 
-def refuse_held(ctx: Context, port: int, listeners: Iterable[Listener] = ()) -> None:
+def require_unbound(ctx: Context, port: int, listeners: Iterable[Listener] = ()) -> None:
     """PortBusy where a socket holds the port that none of the listeners explains."""
     held = ctx.procs.held(port, ctx.site.bind, listeners)
     if held:
@@ -50,38 +50,38 @@ def refuse_held(ctx: Context, port: int, listeners: Iterable[Listener] = ()) -> 
         )
 
 
-def stops(prepared: Preparation) -> bool:
+def stops_a_server(plan: LoadPlan) -> bool:
     """Whether the load stops a server, on its port or to make room."""
-    evicts = prepared.order.evict and prepared.fit is not None and bool(prepared.fit.unload)
-    return not prepared.done and (prepared.ground.server is not None or evicts)
+    evicts = plan.request.evict and plan.fit is not None and bool(plan.fit.unload)
+    return not plan.already_served and (plan.survey.server is not None or evicts)
 
 
-def checked(ctx: Context, prepared: Preparation) -> Preparation:
+def check_programs(ctx: Context, plan: LoadPlan) -> LoadPlan:
     """The preparation; Failed where the runtime does not start, PortBusy where the one of the way
     back does not."""
-    if not stops(prepared):
-        return prepared
-    asked(ctx, prepared.runtime, prepared.words, fresh=True)
-    previous = _previous(ctx, prepared)
-    if isinstance(previous, Lost) and prepared.order.rollback and not prepared.order.dry_run:
-        raise no_way_back(previous, prepared.order)
-    return prepared._replace(previous=previous)
+    if not stops_a_server(plan):
+        return plan
+    help_flags(ctx, plan.runtime, plan.command, fresh=True)
+    previous = _previous(ctx, plan)
+    if isinstance(previous, Unrestartable) and plan.request.rollback and not plan.request.dry_run:
+        raise no_restart_error(previous, plan.request)
+    return plan._replace(previous=previous)
 
 
-def asked(ctx: Context, runtime: Runtime, words: Sequence[str], fresh: bool) -> Offered:
+def help_flags(ctx: Context, runtime: Runtime, words: Sequence[str], fresh: bool) -> Offered:
     return programs.help_flags(
-        runtime, words, ctx.site.state_dir, ctx.say, ctx.client.check, fresh=fresh
+        runtime, words, ctx.site.state_dir, ctx.report, ctx.client.check, fresh=fresh
     )
 
 
-def _previous(ctx: Context, prepared: Preparation) -> Union[Service, Lost, None]:
-    previous = prepared.previous
-    if not isinstance(previous, Service) or previous.runtime.name == prepared.runtime.name:
+def _previous(ctx: Context, plan: LoadPlan) -> Union[Service, Unrestartable, None]:
+    previous = plan.previous
+    if not isinstance(previous, Service) or previous.runtime.name == plan.runtime.name:
         return previous
     try:
-        asked(ctx, previous.runtime, programs.command(ctx.site, previous.runtime), fresh=True)
+        help_flags(ctx, previous.runtime, programs.command(ctx.site, previous.runtime), fresh=True)
     except Interrupted:
         raise
     except MlxopsError as exc:
-        return Lost(exc.message)
+        return Unrestartable(exc.message)
     return previous
