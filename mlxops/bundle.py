@@ -9,17 +9,17 @@ import sys
 from pathlib import Path
 
 from .agent.wire import bootstrap
-from .agent.wire.bootstrap import FLAGS, FOUND, LOADER
+from .agent.wire.bootstrap import FLAGS, LAUNCH_COMMAND, LOADER
 from .agent.wire.bootstrap import Bundle as Bundle
 
 AGENT = Path(__file__).parent / "agent"
 
 
-def command(python: str | None) -> str:
+def launch_command(python: str | None) -> str:
     """The command line for a login shell: the same text for every call, but for the host file's
     interpreter."""
     if python is None:
-        return "exec " + shlex.join(FOUND)
+        return "exec " + shlex.join(LAUNCH_COMMAND)
     home, rest = ("~/", python[2:]) if python.startswith("~/") else ("", python)
     return f"exec {home}{shlex.quote(rest)} {shlex.join([*FLAGS, LOADER])}"
 

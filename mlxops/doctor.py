@@ -98,10 +98,10 @@ def host_file_row(host: Host) -> Row:
 def ssh_rows(host: Host, fault: MlxopsError | None) -> list[Row]:
     """ssh's settings and the steps of the connection, which ended with `fault`, if it did not go
     all the way."""
-    from .transport.settings import ask
+    from .transport.settings import query_ssh
 
     try:
-        settings = ask(host.ssh)
+        settings = query_ssh(host.ssh)
     except MlxopsError as exc:
         return [row("ssh settings", "wrong", exc.message, exc.hint), *step_rows([], type(exc), exc)]
     seen = f"`ssh -G {settings.alias}`: {settings.user}@{settings.hostname} port {settings.port}"
@@ -113,7 +113,9 @@ def step_details(settings: Settings) -> list[str]:
     from .transport import knownhosts
 
     keys = [
-        key for name in settings.key_names for key in knownhosts.read(settings.known_hosts, name)
+        key
+        for name in settings.key_names
+        for key in knownhosts.read_keys(settings.known_hosts, name)
     ]
     files = dict.fromkeys(key.file for key in keys if not key.marker)
     through = f" through {settings.proxy_jump or settings.proxy_command}"

@@ -18,11 +18,11 @@ from typing import Any
 from . import alarms
 from .agent.errors import Interrupted, MlxopsError
 
-TOLD_WITHIN_S = 1.0
-AGAIN_S = 0.01
+REPORT_TIMEOUT_S = 1.0
+REDELIVER_S = 0.01
 
 
-class Presses:
+class InterruptState:
     """What listens for them. `raising`: the press that raises, 0 for none. `telling`: too late to
     undo anything."""
 
@@ -39,7 +39,7 @@ class Presses:
             leave()
         if self.telling:
             # Whoever reads our output may not read on.
-            alarms.after(TOLD_WITHIN_S, leave)
+            alarms.after(REPORT_TIMEOUT_S, leave)
 
     def lost(self, unraisable: sys.UnraisableHookArgs) -> None:
         """A KeyboardInterrupt that was raised where Python can only print it comes once more, a
@@ -48,7 +48,7 @@ class Presses:
             sys.__unraisablehook__(unraisable)
             return
         self.count -= 1
-        alarms.after(AGAIN_S, lambda: self(signal.SIGINT, None))
+        alarms.after(REDELIVER_S, lambda: self(signal.SIGINT, None))
 
 
 def leave(*_: Any) -> None:
@@ -58,14 +58,14 @@ def leave(*_: Any) -> None:
 
 def listen() -> None:
     """For a whole program: from now on presses are counted, Ctrl-C as well as SIGTERM."""
-    presses = Presses()
+    presses = InterruptState()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, presses)
     sys.unraisablehook = presses.lost
 
 
 @contextmanager
-def raising(at: int) -> Iterator[Presses]:
+def raise_on(at: int) -> Iterator[InterruptState]:
     """Inside, press number `at` raises; an outer block that raises earlier prevails.
 
     Where no program listens, this block does; but for a thread other than the main one, where no
@@ -83,24 +83,24 @@ def raising(at: int) -> Iterator[Presses]:
             signal.signal(signal.SIGINT, before)
 
 
-def _listening() -> Presses | None:
+def _listening() -> InterruptState | None:
     """What listens now; None where no program of ours has begun to."""
     found = signal.getsignal(signal.SIGINT)
-    return found if isinstance(found, Presses) else None
+    return found if isinstance(found, InterruptState) else None
 
 
-def _own() -> Presses:
-    presses = Presses()
+def _own() -> InterruptState:
+    presses = InterruptState()
     with suppress(ValueError):
         signal.signal(signal.SIGINT, presses)
     return presses
 
 
 @contextmanager
-def forgotten() -> Iterator[None]:
+def suspended() -> Iterator[None]:
     """Inside, what was pressed before does not count: whatever cleans up after a press has to come
     to its end."""
-    presses = _listening() or Presses()
+    presses = _listening() or InterruptState()
     count, at = presses.count, presses.raising
     presses.count = presses.raising = 0
     try:
@@ -110,10 +110,10 @@ def forgotten() -> Iterator[None]:
 
 
 @contextmanager
-def telling() -> Iterator[Presses]:
+def while_reporting() -> Iterator[InterruptState]:
     """Inside, the answer is told: a press that comes only now is too late, but bounds the time it
     takes."""
-    presses = _listening() or Presses()
+    presses = _listening() or InterruptState()
     presses.telling = True
     try:
         yield presses
@@ -121,7 +121,7 @@ def telling() -> Iterator[Presses]:
         presses.telling = False
 
 
-def too_late(result: Any, fault: MlxopsError | None) -> Interrupted:
+def interrupted_after_end(result: Any, fault: MlxopsError | None) -> Interrupted:
     """The error of a command that was interrupted and came to its end nevertheless."""
     said = f"it ended with: {fault.message}" if fault else _done(result)
     outcome = {"error": fault.to_wire()} if fault else {"result": result}

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import bundle, interrupts, notstarted, transport
+from . import bundle, interrupts, start_errors, transport
 from .agent.errors import Interrupted, LinkLost, MlxopsError, from_wire
 from .agent.wire import codec as wire
 from .transport import Link
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from .hosts.files import Host
 
 OnEvent = Callable[[dict[str, Any]], None]
-GLANCE_S = 0.1
+POLL_INTERVAL_S = 0.1
 # What a login may print before the agent answers.
-MOST_NOISE = 32 << 20
+MAX_NOISE_BYTES = 32 << 20
 # From the login, or from the agent sent, to its first word. The host's side gives up after 60 s.
-START_LIMIT_S = 75.0
+START_TIMEOUT_S = 75.0
 # How long an undoing is waited for, and how long the end of what has nothing to undo.
-CANCEL_LIMIT_S, LEAVE_LIMIT_S = 900.0, 30.0
+CANCEL_TIMEOUT_S, LEAVE_TIMEOUT_S = 900.0, 30.0
 NOTHING_DONE = "interrupted before anything was done on the host"
 
 
@@ -45,7 +45,7 @@ def call(
     reach = transport.open_for(host)
     packed = bundle.pack()
     try:
-        with interrupts.raising(1):
+        with interrupts.raise_on(1):
             link = reach.open(host.python)
     except KeyboardInterrupt:
         raise Interrupted(NOTHING_DONE) from None
@@ -80,7 +80,7 @@ def converse(
     meanwhile: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
     """The conversation on an open link, which is closed at its end."""
-    with interrupts.raising(2) as presses:
+    with interrupts.raise_on(2) as presses:
         try:
             return Conversation(host, link, packed, on_event, presses).run(asked, meanwhile)
         finally:
@@ -90,9 +90,9 @@ def converse(
 class Conversation:
     """The bytes of one call, from the marker to the last record."""
 
-    ping_every_s = wire.PING_EVERY_S
-    silence_limit_s = wire.SILENCE_LIMIT_S
-    start_limit_s = START_LIMIT_S
+    ping_every_s = wire.PING_INTERVAL_S
+    silence_limit_s = wire.SILENCE_TIMEOUT_S
+    start_limit_s = START_TIMEOUT_S
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Conversation:
         link: Link,
         packed: bundle.Bundle,
         on_event: OnEvent,
-        presses: interrupts.Presses,
+        presses: interrupts.InterruptState,
     ) -> None:
         self._host = host
         self._link = link
@@ -164,7 +164,7 @@ class Conversation:
         of it."""
         fault = from_wire(record["error"]) if isinstance(record.get("error"), dict) else None
         if self._presses.count and not isinstance(fault, Interrupted):
-            raise interrupts.too_late(record.get("result"), fault)
+            raise interrupts.interrupted_after_end(record.get("result"), fault)
         if fault:
             raise fault
         value = record.get("result")
@@ -182,7 +182,7 @@ class Conversation:
         delivered = 0
         since = time.monotonic()
         while True:
-            word, text, rest = answer(noise, self._marker.encode())
+            word, text, rest = parse_stub_line(noise, self._marker.encode())
             if word == "OK":
                 self._started = True
                 return rest
@@ -191,14 +191,14 @@ class Conversation:
                 self._link.send(self._bundle.delivery())
                 delivered, noise, since = delivered + 1, rest, time.monotonic()
             elif word:
-                raise notstarted.refused(self._host, word, text)
+                raise start_errors.stub_error(self._host, word, text)
             elif time.monotonic() - since > self.start_limit_s:
-                raise notstarted.silent(
+                raise start_errors.silence_error(
                     self._host, f"did not start the agent within {self.start_limit_s:.0f} s", noise
                 )
-            elif printed > MOST_NOISE:
+            elif printed > MAX_NOISE_BYTES:
                 what = f"printed {printed >> 20} MiB and did not start the agent"
-                raise notstarted.silent(self._host, what, noise)
+                raise start_errors.silence_error(self._host, what, noise)
             else:
                 chunk = self._next(noise)
                 noise, printed = noise[-(1 << 16) :] + chunk, printed + len(chunk)
@@ -216,7 +216,7 @@ class Conversation:
         while True:
             self._mind_cancel()
             self._mind_ping()
-            chunk = self._link.receive(GLANCE_S)
+            chunk = self._link.receive(POLL_INTERVAL_S)
             if chunk:
                 self._heard = time.monotonic()
                 return chunk
@@ -224,7 +224,7 @@ class Conversation:
                 raise self._ended(noise)
             if time.monotonic() - self._heard > self.silence_limit_s:
                 if not self._started:
-                    raise notstarted.silent(
+                    raise start_errors.silence_error(
                         self._host, f"said nothing for {self.silence_limit_s:.0f} s", noise
                     )
                 raise LinkLost(
@@ -234,8 +234,8 @@ class Conversation:
 
     def _ended(self, noise: bytes) -> MlxopsError:
         if self._started:
-            return ended(self._host, self._link)
-        return notstarted.ended(self._host, self._link, noise)
+            return end_of_link_error(self._host, self._link)
+        return start_errors.ended_error(self._host, self._link, noise)
 
     def _mind_ping(self) -> None:
         if self._started and time.monotonic() - self._pinged >= self.ping_every_s:
@@ -249,12 +249,12 @@ class Conversation:
         if self._presses.count and self._started and self._cancelled is None:
             self._cancelled = time.monotonic()
             self._link.send(wire.CANCEL)
-        limit = CANCEL_LIMIT_S if self._jobs else LEAVE_LIMIT_S
+        limit = CANCEL_TIMEOUT_S if self._jobs else LEAVE_TIMEOUT_S
         if self._cancelled is not None and time.monotonic() - self._cancelled > limit:
             raise Interrupted("interrupted; the host has not said that it ended", self._goes_on())
 
 
-def answer(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:
+def parse_stub_line(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:
     """The stub's word and text in what was heard, with the bytes after its line; no word when it is
     not there yet.
 
@@ -267,7 +267,7 @@ def answer(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:
     return word, text, rest
 
 
-def ended(host: Host, link: Link) -> MlxopsError:
+def end_of_link_error(host: Host, link: Link) -> MlxopsError:
     """The error for an agent that ended without a last record."""
     status, said = link.exit_status(), link.stderr_tail()
     last = said.splitlines()[-1] if said else ""

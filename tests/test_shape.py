@@ -42,7 +42,7 @@ CLIENT = {
     "session": (
         "bundle",
         "transport",
-        "notstarted",
+        "start_errors",
         "hosts",
         "interrupts",
         "agent.errors",
@@ -50,7 +50,7 @@ CLIENT = {
     ),
     "interrupts": ("alarms", "agent.errors"),
     "alarms": (),
-    "notstarted": ("transport", "hosts", "agent.errors"),
+    "start_errors": ("transport", "hosts", "agent.errors"),
     "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire.codec"),
     "bundle": ("agent.wire.bootstrap",),
     "hosts": ("hosts", "agent.errors", "agent.runtimes.table", "agent.wire.values"),

@@ -7,7 +7,7 @@ from typing import Any, Iterable, Mapping, NamedTuple, Optional
 from .procs import Procs
 from .registry.store import Store
 from .site import Site
-from .wire.client import Client
+from .wire.client import ClientLink
 
 
 class Context(NamedTuple):
@@ -17,7 +17,7 @@ class Context(NamedTuple):
     site: Site
     store: Store
     procs: Procs
-    client: Client
+    client: ClientLink
     who: Mapping[str, Any]
 
     def ports(self, asked: Optional[Iterable[int]]) -> Iterable[int]:

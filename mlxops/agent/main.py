@@ -14,7 +14,7 @@ from .registry.store import Store
 from .site import Site
 from .wire import arguments
 from .wire import codec as wire
-from .wire.client import Client
+from .wire.client import ClientLink
 
 # verb -> its module and function in ops, imported when asked for
 VERBS = {
@@ -69,7 +69,7 @@ def run(request: bytes, stdin: BinaryIO, out_fd: int, traces: bool = True) -> No
     written.
 
     `traces`: where an error of ours came from is told too; it names files of the host."""
-    client = Client(out_fd, stdin)
+    client = ClientLink(out_fd, stdin)
     os.umask(0o022)
     try:
         outcome = _outcome(request, client)
@@ -80,7 +80,7 @@ def run(request: bytes, stdin: BinaryIO, out_fd: int, traces: bool = True) -> No
         os._exit(0)
 
 
-def _outcome(request: bytes, client: Client) -> Dict[str, Any]:
+def _outcome(request: bytes, client: ClientLink) -> Dict[str, Any]:
     try:
         return wire.result(_perform(json.loads(request), client))
     except Exception as exc:  # the last stop: whatever it is, the client gets a record of it
@@ -94,7 +94,7 @@ def without_traces(record: Any) -> Any:
     return [without_traces(one) for one in record] if isinstance(record, list) else record
 
 
-def _perform(request: Dict[str, Any], client: Client) -> Any:
+def _perform(request: Dict[str, Any], client: ClientLink) -> Any:
     verb = request["verb"]
     if request.get("protocol") != wire.PROTOCOL or verb not in VERBS:
         raise Usage("the agent knows no verb %r of protocol %r" % (verb, request.get("protocol")))
@@ -113,10 +113,12 @@ def _perform(request: Dict[str, Any], client: Client) -> Any:
     ctx = _context(request, client)
     if distrust and verb not in ONLY_READS_STATE_FOLDER:
         ctx = ctx._replace(site=ctx.site._replace(state_dir=NO_FOLDER))
-    return perform(ctx, _with_ports(ctx, verb, arguments.checked(verb, request.get("args") or {})))
+    return perform(
+        ctx, _with_ports(ctx, verb, arguments.check_arguments(verb, request.get("args") or {}))
+    )
 
 
-def _warn_if_not_cached(client: Client, distrust: str) -> None:
+def _warn_if_not_cached(client: ClientLink, distrust: str) -> None:
     """Say so where the agent cannot be kept: each call is slower for it, and a load will lack a
     place for its logs."""
     unkept = distrust or getattr(__spec__.loader, "unkept", "")
@@ -137,7 +139,7 @@ def _with_ports(ctx: Context, verb: str, args: Any) -> Any:
     return resolved(ctx, verb, args)
 
 
-def _context(request: Dict[str, Any], client: Client) -> Context:
+def _context(request: Dict[str, Any], client: ClientLink) -> Context:
     site = Site.from_wire(request["site"])
     sent = request.get("who") or {}
     who = {"who": sent.get("user", "unknown"), "from": sent.get("from", "unknown")}

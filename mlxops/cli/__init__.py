@@ -7,7 +7,7 @@ import os
 import sys
 
 from ..agent.errors import Interrupted, MlxopsError
-from ..interrupts import telling, too_late
+from ..interrupts import interrupted_after_end, while_reporting
 from .console import Console, OutputClosed
 from .run import Answer, Run
 
@@ -17,9 +17,9 @@ def main(argv: list[str], run: Run | None = None) -> int:
     below."""
     run = run or Run(Console.standard())
     answer, error = _execute(argv, run)
-    with telling() as presses:
+    with while_reporting() as presses:
         if presses.count and not isinstance(error, Interrupted):
-            answer, error = Answer(None), too_late(answer.result, error)
+            answer, error = Answer(None), interrupted_after_end(answer.result, error)
         run.progress.close()
         try:
             _report(run, answer, error)

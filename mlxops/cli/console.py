@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TextIO
 
-from ..interrupts import raising
+from ..interrupts import raise_on
 from ..render.style import style_for
 
 POLL_INTERVAL_S = 0.1
@@ -69,7 +69,7 @@ class Console:
     def confirm(self, question: str) -> bool | None:
         """The answer of the person at the terminal, None at the end of input; KeyboardInterrupt on
         Ctrl-C."""
-        with raising(1):
+        with raise_on(1):
             while True:
                 answer = self._answer(f"{question} [y/N]: ")
                 if not answer:

@@ -22,7 +22,7 @@ from .verb import verb
 @options.port(metavar="[PORT]", required=False)
 @click.option(
     "--context",
-    type=click.IntRange(1, values.LONGEST_CONTEXT),
+    type=click.IntRange(1, values.MAX_CONTEXT),
     metavar="N",
     help="Tokens of a context; default: as by load.",
 )

@@ -7,7 +7,7 @@ from typing import Any
 from ..agent.errors import Failed, Usage
 from ..hosts import files as host_files
 from ..hosts import folders as hostfolders
-from ..hosts.files import Choice, Host
+from ..hosts.files import ChosenHost, Host
 from ..hosts.folders import Candidate
 from ..render.hosts import host_table
 from .run import Answer, Flags, Run
@@ -32,15 +32,15 @@ def hosts(run: Run) -> Answer:
     return Answer(result, host_table, _error(rows))
 
 
-def _choose(flags: Flags) -> tuple[Choice | None, str]:
+def _choose(flags: Flags) -> tuple[ChosenHost | None, str]:
     """The file other verbs would use, or why there is no telling."""
     try:
-        return host_files.choose(flags.host, flags.hosts_dir), ""
+        return host_files.choose_host(flags.host, flags.hosts_dir), ""
     except Usage as unclear:
         return None, f"{unclear.message}; {unclear.hint}"
 
 
-def _row(candidate: Candidate, choice: Choice | None) -> dict[str, Any]:
+def _row(candidate: Candidate, choice: ChosenHost | None) -> dict[str, Any]:
     chosen = choice is not None and candidate == choice.file
     row = {
         "name": candidate.name,
@@ -52,7 +52,7 @@ def _row(candidate: Candidate, choice: Choice | None) -> dict[str, Any]:
         "hint": None,
     }
     try:
-        return {**row, **_connection(host_files.read(candidate.path))}
+        return {**row, **_connection(host_files.read_host(candidate.path))}
     except Usage as wrong:
         return {
             **row,
@@ -75,7 +75,7 @@ def _shadowed_files(flags: Flags, found: dict[str, Candidate]) -> list[dict[str,
     replaces."""
     everywhere = [
         *hostfolders.candidates(flags.hosts_dir),
-        *hostfolders.unnamed_candidates(flags.hosts_dir),
+        *hostfolders.skipped_candidates(flags.hosts_dir),
     ]
     hidden = [one for one in everywhere if one.name in found and found[one.name].path != one.path]
     return [
@@ -86,7 +86,7 @@ def _shadowed_files(flags: Flags, found: dict[str, Candidate]) -> list[dict[str,
 def _unused_files(flags: Flags) -> list[str]:
     """Host files of the current folder, where earlier versions looked."""
     used = [folder.path for folder in hostfolders.folders(flags.hosts_dir)]
-    return [str(path) for path in hostfolders.strays() if path.parent.absolute() not in used]
+    return [str(path) for path in hostfolders.ignored_files() if path.parent.absolute() not in used]
 
 
 def _error(rows: list[dict[str, Any]]) -> Failed | None:

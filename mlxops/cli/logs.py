@@ -24,7 +24,7 @@ from .watch import watch_until_interrupt
 @click.option(
     "-n",
     "--lines",
-    type=click.IntRange(0, values.MOST_LINES),
+    type=click.IntRange(0, values.MAX_LINES),
     default=50,
     show_default=True,
     metavar="N",

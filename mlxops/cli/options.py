@@ -30,12 +30,12 @@ class _Seconds(click.FloatRange):
 def _ports(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]:
     """Ports and slot names of the host, for TAB; nothing where there is no telling which host."""
     from ..agent.errors import MlxopsError
-    from ..hosts.files import find
+    from ..hosts.files import find_host
 
     run = ctx.find_object(Run)
     flags = run.flags if run else Flags()
     try:
-        site = find(flags.host, flags.hosts_dir).site
+        site = find_host(flags.host, flags.hosts_dir).site
     except MlxopsError:
         return []
     names = [slot["name"] for slot in site["slots"].values()]
@@ -64,4 +64,4 @@ def timeout(text: str) -> Decorator:
 
 
 def _seconds() -> click.FloatRange:
-    return _Seconds(min=0, min_open=True, max=values.LONGEST_S)
+    return _Seconds(min=0, min_open=True, max=values.MAX_SECONDS)

@@ -8,7 +8,7 @@ import click
 
 from .. import __version__
 from ..agent.errors import Failed
-from ..interrupts import raising
+from ..interrupts import raise_on
 from .run import Answer, Run
 from .verb import verb
 
@@ -51,6 +51,6 @@ def demo(run: Run) -> Answer:
         hint = f"{sys.executable} -m pip install '.[demo]', in a clone of the project"
         raise Failed(f"the demo needs {missing.name}", hint, module=missing.name) from None
 
-    with raising(1):
+    with raise_on(1):
         run_demo(run.console.note if run.flags.json else run.console.print_now)
     return Answer({}, None)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ..agent.errors import Failed, Interrupted, MlxopsError
-from ..hosts.files import Host, find
+from ..hosts.files import Host, find_host
 from ..render.progress import Progress
 from ..render.style import Style
 from .console import Console
@@ -61,7 +61,7 @@ class Run:
     @cached_property
     def host(self) -> Host:
         """The host meant by the flags; Usage when there is no telling."""
-        host = find(self.flags.host, self.flags.hosts_dir)
+        host = find_host(self.flags.host, self.flags.hosts_dir)
         return host.local() if self.flags.local else host
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..interrupts import raising
+from ..interrupts import raise_on
 from ..render.search import model_table
 from .run import Answer, Run
 from .verb import verb
@@ -17,5 +17,5 @@ def search(run: Run, terms: tuple[str, ...], limit: int) -> Answer:
     """MLX models of the Hugging Face Hub whose name has these words, the most downloaded first."""
     from ..hub import search as found
 
-    with raising(1):
+    with raise_on(1):
         return Answer({"models": found(" ".join(terms), limit)}, model_table)

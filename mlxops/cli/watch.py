@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..agent.errors import Interrupted
-from ..interrupts import raising
+from ..interrupts import raise_on
 from .run import Answer
 
 
@@ -15,7 +15,7 @@ def watch_until_interrupt(look: Callable[[], Answer], parting: str) -> Answer:
 
     The exit status remains that of an interrupted command: what was watched had not come to its
     end."""
-    with raising(1) as presses:
+    with raise_on(1) as presses:
         try:
             return look()
         except (Interrupted, KeyboardInterrupt):

@@ -63,7 +63,7 @@ class Stage:
         (self.hosts_dir / "demo.toml").write_text(host_file(folder, login, self.ports))
         for path in (self.hosts_dir, self.hosts_dir / "demo.toml"):
             path.chmod(0o700)  # whatever the umask: one that others can write is not used
-        self.host = hosts.find("demo", str(self.hosts_dir))
+        self.host = hosts.find_host("demo", str(self.hosts_dir))
         self._undo.callback(self._unload)
 
     def call(self, verb: str, **args: Any) -> Result:
@@ -100,7 +100,7 @@ class Stage:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._say("\nCleaning up")
-        with interrupts.forgotten():
+        with interrupts.suspended():
             self._undo.close()
 
 

@@ -16,8 +16,8 @@ from .toml import Table
 
 GRACE_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
-LONGEST_WORD = 200
-MOST_SLOTS = 4
+MAX_WORD = 200
+MAX_HINT_SLOTS = 4
 
 
 @dataclass(frozen=True)
@@ -66,20 +66,20 @@ class Host:
         means there."""
         if hostfile.number(word) in self.site["ports"]:
             return int(word)
-        if word.strip() and not word.lstrip("-").isdecimal() and len(word) <= LONGEST_WORD:
+        if word.strip() and not word.lstrip("-").isdecimal() and len(word) <= MAX_WORD:
             return word
-        raise Usage(f"no port {word!r} on {self.name}"[:LONGEST_WORD], self._hint(), port=word)
+        raise Usage(f"no port {word!r} on {self.name}"[:MAX_WORD], self._hint(), port=word)
 
     def _hint(self) -> str:
         """The ports, and a few slots: the whole list is what status is for."""
-        names = [slot["name"] for slot in self.site["slots"].values()][:MOST_SLOTS]
+        names = [slot["name"] for slot in self.site["slots"].values()][:MAX_HINT_SLOTS]
         ports = self.site["ports"]
         spans = (
             f"{ports[0]}-{ports[-1]}"
             if len(ports) == ports[-1] - ports[0] + 1
             else ", ".join(map(str, ports[:8]))
         )
-        more = ", ..." if len(self.site["slots"]) > MOST_SLOTS else ""
+        more = ", ..." if len(self.site["slots"]) > MAX_HINT_SLOTS else ""
         return f"ports: {spans}" + (f"; slots: {', '.join(names)}{more}" if names else "")
 
 
@@ -91,17 +91,17 @@ def available(hosts_dir: str | None) -> dict[str, Candidate]:
     return found
 
 
-def find(name: str | None, hosts_dir: str | None) -> Host:
+def find_host(name: str | None, hosts_dir: str | None) -> Host:
     """The host of this name, or the one meant when none is given; Usage when that is nobody's or
     anybody's."""
-    chosen = choose(name, hosts_dir).file
+    chosen = choose_host(name, hosts_dir).file
     return replace(
-        read(chosen.path), named_folder=chosen.folder.path if chosen.folder.named else None
+        read_host(chosen.path), named_folder=chosen.folder.path if chosen.folder.named else None
     )
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenHost:
     """The file that `find` reads, and what decided: a flag, a variable, a file, or that there is no
     other."""
 
@@ -109,14 +109,14 @@ class Choice:
     source: str
 
 
-def choose(name: str | None, hosts_dir: str | None) -> Choice:
+def choose_host(name: str | None, hosts_dir: str | None) -> ChosenHost:
     """Which host file is meant; Usage when there is no telling."""
     found = available(hosts_dir)
     wanted, source = _wanted(name)
     if not found:
         raise _nothing(hosts_dir)
     if wanted in found:
-        return Choice(found[wanted], source)
+        return ChosenHost(found[wanted], source)
     known = ", ".join(found)
     if wanted:
         raise Usage(
@@ -124,7 +124,7 @@ def choose(name: str | None, hosts_dir: str | None) -> Choice:
         )
     if len(found) > 1:
         raise Usage("more than one host", f"choose with --host NAME ({known})", known=[*found])
-    return Choice(next(iter(found.values())), "the only host")
+    return ChosenHost(next(iter(found.values())), "the only host")
 
 
 def _nothing(hosts_dir: str | None) -> Usage:
@@ -133,7 +133,7 @@ def _nothing(hosts_dir: str | None) -> Usage:
         or "no folder: HOME is not set"
     )
     hint = "copy hosts/studio.toml of the project to ~/.config/mlxops/hosts/NAME.toml and edit it, or use --hosts-dir"
-    if hostfolders.strays():
+    if hostfolders.ignored_files():
         hint = "./hosts is not looked up any more. To use it: mlxops --hosts-dir hosts"
     return Usage(f"no host file in {looked}", hint, looked_in=looked)
 
@@ -144,7 +144,7 @@ def _wanted(name: str | None) -> tuple[str, str]:
         return name, "--host"
     if os.environ.get("MLXOPS_HOST"):
         return os.environ["MLXOPS_HOST"], "MLXOPS_HOST"
-    path = hostfolders.config_file()
+    path = hostfolders.config_path()
     return (_configured(path), str(path)) if path and path.exists() else ("", "")
 
 
@@ -166,7 +166,7 @@ def _trusted(path: Path) -> Table:
     return hostfile.read(path)
 
 
-def read(path: Path) -> Host:
+def read_host(path: Path) -> Host:
     """The host a file describes; Usage naming file and key for the first thing wrong with it."""
     top = _trusted(path)
     transport = top.take("transport", hostfile.one_of("ssh", "local"), "ssh")

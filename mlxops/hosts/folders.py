@@ -56,7 +56,7 @@ def home() -> Path | None:
     return Path(found) if found.startswith("/") else None
 
 
-def config_file() -> Path | None:
+def config_path() -> Path | None:
     return _below_home("config.toml")
 
 
@@ -115,7 +115,7 @@ def candidates(hosts_dir: str | None) -> list[Candidate]:
     return _in(folders(hosts_dir))
 
 
-def unnamed_candidates(hosts_dir: str | None) -> list[Candidate]:
+def skipped_candidates(hosts_dir: str | None) -> list[Candidate]:
     """The host files that are passed over because a folder was named."""
     used = folders(hosts_dir)
     return _in([folder for folder in _usual() if folder.path not in [one.path for one in used]])
@@ -127,7 +127,7 @@ def _in(places: list[Folder]) -> list[Candidate]:
     ]
 
 
-def strays() -> list[Path]:
+def ignored_files() -> list[Path]:
     """Host files of the current folder, where earlier versions looked first."""
     try:
         return sorted(Path("hosts").glob("*.toml"))

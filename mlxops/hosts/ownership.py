@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..agent.errors import Usage
 
-MOST_LINKS = 40
+MAX_LINKS = 40
 
 
 def require_own(path: Path) -> None:
@@ -47,7 +47,7 @@ def _weakness(path: Path) -> tuple[str, str, str] | None:
             at, found = here, _fault(here, seen, holds_the_file=len(left) == 1)
             continue
         links += 1
-        if links > MOST_LINKS:
+        if links > MAX_LINKS:
             return here, "is a link in a circle", f"ls -l {shlex.quote(here)}"
         found = _stranger(here, seen)
         target = os.readlink(here)

@@ -15,16 +15,16 @@ from .toml import Table
 Forms = list[list[str]]
 # What runs other programs, or is everybody's: as the form of a runtime it would make strangers'
 # processes ours.
-ANYBODYS = re.compile(
+GENERIC_PROGRAMS = re.compile(
     r"(python|pypy|perl|ruby|lua|php|node|java|deno|bun)[\d.]*|(ba|z|k|da|fi|c|tc)?sh|env|uvx?|pipx?|poetry|conda|mamba"
     r"|sudo|doas|nohup|nice|setsid|time(out)?|xargs|exec|screen|tmux|ssh|docker|podman|launchctl|systemd-run|caffeinate"
     r"|busybox|(r?a|mk|pw)sh|nodejs|np[mx]|yarn|ipython|jupyter|(mpi|torch)run|coverage|mpiexec|accelerate|ray|osascript"
     r"|su|runuser|chroot|unshare|nsenter|stdbuf|ionice|taskset|numactl|strace|gdb|watch|parallel|script|gtimeout"
 )
 # What a port is told from is no model, and no name.
-EVERYBODYS = ("--port", "--host", "--help")
+RESERVED_FLAGS = ("--port", "--host", "--help")
 # Servers of any application: the next word says which.
-HOSTS_OF_APPS = (
+APP_SERVERS = (
     "uvicorn",
     "gunicorn",
     "hypercorn",
@@ -42,11 +42,11 @@ def read(table: Table) -> dict[str, Any]:
     taken = [
         (name, kind, list(form))
         for name, r in RUNTIMES.items()
-        for kind in KINDS
+        for kind in PATTERN_KEYS
         for form in getattr(r, kind)
     ]
     for name, row in rows.items():
-        for kind in KINDS:
+        for kind in PATTERN_KEYS:
             _refuse_overlap(table, name, kind, row.get(kind, []), taken)
     return rows
 
@@ -68,11 +68,11 @@ def _row(name: str, table: Table) -> dict[str, Any]:
 def _facts(table: Table, startable: bool) -> dict[str, Any]:
     """The keys the file gives; the agent knows what the others are. `startable`: it says the
     command."""
-    given = {key: table.take(key, check, None) for key, check in FACTS.items()}
+    given = {key: table.take(key, check, None) for key, check in FIELDS.items()}
     if not (given["forms"] or (given["modules"] and startable)):
         raise table.wrong("forms", "is missing", "say how its command line looks: docs/runtimes.md")
     given["default_port"] = table.take("default_port", hostfile.port)
-    options = {key: given[key] for key, check in FACTS.items() if check is flag and given[key]}
+    options = {key: given[key] for key, check in FIELDS.items() if check is flag and given[key]}
     for key, option in options.items():
         if [*options.values()].count(option) > 1:
             raise table.wrong(key, f"is {option}, as is another key", "one option says one thing")
@@ -107,11 +107,11 @@ def forms(value: Any) -> Forms:
             raise ValueError(
                 f"begins with {program!r}: give the program's name alone, without its folder"
             )
-        if ANYBODYS.fullmatch(program.lower()):
+        if GENERIC_PROGRAMS.fullmatch(program.lower()):
             raise ValueError(
                 f"begins with {program!r}, which runs anything: give the words of what it runs"
             )
-        if program in HOSTS_OF_APPS and (not rest or rest[0].startswith("-")):
+        if program in APP_SERVERS and (not rest or rest[0].startswith("-")):
             raise ValueError(f"says {program!r} alone, which serves anything: add the application")
         _plain(rest)
     return _lines(value)
@@ -121,7 +121,7 @@ def modules(value: Any) -> Forms:
     """The same for `python -m`."""
     for module, *rest in _lines(value):
         if module.split(".")[0] in sys.stdlib_module_names or (
-            module in (*HOSTS_OF_APPS, "pip") and not rest
+            module in (*APP_SERVERS, "pip") and not rest
         ):
             raise ValueError(
                 f"says {module!r}, which is everybody's: give the module of the server itself"
@@ -138,26 +138,26 @@ def _plain(words: list[str]) -> None:
 def flag(value: Any) -> str:
     if not re.fullmatch(r"--[A-Za-z][\w-]*", hostfile.text(value), re.A):
         raise ValueError('must be an option of its command line, such as "--model"')
-    if value in EVERYBODYS:
+    if value in RESERVED_FLAGS:
         raise ValueError(f"is {value}, which has its own meaning on every server's command line")
     return str(value)
 
 
-def mark(value: Any) -> str:
+def marker(value: Any) -> str:
     """A part of a command line that hardly any other has."""
     if len(hostfile.text(value)) < 4:
         raise ValueError("must have at least 4 characters")
     return str(value)
 
 
-def truth(value: Any) -> bool:
+def boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return value
 
 
-KINDS = ("forms", "modules")
-FACTS: dict[str, Callable[[Any], Any]] = {
+PATTERN_KEYS = ("forms", "modules")
+FIELDS: dict[str, Callable[[Any], Any]] = {
     "forms": forms,
     "modules": modules,
     "model": flag,
@@ -169,12 +169,12 @@ FACTS: dict[str, Callable[[Any], Any]] = {
     "reasoning_parser": flag,
     "with_tool_call_parser": hostfile.words,
     "help": hostfile.words,
-    "template_inline": truth,
+    "template_inline": boolean,
     "client_model": hostfile.text,
-    "listens_early": truth,
-    "worker": mark,
-    "tracker": mark,
+    "listens_early": boolean,
+    "worker": marker,
+    "tracker": marker,
     "distribution": hostfile.text,
     "gives_up_s": hostfile.seconds,
-    "call_per_connection": truth,
+    "call_per_connection": boolean,
 }

@@ -14,7 +14,7 @@ from ..agent.wire import values
 from .folders import home
 
 REQUIRED = object()
-MOST_PORTS = values.MOST_PORTS
+MAX_PORTS = values.MAX_PORTS
 # The same rules as for what reaches the agent.
 seconds, port = values.seconds, values.port
 
@@ -161,10 +161,8 @@ def program(value: Any) -> str:
 def ports(value: Any) -> list[int]:
     """Ports in ascending order, from "8100-8109" or a list of numbers."""
     numbers = _range(value) if isinstance(value, str) else value
-    if not isinstance(numbers, list) or not 1 <= len(numbers) <= MOST_PORTS:
-        raise ValueError(
-            f'must be a range such as "8100-8109" or a list of 1 to {MOST_PORTS} ports'
-        )
+    if not isinstance(numbers, list) or not 1 <= len(numbers) <= MAX_PORTS:
+        raise ValueError(f'must be a range such as "8100-8109" or a list of 1 to {MAX_PORTS} ports')
     return sorted({port(number) for number in numbers})
 
 

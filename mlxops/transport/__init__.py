@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from ..hosts.files import Host
 
 STDERR_LINES = 100
-LONGEST_LINE, LONGEST_TAIL = 4096, 16 << 10
+MAX_LINE_BYTES, MAX_TAIL_BYTES = 4096, 16 << 10
 # What is read of stderr in one go: a host that never stops printing there must not keep us from
 # looking at the clock.
-AT_ONCE = 16
+MAX_READS = 16
 CHUNK = 256 << 10
 
 
@@ -51,13 +51,13 @@ def open_for(host: Host) -> Transport:
         from .local import Local
 
         return Local()
-    from .dial import Dialling
+    from .connect import PendingSocket
 
-    dialling = Dialling(host.ssh)
+    pending = PendingSocket(host.ssh)
     # A tenth of a second of imports, during which the connection is made.
     from .ssh import SshTransport
 
-    return SshTransport(dialling)
+    return SshTransport(pending)
 
 
 class Tail:
@@ -69,9 +69,9 @@ class Tail:
 
     def feed(self, chunk: bytes) -> None:
         *whole, rest = (self._open + chunk).split(b"\n")
-        self._lines.extend(line[-LONGEST_LINE:] for line in whole[-STDERR_LINES:])
-        self._open = rest[-LONGEST_LINE:]
+        self._lines.extend(line[-MAX_LINE_BYTES:] for line in whole[-STDERR_LINES:])
+        self._open = rest[-MAX_LINE_BYTES:]
 
     def text(self) -> str:
         lines = [*self._lines, self._open] if self._open else [*self._lines]
-        return b"\n".join(lines)[-LONGEST_TAIL:].decode("utf-8", "replace").strip()
+        return b"\n".join(lines)[-MAX_TAIL_BYTES:].decode("utf-8", "replace").strip()

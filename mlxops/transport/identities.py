@@ -27,7 +27,7 @@ class Offer:
     path: str | None
 
 
-def order(files: Sequence[Identity], agent: Sequence[bytes], only: bool) -> list[Offer]:
+def order_offers(files: Sequence[Identity], agent: Sequence[bytes], only: bool) -> list[Offer]:
     """The agent's keys that were configured, the agent's other keys unless `only`, then the files
     no agent holds."""
     configured = {identity.public: identity.path for identity in files if identity.public}
@@ -43,20 +43,24 @@ def order(files: Sequence[Identity], agent: Sequence[bytes], only: bool) -> list
     )
 
 
-def existing(paths: Sequence[str]) -> list[Identity]:
+def find_identities(paths: Sequence[str]) -> list[Identity]:
     """The files that are there, each once."""
     found = []
     for path in dict.fromkeys(paths):
-        private = content(path)
+        private = read_bytes(path)
         if private:
-            found.append(Identity(path, public_half(content(path + ".pub")) or header(private)))
-        elif public_half(content(path + ".pub")):
+            found.append(
+                Identity(
+                    path, public_key(read_bytes(path + ".pub")) or embedded_public_key(private)
+                )
+            )
+        elif public_key(read_bytes(path + ".pub")):
             # The private half lives in an agent only.
-            found.append(Identity(path, public_half(content(path + ".pub"))))
+            found.append(Identity(path, public_key(read_bytes(path + ".pub"))))
     return found
 
 
-def content(path: str) -> bytes:
+def read_bytes(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -64,24 +68,24 @@ def content(path: str) -> bytes:
         return b""
 
 
-def public_half(text: bytes) -> bytes:
+def public_key(text: bytes) -> bytes:
     """The key in a .pub file."""
     words = text.split()
     return decoded(words[1]) if len(words) > 1 else b""
 
 
-def header(private: bytes) -> bytes:
+def embedded_public_key(private: bytes) -> bytes:
     """The public key in the clear part of OpenSSH's own format, encrypted or not (PROTOCOL.key)."""
     body = decoded(b"".join(line for line in private.split(b"\n") if not line.startswith(b"-----")))
     if not body.startswith(MAGIC):
         return b""
     at = len(MAGIC)
     for _ in range(3):  # cipher, kdf, kdf options
-        at += 4 + number(body, at)
-    return body[at + 8 : at + 8 + number(body, at + 4)]
+        at += 4 + uint32_at(body, at)
+    return body[at + 8 : at + 8 + uint32_at(body, at + 4)]
 
 
-def number(body: bytes, at: int) -> int:
+def uint32_at(body: bytes, at: int) -> int:
     return int.from_bytes(body[at : at + 4], "big")
 
 

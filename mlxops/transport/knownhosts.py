@@ -22,14 +22,14 @@ class KnownKey:
     marker: str = ""
 
 
-def matching(text: str, name: str, file: str = "") -> list[KnownKey]:
+def keys_for(text: str, name: str, file: str = "") -> list[KnownKey]:
     """The keys listed for a name (`host`, or `[host]:port`); a line that makes no sense names
     nobody."""
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""
-        if len(words) < 3 or words[0].startswith("#") or not names(words[0], name):
+        if len(words) < 3 or words[0].startswith("#") or not pattern_matches(words[0], name):
             continue
         blob = decoded(words[2])
         if blob:
@@ -45,33 +45,33 @@ def decoded(word: str) -> bytes:
         return b""
 
 
-def names(patterns: str, name: str) -> bool:
+def pattern_matches(patterns: str, name: str) -> bool:
     """Whether a line's first field means this name: hashed, with wildcards, or with a negation that
     excludes it."""
     met = False
     for pattern in patterns.lower().split(",") if not patterns.startswith("|") else [patterns]:
         if pattern.startswith("|1|"):
-            met = met or hashed(pattern, name)
-        elif pattern.startswith("!") and wild(pattern[1:], name):
+            met = met or match_hash(pattern, name)
+        elif pattern.startswith("!") and match_wildcard(pattern[1:], name):
             return False
         else:
-            met = met or wild(pattern, name)
+            met = met or match_wildcard(pattern, name)
     return met
 
 
-def wild(pattern: str, name: str) -> bool:
+def match_wildcard(pattern: str, name: str) -> bool:
     # Square brackets are literal here: they belong to [host]:port.
     return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
-def hashed(pattern: str, name: str) -> bool:
+def match_hash(pattern: str, name: str) -> bool:
     """HMAC-SHA1 of the name under the line's own salt, as HashKnownHosts writes it."""
     _, _, salt, digest = [*pattern.split("|"), "", "", ""][:4]
     return hmac.compare_digest(hmac.digest(decoded(salt), name.encode(), "sha1"), decoded(digest))
 
 
 @dataclass(frozen=True)
-class Verdict:
+class HostKeyStatus:
     """known: this key is listed; changed: others are; revoked: listed as such; unknown: the host is
     not listed."""
 
@@ -79,17 +79,17 @@ class Verdict:
     line: KnownKey | None = None
 
 
-def judge(known: Iterable[KnownKey], blob: bytes) -> Verdict:
+def check_host_key(known: Iterable[KnownKey], blob: bytes) -> HostKeyStatus:
     """The verdict on the key a server showed."""
     known = list(known)
     for key in known:
         if key.marker == "@revoked" and key.blob == blob:
-            return Verdict("revoked", key)
+            return HostKeyStatus("revoked", key)
     plain = [key for key in known if not key.marker]
     for key in plain:
         if key.blob == blob:
-            return Verdict("known", key)
-    return Verdict("changed", plain[0]) if plain else Verdict("unknown")
+            return HostKeyStatus("known", key)
+    return HostKeyStatus("changed", plain[0]) if plain else HostKeyStatus("unknown")
 
 
 def fingerprint(blob: bytes) -> str:
@@ -97,19 +97,19 @@ def fingerprint(blob: bytes) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def read(paths: Iterable[str], name: str) -> list[KnownKey]:
+def read_keys(paths: Iterable[str], name: str) -> list[KnownKey]:
     """The keys all these files list for a name; a file that is not there lists none."""
     found: list[KnownKey] = []
     for path in paths:
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
-                found += matching(file.read(), name, path)
+                found += keys_for(file.read(), name, path)
         except OSError:
             continue
     return found
 
 
-def listed_types(keys: list[KnownKey]) -> list[str]:
+def known_types(keys: list[KnownKey]) -> list[str]:
     """The algorithms to ask for first, so that the server shows the key that is known."""
     known = dict.fromkeys(key.type for key in keys if not key.marker)
     return [

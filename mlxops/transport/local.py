@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 from .. import bundle
 from ..agent.errors import HostUnreachable, LinkLost
-from . import AT_ONCE, CHUNK, Tail
+from . import CHUNK, MAX_READS, Tail
 
-EXIT_WAIT_S = 1.0
+EXIT_TIMEOUT_S = 1.0
 
 
 class Local:
@@ -29,7 +29,7 @@ class Local:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
                 env=environment(os.environ),
-                cwd=folder(),
+                cwd=working_folder(),
             )
         except OSError as exc:
             hint = "correct python in the host file, or leave it out"
@@ -46,7 +46,7 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
     return {**rest, "PATH": os.pathsep.join(kept)} if kept else rest
 
 
-def folder() -> str:
+def working_folder() -> str:
     """Where the agent runs: as after a login in the home, not wherever the command was typed."""
     home = os.path.expanduser("~")
     return (
@@ -111,14 +111,14 @@ class LocalLink:
         self._tail.feed(self._read(self._stderr))
 
     def stderr_tail(self) -> str:
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_READS):
             if self._stderr in self._open and select.select([self._stderr], [], [], 0)[0]:
                 self._drain()
         return self._tail.text()
 
     def exit_status(self) -> int | None:
         try:
-            status = self._child.wait(EXIT_WAIT_S)
+            status = self._child.wait(EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             return None
         return status if status >= 0 else None

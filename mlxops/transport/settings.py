@@ -15,7 +15,7 @@ from ..agent.errors import HostUnreachable, Usage
 if TYPE_CHECKING:
     from ..hosts.files import Ssh
 
-ASK_S = 10.0
+QUERY_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Settings:
         return where if self.port == 22 else f"{where} port {self.port}"
 
 
-def argv(ssh: Ssh) -> list[str]:
+def query_argv(ssh: Ssh) -> list[str]:
     """The question to ssh."""
-    return ["ssh", "-G", *options(ssh), "--", ssh.host]
+    return ["ssh", "-G", *ssh_options(ssh), "--", ssh.host]
 
 
-def options(ssh: Ssh) -> list[str]:
+def ssh_options(ssh: Ssh) -> list[str]:
     """What the host file says, as ssh's options."""
     user = ["-l", ssh.user] if ssh.user else []
     port = ["-p", str(ssh.port)] if ssh.port else []
@@ -76,7 +76,7 @@ def options(ssh: Ssh) -> list[str]:
     ]
 
 
-def ask(ssh: Ssh) -> Settings:
+def query_ssh(ssh: Ssh) -> Settings:
     """The settings for a host; HostUnreachable without an ssh program, Usage when its configuration
     is broken."""
     key = os.path.expanduser(ssh.identity_file or "")
@@ -88,7 +88,7 @@ def ask(ssh: Ssh) -> Settings:
         )
     try:
         done = subprocess.run(
-            argv(ssh), stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_S
+            query_argv(ssh), stdin=subprocess.DEVNULL, capture_output=True, timeout=QUERY_TIMEOUT_S
         )
     except FileNotFoundError:
         raise HostUnreachable(
@@ -97,7 +97,7 @@ def ask(ssh: Ssh) -> Settings:
         ) from None
     except subprocess.TimeoutExpired:
         raise HostUnreachable(
-            f"`ssh -G {ssh.host}` did not answer within {ASK_S:.0f} s",
+            f"`ssh -G {ssh.host}` did not answer within {QUERY_TIMEOUT_S:.0f} s",
             "look for a slow Match exec in ~/.ssh/config",
         ) from None
     if done.returncode:
@@ -106,10 +106,10 @@ def ask(ssh: Ssh) -> Settings:
             f"ssh cannot read its configuration: {said}",
             f"correct it until `ssh -G {ssh.host}` works",
         )
-    return parse(done.stdout.decode("utf-8", "replace"), ssh, os.environ)
+    return parse_settings(done.stdout.decode("utf-8", "replace"), ssh, os.environ)
 
 
-def parse(text: str, ssh: Ssh, env: Mapping[str, str]) -> Settings:
+def parse_settings(text: str, ssh: Ssh, env: Mapping[str, str]) -> Settings:
     """The settings in the output of `ssh -G`, joined with the host file's own."""
     said: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -132,7 +132,7 @@ def parse(text: str, ssh: Ssh, env: Mapping[str, str]) -> Settings:
         proxy_command=_command(expand),
         address_family=expand.first("addressfamily", "any"),
         connect_timeout_s=_seconds(expand.first("connecttimeout", "none"), ssh.connect_timeout_s),
-        options=(*options(ssh), *_known_option(ssh)),
+        options=(*ssh_options(ssh), *_known_option(ssh)),
     )
 
 

@@ -15,26 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 from .. import bundle
 from ..agent.errors import LinkLost, MlxopsError
-from ..agent.wire.codec import SILENCE_LIMIT_S
-from . import AT_ONCE, CHUNK, Tail, knownhosts, refusals
-from .dial import Dialled, Dialling, dial
-from .identities import Identity, Offer, existing, order
+from ..agent.wire.codec import SILENCE_TIMEOUT_S
+from . import CHUNK, MAX_READS, Tail, connect_errors, knownhosts
+from .connect import OpenSocket, PendingSocket, open_socket
+from .identities import Identity, Offer, find_identities, order_offers
+from .import_stubs import stubbed_imports
 from .settings import Settings
-from .stand_ins import absent
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     from fabric import Connection  # type: ignore[import-untyped]
 
-AUTH_S = 30.0
-CHANNEL_S = 20.0
-EXIT_WAIT_S, MOST_SAID = 1.0, 4096
+AUTH_TIMEOUT_S = 30.0
+CHANNEL_TIMEOUT_S = 20.0
+EXIT_TIMEOUT_S, MAX_GREETING_BYTES = 1.0, 4096
 # Between tries where sshd turns us away before its greeting, each jittered by half.
-PAUSES_S = (0.3, 0.6, 1.2, 2.0, 2.0)
-AGENT_S = 10.0
+RETRY_PAUSES_S = (0.3, 0.6, 1.2, 2.0, 2.0)
+AGENT_TIMEOUT_S = 10.0
 
 
-with absent("importlib.metadata", "invoke"):
+with stubbed_imports("importlib.metadata", "invoke"):
     import paramiko
 
 # What it would say of itself came from importlib.metadata.
@@ -43,14 +43,14 @@ paramiko.Transport._CLIENT_ID = "mlxops"  # type: ignore[attr-defined]
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
 
-class Negotiation(paramiko.Transport):
+class EarlyKeyExchange(paramiko.Transport):
     """Key exchange that begins when the object is made, so that it runs while the rest is
     imported."""
 
     def __init__(self, sock: socket.socket, settings: Settings, types: list[str]) -> None:
         super().__init__(sock)
         self.banner_timeout = self.handshake_timeout = settings.connect_timeout_s
-        self.auth_timeout = AUTH_S
+        self.auth_timeout = AUTH_TIMEOUT_S
         self._limit = settings.connect_timeout_s + self.banner_timeout
         offered = self.get_security_options()
         first = [kind for kind in types if kind in offered.key_types]
@@ -71,17 +71,17 @@ class Negotiation(paramiko.Transport):
             fault = self.get_exception() or paramiko.SSHException("the key exchange failed")
             late = isinstance(fault.__context__, TimeoutError) or "timed out" in str(fault)
             if not self.remote_version and not late:
-                raise TurnedAway(self._said.decode("utf-8", "replace")) from fault
+                raise ClosedBeforeGreeting(self._said.decode("utf-8", "replace")) from fault
             raise fault
 
     def _heard(self, timeout: float) -> str:
         """What the server says before its greeting; sshd says there why it will not talk."""
         line: str = self._readline(timeout)
-        self._said = (self._said + line.encode("utf-8", "replace") + b"\n")[:MOST_SAID]
+        self._said = (self._said + line.encode("utf-8", "replace") + b"\n")[:MAX_GREETING_BYTES]
         return line
 
 
-class TurnedAway(Exception):
+class ClosedBeforeGreeting(Exception):
     """The server closed the connection before its greeting. Carries what it said instead."""
 
 
@@ -94,19 +94,19 @@ class StrictHostKeys(paramiko.MissingHostKeyPolicy):
         self._known = known
 
     def missing_host_key(self, client: Any, hostname: str, key: paramiko.PKey) -> None:
-        verdicts = [knownhosts.judge(keys, key.asbytes()) for keys in self._known]
+        verdicts = [knownhosts.check_host_key(keys, key.asbytes()) for keys in self._known]
         worst = next((verdict for verdict in verdicts if verdict.word == "revoked"), verdicts[0])
         if worst.word != "revoked" and any(verdict.word == "known" for verdict in verdicts):
             return
-        raise refusals.host_key(self._settings, key.get_name(), key.asbytes(), worst)
+        raise connect_errors.host_key_error(self._settings, key.get_name(), key.asbytes(), worst)
 
 
-class Login:
+class PublicKeyLogin:
     """Public keys only, in ssh's own order; nothing is ever asked of a person."""
 
     def __init__(self, settings: Settings, **_: Any) -> None:
         self._settings = settings
-        self._files: list[Identity] = existing(settings.identity_files)
+        self._files: list[Identity] = find_identities(settings.identity_files)
         self._agent_keys: tuple[paramiko.AgentKey, ...] = ()
         self._encrypted: list[str] = []
         self._offered: list[str] = []
@@ -118,13 +118,13 @@ class Login:
             self._offer_all(transport)
         if not transport.is_authenticated():
             banner = (transport.get_banner() or b"").decode("utf-8", "replace")
-            raise refusals.login(
+            raise connect_errors.login_error(
                 self._settings, self._offered, self._encrypted, self._allowed, banner
             )
 
     def _offer_all(self, transport: paramiko.Transport) -> None:
         blobs = [key.asbytes() for key in self._agent_keys]
-        for offer in order(self._files, blobs, self._settings.identities_only):
+        for offer in order_offers(self._files, blobs, self._settings.identities_only):
             if self._accepted(transport, offer) or not transport.is_active():
                 return
             if self._allowed and "publickey" not in self._allowed:
@@ -170,7 +170,7 @@ def agent_keys(path: str | None) -> Iterator[tuple[paramiko.AgentKey, ...]]:
     agent that answers."""
     agent = paramiko.agent.AgentSSH()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(AGENT_S)
+        sock.settimeout(AGENT_TIMEOUT_S)
         if path:
             with suppress(OSError, paramiko.SSHException):
                 sock.connect(path)
@@ -181,16 +181,16 @@ def agent_keys(path: str | None) -> Iterator[tuple[paramiko.AgentKey, ...]]:
 class SshTransport:
     """One connection, on a socket that is being dialled since before this module was imported."""
 
-    def __init__(self, dialling: Dialling) -> None:
+    def __init__(self, dialling: PendingSocket) -> None:
         self._dialling = dialling
 
     def open(self, python: str | None) -> SshLink:
         settings, dialled = self._dialling.result()
         end = time.monotonic() + settings.connect_timeout_s
-        for tries, pause in enumerate((*PAUSES_S, None), 1):
+        for tries, pause in enumerate((*RETRY_PAUSES_S, None), 1):
             try:
                 return self._opened(settings, dialled, python)
-            except TurnedAway as exc:
+            except ClosedBeforeGreeting as exc:
                 wait = None if pause is None else pause * random.uniform(0.5, 1.5)
                 said = str(exc)
                 if (
@@ -199,40 +199,45 @@ class SshTransport:
                     or "Not allowed" in said
                     or time.monotonic() + wait > end
                 ):
-                    raise refusals.turned_away(settings, said, tries) from None
+                    raise connect_errors.closed_early_error(settings, said, tries) from None
                 # sshd takes so many logins at once, and no more: nothing was sent yet, so it is
                 # simply tried again.
                 time.sleep(wait)
-                dialled = dial(settings)
+                dialled = open_socket(settings)
         raise AssertionError("the last try has no pause")
 
-    def _opened(self, settings: Settings, dialled: Dialled, python: str | None) -> SshLink:
-        watchdog = Watchdog(dialled.sock, settings.connect_timeout_s * 2 + AUTH_S + CHANNEL_S)
+    def _opened(self, settings: Settings, dialled: OpenSocket, python: str | None) -> SshLink:
+        watchdog = Watchdog(
+            dialled.sock, settings.connect_timeout_s * 2 + AUTH_TIMEOUT_S + CHANNEL_TIMEOUT_S
+        )
         try:
-            connection = connected(settings, dialled)
+            connection = log_in(settings, dialled)
             return SshLink(
-                connection, started(connection, bundle.command(python)), dialled, settings
+                connection,
+                open_session(connection, bundle.launch_command(python)),
+                dialled,
+                settings,
             )
         except BaseException as exc:
-            fault = explained(exc, settings, dialled, watchdog.barked)
+            fault = connect_error(exc, settings, dialled, watchdog.barked)
             dialled.close()
             raise fault from None
         finally:
             watchdog.cancel()
 
 
-def connected(settings: Settings, dialled: Dialled) -> Connection:
+def log_in(settings: Settings, dialled: OpenSocket) -> Connection:
     """A logged-in Connection. Everything ssh has decided is given to it, so that it reads no file
     of its own."""
-    known = [knownhosts.read(settings.known_hosts, name) for name in settings.key_names]
-    negotiation = Negotiation(
-        dialled.sock, settings, knownhosts.listed_types([key for keys in known for key in keys])
+    known = [knownhosts.read_keys(settings.known_hosts, name) for name in settings.key_names]
+    negotiation = EarlyKeyExchange(
+        dialled.sock, settings, knownhosts.known_types([key for keys in known for key in keys])
     )
-    with absent("unittest", "unittest.mock", "invoke.vendor.yaml"):
+    with stubbed_imports("unittest", "unittest.mock", "invoke.vendor.yaml"):
         from fabric import Config, Connection
     # One Config per Connection: a shared one is not safe between threads.
     config = Config(lazy=True, ssh_config=paramiko.SSHConfig())
-    config.authentication.strategy_class = partial(Login, settings)
+    config.authentication.strategy_class = partial(PublicKeyLogin, settings)
     connection = Connection(
         settings.hostname,
         user=settings.user,
@@ -244,8 +249,8 @@ def connected(settings: Settings, dialled: Dialled) -> Connection:
             "sock": dialled.sock,
             "transport_factory": lambda sock, **_: negotiation,
             "banner_timeout": settings.connect_timeout_s,
-            "auth_timeout": AUTH_S,
-            "channel_timeout": CHANNEL_S,
+            "auth_timeout": AUTH_TIMEOUT_S,
+            "channel_timeout": CHANNEL_TIMEOUT_S,
         },
     )
     connection.client.set_missing_host_key_policy(StrictHostKeys(settings, known))
@@ -253,27 +258,27 @@ def connected(settings: Settings, dialled: Dialled) -> Connection:
     return connection
 
 
-def started(connection: Connection, command: str) -> paramiko.Channel:
+def open_session(connection: Connection, command: str) -> paramiko.Channel:
     """The command running in a session of its own, without a terminal."""
     channel: paramiko.Channel = connection.create_session()
-    channel.settimeout(SILENCE_LIMIT_S)
+    channel.settimeout(SILENCE_TIMEOUT_S)
     channel.exec_command(command)
     return channel
 
 
-def explained(
-    exc: BaseException, settings: Settings, dialled: Dialled, barked: bool
+def connect_error(
+    exc: BaseException, settings: Settings, dialled: OpenSocket, barked: bool
 ) -> BaseException:
     """The failure of an opening in words; what is not a failure (Ctrl-C), or may be tried again, as
     it is."""
-    if isinstance(exc, TurnedAway) and dialled.proxy:
+    if isinstance(exc, ClosedBeforeGreeting) and dialled.proxy:
         return dialled.proxy.fault() or exc
     if not isinstance(exc, (paramiko.SSHException, OSError, EOFError)) or isinstance(
         exc, MlxopsError
     ):
         return exc
     fault = dialled.proxy.fault() if dialled.proxy else None
-    return fault or refusals.opening(
+    return fault or connect_errors.opening_error(
         settings, exc, barked or "banner" in str(exc), type(exc).__name__
     )
 
@@ -285,7 +290,7 @@ class SshLink:
         self,
         connection: Connection,
         channel: paramiko.Channel,
-        dialled: Dialled,
+        dialled: OpenSocket,
         settings: Settings,
     ) -> None:
         self._connection = connection
@@ -321,7 +326,7 @@ class SshLink:
                 return None
 
     def _drain(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_READS):
             if not self._channel.recv_stderr_ready():
                 return
             self._tail.feed(self._channel.recv_stderr(CHUNK))
@@ -331,7 +336,7 @@ class SshLink:
         return self._tail.text()
 
     def exit_status(self) -> int | None:
-        if not self._channel.status_event.wait(EXIT_WAIT_S) or self._channel.exit_status < 0:
+        if not self._channel.status_event.wait(EXIT_TIMEOUT_S) or self._channel.exit_status < 0:
             return None
         return self._channel.exit_status
 

@@ -22,7 +22,7 @@ from mlxops.agent.jobs import job as jobs
 from mlxops.agent.jobs import log as joblog
 from mlxops.agent.jobs.job import Job, interrupted_load, lock_path, reserving_jobs
 from mlxops.agent.jobs.log import STAMP, log_path
-from mlxops.agent.wire.client import Client
+from mlxops.agent.wire.client import ClientLink
 from tests.support.writers import LOAD, ended, running
 
 PORT = 8100
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> str:
 @contextlib.contextmanager
 def job(path: str, settles: bool = True, **held: Any) -> Iterator[Job]:
     with open(os.devnull, "rb") as nothing, open(os.devnull, "wb") as nowhere:
-        client = Client(nowhere.fileno(), nothing)
+        client = ClientLink(nowhere.fileno(), nothing)
         told = {"who": "bob", "from": "mini", "why": "unload 8100", "port": PORT, **held}
         with Job(client, path, os.path.dirname(path), told, settles) as work:
             yield work
@@ -133,7 +133,7 @@ def test_jobs_on_any_port_are_found_and_other_files_are_not(path: str):
             pass
 
 
-class Broken(Client):
+class Broken(ClientLink):
     """A client to which nothing can be said: what it raises is nothing that anybody foresaw."""
 
     def emit(self, name: str, **fields: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.wire import codec as wire
-from mlxops.agent.wire.client import Client
+from mlxops.agent.wire.client import ClientLink
 from tests.support.procs_actors import eventually
 
 LINE = "x" * 1000
@@ -29,7 +29,7 @@ class Line:
         self.heard, out = os.pipe()
         stdin, self.says = os.pipe()
         self.out, self.stdin = out, os.fdopen(stdin, "rb")
-        self.client = Client(out, self.stdin, silence_s)
+        self.client = ClientLink(out, self.stdin, silence_s)
 
     def emits(self) -> threading.Thread:
         def work() -> None:
@@ -91,7 +91,7 @@ def test_a_slow_reader_that_says_nothing_misses_nothing(line: Line):
 def test_silence_is_noticed_when_it_is_over_and_not_with_the_next_ping(line: Line):
     began, lost = time.monotonic(), []
     line.client._ping(lambda: lost.append(time.monotonic() - began))
-    assert line.client.gone and 0.9 < lost[0] < wire.PING_EVERY_S
+    assert line.client.gone and 0.9 < lost[0] < wire.PING_INTERVAL_S
 
 
 def test_a_client_that_closed_its_end_is_gone_and_costs_nothing(line: Line):

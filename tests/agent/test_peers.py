@@ -12,7 +12,7 @@ import pytest
 
 from mlxops.agent.errors import Failed, HostUnreachable, Interrupted, LinkLost, MlxopsError
 from mlxops.agent.ranks import peers
-from mlxops.agent.ranks.peers import asking
+from mlxops.agent.ranks.peers import ask_all
 from tests.support.launching import Launcher, context
 from tests.support.procs_actors import eventually
 from tests.support.survivors import living
@@ -46,7 +46,7 @@ def refusal(folder: Path) -> MlxopsError:
     light = Launcher(folder, "mlx_lm.server")
     with (
         context(light, folder, light.procs) as it,
-        asking(it.site, [("far", {})], 60) as asked,
+        ask_all(it.site, [("far", {})], 60) as asked,
         pytest.raises(MlxopsError) as refused,
     ):
         asked[0].answer.wait()
@@ -76,7 +76,7 @@ def test_what_the_stub_there_says_is_told(
 def test_a_login_that_talks_without_end_is_given_up(
     ssh: Ssh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peers, "GREET_S", 0.5)
+    monkeypatch.setattr(peers, "HANDSHAKE_TIMEOUT_S", 0.5)
     ssh("#!/bin/sh\nexec yes\n")
     error = refusal(tmp_path)
     assert type(error) is LinkLost and "did not answer in time" in error.message
@@ -97,10 +97,10 @@ def test_who_does_not_answer_is_left_at_once(ssh: Ssh, tmp_path: Path) -> None:
     with (
         context(light, tmp_path, light.procs) as it,
         pytest.raises(Interrupted),
-        asking(it.site, [("far", {}), ("farther", {})], 60) as asked,
+        ask_all(it.site, [("far", {}), ("farther", {})], 60) as asked,
     ):
         asked[0].answer.wait(cancel)
-    assert not living(tmp_path) and time.monotonic() - pressed[0] < peers.ENDS_WITHIN_S
+    assert not living(tmp_path) and time.monotonic() - pressed[0] < peers.EXIT_TIMEOUT_S
 
 
 def test_without_an_ssh_each_answer_says_so(ssh: Ssh, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from mlxops import transport
 from mlxops.agent.errors import MlxopsError
 from mlxops.demo.loopback import Login
 from mlxops.demo.tinymodel import model_files
-from mlxops.transport.dial import QuickSocket, tune
+from mlxops.transport.connect import QuickSocket, tune_socket
 from tests.support.clientside import frame, host_for
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.fakeserver import CHAT
@@ -134,7 +134,7 @@ def a_tuned_socket(network: Network, sink: int) -> None:
         ("sending", lambda s: (s.send(b"x"), time.sleep(0.5))),
     ):
         with QuickSocket() as sock:
-            tune(sock)
+            tune_socket(sock)
             sock.connect((HOST, sink))
             sock.send(b"x")
             time.sleep(1)

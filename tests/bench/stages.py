@@ -69,23 +69,23 @@ def main() -> None:
     note("imports of the command line")
     from mlxops import bundle, session
     from mlxops.hosts import files as hosts
-    from mlxops.interrupts import Presses
-    from mlxops.transport import dial
+    from mlxops.interrupts import InterruptState
+    from mlxops.transport import connect
 
-    host = hosts.find("bench", folder)
+    host = hosts.find_host("bench", folder)
     note("imports and host file")
-    dialling = dial.Dialling(host.ssh)
+    dialling = connect.PendingSocket(host.ssh)
     from mlxops.transport import ssh
 
     note("import of paramiko (while dialling)")
-    noting(ssh.Negotiation, "start_client", "import of fabric, key exchange")
+    noting(ssh.EarlyKeyExchange, "start_client", "import of fabric, key exchange")
     noting(ssh.StrictHostKeys, "missing_host_key", "host key")
-    noting(ssh.Login, "authenticate", "login")
-    noting(ssh, "started", "exec")
+    noting(ssh.PublicKeyLogin, "authenticate", "login")
+    noting(ssh, "open_session", "exec")
     link = ssh.SshTransport(dialling).open(host.python)
     packed = bundle.pack()
     note("bundle")
-    talk = session.Conversation(host, link, packed, lambda event: None, Presses())
+    talk = session.Conversation(host, link, packed, lambda event: None, InterruptState())
     noting(talk, "_until_started", "shell, interpreter, agent's imports")
     talk.run(session.request(host, "list", {}))
     note("the verb itself")

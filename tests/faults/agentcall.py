@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mlxops.agent.wire.codec import PING, PING_EVERY_S, frame
+from mlxops.agent.wire.codec import PING, PING_INTERVAL_S, frame
 
 INSIDE = [Path(__file__).with_name(name) for name in ("nursery.py", "saboteur.py", "strikes.py")]
 LONGEST_S = 60.0
@@ -133,12 +133,12 @@ def _talk(line: BinaryIO, request: bytes, out: BinaryIO, err: BinaryIO) -> tuple
     said: dict[BinaryIO, bytes] = {out: b"", err: b""}
     streams, pinged = [out, err], time.monotonic()
     while streams:
-        ready = select.select(streams, [], [], PING_EVERY_S)[0]
+        ready = select.select(streams, [], [], PING_INTERVAL_S)[0]
         for stream in ready:
             chunk = os.read(stream.fileno(), 1 << 16)
             said[stream] += chunk
             streams = streams if chunk else [other for other in streams if other is not stream]
-        if time.monotonic() - pinged >= PING_EVERY_S:
+        if time.monotonic() - pinged >= PING_INTERVAL_S:
             _ping(line)
             pinged = time.monotonic()
     return said[out], said[err]

@@ -52,7 +52,7 @@ def interrupt(late: Sequence[Step]) -> Callable[[Desk, ClientCase, Blow], Outcom
 
 def too_late(steps: Sequence[Step]) -> Sequence[Step]:
     """The moments at which the answer is being told."""
-    first = next(at for at, step in enumerate(steps) if ":telling" in step.place)
+    first = next(at for at, step in enumerate(steps) if ":while_reporting" in step.place)
     return steps[first:]
 
 

@@ -73,7 +73,7 @@ def commanded(hosts_dir: str) -> Edit:
 
 def main() -> None:
     hosts_dir, way, name, count = sys.argv[1:]
-    host = hosts.find("studio", hosts_dir)
+    host = hosts.find_host("studio", hosts_dir)
     edit = {"ssh": called(host), "local": called(host.local()), "cron": commanded(hosts_dir)}[way]
     seconds: list[float] = []
     refused = 0

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlxops import bundle
-from mlxops.agent.wire.stub import IMAGE, unsealed
+from mlxops.agent.wire.stub import IMAGE, unseal
 
 from .agentcall import KILLING, Blow, Step, watched
 from .clientcases import ClientCase
@@ -69,9 +69,7 @@ class Bed:
         """What is not as it should be after an undisturbed command."""
         packed = bundle.pack(self.desk.code / "mlxops" / "agent")
         try:
-            digest, _, modules, payload = unsealed(
-                (self.agents / packed.digest / IMAGE).read_bytes()
-            )
+            digest, _, modules, payload = unseal((self.agents / packed.digest / IMAGE).read_bytes())
         except (OSError, ValueError) as exc:
             yield f"the agent is not kept: {exc}"
             return

@@ -35,7 +35,7 @@ KEPT = (
     ("load-swap local", "_on_phase", "write", "EPIPE"),
     ("load-swap local", "_on_phase", "write", "ENOSPC"),
     # A machine that refuses something is no defect of ours.
-    ("register ssh", "ask", "subprocess.Popen", "ENOMEM"),
+    ("register ssh", "query_ssh", "subprocess.Popen", "ENOMEM"),
     ("reconcile local", "alone", "fcntl.flock", "ENOLCK"),
 )
 

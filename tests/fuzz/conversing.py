@@ -10,7 +10,7 @@ from typing import Any
 from mlxops import session
 from mlxops.bundle import Bundle
 from mlxops.hosts.files import Host, Ssh
-from mlxops.interrupts import Presses
+from mlxops.interrupts import InterruptState
 from mlxops.render.progress import Progress
 
 HOST = Host("studio", Path("studio.toml"), "ssh", Ssh("studio"), None, {"state_dir": "~/.mlxops"})
@@ -48,6 +48,6 @@ def converse(chunks: Sequence[bytes]) -> dict[str, Any]:
     them."""
     link, shown = Scripted(chunks), io.TextIOWrapper(io.BytesIO(), "utf-8")
     progress = Progress(shown, terminal=True, quiet=False, verbose=True)
-    talk = session.Conversation(HOST, link, PACKED, progress, Presses())
+    talk = session.Conversation(HOST, link, PACKED, progress, InterruptState())
     link.marker = talk._marker.encode()
     return talk.run(b"{}")

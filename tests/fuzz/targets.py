@@ -148,7 +148,7 @@ def hostfile(content: bytes) -> None:
         path = Path(folder, "studio.toml")
         path.write_bytes(content)
         try:
-            host = hosts.read(path)
+            host = hosts.read_host(path)
         except Usage as exc:
             assert exc.fields["file"] == str(path)
             return
@@ -202,8 +202,8 @@ def memory(content: bytes) -> None:
 def known_hosts(content: bytes) -> None:
     text = content.decode("utf-8", "replace")
     for name in ("studio", "[studio]:2222"):
-        keys = knownhosts.matching(text, name)
-        assert knownhosts.judge(keys, b"").word in ("unknown", "changed", "known")
+        keys = knownhosts.keys_for(text, name)
+        assert knownhosts.check_host_key(keys, b"").word in ("unknown", "changed", "known")
 
 
 def public_key(content: bytes) -> None:
@@ -223,12 +223,12 @@ def forced_command(content: bytes) -> None:
     """Nothing but a granted verb is ever served, under the grant's own site."""
     source = io.BytesIO(content)
     try:
-        opening = forced.heard(source)
-        request = forced.permitted(GRANT, opening)
-    except (forced.Stranger, LoginRefused):
+        opening = forced.read_opening(source)
+        request = forced.authorize_request(GRANT, opening)
+    except (forced.NotAClient, LoginRefused):
         return
     assert (request["verb"], request["site"]) == ("status", GRANT.site)
-    forced.warnings(GRANT, opening.request)
+    forced.grant_warnings(GRANT, opening.request)
 
 
 def job_log(content: bytes) -> None:

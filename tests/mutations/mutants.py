@@ -286,8 +286,8 @@ TRUSTED = (
     Mutant(
         "a changed host key is let in",
         "transport/knownhosts.py",
-        '        if key.blob == blob:\n            return Verdict("known", key)\n',
-        '        if key.type:\n            return Verdict("known", key)\n',
+        '        if key.blob == blob:\n            return HostKeyStatus("known", key)\n',
+        '        if key.type:\n            return HostKeyStatus("known", key)\n',
         ("tests/unit/test_knownhosts.py::test_verdicts",),
     ),
     Mutant(

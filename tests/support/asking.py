@@ -17,7 +17,9 @@ def ask(studio: Studio, verb: str, **args: Any) -> dict[str, Any]:
     """The result of a verb; raises the agent's own errors. A defect of the agent's is never an
     acceptable answer."""
     try:
-        return session.call(hosts.find("studio", str(studio.hosts_dir)), verb, args, lambda _: None)
+        return session.call(
+            hosts.find_host("studio", str(studio.hosts_dir)), verb, args, lambda _: None
+        )
     except MlxopsError as exc:
         assert "trace" not in exc.fields, exc.fields["trace"]
         raise

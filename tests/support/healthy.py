@@ -22,7 +22,7 @@ from mlxops.agent.procs import Procs, here
 from mlxops.agent.registry.store import Store
 from mlxops.agent.site import Site
 from mlxops.agent.wire import stub, unpack
-from mlxops.agent.wire.stub import Refused
+from mlxops.agent.wire.stub import StageFailed
 from mlxops.demo.tinymodel import write_cache
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.ports import free_range
@@ -82,9 +82,9 @@ class Healthy:
         packed = agent(self.folder / "source")
         self.kept = self.state / "agent" / packed.digest
         payload = zlib.compress(packed.text)
-        modules = unpack.compiled(payload, packed.digest, Refused)
-        assert not unpack.keep(
-            stub.sealed(packed.digest, modules, payload), str(self.kept), stub.IMAGE
+        modules = unpack.compile_bundle(payload, packed.digest, StageFailed)
+        assert not unpack.cache_image(
+            stub.seal(packed.digest, modules, payload), str(self.kept), stub.IMAGE
         )
 
     def add(self, files: Mapping[str, bytes], name: str = "amber", **fields: Any) -> Path:

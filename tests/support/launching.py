@@ -24,7 +24,7 @@ from mlxops.agent.servers.ready import Start, wait_ready
 from mlxops.agent.servers.stop import Quarry, quarry
 from mlxops.agent.site import Site, log_path
 from mlxops.agent.verify.prove import Proof
-from mlxops.agent.wire.client import Client
+from mlxops.agent.wire.client import ClientLink
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.ports import free_range
 from tests.support.procs_actors import eventually
@@ -124,7 +124,7 @@ def context(launcher: Launcher, folder: Path, procs: Any) -> Iterator[Context]:
         "runtime": runtime,
     }
     with open(os.devnull, "wb") as out:
-        client = Client(out.fileno(), io.BytesIO())
+        client = ClientLink(out.fileno(), io.BytesIO())
         yield Context(Site.from_wire(site), Store(str(site["registry"]), WHO), procs, client, WHO)
 
 

@@ -73,7 +73,7 @@ class Restricted:
     @property
     def host(self) -> Host:
         """The host as the restricted key reaches it."""
-        return hosts.find("studio", str(self.cron_hosts))
+        return hosts.find_host("studio", str(self.cron_hosts))
 
     def call(
         self,

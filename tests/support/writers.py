@@ -89,9 +89,9 @@ FileLock(path, turn=True).acquire({"who": name}, 60)
 # A load's job, held as long as it lives.
 LOAD = """
 from mlxops.agent.jobs.job import Job
-from mlxops.agent.wire.client import Client
+from mlxops.agent.wire.client import ClientLink
 held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100, "again": "mlxops load a 8100"}
-client = Client(os.open(os.devnull, os.O_WRONLY), sys.stdin.buffer)
+client = ClientLink(os.open(os.devnull, os.O_WRONLY), sys.stdin.buffer)
 with Job(client, path, os.path.dirname(path), held, True) as job:
     job.reserve(["a"])
     job.phase("stop", "stopping")

@@ -170,7 +170,7 @@ def heard(door: Restricted, payload: bytes) -> tuple[str, str]:
             "-p",
             str(door.server.port),
             LOGIN,
-            bundle.command(None),
+            bundle.launch_command(None),
         ],
         input=payload,
         capture_output=True,
@@ -332,7 +332,7 @@ def test_a_client_that_says_nothing_is_not_waited_for(door: Restricted) -> None:
     code = authorized.LOADER.replace(
         "exec(d[n:n+m])", "exec(d[n:n+m].replace(b'main(text', CHANGED))"
     )
-    changed = b"import agent.restricted.serve as f;f.OPENING_S=1\nmain(text"
+    changed = b"import agent.restricted.serve as f;f.OPENING_TIMEOUT_S=1\nmain(text"
     argv = [sys.executable, "-I", "-S", "-c", code.replace("CHANGED", repr(changed)), folder]
     inner, outer = os.pipe()
     try:

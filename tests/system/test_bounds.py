@@ -18,7 +18,7 @@ from mlxops.agent.ports.probe import model_ids
 from mlxops.cli.errors import traceback_text
 from mlxops.render.errors import error_text
 from mlxops.render.style import Style
-from mlxops.transport import LONGEST_TAIL, Tail
+from mlxops.transport import MAX_TAIL_BYTES, Tail
 from tests.support.clientside import host_for, run_there
 from tests.support.sshd import Sshd, make_key
 
@@ -44,7 +44,7 @@ def lost(folder: Path, text: str) -> LinkLost:
 def test_a_login_that_prints_for_ever_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "MOST_NOISE", 4 << 20)
+    monkeypatch.setattr(session, "MAX_NOISE_BYTES", 4 << 20)
     began = time.monotonic()
     fault = lost(tmp_path, "exec yes welcome")
     assert time.monotonic() - began < 10
@@ -67,14 +67,14 @@ def test_a_host_that_never_stops_printing_on_stderr_is_given_up(
     began = time.monotonic()
     fault = lost(tmp_path, "exec yes grumble >&2")
     assert time.monotonic() - began < 10
-    assert len(str(fault.fields)) < 2 * LONGEST_TAIL
+    assert len(str(fault.fields)) < 2 * MAX_TAIL_BYTES
 
 
 def test_the_tail_of_stderr_is_short_whatever_the_lines() -> None:
     tail = Tail()
     for _ in range(200):
         tail.feed(b"x" * 100_000 + b"\n")
-    assert 0 < len(tail.text()) <= LONGEST_TAIL
+    assert 0 < len(tail.text()) <= MAX_TAIL_BYTES
 
 
 def test_an_error_of_a_megabyte_is_shown_in_part() -> None:

@@ -194,7 +194,7 @@ def test_over_a_slow_link_everything_works_and_progress_flows(
             assert empty_hub.sent < BYTES
             empty_hub.faults.rate = 0
 
-    host = hosts.find("studio", str(far_away.hosts_dir))
+    host = hosts.find_host("studio", str(far_away.hosts_dir))
     result = session.call(
         host, "load", {"model": "tiny/onyx", "port": port, "replace": True}, on_event
     )

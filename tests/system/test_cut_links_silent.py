@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mlxops.agent.wire.codec import SILENCE_LIMIT_S
+from mlxops.agent.wire.codec import SILENCE_TIMEOUT_S
 from tests.support.cutlink import CutLink
 from tests.support.heldloads import HeldLoads, agents, new, old
 from tests.support.studio import finished
@@ -22,7 +22,7 @@ SLACK_S = 5.0
 
 def seconds_until(true: Callable[[], bool], since: float) -> float:
     while not true():
-        assert time.monotonic() - since < SILENCE_LIMIT_S + SLACK_S, "not noticed in time"
+        assert time.monotonic() - since < SILENCE_TIMEOUT_S + SLACK_S, "not noticed in time"
         time.sleep(0.02)
     return time.monotonic() - since
 

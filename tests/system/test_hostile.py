@@ -33,7 +33,7 @@ NAMES = {
     "number": "8100",
     "blank": "  ",
     "empty": "",
-    "long": "n" * values.LONGEST_TEXT,
+    "long": "n" * values.MAX_TEXT_BYTES,
 }
 # What JSON can hold as a name, and no argument of a verb: an edit of the file is all that reaches
 # such an entry.
@@ -201,7 +201,7 @@ def test_ten_thousand_entries(one: Studio) -> None:
 def test_a_word_and_a_name_of_a_megabyte(one: Studio) -> None:
     """Looking for near matches must not take for ever; a word longer than any argument is not
     looked for."""
-    amber, longest = one.entry("amber"), values.LONGEST_TEXT
+    amber, longest = one.entry("amber"), values.MAX_TEXT_BYTES
     put(one, **{"ab" * 60_000: amber, "ab" * (longest // 2): amber})
     began = time.monotonic()
     assert (

@@ -187,7 +187,7 @@ def test_list_costs_one_connection_one_exec_and_one_round_trip(
     assert told.count("Connection from ") == 1
     assert told.count("Starting session: ") == 1 and "subsystem" not in told
 
-    host = hosts.find("studio", str(openssh_studio.hosts_dir))
+    host = hosts.find_host("studio", str(openssh_studio.hosts_dir))
     link = Recorder(transport.open_for(host).open(host.python))
     asked = session.request(host, "list", {})
     assert session.converse(host, link, bundle.pack(), asked, lambda event: None) == {"models": []}
@@ -197,7 +197,7 @@ def test_list_costs_one_connection_one_exec_and_one_round_trip(
 @pytest.mark.openssh
 def test_the_agent_travels_once(openssh_studio: Studio) -> None:
     def weight() -> int:
-        host = hosts.find("studio", str(openssh_studio.hosts_dir))
+        host = hosts.find_host("studio", str(openssh_studio.hosts_dir))
         link = Weighing(transport.open_for(host).open(host.python))
         session.converse(
             host, link, bundle.pack(), session.request(host, "list", {}), lambda event: None

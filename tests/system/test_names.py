@@ -150,7 +150,7 @@ def test_a_broken_registry_leaves_slots_and_numbers_to_look_at(one: Studio) -> N
 
 def test_a_part_of_a_name_is_told_before_it_starts_anything(one: Studio) -> None:
     said: list[str] = []
-    host = hosts.find("studio", str(one.hosts_dir))
+    host = hosts.find_host("studio", str(one.hosts_dir))
     session.call(
         host, "load", {"model": "amb", "port": one.ports[0]}, lambda event: said.append(str(event))
     )

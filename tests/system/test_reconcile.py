@@ -20,7 +20,7 @@ from mlxops.agent.procs import Procs
 from mlxops.agent.procs.macos.darwin import Darwin
 from mlxops.agent.registry.store import Store
 from mlxops.agent.site import Site
-from mlxops.agent.wire.client import Client
+from mlxops.agent.wire.client import ClientLink
 from mlxops.hosts import files as hosts
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, eventually, finished
@@ -41,10 +41,10 @@ Reconciled = dict[str, Any]
 
 def reconciled_by(studio: Studio, procs: Procs) -> Reconciled:
     """What the agent comes to when it sees the machine through these."""
-    site = Site.from_wire(hosts.find("studio", str(studio.hosts_dir)).site)
+    site = Site.from_wire(hosts.find_host("studio", str(studio.hosts_dir)).site)
     who = {"who": "cron", "from": "here"}
     with open(os.devnull, "rb") as nothing, open(os.devnull, "wb") as nowhere:
-        client = Client(nowhere.fileno(), nothing)
+        client = ClientLink(nowhere.fileno(), nothing)
         return reconcile(Context(site, Store(site.registry, who), procs, client, who), {})
 
 

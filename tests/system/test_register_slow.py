@@ -14,7 +14,7 @@ import pytest
 
 from mlxops import bundle, session
 from mlxops.agent.wire import codec as wire
-from mlxops.hosts.files import read
+from mlxops.hosts.files import read_host
 from mlxops.transport import open_for
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, eventually, finished
@@ -55,9 +55,9 @@ def slow(
 def test_register_pings_while_the_runtime_lists_its_options(
     slow: Callable[[float], tuple[Studio, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session.Conversation, "silence_limit_s", wire.PING_EVERY_S * 1.3)
-    studio, pids = slow(wire.PING_EVERY_S * 1.5)
-    host = read(studio.hosts_dir / "studio.toml")
+    monkeypatch.setattr(session.Conversation, "silence_limit_s", wire.PING_INTERVAL_S * 1.3)
+    studio, pids = slow(wire.PING_INTERVAL_S * 1.5)
+    host = read_host(studio.hosts_dir / "studio.toml")
     events: list[dict[str, Any]] = []
     link = open_for(host).open(host.python)
     asked = session.request(host, "register", {"name": "coder", "repo": "tiny/amber"})

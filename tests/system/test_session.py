@@ -23,7 +23,7 @@ from mlxops.agent.errors import (
     PortBusy,
 )
 from mlxops.hosts.files import Host
-from mlxops.interrupts import Presses
+from mlxops.interrupts import InterruptState
 from tests.support.clientside import host_for
 from tests.support.sshd import Sshd
 
@@ -232,7 +232,7 @@ def test_a_host_that_starts_slowly_hears_no_ping_before_it_has_the_agent(
     slow.chmod(0o755)
     link = transport.open_for(host).open(str(slow))
     agent = packed(tmp_path / "agent", "say(fd, result={'said': stdin.readline().decode()})")
-    with interrupts.raising(2) as presses:
+    with interrupts.raise_on(2) as presses:
         talk = session.Conversation(host, link, agent, lambda event: None, presses)
         talk.ping_every_s = 0.05
         assert talk.run(session.request(host, "verb", {})) == {"said": "ping\n"}
@@ -243,7 +243,7 @@ def brisk(host: Host, tmp_path: Path, body: str) -> dict[str, Any]:
     """A conversation with a twentieth of the usual patience."""
     link = transport.open_for(host).open(host.python)
     talk = session.Conversation(
-        host, link, packed(tmp_path / "agent", body), lambda event: None, Presses()
+        host, link, packed(tmp_path / "agent", body), lambda event: None, InterruptState()
     )
     talk.ping_every_s, talk.silence_limit_s = 0.25, 1.0
     try:
@@ -330,7 +330,7 @@ def test_an_interpreter_that_is_none(host: Host, tmp_path: Path, kind: str) -> N
     wrong = Host(host.name, host.path, host.transport, host.ssh, str(python), host.site)
     link = transport.open_for(wrong).open(wrong.python)
     talk = session.Conversation(
-        wrong, link, packed(tmp_path / "agent", "pass"), lambda event: None, Presses()
+        wrong, link, packed(tmp_path / "agent", "pass"), lambda event: None, InterruptState()
     )
     talk.silence_limit_s, talk.start_limit_s = 1.0, 2.0
     try:

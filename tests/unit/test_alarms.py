@@ -59,7 +59,7 @@ class Ends:
 interrupts.listen()
 with single_instance.time_limit(0.6):
     try:
-        with interrupts.raising(1):
+        with interrupts.raise_on(1):
             Ends()
             time.sleep(30)
     except KeyboardInterrupt:
@@ -73,9 +73,9 @@ import os, signal, time
 from mlxops import interrupts
 from mlxops.cli import single_instance
 
-interrupts.TOLD_WITHIN_S = 30
+interrupts.REPORT_TIMEOUT_S = 30
 interrupts.listen()
-with single_instance.time_limit(0.3), interrupts.telling():
+with single_instance.time_limit(0.3), interrupts.while_reporting():
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(30)
 """
@@ -101,7 +101,7 @@ def test_a_press_while_the_answer_is_told_leaves_the_time_limit_alone() -> None:
 
 
 def test_with_a_time_limit_a_press_while_telling_still_ends_in_time() -> None:
-    script = TOLD.replace("TOLD_WITHIN_S = 30", "TOLD_WITHIN_S = 0.2").replace(
+    script = TOLD.replace("REPORT_TIMEOUT_S = 30", "REPORT_TIMEOUT_S = 0.2").replace(
         "bounded(0.3)", "bounded(30)"
     )
     assert ended(script).returncode == 130

@@ -42,7 +42,7 @@ def right(verb: str) -> dict[str, Any]:
         "port": PORT,
         "verbs": ["status"],
     }
-    return {key: whole[key] for key in arguments.NEEDED.get(verb, ())}
+    return {key: whole[key] for key in arguments.REQUIRED.get(verb, ())}
 
 
 def test_every_verb_of_the_agent_has_its_arguments_in_the_table() -> None:
@@ -51,18 +51,18 @@ def test_every_verb_of_the_agent_has_its_arguments_in_the_table() -> None:
 
 @pytest.mark.parametrize("verb", sorted(arguments.ARGUMENTS))
 def test_whatever_is_sent_is_taken_or_refused_as_wrong_usage(verb: str) -> None:
-    assert arguments.checked(verb, right(verb)) == right(verb)
+    assert arguments.check_arguments(verb, right(verb)) == right(verb)
     for key in (*arguments.ARGUMENTS[verb], "no such argument"):
         for value in STRANGE:
             try:
-                done = arguments.checked(verb, {**right(verb), key: value})
+                done = arguments.check_arguments(verb, {**right(verb), key: value})
             except Usage as exc:
                 assert exc.exit_code == 2
                 continue
             json.dumps(done, allow_nan=False)
     for sent in ([], "x", 7, [1]):
         with pytest.raises(Usage):
-            arguments.checked(verb, sent)
+            arguments.check_arguments(verb, sent)
 
 
 @pytest.mark.parametrize("value", [1e308, 1e-9 * -1, math.nan, math.inf, 0, True, "5", 1e6 + 1])
@@ -70,37 +70,45 @@ def test_seconds_mean_the_same_in_a_host_file_and_in_a_request(value: Any) -> No
     with pytest.raises(ValueError):
         hostfile.seconds(value)
     with pytest.raises(Usage, match="grace_s must be a number of seconds"):
-        arguments.checked("unload", {"port": PORT, "grace_s": value})
+        arguments.check_arguments("unload", {"port": PORT, "grace_s": value})
 
 
 def test_a_port_asked_for_a_thousand_times_is_asked_once() -> None:
-    assert arguments.checked("status", {"ports": [PORT] * values.MOST_PORTS}) == {"ports": [PORT]}
+    assert arguments.check_arguments("status", {"ports": [PORT] * values.MAX_PORTS}) == {
+        "ports": [PORT]
+    }
     with pytest.raises(Usage, match="at most 256"):
-        arguments.checked("status", {"ports": [PORT] * 1000})
+        arguments.check_arguments("status", {"ports": [PORT] * 1000})
 
 
 @pytest.mark.parametrize("grace", [1e-9, 1.0, 600.0])
 def test_a_restricted_key_does_not_choose_how_hard_a_server_is_stopped(grace: float) -> None:
     for verb in ("unload", "unload-all"):
         with pytest.raises(LoginRefused, match="cannot choose grace_s"):
-            arguments.restricted(verb, {**right(verb), "grace_s": grace}, ("unload", "unload-all"))
-        assert arguments.restricted(verb, {**right(verb), "grace_s": None}, (verb,)) == right(verb)
+            arguments.check_restricted(
+                verb, {**right(verb), "grace_s": grace}, ("unload", "unload-all")
+            )
+        assert arguments.check_restricted(verb, {**right(verb), "grace_s": None}, (verb,)) == right(
+            verb
+        )
 
 
 def test_status_deep_is_a_matter_of_the_verb_verify() -> None:
     with pytest.raises(LoginRefused, match="takes the verb verify"):
-        arguments.restricted("status", {"deep": True}, ("status",))
-    assert arguments.restricted("status", {"deep": True}, ("status", "verify")) == {"deep": True}
-    assert arguments.restricted("status", {"deep": False}, ("status",)) == {"deep": False}
+        arguments.check_restricted("status", {"deep": True}, ("status",))
+    assert arguments.check_restricted("status", {"deep": True}, ("status", "verify")) == {
+        "deep": True
+    }
+    assert arguments.check_restricted("status", {"deep": False}, ("status",)) == {"deep": False}
 
 
 @pytest.mark.parametrize(
     ("verb", "args"), [("logs", {"port": PORT, "lines": 10**6}), ("verify", {"timeout_s": 9e5})]
 )
 def test_one_call_of_a_restricted_key_is_bounded(verb: str, args: dict[str, Any]) -> None:
-    assert arguments.checked(verb, args) == args
+    assert arguments.check_arguments(verb, args) == args
     with pytest.raises(MlxopsError, match="of a restricted key"):
-        arguments.restricted(verb, args, (verb,))
+        arguments.check_restricted(verb, args, (verb,))
 
 
 def test_what_is_told_to_a_restricted_key_has_no_trace() -> None:

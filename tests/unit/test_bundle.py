@@ -136,7 +136,7 @@ exec(sys.argv.pop(1))" "$code" "$@"
 
 def test_too_old_an_interpreter_says_so(packed: bundle.Bundle, state: Path, tmp_path: Path) -> None:
     python = fake_python(tmp_path, "python3.7", "3.7.2")
-    talk = Stubbed(packed, state, ["/bin/sh", "-c", bundle.command(str(python))])
+    talk = Stubbed(packed, state, ["/bin/sh", "-c", bundle.launch_command(str(python))])
     assert talk.finish() == (f"MARK OLD 3.7.2 {python}", 70)
 
 
@@ -153,7 +153,7 @@ SHELLS = [shell for shell in ("sh", "bash", "zsh", "dash", "tcsh", "fish") if sh
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_finder_under_every_login_shell(packed: bundle.Bundle, state: Path, shell: str) -> None:
     talk = Stubbed(
-        packed, state, [shell, "-c", bundle.command(None)], env={"PATH": "/usr/bin:/bin"}
+        packed, state, [shell, "-c", bundle.launch_command(None)], env={"PATH": "/usr/bin:/bin"}
     )
     assert talk.line() == "MARK MISS"
     talk.send(packed.delivery())
@@ -163,7 +163,10 @@ def test_the_finder_under_every_login_shell(packed: bundle.Bundle, state: Path, 
 def newest(packed: bundle.Bundle, state: Path, path: str, *args: str) -> Stubbed:
     """The part of the finder that looks for python3.N."""
     return Stubbed(
-        packed, state, ["/bin/sh", "-c", bootstrap.NEWEST, bundle.LOADER, *args], env={"PATH": path}
+        packed,
+        state,
+        ["/bin/sh", "-c", bootstrap.NEWEST_FINDER, bundle.LOADER, *args],
+        env={"PATH": path},
     )
 
 
@@ -184,7 +187,7 @@ def test_too_old_a_first_choice_gives_its_place_to_a_newer(
 ) -> None:
     first = fake_python(tmp_path, "python3", "3.8.10")
     (tmp_path / "python3.29").symlink_to(sys.executable)
-    argv = [str(first), "-I", "-S", "-c", bundle.LOADER, bootstrap.NEWEST, bundle.LOADER]
+    argv = [str(first), "-I", "-S", "-c", bundle.LOADER, bootstrap.NEWEST_FINDER, bundle.LOADER]
     talk = Stubbed(packed, state, argv, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     assert talk.line() == "MARK MISS"
     talk.send(packed.delivery())
@@ -195,14 +198,14 @@ def test_nothing_newer_than_too_old_is_told(
     packed: bundle.Bundle, state: Path, tmp_path: Path
 ) -> None:
     only = fake_python(tmp_path, "python3", "3.8.10")
-    without = bootstrap.NEWEST.replace("/opt/homebrew/bin /usr/local/bin", "")
+    without = bootstrap.NEWEST_FINDER.replace("/opt/homebrew/bin /usr/local/bin", "")
     argv = [str(only), "-I", "-S", "-c", bundle.LOADER, without, bundle.LOADER]
     talk = Stubbed(packed, state, argv, env={"PATH": str(tmp_path)})
     assert talk.finish() == (f"MARK OLD 3.8.10 {only}", 70)
 
 
 def test_no_interpreter_at_all(packed: bundle.Bundle, tmp_path: Path) -> None:
-    without = bootstrap.NEWEST.replace("/opt/homebrew/bin /usr/local/bin", "")
+    without = bootstrap.NEWEST_FINDER.replace("/opt/homebrew/bin /usr/local/bin", "")
     done = subprocess.run(
         ["/bin/sh", "-c", without, bundle.LOADER], env={"PATH": str(tmp_path)}, capture_output=True
     )
@@ -214,9 +217,9 @@ def test_commands_are_one_line_and_quote_the_host_file_s_python(tmp_path: Path) 
     odd = tmp_path / "a 'b' $HOME;true"
     odd.mkdir()
     (odd / "python").symlink_to(sys.executable)
-    assert "\n" not in bundle.command(None) + bundle.command("x")
+    assert "\n" not in bundle.launch_command(None) + bundle.launch_command("x")
     for python in (str(odd / "python"), "~/python"):
-        argv = ["/bin/sh", "-c", bundle.command(python)]
+        argv = ["/bin/sh", "-c", bundle.launch_command(python)]
         done = subprocess.run(
             argv, input=frame(b"print(6*7)"), capture_output=True, env={"HOME": str(odd)}
         )
@@ -244,7 +247,7 @@ def test_the_stub_loads_no_json_when_the_agent_is_there(state: Path, tmp_path: P
 
 def test_the_real_agent_is_whole_and_small() -> None:
     packed = bundle.pack()
-    files = unpack.opened(_bundle_part(packed), packed.digest, _unexpected)
+    files = unpack.verified_files(_bundle_part(packed), packed.digest, _unexpected)
     assert {
         "agent/__init__.py",
         "agent/main.py",

@@ -50,7 +50,7 @@ def evil(folder: Path) -> None:
         "agent/main.py": (folder / "agent" / "main.py").read_bytes(),
     }
     codes = {path: marshal.dumps(compile(source, path, "exec")) for path, source in modules.items()}
-    (folder / stub.IMAGE).write_bytes(stub.sealed(folder.name, codes, b""))
+    (folder / stub.IMAGE).write_bytes(stub.seal(folder.name, codes, b""))
 
 
 @pytest.mark.parametrize("level", ["state", "state/agent", "state/agent/HASH"])
@@ -193,8 +193,8 @@ def test_an_agent_that_is_used_stays_and_one_that_runs_needs_no_file(
 
 
 def test_faults_of_folders(tmp_path: Path) -> None:
-    assert stub.fault(str(tmp_path), True) == ""
+    assert stub.folder_fault(str(tmp_path), True) == ""
     (tmp_path / "file").touch()
-    assert "is not a folder" in stub.fault(str(tmp_path / "file"), True)
+    assert "is not a folder" in stub.folder_fault(str(tmp_path / "file"), True)
     with pytest.raises(FileNotFoundError):
-        stub.fault(str(tmp_path / "absent"), True)
+        stub.folder_fault(str(tmp_path / "absent"), True)

@@ -83,7 +83,7 @@ def test_bytecode_beside_the_agent_is_neither_written_nor_read(
 def test_an_agent_of_another_python_is_not_taken(packed: bundle.Bundle, state: Path) -> None:
     conversation(packed, state)
     image = state / "agent" / packed.digest / stub.IMAGE
-    digest, _, modules, payload = stub.unsealed(image.read_bytes())
+    digest, _, modules, payload = stub.unseal(image.read_bytes())
     body = marshal.dumps((digest, bytes(4), modules, payload), 2)
     image.write_bytes(_imp.source_hash(0, body) + body)
     assert conversation(packed, state) == ["MARK MISS", "MARK OK", "HELLO"]

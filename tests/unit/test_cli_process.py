@@ -271,7 +271,7 @@ class Ends:
 
 interrupts.listen()
 try:
-    with interrupts.raising(1):
+    with interrupts.raise_on(1):
         Ends()
         time.sleep(30)
 except KeyboardInterrupt:

@@ -34,7 +34,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     deaf.chmod(0o755)
     text = HOST_FILE.replace("[studio]", f'transport = "local"\n[studio]\npython = "{deaf}"')
     (tmp_path / "lab.toml").write_text(text)
-    return hosts.read(tmp_path / "lab.toml")
+    return hosts.read_host(tmp_path / "lab.toml")
 
 
 def reconcile(lab: Host, *more: str) -> subprocess.CompletedProcess[str]:

@@ -55,20 +55,20 @@ def configured(own: Path, text: str) -> Path:
 
 def test_the_only_host_there_is_needs_no_name(own: Path) -> None:
     written(own)
-    assert hosts.find(None, None).name == "lab"
+    assert hosts.find_host(None, None).name == "lab"
 
 
 def test_a_host_file_of_the_current_folder_is_never_read(own: Path) -> None:
     theirs = written(Path("hosts"), "studio")
     with pytest.raises(Usage) as caught:
-        hosts.find("studio", None)
+        hosts.find_host("studio", None)
     assert (
         caught.value.hint
         == "./hosts is not looked up any more. To use it: mlxops --hosts-dir hosts"
     )
     mine = written(own, "studio")
-    assert hosts.find(None, None).path == mine
-    assert hosts.find(None, "hosts").path == theirs.absolute()
+    assert hosts.find_host(None, None).path == mine
+    assert hosts.find_host(None, "hosts").path == theirs.absolute()
 
 
 @pytest.mark.parametrize("home", ["", ".", "home"])
@@ -89,10 +89,10 @@ def test_without_home_the_system_says_where_it_is(monkeypatch: pytest.MonkeyPatc
 def test_the_users_own_folder_comes_before_the_checkout(own: Path, checkout: Path) -> None:
     theirs, mine = written(checkout), written(own)
     written(checkout, "other")
-    assert hosts.find("lab", None).path == mine
+    assert hosts.find_host("lab", None).path == mine
     assert list(hosts.available(None)) == ["lab", "other"]
     mine.unlink()
-    assert hosts.find("lab", None).path == theirs
+    assert hosts.find_host("lab", None).path == theirs
 
 
 def made(top: Path, project: str | None = '[project]\nname = "mlxops"\n') -> Path:
@@ -120,7 +120,7 @@ def test_several_hosts_and_none_chosen_is_refused(own: Path, checkout: Path) -> 
     written(checkout, "two")
     written(own, "one")
     with pytest.raises(Usage) as caught:
-        hosts.find(None, None)
+        hosts.find_host(None, None)
     assert caught.value.fields["known"] == ["one", "two"]
 
 
@@ -128,16 +128,19 @@ def test_who_chooses_counts_in_this_order(own: Path, monkeypatch: pytest.MonkeyP
     for name in ("flag", "variable", "configured"):
         written(own, name)
     config = configured(own, 'host = "configured"\n')
-    assert (hosts.find(None, None).name, hosts.choose(None, None).source) == (
+    assert (hosts.find_host(None, None).name, hosts.choose_host(None, None).source) == (
         "configured",
         str(config),
     )
     monkeypatch.setenv("MLXOPS_HOST", "variable")
-    assert (hosts.find(None, None).name, hosts.choose(None, None).source) == (
+    assert (hosts.find_host(None, None).name, hosts.choose_host(None, None).source) == (
         "variable",
         "MLXOPS_HOST",
     )
-    assert (hosts.find("flag", None).name, hosts.choose("flag", None).source) == ("flag", "--host")
+    assert (hosts.find_host("flag", None).name, hosts.choose_host("flag", None).source) == (
+        "flag",
+        "--host",
+    )
 
 
 def test_a_host_that_is_not_there_tells_who_asked_for_it(
@@ -146,14 +149,14 @@ def test_a_host_that_is_not_there_tells_who_asked_for_it(
     written(own)
     monkeypatch.setenv("MLXOPS_HOST", "gone")
     with pytest.raises(Usage, match="no host 'gone', which MLXOPS_HOST names"):
-        hosts.find(None, None)
+        hosts.find_host(None, None)
 
 
 def test_an_unknown_key_of_the_config_is_refused(own: Path) -> None:
     written(own)
     configured(own, 'hots = "lab"\n')
     with pytest.raises(Usage, match="hots"):
-        hosts.find(None, None)
+        hosts.find_host(None, None)
 
 
 def test_a_folder_that_was_named_is_the_only_one(
@@ -165,10 +168,10 @@ def test_a_folder_that_was_named_is_the_only_one(
     monkeypatch.setenv("MLXOPS_HOSTS_DIR", str(tmp_path / "variable"))
     assert list(hosts.available(None)) == ["far"]
     assert list(hosts.available(str(tmp_path / "flag"))) == ["farthest"]
-    assert hosts.find("far", None).named_folder == tmp_path / "variable"
+    assert hosts.find_host("far", None).named_folder == tmp_path / "variable"
     monkeypatch.setenv("MLXOPS_HOSTS_DIR", "")
     assert list(hosts.available(None)) == ["near"]
-    assert hosts.find(None, None).named_folder is None
+    assert hosts.find_host(None, None).named_folder is None
 
 
 @pytest.mark.parametrize("said", ["hosts", ".", "../hosts"])
@@ -178,16 +181,16 @@ def test_the_variable_names_no_folder_by_where_one_stands(
     written(Path("hosts"))
     monkeypatch.setenv("MLXOPS_HOSTS_DIR", said)
     with pytest.raises(Usage, match="must be an absolute path"):
-        hosts.find(None, None)
+        hosts.find_host(None, None)
 
 
 def test_an_empty_flag_is_refused() -> None:
     with pytest.raises(Usage, match="names no folder"):
-        hosts.find(None, "")
+        hosts.find_host(None, "")
 
 
 def test_no_host_file_at_all_says_what_to_do(own: Path) -> None:
     with pytest.raises(Usage) as caught:
-        hosts.find(None, None)
+        hosts.find_host(None, None)
     assert "hosts/studio.toml" in caught.value.hint
     assert str(own) in caught.value.message

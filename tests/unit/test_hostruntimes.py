@@ -26,7 +26,9 @@ WHOLE = HOUSE + (
 def known(folder: Path, rows: str) -> Runtimes:
     """The runtimes as the agent has them, after the wire."""
     (folder / "lab.toml").write_text(LEAST + rows)
-    return Site.from_wire(json.loads(json.dumps(hosts.read(folder / "lab.toml").site))).runtimes
+    return Site.from_wire(
+        json.loads(json.dumps(hosts.read_host(folder / "lab.toml").site))
+    ).runtimes
 
 
 def test_a_row_is_a_runtime_like_those_built_in(tmp_path: Path) -> None:

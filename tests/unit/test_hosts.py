@@ -28,7 +28,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_shipped_file_describes_the_real_machine() -> None:
-    host = hosts.read(SHIPPED)
+    host = hosts.read_host(SHIPPED)
     assert (host.name, host.transport, host.ssh.host, host.ssh.user) == (
         "studio",
         "ssh",
@@ -61,13 +61,13 @@ def test_the_agent_reads_what_a_host_file_says(tmp_path: Path) -> None:
         LEAST
         + '[runtimes."mlx_lm.server"]\ncommand = ["/opt/lm"]\n[slots.8101]\nname = "b"\nserved_name = "x"\n'
     )
-    site = Site.from_wire(hosts.read(written(tmp_path, text)).site)
+    site = Site.from_wire(hosts.read_host(written(tmp_path, text)).site)
     assert site.commands == {"mlx_lm.server": ("/opt/lm",)}
     assert (site.name, site.served_name(8101, "no"), site.grace_s) == ("lab", "x", 60.0)
 
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
-    host = hosts.read(written(tmp_path, LEAST))
+    host = hosts.read_host(written(tmp_path, LEAST))
     assert host.ssh == hosts.Ssh(host="lab")
     assert host.python is None
     assert host.site == {
@@ -100,7 +100,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     ],
 )
 def test_ports_are_a_range_or_a_list(tmp_path: Path, ports: str, meant: list[int]) -> None:
-    assert hosts.read(written(tmp_path, f"{LEAST}ports = {ports}\n")).site["ports"] == meant
+    assert hosts.read_host(written(tmp_path, f"{LEAST}ports = {ports}\n")).site["ports"] == meant
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_ports_are_a_range_or_a_list(tmp_path: Path, ports: str, meant: list[int
 def test_a_wrong_or_unknown_key_is_named_with_its_file(tmp_path: Path, text: str, key: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(Usage) as caught:
-        hosts.read(path)
+        hosts.read_host(path)
     assert caught.value.fields == {"file": str(path), "key": key}
     assert str(path) in caught.value.message
     assert key in caught.value.message
@@ -165,7 +165,7 @@ def test_a_wrong_or_unknown_key_is_named_with_its_file(tmp_path: Path, text: str
 
 def test_a_near_miss_is_told(tmp_path: Path) -> None:
     with pytest.raises(Usage) as caught:
-        hosts.read(written(tmp_path, LEAST + "prots = 3\n"))
+        hosts.read_host(written(tmp_path, LEAST + "prots = 3\n"))
     assert caught.value.hint == "did you mean ports?"
 
 
@@ -174,39 +174,39 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, content: bytes) -> N
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
     with pytest.raises(Usage) as caught:
-        hosts.read(path)
+        hosts.read_host(path)
     assert caught.value.fields["file"] == str(path)
 
 
 def test_home_is_expanded_for_paths_of_this_machine_only(tmp_path: Path) -> None:
     text = LEAST + '[ssh]\nidentity_file = "~/.ssh/lab"\n'
-    host = hosts.read(written(tmp_path, text))
+    host = hosts.read_host(written(tmp_path, text))
     assert host.ssh.identity_file == str(tmp_path / "home" / ".ssh" / "lab")
     assert host.site["state_dir"] == "~/.mlxops"
 
 
 def test_local_changes_the_way_there_and_nothing_else(tmp_path: Path) -> None:
-    host = hosts.read(written(tmp_path, LEAST))
+    host = hosts.read_host(written(tmp_path, LEAST))
     assert host.local().transport == "local"
     assert host.local().site == host.site
 
 
 @pytest.mark.parametrize(("word", "port"), [("8100", 8100), ("jerry", 8101), ("8101", 8101)])
 def test_a_port_goes_by_number_or_by_its_slot(tmp_path: Path, word: str, port: int) -> None:
-    host = hosts.read(written(tmp_path, LEAST + '[slots.8101]\nname = "jerry"\n'))
+    host = hosts.read_host(written(tmp_path, LEAST + '[slots.8101]\nname = "jerry"\n'))
     assert host.port(word) == port
 
 
 @pytest.mark.parametrize("word", ["8099", "nobody", "", "-1", "81_00"])
 def test_any_other_word_is_no_slot(tmp_path: Path, word: str) -> None:
-    host = hosts.read(written(tmp_path, LEAST + '[slots.8101]\nname = "jerry"\n'))
+    host = hosts.read_host(written(tmp_path, LEAST + '[slots.8101]\nname = "jerry"\n'))
     with pytest.raises(Usage) as caught:
         host.port(word)
     assert caught.value.hint == "ports: 8100-8109; slots: jerry"
 
 
 def test_a_number_is_a_port_here_and_what_a_name_means_the_host_knows(tmp_path: Path) -> None:
-    host = hosts.read(written(tmp_path, LEAST + '[slots.8101]\nname = "jerry"\n'))
+    host = hosts.read_host(written(tmp_path, LEAST + '[slots.8101]\nname = "jerry"\n'))
     assert [host.port_word(word) for word in ("8100", "jerry", "coder")] == [8100, "jerry", "coder"]
     for word in ("8099", "", " ", "-1", "99999999", "x" * 1000):
         with pytest.raises(Usage):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.transport.identities import Identity, Offer, existing, order
+from mlxops.transport.identities import Identity, Offer, find_identities, order_offers
 
 A, B, C = Identity("/a", b"A"), Identity("/b", b"B"), Identity("/c", b"")
 
@@ -25,7 +25,7 @@ A, B, C = Identity("/a", b"A"), Identity("/b", b"B"), Identity("/c", b"")
     ],
 )
 def test_order(files: list[Identity], agent: list[bytes], only: bool, offers: list[Offer]) -> None:
-    assert order(files, agent, only) == offers
+    assert order_offers(files, agent, only) == offers
 
 
 @pytest.mark.openssh
@@ -42,7 +42,9 @@ def test_public_half_is_found_even_of_an_encrypted_key(
     blob = base64.b64decode(public.read_text().split()[1])
     if not keep_public:
         public.unlink()
-    assert existing([str(key), str(key), str(tmp_path / "absent")]) == [Identity(str(key), blob)]
+    assert find_identities([str(key), str(key), str(tmp_path / "absent")]) == [
+        Identity(str(key), blob)
+    ]
 
 
 @pytest.mark.openssh
@@ -50,11 +52,11 @@ def test_private_half_may_live_in_an_agent_only(tmp_path: Path) -> None:
     key = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     key.unlink()
-    assert [identity.path for identity in existing([str(key)])] == [str(key)]
+    assert [identity.path for identity in find_identities([str(key)])] == [str(key)]
 
 
 def test_pem_and_rubbish_have_no_public_half_of_their_own(tmp_path: Path) -> None:
     pem, rubbish = tmp_path / "pem", tmp_path / "rubbish"
     pem.write_text("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n")
     rubbish.write_bytes(b"\xff\x00 what\n")
-    assert [identity.public for identity in existing([str(pem), str(rubbish)])] == [b"", b""]
+    assert [identity.public for identity in find_identities([str(pem), str(rubbish)])] == [b"", b""]

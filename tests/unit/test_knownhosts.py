@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.transport.knownhosts import fingerprint, judge, matching, names
+from mlxops.transport.knownhosts import check_host_key, fingerprint, keys_for, pattern_matches
 
 KEY = base64.b64encode(b"\0\0\0\x0bssh-ed25519" + b"k" * 36).decode()
 OTHER = base64.b64encode(b"\0\0\0\x0bssh-ed25519" + b"o" * 36).decode()
@@ -36,7 +36,7 @@ BLOB = base64.b64decode(KEY)
     ],
 )
 def test_patterns(patterns: str, name: str, met: bool) -> None:
-    assert names(patterns, name) is met
+    assert pattern_matches(patterns, name) is met
 
 
 @pytest.mark.openssh
@@ -50,12 +50,12 @@ def test_hashed_by_openssh_itself(tmp_path: Path, name: str) -> None:
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, capture_output=True)
     text = file.read_text()
     assert name not in text
-    (key,) = matching(text, name)
+    (key,) = keys_for(text, name)
     said = subprocess.run(
         ["ssh-keygen", "-lf", str(real)], capture_output=True, text=True, check=True
     ).stdout
     assert fingerprint(key.blob) in said
-    assert matching(text, "elsewhere") == []
+    assert keys_for(text, "elsewhere") == []
 
 
 def test_lines_that_make_no_sense_name_nobody() -> None:
@@ -63,7 +63,7 @@ def test_lines_that_make_no_sense_name_nobody() -> None:
         f"# studio ssh-ed25519 {KEY}\n\nstudio\nstudio ssh-ed25519 !!!\n@cert-authority studio\n"
     )
     text = f"{nonsense}studio ssh-ed25519 {KEY}\n"
-    assert [key.line for key in matching(text, "studio")] == [6]
+    assert [key.line for key in keys_for(text, "studio")] == [6]
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_lines_that_make_no_sense_name_nobody() -> None:
     ],
 )
 def test_verdicts(text: str, word: str) -> None:
-    assert judge(matching(text, "studio"), BLOB).word == word
+    assert check_host_key(keys_for(text, "studio"), BLOB).word == word

@@ -28,14 +28,14 @@ def lab(tmp_path: Path) -> Path:
 
 def refusal(path: Path) -> Usage:
     with pytest.raises(Usage) as caught:
-        hosts.read(path)
+        hosts.read_host(path)
     return caught.value
 
 
 def test_what_only_the_user_can_write_is_used(lab: Path) -> None:
-    assert hosts.read(lab).name == "lab"
+    assert hosts.read_host(lab).name == "lab"
     lab.chmod(0o400)
-    assert hosts.read(lab).name == "lab"
+    assert hosts.read_host(lab).name == "lab"
 
 
 @pytest.mark.parametrize("up", [0, 1, 2])
@@ -51,7 +51,7 @@ def test_what_others_can_write_is_refused_with_the_command_that_helps(
     assert f"{lab} is not used" in refused.message
     assert refused.hint == f"chmod go-w {weak}"
     os.system(refused.hint)
-    assert hosts.read(lab).name == "lab"
+    assert hosts.read_host(lab).name == "lab"
 
 
 @as_root
@@ -66,7 +66,7 @@ def test_what_belongs_to_another_user_is_refused(lab: Path, up: int) -> None:
 
 def test_a_sticky_folder_is_a_way_to_a_file_but_no_place_for_it(lab: Path) -> None:
     lab.parents[1].chmod(0o1777)
-    assert hosts.read(lab).name == "lab"
+    assert hosts.read_host(lab).name == "lab"
     lab.parents[1].chmod(0o755)
     lab.parent.chmod(0o1777)
     assert refusal(lab).fields["path"] == str(lab.parent)
@@ -86,7 +86,7 @@ def test_links_are_followed_and_both_ways_looked_at(lab: Path, tmp_path: Path) -
     (own / "lab.toml").symlink_to(lab)
     (own / "folder").symlink_to(lab.parent)
     for path in (own / "lab.toml", own / "folder" / "lab.toml"):
-        assert hosts.read(path).name == "lab"
+        assert hosts.read_host(path).name == "lab"
         lab.parent.chmod(0o777)
         assert refusal(path).fields["path"] == str(lab.parent)
         lab.parent.chmod(0o755)
@@ -126,11 +126,11 @@ def test_the_config_file_is_held_to_the_same(
     monkeypatch.delenv("MLXOPS_HOST", raising=False)
     config = tmp_path / "config.toml"
     config.write_text('host = "lab"\n')
-    monkeypatch.setattr(hostfolders, "config_file", lambda: config)
-    assert hosts.choose(None, str(lab.parent)).source == str(config)
+    monkeypatch.setattr(hostfolders, "config_path", lambda: config)
+    assert hosts.choose_host(None, str(lab.parent)).source == str(config)
     config.chmod(0o666)
     with pytest.raises(Usage, match="can be written by everybody"):
-        hosts.choose(None, str(lab.parent))
+        hosts.choose_host(None, str(lab.parent))
 
 
 def test_a_relative_path_is_looked_at_from_the_root_on(

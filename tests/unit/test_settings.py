@@ -11,14 +11,14 @@ import pytest
 from mlxops.agent.errors import HostUnreachable, MlxopsError, Usage
 from mlxops.hosts.files import Ssh
 from mlxops.transport import settings
-from mlxops.transport.dial import jump, proxy_argv
+from mlxops.transport.connect import jump_argv, proxy_argv
 
 HOME = pwd.getpwuid(os.getuid()).pw_dir
 BASE = "host studio\nuser bob\nhostname 10.0.0.2\nport 2222\nproxyjump none\n"
 
 
 def parsed(more: str = "", env: dict[str, str] | None = None, **ssh: object) -> settings.Settings:
-    return settings.parse(BASE + more, Ssh("studio", **ssh), env or {})  # type: ignore[arg-type]
+    return settings.parse_settings(BASE + more, Ssh("studio", **ssh), env or {})  # type: ignore[arg-type]
 
 
 def test_the_plain_case() -> None:
@@ -90,7 +90,7 @@ def test_host_key_alias_is_the_name_in_known_hosts() -> None:
     ],
 )
 def test_proxy_jump_is_an_ssh_of_its_own(line: str, argv: list[str]) -> None:
-    seen = settings.parse(BASE.replace("proxyjump none\n", "") + line, Ssh("studio"), {})
+    seen = settings.parse_settings(BASE.replace("proxyjump none\n", "") + line, Ssh("studio"), {})
     assert proxy_argv(seen) == ["ssh", "-o", "BatchMode=yes", *argv]
 
 
@@ -105,7 +105,7 @@ def test_proxy_jump_is_an_ssh_of_its_own(line: str, argv: list[str]) -> None:
     ],
 )
 def test_forms_of_a_hop(hop: str, argv: list[str]) -> None:
-    assert jump(hop) == argv
+    assert jump_argv(hop) == argv
 
 
 def test_proxy_command_is_run_by_the_shell() -> None:
@@ -117,7 +117,7 @@ def test_proxy_command_is_run_by_the_shell() -> None:
 def test_ask_the_real_ssh(tmp_path: Path) -> None:
     key = tmp_path / "eve"
     key.write_text("a key")
-    seen = settings.ask(Ssh("studio.invalid", user="eve", port=2022, identity_file=str(key)))
+    seen = settings.query_ssh(Ssh("studio.invalid", user="eve", port=2022, identity_file=str(key)))
     assert (seen.hostname, seen.user, seen.port) == ("studio.invalid", "eve", 2022)
     assert seen.identity_files == (str(key),)
     assert f"{HOME}/.ssh/known_hosts" in seen.known_hosts
@@ -125,7 +125,7 @@ def test_ask_the_real_ssh(tmp_path: Path) -> None:
 
 def refusal(host: str, identity_file: str | None = None) -> MlxopsError:
     with pytest.raises(MlxopsError) as caught:
-        settings.ask(Ssh(host, identity_file=identity_file))
+        settings.query_ssh(Ssh(host, identity_file=identity_file))
     return caught.value
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mlxops.agent.errors import LinkLost
-from mlxops.agent.wire.codec import LONGEST_LINE, Lines, decode, encode, event
+from mlxops.agent.wire.codec import MAX_LINE_BYTES, Lines, decode, encode, event
 from tests.fuzz.conversing import converse
 
 CHUNK = 1 << 16
@@ -39,10 +39,10 @@ def test_of_a_line_of_100_mb_no_more_is_taken_in_than_a_line_may_have() -> None:
             yield b"x" * CHUNK
 
     lines = Lines()
-    with pytest.raises(LinkLost, match=f"over {LONGEST_LINE} bytes"):
+    with pytest.raises(LinkLost, match=f"over {MAX_LINE_BYTES} bytes"):
         for chunk in endless():
             assert list(lines.feed(chunk)) == []
-    assert taken <= LONGEST_LINE + CHUNK
+    assert taken <= MAX_LINE_BYTES + CHUNK
 
 
 def test_a_call_ends_at_a_line_of_100_mb() -> None:

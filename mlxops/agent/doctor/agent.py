@@ -14,7 +14,7 @@ from typing import Iterator, List, Optional
 
 from ..context import Context
 from ..wire.bootstrap import Bundle, pack
-from ..wire.stub import unsealed
+from ..wire.stub import unseal
 from .finding import OK, WARNING, WRONG, Finding, Fix
 
 DIGEST_DIGITS = 64
@@ -93,7 +93,7 @@ def _whole(path: str, digest: str) -> bool:
     """By its checksum, and by the hash of the sources in it."""
     try:
         with open(path, "rb") as file:
-            said, _, modules, payload = unsealed(file.read())
+            said, _, modules, payload = unseal(file.read())
         text = zlib.decompress(payload)
     except (OSError, ValueError, zlib.error):
         return False

@@ -8,7 +8,7 @@ import subprocess
 from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
 
 from ..errors import Interrupted, LinkLost, MlxopsError, NotDownloadable
-from ..wire.bootstrap import part
+from ..wire.bootstrap import read_part
 from ..wire.codec import Lines, decode, encode, frame
 
 # Where an environment holds a login's right to the Hub.
@@ -84,7 +84,9 @@ class HubProcess:
     def _send(self, request: Mapping[str, Any]) -> None:
         assert self._child.stdin is not None
         try:
-            view = memoryview(frame(part(_GUARD)) + frame(part(_CHILD)) + encode(dict(request)))
+            view = memoryview(
+                frame(read_part(_GUARD)) + frame(read_part(_CHILD)) + encode(dict(request))
+            )
             while view:
                 view = view[self._child.stdin.write(view) :]
         except BrokenPipeError:

@@ -12,7 +12,7 @@ from ..clock import now, utc
 from ..errors import Failed, Locked, to_mlxops_error, write_error
 from ..procs import here
 from ..registry.lock import FileLock, story, way_on
-from ..wire.client import Client
+from ..wire.client import ClientLink
 from .log import STAMP, log_path, newest_first, unfinished_job
 
 MAX_LOGS = 50
@@ -142,7 +142,7 @@ class Job:
 
     def __init__(
         self,
-        client: Client,
+        client: ClientLink,
         registry_path: str,
         state_dir: str,
         held: Mapping[str, Any],

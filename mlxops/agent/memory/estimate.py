@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..wire.values import LONGEST_CONTEXT as LONGEST_CONTEXT
+from ..wire.values import MAX_CONTEXT
 from . import kvcache
 from .kvcache import CHUNK, count_of
 
@@ -77,7 +77,7 @@ def second_bytes(weights_bytes: int, config: Mapping[str, Any], tokens: int) -> 
 def largest_context(model: Model, room: int) -> Optional[int]:
     """The longest context that fits into `room` bytes, no longer than the model's own; None where
     it cannot be told."""
-    low, high = 0, min(kvcache.context_length(model.config) or USUAL_CONTEXT, LONGEST_CONTEXT)
+    low, high = 0, min(kvcache.context_length(model.config) or USUAL_CONTEXT, MAX_CONTEXT)
     if estimate(model, high).kv_bytes is None:
         return None
     while low < high:
@@ -113,7 +113,7 @@ def _bound(args: Sequence[str]) -> Optional[int]:
             name in CONTEXT_FLAGS
             and value.isascii()
             and value.isdigit()
-            and 0 < int(value[:9]) <= LONGEST_CONTEXT
+            and 0 < int(value[:9]) <= MAX_CONTEXT
         ):
             return int(value[:9])
     return None

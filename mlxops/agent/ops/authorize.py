@@ -14,9 +14,11 @@ from ..restricted import install as authorized
 
 def authorize(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     granted = grant.Grant(
-        grant.checked(args["verbs"]), grant.kept(ctx.site.described), authorized.agent_digest()
+        grant.check_verbs(args["verbs"]),
+        grant.without_environment(ctx.site.described),
+        authorized.agent_digest(),
     )
-    made = authorized.key(granted, ctx.site.state_dir)
+    made = authorized.key_file(granted, ctx.site.state_dir)
     line = shell_line(made.folder)
     changed = not args.get("dry_run") and authorized.install(made, ctx.procs.sync)
     return {
@@ -43,5 +45,5 @@ def elsewhere(key: Optional[str], command: str) -> List[str]:
     """Warnings for lines of authorized_keys that let the same key do something else."""
     words = key.split() if key else []
     advice = "line %d of %s lets this key do something else, and the first line counts: remove it"
-    found = authorized.elsewhere(words[1] if len(words) > 1 else "", command)
+    found = authorized.other_lines(words[1] if len(words) > 1 else "", command)
     return [advice % (number, authorized.KEYS) for number, _ in found]

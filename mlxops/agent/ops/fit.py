@@ -12,10 +12,10 @@ from ..hub.remote import Remote
 from ..load.preflight import download_needed, memory_request, resolve_entry
 from ..load.request import LoadRequest
 from ..memory import fit as memory
-from ..memory.estimate import LONGEST_CONTEXT
 from ..models.flags import check_built, installed
 from ..models.suggest import Installed
 from ..registry.entries import Entry
+from ..wire.values import MAX_CONTEXT
 
 
 def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -53,8 +53,8 @@ def _lacking(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
 
 
 def _tokens(wanted: Any) -> Optional[int]:
-    if wanted is not None and not (type(wanted) is int and 0 < wanted <= LONGEST_CONTEXT):
-        raise Usage("%r is no number of tokens" % (wanted,), "1 to %d" % LONGEST_CONTEXT)
+    if wanted is not None and not (type(wanted) is int and 0 < wanted <= MAX_CONTEXT):
+        raise Usage("%r is no number of tokens" % (wanted,), "1 to %d" % MAX_CONTEXT)
     return wanted
 
 

@@ -154,10 +154,10 @@ def _asked(
     """port -> what the other hosts say. Only where a model runs on several is anybody asked."""
     if not any(ranks.values()):
         return {}
-    from ..ranks.peers import sights
+    from ..ranks.peers import rank_states
 
     return {
-        port: BackgroundCall(partial(sights, site, some, check))
+        port: BackgroundCall(partial(rank_states, site, some, check))
         for port, some in ranks.items()
         if some
     }

@@ -34,7 +34,7 @@ from ..errors import Failed, HostUnreachable, LinkLost, from_wire
 from ..programs.find import search_path
 from ..site import Site
 from ..wire import codec as wire
-from ..wire.bootstrap import FOUND, Bundle, own
+from ..wire.bootstrap import LAUNCH_COMMAND, Bundle, own_bundle
 from .ranks import Rank, Seen
 
 # No question to anybody, no host key that is not known: who logs in here logged in there before.
@@ -56,13 +56,13 @@ OPTIONS = (
     "-o",
     "ControlMaster=no",
 )
-LOOK_S, ENDS_WITHIN_S = 20.0, 5.0
+LOOK_TIMEOUT_S, EXIT_TIMEOUT_S = 20.0, 5.0
 # A login may be slow, and talk. One that goes on for so long does not come to its end.
-GREET_S = 30.0
-MOST_SAID = 1 << 16
+HANDSHAKE_TIMEOUT_S = 30.0
+MAX_STDERR_BYTES = 1 << 16
 
 
-class Call:
+class RemoteAgent:
     """One request to the agent on a host. Use as a context: at its end the agent there ends too."""
 
     def __init__(self, site: Site, host: str, args: Mapping[str, Any]) -> None:
@@ -70,7 +70,7 @@ class Call:
 
         self.host = host
         self.heard = time.monotonic()
-        self._bundle: Bundle = own()
+        self._bundle: Bundle = own_bundle()
         self._marker = os.urandom(16).hex()
         self._lines: Deque[bytes] = deque()
         self._cut = wire.Lines()
@@ -79,7 +79,7 @@ class Call:
         ssh = shutil.which("ssh", path=search_path()) or "ssh"
         try:
             self._child = subprocess.Popen(
-                [ssh, *OPTIONS, "--", host, "exec " + shlex.join(FOUND)],
+                [ssh, *OPTIONS, "--", host, "exec " + shlex.join(LAUNCH_COMMAND)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -101,7 +101,7 @@ class Call:
             )
         )
 
-    def __enter__(self) -> Call:
+    def __enter__(self) -> RemoteAgent:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -118,7 +118,7 @@ class Call:
         with contextlib.suppress(OSError):
             self._child.stdin.close()
         try:
-            self._child.wait(ENDS_WITHIN_S)
+            self._child.wait(EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
@@ -196,7 +196,7 @@ class Call:
         ready = select.select([out, *([err] if self._hears else [])], [], [], seconds)[0]
         if err in ready:
             said = os.read(err.fileno(), 1 << 16)
-            self._said, self._hears = (self._said + said)[-MOST_SAID:], bool(said)
+            self._said, self._hears = (self._said + said)[-MAX_STDERR_BYTES:], bool(said)
         chunk = os.read(out.fileno(), 1 << 16) if out in ready else None
         self.heard = time.monotonic() if chunk else self.heard
         if chunk == b"":
@@ -217,15 +217,15 @@ class Call:
         err = self._child.stderr
         # Not for long: a connection that ssh shares with others may hold it open.
         if err and self._hears and select.select([err], [], [], 0.5)[0]:
-            self._said += os.read(err.fileno(), MOST_SAID)
+            self._said += os.read(err.fileno(), MAX_STDERR_BYTES)
         lines = self._said.decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else "the connection ended"
 
 
-class Asked(NamedTuple):
+class PendingReply(NamedTuple):
     """A question under way; without a call ssh could not be started."""
 
-    call: Optional[Call]
+    call: Optional[RemoteAgent]
     answer: BackgroundCall[Any]
 
     def silent(self, since: float, seconds: float) -> bool:
@@ -234,9 +234,9 @@ class Asked(NamedTuple):
 
 
 @contextlib.contextmanager
-def asking(
+def ask_all(
     site: Site, asked: Sequence[Tuple[str, Mapping[str, Any]]], seconds: float
-) -> Iterator[List[Asked]]:
+) -> Iterator[List[PendingReply]]:
     """Hosts, each with its question, asked all at once; an answer raises what hinders it, within
     about `seconds`. Who has not answered by the end is left."""
     with contextlib.ExitStack() as stack:
@@ -245,17 +245,17 @@ def asking(
 
 def _ask(
     stack: contextlib.ExitStack, site: Site, host: str, args: Mapping[str, Any], deadline: Deadline
-) -> Asked:
+) -> PendingReply:
     try:
-        call = Call(site, host, args)
+        call = RemoteAgent(site, host, args)
     except Exception as exc:  # whatever it is, it hinders this host's answer and no other's
-        return Asked(None, BackgroundCall(partial(_fail, exc)))
+        return PendingReply(None, BackgroundCall(partial(_fail, exc)))
     stack.callback(call.cut)
-    return Asked(call, BackgroundCall(partial(_answer, call, deadline)))
+    return PendingReply(call, BackgroundCall(partial(_answer, call, deadline)))
 
 
-def _answer(call: Call, deadline: Deadline) -> Any:
-    call.greet(Deadline(min(GREET_S, deadline.left())))
+def _answer(call: RemoteAgent, deadline: Deadline) -> Any:
+    call.greet(Deadline(min(HANDSHAKE_TIMEOUT_S, deadline.left())))
     return call.result(deadline)
 
 
@@ -263,10 +263,10 @@ def _fail(exc: Exception) -> NoReturn:
     raise exc
 
 
-def sights(site: Site, ranks: Sequence[Rank], check: Callable[[], None]) -> Tuple[Seen, ...]:
+def rank_states(site: Site, ranks: Sequence[Rank], check: Callable[[], None]) -> Tuple[Seen, ...]:
     """Whether these ranks live, all hosts asked at once. `check` is called all the while, and may
     raise."""
-    with asking(site, [(rank.host, _look(rank)) for rank in ranks], LOOK_S) as asked:
+    with ask_all(site, [(rank.host, _look(rank)) for rank in ranks], LOOK_TIMEOUT_S) as asked:
         for one in asked:
             one.answer.wait_until_done(check)
         return tuple(_seen(rank, one.answer) for rank, one in zip(ranks, asked))

@@ -28,7 +28,7 @@ from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..site import run_folder
 from ..wire import codec as wire
-from .peers import Asked, Call, asking
+from .peers import PendingReply, RemoteAgent, ask_all
 from .ranks import Rank, hostfile, hosts, ring, share
 
 CHECK_S, GATE_S, STOP_S = 120.0, 60.0, 60.0
@@ -42,7 +42,7 @@ class Ring:
     """Ranks under way on other hosts; none for a model of one host."""
 
     def __init__(
-        self, addresses: Sequence[str] = (), ranks: Sequence[Tuple[Rank, Call]] = ()
+        self, addresses: Sequence[str] = (), ranks: Sequence[Tuple[Rank, RemoteAgent]] = ()
     ) -> None:
         self.ranks = tuple(rank for rank, _ in ranks)
         self._addresses = addresses
@@ -59,7 +59,7 @@ class Ring:
     def release(self) -> None:
         """Let them start: they are on record."""
         for call in self._calls:
-            call.tell(wire.GO)
+            call.tell(wire.START)
         self._ends = [
             BackgroundCall(partial(call.result, Deadline(float("inf")))) for call in self._calls
         ]
@@ -90,7 +90,7 @@ def gathered(ctx: Context, entry: Optional[Entry], port: int, check: Check) -> I
 
 def _at_their_gates(
     ctx: Context, entry: Entry, port: int, check: Check, stack: contextlib.ExitStack
-) -> List[Tuple[Rank, Call]]:
+) -> List[Tuple[Rank, RemoteAgent]]:
     addresses, calls = ring(entry, port), []
     for number, host in _others(entry):
         args = {
@@ -99,7 +99,7 @@ def _at_their_gates(
             "ring": list(addresses),
             **_wanted(entry, port, addresses[number]),
         }
-        calls.append((number, stack.enter_context(Call(ctx.site, host, args))))
+        calls.append((number, stack.enter_context(RemoteAgent(ctx.site, host, args))))
     waiting = [(number, call, BackgroundCall(partial(_gated, call))) for number, call in calls]
     gated = [(number, call, pending.wait(check)) for number, call, pending in waiting]
     return [
@@ -108,7 +108,7 @@ def _at_their_gates(
     ]
 
 
-def _gated(call: Call) -> Mapping[str, Any]:
+def _gated(call: RemoteAgent) -> Mapping[str, Any]:
     deadline = Deadline(GATE_S)
     call.greet(deadline)
     while True:
@@ -183,7 +183,7 @@ def check(
     wanted = [
         (host, {"do": "check", **_wanted(entry, port, addresses[n])}) for n, host in _others(entry)
     ]
-    with asking(ctx.site, wanted, CHECK_S) as asked:
+    with ask_all(ctx.site, wanted, CHECK_S) as asked:
         for (host, _), one in zip(wanted, asked):
             left = one.answer.wait(ctx.client.check)["available_bytes"]
             need_memory(host, needs(entry, weights)[host], left, force)
@@ -216,7 +216,7 @@ def stop(
     """All of them gone, with proof; NotStopped names those that are not. Once `hurried`, a host
     that says nothing is waited for no longer."""
     wanted = [(rank.host, _end(rank, port, grace_s)) for rank in ranks]
-    with asking(ctx.site, wanted, grace_s + STOP_S) as asked:
+    with ask_all(ctx.site, wanted, grace_s + STOP_S) as asked:
         hurry = _Hurry(hurried)
         found = [
             (rank, _error(one.answer, partial(hurry.mind, one))) for rank, one in zip(ranks, asked)
@@ -240,7 +240,7 @@ class _Hurry:
         self._hurried = hurried
         self._since: Optional[float] = None
 
-    def mind(self, asked: Asked) -> None:
+    def mind(self, asked: PendingReply) -> None:
         if self._hurried():
             self._since = self._since or time.monotonic()
             if asked.silent(self._since, PATIENCE_S):

@@ -56,7 +56,7 @@ def parse(text: bytes) -> Grant:
     return Grant(tuple(fields["verbs"]), fields["site"], fields["agent"])
 
 
-def checked(verbs: Sequence[str]) -> Tuple[str, ...]:
+def check_verbs(verbs: Sequence[str]) -> Tuple[str, ...]:
     """Verbs that may be granted, each once; Usage for none and for any other."""
     wrong = [verb for verb in verbs if verb not in GRANTABLE]
     if wrong or not verbs:
@@ -71,7 +71,7 @@ def checked(verbs: Sequence[str]) -> Tuple[str, ...]:
     return tuple(sorted(set(verbs)))
 
 
-def kept(site: Mapping[str, Any]) -> Dict[str, Any]:
+def without_environment(site: Mapping[str, Any]) -> Dict[str, Any]:
     """The site without the servers' environment: no verb above starts one, and there may be tokens
     in it."""
     return {**site, "runtime": {**site["runtime"], "env": {}}}
@@ -79,21 +79,21 @@ def kept(site: Mapping[str, Any]) -> Dict[str, Any]:
 
 # What the verbs above see and stop by. How long a start or a stop may take is no reason to tell
 # anybody.
-MATTERS = ("registry", "hf_home", "state_dir", "ports", "bind", "slots", "runtimes")
+RELEVANT_KEYS = ("registry", "hf_home", "state_dir", "ports", "bind", "slots", "runtimes")
 
 
-def changed(then: Mapping[str, Any], now: object) -> List[str]:
+def changed_keys(then: Mapping[str, Any], now: object) -> List[str]:
     """The parts of a host file that differ and matter to a restricted key; its name may be
     another."""
     if not isinstance(now, dict):
         return []
-    found = [key for key in MATTERS if then.get(key) != now.get(key)]
+    found = [key for key in RELEVANT_KEYS if then.get(key) != now.get(key)]
     runtimes = [site.get("runtime") for site in (then, now)]
     programs = [[r.get("name"), r.get("command")] if isinstance(r, dict) else [] for r in runtimes]
     return found if programs[0] == programs[1] else [*found, "runtime"]
 
 
-def need(grant: Grant, verb: object) -> None:
+def require_verb(grant: Grant, verb: object) -> None:
     """LoginRefused unless the grant covers the verb."""
     if verb not in grant.verbs:
         said = "this key may run %s on %s, and not %s" % (

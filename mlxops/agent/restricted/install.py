@@ -17,17 +17,17 @@ import zlib
 from typing import Callable, List, NamedTuple, Tuple
 
 from ..errors import Failed
-from ..wire.bootstrap import own, part
+from ..wire.bootstrap import own_bundle, read_part
 from ..wire.codec import frame
 from ..wire.stub import state_folder
-from ..wire.unpack import put
+from ..wire.unpack import write_file
 from .grant import Grant
 
 FILE = "key"
 KEYS = "~/.ssh/authorized_keys"
 # Kept besides those that authorized_keys names: the last used ones, and those used within these
 # days.
-KEPT, KEPT_S = 10, 30 * 86400.0
+MAX_UNUSED_KEYS, UNUSED_KEY_AGE_S = 10, 30 * 86400.0
 NAME = re.compile(r"[0-9a-f]{64}")
 # $1 the folder. The file begins with the length of a program, which finds the rest in `d`, from `n`
 # on.
@@ -69,12 +69,12 @@ class Key(NamedTuple):
 
 def agent_digest() -> str:
     """The hash of the agent that runs."""
-    return own().digest
+    return own_bundle().digest
 
 
-def key(grant: Grant, state_dir: str) -> Key:
+def key_file(grant: Grant, state_dir: str) -> Key:
     """The same for the same grant and agent, on every machine with the same zlib."""
-    parts = (grant.text(), part("wire/stub.py"), zlib.compress(own().text, 9))
+    parts = (grant.text(), read_part("wire/stub.py"), zlib.compress(own_bundle().text, 9))
     content = frame(PROGRAM) + b"".join(map(frame, parts))
     return Key(content, os.path.join(_home(state_dir), hashlib.sha256(content).hexdigest()))
 
@@ -91,7 +91,7 @@ def install(made: Key, sync: Sync) -> bool:
     try:
         for folder in (os.path.dirname(made.folder), made.folder):
             os.makedirs(folder, 0o700, exist_ok=True)
-        put(made.content, made.folder + "." + os.urandom(6).hex(), path)
+        write_file(made.content, made.folder + "." + os.urandom(6).hex(), path)
         prune(os.path.dirname(made.folder), os.path.basename(made.folder))
     except OSError as exc:
         raise Failed(
@@ -116,8 +116,10 @@ def prune(home: str, new: str) -> None:
         for name in os.listdir(home)
         if NAME.fullmatch(name) and name != new and name not in named
     ]
-    for used, name in sorted(((_used(home, name), name) for name in found), reverse=True)[KEPT:]:
-        if time.time() - used > KEPT_S:
+    for used, name in sorted(((_used(home, name), name) for name in found), reverse=True)[
+        MAX_UNUSED_KEYS:
+    ]:
+        if time.time() - used > UNUSED_KEY_AGE_S:
             shutil.rmtree(os.path.join(home, name), ignore_errors=True)
 
 
@@ -128,7 +130,7 @@ def _used(home: str, name: str) -> float:
         return time.time()
 
 
-def use(folder: str) -> None:
+def mark_used(folder: str) -> None:
     """Note that a key has used it."""
     try:
         os.utime(folder)
@@ -145,7 +147,7 @@ def keys_text() -> str:
         return ""
 
 
-def elsewhere(blob: str, command: str) -> List[Tuple[int, str]]:
+def other_lines(blob: str, command: str) -> List[Tuple[int, str]]:
     """The lines that let the same key do something else, by number: sshd takes the first."""
     lines = enumerate(keys_text().splitlines(), 1)
     return [

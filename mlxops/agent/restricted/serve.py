@@ -16,21 +16,21 @@ from ..errors import LoginRefused, MlxopsError
 from ..main import run
 from ..wire import arguments
 from ..wire import codec as wire
-from ..wire.stub import ancestors, refusal, state_folder
+from ..wire.stub import ancestors, first_fault, state_folder
 from . import grant
 from . import install as authorized
 from .grant import Grant
 
-OPENING_S = 20
-LONGEST_STUB = 64 << 10
-LONGEST_HEAD = 8 << 10
-LONGEST_REQUEST = 1 << 20
-LONGEST_NAME = 64
+OPENING_TIMEOUT_S = 20
+MAX_STUB_BYTES = 64 << 10
+MAX_HEAD_BYTES = 8 << 10
+MAX_REQUEST_BYTES = 1 << 20
+MAX_NAME = 64
 # Beside the stub's own: not a client of mlxops.
-STRANGER = 77
+EXIT_NOT_A_CLIENT = 77
 
 
-class Stranger(Exception):
+class NotAClient(Exception):
     """Not the opening of an mlxops client."""
 
 
@@ -52,19 +52,19 @@ def main(text: bytes, folder: str, agent: Any) -> NoReturn:
     os.dup2(2, 1)
     granted = grant.parse(text)
     agent.state = state_folder(granted.site["state_dir"])
-    agent.distrust = refusal(
+    agent.distrust = first_fault(
         [*((above, False) for above in ancestors(agent.state)), (agent.state, True)]
     )
     if not agent.distrust:
-        authorized.use(folder)
+        authorized.mark_used(folder)
     try:
         opening = _in_time(sys.stdin.buffer)
-    except Stranger:
+    except NotAClient:
         sys.stderr.write(
             "mlxops: this key is for `mlxops %s` only\n" % "` and `mlxops ".join(granted.verbs)
         )
         sys.stderr.flush()
-        os._exit(STRANGER)
+        os._exit(EXIT_NOT_A_CLIENT)
     os.write(out, ("%s OK\n" % opening.marker).encode("ascii"))
     _serve(granted, opening, out)
 
@@ -72,36 +72,31 @@ def main(text: bytes, folder: str, agent: Any) -> NoReturn:
 def _in_time(source: BinaryIO) -> Opening:
     """The opening; a login that sends none must not stay for ever."""
     signal.signal(signal.SIGALRM, _late)
-    signal.alarm(OPENING_S)
-    opening = heard(source)
+    signal.alarm(OPENING_TIMEOUT_S)
+    opening = read_opening(source)
     signal.alarm(0)
     return opening
 
 
 def _late(*_: object) -> NoReturn:
-    raise Stranger
+    raise NotAClient
 
 
-def heard(source: BinaryIO) -> Opening:
+def read_opening(source: BinaryIO) -> Opening:
     """A stub, the head line and a request, as `bundle.opening` writes them; Stranger for anything
     else."""
-    _frame(source, LONGEST_STUB)
-    head = source.readline(LONGEST_HEAD).decode("utf-8", "replace").split(" ", 2)
-    if (
-        len(head) != 3
-        or not head[0].isalnum()
-        or not head[0].isascii()
-        or len(head[0]) > LONGEST_NAME
-    ):
-        raise Stranger
-    return Opening(head[0], head[1], _record(_frame(source, LONGEST_REQUEST)))
+    _frame(source, MAX_STUB_BYTES)
+    head = source.readline(MAX_HEAD_BYTES).decode("utf-8", "replace").split(" ", 2)
+    if len(head) != 3 or not head[0].isalnum() or not head[0].isascii() or len(head[0]) > MAX_NAME:
+        raise NotAClient
+    return Opening(head[0], head[1], _record(_frame(source, MAX_REQUEST_BYTES)))
 
 
 def _frame(source: BinaryIO, longest: int) -> bytes:
     size = _size(source)
     payload = source.read(size) if size <= longest else b""
     if len(payload) != size:
-        raise Stranger
+        raise NotAClient
     return payload
 
 
@@ -114,7 +109,7 @@ def _size(source: BinaryIO) -> int:
         if byte == b"\n" and digits:
             return int(digits)
         if not byte.isdigit() or len(digits) == 8:
-            raise Stranger
+            raise NotAClient
         digits += byte
 
 
@@ -122,34 +117,34 @@ def _record(request: bytes) -> Dict[str, Any]:
     try:
         record = json.loads(request)
     except (ValueError, RecursionError):
-        raise Stranger from None
+        raise NotAClient from None
     if not isinstance(record, dict):
-        raise Stranger
+        raise NotAClient
     return record
 
 
 def _serve(granted: Grant, opening: Opening, out: int) -> NoReturn:
     try:
-        request = permitted(granted, opening)
+        request = authorize_request(granted, opening)
     except MlxopsError as refusal:
         os.write(out, wire.encode(wire.error(refusal)))
         os._exit(0)
-    for text in warnings(granted, opening.request):
+    for text in grant_warnings(granted, opening.request):
         os.write(out, wire.encode(wire.event("warning", message=text)))
     run(wire.encode(request), sys.stdin.buffer, out, traces=False)
 
 
-def permitted(granted: Grant, opening: Opening) -> Dict[str, Any]:
+def authorize_request(granted: Grant, opening: Opening) -> Dict[str, Any]:
     """The request that is served; LoginRefused for a verb that is not granted, and for another
     version's client.
 
     Its arguments are checked here: nothing that a key may not choose gets any further."""
     verb = opening.request.get("verb")
-    grant.need(granted, verb)
+    grant.require_verb(granted, verb)
     if opening.request.get("protocol") != wire.PROTOCOL or opening.agent != granted.agent:
         said = "this key was authorized with another version of mlxops than the one that asks"
         raise LoginRefused(said, granted.again(), verbs=list(granted.verbs))
-    args = arguments.restricted(str(verb), opening.request.get("args"), granted.verbs)
+    args = arguments.check_restricted(str(verb), opening.request.get("args"), granted.verbs)
     return {
         "protocol": wire.PROTOCOL,
         "verb": verb,
@@ -167,12 +162,12 @@ def _who(sent: object) -> Dict[str, str]:
 
 def _name(sent: object) -> str:
     name = sent if isinstance(sent, str) else "unknown"
-    return "".join(c for c in name[:LONGEST_NAME] if c.isprintable())
+    return "".join(c for c in name[:MAX_NAME] if c.isprintable())
 
 
-def warnings(granted: Grant, request: Dict[str, Any]) -> List[str]:
+def grant_warnings(granted: Grant, request: Dict[str, Any]) -> List[str]:
     """What the person should know: that the host file says something else by now that this key's
     verbs depend on."""
-    changed = grant.changed(granted.site, request.get("site"))
+    changed = grant.changed_keys(granted.site, request.get("site"))
     text = "the host file's %s changed since this key was authorized; run mlxops authorize again"
     return [text % " and ".join(changed)] if changed else []

@@ -12,7 +12,7 @@ Check = Callable[[Any], Any]
 DRY: Dict[str, Check] = {"dry_run": values.flag}
 GRACE: Dict[str, Check] = {"grace_s": values.seconds}
 TIMEOUT: Dict[str, Check] = {"timeout_s": values.seconds}
-CONTEXT, LINES = values.count(1, values.LONGEST_CONTEXT), values.count(0, values.MOST_LINES)
+CONTEXT, LINES = values.count(1, values.MAX_CONTEXT), values.count(0, values.MAX_LINES)
 BYTES = values.count(0, 1 << 60)
 
 ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
@@ -73,7 +73,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "authorize": {"verbs": values.words, "key": values.long_text, **DRY},
     "doctor": {"fix": values.flag, **DRY},
 }
-NEEDED: Mapping[str, Tuple[str, ...]] = {
+REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "show": ("what",),
     "fit": ("model",),
     "set": ("name", "changes"),
@@ -84,10 +84,10 @@ NEEDED: Mapping[str, Tuple[str, ...]] = {
     "authorize": ("verbs",),
 }
 # What a restricted key may ask of one call.
-RESTRICTED_S, RESTRICTED_LINES = 3600.0, 10_000
+MAX_RESTRICTED_S, MAX_RESTRICTED_LINES = 3600.0, 10_000
 
 
-def checked(verb: str, sent: Any) -> Dict[str, Any]:
+def check_arguments(verb: str, sent: Any) -> Dict[str, Any]:
     """The arguments as the verb takes them; those that are null are left out, as if they had not
     been sent. Usage for whatever the verb does not know or cannot take."""
     if verb not in ARGUMENTS:
@@ -105,7 +105,7 @@ def checked(verb: str, sent: Any) -> Dict[str, Any]:
         for key, value in sent.items()
         if value is not None
     }
-    for key in NEEDED.get(verb, ()):
+    for key in REQUIRED.get(verb, ()):
         if key not in given:
             raise Usage("%s needs %s" % (verb, key), "mlxops %s --help" % verb, argument=key)
     return given
@@ -120,10 +120,10 @@ def _value(verb: str, key: str, check: Check, value: Any) -> Any:
         ) from None
 
 
-def restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, Any]:
+def check_restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, Any]:
     """The same for a key that may do some verbs only: it does not choose how hard a server is
     stopped, it does not get around its verbs, and one call of it ends."""
-    args = checked(verb, {} if sent is None else sent)
+    args = check_arguments(verb, {} if sent is None else sent)
     if "grace_s" in args:
         raise LoginRefused(
             "a restricted key cannot choose grace_s: the host's own holds", "leave --grace out"
@@ -134,13 +134,14 @@ def restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, Any]:
             "mlxops status, or authorize the key for verify too",
             verbs=list(verbs),
         )
-    if args.get("timeout_s", 0) > RESTRICTED_S:
+    if args.get("timeout_s", 0) > MAX_RESTRICTED_S:
         raise Usage(
-            "timeout_s of a restricted key is at most %.0f" % RESTRICTED_S,
+            "timeout_s of a restricted key is at most %.0f" % MAX_RESTRICTED_S,
             "give a shorter --timeout",
         )
-    if args.get("lines", 0) > RESTRICTED_LINES:
+    if args.get("lines", 0) > MAX_RESTRICTED_LINES:
         raise Usage(
-            "lines of a restricted key are at most %d" % RESTRICTED_LINES, "give a smaller --lines"
+            "lines of a restricted key are at most %d" % MAX_RESTRICTED_LINES,
+            "give a smaller --lines",
         )
     return args

@@ -30,7 +30,7 @@ FLAGS = ("-I", "-S", "-X", "utf8", "-c")
 
 # $0 the loader, $1 an interpreter that is too old but the only one there may be. Candidates are
 # tried before they are trusted: a pyenv shim exists for versions it does not start.
-NEWEST = (
+NEWEST_FINDER = (
     "IFS=:; for v in 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9; do "
     "for d in $PATH /opt/homebrew/bin /usr/local/bin; do p=$d/python3.$v; "
     '[ -x "$p" ] && "$p" -I -S -c "" </dev/null >/dev/null 2>&1 && exec "$p" -I -S -X utf8 -c "$0"; done; done; '
@@ -40,14 +40,14 @@ NEWEST = (
 # $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac: without the tools
 # /usr/bin/python3 is a dialog, and with them it fails if xcode-select points to a deleted Xcode. So
 # the tools' own python3 is started.
-FIRST = (
+MAC_SAFE_FINDER = (
     "t=/usr/bin/python3; if [ -e /usr/bin/xcode-select ]; then "
     "for t in /Library/Developer/CommandLineTools /Applications/Xcode.app/Contents/Developer; do "
     "t=$t/usr/bin/python3; [ -x $t ] && break; done; fi; "
     '[ -x $t ] && exec $t -I -S -X utf8 -c "$0" "$1" "$0"; exec /bin/sh -c "$1" "$0"'
 )
 # The words for a login shell, whatever the call.
-FOUND = ("/bin/sh", "-c", FIRST, LOADER, NEWEST)
+LAUNCH_COMMAND = ("/bin/sh", "-c", MAC_SAFE_FINDER, LOADER, NEWEST_FINDER)
 
 
 class Bundle(NamedTuple):
@@ -63,7 +63,7 @@ class Bundle(NamedTuple):
 
     def delivery(self) -> bytes:
         """The answer to a MISS."""
-        return frame(part("wire/unpack.py")) + frame(zlib.compress(self.text, 9))
+        return frame(read_part("wire/unpack.py")) + frame(zlib.compress(self.text, 9))
 
     def opening(self, marker: str, state_dir: str, request: bytes) -> bytes:
         """Everything the host needs when it has the agent already."""
@@ -72,7 +72,7 @@ class Bundle(NamedTuple):
                 "not a usable state_dir: %r" % state_dir, "correct state_dir in the host file"
             )
         head = "%s %s %s\n" % (marker, self.digest, state_dir)
-        return frame(part("wire/stub.py")) + head.encode() + frame(request)
+        return frame(read_part("wire/stub.py")) + head.encode() + frame(request)
 
 
 def pack(root: str) -> Bundle:
@@ -80,33 +80,33 @@ def pack(root: str) -> Bundle:
     machine."""
     text = b"".join(
         frame(("agent/" + path).encode()) + frame(source)
-        for path, source in sorted(sources(root, ""))
+        for path, source in sorted(source_files(root, ""))
     )
     return Bundle(text, hashlib.sha256(text).hexdigest())
 
 
-def own() -> Bundle:
+def own_bundle() -> Bundle:
     """The agent that runs: from memory where a stub started it, else from its folder."""
     if _kept is None:
         return pack(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return Bundle(zlib.decompress(_kept), _digest)
 
 
-def sources(folder: str, prefix: str) -> Iterator[Tuple[str, bytes]]:
+def source_files(folder: str, prefix: str) -> Iterator[Tuple[str, bytes]]:
     """The Python files below a folder by relative path."""
     for entry in os.scandir(folder):
         if entry.is_dir():
-            yield from sources(entry.path, "%s%s/" % (prefix, entry.name))
+            yield from source_files(entry.path, "%s%s/" % (prefix, entry.name))
         elif entry.name.endswith(".py"):
             with open(entry.path, "rb") as file:
                 yield prefix + entry.name, file.read()
 
 
-def part(name: str) -> bytes:
+def read_part(name: str) -> bytes:
     """The text of one of the agent's files; of the agent that runs, which need not be the one of a
     bundle."""
     if _kept is not None:
-        return own().files()["agent/" + name]
+        return own_bundle().files()["agent/" + name]
     with open(
         os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name), "rb"
     ) as file:

@@ -13,15 +13,15 @@ from typing import Any, BinaryIO, Callable, Dict, Optional
 from ..errors import Interrupted
 from . import codec as wire
 
-LONGEST_WORD = 4096
+MAX_WORD_BYTES = 4096
 
 
-class Client:
+class ClientLink:
     """Who asked. `gone` once the link is broken, `cancelled` once the client said so or a signal
     did."""
 
     def __init__(
-        self, out_fd: int, stdin: BinaryIO, silence_s: float = wire.SILENCE_LIMIT_S
+        self, out_fd: int, stdin: BinaryIO, silence_s: float = wire.SILENCE_TIMEOUT_S
     ) -> None:
         # Never wait in a write for a client that no longer reads: a black-holed link fills the
         # pipe.
@@ -75,11 +75,11 @@ class Client:
 
     def _listen(self, on_gone: Optional[Callable[[], None]]) -> None:
         # Of a line without an end no more is kept than a word could need.
-        for line in iter(lambda: self._stdin.readline(LONGEST_WORD), b""):
+        for line in iter(lambda: self._stdin.readline(MAX_WORD_BYTES), b""):
             self._heard = time.monotonic()
             if line == wire.CANCEL:
                 self._cancel()
-            if line == wire.GO:
+            if line == wire.START:
                 self.told_to_go.set()
         self._lose(on_gone)
 
@@ -87,7 +87,7 @@ class Client:
         while not self.gone:
             # Up to the very moment: a dead link is noticed after its silence, not with the ping
             # after it.
-            time.sleep(min(wire.PING_EVERY_S, self._patience()))
+            time.sleep(min(wire.PING_INTERVAL_S, self._patience()))
             if self._silent():
                 break
             self.send(wire.event("ping"))

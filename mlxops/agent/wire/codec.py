@@ -9,14 +9,14 @@ from typing import Any, Dict, Iterator, List
 from ..errors import LinkLost, MlxopsError
 
 PROTOCOL = 1
-PING_EVERY_S = 5.0
+PING_INTERVAL_S = 5.0
 # A dead link is to be noticed within 20 s, with all that noticing takes.
-SILENCE_LIMIT_S = 18.0
-LONGEST_LINE = 64 << 20
+SILENCE_TIMEOUT_S = 18.0
+MAX_LINE_BYTES = 64 << 20
 
 PING = b"ping\n"
 CANCEL = b"cancel\n"
-GO = b"go\n"
+START = b"go\n"
 
 
 def frame(payload: bytes) -> bytes:
@@ -55,7 +55,7 @@ def error(exc: MlxopsError) -> Dict[str, Any]:
 class Lines:
     """Cuts a stream of chunks, split anywhere, into whole lines without their newline."""
 
-    def __init__(self, longest: int = LONGEST_LINE) -> None:
+    def __init__(self, longest: int = MAX_LINE_BYTES) -> None:
         self._longest = longest
         self._parts: List[bytes] = []
         self._held = 0

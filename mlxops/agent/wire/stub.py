@@ -28,7 +28,7 @@ IMAGE = "agent.%s-%d.%d" % (sys.implementation.name, sys.version_info[0], sys.ve
 CHECKSUM_BYTES = 8
 
 
-def fault(folder: str, ours: bool) -> str:
+def folder_fault(folder: str, ours: bool) -> str:
     """Why code below this folder could be another user's, or nothing. OSError when it cannot be
     looked at."""
     seen = os.lstat(folder)
@@ -47,13 +47,13 @@ def ancestors(folder: str) -> list:  # type: ignore[type-arg]
     return [] if above == folder else [above, *ancestors(above)]
 
 
-def refusal(folders: list) -> str:  # type: ignore[type-arg]
+def first_fault(folders: list) -> str:  # type: ignore[type-arg]
     """The first fault of these, each with whether it is to be ours alone, or nothing; one may not
     be there yet."""
     try:
         for folder, ours in folders:
-            if os.path.lexists(folder) and fault(folder, ours):
-                return fault(folder, ours)
+            if os.path.lexists(folder) and folder_fault(folder, ours):
+                return folder_fault(folder, ours)
     except OSError as exc:
         return str(exc)
     return ""
@@ -66,14 +66,14 @@ def state_folder(written: str) -> str:
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
-def sealed(digest: str, modules: dict, payload: bytes) -> bytes:  # type: ignore[type-arg]
+def seal(digest: str, modules: dict, payload: bytes) -> bytes:  # type: ignore[type-arg]
     """An image: a checksum, then the agent's hash, the kind of bytecode, that by path, the
     compressed bundle."""
     body = marshal.dumps((digest, MAGIC_NUMBER, modules, payload), 2)
     return _imp.source_hash(0, body) + body
 
 
-def unsealed(image: bytes) -> tuple:  # type: ignore[type-arg]
+def unseal(image: bytes) -> tuple:  # type: ignore[type-arg]
     """The four that were sealed; ValueError when the image is damaged."""
     body = memoryview(image)[CHECKSUM_BYTES:]
     if not body or _imp.source_hash(0, body) != image[:CHECKSUM_BYTES]:
@@ -105,7 +105,7 @@ class Agent:
         exec(marshal.loads(self.modules[module.__spec__.origin]), module.__dict__)  # type: ignore[attr-defined]
 
 
-class Refused(Exception):
+class StageFailed(Exception):
     """Exit status of the stage, and a text for the person at the other end."""
 
 
@@ -134,10 +134,10 @@ class Call:
 
     def agent(self) -> Agent:
         """The cached agent, or else the client's."""
-        distrust = refusal(
+        distrust = first_fault(
             [*((folder, False) for folder in ancestors(self.state)), (self.state, True)]
         )
-        unkept = distrust or refusal([(os.path.dirname(self.root), True), (self.root, True)])
+        unkept = distrust or first_fault([(os.path.dirname(self.root), True), (self.root, True)])
         agent = (None if unkept else self.cached()) or self.fetched(unkept)
         agent.state, agent.distrust = self.state, distrust
         return agent
@@ -146,7 +146,7 @@ class Call:
         """The agent that is kept here; None when there is none, and when it is damaged."""
         try:
             with open(os.path.join(self.root, IMAGE), "rb") as file:
-                digest, magic, modules, payload = unsealed(file.read())
+                digest, magic, modules, payload = unseal(file.read())
         except (OSError, ValueError):
             return None
         if (digest, magic) != (self.digest, MAGIC_NUMBER):
@@ -165,10 +165,10 @@ class Call:
         unpack = {"__name__": "unpack"}
         exec(self.frame(), unpack)
         payload = self.frame()
-        modules = unpack["compiled"](payload, self.digest, Refused)  # type: ignore[operator]
+        modules = unpack["compile_bundle"](payload, self.digest, StageFailed)  # type: ignore[operator]
         agent = Agent(self.digest, modules, payload)
-        keep = unpack["keep"]
-        agent.unkept = unkept or keep(sealed(self.digest, modules, payload), self.root, IMAGE)  # type: ignore[operator]
+        keep = unpack["cache_image"]
+        agent.unkept = unkept or keep(seal(self.digest, modules, payload), self.root, IMAGE)  # type: ignore[operator]
         return agent
 
     def start(self) -> object:
@@ -177,7 +177,7 @@ class Call:
         try:
             from agent.main import run  # type: ignore
         except Exception as exc:
-            raise Refused(
+            raise StageFailed(
                 74, "the agent does not load: %s: %s" % (type(exc).__name__, exc)
             ) from None
         return run
@@ -194,7 +194,7 @@ def main(source: io.BufferedReader) -> None:
             call.say("OLD %d.%d.%d %s" % (*sys.version_info[:3], sys.executable))
             os._exit(70)
         run = call.start()
-    except Refused as exc:
+    except StageFailed as exc:
         call.say("FAIL " + exc.args[1])
         os._exit(exc.args[0])
     # Set by the loader, for the case that the rest never comes. It is all here.

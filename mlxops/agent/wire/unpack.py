@@ -9,16 +9,16 @@ import stat
 import time
 from typing import Any, Callable, Dict, List
 
-KEPT = 3
+MAX_AGENTS = 3
 
 
-def compiled(
+def compile_bundle(
     payload: bytes, digest: str, refuse: Callable[[int, str], Exception]
 ) -> Dict[str, bytes]:
     """The bytecode of a bundle by relative path, marshalled; raises `refuse(exit status, text)`."""
     import marshal
 
-    files = opened(payload, digest, refuse)
+    files = verified_files(payload, digest, refuse)
     try:
         return {
             path: marshal.dumps(compile(source, path, "exec", dont_inherit=True))
@@ -28,7 +28,7 @@ def compiled(
         raise refuse(74, "the agent does not load: %s: %s" % (type(exc).__name__, exc)) from None
 
 
-def keep(image: bytes, root: str, name: str) -> str:
+def cache_image(image: bytes, root: str, name: str) -> str:
     """Put the image into its folder, whole or not at all, and forget old agents; why it cannot be
     kept, or nothing.
 
@@ -37,7 +37,7 @@ def keep(image: bytes, root: str, name: str) -> str:
     try:
         for folder in (os.path.dirname(agents), agents, root):
             os.makedirs(folder, 0o700, exist_ok=True)
-        put(
+        write_file(
             image,
             os.path.join(agents, ".%d-%s" % (os.getpid(), os.urandom(6).hex())),
             os.path.join(root, name),
@@ -48,7 +48,7 @@ def keep(image: bytes, root: str, name: str) -> str:
     return ""
 
 
-def put(content: bytes, draft: str, path: str) -> None:
+def write_file(content: bytes, draft: str, path: str) -> None:
     """The file, durable under its draft's name before it gets its own."""
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -63,7 +63,7 @@ def put(content: bytes, draft: str, path: str) -> None:
         remove(draft)
 
 
-def opened(
+def verified_files(
     payload: bytes, digest: str, refuse: Callable[[int, str], Exception]
 ) -> Dict[str, bytes]:
     """The files of a bundle by relative path."""
@@ -96,12 +96,14 @@ def prune(root: str) -> None:
     ]
     now = time.time() + 1
     others = [entry for entry in folders if entry.name != os.path.basename(root)]
-    others.sort(key=lambda entry: (used(entry) <= now, -abs(now - used(entry))), reverse=True)
-    for entry in others[KEPT - 1 :]:
+    others.sort(
+        key=lambda entry: (last_used(entry) <= now, -abs(now - last_used(entry))), reverse=True
+    )
+    for entry in others[MAX_AGENTS - 1 :]:
         remove(entry.path)
 
 
-def used(entry: Any) -> float:
+def last_used(entry: Any) -> float:
     """When it was last used; now, where somebody who installs the same has just renamed it."""
     try:
         moment: float = entry.stat(follow_symlinks=False).st_mtime

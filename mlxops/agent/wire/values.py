@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional
 
-LONGEST_S = 1e6
-MOST_PORTS = 256
-MOST_LINES = 10_000_000
-LONGEST_TEXT, LONGEST_WORD = 4096, 200
-MOST_WORDS = 1000
+MAX_SECONDS = 1e6
+MAX_PORTS = 256
+MAX_LINES = 10_000_000
+MAX_TEXT_BYTES, MAX_WORD_BYTES = 4096, 200
+MAX_WORDS = 1000
 # Tokens; beyond what any model takes.
-LONGEST_CONTEXT = 1 << 24
+MAX_CONTEXT = 1 << 24
 
 
 def seconds(value: Any) -> float:
     """Finite and above zero: a wait of nan would be over at once, one of infinity never."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_S:
-        raise ValueError("must be a number of seconds above 0, at most %.0f" % LONGEST_S)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 < value <= MAX_SECONDS
+    ):
+        raise ValueError("must be a number of seconds above 0, at most %.0f" % MAX_SECONDS)
     return value
 
 
@@ -37,18 +41,18 @@ def port_or_word(value: Any) -> Any:
 
 def ports(value: Any) -> List[Any]:
     """Each once, however often it was asked for."""
-    if not isinstance(value, list) or len(value) > MOST_PORTS:
-        raise ValueError("must be a list of at most %d ports" % MOST_PORTS)
+    if not isinstance(value, list) or len(value) > MAX_PORTS:
+        raise ValueError("must be a list of at most %d ports" % MAX_PORTS)
     return list(dict.fromkeys(port_or_word(one) for one in value))
 
 
 def pids(value: Any) -> List[int]:
     if (
         not isinstance(value, list)
-        or len(value) > MOST_WORDS
+        or len(value) > MAX_WORDS
         or not all(type(one) is int and one > 0 for one in value)
     ):
-        raise ValueError("must be a list of at most %d process ids" % MOST_WORDS)
+        raise ValueError("must be a list of at most %d process ids" % MAX_WORDS)
     return list(value)
 
 
@@ -67,7 +71,7 @@ def flag(value: Any) -> bool:
     return value
 
 
-def text(value: Any, longest: int = LONGEST_TEXT) -> str:
+def text(value: Any, longest: int = MAX_TEXT_BYTES) -> str:
     """Text that a path or a command line can hold."""
     try:
         size = len(value.encode("utf-8", "surrogateescape")) if isinstance(value, str) else -1
@@ -79,7 +83,7 @@ def text(value: Any, longest: int = LONGEST_TEXT) -> str:
 
 
 def word(value: Any) -> str:
-    return text(value, LONGEST_WORD)
+    return text(value, MAX_WORD_BYTES)
 
 
 def long_text(value: Any) -> str:
@@ -87,13 +91,13 @@ def long_text(value: Any) -> str:
 
 
 def words(value: Any) -> List[str]:
-    if not isinstance(value, (list, tuple)) or len(value) > MOST_WORDS:
-        raise ValueError("must be a list of at most %d words" % MOST_WORDS)
+    if not isinstance(value, (list, tuple)) or len(value) > MAX_WORDS:
+        raise ValueError("must be a list of at most %d words" % MAX_WORDS)
     return [long_text(one) for one in value]
 
 
 def fields(value: Any) -> Dict[str, Optional[str]]:
     """Names of fields and their texts, None for one that is to be cleared."""
-    if not isinstance(value, dict) or len(value) > MOST_WORDS:
-        raise ValueError("must be an object of at most %d fields" % MOST_WORDS)
+    if not isinstance(value, dict) or len(value) > MAX_WORDS:
+        raise ValueError("must be an object of at most %d fields" % MAX_WORDS)
     return {word(key): None if one is None else long_text(one) for key, one in value.items()}

@@ -12,8 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..agent.errors import HostKeyRefused, HostUnreachable, LoginRefused, MlxopsError
-from ..agent.wire.codec import SILENCE_LIMIT_S
-from .settings import Settings, ask
+from ..agent.wire.codec import SILENCE_TIMEOUT_S
+from .settings import Settings, query_ssh
 
 if TYPE_CHECKING:
     from ..hosts.files import Ssh
@@ -23,7 +23,7 @@ FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 # Keepalive finds a dead link that is idle, the user timeout one with bytes on the way (seconds,
 # seconds, count, ms).
 KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPALIVE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-USER_TIMEOUT_MS = int(SILENCE_LIMIT_S * 1000)
+USER_TIMEOUT_MS = int(SILENCE_TIMEOUT_S * 1000)
 
 
 class QuickSocket(socket.socket):
@@ -38,7 +38,7 @@ class QuickSocket(socket.socket):
         return chunk
 
 
-class Dialled:
+class OpenSocket:
     """An open socket towards the host, and the proxy command behind it, if there is one."""
 
     def __init__(self, sock: socket.socket, proxy: Proxy | None = None) -> None:
@@ -51,30 +51,30 @@ class Dialled:
             self.proxy.close()
 
 
-def dial(settings: Settings) -> Dialled:
+def open_socket(settings: Settings) -> OpenSocket:
     """Connect as the settings say; HostUnreachable tells a wrong name, a silent host and a closed
     port apart."""
     command = proxy_argv(settings)
     if not command:
-        return Dialled(connect(settings))
+        return OpenSocket(connect_tcp(settings))
     proxy = Proxy(command, settings)
-    return Dialled(proxy.sock, proxy)
+    return OpenSocket(proxy.sock, proxy)
 
 
-def connect(settings: Settings) -> socket.socket:
+def connect_tcp(settings: Settings) -> socket.socket:
     """A TCP connection to the first address that answers."""
     faults: list[OSError] = []
-    for family, kind, protocol, _, address in addresses(settings):
+    for family, kind, protocol, _, address in resolve(settings):
         try:
-            return connected(
+            return _connect_to(
                 QuickSocket(family, kind, protocol), address, settings.connect_timeout_s
             )
         except OSError as exc:
             faults.append(exc)
-    raise unreachable(settings, faults)
+    raise unreachable_error(settings, faults)
 
 
-def addresses(settings: Settings) -> list[Any]:
+def resolve(settings: Settings) -> list[Any]:
     family = FAMILIES.get(settings.address_family, socket.AF_UNSPEC)
     try:
         return socket.getaddrinfo(settings.hostname, settings.port, family, socket.SOCK_STREAM)
@@ -85,14 +85,14 @@ def addresses(settings: Settings) -> list[Any]:
             if settings.alias == settings.hostname
             else f" (HostName of {settings.alias} in ~/.ssh/config)"
         )
-        message = f"cannot resolve {settings.hostname}{via}: {reason(exc)}"
+        message = f"cannot resolve {settings.hostname}{via}: {error_text(exc)}"
         raise HostUnreachable(message, hint, hostname=settings.hostname, cause="dns") from None
 
 
-def connected(sock: QuickSocket, address: Any, timeout: float) -> QuickSocket:
+def _connect_to(sock: QuickSocket, address: Any, timeout: float) -> QuickSocket:
     """The socket, tuned and connected; closed when that fails."""
     try:
-        tune(sock)
+        tune_socket(sock)
         sock.settimeout(timeout)
         sock.connect(address)
     except OSError:
@@ -101,7 +101,7 @@ def connected(sock: QuickSocket, address: Any, timeout: float) -> QuickSocket:
     return sock
 
 
-def tune(sock: socket.socket) -> None:
+def tune_socket(sock: socket.socket) -> None:
     """No Nagle, no delayed acknowledgements, and a dead link noticed within seconds."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -111,11 +111,11 @@ def tune(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def reason(exc: Exception) -> str:
+def error_text(exc: Exception) -> str:
     return str(getattr(exc, "strerror", None) or exc)
 
 
-def unreachable(settings: Settings, faults: list[OSError]) -> HostUnreachable:
+def unreachable_error(settings: Settings, faults: list[OSError]) -> HostUnreachable:
     """The error for a host none of whose addresses took the connection. A refusal says most, so it
     is told first."""
     where = settings.place
@@ -128,7 +128,7 @@ def unreachable(settings: Settings, faults: list[OSError]) -> HostUnreachable:
         message = f"{where} did not answer within {settings.connect_timeout_s:g} s"
         hint = f"is it on, awake and in this network? `ping {settings.hostname}`; ConnectTimeout allows more time"
         return HostUnreachable(message, hint, cause="timeout")
-    said = "; ".join(sorted({reason(exc) for exc in faults})) or "no address"
+    said = "; ".join(sorted({error_text(exc) for exc in faults})) or "no address"
     return HostUnreachable(
         f"cannot reach {where}: {said}",
         f"check this machine's network: `ping {settings.hostname}`",
@@ -143,13 +143,13 @@ def proxy_argv(settings: Settings) -> list[str]:
         *before, last = settings.proxy_jump.split(",")
         jumps = ["-J", ",".join(before)] if before else []
         target = f"[{settings.hostname}]:{settings.port}"
-        return ["ssh", "-o", "BatchMode=yes", *jumps, "-W", target, *jump(last)]
+        return ["ssh", "-o", "BatchMode=yes", *jumps, "-W", target, *jump_argv(last)]
     if settings.proxy_command:
         return [os.environ.get("SHELL") or "/bin/sh", "-c", "exec " + settings.proxy_command]
     return []
 
 
-def jump(hop: str) -> list[str]:
+def jump_argv(hop: str) -> list[str]:
     """ssh's arguments for one hop of ProxyJump; the ssh:// form carries user and port itself."""
     if hop.startswith("ssh://"):
         return ["--", hop]
@@ -185,7 +185,7 @@ class Proxy:
             )
         except OSError as exc:
             self.sock.close()
-            message = f"cannot start the proxy `{self._name}`: {reason(exc)}"
+            message = f"cannot start the proxy `{self._name}`: {error_text(exc)}"
             hint = "correct ProxyJump or ProxyCommand in ~/.ssh/config"
             raise HostUnreachable(message, hint, cause="proxy") from None
         finally:
@@ -204,7 +204,7 @@ class Proxy:
         message = (
             f"the proxy on the way to {self._where} ended (status {self._child.returncode}): {said}"
         )
-        return classify(said)(message, f"try it alone: {self._name}", cause="proxy", stderr=said)
+        return error_class(said)(message, f"try it alone: {self._name}", cause="proxy", stderr=said)
 
     def close(self) -> None:
         """End the child, which the closed socket tells to go anyway, and collect it."""
@@ -215,31 +215,31 @@ class Proxy:
         self._said.close()
 
 
-def classify(said: str) -> type[MlxopsError]:
+def error_class(said: str) -> type[MlxopsError]:
     """The kind of failure in what an ssh client printed."""
     if "Host key verification failed" in said or "REMOTE HOST IDENTIFICATION" in said:
         return HostKeyRefused
     return LoginRefused if "Permission denied" in said else HostUnreachable
 
 
-class Dialling:
+class PendingSocket:
     """A call under way: ssh's settings are read and the host is connected to while the caller
     imports."""
 
     def __init__(self, ssh: Ssh) -> None:
         self._ssh = ssh
-        self._outcome: tuple[Settings, Dialled] | BaseException | None = None
+        self._outcome: tuple[Settings, OpenSocket] | BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            settings = ask(self._ssh)
-            self._outcome = settings, dial(settings)
+            settings = query_ssh(self._ssh)
+            self._outcome = settings, open_socket(settings)
         except BaseException as exc:
             self._outcome = exc
 
-    def result(self) -> tuple[Settings, Dialled]:
+    def result(self) -> tuple[Settings, OpenSocket]:
         """The settings and the socket, or the error that came instead."""
         self._thread.join()
         if not isinstance(self._outcome, tuple):

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-one_at_a_time = threading.RLock()
+IMPORT_LOCK = threading.RLock()
 
 
 @contextmanager
-def absent(*names: str) -> Iterator[None]:
+def stubbed_imports(*names: str) -> Iterator[None]:
     """While the block imports, modules of these names that nobody has loaded yet are hollow; later
     they can be had."""
-    with one_at_a_time:
+    with IMPORT_LOCK:
         hidden = [name for name in names if name not in sys.modules]
         for name in hidden:
-            sys.modules[name] = Hollow(name)
+            sys.modules[name] = StubModule(name)
         try:
             yield
         finally:
@@ -28,7 +28,7 @@ def absent(*names: str) -> Iterator[None]:
                 del sys.modules[name]
 
 
-class Hollow(types.ModuleType):
+class StubModule(types.ModuleType):
     """A module that has whatever is asked of it, none of which does anything."""
 
     __path__: list[str] = []  # noqa: RUF012 - an attribute of modules, never changed
@@ -36,8 +36,8 @@ class Hollow(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(name, (Nothing,), {})
+        return type(name, (StubClass,), {})
 
 
-class Nothing(Exception):
+class StubClass(Exception):
     """Takes any arguments, and can be caught."""

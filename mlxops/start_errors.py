@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 NOT_STARTABLE = (126, 127)
 # How Python 2, and Python 3 before 3.4, refuse the flag -I.
 NO_ISOLATION = "Unknown option: -I"
-LONGEST_QUOTE = 200
+MAX_QUOTE = 200
 
 
-def refused(host: Host, word: str, text: str) -> MlxopsError:
+def stub_error(host: Host, word: str, text: str) -> MlxopsError:
     """The stub's own words: OLD with version and path, or FAIL with a reason."""
     if word == "OLD":
         version, _, path = text.partition(" ")
@@ -28,7 +28,7 @@ def refused(host: Host, word: str, text: str) -> MlxopsError:
     return Failed(f"{host.name}: {text}", "run it again; if that does not help, mlxops doctor")
 
 
-def ended(host: Host, link: Link, printed: bytes) -> MlxopsError:
+def ended_error(host: Host, link: Link, printed: bytes) -> MlxopsError:
     """The link ended before the agent began. `printed`: what came on stdout instead of an
     answer."""
     status, said = link.exit_status(), link.stderr_tail()
@@ -39,7 +39,7 @@ def ended(host: Host, link: Link, printed: bytes) -> MlxopsError:
             f"{python} on {host.name} is Python 2, or 3 before 3.4; the agent needs 3.9 or later"
         )
         return Failed(message, _newer(host), python=python, **facts)
-    last = telling(said) or telling(printed.decode("utf-8", "replace"))
+    last = key_line(said) or key_line(printed.decode("utf-8", "replace"))
     if status in NOT_STARTABLE:
         hint = f"install it, or correct python under [studio] in {host.path}"
         return HostUnreachable(
@@ -52,18 +52,18 @@ def ended(host: Host, link: Link, printed: bytes) -> MlxopsError:
     return LinkLost(message.rstrip(": "), _examine(host), **facts)
 
 
-def silent(host: Host, what: str, printed: bytes) -> MlxopsError:
+def silence_error(host: Host, what: str, printed: bytes) -> MlxopsError:
     """The host is connected and does not come to the point."""
-    last = telling(printed.decode("utf-8", "replace"))
+    last = key_line(printed.decode("utf-8", "replace"))
     message = f"{host.name} {what}" + (f"; the last it printed was: {last}" if last else "")
     return LinkLost(message, _examine(host))
 
 
-def telling(text: str) -> str:
+def key_line(text: str) -> str:
     """The line that says most: the last that names an error, else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line or "error" in line]
-    return (errors or lines or [""])[-1][:LONGEST_QUOTE]
+    return (errors or lines or [""])[-1][:MAX_QUOTE]
 
 
 def _newer(host: Host) -> str:

@@ -7,20 +7,22 @@ import shlex
 from collections.abc import Sequence
 
 from ..agent.errors import HostKeyRefused, HostUnreachable, LoginRefused
-from .knownhosts import Verdict, fingerprint
+from .knownhosts import HostKeyStatus, fingerprint
 from .settings import Settings
 
-SCAN = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
+KEYSCAN_TYPES = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
 HEADLINES = {
     "unknown": "the host key of {place} is not known",
     "changed": "THE HOST KEY OF {place} HAS CHANGED: somebody may be listening in, or the host was set up anew",
     "revoked": "the host key of {place} is marked as revoked",
 }
-LONGEST_SAID = 300
-LOCKED = ("system is locked", "unlock it", "filevault")
+MAX_QUOTE = 300
+LOCKED_WORDS = ("system is locked", "unlock it", "filevault")
 
 
-def host_key(settings: Settings, key_type: str, blob: bytes, verdict: Verdict) -> HostKeyRefused:
+def host_key_error(
+    settings: Settings, key_type: str, blob: bytes, verdict: HostKeyStatus
+) -> HostKeyRefused:
     """Refusal of a host key, with its fingerprint and the commands that trust it."""
     shown = fingerprint(blob)
     where = f" ({verdict.line.file}, line {verdict.line.line})" if verdict.line else ""
@@ -31,15 +33,15 @@ def host_key(settings: Settings, key_type: str, blob: bytes, verdict: Verdict) -
     if verdict.word == "revoked":
         hint = "do not connect; ask whoever revoked it"
     else:
-        hint = f"{check} ; if it is the same, trust it with: {trust(settings, key_type, verdict)}"
+        hint = f"{check} ; if it is the same, trust it with: {trust_command(settings, key_type, verdict)}"
     return HostKeyRefused(message, hint, fingerprint=shown, key_type=key_type, verdict=verdict.word)
 
 
 def scan_type(key_type: str) -> str:
-    return SCAN.get(key_type, "ecdsa")
+    return KEYSCAN_TYPES.get(key_type, "ecdsa")
 
 
-def trust(settings: Settings, key_type: str, verdict: Verdict) -> str:
+def trust_command(settings: Settings, key_type: str, verdict: HostKeyStatus) -> str:
     """The command line that makes this key known, after forgetting the one it replaces."""
     file = settings.known_hosts[0] if settings.known_hosts else "~/.ssh/known_hosts"
     forget = ""
@@ -54,7 +56,7 @@ def trust(settings: Settings, key_type: str, verdict: Verdict) -> str:
     return f"{forget}{scan} >> {shlex.quote(file)}"
 
 
-def login(
+def login_error(
     settings: Settings,
     offered: Sequence[str],
     encrypted: Sequence[str],
@@ -70,7 +72,7 @@ def login(
         "allowed": list(allowed),
         "banner": banner.strip(),
     }
-    if any(word in banner.lower() for word in LOCKED):
+    if any(word in banner.lower() for word in LOCKED_WORDS):
         hint = f"unlock its disk: `{settings.command}` with the password of an account there, or at its screen"
         message = (
             f"{settings.place} has restarted and is still locked (FileVault): {banner.strip()}"
@@ -90,11 +92,11 @@ def login(
     message = f"{who} rejected the login with {', '.join(offered)}{methods}"
     asks = f"; {encrypted[0]} was not tried: it needs `ssh-add`" if encrypted else ""
     batch = settings.command.replace("ssh", "ssh -o BatchMode=yes", 1)
-    hint = f"see whether `{batch} true` works{asks}; `{copy_id(settings)}` installs a key"
+    hint = f"see whether `{batch} true` works{asks}; `{copy_id_command(settings)}` installs a key"
     return LoginRefused(message, hint, cause="rejected", **facts)
 
 
-def copy_id(settings: Settings) -> str:
+def copy_id_command(settings: Settings) -> str:
     """The command that installs the key which the host file names, for the user it names."""
     given = dict(zip(settings.options[::2], settings.options[1::2], strict=False))
     words = ["ssh-copy-id", *(["-i", given["-i"]] if "-i" in given else [])]
@@ -104,9 +106,9 @@ def copy_id(settings: Settings) -> str:
     )
 
 
-def turned_away(settings: Settings, said: str, tries: int) -> HostUnreachable:
+def closed_early_error(settings: Settings, said: str, tries: int) -> HostUnreachable:
     """The server closed the connection before its greeting, with or without a word."""
-    where, words = settings.place, said.strip()[:LONGEST_SAID]
+    where, words = settings.place, said.strip()[:MAX_QUOTE]
     count = f" ({tries} tries)" if tries > 1 else ""
     if "MaxStartups" in words:
         hint = (
@@ -123,7 +125,9 @@ def turned_away(settings: Settings, said: str, tries: int) -> HostUnreachable:
     return HostUnreachable(message, hint, cause="turned away", said=words, tries=tries)
 
 
-def opening(settings: Settings, exc: BaseException, silent: bool, kind: str) -> HostUnreachable:
+def opening_error(
+    settings: Settings, exc: BaseException, silent: bool, kind: str
+) -> HostUnreachable:
     """A connection that was taken and then came to nothing."""
     where = settings.place
     shows = f"`{settings.command.replace('ssh', 'ssh -v', 1)} true` shows how far it gets"
