@@ -1,16 +1,14 @@
-"""What runs first on the host: finds the cached agent and starts it, or asks for it.
+"""The first code that runs on the host: starts the cached agent, or requests it from the client.
 
-Sent as text with every command and compiled there each time, so it stays small and knows nothing it
-needs only on a miss (that is `unpack`). It must still compile on an interpreter that is too old, to
-say so: no `from __future__`.
+Sent as text with every call and compiled each time, so it stays small; `unpack` holds what only a
+miss needs. It must compile on a Python that is too old, to report that: no `from __future__`.
 
-The cached agent is one file, verified by its checksum before anything of it runs. All modules are
-then imported from memory, so that nothing that happens to the disk later can change them. Where the
-file is missing, damaged or must not be trusted, the client sends the agent; it runs even where it
-cannot be kept.
+The cached agent is one file. Its checksum is verified before any of it runs, and all modules are
+imported from memory, so later changes on the disk have no effect. If the file is missing, damaged
+or not safe to use, the client sends the agent, which then runs even if it cannot be cached.
 
-Every answer is one line behind the marker that only this call knows: OK, MISS, OLD version path,
-FAIL text. Exit statuses of the stages: 70 too old, 73 bundle damaged, 74 agent does not load."""
+Each answer is one line after a marker that only this call knows: OK, MISS, OLD version path, FAIL
+text. Exit statuses: 70 Python too old, 73 bundle damaged, 74 agent does not load."""
 
 import _imp
 import io
@@ -23,14 +21,13 @@ from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER
 
 OLDEST = (3, 9)
-# Bytecode of one Python is nothing to another.
+# Bytecode depends on the Python version.
 IMAGE = "agent.%s-%d.%d" % (sys.implementation.name, sys.version_info[0], sys.version_info[1])
 CHECKSUM_BYTES = 8
 
 
 def folder_fault(folder: str, ours: bool) -> str:
-    """Why code below this folder could be another user's, or nothing. OSError when it cannot be
-    looked at."""
+    """Why another user could change code below this folder, or ""; OSError if unreadable."""
     seen = os.lstat(folder)
     if not stat.S_ISDIR(seen.st_mode):
         return folder + " is not a folder of its own (a link, or a file)"
@@ -42,14 +39,13 @@ def folder_fault(folder: str, ours: bool) -> str:
 
 
 def ancestors(folder: str) -> list:  # type: ignore[type-arg]
-    """The folders above, nearest first."""
+    """The parent folders, nearest first."""
     above = os.path.dirname(folder)
     return [] if above == folder else [above, *ancestors(above)]
 
 
 def first_fault(folders: list) -> str:  # type: ignore[type-arg]
-    """The first fault of these, each with whether it is to be ours alone, or nothing; one may not
-    be there yet."""
+    """The first fault of (folder, must be private) pairs, or ""; missing folders are fine."""
     try:
         for folder, ours in folders:
             if os.path.lexists(folder) and folder_fault(folder, ours):
@@ -60,21 +56,19 @@ def first_fault(folders: list) -> str:  # type: ignore[type-arg]
 
 
 def state_folder(written: str) -> str:
-    """The folder meant, with the links above it followed but not itself: a link there is refused
-    later."""
+    """The absolute path. Links above it are followed; a link as its last part is refused later."""
     path = os.path.abspath(os.path.expanduser(written))
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
 def seal(digest: str, modules: dict, payload: bytes) -> bytes:  # type: ignore[type-arg]
-    """An image: a checksum, then the agent's hash, the kind of bytecode, that by path, the
-    compressed bundle."""
+    """An image: checksum, agent hash, bytecode magic, bytecode by path, compressed bundle."""
     body = marshal.dumps((digest, MAGIC_NUMBER, modules, payload), 2)
     return _imp.source_hash(0, body) + body
 
 
 def unseal(image: bytes) -> tuple:  # type: ignore[type-arg]
-    """The four that were sealed; ValueError when the image is damaged."""
+    """The arguments of `seal`, with the magic; ValueError if the image is damaged."""
     body = memoryview(image)[CHECKSUM_BYTES:]
     if not body or _imp.source_hash(0, body) != image[:CHECKSUM_BYTES]:
         raise ValueError("damaged")
@@ -83,7 +77,7 @@ def unseal(image: bytes) -> tuple:  # type: ignore[type-arg]
 
 class Agent:
     """Imports the agent from memory. `payload`: the compressed bundle. `state`: its state folder;
-    `distrust`: why that must not be used, `unkept`: why the agent was not kept there."""
+    `distrust`: why that is unsafe; `unkept`: why the agent was not cached."""
 
     def __init__(self, digest: str, modules: dict, payload: bytes) -> None:  # type: ignore[type-arg]
         self.digest = digest
@@ -99,18 +93,18 @@ class Agent:
         return None
 
     def create_module(self, spec: object) -> None:
-        """None: the ordinary kind of module."""
+        """None selects an ordinary module."""
 
     def exec_module(self, module: object) -> None:
         exec(marshal.loads(self.modules[module.__spec__.origin]), module.__dict__)  # type: ignore[attr-defined]
 
 
 class StageFailed(Exception):
-    """Exit status of the stage, and a text for the person at the other end."""
+    """Exit status of the stage, and a text for the user."""
 
 
 class Call:
-    """One command: where the answers go, and the agent it wants."""
+    """One call: its input, its output and the agent it requests."""
 
     def __init__(self, source: io.BufferedReader, wire: int) -> None:
         self.source = source
@@ -133,7 +127,7 @@ class Call:
         )
 
     def agent(self) -> Agent:
-        """The cached agent, or else the client's."""
+        """The cached agent, else the one that the client sends."""
         distrust = first_fault(
             [*((folder, False) for folder in ancestors(self.state)), (self.state, True)]
         )
@@ -143,7 +137,7 @@ class Call:
         return agent
 
     def cached(self) -> "Agent | None":
-        """The agent that is kept here; None when there is none, and when it is damaged."""
+        """The cached agent; None if missing or damaged."""
         try:
             with open(os.path.join(self.root, IMAGE), "rb") as file:
                 digest, magic, modules, payload = unseal(file.read())
@@ -151,7 +145,7 @@ class Call:
             return None
         if (digest, magic) != (self.digest, MAGIC_NUMBER):
             return None
-        # Contextlib is slow to import.
+        # contextlib is slow to import.
         try:  # noqa: SIM105
             os.utime(self.root)
         except OSError:
@@ -159,8 +153,7 @@ class Call:
         return Agent(digest, modules, payload)
 
     def fetched(self, unkept: str) -> Agent:
-        """The agent from the client; it is kept for the next call, unless there is a reason not
-        to."""
+        """The agent from the client, cached for the next call unless `unkept` says why not."""
         self.say("MISS")
         unpack = {"__name__": "unpack"}
         exec(self.frame(), unpack)
@@ -184,8 +177,7 @@ class Call:
 
 
 def main(source: io.BufferedReader) -> None:
-    """Serve the call on this stdin. What children print to stdout goes to stderr: stdout is the
-    wire."""
+    """Serve the call on this stdin. Only records go to stdout: children print to stderr."""
     wire = os.dup(1)
     os.dup2(2, 1)
     call = Call(source, wire)
@@ -197,7 +189,7 @@ def main(source: io.BufferedReader) -> None:
     except StageFailed as exc:
         call.say("FAIL " + exc.args[1])
         os._exit(exc.args[0])
-    # Set by the loader, for the case that the rest never comes. It is all here.
+    # The loader set an alarm in case the request never arrives.
     signal.alarm(0)
     call.say("OK")
     run(call.request, call.source, wire)  # type: ignore
