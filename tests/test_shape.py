@@ -79,6 +79,12 @@ MAX_FILES_PER_ROOM = 12
 # One file per verb, per group of verbs, per answer: these grow with the verbs.
 ROOMS_THAT_GROW = {"mlxops/agent/ops", "mlxops/cli", "mlxops/render"}
 MAX_POSITIONAL_ARGUMENTS = 4
+TEST_TREES = ("unit", "agent", "system")
+# Subjects of no single room: they stay at the top of their test tree.
+ROOMLESS_TESTS = {
+    "tests/agent/test_host_limits.py",  # threads, files and processes run out in every room
+    "tests/system/test_field_cases.py",  # whole stories, from load to reconcile
+}
 # third-party name -> the only place that may say it
 PLACES = {
     "click": "mlxops/cli/",
@@ -232,6 +238,22 @@ def test_no_room_is_crowded() -> None:
     )
     crowded = {room: count for room, count in files.items() if count > MAX_FILES_PER_ROOM}
     assert {room: count for room, count in crowded.items() if room not in ROOMS_THAT_GROW} == {}
+
+
+def test_every_test_tree_mirrors_the_rooms() -> None:
+    rooms = set(FLOOR) | {name for name in CLIENT if not name.startswith("__")}
+    loose = {
+        Path(source.name).stem
+        for source in PACKAGE
+        if str(Path(source.name).parent) in ("mlxops", "mlxops/agent")
+    }
+    strays = []
+    for source in [source for tree in TEST_TREES for source in sources(f"tests/{tree}")]:
+        room, _, file = source.name.split("/", 2)[2].rpartition("/")
+        known = room in rooms if room else file.removesuffix(".py").removeprefix("test_") in loose
+        if not (known or source.name in ROOMLESS_TESTS or not file.startswith("test_")):
+            strays.append(source.name)
+    assert strays == []
 
 
 def test_operations_import_no_operations_but_their_rows() -> None:

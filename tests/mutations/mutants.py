@@ -6,16 +6,16 @@ from .mutant import Mutant
 from .ownermutants import OWNED
 from .registrymutants import DURABLE, SHARED
 
-STOP = "tests/agent/test_stop.py::"
-PROCS = "tests/agent/test_procs.py::"
-READY = "tests/agent/test_ready.py::"
-BETWEEN = "tests/agent/test_between_looks.py::"
-LAUNCH = "tests/agent/test_launch.py::"
-FOLDERS = "tests/unit/test_bundle_folders.py::"
-EVICT = "tests/system/test_evict.py::"
+STOP = "tests/agent/servers/test_stop.py::"
+PROCS = "tests/agent/procs/test_procs.py::"
+READY = "tests/agent/servers/test_ready.py::"
+BETWEEN = "tests/agent/servers/test_between_looks.py::"
+LAUNCH = "tests/agent/servers/test_launch.py::"
+FOLDERS = "tests/unit/wire/test_stub_folders.py::"
+EVICT = "tests/system/load/test_evict.py::"
 RECORDED = "        unnoted = _on_record(\n"
-FULL_DISK = "tests/system/test_full_disk.py::"
-JUDGE = "tests/unit/test_judge.py::"
+FULL_DISK = "tests/system/load/test_full_disk.py::"
+JUDGE = "tests/unit/ports/test_verdict.py::"
 
 LOOKED_AT = (
     Mutant(
@@ -58,14 +58,14 @@ LOOKED_AT = (
         "agent/ports/observe.py",
         ' and process.start_time == record.get("start_time")\n',
         "\n",
-        ("tests/unit/test_observe.py",),
+        ("tests/unit/ports/test_observe.py",),
     ),
     Mutant(
         "what a server left is known by pids alone",
         "agent/ports/observe.py",
         ' and p.start_time == m.get("start_time")\n    ]',
         "\n    ]",
-        ("tests/unit/test_observe.py",),
+        ("tests/unit/ports/test_observe.py",),
     ),
     Mutant(
         "a failed look finds nothing",
@@ -74,7 +74,9 @@ LOOKED_AT = (
         "    except Unobservable as exc:\n        unknown.append(exc.reason)\n",
         "        listeners = procs.listeners(ports)\n"
         "    except Unobservable as exc:\n        listeners = ()\n",
-        ("tests/system/test_reconcile.py::test_without_a_tool_nothing_is_cleared_and_it_is_named",),
+        (
+            "tests/system/ops/test_reconcile.py::test_without_a_tool_nothing_is_cleared_and_it_is_named",
+        ),
     ),
     Mutant(
         "what could not be seen is gone",
@@ -95,14 +97,14 @@ LOOKED_AT = (
         "agent/ops/reconcile.py",
         "        or not seen.quiet\n",
         "",
-        ("tests/system/test_reconcile.py", "tests/system/test_evidence.py"),
+        ("tests/system/ops/test_reconcile.py", "tests/system/ports/test_evidence.py"),
     ),
     Mutant(
         "a port is cleared that cannot be bound",
         "agent/ops/reconcile.py",
         "        or not ctx.procs.free(port, ctx.site.bind)\n",
         "",
-        ("tests/system/test_reconcile.py",),
+        ("tests/system/ops/test_reconcile.py",),
     ),
 )
 
@@ -126,7 +128,7 @@ LIVES = (
         "agent/servers/stop.py",
         "        if left:\n",
         "        if False:\n",
-        ("tests/agent/test_stop.py", "tests/agent/test_between_looks.py"),
+        ("tests/agent/servers/test_stop.py", "tests/agent/servers/test_between_looks.py"),
     ),
     Mutant(
         "a look that failed saw nothing",
@@ -147,7 +149,7 @@ LIVES = (
         "agent/servers/stop.py",
         "        self.signal([p for p in living if p.pid in targets] or living, signum)\n",
         "        self.signal(living, signum)\n",
-        ("tests/agent/test_stop.py",),
+        ("tests/agent/servers/test_stop.py",),
     ),
     Mutant(
         "a foreign listener is ours to work on",
@@ -163,7 +165,7 @@ LIVES = (
         "agent/ops/load.py",
         "            plan = plan_load(ctx, request, own_lock=True)\n",
         "",
-        ("tests/system/test_race.py",),
+        ("tests/system/jobs/test_race.py",),
     ),
     Mutant(
         "no gate",
@@ -177,7 +179,7 @@ LIVES = (
         "agent/servers/start.py",
         RECORDED,
         "        gated.release()\n" + RECORDED,
-        ("tests/agent/test_serve.py",),
+        ("tests/agent/servers/test_start.py",),
     ),
     Mutant(
         "a load takes no room on the disk",
@@ -198,28 +200,28 @@ LIVES = (
         "agent/ops/rank.py",
         ' and process.start_time == args["start_time"]\n',
         "\n",
-        ("tests/agent/test_rank.py",),
+        ("tests/agent/ops/test_rank.py",),
     ),
     Mutant(
         "a recorded rank is stopped whatever it runs",
         "agent/ops/rank.py",
         "    return call is not None and call.port == port\n",
         "    return True\n",
-        ("tests/agent/test_rank.py",),
+        ("tests/agent/ops/test_rank.py",),
     ),
     Mutant(
         "a host that says nothing is waited for all the same",
         "agent/ranks/peers.py",
         "        self._child.kill()\n        self.close()\n",
         "        self.close()\n",
-        ("tests/agent/test_peers.py::test_who_does_not_answer_is_left_at_once",),
+        ("tests/agent/ranks/test_peers.py::test_who_does_not_answer_is_left_at_once",),
     ),
     Mutant(
         "a rank that lives elsewhere counts as gone",
         "agent/ports/evidence.py",
         " or any(seen.alive is not False for seen in self.ranks)\n",
         "\n",
-        ("tests/unit/test_ranks.py",),
+        ("tests/unit/ranks/test_ranks.py",),
     ),
     Mutant(
         "any listener will do at the start",
@@ -264,7 +266,7 @@ TRUSTED = (
         "agent/wire/stub.py",
         "    if not body or _imp.source_hash(0, body) != image[:CHECKSUM_BYTES]:\n",
         "    if not body:\n",
-        ("tests/unit/test_bundle_kept.py::test_a_damaged_agent_is_fetched_again",),
+        ("tests/unit/wire/test_stub_image.py::test_a_damaged_agent_is_fetched_again",),
     ),
     Mutant(
         "a bundle is not checked against its hash",
@@ -279,7 +281,7 @@ TRUSTED = (
         '        if worst.word != "revoked" and any(verdict.word == "known" for verdict in verdicts):\n',
         '        if worst.word != "revoked" and any(v.word in ("known", "unknown") for v in verdicts):\n',
         (
-            "tests/system/test_transport_refusals.py::"
+            "tests/system/transport/test_refusals.py::"
             "test_unknown_host_key_names_the_fingerprint_and_the_command_that_trusts_it",
         ),
     ),
@@ -288,14 +290,14 @@ TRUSTED = (
         "transport/knownhosts.py",
         '        if key.blob == blob:\n            return HostKeyStatus("known", key)\n',
         '        if key.type:\n            return HostKeyStatus("known", key)\n',
-        ("tests/unit/test_knownhosts.py::test_verdicts",),
+        ("tests/unit/transport/test_knownhosts.py::test_verdicts",),
     ),
     Mutant(
         "a restricted key may run any verb",
         "agent/restricted/grant.py",
         "    if verb not in grant.verbs:\n",
         "    if False:\n",
-        ("tests/system/test_authorize.py",),
+        ("tests/system/restricted/test_authorize.py",),
     ),
 )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .mutant import Mutant
 
-OWNER = "tests/system/test_owner.py::"
-RESPAWN = "tests/system/test_respawn.py::"
+OWNER = "tests/system/ports/test_owner.py::"
+RESPAWN = "tests/system/servers/test_respawn.py::"
 
 OWNED = (
     Mutant(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .mutant import Mutant
 
-STORE = "tests/agent/test_store.py::"
-ORDER = "tests/agent/test_store_order.py"
-LOCK = "tests/agent/test_lock.py::"
+STORE = "tests/agent/registry/test_store.py::"
+ORDER = "tests/agent/registry/test_store_order.py"
+LOCK = "tests/agent/registry/test_lock.py::"
 
 DURABLE = (
     Mutant(
@@ -51,7 +51,7 @@ DURABLE = (
         "        wait_for(lambda: _tried(fd), Deadline(CLAIM_S), interval_s=0.002)\n"
         "        yield stamp == stamp_of(os.fstat(fd)) == stamp_now(path)\n",
         "        yield True\n",
-        ("tests/agent/test_lock_lost.py",),
+        ("tests/agent/registry/test_lock_lost.py",),
     ),
     Mutant(
         "a failed write leaves its draft",
@@ -65,7 +65,7 @@ DURABLE = (
         "agent/restricted/install.py",
         "hashlib.sha256(d).hexdigest()==h or",
         "True or",
-        ("tests/system/test_authorize.py",),
+        ("tests/system/restricted/test_authorize.py",),
     ),
 )
 
@@ -112,7 +112,7 @@ SHARED = (
         "os.O_NONBLOCK | os.O_NOFOLLOW",
         "os.O_NONBLOCK",
         (
-            "tests/agent/test_store_owners.py::test_a_link_planted_by_a_user_does_not_lead_root_out_of_the_folder",
+            "tests/agent/registry/test_store_owners.py::test_a_link_planted_by_a_user_does_not_lead_root_out_of_the_folder",
         ),
     ),
     Mutant(
@@ -137,27 +137,29 @@ SHARED = (
         "agent/registry/entries.py",
         '"models": models, **registry.extra}',
         '"models": models}',
-        ("tests/unit/test_registry.py::test_unknown_fields_at_every_level_survive_an_edit",),
+        (
+            "tests/unit/registry/test_entries.py::test_unknown_fields_at_every_level_survive_an_edit",
+        ),
     ),
     Mutant(
         "unknown fields of an entry are dropped",
         "agent/registry/entries.py",
         "    coerced = {**REQUIRED, **fields}\n",
         "    coerced = {**REQUIRED, **{k: v for k, v in fields.items() if k in REQUIRED or k in OPTIONAL_TEXT}}\n",
-        ("tests/unit/test_registry_hostile.py::test_a_huge_integer_in_an_unknown_field_survives",),
+        ("tests/unit/registry/test_hostile.py::test_a_huge_integer_in_an_unknown_field_survives",),
     ),
     Mutant(
         "what is cleared is forgotten",
         "agent/registry/entries.py",
         "        return kept.want(entry.name, port) if served or not others else kept\n",
         "        return kept\n",
-        ("tests/unit/test_registry_wanted.py",),
+        ("tests/unit/registry/test_wanted.py",),
     ),
     Mutant(
         "a load that never got ready takes the port",
         "agent/registry/entries.py",
         " if served or not others else kept",
         "",
-        ("tests/unit/test_registry_wanted.py",),
+        ("tests/unit/registry/test_wanted.py",),
     ),
 )

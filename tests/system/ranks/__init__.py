@@ -1,0 +1,1 @@
+"""Whole commands against a host: one model on several hosts."""

@@ -1,0 +1,1 @@
+"""Whole commands against a host: keys that may run some verbs only."""

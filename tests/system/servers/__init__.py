@@ -1,0 +1,1 @@
+"""Whole commands against a host: a server's life."""

@@ -1,0 +1,1 @@
+"""Whole commands against a host: what passes between client and agent."""

@@ -1,0 +1,1 @@
+"""Values in, values out: what fits into memory."""

@@ -1,0 +1,1 @@
+"""Values in, values out: what is known about a port."""

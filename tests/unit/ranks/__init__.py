@@ -1,0 +1,1 @@
+"""Values in, values out: one model on several hosts."""

@@ -1,0 +1,1 @@
+"""Values in, values out: entries, their file and its lock."""

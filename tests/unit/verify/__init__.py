@@ -1,0 +1,1 @@
+"""Values in, values out: real requests to a server."""

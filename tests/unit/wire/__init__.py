@@ -1,0 +1,1 @@
+"""Values in, values out: what passes between client and agent."""
