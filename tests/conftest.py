@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from tests.support.studio import Studio
 from tests.support.survivors import left_behind
 
 REQUIRE_ALL = "MLXOPS_TEST_REQUIRE_ALL"
+QUICK, SLOW, ALL = TIERS = ("quick", "slow", "all")
+LEFT_OUT = pytest.StashKey[int]()
 UNLOCKED_WITHIN_S = 10.0
 SYSTEM_PATH = os.pathsep.join(["/usr/sbin", "/sbin", os.environ.get("PATH", "")])
 
@@ -48,21 +50,61 @@ def cannot_run() -> dict[str, str]:
     return {marker: remedy for marker, (present, remedy) in wanted.items() if not present}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--tier",
+        choices=TIERS,
+        default=QUICK,
+        help="quick (the default) leaves out the tests marked slow, slow runs only those, all runs "
+        "both. Files and tests named on the command line always run whole, and so does what -m "
+        "selects.",
+    )
+
+
+def in_tier(item: pytest.Item, tier: str, named: Collection[Path]) -> bool:
+    return tier == ALL or item.path in named or (tier == SLOW) == ("slow" in item.keywords)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     missing = cannot_run()
     if missing and os.environ.get(REQUIRE_ALL):
         raise pytest.UsageError(
             "; ".join(f"{marker}: {remedy}" for marker, remedy in missing.items())
         )
-    out = [item for item in items if any(item.get_closest_marker(marker) for marker in missing)]
-    if out:
-        config.hook.pytest_deselected(items=out)
-        items[:] = [item for item in items if item not in out]
+    named = {Path(word.partition("::")[0]).resolve() for word in config.args}
+    tier = ALL if config.option.markexpr else config.option.tier
+    chosen = [item for item in items if in_tier(item, tier, named)]
+    config.stash[LEFT_OUT] = len(items) - len(chosen)
+    able = [item for item in chosen if not any(item.get_closest_marker(name) for name in missing)]
+    if len(able) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in {*able}])
+        items[:] = able
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    for marker, remedy in cannot_run().items():
-        line = f"LEFT OUT: the tests marked {marker}; to run them, {remedy}"
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker sends the number of its tests outside the tier to the process that prints."""
+    if worker_output := getattr(session.config, "workeroutput", None):
+        worker_output["left_out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if output := getattr(node, "workeroutput", None):
+        node.config.stash[LEFT_OUT] = output["left_out"]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    lines = [
+        f"LEFT OUT: the tests marked {marker}; to run them, {remedy}"
+        for marker, remedy in cannot_run().items()
+    ]
+    if count := config.stash.get(LEFT_OUT, 0):
+        tier, other = config.option.tier, SLOW if config.option.tier == QUICK else QUICK
+        lines.append(
+            f"LEFT OUT: {count} tests that are not in the {tier} tier; to run them, "
+            f"python -m pytest --tier {other}"
+        )
+    for line in lines:
         terminalreporter.write_line(line, yellow=True, bold=True)
 
 

@@ -61,6 +61,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[st
         yield {pair: outcome(port, served, SPEECHES[pair[0]]) for served, pair in wanted.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.openai_server
 @pytest.mark.parametrize("name", FLAGGED)
 def test_with_its_flags_a_model_does_what_the_page_says(

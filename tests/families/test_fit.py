@@ -65,6 +65,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     ask(studio, "unload-all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_type", BODIES)
 def test_what_fits_starts_and_takes_no_more_and_what_lacks_a_page_is_refused(
     machine: Machine, model_type: str

@@ -16,6 +16,8 @@ from .server import outcome, vocabulary
 from .speech import SPEECHES
 from .table import both, read
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.openai_server
 def test_a_gpt_oss_whose_snapshot_has_no_template_serves_without_a_raw_tag(

@@ -23,6 +23,8 @@ from .stubtrial import strike as strike_stub
 from .stubtrial import survey as survey_stub
 from .trial import Outcome
 
+pytestmark = pytest.mark.slow
+
 SEED = 21
 FAULTS = {"load-swap ssh": 12, "reconcile local": 10, "register ssh": 10}
 PRESSES = {"load-swap local": 10, "load-swap ssh": 6, "register ssh": 6, "hosts": 6, "fit local": 4}

@@ -22,6 +22,8 @@ from .kinds import JUMPS, KINDS, blows, near, sample
 from .scene import Scene
 from .tally import Line, surveyed, table, told
 
+pytestmark = pytest.mark.slow
+
 # Killed at every step, or at so many of them; of the other verbs, whose way is the same for a part,
 # a sample is struck.
 KILLED = ("register", "unload", "reconcile", "load-swap")

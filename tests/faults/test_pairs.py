@@ -6,8 +6,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from .meeting import OTHERS, PAUSED
 from .pairs import stages, table
+
+pytestmark = pytest.mark.slow
 
 EACH, SEED = 2, 20
 

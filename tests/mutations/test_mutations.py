@@ -36,11 +36,13 @@ def tree() -> Iterator[Copy]:
         yield tree
 
 
+@pytest.mark.slow
 def test_the_tests_that_go_red_below_are_green_without_a_mutant(tree: Copy) -> None:
     outcome = tree.run(sorted({test for name in CHOSEN for test in NAMED[name].tests}))
     assert outcome.status == PASSED, outcome.said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHOSEN)
 def test_a_test_misses(name: str, tree: Copy) -> None:
     outcome = tree.without(NAMED[name])

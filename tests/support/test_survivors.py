@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support import survivors
 
 
+@pytest.mark.slow
 def test_a_process_in_the_folder_is_found_and_ended(tmp_path: Path) -> None:
     left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], cwd=tmp_path)
     assert list(survivors.left_behind(tmp_path)) == [left.pid]

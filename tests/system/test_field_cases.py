@@ -83,6 +83,7 @@ def test_force_alone_does_not_touch_a_busy_port(known: Studio) -> None:
     assert known.ask(port, known.slot(port)) == "I am tiny/amber"
 
 
+@pytest.mark.slow
 def test_the_old_server_s_listener_does_not_satisfy_the_wait(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_model_assigned_elsewhere_is_refused_before_the_occupant_is_touched(
     assert known.assignments() == {"amber": first, "jade": second}
 
 
+@pytest.mark.slow
 def test_unload_is_no_success_while_a_foreign_process_holds_the_port(
     known: Studio, begin: Begin
 ) -> None:
@@ -137,6 +139,7 @@ def test_unload_all_with_nothing_running_clears_stale_assignments(
     assert known.assignments() == {"topaz": third}
 
 
+@pytest.mark.slow
 def test_reconcile_leaves_a_model_that_is_still_loading(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -153,6 +156,7 @@ def test_reconcile_leaves_a_model_that_is_still_loading(
     assert known.port_row(first)["state"] == "ready"
 
 
+@pytest.mark.slow
 def test_reconcile_leaves_a_server_of_another_user(known: Studio, begin: Begin) -> None:
     """The agent, as nobody, cannot see whose listener it is: unknown, so nothing is changed, and it
     says why."""
@@ -226,6 +230,7 @@ def test_simultaneous_changes_are_all_kept(known: Studio) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_large_model_is_given_time(known: Studio, fake_runtime: FakeRuntime) -> None:
     """The old wait was 60 s; what loads visibly says how long it may take."""
     known.runtime.pop("startup_timeout_s")

@@ -67,6 +67,7 @@ def test_a_hub_that_cannot_be_asked(free_port: int) -> None:
     assert time.monotonic() - began < WITHIN_S
 
 
+@pytest.mark.slow
 def test_a_hub_that_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()

@@ -277,6 +277,7 @@ def test_what_is_broken_is_told_and_nothing_else(host: Healthy, kind: str) -> No
     assert seen in told[0]["seen"] and mend in (told[0]["mend"] or ""), told
 
 
+@pytest.mark.slow
 def test_who_holds_a_lock_is_told_and_too_long_is_a_warning(host: Healthy) -> None:
     held = {"why": "load", "who": "bob", "from": "mini", "pid": os.getpid()}
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -321,6 +322,7 @@ def test_an_environment_that_forbids_downloads_is_a_warning(
     assert host.troubles() == [("huggingface_hub", "warning")]
 
 
+@pytest.mark.slow
 def test_a_foreign_listener_is_told_with_its_process(host: Healthy, listening: int) -> None:
     assert host.troubles() == [("foreign listeners", "wrong")]
     row = host.row("foreign listeners", "wrong")
@@ -353,6 +355,7 @@ esac
 """
 
 
+@pytest.mark.slow
 @pytest.mark.lsof
 def test_launchd_jobs_on_our_ports_are_told_by_listener_and_by_command(
     host: Healthy, listening: int, tmp_path: Path

@@ -91,6 +91,7 @@ def test_download_brings_a_whole_snapshot_and_nothing_else(fetching: Fetch) -> N
     assert fetching.describe().missing_bytes == 0
 
 
+@pytest.mark.slow
 def test_progress_counts_the_bytes(fetching: Fetch) -> None:
     fetching.hub.faults.rate = 20 << 20
     fetching.download()
@@ -112,6 +113,7 @@ def test_a_cut_is_resumed_where_it_happened(fetching: Fetch) -> None:
     assert fetching.hub.sent < LARGE_BYTES + CUT_AFTER
 
 
+@pytest.mark.slow
 def test_a_hub_that_answers_503_for_a_moment_is_asked_again(fetching: Fetch) -> None:
     fetching.hub.faults.refusals = 2
     remote = fetching.describe()
@@ -122,6 +124,7 @@ def test_a_hub_that_answers_503_for_a_moment_is_asked_again(fetching: Fetch) -> 
     assert hfcache.inspect(path).complete
 
 
+@pytest.mark.slow
 def test_cuts_without_end_are_given_up_and_what_came_is_kept_out_of_sight(fetching: Fetch) -> None:
     fetching.hub.faults.cut_after, fetching.hub.faults.cuts = 0, 10_000
     with pytest.raises(NotDownloadable, match="broke off") as caught:
@@ -146,6 +149,7 @@ def test_a_pinned_commit_leaves_refs_main_alone(one_fetching: Fetch) -> None:
     assert (one_fetching.repo / "refs" / "main").read_text() == old.name
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_fetched_again(one_fetching: Fetch) -> None:
     path = one_fetching.download()
     (path / "config.json").unlink()
@@ -188,6 +192,7 @@ def test_a_typo_never_reaches_the_hub(one_fetching: Fetch, word: str) -> None:
     assert one_fetching.hub.seen == []
 
 
+@pytest.mark.slow
 def test_no_network(fetching: Fetch, monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free_port}")
     error = refused(fetching)
@@ -203,6 +208,7 @@ def test_the_hosts_own_offline_switch_is_named(
     assert fetching.hub.seen == []
 
 
+@pytest.mark.slow
 def test_gated_needs_the_right_token(fetching: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     fetching.hub.gated.add(REPO)
     assert isinstance(refused(fetching), ModelGated)

@@ -30,6 +30,7 @@ def failed(fetching: Fetch) -> MlxopsError:
     return caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "said"),
     [
@@ -67,6 +68,7 @@ def test_the_commit_of_a_file_that_is_not_there_is_no_path(fetching: Fetch, tmp_
     assert not list(tmp_path.rglob("*NOWHERE*")) and not list(fetching.repo.glob("refs/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://localhost/x", "gopher:x"])
 def test_a_place_that_is_no_web_address(fetching: Fetch, where: str) -> None:
     fetching.hub.lies.location = where
@@ -113,6 +115,7 @@ def test_listings_that_cannot_be_true(
     assert not one_fetching.cache.exists()
 
 
+@pytest.mark.slow
 def test_a_list_of_files_without_end(one_fetching: Fetch) -> None:
     one_fetching.hub.lies.siblings = 400_000
     began = time.monotonic()
@@ -124,6 +127,7 @@ def test_a_list_of_files_without_end(one_fetching: Fetch) -> None:
         one_fetching.describe()
 
 
+@pytest.mark.slow
 def test_a_file_that_outgrows_its_size_is_cut_off_at_once(fetching: Fetch) -> None:
     fetching.hub.lies.endless = 2 << 30
     began = time.monotonic()
@@ -144,6 +148,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_the_reserve_holds_while_somebody_else_fills_the_disk(fetching: Fetch, disk: Path) -> None:
     fetching.hub.faults.rate = 4 << 20
     spare = 8 << 20
@@ -168,6 +173,7 @@ def test_the_reserve_holds_while_somebody_else_fills_the_disk(fetching: Fetch, d
     assert seen and seen[0] >= spare - (1 << 20)
 
 
+@pytest.mark.slow
 def test_sizes_that_are_told_are_those_that_come(fetching: Fetch) -> None:
     remote = fetching.describe()
     path = fetching.download()

@@ -70,6 +70,7 @@ def test_cancel_is_quick(one_fetching: Fetch) -> None:
     assert time.monotonic() - noticed[0] < 1
 
 
+@pytest.mark.slow
 def test_a_killed_agent_leaves_no_download_behind(fetching: Fetch, tmp_path: Path) -> None:
     # So slow that the child has nothing to write for a long time: a broken stdout must not be what
     # ends it.

@@ -115,6 +115,7 @@ def test_a_waiter_that_dies_blocks_nobody(path: str):
         FileLock(path, turn=True).acquire(ME, 10)
 
 
+@pytest.mark.slow
 def test_what_it_says_is_whole_however_often_it_changes(path: str):
     with running(TALKATIVE, path, "alice"):
         for _ in range(2000):

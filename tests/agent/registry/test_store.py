@@ -63,6 +63,7 @@ def others(path: Path) -> set[str]:
     return {name for name in os.listdir(str(path.parent)) if name != path.name}
 
 
+@pytest.mark.slow
 def test_no_edit_of_sixteen_writers_is_lost_and_the_file_is_whole_at_every_moment(path: Path):
     writers = [start(ADD, path, f"writer{number}", EDITS) for number in range(WRITERS)]
     seen = 0

@@ -101,6 +101,7 @@ class Unreadable(Store):
         return super()._read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (2, 2), (1, 2)])
 def test_an_unload_that_could_not_read_the_registry_before_the_stop_reads_it_again(
     launcher: Launcher, tmp_path: Path, first: int, last: int
@@ -123,6 +124,7 @@ def test_an_unload_that_could_not_read_the_registry_before_the_stop_reads_it_aga
         assert (left.port, left.wanted, left.process) == (None, None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [None, [{"host": "second", "pid": 1}]])
 def test_an_unload_that_stopped_the_server_and_could_not_clear_the_assignment_says_so(
     launcher: Launcher, tmp_path: Path, ranks: Any

@@ -164,6 +164,7 @@ def test_a_server_that_cannot_stream_is_ready_all_the_same(openai: Launcher):
     assert [fault.check for fault in proof.faults] == ["stream"] and proof.served_model == NAME
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_and_never_answers_is_given_up_in_time(launcher: Launcher):
     launcher.fake.behaves(hang=True)
     gated, began = launcher.launch(), time.monotonic()

@@ -150,6 +150,7 @@ def test_a_child_born_after_the_look_is_ended_as_well():
         assert gone(born)
 
 
+@pytest.mark.slow
 def test_a_port_that_somebody_else_holds_is_not_stopped():
     """The server is gone, and the port is not free: no success."""
     with socket.socket() as held, zombie() as pid:

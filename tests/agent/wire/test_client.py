@@ -76,6 +76,7 @@ def test_a_slow_reader_that_still_speaks_misses_nothing(line: Line):
     assert not line.client.gone
 
 
+@pytest.mark.slow
 def test_a_slow_reader_that_says_nothing_misses_nothing(line: Line):
     """A list is not interrupted by a link that is slower than its silence would be long."""
     line.client._silence_s = 2.0

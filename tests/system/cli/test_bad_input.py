@@ -105,6 +105,7 @@ def test_args_with_a_quote_that_has_no_end(known: Studio) -> None:
     assert "args" not in known.entry("amber")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", UNREADABLE)
 def test_a_registry_that_cannot_be_read_is_left_alone(
     known: Studio, fake_runtime: FakeRuntime, state: str
@@ -233,6 +234,7 @@ def offline(
     return make_studio(cut_off, studio_runtime)
 
 
+@pytest.mark.slow
 def test_no_network_for_a_download(offline: Studio, fake_runtime: FakeRuntime) -> None:
     offline.must("init")
     with unchanged(offline, fake_runtime):

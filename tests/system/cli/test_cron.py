@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.studio import Studio, eventually
 
-pytestmark = pytest.mark.cron
+pytestmark = [pytest.mark.cron, pytest.mark.slow]
 
 SYSTEM_PATH = os.pathsep.join(["/usr/sbin", "/sbin", os.environ.get("PATH", "")])
 FIRES_WITHIN_S = 90

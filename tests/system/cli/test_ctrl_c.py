@@ -68,6 +68,7 @@ def near(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> 
     return studio
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_a_terminal_reaches_the_agent_only_through_the_client(
     near: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -94,6 +95,7 @@ def test_ctrl_c_at_the_question_is_a_no(near: Studio) -> None:
     )
 
 
+@pytest.mark.slow
 def test_whoever_follows_is_told_that_the_job_goes_on(
     near: Studio, fake_runtime: FakeRuntime
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_word_that_is_a_slot_and_an_entry_elsewhere_is_refused_by_every_verb(o
     assert one.ask(here) == "I am tiny/amber"
 
 
+@pytest.mark.slow
 def test_where_the_entry_is_on_the_slots_own_port_there_is_one_meaning(one: Studio) -> None:
     port = one.ports[0]
     rename(one, "jade", one.slot(port))
@@ -89,6 +90,7 @@ def test_where_the_entry_is_on_the_slots_own_port_there_is_one_meaning(one: Stud
     assert ask(one, "show", what="tiny/jade")["entry"]["name"] == one.slot(port)
 
 
+@pytest.mark.slow
 def test_verbs_about_ports_take_the_name_of_what_is_loaded(one: Studio) -> None:
     port, other, _ = one.ports
     ask(one, "load", model="amber", port=port)
@@ -159,6 +161,7 @@ def test_a_part_of_a_name_is_told_before_it_starts_anything(one: Studio) -> None
     assert len(told) == 1 and told[0] < begun[0]
 
 
+@pytest.mark.slow
 def test_by_an_entrys_name_no_other_models_server_is_stopped(one: Studio) -> None:
     """As after an edit by hand: the port is jade's, and amber runs there."""
     port = one.ports[0]

@@ -67,6 +67,7 @@ def alive(process: subprocess.Popen[bytes]) -> bool:
     return process.poll() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "code"), [(b"n\n", 1), (b"\n", 1), (b"\x03", 130), (b"\x04", 130)]
 )
@@ -109,6 +110,7 @@ def test_registered_leaves_what_no_entry_knows(
     assert alive(by_hand) and one.assignments() == {}
 
 
+@pytest.mark.slow
 def test_scripts_are_not_asked_and_stop_everything(
     one: Studio, by_hand: subprocess.Popen[bytes]
 ) -> None:
@@ -116,6 +118,7 @@ def test_scripts_are_not_asked_and_stop_everything(
     assert rows[one.ports[2]]["changed"] and not alive(by_hand)
 
 
+@pytest.mark.slow
 def test_yes_is_the_answer(one: Studio, by_hand: subprocess.Popen[bytes]) -> None:
     ended, shown = at_a_terminal(one, b"", "unload-all", "--yes")
     assert ended == 0 and "[y/N]" not in shown and not alive(by_hand)

@@ -134,6 +134,7 @@ def test_an_agent_that_cannot_start_is_the_hosts_fault(studio: Studio) -> None:
     assert "cannot be started" in rows(studio.mlxops("doctor"), "host")["agent"]["seen"]
 
 
+@pytest.mark.slow
 def test_doctor_closes_a_state_folder_that_others_can_write(known: Studio) -> None:
     known.must("doctor", "--fix")
     known.state_dir.chmod(0o777)

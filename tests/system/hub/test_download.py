@@ -100,6 +100,7 @@ def test_a_model_that_is_not_there_is_fetched_and_served(serving: Studio, hub: F
     assert len(hub.seen) == before
 
 
+@pytest.mark.slow
 def test_a_cut_download_goes_on_where_it_was(serving: Studio, hub: FakeHub) -> None:
     hub.faults.cut_after, hub.faults.cuts = CUT_AFTER, 1
     assert serving.must("load", REPO, serving.ports[1])["state"] == "ready"
@@ -107,6 +108,7 @@ def test_a_cut_download_goes_on_where_it_was(serving: Studio, hub: FakeHub) -> N
     assert serving.ask(serving.ports[1]) == f"I am {REPO}"
 
 
+@pytest.mark.slow
 def test_the_occupant_serves_during_the_download(serving: Studio, hub: FakeHub) -> None:
     port = serving.ports[0]
     hub.faults.rate = SLOWLY
@@ -120,6 +122,7 @@ def test_the_occupant_serves_during_the_download(serving: Studio, hub: FakeHub) 
     assert finished(load).exit == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_download_and_nothing_else(
     serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
@@ -140,6 +143,7 @@ def test_ctrl_c_ends_the_download_and_nothing_else(
     assert serving.must("load", REPO, port, "--replace")["previous"] == "amber"
 
 
+@pytest.mark.slow
 def test_a_model_assigned_elsewhere_during_its_download_stops_nobody(
     serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
@@ -154,6 +158,7 @@ def test_a_model_assigned_elsewhere_during_its_download_stops_nobody(
     assert fake_runtime.journal("signal") == [] and serving.ask(port) == "I am tiny/amber"
 
 
+@pytest.mark.slow
 def test_a_word_that_is_no_repository_asks_no_hub(
     serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
@@ -181,6 +186,7 @@ def test_a_repository_nobody_has(serving: Studio, hub: FakeHub, fake_runtime: Fa
     untouched(serving, fake_runtime, hub)
 
 
+@pytest.mark.slow
 def test_a_gated_repository(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
     hub.gated.add(REPO)
     error = refused(serving.mlxops("load", REPO, serving.ports[0], "--replace"), 9, "ModelGated")
@@ -188,6 +194,7 @@ def test_a_gated_repository(serving: Studio, hub: FakeHub, fake_runtime: FakeRun
     untouched(serving, fake_runtime, hub)
 
 
+@pytest.mark.slow
 def test_a_model_too_large_for_the_disk(
     serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
@@ -199,6 +206,7 @@ def test_a_model_too_large_for_the_disk(
     untouched(serving, fake_runtime, hub)
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_the_size_and_fetches_nothing(
     serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
@@ -228,6 +236,7 @@ def test_fit_tells_before_any_download(
     untouched(serving, fake_runtime, hub)
 
 
+@pytest.mark.slow
 def test_a_model_that_could_not_be_built_is_not_fetched(
     serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime, tmp_path: Path
 ) -> None:
@@ -243,12 +252,14 @@ def test_a_model_that_could_not_be_built_is_not_fetched(
     untouched(serving, fake_runtime, hub)
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_down_while_fit_asks(serving: Studio, hub: FakeHub) -> None:
     hub.__exit__(None, None, None)
     error = refused(serving.mlxops("fit", REPO), 9, "NotDownloadable")
     assert error["reason"] == "network" and error["hint"].endswith("run the same command again")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_does_not_wait_for_a_hub_that_hangs(
     serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch

@@ -62,6 +62,7 @@ def asked(studio: Studio, *words: object) -> dict[str, Any]:
     return refused(studio.mlxops("load", *words, studio.ports[0], "--replace"), 9, "ModelMissing")
 
 
+@pytest.mark.slow
 def test_a_part_of_a_name_downloads_nothing_the_exact_name_of_a_planned_entry_does(
     here: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_part_of_a_name_downloads_nothing_the_exact_name_of_a_planned_entry_do
     assert here.ask(here.ports[1]) == f"I am {GIANT}"
 
 
+@pytest.mark.slow
 def test_the_flag_is_an_explicit_word(here: Studio, hub: FakeHub) -> None:
     here.must("register", "giant", GIANT)
     result = here.must("load", "gia", here.ports[1], "--download")
@@ -98,6 +100,7 @@ def test_an_entry_whose_files_are_gone_is_not_downloaded_again(
     assert "--download" in str(here.mlxops("doctor").document["result"])
 
 
+@pytest.mark.slow
 def test_a_local_model_with_an_invented_name_is_never_a_strangers(
     here: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
@@ -113,6 +116,7 @@ def test_a_local_model_with_an_invented_name_is_never_a_strangers(
     assert here.assignments() == {"amber": here.ports[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["repository", "blobs", "path"])
 def test_a_disk_that_is_away_is_named(
     here: Studio, hub: FakeHub, fake_runtime: FakeRuntime, tmp_path: Path, what: str
@@ -137,6 +141,7 @@ def test_a_disk_that_is_away_is_named(
     kept(here, fake_runtime, hub)
 
 
+@pytest.mark.slow
 def test_another_revision_of_main_is_not_fetched_for_one_that_lost_files(
     here: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
@@ -148,6 +153,7 @@ def test_another_revision_of_main_is_not_fetched_for_one_that_lost_files(
     assert hub.seen == [] and here.assignments() == {"jade": here.ports[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["amber", "jade"])
 def test_a_revision_that_is_not_here_stops_nothing_and_is_not_recorded(
     here: Studio, hub: FakeHub, fake_runtime: FakeRuntime, name: str
@@ -171,6 +177,7 @@ def test_a_revision_that_is_not_here_stops_nothing_and_is_not_recorded(
     assert here.registry() == before
 
 
+@pytest.mark.slow
 def test_a_revision_that_is_here_is_what_serves(
     here: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
@@ -228,6 +235,7 @@ def at_a_terminal(studio: Studio, answer: str, *words: object) -> tuple[int, str
     return process.wait(60), shown.decode()
 
 
+@pytest.mark.slow
 def test_a_large_download_is_asked_for_at_a_terminal(
     here: Studio, hub: FakeHub, fake_runtime: FakeRuntime
 ) -> None:
@@ -243,6 +251,7 @@ def test_a_large_download_is_asked_for_at_a_terminal(
     assert here.ask(here.ports[0]) == f"I am {GIANT}"
 
 
+@pytest.mark.slow
 def test_yes_answers_before_it_is_asked(here: Studio, hub: FakeHub) -> None:
     code, shown = at_a_terminal(here, "n", "load", GIANT, here.ports[1], "--yes")
     assert code == 0 and "[y/N]" not in shown and "MB to download" in shown

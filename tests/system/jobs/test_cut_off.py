@@ -30,6 +30,7 @@ def sentence(known: Studio, cut: dict[str, Any]) -> str:
     return f"{where} died in stop; to do it again: {again}"
 
 
+@pytest.mark.slow
 def test_status_and_reconcile_name_it_until_the_port_is_loaded_again(
     known: Studio, cut: dict[str, Any]
 ) -> None:
@@ -56,6 +57,7 @@ def test_status_and_reconcile_name_it_until_the_port_is_loaded_again(
     assert known.port_row(port)["reason"] == "" and known.ask(port) == "I am tiny/amber"
 
 
+@pytest.mark.slow
 def test_an_unload_of_the_empty_port_is_an_answer_too(known: Studio, cut: dict[str, Any]) -> None:
     known.must("reconcile")
     done = known.must("unload", known.ports[0])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, eventually, finished
 from tests.support.watching import job
@@ -48,6 +50,7 @@ def test_an_abandoned_job_is_followed_to_its_end(known: Studio, fake_runtime: Fa
     assert not any(lock["held"] for lock in known.must("lock")["locks"])
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_has_undone_its_work_when_cancel_returns(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -63,6 +66,7 @@ def test_a_cancelled_job_has_undone_its_work_when_cancel_returns(
     assert (again.exit, again.error["kind"]) == (130, "Interrupted")
 
 
+@pytest.mark.slow
 def test_whoever_follows_leaves_without_harm(known: Studio, fake_runtime: FakeRuntime) -> None:
     abandoned(known, fake_runtime, load_s=3)
     follower = known.start("follow")
@@ -74,6 +78,7 @@ def test_whoever_follows_leaves_without_harm(known: Studio, fake_runtime: FakeRu
     assert known.ask(known.ports[0]) == "I am tiny/jade"
 
 
+@pytest.mark.slow
 def test_a_job_whose_agent_was_killed_is_told_as_dead(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:

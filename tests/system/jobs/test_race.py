@@ -27,6 +27,7 @@ def both(one: subprocess.Popen[str], other: subprocess.Popen[str]) -> list[Answe
     return sorted((finished(one), finished(other)), key=lambda answer: answer.exit)
 
 
+@pytest.mark.slow
 def test_the_second_on_a_port_learns_who_holds_it_and_since_when(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -48,6 +49,7 @@ def test_the_second_on_a_port_learns_who_holds_it_and_since_when(
     assert known.assignments() == {"amber": port} and known.ask(port) == "I am tiny/amber"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["unload", "unload-all"])
 def test_nobody_unloads_under_a_load(known: Studio, fake_runtime: FakeRuntime, verb: str) -> None:
     port = known.ports[0]
@@ -74,6 +76,7 @@ def test_of_two_at_the_same_moment_one_wins(known: Studio, fake_runtime: FakeRun
     assert known.ask(port) == f"I am tiny/{won.result['entry']}"
 
 
+@pytest.mark.slow
 def test_two_swaps_at_the_same_moment(known: Studio, fake_runtime: FakeRuntime) -> None:
     port = known.ports[0]
     known.must("load", "topaz", port)
@@ -98,6 +101,7 @@ def test_different_ports_both_succeed(known: Studio, fake_runtime: FakeRuntime) 
     assert [known.ask(one), known.ask(other)] == ["I am tiny/amber", "I am tiny/jade"]
 
 
+@pytest.mark.slow
 def test_one_model_on_two_ports_has_one_winner_and_the_other_port_keeps_its_model(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:

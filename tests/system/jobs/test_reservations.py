@@ -44,6 +44,7 @@ def test_who_loads_the_same_model_elsewhere_stops_nothing(known: Studio, swap: S
     assert watch.faults == [] and known.assignments() == {"amber": swap.port, "topaz": other}
 
 
+@pytest.mark.slow
 def test_the_model_that_may_have_to_come_back_is_nobody_elses_meanwhile(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -59,6 +60,7 @@ def test_the_model_that_may_have_to_come_back_is_nobody_elses_meanwhile(
     assert known.assignments() == {"jade": port} and known.ask(port) == "I am tiny/jade"
 
 
+@pytest.mark.slow
 def test_nobody_changes_an_entry_that_is_being_loaded(known: Studio, swap: Swap) -> None:
     before = known.entry("amber")
     for words in (
@@ -75,6 +77,7 @@ def test_nobody_changes_an_entry_that_is_being_loaded(known: Studio, swap: Swap)
     assert known.must("set", "amber", "args=--queue-size 7")["changed"]
 
 
+@pytest.mark.slow
 def test_init_leaves_an_entry_to_the_load_that_works_on_it(known: Studio, swap: Swap) -> None:
     known.edit(lambda registry: registry["models"]["amber"].update(cache_path="/moved"))
     steps = {step["entry"]: step for step in known.must("init")["actions"]}
@@ -82,6 +85,7 @@ def test_init_leaves_an_entry_to_the_load_that_works_on_it(known: Studio, swap: 
     assert known.entry("amber")["cache_path"] == "/moved"
 
 
+@pytest.mark.slow
 def test_a_dead_load_keeps_no_entry(known: Studio, swap: Swap) -> None:
     swap.killed()
     assert known.must("set", "amber", "args=--queue-size 7")["changed"]

@@ -61,6 +61,7 @@ def gone(answer: Answer, code: int) -> dict[str, Any]:
     return one
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("room")
 def test_a_server_that_no_entry_knows_makes_no_room(known: Studio) -> None:
     first, second, port = known.ports
@@ -121,6 +122,7 @@ def test_what_does_not_fit_is_refused_with_its_sum_and_evict_makes_room(
     assert "wanted" not in known.entry("jade") and known.entry("topaz")["wanted"] == port
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("room", "ctrl_c")
 def test_a_load_that_fails_or_is_cancelled_gives_the_room_back(
     known: Studio, fake_runtime: FakeRuntime
@@ -147,6 +149,7 @@ def test_a_load_that_fails_or_is_cancelled_gives_the_room_back(
     assert known.assignments() == {"amber": known.ports[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("room")
 def test_after_a_kill_status_tells_what_was_evicted_and_how_to_load_it_again(
     known: Studio, fake_runtime: FakeRuntime
@@ -163,6 +166,7 @@ def test_after_a_kill_status_tells_what_was_evicted_and_how_to_load_it_again(
     assert "mlxops load" not in (known.port_row(second)["reason"] or "")
 
 
+@pytest.mark.slow
 def test_cancelled_half_way_brings_back_what_was_stopped_and_leaves_the_rest(
     known: Studio, fake_runtime: FakeRuntime, room: Cramped
 ) -> None:
@@ -180,6 +184,7 @@ def test_cancelled_half_way_brings_back_what_was_stopped_and_leaves_the_rest(
     assert known.entry("jade")["process"] == jade and set(serving(known)) == {"amber", "jade"}
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_stopped_brings_the_others_back(
     known: Studio, fake_runtime: FakeRuntime, room: Cramped
 ) -> None:
@@ -224,6 +229,7 @@ def taking_over(port: int) -> Iterator[None]:
         stranger.close()
 
 
+@pytest.mark.slow
 def test_two_loads_that_would_fill_the_same_room(known: Studio, fake_runtime: FakeRuntime) -> None:
     """The second counts what the first is going to take, though it holds nothing yet, and does not
     evict it."""

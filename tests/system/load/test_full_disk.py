@@ -72,6 +72,7 @@ FAULTS: dict[str, Callable[[SmallDisk], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", FAULTS)
 def test_no_room_is_told_before_anything_is_stopped(
     how: str, serving: Studio, disks: Sequence[SmallDisk], fake_runtime: FakeRuntime
@@ -132,6 +133,7 @@ def test_disks_that_were_remounted_read_only_stop_nothing(
 NEVER = {"load_s": 1000.0}
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_after_the_stop_hinders_no_rollback(
     serving: Studio, disks: Sequence[SmallDisk], fake_runtime: FakeRuntime
 ) -> None:
@@ -158,6 +160,7 @@ def test_a_disk_that_fills_after_the_stop_hinders_no_rollback(
     assert serving.must("logs", port)["lines"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("next_command", ["reconcile", "init", "load"])
 def test_what_could_not_be_noted_serves_and_is_noted_by_the_next_command(
     next_command: str, amber: Studio, fake_runtime: FakeRuntime

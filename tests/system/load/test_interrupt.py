@@ -54,6 +54,7 @@ def amber_serves(studio: Studio) -> None:
     assert not [line for line in living(studio.folder).values() if "tiny--jade" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_interrupted_swap_has_the_previous_model_back(
@@ -97,6 +98,7 @@ def test_interrupted_before_the_host_is_reached(serving: Studio) -> None:
     amber_serves(serving)
 
 
+@pytest.mark.slow
 def test_the_first_load_of_a_port_leaves_it_free(known: Studio, fake_runtime: FakeRuntime) -> None:
     port = known.ports[0]
     fake_runtime.behaves("tiny--jade", load_s=6)
@@ -107,6 +109,7 @@ def test_the_first_load_of_a_port_leaves_it_free(known: Studio, fake_runtime: Fa
     assert known.assignments() == {} and known.port_row(port)["state"] == "free"
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_at_once_and_the_host_undoes_alone(
     serving: Studio, fake_runtime: FakeRuntime
 ) -> None:

@@ -57,6 +57,7 @@ def spoil(studio: Studio, name: str, content: bytes | None) -> Path:
 WHOLE = model_files([" JADE"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
@@ -82,6 +83,7 @@ def test_damaged_files(
         assert f"{name} is " in error["message"] and why in error["message"], error
 
 
+@pytest.mark.slow
 def test_a_stale_index_stops_nobody_from_loading(here: Studio) -> None:
     path = Path(here.entry("jade")["cache_path"])
     (path / "model.safetensors").rename(path / "model-00001-of-00001.safetensors")
@@ -94,6 +96,7 @@ def test_a_stale_index_stops_nobody_from_loading(here: Studio) -> None:
     assert "index.json names other files" in str(result["warnings"])
 
 
+@pytest.mark.slow
 def test_a_tokenizer_of_kimi_and_an_unknown_one_with_force(here: Studio) -> None:
     path = spoil(here, "tokenizer.json", None)
     refused(here.mlxops("load", "jade", here.ports[1]), 9, "ModelMissing")
@@ -103,6 +106,7 @@ def test_a_tokenizer_of_kimi_and_an_unknown_one_with_force(here: Studio) -> None
     here.must("load", "jade", here.ports[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -123,6 +127,7 @@ def test_words_of_args_that_name_what_is_not_there(
     assert why in error["message"] or "is not a file" in error["message"], error
 
 
+@pytest.mark.slow
 def test_a_draft_model_is_counted_and_never_downloaded(
     here: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -142,6 +147,7 @@ def test_a_draft_model_is_counted_and_never_downloaded(
     here.must("load", "jade", here.ports[0], "--replace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::", "::1"])
 @pytest.mark.parametrize("state", ["bound", "connected"])
 def test_a_port_that_somebody_holds_without_listening(
@@ -169,12 +175,14 @@ def test_an_address_beside_the_occupants(here: Studio, fake_runtime: FakeRuntime
         assert "::1" in swap(here, fake_runtime, code=7, kind="PortBusy")["message"]
 
 
+@pytest.mark.slow
 def test_an_address_that_the_host_does_not_have(here: Studio, fake_runtime: FakeRuntime) -> None:
     here.describe(bind="203.0.113.7")
     error = swap(here, fake_runtime, code=1, kind="Failed")
     assert "203.0.113.7" in error["message"] and "bind" in error["hint"]
 
 
+@pytest.mark.slow
 def test_a_start_whose_port_is_taken_meanwhile_ends_at_once(
     here: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -186,6 +194,7 @@ def test_a_start_whose_port_is_taken_meanwhile_ends_at_once(
     assert here.assignments() == {"amber": here.ports[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", ["interpreter", "module", "mode"])
 def test_a_program_that_no_longer_starts(
     here: Studio, fake_runtime: FakeRuntime, tmp_path: Path, fate: str
@@ -215,6 +224,7 @@ def test_a_program_that_no_longer_starts(
     program.chmod(0o755)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -233,6 +243,7 @@ def test_words_of_args_that_the_program_would_not_take(
     assert why in error["message"] and "mlxops set jade args=" in error["hint"], error
 
 
+@pytest.mark.slow
 def test_a_value_that_only_the_program_itself_knows_to_be_wrong(
     here: Studio, fake_runtime: FakeRuntime, light_runtime: dict[str, Any]
 ) -> None:
@@ -278,6 +289,7 @@ def test_a_config_that_its_runtime_cannot_be_asked_about_stops_no_load(
     here.must("load", "jade", here.ports[0], "--replace")
 
 
+@pytest.mark.slow
 def test_a_chat_template_with_an_error(
     here: Studio, fake_runtime: FakeRuntime, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def serving(known: Studio) -> Studio:
     return known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", FAILURES)
 def test_the_previous_model_is_back_when_the_new_one(
     how: str, serving: Studio, fake_runtime: FakeRuntime
@@ -55,6 +56,7 @@ def test_the_previous_model_is_back_when_the_new_one(
     assert (row["state"], row["drift"], row["entry"]) == ("ready", None, "amber")
 
 
+@pytest.mark.slow
 def test_its_log_is_shown_to_people_and_to_programs(
     serving: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -66,6 +68,7 @@ def test_its_log_is_shown_to_people_and_to_programs(
     assert "RuntimeError: died as asked" in shown.stderr and "amber serves again" in shown.stderr
 
 
+@pytest.mark.slow
 def test_a_runtime_that_starts_no_longer_stops_nothing(
     serving: Studio, fake_runtime: FakeRuntime, tmp_path: Path
 ) -> None:

@@ -67,6 +67,7 @@ def light(cutting: FakeRuntime, make_studio: Callable[..., Studio], login: Login
     return studio
 
 
+@pytest.mark.slow
 def test_a_swap_waits_for_a_moment_without_requests(light: Studio) -> None:
     port = light.ports[0]
     stream = Stream(port)
@@ -77,6 +78,7 @@ def test_a_swap_waits_for_a_moment_without_requests(light: Studio) -> None:
     assert light.assignments() == {"jade": port}
 
 
+@pytest.mark.slow
 def test_it_waits_no_longer_than_the_grace(light: Studio, cutting: FakeRuntime) -> None:
     cutting.behaves(tokens=1000, token_s=0.1)
     port = light.ports[0]
@@ -86,6 +88,7 @@ def test_it_waits_no_longer_than_the_grace(light: Studio, cutting: FakeRuntime) 
     assert not stream.ended and light.assignments() == {}
 
 
+@pytest.mark.slow
 def test_a_cancel_while_it_waits_leaves_all_as_it_was(light: Studio) -> None:
     port = light.ports[0]
     before = light.port_row(port)["pid"]
@@ -100,6 +103,7 @@ def test_a_cancel_while_it_waits_leaves_all_as_it_was(light: Studio) -> None:
     assert (light.assignments(), light.port_row(port)["pid"]) == ({"amber": port}, before)
 
 
+@pytest.mark.slow
 def test_of_a_server_that_finishes_its_answers_the_open_ones_are_told(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -136,6 +140,7 @@ def test_every_start_is_kept_and_tells_the_next_one_how_long_it_takes(known: Stu
     assert len(known.entry("amber")["start_s"][OPENAI]) == 2
 
 
+@pytest.mark.slow
 def test_the_starts_before_say_how_long_the_next_one_may_take(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:

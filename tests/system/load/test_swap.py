@@ -50,6 +50,7 @@ def test_a_light_server_swapped_and_verified(light: Studio) -> None:
     assert light.port_row(port)["drift"] == "mismatch"
 
 
+@pytest.mark.slow
 @pytest.mark.openai_server
 def test_a_server_swapped_to_a_model_that_thinks_and_verified(
     login: Login, openai_runtime: dict[str, Any], make_studio: Callable[..., Studio]

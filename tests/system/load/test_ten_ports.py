@@ -13,6 +13,8 @@ from tests.support.ports import free_range, is_free
 from tests.support.studio import Studio
 from tests.support.survivors import living
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "AMBER",
     "BERYL",

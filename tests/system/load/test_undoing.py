@@ -50,6 +50,7 @@ def test_a_dry_run_names_what_it_would_stop(near: Studio) -> None:
     assert near.assignments() == {"amber": one, "jade": two}
 
 
+@pytest.mark.slow
 def test_a_server_that_no_entry_knows_is_named_by_its_port(near: Studio) -> None:
     one = near.ports[0]
 
@@ -110,6 +111,7 @@ def test_ctrl_c_during_unload_all_says_which_servers_still_run(
     assert draining.assignments() == {"amber": one}
 
 
+@pytest.mark.slow
 def test_a_cancelled_load_is_cancelled_and_points_to_no_log_of_a_failure(
     near: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -129,6 +131,7 @@ def test_a_cancelled_load_is_cancelled_and_points_to_no_log_of_a_failure(
     assert followed.exit == 130 and followed.error["kind"] == "Interrupted"
 
 
+@pytest.mark.slow
 def test_while_it_is_undone_the_port_says_so(near: Studio, fake_runtime: FakeRuntime) -> None:
     port = near.ports[0]
     fake_runtime.behaves("tiny--topaz", load_s=20, ignore=["TERM"])
@@ -156,6 +159,7 @@ def near_hub(empty_hub: FakeHub, tiny_models: Any) -> FakeHub:
     return empty_hub
 
 
+@pytest.mark.slow
 def test_a_download_says_how_far_it_is_and_the_port_what_it_is(
     near: Studio, near_hub: FakeHub
 ) -> None:
@@ -182,6 +186,7 @@ def test_there_is_no_job(near: Studio) -> None:
     assert nothing.exit == 1 and nothing.error["message"] == "no job is running on studio"
 
 
+@pytest.mark.slow
 def test_jobs_lists_the_last_ones(near: Studio) -> None:
     for _ in range(2):
         near.must("unload", near.ports[0])

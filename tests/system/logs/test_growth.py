@@ -62,6 +62,7 @@ def test_reconcile_cuts_a_log_down_while_its_server_serves(local: Studio) -> Non
     assert local.mlxops("-q", "reconcile").stderr == ""
 
 
+@pytest.mark.slow
 def test_a_load_and_an_unload_leave_no_large_log(local: Studio) -> None:
     log = grown(local)
     local.must("load", "jade", local.ports[0], "--replace")
@@ -71,6 +72,7 @@ def test_a_load_and_an_unload_leave_no_large_log(local: Studio) -> None:
     assert log.stat().st_size < 4096 and kept(log) >= KEPT_BYTES
 
 
+@pytest.mark.slow
 def test_doctor_tells_how_much_there_is_and_cuts(local: Studio) -> None:
     log = grown(local)
 

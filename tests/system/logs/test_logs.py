@@ -104,6 +104,7 @@ def test_no_line_is_lost_at_the_seam_and_none_is_torn(log: Path, follow: Followe
         assert seen == list(range(seen[0], 500))
 
 
+@pytest.mark.slow
 def test_a_half_line_is_held_and_shown_after_a_while_as_one_that_goes_on(
     log: Path, follow: Followed
 ) -> None:
@@ -132,6 +133,7 @@ def removed(log: Path) -> None:
     log.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deed", [copytruncate, renamed, removed])
 def test_a_log_that_is_truncated_renamed_or_removed_is_followed_on(
     log: Path, follow: Followed, deed: Callable[[Path], None]
@@ -186,6 +188,7 @@ def child_of(pid: int) -> int:
     raise AssertionError(f"no child of {pid}")
 
 
+@pytest.mark.slow
 def test_the_next_servers_log_is_followed(
     local: Studio, follow: Followed, fake_runtime: FakeRuntime
 ) -> None:
@@ -240,6 +243,7 @@ def test_a_log_of_10_gb_and_a_line_of_a_gigabyte_are_bounded(local: Studio, log:
     assert "only the last 64 MiB of" in asked.stderr and "of 10240 MiB" in asked.stderr
 
 
+@pytest.mark.slow
 def test_the_log_of_a_start_that_failed_is_shown_by_a_command(
     local: Studio, fake_runtime: FakeRuntime
 ) -> None:

@@ -108,6 +108,7 @@ def test_none_is_an_answer_that_neither_load_nor_init_overrules(moe: Studio) -> 
     assert moe.port_row(moe.ports[0])["drift"] is None
 
 
+@pytest.mark.slow
 def test_a_parser_set_by_hand_is_left_alone_and_gets_no_company(moe: Studio) -> None:
     moe.must("init")
     moe.must("set", "moe", "tool_call_parser=auto", "reasoning_parser=auto")
@@ -154,6 +155,7 @@ def oss(studio: Studio, files: dict[str, bytes]) -> Studio:
     return studio
 
 
+@pytest.mark.slow
 def test_a_gpt_oss_without_a_template_is_not_started_and_nothing_is_touched(oss: Studio) -> None:
     port = oss.ports[0]
     oss.must("init")
@@ -175,6 +177,7 @@ def test_a_gpt_oss_without_a_template_is_not_started_and_nothing_is_touched(oss:
     ]
 
 
+@pytest.mark.slow
 def test_a_gpt_oss_takes_its_template_from_the_hosts_folder(oss: Studio, tmp_path: Path) -> None:
     folder = tmp_path / "templates"
     folder.mkdir()
@@ -190,6 +193,7 @@ def test_a_gpt_oss_takes_its_template_from_the_hosts_folder(oss: Studio, tmp_pat
     assert told(oss, "gpt-oss")["chat_template"] == "as proposed (the host's template folder)"
 
 
+@pytest.mark.slow
 def test_a_vocabulary_that_is_promised_and_is_not_there_stops_the_load(
     oss: Studio, tmp_path: Path
 ) -> None:
@@ -208,6 +212,7 @@ def test_a_vocabulary_that_is_promised_and_is_not_there_stops_the_load(
     )
 
 
+@pytest.mark.slow
 def test_a_gpt_oss_that_leaks_all_the_same_is_no_success_and_the_model_before_comes_back(
     oss: Studio, fake_runtime: FakeRuntime, tmp_path: Path
 ) -> None:

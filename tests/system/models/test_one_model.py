@@ -68,6 +68,7 @@ def spelled(how: str, here: Studio, path: Path) -> tuple[str, Path]:
     }[how]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["slash", "dots", "link", "relative", "case of the repository"])
 def test_a_server_started_by_hand_is_adopted_however_its_model_is_spelled(
     here: Studio, started: Callable[..., None], how: str

@@ -93,6 +93,7 @@ def left(known: Studio) -> Studio:
     return known
 
 
+@pytest.mark.slow
 def test_nothing_is_cleared_during_a_slow_load(known: Studio, fake_runtime: FakeRuntime) -> None:
     port = known.ports[0]
     fake_runtime.behaves("tiny--amber", load_s=3)
@@ -106,6 +107,7 @@ def test_nothing_is_cleared_during_a_slow_load(known: Studio, fake_runtime: Fake
     assert known.assignments() == {"amber": port} and known.port_row(port)["state"] == "ready"
 
 
+@pytest.mark.slow
 def test_nothing_is_cleared_while_a_server_loads_whose_agent_is_dead(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -135,6 +137,7 @@ def test_exactly_the_dead_one_is_cleared(stale: Studio) -> None:
     assert stale.must("reconcile")["actions"] == []
 
 
+@pytest.mark.slow
 def test_cron_hears_of_a_change_once(stale: Studio) -> None:
     said = finished(stale.start("-q", "reconcile"))
     assert said.exit == 0 and len(said.stdout.splitlines()) == 1 and "amber" in said.stdout
@@ -182,6 +185,7 @@ def of_nobody(left: Studio, folder: Path) -> Reconciled:
 OTHERS = [hidden, of_nobody] if os.getuid() == 0 else [hidden]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", OTHERS)
 def test_a_listener_of_another_user_is_no_proof_of_death(
     left: Studio, seen: Callable[[Studio, Path], Reconciled], tmp_path: Path
@@ -193,6 +197,7 @@ def test_a_listener_of_another_user_is_no_proof_of_death(
     assert [drift["drift"] for drift in told] == ["foreign"] and "held by" in told[0]["reason"]
 
 
+@pytest.mark.slow
 def test_an_unload_never_touches_a_listener_of_another(left: Studio) -> None:
     port = left.ports[0]
     with listener(port) as pid:
@@ -220,6 +225,7 @@ def test_what_only_names_a_server_in_its_command_line_is_none(left: Studio) -> N
             mention.kill()
 
 
+@pytest.mark.slow
 def test_a_hand_edit_that_gives_one_port_to_two_is_reported_not_repaired(two: Studio) -> None:
     port = two.ports[0]
     two.edit(lambda registry: registry["models"]["topaz"].update(port=port))

@@ -34,6 +34,7 @@ def hang(studio: Studio) -> int:
     return pid
 
 
+@pytest.mark.slow
 def test_a_hung_server_is_seen_by_every_check_and_replaced_by_the_command(near: Studio) -> None:
     port = near.ports[0]
     pid = hang(near)
@@ -70,6 +71,7 @@ def test_cron_tells_of_a_hung_server_once(near: Studio) -> None:
     assert over.stdout == f"no longer: unresponsive {near.ports[0]} amber\n"
 
 
+@pytest.mark.slow
 def test_status_and_verify_have_one_sentence_for_it_however_often_it_was_asked(
     near: Studio,
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_dead_worker_is_seen_by_every_check(near: Studio, fake_runtime: FakeRu
         assert f"mlxops load amber {port} --replace" in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_port_that_is_worked_on_is_not_broken(near: Studio, fake_runtime: FakeRuntime) -> None:
     fake_runtime.behaves("tiny--jade", load_s=3)
     load = near.start("load", "jade", near.ports[1])

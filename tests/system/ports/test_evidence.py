@@ -113,6 +113,7 @@ def untouched_by_everything(
     return told
 
 
+@pytest.mark.slow
 def test_rude_strangers(
     make_studio: Callable[..., Studio],
     studio_runtime: dict[str, Any],
@@ -137,6 +138,7 @@ def test_rude_strangers(
     assert fake_runtime.journal("started") == []
 
 
+@pytest.mark.slow
 def test_strangers_on_every_kind_of_address(
     make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], strangers: Strangers
 ) -> None:
@@ -153,6 +155,7 @@ def test_strangers_on_every_kind_of_address(
     }
 
 
+@pytest.mark.slow
 def test_rude_servers_of_ours(
     make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], fake_runtime: FakeRuntime
 ) -> None:
@@ -181,6 +184,7 @@ def test_rude_servers_of_ours(
     assert not any(fake_runtime.program.name in line for line in living(studio.folder).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["silent", "escapes"])
 def test_a_load_of_a_rude_server_is_undone(
     one: Studio, fake_runtime: FakeRuntime, manner: str

@@ -68,6 +68,7 @@ def drift(studio: Studio, verb: str = "status") -> dict[str, dict[str, Any]]:
     return {one["entry"]: one for one in studio.mlxops(verb).result["drift"]}
 
 
+@pytest.mark.slow
 def test_after_a_power_cut_and_cron_everything_is_there_again_by_the_commands_shown(
     near: Studio,
 ) -> None:
@@ -98,6 +99,7 @@ def test_after_a_power_cut_and_cron_everything_is_there_again_by_the_commands_sh
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("status", "--check"), ("reconcile", "--check"), ("reconcile", "-q", "--check")]
 )
@@ -131,6 +133,7 @@ def test_list_and_show_have_it(near: Studio) -> None:
         )
 
 
+@pytest.mark.slow
 def test_the_command_is_one_that_works_where_the_slot_is_another_port(near: Studio) -> None:
     one, _, three = near.ports
     near.must("unload", one)
@@ -158,6 +161,7 @@ def test_unload_of_a_lost_port_forgets_it_and_says_so(near: Studio) -> None:
     assert wanted(near) == {} and near.must("unload", two)["changed"] is False
 
 
+@pytest.mark.slow
 def test_unload_forgets_what_it_stops(near: Studio) -> None:
     near.must("unload", near.ports[0])
     assert wanted(near) == {"jade": near.ports[1]} and shown(near) == {}
@@ -170,6 +174,7 @@ def test_remove_takes_it_away(near: Studio) -> None:
     assert shown(near) == {}
 
 
+@pytest.mark.slow
 def test_unload_all_forgets_them_all_and_its_dry_run_says_so(near: Studio) -> None:
     one, two, _ = near.ports
     power_cut(near, one)
@@ -185,6 +190,7 @@ def test_unload_all_forgets_them_all_and_its_dry_run_says_so(near: Studio) -> No
     assert wanted(near) == {} == near.assignments() and shown(near) == {}
 
 
+@pytest.mark.slow
 def test_another_model_on_the_port_takes_it_away_and_one_that_fails_does_not(
     near: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -201,6 +207,7 @@ def test_another_model_on_the_port_takes_it_away_and_one_that_fails_does_not(
     assert wanted(near) == {"topaz": one, "jade": two} and shown(near) == {}
 
 
+@pytest.mark.slow
 def test_without_a_rollback_the_one_before_is_lost(near: Studio, fake_runtime: FakeRuntime) -> None:
     one = near.ports[0]
     fake_runtime.behaves("tiny--topaz", load_s=20, die_after_s=0.2)
@@ -208,6 +215,7 @@ def test_without_a_rollback_the_one_before_is_lost(near: Studio, fake_runtime: F
     assert shown(near) == {one: ("free", "lost", "amber")}
 
 
+@pytest.mark.slow
 def test_a_swap_that_was_killed_shows_what_served_before_it(
     near: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -230,6 +238,7 @@ def test_a_swap_that_was_killed_shows_what_served_before_it(
     )
 
 
+@pytest.mark.slow
 def test_a_registry_of_before_is_remembered_and_so_is_an_adopted_server(near: Studio) -> None:
     one, two, _ = near.ports
 
@@ -247,6 +256,7 @@ def test_a_registry_of_before_is_remembered_and_so_is_an_adopted_server(near: St
     assert wanted(near) == {"amber": one, "jade": two}
 
 
+@pytest.mark.slow
 def test_what_serves_elsewhere_or_whose_port_serves_another_is_not_lost(near: Studio) -> None:
     one, two, three = near.ports
     near.edit(lambda registry: registry["models"]["topaz"].update(wanted=one))
@@ -259,6 +269,7 @@ def test_what_serves_elsewhere_or_whose_port_serves_another_is_not_lost(near: St
     assert wanted(near) == {"topaz": three, "jade": two} and shown(near) == {}
 
 
+@pytest.mark.slow
 def test_cron_tells_once_of_a_broken_registry_and_once_that_it_is_whole(near: Studio) -> None:
     good = near.registry_path.read_text()
     near.registry_path.write_text(good[:-20])
@@ -271,6 +282,7 @@ def test_cron_tells_once_of_a_broken_registry_and_once_that_it_is_whole(near: St
     assert quiet(near).stdout == ""
 
 
+@pytest.mark.slow
 def test_cron_tells_once_of_a_host_that_does_not_answer(near: Studio) -> None:
     near.describe(python="/nonesuch/python3")
     first, again = quiet(near), quiet(near)

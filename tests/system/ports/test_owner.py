@@ -179,6 +179,7 @@ def other_program(folder: Path, light: FakeRuntime) -> FakeRuntime:
     return made
 
 
+@pytest.mark.slow
 def test_a_server_of_another_program_is_not_started_again_by_its_words(
     one: Studio, light: FakeRuntime, tmp_path: Path
 ) -> None:
@@ -198,6 +199,7 @@ def test_a_server_of_another_program_is_not_started_again_by_its_words(
     assert len(other.journal("started")) == 1
 
 
+@pytest.mark.slow
 def test_an_adopted_server_comes_back_by_its_entrys_own_command(
     one: Studio, light: FakeRuntime, tmp_path: Path
 ) -> None:
@@ -215,6 +217,7 @@ def test_an_adopted_server_comes_back_by_its_entrys_own_command(
     assert rows(one)[port]["drift"] is None and one.assignments() == {"amber": port}
 
 
+@pytest.mark.slow
 def test_an_orphan_of_the_hosts_own_program_comes_back_as_it_was(
     one: Studio, light: FakeRuntime
 ) -> None:
@@ -230,6 +233,7 @@ def test_an_orphan_of_the_hosts_own_program_comes_back_as_it_was(
     assert started[0] == started[-1] and len(started) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["program", "interpreter", "option"])
 def test_a_record_that_another_account_changed_starts_nothing(
     one: Studio, light: FakeRuntime, tmp_path: Path, manner: str
@@ -255,6 +259,7 @@ def test_a_record_that_another_account_changed_starts_nothing(
     assert started[-1] == started[0] and not (tmp_path / "EVIL").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [0o644, 0o664])
 def test_a_link_that_is_changed_after_the_check_starts_nothing(
     one: Studio, light: FakeRuntime, tmp_path: Path, mode: int
@@ -322,6 +327,7 @@ def test_a_template_that_is_no_file_keeps_no_load_waiting(
             server.kill()
 
 
+@pytest.mark.slow
 def test_a_file_of_ours_that_a_shared_registry_names_is_not_shown_to_everybody(
     one: Studio, light: FakeRuntime, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_the_worker_is_killed_and_the_parent_answers(
     unload(serving)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["unload", "load"])
 def test_the_parent_is_killed_and_the_worker_left(
     serving: Studio, fake_runtime: FakeRuntime, then: str
@@ -152,6 +153,7 @@ def test_a_server_under_uv(under_uv: Studio, fake_runtime: FakeRuntime) -> None:
     assert gone(uv) and [heard["pid"] for heard in fake_runtime.journal("signal")] == [server]
 
 
+@pytest.mark.slow
 def test_uv_is_killed_and_the_server_left(under_uv: Studio, fake_runtime: FakeRuntime) -> None:
     uv, server = family(under_uv)
     kill(uv)
@@ -171,6 +173,7 @@ def test_uv_is_killed_and_the_server_left(under_uv: Studio, fake_runtime: FakeRu
     assert gone(server)
 
 
+@pytest.mark.slow
 def test_uv_and_the_server_are_killed_and_the_worker_left(
     under_uv: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -207,6 +210,7 @@ def test_a_zombie_is_dead(one: Studio, fake_runtime: FakeRuntime) -> None:
         unload(one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argv", [None, [1, 2], ["$(touch CANARY)"]])
 def test_a_record_that_was_tampered_with_does_not_decide_what_is_started_again(
     serving: Studio, fake_runtime: FakeRuntime, argv: Any
@@ -234,6 +238,7 @@ def test_a_record_that_was_tampered_with_does_not_decide_what_is_started_again(
     unload(serving)
 
 
+@pytest.mark.slow
 def test_two_servers_that_name_one_port(serving: Studio, fake_runtime: FakeRuntime) -> None:
     """The second hangs for want of the port; an unload that left it would report a port free that
     is not."""
@@ -288,6 +293,7 @@ def impostor(folder: Path, strangers: Strangers, *words: object) -> int:
     return strangers.run(sys.executable, program, *words)
 
 
+@pytest.mark.slow
 def test_whoever_only_names_the_port_is_neither_stopped_nor_in_the_way(
     serving: Studio, strangers: Strangers, tmp_path: Path
 ) -> None:
@@ -316,6 +322,7 @@ def test_another_user_s_process_that_only_names_the_port_is_not_stopped(
     assert str(pid) in refusal(one, "unload", port=one.ports[0]).message
 
 
+@pytest.mark.slow
 def test_a_server_below_another_port_s_is_no_part_of_it(
     one: Studio, strangers: Strangers, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def slow(
     return make
 
 
+@pytest.mark.slow
 def test_register_pings_while_the_runtime_lists_its_options(
     slow: Callable[[float], tuple[Studio, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ def test_both_ranks_are_one_server_from_load_to_unload(
     assert (divided.servers(), studio.port_row(port)["state"]) == (set(), "free")
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_is_told_and_the_rest_unloaded(divided: Divided) -> None:
     _, second = divided.load()
     os.kill(second, signal.SIGKILL)
@@ -55,6 +56,7 @@ def test_a_rank_that_dies_is_told_and_the_rest_unloaded(divided: Divided) -> Non
     assert divided.gone()
 
 
+@pytest.mark.slow
 def test_while_the_other_host_cannot_be_asked_nothing_is_changed(divided: Divided) -> None:
     """And then, of the two, the rank there is left over: it keeps the assignment until it is
     stopped."""
@@ -80,6 +82,7 @@ def test_while_the_other_host_cannot_be_asked_nothing_is_changed(divided: Divide
     assert divided.gone() and studio.assignments() == {}
 
 
+@pytest.mark.slow
 def test_a_killed_agent_leaves_no_rank_that_is_not_on_record(
     divided: Divided, light: FakeRuntime
 ) -> None:
@@ -101,6 +104,7 @@ def test_a_killed_agent_leaves_no_rank_that_is_not_on_record(
         assert divided.gone() and studio.assignments() == {}
 
 
+@pytest.mark.slow
 def test_a_rank_that_cannot_start_takes_the_load_back_on_both(
     divided: Divided, light: FakeRuntime
 ) -> None:
@@ -116,6 +120,7 @@ def test_a_rank_that_cannot_start_takes_the_load_back_on_both(
     assert divided.servers() == {studio.port_row(port)["pid"]}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_started_everywhere_stops_nothing(divided: Divided, tmp_path: Path) -> None:
     other = FakeRuntime(tmp_path / "bin")
     with (divided.studio.hosts_dir / "studio.toml").open("a") as file:
@@ -140,6 +145,7 @@ def test_what_cannot_be_started_everywhere_stops_nothing(divided: Divided, tmp_p
     assert "hosts" not in divided.studio.entry("amber")
 
 
+@pytest.mark.slow
 def test_two_hosts_give_one_answer(two: TwoHosts, make_studio: Make) -> None:
     """MLX's own engine, each rank with its half of a tiny model."""
     runtime: dict[str, Any] = {

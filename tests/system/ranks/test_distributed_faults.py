@@ -53,6 +53,7 @@ def stopping(divided: Divided, *words: object) -> subprocess.Popen[str]:
     return command
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_heard_before_anything_is_touched_and_at_the_gate(
     divided: Divided, light: FakeRuntime
 ) -> None:
@@ -72,6 +73,7 @@ def test_ctrl_c_is_heard_before_anything_is_touched_and_at_the_gate(
     light.behaves("tiny--jade")
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_rank_there_is_stopped_tells_what_is_left(
     divided: Divided, light: FakeRuntime
 ) -> None:

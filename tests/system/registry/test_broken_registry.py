@@ -65,6 +65,7 @@ def test_status_logs_jobs_and_lock_work_and_say_what_is_wrong(loaded: Studio) ->
     loaded.registry_path.write_text(good)
 
 
+@pytest.mark.slow
 def test_what_listens_and_is_proven_by_its_command_line_is_stopped(loaded: Studio) -> None:
     good, (port, other, _) = loaded.registry_path.read_text(), loaded.ports
     loaded.registry_path.write_text(CORRUPT)
@@ -78,6 +79,7 @@ def test_what_listens_and_is_proven_by_its_command_line_is_stopped(loaded: Studi
     assert loaded.assignments() == {}
 
 
+@pytest.mark.slow
 def test_nothing_is_stopped_while_somebody_else_holds_the_registry(loaded: Studio) -> None:
     port = loaded.ports[0]
     with holding(f"{loaded.registry_path}.lock") as holder:

@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.stopping import stopping
 from tests.support.studio import ROOT, Studio, finished
 from tests.support.watching import refused
+
+pytestmark = pytest.mark.slow
 
 HOLDER = """
 import json, sys

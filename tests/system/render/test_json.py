@@ -118,6 +118,7 @@ def test_rows_have_every_field_and_null_where_nothing_is_known(known: Studio) ->
 WRONG = ["load nonesuch {port}", "unload 1", "show nonesuch", "frobnicate", "load", "--nonesuch"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", WRONG)
 def test_an_error_is_one_document_too(known: Studio, line: str) -> None:
     answer = known.mlxops(*line.format(port=known.ports[0]).split())

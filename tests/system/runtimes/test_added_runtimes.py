@@ -82,6 +82,7 @@ def house(add: Callable[[str], Added]) -> Added:
     return add("house")
 
 
+@pytest.mark.slow
 def test_it_is_loaded_shown_and_swapped(added: Added) -> None:
     studio, port = added.studio, added.port
     row = added.loaded()
@@ -126,6 +127,7 @@ def test_doctor_looks_at_it_and_a_parser_it_lacks_is_refused(house: Added) -> No
     )
 
 
+@pytest.mark.slow
 def test_where_its_row_is_gone_its_server_is_a_stranger_and_left_alone(house: Added) -> None:
     pid = house.loaded()["pid"]
     described = house.file.read_text()
@@ -139,6 +141,7 @@ def test_where_its_row_is_gone_its_server_is_a_stranger_and_left_alone(house: Ad
     house.studio.must("unload", house.port)
 
 
+@pytest.mark.slow
 def test_what_only_carries_its_name_elsewhere_is_not_touched(house: Added) -> None:
     """The same program on another port, and another program with the same words."""
     pid = house.loaded()["pid"]

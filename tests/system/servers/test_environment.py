@@ -106,6 +106,7 @@ def test_status_writes_no_line_into_a_servers_log_more_than_once_a_minute(
     )
 
 
+@pytest.mark.slow
 def test_a_hung_server_is_found_at_once_although_it_answered_a_moment_ago(
     local: Callable[..., Studio],
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_hung_server_is_found_at_once_although_it_answered_a_moment_ago(
     assert eventually(lambda: row(studio)["state"] == "ready")
 
 
+@pytest.mark.slow
 def test_an_answer_is_not_taken_for_that_of_another_server_or_of_another_minute(
     local: Callable[..., Studio],
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_loop_that_starts_the_server_again_is_told(
     assert told.fields["pid"] not in (None, before) and one.assignments() == {"amber": port}
 
 
+@pytest.mark.slow
 def test_a_loop_that_takes_its_time_is_told_too(one: Studio, loop: Callable[[str], int]) -> None:
     port, pid = one.ports[0], loop("while true; do $SERVER; sleep 600; done")
     ask(one, "init")
@@ -136,6 +137,7 @@ def test_a_loop_that_takes_its_time_is_told_too(one: Studio, loop: Callable[[str
     assert one.assignments() == {} and listener(port) is None
 
 
+@pytest.mark.slow
 def test_a_script_that_ends_with_its_server_is_no_supervisor(
     one: Studio, loop: Callable[[str], int]
 ) -> None:
@@ -194,6 +196,7 @@ def test_a_script_that_is_no_file_is_never_waited_for(
     assert agents == []
 
 
+@pytest.mark.slow
 def test_a_word_that_only_looks_like_a_loop_is_none(
     one: Studio, light: FakeRuntime, loop: Callable[[str], int]
 ) -> None:
@@ -201,6 +204,7 @@ def test_a_word_that_only_looks_like_a_loop_is_none(
     assert ask(one, "load", model="jade", port=one.ports[0], replace=True)["changed"]
 
 
+@pytest.mark.slow
 def test_a_stopped_server_is_told_replaced_and_unloaded_without_the_whole_grace(
     one: Studio,
 ) -> None:
@@ -289,6 +293,7 @@ def test_a_server_that_dies_in_its_first_answer_is_told_with_its_end(
     assert "the port is empty" in failed.message and one.assignments() == {}
 
 
+@pytest.mark.slow
 def test_a_second_server_of_a_port_is_shown_with_its_memory(
     one: Studio, light: FakeRuntime
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_link_that_breaks_is_noticed_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 def test_a_link_that_swallows_everything_is_given_up(tmp_path: Path) -> None:
     with Sshd(tmp_path / "sshd") as server:
         stopped: list[int] = []

@@ -128,6 +128,7 @@ def test_the_traps_do_spring_in_a_shell(tmp_path: Path) -> None:
     eventually(lambda: {Path(path).name[-1] for path in sprung(tmp_path)} == set("0123456789"), 10)
 
 
+@pytest.mark.slow
 def test_nothing_reaches_a_shell(trapped: Trapped, tmp_path: Path) -> None:
     port = trapped.ports[0]
     ask(trapped, "init")
@@ -215,6 +216,7 @@ def test_no_login_of_a_host_file_springs_a_trap(trapped: Trapped, tmp_path: Path
     trapped.login = Login(**good)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["zsh"], indirect=True)
 @pytest.mark.parametrize(
     "key", ["python", "state_dir", "hf_home", "registry", "bind", "hub_python"]

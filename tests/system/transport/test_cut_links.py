@@ -17,7 +17,7 @@ from tests.support.studio import eventually
 from tests.support.survivors import living
 from tests.support.watching import refused
 
-pytestmark = pytest.mark.openssh
+pytestmark = [pytest.mark.openssh, pytest.mark.slow]
 
 
 def kill(loads: HeldLoads, link: CutLink) -> None:

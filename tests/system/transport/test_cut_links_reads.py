@@ -23,7 +23,7 @@ from tests.support.padding import padding
 from tests.support.studio import Studio, eventually, finished
 from tests.support.watching import job, refused
 
-pytestmark = pytest.mark.openssh
+pytestmark = [pytest.mark.openssh, pytest.mark.slow]
 FAR_S = 0.3
 BYTES = 24 << 20
 ENDS_WITHIN_S = 10

@@ -15,7 +15,7 @@ from tests.support.heldloads import HeldLoads, agents, new, old
 from tests.support.studio import finished
 from tests.support.watching import refused
 
-pytestmark = pytest.mark.openssh
+pytestmark = [pytest.mark.openssh, pytest.mark.slow]
 # What a loaded machine may add to the limit itself.
 SLACK_S = 5.0
 

@@ -48,6 +48,7 @@ def test_a_port_that_serves_one_that_is_free_and_one_that_died(
     assert checks(rows[dead]) == {"registry": False, "state": False}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_port_that_loads_is_not_asked(known: Studio, fake_runtime: FakeRuntime) -> None:
     port = known.ports[0]
@@ -64,6 +65,7 @@ def test_a_port_that_loads_is_not_asked(known: Studio, fake_runtime: FakeRuntime
     assert finished(load).exit == 130 and chats(fake_runtime) == []
 
 
+@pytest.mark.slow
 def test_a_stranger_on_a_port_is_not_asked(known: Studio, tmp_path: Path) -> None:
     port = known.ports[0]
     with subprocess.Popen([sys.executable, "-c", LISTENER, str(port)], cwd=tmp_path) as stranger:
@@ -88,6 +90,7 @@ def test_entries_that_the_runtime_would_refuse_are_found_without_being_loaded(
     assert answer.error["refused"] == ["jade"]
 
 
+@pytest.mark.slow
 def test_what_a_server_says_does_not_steer_the_terminal(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -110,6 +113,7 @@ def test_a_hostile_server_is_wrong_in_time(known: Studio, fake_runtime: FakeRunt
         assert answer.exit == 11 and answer.result["ports"][0]["ok"] is False, answer
 
 
+@pytest.mark.slow
 def test_what_is_not_over_in_the_time_it_was_given_cannot_be_told(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -120,6 +124,7 @@ def test_what_is_not_over_in_the_time_it_was_given_cannot_be_told(
     assert (row["ok"], checks(row)["stream"], checks(row)["time"]) == (None, None, None)
 
 
+@pytest.mark.slow
 def test_status_deep_adds_the_pace_and_the_verdict(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -157,6 +162,7 @@ def test_a_load_ends_with_what_its_first_answer_shows(
     assert known.assignments() == {"amber": port}
 
 
+@pytest.mark.slow
 def test_a_load_that_begins_meanwhile_makes_no_server_wrong(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -179,6 +185,7 @@ def chats(fake: FakeRuntime) -> list[dict[str, Any]]:
     return [asked for asked in fake.journal("request") if asked["path"] == "/v1/chat/completions"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_it_at_once_and_changes_nothing(
     known: Studio, fake_runtime: FakeRuntime

@@ -65,6 +65,7 @@ def outcome(studio: Studio, verb: str, **args: Any) -> dict[str, Any] | MlxopsEr
         return exc
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
 def test_an_entry_of_any_name_is_an_entry_like_others(one: Studio, name: str) -> None:
     amber = one.entry("amber")
@@ -91,6 +92,7 @@ def test_an_entry_of_any_name_is_an_entry_like_others(one: Studio, name: str) ->
     assert ask(one, "remove", name=name)["changed"] and name not in one.registry()["models"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNREACHABLE.values(), ids=UNREACHABLE.keys())
 def test_an_entry_whose_name_no_argument_can_hold_stops_no_verb_for_another(
     one: Studio, name: str
@@ -155,6 +157,7 @@ def test_what_a_host_file_says_does_not_steer_the_terminal(one: Studio) -> None:
         assert said.exit == 2 and printable(said) and "Traceback" not in said.stderr, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
 def test_text_that_no_path_and_no_command_line_can_hold(one: Studio, text: str) -> None:
     amber = one.entry("amber")
@@ -170,6 +173,7 @@ def test_text_that_no_path_and_no_command_line_can_hold(one: Studio, text: str) 
     assert failed.kind == "Failed" and "cannot start" in failed.message and one.assignments() == {}
 
 
+@pytest.mark.slow
 def test_ten_thousand_entries(one: Studio) -> None:
     amber = one.entry("amber")
     put(
@@ -232,6 +236,7 @@ def test_arguments_too_long_for_the_kernel_stop_nothing(one: Studio) -> None:
     assert one.assignments() == {"jade": port} and rows(one)[port]["pid"] == pid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [100, 400, 900])
 def test_fields_nested_deep(one: Studio, depth: int) -> None:
     nested = '{"x":' * depth + "1" + "}" * depth
@@ -272,6 +277,7 @@ def endless(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [directory, loop, fifo, endless])
 def test_a_registry_that_is_no_file(one: Studio, make: Callable[[Path], None]) -> None:
     content = one.registry_path.read_bytes()
@@ -327,6 +333,7 @@ def in_the_name_of_nobody(studio: Studio) -> None:
     studio.describe(python=str(wrapper), state_dir=str(studio.hf_home / "state"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [

@@ -98,6 +98,7 @@ def true(answer: Answer) -> Answer:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_reads_and_what_stops_works_without_a_home(home: Home, kind: str) -> None:
     studio, port = home.studio, home.port
@@ -129,6 +130,7 @@ def test_what_reads_and_what_stops_works_without_a_home(home: Home, kind: str) -
     assert studio.assignments() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_load_that_has_no_home_stops_nothing(home: Home, kind: str) -> None:
     studio, port = home.studio, home.port
@@ -144,6 +146,7 @@ def test_a_load_that_has_no_home_stops_nothing(home: Home, kind: str) -> None:
     assert (row["pid"], row["state"], row["entry"]) == (pid, "ready", "amber"), row
 
 
+@pytest.mark.slow
 def test_a_job_is_cancelled_from_a_home_that_filled_up(home: Home, fake_runtime: object) -> None:
     studio, other = home.studio, home.studio.ports[1]
     fake_runtime.behaves("models--tiny--jade", load_s=30)  # type: ignore[attr-defined]
