@@ -103,7 +103,7 @@ PURE = (
     "registry/init_plan",
     "ports/plan",
     "ports/evidence",
-    "ports/verdict",
+    "ports/diagnosis",
     "runtimes/table",
     "runtimes/commandline",
     "memory/kvcache",

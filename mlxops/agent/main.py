@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Dict, NoReturn
 
 from .context import Context
 from .errors import Failed, Usage, to_mlxops_error
-from .procs import here
+from .procs import local_procs
 from .registry.store import Store
 from .site import Site
 from .wire import arguments
@@ -134,16 +134,16 @@ def _with_ports(ctx: Context, verb: str, args: Any) -> Any:
     """The arguments with ports in place of slots' and entries' names."""
     if not (isinstance(args.get("port"), str) or isinstance(args.get("ports"), list)):
         return args
-    from .ports.portname import resolved
+    from .ports.portname import resolve_ports
 
-    return resolved(ctx, verb, args)
+    return resolve_ports(ctx, verb, args)
 
 
 def _context(request: Dict[str, Any], client: ClientLink) -> Context:
     site = Site.from_wire(request["site"])
     sent = request.get("who") or {}
     who = {"who": sent.get("user", "unknown"), "from": sent.get("from", "unknown")}
-    procs = here()
+    procs = local_procs()
     return Context(
         site=site, store=Store(site.registry, who, procs.sync), procs=procs, client=client, who=who
     )

@@ -18,7 +18,7 @@ def next_step(told: dict[str, Any]) -> str:
     """The command that deals with a drift or a broken state, and what else may be done."""
     what, port, entry = kind(told), told.get("port"), told.get("entry")
     step = told.get("next") or remedies.command(what, port, entry)
-    return printable(step + remedies.otherwise(what, port, entry))
+    return printable(step + remedies.alternative(what, port, entry))
 
 
 def location(record: dict[str, Any]) -> str:

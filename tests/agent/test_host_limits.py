@@ -56,9 +56,9 @@ def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(RuntimeError) as raised:
             probe.ask("127.0.0.1", server.getsockname()[1], 1.0)
         # What needs no thread of its own is done without.
-        assert probe.all_of({number: lambda number=number: number * 2 for number in range(5)}) == {
-            number: number * 2 for number in range(5)
-        }
+        assert probe.call_all(
+            {number: lambda number=number: number * 2 for number in range(5)}
+        ) == {number: number * 2 for number in range(5)}
     error = to_mlxops_error(raised.value)
     assert (
         error.message == "the host has no room for another thread or process"
@@ -91,10 +91,10 @@ def test_limits_of_the_host_are_told_as_such(exc: Exception, kind: str, said: st
 
 def test_many_ports_are_asked_by_a_bounded_number_of_threads() -> None:
     seen: list[int] = []
-    found = probe.all_of(
+    found = probe.call_all(
         {number: lambda: seen.append(threading.active_count()) for number in range(2000)}
     )
-    assert len(found) == 2000 and max(seen) <= probe.MOST_AT_ONCE + 8
+    assert len(found) == 2000 and max(seen) <= probe.MAX_THREADS + 8
 
 
 def test_a_disk_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

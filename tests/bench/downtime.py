@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlxops.agent.procs import here
+from mlxops.agent.procs import local_procs
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.ports import free_range
 
@@ -165,7 +165,7 @@ def end(server: subprocess.Popen[bytes]) -> None:
     """Its whole group is gone then."""
     server.terminate()
     server.wait()
-    while any(p.pgid == server.pid and not p.zombie for p in here().processes().values()):
+    while any(p.pgid == server.pid and not p.zombie for p in local_procs().processes().values()):
         time.sleep(EVERY_S)
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from mlxops.agent.memory import estimate
 from mlxops.agent.models import cache as hfcache
 from mlxops.agent.models import files as modelfiles
-from mlxops.agent.procs import here, tree
+from mlxops.agent.procs import local_procs, tree
 from tests.support.ports import free_range
 from tests.support.sizedmodel import FAMILIES, write_sized
 
@@ -88,7 +88,7 @@ def chat(port: int, text: str, max_tokens: int = 1) -> int:
 
 def most_held(pid: int) -> int:
     """Bytes at the highest moment of each process of the server, added up."""
-    return sum(high_water(process.pid) for process in tree(here().processes(), pid))
+    return sum(high_water(process.pid) for process in tree(local_procs().processes(), pid))
 
 
 def high_water(pid: int) -> int:

@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlxops.agent.procs import here, tree
-from mlxops.agent.verify.tags import leaked
+from mlxops.agent.procs import local_procs, tree
+from mlxops.agent.verify.control_tokens import find_leaks
 
 from .speech import ARGUMENTS, TOOL, Speech
 
@@ -48,7 +48,7 @@ class Heard(NamedTuple):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        return leaked(self.reasoning + self.content)
+        return find_leaks(self.reasoning + self.content)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def serving(
 def _end(server: subprocess.Popen[bytes]) -> None:
     """Told to stop, it would end one model after the other. The tracker ends by itself, and tidies
     up."""
-    for process in tree(here().processes(), server.pid):
+    for process in tree(local_procs().processes(), server.pid):
         if "resource_tracker" not in " ".join(process.argv):
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)

@@ -19,10 +19,10 @@ from mlxops.agent.models import cache as hfcache
 from mlxops.agent.models import files as modelfiles
 from mlxops.agent.models.refusals import FIELDS, refusals
 from mlxops.agent.models.suggest import Installed, suggestion
-from mlxops.agent.ports.evidence import SILENT, Answer, PortEvidence
-from mlxops.agent.ports.observe import recorded_process, remnants
+from mlxops.agent.ports.diagnosis import Expected, diagnose
+from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
+from mlxops.agent.ports.observe import orphan_workers, recorded_process
 from mlxops.agent.ports.probe import Reply, model_ids
-from mlxops.agent.ports.verdict import Wanted, judge
 from mlxops.agent.procs import Process, proctext
 from mlxops.agent.procs.macos import text as mactext
 from mlxops.agent.registry.entries import REQUIRED, Entry, Registry, changes, dump, parse
@@ -99,10 +99,10 @@ def judged(read: Registry) -> None:
     """Whatever an entry records, the evidence about it can be gathered and judged."""
     table = {1: Process(1, 0, 1, 0, "start", None, None, ("init",), False)}
     for entry in read.entries.values():
-        recorded, left = recorded_process(table, entry), remnants(table, entry, RUNTIMES)
-        for answer in (SILENT, Answer(True, 200)):
+        recorded, left = recorded_process(table, entry), orphan_workers(table, entry, RUNTIMES)
+        for answer in (NO_ANSWER, HttpAnswer(True, 200)):
             seen = PortEvidence(PORT, (), (), recorded, left, answer, None, ())
-            judge(seen, Wanted((entry,), "name"))
+            diagnose(seen, Expected((entry,), "name"))
     read.duplicates()
 
 
@@ -247,7 +247,7 @@ def lock_file(content: bytes) -> None:
         path.write_bytes(content)
         held = FileLock(str(path)).holder()
         assert isinstance(held, dict)
-        judge(PortEvidence(PORT, (), (), None, (), SILENT, held, ()), Wanted((), None))
+        diagnose(PortEvidence(PORT, (), (), None, (), NO_ANSWER, held, ()), Expected((), None))
         either(MlxopsError)(lambda: FileLock(str(path)).acquire({}, 0))
         holder.release()
 

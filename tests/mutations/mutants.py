@@ -140,7 +140,9 @@ LIVES = (
     Mutant(
         "children born while we wait are forgotten",
         "agent/servers/stop.py",
-        "            self._known.update({p.pid: p for p in tree(owner.own(table), process.pid)[1:]})\n",
+        "            self._known.update(\n"
+        "                {p.pid: p for p in tree(owner.own_processes(table), process.pid)[1:]}\n"
+        "            )\n",
         "            pass\n",
         (STOP + "test_a_child_born_after_the_look_is_ended_as_well",),
     ),

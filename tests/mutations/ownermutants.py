@@ -60,7 +60,7 @@ OWNED = (
     Mutant(
         "what a server forked away is left",
         "agent/servers/vacate.py",
-        "    bearers = marks.bearers(ctx.procs, mark, ctx.procs.processes())\n",
+        "    bearers = marks.marked_processes(ctx.procs, mark, ctx.procs.processes())\n",
         "    bearers, mark = (), ''\n",
         (RESPAWN + "test_what_a_server_forked_away_goes_with_it",),
     ),

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mlxops.agent.procs import Listener, Process, Unobservable, here
+from mlxops.agent.procs import Listener, Process, Unobservable, local_procs
 from tests.support.procs_actors import eventually
 
 
@@ -19,7 +19,7 @@ class Faltering:
     `sent` keeps every signal as (pid, signal)."""
 
     def __init__(self, failing: Callable[[], bool]) -> None:
-        self._procs = here()
+        self._procs = local_procs()
         self._failing = failing
         self.sent: list[tuple[int, int]] = []
 
@@ -40,7 +40,7 @@ class Interposed:
     """Once `due` is true, and only once, does `deed` before it looks at listeners."""
 
     def __init__(self, due: Callable[[], Any], deed: Callable[[], None]) -> None:
-        self._procs = here()
+        self._procs = local_procs()
         self._due = due
         self._deed = deed
         self.done = False
@@ -59,7 +59,7 @@ class Bereaved:
     """Before it looks at processes, the child ends; its parent has not heard of that yet."""
 
     def __init__(self, child: int) -> None:
-        self._procs = here()
+        self._procs = local_procs()
         self._child = child
 
     def __getattr__(self, name: str) -> Any:

@@ -18,7 +18,7 @@ from mlxops.agent.context import Context
 from mlxops.agent.doctor.folders import BELOW
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.ops.doctor import doctor
-from mlxops.agent.procs import Procs, here
+from mlxops.agent.procs import Procs, local_procs
 from mlxops.agent.registry.store import Store
 from mlxops.agent.site import Site
 from mlxops.agent.wire import stub, unpack
@@ -54,7 +54,7 @@ class Healthy:
     folder: Path
     runtime: FakeRuntime
     client: Listener = field(default_factory=Listener)
-    procs: Procs = field(default_factory=here)
+    procs: Procs = field(default_factory=local_procs)
 
     def __post_init__(self) -> None:
         self.state, self.hub = self.folder / "state", self.folder / "hf" / "hub"

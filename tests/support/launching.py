@@ -15,15 +15,15 @@ from typing import Any
 
 from mlxops.agent.context import Context
 from mlxops.agent.ports.observe import find_servers
-from mlxops.agent.procs import Procs, here, tree
+from mlxops.agent.procs import Procs, local_procs, tree
 from mlxops.agent.registry.store import Store
 from mlxops.agent.runtimes.table import RUNTIMES, Launch, argv, offered
-from mlxops.agent.servers.launch import Gated, start
-from mlxops.agent.servers.pace import Pace
-from mlxops.agent.servers.ready import Start, wait_ready
-from mlxops.agent.servers.stop import Quarry, quarry
+from mlxops.agent.servers.launch import PendingServer, launch
+from mlxops.agent.servers.ready import StartingServer, wait_ready
+from mlxops.agent.servers.startup_time import StartupEstimate
+from mlxops.agent.servers.stop import StopTarget, stop_target
 from mlxops.agent.site import Site, log_path
-from mlxops.agent.verify.prove import Proof
+from mlxops.agent.verify.verification import Verification
 from mlxops.agent.wire.client import ClientLink
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.ports import free_range
@@ -43,13 +43,13 @@ class Launcher:
     def __init__(self, folder: Path, runtime: str) -> None:
         self.runtime = RUNTIMES[runtime]
         self.fake = FakeRuntime(folder / "bin", runtime)
-        self.procs: Procs = here()
+        self.procs: Procs = local_procs()
         self.state_dir = str(folder / "state")
         self.port = free_range(1)[0]
         self.model = folder / "models--org--amber"
         self.model.mkdir()
         (self.model / "config.json").write_text("{}")
-        self.started: list[Gated] = []
+        self.started: list[PendingServer] = []
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -57,19 +57,21 @@ class Launcher:
         help_text = self.fake.program.with_name(self.fake.program.name + ".help").read_text()
         return argv(self.runtime, self.fake.command, launch, offered(help_text))
 
-    def at_the_gate(self, **env: str) -> Gated:
-        self.started.append(start(self.procs, self.argv, env, self.state_dir, self.port))
+    def at_the_gate(self, **env: str) -> PendingServer:
+        self.started.append(launch(self.procs, self.argv, env, self.state_dir, self.port))
         return self.started[-1]
 
-    def launch(self) -> Gated:
+    def launch(self) -> PendingServer:
         gated = self.at_the_gate()
         gated.release()
         return gated
 
-    def wait(self, gated: Gated, timeout_s: float = 20.0, check: Any = nothing) -> Proof:
+    def wait(
+        self, gated: PendingServer, timeout_s: float = 20.0, check: Any = nothing
+    ) -> Verification:
         named = NAME if self.runtime.served_name else None
         chat_name = self.runtime.client_model or NAME
-        wanted = Start(
+        wanted = StartingServer(
             gated,
             self.runtime,
             self.port,
@@ -79,9 +81,9 @@ class Launcher:
             self.log,
             time.monotonic(),
         )
-        return wait_ready(self.procs, wanted, Pace(None, timeout_s), check, nothing)
+        return wait_ready(self.procs, wanted, StartupEstimate(None, timeout_s), check, nothing)
 
-    def serving(self) -> Gated:
+    def serving(self) -> PendingServer:
         gated = self.launch()
         self.wait(gated)
         return gated
@@ -90,9 +92,9 @@ class Launcher:
     def log(self) -> str:
         return log_path(self.state_dir, self.port)
 
-    def prey(self) -> Quarry:
+    def prey(self) -> StopTarget:
         (server,) = find_servers(self.procs.processes(), RUNTIMES)[self.port]
-        return quarry([server], self.port, "127.0.0.1")
+        return stop_target([server], self.port, "127.0.0.1")
 
     def signals(self) -> list[str]:
         return [record["signal"] for record in self.fake.journal("signal")]
@@ -137,13 +139,13 @@ def since(record: dict[str, Any]) -> float:
 # says.
 AGENT = """
 import sys, time
-from mlxops.agent.servers.launch import start
+from mlxops.agent.servers.launch import launch
 from mlxops.agent.registry.lock import FileLock
-from mlxops.agent.procs import here
+from mlxops.agent.procs import local_procs
 
 state_dir, port, then, *argv = sys.argv[1:]
 FileLock(state_dir + ".lock").acquire({}, 0)
-gated = start(here(), argv, {}, state_dir, int(port))
+gated = launch(local_procs(), argv, {}, state_dir, int(port))
 if then == "release":
     gated.release()
 print(gated.process.pid, flush=True)

@@ -6,8 +6,8 @@ import os
 from typing import Iterator, List, Tuple
 
 from ..context import Context
-from ..ports.evidence import SILENT, PortEvidence
-from ..ports.observe import Sight, find_servers, look, others_servers, strangers
+from ..ports.evidence import NO_ANSWER, PortEvidence
+from ..ports.observe import Snapshot, find_servers, foreign_processes, foreign_servers, scan
 from ..procs import LaunchdJob, Unobservable, ancestors
 from ..runtimes.table import recognise
 from ..site import Site
@@ -85,7 +85,7 @@ def memory_left(total: int, available: int, wired_limit: int) -> Finding:
 
 def sight(ctx: Context) -> Iterator[Finding]:
     """Whether processes and listeners can be seen at all: every decision stands on them."""
-    seen = look(ctx.procs, ctx.site.ports)
+    seen = scan(ctx.procs, ctx.site.ports)
     for reason in seen.unknown:
         yield Finding("processes", WRONG, reason, PATIENCE)
     if not seen.unknown:
@@ -101,18 +101,18 @@ def foreign(ctx: Context) -> Iterator[Finding]:
     """Who holds our ports and is not a model server of this user."""
     seen = _look(ctx)
     servers = find_servers(seen.table, ctx.site.runtimes)
-    others = others_servers(seen.table, ctx.site.runtimes)
+    others = foreign_servers(seen.table, ctx.site.runtimes)
     taken = 0
     for port in ctx.site.ports:
         here = tuple(ln for ln in seen.listeners or () if ln.port == port)
-        alien = strangers(seen, port, [server.process for server in others.get(port, ())])
+        alien = foreign_processes(seen, port, [server.process for server in others.get(port, ())])
         evidence = PortEvidence(
             port=port,
             listeners=here,
             servers=servers.get(port, ()),
             recorded=None,
             remnants=(),
-            answer=SILENT,
+            answer=NO_ANSWER,
             job=None,
             unknown=(),
             strangers=alien,
@@ -151,7 +151,7 @@ def launchd(ctx: Context) -> Iterator[Finding]:
         )
 
 
-def _ports(job: LaunchdJob, seen: Sight, site: Site) -> Tuple[int, ...]:
+def _ports(job: LaunchdJob, seen: Snapshot, site: Site) -> Tuple[int, ...]:
     """Our ports that a job's processes listen on, or that its command line names."""
     named = recognise(job.program, site.runtimes)
     found: List[int] = [named.port] if named and named.port in site.ports else []
@@ -162,8 +162,8 @@ def _ports(job: LaunchdJob, seen: Sight, site: Site) -> Tuple[int, ...]:
     return tuple(sorted(set(found)))
 
 
-def _look(ctx: Context) -> Sight:
-    seen = look(ctx.procs, ctx.site.ports)
+def _look(ctx: Context) -> Snapshot:
+    seen = scan(ctx.procs, ctx.site.ports)
     if seen.unknown:
         raise Unobservable("; ".join(seen.unknown))
     return seen

@@ -7,7 +7,7 @@ from typing import Iterator, Optional, Tuple
 
 from ..context import Context
 from ..jobs.begin import current_job, interrupted_load
-from ..ports.expected import wanted
+from ..ports.expected import expected
 from ..ports.observe import observe
 from ..ports.plan import Plan, plan
 from .finding import OK, UNKNOWN, WRONG, Finding
@@ -29,7 +29,7 @@ def ports(ctx: Context) -> Iterator[Finding]:
         ctx.client.check,
     )
     evidence = {port: one._replace(cut=interrupted_load(ctx, port)) for port, one in seen.items()}
-    found = plan(evidence, {port: wanted(ctx, registry, port) for port in numbers})
+    found = plan(evidence, {port: expected(ctx, registry, port) for port in numbers})
     rows = [
         row
         for row in _rows(found)

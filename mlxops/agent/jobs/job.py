@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ..clock import now, utc
 from ..errors import Failed, Locked, to_mlxops_error, write_error
-from ..procs import here
+from ..procs import local_procs
 from ..registry.lock import FileLock, story, way_on
 from ..wire.client import ClientLink
 from .log import STAMP, log_path, newest_first, unfinished_job
@@ -181,7 +181,7 @@ class Job:
         """A lock that says nothing is new: a person may have removed the file of a job that goes
         on."""
 
-        begun = unfinished_job(self._folder, self._held["port"], here())
+        begun = unfinished_job(self._folder, self._held["port"], local_procs())
         if begun is None:
             return {}
         text = "locked: %s; its lock file was removed, but it goes on" % story(begun)

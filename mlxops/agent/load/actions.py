@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Tuple
 
 from ..hub.checks import size_text
-from ..servers.pace import pace
-from ..servers.vacate import stopped
+from ..servers.startup_time import estimate_startup
+from ..servers.vacate import describe_occupants
 from . import evict
 from .request import LoadPlan
 
@@ -20,8 +20,8 @@ def planned_actions(plan: LoadPlan) -> List[Dict[str, Any]]:
         steps.append(("download", entry.name, request.port, download))
     steps += [("evict", name, port, why) for port, name, why in evict.planned_evictions(plan)]
     occupant = ground.entries[0].name if ground.entries else None
-    steps += [("stop", occupant, request.port, why) for why in stopped(ground)]
-    usual = pace(entry, plan.runtime, None, None).expected_s
+    steps += [("stop", occupant, request.port, why) for why in describe_occupants(ground)]
+    usual = estimate_startup(entry, plan.runtime, None, None).expected_s
     start = "%s with %s" % (plan.runtime.name, entry.cache_path or entry.repo_id)
     steps.append(
         ("start", entry.name, request.port, start + (", usually %.0f s" % usual if usual else ""))

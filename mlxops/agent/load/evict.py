@@ -15,11 +15,11 @@ from ..jobs.job import Job
 from ..jobs.reservations import require_unreserved
 from ..memory import fit as memory
 from ..memory.fit import Fit
-from ..ports.survey import Ground, survey
+from ..ports.survey import PortSurvey, survey
 from ..registry.entries import Registry
-from ..servers.respawn import refuse_restarted
-from ..servers.start import Service
-from ..servers.vacate import vacate
+from ..servers.respawn import require_no_restarter
+from ..servers.start import ServerSpec
+from ..servers.vacate import stop_occupants
 from .memory import check_memory
 from .preflight import check_assignment
 from .request import LoadPlan
@@ -28,14 +28,14 @@ from .restart import Unrestartable, restart_spec
 # What a server held comes back a moment after its processes are gone.
 RELEASE_TIMEOUT_S = 20.0
 POLL_INTERVAL_S = 0.5
-Restore = Callable[[Job, Service], str]
+Restore = Callable[[Job, ServerSpec], str]
 
 
 class EvictedPort:
     """A port that has to be unloaded, with its lock held and its server as it would be started
     again."""
 
-    def __init__(self, ctx: Context, job: Job, ground: Ground) -> None:
+    def __init__(self, ctx: Context, job: Job, ground: PortSurvey) -> None:
         self.job, self.ground, self.begun, self.stopped = job, ground, False, False
         self.port = ground.seen.port
         self.entry = ground.entries[0] if ground.entries else None
@@ -141,7 +141,9 @@ class Eviction:
     def _stop(self, victim: EvictedPort) -> None:
         victim.begun = True
         try:
-            feared = vacate(self._ctx, victim.job, victim.ground, self._prepared.request.grace_s)
+            feared = stop_occupants(
+                self._ctx, victim.job, victim.ground, self._prepared.request.grace_s
+            )
             if feared:
                 victim.job.warn(feared.message)
         except Interrupted:  # which comes before the first signal
@@ -176,7 +178,7 @@ class Eviction:
         cut = _again(seen[0].name, port) if seen else None
         job = self._locks.enter_context(begin(ctx, port, self._why(port), again=cut))
         victim = EvictedPort(ctx, job, survey(ctx, port, own_lock=True))
-        refuse_restarted(ctx, victim.ground)
+        require_no_restarter(ctx, victim.ground)
         if isinstance(victim.service, Unrestartable) and self._prepared.request.rollback:
             text = (
                 "port %d cannot be unloaded to make room: its server could not be started again: %s"

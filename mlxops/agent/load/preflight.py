@@ -24,9 +24,9 @@ from ..models import wholeness
 from ..models.flags import check_built, choose
 from ..models.location import place
 from ..models.suggest import Installed
-from ..ports.expected import wanted
-from ..ports.survey import Ground, survey
-from ..ports.verdict import judge
+from ..ports.diagnosis import diagnose
+from ..ports.expected import expected
+from ..ports.survey import PortSurvey, survey
 from ..programs import find as programs
 from ..programs.environment import packages
 from ..ranks import ranks, ring
@@ -34,8 +34,8 @@ from ..registry import resolve
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import free_name
 from ..runtimes.table import Runtime, offered
-from ..servers.respawn import refuse_restarted
-from ..servers.start import Service
+from ..servers.respawn import require_no_restarter
+from ..servers.start import ServerSpec
 from . import buildable, options, presence, references, startable
 from .memory import check_memory
 from .options import RuntimeHelp
@@ -80,7 +80,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     if found.already_served:
         return found
     _check_occupant(ground, request, entry, wanting)
-    refuse_restarted(ctx, ground)
+    require_no_restarter(ctx, ground)
     startable.check_bindable(ctx, ground)
     previous = _way_back(ctx, ground, request)
     remote = None if whole else _remote(ctx, entry, words, request)
@@ -140,21 +140,21 @@ def check_assignment(entry: Entry, request: LoadRequest) -> None:
         )
 
 
-def _serves_exactly(ctx: Context, ground: Ground, entry: Entry) -> Optional[str]:
+def _serves_exactly(ctx: Context, ground: PortSurvey, entry: Entry) -> Optional[str]:
     """None where the port is to serve something else than the entry as it is now; else why it does
     not, "" where it does."""
     if [(e.name, place(e.cache_path)) for e in ground.entries] != [
         (entry.name, place(entry.cache_path))
     ]:
         return None
-    verdict = judge(ground.seen, wanted(ctx, ground.registry, ground.seen.port))
+    verdict = diagnose(ground.seen, expected(ctx, ground.registry, ground.seen.port))
     if verdict.state == "ready" and verdict.drift in (None, "unrecorded", "stray"):
         return ""
     return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
 
 
 def _check_occupant(
-    ground: Ground, request: LoadRequest, entry: Entry, wanting: Optional[str]
+    ground: PortSurvey, request: LoadRequest, entry: Entry, wanting: Optional[str]
 ) -> None:
     """`wanting`: why the occupant, which is the entry itself, does not serve as it should."""
     if ground.server is None or request.replace or request.dry_run:
@@ -173,8 +173,8 @@ def _check_occupant(
 
 
 def _way_back(
-    ctx: Context, ground: Ground, request: LoadRequest
-) -> Union[Service, Unrestartable, None]:
+    ctx: Context, ground: PortSurvey, request: LoadRequest
+) -> Union[ServerSpec, Unrestartable, None]:
     """What would bring the occupant back; PortBusy where nothing would, unless the request does
     without."""
     if ground.server is None:
@@ -263,7 +263,7 @@ def _check_hosts(
             "download it again, or write a new %s" % modelfiles.INDEX,
             entry=entry.name,
         )
-    ring.check(
+    ring.check_hosts(
         ctx, entry, request.port, runtime, hfcache.weights_bytes(entry.cache_path), request.force
     )
 
@@ -281,7 +281,7 @@ def memory_request(
         return None
     beside = references.seconds(ctx, runtime, entry, port)
     return memory.Asked(
-        weights_bytes=weights // ranks.share(entry),
+        weights_bytes=weights // ranks.shard_count(entry),
         config=config,
         runtime=runtime.name,
         args=entry.args,

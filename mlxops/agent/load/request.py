@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Tuple, Uni
 from ..errors import PortBusy, mlxops_command
 from ..hub.remote import Remote
 from ..memory.fit import Asked, Fit
-from ..ports.survey import Ground
+from ..ports.survey import PortSurvey
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 
 if TYPE_CHECKING:
-    from ..servers.start import Service
+    from ..servers.start import ServerSpec
     from .restart import Unrestartable
 
 
@@ -83,12 +83,12 @@ class LoadPlan(NamedTuple):
     remote: Optional[Remote]
     runtime: Runtime
     command: Tuple[str, ...]
-    survey: Ground
+    survey: PortSurvey
     already_served: bool
     warnings: Tuple[str, ...]
     memory_request: Optional[Asked] = None
     fit: Optional[Fit] = None
-    previous: Union[Service, Unrestartable, None] = None
+    previous: Union[ServerSpec, Unrestartable, None] = None
 
 
 def no_restart_error(lost: Unrestartable, request: LoadRequest) -> PortBusy:

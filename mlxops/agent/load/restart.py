@@ -27,7 +27,7 @@ from ..runtimes import table as runtimes
 from ..runtimes.commandline import base
 from ..runtimes.launch import launch_of, template_text
 from ..runtimes.table import Runtime
-from ..servers.start import Service
+from ..servers.start import ServerSpec
 
 
 class Unrestartable(NamedTuple):
@@ -38,7 +38,7 @@ class Unrestartable(NamedTuple):
 
 def restart_spec(
     ctx: Context, port: int, server: Server, entry: Optional[Entry]
-) -> Union[Service, Unrestartable]:
+) -> Union[ServerSpec, Unrestartable]:
     """The service that a running server gives, to be started again as it was; `entry`: the one
     assigned to the port."""
     runtime = server.invocation.runtime
@@ -54,7 +54,7 @@ def restart_spec(
         text = "pid %d runs %s, which is not this host's %s"
         return Unrestartable(text % (server.process.pid, _program(server), runtime.name))
     listed = server.invocation.served_name
-    return Service(
+    return ServerSpec(
         port=port,
         entry=entry,
         runtime=runtime,
@@ -111,7 +111,7 @@ def _runs(server: Server, words: Sequence[str]) -> bool:
     )
 
 
-def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[Service, Unrestartable]:
+def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, Unrestartable]:
     """As a load of the entry would start it."""
     if not hfcache.whole(entry.cache_path):
         return Unrestartable(
@@ -123,7 +123,7 @@ def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[Service, Unrestart
         return Unrestartable("%s could not be started: %s" % (entry.name, exc))
 
 
-def _service(ctx: Context, port: int, entry: Entry) -> Service:
+def _service(ctx: Context, port: int, entry: Entry) -> ServerSpec:
     runtime = ctx.site.runtime_named(entry.text("runtime"))
     words = programs.command(ctx.site, runtime)
     flags = programs.help_flags(runtime, words, ctx.site.state_dir)
@@ -133,7 +133,7 @@ def _service(ctx: Context, port: int, entry: Entry) -> Service:
     launch = launch_of(chosen, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
     argv = runtimes.argv(runtime, words, launch, flags, template_text(runtime, chosen))
     listed = launch.served_name if runtime.served_name in flags else None
-    return Service(
+    return ServerSpec(
         port=port,
         entry=entry,
         runtime=runtime,

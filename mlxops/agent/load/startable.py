@@ -8,16 +8,16 @@ from typing import Iterable, Sequence, Union
 
 from ..context import Context
 from ..errors import EvidenceUnknown, Failed, Interrupted, MlxopsError, PortBusy
-from ..ports.survey import Ground
+from ..ports.survey import PortSurvey
 from ..procs import Listener, Unobservable
 from ..programs import find as programs
 from ..runtimes.table import Offered, Runtime
-from ..servers.start import Service
+from ..servers.start import ServerSpec
 from .request import LoadPlan, no_restart_error
 from .restart import Unrestartable
 
 
-def check_bindable(ctx: Context, ground: Ground) -> None:
+def check_bindable(ctx: Context, ground: PortSurvey) -> None:
     """Raises where a server of this host could not bind the port; its occupant's own listeners do
     not count."""
     bind, port = ctx.site.bind, ground.seen.port
@@ -74,9 +74,9 @@ def help_flags(ctx: Context, runtime: Runtime, words: Sequence[str], fresh: bool
     )
 
 
-def _previous(ctx: Context, plan: LoadPlan) -> Union[Service, Unrestartable, None]:
+def _previous(ctx: Context, plan: LoadPlan) -> Union[ServerSpec, Unrestartable, None]:
     previous = plan.previous
-    if not isinstance(previous, Service) or previous.runtime.name == plan.runtime.name:
+    if not isinstance(previous, ServerSpec) or previous.runtime.name == plan.runtime.name:
         return previous
     try:
         help_flags(ctx, previous.runtime, programs.command(ctx.site, previous.runtime), fresh=True)

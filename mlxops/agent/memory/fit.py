@@ -10,7 +10,7 @@ from ..context import Context
 from ..errors import MlxopsError, NotEnoughMemory, mlxops_command
 from ..jobs.reservations import reserved_bytes
 from ..ports.evidence import Server
-from ..ports.observe import find_servers, others_servers
+from ..ports.observe import find_servers, foreign_servers
 from ..ports.survey import survey
 from ..procs import Memory
 from . import kvcache
@@ -89,7 +89,7 @@ def fit(ctx: Context, asked: Asked) -> Fit:
     memory, table = ctx.procs.memory(), ctx.procs.processes()
     held = _held(ctx, find_servers(table, ctx.site.runtimes))
     # Servers of other users wire memory too, and are never asked to make room.
-    others_held = sum(_held(ctx, others_servers(table, ctx.site.runtimes)).values())
+    others_held = sum(_held(ctx, foreign_servers(table, ctx.site.runtimes)).values())
     waiting = {port: size for port, size in reserved_bytes(ctx, held).items() if port != asked.port}
     room = _left(memory, held, waiting, asked.port, others_held)
     model = Model(

@@ -14,20 +14,20 @@ from ..models.flags import choose, installed
 from ..models.location import place
 from ..ports.evidence import PortEvidence, Server
 from ..ports.observe import family_record
-from ..ports.survey import look
+from ..ports.survey import observe_ports
 from ..registry import init_plan as intake
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import Change, Found, Running, Slots
 from ..registry.lock import story
-from ..servers.unrecorded import note
+from ..servers.unrecorded import record_unrecorded
 
 
 def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
-    noted = note(ctx, ctx.site.ports, dry)
+    noted = record_unrecorded(ctx, ctx.site.ports, dry)
     registry = ctx.store.read()
     ctx.client.emit("phase", phase="scan", message="scanning %s" % ctx.site.hf_home)
-    found, evidence = _models(ctx), look(ctx, registry, ctx.site.ports)
+    found, evidence = _models(ctx), observe_ports(ctx, registry, ctx.site.ports)
     running = [_running(seen, seen.proven[0]) for seen in evidence.values() if _adoptable(seen)]
     slots = Slots(
         {s.model: s.port for s in ctx.site.slots.values() if s.model}, ctx.site.slot_names

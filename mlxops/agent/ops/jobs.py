@@ -16,7 +16,7 @@ from ..jobs.begin import current_job
 from ..jobs.job import blocker, folder
 from ..jobs.log import find_agent, log_path
 from ..logs.lines import LineSplitter
-from ..ports.portname import Meaning
+from ..ports.portname import PortResolver
 from ..registry.lock import FileLock, story, way_on
 
 JOB_ID = re.compile(r"\d{8}T\d{6}-\d+-\d+", re.ASCII)
@@ -86,7 +86,7 @@ def _port(ctx: Context, verb: str, word: str) -> str:
     if JOB_ID.fullmatch(word) or word.isdecimal():
         return word
     try:
-        return str(Meaning(ctx, verb).port(word))
+        return str(PortResolver(ctx, verb).port(word))
     except Usage:
         return word
 

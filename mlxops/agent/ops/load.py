@@ -31,11 +31,18 @@ from ..programs.environment import packages
 from ..registry.entries import Entry
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
-from ..servers.pace import Pace, gives_up, pace
-from ..servers.prefetch import head_start
-from ..servers.start import Served, Service, Way, bring_back, bring_up, clear_gone
-from ..servers.unrecorded import note
-from ..servers.vacate import vacated
+from ..servers.prefetch import prefetch_weights
+from ..servers.start import (
+    ServerSpec,
+    StartedServer,
+    StartOptions,
+    clear_assignment,
+    restart_server,
+    start_server,
+)
+from ..servers.startup_time import StartupEstimate, abort_warning, estimate_startup
+from ..servers.unrecorded import record_unrecorded
+from ..servers.vacate import vacate_port
 from ..site import log_path
 
 
@@ -45,7 +52,7 @@ def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     evicted: List[Dict[str, Any]] = []
     ctx.report("checking %s for port %d" % (request.model, request.port))
     if not request.dry_run:
-        note(ctx, [ctx.site.need_port(request.port)])
+        record_unrecorded(ctx, [ctx.site.need_port(request.port)])
     plan = plan_load(ctx, request, own_lock=False)
     plan = startable.check_programs(ctx, plan) if request.dry_run else plan
     served = None
@@ -72,7 +79,7 @@ def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _load(
     ctx: Context, job: Job, plan: LoadPlan, room: DiskReservation, evicted: List[Dict[str, Any]]
-) -> Served:
+) -> StartedServer:
     _reserve(ctx, job, plan)
     room.reserve(plan.request.port, LOAD_EDITS, servers=2)
     room.reserve_job_log(job.log)
@@ -118,7 +125,7 @@ def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
     return plan.entry.with_fields(cache_path=path)
 
 
-def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> Service:
+def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
     port, runtime = plan.request.port, plan.runtime
     # A download may have taken hours.
     again = plan.remote is not None and startable.stops_a_server(plan)
@@ -134,7 +141,7 @@ def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> Service:
     argv = runtimes.argv(runtime, plan.command, launch, flags, template_text(runtime, entry))
     listed = launch.served_name if runtime.served_name in flags else None
     name = runtime.client_model or listed or entry.cache_path
-    return Service(
+    return ServerSpec(
         port=port,
         entry=entry,
         runtime=runtime,
@@ -146,16 +153,16 @@ def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> Service:
 
 
 def _swap(
-    ctx: Context, job: Job, plan: LoadPlan, service: Service, room: DiskReservation
-) -> Served:
+    ctx: Context, job: Job, plan: LoadPlan, service: ServerSpec, room: DiskReservation
+) -> StartedServer:
     ground = plan.survey
     allowed = _prefetch_and_estimate(ctx, job, plan, service)
-    previous = plan.previous if isinstance(plan.previous, Service) else None
+    previous = plan.previous if isinstance(plan.previous, ServerSpec) else None
     # A download may have taken hours: no server is stopped for a model that was assigned elsewhere
     # meanwhile.
     check_assignment(ctx.store.read().entries.get(plan.entry.name, plan.entry), plan.request)
     room.check_writable()
-    taken = vacated(ctx, job, ground, plan.request.grace_s)
+    taken = vacate_port(ctx, job, ground, plan.request.grace_s)
     back = previous if plan.request.rollback else None
     moves = back is not None and back.entry is not None
     try:
@@ -163,10 +170,12 @@ def _swap(
             raise taken
         ctx.client.check()
         startable.require_unbound(ctx, service.port)
-        served = bring_up(ctx, job, service, Way(allowed, ctx.client.check, room, clears=not moves))
+        served = start_server(
+            ctx, job, service, StartOptions(allowed, ctx.client.check, room, clears=not moves)
+        )
     except Exception as exc:  # whatever it was, the previous model comes back first
         error = to_mlxops_error(exc)
-        lost = partial(clear_gone, ctx, job, service) if moves else _nothing
+        lost = partial(clear_assignment, ctx, job, service) if moves else _nothing
         outcome = _rollback_outcome(ctx, job, room, error, back, lost)
         error.message += "; " + outcome
         error.fields["rollback"] = outcome
@@ -176,7 +185,7 @@ def _swap(
     return served
 
 
-def _warnings(served: Optional[Served]) -> List[str]:
+def _warnings(served: Optional[StartedServer]) -> List[str]:
     """What the first answer shows to be wrong: to be told, no reason to undo a load."""
     faults = served.proof.faults if served else ()
     return [
@@ -194,7 +203,7 @@ def _rollback_outcome(
     job: Job,
     room: DiskReservation,
     error: MlxopsError,
-    previous: Optional[Service],
+    previous: Optional[ServerSpec],
     lost: Callable[[], None],
 ) -> str:
     """What stands on the port after a failure, in words."""
@@ -236,7 +245,7 @@ def _restart_previous(
     ctx: Context,
     room: DiskReservation,
     job: Job,
-    previous: Service,
+    previous: ServerSpec,
     lost: Callable[[], None] = _nothing,
 ) -> str:
     """Bring the previous model back; what became of that, in words. `lost` is called when it does
@@ -245,7 +254,9 @@ def _restart_previous(
     try:
         job.rollback("starting", "starting %s again" % name)
         allowed = _pace(ctx, previous, _weights(previous), None, None)
-        served = bring_back(ctx, job, previous, Way(allowed, lambda: None, room, back=True))
+        served = restart_server(
+            ctx, job, previous, StartOptions(allowed, lambda: None, room, back=True)
+        )
     except Exception as exc:  # told along with what failed first
         lost()
         return "%s could not be started again: %s" % (name, to_mlxops_error(exc).message)
@@ -255,37 +266,39 @@ def _restart_previous(
     return "%s serves again" % name
 
 
-def _prefetch_and_estimate(ctx: Context, job: Job, plan: LoadPlan, service: Service) -> Pace:
+def _prefetch_and_estimate(
+    ctx: Context, job: Job, plan: LoadPlan, service: ServerSpec
+) -> StartupEstimate:
     """All that can be done for the start before anything is stopped, and how long it may then
     take."""
     path, weights = service.entry.cache_path if service.entry else "", _weights(service)
-    speed = head_start(ctx, job, path, weights, plan.survey.server is not None).bytes_per_s
+    speed = prefetch_weights(ctx, job, path, weights, plan.survey.server is not None).bytes_per_s
     found = _pace(ctx, service, weights, plan.request.timeout_s, speed)
-    warning = gives_up(service.runtime, found, weights, speed)
+    warning = abort_warning(service.runtime, found, weights, speed)
     if warning:
         job.warn(warning)
     return found
 
 
-def _weights(service: Service) -> Optional[int]:
+def _weights(service: ServerSpec) -> Optional[int]:
     return hfcache.weights_bytes(service.entry.cache_path) if service.entry else None
 
 
 def _pace(
     ctx: Context,
-    service: Service,
+    service: ServerSpec,
     weights: Optional[int],
     asked_s: Optional[float],
     bytes_per_s: Optional[float],
-) -> Pace:
+) -> StartupEstimate:
     """How long a start may take: as asked, as the host file says, else as it took before, else by
     size and disk."""
-    found = pace(service.entry, service.runtime, weights, bytes_per_s)
+    found = estimate_startup(service.entry, service.runtime, weights, bytes_per_s)
     return found._replace(timeout_s=asked_s or ctx.site.startup_timeout_s or found.timeout_s)
 
 
 def _result(
-    ctx: Context, plan: LoadPlan, seconds: float, served: Optional[Served]
+    ctx: Context, plan: LoadPlan, seconds: float, served: Optional[StartedServer]
 ) -> Dict[str, Any]:
     request, entry, ground = plan.request, plan.entry, plan.survey
     planned = request.dry_run and not plan.already_served

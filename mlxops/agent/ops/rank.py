@@ -16,13 +16,13 @@ from ..models.refusals import refusals
 from ..ports import owner
 from ..procs import Process, tree
 from ..programs import find as programs
-from ..ranks.ring import environment, need_address
+from ..ranks.ring import environment, require_local_address
 from ..registry.entries import Entry, coerce
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
 from ..runtimes.table import Offered, Runtime, recognise
-from ..servers.launch import Gated, start, tail
-from ..servers.stop import Quarry, stop
+from ..servers.launch import PendingServer, launch, log_tail
+from ..servers.stop import StopTarget, stop
 from ..site import log_path
 
 POLL_INTERVAL_S, EXEC_TIMEOUT_S = 0.1, 1.0
@@ -38,7 +38,7 @@ def _check(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     if not hfcache.whole(entry.cache_path) or wholeness.stale_index(entry.cache_path):
         text = "%s is not there, or not whole" % entry.cache_path
         raise Failed(text, "copy the snapshot there, with its index, to the same path")
-    need_address(str(args["at"]))
+    require_local_address(str(args["at"]))
     runtime, _, flags = _program(ctx, entry)
     refused = refusals(runtime, entry, flags, os.path.isfile)
     if refused:
@@ -83,7 +83,7 @@ def _start(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     if not ctx.procs.free(_ring_port(args), _address(args)):
         raise Failed("cannot listen on %s: it is taken" % args["at"], "see who listens there")
     env = environment(ctx.site.state_dir, name, args["number"], args["ring"])
-    gated = start(ctx.procs, argv, {**ctx.site.server_env, **env}, ctx.site.state_dir, name)
+    gated = launch(ctx.procs, argv, {**ctx.site.server_env, **env}, ctx.site.state_dir, name)
     ctx.client.emit("gated", pid=gated.process.pid, start_time=gated.process.start_time)
     while not ctx.client.told_to_go.wait(POLL_INTERVAL_S):
         _check_alive(ctx, gated, name)
@@ -101,10 +101,10 @@ def _ring_port(args: Mapping[str, Any]) -> int:
     return int(str(args["at"]).rpartition(":")[2])
 
 
-def _check_alive(ctx: Context, gated: Gated, name: str) -> None:
+def _check_alive(ctx: Context, gated: PendingServer, name: str) -> None:
     status = gated.exited()
     if status is not None:
-        log = list(tail(log_path(ctx.site.state_dir, name)))
+        log = list(log_tail(log_path(ctx.site.state_dir, name)))
         raise NotReady("its rank ended with status %d" % status, "see %s.log there" % name, log=log)
 
 
@@ -129,7 +129,7 @@ def _stop(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     if not owner.is_own(process):
         text = "pid %d, recorded as a rank of port %d, runs as user %s"
         raise NotStopped(
-            text % (process.pid, args["port"], owner.user(process.uid)),
+            text % (process.pid, args["port"], owner.user_name(process.uid)),
             "stop it there as that user",
             pid=process.pid,
         )
@@ -140,8 +140,8 @@ def _stop(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
             "look at it there",
             pid=process.pid,
         )
-    family = tree(owner.own(ctx.procs.processes()), process.pid)
-    prey = Quarry(_ring_port(args), _address(args), (process,), family)
+    family = tree(owner.own_processes(ctx.procs.processes()), process.pid)
+    prey = StopTarget(_ring_port(args), _address(args), (process,), family)
     stop(
         ctx.procs,
         prey,

@@ -10,16 +10,16 @@ from ..errors import Locked
 from ..jobs.begin import begin, hold_briefly
 from ..logs.size import large_logs, port_of_log, truncate
 from ..ports.evidence import PortEvidence
-from ..ports.expected import wanted
+from ..ports.expected import expected
 from ..ports.plan import Action, Drift, Plan, lost_drift, plan
-from ..ports.survey import look
+from ..ports.survey import observe_ports
 from ..registry.entries import Registry
-from ..servers.unrecorded import note
+from ..servers.unrecorded import record_unrecorded
 
 
 def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
-    noted = note(ctx, ctx.site.ports, dry)
+    noted = record_unrecorded(ctx, ctx.site.ports, dry)
     found = _plan(ctx, ctx.store.read())
     if not dry:
         truncate_logs(ctx)
@@ -57,7 +57,7 @@ def _with_lost(
 ) -> Tuple[Drift, ...]:
     """The drift that is left: what was cleared is lost from here on."""
     cleared = {action.port for action in applied if action.applied}
-    lost = [lost_drift(port, wanted(ctx, now, port)) for port in cleared if now.lost(port)]
+    lost = [lost_drift(port, expected(ctx, now, port)) for port in cleared if now.lost(port)]
     return tuple(sorted([*found.drift, *lost], key=lambda drift: drift.port or 0))
 
 
@@ -66,8 +66,8 @@ def _plan(ctx: Context, registry: Registry) -> Plan:
         *ctx.site.ports,
         *(e.port for e in registry.entries.values() if e.port is not None),
     }
-    evidence = look(ctx, registry, sorted(ports))
-    return plan(evidence, {port: wanted(ctx, registry, port) for port in ports})
+    evidence = observe_ports(ctx, registry, sorted(ports))
+    return plan(evidence, {port: expected(ctx, registry, port) for port in ports})
 
 
 def _apply(ctx: Context, action: Action) -> Action:
@@ -103,4 +103,4 @@ def clear_if_gone(ctx: Context, port: int, name: str) -> bool:
 
 def observe_unlocked(ctx: Context, registry: Registry, port: int) -> PortEvidence:
     """The evidence as it is for the holder of the port's lock: no other job can be at work."""
-    return look(ctx, registry, [port])[port]._replace(job=None)
+    return observe_ports(ctx, registry, [port])[port]._replace(job=None)

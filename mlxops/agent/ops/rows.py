@@ -9,10 +9,10 @@ from typing import Any, Dict, Optional
 from ..context import Context
 from ..models import cache as hfcache
 from ..models.location import absence
+from ..ports.diagnosis import diagnose, unreported_strays
 from ..ports.evidence import PortEvidence
-from ..ports.expected import wanted
+from ..ports.expected import expected
 from ..ports.plan import remedy
-from ..ports.verdict import judge, stray_beside
 from ..registry.entries import Entry, Registry
 
 TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
@@ -41,8 +41,8 @@ def entry_row(entry: Entry) -> Dict[str, Any]:
 
 
 def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, Any]:
-    want = wanted(ctx, registry, seen.port)
-    verdict = judge(seen, want)
+    want = expected(ctx, registry, seen.port)
+    verdict = diagnose(seen, want)
     trouble = verdict.drift or (verdict.state if verdict.broken else None)
     server = seen.server
     process = server.process if server else seen.recorded
@@ -67,7 +67,7 @@ def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, 
         ],
         "job": dict(seen.job) if seen.job else None,
         "reason": verdict.reason,
-        "beside": stray_beside(seen, verdict) or None,
+        "beside": unreported_strays(seen, verdict) or None,
         "broken": verdict.broken and seen.job is None,
         "next": remedy(trouble, seen.port, want.entry, want) if trouble else None,
     }

@@ -10,8 +10,8 @@ from ..errors import MlxopsError
 from ..models.flags import installed
 from ..models.provenance import sources
 from ..models.suggest import Installed, suggestion
-from ..ports.portname import Meaning, slot_named
-from ..ports.survey import look
+from ..ports.portname import PortResolver, find_slot
+from ..ports.survey import observe_ports
 from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from ..runtimes import table as runtimes
@@ -40,13 +40,13 @@ def _meant(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int], 
         and what.isdecimal()
         and (int(what[:6]) in ctx.site.ports or not _known(registry, what))
     )
-    slot, exact = slot_named(ctx.site, what), None if number else resolve.exact(registry, what)
+    slot, exact = find_slot(ctx.site, what), None if number else resolve.exact(registry, what)
     if number or (slot and exact is None):
-        port = Meaning(ctx, "show").port(what, registry)
+        port = PortResolver(ctx, "show").port(what, registry)
         holders = registry.holders(port) or registry.lost(port)
         return port, holders[0] if holders else None
     if slot:
-        Meaning(ctx, "show").port(what, registry)
+        PortResolver(ctx, "show").port(what, registry)
     entry = exact or resolve.need(registry, what)
     # Of one that is lost, the port it served on.
     return entry.port or entry.wanted, entry
@@ -79,7 +79,7 @@ def _entry(entry: Entry) -> Dict[str, Any]:
 def _port(ctx: Context, registry: Registry, port: Optional[int]) -> Optional[Dict[str, Any]]:
     if port is None:
         return None
-    return port_row(ctx, registry, look(ctx, registry, [port])[port])
+    return port_row(ctx, registry, observe_ports(ctx, registry, [port])[port])
 
 
 def _argv(ctx: Context, entry: Entry, there: Installed) -> Optional[List[str]]:

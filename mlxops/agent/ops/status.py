@@ -7,10 +7,10 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional
 from ..context import Context
 from ..ports import remedies
 from ..ports.evidence import PortEvidence
-from ..ports.survey import look
+from ..ports.survey import observe_ports
 from ..procs import Procs, Unobservable
 from ..registry.entries import Registry
-from ..verify.examine import examine, seconds
+from ..verify.port_report import timeout_of, verify_port
 from .rows import port_row
 
 
@@ -20,12 +20,12 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     # Whoever checks, or puts servers to the proof, wants to know how it is, not how it was half a
     # minute ago.
     recall = not (args.get("deep") or args.get("fresh"))
-    evidence = look(ctx, registry, ports, recall)
+    evidence = observe_ports(ctx, registry, ports, recall)
     rows = [port_row(ctx, registry, evidence[port]) for port in sorted(evidence)]
     rows = [_without_judgement(one) for one in rows] if fault else rows
     if args.get("deep"):
         rows = [
-            {**one, **_verified(ctx, registry, evidence[one["port"]], seconds(args))}
+            {**one, **_verified(ctx, registry, evidence[one["port"]], timeout_of(args))}
             for one in rows
         ]
     found = {
@@ -52,8 +52,8 @@ def _verified(
     ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float
 ) -> Dict[str, Any]:
     """What verify finds; nothing for a port that is free."""
-    found = examine(
-        ctx, registry, seen, timeout_s, lambda port: look(ctx, registry, [port])[port]
+    found = verify_port(
+        ctx, registry, seen, timeout_s, lambda port: observe_ports(ctx, registry, [port])[port]
     ).to_wire()
     told = {key: found[key] for key in ("ok", "first_token_ms", "tokens_per_s", "checks")}
     idle = seen.quiet and not registry.holders(seen.port)

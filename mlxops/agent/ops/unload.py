@@ -12,13 +12,13 @@ from ..jobs.begin import begin, interrupted_load
 from ..jobs.disk_space import UNLOAD_EDITS, DiskReservation, disk_reservation
 from ..jobs.job import Job
 from ..logs.size import truncate_if_large
-from ..ports.portname import Meaning, slot_named
-from ..ports.probe import all_of
-from ..ports.survey import Ground, survey
-from ..ranks.ranks import illegible, recorded
+from ..ports.portname import PortResolver, find_slot
+from ..ports.probe import call_all
+from ..ports.survey import PortSurvey, survey
+from ..ranks.ranks import has_malformed_ranks, recorded_ranks
 from ..registry.entries import Registry
-from ..servers.standing import interrupted
-from ..servers.vacate import stopped, vacate
+from ..servers.current_state import interrupted_error
+from ..servers.vacate import describe_occupants, stop_occupants
 from ..site import log_path
 
 MAX_COMMAND_LENGTH = 300
@@ -35,10 +35,10 @@ def unload_all(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     entries = registry.entries.values()
     known = {port for e in entries for port in (e.port, e.wanted) if port is not None}
     ports = sorted(known.union(ctx.site.ports))
-    done = all_of({port: partial(_attempt, ctx, registry, port, args) for port in ports})
+    done = call_all({port: partial(_attempt, ctx, registry, port, args) for port in ports})
     rows = [done[port] for port in ports]
     if ctx.client.cancelled and not all(row["ok"] for row in rows):
-        raise interrupted(ctx, rows)
+        raise interrupted_error(ctx, rows)
     return {"ports": rows}
 
 
@@ -75,7 +75,7 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
             _require_agreed_server(ground, args.get("pids"))
             _require_registry_lock(ctx, ground)
             _warn_if_disk_is_full(job, room, ground)
-            feared = vacate(ctx, job, ground, args.get("grace_s"))
+            feared = stop_occupants(ctx, job, ground, args.get("grace_s"))
             truncate_if_large(log_path(ctx.site.state_dir, port))
             ground = _forget(ctx, ground)
             if feared:
@@ -95,7 +95,7 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _row(ground: Ground, state: str, changed: bool, began: float) -> Dict[str, Any]:
+def _row(ground: PortSurvey, state: str, changed: bool, began: float) -> Dict[str, Any]:
     """`command`: of a server that no entry knows."""
     stranger = ground.stranger
     return {
@@ -112,7 +112,7 @@ def _row(ground: Ground, state: str, changed: bool, began: float) -> Dict[str, A
     }
 
 
-def _require_agreed_server(ground: Ground, pids: Optional[List[int]]) -> None:
+def _require_agreed_server(ground: PortSurvey, pids: Optional[List[int]]) -> None:
     """A person agreed to the servers that were shown, and to no other that has come since."""
     if pids is None or ground.server is None or ground.server.process.pid in pids:
         return
@@ -121,7 +121,7 @@ def _require_agreed_server(ground: Ground, pids: Optional[List[int]]) -> None:
     raise PortBusy(text, "mlxops status", port=port, pid=pid)
 
 
-def _running_strays(ctx: Context, ground: Ground) -> List[int]:
+def _running_strays(ctx: Context, ground: PortSurvey) -> List[int]:
     """The pids of strays that were left alone, and still run: the port may be theirs soon."""
     if not ground.seen.strays:
         return []
@@ -134,7 +134,7 @@ def _running_strays(ctx: Context, ground: Ground) -> List[int]:
     ]
 
 
-def _require_same_meaning(ctx: Context, ground: Ground, word: Optional[str]) -> None:
+def _require_same_meaning(ctx: Context, ground: PortSurvey, word: Optional[str]) -> None:
     """What was meant by a word is looked at again now that nobody else can change the port. By an
     entry's name no other model's server is stopped."""
     port = ground.seen.port
@@ -142,7 +142,7 @@ def _require_same_meaning(ctx: Context, ground: Ground, word: Optional[str]) -> 
         return
     if ground.fault:
         raise ground.fault
-    if ground.stranger is not None and slot_named(ctx.site, word) is None:
+    if ground.stranger is not None and find_slot(ctx.site, word) is None:
         pid = ground.stranger.process.pid
         text = "%s is assigned to port %d, but pid %d serves something else there" % (
             word,
@@ -152,13 +152,13 @@ def _require_same_meaning(ctx: Context, ground: Ground, word: Optional[str]) -> 
         raise AssignmentConflict(
             text, "to stop that: mlxops unload %d" % port, port=port, word=word, pid=pid
         )
-    if Meaning(ctx, "unload").port(word, ground.registry) == port:
+    if PortResolver(ctx, "unload").port(word, ground.registry) == port:
         return
     text = "%s was moved away from port %d meanwhile" % (word, port)
     raise AssignmentConflict(text, "mlxops status", port=port, word=word)
 
 
-def _require_registry_lock(ctx: Context, ground: Ground) -> None:
+def _require_registry_lock(ctx: Context, ground: PortSurvey) -> None:
     """Nothing is stopped while somebody else holds the registry, which could not be changed
     afterwards."""
     if ground.fault or not (ground.entries or ground.registry.lost(ground.seen.port)):
@@ -171,7 +171,7 @@ def _require_registry_lock(ctx: Context, ground: Ground) -> None:
         raise
 
 
-def _warn_if_disk_is_full(job: Job, room: DiskReservation, ground: Ground) -> None:
+def _warn_if_disk_is_full(job: Job, room: DiskReservation, ground: PortSurvey) -> None:
     """A port can be freed on a full disk, too: what will not be noted is told before the stop."""
     port = ground.seen.port
     try:
@@ -183,7 +183,7 @@ def _warn_if_disk_is_full(job: Job, room: DiskReservation, ground: Ground) -> No
         job.warn("the port will be freed, but the registry cannot be changed: %s" % why)
 
 
-def _forget(ctx: Context, ground: Ground) -> Ground:
+def _forget(ctx: Context, ground: PortSurvey) -> PortSurvey:
     """Clear the assignment; the ground with the entries that had it. What was stopped before is
     told even where that fails."""
     port, stopped = ground.seen.port, ground.server
@@ -207,10 +207,12 @@ def _forget(ctx: Context, ground: Ground) -> Ground:
         raise error from exc
 
 
-def _actions(ground: Ground) -> List[Dict[str, Any]]:
+def _actions(ground: PortSurvey) -> List[Dict[str, Any]]:
     """What an unload without --dry-run would do."""
     holder = ground.entries[0].name if ground.entries else None
-    steps: List[Tuple[str, Optional[str], str]] = [("stop", holder, why) for why in stopped(ground)]
+    steps: List[Tuple[str, Optional[str], str]] = [
+        ("stop", holder, why) for why in describe_occupants(ground)
+    ]
     steps += [("clear", e.name, "the assignment") for e in ground.entries]
     port = ground.seen.port
     steps += [
@@ -222,7 +224,7 @@ def _actions(ground: Ground) -> List[Dict[str, Any]]:
     ]
 
 
-def _clear(ctx: Context, ground: Ground) -> Ground:
+def _clear(ctx: Context, ground: PortSurvey) -> PortSurvey:
     """Take the assignments away that were seen, and what remembers them: a person wants the port
     empty.
 
@@ -235,7 +237,9 @@ def _clear(ctx: Context, ground: Ground) -> Ground:
         nonlocal cleared
         if ground.fault:
             cleared = ground._replace(entries=now.holders(ground.seen.port))
-            if any(recorded(entry) or illegible(entry) for entry in cleared.entries):
+            if any(
+                recorded_ranks(entry) or has_malformed_ranks(entry) for entry in cleared.entries
+            ):
                 raise ground.fault
         return _cleared(now, cleared)
 
@@ -243,7 +247,7 @@ def _clear(ctx: Context, ground: Ground) -> Ground:
     return cleared
 
 
-def _cleared(now: Registry, ground: Ground) -> Registry:
+def _cleared(now: Registry, ground: PortSurvey) -> Registry:
     """The registry without the assignments that were seen, and only those: one made since is
     somebody else's."""
     same = [

@@ -7,21 +7,21 @@ from typing import Any, Dict, Iterable, List, Mapping
 from ..context import Context
 from ..load.acceptance import Acceptance
 from ..ports.evidence import PortEvidence
-from ..ports.survey import look
+from ..ports.survey import observe_ports
 from ..registry.entries import Entry, Registry
-from ..verify.examine import examine, seconds
+from ..verify.port_report import timeout_of, verify_port
 from .rows import port_row
 
 
 def verify(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """One port after another: two at once would take the time from each other that is measured."""
     registry, asked = ctx.store.read(), args.get("ports")
-    evidence = look(ctx, registry, ctx.ports(asked))
+    evidence = observe_ports(ctx, registry, ctx.ports(asked))
     ports = [port for port in sorted(evidence) if asked or _something(registry, evidence[port])]
     entries = _of(registry, ports) if asked else registry.entries.values()
     found = _refused(ctx, entries)
     return {
-        "ports": [_row(ctx, registry, evidence[port], seconds(args)) for port in ports],
+        "ports": [_row(ctx, registry, evidence[port], timeout_of(args)) for port in ports],
         "entries": found,
     }
 
@@ -42,11 +42,11 @@ def _something(registry: Registry, seen: PortEvidence) -> bool:
 
 def _row(ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:
     def again(port: int) -> PortEvidence:
-        return look(ctx, registry, [port])[port]
+        return observe_ports(ctx, registry, [port])[port]
 
     ctx.client.check()
     told = port_row(ctx, registry, seen)
-    found = examine(ctx, registry, seen, timeout_s, again).to_wire()
+    found = verify_port(ctx, registry, seen, timeout_s, again).to_wire()
     return {
         **{key: told[key] for key in ("port", "entry", "state")},
         **found,

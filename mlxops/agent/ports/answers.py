@@ -14,14 +14,14 @@ from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Sequence
 from ..procs import Listener
 from ..registry.entries import Entry
 from . import probe
-from .evidence import Answer, PortEvidence, Server
+from .evidence import HttpAnswer, PortEvidence, Server
 
-KEPT_S = 60.0
-MOST_NAMES = 20
-MOST_BYTES = 64 << 10
+MAX_AGE_S = 60.0
+MAX_NAMES = 20
+MAX_BYTES = 64 << 10
 
 
-class Recall(NamedTuple):
+class AnswerCache(NamedTuple):
     """The answers kept below a state folder. `use`: whether they may stand for a new one. `clock`:
     wall time, s."""
 
@@ -29,12 +29,12 @@ class Recall(NamedTuple):
     use: bool = False
     clock: Callable[[], float] = time.time
 
-    def of(self, port: int, who: List[List[Any]]) -> Optional[Answer]:
+    def of(self, port: int, who: List[List[Any]]) -> Optional[HttpAnswer]:
         """The last answer of these processes; None where there is none, or an old one."""
         kept = self._read(port) if self.use and who else {}
         at, answer = kept.get("at"), kept.get("answer")
         age = self.clock() - at if isinstance(at, (int, float)) else -1.0
-        if kept.get("of") != who or not 0 <= age < KEPT_S or not isinstance(answer, dict):
+        if kept.get("of") != who or not 0 <= age < MAX_AGE_S or not isinstance(answer, dict):
             return None
         names = answer.get("models")
         models = (
@@ -42,13 +42,13 @@ class Recall(NamedTuple):
             if isinstance(names, list)
             else ()
         )
-        return Answer(True, 200, models, answer.get("chats") is True or None)
+        return HttpAnswer(True, 200, models, answer.get("chats") is True or None)
 
-    def keep(self, port: int, who: List[List[Any]], answer: Answer) -> None:
+    def keep(self, port: int, who: List[List[Any]], answer: HttpAnswer) -> None:
         """For the next look. Only a good answer is kept: another is asked for again."""
         if not who or answer.health != 200 or answer.chats is False or answer.error:
             return
-        said = {"models": answer.models[:MOST_NAMES], "chats": answer.chats}
+        said = {"models": answer.models[:MAX_NAMES], "chats": answer.chats}
         path = self._path(port)
         draft = "%s.%d.tmp" % (path, os.getpid())
         try:
@@ -66,7 +66,7 @@ class Recall(NamedTuple):
     def _read(self, port: int) -> Any:
         try:
             with open(self._path(port), "rb") as f:
-                kept = json.loads(f.read(MOST_BYTES))
+                kept = json.loads(f.read(MAX_BYTES))
         except (OSError, ValueError, RecursionError):
             return {}
         return kept if isinstance(kept, dict) else {}
@@ -82,7 +82,7 @@ def _discard(path: str) -> None:
 HTTP_TIMEOUT_S, PULSE_TIMEOUT_S = 2.0, 1.0
 
 
-class Asked(NamedTuple):
+class PortQuery(NamedTuple):
     """One port to be asked, at the first of the addresses where it answers. `who`: the processes
     there."""
 
@@ -92,7 +92,7 @@ class Asked(NamedTuple):
     entries: Tuple[Entry, ...]
     who: List[List[Any]]
 
-    def answer(self, recall: Recall) -> Answer:
+    def answer(self, recall: AnswerCache) -> HttpAnswer:
         address = _reachable(self.port, self.where)
         return self._remembered(address, recall) or self._asked(address, recall)
 
@@ -108,14 +108,14 @@ class Asked(NamedTuple):
             and "ready_at" not in self.entries[0].process
         )
 
-    def _remembered(self, address: str, recall: Recall) -> Optional[Answer]:
+    def _remembered(self, address: str, recall: AnswerCache) -> Optional[HttpAnswer]:
         known = recall.of(self.port, self.who)
         if known is None or (self._unproven and not known.chats):
             return None
-        latency = probe.pulse(address, self.port, PULSE_TIMEOUT_S)
+        latency = probe.reaction_time_ms(address, self.port, PULSE_TIMEOUT_S)
         return None if latency is None else known._replace(latency_ms=latency)
 
-    def _asked(self, address: str, recall: Recall) -> Answer:
+    def _asked(self, address: str, recall: AnswerCache) -> HttpAnswer:
         # Of a runtime whose only safe name is known, the list of models tells nothing, and may cost
         # a traceback.
         models = not (self.servers and self.servers[0].invocation.runtime.client_model)
@@ -135,15 +135,15 @@ def _chats(address: str, port: int, server: Server) -> bool:
 
 
 def _reachable(port: int, where: Sequence[str]) -> str:
-    return next((a for a in where if probe.reaches(a, port)), where[0])
+    return next((a for a in where if probe.accepts_connection(a, port)), where[0])
 
 
-def address_of(seen: PortEvidence, address: str) -> str:
+def server_address(seen: PortEvidence, address: str) -> str:
     """Where the port's server answers; `address` is the host's own."""
-    return _reachable(seen.port, _addresses(seen.port, seen.listeners or (), address))
+    return _reachable(seen.port, candidate_addresses(seen.port, seen.listeners or (), address))
 
 
-def _addresses(port: int, listeners: Iterable[Listener], address: str) -> Tuple[str, ...]:
+def candidate_addresses(port: int, listeners: Iterable[Listener], address: str) -> Tuple[str, ...]:
     """Where to knock: the host's own address, then wherever a listener was seen, then both
     loopbacks."""
     wildcard = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1", "": "127.0.0.1"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..procs.facts import Listener, Process
-from ..ranks.ranks import Seen
+from ..ranks.ranks import RankState
 from ..runtimes.table import Invocation
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """What a port said over HTTP. `reached`: a connection was accepted. `health`: status of
     /health, None if none came.
 
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     error: str = ""
 
 
-SILENT = Answer(reached=False)
+NO_ANSWER = HttpAnswer(reached=False)
 
 
 class Server(NamedTuple):
@@ -50,7 +50,7 @@ class Server(NamedTuple):
         return tracked and not any(runtime.worker in line for line in lines)
 
 
-class Stranger(NamedTuple):
+class ForeignProcess(NamedTuple):
     """A process of another user that concerns a port: it listens there, is recorded for it, or its
     command line is that of a server there. `server`: one of the last two."""
 
@@ -72,12 +72,12 @@ class PortEvidence(NamedTuple):
     servers: Tuple[Server, ...]
     recorded: Optional[Process]
     remnants: Tuple[Process, ...]
-    answer: Answer
+    answer: HttpAnswer
     job: Optional[Mapping[str, Any]]
     unknown: Tuple[str, ...]
     cut: Optional[Mapping[str, Any]] = None
-    ranks: Tuple[Seen, ...] = ()
-    strangers: Tuple[Stranger, ...] = ()
+    ranks: Tuple[RankState, ...] = ()
+    strangers: Tuple[ForeignProcess, ...] = ()
 
     @property
     def server(self) -> Optional[Server]:

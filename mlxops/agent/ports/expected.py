@@ -6,10 +6,10 @@ import os
 
 from ..context import Context
 from ..registry.entries import Registry
-from .verdict import Wanted
+from .diagnosis import Expected
 
 
-def wanted(ctx: Context, registry: Registry, port: int) -> Wanted:
+def expected(ctx: Context, registry: Registry, port: int) -> Expected:
     """The assigned entries, the name clients use, and which snapshots are gone."""
     entries = registry.holders(port)
     lost = registry.lost(port)
@@ -17,4 +17,4 @@ def wanted(ctx: Context, registry: Registry, port: int) -> Wanted:
         e.name for e in (*entries, *lost) if e.cache_path and not os.path.isdir(e.cache_path)
     )
     served = ctx.site.served_name(port, entries[0].name) if entries else None
-    return Wanted(entries, served, missing, lost)
+    return Expected(entries, served, missing, lost)

@@ -18,19 +18,19 @@ from typing import (
 
 from ..background import BackgroundCall
 from ..procs import Listener, Process, Procs, Unobservable, ancestors, tree
-from ..ranks.ranks import Rank, Seen, illegible, recorded
+from ..ranks.ranks import Rank, RankState, has_malformed_ranks, recorded_ranks
 from ..registry.entries import Entry, Registry
 from ..runtimes.table import Invocation, Runtimes, is_worker, recognise
 from ..site import Site
 from . import owner, probe
-from .answers import Asked, Recall, _addresses
-from .evidence import Answer, PortEvidence, Server, Stranger
-from .spelling import respelled
+from .answers import AnswerCache, PortQuery, candidate_addresses
+from .evidence import ForeignProcess, HttpAnswer, PortEvidence, Server
+from .spelling import with_registry_spelling
 
 Table = Mapping[int, Process]
 
 
-class Sight(NamedTuple):
+class Snapshot(NamedTuple):
     """One look at the machine: all processes, the listeners of the ports, and what could not be
     seen."""
 
@@ -46,7 +46,7 @@ class Sight(NamedTuple):
         )
 
 
-def look(procs: Procs, ports: Iterable[int]) -> Sight:
+def scan(procs: Procs, ports: Iterable[int]) -> Snapshot:
     """Listeners first: a server may fork for a moment, and such a child, gone by the second look,
     owns nothing."""
     unknown: List[str] = []
@@ -63,7 +63,7 @@ def look(procs: Procs, ports: Iterable[int]) -> Sight:
         )
     except Unobservable as exc:
         unknown.append(exc.reason)
-    return Sight(table, listeners, tuple(unknown))
+    return Snapshot(table, listeners, tuple(unknown))
 
 
 def _lives(table: Table, pid: int) -> bool:
@@ -86,14 +86,14 @@ def observe(
     ranks = _ranks(registry, ports)
     asked = _asked(site, ranks, check)
     jobs = {port: job_of(port) for port in ports}
-    sight = look(procs, ports)
+    sight = scan(procs, ports)
     servers, alien = (
         find_servers(sight.table, site.runtimes),
-        others_servers(sight.table, site.runtimes),
+        foreign_servers(sight.table, site.runtimes),
     )
-    servers = respelled(procs, servers, registry, ports)
+    servers = with_registry_spelling(procs, servers, registry, ports)
     answers = _ask_all(
-        ports, sight, servers, registry, site.probe_address, Recall(site.state_dir, recall)
+        ports, sight, servers, registry, site.probe_address, AnswerCache(site.state_dir, recall)
     )
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
@@ -114,7 +114,7 @@ def observe(
             job=jobs[port],
             unknown=unknown,
             ranks=seen.get(port, ()),
-            strangers=strangers(sight, port, others),
+            strangers=foreign_processes(sight, port, others),
         )
     return {port: _weighed(procs, one) for port, one in found.items()}
 
@@ -130,27 +130,27 @@ def _weighed(procs: Procs, seen: PortEvidence) -> PortEvidence:
     return seen._replace(servers=tuple(held))
 
 
-def _unasked(ranks: Iterable[Seen], entries: Iterable[Entry]) -> Iterator[str]:
+def _unasked(ranks: Iterable[RankState], entries: Iterable[Entry]) -> Iterator[str]:
     """Why some rank may live of which nothing is known."""
     yield from (rank.why for rank in ranks if rank.alive is None)
     yield from (
         "process.ranks of %s is no list of ranks" % entry.name
         for entry in entries
-        if illegible(entry)
+        if has_malformed_ranks(entry)
     )
 
 
 def _ranks(registry: Registry, ports: Iterable[int]) -> Dict[int, Tuple[Rank, ...]]:
     """port -> the ranks on record for other hosts."""
     return {
-        port: tuple(rank for entry in registry.holders(port) for rank in recorded(entry))
+        port: tuple(rank for entry in registry.holders(port) for rank in recorded_ranks(entry))
         for port in ports
     }
 
 
 def _asked(
     site: Site, ranks: Mapping[int, Tuple[Rank, ...]], check: Callable[[], None]
-) -> Dict[int, BackgroundCall[Tuple[Seen, ...]]]:
+) -> Dict[int, BackgroundCall[Tuple[RankState, ...]]]:
     """port -> what the other hosts say. Only where a model runs on several is anybody asked."""
     if not any(ranks.values()):
         return {}
@@ -163,7 +163,7 @@ def _asked(
     }
 
 
-def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sight:
+def _with_late(procs: Procs, sight: Snapshot, answers: Mapping[int, HttpAnswer]) -> Snapshot:
     """Somebody who answers listens, though nobody did when we looked."""
     if sight.listeners is None:
         return sight
@@ -183,35 +183,39 @@ def _with_late(procs: Procs, sight: Sight, answers: Mapping[int, Answer]) -> Sig
 
 
 def _left_behind(
-    sight: Sight, entries: Iterable[Entry], known: Runtimes
+    sight: Snapshot, entries: Iterable[Entry], known: Runtimes
 ) -> Tuple[Optional[Process], Tuple[Process, ...], Tuple[Process, ...]]:
     """The recorded process, the workers of a recorded server that is dead, and those of either that
     run as another user."""
     recorded = [p for e in entries for p in [recorded_process(sight.table, e)] if p]
-    left = [p for e in entries for p in remnants(sight.table, e, known)]
+    left = [p for e in entries for p in orphan_workers(sight.table, e, known)]
     others = tuple(p for p in (*recorded, *left) if not owner.is_own(p))
     return next(filter(owner.is_own, recorded), None), tuple(filter(owner.is_own, left)), others
 
 
-def strangers(sight: Sight, port: int, servers: Iterable[Process]) -> Tuple[Stranger, ...]:
+def foreign_processes(
+    sight: Snapshot, port: int, servers: Iterable[Process]
+) -> Tuple[ForeignProcess, ...]:
     """The processes of other users that concern the port; `servers`: those that are recorded or
     look like servers."""
-    found = {p.pid: Stranger(p.pid, owner.user(p.uid), True) for p in servers}
+    found = {p.pid: ForeignProcess(p.pid, owner.user_name(p.uid), True) for p in servers}
     for listener in sight.of(port) or ():
         process = sight.table.get(listener.pid or 0)
         uid = process.uid if process else listener.uid
         if listener.pid and uid is not None and uid != owner.uid():
-            found.setdefault(listener.pid, Stranger(listener.pid, owner.user(uid), False))
+            found.setdefault(
+                listener.pid, ForeignProcess(listener.pid, owner.user_name(uid), False)
+            )
     return tuple(found.values())
 
 
 def find_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
     """port -> this user's servers whose command line names it. Of a `uv run` and its child, the
     child is the server."""
-    return _servers(owner.own(table), known)
+    return _servers(owner.own_processes(table), known)
 
 
-def others_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
+def foreign_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
     """port -> processes of other users with the command line of a server there: nothing more is
     known of them."""
     return _servers(
@@ -265,7 +269,7 @@ def family_record(family: Iterable[Process], leader: Process) -> List[Dict[str, 
     return [{"pid": p.pid, "start_time": p.start_time} for p in family if p.pid != leader.pid]
 
 
-def remnants(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process, ...]:
+def orphan_workers(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process, ...]:
     """Workers that a dead server left behind: recorded with it, each still the same by pid and
     start time."""
     record = entry.process or {}
@@ -285,35 +289,37 @@ def remnants(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process, ...]
 
 def _ask_all(
     ports: Iterable[int],
-    sight: Sight,
+    sight: Snapshot,
     servers: Mapping[int, Tuple[Server, ...]],
     registry: Registry,
     address: str,
-    recall: Recall,
-) -> Dict[int, Answer]:
+    recall: AnswerCache,
+) -> Dict[int, HttpAnswer]:
     """Many ports at once; a port where nothing listens refuses in microseconds, one with a full
     queue in seconds."""
-    answers: Dict[int, Answer] = {}
-    asked: Dict[int, Callable[[], Answer]] = {}
+    answers: Dict[int, HttpAnswer] = {}
+    asked: Dict[int, Callable[[], HttpAnswer]] = {}
     for port in ports:
-        where = _addresses(port, sight.listeners or (), address)
+        where = candidate_addresses(port, sight.listeners or (), address)
         if any(ln.port == port for ln in sight.listeners or ()) or any(
-            probe.reaches(a, port, 1.0) for a in where
+            probe.accepts_connection(a, port, 1.0) for a in where
         ):
-            one = Asked(
+            one = PortQuery(
                 port=port,
                 where=where,
                 servers=servers.get(port, ()),
                 entries=registry.holders(port),
-                who=who(sight, port, servers),
+                who=answering_processes(sight, port, servers),
             )
             asked[port] = partial(one.answer, recall)
         else:
-            answers[port] = Answer(reached=False)
-    return {**answers, **probe.all_of(asked)}
+            answers[port] = HttpAnswer(reached=False)
+    return {**answers, **probe.call_all(asked)}
 
 
-def who(sight: Sight, port: int, servers: Mapping[int, Tuple[Server, ...]]) -> List[List[Any]]:
+def answering_processes(
+    sight: Snapshot, port: int, servers: Mapping[int, Tuple[Server, ...]]
+) -> List[List[Any]]:
     """The processes that answer on a port, so that an answer is never taken for that of others."""
     pids = {ln.pid or 0 for ln in sight.of(port) or ()} | {
         s.process.pid for s in servers.get(port, ())

@@ -20,12 +20,12 @@ def is_own(process: Process) -> bool:
     return process.uid == uid()
 
 
-def own(table: Mapping[int, Process]) -> Dict[int, Process]:
+def own_processes(table: Mapping[int, Process]) -> Dict[int, Process]:
     """The processes of this user."""
     return {pid: process for pid, process in table.items() if is_own(process)}
 
 
-def user(number: Optional[int]) -> str:
+def user_name(number: Optional[int]) -> str:
     """The name of a user; its number where it has no name, "?" where that is unknown."""
     import pwd
 

@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..registry.entries import Entry
 from . import remedies
+from .diagnosis import Diagnosis, Expected, describe_lost, diagnose, unreported_strays
 from .evidence import PortEvidence
-from .verdict import Verdict, Wanted, judge, lost_text, stray_beside
 
 
 class Action(NamedTuple):
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
         return {key: [one._asdict() for one in rows] for key, rows in self._asdict().items()}
 
 
-def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> Plan:
+def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Expected]) -> Plan:
     """Clear what is proven gone; report everything else that differs, and every server that is
     broken."""
     actions: List[Action] = []
@@ -59,7 +59,7 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
     broken: List[Broken] = []
     for port in sorted(evidence):
         want, seen = wants[port], evidence[port]
-        verdict = judge(seen, want)
+        verdict = diagnose(seen, want)
         if want.entries and seen.quiet:
             steps = [(e.name, remedy("stale", port, e, want)) for e in want.entries]
             actions += [
@@ -68,7 +68,7 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
             ]
         elif verdict.drift or verdict.state == "unknown":
             drifts.append(_drift(verdict, port, want))
-        beside = stray_beside(seen, verdict)
+        beside = unreported_strays(seen, verdict)
         if beside:
             drifts.append(
                 Drift(
@@ -87,7 +87,7 @@ def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Wanted]) -> P
     return Plan(tuple(actions), tuple(drifts), tuple(broken))
 
 
-def _drift(verdict: Verdict, port: int, want: Wanted) -> Drift:
+def _drift(verdict: Diagnosis, port: int, want: Expected) -> Drift:
     kind = verdict.drift or "unknown"
     entry = want.entry if want.entries or kind == "lost" else None
     return Drift(
@@ -99,12 +99,12 @@ def _drift(verdict: Verdict, port: int, want: Wanted) -> Drift:
     )
 
 
-def lost_drift(port: int, want: Wanted) -> Drift:
+def lost_drift(port: int, want: Expected) -> Drift:
     """What an entry whose assignment was just cleared is from here on."""
-    return _drift(Verdict("free", "lost", lost_text(want)), port, want)
+    return _drift(Diagnosis("free", "lost", describe_lost(want)), port, want)
 
 
-def remedy(kind: str, port: int, entry: Optional[Entry], want: Wanted) -> str:
+def remedy(kind: str, port: int, entry: Optional[Entry], want: Expected) -> str:
     """The command that deals with it."""
     if entry is None:
         return remedies.command(kind, port, None)

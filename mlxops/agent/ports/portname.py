@@ -15,29 +15,29 @@ from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from ..site import Site, Slot
 
-READING = ("status", "verify", "logs", "show", "fit", "follow")
+READ_VERBS = ("status", "verify", "logs", "show", "fit", "follow")
 # For these the port where another model is loaded is not meant by the name of an entry that is not
 # loaded.
-STOPPING = ("unload", "cancel", "show")
-MOST_NEAR = 3
-LONGEST_WORD = 200
+STOP_VERBS = ("unload", "cancel", "show")
+MAX_SUGGESTIONS = 3
+MAX_WORD_LENGTH = 200
 
 
-def resolved(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str, Any]:
+def resolve_ports(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str, Any]:
     """The arguments of a verb with ports for words. `word`: what was typed in place of `port`."""
     done = dict(args)
     if isinstance(args.get("port"), str):
         before = [args["model"]] if verb in ("load", "fit") else []
-        done.update(port=Meaning(ctx, verb, before).port(args["port"]), word=args["port"])
+        done.update(port=PortResolver(ctx, verb, before).port(args["port"]), word=args["port"])
     if isinstance(args.get("ports"), list):
-        meant = Meaning(ctx, verb)
+        meant = PortResolver(ctx, verb)
         done["ports"] = list(
             dict.fromkeys(meant.port(one) if isinstance(one, str) else one for one in args["ports"])
         )
     return done
 
 
-class Meaning:
+class PortResolver:
     """What words mean to one verb. `before`: its arguments before the port, for hints."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Meaning:
         site = self._ctx.site
         if word.isascii() and word.isdecimal() and len(word) <= 5:
             return site.need_port(int(word))
-        slot = slot_named(site, word)
+        slot = find_slot(site, word)
         entry = self._entry(word, slot, registry)
         if slot is None:
             return self._of_entry(word, entry, registry)
@@ -67,14 +67,14 @@ class Meaning:
         try:
             return resolve.exact(self._read(registry), word)
         except RegistryInvalid:
-            if slot is None or self._verb not in READING:
+            if slot is None or self._verb not in READ_VERBS:
                 raise
             return None
 
     def _of_entry(self, word: str, entry: Optional[Entry], registry: Optional[Registry]) -> int:
         if entry is None:
             raise self._unknown(word, self._read(registry))
-        there = place(self._ctx, entry)
+        there = current_port(self._ctx, entry)
         if there is None:
             raise Usage(
                 "%s is not loaded on any port" % entry.name,
@@ -87,11 +87,11 @@ class Meaning:
     def _refuse_two(
         self, word: str, slot: Slot, entry: Entry, registry: Optional[Registry]
     ) -> None:
-        there = place(self._ctx, entry)
+        there = current_port(self._ctx, entry)
         if there == slot.port:
             return
         others = [e.name for e in self._read(registry).holders(slot.port)]
-        if there is None and not (others and self._verb in STOPPING):
+        if there is None and not (others and self._verb in STOP_VERBS):
             return
         where = "loaded on port %d" % there if there else "not loaded"
         holds = " (%s is loaded there)" % ", ".join(others) if others else ""
@@ -117,34 +117,34 @@ class Meaning:
         site = self._ctx.site
         loaded = {e.name: e.port for e in registry.entries.values() if e.port in site.ports}
         known = {**loaded, **{slot.name: slot.port for slot in site.slots.values()}}
-        text = "no port, slot or loaded entry %r on %s" % (word[:LONGEST_WORD], site.name)
-        near = near_names(word, known)
+        text = "no port, slot or loaded entry %r on %s" % (word[:MAX_WORD_LENGTH], site.name)
+        near = similar_names(word, known)
         hint = (
             "did you mean %s?" % ", ".join("%s (%d)" % (n, known[n] or 0) for n in near)
             if near
             else "mlxops status"
         )
-        return Usage(text, hint, port=word[:LONGEST_WORD], near=near)
+        return Usage(text, hint, port=word[:MAX_WORD_LENGTH], near=near)
 
 
-def slot_named(site: Site, word: str) -> Optional[Slot]:
+def find_slot(site: Site, word: str) -> Optional[Slot]:
     """The slot of this name; case counts only where two would fit."""
     exact = [slot for slot in site.slots.values() if slot.name == word]
     alike = exact or [slot for slot in site.slots.values() if slot.name.lower() == word.lower()]
     return alike[0] if len(alike) == 1 else None
 
 
-def place(ctx: Context, entry: Entry) -> Optional[int]:
+def current_port(ctx: Context, entry: Entry) -> Optional[int]:
     """The port an entry is on, or is being loaded on."""
     return (
         entry.port if entry.port is not None else reservations.loading_entries(ctx).get(entry.name)
     )
 
 
-def near_names(word: str, names: Mapping[str, Any]) -> List[str]:
+def similar_names(word: str, names: Mapping[str, Any]) -> List[str]:
     """A few names that begin like the word, or are spelled nearly as it."""
-    short = word[:LONGEST_WORD].lower()
+    short = word[:MAX_WORD_LENGTH].lower()
     begun = [name for name in names if short and name.lower().startswith(short)]
     spelled = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(short, spelled, n=MOST_NEAR, cutoff=0.7)
-    return list(dict.fromkeys([*begun, *(spelled[one] for one in close)]))[:MOST_NEAR]
+    close = difflib.get_close_matches(short, spelled, n=MAX_SUGGESTIONS, cutoff=0.7)
+    return list(dict.fromkeys([*begun, *(spelled[one] for one in close)]))[:MAX_SUGGESTIONS]

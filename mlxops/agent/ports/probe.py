@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Opti
 
 from ..background import CHECK_INTERVAL_S, BackgroundCall, Value
 from ..clock import Deadline
-from .evidence import SILENT, Answer
+from .evidence import NO_ANSWER, HttpAnswer
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-MOST_BYTES = 1 << 20
+MAX_REPLY_BYTES = 1 << 20
 # Of what a listener says of itself: more is no name, and no reason.
-LONGEST_NAME, LONGEST_ERROR, MOST_MODELS = 1024, 300, 1000
+MAX_NAME_LENGTH, MAX_ERROR_LENGTH, MAX_MODELS = 1024, 300, 1000
 Key = TypeVar("Key")
-MOST_AT_ONCE = 32
-NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+MAX_THREADS = 32
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Reply(NamedTuple):
@@ -40,7 +40,7 @@ class Reply(NamedTuple):
             return None
 
 
-def all_of(calls: Mapping[Key, Callable[[], Value]], most: int = MOST_AT_ONCE) -> Dict[Key, Value]:
+def call_all(calls: Mapping[Key, Callable[[], Value]], most: int = MAX_THREADS) -> Dict[Key, Value]:
     """What each call returns, several at a time in a bounded number of threads: a host may have 256
     ports.
 
@@ -72,7 +72,7 @@ def all_of(calls: Mapping[Key, Callable[[], Value]], most: int = MOST_AT_ONCE) -
     return {key: done[key] for key in calls}
 
 
-class Line:
+class CancellableRequest:
     """One HTTP exchange that can be cut from outside: whoever drips bytes for ever is not read for
     ever."""
 
@@ -112,8 +112,11 @@ class Line:
             return
 
 
-def exchange(
-    line: Line, timeout: float, call: Callable[[], Value], check: Callable[[], None] = lambda: None
+def run_request(
+    line: CancellableRequest,
+    timeout: float,
+    call: Callable[[], Value],
+    check: Callable[[], None] = lambda: None,
 ) -> Value:
     """The value of a call on the line, TimeoutError after `timeout` seconds. `check` is called all
     the while, and may raise."""
@@ -131,26 +134,26 @@ def request(
 ) -> Reply:
     """One HTTP exchange; OSError (TimeoutError included) or http.client.HTTPException when there is
     none."""
-    line = Line(address, port, timeout)
-    return exchange(line, timeout, lambda: line.ask(path, body, whole))
+    line = CancellableRequest(address, port, timeout)
+    return run_request(line, timeout, lambda: line.ask(path, body, read_reply))
 
 
-def whole(answer: HTTPResponse) -> Reply:
-    return Reply(answer.status, answer.read(MOST_BYTES))
+def read_reply(answer: HTTPResponse) -> Reply:
+    return Reply(answer.status, answer.read(MAX_REPLY_BYTES))
 
 
-def reaches(address: str, port: int, timeout: float = 1.0) -> bool:
+def accepts_connection(address: str, port: int, timeout: float = 1.0) -> bool:
     """Whether a TCP connection is accepted."""
     try:
         socket.create_connection((address, port), timeout).close()
     except OSError as exc:
-        if exc.errno in NO_MORE_FILES:
+        if exc.errno in OUT_OF_RESOURCES:
             raise  # it says nothing about the port
         return False
     return True
 
 
-def pulse(address: str, port: int, timeout: float) -> Optional[float]:
+def reaction_time_ms(address: str, port: int, timeout: float) -> Optional[float]:
     """Milliseconds until the server closes a connection on which we say nothing and are done; None
     where it does not.
 
@@ -170,12 +173,12 @@ def pulse(address: str, port: int, timeout: float) -> Optional[float]:
     return round((time.monotonic() - began) * 1000, 1)
 
 
-def ask(address: str, port: int, timeout: float, models: bool = True) -> Answer:
+def ask(address: str, port: int, timeout: float, models: bool = True) -> HttpAnswer:
     """What the port says: /health, and with `models` the ids of /v1/models."""
-    if not reaches(address, port, min(timeout, 1.0)):
-        return SILENT
+    if not accepts_connection(address, port, min(timeout, 1.0)):
+        return NO_ANSWER
     began = time.monotonic()
-    answer = Answer(reached=True)
+    answer = HttpAnswer(reached=True)
     try:
         answer = answer._replace(health=request(address, port, "/health", timeout).status)
         answer = answer._replace(latency_ms=round((time.monotonic() - began) * 1000, 1))
@@ -187,13 +190,13 @@ def ask(address: str, port: int, timeout: float, models: bool = True) -> Answer:
     except (RuntimeError, MemoryError):
         raise  # no thread or no memory here: that says nothing about the port
     except Exception as exc:  # http.client raises ValueError and more on hostile answers: all of it means no answer
-        return answer._replace(error=(str(exc) or type(exc).__name__)[:LONGEST_ERROR])
+        return answer._replace(error=(str(exc) or type(exc).__name__)[:MAX_ERROR_LENGTH])
 
 
 def model_ids(document: Any) -> Tuple[str, ...]:
     rows = document.get("data") if isinstance(document, dict) else None
     ids = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return tuple(i[:LONGEST_NAME] for i in ids[:MOST_MODELS] if isinstance(i, str))
+    return tuple(i[:MAX_NAME_LENGTH] for i in ids[:MAX_MODELS] if isinstance(i, str))
 
 
 def chat(address: str, port: int, model: str, timeout: float) -> Reply:

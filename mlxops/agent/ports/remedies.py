@@ -45,7 +45,7 @@ def command(
     return mlxops_command(_BY_PORT.get(kind, "show"), place)
 
 
-def otherwise(kind: str, port: Optional[int], entry: Optional[str]) -> str:
+def alternative(kind: str, port: Optional[int], entry: Optional[str]) -> str:
     """What may be done instead, as the rest of a sentence that begins with the command."""
     import shlex
 

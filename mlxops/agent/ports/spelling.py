@@ -18,7 +18,7 @@ from .evidence import Server
 Servers = Mapping[int, Tuple[Server, ...]]
 
 
-def respelled(
+def with_registry_spelling(
     procs: Procs, servers: Servers, registry: Registry, ports: Iterable[int]
 ) -> Dict[int, Tuple[Server, ...]]:
     """The servers of these ports, each with its model as the entry says that is meant; others stay

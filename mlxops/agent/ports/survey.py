@@ -17,7 +17,7 @@ from .evidence import PortEvidence, Server
 from .observe import observe
 
 
-class Ground(NamedTuple):
+class PortSurvey(NamedTuple):
     """A port and what is known of it: the entries assigned to it and the evidence. `fault`: why the
     registry, which is empty here then, cannot be read."""
 
@@ -52,7 +52,7 @@ def _pids(server: Server) -> Tuple[int, ...]:
     return (server.process.pid, server.launcher.pid, *(process.pid for process in server.family))
 
 
-def survey(ctx: Context, port: int, own_lock: bool, blind: bool = False) -> Ground:
+def survey(ctx: Context, port: int, own_lock: bool, blind: bool = False) -> PortSurvey:
     """Look at the port; raise when somebody works on it, when it is not ours to touch, or when it
     cannot be seen.
 
@@ -83,7 +83,7 @@ def survey(ctx: Context, port: int, own_lock: bool, blind: bool = False) -> Grou
     _refuse_launchd(ctx, seen)
     if fault and not (seen.proven and seen.listeners):
         raise fault
-    return Ground(registry, registry.holders(port), seen, fault)
+    return PortSurvey(registry, registry.holders(port), seen, fault)
 
 
 def _refuse_foreign(seen: PortEvidence) -> None:
@@ -131,7 +131,7 @@ def _refuse_launchd(ctx: Context, seen: PortEvidence) -> None:
             )
 
 
-def look(
+def observe_ports(
     ctx: Context, registry: Registry, ports: Iterable[int], recall: bool = False
 ) -> Dict[int, PortEvidence]:
     seen = observe(

@@ -19,12 +19,12 @@ __all__ = [
     "Unobservable",
     "ancestors",
     "descendants",
-    "here",
+    "local_procs",
     "tree",
 ]
 
 
-def here() -> Procs:
+def local_procs() -> Procs:
     """The machine this runs on."""
     if os.path.exists("/proc/self/stat"):
         from .linux import Linux

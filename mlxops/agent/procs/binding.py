@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # 127.0.0.1.
 EVERYWHERE = ("127.0.0.1", "::1", "0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "::1")
-CONNECT_S = 0.5
-NOBODY = (
+CONNECT_TIMEOUT_S = 0.5
+NO_LISTENER_ERRNOS = (
     errno.ECONNREFUSED,
     errno.EADDRNOTAVAIL,
     errno.EAFNOSUPPORT,
@@ -105,16 +105,18 @@ def _bind(address: str, port: int) -> None:
         probe.bind((address, port))
 
 
-def unaccounted(port: int, known: Iterable[Listener]) -> bool:
+def has_hidden_listener(port: int, known: Iterable[Listener]) -> bool:
     """Whether something answers on loopback that none of the known listeners explains.
 
     Connects and does not bind: a bind, however short, could hit a server in the moment it takes its
     port."""
     known = tuple(known)
-    return any(_answers(address, port) for address in LOOPBACK if not covers(known, port, address))
+    return any(
+        _answers(address, port) for address in LOOPBACK if not explains(known, port, address)
+    )
 
 
-def covers(known: Iterable[Listener], port: int, address: str) -> bool:
+def explains(known: Iterable[Listener], port: int, address: str) -> bool:
     """Whether one of the known listeners may be the one that a connection to this address
     reaches."""
     wildcards = ("::",) if ":" in address else ("0.0.0.0", "::")
@@ -127,10 +129,10 @@ def _answers(address: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.settimeout(CONNECT_S)
+            probe.settimeout(CONNECT_TIMEOUT_S)
             return reaches(probe, address, port)
     except OSError as exc:
-        if exc.errno in NOBODY:
+        if exc.errno in NO_LISTENER_ERRNOS:
             return False
         raise Unobservable("connecting to %s port %d: %s" % (address, port, exc.strerror)) from exc
 
@@ -139,4 +141,6 @@ def reaches(probe: socket.socket, address: str, port: int) -> bool:
     """Everything but a refusal counts: a listener whose queue of connections is full is one too."""
     code = probe.connect_ex((address, port))
     # With nobody there, a socket that happens to get this very port as its own connects to itself.
-    return code not in NOBODY and not (code == 0 and probe.getsockname() == probe.getpeername())
+    return code not in NO_LISTENER_ERRNOS and not (
+        code == 0 and probe.getsockname() == probe.getpeername()
+    )

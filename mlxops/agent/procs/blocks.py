@@ -11,7 +11,7 @@ import os
 KEEP_SIZE = 1
 F_PREALLOCATE, F_ALLOCATEALL, F_PEOFPOSMODE = 42, 4, 3
 # The file system has no such call, or not for this kind of file.
-UNABLE = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.ENODEV)
+UNSUPPORTED_ERRNOS = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.ENODEV)
 
 
 def fallocate(fd: int, size: int) -> bool:
@@ -26,7 +26,7 @@ def fallocate(fd: int, size: int) -> bool:
     end = os.fstat(fd).st_size
     while call(fd, KEEP_SIZE, end, size):
         number = ctypes.get_errno()
-        if number in UNABLE:
+        if number in UNSUPPORTED_ERRNOS:
             return False
         if number != errno.EINTR:
             raise OSError(number, os.strerror(number))
@@ -42,7 +42,7 @@ def preallocate(fd: int, size: int) -> bool:
     try:
         fcntl.fcntl(fd, F_PREALLOCATE, wanted)
     except OSError as exc:
-        if exc.errno in UNABLE:
+        if exc.errno in UNSUPPORTED_ERRNOS:
             return False
         raise
     return True

@@ -236,7 +236,7 @@ class Linux:
         except ProcessLookupError:
             return False
         except PermissionError as exc:
-            raise signals.refused(process.pid, exc) from exc
+            raise signals.not_permitted(process.pid, exc) from exc
         return True
 
     def _kill(self, process: Process, signum: int) -> bool:

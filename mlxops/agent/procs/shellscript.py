@@ -15,35 +15,35 @@ from ..untrusted import read_bounded
 from .contract import Procs
 from .facts import Process
 
-LONGEST = 64 << 10
-FILES = ("--rcfile", "--init-file")
+MAX_SCRIPT_BYTES = 64 << 10
+FILE_OPTIONS = ("--rcfile", "--init-file")
 # Each process has its own of these: the shell's name for one of its descriptors means another file
 # here.
-PRIVATE = ("/dev/", "/proc/")
+PRIVATE_FOLDERS = ("/dev/", "/proc/")
 # A loop where a command may begin, not the word in a comment or in what is printed.
 LOOP = re.compile(
     r"(?:^|[;&|(){`\n]|(?<![\w-])(?:do|then|else|time|!))[ \t]*(?:while|until|for)(?![\w-])"
 )
 
 
-class Given(NamedTuple):
+class ShellInput(NamedTuple):
     """What stands on a shell's command line: a `text` behind -c, or the `file` of a script."""
 
     text: str = ""
     file: str = ""
 
 
-def given(argv: Sequence[str]) -> Optional[Given]:
+def shell_input(argv: Sequence[str]) -> Optional[ShellInput]:
     """None for a shell that reads its input, such as one that somebody types in."""
     words, at = argv[1:], 0
     while at < len(words):
         word = words[at]
         if word in ("-", "--"):
-            return Given(file=words[at + 1]) if at + 1 < len(words) else None
+            return ShellInput(file=words[at + 1]) if at + 1 < len(words) else None
         if not word.startswith(("-", "+")):
-            return Given(file=word)
+            return ShellInput(file=word)
         if word.startswith("-") and "c" in word and not word.startswith("--"):
-            return Given(text=_behind_options(words[at:]))
+            return ShellInput(text=_behind_options(words[at:]))
         at += 1 + _values(word)
     return None
 
@@ -60,13 +60,13 @@ def _values(option: str) -> int:
     """How many of the next words are its values: of -euo pipefail one, of a long option that names
     a file as well."""
     if option.startswith("--") or " " in option:
-        return int(option in FILES)
+        return int(option in FILE_OPTIONS)
     return sum(letter in "oO" for letter in option)
 
 
-def loops(procs: Procs, shell: Process) -> bool:
+def runs_loop(procs: Procs, shell: Process) -> bool:
     """Whether it is known that the shell runs a loop."""
-    found = given(shell.argv)
+    found = shell_input(shell.argv)
     if found is None:
         return False
     texts = [found.text] if found.text else _contents(procs, shell, found.file)
@@ -75,7 +75,11 @@ def loops(procs: Procs, shell: Process) -> bool:
 
 def _contents(procs: Procs, shell: Process, word: str) -> Iterator[str]:
     for path in _places(procs, shell, word):
-        raw = None if os.path.normpath(path).startswith(PRIVATE) else read_bounded(path, LONGEST)
+        raw = (
+            None
+            if os.path.normpath(path).startswith(PRIVATE_FOLDERS)
+            else read_bounded(path, MAX_SCRIPT_BYTES)
+        )
         if raw is not None:
             yield raw.decode("utf-8", "replace")
 

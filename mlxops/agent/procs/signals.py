@@ -15,7 +15,7 @@ def kill(pid: int, signum: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError as exc:
-        raise refused(pid, exc) from exc
+        raise not_permitted(pid, exc) from exc
     return True
 
 
@@ -39,5 +39,5 @@ def exists(pid: int) -> bool:
     return True
 
 
-def refused(pid: int, exc: OSError) -> Unobservable:
+def not_permitted(pid: int, exc: OSError) -> Unobservable:
     return Unobservable("process %d may not be signalled: %s" % (pid, exc.strerror))

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 # Fixed, so that columns, month names and time zone do not depend on who asks.
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC0", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
-REAP_S = 1.0
+REAP_TIMEOUT_S = 1.0
 
 
-class Answer(NamedTuple):
+class ToolOutput(NamedTuple):
     code: int
     out: str
     err: str
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
         return self.err.strip().partition("\n")[0] or "exit status %d" % self.code
 
 
-def ask(argv: Sequence[str], timeout_s: float) -> Answer:
+def run_tool(argv: Sequence[str], timeout_s: float) -> ToolOutput:
     """Runs argv to its end. Raises Unobservable when it cannot be started, takes too long, or dies of a
     signal."""
     import subprocess
@@ -45,7 +45,7 @@ def ask(argv: Sequence[str], timeout_s: float) -> Answer:
         out, err = _streams(child, argv[0], timeout_s)
     if child.returncode < 0:
         raise Unobservable("%s was killed by signal %d" % (argv[0], -child.returncode))
-    return Answer(child.returncode, _text(out), _text(err))
+    return ToolOutput(child.returncode, _text(out), _text(err))
 
 
 def _streams(child: subprocess.Popen[bytes], name: str, timeout_s: float) -> Sequence[bytes]:
@@ -65,7 +65,7 @@ def _abandon(child: subprocess.Popen[bytes]) -> None:
 
     try:
         os.killpg(child.pid, signal.SIGKILL)
-        child.communicate(timeout=REAP_S)
+        child.communicate(timeout=REAP_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         pass
 

@@ -35,7 +35,7 @@ from ..programs.find import search_path
 from ..site import Site
 from ..wire import codec as wire
 from ..wire.bootstrap import LAUNCH_COMMAND, Bundle, own_bundle
-from .ranks import Rank, Seen
+from .ranks import Rank, RankState
 
 # No question to anybody, no host key that is not known: who logs in here logged in there before.
 OPTIONS = (
@@ -263,7 +263,9 @@ def _fail(exc: Exception) -> NoReturn:
     raise exc
 
 
-def rank_states(site: Site, ranks: Sequence[Rank], check: Callable[[], None]) -> Tuple[Seen, ...]:
+def rank_states(
+    site: Site, ranks: Sequence[Rank], check: Callable[[], None]
+) -> Tuple[RankState, ...]:
     """Whether these ranks live, all hosts asked at once. `check` is called all the while, and may
     raise."""
     with ask_all(site, [(rank.host, _look(rank)) for rank in ranks], LOOK_TIMEOUT_S) as asked:
@@ -276,8 +278,8 @@ def _look(rank: Rank) -> Dict[str, Any]:
     return {"do": "look", "pid": rank.pid, "start_time": rank.start_time}
 
 
-def _seen(rank: Rank, answer: BackgroundCall[Any]) -> Seen:
+def _seen(rank: Rank, answer: BackgroundCall[Any]) -> RankState:
     try:
-        return Seen(rank, bool(answer.value()["alive"]))
+        return RankState(rank, bool(answer.value()["alive"]))
     except Exception as exc:  # whatever it is, the rank was not seen
-        return Seen(rank, None, str(exc) or type(exc).__name__)
+        return RankState(rank, None, str(exc) or type(exc).__name__)

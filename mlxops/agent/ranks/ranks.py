@@ -25,7 +25,7 @@ class Rank(NamedTuple):
     at: str
 
 
-class Seen(NamedTuple):
+class RankState(NamedTuple):
     """A rank and whether it lives; None where its host could not be asked, and `why`."""
 
     rank: Rank
@@ -43,12 +43,12 @@ def hosts(entry: Entry) -> Tuple[Tuple[str, str], ...]:
     return tuple((name, address) for name, _, address in pairs)
 
 
-def share(entry: Entry) -> int:
+def shard_count(entry: Entry) -> int:
     """Into how many parts the weights are divided."""
     return max(1, len(hosts(entry)))
 
 
-def ring(entry: Entry, port: int) -> List[str]:
+def ring_addresses(entry: Entry, port: int) -> List[str]:
     """The ring's address of each rank, for a model served on `port`."""
     first = FIRST_RING_PORT + port % 1000 * MOST_HOSTS
     return ["%s:%d" % (address, first + number) for number, (_, address) in enumerate(hosts(entry))]
@@ -59,17 +59,19 @@ def hostfile(addresses: Sequence[str]) -> str:
     return json.dumps([[address] for address in addresses])
 
 
-def recorded(entry: Entry) -> Tuple[Rank, ...]:
+def recorded_ranks(entry: Entry) -> Tuple[Rank, ...]:
     """The other hosts' ranks that an entry records; whatever else somebody wrote there is none."""
     rows = (entry.process or {}).get("ranks")
     found = [_rank(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     return tuple(rank for rank in found if rank)
 
 
-def illegible(entry: Entry) -> bool:
+def has_malformed_ranks(entry: Entry) -> bool:
     """Whether the record names ranks that cannot be made out: such a one may live."""
     rows = (entry.process or {}).get("ranks")
-    return rows is not None and not (isinstance(rows, list) and len(rows) == len(recorded(entry)))
+    return rows is not None and not (
+        isinstance(rows, list) and len(rows) == len(recorded_ranks(entry))
+    )
 
 
 def _rank(row: Mapping[str, Any]) -> Optional[Rank]:

@@ -29,16 +29,16 @@ from ..runtimes.table import Runtime
 from ..site import run_folder
 from ..wire import codec as wire
 from .peers import PendingReply, RemoteAgent, ask_all
-from .ranks import Rank, hostfile, hosts, ring, share
+from .ranks import Rank, hostfile, hosts, ring_addresses, shard_count
 
-CHECK_S, GATE_S, STOP_S = 120.0, 60.0, 60.0
+CHECK_TIMEOUT_S, GATE_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 60.0, 60.0
 # After Ctrl-C nobody waits longer than this for a host that says nothing.
-PATIENCE_S = 1.5
+CANCEL_WAIT_S = 1.5
 HEADROOM = 1.1
 Check = Callable[[], None]
 
 
-class Ring:
+class RankGroup:
     """Ranks under way on other hosts; none for a model of one host."""
 
     def __init__(
@@ -77,12 +77,14 @@ class Ring:
 
 
 @contextlib.contextmanager
-def gathered(ctx: Context, entry: Optional[Entry], port: int, check: Check) -> Iterator[Ring]:
+def gate_ranks(
+    ctx: Context, entry: Optional[Entry], port: int, check: Check
+) -> Iterator[RankGroup]:
     """All ranks but the one here, each at its gate; what was not released by its end, ends. `check`
     is called until they are there, and may raise."""
-    addresses = ring(entry, port) if entry else []
+    addresses = ring_addresses(entry, port) if entry else []
     with contextlib.ExitStack() as stack:
-        yield Ring(
+        yield RankGroup(
             addresses,
             _at_their_gates(ctx, entry, port, check, stack) if entry and addresses else (),
         )
@@ -91,7 +93,7 @@ def gathered(ctx: Context, entry: Optional[Entry], port: int, check: Check) -> I
 def _at_their_gates(
     ctx: Context, entry: Entry, port: int, check: Check, stack: contextlib.ExitStack
 ) -> List[Tuple[Rank, RemoteAgent]]:
-    addresses, calls = ring(entry, port), []
+    addresses, calls = ring_addresses(entry, port), []
     for number, host in _others(entry):
         args = {
             "do": "start",
@@ -109,7 +111,7 @@ def _at_their_gates(
 
 
 def _gated(call: RemoteAgent) -> Mapping[str, Any]:
-    deadline = Deadline(GATE_S)
+    deadline = Deadline(GATE_TIMEOUT_S)
     call.greet(deadline)
     while True:
         record = call.record(deadline)
@@ -157,7 +159,7 @@ def _text(path: str) -> str:
         return ""
 
 
-def need_address(at: str) -> None:
+def require_local_address(at: str) -> None:
     """Failed unless it is an address of this host."""
     address = at.rpartition(":")[0]
     try:
@@ -167,7 +169,7 @@ def need_address(at: str) -> None:
         raise Failed(text, "correct `hosts` of the entry") from exc
 
 
-def check(
+def check_hosts(
     ctx: Context, entry: Entry, port: int, runtime: Runtime, weights: Optional[int], force: bool
 ) -> None:
     """Every host could start its rank; raises the first reason why one could not."""
@@ -178,26 +180,27 @@ def check(
         raise Failed(
             "%s cannot run a model on several hosts" % runtime.name, hint, entry=entry.name
         )
-    addresses = ring(entry, port)
-    need_address(addresses[0])
+    addresses = ring_addresses(entry, port)
+    require_local_address(addresses[0])
     wanted = [
         (host, {"do": "check", **_wanted(entry, port, addresses[n])}) for n, host in _others(entry)
     ]
-    with ask_all(ctx.site, wanted, CHECK_S) as asked:
+    with ask_all(ctx.site, wanted, CHECK_TIMEOUT_S) as asked:
         for (host, _), one in zip(wanted, asked):
             left = one.answer.wait(ctx.client.check)["available_bytes"]
-            need_memory(host, needs(entry, weights)[host], left, force)
+            require_memory(host, memory_needed(entry, weights)[host], left, force)
 
 
-def needs(entry: Entry, weights: Optional[int]) -> Dict[str, int]:
+def memory_needed(entry: Entry, weights: Optional[int]) -> Dict[str, int]:
     """Bytes of memory by host: one may be named for more than one rank."""
     names = [host for _, host in _others(entry)]
     return {
-        host: int((weights or 0) / share(entry) * HEADROOM) * names.count(host) for host in names
+        host: int((weights or 0) / shard_count(entry) * HEADROOM) * names.count(host)
+        for host in names
     }
 
 
-def need_memory(host: str, need: int, left: int, force: bool) -> None:
+def require_memory(host: str, need: int, left: int, force: bool) -> None:
     """NotEnoughMemory where its ranks need more bytes than a host has left."""
     if need > left and not force:
         text = "%s has %.1f GiB of memory left, its part of the model needs %.1f GiB"
@@ -206,7 +209,7 @@ def need_memory(host: str, need: int, left: int, force: bool) -> None:
         )
 
 
-def stop(
+def stop_ranks(
     ctx: Context,
     ranks: Sequence[Rank],
     port: int,
@@ -216,7 +219,7 @@ def stop(
     """All of them gone, with proof; NotStopped names those that are not. Once `hurried`, a host
     that says nothing is waited for no longer."""
     wanted = [(rank.host, _end(rank, port, grace_s)) for rank in ranks]
-    with ask_all(ctx.site, wanted, grace_s + STOP_S) as asked:
+    with ask_all(ctx.site, wanted, grace_s + STOP_TIMEOUT_S) as asked:
         hurry = _Hurry(hurried)
         found = [
             (rank, _error(one.answer, partial(hurry.mind, one))) for rank, one in zip(ranks, asked)
@@ -243,7 +246,7 @@ class _Hurry:
     def mind(self, asked: PendingReply) -> None:
         if self._hurried():
             self._since = self._since or time.monotonic()
-            if asked.silent(self._since, PATIENCE_S):
+            if asked.silent(self._since, CANCEL_WAIT_S):
                 raise Interrupted("it says nothing, and was waited for no longer")
 
 
@@ -255,7 +258,7 @@ def _error(answer: BackgroundCall[Any], check: Check) -> str:
     return ""
 
 
-def both(one: Check, other: Check) -> Check:
+def combine_checks(one: Check, other: Check) -> Check:
     """Two checks as one."""
 
     def run() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pwd
 from typing import Any, Dict, Mapping, Optional
 
-from ..procs import Process, Procs, Unobservable, here
+from ..procs import Process, Procs, Unobservable, local_procs
 
 LONGEST_COMMAND = 120
 
@@ -15,7 +15,7 @@ def true_holder(
 ) -> Dict[str, Any]:
     """What the lock's file says where its writer still holds it; else the process that does, marked
     as `outsider`; {} where nobody can tell."""
-    procs = procs or here()
+    procs = procs or local_procs()
     writer = _writer(procs, said)
     if said.get("job") and writer and not said.get("ended"):
         return dict(said)

@@ -8,8 +8,8 @@ from typing import Callable, Optional
 from ..clock import Deadline, pauses
 from ..procs import Procs, Unobservable
 
-LOOK_EVERY_S = 0.02
-SAY_EVERY_S = 1.0
+POLL_INTERVAL_S = 0.02
+REPORT_INTERVAL_S = 1.0
 
 
 def connections(procs: Procs, port: int) -> Optional[int]:
@@ -28,14 +28,14 @@ def drain(
     Other requests may come meanwhile, so a port that is always busy takes the whole of it. `check`
     may raise, to cancel."""
     deadline, spoken = Deadline(most_s), 0.0
-    for pause in pauses(LOOK_EVERY_S, procs.longest_pause_s):
+    for pause in pauses(POLL_INTERVAL_S, procs.longest_pause_s):
         check()
         if deadline.passed:
             return
         busy = connections(procs, port)
         if not busy:
             return
-        if time.monotonic() - spoken > SAY_EVERY_S:
+        if time.monotonic() - spoken > REPORT_INTERVAL_S:
             spoken = time.monotonic()
             say(
                 "%s, waiting for a moment without (%.0f s at most)"

@@ -21,10 +21,10 @@ GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null'
 LOG_TAIL_LINES = 20
 OFFLINE = "HF_HUB_OFFLINE"
 # Where Hugging Face's libraries look for models (huggingface_hub/constants.py).
-CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+CACHE_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 
 
-class Gated:
+class PendingServer:
     """A server that waits at the gate: its pid is known, it has done nothing yet."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Gated:
         return self._child.poll()
 
 
-class Place(NamedTuple):
+class ServerFiles(NamedTuple):
     """Where a server runs and writes: its working directory, and its open log.
 
     `lost`: why its output is not kept, "" when it is.
@@ -87,7 +87,7 @@ class Place(NamedTuple):
     lost: str = ""
 
 
-def place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
+def prepare_files(state_dir: str, name: object, spare: Optional[str] = None) -> ServerFiles:
     """Of a port or a name; the log before is kept as `.1`. `spare`: a file with room, to become the
     log."""
     log, folder = log_path(state_dir, name), run_folder(state_dir, name)
@@ -98,41 +98,45 @@ def place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
         truncate_if_large(log + ".1")
     if spare:
         os.replace(spare, log)
-    return Place(folder, open(log, "ab"))
+    return ServerFiles(folder, open(log, "ab"))
 
 
-def any_place(state_dir: str, name: object, spare: Optional[str] = None) -> Place:
+def prepare_files_or_discard(
+    state_dir: str, name: object, spare: Optional[str] = None
+) -> ServerFiles:
     """As `place`, where it can be; else where nothing needs a disk, since a server without a log
     still serves."""
     try:
-        return place(state_dir, name, spare)
+        return prepare_files(state_dir, name, spare)
     except OSError as exc:
         folder = run_folder(state_dir, name)
-        return Place(
+        return ServerFiles(
             folder if os.access(folder, os.X_OK) else os.sep, open(os.devnull, "ab"), str(exc)
         )
 
 
-def start(
+def launch(
     procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: str, name: object
-) -> Gated:
+) -> PendingServer:
     """The server at the gate, in its place by its port or name."""
     try:
-        where = place(state_dir, name)
+        where = prepare_files(state_dir, name)
     except OSError as exc:
-        raise unplaced(exc, state_dir, name) from exc
-    return start_in(procs, argv, env, where)
+        raise launch_error(exc, state_dir, name) from exc
+    return launch_in(procs, argv, env, where)
 
 
-def unplaced(exc: OSError, state_dir: str, name: object) -> MlxopsError:
+def launch_error(exc: OSError, state_dir: str, name: object) -> MlxopsError:
     error = write_error(exc, str(exc.filename or log_path(state_dir, name)))
     return type(error)("cannot start the server: %s" % error.message, error.hint, **error.fields)
 
 
-def start_in(procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: Place) -> Gated:
+def launch_in(
+    procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: ServerFiles
+) -> PendingServer:
     """The server at the gate; its log is closed here."""
     inner, gate = os.pipe()
-    env = {**_environment(env), marks.NAME: marks.new()}
+    env = {**_environment(env), marks.VARIABLE: marks.new_mark()}
     try:
         with where.log as out:
             child = subprocess.Popen(
@@ -152,7 +156,7 @@ def start_in(procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: P
     finally:
         os.close(inner)
     try:
-        return Gated(child, gate, _seen(procs, child), argv, env[marks.NAME])
+        return PendingServer(child, gate, _seen(procs, child), argv, env[marks.VARIABLE])
     except BaseException:
         # Nobody else knows of it: end it here.
         os.close(gate)
@@ -172,12 +176,12 @@ def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
     itself, whatever model a client or an option names, unless the host file sets HF_HUB_OFFLINE."""
     # A server reads its files from disk: what the login may ask of the Hub is none of its business.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS}
-    if any(name in extra for name in CACHES):
+    if any(name in extra for name in CACHE_VARIABLES):
         # What the login says of its own cache would overrule the host file's HF_HOME.
-        kept = {k: v for k, v in kept.items() if k not in CACHES}
+        kept = {k: v for k, v in kept.items() if k not in CACHE_VARIABLES}
     return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", OFFLINE: "1", **extra}
 
 
-def tail(path: str, lines: int = LOG_TAIL_LINES) -> Sequence[str]:
+def log_tail(path: str, lines: int = LOG_TAIL_LINES) -> Sequence[str]:
     """The last lines of a log, [] when there is none."""
     return logtail.tail(path, lines)

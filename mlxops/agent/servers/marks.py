@@ -11,19 +11,19 @@ from typing import Mapping, Tuple
 from ..ports import owner
 from ..procs import Process, Procs
 
-NAME = "MLXOPS_SERVER"
+VARIABLE = "MLXOPS_SERVER"
 
 
-def new() -> str:
+def new_mark() -> str:
     return os.urandom(8).hex()
 
 
-def of(procs: Procs, process: Process) -> str:
+def mark_of(procs: Procs, process: Process) -> str:
     """The mark of a process; "" where it has none, or where its environment cannot be seen."""
-    return procs.variable(process.pid, NAME)
+    return procs.variable(process.pid, VARIABLE)
 
 
-def bearers(procs: Procs, mark: str, table: Mapping[int, Process]) -> Tuple[Process, ...]:
+def marked_processes(procs: Procs, mark: str, table: Mapping[int, Process]) -> Tuple[Process, ...]:
     """This user's living processes with the mark."""
-    living = (p for p in owner.own(table).values() if mark and not p.zombie)
-    return tuple(p for p in living if of(procs, p) == mark)
+    living = (p for p in owner.own_processes(table).values() if mark and not p.zombie)
+    return tuple(p for p in living if mark_of(procs, p) == mark)

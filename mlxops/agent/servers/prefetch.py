@@ -12,18 +12,18 @@ from ..jobs.job import Job
 from ..models import wholeness
 from ..procs import Unobservable
 
-SAY_EVERY_S = 0.5
+REPORT_INTERVAL_S = 0.5
 # Left to the rest of the machine.
 SPARE_BYTES = 2 << 30
-CHUNK = 8 << 20
+CHUNK_BYTES = 8 << 20
 # What a look at the disk's speed may cost a load to an empty port: the server reads the same bytes
 # again anyway.
-SAMPLE_BYTES, SAMPLE_S = 256 << 20, 1.0
+MAX_SAMPLE_BYTES, MAX_SAMPLE_S = 256 << 20, 1.0
 # Less says more about the moment than about the disk.
-TELLING_BYTES = 32 << 20
+MIN_SAMPLE_BYTES = 32 << 20
 
 
-class Reading(NamedTuple):
+class ReadResult(NamedTuple):
     """Bytes read, and the seconds it took."""
 
     done: int
@@ -31,21 +31,25 @@ class Reading(NamedTuple):
 
     @property
     def bytes_per_s(self) -> Optional[float]:
-        return self.done / self.seconds if self.done >= TELLING_BYTES and self.seconds > 0 else None
+        return (
+            self.done / self.seconds if self.done >= MIN_SAMPLE_BYTES and self.seconds > 0 else None
+        )
 
 
-def head_start(ctx: Context, job: Job, path: str, total: Optional[int], replaces: bool) -> Reading:
+def prefetch_weights(
+    ctx: Context, job: Job, path: str, total: Optional[int], replaces: bool
+) -> ReadResult:
     """Read the weights of the model at `path`: all of them where that shortens a swap, else a
     sample of the disk.
 
     `total`: their bytes, None where one of the files is absent."""
     if total is None:
-        return Reading(0, 0.0)
-    files = weights(path)
+        return ReadResult(0, 0.0)
+    files = weight_paths(path)
     if not replaces or not _has_room(ctx, job, total):
-        return read(files, SAMPLE_BYTES, SAMPLE_S, lambda done: ctx.client.check())
+        return read_files(files, MAX_SAMPLE_BYTES, MAX_SAMPLE_S, lambda done: ctx.client.check())
     job.phase("prepare", "reading its weights ahead, the port still serves")
-    return read(files, total, None, _teller(ctx, job, total))
+    return read_files(files, total, None, _teller(ctx, job, total))
 
 
 def _has_room(ctx: Context, job: Job, total: int) -> bool:
@@ -70,14 +74,14 @@ def _teller(ctx: Context, job: Job, total: int) -> Callable[[int], None]:
 
     def step(done: int) -> None:
         ctx.client.check()
-        if time.monotonic() - spoken[0] > SAY_EVERY_S:
+        if time.monotonic() - spoken[0] > REPORT_INTERVAL_S:
             spoken[0] = time.monotonic()
             job.emit("progress", phase="prepare", done=done, total=total, file="")
 
     return step
 
 
-def weights(path: str) -> Sequence[str]:
+def weight_paths(path: str) -> Sequence[str]:
     """The files of a model's weights."""
     try:
         return [os.path.join(path, name) for name in wholeness.weight_files(path)]
@@ -85,12 +89,12 @@ def weights(path: str) -> Sequence[str]:
         return []
 
 
-def read(
+def read_files(
     paths: Sequence[str],
     most_bytes: Optional[int],
     most_s: Optional[float],
     step: Callable[[int], None],
-) -> Reading:
+) -> ReadResult:
     """Read them one after another, to the end or a limit. `step` hears of the bytes so far, and may
     raise to cancel.
 
@@ -104,11 +108,11 @@ def read(
             most_s is not None and taken >= most_s
         ):
             break
-    return Reading(done, time.monotonic() - began)
+    return ReadResult(done, time.monotonic() - began)
 
 
 def _sizes(paths: Sequence[str]) -> Iterator[int]:
-    buffer = bytearray(CHUNK)
+    buffer = bytearray(CHUNK_BYTES)
     for path in paths:
         try:
             # Not to be held up by what is no file.

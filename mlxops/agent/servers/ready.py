@@ -12,39 +12,38 @@ from ..background import BackgroundCall
 from ..clock import Deadline, wait_for
 from ..errors import NotReady, free_bytes
 from ..ports import owner, probe
-from ..ports.observe import Sight, find_servers, look
+from ..ports.observe import Snapshot, find_servers, scan
 from ..procs import Procs, tree
 from ..runtimes.table import Runtime
-from ..verify.prove import (
-    CLEAN_TOKENS,
-    GLANCE_TOKENS,
-    IDENTITY,
-    RAW_TAGS,
-    Port,
-    Proof,
-    Subject,
-    glance,
+from ..verify.chat import Endpoint
+from ..verify.checks import IDENTITY, RAW_TAGS
+from ..verify.verification import (
+    LEAK_CHECK_TOKENS,
+    SMOKE_TEST_TOKENS,
+    Target,
+    Verification,
+    smoke_test,
 )
 from . import marks
-from .launch import Gated, tail
-from .pace import Pace
+from .launch import PendingServer, log_tail
+from .startup_time import StartupEstimate
 
-LOOK_EVERY_S = 0.05
-SAY_EVERY_S = 5.0
-LOOK_AGAIN_S = 1.0
-ENDS_WITHIN_S = 0.3
+POLL_INTERVAL_S = 0.05
+REPORT_INTERVAL_S = 5.0
+RECHECK_S = 1.0
+EXIT_WAIT_S = 0.3
 # A log with less room than this behind it may have no room at all.
-ROOM_BYTES = 64 << 10
-TAKEN = "address already in use"
+MIN_LOG_ROOM_BYTES = 64 << 10
+ADDRESS_IN_USE = "address already in use"
 
 
-class Start(NamedTuple):
+class StartingServer(NamedTuple):
     """A server under way. `served_name`: what /v1/models must list, None where that proves nothing.
 
     `clean`: a raw tag in its first answer, which is long enough to tell, is a failed start.
     """
 
-    gated: Gated
+    gated: PendingServer
     runtime: Runtime
     port: int
     address: str
@@ -56,8 +55,12 @@ class Start(NamedTuple):
 
 
 def wait_ready(
-    procs: Procs, start: Start, pace: Pace, check: Callable[[], None], say: Callable[[str], None]
-) -> Proof:
+    procs: Procs,
+    start: StartingServer,
+    pace: StartupEstimate,
+    check: Callable[[], None],
+    say: Callable[[str], None],
+) -> Verification:
     """What its first answer shows, once it serves; NotReady, with the log's tail, when it died,
     lied or took longer than it may.
 
@@ -72,41 +75,41 @@ def wait_ready(
                 raise _failure(
                     start, "was not ready within %g s; %s" % (pace.timeout_s, _advice(start))
                 )
-            if time.monotonic() - looked > LOOK_AGAIN_S:
+            if time.monotonic() - looked > RECHECK_S:
                 looked = time.monotonic()
                 _check_port(start)
-            if time.monotonic() - spoken > SAY_EVERY_S:
+            if time.monotonic() - spoken > REPORT_INTERVAL_S:
                 spoken = time.monotonic()
                 say(
                     "still loading, %.0f s of %s%.0f s"
                     % (spoken - start.began, usual, pace.timeout_s)
                 )
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_INTERVAL_S)
 
-    until(lambda: probe.reaches(start.address, start.port))
+    until(lambda: probe.accepts_connection(start.address, start.port))
     _check_owner(procs, start)
     until(lambda: _healthy(start))
     _check_name(start)
-    subject = Subject(Port(start.address, start.port), start.chat_name)
-    tokens = CLEAN_TOKENS if start.clean else GLANCE_TOKENS
-    chat = BackgroundCall(lambda: glance(subject, deadline.left() + 1, tokens))
-    until(lambda: chat.done(LOOK_EVERY_S))
+    subject = Target(Endpoint(start.address, start.port), start.chat_name)
+    tokens = LEAK_CHECK_TOKENS if start.clean else SMOKE_TEST_TOKENS
+    chat = BackgroundCall(lambda: smoke_test(subject, deadline.left() + 1, tokens))
+    until(lambda: chat.done(POLL_INTERVAL_S))
     proof = _shown_by(procs, start, chat)
     _check_owner(procs, start)
     return proof
 
 
-def _advice(start: Start) -> str:
+def _advice(start: StartingServer) -> str:
     """A server that cannot write its log may hang for ever."""
     folder = os.path.dirname(start.log)
     free = free_bytes(folder)
-    if free is not None and free < ROOM_BYTES:
+    if free is not None and free < MIN_LOG_ROOM_BYTES:
         return "the disk of its log is full (%d bytes free at %s): make room there" % (free, folder)
     return "give it a longer --timeout"
 
 
 def _alive_and(
-    look: Callable[[], bool], procs: Procs, start: Start, check: Callable[[], None]
+    look: Callable[[], bool], procs: Procs, start: StartingServer, check: Callable[[], None]
 ) -> bool:
     """One look, given up at once when the process has died or the client cancelled."""
     check()
@@ -114,7 +117,7 @@ def _alive_and(
     return look()
 
 
-def _check_alive(procs: Procs, start: Start) -> None:
+def _check_alive(procs: Procs, start: StartingServer) -> None:
     status = start.gated.exited()
     if status is None:
         return
@@ -125,11 +128,11 @@ def _check_alive(procs: Procs, start: Start) -> None:
     raise _failure(start, "%s before it was ready%s" % (_ended(status), _given_up(start)))
 
 
-def _in_background(procs: Procs, start: Start) -> Tuple[int, ...]:
+def _in_background(procs: Procs, start: StartingServer) -> Tuple[int, ...]:
     """The pids of the server itself where it left the process that was started: its workers are
     none."""
     table = procs.processes()
-    pids = {p.pid for p in marks.bearers(procs, start.gated.mark, table)}
+    pids = {p.pid for p in marks.marked_processes(procs, start.gated.mark, table)}
     servers = find_servers(table, {start.runtime.name: start.runtime}).get(start.port, ())
     return tuple(s.process.pid for s in servers if s.process.pid in pids)
 
@@ -143,22 +146,24 @@ def _ended(status: int) -> str:
         return "was ended by signal %d" % -status
 
 
-def _check_port(start: Start) -> None:
+def _check_port(start: StartingServer) -> None:
     """Some servers go on without their port. Not asked of the port: a bind of ours could be in
     their way."""
-    said = next((line for line in reversed(tail(start.log)) if TAKEN in line.lower()), "")
+    said = next(
+        (line for line in reversed(log_tail(start.log)) if ADDRESS_IN_USE in line.lower()), ""
+    )
     if said:
         raise _failure(start, "could not take its port: %s" % said.strip()[-200:])
 
 
-def _given_up(start: Start) -> str:
+def _given_up(start: StartingServer) -> str:
     limit = start.runtime.gives_up_s
     if limit is None or time.monotonic() - start.began < limit:
         return ""
     return "; %s gives up by itself a start that takes %.0f s" % (start.runtime.name, limit)
 
 
-def _healthy(start: Start) -> bool:
+def _healthy(start: StartingServer) -> bool:
     try:
         status = probe.request(start.address, start.port, "/health", 2.0).status
     except Exception:  # no answer yet, in whatever way
@@ -168,7 +173,7 @@ def _healthy(start: Start) -> bool:
     return status == 200
 
 
-def _check_name(start: Start) -> None:
+def _check_name(start: StartingServer) -> None:
     if start.served_name is None:
         return
     try:
@@ -183,13 +188,15 @@ def _check_name(start: Start) -> None:
         )
 
 
-def _shown_by(procs: Procs, start: Start, chat: BackgroundCall[Proof]) -> Proof:
+def _shown_by(
+    procs: Procs, start: StartingServer, chat: BackgroundCall[Verification]
+) -> Verification:
     try:
         proof = chat.value()
     except Exception as exc:
         # The connection ends a moment before the process does; its end is the better reason, and
         # its log whole.
-        wait_for(lambda: start.gated.exited() is not None, Deadline(ENDS_WITHIN_S))
+        wait_for(lambda: start.gated.exited() is not None, Deadline(EXIT_WAIT_S))
         _check_alive(procs, start)
         raise _failure(start, "answers no chat: %s" % (exc or type(exc).__name__)) from exc
     names_count = start.served_name is not None or start.runtime.client_model is not None
@@ -201,10 +208,10 @@ def _shown_by(procs: Procs, start: Start, chat: BackgroundCall[Proof]) -> Proof:
     return proof
 
 
-def _check_owner(procs: Procs, start: Start) -> None:
+def _check_owner(procs: Procs, start: StartingServer) -> None:
     """The listener must belong to what we started. It answered, so a look without one missed it:
     the table moves."""
-    sight = wait_for(lambda: _sight_of(procs, start.port), Deadline(LOOK_AGAIN_S)) or look(
+    sight = wait_for(lambda: _sight_of(procs, start.port), Deadline(RECHECK_S)) or scan(
         procs, [start.port]
     )
     if sight.unknown:
@@ -213,7 +220,7 @@ def _check_owner(procs: Procs, start: Start) -> None:
     ours = {p.pid for p in tree(sight.table, start.gated.process.pid)}
     if not owners:
         # It has closed its port: most likely it ends, and how it ended says more.
-        wait_for(lambda: start.gated.exited() is not None, Deadline(LOOK_AGAIN_S))
+        wait_for(lambda: start.gated.exited() is not None, Deadline(RECHECK_S))
         _check_alive(procs, start)
         raise _failure(start, "does not listen any more")
     if not owners <= ours:
@@ -221,17 +228,17 @@ def _check_owner(procs: Procs, start: Start) -> None:
     _check_form(sight, start)
 
 
-def _holders(sight: Sight) -> str:
+def _holders(sight: Snapshot) -> str:
     seen = [(ln, sight.table.get(ln.pid or 0)) for ln in sight.listeners or ()]
     found = {(ln.pid, process.uid if process else ln.uid) for ln, process in seen}
     told = [
-        "%s (user %s)" % ("pid %d" % pid if pid else "a process", owner.user(uid))
+        "%s (user %s)" % ("pid %d" % pid if pid else "a process", owner.user_name(uid))
         for pid, uid in found
     ]
     return "%s has it" % " and ".join(sorted(told))
 
 
-def _check_form(sight: Sight, start: Start) -> None:
+def _check_form(sight: Snapshot, start: StartingServer) -> None:
     """What cannot be told from a stranger's process later must not be left to serve: nobody could
     stop it."""
     if start.port not in find_servers(sight.table, {start.runtime.name: start.runtime}):
@@ -239,15 +246,15 @@ def _check_form(sight: Sight, start: Start) -> None:
         raise _failure(start, "runs under a command line that is none of %s" % ", ".join(forms))
 
 
-def _sight_of(procs: Procs, port: int) -> Optional[Sight]:
-    sight = look(procs, [port])
+def _sight_of(procs: Procs, port: int) -> Optional[Snapshot]:
+    sight = scan(procs, [port])
     return sight if sight.listeners and not sight.unknown else None
 
 
-def _failure(start: Start, what: str) -> NotReady:
+def _failure(start: StartingServer, what: str) -> NotReady:
     return NotReady(
         "the server on port %d %s" % (start.port, what),
         "mlxops logs %d" % start.port,
         port=start.port,
-        log=list(tail(start.log)),
+        log=list(log_tail(start.log)),
     )

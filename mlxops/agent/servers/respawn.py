@@ -11,13 +11,13 @@ from ..clock import Deadline, wait_for
 from ..context import Context
 from ..errors import Respawned
 from ..ports.evidence import Server
-from ..ports.observe import find_servers, look
-from ..ports.survey import Ground
+from ..ports.observe import find_servers, scan
+from ..ports.survey import PortSurvey
 from ..procs import Process, Procs, Unobservable, shellscript
 from ..runtimes.commandline import base
 from ..runtimes.table import Runtimes, recognise
 
-WATCH_S, LOOK_EVERY_S = 3.0, 0.2
+WATCH_S, POLL_INTERVAL_S = 3.0, 0.2
 # They end with their children, or start them again; each as its program or, under an interpreter,
 # its script is called.
 SUPERVISORS = (
@@ -75,7 +75,7 @@ WRAPPERS = (
     "setsid",
     "stdbuf",
 )
-SHOWN = 160
+MAX_COMMAND_LENGTH = 160
 Table = Mapping[int, Process]
 
 
@@ -89,11 +89,11 @@ class Parent(NamedTuple):
         line = " ".join(self.process.argv)
         return "pid %d (%s)" % (
             self.process.pid,
-            line if len(line) <= SHOWN else line[:SHOWN] + "...",
+            line if len(line) <= MAX_COMMAND_LENGTH else line[:MAX_COMMAND_LENGTH] + "...",
         )
 
 
-def launched_here(ground: Ground) -> bool:
+def launched_by_mlxops(ground: PortSurvey) -> bool:
     """Whether mlxops started the server, so that nobody else waits for its end."""
     launchers = {(s.launcher.pid, s.launcher.start_time) for s in ground.seen.proven}
     records = [e.process or {} for e in ground.entries]
@@ -124,18 +124,18 @@ def _harmless(process: Process) -> bool:
     return (
         not name
         or name.partition(" ")[0] in HARMLESS
-        or (name in SHELLS and shellscript.given(process.argv) is None)
+        or (name in SHELLS and shellscript.shell_input(process.argv) is None)
     )
 
 
-def restarter(procs: Procs, server: Server) -> Optional[Parent]:
+def find_restarter(procs: Procs, server: Server) -> Optional[Parent]:
     """Who is known to start the server again; None where nobody is."""
     table = procs.processes()
     process = table.get(server.launcher.ppid)
     while process is not None and process.pid > 1:
         if set(_names(process)) & set(SUPERVISORS):
             return Parent(process)
-        if _names(process)[0] in SHELLS and shellscript.loops(procs, process):
+        if _names(process)[0] in SHELLS and shellscript.runs_loop(procs, process):
             return Parent(process)
         if _names(process)[0] not in WRAPPERS or _harmless(process):
             return None
@@ -143,11 +143,11 @@ def restarter(procs: Procs, server: Server) -> Optional[Parent]:
     return None
 
 
-def refuse_restarted(ctx: Context, ground: Ground) -> None:
+def require_no_restarter(ctx: Context, ground: PortSurvey) -> None:
     """Respawned where a server would come back in the middle of what is to take its place."""
-    if ground.server is None or launched_here(ground):
+    if ground.server is None or launched_by_mlxops(ground):
         return
-    found = restarter(ctx.procs, ground.server)
+    found = find_restarter(ctx.procs, ground.server)
     if found is not None:
         port = ground.seen.port
         text = "the server on port %d was started by %s, which would start it again" % (
@@ -167,12 +167,12 @@ def _fields(parent: Optional[Parent]) -> Mapping[str, object]:
     )
 
 
-class Watch:
+class RespawnWatch:
     """Made before a server is stopped, asked afterwards."""
 
-    def __init__(self, ctx: Context, ground: Ground) -> None:
+    def __init__(self, ctx: Context, ground: PortSurvey) -> None:
         self._ctx, self._port = ctx, ground.seen.port
-        self._needed = ground.server is not None and not launched_here(ground)
+        self._needed = ground.server is not None and not launched_by_mlxops(ground)
         self._before = {s.process.pid for s in ground.seen.servers}
         self._server = ground.server
         self._parent: Optional[Parent] = None
@@ -184,7 +184,7 @@ class Watch:
         do it still."""
         if not self._needed:
             return None
-        found = wait_for(self._back, Deadline(WATCH_S), LOOK_EVERY_S)
+        found = wait_for(self._back, Deadline(WATCH_S), POLL_INTERVAL_S)
         by = " by %s" % self._parent.text if self._parent else ""
         fields, port = {"port": self._port, **_fields(self._parent)}, self._port
         hint = "mlxops status %d, and on the host find out what starts it" % port
@@ -204,7 +204,7 @@ class Watch:
     def _back(self) -> Optional[int]:
         """The pid of whoever has the port again."""
         try:
-            sight = look(self._ctx.procs, [self._port])
+            sight = scan(self._ctx.procs, [self._port])
         except Unobservable:
             return None
         servers = find_servers(sight.table, self._ctx.site.runtimes).get(self._port, ())

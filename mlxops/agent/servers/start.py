@@ -15,24 +15,31 @@ from ..jobs.job import Job
 from ..models.suggest import unsaid
 from ..ports.observe import family_record, find_servers
 from ..procs import tree
-from ..ranks.ring import Check, Ring, both, gathered
-from ..ranks.ring import stop as stop_ranks
+from ..ranks.ring import Check, RankGroup, combine_checks, gate_ranks
+from ..ranks.ring import stop_ranks as stop_ranks
 from ..registry.entries import Entry, Registry
 from ..runtimes.table import Runtime
 from ..site import log_path
-from ..verify.prove import Proof
+from ..verify.verification import Verification
 from . import marks
-from .launch import Gated, Place, any_place, place, start_in, unplaced
-from .pace import Pace, noted
-from .ready import Start, wait_ready
-from .stop import Quarry, quarry, stop
+from .launch import (
+    PendingServer,
+    ServerFiles,
+    launch_error,
+    launch_in,
+    prepare_files,
+    prepare_files_or_discard,
+)
+from .ready import StartingServer, wait_ready
+from .startup_time import StartupEstimate, record_start
+from .stop import StopTarget, stop, stop_target
 
 UNDO_GRACE_S = 10.0
 # A shortage of processes, descriptors or memory may pass.
-SHORTAGE_S = 10.0
+RETRY_S = 10.0
 
 
-class Service(NamedTuple):
+class ServerSpec(NamedTuple):
     """A server to be started: the entry it is for (None: nobody's, as an orphan was), its command
     line, its names.
 
@@ -48,68 +55,70 @@ class Service(NamedTuple):
     clean: bool = False
 
 
-class Served(NamedTuple):
+class StartedServer(NamedTuple):
     """A server that serves: the seconds from its start until it did, and what its first answer
     shows.
 
     `unnoted`: why the registry does not know of it, "" when it does."""
 
     seconds: float
-    proof: Proof
+    proof: Verification
     unnoted: str = ""
 
 
-class Way(NamedTuple):
+class StartOptions(NamedTuple):
     """How a server is started. `back`: the one before, whose start depends on no write.
 
     `clears`: after a failure its assignment is cleared here; else the caller puts another entry in
     its place."""
 
-    pace: Pace
+    pace: StartupEstimate
     check: Check
     room: DiskReservation
     back: bool = False
     clears: bool = True
 
 
-def bring_up(ctx: Context, job: Job, service: Service, way: Way) -> Served:
+def start_server(ctx: Context, job: Job, service: ServerSpec, way: StartOptions) -> StartedServer:
     """Start it, move the assignment to it in one write, wait until it serves. On any failure it is
     stopped again."""
     job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
-    with gathered(ctx, service.entry, service.port, way.check) as others:
+    with gate_ranks(ctx, service.entry, service.port, way.check) as others:
         return _bring_up(
-            ctx, job, service, way._replace(check=both(way.check, others.check)), others
+            ctx, job, service, way._replace(check=combine_checks(way.check, others.check)), others
         )
 
 
-def bring_back(ctx: Context, job: Job, service: Service, way: Way) -> Served:
+def restart_server(ctx: Context, job: Job, service: ServerSpec, way: StartOptions) -> StartedServer:
     """As bring_up, for the server that served before: where the host is short of processes,
     descriptors or memory for the moment, it is tried again for some seconds."""
     failed: List[Exception] = []
 
-    def once() -> Optional[Served]:
+    def once() -> Optional[StartedServer]:
         try:
-            return bring_up(ctx, job, service, way)
+            return start_server(ctx, job, service, way)
         except Exception as exc:
             if not is_resource_shortage(exc):
                 raise
             failed.append(exc)
             if len(failed) == 1:
-                text = "%s; trying again for %.0f s" % (to_mlxops_error(exc).message, SHORTAGE_S)
+                text = "%s; trying again for %.0f s" % (to_mlxops_error(exc).message, RETRY_S)
                 job.rollback("starting", text)
             return None
 
-    served = wait_for(once, Deadline(SHORTAGE_S), interval_s=0.2, max_interval_s=1.0)
+    served = wait_for(once, Deadline(RETRY_S), interval_s=0.2, max_interval_s=1.0)
     if served is None:
         error = to_mlxops_error(failed[-1])
-        error.message += " (tried %d times in %.0f s)" % (len(failed), SHORTAGE_S)
+        error.message += " (tried %d times in %.0f s)" % (len(failed), RETRY_S)
         raise error
     return served
 
 
-def _bring_up(ctx: Context, job: Job, service: Service, way: Way, others: Ring) -> Served:
+def _bring_up(
+    ctx: Context, job: Job, service: ServerSpec, way: StartOptions, others: RankGroup
+) -> StartedServer:
     env = {**ctx.site.server_env, **others.environment(ctx.site.state_dir, service.port)}
-    gated = start_in(ctx.procs, service.argv, env, _place(ctx, job, service, way))
+    gated = launch_in(ctx.procs, service.argv, env, _place(ctx, job, service, way))
     try:
         unnoted = _on_record(
             ctx, job, service, {**gated.record(ctx.who), **others.record()}, way.back
@@ -132,26 +141,28 @@ def _bring_up(ctx: Context, job: Job, service: Service, way: Way, others: Ring) 
     except BaseException:
         _take_back(ctx, job, service, gated, others)
         if way.clears:
-            clear_gone(ctx, job, service)
+            clear_assignment(ctx, job, service)
         raise
     if not unnoted:
         _commit(ctx, job, service, gated, seconds)
-    return Served(seconds, proof, unnoted)
+    return StartedServer(seconds, proof, unnoted)
 
 
-def _place(ctx: Context, job: Job, service: Service, way: Way) -> Place:
+def _place(ctx: Context, job: Job, service: ServerSpec, way: StartOptions) -> ServerFiles:
     state_dir, spare = ctx.site.state_dir, way.room.take_log(service.port)
     try:
-        found = (any_place if way.back else place)(state_dir, service.port, spare)
+        found = (prepare_files_or_discard if way.back else prepare_files)(
+            state_dir, service.port, spare
+        )
     except OSError as exc:
-        raise unplaced(exc, state_dir, service.port) from exc
+        raise launch_error(exc, state_dir, service.port) from exc
     if found.lost:
         job.warn("its output is not kept: %s" % found.lost)
     return found
 
 
 def _on_record(
-    ctx: Context, job: Job, service: Service, record: Mapping[str, Any], back: bool
+    ctx: Context, job: Job, service: ServerSpec, record: Mapping[str, Any], back: bool
 ) -> str:
     """Assign the port to it. On the way back it serves all the same: "" or why it could not be
     noted."""
@@ -169,7 +180,9 @@ def _on_record(
     return ""
 
 
-def _commit(ctx: Context, job: Job, service: Service, gated: Gated, seconds: float) -> None:
+def _commit(
+    ctx: Context, job: Job, service: ServerSpec, gated: PendingServer, seconds: float
+) -> None:
     try:
         job.phase("commit", "it serves")
         _mark_ready(ctx, service, gated, seconds)
@@ -179,8 +192,8 @@ def _commit(ctx: Context, job: Job, service: Service, gated: Gated, seconds: flo
         job.warn("could not note that it serves: %s" % to_mlxops_error(exc).message)
 
 
-def _start(ctx: Context, service: Service, gated: Gated, began: float) -> Start:
-    return Start(
+def _start(ctx: Context, service: ServerSpec, gated: PendingServer, began: float) -> StartingServer:
+    return StartingServer(
         gated=gated,
         runtime=service.runtime,
         port=service.port,
@@ -193,7 +206,7 @@ def _start(ctx: Context, service: Service, gated: Gated, began: float) -> Start:
     )
 
 
-def _assign(ctx: Context, service: Service, record: Mapping[str, Any]) -> None:
+def _assign(ctx: Context, service: ServerSpec, record: Mapping[str, Any]) -> None:
     entry = service.entry
     if entry is None:
         return
@@ -215,7 +228,7 @@ def _assign(ctx: Context, service: Service, record: Mapping[str, Any]) -> None:
     ctx.store.edit("load %s %d" % (entry.name, service.port), move)
 
 
-def _mark_ready(ctx: Context, service: Service, gated: Gated, seconds: float) -> None:
+def _mark_ready(ctx: Context, service: ServerSpec, gated: PendingServer, seconds: float) -> None:
     """Keep that it once served, and after how long: an answer to /health alone does not show that
     the weights are loaded."""
 
@@ -228,12 +241,16 @@ def _mark_ready(ctx: Context, service: Service, gated: Gated, seconds: float) ->
         served = entry.with_fields(
             process={**(entry.process or {}), "ready_at": now(), "family": family}
         )
-        return current.put(noted(served, service.runtime, seconds)).want(entry.name, service.port)
+        return current.put(record_start(served, service.runtime, seconds)).want(
+            entry.name, service.port
+        )
 
     ctx.store.edit("serves on %d" % service.port, mark)
 
 
-def _take_back(ctx: Context, job: Job, service: Service, gated: Gated, others: Ring) -> None:
+def _take_back(
+    ctx: Context, job: Job, service: ServerSpec, gated: PendingServer, others: RankGroup
+) -> None:
     """End what was started, on every host, gone with proof."""
     job.rollback("stopping", "stopping what was started")
     others.leave()
@@ -247,7 +264,7 @@ def _take_back(ctx: Context, job: Job, service: Service, gated: Gated, others: R
         stop_ranks(ctx, others.ranks, service.port, UNDO_GRACE_S)
 
 
-def clear_gone(ctx: Context, job: Job, service: Service) -> None:
+def clear_assignment(ctx: Context, job: Job, service: ServerSpec) -> None:
     """Clear the assignment of a server that was taken back."""
     if service.entry is None:
         return
@@ -270,18 +287,18 @@ def clear_gone(ctx: Context, job: Job, service: Service) -> None:
         )
 
 
-def _prey(ctx: Context, port: int, gated: Gated) -> Quarry:
+def _prey(ctx: Context, port: int, gated: PendingServer) -> StopTarget:
     table = ctx.procs.processes()
-    marked = marks.bearers(ctx.procs, gated.mark, table)
+    marked = marks.marked_processes(ctx.procs, gated.mark, table)
     ours = {p.pid for p in (*tree(table, gated.process.pid), *marked)}
     servers = [
         s for s in find_servers(table, ctx.site.runtimes).get(port, ()) if s.process.pid in ours
     ]
     if servers:
-        return quarry(servers, port, ctx.site.bind, gated.mark)
+        return stop_target(servers, port, ctx.site.bind, gated.mark)
     family = tuple(
         p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid)
     )
-    return Quarry(
+    return StopTarget(
         port=port, bind=ctx.site.bind, targets=(gated.process,), family=family, mark=gated.mark
     )

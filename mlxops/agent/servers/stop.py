@@ -16,12 +16,12 @@ from .drain import in_flight
 
 INT_AFTER = 2 / 3
 KILL_WAIT_S = 5.0
-LOOK_AGAIN_S = 1.0
+RECHECK_S = 1.0
 Say = Callable[[str], None]
 Count = Callable[[], Optional[int]]
 
 
-class Quarry(NamedTuple):
+class StopTarget(NamedTuple):
     """What has to go: the processes to signal first, and everything that must be gone in the end,
     with whatever else bears the mark."""
 
@@ -36,11 +36,11 @@ class Quarry(NamedTuple):
         return ", ".join(str(process.pid) for process in self.targets)
 
 
-def quarry(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> Quarry:
+def stop_target(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> StopTarget:
     """The servers themselves get the signals, not the `uv run` around one: uv dies without its
     child noticing."""
     found = tuple(servers)
-    return Quarry(
+    return StopTarget(
         port=port,
         bind=bind,
         targets=tuple(s.process for s in found),
@@ -51,7 +51,7 @@ def quarry(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> Q
 
 def stop(
     procs: Procs,
-    prey: Quarry,
+    prey: StopTarget,
     grace_s: float,
     say: Say,
     busy: Count = lambda: None,
@@ -86,7 +86,7 @@ def stop(
 class _Pack:
     """The family as it changes: children born while we wait are counted in."""
 
-    def __init__(self, procs: Procs, prey: Quarry) -> None:
+    def __init__(self, procs: Procs, prey: StopTarget) -> None:
         self._procs = procs
         self._prey = prey
         self._known: Dict[int, Process] = {p.pid: p for p in prey.family}
@@ -96,7 +96,7 @@ class _Pack:
             if not owner.is_own(process):
                 raise NotStopped(
                     "cannot signal pid %d: it runs as user %s"
-                    % (process.pid, owner.user(process.uid)),
+                    % (process.pid, owner.user_name(process.uid)),
                     "stop it as its owner on the host",
                     port=self._prey.port,
                     pid=process.pid,
@@ -123,7 +123,9 @@ class _Pack:
         """Those of the family that still run, looked up anew."""
         table = self._procs.processes()
         for process in [p for p in self._known.values() if _same(table.get(p.pid), p)]:
-            self._known.update({p.pid: p for p in tree(owner.own(table), process.pid)[1:]})
+            self._known.update(
+                {p.pid: p for p in tree(owner.own_processes(table), process.pid)[1:]}
+            )
         return [table[p.pid] for p in self._known.values() if _same(table.get(p.pid), p)]
 
     def gone_within(self, seconds: float, say: Say, words: Callable[[], str]) -> bool:
@@ -160,7 +162,7 @@ class _Pack:
         table = self._procs.processes()
         found = {
             p.pid: p
-            for p in marks.bearers(self._procs, self._prey.mark, table)
+            for p in marks.marked_processes(self._procs, self._prey.mark, table)
             if p.pid not in self._known
         }
         self._known.update(found)
@@ -171,9 +173,9 @@ class _Pack:
         port = self._prey.port
         if self._prey.mark and self._stray():
             self.signal(self.living(), signal.SIGTERM)
-            if not self._wait_for(lambda: not self.living(), LOOK_AGAIN_S):
+            if not self._wait_for(lambda: not self.living(), RECHECK_S):
                 self.kill_all()
-        left = [] if self._wait_for(lambda: not self.living(), LOOK_AGAIN_S) else self.living()
+        left = [] if self._wait_for(lambda: not self.living(), RECHECK_S) else self.living()
         if left:
             pids = ", ".join(str(p.pid) for p in left)
             raise NotStopped(

@@ -14,14 +14,16 @@ from ..context import Context
 from ..errors import MlxopsError
 from ..jobs import job as jobs
 from ..jobs.begin import begin, current_job
+from ..ports.diagnosis import mismatch
 from ..ports.evidence import PortEvidence, Server
 from ..ports.observe import family_record, observe
-from ..ports.verdict import mismatch
 from ..procs import Unobservable
 from ..registry.entries import Entry, Registry
 
 
-def note(ctx: Context, ports: Iterable[int], dry: bool = False) -> List[Dict[str, Any]]:
+def record_unrecorded(
+    ctx: Context, ports: Iterable[int], dry: bool = False
+) -> List[Dict[str, Any]]:
     """Record them; a row per server, as in the answer of reconcile."""
     registry = ctx.store.read()
     rows = []

@@ -10,21 +10,21 @@ from ..context import Context
 from ..errors import NotStopped, Respawned, to_mlxops_error
 from ..jobs.job import Job
 from ..ports.evidence import PortEvidence, Server
-from ..ports.survey import Ground
+from ..ports.survey import PortSurvey
 from ..procs import Unobservable
 from . import marks
 from .drain import connections, drain
-from .respawn import Watch
-from .stop import Quarry, quarry, stop
+from .respawn import RespawnWatch
+from .stop import StopTarget, stop, stop_target
 
 
-def vacated(
-    ctx: Context, job: Job, ground: Ground, grace_s: Optional[float]
+def vacate_port(
+    ctx: Context, job: Job, ground: PortSurvey, grace_s: Optional[float]
 ) -> Optional[NotStopped]:
     """Empty the port. The error, where the occupant is gone and the port is still not free: then it
     comes back."""
     try:
-        feared = vacate(ctx, job, ground, grace_s)
+        feared = stop_occupants(ctx, job, ground, grace_s)
     except NotStopped as exc:
         if not exc.fields.get("gone"):
             raise
@@ -34,12 +34,14 @@ def vacated(
     return None
 
 
-def vacate(ctx: Context, job: Job, ground: Ground, grace_s: Optional[float]) -> Optional[Respawned]:
+def stop_occupants(
+    ctx: Context, job: Job, ground: PortSurvey, grace_s: Optional[float]
+) -> Optional[Respawned]:
     """Stop whatever of ours is on the port, with proof; the registry is left alone.
 
     Raises Respawned where the port is taken again at once; returns it where that is still to be
     feared."""
-    prey, watch = _prey(ctx, ground), Watch(ctx, ground)
+    prey, watch = _prey(ctx, ground), RespawnWatch(ctx, ground)
     ctx.client.check()
     grace = ctx.site.grace_s if grace_s is None else grace_s
     if prey is not None:
@@ -49,11 +51,11 @@ def vacate(ctx: Context, job: Job, ground: Ground, grace_s: Optional[float]) -> 
         job.phase("stop", "stopping %s" % ", ".join(seen.text for seen in ground.seen.ranks))
         from ..ranks import ring
 
-        ring.stop(ctx, ranks, ground.seen.port, grace, lambda: ctx.client.cancelled)
+        ring.stop_ranks(ctx, ranks, ground.seen.port, grace, lambda: ctx.client.cancelled)
     return watch.check()
 
 
-def _stop(ctx: Context, job: Job, ground: Ground, prey: Quarry, grace: float) -> None:
+def _stop(ctx: Context, job: Job, ground: PortSurvey, prey: StopTarget, grace: float) -> None:
     left = [s for s in ground.seen.strays if s.process not in prey.targets]
     if left:
         job.warn(
@@ -79,7 +81,7 @@ def _stop(ctx: Context, job: Job, ground: Ground, prey: Quarry, grace: float) ->
         _again(ctx, prey, end)
 
 
-def _again(ctx: Context, prey: Quarry, end: Callable[[], None]) -> None:
+def _again(ctx: Context, prey: StopTarget, end: Callable[[], None]) -> None:
     try:
         end()
     except (OSError, Unobservable) as exc:
@@ -88,7 +90,7 @@ def _again(ctx: Context, prey: Quarry, end: Callable[[], None]) -> None:
         raise NotStopped(told, "mlxops status %d" % prey.port, port=prey.port) from exc
 
 
-def _drain(ctx: Context, job: Job, ground: Ground, grace_s: float) -> None:
+def _drain(ctx: Context, job: Job, ground: PortSurvey, grace_s: float) -> None:
     """Of the other runtimes an open connection tells nothing, or they finish their requests after
     the signal."""
     server = ground.server
@@ -108,7 +110,7 @@ def _drain(ctx: Context, job: Job, ground: Ground, grace_s: float) -> None:
         )
 
 
-def _prey(ctx: Context, ground: Ground) -> Optional[Quarry]:
+def _prey(ctx: Context, ground: PortSurvey) -> Optional[StopTarget]:
     seen = ground.seen
     if seen.proven:
         return _family(ctx, seen)
@@ -118,7 +120,7 @@ def _prey(ctx: Context, ground: Ground) -> Optional[Quarry]:
         hint = "stop by hand on the host those that are yours"
         raise NotStopped(text % (names, seen.port), hint, port=seen.port)
     if seen.remnants:
-        return Quarry(seen.port, ctx.site.bind, seen.remnants[:1], seen.remnants)
+        return StopTarget(seen.port, ctx.site.bind, seen.remnants[:1], seen.remnants)
     if seen.recorded is not None:
         raise NotStopped(
             "pid %d, recorded for port %d, lives and is no server of that port"
@@ -130,14 +132,14 @@ def _prey(ctx: Context, ground: Ground) -> Optional[Quarry]:
     return None
 
 
-def _family(ctx: Context, seen: PortEvidence) -> Quarry:
+def _family(ctx: Context, seen: PortEvidence) -> StopTarget:
     """The port's servers, with all that they forked off into sessions of its own: it bears the same
     mark."""
-    mark = next(filter(None, (marks.of(ctx.procs, s.process) for s in seen.proven)), "")
-    bearers = marks.bearers(ctx.procs, mark, ctx.procs.processes())
+    mark = next(filter(None, (marks.mark_of(ctx.procs, s.process) for s in seen.proven)), "")
+    bearers = marks.marked_processes(ctx.procs, mark, ctx.procs.processes())
     pids = {process.pid for process in bearers}
     mates = [s for s in seen.strays if s.process.pid in pids]
-    prey = quarry((*seen.proven, *mates), seen.port, ctx.site.bind, mark)
+    prey = stop_target((*seen.proven, *mates), seen.port, ctx.site.bind, mark)
     known = {process.pid for process in prey.family}
     return prey._replace(family=(*prey.family, *(p for p in bearers if p.pid not in known)))
 
@@ -146,7 +148,7 @@ def _pids(servers: Iterable[Server]) -> str:
     return "pid " + ", ".join(str(server.process.pid) for server in servers)
 
 
-def stopped(ground: Ground) -> Iterator[str]:
+def describe_occupants(ground: PortSurvey) -> Iterator[str]:
     """What `vacate` would stop, in words."""
     if ground.server:
         yield "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)

@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTupl
 from ..background import Value
 from ..errors import MlxopsError
 from ..ports import probe
-from .answer import Joined, Said, Unanswered, of_document, parsed, shown
+from .completion import (
+    Completion,
+    NoCompletion,
+    StreamAssembler,
+    excerpt,
+    from_document,
+    parse_json,
+)
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
 PATH = "/v1/chat/completions"
-LONGEST_LINE = 256 << 10
-MOST_BYTES = 8 << 20
-FAIR_S = 240.0
+MAX_LINE_BYTES = 256 << 10
+MAX_STREAM_BYTES = 8 << 20
+FAIR_TIMEOUT_S = 240.0
 Message = Dict[str, Any]
-Outcome = Union[Said, Unanswered]
+Outcome = Union[Completion, NoCompletion]
 
 
-class Asked(NamedTuple):
+class ChatRequest(NamedTuple):
     """A chat to be made. `name` None: no model is named. Greedy: without a draw there is nothing
     for a seed to fix.
 
@@ -46,7 +53,7 @@ class Asked(NamedTuple):
         return {key: value for key, value in body.items() if value is not None}
 
 
-class Port(NamedTuple):
+class Endpoint(NamedTuple):
     """Where a server answers. `check` is called all the time an answer is waited for, and may
     raise.
 
@@ -55,17 +62,17 @@ class Port(NamedTuple):
     address: str
     number: int
     check: Callable[[], None] = lambda: None
-    fair_s: float = FAIR_S
+    fair_s: float = FAIR_TIMEOUT_S
 
-    def plain(self, asked: Asked, timeout: float) -> Said:
+    def plain(self, asked: ChatRequest, timeout: float) -> Completion:
         """The whole answer; Unanswered where there is none."""
-        reply = self._post(asked.body(False), timeout, probe.whole)
+        reply = self._post(asked.body(False), timeout, probe.read_reply)
         _need(reply)
-        if len(reply.body) >= probe.MOST_BYTES:
-            raise Unanswered("the answer is longer than %d KiB" % (probe.MOST_BYTES >> 10))
-        return of_document(parsed(reply.body))
+        if len(reply.body) >= probe.MAX_REPLY_BYTES:
+            raise NoCompletion("the answer is longer than %d KiB" % (probe.MAX_REPLY_BYTES >> 10))
+        return from_document(parse_json(reply.body))
 
-    def streamed(self, asked: Asked, timeout: float) -> Said:
+    def streamed(self, asked: ChatRequest, timeout: float) -> Completion:
         """The joined answer of a stream; Unanswered where there is none."""
         began = time.monotonic()
         return self._post(asked.body(True), timeout, lambda answer: _joined(answer, began))
@@ -74,58 +81,58 @@ class Port(NamedTuple):
         self, body: Dict[str, Any], timeout: float, read: Callable[[HTTPResponse], Value]
     ) -> Value:
         # The line's own patience comes second: what it raises has another type in Python 3.9.
-        line = probe.Line(self.address, self.number, timeout + 1)
+        line = probe.CancellableRequest(self.address, self.number, timeout + 1)
         try:
-            return probe.exchange(line, timeout, lambda: line.ask(PATH, body, read), self.check)
-        except (Unanswered, MlxopsError):
+            return probe.run_request(line, timeout, lambda: line.ask(PATH, body, read), self.check)
+        except (NoCompletion, MlxopsError):
             raise
         except TimeoutError as exc:
-            raise Unanswered(
+            raise NoCompletion(
                 "no whole answer within %.3g s" % timeout, fault=timeout >= self.fair_s
             ) from exc
         except Exception as exc:  # as in probe.ask: http.client raises anything on hostile answers
-            raise Unanswered("no answer: %s" % shown(str(exc) or type(exc).__name__)) from exc
+            raise NoCompletion("no answer: %s" % excerpt(str(exc) or type(exc).__name__)) from exc
 
 
-def outcome(call: Callable[[], Said]) -> Outcome:
+def try_chat(call: Callable[[], Completion]) -> Outcome:
     """What a chat came to."""
     try:
         return call()
-    except Unanswered as exc:
+    except NoCompletion as exc:
         return exc
 
 
 def _need(reply: probe.Reply) -> None:
     if reply.status != 200:
-        raise Unanswered(
-            "it answers with status %d: %s" % (reply.status, shown(reply.body)), reply.status
+        raise NoCompletion(
+            "it answers with status %d: %s" % (reply.status, excerpt(reply.body)), reply.status
         )
 
 
-def _joined(answer: HTTPResponse, began: float) -> Said:
+def _joined(answer: HTTPResponse, began: float) -> Completion:
     if answer.status != 200 or "event-stream" not in (answer.getheader("Content-Type") or ""):
-        reply = probe.whole(answer)
+        reply = probe.read_reply(answer)
         _need(reply)
-        raise Unanswered("asked for a stream, it sends none: %s" % shown(reply.body))
-    joined = Joined(began)
+        raise NoCompletion("asked for a stream, it sends none: %s" % excerpt(reply.body))
+    joined = StreamAssembler(began)
     for line in _lines(answer):
         if line == b"[DONE]":
             return joined.whole(True)
-        chunk = parsed(line)
+        chunk = parse_json(line)
         if chunk is None:
-            raise Unanswered("a line of the stream is no JSON: %s" % shown(line))
+            raise NoCompletion("a line of the stream is no JSON: %s" % excerpt(line))
         joined.add(chunk, time.monotonic())
     return joined.whole(False)
 
 
 def _lines(answer: HTTPResponse) -> Iterator[bytes]:
     """What stands behind `data:`, line by line (html.spec.whatwg.org, server-sent events)."""
-    left = MOST_BYTES
+    left = MAX_STREAM_BYTES
     while True:
-        line = answer.readline(LONGEST_LINE)
+        line = answer.readline(MAX_LINE_BYTES)
         left -= len(line)
-        if len(line) >= LONGEST_LINE or left < 0:
-            raise Unanswered("the stream, or a line of it, is too long to be an answer")
+        if len(line) >= MAX_LINE_BYTES or left < 0:
+            raise NoCompletion("the stream, or a line of it, is too long to be an answer")
         if not line:
             return
         if line.startswith(b"data:"):

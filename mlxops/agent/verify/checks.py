@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .answer import Call, Said, Unanswered, shown
-from .tags import leaked
+from .completion import Completion, NoCompletion, ToolCall, excerpt
+from .control_tokens import find_leaks
 
 IDENTITY, RAW_TAGS = "identity", "raw tags"
-CUT = "cut off after %d tokens, so this cannot be told"
+CUT_OFF = "cut off after %d tokens, so this cannot be told"
 
 
 class Check(NamedTuple):
@@ -25,20 +25,20 @@ class Check(NamedTuple):
 
 def answered(name: str, outcome: object) -> Check:
     """Whether a chat was answered, with something and to its end."""
-    if isinstance(outcome, Unanswered):
+    if isinstance(outcome, NoCompletion):
         return Check(name, False if outcome.fault else None, outcome.reason)
-    assert isinstance(outcome, Said)
+    assert isinstance(outcome, Completion)
     if not outcome.ended:
         return Check(name, False, "the stream ended without [DONE]")
     if outcome.finish is None:
         return Check(name, False, "it ended without a finish_reason")
     if outcome.empty:
-        return Check(name, False, "the answer is empty, finish_reason %s" % shown(outcome.finish))
+        return Check(name, False, "the answer is empty, finish_reason %s" % excerpt(outcome.finish))
     return Check(name, True, _pace(outcome))
 
 
-def _pace(said: Said) -> str:
-    told = ["finish_reason %s" % shown(said.finish)]
+def _pace(said: Completion) -> str:
+    told = ["finish_reason %s" % excerpt(said.finish)]
     if said.first_ms is not None:
         told.insert(0, "first token after %.0f ms" % said.first_ms)
     if said.tokens_per_s is not None:
@@ -50,9 +50,9 @@ def _pace(said: Said) -> str:
     return ", ".join(told)
 
 
-def identity(name: Optional[str], answers: Sequence[Said]) -> Check:
+def identity(name: Optional[str], answers: Sequence[Completion]) -> Check:
     """Whether every answer names the model that was asked for."""
-    others = sorted({shown(said.model) for said in answers if said.model and said.model != name})
+    others = sorted({excerpt(said.model) for said in answers if said.model and said.model != name})
     if name is not None and others:
         return Check(IDENTITY, False, "asked as %s, it answers as %s" % (name, ", ".join(others)))
     if name is None or not any(said.model for said in answers):
@@ -62,14 +62,14 @@ def identity(name: Optional[str], answers: Sequence[Said]) -> Check:
 
 def other_name(outcome: object) -> Check:
     """Whether a request under a name that is nobody's was refused."""
-    if isinstance(outcome, Unanswered):
+    if isinstance(outcome, NoCompletion):
         refused = outcome.status == 404
         told = "refused with 404" if refused else outcome.reason
         return Check("other names", refused if outcome.status else None, told)
     return Check("other names", False, "a request under another name was answered")
 
 
-def raw_tags(answers: Mapping[str, Said], most_tokens: int) -> Check:
+def raw_tags(answers: Mapping[str, Completion], most_tokens: int) -> Check:
     """Whether no tag that belongs between model and server reached the client."""
     found = {kind: _leaks(said) for kind, said in answers.items()}
     told = "; ".join(
@@ -79,28 +79,28 @@ def raw_tags(answers: Mapping[str, Said], most_tokens: int) -> Check:
         return Check(RAW_TAGS, True, "none in %d answers" % len(answers))
     # A parser may wait for the end of what was cut off before it: that alone is the doing of our
     # own limit.
-    if all(cut(answers[kind], most_tokens) for kind, tags in found.items() if tags):
-        return Check(RAW_TAGS, None, "%s; %s" % (told, CUT % most_tokens))
+    if all(hit_token_limit(answers[kind], most_tokens) for kind, tags in found.items() if tags):
+        return Check(RAW_TAGS, None, "%s; %s" % (told, CUT_OFF % most_tokens))
     return Check(RAW_TAGS, False, told)
 
 
-def _leaks(said: Said) -> Tuple[str, ...]:
-    return leaked(said.content + "\n" + said.reasoning)
+def _leaks(said: Completion) -> Tuple[str, ...]:
+    return find_leaks(said.content + "\n" + said.reasoning)
 
 
-def cut(said: Said, most_tokens: int) -> bool:
+def hit_token_limit(said: Completion, most_tokens: int) -> bool:
     """Whether it ended at our own limit; mlx-openai-server says `stop` even then."""
     return said.finish == "length" or (said.tokens or 0) >= most_tokens
 
 
-def reasoning(answers: Mapping[str, Said], most_tokens: int) -> Check:
+def reasoning(answers: Mapping[str, Completion], most_tokens: int) -> Check:
     """Whether a reasoning parser keeps the reasoning out of the content, and the content out of the
     reasoning."""
     for kind, said in answers.items():
         if said.reasoning.strip() and not said.content.strip() and not said.calls:
             told = "the whole %s answer is taken for reasoning" % kind
-            if cut(said, most_tokens):
-                return Check("reasoning", None, "%s; %s" % (told, CUT % most_tokens))
+            if hit_token_limit(said, most_tokens):
+                return Check("reasoning", None, "%s; %s" % (told, CUT_OFF % most_tokens))
             return Check("reasoning", False, told)
     if any(_leaks(said) for said in answers.values()):
         return Check("reasoning", None, "raw tags reach the client: see there")
@@ -112,20 +112,22 @@ def reasoning(answers: Mapping[str, Said], most_tokens: int) -> Check:
     )
 
 
-def same(plain: Said, streamed: Said, again: Optional[Said], most_tokens: int) -> Check:
+def same(
+    plain: Completion, streamed: Completion, again: Optional[Completion], most_tokens: int
+) -> Check:
     """Whether a stream says what the whole answer says. `again`: the same question once more, where
     they differ."""
-    told = differ(plain, streamed)
-    if not told or (again is not None and not differ(again, streamed)):
+    told = difference(plain, streamed)
+    if not told or (again is not None and not difference(again, streamed)):
         return Check("same answer", True, "plain and streamed say the same")
-    if cut(plain, most_tokens) or cut(streamed, most_tokens):
-        return Check("same answer", None, "%s; %s" % (told, CUT % most_tokens))
-    if again is None or differ(plain, again):
+    if hit_token_limit(plain, most_tokens) or hit_token_limit(streamed, most_tokens):
+        return Check("same answer", None, "%s; %s" % (told, CUT_OFF % most_tokens))
+    if again is None or difference(plain, again):
         return Check("same answer", None, "cannot be compared: asked twice, it gives two answers")
     return Check("same answer", False, told)
 
 
-def differ(one: Said, other: Said) -> str:
+def difference(one: Completion, other: Completion) -> str:
     """In what two answers differ; "" where in nothing but blanks at their ends."""
     for what, a, b in (
         ("content", one.content, other.content),
@@ -134,25 +136,27 @@ def differ(one: Said, other: Said) -> str:
         if a.strip() != b.strip():
             return "%s differs: %r, streamed %r" % (
                 what,
-                shown(a.strip()[:60]),
-                shown(b.strip()[:60]),
+                excerpt(a.strip()[:60]),
+                excerpt(b.strip()[:60]),
             )
     if [*map(_meant, one.calls)] != [*map(_meant, other.calls)]:
         return "tool calls differ: %s, streamed %s" % (_named(one.calls), _named(other.calls))
     return ""
 
 
-def _meant(call: Call) -> Tuple[str, object]:
+def _meant(call: ToolCall) -> Tuple[str, object]:
     return call.name, call.arguments if call.given is None else call.given
 
 
-def _named(calls: Sequence[Call]) -> str:
-    return shown(
-        ", ".join("%s(%s)" % (call.name, shown(call.arguments)) for call in calls) or "none"
+def _named(calls: Sequence[ToolCall]) -> str:
+    return excerpt(
+        ", ".join("%s(%s)" % (call.name, excerpt(call.arguments)) for call in calls) or "none"
     )
 
 
-def tool_call(answers: Mapping[str, Said], after: object, wanted: str, most_tokens: int) -> Check:
+def tool_call(
+    answers: Mapping[str, Completion], after: object, wanted: str, most_tokens: int
+) -> Check:
     """Whether a tool that was offered is called as a client can read it, and its result taken.
     `after`: what came then.
 
@@ -161,24 +165,24 @@ def tool_call(answers: Mapping[str, Said], after: object, wanted: str, most_toke
     leaks = raw_tags(answers, most_tokens)
     if leaks.ok is not True:
         return leaks._replace(check=name)
-    calls: List[Call] = [call for said in answers.values() for call in said.calls]
+    calls: List[ToolCall] = [call for said in answers.values() for call in said.calls]
     if not calls:
         return Check(name, None, "not called: the model answers without the tool")
     for call in calls:
         if call.given is None:
             return Check(
-                name, False, "the arguments are no JSON object: %s" % shown(call.arguments)
+                name, False, "the arguments are no JSON object: %s" % excerpt(call.arguments)
             )
         if call.name != wanted:
             return Check(
                 name,
                 None,
-                "another function is called than the one that was offered: %s" % shown(call.name),
+                "another function is called than the one that was offered: %s" % excerpt(call.name),
             )
     taken = answered(name, after)
     if taken.ok is not True:
         return taken._replace(detail="after the tool's result: " + taken.detail)
-    leaks = raw_tags({"following": after}, most_tokens) if isinstance(after, Said) else leaks
+    leaks = raw_tags({"following": after}, most_tokens) if isinstance(after, Completion) else leaks
     return (
         Check(name, True, "called, its result taken")
         if leaks.ok is True

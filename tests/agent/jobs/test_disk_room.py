@@ -26,9 +26,9 @@ from mlxops.agent.jobs.disk_space import (
     disk_reservation,
     disk_space_error,
 )
-from mlxops.agent.procs import here
+from mlxops.agent.procs import local_procs
 from mlxops.agent.registry.entries import REQUIRED, Entry
-from mlxops.agent.servers.launch import any_place, place
+from mlxops.agent.servers.launch import prepare_files, prepare_files_or_discard
 from tests.support.launching import Launcher, context
 from tests.support.smalldisk import SmallDisk, read_only
 
@@ -55,7 +55,7 @@ class Unable:
     """A machine whose file systems cannot allocate blocks behind the end of a file."""
 
     def __init__(self) -> None:
-        self._procs = here()
+        self._procs = local_procs()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._procs, name)
@@ -91,7 +91,9 @@ def test_what_was_taken_suffices_when_the_disk_is_full(work: Context, disk: Smal
         for number in range(LOAD_EDITS):
             add(work, f"model{number}")
         for _ in range(2):
-            with place(work.site.state_dir, port(work), room.take_log(port(work))).log as log:
+            with prepare_files(
+                work.site.state_dir, port(work), room.take_log(port(work))
+            ).log as log:
                 assert log.write(b"x" * (LOG_BYTES - 4096)) and log.flush() is None
         for number in range(50):
             job.phase("wait", f"still loading, {number} s")
@@ -128,7 +130,7 @@ def test_a_disk_that_changed_since_is_told(work: Context, disk: SmallDisk):
 @as_root
 def test_a_start_back_depends_on_no_disk(work: Context, disk: SmallDisk):
     with read_only(disk.place):
-        where = any_place(work.site.state_dir, port(work))
+        where = prepare_files_or_discard(work.site.state_dir, port(work))
         with where.log as log:
             assert (
                 log.name == os.devnull and "Read-only" in where.lost and os.path.isdir(where.folder)

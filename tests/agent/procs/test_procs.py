@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.procs import Listener, Unobservable, ancestors, descendants, here
+from mlxops.agent.procs import Listener, Unobservable, ancestors, descendants, local_procs
 from mlxops.agent.procs.linux import Linux
 from mlxops.agent.procs.macos.darwin import Darwin
 from tests.support.procs_actors import (
@@ -50,7 +50,9 @@ def state(procs: Any, pid: int) -> str:
 
 
 def test_this_machine_is_recognised():
-    assert type(here()).__name__ == ("Linux" if sys.platform.startswith("linux") else "Darwin")
+    assert type(local_procs()).__name__ == (
+        "Linux" if sys.platform.startswith("linux") else "Darwin"
+    )
 
 
 def test_a_process_is_shown_as_it_is(procs: Any):
@@ -304,7 +306,8 @@ def test_linux_knows_its_memory_and_has_no_launchd():
 @on_linux
 def test_looking_on_linux_starts_nothing_and_imports_nothing_heavy():
     look = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from mlxops.agent.procs import here; procs = here();"
+        "import sys; sys.path.insert(0, sys.argv[1]); from mlxops.agent.procs import local_procs;"
+        "procs = local_procs();"
         "procs.processes(); procs.listeners(range(1, 65536));"
         "print([name for name in ('subprocess', 'socket', 'dataclasses', 'inspect', 'ctypes') if name in sys.modules])"
     )

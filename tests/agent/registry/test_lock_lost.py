@@ -132,8 +132,8 @@ def test_a_lock_of_another_account_is_looked_at_without_an_error(path: str):
 JOB = """
 from mlxops.agent.jobs.job import Job
 from mlxops.agent.wire.client import Client
-from mlxops.agent.procs import here
-own = here().process(os.getpid())
+from mlxops.agent.procs import local_procs
+own = local_procs().process(os.getpid())
 held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100, "start_time": own.start_time}
 client = Client(os.open(os.devnull, os.O_WRONLY), sys.stdin.buffer)
 try:

@@ -22,10 +22,10 @@ home, harness, log, path = sys.argv[1:]
 sys.path[:0] = [home, harness]
 import saboteur
 saboteur.arm(home, {"log": log, "step": None, "fault": None}, -1)
-from agent.procs import here
+from agent.procs import local_procs
 from agent.registry.entries import REQUIRED, Entry
 from agent.registry.store import Store
-Store(path, {"who": "alice"}, here().sync).edit("add", lambda now: now.put(Entry("jade", dict(REQUIRED))))
+Store(path, {"who": "alice"}, local_procs().sync).edit("add", lambda now: now.put(Entry("jade", dict(REQUIRED))))
 """
 # F_FULLFSYNC is what makes a file durable on a Mac.
 DURABLE = {"os.fsync": "sync", "fcntl.fcntl": "sync", "os.rename": "rename", "write": "write"}

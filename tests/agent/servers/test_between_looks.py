@@ -19,7 +19,7 @@ import pytest
 
 from mlxops.agent.errors import NotReady, NotStopped, RegistryInvalid
 from mlxops.agent.ops.unload import unload
-from mlxops.agent.ports.observe import look
+from mlxops.agent.ports.observe import scan
 from mlxops.agent.procs import Unobservable
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.registry.store import Store
@@ -222,6 +222,6 @@ def test_a_child_that_had_the_socket_and_is_a_zombie_by_the_second_look_owns_not
         port, child = map(int, parent.said.split())
         procs = Bereaved(child)
         assert {ln.pid for ln in procs.listeners([port])} == {parent.pid, child}
-        sight = look(procs, [port])
+        sight = scan(procs, [port])
         assert [ln.pid for ln in sight.listeners or ()] == [parent.pid]
         assert sight.table[child].zombie

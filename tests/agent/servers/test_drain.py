@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.clock import Deadline, pauses, wait_for
-from mlxops.agent.procs import Unobservable, here
+from mlxops.agent.procs import Unobservable, local_procs
 from mlxops.agent.procs.macos.darwin import Darwin
 from mlxops.agent.servers.drain import connections, drain
 from tests.support.procs_actors import eventually
@@ -30,16 +30,19 @@ def test_only_the_connections_to_this_very_port_count(address: str) -> None:
         socket.create_server((address, 0), family=family),
     ):
         port = server.getsockname()[1]
-        assert here().connections(port) == 0
+        assert local_procs().connections(port) == 0
         with (
             socket.create_connection((address, port)) as one,
             socket.create_connection((address, port)),
         ):
             ends = [server.accept()[0], server.accept()[0]]
-            assert here().connections(port) == 2 and here().connections(one.getsockname()[1]) == 1
+            assert (
+                local_procs().connections(port) == 2
+                and local_procs().connections(one.getsockname()[1]) == 1
+            )
         for end in ends:
             end.close()
-        eventually(lambda: here().connections(port) == 0)
+        eventually(lambda: local_procs().connections(port) == 0)
 
 
 def test_it_ends_in_the_first_moment_without_a_connection() -> None:
@@ -56,7 +59,7 @@ def test_it_ends_in_the_first_moment_without_a_connection() -> None:
         caller = threading.Thread(target=hang_up)
         caller.start()
         began = time.monotonic()
-        drain(here(), port, 60, nothing, said.append)
+        drain(local_procs(), port, 60, nothing, said.append)
         caller.join()
     assert said == ["1 request in flight, waiting for a moment without (60 s at most)"]
     assert time.monotonic() - began < 30
@@ -67,7 +70,7 @@ def test_a_port_that_is_always_busy_takes_all_the_time_there_is() -> None:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
             began = time.monotonic()
-            drain(here(), port, 0.3, nothing, nothing)
+            drain(local_procs(), port, 0.3, nothing, nothing)
             assert time.monotonic() - began >= 0.3
 
 
@@ -78,7 +81,7 @@ def test_a_cancel_ends_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)), pytest.raises(KeyboardInterrupt):
-            drain(here(), port, 60, cancelled, nothing)
+            drain(local_procs(), port, 60, cancelled, nothing)
 
 
 def test_what_cannot_be_counted_is_not_waited_for() -> None:
@@ -109,7 +112,7 @@ def test_where_a_look_is_expensive_the_pauses_grow() -> None:
     costly = Costly(busy_s=2.0)
     drain(costly, 8100, 30, nothing, nothing)  # type: ignore[arg-type]
     assert costly.looks < 16 and 2.0 <= time.monotonic() - (costly._until - 2.0) < 2.8
-    assert Darwin.longest_pause_s == 1.0 and here().longest_pause_s == 0.0
+    assert Darwin.longest_pause_s == 1.0 and local_procs().longest_pause_s == 0.0
 
 
 def test_the_pauses_grow_up_to_a_limit_and_only_where_there_is_one() -> None:

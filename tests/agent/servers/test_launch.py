@@ -18,7 +18,7 @@ import pytest
 from mlxops.agent.errors import Failed
 from mlxops.agent.procs import Unobservable
 from mlxops.agent.registry.lock import FileLock
-from mlxops.agent.servers.launch import start, tail
+from mlxops.agent.servers.launch import launch, log_tail
 from tests.support.launching import Launcher, agent_argv, environment
 from tests.support.procs_actors import eventually
 
@@ -113,11 +113,11 @@ def test_it_runs_in_a_folder_and_an_environment_of_its_own(
 
 def test_the_log_of_the_one_before_is_kept(launcher: Launcher):
     for text in ("first", "second", "third"):
-        gated = start(launcher.procs, ["/bin/echo", text], {}, launcher.state_dir, launcher.port)
+        gated = launch(launcher.procs, ["/bin/echo", text], {}, launcher.state_dir, launcher.port)
         launcher.started.append(gated)
         gated.release()
         eventually(lambda gated=gated: gated.exited() is not None)
-    assert (tail(launcher.log), tail(launcher.log + ".1")) == (["third"], ["second"])
+    assert (log_tail(launcher.log), log_tail(launcher.log + ".1")) == (["third"], ["second"])
 
 
 @pytest.mark.parametrize("word", ["", "no", "go now", "g"])
@@ -131,7 +131,7 @@ def test_only_the_right_word_opens_the_gate(launcher: Launcher, word: str):
 
 def test_words_of_the_command_line_stay_words(launcher: Launcher):
     words = ["two words", "$(touch x)", "", "`id`", "'", '"', "line\nline", "*"]
-    gated = start(
+    gated = launch(
         launcher.procs, ["/usr/bin/printf", "[%s]", *words], {}, launcher.state_dir, launcher.port
     )
     launcher.started.append(gated)
@@ -141,17 +141,17 @@ def test_words_of_the_command_line_stay_words(launcher: Launcher):
 
 
 def test_a_program_that_is_not_there_ends_and_says_so_in_the_log(launcher: Launcher):
-    gated = start(launcher.procs, ["/nowhere/server"], {}, launcher.state_dir, launcher.port)
+    gated = launch(launcher.procs, ["/nowhere/server"], {}, launcher.state_dir, launcher.port)
     launcher.started.append(gated)
     gated.release()
     assert eventually(gated.exited) in (126, 127)
-    assert "/nowhere/server" in tail(launcher.log)[-1]
+    assert "/nowhere/server" in log_tail(launcher.log)[-1]
 
 
 def test_a_state_folder_that_cannot_be_made_is_a_clear_failure(launcher: Launcher, tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Failed, match="cannot start the server"):
-        start(launcher.procs, launcher.argv, {}, str(tmp_path / "file"), launcher.port)
+        launch(launcher.procs, launcher.argv, {}, str(tmp_path / "file"), launcher.port)
 
 
 def test_no_failed_start_leaves_a_descriptor_open(launcher: Launcher, tmp_path: Path):
@@ -168,7 +168,7 @@ def test_no_failed_start_leaves_a_descriptor_open(launcher: Launcher, tmp_path: 
         (launcher.procs, ["/bin/echo", "a\0b"], launcher.state_dir),
     ):
         with pytest.raises((Failed, Unobservable)):
-            start(procs, argv, {}, state_dir, launcher.port)
+            launch(procs, argv, {}, state_dir, launcher.port)
     assert set(os.listdir("/dev/fd")) == before
     assert launcher.fake.journal() == []
 
@@ -186,5 +186,5 @@ def test_no_failed_start_leaves_a_descriptor_open(launcher: Launcher, tmp_path: 
 )
 def test_the_tail_of_a_log(tmp_path: Path, content: bytes, lines: int, expected: list[str]):
     (tmp_path / "log").write_bytes(content)
-    assert tail(str(tmp_path / "log"), lines) == expected
-    assert tail(str(tmp_path / "none")) == []
+    assert log_tail(str(tmp_path / "log"), lines) == expected
+    assert log_tail(str(tmp_path / "none")) == []

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mlxops.agent.context import Context
-from mlxops.agent.procs import Memory, Unobservable, here
+from mlxops.agent.procs import Memory, Unobservable, local_procs
 from mlxops.agent.servers import prefetch as headstart
-from mlxops.agent.servers.prefetch import head_start
+from mlxops.agent.servers.prefetch import prefetch_weights
 from tests.support.launching import Launcher, context
 
 SIZE = 5 << 20
@@ -26,7 +26,7 @@ class Eyes:
         self._memory = memory
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(here(), name)
+        return getattr(local_procs(), name)
 
     def memory(self) -> Memory:
         if isinstance(self._memory, Memory):
@@ -50,8 +50,8 @@ class Heard:
 @pytest.fixture
 def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
     # So small a sample that it is no whole reading.
-    monkeypatch.setattr(headstart, "SAMPLE_BYTES", 1)
-    monkeypatch.setattr(headstart, "CHUNK", 1 << 20)
+    monkeypatch.setattr(headstart, "MAX_SAMPLE_BYTES", 1)
+    monkeypatch.setattr(headstart, "CHUNK_BYTES", 1 << 20)
     made = Launcher(tmp_path, "mlx_lm.server")
     (made.model / "model.safetensors").write_bytes(b"\0" * SIZE)
     yield made
@@ -61,7 +61,7 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch
 def read(launcher: Launcher, folder: Path, memory: Any, replaces: bool) -> tuple[int, list[str]]:
     heard: Any = Heard()
     with context(launcher, folder, Eyes(memory)) as there:
-        return head_start(there, heard, str(launcher.model), SIZE, replaces).done, heard.said
+        return prefetch_weights(there, heard, str(launcher.model), SIZE, replaces).done, heard.said
 
 
 def test_all_of_it_where_memory_has_room(launcher: Launcher, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_sample_where_memory_is_short_or_unknown_and_it_is_said(
 def test_a_cancel_ends_the_reading(launcher: Launcher, tmp_path: Path) -> None:
     def cancelled(there: Context) -> None:
         there.client.cancelled = True
-        head_start(there, Heard(), str(launcher.model), SIZE, True)  # type: ignore[arg-type]
+        prefetch_weights(there, Heard(), str(launcher.model), SIZE, True)  # type: ignore[arg-type]
 
     with (
         context(launcher, tmp_path, Eyes(ROOM)) as there,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent.servers.prefetch import CHUNK, Reading, read, weights
+from mlxops.agent.servers.prefetch import CHUNK_BYTES, ReadResult, read_files, weight_paths
 
 
 def nothing(_: int) -> None:
@@ -23,22 +23,27 @@ def files(folder: Path, *sizes: int) -> list[str]:
 
 def test_every_byte_of_every_file_is_read(tmp_path: Path) -> None:
     heard: list[int] = []
-    reading = read(files(tmp_path, CHUNK + 1, 0, 5), None, None, heard.append)
-    assert reading.done == CHUNK + 6 and heard[-1] == CHUNK + 6 and heard == sorted(heard)
+    reading = read_files(files(tmp_path, CHUNK_BYTES + 1, 0, 5), None, None, heard.append)
+    assert (
+        reading.done == CHUNK_BYTES + 6 and heard[-1] == CHUNK_BYTES + 6 and heard == sorted(heard)
+    )
 
 
 def test_a_sample_ends_with_the_chunk_that_fills_it(tmp_path: Path) -> None:
-    assert read(files(tmp_path, 3 * CHUNK), CHUNK + 1, None, nothing).done == 2 * CHUNK
+    assert (
+        read_files(files(tmp_path, 3 * CHUNK_BYTES), CHUNK_BYTES + 1, None, nothing).done
+        == 2 * CHUNK_BYTES
+    )
 
 
 def test_a_sample_ends_when_its_time_is_over(tmp_path: Path) -> None:
-    assert read(files(tmp_path, 3 * CHUNK), None, 0.0, nothing).done == CHUNK
+    assert read_files(files(tmp_path, 3 * CHUNK_BYTES), None, 0.0, nothing).done == CHUNK_BYTES
 
 
 def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     odd = [str(tmp_path), str(tmp_path / "absent"), str(tmp_path / "pipe"), "nul\0"]
-    assert read([*odd, *files(tmp_path, 7)], None, None, nothing).done == 7
+    assert read_files([*odd, *files(tmp_path, 7)], None, None, nothing).done == 7
 
 
 def test_whoever_is_told_may_end_it(tmp_path: Path) -> None:
@@ -46,15 +51,15 @@ def test_whoever_is_told_may_end_it(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        read(files(tmp_path, 3 * CHUNK), None, None, enough)
+        read_files(files(tmp_path, 3 * CHUNK_BYTES), None, None, enough)
 
 
 def test_a_few_bytes_tell_nothing_of_the_disk() -> None:
-    assert Reading(1 << 20, 0.001).bytes_per_s is None
-    assert Reading(1 << 30, 2.0).bytes_per_s == 1 << 29
+    assert ReadResult(1 << 20, 0.001).bytes_per_s is None
+    assert ReadResult(1 << 30, 2.0).bytes_per_s == 1 << 29
 
 
 def test_the_weights_are_those_the_server_reads(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"x")
     (tmp_path / "notes.safetensors").write_bytes(b"x")
-    assert weights(str(tmp_path)) == [str(tmp_path / "model.safetensors")]
+    assert weight_paths(str(tmp_path)) == [str(tmp_path / "model.safetensors")]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import Interrupted, NotReady
-from mlxops.agent.servers.launch import Gated
+from mlxops.agent.servers.launch import PendingServer
 from tests.support.launching import NAME, Launcher, since
 from tests.support.procs_actors import eventually
 
@@ -43,7 +43,7 @@ def light(tmp_path: Path) -> Iterator[Launcher]:
     made.end()
 
 
-def refusal(launcher: Launcher, gated: Gated, timeout_s: float = 20.0) -> NotReady:
+def refusal(launcher: Launcher, gated: PendingServer, timeout_s: float = 20.0) -> NotReady:
     with pytest.raises(NotReady) as refused:
         launcher.wait(gated, timeout_s)
     assert (refused.value.fields["port"], refused.value.exit_code) == (launcher.port, 8)

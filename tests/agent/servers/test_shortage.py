@@ -10,38 +10,38 @@ import pytest
 
 from mlxops.agent.errors import Failed, MlxopsError
 from mlxops.agent.servers import start
-from mlxops.agent.servers.start import Served, bring_back
+from mlxops.agent.servers.start import StartedServer, restart_server
 
 
 def short_for(monkeypatch: pytest.MonkeyPatch, tries: int, number: int) -> list[int]:
-    """bring_up fails so many times as start_in does; the list grows with each try."""
+    """start_server fails so many times as launch_in does; the list grows with each try."""
     seen: list[int] = []
 
-    def bring_up(*_: Any) -> Served:
+    def start_server(*_: Any) -> StartedServer:
         seen.append(1)
         if len(seen) > tries:
-            return Served(1.0, MagicMock())
+            return StartedServer(1.0, MagicMock())
         try:
             raise OSError(number, "short")
         except OSError as exc:
             raise Failed(f"cannot start the server: {exc}") from exc
 
-    monkeypatch.setattr(start, "bring_up", bring_up)
+    monkeypatch.setattr(start, "start_server", start_server)
     return seen
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
 def test_a_shortage_that_passes_is_waited_for(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     seen, job = short_for(monkeypatch, 3, number), MagicMock()
-    assert bring_back(MagicMock(), job, MagicMock(), MagicMock()).seconds == 1.0
+    assert restart_server(MagicMock(), job, MagicMock(), MagicMock()).seconds == 1.0
     assert len(seen) == 4 and "trying again for" in job.rollback.call_args.args[1]
 
 
 def test_one_that_lasts_is_told_with_the_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = short_for(monkeypatch, 1000, errno.EAGAIN)
-    monkeypatch.setattr(start, "SHORTAGE_S", 0.5)
+    monkeypatch.setattr(start, "RETRY_S", 0.5)
     with pytest.raises(MlxopsError) as told:
-        bring_back(MagicMock(), MagicMock(), MagicMock(), MagicMock())
+        restart_server(MagicMock(), MagicMock(), MagicMock(), MagicMock())
     assert f"(tried {len(seen)} times in" in told.value.message
     assert len(seen) >= 2
 
@@ -49,5 +49,5 @@ def test_one_that_lasts_is_told_with_the_tries(monkeypatch: pytest.MonkeyPatch) 
 def test_any_other_failure_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = short_for(monkeypatch, 1000, errno.E2BIG)
     with pytest.raises(Failed):
-        bring_back(MagicMock(), MagicMock(), MagicMock(), MagicMock())
+        restart_server(MagicMock(), MagicMock(), MagicMock(), MagicMock())
     assert len(seen) == 1

@@ -14,8 +14,8 @@ from mlxops.agent.errors import AssignmentConflict
 from mlxops.agent.jobs.begin import begin
 from mlxops.agent.jobs.disk_space import disk_reservation
 from mlxops.agent.registry.entries import REQUIRED, Entry
-from mlxops.agent.servers.pace import Pace
-from mlxops.agent.servers.start import Service, Way, bring_up
+from mlxops.agent.servers.start import ServerSpec, StartOptions, start_server
+from mlxops.agent.servers.startup_time import StartupEstimate
 from tests.support.faltering import Faltering
 from tests.support.launching import NAME, Launcher, context, nothing
 
@@ -31,7 +31,7 @@ def test_a_server_that_cannot_be_put_on_record_never_starts(launcher: Launcher, 
     """Somebody has just loaded its model elsewhere: it ends at its gate, and there is nothing to be
     stopped."""
     entry = Entry(NAME, {**REQUIRED, "cache_path": str(launcher.model)})
-    service = Service(launcher.port, entry, launcher.runtime, launcher.argv, NAME, NAME)
+    service = ServerSpec(launcher.port, entry, launcher.runtime, launcher.argv, NAME, NAME)
     procs = Faltering(lambda: False)
     with (
         context(launcher, tmp_path, procs) as loading,
@@ -41,7 +41,12 @@ def test_a_server_that_cannot_be_put_on_record_never_starts(launcher: Launcher, 
             "load", lambda now: now.put(entry.with_fields(port=launcher.port + 1))
         )
         with pytest.raises(AssignmentConflict):
-            bring_up(loading, job, service, Way(Pace(None, 20), nothing, disk_reservation(loading)))
+            start_server(
+                loading,
+                job,
+                service,
+                StartOptions(StartupEstimate(None, 20), nothing, disk_reservation(loading)),
+            )
         assert loading.store.read() == taken
     assert procs.sent == []
     assert launcher.fake.journal() == []

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import NotStopped
-from mlxops.agent.procs import Process, here
-from mlxops.agent.servers.stop import Quarry, stop
+from mlxops.agent.procs import Process, local_procs
+from mlxops.agent.servers.stop import StopTarget, stop
 from tests.support.launching import Launcher, nothing
 from tests.support.ports import is_free
 from tests.support.procs_actors import SLEEPER, as_nobody, eventually, running, unused_port, zombie
@@ -36,11 +36,11 @@ def launcher(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Launche
 
 
 def gone(process: Process) -> bool:
-    now = here().process(process.pid)
+    now = local_procs().process(process.pid)
     return now is None or now.zombie or now.start_time != process.start_time
 
 
-def stopped(launcher: Launcher, prey: Quarry) -> bool:
+def stopped(launcher: Launcher, prey: StopTarget) -> bool:
     return all(map(gone, prey.family)) and is_free(launcher.port)
 
 
@@ -113,7 +113,7 @@ def test_workers_that_a_dead_server_left_behind_are_ended_too(tmp_path: Path):
 
 
 def sleeping(child: Any) -> Process:
-    process = here().process(child.pid)
+    process = local_procs().process(child.pid)
     assert process is not None
     return process
 
@@ -121,15 +121,20 @@ def sleeping(child: Any) -> Process:
 def test_a_pid_that_names_another_process_by_now_gets_no_signal():
     with running(SLEEPER) as child:
         stranger = sleeping(child)._replace(start_time="of the one before")
-        stop(here(), Quarry(unused_port(), "127.0.0.1", (stranger,), (stranger,)), 0.5, nothing)
+        stop(
+            local_procs(),
+            StopTarget(unused_port(), "127.0.0.1", (stranger,), (stranger,)),
+            0.5,
+            nothing,
+        )
         assert child.poll() is None
 
 
 def test_a_zombie_is_gone():
     began = time.monotonic()
     with zombie() as pid:
-        dead = here().process(pid)
-        stop(here(), Quarry(unused_port(), "127.0.0.1", (dead,), (dead,)), 30, nothing)
+        dead = local_procs().process(pid)
+        stop(local_procs(), StopTarget(unused_port(), "127.0.0.1", (dead,), (dead,)), 30, nothing)
     assert time.monotonic() - began < 5
 
 
@@ -145,8 +150,13 @@ def test_a_child_born_after_the_look_is_ended_as_well():
         parent = sleeping(child)
         child.stdin.write(b"\n")
         child.stdin.flush()
-        born = here().process(int(child.stdout.readline()))
-        stop(here(), Quarry(unused_port(), "127.0.0.1", (parent,), (parent,)), 0.5, nothing)
+        born = local_procs().process(int(child.stdout.readline()))
+        stop(
+            local_procs(),
+            StopTarget(unused_port(), "127.0.0.1", (parent,), (parent,)),
+            0.5,
+            nothing,
+        )
         assert gone(born)
 
 
@@ -156,9 +166,9 @@ def test_a_port_that_somebody_else_holds_is_not_stopped():
     with socket.socket() as held, zombie() as pid:
         held.bind(("127.0.0.1", 0))
         held.listen()
-        port, dead = held.getsockname()[1], here().process(pid)
+        port, dead = held.getsockname()[1], local_procs().process(pid)
         with pytest.raises(NotStopped, match="still taken by another process") as refused:
-            stop(here(), Quarry(port, "127.0.0.1", (dead,), (dead,)), 1, nothing)
+            stop(local_procs(), StopTarget(port, "127.0.0.1", (dead,), (dead,)), 1, nothing)
     assert refused.value.fields["port"] == port
 
 
@@ -169,7 +179,12 @@ def test_another_users_process_is_not_stopped_and_said_so():
 
         def attempt() -> str:
             try:
-                stop(here(), Quarry(port, "127.0.0.1", (process,), (process,)), 0.5, nothing)
+                stop(
+                    local_procs(),
+                    StopTarget(port, "127.0.0.1", (process,), (process,)),
+                    0.5,
+                    nothing,
+                )
             except NotStopped as exc:
                 return exc.message
             return "stopped"

@@ -12,9 +12,17 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import Interrupted
-from mlxops.agent.verify.answer import Unanswered
-from mlxops.agent.verify.chat import Port
-from mlxops.agent.verify.prove import NOBODY, TOOL, Check, Proof, Subject, glance, prove
+from mlxops.agent.verify.chat import Endpoint
+from mlxops.agent.verify.checks import Check
+from mlxops.agent.verify.completion import NoCompletion
+from mlxops.agent.verify.verification import (
+    TOOL,
+    UNKNOWN_MODEL,
+    Target,
+    Verification,
+    smoke_test,
+    verify_server,
+)
 from tests.agent.servers.test_ready import CHAT
 from tests.support.launching import NAME, Launcher
 from tests.support.rudeness import MANNERS as RUDE
@@ -60,9 +68,9 @@ def jerry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     made.end()
 
 
-def subject(server: Launcher, **more: Any) -> Subject:
-    return Subject(
-        Port("127.0.0.1", server.port),
+def subject(server: Launcher, **more: Any) -> Target:
+    return Target(
+        Endpoint("127.0.0.1", server.port),
         NAME,
         **{"checks_names": True, **more},
         tools=True,
@@ -70,12 +78,12 @@ def subject(server: Launcher, **more: Any) -> Subject:
     )
 
 
-def proof(server: Launcher, timeout_s: float = 20.0, **switches: Any) -> Proof:
+def proof(server: Launcher, timeout_s: float = 20.0, **switches: Any) -> Verification:
     server.fake.behaves(**switches)
-    return prove(subject(server), timeout_s)
+    return verify_server(subject(server), timeout_s)
 
 
-def named(found: Proof, name: str) -> Check:
+def named(found: Verification, name: str) -> Check:
     return next(check for check in found.checks if check.check == name)
 
 
@@ -158,7 +166,9 @@ def judged_in_time(check: Check) -> None:
 def test_who_does_not_answer_in_all_the_time_one_may_take_is_wrong(jerry: Launcher):
     jerry.fake.behaves(hang=[CHAT])
     try:
-        found = prove(subject(jerry)._replace(port=Port("127.0.0.1", jerry.port, fair_s=0.1)), 0.3)
+        found = verify_server(
+            subject(jerry)._replace(port=Endpoint("127.0.0.1", jerry.port, fair_s=0.1)), 0.3
+        )
     finally:
         jerry.fake.behaves()
     assert named(found, "plain").ok is False and named(found, "stream").ok is None
@@ -172,8 +182,8 @@ def test_a_name_without_an_end_is_shown_in_part(jerry: Launcher):
 def test_what_is_given_up_is_cut(jerry: Launcher):
     """The server is told at once, and generates no further for nobody."""
     jerry.fake.behaves(tokens=100_000, token_s=0.01)
-    with pytest.raises(Unanswered, match=r"no whole answer within 0\.5 s"):
-        glance(subject(jerry), 0.5)
+    with pytest.raises(NoCompletion, match=r"no whole answer within 0\.5 s"):
+        smoke_test(subject(jerry), 0.5)
     jerry.fake.behaves()
     assert proof(jerry).faults == ()
 
@@ -185,7 +195,9 @@ def test_a_light_server_is_never_asked_by_another_name(tmp_path_factory: pytest.
         light.serving()
         light.fake.behaves(calls=CALLED)
         assert (
-            prove(subject(light, checks_names=False)._replace(name="default_model"), 20).faults
+            verify_server(
+                subject(light, checks_names=False)._replace(name="default_model"), 20
+            ).faults
             == ()
         )
         asked = [record["model"] for record in light.fake.journal("chat")]
@@ -196,7 +208,7 @@ def test_a_light_server_is_never_asked_by_another_name(tmp_path_factory: pytest.
 
 def test_a_name_that_nobody_has_is_asked_once_and_for_one_token(jerry: Launcher):
     proof(jerry)
-    assert NOBODY in [record["model"] for record in jerry.fake.journal("chat")]
+    assert UNKNOWN_MODEL in [record["model"] for record in jerry.fake.journal("chat")]
 
 
 def test_a_cancel_is_heard_while_an_answer_is_waited_for(jerry: Launcher):
@@ -209,7 +221,9 @@ def test_a_cancel_is_heard_while_an_answer_is_waited_for(jerry: Launcher):
 
     try:
         with pytest.raises(Interrupted):
-            prove(subject(jerry)._replace(port=Port("127.0.0.1", jerry.port, check)), 60)
+            verify_server(
+                subject(jerry)._replace(port=Endpoint("127.0.0.1", jerry.port, check)), 60
+            )
         assert time.monotonic() - until < 3
     finally:
         jerry.fake.behaves()
@@ -222,7 +236,7 @@ def streams(server: Launcher) -> list[dict[str, Any]]:
 def test_a_glance_is_one_short_stream(jerry: Launcher):
     jerry.fake.behaves()
     before = len(streams(jerry))
-    found = glance(subject(jerry), 20)
+    found = smoke_test(subject(jerry), 20)
     assert len(streams(jerry)) == before + 1 and found.faults == () and found.served_model == NAME
     jerry.fake.behaves(says="<think>hm")
-    assert [check.check for check in glance(subject(jerry), 20).faults] == ["raw tags"]
+    assert [check.check for check in smoke_test(subject(jerry), 20).faults] == ["raw tags"]

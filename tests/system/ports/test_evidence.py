@@ -15,7 +15,7 @@ import pytest
 
 from mlxops import bundle
 from mlxops.agent.errors import ForeignListener, NotStopped
-from mlxops.agent.procs import Process, here
+from mlxops.agent.procs import Process, local_procs
 from tests.support.asking import ask, refusal, rows
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.ports import free_range
@@ -67,7 +67,7 @@ def record(process: Process) -> dict[str, Any]:
 
 
 def process(pid: int) -> Process:
-    found = here().process(pid)
+    found = local_procs().process(pid)
     assert found is not None
     return found
 
@@ -253,10 +253,10 @@ def test_a_group_that_was_never_ours_is_not_taken_for_what_a_server_left(
         assign(one, "amber", port, process=gone)
         try:
             ask(one, "unload-all")
-            left = here().process(worker)
+            left = local_procs().process(worker)
             assert left and not left.zombie, "a stranger's worker was ended"
         finally:
-            eventually(lambda: here().process(leader.pid) is None)
+            eventually(lambda: local_procs().process(leader.pid) is None)
 
 
 def test_look_alikes(one: Studio, strangers: Strangers, tmp_path: Path) -> None:
@@ -265,7 +265,8 @@ def test_look_alikes(one: Studio, strangers: Strangers, tmp_path: Path) -> None:
     pids = {strangers.run(*argv, **popen) for argv, popen in _look_alikes(tmp_path, port)}
     eventually(
         lambda: (
-            pids <= {p.pid for p in here().processes().values() if str(port) in " ".join(p.argv)}
+            pids
+            <= {p.pid for p in local_procs().processes().values() if str(port) in " ".join(p.argv)}
         )
     )
     assign(one, "amber", port)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.procs import here
+from mlxops.agent.procs import local_procs
 from tests.support.accounts import NEEDS_ROOT, Account, copy_code
 from tests.support.asking import ask, refusal, rows
 from tests.support.fakeruntime import FakeRuntime
@@ -74,7 +74,7 @@ def serve(
     ]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = account.run(*argv) if account else subprocess.Popen(argv, **quiet)
-    eventually(lambda: any(ln.pid == process.pid for ln in here().listeners([port])))
+    eventually(lambda: any(ln.pid == process.pid for ln in local_procs().listeners([port])))
     return process
 
 
@@ -164,7 +164,7 @@ def test_root_and_the_user_each_work_on_their_own_servers_only(
     assert refused.kind == "ForeignListener" and f"run mlxops as {operator.name}" in refused.hint
     assert refusal(one, "load", model="topaz", port=port, replace=True).kind == "ForeignListener"
     assert ask(one, "reconcile")["actions"] == [] and rows(one)[port]["drift"] == "foreign"
-    assert here().process(server) is not None and one.assignments() == {
+    assert local_procs().process(server) is not None and one.assignments() == {
         "amber": other,
         "jade": port,
     }

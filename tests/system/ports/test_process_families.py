@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.procs import here
+from mlxops.agent.procs import local_procs
 from tests.support.asking import ask, refusal, rows
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.strangers import Strangers
@@ -51,7 +51,7 @@ def kill(pid: int) -> None:
 
 
 def gone(pid: int) -> bool:
-    found = here().process(pid)
+    found = local_procs().process(pid)
     return found is None or found.zombie
 
 
@@ -140,7 +140,7 @@ def family(studio: Studio) -> tuple[int, int]:
     """uv and the server below it."""
     uv = studio.entry("amber")["process"]["pid"]
     server = rows(studio)[studio.ports[0]]["pid"]
-    found = here().process(server)
+    found = local_procs().process(server)
     assert found is not None and found.ppid == uv != server
     return uv, server
 
@@ -202,7 +202,7 @@ def test_a_zombie_is_dead(one: Studio, fake_runtime: FakeRuntime) -> None:
         kept = one.entry("amber")["process"]
         kill(server.pid)
         eventually(lambda: gone(worker(fake_runtime)))
-        zombie = here().process(server.pid)
+        zombie = local_procs().process(server.pid)
         assert zombie and zombie.zombie and kept["start_time"] == zombie.start_time
         assert verdict(one) == ("failed", "stale")
         assert [a["applied"] for a in ask(one, "reconcile")["actions"]] == [True]
@@ -301,7 +301,7 @@ def test_whoever_only_names_the_port_is_neither_stopped_nor_in_the_way(
     are unharmed."""
     port = serving.ports[0]
     named = [impostor(tmp_path, strangers, "--port", port, *more) for more in ((), ("--other",))]
-    eventually(lambda: all(here().process(pid) for pid in named))
+    eventually(lambda: all(local_procs().process(pid) for pid in named))
     row = rows(serving)[port]
     # Of this user's own it is told what it holds; another user's is nothing to mlxops.
     assert row["drift"] == "stray" and [one["pid"] for one in row["strays"]] == named[:1]
@@ -318,7 +318,7 @@ def test_another_user_s_process_that_only_names_the_port_is_not_stopped(
     if os.getuid() != 0:
         pytest.skip("only root could stop it")
     pid = impostor(tmp_path, strangers, "--port", one.ports[0], "--other")
-    eventually(lambda: (found := here().process(pid)) and found.uid == 65534)
+    eventually(lambda: (found := local_procs().process(pid)) and found.uid == 65534)
     assert str(pid) in refusal(one, "unload", port=one.ports[0]).message
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.procs import here
+from mlxops.agent.procs import local_procs
 from tests.support.asking import ask, refusal, rows
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, eventually
@@ -71,7 +71,7 @@ def words(studio: Studio, light: FakeRuntime, name: str, port: int) -> list[str]
 
 
 def listener(port: int) -> int | None:
-    return next((ln.pid for ln in here().listeners([port])), None)
+    return next((ln.pid for ln in local_procs().listeners([port])), None)
 
 
 Run = Callable[..., int]
@@ -92,8 +92,8 @@ def shell(one: Studio, light: FakeRuntime) -> Iterator[Run]:
 
     yield run
     for process in begun:
-        for member in [p for p in here().processes().values() if p.pgid == process.pid]:
-            here().send(member, signal.SIGKILL)
+        for member in [p for p in local_procs().processes().values() if p.pgid == process.pid]:
+            local_procs().send(member, signal.SIGKILL)
         process.wait()
 
 

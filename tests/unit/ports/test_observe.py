@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.ports.evidence import SILENT, PortEvidence
-from mlxops.agent.ports.observe import find_servers, observe, recorded_process, remnants
+from mlxops.agent.ports.evidence import NO_ANSWER, PortEvidence
+from mlxops.agent.ports.observe import find_servers, observe, orphan_workers, recorded_process
 from mlxops.agent.procs import Listener, Process
 from mlxops.agent.registry.entries import EMPTY, REQUIRED, Entry
 from mlxops.agent.runtimes.table import RUNTIMES
@@ -65,13 +65,15 @@ def test_the_recorded_process_is_the_one_of_that_start(record: dict[str, Any], a
     [member(11, start_time="of the one before"), {"pid": 11}, member(12), member([]), {}, 7, None],
 )
 def test_what_a_dead_server_left_is_known_by_its_start_too(other: Any) -> None:
-    found = remnants(TABLE, entry(pid=9, start_time="x", family=[other, member(11)]), RUNTIMES)
+    found = orphan_workers(
+        TABLE, entry(pid=9, start_time="x", family=[other, member(11)]), RUNTIMES
+    )
     assert found == (TABLE[11],)
-    assert remnants(TABLE, entry(pid=9, start_time="x", family=[other]), RUNTIMES) == ()
+    assert orphan_workers(TABLE, entry(pid=9, start_time="x", family=[other]), RUNTIMES) == ()
 
 
 def test_while_the_server_lives_it_has_left_nothing() -> None:
-    assert remnants(TABLE, entry(**member(10), family=[member(11)]), RUNTIMES) == ()
+    assert orphan_workers(TABLE, entry(**member(10), family=[member(11)]), RUNTIMES) == ()
 
 
 class Blinking:
@@ -112,5 +114,5 @@ def test_a_lone_server_that_does_not_listen_is_the_port_s_only_where_it_says_so(
 ) -> None:
     table = {10: process(10)._replace(argv=("mlx_lm.server", *words))}
     (server,) = find_servers(table, RUNTIMES)[8080]
-    seen = PortEvidence(8080, (), (server,), None, (), SILENT, None, ())
+    seen = PortEvidence(8080, (), (server,), None, (), NO_ANSWER, None, ())
     assert seen.proven == ((server,) if proven else ()) and not seen.quiet

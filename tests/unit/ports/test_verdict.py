@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.ports.evidence import SILENT, Answer, PortEvidence, Server
+from mlxops.agent.ports.diagnosis import Diagnosis, Expected, diagnose, mismatch
+from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence, Server
 from mlxops.agent.ports.plan import plan
-from mlxops.agent.ports.verdict import Verdict, Wanted, judge, mismatch
 from mlxops.agent.procs.facts import Listener, Process
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.runtimes.table import RUNTIMES, recognise
@@ -27,7 +27,7 @@ FROM_HOST_FILE = (
 OURS = {"pid": 10, "launched_by": "alice@mini"}
 ADOPTED = {"pid": 10, "launched_by": "adopted"}
 LIGHT = f"mlx_lm.server --model {PATH} --port 8100"
-OPEN = Answer(True, 200, ("jerry",))
+OPEN = HttpAnswer(True, 200, ("jerry",))
 CUT = {
     "who": "alice",
     "from": "mini",
@@ -59,7 +59,7 @@ def listener(pid: int | None, uid: int | None = None) -> Listener:
     return Listener(8100, "0.0.0.0", pid, uid)
 
 
-NOTHING = PortEvidence(8100, (), (), None, (), SILENT, None, ())
+NOTHING = PortEvidence(8100, (), (), None, (), NO_ANSWER, None, ())
 SERVING = NOTHING._replace(listeners=(listener(10),), servers=(server(),), answer=OPEN)
 LIGHT_SERVING = SERVING._replace(servers=(server(LIGHT, ()),))
 FOREIGN = NOTHING._replace(listeners=(listener(66),), answer=OPEN)
@@ -69,21 +69,21 @@ def entry(name: str = "a", **fields: Any) -> Entry:
     return Entry(name, {**FIELDS, **fields})
 
 
-FREE = Wanted((), None)
-WANTED = Wanted((entry(),), "jerry")
-LOST = Wanted((), None, lost=(entry("lost", port=None, wanted=8100),))
-LOADED = Wanted((entry(process={"pid": 10, "ready_at": "t"}),), "jerry")
+FREE = Expected((), None)
+WANTED = Expected((entry(),), "jerry")
+LOST = Expected((), None, lost=(entry("lost", port=None, wanted=8100),))
+LOADED = Expected((entry(process={"pid": 10, "ready_at": "t"}),), "jerry")
 
 
 def serving(line: str, family: tuple[str, ...] = (WORKER, TRACKER)) -> PortEvidence:
     return SERVING._replace(servers=(server(line, family),))
 
 
-def wanting(**fields: Any) -> Wanted:
-    return Wanted((entry(**fields),), "jerry")
+def wanting(**fields: Any) -> Expected:
+    return Expected((entry(**fields),), "jerry")
 
 
-TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
+TABLE: dict[str, tuple[PortEvidence, Expected, str, str | None]] = {
     "nothing, nothing wanted": (NOTHING, FREE, "free", None),
     "serves what is wanted": (SERVING, WANTED, "ready", None),
     "serves what is wanted, light": (LIGHT_SERVING, WANTED, "ready", None),
@@ -156,7 +156,7 @@ TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
         "foreign",
     ),
     "somebody else who answers nobody": (
-        FOREIGN._replace(answer=SILENT),
+        FOREIGN._replace(answer=NO_ANSWER),
         FREE,
         "unresponsive",
         "foreign",
@@ -167,14 +167,14 @@ TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
         "ready",
         "foreign",
     ),
-    "two entries": (SERVING, Wanted((entry("a"), entry("b")), "jerry"), "ready", "duplicate"),
+    "two entries": (SERVING, Expected((entry("a"), entry("b")), "jerry"), "ready", "duplicate"),
     "two entries, nothing there": (
         NOTHING,
-        Wanted((entry("a"), entry("b")), "jerry"),
+        Expected((entry("a"), entry("b")), "jerry"),
         "failed",
         "duplicate",
     ),
-    "the snapshot is gone": (SERVING, Wanted((entry(),), "jerry", ("a",)), "ready", "missing"),
+    "the snapshot is gone": (SERVING, Expected((entry(),), "jerry", ("a",)), "ready", "missing"),
     "another model": (
         SERVING,
         wanting(cache_path="/other", repo_id="org/b", model_id="m"),
@@ -257,8 +257,8 @@ TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
         None,
     ),
     "a template that travels as text": (LIGHT_SERVING, wanting(chat_template="/t"), "ready", None),
-    "another name": (SERVING, Wanted((entry(),), "jerry-xl"), "ready", "mismatch"),
-    "a name nobody asked for": (SERVING, Wanted((entry(),), None), "ready", None),
+    "another name": (SERVING, Expected((entry(),), "jerry-xl"), "ready", "mismatch"),
+    "a name nobody asked for": (SERVING, Expected((entry(),), None), "ready", None),
     "loads": (NOTHING._replace(servers=(server(),)), WANTED, "starting", None),
     "drains": (NOTHING._replace(servers=(server(),)), LOADED, "stopping", None),
     "listens and loads": (
@@ -274,25 +274,25 @@ TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
         None,
     ),
     "says its model did not load": (
-        LIGHT_SERVING._replace(answer=Answer(True, 503)),
+        LIGHT_SERVING._replace(answer=HttpAnswer(True, 503)),
         WANTED,
         "failed",
         None,
     ),
     "503 of one that loads first": (
-        SERVING._replace(answer=Answer(True, 503)),
+        SERVING._replace(answer=HttpAnswer(True, 503)),
         WANTED,
         "unresponsive",
         None,
     ),
-    "an error page": (SERVING._replace(answer=Answer(True, 500)), WANTED, "unresponsive", None),
+    "an error page": (SERVING._replace(answer=HttpAnswer(True, 500)), WANTED, "unresponsive", None),
     "accepts, says nothing": (
-        SERVING._replace(answer=Answer(True, error="timed out")),
+        SERVING._replace(answer=HttpAnswer(True, error="timed out")),
         WANTED,
         "unresponsive",
         None,
     ),
-    "listens, accepts nothing": (SERVING._replace(answer=SILENT), WANTED, "unresponsive", None),
+    "listens, accepts nothing": (SERVING._replace(answer=NO_ANSWER), WANTED, "unresponsive", None),
     "its worker is dead": (serving(OPENAI, (TRACKER,)), WANTED, "dead-child", None),
     "its worker is dead, nobody wants it": (
         serving(OPENAI, (TRACKER,)),
@@ -343,9 +343,9 @@ TABLE: dict[str, tuple[PortEvidence, Wanted, str, str | None]] = {
 
 @pytest.mark.parametrize(("seen", "wanted", "state", "drift"), TABLE.values(), ids=TABLE.keys())
 def test_evidence_gives_state_and_drift(
-    seen: PortEvidence, wanted: Wanted, state: str, drift: str | None
+    seen: PortEvidence, wanted: Expected, state: str, drift: str | None
 ):
-    verdict = judge(seen, wanted)
+    verdict = diagnose(seen, wanted)
     assert (verdict.state, verdict.drift) == (state, drift)
     assert verdict.reason or (state, drift) in (("ready", None), ("free", None))
 
@@ -368,14 +368,14 @@ def test_the_table_covers_every_word_of_the_design():
 
 def test_a_port_that_is_worked_on_says_who_why_and_since_when():
     assert (
-        judge(SERVING._replace(job={**JOB, "phase": "stop"}), WANTED).reason
+        diagnose(SERVING._replace(job={**JOB, "phase": "stop"}), WANTED).reason
         == "load a 8100 by alice since now"
     )
 
 
 @pytest.mark.parametrize("holder", [{}, {"phase": None}, {"phase": ["stop"]}, {"why": 7}])
 def test_a_lock_that_says_nothing_useful_still_keeps_hands_off(holder: dict[str, Any]):
-    assert judge(NOTHING._replace(job=holder), WANTED).drift is None
+    assert diagnose(NOTHING._replace(job=holder), WANTED).drift is None
     assert plan({8100: NOTHING._replace(job=holder)}, {8100: WANTED}).actions == ()
 
 
@@ -408,7 +408,7 @@ NOT_QUIET: dict[str, dict[str, Any]] = {
     "a server": {"servers": (server(),)},
     "the recorded process": {"recorded": process(10)},
     "remnants": {"remnants": (process(11),)},
-    "an answer": {"answer": Answer(True)},
+    "an answer": {"answer": HttpAnswer(True)},
     "a job": {"job": {}},
     "something unseen": {"unknown": ("lsof is missing",)},
 }
@@ -431,7 +431,7 @@ evidence = st.builds(
     recorded=st.sampled_from([None, None, process(10)]),
     remnants=st.sampled_from([(), (), (process(11, WORKER),)]),
     answer=st.sampled_from(
-        [SILENT, SILENT, OPEN, Answer(True, 503), Answer(True, None, error="x")]
+        [NO_ANSWER, NO_ANSWER, OPEN, HttpAnswer(True, 503), HttpAnswer(True, None, error="x")]
     ),
     job=st.sampled_from([None, None, {}, {**JOB, "phase": "wait"}, {**JOB, "phase": "claim"}]),
     unknown=st.sampled_from([(), (), ("no lsof",)]),
@@ -442,16 +442,16 @@ wants = st.sampled_from(
         FREE,
         WANTED,
         LOADED,
-        Wanted((entry("a"), entry("b")), "jerry"),
-        Wanted((entry(),), "x", ("a",)),
+        Expected((entry("a"), entry("b")), "jerry"),
+        Expected((entry(),), "x", ("a",)),
     ]
 )
 
 
 @given(evidence, wants)
-def test_the_plan_clears_exactly_what_is_proven_gone(seen: PortEvidence, wanted: Wanted):
-    verdict, found = judge(seen, wanted), plan({8100: seen}, {8100: wanted})
-    assert isinstance(verdict, Verdict)
+def test_the_plan_clears_exactly_what_is_proven_gone(seen: PortEvidence, wanted: Expected):
+    verdict, found = diagnose(seen, wanted), plan({8100: seen}, {8100: wanted})
+    assert isinstance(verdict, Diagnosis)
     assert [a.entry for a in found.actions] == [e.name for e in wanted.entries if seen.quiet]
     assert all(
         (a.action, a.port, a.applied) == ("clear", 8100, False) and a.reason for a in found.actions

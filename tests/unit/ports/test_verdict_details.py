@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.ports.evidence import SILENT, Answer, PortEvidence
-from mlxops.agent.ports.verdict import Wanted, judge
+from mlxops.agent.ports.diagnosis import Expected, diagnose
+from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
 from tests.unit.ports.test_verdict import (
     FOREIGN,
     FREE,
@@ -26,25 +26,25 @@ from tests.unit.ports.test_verdict import (
 @pytest.mark.parametrize(
     ("seen", "wanted", "broken"),
     [
-        (SERVING._replace(answer=SILENT), WANTED, True),
+        (SERVING._replace(answer=NO_ANSWER), WANTED, True),
         (serving(OPENAI, (TRACKER,)), WANTED, True),
         (serving(OPENAI + " --tool-call-parser x", (TRACKER,)), WANTED, True),
-        (LIGHT_SERVING._replace(answer=Answer(True, 503)), WANTED, True),
+        (LIGHT_SERVING._replace(answer=HttpAnswer(True, 503)), WANTED, True),
         (NOTHING, WANTED, False),
-        (FOREIGN._replace(answer=SILENT), FREE, False),
+        (FOREIGN._replace(answer=NO_ANSWER), FREE, False),
         (serving(OPENAI, (TRACKER,)), FREE, False),
         (SERVING, WANTED, False),
         (NOTHING, LOST, False),
     ],
 )
 def test_a_broken_server_is_a_trouble_that_no_other_drift_tells(
-    seen: PortEvidence, wanted: Wanted, broken: bool
+    seen: PortEvidence, wanted: Expected, broken: bool
 ):
-    assert judge(seen, wanted).broken is broken
+    assert diagnose(seen, wanted).broken is broken
 
 
 def test_both_the_drift_and_the_state_are_told():
-    reason = judge(serving(OPENAI + " --tool-call-parser x", (TRACKER,)), WANTED).reason
+    reason = diagnose(serving(OPENAI + " --tool-call-parser x", (TRACKER,)), WANTED).reason
     assert "weights is gone" in reason and "--tool-call-parser" in reason
 
 
@@ -67,4 +67,4 @@ def test_both_the_drift_and_the_state_are_told():
 )
 def test_the_reason_of_a_job_says_how_far_it_is(job: dict[str, Any], told: str):
     seen = NOTHING._replace(job={**JOB, "phase": "download", **job})
-    assert judge(seen, FREE).reason == told + "load a 8100 by alice since now"
+    assert diagnose(seen, FREE).reason == told + "load a 8100 by alice since now"

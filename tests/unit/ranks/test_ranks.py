@@ -9,10 +9,19 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import NotEnoughMemory, RegistryInvalid
-from mlxops.agent.ports.evidence import SILENT, PortEvidence
-from mlxops.agent.ports.verdict import Wanted, judge
-from mlxops.agent.ranks.ranks import Rank, Seen, hostfile, hosts, illegible, recorded, ring, share
-from mlxops.agent.ranks.ring import need_memory, needs
+from mlxops.agent.ports.diagnosis import Expected, diagnose
+from mlxops.agent.ports.evidence import NO_ANSWER, PortEvidence
+from mlxops.agent.ranks.ranks import (
+    Rank,
+    RankState,
+    has_malformed_ranks,
+    hostfile,
+    hosts,
+    recorded_ranks,
+    ring_addresses,
+    shard_count,
+)
+from mlxops.agent.ranks.ring import memory_needed, require_memory
 from mlxops.agent.registry.entries import REQUIRED, Entry, coerce
 
 TWO = ["studio=10.0.0.1", "second.lan=10.0.0.2"]
@@ -33,15 +42,15 @@ def entry(**fields: Any) -> Entry:
 def test_an_entry_names_its_hosts_and_its_weights_are_divided() -> None:
     big = entry(hosts=TWO)
     assert hosts(big) == (("studio", "10.0.0.1"), ("second.lan", "10.0.0.2"))
-    assert (share(big), share(entry())) == (2, 1)
+    assert (shard_count(big), shard_count(entry())) == (2, 1)
 
 
 def test_the_ring_is_what_mlx_reads_and_every_port_has_its_own() -> None:
-    rings = [ring(entry(hosts=TWO), port) for port in range(8100, 8110)]
+    rings = [ring_addresses(entry(hosts=TWO), port) for port in range(8100, 8110)]
     assert rings[0] == ["10.0.0.1:11000", "10.0.0.2:11001"]
     assert json.loads(hostfile(rings[0])) == [["10.0.0.1:11000"], ["10.0.0.2:11001"]]
     assert len({address for one in rings for address in one}) == 20
-    assert ring(entry(), 8100) == []
+    assert ring_addresses(entry(), 8100) == []
 
 
 @pytest.mark.parametrize(
@@ -71,7 +80,7 @@ def test_what_is_no_list_of_hosts_is_refused(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, [], ""])
 def test_no_hosts_is_a_model_of_one(value: Any) -> None:
-    assert share(entry(hosts=value)) == 1
+    assert shard_count(entry(hosts=value)) == 1
 
 
 @pytest.mark.parametrize(
@@ -89,45 +98,47 @@ def test_no_hosts_is_a_model_of_one(value: Any) -> None:
 )
 def test_what_somebody_else_wrote_there_is_no_rank(rows: Any) -> None:
     written = entry(process={"pid": 1, "ranks": rows})
-    assert recorded(written) == () and illegible(written)
+    assert recorded_ranks(written) == () and has_malformed_ranks(written)
 
 
 def test_a_record_without_ranks_says_so() -> None:
     assert not any(
-        illegible(entry(process={"pid": 1, **more}))
+        has_malformed_ranks(entry(process={"pid": 1, **more}))
         for more in ({}, {"ranks": []}, {"ranks": None})
     )
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
-    assert recorded(entry(process={"pid": 1, "ranks": [RANK._asdict()]})) == (RANK,)
-    assert not illegible(entry(process={"pid": 1, "ranks": [RANK._asdict()]}))
+    assert recorded_ranks(entry(process={"pid": 1, "ranks": [RANK._asdict()]})) == (RANK,)
+    assert not has_malformed_ranks(entry(process={"pid": 1, "ranks": [RANK._asdict()]}))
 
 
-def evidence(*seen: Seen, unknown: tuple[str, ...] = ()) -> PortEvidence:
-    return PortEvidence(8100, (), (), None, (), SILENT, None, unknown, ranks=seen)
+def evidence(*seen: RankState, unknown: tuple[str, ...] = ()) -> PortEvidence:
+    return PortEvidence(8100, (), (), None, (), NO_ANSWER, None, unknown, ranks=seen)
 
 
 def test_a_port_is_quiet_only_once_every_rank_is_proven_gone() -> None:
-    assert evidence(Seen(RANK, False)).quiet
-    assert not evidence(Seen(RANK, False), Seen(RANK, True)).quiet
-    assert not evidence(Seen(RANK, None, "no route")).quiet
+    assert evidence(RankState(RANK, False)).quiet
+    assert not evidence(RankState(RANK, False), RankState(RANK, True)).quiet
+    assert not evidence(RankState(RANK, None, "no route")).quiet
 
 
 def test_a_host_that_has_no_room_for_its_share_is_named() -> None:
-    need_memory("second", 8 << 30, 8 << 30, force=False)
-    need_memory("second", 9 << 30, 8 << 30, force=True)
+    require_memory("second", 8 << 30, 8 << 30, force=False)
+    require_memory("second", 9 << 30, 8 << 30, force=True)
     with pytest.raises(
         NotEnoughMemory, match=r"second has 8\.0 GiB .* its part of the model needs 9\.0 GiB"
     ):
-        need_memory("second", 9 << 30, 8 << 30, force=False)
+        require_memory("second", 9 << 30, 8 << 30, force=False)
 
 
 def test_a_host_that_is_named_for_two_ranks_needs_room_for_both() -> None:
     big = entry(hosts=["a=10.0.0.1", "b=10.0.0.2", "c=10.0.0.3", "b=10.0.0.2"])
-    assert needs(big, 4000) == {"b": 2200, "c": 1100}
+    assert memory_needed(big, 4000) == {"b": 2200, "c": 1100}
 
 
 def test_a_rank_that_is_left_over_is_named() -> None:
-    verdict = judge(evidence(Seen(RANK, True)), Wanted((entry(port=8100, hosts=TWO),), "big"))
+    verdict = diagnose(
+        evidence(RankState(RANK, True)), Expected((entry(port=8100, hosts=TWO),), "big")
+    )
     assert (verdict.state, "77 on second" in verdict.reason) == ("failed", True)

@@ -10,11 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxops.agent.verify import checks as judged
-from mlxops.agent.verify.answer import Call, Joined, Said, Unanswered, of_document, parsed
+from mlxops.agent.verify.completion import (
+    Completion,
+    NoCompletion,
+    StreamAssembler,
+    ToolCall,
+    from_document,
+    parse_json,
+)
 
 MOST = 100
-CUT = Said(finish="stop", tokens=MOST)
-PLAIN = Said(content="four", finish="stop", tokens=3)
+CUT = Completion(finish="stop", tokens=MOST)
+PLAIN = Completion(content="four", finish="stop", tokens=3)
 KEYS = [
     "choices",
     "delta",
@@ -41,7 +48,7 @@ def delta(**fields: Any) -> dict[str, Any]:
 
 
 def test_pieces_of_a_stream_are_joined():
-    joined = Joined(10.0)
+    joined = StreamAssembler(10.0)
     joined.add(delta(role="assistant"), 10.5)
     joined.add(delta(reasoning="hm"), 11.0)
     joined.add(delta(content="fo"), 11.5)
@@ -57,7 +64,7 @@ def test_pieces_of_a_stream_are_joined():
     assert (said.content, said.reasoning, said.calls) == (
         "four",
         "hm",
-        (Call("a", "{}"), Call("b", '{"x":1}')),
+        (ToolCall("a", "{}"), ToolCall("b", '{"x":1}')),
     )
     assert (said.first_ms, said.seconds, said.tokens, said.tokens_per_s, said.model) == (
         1000.0,
@@ -70,24 +77,24 @@ def test_pieces_of_a_stream_are_joined():
 
 def test_a_pace_is_not_that_of_a_buffer_which_is_emptied():
     """Seen on a busy machine: five tokens, held up together, came within 0.1 ms."""
-    assert Said(tokens=6, first_ms=2328.0, seconds=0.0001).tokens_per_s == 2.6
-    assert Said(tokens=6, first_ms=2328.0, seconds=0.5).tokens_per_s == 10.0
-    assert Said(tokens=1, first_ms=9.0, seconds=0.5).tokens_per_s is None
-    assert Said(tokens=9).tokens_per_s is None
+    assert Completion(tokens=6, first_ms=2328.0, seconds=0.0001).tokens_per_s == 2.6
+    assert Completion(tokens=6, first_ms=2328.0, seconds=0.5).tokens_per_s == 10.0
+    assert Completion(tokens=1, first_ms=9.0, seconds=0.5).tokens_per_s is None
+    assert Completion(tokens=9).tokens_per_s is None
 
 
 @settings(max_examples=60)
 @given(ANYTHING)
 def test_whatever_comes_is_an_answer_or_none(document: Any):
-    for read in (of_document, lambda one: Joined(0.0).add(one, 1.0)):
+    for read in (from_document, lambda one: StreamAssembler(0.0).add(one, 1.0)):
         try:
             read(document)
-        except Unanswered as none:
+        except NoCompletion as none:
             assert none.reason
 
 
 def test_what_is_nested_too_deep_is_no_json():
-    assert parsed("[" * 100_000) is None
+    assert parse_json("[" * 100_000) is None
 
 
 def test_tags_of_an_answer_that_our_limit_cut_off_are_no_fault_of_the_server():
@@ -105,10 +112,14 @@ def test_tags_of_an_answer_that_our_limit_cut_off_are_no_fault_of_the_server():
 
 
 def test_reasoning_without_an_answer_is_a_fault_unless_it_was_cut_off():
-    assert judged.reasoning({"plain": Said(reasoning="I am fine", tokens=3)}, MOST).ok is False
+    assert (
+        judged.reasoning({"plain": Completion(reasoning="I am fine", tokens=3)}, MOST).ok is False
+    )
     assert judged.reasoning({"plain": CUT._replace(reasoning="so")}, MOST).ok is None
     assert (
-        judged.reasoning({"plain": Said(reasoning="call it", calls=(Call("f", "{}"),))}, MOST).ok
+        judged.reasoning(
+            {"plain": Completion(reasoning="call it", calls=(ToolCall("f", "{}"),))}, MOST
+        ).ok
         is True
     )
 
@@ -119,22 +130,28 @@ def test_reasoning_without_an_answer_is_a_fault_unless_it_was_cut_off():
         (PLAIN, False),
         (None, None),
         (PLAIN._replace(content="five"), None),
-        (Said(content="4"), True),
+        (Completion(content="4"), True),
     ],
 )
 def test_two_answers_differ_only_where_the_plain_one_repeats_itself(
-    again: Said | None, ok: bool | None
+    again: Completion | None, ok: bool | None
 ):
     """The second plain answer has the prompt in the cache, as the stream had: it may agree with
     that."""
-    assert judged.same(PLAIN, Said(content="4"), again, MOST).ok is ok
+    assert judged.same(PLAIN, Completion(content="4"), again, MOST).ok is ok
 
 
 def test_blanks_around_an_answer_and_the_order_of_arguments_are_no_difference():
-    one = Said(content="\n\nfour ", calls=(Call("f", '{"a": 1, "b": 2}'),))
-    assert judged.differ(one, Said(content="four", calls=(Call("f", '{"b":2,"a":1}'),))) == ""
-    assert judged.differ(one, Said(content="four", calls=(Call("f", '{"b":2,"a":2}'),))) != ""
-    assert judged.differ(Said(content="fo ur"), Said(content="four")) != ""
+    one = Completion(content="\n\nfour ", calls=(ToolCall("f", '{"a": 1, "b": 2}'),))
+    assert (
+        judged.difference(one, Completion(content="four", calls=(ToolCall("f", '{"b":2,"a":1}'),)))
+        == ""
+    )
+    assert (
+        judged.difference(one, Completion(content="four", calls=(ToolCall("f", '{"b":2,"a":2}'),)))
+        != ""
+    )
+    assert judged.difference(Completion(content="fo ur"), Completion(content="four")) != ""
 
 
 def test_a_server_that_names_no_model_has_no_identity_to_be_wrong():
@@ -143,9 +160,9 @@ def test_a_server_that_names_no_model_has_no_identity_to_be_wrong():
 
 
 def test_what_was_not_asked_is_no_fault():
-    assert judged.answered("plain", Unanswered("no time was left", fault=False)).ok is None
-    assert judged.other_name(Unanswered("no whole answer within 3 s")).ok is None
-    assert judged.other_name(Unanswered("status 500", 500)).ok is False
+    assert judged.answered("plain", NoCompletion("no time was left", fault=False)).ok is None
+    assert judged.other_name(NoCompletion("no whole answer within 3 s")).ok is None
+    assert judged.other_name(NoCompletion("status 500", 500)).ok is False
 
 
 def test_what_is_shown_of_an_answer_is_short_and_in_one_line():

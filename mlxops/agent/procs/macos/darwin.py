@@ -9,15 +9,15 @@ from typing import Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequenc
 from ...errors import Unobservable
 from .. import binding, blocks, signals
 from ..facts import LaunchdJob, Listener, Memory, Output, Process
-from ..tool import Answer, ask
+from ..tool import ToolOutput, run_tool
 from . import procargs, rusage
 from . import text as mactext
 
-PATIENCE_S = 10.0
+TOOL_TIMEOUT_S = 10.0
 MIB = 1 << 20
 # `launchctl print` of a domain that does not exist, such as gui/UID while nobody is logged in.
 NO_DOMAIN = ("Could not find domain", "Domain does not support specified action")
-NOT_OURS = ("com.apple.", "application.")
+IGNORED_LABELS = ("com.apple.", "application.")
 
 
 class Tools(NamedTuple):
@@ -34,7 +34,7 @@ class Darwin:
     # machine that serves.
     longest_pause_s = 1.0
 
-    def __init__(self, patience_s: float = PATIENCE_S, **paths: str) -> None:
+    def __init__(self, patience_s: float = TOOL_TIMEOUT_S, **paths: str) -> None:
         """`paths` replaces single fields of Tools; a tool that takes longer than `patience_s` has
         not answered."""
         self._tools = Tools(**paths)
@@ -75,7 +75,7 @@ class Darwin:
             return ()
         # lsof shows the sockets of this user only, unless run by root.
         own = self._lsof(wanted)
-        hidden = [port for port in wanted if binding.unaccounted(port, own)]
+        hidden = [port for port in wanted if binding.has_hidden_listener(port, own)]
         return own + self._of_others(hidden, own)
 
     def connections(self, port: int) -> int:
@@ -154,8 +154,8 @@ class Darwin:
             int(word) for word in answer.out.split() if word.isdigit() and int(word) != os.getpid()
         )
 
-    def _ask(self, *argv: str) -> Answer:
-        return ask(argv, self._patience_s)
+    def _ask(self, *argv: str) -> ToolOutput:
+        return run_tool(argv, self._patience_s)
 
     def _ps(self, *selection: str) -> Dict[int, Process]:
         # A column per -o: by POSIX, what follows a «=» is the header, commas included.
@@ -187,7 +187,7 @@ class Darwin:
         if not ports:
             return ()
         rows = [
-            row for row in self._netstat(ports) if not binding.covers(own, row.port, row.address)
+            row for row in self._netstat(ports) if not binding.explains(own, row.port, row.address)
         ]
         unnamed = set(ports) - {row.port for row in rows}
         return tuple(rows) + tuple(
@@ -219,7 +219,7 @@ class Darwin:
             return [
                 job
                 for job in mactext.services(answer.out, domain)
-                if not job.label.startswith(NOT_OURS)
+                if not job.label.startswith(IGNORED_LABELS)
             ]
         except ValueError as exc:
             _garbled(self._tools.launchctl, exc)
@@ -230,7 +230,7 @@ class Darwin:
         return job._replace(program=mactext.program(answer.out)) if answer.code == 0 else job
 
 
-def _found_or_none(tool: str, answer: Answer) -> None:
+def _found_or_none(tool: str, answer: ToolOutput) -> None:
     """lsof and ps exit 1 both when nothing matches and when something failed; only then they say
     what."""
     if answer.code > 1 or (answer.code == 1 and answer.err.strip()):

@@ -14,7 +14,7 @@ from ..facts import Process
 LIBRARY = "/usr/lib/libSystem.B.dylib"
 CTL_KERN, KERN_PROCARGS2 = 1, 49
 # KERN_ARGMAX of every macOS so far.
-ROOM = 1 << 20
+BUFFER_BYTES = 1 << 20
 Reader = Callable[[int], Optional[Tuple[str, ...]]]
 
 
@@ -38,10 +38,13 @@ def raw_reader() -> Callable[[int], Optional[bytes]]:
         sysctl = ctypes.CDLL(LIBRARY).sysctl
     except (OSError, AttributeError):
         return lambda pid: None
-    room = ctypes.create_string_buffer(ROOM)
+    room = ctypes.create_string_buffer(BUFFER_BYTES)
 
     def read(pid: int) -> Optional[bytes]:
-        name, size = (ctypes.c_int * 3)(CTL_KERN, KERN_PROCARGS2, pid), ctypes.c_size_t(ROOM)
+        name, size = (
+            (ctypes.c_int * 3)(CTL_KERN, KERN_PROCARGS2, pid),
+            ctypes.c_size_t(BUFFER_BYTES),
+        )
         failed = sysctl(name, 3, room, ctypes.byref(size), None, ctypes.c_size_t(0))
         return None if failed else ctypes.string_at(room, size.value)
 

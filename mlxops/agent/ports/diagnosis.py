@@ -11,16 +11,16 @@ from .evidence import PortEvidence, Server
 
 # Until its queue is full, the kernel accepts connections for a server that hangs: whether it does
 # tells nothing.
-_MUTE, LATE = "it listens on the port but does not answer HTTP: %s", "no answer in time"
-STOPPING = ("stop",)
-STARTING = ("launch", "wait", "commit", "rollback")
+_MUTE, TIMED_OUT = "it listens on the port but does not answer HTTP: %s", "no answer in time"
+STOP_PHASES = ("stop",)
+START_PHASES = ("launch", "wait", "commit", "rollback")
 
 
 # Of a port that nobody works on: it does not serve as it should, whatever the registry says of it.
-BROKEN = ("dead-child", "unresponsive", "failed")
+BROKEN_STATES = ("dead-child", "unresponsive", "failed")
 
 
-class Wanted(NamedTuple):
+class Expected(NamedTuple):
     """What the registry and the host file say of a port. `served_name` None: no entry is assigned.
 
     `lost`: entries that served here and are assigned nowhere now.
@@ -37,7 +37,7 @@ class Wanted(NamedTuple):
         return next(iter(self.entries or self.lost), None)
 
 
-class Verdict(NamedTuple):
+class Diagnosis(NamedTuple):
     """A state and a drift; drift None when registry and evidence agree, or when nothing can be
     said."""
 
@@ -49,10 +49,10 @@ class Verdict(NamedTuple):
     def broken(self) -> bool:
         """Whether the state is a trouble of its own, which the drift does not tell already."""
         told = self.drift if self.state == "failed" else self.drift in ("foreign", "orphan")
-        return self.state in BROKEN and not told
+        return self.state in BROKEN_STATES and not told
 
 
-def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
+def diagnose(seen: PortEvidence, wanted: Expected) -> Diagnosis:
     """One port's verdict. A port somebody works on, or that could not be seen, has no drift.
 
     The reason ends with what a load that was killed here left undone.
@@ -67,21 +67,23 @@ def judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
     return verdict._replace(reason="; ".join(filter(None, [verdict.reason, _cut_text(seen.cut)])))
 
 
-def _judge(seen: PortEvidence, wanted: Wanted) -> Verdict:
+def _judge(seen: PortEvidence, wanted: Expected) -> Diagnosis:
     phase = str((seen.job or {}).get("phase", ""))
-    if phase in STOPPING + STARTING:
-        return Verdict(_working(seen.job or {}, phase), None, _job_text(seen.job or {}))
+    if phase in STOP_PHASES + START_PHASES:
+        return Diagnosis(_working(seen.job or {}, phase), None, _job_text(seen.job or {}))
     if seen.unknown:
-        return Verdict("unknown", None, "; ".join(seen.unknown))
+        return Diagnosis("unknown", None, "; ".join(seen.unknown))
     state, reason = _state(seen, wanted)
     if seen.job is not None:
-        return Verdict(state, None, _job_text(seen.job))
+        return Diagnosis(state, None, _job_text(seen.job))
     drift, why = _drift(seen, wanted)
     both = state in ("dead-child", "unresponsive") and drift != "foreign"
-    return Verdict(state, drift, "; ".join(filter(None, (reason, why))) if both else why or reason)
+    return Diagnosis(
+        state, drift, "; ".join(filter(None, (reason, why))) if both else why or reason
+    )
 
 
-def _arrived(seen: PortEvidence, wanted: Wanted) -> bool:
+def _arrived(seen: PortEvidence, wanted: Expected) -> bool:
     """Whether the model of the load that was cut off is there after all: then it was at its very
     end."""
     entries = (seen.cut or {}).get("entries") or [None]
@@ -99,7 +101,7 @@ def _working(job: Mapping[str, object], phase: str) -> str:
     state = undo.get("state") if phase == "rollback" and isinstance(undo, dict) else None
     if state in ("stopping", "starting"):
         return str(state)
-    return "stopping" if phase in STOPPING else "starting"
+    return "stopping" if phase in STOP_PHASES else "starting"
 
 
 def _job_text(job: Mapping[str, object]) -> str:
@@ -125,7 +127,7 @@ def _step(job: Mapping[str, object]) -> str:
     return str(job["step"])
 
 
-def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
+def _state(seen: PortEvidence, wanted: Expected) -> Tuple[str, str]:
     server = seen.server
     if server is not None and server.worker_gone:
         return (
@@ -142,7 +144,7 @@ def _state(seen: PortEvidence, wanted: Wanted) -> Tuple[str, str]:
     if seen.answer.reached:
         return _answering(seen, server)
     if seen.listeners:
-        return "unresponsive", _MUTE % LATE
+        return "unresponsive", _MUTE % TIMED_OUT
     if server is not None:
         return _silent(server, wanted)
     if seen.remnants or seen.recorded or any(one.alive for one in seen.ranks):
@@ -160,7 +162,7 @@ def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
         return "failed", "the server says 503: its model did not load"
     if seen.answer.health is None:
         return "unresponsive", _MUTE % (
-            LATE if "timed out" in seen.answer.error else seen.answer.error
+            TIMED_OUT if "timed out" in seen.answer.error else seen.answer.error
         )
     if seen.answer.health != 200:
         return "unresponsive", "it answers /health with status %d" % seen.answer.health
@@ -169,7 +171,7 @@ def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
     return "ready", ""
 
 
-def _silent(server: Server, wanted: Wanted) -> Tuple[str, str]:
+def _silent(server: Server, wanted: Expected) -> Tuple[str, str]:
     """A server without a listener: before its first answer it loads, after it it drains."""
     was_ready = any("ready_at" in (e.process or {}) for e in wanted.entries)
     if was_ready:
@@ -184,12 +186,12 @@ def _pids(seen: PortEvidence) -> str:
     )
 
 
-def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
+def _drift(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], str]:
     if len(wanted.entries) > 1:
         return "duplicate", "assigned to " + " and ".join(e.name for e in wanted.entries)
     if seen.claimed:
         held = "held by %s, not a model server of this user" % " and ".join(seen.claimed)
-        return "foreign", "; ".join(filter(None, [held, lost_text(wanted)]))
+        return "foreign", "; ".join(filter(None, [held, describe_lost(wanted)]))
     if not wanted.entries:
         return _unassigned(seen, wanted)
     if seen.quiet:
@@ -203,10 +205,10 @@ def _drift(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
     if seen.server and seen.listeners and seen.recorded is None and entry.process:
         text = "pid %d serves it; the process in the registry, pid %s, is gone"
         return "unrecorded", text % (seen.server.process.pid, entry.process.get("pid"))
-    return ("stray", stray_text(seen)) if seen.strays else (None, "")
+    return ("stray", describe_strays(seen)) if seen.strays else (None, "")
 
 
-def stray_beside(seen: PortEvidence, verdict: Verdict) -> str:
+def unreported_strays(seen: PortEvidence, verdict: Diagnosis) -> str:
     """What a verdict does not say of strays, because it has something worse to say; "" for
     nothing."""
     told = (
@@ -215,10 +217,10 @@ def stray_beside(seen: PortEvidence, verdict: Verdict) -> str:
         or verdict.drift == "stray"
         or verdict.state == "unknown"
     )
-    return "" if told else stray_text(seen)
+    return "" if told else describe_strays(seen)
 
 
-def stray_text(seen: PortEvidence) -> str:
+def describe_strays(seen: PortEvidence) -> str:
     """The processes that hold memory for nothing, in words."""
     held = ["pid %d%s" % (s.process.pid, _size(s.held_bytes)) for s in seen.strays]
     return "%s: started as a server of this port, but neither listens nor is recorded" % ", ".join(
@@ -230,7 +232,7 @@ def _size(held: Optional[int]) -> str:
     return "" if held is None else ", which holds %.1f GiB" % (held / (1 << 30))
 
 
-def _gone_text(wanted: Wanted) -> str:
+def _gone_text(wanted: Expected) -> str:
     before = (
         "%s was serving here before it" % " and ".join(e.name for e in wanted.lost)
         if wanted.lost
@@ -241,7 +243,7 @@ def _gone_text(wanted: Wanted) -> str:
     )
 
 
-def lost_text(wanted: Wanted) -> str:
+def describe_lost(wanted: Expected) -> str:
     """Of entries that served on the port and are assigned nowhere; \"\" where there are none."""
     return (
         "%s was serving here and is not running" % " and ".join(e.name for e in wanted.lost)
@@ -250,15 +252,15 @@ def lost_text(wanted: Wanted) -> str:
     )
 
 
-def _unassigned(seen: PortEvidence, wanted: Wanted) -> Tuple[Optional[str], str]:
+def _unassigned(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], str]:
     if seen.strays and not seen.proven:
-        return "stray", stray_text(seen)
+        return "stray", describe_strays(seen)
     if seen.server:
         model = seen.server.invocation.model or "its default model"
         return "orphan", "pid %d serves %s, no entry is assigned" % (seen.server.process.pid, model)
     if seen.remnants:
         return "orphan", "left behind by a dead server: pid %s" % _pids(seen)
-    return ("lost", lost_text(wanted)) if wanted.lost and seen.quiet else (None, "")
+    return ("lost", describe_lost(wanted)) if wanted.lost and seen.quiet else (None, "")
 
 
 def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:

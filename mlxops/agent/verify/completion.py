@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-SHOWN = 200
-AT_ONCE_S = 0.02
-MOST_CALLS = 64
+MAX_EXCERPT = 200
+BURST_S = 0.02
+MAX_CALLS = 64
 
 
-class Call(NamedTuple):
+class ToolCall(NamedTuple):
     """A tool call: the function's name, and its arguments as they came, which should be a JSON
     object."""
 
@@ -23,11 +23,11 @@ class Call(NamedTuple):
     @property
     def given(self) -> Optional[Dict[str, Any]]:
         """The arguments; None where they are no JSON object."""
-        found = parsed(self.arguments)
+        found = parse_json(self.arguments)
         return found if isinstance(found, dict) else None
 
 
-class Said(NamedTuple):
+class Completion(NamedTuple):
     """One answer. `tokens`: as its usage counts them. `pieces`: parts of a stream that brought
     something.
 
@@ -37,7 +37,7 @@ class Said(NamedTuple):
     model: Optional[str] = None
     content: str = ""
     reasoning: str = ""
-    calls: Tuple[Call, ...] = ()
+    calls: Tuple[ToolCall, ...] = ()
     finish: Optional[str] = None
     tokens: Optional[int] = None
     pieces: int = 0
@@ -60,11 +60,11 @@ class Said(NamedTuple):
         if count < 2 or since_asked <= 0:
             return None
         return round(
-            (count - 1) / self.seconds if self.seconds > AT_ONCE_S else count / since_asked, 1
+            (count - 1) / self.seconds if self.seconds > BURST_S else count / since_asked, 1
         )
 
 
-class Unanswered(Exception):
+class NoCompletion(Exception):
     """There was no answer, or not one to a chat. `status`: of HTTP, where that is what was wrong.
 
     `fault`: whether it tells against the server; not where it was given too little time, or none.
@@ -75,7 +75,7 @@ class Unanswered(Exception):
         self.reason, self.status, self.fault = reason, status, fault
 
 
-def parsed(text: Any) -> Any:
+def parse_json(text: Any) -> Any:
     """The JSON in a text; None where it is none."""
     try:
         return json.loads(text)
@@ -83,19 +83,19 @@ def parsed(text: Any) -> Any:
         return None
 
 
-def shown(value: Any) -> str:
+def excerpt(value: Any) -> str:
     """The beginning of anything that came, as text in one line."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return " ".join(text[: 4 * SHOWN].split())[:SHOWN]
+    return " ".join(text[: 4 * MAX_EXCERPT].split())[:MAX_EXCERPT]
 
 
-def of_document(document: Any) -> Said:
+def from_document(document: Any) -> Completion:
     """The answer that a chat completion is; Unanswered for any other document."""
     choice = _choice(document, "message")
     part, finish = choice["message"], choice.get("finish_reason")
-    calls = tuple(Call(*_call(one)[1:]) for one in _calls(part))
+    calls = tuple(ToolCall(*_call(one)[1:]) for one in _calls(part))
     reasoning = _text(part, "reasoning_content") or _text(part, "reasoning")
-    return Said(
+    return Completion(
         model=_model(document),
         content=_text(part, "content"),
         reasoning=reasoning,
@@ -105,7 +105,7 @@ def of_document(document: Any) -> Said:
     )
 
 
-class Joined:
+class StreamAssembler:
     """The pieces of a stream, put together as they come."""
 
     def __init__(self, began: float) -> None:
@@ -113,12 +113,12 @@ class Joined:
         self._content: List[str] = []
         self._reasoning: List[str] = []
         self._calls: Dict[int, Tuple[str, str]] = {}
-        self.said = Said(ended=False)
+        self.said = Completion(ended=False)
 
     def add(self, chunk: Any, now: float) -> None:
         """One chunk that came at `now`; Unanswered for an error, and for what is no chunk."""
         if not isinstance(chunk, dict) or "error" in chunk:
-            raise Unanswered("the stream broke off: %s" % shown(chunk))
+            raise NoCompletion("the stream broke off: %s" % excerpt(chunk))
         model, tokens = self.said.model or _model(chunk), _tokens(chunk)
         self.said = self.said._replace(
             model=model, tokens=self.said.tokens if tokens is None else tokens
@@ -141,14 +141,14 @@ class Joined:
             at, name, arguments = _call(one)
             before = self._calls.get(at, ("", ""))
             self._calls[at] = (before[0] + name, before[1] + arguments)
-        if len(self._calls) > MOST_CALLS:
-            raise Unanswered("the stream holds more than %d tool calls" % MOST_CALLS)
+        if len(self._calls) > MAX_CALLS:
+            raise NoCompletion("the stream holds more than %d tool calls" % MAX_CALLS)
         self._first = now if not self.said.pieces else self._first
         self._last = now
         self.said = self.said._replace(pieces=self.said.pieces + 1)
 
-    def whole(self, ended: bool) -> Said:
-        calls = tuple(Call(*self._calls[at]) for at in sorted(self._calls))
+    def whole(self, ended: bool) -> Completion:
+        calls = tuple(ToolCall(*self._calls[at]) for at in sorted(self._calls))
         first = round((self._first - self._began) * 1000, 1) if self.said.pieces else None
         return self.said._replace(
             content="".join(self._content),
@@ -164,7 +164,7 @@ def _choice(document: Any, part: str) -> Dict[str, Any]:
     choices = document.get("choices") if isinstance(document, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict) or not isinstance(choice.get(part), dict):
-        raise Unanswered("what came is no answer to a chat: %s" % shown(document))
+        raise NoCompletion("what came is no answer to a chat: %s" % excerpt(document))
     return choice
 
 
@@ -173,14 +173,14 @@ def _text(part: Dict[str, Any], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Unanswered("%s of the answer is no text: %s" % (key, shown(value)))
+        raise NoCompletion("%s of the answer is no text: %s" % (key, excerpt(value)))
     return value
 
 
 def _calls(part: Dict[str, Any]) -> List[Any]:
     calls = part.get("tool_calls") or []
-    if not isinstance(calls, list) or len(calls) > MOST_CALLS:
-        raise Unanswered("tool_calls of the answer is no list of calls: %s" % shown(calls))
+    if not isinstance(calls, list) or len(calls) > MAX_CALLS:
+        raise NoCompletion("tool_calls of the answer is no list of calls: %s" % excerpt(calls))
     return calls
 
 
@@ -188,7 +188,7 @@ def _call(one: Any) -> Tuple[int, str, str]:
     function = one.get("function") if isinstance(one, dict) else None
     at = one.get("index", 0) if isinstance(one, dict) else None
     if not isinstance(function, dict) or not isinstance(at, int):
-        raise Unanswered("a tool call of the answer is none: %s" % shown(one))
+        raise NoCompletion("a tool call of the answer is none: %s" % excerpt(one))
     return at, _text(function, "name"), _text(function, "arguments")
 
 

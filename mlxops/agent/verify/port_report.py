@@ -6,24 +6,26 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..context import Context
-from ..ports.answers import address_of
+from ..ports.answers import server_address
+from ..ports.diagnosis import BROKEN_STATES, Diagnosis, diagnose
 from ..ports.evidence import PortEvidence, Server
-from ..ports.expected import wanted
-from ..ports.verdict import BROKEN, Verdict, judge
+from ..ports.expected import expected
 from ..registry.entries import Entry, Registry
-from .prove import UNFINISHED, Check, Port, Proof, Subject, prove
+from .chat import Endpoint
+from .checks import Check
+from .verification import UNFINISHED, Target, Verification, verify_server
 
 # A model of 70 GB that thinks before it answers takes two minutes for all of it.
 TIMEOUT_S = 300.0
-LONGEST_S = 24 * 3600.0
+MAX_TIMEOUT_S = 24 * 3600.0
 STATE = "state"
 Look = Callable[[int], PortEvidence]
 
 
-class Examined(NamedTuple):
+class PortReport(NamedTuple):
     """`ok` None: it could not be examined, or not to its end."""
 
-    proof: Proof
+    proof: Verification
 
     @property
     def ok(self) -> Optional[bool]:
@@ -39,33 +41,35 @@ class Examined(NamedTuple):
         return {**self.proof.to_wire(), "ok": self.ok}
 
 
-def seconds(args: Mapping[str, Any]) -> float:
+def timeout_of(args: Mapping[str, Any]) -> float:
     """What the requests to one port may take together, as asked."""
     asked = args.get("timeout_s")
     return (
-        min(float(asked), LONGEST_S) if isinstance(asked, (int, float)) and asked > 0 else TIMEOUT_S
+        min(float(asked), MAX_TIMEOUT_S)
+        if isinstance(asked, (int, float)) and asked > 0
+        else TIMEOUT_S
     )
 
 
-def examine(
+def verify_port(
     ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float, look: Look
-) -> Examined:
+) -> PortReport:
     """Requests go to a server of ours that is ready, and to nothing else. `look`: a second look, at
     the end."""
-    want = wanted(ctx, registry, seen.port)
-    verdict = judge(seen, want)
+    want = expected(ctx, registry, seen.port)
+    verdict = diagnose(seen, want)
     entry = want.entries[0] if want.entries else None
     if verdict.state != "ready" or seen.server is None or seen.foreign:
-        return Examined(Proof(_unasked(verdict)))
+        return PortReport(Verification(_unasked(verdict)))
     ctx.client.emit("phase", phase="verify", message=_story(seen, entry))
-    proof = prove(_subject(ctx, seen, seen.server, entry), timeout_s)
+    proof = verify_server(_subject(ctx, seen, seen.server, entry), timeout_s)
     later = _changed(seen, look(seen.port)) if proof.faults else ""
     if later:
-        return Examined(Proof((Check(STATE, None, later),)))
-    return Examined(proof._replace(checks=(_registry(verdict), *proof.checks)))
+        return PortReport(Verification((Check(STATE, None, later),)))
+    return PortReport(proof._replace(checks=(_registry(verdict), *proof.checks)))
 
 
-def _unasked(verdict: Verdict) -> Tuple[Check, ...]:
+def _unasked(verdict: Diagnosis) -> Tuple[Check, ...]:
     """Of a port that is not asked: one that loads or stops has enough to do, a stranger may do
     anything at a chat."""
     told = verdict.reason or "nothing serves here"
@@ -74,11 +78,15 @@ def _unasked(verdict: Verdict) -> Tuple[Check, ...]:
         return found or (Check(STATE, None, told),)
     return (
         *found,
-        Check(STATE, False if verdict.state in BROKEN else None, "%s: %s" % (verdict.state, told)),
+        Check(
+            STATE,
+            False if verdict.state in BROKEN_STATES else None,
+            "%s: %s" % (verdict.state, told),
+        ),
     )
 
 
-def _registry(verdict: Verdict) -> Check:
+def _registry(verdict: Diagnosis) -> Check:
     # A stray beside it takes nothing from what the server answers; status tells of it.
     if verdict.drift in (None, "stray"):
         return Check("registry", True, "the entry and the command line agree")
@@ -90,15 +98,15 @@ def _story(seen: PortEvidence, entry: Optional[Entry]) -> str:
     return "asking port %d, %s on %s" % (seen.port, entry.name if entry else "no entry", runtime)
 
 
-def _subject(ctx: Context, seen: PortEvidence, server: Server, entry: Optional[Entry]) -> Subject:
+def _subject(ctx: Context, seen: PortEvidence, server: Server, entry: Optional[Entry]) -> Target:
     call = server.invocation
     runtime = call.runtime
 
     def parses(key: str) -> bool:
         return bool(call.flags.get(getattr(runtime, key) or "") or (entry and entry.text(key)))
 
-    return Subject(
-        Port(address_of(seen, ctx.site.probe_address), seen.port, ctx.client.check),
+    return Target(
+        Endpoint(server_address(seen, ctx.site.probe_address), seen.port, ctx.client.check),
         runtime.client_model or call.served_name or call.model,
         checks_names=runtime.client_model is None and call.served_name is not None,
         tools=parses("tool_call_parser"),

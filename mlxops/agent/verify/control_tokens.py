@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Mapping, Tuple
 
 # Whose it is -> its marks. A mark that several formats share stands once.
-RAW_TAGS: Mapping[str, Tuple[str, ...]] = {
+CONTROL_TOKENS: Mapping[str, Tuple[str, ...]] = {
     "thinking": (
         "<think>",
         "</think>",
@@ -105,7 +105,7 @@ RAW_TAGS: Mapping[str, Tuple[str, ...]] = {
 }
 
 
-def leaked(text: str) -> Tuple[str, ...]:
+def find_leaks(text: str) -> Tuple[str, ...]:
     """The raw tags in what a client was sent, content or reasoning, in the table's order; () when
     it is clean."""
-    return tuple(tag for tags in RAW_TAGS.values() for tag in tags if tag in text)
+    return tuple(tag for tags in CONTROL_TOKENS.values() for tag in tags if tag in text)

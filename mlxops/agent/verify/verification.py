@@ -7,31 +7,17 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from ..clock import Deadline
 from . import checks as judged
-from .answer import Call, Said, Unanswered, shown
-from .chat import Asked, Message, Outcome, Port, outcome
-from .checks import IDENTITY, RAW_TAGS, Check
-
-__all__ = [
-    "CLEAN_TOKENS",
-    "GLANCE_TOKENS",
-    "IDENTITY",
-    "RAW_TAGS",
-    "UNFINISHED",
-    "Check",
-    "Port",
-    "Proof",
-    "Subject",
-    "glance",
-    "prove",
-]
+from .chat import ChatRequest, Endpoint, Message, Outcome, try_chat
+from .checks import Check
+from .completion import Completion, NoCompletion, ToolCall, excerpt
 
 # gpt-oss needs 256 to get past its analysis, and models that think take some hundred before they
 # answer.
-MOST_TOKENS = 1024
-GLANCE_TOKENS = 8
-CLEAN_TOKENS = 256
+MAX_TOKENS = 1024
+SMOKE_TEST_TOKENS = 8
+LEAK_CHECK_TOKENS = 256
 UNFINISHED = "time"
-NOBODY = "mlxops-asks-under-a-name-nobody-has"
+UNKNOWN_MODEL = "mlxops-asks-under-a-name-nobody-has"
 QUESTION = "Count from one to twenty in words. Say nothing else."
 TOOL_QUESTION = "What is the temperature in Paris right now? Use the tool."
 TOOL = "get_temperature"
@@ -52,23 +38,25 @@ TOOLS = [
 TOOL_RESULT = '{"celsius": 21}'
 
 
-class Subject(NamedTuple):
+class Target(NamedTuple):
     """A server to be proven. `name`: what to ask for it by, None to name no model.
 
     `checks_names`: it must refuse other names. Never set for a runtime that takes a name for an
     order to load a model. `tools`, `reasoning`: whether a parser for them is set."""
 
-    port: Port
+    port: Endpoint
     name: Optional[str]
     checks_names: bool = False
     tools: bool = False
     reasoning: bool = False
 
-    def asked(self, messages: List[Message], tools: Optional[List[Dict[str, Any]]] = None) -> Asked:
-        return Asked(self.name, messages, MOST_TOKENS, tools)
+    def asked(
+        self, messages: List[Message], tools: Optional[List[Dict[str, Any]]] = None
+    ) -> ChatRequest:
+        return ChatRequest(self.name, messages, MAX_TOKENS, tools)
 
 
-class Proof(NamedTuple):
+class Verification(NamedTuple):
     """What came of it. `served_model`: the name in the answers."""
 
     checks: Tuple[Check, ...]
@@ -84,7 +72,7 @@ class Proof(NamedTuple):
         return {**self._asdict(), "checks": [check.to_wire() for check in self.checks]}
 
 
-class Round(NamedTuple):
+class AnswerPair(NamedTuple):
     """One question, asked plain and streamed; `again`: plain once more, where the two answers
     differ."""
 
@@ -93,19 +81,19 @@ class Round(NamedTuple):
     again: Optional[Outcome] = None
 
     @property
-    def answers(self) -> Dict[str, Said]:
+    def answers(self) -> Dict[str, Completion]:
         both = {"plain": self.plain, "streamed": self.streamed}
-        return {kind: said for kind, said in both.items() if isinstance(said, Said)}
+        return {kind: said for kind, said in both.items() if isinstance(said, Completion)}
 
     def same(self) -> Check:
         plain, streamed = self.plain, self.streamed
-        if not isinstance(plain, Said) or not isinstance(streamed, Said):
+        if not isinstance(plain, Completion) or not isinstance(streamed, Completion):
             return Check("same answer", None, "there are no two answers to compare")
-        again = self.again if isinstance(self.again, Said) else None
-        return judged.same(plain, streamed, again, MOST_TOKENS)
+        again = self.again if isinstance(self.again, Completion) else None
+        return judged.same(plain, streamed, again, MAX_TOKENS)
 
 
-def prove(subject: Subject, timeout_s: float) -> Proof:
+def verify_server(subject: Target, timeout_s: float) -> Verification:
     """All checks; the requests take `timeout_s` together, one after another."""
     deadline = Deadline(timeout_s)
     talk = _round(subject, deadline, subject.asked([_user(QUESTION)]))
@@ -118,30 +106,30 @@ def prove(subject: Subject, timeout_s: float) -> Proof:
             *_finish(talk),
             talk.same(),
         ]
-        checks.append(judged.raw_tags(answers, MOST_TOKENS))
-        checks += [judged.reasoning(answers, MOST_TOKENS)] if subject.reasoning else []
+        checks.append(judged.raw_tags(answers, MAX_TOKENS))
+        checks += [judged.reasoning(answers, MAX_TOKENS)] if subject.reasoning else []
         checks += [_other_name(subject, deadline)] if subject.checks_names else []
         checks += _tool_checks(subject, deadline) if subject.tools else []
     if deadline.passed:
         told = "not all could be asked within %g s; give it a longer --timeout" % timeout_s
         checks.append(Check(UNFINISHED, None, told))
-    streamed = talk.streamed if isinstance(talk.streamed, Said) else Said()
-    named = next((shown(said.model) for said in answers.values() if said.model), None)
-    return Proof(tuple(checks), named, streamed.first_ms, streamed.tokens_per_s)
+    streamed = talk.streamed if isinstance(talk.streamed, Completion) else Completion()
+    named = next((excerpt(said.model) for said in answers.values() if said.model), None)
+    return Verification(tuple(checks), named, streamed.first_ms, streamed.tokens_per_s)
 
 
-def glance(subject: Subject, timeout_s: float, tokens: int = GLANCE_TOKENS) -> Proof:
+def smoke_test(subject: Target, timeout_s: float, tokens: int = SMOKE_TEST_TOKENS) -> Verification:
     """The cheap part: one short streamed chat. Raises Unanswered where there is no answer at all.
 
     Streamed, since a whole answer that is cut off in the middle of its reasoning shows raw tags
     through no fault."""
-    deadline, asked = Deadline(timeout_s), Asked(subject.name, [_user(QUESTION)], tokens)
+    deadline, asked = Deadline(timeout_s), ChatRequest(subject.name, [_user(QUESTION)], tokens)
     try:
         said = subject.port.streamed(asked, timeout_s)
         stream = Check(
             "stream", said.ended, "to its end" if said.ended else "it ended without [DONE]"
         )
-    except Unanswered as exc:
+    except NoCompletion as exc:
         if deadline.passed:
             raise
         said = subject.port.plain(asked, deadline.left())
@@ -149,10 +137,10 @@ def glance(subject: Subject, timeout_s: float, tokens: int = GLANCE_TOKENS) -> P
     checks = (
         judged.identity(subject.name, [said]),
         stream,
-        judged.raw_tags({"short": said}, MOST_TOKENS),
+        judged.raw_tags({"short": said}, MAX_TOKENS),
     )
-    return Proof(
-        checks, shown(said.model) if said.model else None, said.first_ms, said.tokens_per_s
+    return Verification(
+        checks, excerpt(said.model) if said.model else None, said.first_ms, said.tokens_per_s
     )
 
 
@@ -160,24 +148,30 @@ def _user(text: str) -> Message:
     return {"role": "user", "content": text}
 
 
-def _round(subject: Subject, deadline: Deadline, asked: Asked) -> Round:
+def _round(subject: Target, deadline: Deadline, asked: ChatRequest) -> AnswerPair:
     plain = _asked(deadline, lambda left: subject.port.plain(asked, left))
     streamed = _asked(deadline, lambda left: subject.port.streamed(asked, left))
-    done = Round(plain, streamed)
-    if isinstance(plain, Said) and isinstance(streamed, Said) and judged.differ(plain, streamed):
+    done = AnswerPair(plain, streamed)
+    if (
+        isinstance(plain, Completion)
+        and isinstance(streamed, Completion)
+        and judged.difference(plain, streamed)
+    ):
         # Two plain answers that differ show that its draw cannot be pinned, whatever was asked for.
         done = done._replace(again=_asked(deadline, lambda left: subject.port.plain(asked, left)))
     return done
 
 
-def _asked(deadline: Deadline, call: Callable[[float], Said]) -> Outcome:
+def _asked(deadline: Deadline, call: Callable[[float], Completion]) -> Outcome:
     left = deadline.left()
     return (
-        outcome(lambda: call(left)) if left else Unanswered("no time was left for it", fault=False)
+        try_chat(lambda: call(left))
+        if left
+        else NoCompletion("no time was left for it", fault=False)
     )
 
 
-def _finish(talk: Round) -> List[Check]:
+def _finish(talk: AnswerPair) -> List[Check]:
     reasons = {kind: said.finish for kind, said in talk.answers.items()}
     if len(set(reasons.values())) < 2:
         return []
@@ -185,33 +179,33 @@ def _finish(talk: Round) -> List[Check]:
     return [Check("finish_reason", False, told)]
 
 
-def _other_name(subject: Subject, deadline: Deadline) -> Check:
-    asked = Asked(NOBODY, [_user(QUESTION)], 1)
+def _other_name(subject: Target, deadline: Deadline) -> Check:
+    asked = ChatRequest(UNKNOWN_MODEL, [_user(QUESTION)], 1)
     return judged.other_name(_asked(deadline, lambda left: subject.port.plain(asked, left)))
 
 
-def _tool_checks(subject: Subject, deadline: Deadline) -> List[Check]:
+def _tool_checks(subject: Target, deadline: Deadline) -> List[Check]:
     """The round trip: a tool is offered, called, and its result given back; all of it as a client
     would."""
     question = [_user(TOOL_QUESTION)]
     talk = _round(subject, deadline, subject.asked(question, TOOLS))
     for kind, outcome_ in (("plain", talk.plain), ("streamed", talk.streamed)):
-        if isinstance(outcome_, Unanswered):
+        if isinstance(outcome_, NoCompletion):
             failed = judged.answered("tool call", outcome_)
             return [failed._replace(detail="%s, with a tool offered: %s" % (kind, failed.detail))]
     answers = talk.answers
-    after: Outcome = Unanswered("it was not called", fault=False)
+    after: Outcome = NoCompletion("it was not called", fault=False)
     first = next(iter(answers["plain"].calls or answers["streamed"].calls), None)
     if first is not None and first.given is not None:
         following = subject.asked([*question, *_used(first)], TOOLS)
         after = _asked(deadline, lambda left: subject.port.plain(following, left))
     return [
-        judged.tool_call(answers, after, TOOL, MOST_TOKENS),
+        judged.tool_call(answers, after, TOOL, MAX_TOKENS),
         talk.same()._replace(check="same tool call"),
     ]
 
 
-def _used(call: Call) -> List[Message]:
+def _used(call: ToolCall) -> List[Message]:
     """The messages that tell what came of a tool call."""
     made = {
         "id": "call_1",

@@ -8,17 +8,17 @@ from typing import Any, List, NamedTuple, Optional
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 
-KEPT = 5
+MAX_RECORDED_STARTS = 5
 # Loading is bound by the disk: 120 GB have been seen to take 180 to 900 s. 5 s per GB is slower
 # than any Mac's own.
-FIRST_S, SLOWEST_S_PER_GB = 300.0, 5.0
+FIRST_START_S, SLOWEST_S_PER_GB = 300.0, 5.0
 # What is in the page cache comes back much faster than the next start may get it from the disk.
-SHORTEST_S, TIMES_LONGEST = 60.0, 3.0
+MIN_TIMEOUT_S, TIMES_SLOWEST_START = 60.0, 3.0
 # Of the limit that a runtime sets itself.
-NEARLY = 0.8
+WARN_FROM_FRACTION = 0.8
 
 
-class Pace(NamedTuple):
+class StartupEstimate(NamedTuple):
     """What a start may take, in seconds. `expected_s`: as it usually took; None before the first
     one."""
 
@@ -26,9 +26,9 @@ class Pace(NamedTuple):
     timeout_s: float
 
 
-def pace(
+def estimate_startup(
     entry: Optional[Entry], runtime: Runtime, weights: Optional[int], bytes_per_s: Optional[float]
-) -> Pace:
+) -> StartupEstimate:
     """By the starts on record, else by the size of the weights and the disk they are on, where its
     speed is known."""
     past = sorted(_past(entry, runtime))
@@ -38,26 +38,31 @@ def pace(
         # than thought.
         size_s = max(size_s, (weights or 0) / bytes_per_s * 2)
     if not past:
-        return Pace(None, FIRST_S + size_s)
-    return Pace(past[len(past) // 2], max(SHORTEST_S, size_s, past[-1] * TIMES_LONGEST))
+        return StartupEstimate(None, FIRST_START_S + size_s)
+    return StartupEstimate(
+        past[len(past) // 2], max(MIN_TIMEOUT_S, size_s, past[-1] * TIMES_SLOWEST_START)
+    )
 
 
-def noted(entry: Entry, runtime: Runtime, seconds: float) -> Entry:
+def record_start(entry: Entry, runtime: Runtime, seconds: float) -> Entry:
     """The entry with one more start on record, the oldest forgotten."""
     kept = entry.fields.get("start_s")
     others = kept if isinstance(kept, dict) else {}
     return entry.with_fields(
-        start_s={**others, runtime.name: [*_past(entry, runtime), round(seconds, 2)][-KEPT:]}
+        start_s={
+            **others,
+            runtime.name: [*_past(entry, runtime), round(seconds, 2)][-MAX_RECORDED_STARTS:],
+        }
     )
 
 
-def gives_up(
-    runtime: Runtime, usual: Pace, weights: Optional[int], bytes_per_s: Optional[float]
+def abort_warning(
+    runtime: Runtime, usual: StartupEstimate, weights: Optional[int], bytes_per_s: Optional[float]
 ) -> str:
     """A warning where the runtime itself may end a start before it is done; else ""."""
     by_disk = weights / bytes_per_s if weights and bytes_per_s else 0.0
     likely = max(usual.expected_s or 0.0, by_disk)
-    if runtime.gives_up_s is None or likely < runtime.gives_up_s * NEARLY:
+    if runtime.gives_up_s is None or likely < runtime.gives_up_s * WARN_FROM_FRACTION:
         return ""
     text = "this start may take %.0f s, and %s gives up by itself a start that takes %.0f s"
     return text % (likely, runtime.name, runtime.gives_up_s)
@@ -68,7 +73,11 @@ def _past(entry: Optional[Entry], runtime: Runtime) -> List[float]:
     nothing."""
     kept: Any = entry.fields.get("start_s") if entry else None
     found = kept.get(runtime.name) if isinstance(kept, dict) else None
-    return [float(s) for s in found if _is_seconds(s)][-KEPT:] if isinstance(found, list) else []
+    return (
+        [float(s) for s in found if _is_seconds(s)][-MAX_RECORDED_STARTS:]
+        if isinstance(found, list)
+        else []
+    )
 
 
 def _is_seconds(value: Any) -> bool:

@@ -8,13 +8,13 @@ from typing import Any, Dict, Iterable, List, Mapping
 from ..context import Context
 from ..errors import Interrupted, MlxopsError
 from ..jobs.begin import current_job
-from ..ports.expected import wanted
+from ..ports.diagnosis import diagnose
+from ..ports.expected import expected
 from ..ports.observe import observe
-from ..ports.verdict import judge
 from ..procs import Unobservable
 
 
-def standing(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any]]:
+def current_state(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any]]:
     """port -> its entry, state and pid now; an empty record for all where that cannot be told."""
     numbers = tuple(ports)
     try:
@@ -24,16 +24,16 @@ def standing(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any]]:
         return {port: {} for port in numbers}
     found = {}
     for port in numbers:
-        want, server = wanted(ctx, registry, port), seen[port].server
-        state = judge(seen[port], want).state
+        want, server = expected(ctx, registry, port), seen[port].server
+        state = diagnose(seen[port], want).state
         name = want.entries[0].name if want.entries else None
         found[port] = {"entry": name, "state": state, "pid": server.process.pid if server else None}
     return found
 
 
-def interrupted(ctx: Context, rows: List[Dict[str, Any]]) -> Interrupted:
+def interrupted_error(ctx: Context, rows: List[Dict[str, Any]]) -> Interrupted:
     """The end of a command on several ports that was cancelled before all of them were done."""
-    left = standing(ctx, [row["port"] for row in rows if not row["ok"]])
+    left = current_state(ctx, [row["port"] for row in rows if not row["ok"]])
     told = [
         {**row, **{k: v for k, v in left.get(row["port"], {}).items() if v is not None}}
         for row in rows
