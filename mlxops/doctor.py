@@ -121,7 +121,7 @@ def step_details(settings: Settings) -> list[str]:
     through = f" through {settings.proxy_jump or settings.proxy_command}"
     proxied = through if settings.proxy_jump or settings.proxy_command else ""
     return [
-        f"{settings.place} answers{proxied}",
+        f"{settings.address_label} answers{proxied}",
         f"listed in {' or '.join(files)}",
         f"as {settings.user}",
     ]

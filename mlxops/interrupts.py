@@ -41,7 +41,7 @@ class InterruptState:
             # Whoever reads our output may not read on.
             alarms.after(REPORT_TIMEOUT_S, leave)
 
-    def lost(self, unraisable: sys.UnraisableHookArgs) -> None:
+    def redeliver(self, unraisable: sys.UnraisableHookArgs) -> None:
         """A KeyboardInterrupt that was raised where Python can only print it comes once more, a
         moment later."""
         if unraisable.exc_type is not KeyboardInterrupt:
@@ -61,7 +61,7 @@ def listen() -> None:
     presses = InterruptState()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, presses)
-    sys.unraisablehook = presses.lost
+    sys.unraisablehook = presses.redeliver
 
 
 @contextmanager

@@ -141,7 +141,9 @@ class Conversation:
         self._unasked()
         # Whoever takes no input has ended, and what it printed says why.
         with contextlib.suppress(LinkLost):
-            self._link.send(self._bundle.opening(self._marker, self._host.site["state_dir"], asked))
+            self._link.send(
+                self._bundle.handshake(self._marker, self._host.site["state_dir"], asked)
+            )
         if meanwhile:
             meanwhile()
         chunk = self._until_started()
@@ -188,7 +190,7 @@ class Conversation:
                 return rest
             if word == "MISS" and delivered < 2:
                 self._unasked()
-                self._link.send(self._bundle.delivery())
+                self._link.send(self._bundle.frames())
                 delivered, noise, since = delivered + 1, rest, time.monotonic()
             elif word:
                 raise start_errors.stub_error(self._host, word, text)

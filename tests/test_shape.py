@@ -376,7 +376,7 @@ def test_the_agent_imports_on_a_real_python_3_9() -> None:
 
 
 def test_the_agent_travels_light() -> None:
-    assert len(bundle.pack().delivery()) <= LARGEST_DELIVERY
+    assert len(bundle.pack().frames()) <= LARGEST_DELIVERY
 
 
 def test_nothing_is_too_long() -> None:

@@ -22,7 +22,7 @@ class Context(NamedTuple):
 
     def ports(self, asked: Optional[Iterable[int]]) -> Iterable[int]:
         """The ports asked for, each checked to be the host's; all of them when none is named."""
-        return list(dict.fromkeys(map(self.site.need_port, asked))) if asked else self.site.ports
+        return list(dict.fromkeys(map(self.site.require_port, asked))) if asked else self.site.ports
 
     def report(self, text: str) -> None:
         """What takes a while before a job begins."""

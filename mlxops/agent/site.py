@@ -40,7 +40,7 @@ class Site(NamedTuple):
     startup_timeout_s: Optional[float]
     grace_s: float
     slots: Mapping[int, Slot]
-    described: Mapping[str, Any]
+    raw: Mapping[str, Any]
 
     @classmethod
     def from_wire(cls, site: Mapping[str, Any]) -> Site:
@@ -68,7 +68,7 @@ class Site(NamedTuple):
             slots={
                 int(port): _slot(int(port), slot) for port, slot in site.get("slots", {}).items()
             },
-            described=site,
+            raw=site,
         )
 
     def slot_name(self, port: int) -> Optional[str]:
@@ -88,7 +88,7 @@ class Site(NamedTuple):
         """The runtime that an entry names, the host's own where it names none."""
         return runtimes.named(name or self.runtime, self.runtimes)
 
-    def need_port(self, port: int) -> int:
+    def require_port(self, port: int) -> int:
         if port not in self.ports:
             span = "%d-%d" % (min(self.ports), max(self.ports))
             raise Usage(

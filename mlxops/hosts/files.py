@@ -236,9 +236,9 @@ def _slots(table: Table, ports: list[int]) -> dict[str, Any]:
     for key in table.names():
         slot = _slot(table.table(key))
         if hostfile.number(key) not in ports:
-            raise table.wrong(key, "is not one of the host's ports")
+            raise table.error(key, "is not one of the host's ports")
         if slot["name"] in [other["name"] for other in slots.values()]:
-            raise table.wrong(f"{key}.name", f"is {slot['name']!r}, the name of another slot")
+            raise table.error(f"{key}.name", f"is {slot['name']!r}, the name of another slot")
         slots[str(int(key))] = slot
     return slots
 
@@ -246,7 +246,7 @@ def _slots(table: Table, ports: list[int]) -> dict[str, Any]:
 def _slot(table: Table) -> dict[str, Any]:
     name = table.take("name", hostfile.text)
     if name.isdecimal():
-        raise table.wrong("name", "must not be a number: it could be taken for a port")
+        raise table.error("name", "must not be a number: it could be taken for a port")
     slot = {
         "name": name,
         "model": table.take("model", hostfile.text, None),

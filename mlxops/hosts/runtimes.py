@@ -53,7 +53,7 @@ def read(table: Table) -> dict[str, Any]:
 
 def _row(name: str, table: Table) -> dict[str, Any]:
     if name.split() != [name] or not name.isprintable():
-        raise table.wrong("", "has a name that is no single word")
+        raise table.error("", "has a name that is no single word")
     built_in = name in RUNTIMES
     command = table.take("command", hostfile.command, hostfile.REQUIRED if built_in else None)
     row = (
@@ -70,12 +70,12 @@ def _facts(table: Table, startable: bool) -> dict[str, Any]:
     command."""
     given = {key: table.take(key, check, None) for key, check in FIELDS.items()}
     if not (given["forms"] or (given["modules"] and startable)):
-        raise table.wrong("forms", "is missing", "say how its command line looks: docs/runtimes.md")
+        raise table.error("forms", "is missing", "say how its command line looks: docs/runtimes.md")
     given["default_port"] = table.take("default_port", hostfile.port)
     options = {key: given[key] for key, check in FIELDS.items() if check is flag and given[key]}
     for key, option in options.items():
         if [*options.values()].count(option) > 1:
-            raise table.wrong(key, f"is {option}, as is another key", "one option says one thing")
+            raise table.error(key, f"is {option}, as is another key", "one option says one thing")
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -87,7 +87,7 @@ def _refuse_overlap(
             short = min(len(form), len(theirs))
             if kind == of_kind and form[:short] == theirs[:short]:
                 text = f"{form} cannot be told from {theirs} of {other}"
-                raise table.wrong(
+                raise table.error(
                     f"{name}.{kind}", text, "no form may be the beginning of another one"
                 )
         taken.append((name, kind, form))

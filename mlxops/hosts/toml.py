@@ -26,7 +26,7 @@ class Table:
     def __init__(self, path: Path, values: Any, name: str = "") -> None:
         self.path, self.name = path, name
         if not isinstance(values, dict):
-            raise self.wrong("", "must be a table")
+            raise self.error("", "must be a table")
         self._values = values
         self._known: list[str] = []
 
@@ -35,12 +35,12 @@ class Table:
         self._known.append(key)
         if key not in self._values:
             if default is REQUIRED:
-                raise self.wrong(key, "is missing")
+                raise self.error(key, "is missing")
             return default
         try:
             return check(self._values[key])
         except ValueError as exc:
-            raise self.wrong(key, str(exc)) from None
+            raise self.error(key, str(exc)) from None
 
     def table(self, key: str) -> Table:
         """The table under this key, empty where the file has none."""
@@ -54,9 +54,9 @@ class Table:
         """Refuse the keys that were never asked for."""
         for key in self._values:
             if key not in self._known:
-                raise self.wrong(key, "is not a key of a host file", self._near(key))
+                raise self.error(key, "is not a key of a host file", self._near(key))
 
-    def wrong(self, key: str, what: str, hint: str = "") -> Usage:
+    def error(self, key: str, what: str, hint: str = "") -> Usage:
         dotted = _dotted(self.name, key)
         return Usage(
             f"{self.path}: {dotted} {what}",

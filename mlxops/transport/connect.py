@@ -118,7 +118,7 @@ def error_text(exc: Exception) -> str:
 def unreachable_error(settings: Settings, faults: list[OSError]) -> HostUnreachable:
     """The error for a host none of whose addresses took the connection. A refusal says most, so it
     is told first."""
-    where = settings.place
+    where = settings.address_label
     if any(isinstance(exc, ConnectionRefusedError) for exc in faults):
         message = f"{where} is up, but refuses connections: nothing listens there"
         return HostUnreachable(
@@ -169,7 +169,7 @@ class Proxy:
         import tempfile
 
         self._name = shlex.join(argv)
-        self._where = settings.place
+        self._where = settings.address_label
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         quiet = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
         self.sock, theirs = socket.socketpair()
@@ -191,7 +191,7 @@ class Proxy:
         finally:
             theirs.close()
 
-    def fault(self) -> MlxopsError | None:
+    def exit_error(self) -> MlxopsError | None:
         """Why the child ended, in its own words; nothing while it runs."""
         deadline = time.monotonic() + 1.0
         while self._child.poll() is None:

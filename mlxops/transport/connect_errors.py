@@ -26,15 +26,17 @@ def host_key_error(
     """Refusal of a host key, with its fingerprint and the commands that trust it."""
     shown = fingerprint(blob)
     where = f" ({verdict.line.file}, line {verdict.line.line})" if verdict.line else ""
-    message = f"{HEADLINES[verdict.word].format(place=settings.place)}{where}: {key_type} {shown}"
+    message = f"{HEADLINES[verdict.status].format(place=settings.address_label)}{where}: {key_type} {shown}"
     check = (
         f"compare it on the host: ssh-keygen -lf /etc/ssh/ssh_host_{scan_type(key_type)}_key.pub"
     )
-    if verdict.word == "revoked":
+    if verdict.status == "revoked":
         hint = "do not connect; ask whoever revoked it"
     else:
         hint = f"{check} ; if it is the same, trust it with: {trust_command(settings, key_type, verdict)}"
-    return HostKeyRefused(message, hint, fingerprint=shown, key_type=key_type, verdict=verdict.word)
+    return HostKeyRefused(
+        message, hint, fingerprint=shown, key_type=key_type, verdict=verdict.status
+    )
 
 
 def scan_type(key_type: str) -> str:
@@ -65,7 +67,7 @@ def login_error(
 ) -> LoginRefused:
     """Refusal of a login: locked, needing a passphrase, or rejected, whichever the host and the
     keys say."""
-    who = f"{settings.user}@{settings.place}"
+    who = f"{settings.user}@{settings.address_label}"
     facts = {
         "offered": list(offered),
         "encrypted": list(encrypted),
@@ -74,9 +76,7 @@ def login_error(
     }
     if any(word in banner.lower() for word in LOCKED_WORDS):
         hint = f"unlock its disk: `{settings.command}` with the password of an account there, or at its screen"
-        message = (
-            f"{settings.place} has restarted and is still locked (FileVault): {banner.strip()}"
-        )
+        message = f"{settings.address_label} has restarted and is still locked (FileVault): {banner.strip()}"
         return LoginRefused(message, hint, cause="locked", **facts)
     if encrypted and not offered:
         message = f"{encrypted[0]} is protected by a passphrase, and no ssh-agent holds it"
@@ -108,7 +108,7 @@ def copy_id_command(settings: Settings) -> str:
 
 def closed_early_error(settings: Settings, said: str, tries: int) -> HostUnreachable:
     """The server closed the connection before its greeting, with or without a word."""
-    where, words = settings.place, said.strip()[:MAX_QUOTE]
+    where, words = settings.address_label, said.strip()[:MAX_QUOTE]
     count = f" ({tries} tries)" if tries > 1 else ""
     if "MaxStartups" in words:
         hint = (
@@ -129,7 +129,7 @@ def opening_error(
     settings: Settings, exc: BaseException, silent: bool, kind: str
 ) -> HostUnreachable:
     """A connection that was taken and then came to nothing."""
-    where = settings.place
+    where = settings.address_label
     shows = f"`{settings.command.replace('ssh', 'ssh -v', 1)} true` shows how far it gets"
     if kind == "IncompatiblePeer":
         return HostUnreachable(

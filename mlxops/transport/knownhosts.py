@@ -75,7 +75,7 @@ class HostKeyStatus:
     """known: this key is listed; changed: others are; revoked: listed as such; unknown: the host is
     not listed."""
 
-    word: str
+    status: str
     line: KnownKey | None = None
 
 

@@ -54,7 +54,7 @@ class Settings:
         return (plain,) if self.port == 22 else (f"[{plain}]:{self.port}", plain)
 
     @property
-    def place(self) -> str:
+    def address_label(self) -> str:
         """Host and port for a person."""
         where = self.hostname if self.hostname == self.alias else f"{self.alias} ({self.hostname})"
         return where if self.port == 22 else f"{where} port {self.port}"
@@ -118,20 +118,20 @@ def parse_settings(text: str, ssh: Ssh, env: Mapping[str, str]) -> Settings:
     expand = Expansion(ssh.host, {key: values[0] for key, values in said.items()}, env)
     return Settings(
         alias=ssh.host,
-        hostname=expand.first("hostname", ssh.host),
-        port=int(expand.first("port", "22")),
-        user=expand.first("user", env.get("USER", "")),
+        hostname=expand.get("hostname", ssh.host),
+        port=int(expand.get("port", "22")),
+        user=expand.get("user", env.get("USER", "")),
         identity_files=tuple(
             expand.path(path) for path in said.get("identityfile", []) if path != "none"
         ),
-        identities_only=expand.first("identitiesonly", "no") == "yes",
-        identity_agent=expand.agent(),
+        identities_only=expand.get("identitiesonly", "no") == "yes",
+        identity_agent=expand.agent_socket(),
         known_hosts=_known_hosts(ssh, expand),
-        host_key_alias=_named(expand.first("hostkeyalias", "none")),
-        proxy_jump=_named(expand.first("proxyjump", "none")),
+        host_key_alias=_named(expand.get("hostkeyalias", "none")),
+        proxy_jump=_named(expand.get("proxyjump", "none")),
         proxy_command=_command(expand),
-        address_family=expand.first("addressfamily", "any"),
-        connect_timeout_s=_seconds(expand.first("connecttimeout", "none"), ssh.connect_timeout_s),
+        address_family=expand.get("addressfamily", "any"),
+        connect_timeout_s=_seconds(expand.get("connecttimeout", "none"), ssh.connect_timeout_s),
         options=(*ssh_options(ssh), *_known_option(ssh)),
     )
 
@@ -149,7 +149,7 @@ def _seconds(value: str, otherwise: float) -> float:
 
 
 def _command(expand: Expansion) -> str | None:
-    command = _named(expand.first("proxycommand", "none"))
+    command = _named(expand.get("proxycommand", "none"))
     return expand.tokens(command) if command else None
 
 
@@ -187,7 +187,7 @@ class Expansion:
 
         return pwd.getpwuid(os.getuid()).pw_dir
 
-    def first(self, key: str, otherwise: str) -> str:
+    def get(self, key: str, otherwise: str) -> str:
         return self._said.get(key, otherwise)
 
     def tokens(self, text: str) -> str:
@@ -213,14 +213,14 @@ class Expansion:
     def paths(self, key: str) -> list[str]:
         """The files of a list that `ssh -G` prints unquoted: one name with blanks in it if there is
         such a file."""
-        whole = self.path(self.first(key, ""))
+        whole = self.path(self.get(key, ""))
         if " " in whole and os.path.exists(whole):
             return [whole]
-        return [self.path(word) for word in self.first(key, "").split() if word != "none"]
+        return [self.path(word) for word in self.get(key, "").split() if word != "none"]
 
-    def agent(self) -> str | None:
+    def agent_socket(self) -> str | None:
         """The socket of the agent to ask, if any."""
-        where = self.first("identityagent", "SSH_AUTH_SOCK")
+        where = self.get("identityagent", "SSH_AUTH_SOCK")
         if where == "none":
             return None
         if where == "SSH_AUTH_SOCK":

@@ -95,8 +95,8 @@ class StrictHostKeys(paramiko.MissingHostKeyPolicy):
 
     def missing_host_key(self, client: Any, hostname: str, key: paramiko.PKey) -> None:
         verdicts = [knownhosts.check_host_key(keys, key.asbytes()) for keys in self._known]
-        worst = next((verdict for verdict in verdicts if verdict.word == "revoked"), verdicts[0])
-        if worst.word != "revoked" and any(verdict.word == "known" for verdict in verdicts):
+        worst = next((verdict for verdict in verdicts if verdict.status == "revoked"), verdicts[0])
+        if worst.status != "revoked" and any(verdict.status == "known" for verdict in verdicts):
             return
         raise connect_errors.host_key_error(self._settings, key.get_name(), key.asbytes(), worst)
 
@@ -219,7 +219,7 @@ class SshTransport:
                 settings,
             )
         except BaseException as exc:
-            fault = connect_error(exc, settings, dialled, watchdog.barked)
+            fault = connect_error(exc, settings, dialled, watchdog.timed_out)
             dialled.close()
             raise fault from None
         finally:
@@ -272,12 +272,12 @@ def connect_error(
     """The failure of an opening in words; what is not a failure (Ctrl-C), or may be tried again, as
     it is."""
     if isinstance(exc, ClosedBeforeGreeting) and dialled.proxy:
-        return dialled.proxy.fault() or exc
+        return dialled.proxy.exit_error() or exc
     if not isinstance(exc, (paramiko.SSHException, OSError, EOFError)) or isinstance(
         exc, MlxopsError
     ):
         return exc
-    fault = dialled.proxy.fault() if dialled.proxy else None
+    fault = dialled.proxy.exit_error() if dialled.proxy else None
     return fault or connect_errors.opening_error(
         settings, exc, barked or "banner" in str(exc), type(exc).__name__
     )
@@ -308,7 +308,7 @@ class SshLink:
         except (OSError, EOFError, paramiko.SSHException) as exc:
             # EOFError, without a word, is what paramiko makes of a socket that ends while it
             # writes.
-            why = f"the link to {self._settings.place} broke: {exc}".rstrip(": ")
+            why = f"the link to {self._settings.address_label} broke: {exc}".rstrip(": ")
             raise LinkLost(why, stderr=self.stderr_tail()) from None
 
     def receive(self, timeout: float) -> bytes | None:

@@ -203,7 +203,7 @@ def known_hosts(content: bytes) -> None:
     text = content.decode("utf-8", "replace")
     for name in ("studio", "[studio]:2222"):
         keys = knownhosts.keys_for(text, name)
-        assert knownhosts.check_host_key(keys, b"").word in ("unknown", "changed", "known")
+        assert knownhosts.check_host_key(keys, b"").status in ("unknown", "changed", "known")
 
 
 def public_key(content: bytes) -> None:

@@ -280,8 +280,8 @@ TRUSTED = (
     Mutant(
         "an unknown host key is let in",
         "transport/ssh.py",
-        '        if worst.word != "revoked" and any(verdict.word == "known" for verdict in verdicts):\n',
-        '        if worst.word != "revoked" and any(v.word in ("known", "unknown") for v in verdicts):\n',
+        '        if worst.status != "revoked" and any(verdict.status == "known" for verdict in verdicts):\n',
+        '        if worst.status != "revoked" and any(v.status in ("known", "unknown") for v in verdicts):\n',
         (
             "tests/system/transport/test_refusals.py::"
             "test_unknown_host_key_names_the_fingerprint_and_the_command_that_trusts_it",

@@ -34,7 +34,7 @@ class Stubbed:
         )
         assert self.child.stdin and self.child.stdout
         self.stdin, self.stdout = self.child.stdin, self.child.stdout
-        self.stdin.write(packed.opening("MARK", str(state), b"hello"))
+        self.stdin.write(packed.handshake("MARK", str(state), b"hello"))
         self.stdin.flush()
 
     def line(self) -> str:
@@ -60,7 +60,7 @@ def conversation(packed: bundle.Bundle, state: Path | str) -> list[str]:
     talk = Stubbed(packed, state)
     said = [talk.line()]
     while said[-1] == "MARK MISS":
-        talk.send(packed.delivery())
+        talk.send(packed.frames())
         said.append(talk.line())
     rest, status = talk.finish()
     return [*said, rest or str(status)]

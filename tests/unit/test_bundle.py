@@ -37,7 +37,7 @@ def test_first_a_miss_then_never_again(packed: bundle.Bundle, state: Path) -> No
 def test_home_is_the_host_s(packed: bundle.Bundle, tmp_path: Path) -> None:
     talk = Stubbed(packed, "~/st ate", env={"HOME": str(tmp_path)})
     assert talk.line() == "MARK MISS"
-    talk.send(packed.delivery())
+    talk.send(packed.frames())
     assert talk.finish() == ("MARK OK\nHELLO", 0)
     assert (tmp_path / "st ate" / "agent" / packed.digest).is_dir()
 
@@ -56,13 +56,13 @@ def test_many_first_commands_at_once(packed: bundle.Bundle, state: Path) -> None
     talks = [Stubbed(packed, state) for _ in range(6)]
     assert [talk.line() for talk in talks] == ["MARK MISS"] * 6
     for talk in talks:
-        talk.send(packed.delivery())
+        talk.send(packed.frames())
     assert [talk.finish() for talk in talks] == [("MARK OK\nHELLO", 0)] * 6
     assert [path.name for path in (state / "agent").iterdir()] == [packed.digest]
 
 
 def test_a_damaged_bundle_is_refused(packed: bundle.Bundle, state: Path) -> None:
-    for payload in (b"not zlib", bundle.pack(bundle.AGENT).delivery().split(b"\n", 2)[2][-9:]):
+    for payload in (b"not zlib", bundle.pack(bundle.AGENT).frames().split(b"\n", 2)[2][-9:]):
         talk = Stubbed(packed, state)
         assert talk.line() == "MARK MISS"
         talk.send(frame((bundle.AGENT / "wire/unpack.py").read_bytes()) + frame(payload))
@@ -76,7 +76,7 @@ def test_another_agent_s_bundle_is_refused(
 ) -> None:
     other = agent(tmp_path / "other", 'b"!"')
     talk = Stubbed(packed, state)
-    talk.send(other.delivery())
+    talk.send(other.frames())
     said, status = talk.finish()
     assert "its hash is not" in said and status == 73
     assert not state.exists()
@@ -156,7 +156,7 @@ def test_the_finder_under_every_login_shell(packed: bundle.Bundle, state: Path, 
         packed, state, [shell, "-c", bundle.launch_command(None)], env={"PATH": "/usr/bin:/bin"}
     )
     assert talk.line() == "MARK MISS"
-    talk.send(packed.delivery())
+    talk.send(packed.frames())
     assert talk.finish() == ("MARK OK\nHELLO", 0)
 
 
@@ -190,7 +190,7 @@ def test_too_old_a_first_choice_gives_its_place_to_a_newer(
     argv = [str(first), "-I", "-S", "-c", bundle.LOADER, bootstrap.NEWEST_FINDER, bundle.LOADER]
     talk = Stubbed(packed, state, argv, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     assert talk.line() == "MARK MISS"
-    talk.send(packed.delivery())
+    talk.send(packed.frames())
     assert talk.finish() == ("MARK OK\nHELLO", 0)
 
 
@@ -229,7 +229,7 @@ def test_commands_are_one_line_and_quote_the_host_file_s_python(tmp_path: Path) 
 def test_state_dir_cannot_smuggle_a_line() -> None:
     for state_dir in ("a\nb", ""):
         with pytest.raises(Usage):
-            bundle.pack().opening("MARK", state_dir, b"")
+            bundle.pack().handshake("MARK", state_dir, b"")
 
 
 def test_the_stub_loads_no_json_when_the_agent_is_there(state: Path, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_the_real_agent_is_whole_and_small() -> None:
 
 
 def _bundle_part(packed: bundle.Bundle) -> bytes:
-    rest = packed.delivery()
+    rest = packed.frames()
     for _ in range(2):
         size, _, rest = rest.partition(b"\n")
         part, rest = rest[: int(size)], rest[int(size) :]

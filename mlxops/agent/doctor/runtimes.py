@@ -19,7 +19,7 @@ MOST_ROWS = 20
 def runtime(ctx: Context) -> Iterator[Finding]:
     """The host file's own runtime, and each it says more of."""
     yield from _runtime(ctx, ctx.site.runtime, WRONG)
-    for name in ctx.site.described.get("runtimes", {}):
+    for name in ctx.site.raw.get("runtimes", {}):
         if name != ctx.site.runtime:
             # Whether an entry needs it is said beside the entries.
             yield from _runtime(ctx, name, WARNING)

@@ -45,7 +45,7 @@ from .restart import Unrestartable, restart_spec
 
 def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     """The load as it would be done now; raises the first reason why it cannot be."""
-    ctx.site.need_port(request.port)
+    ctx.site.require_port(request.port)
     entry = resolve_entry(ctx, ctx.store.read(), request)
     if not own_lock:
         _tell_meant(ctx, request, entry)

@@ -15,7 +15,7 @@ from ..restricted import install as authorized
 def authorize(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     granted = grant.Grant(
         grant.check_verbs(args["verbs"]),
-        grant.without_environment(ctx.site.described),
+        grant.without_environment(ctx.site.raw),
         authorized.agent_digest(),
     )
     made = authorized.key_file(granted, ctx.site.state_dir)

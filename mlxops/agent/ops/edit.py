@@ -71,7 +71,7 @@ def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
         )
     given = {key: args[key] for key in OPTIONS if args.get(key)}
     if args.get("slot") is not None:
-        given["slot"] = ctx.site.need_port(args["slot"])
+        given["slot"] = ctx.site.require_port(args["slot"])
     if args.get("args"):
         given["args"] = list(args["args"])
     if args.get("hosts"):
@@ -244,7 +244,7 @@ def _value(ctx: Context, key: str, text: Optional[str]) -> Any:
         return os.path.expanduser(text)
     if key == "slot":
         named = [slot.port for slot in ctx.site.slots.values() if slot.name == text]
-        return named[0] if named else ctx.site.need_port(_number(key, text))
+        return named[0] if named else ctx.site.require_port(_number(key, text))
     if key == "hosts":
         return _hosts(text.split())
     return _words(text) if key == "args" else text

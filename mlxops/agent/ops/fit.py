@@ -20,7 +20,7 @@ from ..wire.values import MAX_CONTEXT
 
 def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     tokens, wanted = _tokens(args.get("context")), args.get("port")
-    port = None if wanted is None else ctx.site.need_port(wanted)
+    port = None if wanted is None else ctx.site.require_port(wanted)
     revision = str(args["revision"]) if args.get("revision") else None
     request = LoadRequest.from_wire({"model": args["model"], "port": 0, "revision": revision})
     entry = resolve_entry(ctx, ctx.store.read(), request)

@@ -52,7 +52,7 @@ def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     evicted: List[Dict[str, Any]] = []
     ctx.report("checking %s for port %d" % (request.model, request.port))
     if not request.dry_run:
-        record_unrecorded(ctx, [ctx.site.need_port(request.port)])
+        record_unrecorded(ctx, [ctx.site.require_port(request.port)])
     plan = plan_load(ctx, request, own_lock=False)
     plan = startable.check_programs(ctx, plan) if request.dry_run else plan
     served = None

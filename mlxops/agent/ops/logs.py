@@ -17,7 +17,7 @@ MAX_RESULT_BYTES = 1 << 20
 
 
 def logs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    port = ctx.site.need_port(args["port"])
+    port = ctx.site.require_port(args["port"])
     follow, before = bool(args.get("follow")), bool(args.get("previous"))
     if follow and before:
         raise Usage(

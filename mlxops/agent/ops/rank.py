@@ -85,7 +85,7 @@ def _start(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     env = environment(ctx.site.state_dir, name, args["number"], args["ring"])
     gated = launch(ctx.procs, argv, {**ctx.site.server_env, **env}, ctx.site.state_dir, name)
     ctx.client.emit("gated", pid=gated.process.pid, start_time=gated.process.start_time)
-    while not ctx.client.told_to_go.wait(POLL_INTERVAL_S):
+    while not ctx.client.start_allowed.wait(POLL_INTERVAL_S):
         _check_alive(ctx, gated, name)
     gated.release()
     while True:

@@ -25,7 +25,7 @@ MAX_COMMAND_LENGTH = 300
 
 
 def unload(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    return _unload(ctx, ctx.site.need_port(args["port"]), args)
+    return _unload(ctx, ctx.site.require_port(args["port"]), args)
 
 
 def unload_all(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:

@@ -49,7 +49,7 @@ class PortResolver:
         """The port meant. Usage where there is none, ModelAmbiguous where there are two."""
         site = self._ctx.site
         if word.isascii() and word.isdecimal() and len(word) <= 5:
-            return site.need_port(int(word))
+            return site.require_port(int(word))
         slot = find_slot(site, word)
         entry = self._entry(word, slot, registry)
         if slot is None:
@@ -82,7 +82,7 @@ class PortResolver:
                 port=word,
                 entry=entry.name,
             )
-        return self._ctx.site.need_port(there)
+        return self._ctx.site.require_port(there)
 
     def _refuse_two(
         self, word: str, slot: Slot, entry: Entry, registry: Optional[Registry]

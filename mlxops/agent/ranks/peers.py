@@ -93,11 +93,11 @@ class RemoteAgent:
             "protocol": wire.PROTOCOL,
             "verb": "rank",
             "args": dict(args),
-            "site": dict(site.described),
+            "site": dict(site.raw),
         }
-        self.tell(
-            self._bundle.opening(
-                self._marker, site.described["state_dir"], json.dumps(request).encode()
+        self.send(
+            self._bundle.handshake(
+                self._marker, site.raw["state_dir"], json.dumps(request).encode()
             )
         )
 
@@ -105,9 +105,9 @@ class RemoteAgent:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.cut() if kind else self.close()
+        self.kill() if kind else self.close()
 
-    def cut(self) -> None:
+    def kill(self) -> None:
         """Do not wait for a host that may never answer: the agent there ends when its link does."""
         self._child.kill()
         self.close()
@@ -128,7 +128,7 @@ class RemoteAgent:
             self._child.stdout.close()
             self._child.stderr.close()
 
-    def tell(self, words: bytes) -> None:
+    def send(self, words: bytes) -> None:
         """Words to the agent; that they do not arrive shows in what comes back."""
         assert self._child.stdin
         try:
@@ -140,14 +140,14 @@ class RemoteAgent:
         except OSError:
             self._child.kill()
 
-    def greet(self, deadline: Deadline) -> None:
+    def handshake(self, deadline: Deadline) -> None:
         """Pass over what the login prints, and bring the agent there if it is not."""
         while True:
             _, found, said = self._line(deadline).partition(self._marker.encode() + b" ")
             if found and said == b"OK":
                 return
             if found and said == b"MISS":
-                self.tell(self._bundle.delivery())
+                self.send(self._bundle.frames())
             elif found:
                 raise self._refused(said.decode("utf-8", "replace"))
 
@@ -172,7 +172,7 @@ class RemoteAgent:
                 raise error
             if record.get("event") != "ping":
                 return record
-            self.tell(wire.PING)
+            self.send(wire.PING)
 
     def result(self, deadline: Deadline) -> Any:
         while True:
@@ -250,12 +250,12 @@ def _ask(
         call = RemoteAgent(site, host, args)
     except Exception as exc:  # whatever it is, it hinders this host's answer and no other's
         return PendingReply(None, BackgroundCall(partial(_fail, exc)))
-    stack.callback(call.cut)
+    stack.callback(call.kill)
     return PendingReply(call, BackgroundCall(partial(_answer, call, deadline)))
 
 
 def _answer(call: RemoteAgent, deadline: Deadline) -> Any:
-    call.greet(Deadline(min(HANDSHAKE_TIMEOUT_S, deadline.left())))
+    call.handshake(Deadline(min(HANDSHAKE_TIMEOUT_S, deadline.left())))
     return call.result(deadline)
 
 

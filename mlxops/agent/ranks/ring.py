@@ -59,7 +59,7 @@ class RankGroup:
     def release(self) -> None:
         """Let them start: they are on record."""
         for call in self._calls:
-            call.tell(wire.START)
+            call.send(wire.START)
         self._ends = [
             BackgroundCall(partial(call.result, Deadline(float("inf")))) for call in self._calls
         ]
@@ -73,7 +73,7 @@ class RankGroup:
     def leave(self) -> None:
         """Watch them no more; those at their gates end."""
         for call in self._calls:
-            call.cut()
+            call.kill()
 
 
 @contextlib.contextmanager
@@ -112,7 +112,7 @@ def _at_their_gates(
 
 def _gated(call: RemoteAgent) -> Mapping[str, Any]:
     deadline = Deadline(GATE_TIMEOUT_S)
-    call.greet(deadline)
+    call.handshake(deadline)
     while True:
         record = call.record(deadline)
         if record.get("event") == "gated":

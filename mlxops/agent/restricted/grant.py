@@ -44,7 +44,7 @@ class Grant(NamedTuple):
     def digest(self) -> str:
         return hashlib.sha256(self.text()).hexdigest()
 
-    def again(self) -> str:
+    def renewal_hint(self) -> str:
         """What to do when it no longer fits; it takes a login that may do more than this one."""
         command = "mlxops authorize --verbs %s --key FILE.pub" % ",".join(self.verbs)
         return "with an unrestricted key: `%s`, and put its line in place of the old one" % command

@@ -143,7 +143,7 @@ def authorize_request(granted: Grant, opening: Opening) -> Dict[str, Any]:
     grant.require_verb(granted, verb)
     if opening.request.get("protocol") != wire.PROTOCOL or opening.agent != granted.agent:
         said = "this key was authorized with another version of mlxops than the one that asks"
-        raise LoginRefused(said, granted.again(), verbs=list(granted.verbs))
+        raise LoginRefused(said, granted.renewal_hint(), verbs=list(granted.verbs))
     args = arguments.check_restricted(str(verb), opening.request.get("args"), granted.verbs)
     return {
         "protocol": wire.PROTOCOL,

@@ -61,11 +61,11 @@ class Bundle(NamedTuple):
         """The sources by path."""
         return split(self.text)
 
-    def delivery(self) -> bytes:
+    def frames(self) -> bytes:
         """The answer to a MISS."""
         return frame(read_part("wire/unpack.py")) + frame(zlib.compress(self.text, 9))
 
-    def opening(self, marker: str, state_dir: str, request: bytes) -> bytes:
+    def handshake(self, marker: str, state_dir: str, request: bytes) -> bytes:
         """Everything the host needs when it has the agent already."""
         if "\n" in state_dir or not state_dir:
             raise Usage(

@@ -31,9 +31,9 @@ class ClientLink:
         self._lock = threading.Lock()
         self._silence_s = silence_s
         self._heard = time.monotonic()
-        self.gone = False
+        self.disconnected = False
         self.cancelled = False
-        self.told_to_go = threading.Event()
+        self.start_allowed = threading.Event()
 
     def emit(self, name: str, **fields: Any) -> None:
         """One event to the client."""
@@ -43,19 +43,19 @@ class ClientLink:
         """One record to the client; nothing when it is gone."""
         line = wire.encode(record)
         with self._lock:
-            while line and not self.gone:
+            while line and not self.disconnected:
                 try:
                     line = line[os.write(self._out, line) :]
                 except BlockingIOError:
                     # The thread that pings may wait for this very lock: whoever writes has to
                     # notice the silence.
-                    self.gone = self._silent()
+                    self.disconnected = self._silent()
                     if select.select([], [self._out], [], 0.5)[1]:
                         # Who takes what was held up is there, even where nobody listens for its
                         # words.
                         self._heard = time.monotonic()
                 except OSError:
-                    self.gone = True
+                    self.disconnected = True
 
     def check(self) -> None:
         """Interrupted once the client cancelled."""
@@ -80,11 +80,11 @@ class ClientLink:
             if line == wire.CANCEL:
                 self._cancel()
             if line == wire.START:
-                self.told_to_go.set()
+                self.start_allowed.set()
         self._lose(on_gone)
 
     def _ping(self, on_gone: Optional[Callable[[], None]]) -> None:
-        while not self.gone:
+        while not self.disconnected:
             # Up to the very moment: a dead link is noticed after its silence, not with the ping
             # after it.
             time.sleep(min(wire.PING_INTERVAL_S, self._patience()))
@@ -101,6 +101,6 @@ class ClientLink:
         return max(0.0, self._heard + self._silence_s - time.monotonic())
 
     def _lose(self, on_gone: Optional[Callable[[], None]]) -> None:
-        self.gone = True
+        self.disconnected = True
         if on_gone is not None:
             on_gone()

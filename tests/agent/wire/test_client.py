@@ -59,7 +59,7 @@ def test_work_goes_on_when_the_client_reads_no_more_and_says_no_more(line: Line)
     worker = line.emits()
     worker.join(5)
     assert not worker.is_alive()
-    assert line.client.gone
+    assert line.client.disconnected
 
 
 def test_a_slow_reader_that_still_speaks_misses_nothing(line: Line):
@@ -73,7 +73,7 @@ def test_a_slow_reader_that_still_speaks_misses_nothing(line: Line):
         line.client._heard = time.monotonic()
     worker.join(5)
     assert [record["number"] for record in read] == list(range(MORE_THAN_A_PIPE))
-    assert not line.client.gone
+    assert not line.client.disconnected
 
 
 @pytest.mark.slow
@@ -92,13 +92,13 @@ def test_a_slow_reader_that_says_nothing_misses_nothing(line: Line):
 def test_silence_is_noticed_when_it_is_over_and_not_with_the_next_ping(line: Line):
     began, lost = time.monotonic(), []
     line.client._ping(lambda: lost.append(time.monotonic() - began))
-    assert line.client.gone and 0.9 < lost[0] < wire.PING_INTERVAL_S
+    assert line.client.disconnected and 0.9 < lost[0] < wire.PING_INTERVAL_S
 
 
 def test_a_client_that_closed_its_end_is_gone_and_costs_nothing(line: Line):
     os.close(line.heard)
     line.client.emit("log", line=LINE)
-    assert line.client.gone
+    assert line.client.disconnected
     line.client.emit("log", line=LINE)
     line.heard = os.dup(line.out)
 
@@ -127,5 +127,5 @@ def test_the_end_of_the_clients_words_is_the_end_of_the_link(line: Line):
     reader = listening(line, lambda: lost.append("gone"))
     os.close(line.says)
     reader.join(5)
-    assert (lost, line.client.gone, line.client.cancelled) == (["gone"], True, False)
+    assert (lost, line.client.disconnected, line.client.cancelled) == (["gone"], True, False)
     line.says = os.dup(line.out)

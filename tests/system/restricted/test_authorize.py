@@ -292,7 +292,7 @@ def test_a_folder_that_somebody_planted_is_not_run(door: Restricted) -> None:
             (folder / name).write_bytes(planted)
         (folder / "key").write_bytes(frame(planted))
         for _ in range(2):
-            out, err = heard(door, bundle.pack().opening("MARK", "/nonexistent", asked(door)))
+            out, err = heard(door, bundle.pack().handshake("MARK", "/nonexistent", asked(door)))
             assert out == "" and "authorize this key again" in err and not door.canary.exists()
             (folder / "key").unlink(missing_ok=True)
     finally:
@@ -316,7 +316,7 @@ SHELLS = [found for found in map(shutil.which, ("sh", "bash", "zsh", "dash", "tc
 @pytest.mark.parametrize("program", SHELLS)
 def test_the_command_under_every_login_shell(door: Restricted, program: str) -> None:
     command = door.studio.must("authorize", "--verbs", "reconcile,status", "--dry-run")["command"]
-    payload = bundle.pack().opening("MARK", "/nonexistent", asked(door))
+    payload = bundle.pack().handshake("MARK", "/nonexistent", asked(door))
     env = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     pipe = subprocess.PIPE
     with subprocess.Popen([program, "-c", command], stdin=pipe, stdout=pipe, env=env) as talk:

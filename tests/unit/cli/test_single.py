@@ -88,7 +88,7 @@ def test_another_host_file_has_a_turn_of_its_own(lab: Host, tmp_path: Path) -> N
     (other / "lab.toml").write_text(HOST_FILE)
     with (
         single_instance.exclusive(lab),
-        single_instance.exclusive(hosts.read(other / "lab.toml")),
+        single_instance.exclusive(hosts.read_host(other / "lab.toml")),
         pytest.raises(Locked),
         single_instance.exclusive(lab),
     ):

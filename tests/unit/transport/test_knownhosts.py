@@ -82,4 +82,4 @@ def test_lines_that_make_no_sense_name_nobody() -> None:
     ],
 )
 def test_verdicts(text: str, word: str) -> None:
-    assert check_host_key(keys_for(text, "studio"), BLOB).word == word
+    assert check_host_key(keys_for(text, "studio"), BLOB).status == word

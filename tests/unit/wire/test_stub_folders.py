@@ -127,7 +127,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(packed: bundle.Bundle, state: Pa
     for _ in range(2):
         talk = Stubbed(packed, state, limited)
         assert talk.line() == "MARK MISS"
-        talk.send(packed.delivery())
+        talk.send(packed.frames())
         said, status = talk.finish()
         assert (
             said.startswith("MARK OK\nHELLO")
