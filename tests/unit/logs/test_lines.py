@@ -55,7 +55,7 @@ def test_what_is_held_too_long_is_shown_up_to_its_last_whole_character_and_marke
     None
 ):
     split = LineSplitter()
-    assert split.feed("half 日".encode()[:-1]) == [] and split.held
+    assert split.feed("half 日".encode()[:-1]) == [] and split.has_partial_line
     assert split.flush_partial() == ["half  [...]"] and split.flush_partial() == []
     assert split.feed("日".encode()[-1:] + b" whole\nnext\n") == ["[...] 日 whole", "next"]
 

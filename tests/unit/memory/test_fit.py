@@ -206,7 +206,7 @@ def test_what_a_load_that_began_meanwhile_will_take_is_not_free(
     found = fit(command, asked())
     require_still_fits(command, found, ORDER)
     monkeypatch.setattr(
-        "mlxops.agent.load.memory.promised", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB}
+        "mlxops.agent.load.memory.reserved_bytes", lambda *_: {8102: 9 * GIB, 8100: 99 * GIB}
     )
     with pytest.raises(NotEnoughMemory) as refused:
         require_still_fits(command, found, ORDER)
