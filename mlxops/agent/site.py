@@ -61,7 +61,7 @@ class Site(NamedTuple):
                 for name, r in site.get("runtimes", {}).items()
                 if r.get("command")
             },
-            runtimes=runtimes.described(site.get("runtimes", {})),
+            runtimes=runtimes.with_host_rows(site.get("runtimes", {})),
             env=runtime.get("env") or {},
             startup_timeout_s=runtime.get("startup_timeout_s"),
             grace_s=runtime["grace_s"],
@@ -86,7 +86,7 @@ class Site(NamedTuple):
 
     def runtime_named(self, name: Optional[str]) -> Runtime:
         """The runtime that an entry names, the host's own where it names none."""
-        return runtimes.named(name or self.runtime, self.runtimes)
+        return runtimes.require_runtime(name or self.runtime, self.runtimes)
 
     def require_port(self, port: int) -> int:
         if port not in self.ports:

@@ -27,7 +27,7 @@ STOPS_WITHIN_S = 30.0
 Act = Callable[[Scene], Ended | None]
 BY_HAND = {"note": "by hand"}
 KNOWN = ("amber", "jade", "quiet", "spare")
-LAST_STEP = ("registry/whole_file.py", "os.replace(draft, path)")
+LAST_STEP = ("registry/atomic_file.py", "os.replace(draft, path)")
 
 
 def _verb(verb: str, **args: Any) -> tuple[str, Callable[[Scene], Mapping[str, Any]]]:

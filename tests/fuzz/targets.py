@@ -17,8 +17,8 @@ from mlxops.agent.jobs import log as joblog
 from mlxops.agent.memory.estimate import Model, estimate, largest_context
 from mlxops.agent.models import cache as hfcache
 from mlxops.agent.models import files as modelfiles
-from mlxops.agent.models.refusals import FIELDS, refusals
-from mlxops.agent.models.suggest import Installed, suggestion
+from mlxops.agent.models.defaults import Installed, find_defaults
+from mlxops.agent.models.rejections import FIELDS, find_rejections
 from mlxops.agent.ports.diagnosis import Expected, diagnose
 from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
 from mlxops.agent.ports.observe import orphan_workers, recorded_process
@@ -29,7 +29,7 @@ from mlxops.agent.registry.entries import REQUIRED, Entry, Registry, changes, du
 from mlxops.agent.registry.lock import FileLock
 from mlxops.agent.restricted import serve as forced
 from mlxops.agent.restricted.grant import Grant
-from mlxops.agent.runtimes.table import RUNTIMES, is_worker, offered, recognise
+from mlxops.agent.runtimes.table import RUNTIMES, is_worker, parse_help, recognise
 from mlxops.agent.untrusted import is_safe_relative_path, parse_object
 from mlxops.agent.wire import codec as wire
 from mlxops.cli import authorized_keys
@@ -157,10 +157,10 @@ def hostfile(content: bytes) -> None:
 
 
 def help_text(content: bytes) -> None:
-    flags = offered(content.decode("utf-8", "replace"))
+    flags = parse_help(content.decode("utf-8", "replace"))
     for runtime in RUNTIMES.values():
         fields = {**REQUIRED, **dict.fromkeys(FIELDS, "t"), "args": [*flags][:9]}
-        refusals(runtime, Entry("n", fields), flags, str.isprintable)
+        find_rejections(runtime, Entry("n", fields), flags, str.isprintable)
 
 
 def model(content: bytes) -> None:
@@ -182,7 +182,7 @@ def model(content: bytes) -> None:
         )
         hfcache.weights_bytes(folder)
         entry = Entry("n", {**REQUIRED, "cache_path": folder})
-        proposed = suggestion(
+        proposed = find_defaults(
             Installed(RUNTIMES["mlx-openai-server"], {"--tool-call-parser": ()}), entry, folder
         )
         assert all(isinstance(value, str) and value for value in proposed.values.values())

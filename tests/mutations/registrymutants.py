@@ -11,7 +11,7 @@ LOCK = "tests/agent/registry/test_lock.py::"
 DURABLE = (
     Mutant(
         "no fsync of the file",
-        "agent/registry/whole_file.py",
+        "agent/registry/atomic_file.py",
         "    sync(f.fileno())\n",
         "",
         (ORDER,),
@@ -26,29 +26,29 @@ DURABLE = (
     Mutant(
         "renamed before it is durable",
         "agent/registry/store.py",
-        "                put(temp, self.path, stamp)\n",
-        "                put(temp, self.path, stamp)\n"
+        "                replace_file(temp, self.path, stamp)\n",
+        "                replace_file(temp, self.path, stamp)\n"
         "            self._write(temp, new)\n            os.unlink(temp)\n",
         (ORDER,),
     ),
     Mutant(
         "written in place",
         "agent/registry/store.py",
-        "                put(temp, self.path, stamp)\n",
+        "                replace_file(temp, self.path, stamp)\n",
         '                open(self.path, "wb").write(new)\n',
         (ORDER,),
     ),
     Mutant(
         "no backup",
         "agent/registry/store.py",
-        "        os.replace(copy, copies.last(self.path))\n",
+        "        os.replace(copy, copies.backup(self.path))\n",
         "",
         (STORE + "test_the_last_write_and_the_one_before_are_always_kept",),
     ),
     Mutant(
         "the lock alone keeps two writers apart",
-        "agent/registry/whole_file.py",
-        "        wait_for(lambda: _tried(fd), Deadline(CLAIM_S), interval_s=0.002)\n"
+        "agent/registry/atomic_file.py",
+        "        wait_for(lambda: _tried(fd), Deadline(CLAIM_TIMEOUT_S), interval_s=0.002)\n"
         "        yield stamp == stamp_of(os.fstat(fd)) == stamp_now(path)\n",
         "        yield True\n",
         ("tests/agent/registry/test_lock_lost.py",),
@@ -56,8 +56,8 @@ DURABLE = (
     Mutant(
         "a failed write leaves its draft",
         "agent/registry/store.py",
-        "            for path in (temp, copy, earlier, *copies.unfinished(self.path)):\n",
-        "            for path in copies.unfinished(self.path):\n",
+        "            for path in (temp, copy, earlier, *copies.abandoned_drafts(self.path)):\n",
+        "            for path in copies.abandoned_drafts(self.path):\n",
         (STORE + "test_a_full_disk_is_a_failure_that_changes_nothing",),
     ),
     Mutant(
@@ -75,7 +75,7 @@ SHARED = (
         "agent/registry/store.py",
         "            with self.locked(why) as lock:\n",
         "            early = self._read()\n            self._read = lambda: (*early[:2], stamp_now(self.path))\n"
-        "            from .whole_file import stamp_now\n            with self.locked(why) as lock:\n",
+        "            from .atomic_file import stamp_now\n            with self.locked(why) as lock:\n",
         (ORDER,),
     ),
     Mutant(
@@ -94,7 +94,7 @@ SHARED = (
     ),
     Mutant(
         "no flock",
-        "agent/registry/turnstile.py",
+        "agent/registry/lock_queue.py",
         "        fcntl.flock(fd, kind | fcntl.LOCK_NB)\n",
         "        pass\n",
         (LOCK + "test_a_held_lock_says_by_whom_from_where_since_when_and_why",),

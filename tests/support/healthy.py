@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mlxops.agent.context import Context
-from mlxops.agent.doctor.folders import BELOW
+from mlxops.agent.doctor.folders import SUBFOLDERS
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.ops.doctor import doctor
 from mlxops.agent.procs import Procs, local_procs
@@ -69,7 +69,7 @@ class Healthy:
             "runtime": {"name": "mlx-openai-server", "command": self.runtime.command, "grace_s": 5},
         }
         self.hub.mkdir(parents=True)
-        for path in (self.state, *(self.state / name for name in BELOW)):
+        for path in (self.state, *(self.state / name for name in SUBFOLDERS)):
             path.mkdir(0o700)
         self.keep_agent()
 

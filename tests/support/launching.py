@@ -17,7 +17,7 @@ from mlxops.agent.context import Context
 from mlxops.agent.ports.observe import find_servers
 from mlxops.agent.procs import Procs, local_procs, tree
 from mlxops.agent.registry.store import Store
-from mlxops.agent.runtimes.table import RUNTIMES, Launch, argv, offered
+from mlxops.agent.runtimes.table import RUNTIMES, Launch, argv, parse_help
 from mlxops.agent.servers.launch import PendingServer, launch
 from mlxops.agent.servers.ready import StartingServer, wait_ready
 from mlxops.agent.servers.startup_time import StartupEstimate
@@ -55,7 +55,7 @@ class Launcher:
     def argv(self) -> tuple[str, ...]:
         launch = Launch(str(self.model), self.port, "127.0.0.1", NAME)
         help_text = self.fake.program.with_name(self.fake.program.name + ".help").read_text()
-        return argv(self.runtime, self.fake.command, launch, offered(help_text))
+        return argv(self.runtime, self.fake.command, launch, parse_help(help_text))
 
     def at_the_gate(self, **env: str) -> PendingServer:
         self.started.append(launch(self.procs, self.argv, env, self.state_dir, self.port))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlxops.agent.ranks.ranks import FIRST_RING_PORT
-from mlxops.agent.registry.entries import MOST_HOSTS
+from mlxops.agent.registry.entries import MAX_HOSTS
 from mlxops.demo.loopback import Login
 from tests.support.sshd import Sshd
 from tests.support.studio import Studio, eventually
@@ -52,7 +52,7 @@ class Divided:
 
     def __init__(self, studio: Studio, two: TwoHosts) -> None:
         self.studio, self.two, self.port = studio, two, studio.ports[0]
-        ring = FIRST_RING_PORT + self.port % 1000 * MOST_HOSTS
+        ring = FIRST_RING_PORT + self.port % 1000 * MAX_HOSTS
         self._words = re.compile(f"--port ({self.port}|{ring // 10}[1-9])\\b")
         studio.describe(state_dir="~/.mlxops")
         studio.must("init")

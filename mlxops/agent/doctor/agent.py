@@ -15,7 +15,7 @@ from typing import Iterator, List, Optional
 from ..context import Context
 from ..wire.bootstrap import Bundle, pack
 from ..wire.stub import unseal
-from .finding import OK, WARNING, WRONG, Finding, Fix
+from .finding import ERROR, OK, WARNING, Finding, Fix
 
 DIGEST_DIGITS = 64
 IMAGES = "agent."
@@ -39,14 +39,14 @@ def cache(ctx: Context) -> Iterator[Finding]:
             "agent cache", WARNING, "the agent is sent with every call: %s" % unkept, _room(folder)
         )
     kept = _kept(folder)
-    faults = {name: fault(os.path.join(folder, name), name) for name in kept}
+    faults = {name: copy_fault(os.path.join(folder, name), name) for name in kept}
     for name, why in faults.items():
         path = os.path.join(folder, name)
         if why:
             mend = "on the host: rm -r %s; it is sent again" % shlex.quote(path)
             yield Finding(
                 check="agent cache",
-                verdict=WRONG,
+                verdict=ERROR,
                 seen="%s: %s" % (path, why),
                 mend=mend,
                 fixes=(Fix("remove", path, "damaged"),),
@@ -75,7 +75,7 @@ def _kept(folder: str) -> List[str]:
         return []
 
 
-def fault(root: str, digest: str) -> Optional[str]:
+def copy_fault(root: str, digest: str) -> Optional[str]:
     """What is wrong with a kept agent; None when every file is as it was written."""
     names = sorted(os.listdir(root))
     images = [name for name in names if name.startswith(IMAGES)]

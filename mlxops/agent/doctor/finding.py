@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence, Tu
 from ..context import Context
 from ..errors import to_mlxops_error
 
-OK, WARNING, WRONG, UNKNOWN = "ok", "warning", "wrong", "unknown"
-FIX = "mlxops doctor --fix"
+OK, WARNING, ERROR, UNKNOWN = "ok", "warning", "wrong", "unknown"
+FIX_COMMAND = "mlxops doctor --fix"
 _NAMED = 5
 
 
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     fixes: Tuple[Fix, ...] = ()
 
     def to_wire(self) -> Dict[str, Any]:
-        mend = FIX if self.fixes and self.verdict != OK else self.mend
+        mend = FIX_COMMAND if self.fixes and self.verdict != OK else self.mend
         return {
             "side": "host",
             "check": self.check,
@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 Check = Callable[[Context], Iterable[Finding]]
 
 
-def findings(ctx: Context, name: str, check: Check) -> List[Finding]:
+def run_check(ctx: Context, name: str, check: Check) -> List[Finding]:
     """All that a check finds; where it breaks, a row that says so instead of the rest."""
     found: List[Finding] = []
     try:
@@ -58,7 +58,7 @@ def findings(ctx: Context, name: str, check: Check) -> List[Finding]:
     return found
 
 
-def listed(words: Sequence[object]) -> str:
+def join_some(words: Sequence[object]) -> str:
     """The words with commas, the first few and a count where there are many."""
     more = " and %d more" % (len(words) - _NAMED) if len(words) > _NAMED else ""
     return ", ".join(str(word) for word in words[:_NAMED]) + more

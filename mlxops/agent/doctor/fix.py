@@ -8,10 +8,10 @@ from typing import Any, Dict
 from ..logs.size import truncate
 from .finding import Fix
 
-OURS_ALONE = 0o700
+OWNER_ONLY = 0o700
 
 
-def mended(fix: Fix, dry: bool) -> Dict[str, Any]:
+def apply_fix(fix: Fix, dry: bool) -> Dict[str, Any]:
     """The step as a row, done unless `dry`; `error` says why it could not be."""
     error = None
     if not dry:
@@ -23,14 +23,14 @@ def mended(fix: Fix, dry: bool) -> Dict[str, Any]:
 
 
 def _make(path: str) -> None:
-    os.makedirs(path, OURS_ALONE, exist_ok=True)
+    os.makedirs(path, OWNER_ONLY, exist_ok=True)
 
 
 def _close(folder: str) -> None:
     # Through a descriptor: a link that took the folder's place meanwhile is refused.
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.fchmod(fd, OURS_ALONE)
+        os.fchmod(fd, OWNER_ONLY)
     finally:
         os.close(fd)
 

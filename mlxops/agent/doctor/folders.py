@@ -9,33 +9,37 @@ import stat
 from typing import Iterator, Optional
 
 from ..context import Context
-from .finding import OK, WARNING, WRONG, Finding, Fix
+from .finding import ERROR, OK, WARNING, Finding, Fix
 
 CHECK = "state folder"
 # Made when they are needed first.
-BELOW = ("agent", "logs", "jobs", "run", "help")
-TRIED_BYTES = 1 << 16
-LONE = "name a folder of its own as state_dir under [studio] in the host file"
+SUBFOLDERS = ("agent", "logs", "jobs", "run", "help")
+PROBE_BYTES = 1 << 16
+NEEDS_OWN_FOLDER = "name a folder of its own as state_dir under [studio] in the host file"
 
 
 def state(ctx: Context) -> Iterator[Finding]:
     """The folder that is ours alone, and those in it."""
     root = ctx.site.state_dir
     missing, faults = [], 0
-    for path in (root, *(os.path.join(root, name) for name in BELOW)):
+    for path in (root, *(os.path.join(root, name) for name in SUBFOLDERS)):
         try:
-            fault = judged(path, os.lstat(path), os.geteuid())
+            fault = folder_fault(path, os.lstat(path), os.geteuid())
         except FileNotFoundError:
             missing.append(path)
             continue
         if fault is not None:
             faults += 1
-            yield fault if path != root or _lone(ctx) else fault._replace(mend=LONE, fixes=())
+            yield (
+                fault
+                if path != root or _lone(ctx)
+                else fault._replace(mend=NEEDS_OWN_FOLDER, fixes=())
+            )
     why = _tried(root) if root not in missing and not faults else None
     if why:
         faults += 1
         seen = "%s cannot be written: %s" % (root, why)
-        yield Finding(CHECK, WRONG, seen, _on_host("df -h %s; df -i %s", root, root))
+        yield Finding(CHECK, ERROR, seen, _on_host("df -h %s; df -i %s", root, root))
     if missing:
         names = ", ".join(os.path.basename(path) for path in missing)
         seen = "%s: not needed and not made yet: %s" % (root, names)
@@ -54,7 +58,7 @@ def _tried(root: str) -> Optional[str]:
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(fd, "wb") as file:
-                file.write(bytes(TRIED_BYTES))
+                file.write(bytes(PROBE_BYTES))
                 file.flush()
                 os.fsync(fd)
         finally:
@@ -72,23 +76,23 @@ def _lone(ctx: Context) -> bool:
     return all(os.path.commonpath([root, os.path.realpath(path)]) != root for path in used)
 
 
-def judged(path: str, was: os.stat_result, uid: int) -> Optional[Finding]:
+def folder_fault(path: str, was: os.stat_result, uid: int) -> Optional[Finding]:
     """What is wrong with a folder that is to be the user's own, and nobody else's; None when
     nothing is."""
     mode = stat.S_IMODE(was.st_mode)
     if not stat.S_ISDIR(was.st_mode):
         return Finding(
             CHECK,
-            WRONG,
+            ERROR,
             "%s is no folder (a link, or a file)" % path,
             _on_host("mv %s %s.old", path, path),
         )
     if was.st_uid != uid:
         return Finding(
-            CHECK, WRONG, "%s belongs to user id %d" % (path, was.st_uid), _chown(path, uid)
+            CHECK, ERROR, "%s belongs to user id %d" % (path, was.st_uid), _chown(path, uid)
         )
     if mode & 0o022:
-        return _loose(WRONG, path, "others can write to it (mode %o)" % mode)
+        return _loose(ERROR, path, "others can write to it (mode %o)" % mode)
     return _loose(WARNING, path, "others can read it (mode %o)" % mode) if mode & 0o055 else None
 
 
@@ -96,29 +100,29 @@ def _loose(verdict: str, path: str, why: str) -> Finding:
     return Finding(CHECK, verdict, "%s: %s" % (path, why), fixes=(Fix("chmod", path, why),))
 
 
-def shared(ctx: Context) -> Iterator[Finding]:
+def shared_folders(ctx: Context) -> Iterator[Finding]:
     """The model cache and the registry's folder, which other tools use too: never made or changed
     by us."""
-    yield used("hf_home", ctx.site.hf_home)
-    yield used("registry folder", os.path.dirname(ctx.site.registry))
+    yield check_shared("hf_home", ctx.site.hf_home)
+    yield check_shared("registry folder", os.path.dirname(ctx.site.registry))
 
 
-def used(check: str, path: str) -> Finding:
+def check_shared(check: str, path: str) -> Finding:
     try:
         was = os.stat(path)
     except FileNotFoundError:
         return Finding(
-            check, WRONG, "%s does not exist" % path, _on_host("mount it, or: mkdir -p %s", path)
+            check, ERROR, "%s does not exist" % path, _on_host("mount it, or: mkdir -p %s", path)
         )
     if not stat.S_ISDIR(was.st_mode):
-        return Finding(check, WRONG, "%s is a file" % path, "correct [studio] in the host file")
+        return Finding(check, ERROR, "%s is a file" % path, "correct [studio] in the host file")
     mode = stat.S_IMODE(was.st_mode)
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         seen = "%s can be written by everybody (mode %o)" % (path, mode)
-        return Finding(check, WRONG, seen, _on_host("chmod o-w %s", path))
+        return Finding(check, ERROR, seen, _on_host("chmod o-w %s", path))
     if not os.access(path, os.W_OK | os.X_OK):
         return Finding(
-            check, WRONG, "%s cannot be written by us" % path, _chown(path, os.geteuid())
+            check, ERROR, "%s cannot be written by us" % path, _chown(path, os.geteuid())
         )
     return Finding(check, OK, "%s, mode %o, can be written" % (path, mode))
 

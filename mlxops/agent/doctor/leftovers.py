@@ -7,16 +7,16 @@ import time
 from typing import Iterator, List, Tuple
 
 from ..context import Context
-from ..hub.leftovers import RESUMABLE, abandoned
+from ..hub.partial_downloads import RESUMABLE, abandoned_state
 from ..jobs.disk_space import WORD
 from ..jobs.job import MAX_LOGS, old_logs
 from ..models import cache as hfcache
 from ..registry import copies
-from .finding import OK, WARNING, Finding, Fix, listed
+from .finding import OK, WARNING, Finding, Fix, join_some
 
 CHECK = "leftovers"
 # A file younger than this may be somebody's work in progress.
-OLD_S = 3600.0
+MIN_AGE_S = 3600.0
 GIB = 1 << 30
 
 
@@ -28,7 +28,7 @@ def leftovers(ctx: Context) -> Iterator[Finding]:
 def _drafts(ctx: Context) -> Iterator[Finding]:
     """Files and folders that were to be renamed when they were whole."""
     state, registry = ctx.site.state_dir, ctx.site.registry
-    found = [registry + ".tmp", *copies.unfinished(registry)]
+    found = [registry + ".tmp", *copies.abandoned_drafts(registry)]
     found += [path for path in _within(state) if os.path.basename(path).startswith(".try-")]
     for folder in ("help", "run"):
         found += [path for path in _within(os.path.join(state, folder)) if path.endswith(".tmp")]
@@ -42,9 +42,9 @@ def _drafts(ctx: Context) -> Iterator[Finding]:
     found += [
         path for path in _within(os.path.join(state, "authorized")) if "." in os.path.basename(path)
     ]
-    old = [path for path in found if _age_s(path) > OLD_S]
+    old = [path for path in found if _age_s(path) > MIN_AGE_S]
     if old:
-        yield _removable("unfinished: %s" % listed(old), old)
+        yield _removable("unfinished: %s" % join_some(old), old)
 
 
 def _logs(ctx: Context) -> Iterator[Finding]:
@@ -67,10 +67,10 @@ def _downloads(ctx: Context) -> Iterator[Finding]:
     kept = [path for path, resumable in blobs if resumable]
     if lost:
         yield _removable(
-            "%s of downloads that cannot be resumed: %s" % (_weight(lost), listed(lost)), lost
+            "%s of downloads that cannot be resumed: %s" % (_weight(lost), join_some(lost)), lost
         )
     if kept:
-        seen = "%s of downloads that ended early: %s" % (_weight(kept), listed(kept))
+        seen = "%s of downloads that ended early: %s" % (_weight(kept), join_some(kept))
         yield Finding(
             CHECK,
             WARNING,
@@ -84,8 +84,8 @@ def _incomplete(root: str) -> Iterator[Tuple[str, bool]]:
     be resumed."""
     for repo in _within(root):
         for path in _within(os.path.join(repo, "blobs")):
-            state = abandoned(path)
-            if state is not None and _age_s(path) > OLD_S:
+            state = abandoned_state(path)
+            if state is not None and _age_s(path) > MIN_AGE_S:
                 yield path, state == RESUMABLE
 
 

@@ -10,8 +10,8 @@ from typing import Any, Iterator, Mapping, Optional
 
 from ..context import Context
 from ..jobs.job import lock_path, next_step_hint
-from ..registry.lock import FileLock, story
-from .finding import OK, WARNING, WRONG, Finding
+from ..registry.lock import FileLock, describe_holder
+from .finding import ERROR, OK, WARNING, Finding
 
 # The registry's lock is meant to be held for milliseconds, a port's for a download at the longest.
 REGISTRY_S, PORT_S = 10.0, 6 * 3600.0
@@ -40,7 +40,7 @@ def _lock(check: str, registry: str, path: str, longest_s: float) -> Finding:
         seen = "%s cannot be opened for writing, so nothing it guards can be changed" % path
         return Finding(
             check,
-            WRONG,
+            ERROR,
             seen,
             "on the host: ls -ld %s; it must be a file of ours" % shlex.quote(path),
         )
@@ -48,7 +48,7 @@ def _lock(check: str, registry: str, path: str, longest_s: float) -> Finding:
     return (
         Finding(check, OK, FREE)
         if holder is None
-        else held(check, path, holder, longest_s, time.time())
+        else lock_row(check, path, holder, longest_s, time.time())
     )
 
 
@@ -60,18 +60,20 @@ def _opens(path: str) -> bool:
     return True
 
 
-def held(check: str, path: str, holder: Mapping[str, Any], longest_s: float, now: float) -> Finding:
+def lock_row(
+    check: str, path: str, holder: Mapping[str, Any], longest_s: float, now: float
+) -> Finding:
     """A lock in use: no fault, unless it has been so for too long. `now` in epoch seconds."""
     if holder.get("outsider"):
         return Finding(
             check,
             WARNING,
-            "%s is %s" % (os.path.basename(path), story(holder)),
+            "%s is %s" % (os.path.basename(path), describe_holder(holder)),
             next_step_hint(holder),
         )
     seen = "%s is held: %s (pid %s)" % (
         os.path.basename(path),
-        story(holder),
+        describe_holder(holder),
         holder.get("pid", "unknown"),
     )
     age = age_s(holder.get("since"), now)

@@ -11,17 +11,17 @@ from ..ports.observe import Snapshot, find_servers, foreign_processes, foreign_s
 from ..procs import LaunchdJob, Unobservable, ancestors
 from ..runtimes.table import recognise
 from ..site import Site
-from .finding import OK, WARNING, WRONG, Finding
+from .finding import ERROR, OK, WARNING, Finding
 
 GIB = 1 << 30
 # Below the first a download is refused; below the second, hardly any model fits.
-DISK_WRONG, DISK_WARNING = 1 * GIB, 20 * GIB
+DISK_ERROR, DISK_WARNING = 1 * GIB, 20 * GIB
 MEMORY_WARNING = 4 * GIB
 # Below the first a load is refused for lack of room for its notes and logs.
-NOTES_WRONG, NOTES_WARNING = 2 << 20, 64 << 20
-INODES_WRONG, INODES_WARNING = 50, 1000
-ROOM = "on the host: make room at %s for the registry and the logs (df -h; df -i; du -sh %s)"
-PATIENCE = "until it can be seen, nothing is changed; see that /proc is mounted without hidepid, or lsof and ps work"
+STATE_DISK_ERROR, STATE_DISK_WARNING = 2 << 20, 64 << 20
+INODES_ERROR, INODES_WARNING = 50, 1000
+DISK_HINT = "on the host: make room at %s for the registry and the logs (df -h; df -i; du -sh %s)"
+UNSEEN_HINT = "until it can be seen, nothing is changed; see that /proc is mounted without hidepid, or lsof and ps work"
 
 
 def disk(ctx: Context) -> Iterator[Finding]:
@@ -33,15 +33,15 @@ def disk(ctx: Context) -> Iterator[Finding]:
         device, room = os.stat(place).st_dev, os.statvfs(place)
         if device not in seen:
             free = room.f_bavail * room.f_frsize
-            yield disk_left(place, free) if place == site.cache_root else notes_left(place, free)
+            yield disk_row(place, free) if place == site.cache_root else state_disk_row(place, free)
             if room.f_files:
-                yield from inodes_left(place, room.f_favail)
+                yield from inode_rows(place, room.f_favail)
         seen.add(device)
 
 
-def disk_left(place: str, free_bytes: int) -> Finding:
+def disk_row(place: str, free_bytes: int) -> Finding:
     seen = "%s free at %s" % (_gib(free_bytes), place)
-    verdict = WRONG if free_bytes < DISK_WRONG else WARNING if free_bytes < DISK_WARNING else OK
+    verdict = ERROR if free_bytes < DISK_ERROR else WARNING if free_bytes < DISK_WARNING else OK
     return Finding(
         "disk",
         verdict,
@@ -50,31 +50,37 @@ def disk_left(place: str, free_bytes: int) -> Finding:
     )
 
 
-def notes_left(place: str, free_bytes: int) -> Finding:
+def state_disk_row(place: str, free_bytes: int) -> Finding:
     """Of a disk that holds no models: room for the registry, locks and logs."""
     seen = "%s free at %s" % (
         _gib(free_bytes) if free_bytes >= GIB else "%d KiB" % (free_bytes >> 10),
         place,
     )
-    verdict = WRONG if free_bytes < NOTES_WRONG else WARNING if free_bytes < NOTES_WARNING else OK
-    return Finding("disk", verdict, seen, "" if verdict == OK else ROOM % (place, place))
+    verdict = (
+        ERROR
+        if free_bytes < STATE_DISK_ERROR
+        else WARNING
+        if free_bytes < STATE_DISK_WARNING
+        else OK
+    )
+    return Finding("disk", verdict, seen, "" if verdict == OK else DISK_HINT % (place, place))
 
 
-def inodes_left(place: str, free: int) -> Iterator[Finding]:
+def inode_rows(place: str, free: int) -> Iterator[Finding]:
     """A row only where there are few."""
     if free < INODES_WARNING:
         seen = "%d inodes (files and folders) free at %s" % (free, place)
         yield Finding(
-            "disk", WRONG if free < INODES_WRONG else WARNING, seen, ROOM % (place, place)
+            "disk", ERROR if free < INODES_ERROR else WARNING, seen, DISK_HINT % (place, place)
         )
 
 
 def memory(ctx: Context) -> Iterator[Finding]:
     figures = ctx.procs.memory()
-    yield memory_left(figures.total_bytes, figures.available_bytes, figures.wired_limit_bytes or 0)
+    yield memory_row(figures.total_bytes, figures.available_bytes, figures.wired_limit_bytes or 0)
 
 
-def memory_left(total: int, available: int, wired_limit: int) -> Finding:
+def memory_row(total: int, available: int, wired_limit: int) -> Finding:
     """All in bytes; a wired limit of 0 is the system's own."""
     limit = ", wired limit %s" % _gib(wired_limit) if wired_limit else ""
     seen = "%s of %s available%s" % (_gib(available), _gib(total), limit)
@@ -83,11 +89,11 @@ def memory_left(total: int, available: int, wired_limit: int) -> Finding:
     return Finding("memory", WARNING, seen, "mlxops status, then mlxops unload PORT")
 
 
-def sight(ctx: Context) -> Iterator[Finding]:
+def process_visibility(ctx: Context) -> Iterator[Finding]:
     """Whether processes and listeners can be seen at all: every decision stands on them."""
     seen = scan(ctx.procs, ctx.site.ports)
     for reason in seen.unknown:
-        yield Finding("processes", WRONG, reason, PATIENCE)
+        yield Finding("processes", ERROR, reason, UNSEEN_HINT)
     if not seen.unknown:
         own = len(seen.listeners or ())
         yield Finding(
@@ -97,7 +103,7 @@ def sight(ctx: Context) -> Iterator[Finding]:
         )
 
 
-def foreign(ctx: Context) -> Iterator[Finding]:
+def foreign_listeners(ctx: Context) -> Iterator[Finding]:
     """Who holds our ports and is not a model server of this user."""
     seen = _look(ctx)
     servers = find_servers(seen.table, ctx.site.runtimes)
@@ -125,7 +131,7 @@ def foreign(ctx: Context) -> Iterator[Finding]:
             )
             yield Finding(
                 "foreign listeners",
-                WRONG,
+                ERROR,
                 told,
                 "mlxops show %d; stop it yourself on the host" % port,
             )

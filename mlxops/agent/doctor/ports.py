@@ -10,7 +10,7 @@ from ..jobs.begin import current_job, interrupted_load
 from ..ports.expected import expected
 from ..ports.observe import observe
 from ..ports.plan import Plan, plan
-from .finding import OK, UNKNOWN, WRONG, Finding
+from .finding import ERROR, OK, UNKNOWN, Finding
 
 # Checks of their own tell these, with the process or the entries.
 ELSEWHERE = ("foreign", "duplicate")
@@ -36,7 +36,7 @@ def ports(ctx: Context) -> Iterator[Finding]:
         if row[0] not in ELSEWHERE and len(registry.holders(row[1] or 0)) < 2
     ]
     for kind, port, entry, reason, step in rows:
-        verdict = UNKNOWN if kind == "unknown" else WRONG
+        verdict = UNKNOWN if kind == "unknown" else ERROR
         about = " (%s)" % entry if entry else ""
         yield Finding("ports", verdict, "%s %s%s: %s" % (port, kind, about, reason), step or "")
     if not rows:

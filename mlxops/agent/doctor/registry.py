@@ -10,9 +10,9 @@ from typing import Dict, Iterator, Tuple
 from ..context import Context
 from ..errors import MlxopsError, mlxops_command
 from ..models import cache as hfcache
-from ..models.location import absence
+from ..models.location import missing_reason
 from ..registry.entries import Entry
-from .finding import OK, WARNING, WRONG, Finding, listed
+from .finding import ERROR, OK, WARNING, Finding, join_some
 
 
 def registry(ctx: Context) -> Iterator[Finding]:
@@ -21,7 +21,7 @@ def registry(ctx: Context) -> Iterator[Finding]:
         entries = ctx.store.read().entries
         mode = stat.S_IMODE(os.stat(path).st_mode)
     except MlxopsError as exc:
-        yield Finding("registry", WRONG, exc.message, exc.hint or "mend %s on the host" % path)
+        yield Finding("registry", ERROR, exc.message, exc.hint or "mend %s on the host" % path)
     except FileNotFoundError:
         yield Finding("registry", WARNING, "there is no %s yet" % path, "mlxops init")
     else:
@@ -31,7 +31,7 @@ def registry(ctx: Context) -> Iterator[Finding]:
         )
         if mode & stat.S_IWOTH:
             seen = "%s can be written by everybody (mode %o)" % (path, mode)
-            yield Finding("registry", WRONG, seen, "on the host: chmod o-w %s" % shlex.quote(path))
+            yield Finding("registry", ERROR, seen, "on the host: chmod o-w %s" % shlex.quote(path))
 
 
 def assignments(ctx: Context) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def assignments(ctx: Context) -> Iterator[Finding]:
     for port, names in found.duplicates().items():
         mend = "mlxops unload %d, then load the one that is meant" % port
         yield Finding(
-            "assignments", WRONG, "port %d is assigned to %s" % (port, " and ".join(names)), mend
+            "assignments", ERROR, "port %d is assigned to %s" % (port, " and ".join(names)), mend
         )
     strays = [
         e.name
@@ -48,7 +48,7 @@ def assignments(ctx: Context) -> Iterator[Finding]:
         if e.port is not None and e.port not in ctx.site.ports
     ]
     if strays:
-        seen = "on a port that is not this host's: " + listed(strays)
+        seen = "on a port that is not this host's: " + join_some(strays)
         yield Finding(
             "assignments", WARNING, seen, "mlxops reconcile, or widen ports in the host file"
         )
@@ -65,25 +65,25 @@ def snapshots(ctx: Context) -> Iterator[Finding]:
         if fault:
             faults.setdefault(fault, {})["%s (%s)" % (entry.name, why)] = entry
     for fault, hit in faults.items():
-        verdict = WRONG if any(entry.port is not None for entry in hit.values()) else WARNING
+        verdict = ERROR if any(entry.port is not None for entry in hit.values()) else WARNING
         name = next(iter(hit.values())).name
         again = mlxops_command("load", name, "PORT", "--download")
         mend = "restore its files; or download it again: %s; or %s" % (
             again,
             mlxops_command("remove", name),
         )
-        yield Finding("snapshots", verdict, "%s: %s" % (fault, listed(list(hit))), mend)
+        yield Finding("snapshots", verdict, "%s: %s" % (fault, join_some(list(hit))), mend)
     if not faults:
         yield Finding("snapshots", OK, "%d of %d entries, all whole" % (len(entries), len(entries)))
 
 
 def _fault(path: str) -> Tuple[str, str]:
     """The kind of fault, "" for none, and what it is about."""
-    gone = absence(path)
+    gone = missing_reason(path)
     if gone:
         return "the snapshot is gone", gone
     try:
         found = hfcache.inspect(path)
     except OSError as exc:
         return "the snapshot cannot be read", exc.strerror or "unreadable"
-    return ("", "") if found.complete else ("the snapshot lacks files", listed(found.told))
+    return ("", "") if found.complete else ("the snapshot lacks files", join_some(found.told))

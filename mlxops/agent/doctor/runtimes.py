@@ -11,14 +11,14 @@ from ..hub import interpreter as hubpython
 from ..load.acceptance import Acceptance
 from ..programs import find as programs
 from ..programs.version import version
-from .finding import OK, WARNING, WRONG, Finding
+from .finding import ERROR, OK, WARNING, Finding
 
-MOST_ROWS = 20
+MAX_ROWS = 20
 
 
 def runtime(ctx: Context) -> Iterator[Finding]:
     """The host file's own runtime, and each it says more of."""
-    yield from _runtime(ctx, ctx.site.runtime, WRONG)
+    yield from _runtime(ctx, ctx.site.runtime, ERROR)
     for name in ctx.site.raw.get("runtimes", {}):
         if name != ctx.site.runtime:
             # Whether an entry needs it is said beside the entries.
@@ -29,7 +29,7 @@ def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
     """There, answering, and new enough to be given a served name."""
     try:
         known = ctx.site.runtime_named(name)
-        words = programs.command(ctx.site, known)
+        words = programs.require_command(ctx.site, known)
         offered = programs.help_flags(
             known, words, ctx.site.state_dir, ctx.report, ctx.client.check
         )
@@ -56,16 +56,16 @@ def entries(ctx: Context) -> Iterator[Finding]:
     found = ctx.store.read().entries
     faults = [(entry.name, refused.reasons(entry)) for entry in found.values()]
     wrong = [(name, why) for name, why in faults if why]
-    for name, why in wrong[:MOST_ROWS]:
+    for name, why in wrong[:MAX_ROWS]:
         yield Finding(
             "entries",
-            WRONG,
+            ERROR,
             "%s: %s" % (name, "; ".join(why)),
             mlxops_command("set", name, "KEY=VALUE"),
         )
-    if len(wrong) > MOST_ROWS:
+    if len(wrong) > MAX_ROWS:
         yield Finding(
-            "entries", WRONG, "%d more would be refused" % (len(wrong) - MOST_ROWS), "mlxops list"
+            "entries", ERROR, "%d more would be refused" % (len(wrong) - MAX_ROWS), "mlxops list"
         )
     if not wrong:
         yield Finding(
@@ -77,14 +77,14 @@ def hub(ctx: Context) -> Iterator[Finding]:
     """Loads of what is in the cache already need no download, so a lack is a warning, but a wrong
     setting is wrong."""
     try:
-        words = programs.command(ctx.site, ctx.site.runtime_named(None))
+        words = programs.require_command(ctx.site, ctx.site.runtime_named(None))
     except MlxopsError:
         words = ()
     try:
-        seen = "%s has it" % " ".join(hubpython.interpreter(ctx.site, words))
+        seen = "%s has it" % " ".join(hubpython.find_interpreter(ctx.site, words))
     except NotDownloadable as exc:
         yield Finding(
-            "huggingface_hub", WRONG if ctx.site.hub_python else WARNING, exc.message, exc.hint
+            "huggingface_hub", ERROR if ctx.site.hub_python else WARNING, exc.message, exc.hint
         )
     else:
         yield Finding("huggingface_hub", OK, seen)

@@ -15,10 +15,10 @@ from ..jobs.job import lock_path
 from ..registry import copies
 from ..registry.entries import OPTIONAL_TEXT, REQUIRED, Entry
 from ..registry.resolve import is_repo_id
-from .finding import OK, WARNING, WRONG, Finding, listed
+from .finding import ERROR, OK, WARNING, Finding, join_some
 
 CHECK, EDITS = "registry writes", "registry keys"
-WAIT_S = 2.0
+LOCK_TIMEOUT_S = 2.0
 KEYS = (*REQUIRED, *OPTIONAL_TEXT, "args", "hosts", "process", "wanted")
 
 
@@ -29,12 +29,12 @@ def writes(ctx: Context) -> Iterator[Finding]:
         yield Finding(CHECK, OK, "there is no registry yet")
         return
     try:
-        with ctx.store.locked("doctor", WAIT_S):
+        with ctx.store.locked("doctor", LOCK_TIMEOUT_S):
             ctx.store.check_writable()
     except MlxopsError as exc:
         # Of a lock that is held or cannot be opened its own row tells.
         if "lock" not in exc.fields:
-            yield Finding(CHECK, WRONG, exc.message, exc.hint)
+            yield Finding(CHECK, ERROR, exc.message, exc.hint)
         return
     shut = _shut(ctx)
     if shut:
@@ -42,7 +42,7 @@ def writes(ctx: Context) -> Iterator[Finding]:
         yield Finding(
             CHECK,
             WARNING,
-            "the group shares the registry, but cannot write %s" % listed(shut),
+            "the group shares the registry, but cannot write %s" % join_some(shut),
             mend,
         )
     if not os.access(ctx.store.history, os.W_OK) and os.path.exists(ctx.store.history):
@@ -58,7 +58,7 @@ def _shut(ctx: Context) -> List[str]:
     path = ctx.site.registry
     if not os.stat(path).st_mode & stat.S_IWGRP:
         return []
-    beside = [path + ".lock", copies.last(path), copies.previous(path), ctx.store.history]
+    beside = [path + ".lock", copies.backup(path), copies.older_backup(path), ctx.store.history]
     beside += [lock_path(path, port) for port in ctx.site.ports]
     return [
         each for each in beside if os.path.exists(each) and not os.stat(each).st_mode & stat.S_IWGRP

@@ -6,17 +6,17 @@ import os
 
 from ..errors import NotDownloadable, NotEnoughDisk
 from ..models.cache import repo_folder
-from ..models.location import target
-from ..models.wholeness import lacking
+from ..models.completeness import missing_files
+from ..models.location import broken_links
 from .remote import Remote
 
-_SPARE_BYTES = 1 << 30
+SPARE_BYTES = 1 << 30
 
 
-def check_whole(remote: Remote, force: bool = False) -> None:
+def check_complete(remote: Remote, force: bool = False) -> None:
     """NotDownloadable where what the Hub lists would be no whole model once it is here; told before
     the download."""
-    lacks = lacking([path for path, _ in remote.files])
+    lacks = missing_files([path for path, _ in remote.files])
     if lacks and not (force and lacks == ("tokenizer.json",)):
         raise NotDownloadable(
             "%s has no %s on the Hub, so it would not be a whole model"
@@ -27,14 +27,14 @@ def check_whole(remote: Remote, force: bool = False) -> None:
         )
 
 
-def size_text(size: int) -> str:
+def format_size(size: int) -> str:
     return "%.1f GB" % (size / 1e9) if size >= 10**9 else "%.1f MB" % (size / 1e6)
 
 
-def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = _SPARE_BYTES) -> None:
+def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = SPARE_BYTES) -> None:
     """NotEnoughDisk unless what is missing fits on the cache's disk and leaves `spare_bytes`
     free."""
-    gone = target(cache_dir, repo_folder(remote.repo_id))
+    gone = broken_links(cache_dir, repo_folder(remote.repo_id))
     if gone:
         raise NotDownloadable(
             "%s cannot be downloaded: %s" % (remote.repo_id, gone[0]),

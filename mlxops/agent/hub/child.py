@@ -16,11 +16,11 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Type
 
-LONGEST_DELAY_S = 30.0
-REPORT_EVERY_S = 0.2
+MAX_DELAY_S = 30.0
+REPORT_INTERVAL_S = 0.2
 WORKERS = 4
 # The failures that another try may get past.
-PASSING = ("network", "other")
+TRANSIENT = ("network", "other")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 # By class name, since the classes moved between versions.
@@ -32,8 +32,8 @@ KINDS = {
     "RemoteEntryNotFoundError": "gone",
     "OfflineModeIsEnabled": "offline",
     "TooLarge": "odd",
-    "Lie": "lie",
-    "Gone": "gone",
+    "Mismatch": "lie",
+    "MissingFile": "gone",
     "UnsupportedProtocol": "lie",
     "InvalidSchema": "lie",
 }
@@ -43,7 +43,7 @@ NETWORK = {"HfHubHTTPError", "HTTPError", "TransportError", "RequestException", 
 guard: Any = sys.modules.get("hub_guard")
 
 Request = Dict[str, Any]
-Told = Callable[[int, Exception], None]
+OnRetry = Callable[[int, Exception], None]
 
 
 class Wire:
@@ -60,14 +60,14 @@ class Wire:
             self._stream.flush()
 
 
-def leave_with_parent() -> None:
+def exit_with_parent() -> None:
     try:
         sys.stdin.buffer.read()
     finally:
         os._exit(3)
 
 
-def causes(exc: Optional[BaseException]) -> List[BaseException]:
+def cause_chain(exc: Optional[BaseException]) -> List[BaseException]:
     """The exception and what led to it, innermost last."""
     seen: List[BaseException] = []
     while exc is not None and exc not in seen:
@@ -94,21 +94,21 @@ def kind_of_one(exc: BaseException) -> str:
 
 
 def kind_of(exc: BaseException) -> str:
-    kinds = [kind for kind in map(kind_of_one, causes(exc)) if kind]
-    return next((kind for kind in kinds if kind not in PASSING), kinds[0] if kinds else "other")
+    kinds = [kind for kind in map(kind_of_one, cause_chain(exc)) if kind]
+    return next((kind for kind in kinds if kind not in TRANSIENT), kinds[0] if kinds else "other")
 
 
-def clean(exc: BaseException) -> str:
+def redacted_text(exc: BaseException) -> str:
     """The innermost text of a failure, short and without the token."""
     from huggingface_hub import get_token
 
-    inner = causes(exc)[-1]
+    inner = cause_chain(exc)[-1]
     text = " ".join(str(inner).split()) or type(inner).__name__
     return text.replace(get_token() or "\0", "***")[:400]
 
 
-def persist(
-    work: Callable[[], Any], request: Request, told: Told, moved: Callable[[], int] = lambda: 0
+def retry(
+    work: Callable[[], Any], request: Request, told: OnRetry, moved: Callable[[], int] = lambda: 0
 ) -> Any:
     """The result of `work`, tried again after failures that may pass: request["tries"] times
     without progress."""
@@ -118,31 +118,37 @@ def persist(
             return work()
         except Exception as exc:
             count, best = (0 if moved() > best else count) + 1, max(best, moved())
-            if count >= request["tries"] or kind_of(exc) not in PASSING:
+            if count >= request["tries"] or kind_of(exc) not in TRANSIENT:
                 raise
             told(count, exc)
-            time.sleep(min(request["delay_s"] * 2 ** (count - 1), LONGEST_DELAY_S))
+            time.sleep(min(request["delay_s"] * 2 ** (count - 1), MAX_DELAY_S))
 
 
-def retrying(wire: Wire, file: str) -> Told:
-    return lambda count, exc: wire.emit(event="retry", file=file, tries=count, message=clean(exc))
+def report_retries(wire: Wire, file: str) -> OnRetry:
+    return lambda count, exc: wire.emit(
+        event="retry", file=file, tries=count, message=redacted_text(exc)
+    )
 
 
 def describe(request: Request, wire: Wire) -> Dict[str, Any]:
     from huggingface_hub import HfApi, hf_hub_url
 
     repo_id = request["repo_id"]
-    info = persist(lambda: guard.listing(request), request, retrying(wire, ""))
+    info = retry(lambda: guard.fetch_listing(request), request, report_retries(wire, ""))
     if info.get("gated"):
-        persist(
-            lambda: HfApi(library_name="mlxops").auth_check(repo_id), request, retrying(wire, "")
+        retry(
+            lambda: HfApi(library_name="mlxops").auth_check(repo_id),
+            request,
+            report_retries(wire, ""),
         )
-    files, text = [guard.described(s) for s in info.get("siblings") or []], ""
+    files, text = [guard.listed_file(s) for s in info.get("siblings") or []], ""
     name = "config.json"
     if any(file[0] == name for file in files):
         url = hf_hub_url(repo_id, name, revision=str(info.get("sha")))
-        text = persist(
-            lambda: guard.fetched(url, name, guard.LARGEST_CONFIG), request, retrying(wire, name)
+        text = retry(
+            lambda: guard.fetch_text(url, name, guard.MAX_CONFIG_BYTES),
+            request,
+            report_retries(wire, name),
         )
     told = {
         "revision": str(info.get("sha")),
@@ -175,7 +181,7 @@ class Progress:
         self.report(file, now=True)
 
     def report(self, file: str, now: bool = False) -> None:
-        if now or time.monotonic() - self.last >= REPORT_EVERY_S:
+        if now or time.monotonic() - self.last >= REPORT_INTERVAL_S:
             self.last = time.monotonic()
             self.wire.emit(event="progress", done=sum(self.done.values()), file=file)
 
@@ -245,7 +251,7 @@ def fetch(request: Request, progress: Progress, guarded: Any, file: str) -> None
         path: str = hf_hub_download(request["repo_id"], file, **options)
     except Exception as exc:
         if kind_of(exc) == "lie":
-            guard.forget(os.path.join(repo_in_cache(request), "blobs"), blob)
+            guard.remove_partial(os.path.join(repo_in_cache(request), "blobs"), blob)
         raise
     if os.path.getsize(path) != progress.sizes[file]:
         raise OSError(
@@ -258,17 +264,17 @@ def download(request: Request, wire: Wire) -> Dict[str, Any]:
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     progress = Progress(dict(request["files"]), wire)
-    room = guard.Room(request["cache_dir"], request.get("spare_bytes", 0))
+    room = guard.DiskReserve(request["cache_dir"], request.get("spare_bytes", 0))
     guarded = guard.Guard(room)
     guarded.install()
     blobs = os.path.join(repo_in_cache(request), "blobs")
-    guard.watch(room, blobs, max(progress.sizes.values(), default=0), lambda exc: leave(wire, exc))
+    guard.watch(room, blobs, max(progress.sizes.values(), default=0), lambda exc: fail(wire, exc))
 
     def one(file: str) -> None:
         def work() -> None:
             fetch(request, progress, guarded, file)
 
-        persist(work, request, retrying(wire, file), lambda: progress.done[file])
+        retry(work, request, report_retries(wire, file), lambda: progress.done[file])
 
     # What is there already comes first, so that the first report is true.
     files = sorted(progress.sizes, key=lambda file: size_in_cache(request, file) is None)
@@ -278,20 +284,20 @@ def download(request: Request, wire: Wire) -> Dict[str, Any]:
     return {}
 
 
-def leave(wire: Wire, exc: Exception) -> None:
-    wire.emit(failed=kind_of(exc), message=clean(exc))
+def fail(wire: Wire, exc: Exception) -> None:
+    wire.emit(failed=kind_of(exc), message=redacted_text(exc))
     os._exit(0)
 
 
 def main() -> None:
     wire = Wire()
     request = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     os.nice(10)
     try:
         wire.emit(result={"describe": describe, "download": download}[request["do"]](request, wire))
     except Exception as exc:
-        leave(wire, exc)
+        fail(wire, exc)
     os._exit(0)
 
 

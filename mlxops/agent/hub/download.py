@@ -16,24 +16,24 @@ from ..errors import (
     NotEnoughDisk,
     Usage,
 )
-from ..models.cache import repo_folder, spelled
-from ..models.files import wanted
+from ..models.cache import matching_folders, repo_folder
+from ..models.files import is_needed_file
 from ..models.location import same_repo
 from ..untrusted import is_safe_relative_path, parse_object
-from .checks import _SPARE_BYTES, check_disk, check_whole, size_text
-from .interpreter import interpreter
-from .leftovers import sweep
+from .checks import SPARE_BYTES, check_complete, check_disk, format_size
+from .interpreter import find_interpreter
+from .partial_downloads import remove_abandoned
 from .remote import Remote
-from .snapshot import settled, spoiled
+from .snapshot import damaged_files, finish_snapshot
 
 __all__ = [
     "Remote",
+    "check_complete",
     "check_disk",
-    "check_whole",
     "describe",
     "download",
-    "interpreter",
-    "size_text",
+    "find_interpreter",
+    "format_size",
 ]
 
 # Tries in a row without a byte of progress. The pauses double, up to 30 s: together a minute of
@@ -140,9 +140,9 @@ def _ask(
     on_event: Callable[[Dict[str, Any]], None],
     cancelled: Callable[[], bool],
 ) -> Dict[str, Any]:
-    from .process import ask
+    from .process import request_hub
 
-    record = ask(python, request, on_event, cancelled)
+    record = request_hub(python, request, on_event, cancelled)
     answer = record.get("result")
     if not isinstance(answer, dict):
         raise _refused(record, request)
@@ -189,7 +189,7 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
     files = [
         (path, _size(repo_id, path, size), blob)
         for path, size, blob in answer["files"]
-        if wanted(path)
+        if is_needed_file(path)
     ]
     odd = [path for path, _, blob in files if blob and not _BLOB.fullmatch(blob)]
     if odd:
@@ -197,7 +197,7 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
             "the Hub named no usable content for %s of %s" % (odd[0], repo_id), repo_id=repo_id
         )
     _refuse_other_formats(repo_id, [path for path, _, _ in files])
-    if same_repo(answer.get("id"), repo_id) and not spelled(cache_dir, repo_id):
+    if same_repo(answer.get("id"), repo_id) and not matching_folders(cache_dir, repo_id):
         repo_id = _checked_name(str(answer["id"]))
     repo = os.path.join(cache_dir, repo_folder(repo_id))
     absent = [size for path, size, blob in files if not _on_disk(repo, commit, path, size, blob)]
@@ -253,7 +253,7 @@ def download(
     on_progress: OnProgress,
     cancelled: Callable[[], bool],
     tries: int = TRIES,
-    spare_bytes: int = _SPARE_BYTES,
+    spare_bytes: int = SPARE_BYTES,
 ) -> str:
     """Fetch what is missing of `remote` and return the path of its snapshot, verified complete.
 
@@ -276,19 +276,19 @@ def download(
         "delay_s": FIRST_DELAY_S,
         "blobs": remote.blobs,
         "spare_bytes": spare_bytes,
-        "spoiled": spoiled(remote, cache_dir),
+        "spoiled": damaged_files(remote, cache_dir),
     }
-    sweep(cache_dir, remote.repo_id)
+    remove_abandoned(cache_dir, remote.repo_id)
     try:
         _ask(python, request, on_event, cancelled)
     except NotDownloadable as exc:
         # The child has ended: whatever its other threads had begun lies still.
-        sweep(cache_dir, remote.repo_id, resumable=exc.fields.get("reason") == "lie")
+        remove_abandoned(cache_dir, remote.repo_id, resumable=exc.fields.get("reason") == "lie")
         raise
     finally:
-        sweep(cache_dir, remote.repo_id)
+        remove_abandoned(cache_dir, remote.repo_id)
     try:
-        return settled(remote, cache_dir)
+        return finish_snapshot(remote, cache_dir)
     except OSError as exc:
         raise Failed(
             "%s was downloaded, but %s" % (remote.repo_id, exc),

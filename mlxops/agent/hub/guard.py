@@ -16,20 +16,20 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 from urllib.parse import urlsplit
 
-LOOK_EVERY_S = 0.1
+POLL_INTERVAL_S = 0.1
 # As models/files.py reads one from disk.
-LARGEST_CONFIG = 8 << 20
+MAX_CONFIG_BYTES = 8 << 20
 # A repository of thousand files has a listing of 300 kB.
-LARGEST_LISTING, MOST_FILES = 32 << 20, 20_000
+MAX_LISTING_BYTES, MAX_FILES = 32 << 20, 20_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
 BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
-class Lie(Exception):
+class Mismatch(Exception):
     """The Hub's answer is not what its own listing says."""
 
 
-class Gone(Exception):
+class MissingFile(Exception):
     """A file that the Hub lists and does not have."""
 
 
@@ -47,7 +47,7 @@ class Expected(NamedTuple):
     revision: str
 
 
-class Room:
+class DiskReserve:
     """The cache's disk, of which so many bytes stay free at every moment."""
 
     def __init__(self, place: str, spare_bytes: int) -> None:
@@ -64,15 +64,17 @@ class Room:
             raise OSError(errno.ENOSPC, text, place)
 
 
-class Bounded:
+class BoundedFile:
     """A file that takes no more than was announced. All else is the file's own."""
 
-    def __init__(self, file: Any, expected: Expected, room: Room) -> None:
+    def __init__(self, file: Any, expected: Expected, room: DiskReserve) -> None:
         self._file, self._expected, self._room = file, expected, room
 
     def write(self, piece: Any) -> Any:
         if self._file.tell() + len(piece) > self._expected.size:
-            raise Lie("%s has more than the %d bytes it was announced with" % self._expected[:2])
+            raise Mismatch(
+                "%s has more than the %d bytes it was announced with" % self._expected[:2]
+            )
         self._room.need(len(piece))
         return self._file.write(piece)
 
@@ -84,7 +86,7 @@ class Guard:
     """Stands in for two functions of huggingface_hub.file_download, in every thread that has a file
     to fetch."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: DiskReserve) -> None:
         self._room = room
         self._now = threading.local()
 
@@ -94,7 +96,7 @@ class Guard:
 
         for name, guarded in (("get_hf_file_metadata", self._checked), ("http_get", self._bounded)):
             if not callable(getattr(module, name, None)):
-                raise Lie(
+                raise Mismatch(
                     "the answers that this version of huggingface_hub gets cannot be checked (no %s)"
                     % name
                 )
@@ -111,11 +113,11 @@ class Guard:
             except Exception as exc:
                 # huggingface_hub would note the absence under the commit that the answer names.
                 if "EntryNotFound" in type(exc).__name__:
-                    raise Gone(str(exc)) from exc
+                    raise MissingFile(str(exc)) from exc
                 raise
             expected = getattr(self._now, "file", None)
             if expected is not None:
-                refuse_lies(expected, metadata)
+                check_metadata(expected, metadata)
             return metadata
 
         return asked
@@ -123,34 +125,36 @@ class Guard:
     def _bounded(self, get: Callable[..., Any]) -> Callable[..., Any]:
         def got(url: str, temp_file: Any, *args: Any, **more: Any) -> Any:
             expected = getattr(self._now, "file", None)
-            if expected is not None and not isinstance(temp_file, Bounded):
-                temp_file = Bounded(temp_file, expected, self._room)
+            if expected is not None and not isinstance(temp_file, BoundedFile):
+                temp_file = BoundedFile(temp_file, expected, self._room)
             return get(url, temp_file, *args, **more)
 
         return got
 
 
-def refuse_lies(expected: Expected, metadata: Any) -> None:
+def check_metadata(expected: Expected, metadata: Any) -> None:
     """Lie where a file's own answer differs from the listing, or names what cannot be a name in the
     cache."""
     etag, size = metadata.etag or "", metadata.size
     if metadata.commit_hash != expected.revision:
-        raise Lie("%s is said to be of the commit %.80r" % (expected.path, metadata.commit_hash))
+        raise Mismatch(
+            "%s is said to be of the commit %.80r" % (expected.path, metadata.commit_hash)
+        )
     if etag != (expected.blob or etag) or not BLOB.fullmatch(etag):
-        raise Lie(
+        raise Mismatch(
             "%s has the ETag %.80r, and the listing says %.80r"
             % (expected.path, etag, expected.blob)
         )
     if size is not None and size != expected.size:
-        raise Lie(
+        raise Mismatch(
             "%s is said to have %s bytes, and %d in the listing"
             % (expected.path, size, expected.size)
         )
     if urlsplit(metadata.location or "").scheme not in ("http", "https"):
-        raise Lie("%s is said to be at %.80r" % (expected.path, metadata.location))
+        raise Mismatch("%s is said to be at %.80r" % (expected.path, metadata.location))
 
 
-def watch(room: Room, blobs: str, largest: int, failed: Callable[[Exception], None]) -> None:
+def watch(room: DiskReserve, blobs: str, largest: int, failed: Callable[[Exception], None]) -> None:
     """Look after the disk and the files while they grow, whoever writes; `failed` ends the
     process."""
 
@@ -158,7 +162,7 @@ def watch(room: Room, blobs: str, largest: int, failed: Callable[[Exception], No
         room.need()
         for name in os.listdir(blobs) if os.path.isdir(blobs) else ():
             if name.endswith(".incomplete") and _size(os.path.join(blobs, name)) > largest:
-                raise Lie(
+                raise Mismatch(
                     "a file has more than the %d bytes of the largest that was announced" % largest
                 )
 
@@ -168,7 +172,7 @@ def watch(room: Room, blobs: str, largest: int, failed: Callable[[Exception], No
                 look()
             except Exception as exc:
                 failed(exc)
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_INTERVAL_S)
 
     threading.Thread(target=run, daemon=True).start()
 
@@ -180,14 +184,14 @@ def _size(path: str) -> int:
         return 0
 
 
-def forget(blobs: str, blob: str) -> None:
+def remove_partial(blobs: str, blob: str) -> None:
     """Remove what came of a file that was a lie: nobody should resume it."""
     for name in os.listdir(blobs) if blob and os.path.isdir(blobs) else ():
         if name.startswith(blob) and name.endswith(".incomplete"):
             os.unlink(os.path.join(blobs, name))
 
 
-def described(sibling: Any) -> List[Any]:
+def listed_file(sibling: Any) -> List[Any]:
     """Name, bytes (None where none are told) and id of the content, as far as the listing has
     them."""
     found = sibling if isinstance(sibling, dict) else {}
@@ -196,7 +200,7 @@ def described(sibling: Any) -> List[Any]:
     return [found.get("rfilename"), found.get("size"), blob if isinstance(blob, str) else ""]
 
 
-class Kept(io.BytesIO):
+class BoundedBuffer(io.BytesIO):
     """A file in memory, of no more than so many bytes, whatever its sender announced."""
 
     def __init__(self, name: str, largest: int) -> None:
@@ -209,17 +213,17 @@ class Kept(io.BytesIO):
         return super().write(piece)
 
 
-def fetched(url: str, name: str, largest: int) -> str:
+def fetch_text(url: str, name: str, largest: int) -> str:
     """A text of the Hub, which never touches the disk."""
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined, unused-ignore]
 
-    kept = Kept(name, largest)
+    kept = BoundedBuffer(name, largest)
     http_get(url, kept, headers=build_hf_headers(library_name="mlxops"), displayed_filename=name)
     return kept.getvalue().decode("utf-8", "replace")
 
 
-def listing(request: Mapping[str, Any]) -> Dict[str, Any]:
+def fetch_listing(request: Mapping[str, Any]) -> Dict[str, Any]:
     """What HfApi.model_info asks for, without reading an answer of any length."""
     from urllib.parse import quote
 
@@ -229,15 +233,15 @@ def listing(request: Mapping[str, Any]) -> Dict[str, Any]:
         request["repo_id"],
         quote(request["revision"], safe=""),
     )
-    text = fetched(constants.ENDPOINT + place, "its list of files", LARGEST_LISTING)
+    text = fetch_text(constants.ENDPOINT + place, "its list of files", MAX_LISTING_BYTES)
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("siblings") or [], list):
-        raise Lie("its list of files is none")
+        raise Mismatch("its list of files is none")
     if not COMMIT.fullmatch(str(found.get("sha"))):
-        raise Lie("its list of files names no usable commit: %.80r" % found.get("sha"))
-    if len(found.get("siblings") or []) > MOST_FILES:
-        raise TooLarge("it has more than %d files" % MOST_FILES)
+        raise Mismatch("its list of files names no usable commit: %.80r" % found.get("sha"))
+    if len(found.get("siblings") or []) > MAX_FILES:
+        raise TooLarge("it has more than %d files" % MAX_FILES)
     return found

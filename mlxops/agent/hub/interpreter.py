@@ -7,7 +7,7 @@ import sys
 from typing import Iterator, Sequence
 
 from ..errors import NotDownloadable
-from ..programs.environment import Prefix, of_runtime
+from ..programs.environment import Argv, runtime_interpreters
 from ..site import Site
 
 _PROBE = (
@@ -37,7 +37,7 @@ def has_hub(python: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-def _uv(command: Sequence[str], places: Sequence[str]) -> Iterator[Prefix]:
+def _uv(command: Sequence[str], places: Sequence[str]) -> Iterator[Argv]:
     import shutil
 
     first = command[:1] if command and os.path.basename(command[0]) == "uv" else ()
@@ -47,17 +47,17 @@ def _uv(command: Sequence[str], places: Sequence[str]) -> Iterator[Prefix]:
             yield (found, "run", "--quiet", "--no-project", "--with", "huggingface_hub", "python")
 
 
-def interpreter(
+def find_interpreter(
     site: Site, runtime_command: Sequence[str], uv_places: Sequence[str] = _UV_PLACES
-) -> Prefix:
+) -> Argv:
     """The argv prefix of an interpreter with huggingface_hub.
 
     In order: the host file's hub_python (alone, when set), the runtime's own environment, the
     agent's interpreter, uv with a throwaway environment. NotDownloadable, with the command to run,
     when there is none."""
     if site.hub_python:
-        return _the_one_told(os.path.expanduser(site.hub_python))
-    for python in (*of_runtime(runtime_command), (sys.executable,)):
+        return _configured_interpreter(os.path.expanduser(site.hub_python))
+    for python in (*runtime_interpreters(runtime_command), (sys.executable,)):
         if has_hub(python):
             return python
     for uv in _uv(runtime_command, uv_places):
@@ -69,7 +69,7 @@ def interpreter(
     )
 
 
-def _the_one_told(python: str) -> Prefix:
+def _configured_interpreter(python: str) -> Argv:
     if has_hub((python,)):
         return (python,)
     raise NotDownloadable(

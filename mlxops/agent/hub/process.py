@@ -17,7 +17,7 @@ _CHILD, _GUARD = "hub/child.py", "hub/guard.py"
 _SHOWN = os.path.join(os.path.dirname(os.path.dirname(str(__spec__.origin))), _CHILD)
 # Its text comes on stdin, before the request: there may be no file of it, and the cwd must not be
 # on sys.path.
-_BOOT = (
+_LOADER = (
     "import sys; sys.path[:] = [p for p in sys.path if p]; p, f = sys.argv[1], sys.stdin.buffer; "
     "m = sys.modules['hub_guard'] = type(sys)('hub_guard'); "
     "exec(compile(f.read(int(f.readline())), 'hub_guard', 'exec'), m.__dict__); "
@@ -50,7 +50,7 @@ def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
     return env
 
 
-def without_tokens(text: str, env: Mapping[str, str]) -> str:
+def redact_tokens(text: str, env: Mapping[str, str]) -> str:
     """The text with the tokens of the environment blotted out."""
     for name in TOKENS:
         text = text.replace(env.get(name) or "\0", "***")
@@ -65,7 +65,7 @@ class HubProcess:
         cache_dir = str(request["cache_dir"])
         try:
             self._child = subprocess.Popen(
-                [*python, "-c", _BOOT, _SHOWN],
+                [*python, "-c", _LOADER, _SHOWN],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -146,7 +146,7 @@ class HubProcess:
                 break
             self._tail = (self._tail + chunk)[-_TAIL:]
         status = self._child.wait()
-        said = without_tokens(self._tail.decode("utf-8", "replace"), os.environ).strip()
+        said = redact_tokens(self._tail.decode("utf-8", "replace"), os.environ).strip()
         return NotDownloadable(
             "the download process ended with status %d%s" % (status, said and ": " + said[-300:]),
             "run the same command again: it resumes",
@@ -155,7 +155,7 @@ class HubProcess:
         )
 
 
-def ask(
+def request_hub(
     python: Sequence[str],
     request: Mapping[str, Any],
     on_event: Callable[[Dict[str, Any]], None],

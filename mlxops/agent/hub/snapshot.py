@@ -7,21 +7,21 @@ from typing import List
 
 from ..errors import Failed
 from ..models.cache import inspect, repo_folder
-from ..models.wholeness import faults
+from ..models.completeness import find_faults
 from ..untrusted import is_safe_relative_path
 from .remote import Remote
 
 
-def spoiled(remote: Remote, cache_dir: str) -> List[str]:
+def damaged_files(remote: Remote, cache_dir: str) -> List[str]:
     """Files that are there with their full size, and damaged."""
     try:
         path = os.path.join(cache_dir, repo_folder(remote.repo_id), "snapshots", remote.revision)
-        return sorted(faults(path, deep=True))
+        return sorted(find_faults(path, deep=True))
     except OSError:
         return []
 
 
-def settled(remote: Remote, cache_dir: str) -> str:
+def finish_snapshot(remote: Remote, cache_dir: str) -> str:
     repo = os.path.join(os.path.abspath(cache_dir), repo_folder(remote.repo_id))
     snapshot = inspect(os.path.join(repo, "snapshots", remote.revision))
     if not snapshot.complete:

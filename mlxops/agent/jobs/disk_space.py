@@ -16,7 +16,7 @@ from ..context import Context
 from ..errors import MlxopsError, write_error
 from ..procs import Procs
 from ..registry import sharing
-from ..registry.lock import give_to_owner_of
+from ..registry.lock import chown_to_folder_owner
 from ..registry.store import Store
 from ..site import Site, log_path, run_folder
 from .job import folder, lock_path
@@ -133,7 +133,7 @@ class DiskReservation:
             )
             # Open until the end: on macOS the room may go with the last descriptor.
             self._open.callback(os.close, fd)
-            give_to_owner_of(os.path.dirname(path), fd)
+            chown_to_folder_owner(os.path.dirname(path), fd)
             if not self._procs.reserve(fd, size):
                 _fill(fd, size)
             os.fsync(fd)
@@ -144,7 +144,7 @@ class DiskReservation:
             how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             fd = os.open(path, how, mode)
             self._open.callback(os.close, fd)
-            give_to_owner_of(os.path.dirname(path), fd)
+            chown_to_folder_owner(os.path.dirname(path), fd)
             if stat.S_ISREG(os.fstat(fd).st_mode):
                 self._procs.reserve(fd, size)
 

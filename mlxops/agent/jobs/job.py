@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 from ..clock import now, utc
 from ..errors import Failed, Locked, to_mlxops_error, write_error
 from ..procs import local_procs
-from ..registry.lock import FileLock, story, way_on
+from ..registry.lock import FileLock, describe_holder, holder_hint
 from ..wire.client import ClientLink
 from .log import STAMP, log_path, newest_first, unfinished_job
 
@@ -111,7 +111,7 @@ def _names(said: Any) -> bool:
 def next_step_hint(held: Mapping[str, Any]) -> str:
     """What to do where a lock is in the way."""
     if not held.get("job"):
-        return way_on(held)
+        return holder_hint(held)
     return "mlxops follow {0}, or mlxops cancel {0}".format(held.get("job", "JOB"))
 
 
@@ -184,7 +184,7 @@ class Job:
         begun = unfinished_job(self._folder, self._held["port"], local_procs())
         if begun is None:
             return {}
-        text = "locked: %s; its lock file was removed, but it goes on" % story(begun)
+        text = "locked: %s; its lock file was removed, but it goes on" % describe_holder(begun)
         raise Locked(text, next_step_hint(begun), lock=self._lock.path, holder=dict(begun))
 
     def _claim(self, kept: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional
 
 from ..context import Context
 from ..errors import Locked, Unobservable
-from ..registry.lock import story
+from ..registry.lock import describe_holder
 from . import job as jobs
 from .log import find_agent
 
@@ -31,7 +31,7 @@ def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int]
     for there, held in _at_work(ctx).items():
         for name in names.intersection(held["entries"]) if there != port else ():
             raise Locked(
-                "%s is being worked on, on port %d: %s" % (name, there, story(held)),
+                "%s is being worked on, on port %d: %s" % (name, there, describe_holder(held)),
                 jobs.next_step_hint(held),
                 entry=name,
                 port=there,

@@ -9,13 +9,13 @@ from typing import Dict, List, Optional, Tuple
 from ..context import Context
 from ..errors import Failed, MlxopsError
 from ..models import cache as hfcache
-from ..models.flags import choose
-from ..models.refusals import refusals
-from ..models.suggest import Installed
+from ..models.defaults import Installed
+from ..models.flags import choose_options
+from ..models.rejections import find_rejections
 from ..programs import find as programs
-from ..programs.environment import packages
+from ..programs.environment import site_packages
 from ..registry.entries import Entry
-from ..runtimes.table import Runtime, offered
+from ..runtimes.table import Runtime, parse_help
 from . import references
 
 Known = Tuple[Optional[Runtime], str, Tuple[str, ...], str]
@@ -36,8 +36,10 @@ class Acceptance:
         known, text, beside, fault = self._known[name]
         if known is None:
             return [fault]
-        flags = offered(text)
-        said = [refusal.reason for refusal in refusals(known, entry, flags, os.path.isfile, text)]
+        flags = parse_help(text)
+        said = [
+            refusal.reason for refusal in find_rejections(known, entry, flags, os.path.isfile, text)
+        ]
         said += [
             refusal.reason
             for refusal in references.refusals(self._ctx, known, entry, entry.port or 0)
@@ -47,10 +49,10 @@ class Acceptance:
     def _cannot_serve(self, entry: Entry, installed: Installed) -> List[str]:
         """Why the model as it lies on disk would be refused; of one that is still to be downloaded
         nothing is known."""
-        if not hfcache.whole(entry.cache_path):
+        if not hfcache.is_complete(entry.cache_path):
             return []
         try:
-            choose(self._ctx.site, entry, installed)
+            choose_options(self._ctx.site, entry, installed)
         except Failed as exc:
             return ["%s (%s)" % (exc.message, exc.hint)]
         return []
@@ -60,9 +62,9 @@ class Acceptance:
         site = self._ctx.site
         try:
             known = site.runtime_named(name)
-            words = programs.command(site, known)
+            words = programs.require_command(site, known)
             say, check = self._ctx.report, self._ctx.client.check
             text = programs.help_text(known, words, site.state_dir, say, check)
-            return known, text, tuple(packages(words)), ""
+            return known, text, tuple(site_packages(words)), ""
         except MlxopsError as exc:
             return None, "", (), exc.message

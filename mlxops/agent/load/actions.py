@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Tuple
 
-from ..hub.checks import size_text
+from ..hub.checks import format_size
 from ..servers.startup_time import estimate_startup
 from ..servers.vacate import describe_occupants
 from . import evict
@@ -16,7 +16,7 @@ def planned_actions(plan: LoadPlan) -> List[Dict[str, Any]]:
     request, entry, ground = plan.request, plan.entry, plan.survey
     steps: List[Tuple[str, Optional[str], int, str]] = []
     if plan.remote:
-        download = "%s, %s" % (plan.remote.repo_id, size_text(plan.remote.missing_bytes))
+        download = "%s, %s" % (plan.remote.repo_id, format_size(plan.remote.missing_bytes))
         steps.append(("download", entry.name, request.port, download))
     steps += [("evict", name, port, why) for port, name, why in evict.planned_evictions(plan)]
     occupant = ground.entries[0].name if ground.entries else None

@@ -14,10 +14,10 @@ from typing import Optional, Sequence, Tuple
 
 from ..context import Context
 from ..errors import Failed, mlxops_command
-from ..models.files import CONFIG_LIMIT, config
-from ..models.templates import LARGEST
-from ..programs.environment import of_runtime
-from ..programs.find import fingerprint, keep, kept_at, read_kept, run
+from ..models.files import MAX_CONFIG_BYTES, config
+from ..models.templates import MAX_TEMPLATE_BYTES
+from ..programs.environment import runtime_interpreters
+from ..programs.find import answer_path, fingerprint, read_answer, run_program, save_answer
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..untrusted import read_bounded
@@ -83,7 +83,7 @@ def check(ctx: Context, entry: Entry, load: LoadPlan) -> None:
         return
     template = entry.text("chat_template")
     if template and runtime.chat_template:
-        raw, told = read_bounded(template, LARGEST), "checking the chat template"
+        raw, told = read_bounded(template, MAX_TEMPLATE_BYTES), "checking the chat template"
         why = _answer(ctx, words, _TEMPLATE, template, raw, told)
         if why:
             raise Failed(
@@ -94,7 +94,7 @@ def check(ctx: Context, entry: Entry, load: LoadPlan) -> None:
             )
     if entry.cache_path and _built_by_mlx_lm(entry, runtime):
         path = os.path.join(entry.cache_path, "config.json")
-        raw, told = read_bounded(path, CONFIG_LIMIT), "checking the model's configuration"
+        raw, told = read_bounded(path, MAX_CONFIG_BYTES), "checking the model's configuration"
         why = _answer(ctx, words, _CONFIG, path, raw, told)
         if why:
             raise Failed(
@@ -121,25 +121,27 @@ def _answer(
     if not python or raw is None:
         return ""
     seen = hashlib.sha256(source.encode() + raw).hexdigest()
-    kept = kept_at(ctx.site.state_dir, fingerprint([*words, seen]))
-    said = read_kept(kept)
+    kept = answer_path(ctx.site.state_dir, fingerprint([*words, seen]))
+    said = read_answer(kept)
     if said is None:
         ctx.report(told)
         said = _asked(ctx, [*python, "-I", "-c", source, path])
         if said is None:
             return ""
-        keep(kept, said)
+        save_answer(kept, said)
     return said
 
 
 def _interpreter(words: Sequence[str]) -> Tuple[str, ...]:
-    return next((prefix for prefix in of_runtime(words) if os.access(prefix[0], os.X_OK)), ())
+    return next(
+        (prefix for prefix in runtime_interpreters(words) if os.access(prefix[0], os.X_OK)), ()
+    )
 
 
 def _asked(ctx: Context, words: Sequence[str]) -> Optional[str]:
     """The child's answer; None where it gives none."""
     try:
-        _, output = run(words, ctx.client.check, TIMEOUT_S)
+        _, output = run_program(words, ctx.client.check, TIMEOUT_S)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     lines = [

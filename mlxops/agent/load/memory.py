@@ -6,13 +6,13 @@ from typing import Optional, Tuple
 
 from ..context import Context
 from ..jobs.reservations import reserved_bytes
-from ..memory.fit import Asked, Fit, fit, refusal
+from ..memory.fit import Fit, MemoryRequest, fit, not_enough_memory
 from ..procs import Unobservable
 from .request import LoadRequest
 
 
 def check_memory(
-    ctx: Context, asked: Optional[Asked], request: LoadRequest
+    ctx: Context, asked: Optional[MemoryRequest], request: LoadRequest
 ) -> Tuple[Optional[Fit], Tuple[str, ...]]:
     """How it fits, and warnings; NotEnoughMemory where it does not, unless --force, --dry-run or
     --evict answers it."""
@@ -24,7 +24,7 @@ def check_memory(
         return None, ("memory was not checked: %s" % exc.reason,)
     if found.fits or request.dry_run or (request.evict and found.unload):
         return found, ()
-    refused = refusal(found)
+    refused = not_enough_memory(found)
     if not request.force:
         raise refused
     return found, (refused.message + "; forced",)
@@ -41,4 +41,4 @@ def require_still_fits(ctx: Context, found: Optional[Fit], request: LoadRequest)
     less = sum(now.values()) - sum(found.promised.values())
     found = found._replace(promised=now, available_bytes=found.available_bytes - less)
     if not found.fits and not (request.evict and found.unload and less <= 0):
-        raise refusal(found._replace(unload=()))
+        raise not_enough_memory(found._replace(unload=()))

@@ -7,13 +7,13 @@ from typing import List, NamedTuple, Tuple
 
 from ..context import Context
 from ..errors import Failed, mlxops_command
-from ..models.refusals import Refusal, refusals
+from ..models.rejections import Rejection, find_rejections
 from ..programs import dryparse
 from ..registry.entries import Entry
 from ..registry.sharing import others_write
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
-from ..runtimes.table import Runtime, offered
+from ..runtimes.table import Runtime, parse_help
 from ..site import Site
 
 # Linux takes 128 KiB for one word of a command line (MAX_ARG_STRLEN), macOS 1 MiB for all of them
@@ -34,7 +34,9 @@ def check(ctx: Context, entry: Entry, port: int, asked: RuntimeHelp) -> Tuple[st
     runtime = asked.runtime
     _check_words(entry, template_text(runtime, entry))
     _check_disclosed(ctx.site, entry, runtime)
-    refused = refusals(runtime, entry, offered(asked.help_text), os.path.isfile, asked.help_text)
+    refused = find_rejections(
+        runtime, entry, parse_help(asked.help_text), os.path.isfile, asked.help_text
+    )
     if not refused:
         refused = _tried(ctx, entry, asked)
     if refused:
@@ -86,9 +88,9 @@ def _check_disclosed(site: Site, entry: Entry, runtime: Runtime) -> None:
         )
 
 
-def _tried(ctx: Context, entry: Entry, asked: RuntimeHelp) -> Tuple[Refusal, ...]:
+def _tried(ctx: Context, entry: Entry, asked: RuntimeHelp) -> Tuple[Rejection, ...]:
     """What the program itself says of the values in `args`, of which its help may show no kind."""
-    said = dryparse.refusal(
+    said = dryparse.parse_error(
         asked.help_text,
         asked.words,
         entry.args,
@@ -96,7 +98,7 @@ def _tried(ctx: Context, entry: Entry, asked: RuntimeHelp) -> Tuple[Refusal, ...
         ctx.report,
         ctx.client.check,
     )
-    return (Refusal("args", " ".join(entry.args), said),) if said else ()
+    return (Rejection("args", " ".join(entry.args), said),) if said else ()
 
 
 def _corrected(field: str) -> str:

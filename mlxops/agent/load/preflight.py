@@ -14,26 +14,26 @@ from ..errors import (
     mlxops_command,
 )
 from ..hub import download as fetch
-from ..hub.checks import check_disk, check_whole, size_text
+from ..hub.checks import check_complete, check_disk, format_size
 from ..hub.remote import Remote
 from ..jobs.reservations import require_unreserved
 from ..memory import fit as memory
 from ..models import cache as hfcache
+from ..models import completeness
 from ..models import files as modelfiles
-from ..models import wholeness
-from ..models.flags import check_built, choose
-from ..models.location import place
-from ..models.suggest import Installed
+from ..models.defaults import Installed
+from ..models.flags import choose_options, require_buildable
+from ..models.location import folder_identity
 from ..ports.diagnosis import diagnose
 from ..ports.expected import expected
 from ..ports.survey import PortSurvey, survey
 from ..programs import find as programs
-from ..programs.environment import packages
+from ..programs.environment import site_packages
 from ..ranks import ranks, ring
 from ..registry import resolve
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import free_name
-from ..runtimes.table import Runtime, offered
+from ..runtimes.table import Runtime, parse_help
 from ..servers.respawn import require_no_restarter
 from ..servers.start import ServerSpec
 from . import buildable, options, presence, references, startable
@@ -52,17 +52,17 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     require_unreserved(ctx, [entry.name], request.port)
     check_assignment(entry, request)
     runtime = ctx.site.runtime_named(entry.text("runtime"))
-    words = programs.command(ctx.site, runtime)
+    words = programs.require_command(ctx.site, runtime)
     text = programs.help_text(runtime, words, ctx.site.state_dir, ctx.report, ctx.client.check)
-    flags = offered(text)
+    flags = parse_help(text)
     # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is
     # there.
-    there = Installed(runtime, flags, tuple(packages(words)))
+    there = Installed(runtime, flags, tuple(site_packages(words)))
     warnings: Tuple[str, ...] = ()
     whole, notes = presence.is_usable(entry.cache_path, request.force), warnings
     if whole:
         warnings = presence.warnings(ctx.store.read(), entry)
-        entry, notes = choose(ctx.site, entry, there, request.force)
+        entry, notes = choose_options(ctx.site, entry, there, request.force)
     warnings += options.check(ctx, entry, request.port, RuntimeHelp(runtime, words, text))
     references.check(ctx, runtime, entry, request.port)
     ground = survey(ctx, request.port, own_lock)
@@ -87,7 +87,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     if remote is not None:
         entry = _spelled(entry, remote)
         if remote.config and not request.force:
-            check_built(entry, there, remote.config)
+            require_buildable(entry, there, remote.config)
     _check_hosts(ctx, entry, request, runtime, remote)
     asked = memory_request(ctx, entry, remote, runtime, request.port)
     fit, said = check_memory(ctx, asked, request)
@@ -100,9 +100,9 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
 
 def resolve_entry(ctx: Context, registry: Registry, request: LoadRequest) -> Entry:
     """The entry meant, or a new one for a repository named in full."""
-    entry = resolve.find(registry, request.model)
+    entry = resolve.find_entry(registry, request.model)
     if entry is None and not resolve.is_repo_id(request.model):
-        raise resolve.unknown(registry, request.model)
+        raise resolve.unknown_model(registry, request.model)
     entry = entry or _new_entry(ctx, registry, request.model)
     entry = entry.with_fields(revision=request.revision) if request.revision else entry
     return presence.with_snapshot_path(ctx, entry, request)
@@ -117,7 +117,7 @@ def _tell_meant(ctx: Context, request: LoadRequest, entry: Entry) -> None:
 
 def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
     name = free_name(registry, repo_id, ctx.site.slot_names)
-    repo_id = hfcache.spelling(ctx.site.hf_home, ctx.site.cache_root, repo_id)
+    repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, repo_id)
     return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
 
 
@@ -143,8 +143,8 @@ def check_assignment(entry: Entry, request: LoadRequest) -> None:
 def _serves_exactly(ctx: Context, ground: PortSurvey, entry: Entry) -> Optional[str]:
     """None where the port is to serve something else than the entry as it is now; else why it does
     not, "" where it does."""
-    if [(e.name, place(e.cache_path)) for e in ground.entries] != [
-        (entry.name, place(entry.cache_path))
+    if [(e.name, folder_identity(e.cache_path)) for e in ground.entries] != [
+        (entry.name, folder_identity(entry.cache_path))
     ]:
         return None
     verdict = diagnose(ground.seen, expected(ctx, ground.registry, ground.seen.port))
@@ -192,8 +192,8 @@ def _remote(ctx: Context, entry: Entry, words: Tuple[str, ...], request: LoadReq
     presence.require_download_allowed(entry, request)
     remote = describe_remote(ctx, entry, words)
     check_disk(remote, ctx.site.cache_root)
-    check_whole(remote, request.force)
-    size = size_text(remote.missing_bytes)
+    check_complete(remote, request.force)
+    size = format_size(remote.missing_bytes)
     ctx.report("%s: %s to download" % (remote.repo_id, size))
     if (
         request.ask_above_bytes is not None
@@ -235,8 +235,8 @@ def download_needed(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Optio
 def describe_remote(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Remote:
     """What the Hub says of the entry's repository, under the name that its folder in the cache
     has."""
-    python = fetch.interpreter(ctx.site, words)
-    repo_id = hfcache.spelling(ctx.site.hf_home, ctx.site.cache_root, entry.repo_id)
+    python = fetch.find_interpreter(ctx.site, words)
+    repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, entry.repo_id)
     ctx.report("asking the Hub for %s" % repo_id)
     return fetch.describe(
         python,
@@ -256,7 +256,7 @@ def _check_hosts(
             % entry.name
         )
         raise Failed(text, "on each of them: hf download %s" % entry.repo_id, entry=entry.name)
-    if ranks.hosts(entry) and wholeness.stale_index(entry.cache_path):
+    if ranks.hosts(entry) and completeness.has_stale_index(entry.cache_path):
         text = "%s: its index names other files than there are, and a model of several hosts is divided by it"
         raise Failed(
             text % entry.name,
@@ -270,7 +270,7 @@ def _check_hosts(
 
 def memory_request(
     ctx: Context, entry: Entry, remote: Optional[Remote], runtime: Runtime, port: Optional[int]
-) -> Optional[memory.Asked]:
+) -> Optional[memory.MemoryRequest]:
     """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights
     have no size."""
     weights = (
@@ -280,7 +280,7 @@ def memory_request(
     if weights is None:
         return None
     beside = references.seconds(ctx, runtime, entry, port)
-    return memory.Asked(
+    return memory.MemoryRequest(
         weights_bytes=weights // ranks.shard_count(entry),
         config=config,
         runtime=runtime.name,

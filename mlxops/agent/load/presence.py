@@ -9,9 +9,9 @@ from urllib.parse import quote
 from ..context import Context
 from ..errors import ModelMissing, mlxops_command
 from ..models import cache as hfcache
-from ..models import wholeness
+from ..models import completeness
 from ..models.files import INDEX
-from ..models.location import absence, place, same_repo
+from ..models.location import folder_identity, missing_reason, same_repo
 from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from .request import LoadRequest
@@ -23,10 +23,10 @@ def is_usable(path: str, force: bool = False) -> bool:
     if not path:
         return False
     try:
-        faults = wholeness.faults(path, deep=True)
+        faults = completeness.find_faults(path, deep=True)
     except OSError:
         return False
-    return not faults or (force and wholeness.doubtful(path, faults))
+    return not faults or (force and completeness.may_still_load(path, faults))
 
 
 def with_snapshot_path(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
@@ -55,7 +55,7 @@ def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
     if not resolve.is_repo_id(entry.repo_id):
         text = "%s names no repository, so it has no revision %s" % (entry.name, asked)
         raise ModelMissing(text, "leave --revision out", entry=entry.name)
-    beside = hfcache.beside(entry.cache_path, entry.repo_id, asked)
+    beside = hfcache.sibling_snapshot(entry.cache_path, entry.repo_id, asked)
     found = hfcache.find(ctx.site.hf_home, entry.repo_id, asked)
     there = next(
         (path for path in (beside, found.path if found else "") if is_usable(path, request.force)),
@@ -74,14 +74,14 @@ def warnings(registry: Registry, entry: Entry) -> Tuple[str, ...]:
     if (
         recorded is not None
         and recorded.cache_path
-        and place(recorded.cache_path) != place(entry.cache_path)
+        and folder_identity(recorded.cache_path) != folder_identity(entry.cache_path)
     ):
-        why = absence(recorded.cache_path)
+        why = missing_reason(recorded.cache_path)
         if why:
             said.append("%s; %s is used instead" % (why, entry.cache_path))
-    faults = wholeness.faults(entry.cache_path, deep=True)
+    faults = completeness.find_faults(entry.cache_path, deep=True)
     said += ["%s: %s; forced" % fault for fault in sorted(faults.items())]
-    if not faults and wholeness.stale_index(entry.cache_path):
+    if not faults and completeness.has_stale_index(entry.cache_path):
         said.append("%s names other files than there are; it is ignored, as mlx-lm does" % INDEX)
     return tuple(said)
 
@@ -123,11 +123,11 @@ def _why(entry: Entry, request: LoadRequest) -> str:
 
 def describe_faults(path: str) -> str:
     """What is wrong with a model's folder, in words; "" when it is whole."""
-    gone = absence(path)
+    gone = missing_reason(path)
     if gone:
         return gone
     try:
-        faults = wholeness.faults(path, deep=True)
+        faults = completeness.find_faults(path, deep=True)
     except OSError as exc:
         return "%s cannot be read: %s" % (path, exc.strerror)
     told = ["%s is %s" % (name, why) for name, why in sorted(faults.items())]
@@ -144,5 +144,5 @@ def _way(entry: Entry, request: LoadRequest) -> str:
         entry.repo_id,
         mlxops_command("load", entry.name, port, *flags, "--download"),
     )
-    gone = entry.cache_path and not request.revision and absence(entry.cache_path)
+    gone = entry.cache_path and not request.revision and missing_reason(entry.cache_path)
     return "mount its disk or restore the folder; or " + fetch if gone else fetch

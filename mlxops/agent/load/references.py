@@ -11,11 +11,11 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..context import Context
 from ..errors import Failed, ModelMissing, mlxops_command
-from ..memory.fit import Second
+from ..memory.fit import ExtraModel
 from ..models import cache as hfcache
 from ..models import files as modelfiles
-from ..models.location import absence
-from ..models.refusals import Refusal
+from ..models.location import missing_reason
+from ..models.rejections import Rejection
 from ..registry import resolve
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
@@ -86,15 +86,15 @@ def named(runtime: Runtime, args: Sequence[str]) -> Iterator[Named]:
                 yield Named(option, known[option], path)
 
 
-def refusals(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> Tuple[Refusal, ...]:
+def refusals(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> Tuple[Rejection, ...]:
     """What is named and is not there. A relative path counts from the folder that the server will
     run in."""
     folder = os.path.join(ctx.site.state_dir, "run", str(port))
-    found: List[Refusal] = []
+    found: List[Rejection] = []
     for one in named(runtime, entry.args):
         why = _fault(ctx, one, folder)
         if why:
-            found.append(Refusal("args", one.value, "%s %s: %s" % (one.option, one.value, why)))
+            found.append(Rejection("args", one.value, "%s %s: %s" % (one.option, one.value, why)))
     return tuple(found)
 
 
@@ -108,9 +108,9 @@ def _fault(ctx: Context, one: Named, folder: str) -> str:
         return "" if _snapshot(ctx, one.value) else "not in the cache of this host"
     if one.kind == MODEL:
         return presence.describe_faults(path)
-    return {FILE: _no_file, FOLDER: absence, ADAPTER: _no_adapter, MADE: _not_makeable}[one.kind](
-        path
-    )
+    return {FILE: _no_file, FOLDER: missing_reason, ADAPTER: _no_adapter, MADE: _not_makeable}[
+        one.kind
+    ](path)
 
 
 def _no_object(text: str) -> str:
@@ -121,7 +121,7 @@ def _no_object(text: str) -> str:
 
 
 def _no_file(path: str) -> str:
-    gone = absence(os.path.dirname(path))
+    gone = missing_reason(os.path.dirname(path))
     if gone or not os.path.lexists(path):
         return gone or "%s does not exist" % path
     if not os.path.isfile(path):
@@ -132,7 +132,7 @@ def _no_file(path: str) -> str:
 def _no_adapter(path: str) -> str:
     """mlx-lm reads these two (mlx_lm/tuner/utils.py, load_adapters)."""
     names = ("adapter_config.json", "adapters.safetensors")
-    return absence(path) or next(
+    return missing_reason(path) or next(
         (why for name in names for why in [_no_file(os.path.join(path, name))] if why), ""
     )
 
@@ -140,7 +140,7 @@ def _no_adapter(path: str) -> str:
 def _not_makeable(path: str) -> str:
     """The server makes it: its folder must be there and take new files."""
     while not os.path.lexists(path) and not os.path.lexists(os.path.dirname(path)):
-        return absence(os.path.dirname(path))
+        return missing_reason(os.path.dirname(path))
     place = path if os.path.lexists(path) else os.path.dirname(path)
     if not (os.path.isfile(place) or os.path.isdir(place)) and not place.startswith("/dev/"):
         return "%s is neither a file nor a folder" % place
@@ -179,10 +179,10 @@ def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
 
 def seconds(
     ctx: Context, runtime: Runtime, entry: Entry, port: Optional[int]
-) -> Tuple[Second, ...]:
+) -> Tuple[ExtraModel, ...]:
     """The models that are loaded beside the entry's own, for the sum of memory."""
     folder = os.path.join(ctx.site.state_dir, "run", str(port or 0))
-    found: Dict[str, Second] = {}
+    found: Dict[str, ExtraModel] = {}
     for one in named(runtime, entry.args):
         if one.kind != MODEL or one.option == "--tokenizer":
             continue
@@ -191,5 +191,5 @@ def seconds(
         path = snapshot.path if snapshot else path
         weights = hfcache.weights_bytes(path)
         if weights is not None:
-            found[path] = Second(weights, modelfiles.config(path))
+            found[path] = ExtraModel(weights, modelfiles.config(path))
     return tuple(found.values())

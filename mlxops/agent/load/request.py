@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Tuple, Uni
 
 from ..errors import PortBusy, mlxops_command
 from ..hub.remote import Remote
-from ..memory.fit import Asked, Fit
+from ..memory.fit import Fit, MemoryRequest
 from ..ports.survey import PortSurvey
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
@@ -86,7 +86,7 @@ class LoadPlan(NamedTuple):
     survey: PortSurvey
     already_served: bool
     warnings: Tuple[str, ...]
-    memory_request: Optional[Asked] = None
+    memory_request: Optional[MemoryRequest] = None
     fit: Optional[Fit] = None
     previous: Union[ServerSpec, Unrestartable, None] = None
 

@@ -16,11 +16,11 @@ from typing import NamedTuple, Optional, Sequence, Tuple, Union
 from ..context import Context
 from ..errors import MlxopsError
 from ..models import cache as hfcache
-from ..models.flags import choose
-from ..models.suggest import Installed
+from ..models.defaults import Installed
+from ..models.flags import choose_options
 from ..ports.evidence import Server
 from ..programs import find as programs
-from ..programs.environment import packages
+from ..programs.environment import site_packages
 from ..registry.entries import Entry
 from ..registry.sharing import others_write
 from ..runtimes import table as runtimes
@@ -43,7 +43,7 @@ def restart_spec(
     assigned to the port."""
     runtime = server.invocation.runtime
     try:
-        words = programs.command(ctx.site, runtime)
+        words = programs.require_command(ctx.site, runtime)
     except MlxopsError as exc:
         return Unrestartable(exc.message)
     argv = _recorded(entry, server, words) if not others_write(ctx.site.registry) else ()
@@ -113,7 +113,7 @@ def _runs(server: Server, words: Sequence[str]) -> bool:
 
 def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, Unrestartable]:
     """As a load of the entry would start it."""
-    if not hfcache.whole(entry.cache_path):
+    if not hfcache.is_complete(entry.cache_path):
         return Unrestartable(
             "the files of %s are not complete at %s" % (entry.name, entry.cache_path)
         )
@@ -125,10 +125,10 @@ def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, Unrest
 
 def _service(ctx: Context, port: int, entry: Entry) -> ServerSpec:
     runtime = ctx.site.runtime_named(entry.text("runtime"))
-    words = programs.command(ctx.site, runtime)
+    words = programs.require_command(ctx.site, runtime)
     flags = programs.help_flags(runtime, words, ctx.site.state_dir)
-    chosen, _ = choose(
-        ctx.site, entry, Installed(runtime, flags, tuple(packages(words))), force=True
+    chosen, _ = choose_options(
+        ctx.site, entry, Installed(runtime, flags, tuple(site_packages(words))), force=True
     )
     launch = launch_of(chosen, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
     argv = runtimes.argv(runtime, words, launch, flags, template_text(runtime, chosen))

@@ -11,7 +11,7 @@ from ..errors import EvidenceUnknown, Failed, Interrupted, MlxopsError, PortBusy
 from ..ports.survey import PortSurvey
 from ..procs import Listener, Unobservable
 from ..programs import find as programs
-from ..runtimes.table import Offered, Runtime
+from ..runtimes.table import HelpFlags, Runtime
 from ..servers.start import ServerSpec
 from .request import LoadPlan, no_restart_error
 from .restart import Unrestartable
@@ -68,7 +68,7 @@ def check_programs(ctx: Context, plan: LoadPlan) -> LoadPlan:
     return plan._replace(previous=previous)
 
 
-def help_flags(ctx: Context, runtime: Runtime, words: Sequence[str], fresh: bool) -> Offered:
+def help_flags(ctx: Context, runtime: Runtime, words: Sequence[str], fresh: bool) -> HelpFlags:
     return programs.help_flags(
         runtime, words, ctx.site.state_dir, ctx.report, ctx.client.check, fresh=fresh
     )
@@ -79,7 +79,9 @@ def _previous(ctx: Context, plan: LoadPlan) -> Union[ServerSpec, Unrestartable, 
     if not isinstance(previous, ServerSpec) or previous.runtime.name == plan.runtime.name:
         return previous
     try:
-        help_flags(ctx, previous.runtime, programs.command(ctx.site, previous.runtime), fresh=True)
+        help_flags(
+            ctx, previous.runtime, programs.require_command(ctx.site, previous.runtime), fresh=True
+        )
     except Interrupted:
         raise
     except MlxopsError as exc:

@@ -19,7 +19,7 @@ USUAL_CONTEXT = 32_768
 CONTEXT_FLAGS = ("--context-length", "--max-model-len")
 # What a server holds before its weights: all its processes at idle with a model of 0.2 MB.
 IDLE_BYTES = {"mlx_lm.server": 384 * MIB, "mlx-openai-server": 576 * MIB}
-IDLE_MOST_BYTES = 1024 * MIB
+MAX_IDLE_BYTES = 1024 * MIB
 # Allocators round up, and a quantized tensor is loaded beside its scales.
 SLACK = 0.02
 # Live at once in a layer, in values per token of a chunk: of its hidden and of its inner width.
@@ -64,7 +64,7 @@ def estimate(model: Model, tokens: int) -> Estimate:
     kv, prefill = kvcache.size_bytes(model.config, tokens), _prefill(model, tokens)
     if kv is None or kv + prefill > ABSURD_BYTES:
         return Estimate(weights, None, int(weights * (HEADROOM - 1)) + HEADROOM_BYTES, None)
-    idle = IDLE_BYTES.get(model.runtime, IDLE_MOST_BYTES)
+    idle = IDLE_BYTES.get(model.runtime, MAX_IDLE_BYTES)
     return Estimate(weights, kv, idle + int(weights * SLACK) + prefill, tokens)
 
 
@@ -89,7 +89,7 @@ def largest_context(model: Model, room: int) -> Optional[int]:
     return low
 
 
-def context(
+def context_tokens(
     config: Mapping[str, Any], args: Sequence[str], asked: Optional[int]
 ) -> Tuple[int, str]:
     """Tokens to count with, and why."""

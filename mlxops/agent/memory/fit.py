@@ -14,32 +14,32 @@ from ..ports.observe import find_servers, foreign_servers
 from ..ports.survey import survey
 from ..procs import Memory
 from . import kvcache
-from .estimate import Estimate, Model, context, estimate, largest_context, second_bytes
+from .estimate import Estimate, Model, context_tokens, estimate, largest_context, second_bytes
 
 if True:
     pass
 
-MOST_CHOICES = 50_000
+MAX_CHOICES = 50_000
 
 
-class Second(NamedTuple):
+class ExtraModel(NamedTuple):
     """A model that the same server loads beside its own, such as a draft model."""
 
     weights_bytes: int
     config: Mapping[str, Any]
 
 
-class Asked(NamedTuple):
-    """A model that is to be served: `args` of its entry, `context` in tokens or None, `port` whose
+class MemoryRequest(NamedTuple):
+    """A model that is to be served: `args` of its entry, `context_tokens` or None, `port` whose
     server would go, `seconds` the models loaded beside it."""
 
     weights_bytes: int
     config: Mapping[str, Any]
     runtime: str
     args: Sequence[str] = ()
-    context: Optional[int] = None
+    context_tokens: Optional[int] = None
     port: Optional[int] = None
-    seconds: Tuple[Second, ...] = ()
+    seconds: Tuple[ExtraModel, ...] = ()
 
 
 class Fit(NamedTuple):
@@ -84,7 +84,7 @@ class Fit(NamedTuple):
         }
 
 
-def fit(ctx: Context, asked: Asked) -> Fit:
+def fit(ctx: Context, asked: MemoryRequest) -> Fit:
     """The sum for a model and what this machine can give it; Unobservable where that cannot be told."""
     memory, table = ctx.procs.memory(), ctx.procs.processes()
     held = _held(ctx, find_servers(table, ctx.site.runtimes))
@@ -95,7 +95,7 @@ def fit(ctx: Context, asked: Asked) -> Fit:
     model = Model(
         asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None
     )
-    tokens, why = context(asked.config, asked.args, asked.context)
+    tokens, why = context_tokens(asked.config, asked.args, asked.context_tokens)
     beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.seconds)
     sums = estimate(model, tokens)._replace(second_bytes=beside)
     kept = _kept(ctx, held, asked.port) if sums.need_bytes > room else {}
@@ -113,21 +113,21 @@ def fit(ctx: Context, asked: Asked) -> Fit:
         held=held,
         promised=waiting,
         available_bytes=room,
-        unload=smallest(others, sums.need_bytes - room),
+        unload=fewest_ports(others, sums.need_bytes - room),
         kept=kept,
     )
 
 
-def refusal(found: Fit) -> NotEnoughMemory:
+def not_enough_memory(found: Fit) -> NotEnoughMemory:
     """Why it does not fit, and what makes room."""
     text = "needs %s of memory, %s can be had" % (
-        gib(found.sum.need_bytes),
-        gib(found.available_bytes),
+        format_gib(found.sum.need_bytes),
+        format_gib(found.available_bytes),
     )
     if found.promised:
         loading = ", ".join("port %d" % port for port in sorted(found.promised))
         text += "; %s is to be filled by the load under way on %s" % (
-            gib(sum(found.promised.values())),
+            format_gib(sum(found.promised.values())),
             loading,
         )
     if found.kept:
@@ -141,7 +141,7 @@ def refusal(found: Fit) -> NotEnoughMemory:
     return NotEnoughMemory(text, hint + "; load with --force tries all the same", **found.record())
 
 
-def smallest(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
+def fewest_ports(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
     """The fewest ports that hold so much together, among equals those that hold the least; () when
     all do not.
 
@@ -151,7 +151,7 @@ def smallest(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
         return ()
     largest = sorted(held, key=lambda p: -held[p])
     count = next(n for n in range(1, len(held) + 1) if sum(held[p] for p in largest[:n]) >= short)
-    if comb(len(held), count) > MOST_CHOICES:
+    if comb(len(held), count) > MAX_CHOICES:
         return tuple(sorted(largest[:count]))
     enough = (
         some for some in combinations(sorted(held), count) if sum(held[p] for p in some) >= short
@@ -201,5 +201,5 @@ def _kept(ctx: Context, held: Mapping[int, int], own: Optional[int]) -> Dict[int
     return kept
 
 
-def gib(size: int) -> str:
+def format_gib(size: int) -> str:
     return "%.2f GiB" % (size / (1 << 30))

@@ -85,11 +85,11 @@ def repo_of(path: str) -> str:
 
 def inspect(path: str) -> Snapshot:
     """What the model folder at `path` holds; OSError when it cannot be listed."""
+    from . import completeness
     from . import files as modelfiles
-    from . import wholeness
 
     path = os.path.abspath(os.path.expanduser(path))
-    faults = wholeness.faults(path)
+    faults = completeness.find_faults(path)
     snapshots, revision = os.path.split(path)
     repo = os.path.dirname(snapshots)
     repo_id = _repo_id(os.path.basename(repo)) if os.path.basename(snapshots) == "snapshots" else ""
@@ -106,7 +106,7 @@ def inspect(path: str) -> Snapshot:
     )
 
 
-def whole(path: str) -> bool:
+def is_complete(path: str) -> bool:
     """Whether all of a model lies in the folder at `path`; "" is no folder."""
     try:
         return bool(path) and inspect(path).complete
@@ -152,7 +152,7 @@ def _only_snapshot(repo: str) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def current(repo: str) -> str:
+def current_revision(repo: str) -> str:
     """The revision refs/main names; without refs/main (after a pinned download) the only one there
     is; else ""."""
     ref = os.path.join(repo, "refs", "main")
@@ -163,7 +163,7 @@ def _revision_of(repo: str, asked: Optional[str]) -> str:
     from ..untrusted import is_safe_relative_path
 
     if asked is None:
-        return current(repo)
+        return current_revision(repo)
     if not is_safe_relative_path(asked):
         return ""
     if "/" not in asked and os.path.isdir(os.path.join(repo, "snapshots", asked)):
@@ -209,13 +209,13 @@ def scan(hf_home: str) -> Tuple[Snapshot, ...]:
     seen: Dict[str, Snapshot] = {}
     for root in roots(hf_home):
         for repo in _repos(root):
-            revision = current(repo)
+            revision = current_revision(repo)
             if revision and os.path.realpath(repo) not in seen:
                 seen[os.path.realpath(repo)] = _inspect_or_say_why(repo, revision)
     return tuple(seen.values())
 
 
-def spelled(root: str, repo_id: str) -> Tuple[str, ...]:
+def matching_folders(root: str, repo_id: str) -> Tuple[str, ...]:
     """The folders of a cache root that are this repository's, the exact spelling first.
 
     The Hub takes any case of a name. On a disk that does too, only the listing tells how the folder
@@ -230,10 +230,10 @@ def spelled(root: str, repo_id: str) -> Tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (name != folder, name)))
 
 
-def spelling(hf_home: str, cache_root: str, repo_id: str) -> str:
+def name_in_cache(hf_home: str, cache_root: str, repo_id: str) -> str:
     """The repository's name as the folder in the cache spells it; as given where it has none."""
     for root in (cache_root, *roots(hf_home)):
-        for folder in spelled(root, repo_id):
+        for folder in matching_folders(root, repo_id):
             return _repo_id(folder) or repo_id
     return repo_id
 
@@ -243,7 +243,7 @@ def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional
     complete one first."""
     found = []
     for root in roots(hf_home):
-        for folder in spelled(root, repo_id):
+        for folder in matching_folders(root, repo_id):
             repo = os.path.join(root, folder)
             commit = _revision_of(repo, revision)
             if commit and os.path.isdir(os.path.join(repo, "snapshots", commit)):
@@ -251,7 +251,7 @@ def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional
     return next((s for s in found if s.complete), found[0] if found else None)
 
 
-def beside(path: str, repo_id: str, revision: str) -> str:
+def sibling_snapshot(path: str, repo_id: str, revision: str) -> str:
     """The snapshot of `revision` in the repository's folder that the snapshot at `path` is in,
     whatever cache that is; "" where there is none."""
     snapshots = os.path.dirname(os.path.abspath(path)) if os.path.isabs(path) else ""
@@ -266,17 +266,17 @@ def beside(path: str, repo_id: str, revision: str) -> str:
     return found if commit and os.path.isdir(found) else ""
 
 
-def dangling(hf_home: str) -> Dict[str, str]:
+def broken_repos(hf_home: str) -> Dict[str, str]:
     """repo_id -> what is gone, of the repositories in the cache that lead nowhere, such as to a
     disk that is away."""
-    from .location import absence
+    from .location import missing_reason
 
     found: Dict[str, str] = {}
     for root in roots(hf_home):
         for repo in _repos(root):
             snapshots = os.path.join(repo, "snapshots")
             if os.path.islink(repo) or os.path.islink(snapshots):
-                why = absence(snapshots)
+                why = missing_reason(snapshots)
                 if why:
                     found.setdefault(_repo_id(os.path.basename(repo)), why)
     return found
@@ -310,11 +310,11 @@ def size_bytes(path: str) -> Optional[int]:
 def weights_bytes(path: str) -> Optional[int]:
     """Bytes of the weights alone, which is what loading them takes at least; None when one of the
     files is absent."""
-    from . import wholeness
+    from . import completeness
     from .files import INDEX
 
     try:
-        names = wholeness.weight_files(path)
+        names = completeness.weight_files(path)
         return (
             None
             if INDEX in names

@@ -13,7 +13,7 @@ from ..untrusted import is_safe_relative_path, parse_object, read_bounded
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-CONFIG_LIMIT = 8 << 20
+MAX_CONFIG_BYTES = 8 << 20
 # safetensors itself refuses headers over 100 MB; real ones stay under 2 MB.
 _HEADER_LIMIT = 16 << 20
 
@@ -67,7 +67,7 @@ _ENCODERS = frozenset(
 _CHAT_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 
 
-def wanted(name: str) -> bool:
+def is_needed_file(name: str) -> bool:
     """Whether a server needs this file of a repository: weights, configuration, tokenizer,
     template, model code."""
     folder, _, leaf = name.rpartition("/")
@@ -86,7 +86,7 @@ def wanted(name: str) -> bool:
 
 def config(path: str) -> Dict[str, Any]:
     """config.json of a model folder; {} when it is absent, unreadable or not an object."""
-    return parse_object(read_bounded(os.path.join(path, "config.json"), CONFIG_LIMIT))
+    return parse_object(read_bounded(os.path.join(path, "config.json"), MAX_CONFIG_BYTES))
 
 
 def header_metadata(path: str) -> Dict[str, Any]:

@@ -9,16 +9,16 @@ from typing import Any, Mapping, NamedTuple, Tuple
 from ..context import Context
 from ..errors import Failed, Interrupted, MlxopsError
 from ..programs import find as programs
-from ..programs.environment import model_types, packages
+from ..programs.environment import model_types, site_packages
 from ..registry.entries import Entry
-from ..registry.init_plan import told
+from ..registry.init_plan import format_value
 from ..site import Site
-from . import harmony, suggest
+from . import defaults, harmony
+from .defaults import Installed
 from .files import config
-from .suggest import Installed
 
 
-class Choice(NamedTuple):
+class LaunchOptions(NamedTuple):
     """The entry with all that is chosen for it, and one sentence for each thing that cannot be
     had."""
 
@@ -26,28 +26,34 @@ class Choice(NamedTuple):
     notes: Tuple[str, ...]
 
 
-def choose(site: Site, entry: Entry, installed: Installed, force: bool = False) -> Choice:
+def choose_options(
+    site: Site, entry: Entry, installed: Installed, force: bool = False
+) -> LaunchOptions:
     """For an entry whose snapshot is on disk; Failed where its model could not serve.
 
     `force`: try a model that mlx-lm does not seem to know.
     """
-    found = suggest.suggestion(installed, entry, site.templates)
-    chosen = suggest.filled(entry, found)
+    found = defaults.find_defaults(installed, entry, site.templates)
+    chosen = defaults.with_defaults(entry, found)
     if not force:
-        check_built(chosen, installed, config(entry.cache_path))
+        require_buildable(chosen, installed, config(entry.cache_path))
     warnings = harmony.check(
         chosen, found, installed, site.templates or "", {**os.environ, **site.env}
     )
-    return Choice(chosen, (*_taken(entry, chosen), *_lacking(entry, found), *warnings))
+    return LaunchOptions(chosen, (*_taken(entry, chosen), *_lacking(entry, found), *warnings))
 
 
-def check_built(entry: Entry, installed: Installed, described: Mapping[str, Any]) -> None:
+def require_buildable(entry: Entry, installed: Installed, described: Mapping[str, Any]) -> None:
     """Failed where the mlx-lm that is to build the model, by its config.json, has nothing of its
     kind."""
-    model_type = suggest.type_of(described)
+    model_type = defaults.model_type_of(described)
     known = model_types(installed.packages) if installed.runtime.mlx_lm else None
-    args = suggest.sight(installed, described) if entry.fields.get("args") is None else entry.args
-    if known is None or model_type in known or suggest.MULTIMODAL in args:
+    args = (
+        defaults.vision_args(installed, described)
+        if entry.fields.get("args") is None
+        else entry.args
+    )
+    if known is None or model_type in known or defaults.MULTIMODAL in args:
         return
     if described.get("model_file"):
         return  # it brings code of its own
@@ -63,26 +69,26 @@ def check_built(entry: Entry, installed: Installed, described: Mapping[str, Any]
 def _taken(entry: Entry, chosen: Entry) -> Tuple[str, ...]:
     """What an entry that is registered already gets now: it will behave in another way than
     before."""
-    new = [key for key in suggest.KEYS if chosen.fields.get(key) and not entry.fields.get(key)]
+    new = [key for key in defaults.KEYS if chosen.fields.get(key) and not entry.fields.get(key)]
     if not new:
         return ()
-    taken = ", ".join("%s %s" % (key, told(chosen.fields[key])) for key in new)
+    taken = ", ".join("%s %s" % (key, format_value(chosen.fields[key])) for key in new)
     return ("%s is run with %s, as its model's family suggests" % (entry.name, taken),)
 
 
-def _lacking(entry: Entry, found: suggest.Suggestion) -> Tuple[str, ...]:
+def _lacking(entry: Entry, found: defaults.Defaults) -> Tuple[str, ...]:
     """What cannot be had matters where the parsers are left to us."""
-    return found.notes if set(suggest.PARSERS) & set(suggest.unsaid(entry.fields)) else ()
+    return found.notes if set(defaults.PARSERS) & set(defaults.unset_keys(entry.fields)) else ()
 
 
-def installed(ctx: Context, entry: Entry) -> Installed:
+def find_installed(ctx: Context, entry: Entry) -> Installed:
     """The entry's runtime as it is installed, if it is. What keeps it from being asked is told as a
     warning."""
     runtime = ctx.site.runtime_named(entry.text("runtime"))
     words: Tuple[str, ...] = ()
     flags = None
     try:
-        words, _ = programs.found(ctx.site, runtime)
+        words, _ = programs.find_command(ctx.site, runtime)
         if words:
             state_dir, check = ctx.site.state_dir, ctx.client.check
             flags = programs.help_flags(runtime, words, state_dir, ctx.report, check)
@@ -91,4 +97,4 @@ def installed(ctx: Context, entry: Entry) -> Installed:
     except MlxopsError as exc:
         why = "%s cannot be asked for its options: %s; %s" % (runtime.name, exc.message, exc.hint)
         ctx.client.emit("warning", message=why)
-    return Installed(runtime, flags, tuple(packages(words)), words)
+    return Installed(runtime, flags, tuple(site_packages(words)), words)

@@ -11,7 +11,7 @@ from ..errors import Failed, mlxops_command
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..untrusted import read_bounded
-from .suggest import Installed, Suggestion
+from .defaults import Defaults, Installed
 
 MODEL_TYPE, PARSER = "gpt_oss", "harmony"
 # openai-harmony 0.0.8 reads this file from TIKTOKEN_ENCODINGS_BASE, and else downloads it at the
@@ -22,7 +22,7 @@ _LARGEST = 8 << 20
 
 
 def check(
-    entry: Entry, found: Suggestion, installed: Installed, folder: str, env: Mapping[str, str]
+    entry: Entry, found: Defaults, installed: Installed, folder: str, env: Mapping[str, str]
 ) -> Tuple[str, ...]:
     """Warnings for a gpt-oss that can be started, () for every other model; Failed where it could
     not serve.
@@ -41,14 +41,14 @@ def check(
         )
     if PARSER not in (installed.takes("tool_call_parser") or ()):
         return ()
-    if not parsed(entry, runtime):
+    if not uses_harmony_parser(entry, runtime):
         return (
             "%s runs without the harmony parser: its raw channel tags reach clients" % entry.name,
         )
     return _vocabulary(env)
 
 
-def parsed(entry: Entry, runtime: Runtime) -> bool:
+def uses_harmony_parser(entry: Entry, runtime: Runtime) -> bool:
     """Whether its server is told to take the format apart: what leaks in spite of that is a server
     that failed."""
     return bool(runtime.tool_call_parser) and PARSER in (

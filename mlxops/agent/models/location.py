@@ -11,7 +11,7 @@ import stat
 from typing import Iterable, Optional, Tuple
 
 
-def absence(path: str) -> str:
+def missing_reason(path: str) -> str:
     """The first component of a path that is not there, or the link that leads nowhere; "" for a
     folder that is."""
     path = os.path.abspath(os.path.expanduser(path))
@@ -49,7 +49,7 @@ def _gone(part: str) -> str:
     return "%s is a link to %s, which is gone%s" % (part, target, more)
 
 
-def place(path: Optional[str], folder: Optional[str] = None) -> str:
+def folder_identity(path: Optional[str], folder: Optional[str] = None) -> str:
     """A folder's identity: the same for every spelling. "" for no path; a relative one needs its
     `folder`.
 
@@ -74,7 +74,7 @@ def same_repo(one: Optional[str], other: Optional[str]) -> bool:
     return bool(one) and bool(other) and str(one).lower() == str(other).lower()
 
 
-def target(cache_root: str, folder: str) -> Tuple[str, ...]:
+def broken_links(cache_root: str, folder: str) -> Tuple[str, ...]:
     """Links on the way of a download into `folder` of a cache that lead nowhere: no download can go
     through them."""
     found = []

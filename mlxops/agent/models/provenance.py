@@ -10,12 +10,14 @@ from typing import Any, Dict, Mapping
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..site import Site
-from .suggest import KEYS, Suggestion, unsaid
+from .defaults import KEYS, Defaults, unset_keys
 
 Source = Dict[str, Any]
 
 
-def sources(site: Site, entry: Entry, runtime: Runtime, found: Suggestion) -> Mapping[str, Source]:
+def option_sources(
+    site: Site, entry: Entry, runtime: Runtime, found: Defaults
+) -> Mapping[str, Source]:
     """Key -> {"value", "from"}, and "proposed" where something else is proposed than what holds."""
     return {
         "runtime": _row(runtime.name, "set by hand" if entry.text("runtime") else "the host file"),
@@ -42,7 +44,7 @@ def _served(site: Site, entry: Entry, runtime: Runtime) -> Source:
     return _row(site.served_name(port, entry.name), named)
 
 
-def _suggested(key: str, entry: Entry, runtime: Runtime, found: Suggestion) -> Source:
+def _suggested(key: str, entry: Entry, runtime: Runtime, found: Defaults) -> Source:
     value, proposed, why = (
         entry.fields.get(key) or None,
         found.values.get(key),
@@ -58,7 +60,7 @@ def _suggested(key: str, entry: Entry, runtime: Runtime, found: Suggestion) -> S
         )
     if entry.fields.get(key) is not None:
         return _row(None, "set by hand: none", proposed)
-    if proposed and key not in unsaid(entry.fields):
+    if proposed and key not in unset_keys(entry.fields):
         return _row(
             None, "nobody has said; left alone beside the other parser, which is set", proposed
         )

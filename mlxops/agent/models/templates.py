@@ -8,8 +8,8 @@ from typing import Iterator, NamedTuple, Optional
 
 from ..untrusted import is_safe_relative_path, parse_object, read_bounded
 
-LARGEST = 4 << 20
-ENDING = ".jinja"
+MAX_TEMPLATE_BYTES = 4 << 20
+SUFFIX = ".jinja"
 
 
 class Template(NamedTuple):
@@ -21,25 +21,27 @@ class Template(NamedTuple):
     source: str
 
 
-NONE = Template("", "", "")
+NO_TEMPLATE = Template("", "", "")
 
 
-def text_of(path: str) -> str:
+def read_template(path: str) -> str:
     """A template file's text; "" when it is absent, empty, no regular file or unreadable."""
-    return (read_bounded(path, LARGEST) or b"").decode("utf-8", "replace")
+    return (read_bounded(path, MAX_TEMPLATE_BYTES) or b"").decode("utf-8", "replace")
 
 
-def of_snapshot(path: str) -> Template:
+def snapshot_template(path: str) -> Template:
     """The template a server takes from the snapshot at `path`, or the only one that lies there
     under another name."""
-    text = text_of(os.path.join(path, "chat_template" + ENDING)) or _inside(path)
+    text = read_template(os.path.join(path, "chat_template" + SUFFIX)) or _inside(path)
     return Template(text, "", "the snapshot") if text else _loose(path)
 
 
 def _inside(path: str) -> str:
     """The template in a JSON file; of several named ones (a list) all, as one text."""
     for name in ("chat_template.json", "tokenizer_config.json"):
-        found = parse_object(read_bounded(os.path.join(path, name), LARGEST)).get("chat_template")
+        found = parse_object(read_bounded(os.path.join(path, name), MAX_TEMPLATE_BYTES)).get(
+            "chat_template"
+        )
         rows = found if isinstance(found, list) else [{"template": found}]
         texts = [row.get("template") for row in rows if isinstance(row, dict)]
         text = "\n".join(t for t in texts if isinstance(t, str))
@@ -50,27 +52,29 @@ def _inside(path: str) -> str:
 
 def _loose(path: str) -> Template:
     try:
-        names = [name for name in os.listdir(path) if name.endswith(ENDING)]
+        names = [name for name in os.listdir(path) if name.endswith(SUFFIX)]
     except OSError:
-        return NONE
+        return NO_TEMPLATE
     place = os.path.join(path, names[0]) if len(names) == 1 else ""
-    text = text_of(place) if place else ""
+    text = read_template(place) if place else ""
     return (
-        Template(text, place, "%s, the only template of the snapshot" % names[0]) if text else NONE
+        Template(text, place, "%s, the only template of the snapshot" % names[0])
+        if text
+        else NO_TEMPLATE
     )
 
 
-def of_host(folder: Optional[str], repo_id: str, model_type: str) -> Template:
+def host_template(folder: Optional[str], repo_id: str, model_type: str) -> Template:
     """The template that the host's own folder has for a model: by its repository's name, else by
     its family's."""
     for place in _places(folder, repo_id, model_type):
-        text = text_of(place)
+        text = read_template(place)
         if text:
             return Template(text, place, "the host's template folder")
-    return NONE
+    return NO_TEMPLATE
 
 
 def _places(folder: Optional[str], repo_id: str, model_type: str) -> Iterator[str]:
     for name in (repo_id.rpartition("/")[2], model_type):
         if folder and is_safe_relative_path(name) and "/" not in name:
-            yield os.path.join(folder, name + ENDING)
+            yield os.path.join(folder, name + SUFFIX)

@@ -26,14 +26,14 @@ from ..doctor import (
 from ..doctor import (
     runtimes as servers,
 )
-from ..doctor.finding import Check, Finding, findings
-from ..doctor.fix import mended
+from ..doctor.finding import Check, Finding, run_check
+from ..doctor.fix import apply_fix
 
 CHECKS: Mapping[str, Check] = {
     "interpreter": own.interpreter,
     "state folder": folders.state,
     "agent cache": own.cache,
-    "folders": folders.shared,
+    "folders": folders.shared_folders,
     "registry": records.registry,
     "registry writes": trials.writes,
     "registry keys": trials.keys,
@@ -46,9 +46,9 @@ CHECKS: Mapping[str, Check] = {
     "huggingface_hub": servers.hub,
     "disk": machine.disk,
     "memory": machine.memory,
-    "processes": machine.sight,
+    "processes": machine.process_visibility,
     "ports": ports.ports,
-    "foreign listeners": machine.foreign,
+    "foreign listeners": machine.foreign_listeners,
     "launchd jobs": machine.launchd,
     "leftovers": remains.leftovers,
     "kept files": sizes.sizes,
@@ -67,7 +67,7 @@ def doctor(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         if args.get("fix")
     ]
     dry = bool(args.get("dry_run"))
-    actions = [mended(fix, dry) for _, fix in fixes]
+    actions = [apply_fix(fix, dry) for _, fix in fixes]
     if not dry:
         found.update({name: _look(ctx, name) for name, _ in fixes})
     return {
@@ -78,4 +78,4 @@ def doctor(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _look(ctx: Context, name: str) -> List[Finding]:
     ctx.client.check()
-    return findings(ctx, name, CHECKS[name])
+    return run_check(ctx, name, CHECKS[name])

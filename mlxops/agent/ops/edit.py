@@ -10,11 +10,11 @@ from ..context import Context
 from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, mlxops_command
 from ..jobs.reservations import require_unreserved
 from ..models import cache as hfcache
-from ..models import suggest
-from ..models.flags import installed
+from ..models import defaults
+from ..models.flags import find_installed
 from ..models.location import same_repo
 from ..registry import resolve
-from ..registry.entries import MOST_HOSTS, REQUIRED, Entry, Registry, coerce
+from ..registry.entries import MAX_HOSTS, REQUIRED, Entry, Registry, coerce
 from .rows import entry_row
 
 SETTABLE = (
@@ -81,15 +81,15 @@ def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
 
 def _entry(ctx: Context, name: str, repo_id: str, given: Mapping[str, Any]) -> Entry:
     """A new entry; where its snapshot is on disk, with its path and what its family suggests."""
-    repo_id = hfcache.spelling(ctx.site.hf_home, ctx.site.cache_root, repo_id)
+    repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, repo_id)
     found = hfcache.find(ctx.site.hf_home, repo_id, given.get("revision"))
     whole = found is not None and found.complete
     path = found.path if found is not None and whole else ""
     entry = Entry(
         name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **given}
     )
-    return suggest.filled(
-        entry, suggest.suggestion(installed(ctx, entry), entry, ctx.site.templates)
+    return defaults.with_defaults(
+        entry, defaults.find_defaults(find_installed(ctx, entry), entry, ctx.site.templates)
     )
 
 
@@ -161,11 +161,11 @@ def _action_row(action: str, entry: Entry, reason: str) -> Dict[str, Any]:
 
 
 def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    name = resolve.need_exact(ctx.store.read(), str(args["name"])).name
+    name = resolve.require_exact(ctx.store.read(), str(args["name"])).name
     changes = {key: _value(ctx, key, value) for key, value in args["changes"].items()}
 
     def change(current: Registry) -> Registry:
-        entry = resolve.need_exact(current, name)
+        entry = resolve.require_exact(current, name)
         require_unreserved(ctx, [name])
         return current.put(_checked(ctx, entry.with_fields(**changes)))
 
@@ -173,11 +173,11 @@ def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    found = resolve.need_exact(ctx.store.read(), str(args["name"]))
+    found = resolve.require_exact(ctx.store.read(), str(args["name"]))
     name = found.name
 
     def change(current: Registry) -> Registry:
-        entry = resolve.need_exact(current, name)
+        entry = resolve.require_exact(current, name)
         require_unreserved(ctx, [name])
         if entry.port is not None:
             text, hint = (
@@ -219,7 +219,7 @@ def _apply_change(
 
 
 def _text(key: str, value: Any) -> str:
-    if not value and key in suggest.KEYS:
+    if not value and key in defaults.KEYS:
         return AUTO if value is None else NONE
     return (
         shlex.join(map(str, value))
@@ -236,9 +236,9 @@ def _value(ctx: Context, key: str, text: Optional[str]) -> Any:
         raise Usage("an entry has no %r to set" % key, "known: " + ", ".join(SETTABLE), key=key)
     if key == "repo_id" and not resolve.is_repo_id(text or ""):
         raise Usage("repo_id takes org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
-    if text is None or (text == NONE and key in suggest.KEYS):
-        return [] if key == "args" else "" if key in suggest.KEYS else REQUIRED.get(key)
-    if text == AUTO and key in suggest.KEYS:
+    if text is None or (text == NONE and key in defaults.KEYS):
+        return [] if key == "args" else "" if key in defaults.KEYS else REQUIRED.get(key)
+    if text == AUTO and key in defaults.KEYS:
         return None
     if key == "cache_path":
         return os.path.expanduser(text)
@@ -255,7 +255,7 @@ def _hosts(words: List[str]) -> List[str]:
         coerce("", {"hosts": words})
     except RegistryInvalid:
         text = "hosts takes 2 to %d times NAME=ADDRESS, this host first, not %r" % (
-            MOST_HOSTS,
+            MAX_HOSTS,
             " ".join(words),
         )
         hint = "mlxops set NAME hosts='studio=10.0.0.1 studio2=10.0.0.2'"

@@ -7,13 +7,13 @@ from typing import Any, Dict, Mapping, Optional
 
 from ..context import Context
 from ..errors import Failed, NotDownloadable, Usage
-from ..hub.checks import check_whole
+from ..hub.checks import check_complete
 from ..hub.remote import Remote
 from ..load.preflight import download_needed, memory_request, resolve_entry
 from ..load.request import LoadRequest
 from ..memory import fit as memory
-from ..models.flags import check_built, installed
-from ..models.suggest import Installed
+from ..models.defaults import Installed
+from ..models.flags import find_installed, require_buildable
 from ..registry.entries import Entry
 from ..wire.values import MAX_CONTEXT
 
@@ -24,14 +24,14 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     revision = str(args["revision"]) if args.get("revision") else None
     request = LoadRequest.from_wire({"model": args["model"], "port": 0, "revision": revision})
     entry = resolve_entry(ctx, ctx.store.read(), request)
-    there = installed(ctx, entry)
+    there = find_installed(ctx, entry)
     remote = download_needed(ctx, entry, there.words)
     asked = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
     if asked is None:
         raise Failed(
             "the weights of %s cannot be read" % entry.name, "mlxops list", entry=entry.name
         )
-    found = memory.fit(ctx, asked._replace(context=tokens))
+    found = memory.fit(ctx, asked._replace(context_tokens=tokens))
     return {
         "entry": entry.name,
         "repo_id": entry.repo_id,
@@ -46,7 +46,7 @@ def _lacking(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
     """Why a load would not download it."""
     try:
         if remote is not None:
-            check_whole(remote)
+            check_complete(remote)
     except NotDownloadable as exc:
         return exc.to_wire()
     return None
@@ -64,9 +64,9 @@ def _refused(
     """What a load would meet: too little memory, or a model that could not be built if it had it
     all."""
     if not found.fits:
-        return memory.refusal(found).to_wire()
+        return memory.not_enough_memory(found).to_wire()
     try:
-        check_built(entry, there, described)
+        require_buildable(entry, there, described)
     except Failed as exc:
         return exc.to_wire()
     return None

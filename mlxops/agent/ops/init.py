@@ -9,16 +9,16 @@ from ..context import Context
 from ..errors import Failed
 from ..jobs.reservations import reserved_entries
 from ..models import cache as hfcache
-from ..models import suggest
-from ..models.flags import choose, installed
-from ..models.location import place
+from ..models import defaults
+from ..models.flags import choose_options, find_installed
+from ..models.location import folder_identity
 from ..ports.evidence import PortEvidence, Server
 from ..ports.observe import family_record
 from ..ports.survey import observe_ports
 from ..registry import init_plan as intake
 from ..registry.entries import REQUIRED, Entry, Registry
-from ..registry.init_plan import Change, Found, Running, Slots
-from ..registry.lock import story
+from ..registry.init_plan import CachedModel, Change, Running, Slots
+from ..registry.lock import describe_holder
 from ..servers.unrecorded import record_unrecorded
 
 
@@ -48,9 +48,9 @@ def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _plan(
-    ctx: Context, registry: Registry, found: List[Found], running: List[Running], slots: Slots
+    ctx: Context, registry: Registry, found: List[CachedModel], running: List[Running], slots: Slots
 ) -> Tuple[Change, ...]:
-    places = {entry.name: place(entry.cache_path) for entry in registry.entries.values()}
+    places = {entry.name: folder_identity(entry.cache_path) for entry in registry.entries.values()}
     return intake.plan(registry, found, running, slots, reserved_entries(ctx), places)
 
 
@@ -88,7 +88,7 @@ def _of_others(seen: PortEvidence) -> str:
 def _at_work(seen: PortEvidence, registry: Registry) -> str:
     if not seen.job or not seen.server or registry.holders(seen.port):
         return ""
-    return "not adopted while it is worked on: " + story(seen.job)
+    return "not adopted while it is worked on: " + describe_holder(seen.job)
 
 
 def _row(change: Change, applied: bool) -> Dict[str, Any]:
@@ -101,40 +101,40 @@ def _row(change: Change, applied: bool) -> Dict[str, Any]:
     }
 
 
-def _models(ctx: Context) -> List[Found]:
+def _models(ctx: Context) -> List[CachedModel]:
     """Whole MLX chat models. Of a repository that lies in both roots, the whole copy in the first
     one counts."""
     found = hfcache.scan(ctx.site.hf_home)
     for snapshot in found:
         _tell_of_broken(ctx, snapshot)
-    for repo_id, why in hfcache.dangling(ctx.site.hf_home).items():
+    for repo_id, why in hfcache.broken_repos(ctx.site.hf_home).items():
         ctx.client.emit("warning", message="%s is passed over: %s" % (repo_id, why))
     whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id.lower(): s for s in reversed(whole)}
-    there = installed(ctx, Entry("", {}))
+    there = find_installed(ctx, Entry("", {}))
     if whole and there.flags is None:
         text = "%s does not tell its options: no parsers are proposed" % there.runtime.name
         ctx.client.emit("warning", message=text)
     return [_suggested(ctx, s, there) for s in whole if first[s.repo_id.lower()] is s]
 
 
-def _suggested(ctx: Context, snapshot: hfcache.Snapshot, there: suggest.Installed) -> Found:
+def _suggested(ctx: Context, snapshot: hfcache.Snapshot, there: defaults.Installed) -> CachedModel:
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
-    found = suggest.suggestion(there, entry, ctx.site.templates)
+    found = defaults.find_defaults(there, entry, ctx.site.templates)
     notes = (*found.notes, *_refused(ctx, entry, there))
-    return Found(
+    return CachedModel(
         repo_id=snapshot.repo_id,
         path=snapshot.path,
         proposed=found.values,
         notes=notes,
-        place=place(snapshot.path),
+        place=folder_identity(snapshot.path),
     )
 
 
-def _refused(ctx: Context, entry: Entry, there: suggest.Installed) -> Iterator[str]:
+def _refused(ctx: Context, entry: Entry, there: defaults.Installed) -> Iterator[str]:
     """It is added all the same: a newer runtime, or another, may serve it."""
     try:
-        choose(ctx.site, entry, there)
+        choose_options(ctx.site, entry, there)
     except Failed as exc:
         yield "load will refuse it: " + exc.message
 

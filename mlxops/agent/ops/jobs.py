@@ -17,7 +17,7 @@ from ..jobs.job import blocker, folder
 from ..jobs.log import find_agent, log_path
 from ..logs.lines import LineSplitter
 from ..ports.portname import PortResolver
-from ..registry.lock import FileLock, story, way_on
+from ..registry.lock import FileLock, describe_holder, holder_hint
 
 JOB_ID = re.compile(r"\d{8}T\d{6}-\d+-\d+", re.ASCII)
 POLL_INTERVAL_S = 0.2
@@ -171,5 +171,8 @@ def _require_job(ctx: Context, word: Optional[str]) -> None:
     if port.isdecimal() and int(port) in ctx.site.ports:
         held = blocker(ctx.site.registry, int(port))
         if held is not None and not held.get("job"):
-            text = "port %s is locked by no job that could be cancelled: %s" % (port, story(held))
-            raise Failed(text, way_on(held), port=int(port), holder=held)
+            text = "port %s is locked by no job that could be cancelled: %s" % (
+                port,
+                describe_holder(held),
+            )
+            raise Failed(text, holder_hint(held), port=int(port), holder=held)

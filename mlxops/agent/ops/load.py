@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 from ..context import Context
 from ..errors import MlxopsError, NotReady, NotStopped, to_mlxops_error
 from ..hub import download as fetch
-from ..hub.checks import size_text
+from ..hub.checks import format_size
 from ..jobs.begin import begin, interrupted_load
 from ..jobs.disk_space import LOAD_EDITS, DiskReservation, disk_reservation, disk_space_error
 from ..jobs.job import Job
@@ -24,10 +24,10 @@ from ..load.restart import Unrestartable
 from ..memory import fit as memory
 from ..models import cache as hfcache
 from ..models import harmony
-from ..models.flags import choose
-from ..models.suggest import Installed
+from ..models.defaults import Installed
+from ..models.flags import choose_options
 from ..procs import Unobservable
-from ..programs.environment import packages
+from ..programs.environment import site_packages
 from ..registry.entries import Entry
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
@@ -113,12 +113,14 @@ def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
         job.warn(warning)
     if remote is None:
         return plan.entry
-    job.phase("download", "downloading %s, %s" % (remote.repo_id, size_text(remote.missing_bytes)))
+    job.phase(
+        "download", "downloading %s, %s" % (remote.repo_id, format_size(remote.missing_bytes))
+    )
 
     def progress(done: int, total: int, file: str) -> None:
         job.emit("progress", phase="download", done=done, total=total, file=file)
 
-    python = fetch.interpreter(ctx.site, plan.command)
+    python = fetch.find_interpreter(ctx.site, plan.command)
     path = fetch.download(
         python, remote, ctx.site.cache_root, progress, lambda: ctx.client.cancelled
     )
@@ -132,8 +134,8 @@ def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec
     flags = startable.help_flags(ctx, runtime, plan.command, again)
     if plan.remote:
         # Only now is there a model to choose flags for; nothing has been stopped yet.
-        there = Installed(runtime, flags, tuple(packages(plan.command)))
-        entry, notes = choose(ctx.site, entry, there, plan.request.force)
+        there = Installed(runtime, flags, tuple(site_packages(plan.command)))
+        entry, notes = choose_options(ctx.site, entry, there, plan.request.force)
         for note in notes:
             job.warn(note)
         buildable.check(ctx, entry, plan)
@@ -148,7 +150,7 @@ def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec
         argv=argv,
         listed=listed,
         chat_name=name,
-        clean=harmony.parsed(entry, runtime),
+        clean=harmony.uses_harmony_parser(entry, runtime),
     )
 
 
@@ -327,7 +329,7 @@ def _fit_and_refusal(ctx: Context, plan: LoadPlan) -> Dict[str, Any]:
     fit, request = plan.fit, plan.request
     error: Optional[MlxopsError]
     spared = fit is None or fit.fits or request.force or (request.evict and fit.unload)
-    error = None if fit is None or spared else memory.refusal(fit)
+    error = None if fit is None or spared else memory.not_enough_memory(fit)
     if isinstance(plan.previous, Unrestartable) and request.rollback:
         error = error or no_restart_error(plan.previous, request)
     if request.dry_run and not plan.already_served:

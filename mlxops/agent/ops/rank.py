@@ -11,8 +11,8 @@ from ..clock import Deadline, wait_for
 from ..context import Context
 from ..errors import Failed, NotReady, NotStopped
 from ..models import cache as hfcache
-from ..models import wholeness
-from ..models.refusals import refusals
+from ..models import completeness
+from ..models.rejections import find_rejections
 from ..ports import owner
 from ..procs import Process, tree
 from ..programs import find as programs
@@ -20,7 +20,7 @@ from ..ranks.ring import environment, require_local_address
 from ..registry.entries import Entry, coerce
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
-from ..runtimes.table import Offered, Runtime, recognise
+from ..runtimes.table import HelpFlags, Runtime, recognise
 from ..servers.launch import PendingServer, launch, log_tail
 from ..servers.stop import StopTarget, stop
 from ..site import log_path
@@ -35,12 +35,12 @@ def rank(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 def _check(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Whether it could start here, and the memory there is."""
     entry = _entry(args)
-    if not hfcache.whole(entry.cache_path) or wholeness.stale_index(entry.cache_path):
+    if not hfcache.is_complete(entry.cache_path) or completeness.has_stale_index(entry.cache_path):
         text = "%s is not there, or not whole" % entry.cache_path
         raise Failed(text, "copy the snapshot there, with its index, to the same path")
     require_local_address(str(args["at"]))
     runtime, _, flags = _program(ctx, entry)
-    refused = refusals(runtime, entry, flags, os.path.isfile)
+    refused = find_rejections(runtime, entry, flags, os.path.isfile)
     if refused:
         said = "%s there would refuse %s: %s" % (
             runtime.name,
@@ -55,9 +55,9 @@ def _entry(args: Mapping[str, Any]) -> Entry:
     return coerce(str(args["name"]), args["entry"])
 
 
-def _program(ctx: Context, entry: Entry) -> Tuple[Runtime, Tuple[str, ...], Offered]:
+def _program(ctx: Context, entry: Entry) -> Tuple[Runtime, Tuple[str, ...], HelpFlags]:
     runtime = ctx.site.runtime_named(entry.text("runtime"))
-    words = programs.command(ctx.site, runtime)
+    words = programs.require_command(ctx.site, runtime)
     return (
         runtime,
         words,

@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 
 from ..context import Context
 from ..models import cache as hfcache
-from ..models.location import absence
+from ..models.location import missing_reason
 from ..ports.diagnosis import diagnose, unreported_strays
 from ..ports.evidence import PortEvidence
 from ..ports.expected import expected
@@ -34,7 +34,7 @@ def entry_row(entry: Entry) -> Dict[str, Any]:
         "size_bytes": hfcache.size_bytes(os.path.expanduser(entry.cache_path))
         if entry.cache_path
         else None,
-        "problem": (absence(entry.cache_path) or None) if entry.cache_path else None,
+        "problem": (missing_reason(entry.cache_path) or None) if entry.cache_path else None,
         **{key: entry.text(key) for key in TEXT},
         "args": list(entry.args),
     }

@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..context import Context
 from ..errors import MlxopsError
-from ..models.flags import installed
-from ..models.provenance import sources
-from ..models.suggest import Installed, suggestion
+from ..models.defaults import Installed, find_defaults
+from ..models.flags import find_installed
+from ..models.provenance import option_sources
 from ..ports.portname import PortResolver, find_slot
 from ..ports.survey import observe_ports
 from ..registry import resolve
@@ -40,14 +40,14 @@ def _meant(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int], 
         and what.isdecimal()
         and (int(what[:6]) in ctx.site.ports or not _known(registry, what))
     )
-    slot, exact = find_slot(ctx.site, what), None if number else resolve.exact(registry, what)
+    slot, exact = find_slot(ctx.site, what), None if number else resolve.find_exact(registry, what)
     if number or (slot and exact is None):
         port = PortResolver(ctx, "show").port(what, registry)
         holders = registry.holders(port) or registry.lost(port)
         return port, holders[0] if holders else None
     if slot:
         PortResolver(ctx, "show").port(what, registry)
-    entry = exact or resolve.need(registry, what)
+    entry = exact or resolve.require_entry(registry, what)
     # Of one that is lost, the port it served on.
     return entry.port or entry.wanted, entry
 
@@ -59,15 +59,15 @@ def _known(registry: Registry, what: str) -> bool:
 def _started(ctx: Context, entry: Entry) -> Dict[str, Any]:
     """The command line, and where its values are from."""
     try:
-        there = installed(ctx, entry)
+        there = find_installed(ctx, entry)
     except (
         MlxopsError
     ):  # its runtime is no longer in the host file; the entry is what one wants to see then
         return NOTHING
-    found = suggestion(there, entry, ctx.site.templates)
+    found = find_defaults(there, entry, ctx.site.templates)
     return {
         "command": _argv(ctx, entry, there),
-        "sources": sources(ctx.site, entry, there.runtime, found),
+        "sources": option_sources(ctx.site, entry, there.runtime, found),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..ranks.ranks import hosts
 from ..registry.entries import Entry
-from ..runtimes.table import Invocation, added_flags, flags_of
+from ..runtimes.table import Invocation, extra_flags, flags_of
 from .evidence import PortEvidence, Server
 
 # Until its queue is full, the kernel accepts connections for a server that hangs: whether it does
@@ -326,6 +326,6 @@ def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
                 had,
                 " ".join(filter(None, (flag, value))),
             )
-    for flag in added_flags(call) if ours else ():
+    for flag in extra_flags(call) if ours else ():
         if flag not in wanted:
             yield "it runs with %s, the entry's args do not say so" % flag

@@ -65,7 +65,7 @@ class PortResolver:
         self, word: str, slot: Optional[Slot], registry: Optional[Registry]
     ) -> Optional[Entry]:
         try:
-            return resolve.exact(self._read(registry), word)
+            return resolve.find_exact(self._read(registry), word)
         except RegistryInvalid:
             if slot is None or self._verb not in READ_VERBS:
                 raise

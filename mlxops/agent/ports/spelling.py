@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
-from ..models.location import place, same_repo
+from ..models.location import folder_identity, same_repo
 from ..procs import Procs, Unobservable
 from ..registry.entries import Entry, Registry
 from .evidence import Server
@@ -55,8 +55,10 @@ class _Spellings:
 
     def _meant(self, server: Server, model: str, entries: List[Entry]) -> Optional[str]:
         if self._places is None:
-            self._places = {entry.name: place(entry.cache_path) for entry in self._entries}
-        where = place(model, self._folder(server))
+            self._places = {
+                entry.name: folder_identity(entry.cache_path) for entry in self._entries
+            }
+        where = folder_identity(model, self._folder(server))
         for entry in entries:
             if where and where == self._places[entry.name]:
                 return entry.cache_path

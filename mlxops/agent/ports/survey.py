@@ -12,7 +12,7 @@ from ..jobs import job as jobs
 from ..jobs.begin import current_job, interrupted_load
 from ..procs import ancestors
 from ..registry.entries import Entry, Registry
-from ..registry.lock import story
+from ..registry.lock import describe_holder
 from .evidence import PortEvidence, Server
 from .observe import observe
 
@@ -71,7 +71,7 @@ def survey(ctx: Context, port: int, own_lock: bool, blind: bool = False) -> Port
     if own_lock:
         seen = seen._replace(job=None)
     if seen.job is not None:
-        text = "port %d is locked: %s" % (port, story(seen.job))
+        text = "port %d is locked: %s" % (port, describe_holder(seen.job))
         raise Locked(text, jobs.next_step_hint(seen.job), port=port, holder=seen.job)
     if seen.unknown:
         raise EvidenceUnknown(

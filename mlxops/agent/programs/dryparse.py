@@ -9,16 +9,16 @@ import subprocess
 from typing import Callable, Optional, Sequence
 
 from ..runtimes.grammar import ARGPARSE, grammar
-from .find import fingerprint, keep, kept_at, read_kept, run
+from .find import answer_path, fingerprint, read_answer, run_program, save_answer
 
 TIMEOUT_S = 30.0
 # argparse ends with this status, and with a line "PROG: error: WHY".
-REFUSED = 2
+USAGE_ERROR = 2
 _ERROR = re.compile(r"^[^\n]{1,300}: error: ([^\n]{1,500})$", re.M)
-TAKEN = "taken"
+ACCEPTED = "taken"
 
 
-def refusal(
+def parse_error(
     help_of_program: str,
     words: Sequence[str],
     args: Sequence[str],
@@ -42,24 +42,24 @@ def refusal(
     ):
         return ""
     asked = [*words, *args, "--help"]
-    kept = kept_at(state_dir, fingerprint([*asked, "dry parse"]))
-    said = read_kept(kept)
+    kept = answer_path(state_dir, fingerprint([*asked, "dry parse"]))
+    said = read_answer(kept)
     if said is None:
         say("asking %s whether it takes the args" % os.path.basename(words[0]))
         said = _tried(asked, check)
         if said is None:
             return ""
-        keep(kept, said)
-    return "" if said == TAKEN else said
+        save_answer(kept, said)
+    return "" if said == ACCEPTED else said
 
 
 def _tried(asked: Sequence[str], check: Callable[[], None]) -> Optional[str]:
     """None where the trial shows nothing."""
     try:
-        status, output = run(asked, check, TIMEOUT_S)
+        status, output = run_program(asked, check, TIMEOUT_S)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     if status == 0:
-        return TAKEN
+        return ACCEPTED
     found = _ERROR.findall(output.decode("utf-8", "replace"))
-    return found[-1] if status == REFUSED and found else None
+    return found[-1] if status == USAGE_ERROR and found else None

@@ -16,9 +16,9 @@ _REMAPPED = re.compile(r"^MODEL_REMAPPING\s*=\s*\{(.*?)^\}", re.M | re.S)
 _KEY = re.compile(r'^\s*"([\w.-]+)":', re.M)
 
 
-def packages(words: Sequence[str]) -> Iterator[str]:
+def site_packages(words: Sequence[str]) -> Iterator[str]:
     """The site-packages of the environments these words may belong to."""
-    for python in of_runtime(words):
+    for python in runtime_interpreters(words):
         libraries = os.path.join(os.path.dirname(os.path.dirname(python[-1])), "lib")
         if os.path.isabs(libraries) and os.path.isdir(libraries):
             for name in sorted(os.listdir(libraries)):
@@ -27,7 +27,7 @@ def packages(words: Sequence[str]) -> Iterator[str]:
                     yield folder
 
 
-def beside(package: str, folders: Iterable[str]) -> bool:
+def has_package(package: str, folders: Iterable[str]) -> bool:
     """Whether a package is installed in the first environment there is."""
     first = next(iter(folders), None)
     return first is not None and os.path.isdir(os.path.join(first, package))
@@ -49,10 +49,10 @@ def model_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
     return built | frozenset(_KEY.findall(remapped[1])) if remapped else None
 
 
-Prefix = Tuple[str, ...]
+Argv = Tuple[str, ...]
 
 
-def shebang(script: str) -> Prefix:
+def shebang(script: str) -> Argv:
     """The interpreter a script names; () when it is no script.
 
     Where the path is too long or has blanks, pip writes `#!/bin/sh` and an exec line that Python
@@ -83,7 +83,7 @@ def _project(command: Sequence[str]) -> Optional[str]:
     return None
 
 
-def of_runtime(command: Sequence[str]) -> Iterator[Prefix]:
+def runtime_interpreters(command: Sequence[str]) -> Iterator[Argv]:
     """The interpreters a runtime's command may run under, by where its environment would have
     one."""
     import shutil

@@ -13,9 +13,9 @@ from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 from ..clock import Deadline
 from ..errors import Failed
 from ..procs.signals import end_session
-from ..runtimes.table import Offered, Runtime, offered
+from ..runtimes.table import HelpFlags, Runtime, parse_help
 from ..site import Site
-from .environment import packages, shebang
+from .environment import shebang, site_packages
 
 # A login through ssh has PATH=/usr/bin:/bin:/usr/sbin:/sbin and none of these.
 # The last is where vllm-metal's install.sh puts vllm.
@@ -29,11 +29,11 @@ USUAL_FOLDERS = (
 UV_PROJECT = "/opt/mlx-launch"
 UV_HAS = ("mlx-openai-server", "mlx_lm.server")
 HELP_TIMEOUT_S = 90.0
-LOOK_EVERY_S = 0.1
+POLL_INTERVAL_S = 0.1
 # Each version of a runtime leaves one answer behind, each command line with args and each
 # config.json another.
-KEPT_HELP = 60
-LAUNCH = "MLX_LAUNCH_CMD"
+MAX_SAVED_ANSWERS = 60
+COMMAND_VARIABLE = "MLX_LAUNCH_CMD"
 
 
 def search_path() -> str:
@@ -44,12 +44,12 @@ def search_path() -> str:
     return os.pathsep.join(dict.fromkeys(f for f in folders if os.path.isabs(f)))
 
 
-def command(
+def require_command(
     site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ
 ) -> Tuple[str, ...]:
     """The words that start the runtime, before its flags; Failed, with what was tried, when there
     are none."""
-    words, tried = found(site, runtime, environ)
+    words, tried = find_command(site, runtime, environ)
     if words:
         return words
     raise Failed(
@@ -60,7 +60,7 @@ def command(
     )
 
 
-def found(
+def find_command(
     site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ
 ) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
     """The words that start the runtime, none where it is not installed, and the programs that were
@@ -83,8 +83,8 @@ def _table(site: Site, runtime: Runtime) -> str:
 
 def _candidates(site: Site, runtime: Runtime, environ: Mapping[str, str]) -> List[Tuple[str, ...]]:
     own = runtime.name == site.runtime
-    if own and environ.get(LAUNCH, "").strip():
-        return [_words(environ[LAUNCH])]
+    if own and environ.get(COMMAND_VARIABLE, "").strip():
+        return [_words(environ[COMMAND_VARIABLE])]
     if own and site.command:
         return [site.command]
     if runtime.name in site.commands:
@@ -101,8 +101,8 @@ def _words(text: str) -> Tuple[str, ...]:
     try:
         return tuple(shlex.split(text))
     except ValueError:
-        said = "a quote in %s has no end: %s" % (LAUNCH, text)
-        raise Failed(said, "correct %s where the host's logins set it" % LAUNCH) from None
+        said = "a quote in %s has no end: %s" % (COMMAND_VARIABLE, text)
+        raise Failed(said, "correct %s where the host's logins set it" % COMMAND_VARIABLE) from None
 
 
 def help_flags(
@@ -112,9 +112,9 @@ def help_flags(
     say: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
     fresh: bool = False,
-) -> Offered:
+) -> HelpFlags:
     """The flags the program's own help lists; asked as `help_text` does."""
-    return offered(help_text(runtime, words, state_dir, say, check, fresh))
+    return parse_help(help_text(runtime, words, state_dir, say, check, fresh))
 
 
 def help_text(
@@ -130,16 +130,16 @@ def help_text(
     `check` is called while it is asked, and may raise, to cancel. `fresh`: ask in any case, to see
     that it starts."""
     asked = [*words, *runtime.help]
-    kept = kept_at(state_dir, fingerprint(asked))
-    text = None if fresh else read_kept(kept)
+    kept = answer_path(state_dir, fingerprint(asked))
+    text = None if fresh else read_answer(kept)
     if text is None:
         say(("seeing whether %s starts" if fresh else "asking %s which options it has") % words[0])
         text = _ask_help(asked, check)
-        keep(kept, text)
+        save_answer(kept, text)
     return text
 
 
-def kept_at(state_dir: str, key: str) -> str:
+def answer_path(state_dir: str, key: str) -> str:
     """Where an answer of a program is kept."""
     return os.path.join(state_dir, "help", key + ".txt")
 
@@ -159,14 +159,14 @@ def fingerprint(words: Sequence[str]) -> str:
             parts += [path, "gone"]
     # Whatever is installed beside it, by name and version: without one of its modules it does not
     # start.
-    for folder in packages(words):
+    for folder in site_packages(words):
         parts += sorted(name for name in os.listdir(folder) if name != "__pycache__")
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
 def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
     try:
-        status, said = run(words, check)
+        status, said = run_program(words, check)
     except (OSError, subprocess.TimeoutExpired) as exc:
         python = "".join(shebang(words[0])[:1])
         if os.path.isabs(python) and not os.access(python, os.X_OK):
@@ -189,7 +189,7 @@ def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
     return text
 
 
-def run(
+def run_program(
     words: Sequence[str], check: Callable[[], None], timeout_s: float = HELP_TIMEOUT_S
 ) -> Tuple[int, bytes]:
     """Exit status and output, on either stream. In a session of its own: on a cancel all of it is
@@ -207,7 +207,7 @@ def run(
             while True:
                 check()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    said, _ = child.communicate(timeout=min(LOOK_EVERY_S, deadline.left()))
+                    said, _ = child.communicate(timeout=min(POLL_INTERVAL_S, deadline.left()))
                     return child.returncode, said
                 if deadline.passed:
                     raise subprocess.TimeoutExpired(list(words), timeout_s)
@@ -223,7 +223,7 @@ def _last(text: str) -> str:
     return ": " + lines[-1][-200:] if lines else ""
 
 
-def read_kept(path: str) -> Optional[str]:
+def read_answer(path: str) -> Optional[str]:
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
             return f.read()
@@ -231,20 +231,20 @@ def read_kept(path: str) -> Optional[str]:
         return None
 
 
-def keep(path: str, text: str) -> None:
+def save_answer(path: str, text: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(path + ".tmp", "w", encoding="utf-8") as f:
             f.write(text)
         os.replace(path + ".tmp", path)
-        for old in old_help(os.path.dirname(path)):
+        for old in surplus_answers(os.path.dirname(path)):
             os.unlink(old)
     except OSError:
         # Only speed is lost.
         return
 
 
-def old_help(folder: str) -> List[str]:
+def surplus_answers(folder: str) -> List[str]:
     """The kept answers beyond the newest ones."""
     kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".txt")]
-    return sorted(kept, key=os.path.getmtime)[:-KEPT_HELP]
+    return sorted(kept, key=os.path.getmtime)[:-MAX_SAVED_ANSWERS]

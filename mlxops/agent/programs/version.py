@@ -8,9 +8,9 @@ import re
 import subprocess
 from typing import Optional, Sequence
 
-from .environment import packages
+from .environment import site_packages
 
-ASK_S = 5.0
+VERSION_TIMEOUT_S = 5.0
 _NUMBER = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
 _SUFFIX = ".dist-info"
 
@@ -18,14 +18,14 @@ _SUFFIX = ".dist-info"
 def version(distribution: str, words: Sequence[str]) -> Optional[str]:
     """The version of a runtime that these words start; None when neither its metadata nor the
     program tells."""
-    for folder in packages(words):
-        found = noted(distribution, os.listdir(folder))
+    for folder in site_packages(words):
+        found = metadata_version(distribution, os.listdir(folder))
         if found:
             return found
     return _asked(words)
 
 
-def noted(distribution: str, names: Sequence[str]) -> Optional[str]:
+def metadata_version(distribution: str, names: Sequence[str]) -> Optional[str]:
     """The version in the name of a package's metadata folder (Binary distribution format:
     NAME-VERSION.dist-info)."""
     wanted = _folded(distribution)
@@ -48,16 +48,16 @@ def _asked(words: Sequence[str]) -> Optional[str]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=ASK_S,
+            timeout=VERSION_TIMEOUT_S,
             check=False,
             cwd="/",
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return told(done.stdout.decode("utf-8", "replace")) if done.returncode == 0 else None
+    return last_version(done.stdout.decode("utf-8", "replace")) if done.returncode == 0 else None
 
 
-def told(text: str) -> Optional[str]:
+def last_version(text: str) -> Optional[str]:
     """The last version number in what --version prints."""
     numbers = _NUMBER.findall(text[-2000:])
     return numbers[-1] if numbers else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..registry.entries import HOST_NAME, MOST_HOSTS, Entry
+from ..registry.entries import HOST_NAME, MAX_HOSTS, Entry
 
 # One port of its own for each rank, below those that systems hand out by themselves.
 FIRST_RING_PORT = 10000
@@ -50,7 +50,7 @@ def shard_count(entry: Entry) -> int:
 
 def ring_addresses(entry: Entry, port: int) -> List[str]:
     """The ring's address of each rank, for a model served on `port`."""
-    first = FIRST_RING_PORT + port % 1000 * MOST_HOSTS
+    first = FIRST_RING_PORT + port % 1000 * MAX_HOSTS
     return ["%s:%d" % (address, first + number) for number, (_, address) in enumerate(hosts(entry))]
 
 

@@ -15,25 +15,25 @@ from ..untrusted import read_bounded
 from . import entries as registry
 
 # Far more than a registry of all models that there are.
-LARGEST = 64 << 20
+MAX_BYTES = 64 << 20
 DRAFT = ".tmp-"
 
 
-def last(path: str) -> str:
+def backup(path: str) -> str:
     """The copy of what was last written."""
     return path + ".bak"
 
 
-def previous(path: str) -> str:
+def older_backup(path: str) -> str:
     """The copy of what the last write replaced."""
     return path + ".bak.1"
 
 
-def newest_good(path: str) -> Optional[str]:
+def newest_valid(path: str) -> Optional[str]:
     """The copy to restore the registry from; None where there is none that can be read as a
     registry."""
-    for copy in (last(path), previous(path)):
-        content = read_bounded(copy, LARGEST)
+    for copy in (backup(path), older_backup(path)):
+        content = read_bounded(copy, MAX_BYTES)
         if content is None:
             continue
         try:
@@ -44,17 +44,17 @@ def newest_good(path: str) -> Optional[str]:
     return None
 
 
-def holds(path: str, content: bytes) -> bool:
+def has_content(path: str, content: bytes) -> bool:
     """Whether a file holds exactly this."""
     return read_bounded(path, len(content) + 1) == content
 
 
-def draft(path: str) -> str:
+def draft_path(path: str) -> str:
     """A name that no other writer uses, with the writer's pid in it."""
     return "%s%s%d-%s" % (path, DRAFT, os.getpid(), os.urandom(4).hex())
 
 
-def unfinished(path: str) -> List[str]:
+def abandoned_drafts(path: str) -> List[str]:
     """Drafts whose writers are dead."""
     folder, name = os.path.split(path)
     try:

@@ -11,7 +11,7 @@ from ..errors import RegistryInvalid
 from .fields import as_args, as_port, is_text
 
 VERSION = 1
-MOST_HOSTS = 10
+MAX_HOSTS = 10
 # ssh would read a name with a dash in front as an option.
 HOST_NAME = re.compile(r"[A-Za-z0-9_][\w.@-]{0,250}", re.A)
 OPTIONAL_TEXT = (
@@ -314,7 +314,7 @@ def _hosts(name: str, value: Any) -> List[str]:
     plain = isinstance(items, list) and all(
         isinstance(item, str) and form.fullmatch(item) for item in items
     )
-    if plain and 2 <= len(items) <= MOST_HOSTS:
+    if plain and 2 <= len(items) <= MAX_HOSTS:
         return list(items)
     text = "entry %r: `hosts` is not a list of 2 to %d times NAME=ADDRESS, the host itself first"
-    raise RegistryInvalid(text % (name, MOST_HOSTS), entry=name, field="hosts")
+    raise RegistryInvalid(text % (name, MAX_HOSTS), entry=name, field="hosts")

@@ -7,10 +7,10 @@ from typing import Any, Dict, Mapping, Optional
 
 from ..procs import Process, Procs, Unobservable, local_procs
 
-LONGEST_COMMAND = 120
+MAX_COMMAND_LENGTH = 120
 
 
-def true_holder(
+def actual_holder(
     path: str, said: Mapping[str, Any], procs: Optional[Procs] = None
 ) -> Dict[str, Any]:
     """What the lock's file says where its writer still holds it; else the process that does, marked
@@ -53,7 +53,7 @@ def _outsider(procs: Procs, pid: int) -> Dict[str, Any]:
         "who": _user(seen),
         "from": "this host",
         "since": None,
-        "why": (" ".join(" ".join(seen.argv).split())[:LONGEST_COMMAND] if seen else "")
+        "why": (" ".join(" ".join(seen.argv).split())[:MAX_COMMAND_LENGTH] if seen else "")
         or "unknown command",
     }
 

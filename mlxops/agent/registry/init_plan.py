@@ -9,7 +9,7 @@ from ..errors import mlxops_command
 from .entries import REQUIRED, Entry, Registry
 
 
-class Found(NamedTuple):
+class CachedModel(NamedTuple):
     """A whole MLX chat model in the cache, with the fields its family suggests, and what cannot be
     had for it."""
 
@@ -45,7 +45,7 @@ class Change(NamedTuple):
     entry: Optional[Entry]
 
 
-def told(value: object) -> str:
+def format_value(value: object) -> str:
     """A field's value in a sentence."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
@@ -60,7 +60,7 @@ class Slots(NamedTuple):
 
 def plan(
     registry: Registry,
-    found: Iterable[Found],
+    found: Iterable[CachedModel],
     running: Iterable[Running],
     slots: Slots,
     taken: Mapping[str, int],
@@ -115,7 +115,7 @@ def apply(registry: Registry, changes: Iterable[Change]) -> Registry:
 
 
 def _for_model(
-    registry: Registry, model: Found, slots: Slots, places: Mapping[str, str]
+    registry: Registry, model: CachedModel, slots: Slots, places: Mapping[str, str]
 ) -> List[Change]:
     here = {
         e.name
@@ -133,7 +133,7 @@ def _for_model(
     ]
 
 
-def _refreshed(entry: Entry, model: Found) -> Change:
+def _refreshed(entry: Entry, model: CachedModel) -> Change:
     if entry.port is not None:
         reason = (
             "a newer snapshot is there; it is being served, so its path stays until it is unloaded"
@@ -148,7 +148,7 @@ def _refreshed(entry: Entry, model: Found) -> Change:
     )
 
 
-def _added(registry: Registry, model: Found, slots: Slots) -> Change:
+def _added(registry: Registry, model: CachedModel, slots: Slots) -> Change:
     name = free_name(registry, model.repo_id, slots.names)
     fields: Dict[str, Any] = {
         **REQUIRED,
@@ -162,7 +162,9 @@ def _added(registry: Registry, model: Found, slots: Slots) -> Change:
     if port is not None and port not in [e.slot for e in registry.entries.values()]:
         fields["slot"] = port
     entry = Entry(name, {**fields, **model.proposed})
-    proposed = ", ".join("%s %s" % (key, told(value)) for key, value in model.proposed.items())
+    proposed = ", ".join(
+        "%s %s" % (key, format_value(value)) for key, value in model.proposed.items()
+    )
     reason = "; ".join([model.repo_id + (" with " + proposed if proposed else ""), *model.notes])
     return Change(action="add", name=name, port=None, reason=reason, entry=entry)
 

@@ -17,12 +17,12 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 from ..clock import Deadline
 from ..errors import DISK_FULL_ERRNOS, Failed, Locked, write_error
 from . import sharing
-from .turnstile import Turn, gain, try_lock
+from .lock_queue import QueuePlace, acquire_within, try_lock
 
 # A writer may be in the middle of its text each time it is looked at.
 TRIES = 5
 # Each one found a file that was removed or replaced while it waited.
-MOST_FILES = 1000
+MAX_REPLACEMENTS = 1000
 
 
 class FileLock:
@@ -34,7 +34,7 @@ class FileLock:
     def __init__(self, path: str, turn: bool = False, registry: Optional[str] = None) -> None:
         self.path = path
         self._registry = registry
-        self._turn = Turn(os.path.dirname(path)) if turn else None
+        self._turn = QueuePlace(os.path.dirname(path)) if turn else None
         self._fd: Optional[int] = None
 
     def acquire(self, holder: Dict[str, Any], wait_s: float) -> None:
@@ -59,10 +59,10 @@ class FileLock:
     def _gained(self, deadline: Deadline) -> int:
         """The locked file that has the name now: one that was removed while we waited for it guards
         nothing."""
-        for _ in range(MOST_FILES):
+        for _ in range(MAX_REPLACEMENTS):
             fd = self._open()
             with _naming(self.path):
-                if not gain(fd, deadline):
+                if not acquire_within(fd, deadline):
                     raise self._locked()
             if self._named(fd):
                 return fd
@@ -129,9 +129,9 @@ class FileLock:
         held, said = self.look(shared)
         if not held:
             return None
-        from .holders import true_holder
+        from .holders import actual_holder
 
-        return true_holder(self.path, said)
+        return actual_holder(self.path, said)
 
     def look(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
         """Whether somebody else holds it, and what it says of that one, or of the last one.
@@ -155,8 +155,8 @@ class FileLock:
         folder = os.path.dirname(self.path)
         try:
             fd = self._opened(os.O_RDWR | os.O_CREAT)
-            give_to_owner_of(folder, fd)
-            sharing.fit_lock(fd, self._registry)
+            chown_to_folder_owner(folder, fd)
+            sharing.set_lock_mode(fd, self._registry)
             return fd
         except OSError as exc:
             if exc.errno in (*DISK_FULL_ERRNOS, errno.EROFS):
@@ -184,10 +184,12 @@ class FileLock:
         return fd
 
     def _locked(self) -> Locked:
-        from .holders import true_holder
+        from .holders import actual_holder
 
-        held = true_holder(self.path, self.look()[1])
-        return Locked("locked: " + story(held), way_on(held), lock=self.path, holder=held)
+        held = actual_holder(self.path, self.look()[1])
+        return Locked(
+            "locked: " + describe_holder(held), holder_hint(held), lock=self.path, holder=held
+        )
 
 
 @contextlib.contextmanager
@@ -211,7 +213,7 @@ def _taken(fd: int, kind: int) -> bool:
     return True
 
 
-def give_to_owner_of(folder: str, fd: int) -> None:
+def chown_to_folder_owner(folder: str, fd: int) -> None:
     """Made by root in a user's folder, a file is the user's: one sudo must not shut out every later
     command.
 
@@ -222,7 +224,7 @@ def give_to_owner_of(folder: str, fd: int) -> None:
         os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
-def story(held: Mapping[str, Any]) -> str:
+def describe_holder(held: Mapping[str, Any]) -> str:
     """Who holds a lock, as a sentence."""
     if held.get("outsider"):
         return "held by pid %s (%s) of user %s" % (held["pid"], held["why"], held["who"])
@@ -233,7 +235,7 @@ def story(held: Mapping[str, Any]) -> str:
     )
 
 
-def way_on(held: Mapping[str, Any]) -> str:
+def holder_hint(held: Mapping[str, Any]) -> str:
     """What to do where somebody holds a lock that is meant to be held for a moment."""
     if held.get("outsider"):
         return (

@@ -10,7 +10,7 @@ from ..errors import ModelAmbiguous, ModelUnknown
 from .entries import Entry, Registry
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-MOST_NAMED = 5
+MAX_NAMES = 5
 
 
 def is_repo_id(word: str) -> bool:
@@ -18,7 +18,7 @@ def is_repo_id(word: str) -> bool:
     return bool(REPO_ID.fullmatch(word)) and ".." not in word and "--" not in word
 
 
-def exact(registry: Registry, word: str) -> Optional[Entry]:
+def find_exact(registry: Registry, word: str) -> Optional[Entry]:
     """The entry of exactly this name, repo_id or model_id, case ignored. ModelAmbiguous when
     several are.
 
@@ -26,12 +26,12 @@ def exact(registry: Registry, word: str) -> Optional[Entry]:
     return registry.entries.get(word) or _only(_whole(registry, word), word)
 
 
-def find(registry: Registry, word: str) -> Optional[Entry]:
+def find_entry(registry: Registry, word: str) -> Optional[Entry]:
     """The entry a word means: its name, its repo_id or model_id, or a unique part of one of them,
     case ignored.
 
     None when nothing matches; ModelAmbiguous when several do."""
-    return exact(registry, word) or _only(_parts(registry, word), word)
+    return find_exact(registry, word) or _only(_parts(registry, word), word)
 
 
 def _only(matches: List[Entry], word: str) -> Optional[Entry]:
@@ -43,11 +43,11 @@ def _only(matches: List[Entry], word: str) -> Optional[Entry]:
 
 
 def _several(names: List[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (" and %d more" % more if more > 0 else "")
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (" and %d more" % more if more > 0 else "")
 
 
-def unknown(registry: Registry, word: str) -> ModelUnknown:
+def unknown_model(registry: Registry, word: str) -> ModelUnknown:
     """The error for a word that means nothing here, with what comes near it."""
     pieces = [pair for e in registry.entries.values() for pair in _pieces(e)]
     near = difflib.get_close_matches(word.lower(), [piece for piece, _ in pieces], n=3, cutoff=0.6)
@@ -60,23 +60,23 @@ def unknown(registry: Registry, word: str) -> ModelUnknown:
     return ModelUnknown("no entry matches %r" % word, hint, model=word, near=exact)
 
 
-def need(registry: Registry, word: str) -> Entry:
+def require_entry(registry: Registry, word: str) -> Entry:
     """The entry a word means, or the error that says what comes near."""
-    entry = find(registry, word)
+    entry = find_entry(registry, word)
     if entry is None:
-        exc = unknown(registry, word)
+        exc = unknown_model(registry, word)
         # What is not here can be downloaded by load only.
         raise exc if exc.fields["near"] else ModelUnknown(exc.message, "mlxops list", **exc.fields)
     return entry
 
 
-def need_exact(registry: Registry, word: str) -> Entry:
+def require_exact(registry: Registry, word: str) -> Entry:
     """The entry of exactly this name, or the error that names those of which it is a part."""
-    entry = exact(registry, word)
+    entry = find_exact(registry, word)
     if entry is not None:
         return entry
-    parts = [e.name for e in _parts(registry, word)][:MOST_NAMED]
-    near = parts or list(unknown(registry, word).fields["near"])
+    parts = [e.name for e in _parts(registry, word)][:MAX_NAMES]
+    near = parts or list(unknown_model(registry, word).fields["near"])
     hint = "did you mean %s?" % ", ".join(near) if near else "mlxops list"
     raise ModelUnknown("no entry is called %r" % word, hint, model=word, near=near)
 

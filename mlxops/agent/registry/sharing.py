@@ -60,15 +60,15 @@ def lock_mode(registry: Optional[str]) -> int:
     return 0o660 if registry and file_mode(registry) & GROUP_WRITES else 0o600
 
 
-def fit_lock(fd: int, registry: Optional[str]) -> None:
+def set_lock_mode(fd: int, registry: Optional[str]) -> None:
     """Give a lock file its mode and group. One that we do not own stays as it is, and one with a
     second name too: that may lead out of the folder. `registry` None: a lock that lies
     elsewhere."""
     if registry is not None:
-        fit(fd, registry, lock_mode(registry))
+        set_mode_and_group(fd, registry, lock_mode(registry))
 
 
-def fit(fd: int, registry: str, mode: int) -> None:
+def set_mode_and_group(fd: int, registry: str, mode: int) -> None:
     """Give an open file beside the registry this mode, and the registry's group where that can
     be."""
     seen = os.fstat(fd)

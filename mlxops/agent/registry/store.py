@@ -13,13 +13,13 @@ from ..clock import Deadline, now, utc
 from ..errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid, write_error
 from . import copies, sharing
 from . import entries as registry
+from .atomic_file import Stamp, claim, replace_file, stamp_of, write_durably
 from .entries import Registry
-from .lock import FileLock, give_to_owner_of
-from .whole_file import Stamp, claimed, fill, put, stamp_of
+from .lock import FileLock, chown_to_folder_owner
 
-LOCK_WAIT_S = 10.0
+LOCK_TIMEOUT_S = 10.0
 # Some 4,000 loads; what is older than the file before goes.
-LARGEST_HISTORY = 8 << 20
+MAX_HISTORY_BYTES = 8 << 20
 
 
 class Store:
@@ -53,7 +53,7 @@ class Store:
 
         `change` is called again if a hand edit slips in before the rename, so it must only
         compute."""
-        deadline = Deadline(LOCK_WAIT_S)
+        deadline = Deadline(LOCK_TIMEOUT_S)
         while True:
             with self.locked(why) as lock:
                 done = self._edit(why, change, lock)
@@ -69,14 +69,14 @@ class Store:
         lock = FileLock(self.path + ".lock", turn=True, registry=self.path)
         try:
             held = {**self._who, "since": now(), "why": why, "pid": os.getpid()}
-            lock.acquire(held, LOCK_WAIT_S if wait_s is None else wait_s)
+            lock.acquire(held, LOCK_TIMEOUT_S if wait_s is None else wait_s)
             yield lock
         finally:
             lock.release()
 
     def check_writable(self) -> None:
         """Failed where an edit could not be written, whatever it is; for the holder of the lock."""
-        trial = copies.draft(self.path)
+        trial = copies.draft_path(self.path)
         try:
             self._write(trial, b"")
         except OSError as exc:
@@ -136,13 +136,13 @@ class Store:
                 "mount it, or mkdir it on the host",
                 path=self.path,
             )
-        if any(map(os.path.exists, (copies.last(self.path), copies.previous(self.path)))):
+        if any(map(os.path.exists, (copies.backup(self.path), copies.older_backup(self.path)))):
             raise self._with_good_copy(
                 RegistryInvalid("the registry %s is missing; a backup exists" % self.path)
             )
 
     def _with_good_copy(self, exc: RegistryInvalid) -> MlxopsError:
-        backup = copies.newest_good(self.path)
+        backup = copies.newest_valid(self.path)
         if backup is None:
             return RegistryInvalid(exc.message, exc.hint, path=self.path, **exc.fields)
         import shlex
@@ -158,42 +158,42 @@ class Store:
     def _replace(self, new: bytes, old: Optional[bytes], stamp: Optional[Stamp]) -> bool:
         """Swap the file in; False, and nothing changed, when it is no longer the one that was
         read."""
-        temp, copy, earlier = (copies.draft(self.path) for _ in range(3))
-        known = old is None or copies.holds(copies.last(self.path), old)
+        temp, copy, earlier = (copies.draft_path(self.path) for _ in range(3))
+        known = old is None or copies.has_content(copies.backup(self.path), old)
         try:
             # Room for all that is to be kept before anything gets its name.
             self._write(copy, new)
             if old is not None and not known:
                 self._write(earlier, old)
             self._write(temp, new)
-            with claimed(self.path, stamp) as unchanged:
+            with claim(self.path, stamp) as unchanged:
                 if not unchanged:
                     return False
-                put(temp, self.path, stamp)
+                replace_file(temp, self.path, stamp)
             with contextlib.suppress(OSError):
                 # Every reader sees the new file by now: an error here must not say that it is
                 # unchanged.
-                self._keep(copy, copies.last(self.path) if known else earlier, old)
+                self._keep(copy, copies.backup(self.path) if known else earlier, old)
         except FileExistsError:
             return False
         except OSError as exc:
             raise write_error(exc, self.path, "; it is unchanged") from exc
         finally:
-            for path in (temp, copy, earlier, *copies.unfinished(self.path)):
+            for path in (temp, copy, earlier, *copies.abandoned_drafts(self.path)):
                 copies.discard(path)
         return True
 
     def _keep(self, copy: str, earlier: str, old: Optional[bytes]) -> None:
         """Name the copies of what is written now and of what it replaced."""
         if old is not None:
-            os.replace(earlier, copies.previous(self.path))
-        os.replace(copy, copies.last(self.path))
+            os.replace(earlier, copies.older_backup(self.path))
+        os.replace(copy, copies.backup(self.path))
         self._sync_folder()
 
     def _write(self, path: str, content: bytes) -> None:
         """A durable file with the registry's owner and mode."""
         with self._draft(path) as f:
-            fill(f, content, self.path, self._sync)
+            write_durably(f, content, self.path, self._sync)
 
     def _draft(self, path: str) -> BinaryIO:
         """A file of ours to write to: one that holds its room already, as long as there are any."""
@@ -228,10 +228,10 @@ class Store:
                 path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode
             )
             with os.fdopen(fd, "ab") as f:
-                give_to_owner_of(os.path.dirname(path), fd)
-                sharing.fit(fd, self.path, mode)
+                chown_to_folder_owner(os.path.dirname(path), fd)
+                sharing.set_mode_and_group(fd, self.path, mode)
                 f.write(json.dumps(line).encode() + b"\n")
-                full = os.fstat(fd).st_size > LARGEST_HISTORY
+                full = os.fstat(fd).st_size > MAX_HISTORY_BYTES
             if full:
                 os.replace(path, path + ".1")
         except OSError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-LONGEST_HELP = 256 << 10
+MAX_HELP_BYTES = 256 << 10
 CLICK, ARGPARSE = "click", "argparse"
 _USAGE = re.compile(r"^(usage|Usage): (.{0,2000})", re.M)
 # An option's own line: at most a few blanks, its spellings, and behind two blanks what it is for.
@@ -46,7 +46,7 @@ class Fault(NamedTuple):
 
 def grammar(help_text: str) -> Optional[Grammar]:
     """None where the help is neither click's nor argparse's."""
-    text = help_text[:LONGEST_HELP]
+    text = help_text[:MAX_HELP_BYTES]
     usage = _USAGE.search(text)
     if usage is None:
         return None
@@ -87,7 +87,7 @@ def _option(metavar: str, style: str) -> Option:
     return Option(None if "[" in metavar else 1)
 
 
-def faults(known: Grammar, words: Sequence[str]) -> Iterator[Fault]:
+def find_faults(known: Grammar, words: Sequence[str]) -> Iterator[Fault]:
     """The words that the program is certain to refuse; unknown options are another's to tell."""
     rest: List[str] = list(words)
     open_end = False

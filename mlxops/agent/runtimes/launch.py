@@ -9,7 +9,7 @@ from ..registry.entries import Entry
 from ..untrusted import read_bounded
 from .table import Launch, Runtime
 
-LARGEST_TEMPLATE = 4 << 20
+MAX_TEMPLATE_BYTES = 4 << 20
 
 
 def template_text(runtime: Runtime, entry: Entry) -> str:
@@ -17,7 +17,7 @@ def template_text(runtime: Runtime, entry: Entry) -> str:
     path = entry.text("chat_template")
     if not path or not runtime.template_inline:
         return ""
-    content = read_bounded(path, LARGEST_TEMPLATE)
+    content = read_bounded(path, MAX_TEMPLATE_BYTES)
     try:
         return content.decode("utf-8") if content is not None else _unreadable(entry, path, "")
     except UnicodeDecodeError as exc:

@@ -110,7 +110,7 @@ RUNTIMES: Runtimes = {
 }
 
 
-def described(rows: Mapping[str, Mapping[str, Any]]) -> Dict[str, Runtime]:
+def with_host_rows(rows: Mapping[str, Mapping[str, Any]]) -> Dict[str, Runtime]:
     """The built-in runtimes and those that a host file's rows describe; a row of a command only
     adds none."""
     added = {
@@ -127,7 +127,7 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def named(name: str, known: Runtimes) -> Runtime:
+def require_runtime(name: str, known: Runtimes) -> Runtime:
     if name not in known:
         raise Usage("no runtime is called %r" % name, "known: " + ", ".join(known), runtime=name)
     return known[name]
@@ -183,11 +183,11 @@ class Invocation(NamedTuple):
         return self.flags.get(flag) if flag else None
 
 
-Offered = Mapping[str, Tuple[str, ...]]
-LONGEST_HELP = 256 << 10
+HelpFlags = Mapping[str, Tuple[str, ...]]
+MAX_HELP_BYTES = 256 << 10
 
 
-def offered(help_text: str) -> Dict[str, Tuple[str, ...]]:
+def parse_help(help_text: str) -> Dict[str, Tuple[str, ...]]:
     """Every flag a `--help` lists, with its choices where it lists them (click's `[a|b]`,
     argparse's `{a,b}`)."""
     flags: Dict[str, Tuple[str, ...]] = {}
@@ -196,7 +196,7 @@ def offered(help_text: str) -> Dict[str, Tuple[str, ...]]:
     choices_of = (
         r"(?<![\w-])(--[a-zA-Z][\w-]*)(?:[ =](?:\[([^\]\s]{0,2000})\]|\{([^}\s]{0,2000})\}))?"
     )
-    for match in re.finditer(choices_of, help_text[:LONGEST_HELP]):
+    for match in re.finditer(choices_of, help_text[:MAX_HELP_BYTES]):
         choices = tuple((match[2] or match[3] or "").replace("|", ",").split(","))
         flags[match[1]] = choices if choices != ("",) else flags.get(match[1], ())
     return flags
@@ -206,7 +206,7 @@ def argv(
     runtime: Runtime,
     command: Sequence[str],
     launch: Launch,
-    help_flags: Offered,
+    help_flags: HelpFlags,
     template: str = "",
 ) -> Tuple[str, ...]:
     """The command line, with only the flags this installed version lists.
@@ -251,7 +251,7 @@ def _asks_help(word: str, runtime: Runtime) -> bool:
     return word.partition("=")[0] == "--help" or word in runtime.help
 
 
-def added_flags(call: Invocation) -> Tuple[str, ...]:
+def extra_flags(call: Invocation) -> Tuple[str, ...]:
     """Flags of a command line of ours that argv() did not set: what an entry's `args` were when it
     was started."""
     runtime = call.runtime

@@ -9,7 +9,7 @@ from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 
 from ..context import Context
 from ..jobs.job import Job
-from ..models import wholeness
+from ..models import completeness
 from ..procs import Unobservable
 
 REPORT_INTERVAL_S = 0.5
@@ -84,7 +84,7 @@ def _teller(ctx: Context, job: Job, total: int) -> Callable[[int], None]:
 def weight_paths(path: str) -> Sequence[str]:
     """The files of a model's weights."""
     try:
-        return [os.path.join(path, name) for name in wholeness.weight_files(path)]
+        return [os.path.join(path, name) for name in completeness.weight_files(path)]
     except OSError:
         return []
 

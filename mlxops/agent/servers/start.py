@@ -12,7 +12,7 @@ from ..context import Context
 from ..errors import AssignmentConflict, is_resource_shortage, to_mlxops_error
 from ..jobs.disk_space import DiskReservation
 from ..jobs.job import Job
-from ..models.suggest import unsaid
+from ..models.defaults import unset_keys
 from ..ports.observe import family_record, find_servers
 from ..procs import tree
 from ..ranks.ring import Check, RankGroup, combine_checks, gate_ranks
@@ -221,7 +221,9 @@ def _assign(ctx: Context, service: ServerSpec, record: Mapping[str, Any]) -> Non
                 port=there.port,
             )
         ours = {key: entry.fields.get(key) for key in ("cache_path", "revision")}
-        ours.update({key: entry.fields.get(key) for key in unsaid(there.fields)} if there else {})
+        ours.update(
+            {key: entry.fields.get(key) for key in unset_keys(there.fields)} if there else {}
+        )
         merged = there.with_fields(**ours) if there else entry
         return current.put(merged).assign(entry.name, service.port, record)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlxops.agent.doctor.finding import Fix
-from mlxops.agent.doctor.fix import mended
+from mlxops.agent.doctor.fix import apply_fix
 from mlxops.agent.registry.lock import FileLock
 from tests.support.healthy import Healthy, aged, host, without, write
 
@@ -86,6 +86,6 @@ def test_a_fix_goes_through_no_link_and_says_why_it_failed(host: Healthy) -> Non
         Fix("chmod", str(link), "by hand"),
         Fix("remove", str(link / "nonesuch"), "by hand"),
     ):
-        done = mended(fix, dry=False)
+        done = apply_fix(fix, dry=False)
         assert not done["applied"] and done["error"], done
     assert host.hub.stat().st_mode == mode

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.doctor.finding import Finding, findings
+from mlxops.agent.doctor.finding import Finding, run_check
 from mlxops.agent.errors import Interrupted
 from mlxops.agent.procs.macos.darwin import Darwin
 from mlxops.agent.registry.lock import FileLock
@@ -376,7 +376,7 @@ def test_a_check_that_breaks_keeps_what_it_found_and_ends_no_other(host: Healthy
         yield Finding("first", "ok", "seen")
         raise ZeroDivisionError("by hand")
 
-    rows = findings(None, "it", breaking)  # type: ignore[arg-type]
+    rows = run_check(None, "it", breaking)  # type: ignore[arg-type]
     assert [(row.check, row.verdict) for row in rows] == [("first", "ok"), ("it", "unknown")]
     assert "a defect in mlxops: ZeroDivisionError: by hand" in rows[1].seen
 

@@ -19,9 +19,9 @@ ASK = """
 import sys
 from types import SimpleNamespace
 from mlxops.agent.errors import MlxopsError
-from mlxops.agent.hub.interpreter import interpreter
+from mlxops.agent.hub.interpreter import find_interpreter
 try:
-    print(*interpreter(SimpleNamespace(hub_python=None), sys.argv[2:], [sys.argv[1]]))
+    print(*find_interpreter(SimpleNamespace(hub_python=None), sys.argv[2:], [sys.argv[1]]))
 except MlxopsError as error:
     print(error.kind, error.hint)
 """
@@ -42,7 +42,7 @@ def script(path: Path, text: str) -> str:
 
 
 def found(*command: str, hub_python: str | None = None) -> tuple[str, ...]:
-    return hubpython.interpreter(Place(hub_python), command)  # type: ignore[arg-type]
+    return hubpython.find_interpreter(Place(hub_python), command)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

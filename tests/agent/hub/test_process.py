@@ -15,7 +15,7 @@ import pytest
 import mlxops
 from mlxops.agent.errors import Interrupted, NotDownloadable
 from mlxops.agent.hub import download as fetch
-from mlxops.agent.hub import leftovers
+from mlxops.agent.hub import partial_downloads
 from mlxops.agent.hub import process as hubprocess
 from mlxops.agent.models import cache as hfcache
 from mlxops.agent.wire.codec import frame
@@ -139,7 +139,7 @@ def test_the_childs_folder_does_not_hide_the_standard_library(tmp_path: Path) ->
     text = (
         b"import sys, site; print([place for place in sys.path if place in ('', sys.argv[1][:-9])])"
     )
-    words = [sys.executable, "-c", hubprocess._BOOT, str(tmp_path / "child.py")]
+    words = [sys.executable, "-c", hubprocess._LOADER, str(tmp_path / "child.py")]
     assert (
         subprocess.run(words, input=frame(text), capture_output=True, cwd=tmp_path).stdout
         == b"[]\n"
@@ -155,15 +155,15 @@ def test_only_leftovers_that_nobody_writes_or_resumes_are_swept(tmp_path: Path) 
         (blobs / name).touch()
     with open(locks / "bbb.lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert leftovers.sweep(str(tmp_path), REPO) == 1
+        assert partial_downloads.remove_abandoned(str(tmp_path), REPO) == 1
     assert sorted(path.name for path in blobs.iterdir()) == [
         "bbb.12345678.incomplete",
         "ccc.incomplete",
         "ddd",
     ]
-    assert leftovers.sweep(str(tmp_path), REPO) == 1
+    assert partial_downloads.remove_abandoned(str(tmp_path), REPO) == 1
     assert (
-        leftovers.sweep(str(tmp_path / "absent"), REPO)
-        == leftovers.sweep(str(tmp_path), "../x")
+        partial_downloads.remove_abandoned(str(tmp_path / "absent"), REPO)
+        == partial_downloads.remove_abandoned(str(tmp_path), "../x")
         == 0
     )

@@ -141,7 +141,7 @@ def test_what_a_folder_holds_is_weighed(log: Path) -> None:
 def test_the_history_is_rotated_to_one_older_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "LARGEST_HISTORY", 3000)
+    monkeypatch.setattr(store, "MAX_HISTORY_BYTES", 3000)
     kept = store.Store(str(tmp_path / "registry.json"), {"who": "a", "from": "b"})
     from mlxops.agent.registry.entries import REQUIRED, Entry
 

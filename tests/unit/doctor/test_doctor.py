@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.doctor.finding import listed
-from mlxops.agent.doctor.folders import judged
-from mlxops.agent.doctor.locks import age_s, held
-from mlxops.agent.doctor.machine import GIB, disk_left, memory_left
+from mlxops.agent.doctor.finding import join_some
+from mlxops.agent.doctor.folders import folder_fault
+from mlxops.agent.doctor.locks import age_s, lock_row
+from mlxops.agent.doctor.machine import GIB, disk_row, memory_row
 from mlxops.agent.errors import HostKeyRefused, HostUnreachable, LinkLost, LoginRefused, MlxopsError
-from mlxops.agent.programs.version import noted, told
+from mlxops.agent.programs.version import last_version, metadata_version
 from mlxops.doctor import clock_row, step_rows
 from mlxops.render.doctor import all_checks, failing_checks
 from mlxops.render.style import Style
@@ -70,8 +70,8 @@ def test_a_connection_is_told_as_far_as_it_came(
 def test_a_folder_of_another_user_is_wrong(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     was = os.lstat(tmp_path)
-    assert judged(str(tmp_path), was, was.st_uid) is None
-    finding = judged(str(tmp_path), was, was.st_uid + 1)
+    assert folder_fault(str(tmp_path), was, was.st_uid) is None
+    finding = folder_fault(str(tmp_path), was, was.st_uid + 1)
     assert finding and (finding.verdict, finding.fixes) == ("wrong", ())
     assert finding.mend == f"on the host: sudo chown {was.st_uid + 1} {tmp_path}"
 
@@ -80,7 +80,7 @@ def test_a_folder_of_another_user_is_wrong(tmp_path: Path) -> None:
     ("free", "verdict"), [(0, "wrong"), (GIB, "warning"), (19 * GIB, "warning"), (20 * GIB, "ok")]
 )
 def test_room_on_the_disk(free: int, verdict: str) -> None:
-    assert disk_left("/models", free).verdict == verdict
+    assert disk_row("/models", free).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_room_on_the_disk(free: int, verdict: str) -> None:
     [(256 * GIB, 3 * GIB, "warning"), (256 * GIB, 4 * GIB, "ok"), (2 * GIB, 2 * GIB, "ok")],
 )
 def test_room_in_memory(total: int, available: int, verdict: str) -> None:
-    assert memory_left(total, available, 0).verdict == verdict
-    assert "wired limit 236.0 GiB" in memory_left(total, available, 236 * GIB).seen
+    assert memory_row(total, available, 0).verdict == verdict
+    assert "wired limit 236.0 GiB" in memory_row(total, available, 236 * GIB).seen
 
 
 def test_the_age_of_a_lock() -> None:
@@ -98,13 +98,13 @@ def test_the_age_of_a_lock() -> None:
         age_s(since, 0.0) for since in (None, 7, "", "yesterday", "9999999999-01-01T00:00:00Z")
     ] == [None] * 5
     holder = {"since": "1970-01-01T00:00:00Z", "pid": 9}
-    assert held("c", "/r.lock", holder, 10.0, 10.0).verdict == "ok"
-    assert held("c", "/r.lock", holder, 10.0, 10.1).verdict == "warning"
+    assert lock_row("c", "/r.lock", holder, 10.0, 10.0).verdict == "ok"
+    assert lock_row("c", "/r.lock", holder, 10.0, 10.1).verdict == "warning"
     assert (
-        held("c", "/r.lock", {**holder, "job": "J"}, 1.0, 9.0).mend
+        lock_row("c", "/r.lock", {**holder, "job": "J"}, 1.0, 9.0).mend
         == "mlxops follow J, or mlxops cancel J"
     )
-    assert held("c", "/r.lock", {}, 10.0, 1e9).verdict == "ok"
+    assert lock_row("c", "/r.lock", {}, 10.0, 1e9).verdict == "ok"
 
 
 @pytest.mark.parametrize(
@@ -118,17 +118,17 @@ def test_the_age_of_a_lock() -> None:
     ],
 )
 def test_a_version_in_the_metadata(names: list[str], found: str | None) -> None:
-    assert noted("mlx-lm", names) == found
+    assert metadata_version("mlx-lm", names) == found
 
 
 def test_a_version_that_the_program_prints() -> None:
-    assert told("loading 1.2.3 …\nmlx-openai-server\nVersion: 1.8.1\n") == "1.8.1"
-    assert told("usage: prog [-h]") is None
+    assert last_version("loading 1.2.3 …\nmlx-openai-server\nVersion: 1.8.1\n") == "1.8.1"
+    assert last_version("usage: prog [-h]") is None
 
 
 def test_many_names_are_cut_short() -> None:
-    assert listed("abc") == "a, b, c"
-    assert listed(range(7)) == "0, 1, 2, 3, 4 and 2 more"
+    assert join_some("abc") == "a, b, c"
+    assert join_some(range(7)) == "0, 1, 2, 3, 4 and 2 more"
 
 
 def row(check: str, verdict: str, mend: str | None = None, seen: str = "it is") -> dict[str, Any]:

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import Usage
-from mlxops.agent.runtimes.table import Launch, Runtimes, argv, described, offered, recognise
+from mlxops.agent.runtimes.table import (
+    Launch,
+    Runtimes,
+    argv,
+    parse_help,
+    recognise,
+    with_host_rows,
+)
 from mlxops.agent.site import Site
 from mlxops.hosts import files as hosts
 
@@ -37,7 +44,10 @@ def test_a_row_is_a_runtime_like_those_built_in(tmp_path: Path) -> None:
         "/hub/m", 8100, "0.0.0.0", "jerry", tool_call_parser="hermes", args=("--threads", "4")
     )
     line = argv(
-        house, ("house-server", "serve"), launch, offered((HELP / "house-server.txt").read_text())
+        house,
+        ("house-server", "serve"),
+        launch,
+        parse_help((HELP / "house-server.txt").read_text()),
     )
     assert " ".join(line) == (
         "house-server serve --weights /hub/m --mode chat --port 8100 --host 0.0.0.0 --name jerry --parser hermes "
@@ -60,7 +70,7 @@ def test_its_servers_are_recognised_where_its_row_is_known_and_nowhere_else(
     call = recognise(line.split(), known(tmp_path, WHOLE))
     assert call is not None
     assert (call.runtime.name, call.port, call.model) == ("house", port, "/hub/m")
-    assert recognise(line.split(), described({})) is None
+    assert recognise(line.split(), with_host_rows({})) is None
 
 
 @pytest.mark.parametrize(

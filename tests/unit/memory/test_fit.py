@@ -14,7 +14,7 @@ from mlxops.agent.errors import NotEnoughMemory, Unobservable
 from mlxops.agent.load.evict import current_fit
 from mlxops.agent.load.memory import check_memory, require_still_fits
 from mlxops.agent.load.request import LoadPlan, LoadRequest
-from mlxops.agent.memory.fit import Asked, fit, smallest
+from mlxops.agent.memory.fit import MemoryRequest, fewest_ports, fit
 from mlxops.agent.procs.facts import Listener, Memory, Process
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.registry.store import Store
@@ -93,9 +93,9 @@ def host(tmp_path: Path) -> Any:
     )
 
 
-def asked(gib: int = 10, port: int | None = 8100) -> Asked:
+def asked(gib: int = 10, port: int | None = 8100) -> MemoryRequest:
     """Of a config that says nothing: ten GiB of weights need eleven, and one more."""
-    return Asked(gib * GIB, {}, "mlx_lm.server", port=port)
+    return MemoryRequest(gib * GIB, {}, "mlx_lm.server", port=port)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_without_a_port_nobody_counts_as_gone(host: Any) -> None:
 def test_the_fewest_ports_and_of_those_the_least_is_unloaded(
     held: dict[int, int], short: int, unload: tuple[int, ...]
 ) -> None:
-    assert smallest(held, short) == unload
+    assert fewest_ports(held, short) == unload
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_what_a_load_that_began_meanwhile_will_take_is_not_free(
     ("machine", "model"), [(Machine({}, 99), None), (Machine({}, None), asked())]
 )
 def test_what_cannot_be_known_is_said_and_does_not_refuse(
-    machine: Machine, model: Asked | None, host: Any
+    machine: Machine, model: MemoryRequest | None, host: Any
 ) -> None:
     found, (said,) = check_memory(host(machine), model, ORDER)
     assert found is None and "not checked" in said
@@ -227,5 +227,5 @@ def test_what_cannot_be_known_is_said_and_does_not_refuse(
 
 def test_very_many_servers_are_not_gone_through_in_every_combination() -> None:
     held = {8100 + n: (1 << 30) + n for n in range(40)}
-    assert smallest(held, 20 << 30) == tuple(range(8120, 8140))
-    assert smallest(held, 1 << 40) == ()
+    assert fewest_ports(held, 20 << 30) == tuple(range(8120, 8140))
+    assert fewest_ports(held, 1 << 40) == ()

@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 from mlxops.agent.memory import kvcache
-from mlxops.agent.memory.estimate import USUAL_CONTEXT, Model, context, estimate, largest_context
+from mlxops.agent.memory.estimate import (
+    USUAL_CONTEXT,
+    Model,
+    context_tokens,
+    estimate,
+    largest_context,
+)
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "models"
 MODELS: dict[str, dict[str, Any]] = {
@@ -93,7 +99,7 @@ def test_a_token_takes_what_others_publish(name: str) -> None:
 @pytest.mark.parametrize("line", FITS)
 def test_a_mac_of_256_gb_holds_it_or_not(line: str) -> None:
     name, verdict = line.split()
-    tokens, _ = context(MODELS[name]["config"], (), None)
+    tokens, _ = context_tokens(MODELS[name]["config"], (), None)
     sums = estimate(model(name), tokens)
     assert (sums.need_bytes <= WIRED_LIMIT) == (verdict == "yes")
     # Never on the unsafe side of the bare sum, and never more than 5 % and 4 GiB beyond it, scores

@@ -19,9 +19,9 @@ from mlxops.agent.models.families import (
     opens_thinking,
     propose,
 )
-from mlxops.agent.runtimes.table import offered
+from mlxops.agent.runtimes.table import parse_help
 
-HELP = offered(
+HELP = parse_help(
     (Path(__file__).parents[2] / "fixtures/help/mlx-openai-server-1.8.1.txt").read_text()
 )
 TOOL, REASONING = HELP["--tool-call-parser"], HELP["--reasoning-parser"]

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops.agent.models import cache as hfcache
+from mlxops.agent.models import completeness
 from mlxops.agent.models import files as modelfiles
-from mlxops.agent.models import wholeness
 from mlxops.agent.untrusted import is_safe_relative_path
 from mlxops.demo.tinymodel import model_files
 
@@ -135,10 +135,10 @@ def test_a_file_that_is_not_what_its_name_says_is_told_with_the_reason(
 def test_only_a_load_parses_a_large_file(tmp_path: Path) -> None:
     padded = b'{"a": "' + b"x" * (3 << 20) + b'", "b": oops}'
     folder(tmp_path, **{"tokenizer.json": padded})
-    assert wholeness.faults(str(tmp_path)) == {}
-    assert "not JSON" in wholeness.faults(str(tmp_path), deep=True)["tokenizer.json"]
+    assert completeness.find_faults(str(tmp_path)) == {}
+    assert "not JSON" in completeness.find_faults(str(tmp_path), deep=True)["tokenizer.json"]
     folder(tmp_path, **{"tokenizer.json": padded[:-1]})
-    assert "cut off" in wholeness.faults(str(tmp_path))["tokenizer.json"]
+    assert "cut off" in completeness.find_faults(str(tmp_path))["tokenizer.json"]
 
 
 def test_a_single_weights_file_needs_no_index(tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_kind(tmp_path: Path, repo_id: str, settings: dict[str, Any], expected: 
     ],
 )
 def test_wanted(name: str, expected: bool) -> None:
-    assert modelfiles.wanted(name) is expected
+    assert modelfiles.is_needed_file(name) is expected
 
 
 @given(st.text())

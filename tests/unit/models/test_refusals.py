@@ -7,18 +7,22 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.models.refusals import Refusal, refusals
+from mlxops.agent.models.rejections import Rejection, find_rejections
 from mlxops.agent.registry.entries import REQUIRED, Entry
-from mlxops.agent.runtimes.table import RUNTIMES, offered
+from mlxops.agent.runtimes.table import RUNTIMES, parse_help
 
 HELP = Path(__file__).parents[2] / "fixtures" / "help"
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]
-OPENAI_HELP = offered((HELP / "mlx-openai-server-1.8.1.txt").read_text())
-LIGHT_HELP = offered((HELP / "mlx_lm.server-0.32.2.txt").read_text())
+OPENAI_HELP = parse_help((HELP / "mlx-openai-server-1.8.1.txt").read_text())
+LIGHT_HELP = parse_help((HELP / "mlx_lm.server-0.32.2.txt").read_text())
 
 
-def refused(runtime: Any = OPENAI, known: Any = OPENAI_HELP, **fields: Any) -> tuple[Refusal, ...]:
-    return refusals(runtime, Entry("a", {**REQUIRED, **fields}), known, lambda path: path == "/t")
+def refused(
+    runtime: Any = OPENAI, known: Any = OPENAI_HELP, **fields: Any
+) -> tuple[Rejection, ...]:
+    return find_rejections(
+        runtime, Entry("a", {**REQUIRED, **fields}), known, lambda path: path == "/t"
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,7 @@ def test_a_setting_whose_flag_this_version_lacks_is_refused_and_not_dropped(fiel
     older = {name: choices for name, choices in OPENAI_HELP.items() if name != flag}
     value = "/t" if field == "chat_template" else "harmony"
     assert refused(OPENAI, older, **{field: value}) == (
-        Refusal(field, value, f"this version has no {flag}"),
+        Rejection(field, value, f"this version has no {flag}"),
     )
 
 

@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.models.suggest import Installed, Suggestion, filled, suggestion, unsaid
+from mlxops.agent.models.defaults import (
+    Defaults,
+    Installed,
+    find_defaults,
+    unset_keys,
+    with_defaults,
+)
 from mlxops.agent.registry.entries import REQUIRED, Entry
-from mlxops.agent.runtimes.table import RUNTIMES, offered
+from mlxops.agent.runtimes.table import RUNTIMES, parse_help
 
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]
-HELP = offered(
+HELP = parse_help(
     (Path(__file__).parents[2] / "fixtures/help/mlx-openai-server-1.8.1.txt").read_text()
 )
 JSON = '<tool_call>{"name": "", "arguments": {}}</tool_call>'
@@ -30,8 +36,8 @@ def model(path: Path, family: object, template: str | None = JSON, **files: str)
     return Entry("a", {**REQUIRED, "repo_id": "org/Tiny-7B", "cache_path": str(path)})
 
 
-def suggested(entry: Entry, folder: Path | None = None, known: Any = HELP) -> Suggestion:
-    return suggestion(Installed(OPENAI, known), entry, str(folder) if folder else None)
+def suggested(entry: Entry, folder: Path | None = None, known: Any = HELP) -> Defaults:
+    return find_defaults(Installed(OPENAI, known), entry, str(folder) if folder else None)
 
 
 def test_a_known_family_gets_its_parsers_and_no_template_where_the_server_finds_one(tmp_path: Path):
@@ -61,7 +67,7 @@ def test_a_reasoning_parser_is_never_alone(tmp_path: Path):
 
 
 def test_a_runtime_without_the_options_gets_nothing_and_no_words_about_it(tmp_path: Path):
-    found = suggestion(Installed(LIGHT, {"--port": ()}), model(tmp_path, "qwen3_moe"), None)
+    found = find_defaults(Installed(LIGHT, {"--port": ()}), model(tmp_path, "qwen3_moe"), None)
     assert (found.values, found.notes) == ({}, ())
 
 
@@ -171,15 +177,15 @@ def test_a_model_that_takes_pictures_is_told_so_where_the_package_for_them_is_th
     )
     if beside:
         (tmp_path / "mlx_vlm").mkdir()
-    found = suggestion(Installed(OPENAI, HELP, (str(tmp_path),)), entry, None)
+    found = find_defaults(Installed(OPENAI, HELP, (str(tmp_path),)), entry, None)
     assert found.values.get("args") == (["--model-type", "multimodal"] if beside else None)
     assert [note for note in found.notes if "text alone" in note] == (
         [] if beside else list(found.notes)
     )
-    assert (filled(entry, found).args == ("--model-type", "multimodal")) is beside
-    assert filled(entry.with_fields(args=[]), found).args == ()
+    assert (with_defaults(entry, found).args == ("--model-type", "multimodal")) is beside
+    assert with_defaults(entry.with_fields(args=[]), found).args == ()
     without = {**HELP, "--model-type": ("lm",)}
-    assert suggestion(Installed(OPENAI, without, (str(tmp_path),)), entry, None).values == {
+    assert find_defaults(Installed(OPENAI, without, (str(tmp_path),)), entry, None).values == {
         "tool_call_parser": "qwen3_vl"
     }
 
@@ -202,8 +208,8 @@ def test_what_somebody_has_said_is_not_filled_in(
     tmp_path: Path, fields: dict[str, Any], open_keys: tuple[str, ...]
 ):
     entry = Entry("a", {**model(tmp_path, "gpt_oss").fields, **fields})
-    assert unsaid(entry.fields) == open_keys
-    after = filled(entry, suggested(entry))
+    assert unset_keys(entry.fields) == open_keys
+    after = with_defaults(entry, suggested(entry))
     assert {k: v for k, v in after.fields.items() if k not in open_keys} == {
         k: v for k, v in entry.fields.items() if k not in open_keys
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import Interrupted
-from mlxops.agent.programs.dryparse import refusal
+from mlxops.agent.programs.dryparse import parse_error
 
 ARGPARSE = """#!%s
 import argparse, sys
@@ -43,10 +43,10 @@ def test_a_value_of_the_wrong_kind_is_refused_in_the_programs_words_and_asked_on
 ) -> None:
     for _ in range(2):
         assert (
-            refusal(HELP, words, ["--temp=abc"], str(tmp_path))
+            parse_error(HELP, words, ["--temp=abc"], str(tmp_path))
             == "argument --temp: invalid float value: 'abc'"
         )
-        assert refusal(HELP, words, ["--temp", "0.5"], str(tmp_path)) == ""
+        assert parse_error(HELP, words, ["--temp", "0.5"], str(tmp_path)) == ""
     assert asked(tmp_path) == 2
 
 
@@ -63,7 +63,7 @@ def test_a_value_of_the_wrong_kind_is_refused_in_the_programs_words_and_asked_on
 def test_nothing_is_tried_that_might_start_a_server(
     tmp_path: Path, words: list[str], help_text: str, args: list[str]
 ) -> None:
-    assert refusal(help_text, words, args, str(tmp_path)) == "" and asked(tmp_path) == 0
+    assert parse_error(help_text, words, args, str(tmp_path)) == "" and asked(tmp_path) == 0
 
 
 def test_a_program_that_fails_in_another_way_refuses_nothing_and_is_asked_again(
@@ -75,7 +75,7 @@ def test_a_program_that_fails_in_another_way_refuses_nothing_and_is_asked_again(
     )
     program.chmod(0o755)
     for _ in range(2):
-        assert refusal(HELP, [str(program)], ["--temp=abc"], str(tmp_path)) == ""
+        assert parse_error(HELP, [str(program)], ["--temp=abc"], str(tmp_path)) == ""
     assert asked(tmp_path) == 2
 
 
@@ -90,6 +90,6 @@ def test_a_cancel_ends_the_trial(tmp_path: Path) -> None:
             raise Interrupted("cancelled")
 
     with pytest.raises(Interrupted):
-        refusal(HELP, [str(program)], ["--temp=1"], str(tmp_path), check=check)
+        parse_error(HELP, [str(program)], ["--temp=1"], str(tmp_path), check=check)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -9,10 +9,10 @@ import mlx_lm
 import pytest
 
 from mlxops.agent.errors import Failed
-from mlxops.agent.models.flags import choose
-from mlxops.agent.models.suggest import Installed
+from mlxops.agent.models.defaults import Installed
+from mlxops.agent.models.flags import choose_options
 from mlxops.agent.programs import find as programs
-from mlxops.agent.programs.environment import beside, model_types, packages
+from mlxops.agent.programs.environment import has_package, model_types, site_packages
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.runtimes.table import RUNTIMES
 from mlxops.agent.site import Site
@@ -36,11 +36,11 @@ def test_the_environment_of_a_script_is_found_by_its_interpreter(tmp_path: Path)
     (folder / "mlx_vlm").mkdir(parents=True)
     program = tmp_path / "server"
     program.write_text(f"#!{tmp_path}/env/bin/python\n")
-    assert next(packages([str(program)])) == str(folder)
-    assert beside("mlx_vlm", packages([str(program)])) and not beside(
-        "mlx_lm", packages([str(program)])
+    assert next(site_packages([str(program)])) == str(folder)
+    assert has_package("mlx_vlm", site_packages([str(program)])) and not has_package(
+        "mlx_lm", site_packages([str(program)])
     )
-    assert not beside("mlx_vlm", [])
+    assert not has_package("mlx_vlm", [])
 
 
 def test_the_real_mlx_lm_tells_what_it_can_build() -> None:
@@ -75,21 +75,23 @@ def test_what_it_cannot_build_is_refused_before_anything_is_touched(
     entry = Entry("a", {**REQUIRED, "cache_path": str(tmp_path), "args": args})
     there = Installed(RUNTIMES["mlx_lm.server"], {}, (REAL,))
     if built:
-        assert choose(SITE, entry, there).entry == entry
+        assert choose_options(SITE, entry, there).entry == entry
         return
     with pytest.raises(
         Failed, match=r"cannot build a model (of the type novelty|whose config.json names no)"
     ):
-        choose(SITE, entry, there)
-    assert choose(SITE, entry, there._replace(runtime=RUNTIMES["vllm"])).entry == entry
-    assert choose(SITE, entry, there._replace(packages=())).entry == entry
-    assert choose(SITE, entry, there, force=True).entry == entry
+        choose_options(SITE, entry, there)
+    assert choose_options(SITE, entry, there._replace(runtime=RUNTIMES["vllm"])).entry == entry
+    assert choose_options(SITE, entry, there._replace(packages=())).entry == entry
+    assert choose_options(SITE, entry, there, force=True).entry == entry
 
 
 def test_a_launch_command_that_is_no_words_is_told_and_a_blank_one_is_none() -> None:
     there = SITE._replace(command=("sh", "-c"))
-    assert programs.command(there, RUNTIMES["mlx_lm.server"], {"MLX_LAUNCH_CMD": " "})[1:] == (
-        "-c",
-    )
+    assert programs.require_command(there, RUNTIMES["mlx_lm.server"], {"MLX_LAUNCH_CMD": " "})[
+        1:
+    ] == ("-c",)
     with pytest.raises(Failed, match="MLX_LAUNCH_CMD"):
-        programs.command(there, RUNTIMES["mlx_lm.server"], {"MLX_LAUNCH_CMD": "sh -c 'serve"})
+        programs.require_command(
+            there, RUNTIMES["mlx_lm.server"], {"MLX_LAUNCH_CMD": "sh -c 'serve"}
+        )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import Failed, Interrupted
-from mlxops.agent.programs.find import KEPT_HELP, help_flags
+from mlxops.agent.programs.find import MAX_SAVED_ANSWERS, help_flags
 from mlxops.agent.runtimes.table import RUNTIMES
 
 LIGHT = RUNTIMES["mlx_lm.server"]
@@ -24,12 +24,12 @@ def program(folder: Path, text: str) -> list[str]:
 
 def test_the_answers_of_programs_that_changed_are_pruned(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    for version in range(KEPT_HELP + 5):
+    for version in range(MAX_SAVED_ANSWERS + 5):
         words = program(tmp_path, f"echo '  --port PORT {version}'\n# {'x' * version}\n")
         assert "--port" in help_flags(LIGHT, words, str(state))
     kept = list((state / "help").iterdir())
-    assert len(kept) == KEPT_HELP
-    assert any(f"PORT {KEPT_HELP + 4}\n" in path.read_text() for path in kept)
+    assert len(kept) == MAX_SAVED_ANSWERS
+    assert any(f"PORT {MAX_SAVED_ANSWERS + 4}\n" in path.read_text() for path in kept)
 
 
 def test_asked_afresh_a_program_that_starts_no_longer_is_found_out(tmp_path: Path) -> None:

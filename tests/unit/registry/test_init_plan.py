@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops.agent.registry.entries import EMPTY, REQUIRED, Entry, Registry
-from mlxops.agent.registry.init_plan import Change, Found, Running, Slots, apply, free_name, plan
+from mlxops.agent.registry.init_plan import (
+    CachedModel,
+    Change,
+    Running,
+    Slots,
+    apply,
+    free_name,
+    plan,
+)
 
 SLOTS = Slots({"org/planned": 8101}, frozenset({"jerry"}))
 RECORD = {"pid": 77, "start_time": "t"}
@@ -27,8 +35,8 @@ def registry_of(*entries: Entry) -> Registry:
     return Registry({e.name: e for e in entries}, {})
 
 
-def found(repo_id: str = "org/a", path: str = "/hub/a1", **proposed: str) -> Found:
-    return Found(repo_id, path, proposed)
+def found(repo_id: str = "org/a", path: str = "/hub/a1", **proposed: str) -> CachedModel:
+    return CachedModel(repo_id, path, proposed)
 
 
 def steps(changes: tuple[Change, ...]) -> list[tuple[str, str, int | None, bool]]:
@@ -172,7 +180,7 @@ servers = st.lists(
 
 @given(entries, models, servers)
 def test_nothing_is_removed_renamed_or_doubled_and_a_second_init_changes_nothing(
-    known: list[Entry], models: list[Found], running: list[Running]
+    known: list[Entry], models: list[CachedModel], running: list[Running]
 ):
     before = registry_of(*known)
     after = apply(before, plan(before, models, running, SLOTS, {}))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mlxops.agent.errors import ModelAmbiguous, ModelUnknown
 from mlxops.agent.registry.entries import REQUIRED, Entry, Registry
-from mlxops.agent.registry.resolve import find, is_repo_id, need, unknown
+from mlxops.agent.registry.resolve import find_entry, is_repo_id, require_entry, unknown_model
 
 
 def entry(name: str, repo_id: str, model_id: str = "") -> Entry:
@@ -46,7 +46,7 @@ REGISTRY = Registry({e.name: e for e in ALL}, {})
     ],
 )
 def test_a_word_means_the_entry_that_a_person_would_say(word: str, name: str):
-    assert need(REGISTRY, word).name == name
+    assert require_entry(REGISTRY, word).name == name
 
 
 @pytest.mark.parametrize(
@@ -60,19 +60,19 @@ def test_a_word_means_the_entry_that_a_person_would_say(word: str, name: str):
 )
 def test_a_word_that_could_be_several_is_refused_with_all_of_them(word: str, names: list[str]):
     with pytest.raises(ModelAmbiguous) as refused:
-        find(REGISTRY, word)
+        find_entry(REGISTRY, word)
     assert refused.value.fields["matches"] == names
     assert all(name in refused.value.message for name in names)
 
 
 @pytest.mark.parametrize("word", ["", "nothing", "org/tw", "mlx-community/Qwen3", "jerry-xl ", "*"])
 def test_what_matches_nothing_means_nothing(word: str):
-    assert find(REGISTRY, word) is None
+    assert find_entry(REGISTRY, word) is None
 
 
 def test_a_part_that_looks_like_a_repository_never_stands_for_another():
     """org/name may be a model that is still to be downloaded."""
-    assert find(REGISTRY, "halley-ai/gpt-oss") is None
+    assert find_entry(REGISTRY, "halley-ai/gpt-oss") is None
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_a_part_that_looks_like_a_repository_never_stands_for_another():
 )
 def test_an_unknown_word_is_answered_with_what_comes_near(word: str, near: str):
     with pytest.raises(ModelUnknown) as refused:
-        need(REGISTRY, word)
+        require_entry(REGISTRY, word)
     assert near in refused.value.fields["near"]
     assert near in refused.value.hint
     assert refused.value.exit_code == 9
 
 
 def test_a_word_like_nothing_here_is_told_how_to_download():
-    assert "org/name" in unknown(REGISTRY, "zzzzzz").hint
+    assert "org/name" in unknown_model(REGISTRY, "zzzzzz").hint
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,6 @@ def test_what_may_never_be_downloaded(word: str):
 @given(st.text(max_size=20))
 def test_any_word_is_found_or_unknown_or_ambiguous(word: str):
     try:
-        need(REGISTRY, word)
+        require_entry(REGISTRY, word)
     except (ModelUnknown, ModelAmbiguous) as refused:
         assert refused.hint

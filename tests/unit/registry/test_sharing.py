@@ -61,7 +61,7 @@ def test_a_file_or_folder_of_another_user_is_shared(registry: Path) -> None:
 
 
 def test_a_fifo_in_the_place_of_a_copy_is_not_waited_for(registry: Path) -> None:
-    os.mkfifo(copies.last(str(registry)))
-    Path(copies.previous(str(registry))).write_bytes(registry.read_bytes())
-    assert copies.newest_good(str(registry)) == copies.previous(str(registry))
-    assert not copies.holds(copies.last(str(registry)), b"x")
+    os.mkfifo(copies.backup(str(registry)))
+    Path(copies.older_backup(str(registry))).write_bytes(registry.read_bytes())
+    assert copies.newest_valid(str(registry)) == copies.older_backup(str(registry))
+    assert not copies.has_content(copies.backup(str(registry)), b"x")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.agent.runtimes.grammar import faults, grammar
+from mlxops.agent.runtimes.grammar import find_faults, grammar
 
 HELP = Path(__file__).parents[2] / "fixtures" / "help"
 CLICK = (HELP / "mlx-openai-server-1.8.1.txt").read_text()
@@ -17,7 +17,7 @@ OPEN = (HELP / "vllm-serve-by-its-source.txt").read_text()
 def told(help_text: str, line: str) -> list[str]:
     known = grammar(help_text)
     assert known is not None
-    return [fault.why for fault in faults(known, line.split())]
+    return [fault.why for fault in find_faults(known, line.split())]
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_what_is_taken_or_cannot_be_known_is_not_refused(help_text: str, line: s
 )
 def test_another_layout_tells_nothing(text: str) -> None:
     known = grammar(text)
-    assert known is None or list(faults(known, ["--port", "x", "y"])) == []
+    assert known is None or list(find_faults(known, ["--port", "x", "y"])) == []

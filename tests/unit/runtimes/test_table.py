@@ -10,12 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxops.agent.errors import Usage
-from mlxops.agent.runtimes.table import RUNTIMES, Launch, argv, is_worker, named, offered, recognise
+from mlxops.agent.runtimes.table import (
+    RUNTIMES,
+    Launch,
+    argv,
+    is_worker,
+    parse_help,
+    recognise,
+    require_runtime,
+)
 
 HELP = Path(__file__).parents[2] / "fixtures" / "help"
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]
-OPENAI_HELP = offered((HELP / "mlx-openai-server-1.8.1.txt").read_text())
-LIGHT_HELP = offered((HELP / "mlx_lm.server-0.32.2.txt").read_text())
+OPENAI_HELP = parse_help((HELP / "mlx-openai-server-1.8.1.txt").read_text())
+LIGHT_HELP = parse_help((HELP / "mlx_lm.server-0.32.2.txt").read_text())
 BREW = "/opt/homebrew/Cellar/python@3.12/3.12.7/Frameworks/Python.framework/Versions/3.12/Resources/Python.app"
 FRAMEWORK = BREW + "/Contents/MacOS/Python"
 SERVE = "launch --model-path /hub/m --port 8100 --served-model-name jerry-xl"
@@ -226,7 +234,7 @@ def test_the_real_help_of_mlx_lm_server_is_read_with_its_choices():
     ],
 )
 def test_help_texts_of_click_and_argparse(text: str, flags: dict[str, tuple[str, ...]]):
-    assert offered(text) == flags
+    assert parse_help(text) == flags
 
 
 def test_the_whole_command_line_of_mlx_openai_server():
@@ -277,7 +285,7 @@ def test_what_we_start_we_recognise(launch: Launch):
 
 
 def test_an_unknown_runtime_is_named_with_the_known_ones():
-    assert named("mlx_lm.server", RUNTIMES) is LIGHT
+    assert require_runtime("mlx_lm.server", RUNTIMES) is LIGHT
     with pytest.raises(Usage) as refused_name:
-        named("ollama", RUNTIMES)
+        require_runtime("ollama", RUNTIMES)
     assert all(name in refused_name.value.hint for name in RUNTIMES)

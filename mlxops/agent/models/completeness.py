@@ -25,8 +25,8 @@ from typing import (
 )
 
 from ..untrusted import is_safe_relative_path, parse_object, read_bounded
-from .files import CONFIG_LIMIT, INDEX, SINGLE, config, wanted
-from .location import absence
+from .files import INDEX, MAX_CONFIG_BYTES, SINGLE, config, is_needed_file
+from .location import missing_reason
 
 _INDEX_LIMIT = 64 << 20
 # safetensors refuses headers over 100 MB; real ones stay under 2 MB.
@@ -79,7 +79,7 @@ class Shards(NamedTuple):
                 yield "%s-%0*d-of-%s.safetensors" % (self.prefix, self.width, number, self.total)
 
 
-def loaded(names: Iterable[str]) -> Tuple[str, ...]:
+def loaded_weights(names: Iterable[str]) -> Tuple[str, ...]:
     """The weights that mlx-lm would read of a folder with these files."""
     return tuple(
         sorted(
@@ -90,7 +90,7 @@ def loaded(names: Iterable[str]) -> Tuple[str, ...]:
     )
 
 
-def gaps(names: Iterable[str]) -> Tuple[str, ...]:
+def missing_shards(names: Iterable[str]) -> Tuple[str, ...]:
     """The shards that are absent by the numbers of those that are there."""
     sets: Dict[Tuple[str, int, str], Set[int]] = {}
     for name in names:
@@ -102,7 +102,7 @@ def gaps(names: Iterable[str]) -> Tuple[str, ...]:
     )
 
 
-def tokenizer(names: Iterable[str]) -> bool:
+def has_tokenizer(names: Iterable[str]) -> bool:
     """Whether a folder with these files, each with content, has a tokenizer."""
     there = frozenset(names)
     known = any(there.issuperset(group) for group in TOKENIZERS)
@@ -111,13 +111,13 @@ def tokenizer(names: Iterable[str]) -> bool:
     )
 
 
-def lacking(names: Iterable[str]) -> Tuple[str, ...]:
+def missing_files(names: Iterable[str]) -> Tuple[str, ...]:
     """What a repository with these files would lack once it is downloaded; told before the
     download."""
     there = frozenset(names)
-    weights = loaded(there)
-    found = list(gaps(weights)) if weights else [SINGLE]
-    if not tokenizer(there) and not any(n.endswith(".py") for n in there):
+    weights = loaded_weights(there)
+    found = list(missing_shards(weights)) if weights else [SINGLE]
+    if not has_tokenizer(there) and not any(n.endswith(".py") for n in there):
         found.append("tokenizer.json")
     return tuple(sorted(found))
 
@@ -143,10 +143,13 @@ def _demanded(path: str, there: FrozenSet[str]) -> Set[str]:
         return {INDEX}
     # A name that leads out of the folder is told, and not followed.
     odd = {repr(name)[:80] for name in named if not is_safe_relative_path(name)}
-    weights, read_by_loader = loaded(there), set(loaded(filter(is_safe_relative_path, named)))
+    weights, read_by_loader = (
+        loaded_weights(there),
+        set(loaded_weights(filter(is_safe_relative_path, named))),
+    )
     if not weights and not read_by_loader:
         return odd | set(filter(is_safe_relative_path, named))
-    stale = bool(weights) and not gaps(weights) and not read_by_loader & there
+    stale = bool(weights) and not missing_shards(weights) and not read_by_loader & there
     return odd if stale else odd | read_by_loader
 
 
@@ -154,19 +157,19 @@ def weight_files(path: str) -> Tuple[str, ...]:
     """The weights a server reads of a model folder, absent ones too; OSError when it cannot be
     listed."""
     there = frozenset(os.listdir(path))
-    weights = loaded(there)
-    found = {*weights, *gaps(weights), *_demanded(path, there)}
+    weights = loaded_weights(there)
+    found = {*weights, *missing_shards(weights), *_demanded(path, there)}
     return tuple(sorted(found)) or (SINGLE,)
 
 
-def stale_index(path: str) -> bool:
+def has_stale_index(path: str) -> bool:
     """Whether the index is of another build than the weights: harmless on one host, but not for a
     model on several."""
     named = _indexed(path)
-    return named is not None and loaded(named) != loaded(os.listdir(path))
+    return named is not None and loaded_weights(named) != loaded_weights(os.listdir(path))
 
 
-def faults(path: str, deep: bool = False) -> Dict[str, str]:
+def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
     """name -> what is wrong with it, of the files a server would need; {} when the model is whole.
 
     `deep`: parse large files too, which takes up to a second. OSError when the folder cannot be
@@ -176,13 +179,15 @@ def faults(path: str, deep: bool = False) -> Dict[str, str]:
     # A link that leads nowhere was needed once, and a server would wait at a FIFO for ever. An
     # empty __init__.py is fine.
     needed.update(
-        n for n in names if wanted(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n)))
+        n
+        for n in names
+        if is_needed_file(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n)))
     )
     found = {name: why for name in needed for why in [_absent(path, name)] if why}
     for name in sorted(
         n
         for n in names | needed
-        if is_safe_relative_path(n) and n not in found and (n in needed or wanted(n))
+        if is_safe_relative_path(n) and n not in found and (n in needed or is_needed_file(n))
     ):
         why = _damage(os.path.join(path, name), deep)
         if why:
@@ -196,11 +201,11 @@ def faults(path: str, deep: bool = False) -> Dict[str, str]:
     return found
 
 
-def doubtful(path: str, found: Mapping[str, str]) -> bool:
+def may_still_load(path: str, found: Mapping[str, str]) -> bool:
     """Whether a server may load the model all the same: nothing that it reads for certain is proven
     to be wrong."""
-    weights = loaded(os.listdir(path))
-    holes = gaps(weights)
+    weights = loaded_weights(os.listdir(path))
+    holes = missing_shards(weights)
 
     def doubt(name: str, why: str) -> bool:
         extra = _weights(name) and name not in holes and bool(weights)
@@ -224,7 +229,7 @@ def _absent(path: str, name: str) -> str:
     if not there and os.path.islink(place) and not os.path.exists(place):
         target = os.path.normpath(os.path.join(path, os.readlink(place)))
         return "a link that leads nowhere: %s" % (
-            absence(os.path.dirname(target)) or target + " does not exist"
+            missing_reason(os.path.dirname(target)) or target + " does not exist"
         )
     return "" if there else EMPTY
 
@@ -232,11 +237,11 @@ def _absent(path: str, name: str) -> str:
 def _has_tokenizer(path: str, names: Iterable[str]) -> bool:
     """A vocabulary under a name of its own is found by code that the repository brings
     (`auto_map`)."""
-    there = [n for n in names if wanted(n) and not _absent(path, n)]
-    own = parse_object(read_bounded(os.path.join(path, "tokenizer_config.json"), CONFIG_LIMIT)).get(
-        "auto_map"
-    )
-    return tokenizer(there) or (isinstance(own, dict) and any(n.endswith(".py") for n in there))
+    there = [n for n in names if is_needed_file(n) and not _absent(path, n)]
+    own = parse_object(
+        read_bounded(os.path.join(path, "tokenizer_config.json"), MAX_CONFIG_BYTES)
+    ).get("auto_map")
+    return has_tokenizer(there) or (isinstance(own, dict) and any(n.endswith(".py") for n in there))
 
 
 def _damage(path: str, deep: bool) -> str:

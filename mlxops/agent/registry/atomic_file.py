@@ -11,11 +11,11 @@ from typing import BinaryIO, Callable, Iterator, Optional, Tuple
 
 from ..clock import Deadline, wait_for
 from . import sharing
-from .lock import give_to_owner_of
-from .turnstile import try_lock
+from .lock import chown_to_folder_owner
+from .lock_queue import try_lock
 
 # Some other program may hold the file itself for long: that must not keep us from working.
-CLAIM_S = 1.0
+CLAIM_TIMEOUT_S = 1.0
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 Stamp = Tuple[int, int, int]
 
@@ -32,7 +32,7 @@ def stamp_now(path: str) -> Optional[Stamp]:
         return None
 
 
-def fill(f: BinaryIO, content: bytes, like: str, sync: Callable[[int], None]) -> None:
+def write_durably(f: BinaryIO, content: bytes, like: str, sync: Callable[[int], None]) -> None:
     """Make an open draft a durable file of this content, with the owner, group and mode of the file
     `like`.
 
@@ -50,7 +50,7 @@ def _take_after(fd: int, like: str) -> None:
         was = os.stat(like)
     except FileNotFoundError:
         os.fchmod(fd, sharing.file_mode(like))
-        return give_to_owner_of(os.path.dirname(like), fd)
+        return chown_to_folder_owner(os.path.dirname(like), fd)
     mine, root = os.fstat(fd), os.geteuid() == 0
     if was.st_uid != mine.st_uid and not os.access(like, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -62,7 +62,7 @@ def _take_after(fd: int, like: str) -> None:
 
 
 @contextlib.contextmanager
-def claimed(path: str, stamp: Optional[Stamp]) -> Iterator[bool]:
+def claim(path: str, stamp: Optional[Stamp]) -> Iterator[bool]:
     """Whether the file is still the one of that stamp; no other command replaces it inside.
 
     A second line behind the lock beside the file, which a person may remove: who replaces a file
@@ -74,7 +74,7 @@ def claimed(path: str, stamp: Optional[Stamp]) -> Iterator[bool]:
         yield stamp is None
         return
     try:
-        wait_for(lambda: _tried(fd), Deadline(CLAIM_S), interval_s=0.002)
+        wait_for(lambda: _tried(fd), Deadline(CLAIM_TIMEOUT_S), interval_s=0.002)
         yield stamp == stamp_of(os.fstat(fd)) == stamp_now(path)
     finally:
         os.close(fd)
@@ -87,7 +87,7 @@ def _tried(fd: int) -> bool:
         return True
 
 
-def put(draft: str, path: str, stamp: Optional[Stamp]) -> None:
+def replace_file(draft: str, path: str, stamp: Optional[Stamp]) -> None:
     """Give a draft its name; FileExistsError where a file of no `stamp` was to be made, and
     somebody else made it."""
     if stamp is None:

@@ -8,10 +8,10 @@ from typing import Optional
 from ..models.cache import repo_folder
 
 _END = ".incomplete"
-RESUMABLE, LOST = "resumable", "lost"
+RESUMABLE, UNRESUMABLE = "resumable", "lost"
 
 
-def abandoned(path: str) -> Optional[str]:
+def abandoned_state(path: str) -> Optional[str]:
     """What an unfinished blob of a cache is good for; None for any other file, and for one that is
     being downloaded.
 
@@ -25,7 +25,7 @@ def abandoned(path: str) -> Optional[str]:
         os.path.join(root, ".locks", folder, etag + ".lock")
     ):
         return None
-    return LOST if len(rest) == 8 else RESUMABLE
+    return UNRESUMABLE if len(rest) == 8 else RESUMABLE
 
 
 def _unlocked(lock: str) -> bool:
@@ -56,7 +56,7 @@ def _removed(path: str) -> bool:
     return True
 
 
-def sweep(cache_dir: str, repo_id: str, resumable: bool = False) -> int:
+def remove_abandoned(cache_dir: str, repo_id: str, resumable: bool = False) -> int:
     """Remove what killed downloads left of a repository that nobody can resume; how many files that
     were.
 
@@ -69,6 +69,6 @@ def sweep(cache_dir: str, repo_id: str, resumable: bool = False) -> int:
         return 0
     for name in names:
         path = os.path.join(blobs, name)
-        if abandoned(path) in ((LOST, RESUMABLE) if resumable else (LOST,)):
+        if abandoned_state(path) in ((UNRESUMABLE, RESUMABLE) if resumable else (UNRESUMABLE,)):
             count += _removed(path)
     return count

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from ..programs.environment import beside
+from ..programs.environment import has_package
 from ..registry.entries import Entry
-from ..runtimes.table import Offered, Runtime
+from ..runtimes.table import HelpFlags, Runtime
 from . import families, templates
 from .files import config
 
@@ -17,7 +17,7 @@ KEYS = ("chat_template", *PARSERS, "args")
 # imports mlx_vlm.
 MODEL_TYPE, MULTIMODAL, VISION = "--model-type", "multimodal", "mlx_vlm"
 
-LONGEST_NAME = 64
+MAX_NAME_LENGTH = 64
 
 
 class Installed(NamedTuple):
@@ -25,7 +25,7 @@ class Installed(NamedTuple):
     site-packages, and the words that start it."""
 
     runtime: Runtime
-    flags: Optional[Offered]
+    flags: Optional[HelpFlags]
     packages: Tuple[str, ...] = ()
     words: Tuple[str, ...] = ()
 
@@ -40,7 +40,7 @@ class Installed(NamedTuple):
         return MULTIMODAL in (self.flags or {}).get(MODEL_TYPE, ())
 
 
-class Suggestion(NamedTuple):
+class Defaults(NamedTuple):
     """Values for KEYS and why, for one snapshot under one runtime as installed. `template` is the
     one in force, `model_type` what config.json says; `notes`: what cannot be had, one sentence
     each."""
@@ -52,11 +52,11 @@ class Suggestion(NamedTuple):
     template: templates.Template
 
 
-def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Suggestion:
+def find_defaults(installed: Installed, entry: Entry, folder: Optional[str]) -> Defaults:
     """What to run the entry's model with. `folder`: the host's templates. Where the installed
     version does not answer, no parser is proposed, since it could not be known to be accepted."""
     described = config(entry.cache_path) if entry.cache_path else {}
-    model_type = type_of(described)
+    model_type = model_type_of(described)
     there = _template_there(entry, model_type, folder)
     template = _template_in_force(entry, there)
     proposal = families.propose(model_type, template.text)
@@ -67,7 +67,7 @@ def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Sug
     if "tool_call_parser" not in values:
         values.pop("reasoning_parser", None)
     sees = isinstance(described.get("vision_config"), dict) and installed.sees
-    args = sight(installed, described)
+    args = vision_args(installed, described)
     values.update({"args": args} if args else {})
     origins = (
         there.source,
@@ -78,7 +78,7 @@ def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Sug
     notes = (
         _notes(installed, proposal, values, sees, bool(template.text)) if entry.cache_path else ()
     )
-    return Suggestion(
+    return Defaults(
         values=values,
         sources={k: v for k, v in zip(KEYS, origins) if k in values},
         notes=notes,
@@ -89,33 +89,39 @@ def suggestion(installed: Installed, entry: Entry, folder: Optional[str]) -> Sug
 
 def _template_there(entry: Entry, model_type: str, folder: Optional[str]) -> templates.Template:
     """The snapshot's, else the host's, whatever the entry says."""
-    found = templates.of_snapshot(entry.cache_path) if entry.cache_path else templates.NONE
-    return found if found.text else templates.of_host(folder, entry.repo_id, model_type)
+    found = (
+        templates.snapshot_template(entry.cache_path) if entry.cache_path else templates.NO_TEMPLATE
+    )
+    return found if found.text else templates.host_template(folder, entry.repo_id, model_type)
 
 
 def _template_in_force(entry: Entry, there: templates.Template) -> templates.Template:
     own = entry.text("chat_template")
     if own:
-        return templates.Template(templates.text_of(own), own, "the entry")
+        return templates.Template(templates.read_template(own), own, "the entry")
     # An entry that says none is not given one; what the server finds by itself it finds all the
     # same.
-    return there if "chat_template" in unsaid(entry.fields) or not there.path else templates.NONE
+    return (
+        there
+        if "chat_template" in unset_keys(entry.fields) or not there.path
+        else templates.NO_TEMPLATE
+    )
 
 
-def sight(installed: Installed, described: Mapping[str, Any]) -> List[str]:
+def vision_args(installed: Installed, described: Mapping[str, Any]) -> List[str]:
     """The `args` with which a model takes pictures, where it can and all that it needs for them is
     installed."""
     sees = isinstance(described.get("vision_config"), dict) and installed.sees
-    return [MODEL_TYPE, MULTIMODAL] if sees and beside(VISION, installed.packages) else []
+    return [MODEL_TYPE, MULTIMODAL] if sees and has_package(VISION, installed.packages) else []
 
 
-def type_of(described: Mapping[str, Any]) -> str:
+def model_type_of(described: Mapping[str, Any]) -> str:
     """The model type that a config.json says, where it can be one: it ends up in sentences and file
     names."""
     value = described.get("model_type")
     return (
         value
-        if isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable()
+        if isinstance(value, str) and len(value) <= MAX_NAME_LENGTH and value.isprintable()
         else ""
     )
 
@@ -157,7 +163,7 @@ def _notes(
     return tuple(found)
 
 
-def unsaid(fields: Mapping[str, Any]) -> Tuple[str, ...]:
+def unset_keys(fields: Mapping[str, Any]) -> Tuple[str, ...]:
     """The keys of an entry about which nobody has said anything: absent or null. An empty text
     says: none.
 
@@ -167,8 +173,8 @@ def unsaid(fields: Mapping[str, Any]) -> Tuple[str, ...]:
     return tuple(key for key in KEYS if key not in said)
 
 
-def filled(entry: Entry, found: Suggestion) -> Entry:
+def with_defaults(entry: Entry, found: Defaults) -> Entry:
     """The entry with what is suggested for the keys about which nobody has said anything."""
     return entry.with_fields(
-        **{key: found.values[key] for key in unsaid(entry.fields) if key in found.values}
+        **{key: found.values[key] for key in unset_keys(entry.fields) if key in found.values}
     )

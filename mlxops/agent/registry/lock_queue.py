@@ -20,7 +20,7 @@ def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
-def gain(fd: int, deadline: Deadline) -> bool:
+def acquire_within(fd: int, deadline: Deadline) -> bool:
     """Lock `fd` exclusively, in turn. False when the time is up: `fd` is closed then, or left to
     the waiting thread.
 
@@ -38,7 +38,7 @@ def gain(fd: int, deadline: Deadline) -> bool:
     return False
 
 
-class Turn:
+class QueuePlace:
     """The first place in the queue for the lock of a folder; whoever has it competes with nobody
     but the holder.
 
@@ -53,7 +53,7 @@ class Turn:
     def take(self, deadline: Deadline) -> None:
         with contextlib.suppress(OSError):
             fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._fd = fd if gain(fd, deadline) else None
+            self._fd = fd if acquire_within(fd, deadline) else None
 
     def leave(self) -> None:
         if self._fd is not None:

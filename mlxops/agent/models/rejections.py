@@ -6,12 +6,12 @@ from typing import Callable, NamedTuple, Tuple
 
 from ..registry.entries import Entry
 from ..runtimes import grammar
-from ..runtimes.table import Offered, Runtime
+from ..runtimes.table import HelpFlags, Runtime
 
 FIELDS = ("chat_template", "tool_call_parser", "reasoning_parser")
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """One value that would not be taken: the entry's field, what it says, one sentence why."""
 
     field: str
@@ -19,13 +19,13 @@ class Refusal(NamedTuple):
     reason: str
 
 
-def refusals(
+def find_rejections(
     runtime: Runtime,
     entry: Entry,
-    help_flags: Offered,
+    help_flags: HelpFlags,
     is_file: Callable[[str], bool],
     help_text: str = "",
-) -> Tuple[Refusal, ...]:
+) -> Tuple[Rejection, ...]:
     """Every refusal, () when the entry can be started. What the runtime has no option for at all is
     not refused: it is left out of the command line. `is_file`: whether a path is a file on the
     host. `help_text`: where it is known, the values in `args` are checked by it too."""
@@ -33,40 +33,42 @@ def refusals(
     return (*_template(entry, is_file), *_choices(runtime, entry, help_flags), *args)
 
 
-def _template(entry: Entry, is_file: Callable[[str], bool]) -> Tuple[Refusal, ...]:
+def _template(entry: Entry, is_file: Callable[[str], bool]) -> Tuple[Rejection, ...]:
     path = entry.text("chat_template")
     if not path or is_file(path):
         return ()
-    return (Refusal("chat_template", path, "the chat template %s does not exist" % path),)
+    return (Rejection("chat_template", path, "the chat template %s does not exist" % path),)
 
 
-def _choices(runtime: Runtime, entry: Entry, help_flags: Offered) -> Tuple[Refusal, ...]:
+def _choices(runtime: Runtime, entry: Entry, help_flags: HelpFlags) -> Tuple[Rejection, ...]:
     found = []
     for field in FIELDS:
         flag, value = getattr(runtime, field), entry.text(field)
         choices = help_flags.get(flag or "", ())
         if flag and value and flag not in help_flags:
-            found.append(Refusal(field, value, "this version has no %s" % flag))
+            found.append(Rejection(field, value, "this version has no %s" % flag))
         elif flag and value and choices and value not in choices:
             found.append(
-                Refusal(field, value, "%s %s is not one of %s" % (flag, value, ", ".join(choices)))
+                Rejection(
+                    field, value, "%s %s is not one of %s" % (flag, value, ", ".join(choices))
+                )
             )
     return tuple(found)
 
 
-def _args(runtime: Runtime, entry: Entry, help_flags: Offered) -> Tuple[Refusal, ...]:
+def _args(runtime: Runtime, entry: Entry, help_flags: HelpFlags) -> Tuple[Rejection, ...]:
     found = []
     ours = ("--port", "--host", runtime.model or "--model", runtime.served_name)
     for flag in [word.split("=")[0] for word in entry.args if word.startswith("--")]:
         if flag in ours:
-            found.append(Refusal("args", flag, "%s is not for args: mlxops sets it" % flag))
+            found.append(Rejection("args", flag, "%s is not for args: mlxops sets it" % flag))
         elif flag not in help_flags:
-            found.append(Refusal("args", flag, "this version has no %s" % flag))
+            found.append(Rejection("args", flag, "this version has no %s" % flag))
     return tuple(found)
 
 
-def _words(entry: Entry, help_text: str) -> Tuple[Refusal, ...]:
+def _words(entry: Entry, help_text: str) -> Tuple[Rejection, ...]:
     """Values of the wrong kind, options without their value, words that belong to no option."""
     known = grammar.grammar(help_text) if entry.args else None
-    found = grammar.faults(known, entry.args) if known else ()
-    return tuple(Refusal("args", fault.word, fault.why) for fault in found)
+    found = grammar.find_faults(known, entry.args) if known else ()
+    return tuple(Rejection("args", fault.word, fault.why) for fault in found)
