@@ -24,7 +24,7 @@ from tests.support.studio import ROOT
 
 ASKS = """
 import resource, socket, sys
-from mlxops.agent.errors import as_error
+from mlxops.agent.errors import to_mlxops_error
 from mlxops.agent.ports import probe
 with socket.create_server(("127.0.0.1", 0)) as server:
     port = server.getsockname()[1]
@@ -32,7 +32,7 @@ with socket.create_server(("127.0.0.1", 0)) as server:
     try:
         print(probe.ask("127.0.0.1", port, 1.0))
     except Exception as exc:
-        error = as_error(exc)
+        error = to_mlxops_error(exc)
         print(error.kind, error.exit_code, error.message, "trace" in error.fields)
 """
 

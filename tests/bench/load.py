@@ -96,7 +96,8 @@ def main() -> None:
             mlxops(home, "unload", str(port))
     ours, theirs = statistics.median(tool), statistics.median(hand)
     print(
-        f"by hand {theirs:.2f} s   mlxops load {ours:.2f} s   added {ours - theirs:+.2f} s   x {ours / theirs:.2f}"
+        f"by hand {theirs:.2f} s   mlxops load {ours:.2f} s   added {ours - theirs:+.2f} s   x "
+        f"{ours / theirs:.2f}"
     )
 
 

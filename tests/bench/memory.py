@@ -138,8 +138,8 @@ def main() -> None:
     if asked.openai_server:
         servers["mlx-openai-server"] = asked.openai_server
     print(
-        "| family | runtime | tokens | weights | KV | overhead | estimate | measured | estimate is |\n|"
-        + "---|" * 9
+        "| family | runtime | tokens | weights | KV | overhead | estimate | measured | estimate "
+        "is |\n|" + "---|" * 9
     )
     with tempfile.TemporaryDirectory() as work:
         for family in asked.family or FAMILIES:

@@ -74,10 +74,22 @@ def chatml(teaches: str, opens: str = "") -> str:
 
 
 KEEPS = "{%- if '</think>' in messages[-1].content %}{%- endif %}"
-HERMES = 'Within <tool_call></tool_call>: <tool_call>\n{"name": <function-name>, "arguments": {}}\n</tool_call>'
-FUNCTION = "<tool_call>\n<function=example>\n<parameter=example>\nvalue\n</parameter>\n</function>\n</tool_call>"
-MINIMAX = '<minimax:tool_call>\n<invoke name="x">\n<parameter name="k">v</parameter>\n</invoke>\n</minimax:tool_call>'
-GLM = "<tool_call>{function-name}\n<arg_key>{arg-key}</arg_key>\n<arg_value>{arg-value}</arg_value>\n</tool_call>"
+HERMES = (
+    'Within <tool_call></tool_call>: <tool_call>\n{"name": <function-name>, "arguments": {}}\n'
+    "</tool_call>"
+)
+FUNCTION = (
+    "<tool_call>\n<function=example>\n<parameter=example>\nvalue\n</parameter>\n</function>\n"
+    "</tool_call>"
+)
+MINIMAX = (
+    '<minimax:tool_call>\n<invoke name="x">\n<parameter name="k">v</parameter>\n</invoke>\n'
+    "</minimax:tool_call>"
+)
+GLM = (
+    "<tool_call>{function-name}\n<arg_key>{arg-key}</arg_key>\n"
+    "<arg_value>{arg-value}</arg_value>\n</tool_call>"
+)
 DEEPSEEK = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>name"
 LLAMA = "Answer with {} in the format of a function call. Environment: ipython <|python_tag|>"
 
@@ -92,12 +104,17 @@ FUNCTION_CALL = (
     "</function>¦\n</tool_call>"
 )
 MINIMAX_CALL = (
-    '<minimax:tool_call>¦\n<invoke name="get_weather">¦\n<parameter name="city">¦Oslo¦</parameter>¦\n</invoke>¦'
+    '<minimax:tool_call>¦\n<invoke name="get_weather">¦\n'
+    '<parameter name="city">¦Oslo¦</parameter>¦\n</invoke>¦'
     "\n</minimax:tool_call>"
 )
-GLM_CALL = "<tool_call>¦get_weather\n¦<arg_key>¦city¦</arg_key>¦\n<arg_value>¦Oslo¦</arg_value>¦\n¦</tool_call>"
+GLM_CALL = (
+    "<tool_call>¦get_weather\n¦<arg_key>¦city¦</arg_key>¦\n<arg_value>¦Oslo¦</arg_value>¦\n"
+    "¦</tool_call>"
+)
 KIMI_CALL = (
-    "<|tool_calls_section_begin|>¦<|tool_call_begin|>¦functions.get_weather:0¦<|tool_call_argument_begin|>¦"
+    "<|tool_calls_section_begin|>¦<|tool_call_begin|>¦functions.get_weather:0¦<|"
+    "tool_call_argument_begin|>¦"
     '{"city":¦ "Oslo"}¦<|tool_call_end|>¦<|tool_calls_section_end|>'
 )
 DEEPSEEK_CALL = (
@@ -208,8 +225,8 @@ SPEECHES: Mapping[str, Speech] = {
     "gpt_oss": Speech(
         "gpt_oss",
         HARMONY,
-        "<|channel|>¦analysis¦<|message|>¦A greeting¦ it is.¦<|end|>¦<|start|>¦assistant¦<|channel|>final¦<|message|>"
-        + HELLO % "gpt_oss",
+        "<|channel|>¦analysis¦<|message|>¦A greeting¦ it "
+        "is.¦<|end|>¦<|start|>¦assistant¦<|channel|>final¦<|message|>" + HELLO % "gpt_oss",
         "<|channel|>analysis¦<|message|>The¦ weather.¦<|end|><|start|>¦assistant" + HARMONY_CALL,
         True,
     ),
@@ -274,6 +291,7 @@ SPEECHES: Mapping[str, Speech] = {
         "<|think|>¦A greeting¦ it is.¦<|end|>¦<|begin|>assistant¦<|content|>¦" + HELLO % "solar",
         "<|think|>The¦ weather.¦<|end|>" + SOLAR_CALL,
         True,
-        "streamed thoughts are dropped; beside a call that is not streamed stands a rest of its markup",
+        "streamed thoughts are dropped; beside a call that is not streamed stands a rest of its "
+        "markup",
     ),
 }

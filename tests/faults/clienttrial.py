@@ -139,7 +139,10 @@ def repeated(desk: Desk, case: ClientCase) -> Iterator[str]:
     """The next ordinary command does what it always does."""
     said = desk.run(case.typed(desk.scene))
     if said.ok is case.wrong:
-        yield f"the same again: status {said.status}, {said.error.get('message') or said.stderr[-300:]}"
+        yield (
+            f"the same again: status {said.status}, "
+            f"{said.error.get('message') or said.stderr[-300:]}"
+        )
     yield from (
         f"after the same again: {sentence}"
         for sentence in [*case.goal(desk.scene), *document_of(said)]

@@ -27,7 +27,10 @@ class Strangers:
     def __init__(self, folder: Path, port: int, coveted: int) -> None:
         self.port = port
         listener = [sys.executable, "-IS", "-c", LISTEN, str(port)]
-        words = f"read -r forever # mlx-openai-server launch --model-path m --port {coveted} --host 127.0.0.1"
+        words = (
+            f"read -r forever # mlx-openai-server launch --model-path m --port {coveted} --host "
+            f"127.0.0.1"
+        )
         alike = [
             "mlx-openai-server-watch",
             "-c",

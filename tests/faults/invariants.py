@@ -90,7 +90,8 @@ def reported(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"the rank {pid} on the other host is left behind and not on record" for pid in lost
     ] + [
-        f"pid {server.pid} serves {scene.name_of(server)} on {server.port}, neither recorded nor reported"
+        f"pid {server.pid} serves {scene.name_of(server)} on {server.port}, "
+        f"neither recorded nor reported"
         for server in unrecorded
         if drift.get(server.port) not in ("orphan", "mismatch", "unrecorded")
     ]

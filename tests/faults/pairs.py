@@ -117,7 +117,8 @@ def main() -> int:
         outcomes = farm.meet(farm.some(asked.n, random.Random(asked.seed)), _tell)
     print(table(outcomes))
     print(
-        f"\n{sum(not o.met for o in outcomes)} not met, seed {asked.seed}, {time.monotonic() - began:.0f} s"
+        f"\n{sum(not o.met for o in outcomes)} not met, seed {asked.seed}, "
+        f"{time.monotonic() - began:.0f} s"
     )
     return 1 if any(outcome.violations for outcome in outcomes) else 0
 

@@ -160,7 +160,8 @@ def main() -> int:
     print(found.table())
     total = sum(map(len, found.seconds.values()))
     print(
-        f"\n{total} edits, {found.refused} refused and tried again, {time.monotonic() - began:.0f} s"
+        f"\n{total} edits, {found.refused} refused and tried again, "
+        f"{time.monotonic() - began:.0f} s"
     )
     print("\n".join(found.lost) or "every edit is there, once")
     return 1 if found.lost else 0

@@ -1,14 +1,16 @@
-"""Strikes at one step of the agent, from inside its process: stdlib only, Python 3.9.
+"""Inject a fault at one step of the agent, from inside its process. Standard library, Python 3.9.
 
 The plan:
-  log     where every step is written down, one JSON line each, and a line {"struck": true, "wire": …} before the blow
-  step    null to write down only, else {"event", "place", "nth"} as in the log of an earlier run
-  fault   "kill" (-9), "torn" (half of a write, then kill), the name of an errno or of an exception (raised once),
-          "full" or "readonly" (ENOSPC or EROFS from here on), or "clock" with the seconds that it jumps
+  log     the file that receives every step as a JSON line, and {"struck": true, "wire": …} just
+          before the fault
+  step    null to record only, else {"event", "place", "nth"} as in the log of an earlier run
+  fault   "kill" (-9), "torn" (half of a write, then kill), the name of an errno or of an exception
+          (raised once), "full" or "readonly" (ENOSPC or EROFS from here on), or "clock" with the
+          seconds by which it jumps
 
-A step is whatever the interpreter's own audit events show of the agent's doing, so new code is covered unasked. What
-raises no event (writes, fsync, pidfd signals, sends) is wrapped. Its place is the way through the agent's source
-that led to it, which stays the same however often a loop came by before.
+Steps come from the interpreter's audit events, so new code is covered automatically. Calls without
+an audit event (writes, fsync, pidfd signals, sends) are wrapped. The place of a step is the call
+path through the agent's source, which does not depend on how many loop iterations came before.
 """
 
 from __future__ import annotations

@@ -35,8 +35,10 @@ KEPT: dict[str, tuple[bytes, ...]] = {
     "model": (b'\x07{"chat_template": ' + b"[" * 900 + b"]" * 900 + b"}",),
     # Layers without end, of heads without end.
     "memory": (
-        b'{"num_hidden_layers": 9999, "num_attention_heads": 99999999999, "hidden_size": 999999999999}',
-        b'{"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64, "kv_lora_rank": 999999999999}',
+        b'{"num_hidden_layers": 9999, "num_attention_heads": 99999999999, "hidden_size": '
+        b"999999999999}",
+        b'{"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64, "kv_lora_rank": '
+        b"999999999999}",
     ),
     # Nested too deep; an error that is none.
     "job_log": (DEEP, b'{"event": "end", "error": "x"}\n', b'{"event": "end", "error": [1]}\n'),

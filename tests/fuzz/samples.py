@@ -59,9 +59,12 @@ REGISTRIES = packed(
     {"models": {"a": {"port": "8100", "chat_template": ""}}},
 )
 PROC = (
-    b"4321 (a b) S 17 18 18 0 -1 4194304 900 0 0 0 5 2 0 0 20 0 1 0 123456 31000000 2900 18446744073709551615 1 1\n",
-    b"head\n   0: 0100007F:1FA4 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 f 1\n"
-    b"   1: 00000000000000000000000001000000:1FA4 00000000:0000 0A 0:0 00:0 0  1000        0 4712 1 f 1 0 0 10 0\n",
+    b"4321 (a b) S 17 18 18 0 -1 4194304 900 0 0 0 5 2 0 0 20 0 1 0 123456 31000000 2900 "
+    b"18446744073709551615 1 1\n",
+    b"head\n   0: 0100007F:1FA4 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000     "
+    b"   0 4711 1 f 1\n"
+    b"   1: 00000000000000000000000001000000:1FA4 00000000:0000 0A 0:0 00:0 0  1000        0 "
+    b"4712 1 f 1 0 0 10 0\n",
     b"MemTotal:       16316412 kB\nMemAvailable:    9213412 kB\n",
     b"python3\0/v/bin/mlx_lm.server\0--model\0/hub/m\0--port\x008100\0",
 )
@@ -95,8 +98,10 @@ MODELS = (
 )
 BLOB = base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
 KNOWN_HOSTS = (
-    f"studio,192.168.1.* ssh-ed25519 {BLOB}\n@revoked [studio]:2222 ssh-ed25519 {BLOB} x\n# {BLOB}\n".encode(),
-    f"|1|c2FsdHNhbHRzYWx0c2FsdHM=|c2FsdHNhbHRzYWx0c2FsdHM= ssh-rsa {BLOB}\n!a,*?[ ssh-rsa {BLOB}".encode(),
+    f"studio,192.168.1.* ssh-ed25519 {BLOB}\n"
+    f"@revoked [studio]:2222 ssh-ed25519 {BLOB} x\n# {BLOB}\n".encode(),
+    f"|1|c2FsdHNhbHRzYWx0c2FsdHM=|c2FsdHNhbHRzYWx0c2FsdHM= ssh-rsa {BLOB}\n"
+    f"!a,*?[ ssh-rsa {BLOB}".encode(),
 )
 KEYS = (f"# mine\nssh-ed25519 {BLOB} cron@mini\n".encode(), f"ssh-ed25519 {BLOB}".encode())
 REQUEST = {

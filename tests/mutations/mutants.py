@@ -75,7 +75,8 @@ LOOKED_AT = (
         "        listeners = procs.listeners(ports)\n"
         "    except Unobservable as exc:\n        listeners = ()\n",
         (
-            "tests/system/ops/test_reconcile.py::test_without_a_tool_nothing_is_cleared_and_it_is_named",
+            "tests/system/ops/"
+            "test_reconcile.py::test_without_a_tool_nothing_is_cleared_and_it_is_named",
         ),
     ),
     Mutant(
@@ -280,8 +281,10 @@ TRUSTED = (
     Mutant(
         "an unknown host key is let in",
         "transport/ssh.py",
-        '        if worst.status != "revoked" and any(verdict.status == "known" for verdict in verdicts):\n',
-        '        if worst.status != "revoked" and any(v.status in ("known", "unknown") for v in verdicts):\n',
+        '        if worst.status != "revoked" and any(verdict.status == "known" for verdict in '
+        "verdicts):\n",
+        '        if worst.status != "revoked" and any(v.status in ("known", '
+        '"unknown") for v in verdicts):\n',
         (
             "tests/system/transport/test_refusals.py::"
             "test_unknown_host_key_names_the_fingerprint_and_the_command_that_trusts_it",

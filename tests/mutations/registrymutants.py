@@ -74,8 +74,10 @@ SHARED = (
         "the edit is computed from what was read before the lock",
         "agent/registry/store.py",
         "            with self.locked(why) as lock:\n",
-        "            early = self._read()\n            self._read = lambda: (*early[:2], stamp_now(self.path))\n"
-        "            from .atomic_file import stamp_now\n            with self.locked(why) as lock:\n",
+        "            early = self._read()\n"
+        "            self._read = lambda: (*early[:2], stamp_now(self.path))\n"
+        "            from .atomic_file import stamp_now\n"
+        "            with self.locked(why) as lock:\n",
         (ORDER,),
     ),
     Mutant(
@@ -103,7 +105,8 @@ SHARED = (
         "the lock's file is deleted with it",
         "agent/registry/lock.py",
         "            os.close(self._fd)\n            self._fd = None\n",
-        "            os.unlink(self.path)\n            os.close(self._fd)\n            self._fd = None\n",
+        "            os.unlink(self.path)\n            os.close(self._fd)\n"
+        "            self._fd = None\n",
         (LOCK + "test_the_file_is_never_deleted_nor_replaced",),
     ),
     Mutant(
@@ -138,14 +141,16 @@ SHARED = (
         '"models": models, **registry.extra}',
         '"models": models}',
         (
-            "tests/unit/registry/test_entries.py::test_unknown_fields_at_every_level_survive_an_edit",
+            "tests/unit/registry/"
+            "test_entries.py::test_unknown_fields_at_every_level_survive_an_edit",
         ),
     ),
     Mutant(
         "unknown fields of an entry are dropped",
         "agent/registry/entries.py",
         "    coerced = {**REQUIRED, **fields}\n",
-        "    coerced = {**REQUIRED, **{k: v for k, v in fields.items() if k in REQUIRED or k in OPTIONAL_TEXT}}\n",
+        "    coerced = {**REQUIRED, **{k: v for k, v in fields.items() if k in REQUIRED or k in "
+        "OPTIONAL_TEXT}}\n",
         ("tests/unit/registry/test_hostile.py::test_a_huge_integer_in_an_unknown_field_survives",),
     ),
     Mutant(

@@ -1,14 +1,17 @@
-"""The chats of the stand-in model server: what it says, plain and streamed, well or badly. Python 3.9.
+"""The chat answers of the stand-in model server, valid or malformed. Runs on Python 3.9 too.
 
-Switches of behaviour.json, beside those of fakeswitches:
-  says, streams   the content of a whole answer, and of a streamed one where it is another; see `reasoning` too
-  calls           [[name, arguments], …]: the tool calls it makes when tools are offered; stream_calls: when streamed
-  after           what it says once it has been given a tool's result
+Switches of behaviour.json, in addition to those of fakeswitches:
+  says            the content of an answer; see `reasoning` too
+  streams         the content of a streamed answer, if it differs
+  calls           [[name, arguments], …]: the tool calls it makes when it is offered tools
+  stream_calls    the same for streamed answers
+  after           the content once it has received a tool's result
   finish          the finish_reason of every answer, "" for none; stream_finish: of streams
-  answers_as      the model its answers name; any_name: requests under any name are served
-  moods           every answer is another one
-  usage           the completion_tokens it tells of; sse: a manner of MANNERS in which streams are sent
-  tokens, token_s a stream of that many numbers, so far apart
+  answers_as      the model its answers name; any_name: serve requests for any model name
+  moods           every answer differs
+  usage           the completion_tokens it reports
+  sse             one of MANNERS: how streams are sent
+  tokens, token_s stream that many numbers, token_s seconds apart
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""How the stand-in model server is told to misbehave, and where it tells what happened. Python 3.9.
+"""The switches and the journal of the stand-in model server. Runs on Python 3.9 too.
 
-behaviour.json maps a text found in the command line or in MLX_RANK=N ("" is in every one) to switches; later ones win:
-  load_s          how long loading takes; mlx-openai-server opens its port only then
+behaviour.json maps a text in the command line or in MLX_RANK=N ("" matches always) to switches;
+later ones win:
+  load_s          how long loading takes; mlx-openai-server opens its port afterwards
   listen_early    open the port before the model is loaded, as mlx_lm.server does
   die_after_s     exit that long after the start; fail_s: how long a failing start takes
   prints          a line for its log, before it loads
@@ -11,9 +12,10 @@ behaviour.json maps a text found in the command line or in MLX_RANK=N ("" is in 
   hang            true, or a list of paths: requests are accepted and never answered
   status          {path: HTTP status} to answer with; slow_s: wait before every answer
   rude            a manner of rudeness to answer everything with
-  child           false: one process, as older versions, with own_mb of weights; child_mb: weights the child holds
+  child           false: a single process, as in older versions, holding own_mb of weights
+  child_mb        the weights the child holds
   linger_s        how long the child outlives its parent; orphan: for ever
-What it says is switched in fakechat.
+fakechat has the switches for the content of its answers.
 """
 
 from __future__ import annotations

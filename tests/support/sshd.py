@@ -79,7 +79,8 @@ class Sshd:
         """Put an ssh into the folder `tools` that reaches this server by a name."""
         config = tools / "ssh_config"
         config.write_text(
-            f"Host {name}\nHostName 127.0.0.1\nPort {self.port}\nUser {self.user}\nIdentitiesOnly yes\n"
+            f"Host {name}\nHostName 127.0.0.1\nPort {self.port}\nUser {self.user}\n"
+            f"IdentitiesOnly yes\n"
             f"IdentityFile {self.client_key}\nUserKnownHostsFile {self.known_hosts}\n"
         )
         # ssh looks for its configuration in the account's home, which all servers on this machine
@@ -92,7 +93,8 @@ class Sshd:
         login = self.folder / "login"
         words = " ".join(shlex.quote(f"{key}={value}") for key, value in env.items())
         login.write_text(
-            f'#!/bin/sh\nexec env -i SSH_CLIENT="$SSH_CLIENT" {words} {shell} -c "$SSH_ORIGINAL_COMMAND"\n'
+            f'#!/bin/sh\nexec env -i SSH_CLIENT="$SSH_CLIENT" {words} {shell} -c '
+            f'"$SSH_ORIGINAL_COMMAND"\n'
         )
         login.chmod(0o755)
 

@@ -19,8 +19,11 @@ sys.path.insert(0, {HERE!r})
 from tests.support import rudeness
 journal, user, manner, address, port = sys.argv[1:6]
 out = open(journal, "a", buffering=1)
-for number in signal.valid_signals() - {{signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGCHLD}}:
-    signal.signal(number, lambda signum, _: out.write("%d got signal %d\\n" % (os.getpid(), signum)))
+def note(signum, _):
+    out.write("%d got signal %d\\n" % (os.getpid(), signum))
+untouched = {{signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGCHLD}}
+for number in signal.valid_signals() - untouched:
+    signal.signal(number, note)
 if user != "-":
     os.setgid(int(user)); os.setuid(int(user))
 server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from mlxops import bundle
 
-MAIN = "import os\ndef run(request, stdin, fd):\n    os.write(fd, request.upper() + {extra})\n    os._exit(0)\n"
+MAIN = (
+    "import os\ndef run(request, stdin, fd):\n    os.write(fd, request.upper() + {extra})\n"
+    "    os._exit(0)\n"
+)
 
 
 def agent(folder: Path, extra: str = 'b""') -> bundle.Bundle:

@@ -25,8 +25,9 @@ store = Store(path, {"who": name, "from": "mini"})
 # On a slow disk a writer may be refused after its wait, and is told so: that is not a lost edit.
 ADD = """
 def add(number):
+    entry = Entry("%s-%d" % (name, number), dict(REQUIRED, made_by=name))
     try:
-        store.edit("add", lambda now: now.put(Entry("%s-%d" % (name, number), dict(REQUIRED, made_by=name))))
+        store.edit("add", lambda now: now.put(entry))
     except Locked:
         add(number)
 
@@ -50,7 +51,8 @@ sys.stdin.readline()
 """
 HOLD_WITH_CHILD = HOLD.replace(
     "print(",
-    "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nprint(child.pid, flush=True)\nprint(",
+    "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nprint(child.pid, flush=True)\n"
+    "print(",
 )
 # Says so as soon as it tries for the lock.
 ADD_WHEN_FREE = """
@@ -90,7 +92,8 @@ FileLock(path, turn=True).acquire({"who": name}, 60)
 LOAD = """
 from mlxops.agent.jobs.job import Job
 from mlxops.agent.wire.client import ClientLink
-held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100, "again": "mlxops load a 8100"}
+held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100}
+held["again"] = "mlxops load a 8100"
 client = ClientLink(os.open(os.devnull, os.O_WRONLY), sys.stdin.buffer)
 with Job(client, path, os.path.dirname(path), held, True) as job:
     job.reserve(["a"])

@@ -23,7 +23,10 @@ from tests.support.studio import Studio, eventually, finished
 from tests.support.survivors import living
 from tests.support.watching import RegistryWatch, job, refused
 
-LISTENER = "import socket,sys,time; s=socket.create_server(('127.0.0.1',int(sys.argv[1]))); time.sleep(600)"
+LISTENER = (
+    "import socket,sys,time; s=socket.create_server(('127.0.0.1',int(sys.argv[1]))); "
+    "time.sleep(600)"
+)
 Begin = Callable[..., subprocess.Popen[bytes]]
 
 
@@ -178,7 +181,8 @@ def as_nobody(studio: Studio) -> None:
     process of root."""
     wrapper = studio.folder / "python-as-nobody"
     wrapper.write_text(
-        f'#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {plain_python()} "$@"\n'
+        f"#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {plain_python()} "
+        f'"$@"\n'
     )
     wrapper.chmod(0o755)
     for folder in (studio.folder, *studio.folder.parents):

@@ -120,7 +120,10 @@ def old_pythons() -> list[str]:
 
 def fake_python(folder: Path, name: str, version: str) -> Path:
     """An interpreter that believes itself to be of that version."""
-    code = f"import sys;sys.version_info=tuple(map(int,{version!r}.split('.')));sys.executable={str(folder / name)!r}"
+    code = (
+        f"import sys;sys.version_info=tuple(map(int,{version!r}.split('.')));"
+        f"sys.executable={str(folder / name)!r}"
+    )
     path = folder / name
     path.write_text(
         f"""#!/bin/sh
@@ -237,7 +240,8 @@ def test_the_stub_loads_no_json_when_the_agent_is_there(state: Path, tmp_path: P
     folder.mkdir()
     (folder / "__init__.py").touch()
     (folder / "main.py").write_text(
-        "import os, sys\ndef run(r, i, fd):\n    heavy = {'json', 're', 'typing', 'hashlib', 'zlib', 'subprocess'}\n"
+        "import os, sys\ndef run(r, i, fd):\n"
+        "    heavy = {'json', 're', 'typing', 'hashlib', 'zlib', 'subprocess'}\n"
         "    os.write(fd, repr(sorted(heavy & set(sys.modules))).encode())\n    os._exit(0)\n"
     )
     packed = bundle.pack(folder)

@@ -345,7 +345,11 @@ def test_tools_that_fail_make_rows_and_end_nothing(host: Healthy, tmp_path: Path
 
 
 LAUNCHCTL = r"""
-block() { printf 'x = {\n\t%s = {\n' "$1"; shift; for word; do printf '\t\t%b\n' "$word"; done; printf '\t}\n}\n'; }
+block() {
+  printf 'x = {\n\t%s = {\n' "$1"; shift
+  for word; do printf '\t\t%b\n' "$word"; done
+  printf '\t}\n}\n'
+}
 case $2 in
   system) block services 'PID\t-\tcom.lab.boot' '0\t-\tcom.lab.later' ;;
   system/com.lab.later) block arguments mlx_lm.server --port PORT ;;

@@ -27,7 +27,8 @@ import sys
 from mlxops.agent.hub import download as fetch
 python, repo, cache = sys.argv[1:]
 remote = fetch.describe([python], repo, None, cache)
-fetch.download([python], remote, cache, lambda done, total, file: print(done, flush=True), lambda: False)
+report = lambda done, total, file: print(done, flush=True)
+fetch.download([python], remote, cache, report, lambda: False)
 """
 
 

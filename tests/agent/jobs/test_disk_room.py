@@ -1,6 +1,6 @@
 """Room on the disk, taken before it is needed.
 
-Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/jobs/test_disk_room.py
+Runs on Python 3.9 too.
 """
 
 from __future__ import annotations

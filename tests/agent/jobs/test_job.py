@@ -1,6 +1,6 @@
 """What a port's lock says of a load that was killed, and when it is silent again.
 
-Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/jobs/test_job.py
+Runs on Python 3.9 too.
 """
 
 from __future__ import annotations

@@ -309,7 +309,8 @@ def test_looking_on_linux_starts_nothing_and_imports_nothing_heavy():
         "import sys; sys.path.insert(0, sys.argv[1]); from mlxops.agent.procs import local_procs;"
         "procs = local_procs();"
         "procs.processes(); procs.listeners(range(1, 65536));"
-        "print([name for name in ('subprocess', 'socket', 'dataclasses', 'inspect', 'ctypes') if name in sys.modules])"
+        "print([name for name in ('subprocess', 'socket', 'dataclasses', 'inspect', "
+        "'ctypes') if name in sys.modules])"
     )
     root = str(Path(__file__).parents[3])
     answer = subprocess.run(

@@ -1,5 +1,4 @@
-"""The lock between real processes. Also for Python 3.9: python3.9 -m pytest --noconftest
-tests/agent/registry/test_lock.py"""
+"""The lock between real processes. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Lock files that a person removes while they are held or waited for, and locks that others hold in
 other ways.
 
-Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/registry/test_lock_lost.py"""
+Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -131,11 +131,12 @@ def test_a_lock_of_another_account_is_looked_at_without_an_error(path: str):
 
 JOB = """
 from mlxops.agent.jobs.job import Job
-from mlxops.agent.wire.client import Client
+from mlxops.agent.wire.client import ClientLink
 from mlxops.agent.procs import local_procs
 own = local_procs().process(os.getpid())
-held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100, "start_time": own.start_time}
-client = Client(os.open(os.devnull, os.O_WRONLY), sys.stdin.buffer)
+held = {"who": name, "from": "mini", "why": "load a 8100", "port": 8100}
+held["start_time"] = own.start_time
+client = ClientLink(os.open(os.devnull, os.O_WRONLY), sys.stdin.buffer)
 try:
     with Job(client, path, os.path.dirname(path), held, True) as job:
         print("works", flush=True)

@@ -1,6 +1,6 @@
 """The registry's file under many writers, sudden deaths and full disks.
 
-Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/registry/test_store.py
+Runs on Python 3.9 too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """In which order the registry's file is read, written, made durable and named: what no kill -9
 would ever show.
 
-Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/registry/test_store_order.py"""
+Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ saboteur.arm(home, {"log": log, "step": None, "fault": None}, -1)
 from agent.procs import local_procs
 from agent.registry.entries import REQUIRED, Entry
 from agent.registry.store import Store
-Store(path, {"who": "alice"}, local_procs().sync).edit("add", lambda now: now.put(Entry("jade", dict(REQUIRED))))
+store = Store(path, {"who": "alice"}, local_procs().sync)
+store.edit("add", lambda now: now.put(Entry("jade", dict(REQUIRED))))
 """
 # F_FULLFSYNC is what makes a file durable on a Mac.
 DURABLE = {"os.fsync": "sync", "fcntl.fcntl": "sync", "os.rename": "rename", "write": "write"}

@@ -1,7 +1,7 @@
 """Owner, group and mode of the registry and of all beside it: of one account, of root, of a group
 that shares it.
 
-Also for Python 3.9: python3.9 -m pytest --noconftest tests/agent/registry/test_store_owners.py"""
+Runs on Python 3.9 too."""
 
 from __future__ import annotations
 

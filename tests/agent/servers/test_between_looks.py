@@ -1,8 +1,7 @@
 """What happens between two looks: one that fails after the first signal, a listener that changes
 hands.
 
-Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest
-tests/agent/servers/test_between_looks.py"""
+Runs on Python 3.9 too."""
 
 from __future__ import annotations
 

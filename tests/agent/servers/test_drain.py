@@ -1,5 +1,4 @@
-"""Waiting for the moment in which nobody talks to a port. Also for Python 3.9, with the checkout on
-PYTHONPATH."""
+"""Waiting until a port has no open connection. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 

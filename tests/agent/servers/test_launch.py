@@ -1,6 +1,6 @@
 """Starting a server: nothing happens before the gate opens, nothing binds it to us after.
 
-Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/servers/test_launch.py
+Runs on Python 3.9 too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A server is on record before it does anything.
 
-Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/servers/test_start.py
+Runs on Python 3.9 too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Stopping a server: only what is proven ours gets a signal, and gone means gone.
 
-Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/servers/test_stop.py
+Runs on Python 3.9 too.
 """
 
 from __future__ import annotations
@@ -142,8 +142,10 @@ def test_a_child_born_after_the_look_is_ended_as_well():
     """Ignores SIGTERM, and has a child that was not there when the family was listed."""
     births = (
         "import signal, subprocess, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        "signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); sys.stdin.readline();"
-        "c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); print(c.pid, flush=True);"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); "
+        "sys.stdin.readline();"
+        "c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        "print(c.pid, flush=True);"
         "c.wait()"
     )
     with running(births) as child:

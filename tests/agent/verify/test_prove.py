@@ -1,6 +1,6 @@
 """Every check of a proof, green once and red once, against a server that misbehaves on demand.
 
-Also for Python 3.9: PYTHONPATH=. python3.9 -m pytest --noconftest tests/agent/verify/test_prove.py
+Runs on Python 3.9 too.
 """
 
 from __future__ import annotations

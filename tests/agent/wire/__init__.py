@@ -1,1 +1,1 @@
-"""Parts of the agent with real processes, files and sockets: what passes between client and agent."""
+"""Parts of the agent with real processes, files and sockets: its link to the client."""

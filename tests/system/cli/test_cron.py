@@ -54,7 +54,10 @@ def recorded(studio: Studio, line: str) -> str:
     environment."""
     minutes, command = line.split(" * * * * ")
     out = studio.folder
-    job = f"env > {out}/env; {command} > {out}/first 2>&1; echo $? > {out}/exits; {command} > {out}/second 2>&1"
+    job = (
+        f"env > {out}/env; {command} > {out}/first 2>&1; echo $? > {out}/exits; "
+        f"{command} > {out}/second 2>&1"
+    )
     home = f"HOME={studio.folder}/cron-home"
     return f'{home}\nMAILTO=""\n{minutes} * * * * {job}; echo $? >> {out}/exits; touch {out}/done\n'
 

@@ -249,7 +249,8 @@ def test_a_value_that_only_the_program_itself_knows_to_be_wrong(
 ) -> None:
     file = here.hosts_dir / "studio.toml"
     file.write_text(
-        f'{file.read_text()}\n[runtimes."mlx_lm.server"]\ncommand = ["{light_runtime["command"][0]}"]\n'
+        f'{file.read_text()}\n[runtimes."mlx_lm.server"]\n'
+        f'command = ["{light_runtime["command"][0]}"]\n'
     )
     here.must("set", "jade", "runtime=mlx_lm.server", "args=--temp=abc")
     error = swap(here, fake_runtime, code=1, kind="Failed")

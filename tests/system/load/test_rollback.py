@@ -77,7 +77,10 @@ def test_a_runtime_that_starts_no_longer_stops_nothing(
     gone.touch()
     text = fake_runtime.program.read_text()
     stamp = fake_runtime.program.stat()
-    needs = f"import sys\nimport os; os.path.exists({str(gone)!r}) or sys.exit('ModuleNotFoundError: dep')\n"
+    needs = (
+        f"import sys\nimport os; os.path.exists({str(gone)!r}) or "
+        f"sys.exit('ModuleNotFoundError: dep')\n"
+    )
     fake_runtime.program.write_text(text.replace("import sys\n", needs, 1))
     os.utime(fake_runtime.program, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     serving.must("load", "amber", port, "--replace")

@@ -242,7 +242,10 @@ def test_the_client_s_word_for_the_host_counts_for_nothing(door: Restricted) -> 
     events: list[dict[str, Any]] = []
     seen = door.call("status", {}, events.append, **other)
     assert [row["port"] for row in seen["ports"]] == door.studio.ports
-    told = "the host file's registry and state_dir and ports and runtime changed since this key was authorized"
+    told = (
+        "the host file's registry and state_dir and ports and runtime changed since this key "
+        "was authorized"
+    )
     assert events[0]["message"] == told + "; run mlxops authorize again"
     assert not Path(other["state_dir"]).exists()
 

@@ -30,8 +30,12 @@ distribution = "house"
 """
 BARE_VLLM = "\n[runtimes.vllm]\n"
 LINES = {
-    "house": "serve --weights {path} --port {port} --host 127.0.0.1 --name slot-{port} --parser hermes --quiet",
-    "vllm": "serve {path} --port {port} --host 127.0.0.1 --served-model-name slot-{port} --tool-call-parser hermes "
+    "house": (
+        "serve --weights {path} --port {port} --host 127.0.0.1 --name slot-{port} --parser "
+        "hermes --quiet"
+    ),
+    "vllm": "serve {path} --port {port} --host 127.0.0.1 --served-model-name slot-{port} "
+    "--tool-call-parser hermes "
     "--enable-auto-tool-choice",
 }
 

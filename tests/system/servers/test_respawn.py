@@ -285,7 +285,8 @@ def test_a_server_that_dies_in_its_first_answer_is_told_with_its_end(
     light.program.write_text(
         light.program.read_text().replace(
             "import main\n",
-            "import Answers, main\nimport os\nAnswers._whole = Answers._stream = lambda self, request: os._exit(7)\n",
+            "import Answers, main\nimport os\n"
+            "Answers._whole = Answers._stream = lambda self, request: os._exit(7)\n",
         )
     )
     failed = refusal(one, "load", model="amber", port=one.ports[0])

@@ -35,7 +35,8 @@ def trap(text: str) -> str:
 # As a part of a path and of a host file: no slash, no newline. Each form would leave a file of its
 # own.
 TRAP = trap(
-    "t';touch CANARY1;'x\\t\";touch CANARY2;\"$(touch CANARY3)`touch CANARY4`|touch CANARY5&touch CANARY6& %h"
+    "t';touch CANARY1;'x\\t\";touch CANARY2;\"$(touch CANARY3)`touch CANARY4`|touch CANARY5&touch "
+    "CANARY6& %h"
 )
 LINES = trap(f"{TRAP}\ntouch CANARY7\n")
 # Without blanks, for names of hosts and users.

@@ -98,7 +98,9 @@ def test_known_hosts_in_all_its_forms(server: Sshd, tmp_path: Path, form: str) -
         "wildcard": f"[127.0.0.*]:* {key}",
         "plain name": f"127.0.0.1 {key}",
         "among others": f"{mine} {' '.join(rsa)}\n{server.known_line()}",
-        "marked lines": f"@cert-authority * {key}@revoked * {' '.join(rsa)}\nbroken\n{server.known_line()}",
+        "marked lines": (
+            f"@cert-authority * {key}@revoked * {' '.join(rsa)}\nbroken\n{server.known_line()}"
+        ),
     }
     server.known_hosts.write_text(texts[form])
     if form == "hashed":
@@ -234,7 +236,8 @@ class Jump:
         self.known = folder / "jump_known"
         self.known.write_text(self.server.known_line())
         self.config = (
-            f"Host jump\n  HostName 127.0.0.1\n  Port {self.server.port}\n  User {self.server.user}\n"
+            f"Host jump\n  HostName 127.0.0.1\n  Port {self.server.port}\n"
+            f"  User {self.server.user}\n"
             f"  IdentityFile {self.server.client_key}\n  UserKnownHostsFile {self.known}\n"
             f"Host st\n  HostName 127.0.0.1\n  Port {target.port}\n  ProxyJump jump\n"
         )
@@ -278,7 +281,8 @@ def test_proxy_jump_that_rejects_the_login(server: Sshd, jump: Jump) -> None:
 def test_proxy_command(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = f"Host st\n  HostName 127.0.0.1\n  Port {server.port}\n  ProxyCommand nc %h %p\n"
     relay = (
-        "import socket,sys,threading,os\ns=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
+        "import socket,sys,threading,os\n"
+        "s=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
         "def up():\n  while b:=os.read(0,65536): s.sendall(b)\n  s.shutdown(1)\n"
         "threading.Thread(target=up,daemon=True).start()\nwhile b:=s.recv(65536): os.write(1,b)\n"
     )

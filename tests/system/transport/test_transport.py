@@ -46,7 +46,8 @@ def test_bytes_pass_unchanged(link: Link) -> None:
 def test_stderr_is_drained_while_waiting_for_stdout(link: Link) -> None:
     link.send(
         frame(
-            b"import sys;sys.stderr.write('noise\\n'*(1<<20));sys.stderr.write('last words');print('done')"
+            b"import sys;sys.stderr.write('noise\\n'*(1<<20));sys.stderr.write('last "
+            b"words');print('done')"
         )
     )
     assert everything(link) == b"done\n"

@@ -17,7 +17,10 @@ from tests.support.studio import Studio, eventually, finished
 from tests.system.wire.test_hostile_text import printable
 
 TOOL = [["get_temperature", '{"city": "Paris"}']]
-LISTENER = "import socket,sys,time; s=socket.create_server(('127.0.0.1',int(sys.argv[1]))); time.sleep(600)"
+LISTENER = (
+    "import socket,sys,time; s=socket.create_server(('127.0.0.1',int(sys.argv[1]))); "
+    "time.sleep(600)"
+)
 
 
 def checks(row: dict[str, Any]) -> dict[str, bool | None]:

@@ -64,7 +64,10 @@ def mlxops(lab: dict[str, str], *argv: str, **more: Any) -> subprocess.Completed
     ],
 )
 def test_what_needs_no_host_imports_click_only(lab: dict[str, str], argv: list[str]) -> None:
-    script = "import sys; from mlxops.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    script = (
+        "import sys; from mlxops.cli import main; main(sys.argv[1:]); print(*sys.modules, "
+        "file=sys.stderr)"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", script, *argv], env=lab, text=True, capture_output=True, timeout=60
     )

@@ -68,7 +68,8 @@ ENTRY = {
         ("verify 8100 jerry --timeout 9", "verify", {"ports": [8100, "jerry"], "timeout_s": 9.0}),
         ("load qwen 8101", "load", LOAD),
         (
-            "load qwen jerry --replace --force --evict --no-rollback --dry-run --timeout 9 --grace 2.5 --revision v1",
+            "load qwen jerry --replace --force --evict --no-rollback --dry-run --timeout 9 "
+            "--grace 2.5 --revision v1",
             "load",
             {
                 "model": "qwen",
@@ -106,7 +107,8 @@ ENTRY = {
         ("logs jerry -n 3 -f", "logs", {"port": "jerry", "lines": 3, "follow": True}),
         ("register a o/a", "register", ENTRY),
         (
-            "register a o/a --slot jerry --chat-template /t --tool-call-parser p --reasoning-parser r --runtime x "
+            "register a o/a --slot jerry --chat-template /t --tool-call-parser p "
+            "--reasoning-parser r --runtime x "
             "--revision v --arg --flag --arg 3 --rank a=10.0.0.1 --rank b=10.0.0.2 --dry-run",
             "register",
             {

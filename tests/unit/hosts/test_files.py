@@ -57,9 +57,9 @@ def test_every_key_is_documented_in_the_shipped_file() -> None:
 
 
 def test_the_agent_reads_what_a_host_file_says(tmp_path: Path) -> None:
-    text = (
-        LEAST
-        + '[runtimes."mlx_lm.server"]\ncommand = ["/opt/lm"]\n[slots.8101]\nname = "b"\nserved_name = "x"\n'
+    text = LEAST + (
+        '[runtimes."mlx_lm.server"]\ncommand = ["/opt/lm"]\n[slots.8101]\nname = "b"\n'
+        'served_name = "x"\n'
     )
     site = Site.from_wire(hosts.read_host(written(tmp_path, text)).site)
     assert site.commands == {"mlx_lm.server": ("/opt/lm",)}

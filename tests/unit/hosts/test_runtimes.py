@@ -24,9 +24,12 @@ HELP = Path(__file__).parents[2] / "fixtures" / "help"
 LEAST = '[studio]\nhf_home = "/models"\n'
 HOUSE = '[runtimes.house]\nforms = [["house-server", "serve"]]\ndefault_port = 9000\n'
 WHOLE = HOUSE + (
-    'modules = [["house.server"]]\nmodel = "--weights"\nserved_name = "--name"\ntool_call_parser = "--parser"\n'
-    'fixed = ["--mode", "chat"]\nwanted = ["--quiet", "--unknown-here"]\nwith_tool_call_parser = ["--tools"]\n'
-    'worker = "house-worker"\ndistribution = "house"\ncommand = ["/opt/house/bin/house-server", "serve"]\n'
+    'modules = [["house.server"]]\nmodel = "--weights"\nserved_name = "--name"\n'
+    'tool_call_parser = "--parser"\n'
+    'fixed = ["--mode", "chat"]\nwanted = ["--quiet", "--unknown-here"]\n'
+    'with_tool_call_parser = ["--tools"]\n'
+    'worker = "house-worker"\ndistribution = "house"\n'
+    'command = ["/opt/house/bin/house-server", "serve"]\n'
 )
 
 
@@ -50,7 +53,8 @@ def test_a_row_is_a_runtime_like_those_built_in(tmp_path: Path) -> None:
         parse_help((HELP / "house-server.txt").read_text()),
     )
     assert " ".join(line) == (
-        "house-server serve --weights /hub/m --mode chat --port 8100 --host 0.0.0.0 --name jerry --parser hermes "
+        "house-server serve --weights /hub/m --mode chat --port 8100 --host 0.0.0.0 --name jerry "
+        "--parser hermes "
         "--tools --quiet --threads 4"
     )
 

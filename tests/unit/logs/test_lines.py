@@ -51,9 +51,7 @@ def test_a_long_line_is_not_cut_within_a_character() -> None:
     assert line == "日" * 33 + " [... 51 bytes left out]"
 
 
-def test_what_is_held_too_long_is_shown_up_to_its_last_whole_character_and_marked_on_both_sides() -> (
-    None
-):
+def test_a_flushed_partial_line_ends_with_a_whole_character_and_is_marked_on_both_sides() -> None:
     split = LineSplitter()
     assert split.feed("half 日".encode()[:-1]) == [] and split.has_partial_line
     assert split.flush_partial() == ["half  [...]"] and split.flush_partial() == []

@@ -33,7 +33,10 @@ HYBRID = JSON + "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }
 THINKING = (
     JSON + "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n<think>\\n' }}{%- endif %}"
 )
-R1 = "<｜tool▁calls▁begin｜>{% if add_generation_prompt and not ns.is_tool %}{{'<｜Assistant｜><think>\\n'}}{% endif %}"
+R1 = (
+    "<｜tool▁calls▁begin｜>{% if add_generation_prompt and not ns.is_tool "
+    "%}{{'<｜Assistant｜><think>\\n'}}{% endif %}"
+)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,10 @@ def test_whether_a_template_opens_the_thinking_itself(tail: str, opens: bool) ->
 
 
 def test_thinking_that_is_off_unless_asked_for_is_not_opened() -> None:
-    tail = "{% if add_generation_prompt %}{% if not thinking %}{{'</think>'}}{% else %}{{'<think>'}}{% endif %}"
+    tail = (
+        "{% if add_generation_prompt %}{% if not thinking %}{{'</think>'}}{% else "
+        "%}{{'<think>'}}{% endif %}"
+    )
     assert not opens_thinking(
         "{% if not thinking is defined %}{% set thinking = false %}{% endif %}" + tail
     )

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from mlxops.agent.procs import proctext
 
-HEADER = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+HEADER = (
+    b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  "
+    b"timeout inode\n"
+)
 
 
 def stat_line(name: bytes = b"python3", state: bytes = b"S", threads: int = 1) -> bytes:
@@ -26,7 +29,10 @@ def stat_line(name: bytes = b"python3", state: bytes = b"S", threads: int = 1) -
 def tcp_line(
     address: str, port: int, state: str = "0A", uid: int = 1000, inode: int = 4711
 ) -> bytes:
-    line = "   0: %s:%04X 00000000:0000 %s 00000000:00000000 00:00000000 00000000 %5d        0 %d 1 ffff 100 0 0 10 0\n"
+    line = (
+        "   0: %s:%04X 00000000:0000 %s 00000000:00000000 00:00000000 00000000 %5d        0 %d "
+        "1 ffff 100 0 0 10 0\n"
+    )
     return (line % (as_kernel_prints(address), port, state, uid, inode)).encode()
 
 

@@ -22,7 +22,10 @@ parser.add_argument("--temp", type=float)
 parser.parse_args()
 sys.exit("it was started")
 """
-HELP = "usage: server [-h] [--port PORT] [--temp TEMP]\n\noptions:\n  -h, --help   show this\n  --port PORT\n"
+HELP = (
+    "usage: server [-h] [--port PORT] [--temp TEMP]\n\noptions:\n  -h, --help   show this\n"
+    "  --port PORT\n"
+)
 
 
 @pytest.fixture

@@ -228,7 +228,10 @@ def test_what_is_cleared_is_told_once_with_the_command_that_brings_it_back() -> 
         "reason": "gone",
         "next": "mlxops load qwen 8100",
     }
-    line = "clear 8100 qwen: its process is gone (next: mlxops load qwen 8100, or mlxops unload 8100 to forget it)"
+    line = (
+        "clear 8100 qwen: its process is gone (next: mlxops load qwen 8100, "
+        "or mlxops unload 8100 to forget it)"
+    )
     assert change_lines({"actions": [BRINGS_BACK], "drift": [lost]}, PLAIN) == line
 
 

@@ -63,12 +63,14 @@ def test_what_argparse_would_refuse(line: str, why: str) -> None:
     [
         (
             CLICK,
-            "--max-tokens -1 --top-p 1e-3 --log-level debug --served-model-name -x --no-log-file --debug",
+            "--max-tokens -1 --top-p 1e-3 --log-level debug --served-model-name -x --no-log-file "
+            "--debug",
         ),
         (CLICK, "--quite-new 7 more -x y"),
         (
             ARGPARSE,
-            "--max-tokens -1 --temp 0.5 --log-level=INFO --pipeline --chat-template-args {} --model -",
+            "--max-tokens -1 --temp 0.5 --log-level=INFO --pipeline --chat-template-args {} "
+            "--model -",
         ),
         (
             OPEN,

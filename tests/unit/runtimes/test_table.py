@@ -24,7 +24,10 @@ HELP = Path(__file__).parents[2] / "fixtures" / "help"
 OPENAI, LIGHT = RUNTIMES["mlx-openai-server"], RUNTIMES["mlx_lm.server"]
 OPENAI_HELP = parse_help((HELP / "mlx-openai-server-1.8.1.txt").read_text())
 LIGHT_HELP = parse_help((HELP / "mlx_lm.server-0.32.2.txt").read_text())
-BREW = "/opt/homebrew/Cellar/python@3.12/3.12.7/Frameworks/Python.framework/Versions/3.12/Resources/Python.app"
+BREW = (
+    "/opt/homebrew/Cellar/python@3.12/3.12.7/Frameworks/Python.framework/Versions/3.12/"
+    "Resources/Python.app"
+)
 FRAMEWORK = BREW + "/Contents/MacOS/Python"
 SERVE = "launch --model-path /hub/m --port 8100 --served-model-name jerry-xl"
 LAUNCH = Launch("/hub/m", 8100, "0.0.0.0", "jerry-xl")
@@ -245,8 +248,10 @@ def test_the_whole_command_line_of_mlx_openai_server():
         args=("--seed", "7"),
     )
     assert " ".join(argv(OPENAI, ("/v/mlx-openai-server", "launch"), full, OPENAI_HELP)) == (
-        "/v/mlx-openai-server launch --model-path /hub/m --model-type lm --port 8100 --host 0.0.0.0 "
-        "--served-model-name jerry-xl --chat-template-file /t --tool-call-parser hermes --reasoning-parser qwen3 "
+        "/v/mlx-openai-server launch --model-path /hub/m --model-type lm --port 8100 --host "
+        "0.0.0.0 "
+        "--served-model-name jerry-xl --chat-template-file /t --tool-call-parser hermes "
+        "--reasoning-parser qwen3 "
         "--no-log-file --seed 7"
     )
 

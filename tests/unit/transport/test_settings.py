@@ -23,7 +23,8 @@ def parsed(more: str = "", env: dict[str, str] | None = None, **ssh: object) -> 
 
 def test_the_plain_case() -> None:
     seen = parsed(
-        "identityfile ~/.ssh/id_a\nidentityfile ~/.ssh/id_b\nidentitiesonly yes\nconnecttimeout none\n"
+        "identityfile ~/.ssh/id_a\nidentityfile ~/.ssh/id_b\nidentitiesonly yes\n"
+        "connecttimeout none\n"
     )
     assert (seen.hostname, seen.port, seen.user) == ("10.0.0.2", 2222, "bob")
     assert seen.identity_files == (f"{HOME}/.ssh/id_a", f"{HOME}/.ssh/id_b")
