@@ -1,4 +1,4 @@
-"""The verb that prints what a restricted key may do, as a line for the host's authorized_keys."""
+"""The verb authorize."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from . import authorized_keys, options
 from .run import Answer, Run
 from .verb import verb
 
-_DRY = "Dry run: nothing was put on {host}, so this line would not work yet."
+_DRY = "Dry run: nothing was copied to {host}, so this line does not work yet."
 _ADVICE = """\
-Add the line to ~/.ssh/authorized_keys on {host}, and see that the key is on no other line there: the first one counts.
-It holds for this version of mlxops and this state of the host file: authorize again when either has changed."""
+Add the line to ~/.ssh/authorized_keys on {host}. Remove other lines with the same key: only the
+first one counts. Run authorize again after an upgrade of mlxops or a change of the host file."""
 
 
 @verb(
     "authorize",
     "mlxops authorize --verbs status,reconcile --key ~/.ssh/cron.pub",
-    "mlxops authorize -q --verbs reconcile --key ~/.ssh/cron.pub | ssh studio 'cat >> ~/.ssh/authorized_keys'",
+    "mlxops authorize -q --verbs reconcile --key ~/.ssh/cron.pub > line",
+    "ssh studio 'cat >> ~/.ssh/authorized_keys' < line",
 )
 @click.option(
-    "--verbs", required=True, metavar="V,V", help="What the key may do, such as status,reconcile."
+    "--verbs",
+    required=True,
+    metavar="VERB,VERB",
+    help="Verbs the key may run, such as status,reconcile.",
 )
 @click.option(
-    "--key", metavar="FILE.pub", help="The public key; without it, the line's beginning is printed."
+    "--key",
+    metavar="FILE.pub",
+    help="Public key file; without it, only the start of the line is printed.",
 )
 @options.dry_run()
 def authorize(run: Run, verbs: str, key: str | None, dry_run: bool) -> Answer:
-    """Print the line of authorized_keys with which a key may run some verbs of the host, and
-    nothing else.
+    """Print an authorized_keys line that limits an SSH key to some verbs.
 
-    Only verbs that start no server can be granted. The host gets what the line needs."""
+    Verbs that can start a server cannot be granted. The files that the line needs are copied to
+    the host."""
     public = authorized_keys.read_public_key(key) if key else None
     granted = [word.strip() for word in verbs.split(",") if word.strip()]
     result = run.call("authorize", {"verbs": granted, "key": public, "dry_run": dry_run})

@@ -1,45 +1,49 @@
-"""What a command that puts servers to the proof ends with."""
+"""The errors of verbs that checked something and found problems."""
 
 from __future__ import annotations
+
+import shlex
 
 from ..agent.errors import DriftFound, Failed, MlxopsError
 from .run import Result
 
 
 def port_errors(ports: list[Result], entries: list[Result]) -> DriftFound | None:
-    """Ports that do not serve as they should, and entries that would not be started."""
+    """DriftFound for ports that failed a check and entries that cannot be started."""
     wrong = [str(port["port"]) for port in ports if port.get("ok", True) is False]
     refused = [str(entry["entry"]) for entry in entries if not entry["ok"]]
     told = [
         f"{what}: {', '.join(names)}"
-        for what, names in (("wrong", wrong), ("would be refused", refused))
+        for what, names in (("failed", wrong), ("cannot be started", refused))
         if names
     ]
     if not told:
         return None
     return DriftFound(
         "; ".join(told),
-        "the lines above say why; --json tells all checks",
+        shlex.join(["mlxops", "verify", "-v", *wrong]),
         wrong=wrong,
         refused=refused,
     )
 
 
 def verify_error(result: Result) -> MlxopsError | None:
-    """The error of verify: differences first, then what could not be examined."""
+    """The error of verify: failed checks first, then ports that could not be tested."""
     unknown = [port["port"] for port in result["ports"] if port["ok"] is None]
     if found := port_errors(result["ports"], result["entries"]):
         return found
     if unknown:
         names = ", ".join(map(str, unknown))
         return Failed(
-            f"could not be examined: {names}", "mlxops status; then verify again", ports=unknown
+            f"could not be tested: {names}",
+            f"mlxops status {' '.join(map(str, unknown))}",
+            ports=unknown,
         )
     return None
 
 
 def drift_error(result: Result) -> DriftFound | None:
-    """What a command asked to check ends with, where there is drift or a broken server."""
+    """The error of --check: DriftFound if there is drift or a broken server."""
     drift, broken = result.get("drift") or [], result.get("broken") or []
     kinds: dict[str, list[str]] = {}
     for one in [*drift, *broken]:

@@ -1,4 +1,4 @@
-"""The verb that prints the crontab line."""
+"""The verb cron."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ from .run import Answer, Run
 from .verb import verb
 
 _ADVICE = """\
-Add the line with crontab -e. cron has no ssh agent: the key must work without one, and the host key must be known.
-Try it as cron will run it:  env -i HOME="$HOME" LOGNAME="$LOGNAME" PATH=/usr/bin:/bin /bin/sh -c '...the command...'"""
+Add the line with crontab -e. cron has no ssh agent: use a key without a passphrase, and a host key
+in known_hosts. Test the command as cron will run it:
+  env -i HOME="$HOME" LOGNAME="$LOGNAME" PATH=/usr/bin:/bin /bin/sh -c 'COMMAND'"""
 
 
 @verb("cron", "mlxops cron", "mlxops cron --every 10", "(crontab -l; mlxops cron -q) | crontab -")
 @click.option(
-    "--every", type=click.IntRange(1, 59), default=5, show_default=True, metavar="MINUTES"
+    "--every",
+    type=click.IntRange(1, 59),
+    default=5,
+    metavar="MINUTES",
+    help="Interval, 1 to 59 minutes (default 5).",
 )
 def cron(run: Run, every: int) -> Answer:
-    """Print the crontab line that reconciles the host every few minutes, silently unless something
-    changed."""
+    """Print a crontab line that runs reconcile every few minutes.
+
+    It prints something, which cron mails, only when something changed or is wrong."""
     if not run.flags.quiet:
         run.console.note(_ADVICE)
     minutes = "*" if every == 1 else f"*/{every}"
@@ -32,7 +38,7 @@ def cron(run: Run, every: int) -> Answer:
 
 
 def crontab_text(run: Run) -> str:
-    """The command with nothing left to the environment. In a crontab a bare % would end the
+    """The command line, independent of the environment. % is escaped: in a crontab it would end the
     command."""
     named = run.host.named_folder
     where = ["--host", run.host.name, *(["--hosts-dir", str(named)] if named else [])]
@@ -41,7 +47,7 @@ def crontab_text(run: Run) -> str:
 
 
 def _program() -> str:
-    """This very program, as a shell starts it from anywhere."""
+    """The running program, as a shell can start it from any folder."""
     called = Path(sys.argv[0])
     if called.name in ("mlxops", "mlxctl") and os.access(called, os.X_OK):
         return shlex.quote(str(called.absolute()))

@@ -1,4 +1,4 @@
-"""The verb that looks at everything mlxops stands on."""
+"""The verb doctor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import options
 from .run import Answer, Result, Run
 from .verb import verb
 
-# The checks of ports: drift, whatever else it is.
+# Checks whose failures count as drift (exit 11).
 PORT_CHECKS = {"ports", "foreign listeners", "assignments"}
 
 
@@ -19,25 +19,22 @@ PORT_CHECKS = {"ports", "foreign listeners", "assignments"}
     "doctor",
     "mlxops doctor",
     "mlxops doctor --fix --dry-run",
-    "mlxops doctor -q || echo look at it",
+    "mlxops doctor -q || echo 'the Studio needs a look'",
     "mlxops doctor --json | jq '.result.checks[] | select(.verdict != \"ok\")'",
 )
 @click.option(
     "--fix",
     is_flag=True,
-    help="Mend what is harmless: modes of our own folders, missing ones, leftovers.",
+    help="Fix harmless problems: permissions, missing folders, leftovers.",
 )
 @options.dry_run()
 def doctor(run: Run, fix: bool, dry_run: bool) -> Answer:
-    """Check both sides, from the host file to the disk, and name the command that mends what is
-    wrong.
+    """Check client and host, and show how to fix what is wrong.
 
-    Exits with 0 when nothing is wrong, whatever the warnings, with 11 when a port is lost, broken
-    or in drift, else with 1; with -q only what is not ok is shown."""
+    Exit 0 if nothing is wrong (warnings are allowed), 11 if a port is lost, broken or in drift,
+    otherwise 1. With -q, only problems are shown."""
     if dry_run and not fix:
-        raise Usage(
-            "--dry-run goes with --fix: without it nothing is changed anyway", "mlxops doctor"
-        )
+        raise Usage("--dry-run needs --fix; without it, doctor changes nothing", "mlxops doctor")
     result, fault = _run_checks(run, {"fix": fix, "dry_run": dry_run})
     return Answer(
         result, failing_checks if run.flags.quiet else all_checks, fault or _checks_error(result)
@@ -45,7 +42,7 @@ def doctor(run: Run, fix: bool, dry_run: bool) -> Answer:
 
 
 def _run_checks(run: Run, args: Result) -> tuple[Result, MlxopsError | None]:
-    """The rows of both sides; where the host did not answer, those of this one, with the reason."""
+    """The checks of both sides, or of the client only, with the error, if the host did not answer."""
     call = client.CallTimes(run.progress)
     try:
         host = run.host
@@ -61,8 +58,9 @@ def _run_checks(run: Run, args: Result) -> tuple[Result, MlxopsError | None]:
 
 
 def _checks_error(result: Result) -> MlxopsError | None:
-    """DriftFound where a port is not as it should be, whatever else is wrong; its rows begin with
-    port and state."""
+    """DriftFound if a check of ports failed, Failed if only others did.
+
+    The details of the ports check begin with port and state, before a colon."""
     wrong = [one for one in result["checks"] if one["verdict"] == "wrong"]
     names = dict.fromkeys(one["check"] for one in wrong)
     if not names:
@@ -70,6 +68,8 @@ def _checks_error(result: Result) -> MlxopsError | None:
     ports = [str(one["seen"]).partition(":")[0] for one in wrong if one["check"] == "ports"]
     told = [f"ports ({', '.join(ports)})" if name == "ports" else name for name in names]
     kind = DriftFound if names.keys() & PORT_CHECKS else Failed
+    count = "1 problem" if len(told) == 1 else f"{len(told)} problems"
     return kind(
-        f"wrong: {', '.join(told)}", "each row names the command that mends it", wrong=[*names]
+        f'doctor found {count} ({", ".join(told)}); see "next" above',
+        wrong=[*names],
     )

@@ -1,4 +1,4 @@
-"""Verbs about the registry's entries."""
+"""The verbs list, show, init, set and remove: entries of the registry."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from .verb import verb
 
 @verb("list", "mlxops list", "mlxops list --json | jq -r '.result.models[].name'")
 def list_(run: Run) -> Answer:
-    """The entries of the registry: repo, size, format, planned slot and port."""
+    """List the entries of the registry, with repo, size, format, planned slot and port."""
     return Answer(run.call("list", {}), entry_table)
 
 
 @verb("show", "mlxops show jerry-xl", "mlxops show 8100")
 @click.argument("what", metavar="NAME|PORT")
 def show(run: Run, what: str) -> Answer:
-    """Everything about one entry or one port, and the command that starts its server."""
+    """Show an entry or a port in full, with the command that starts its server."""
     return Answer(run.call("show", {"what": what}), entry_details)
 
 
 @verb("init", "mlxops init --dry-run", "mlxops init")
 @options.dry_run()
 def init(run: Run, dry_run: bool) -> Answer:
-    """Add an entry for every complete MLX chat model of the cache; adopt servers that run already.
+    """Add an entry for every complete MLX chat model in the cache; adopt servers that are already
+    running.
 
-    Nothing is ever removed or renamed.
-    """
+    Nothing is removed or renamed."""
     return Answer(run.call("init", {"dry_run": dry_run}), change_summary)
 
 
@@ -45,15 +45,14 @@ def init(run: Run, dry_run: bool) -> Answer:
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
 @options.dry_run()
 def set_(run: Run, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
-    """Change fields of an entry; KEY= clears one. A server that runs keeps its flags until the next
-    load.
+    """Change fields of an entry. A running server keeps its flags until the next load.
 
-    Of chat_template, the parsers and args, KEY= (or KEY=none) says: none; KEY=auto leaves it to the
-    model's family.
+    KEY is one of chat_template, tool_call_parser, reasoning_parser, runtime, revision, slot (a port
+    or slot name), args (extra server arguments, quoted as one), hosts (for a model on several
+    hosts: 'studio=IP studio2=IP'), repo_id, model_id, cache_path and format.
 
-    KEY is chat_template, tool_call_parser, reasoning_parser, runtime, revision, slot (a port or its
-    slot's name), args (further words of the server's command, quoted as one), hosts (of a model on
-    several: 'studio=IP studio2=IP'), repo_id, model_id, cache_path or format."""
+    KEY= clears a field. For chat_template, the parsers and args, KEY=auto uses the default of the
+    model family, and KEY= or KEY=none turns it off."""
     return Answer(
         run.call("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), set_result
     )
@@ -64,9 +63,9 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals or not key:
-            raise Usage(f"{change!r} is not KEY=VALUE", "KEY= clears a field", word=change)
+            raise Usage(f"expected KEY=VALUE, got {change!r}", "mlxops set --help", word=change)
         if key in pairs:
-            raise Usage(f"{key} is given twice", "say it once", key=key)
+            raise Usage(f"{key} is given twice", "mlxops set --help", key=key)
         pairs[key] = value or None
     return pairs
 
@@ -81,10 +80,9 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
 @options.dry_run()
 @options.yes()
 def remove(run: Run, name: str, dry_run: bool, yes: bool) -> Answer:
-    """Remove an entry from the registry, not while it is loaded. NAME is its full name; its files
-    stay in the cache.
+    """Remove an entry from the registry (not while it is loaded). Its files stay in the cache.
 
-    At a terminal you are asked first."""
+    NAME is the entry's full name. At a terminal you are asked to confirm."""
     if run.interactive and not yes and not dry_run:
         found = run.call("remove", {"name": name, "dry_run": True})
         name = str(found["entry"])

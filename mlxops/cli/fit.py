@@ -1,4 +1,4 @@
-"""The verb about memory."""
+"""The verb fit: does a model fit into memory?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .verb import verb
 @verb(
     "fit",
     "mlxops fit jerry-xl 8100",
-    "mlxops fit mlx-community/Qwen3-235B-A22B-Instruct-2507-6bit --context 131072",
+    "mlxops fit mlx-community/Qwen3-Coder-30B-A3B-4bit --context 131072",
     "mlxops fit gpt-oss --json | jq .result.largest_context_tokens",
 )
 @click.argument("model")
@@ -23,16 +23,15 @@ from .verb import verb
 @click.option(
     "--context",
     type=click.IntRange(1, values.MAX_CONTEXT),
-    metavar="N",
-    help="Tokens of a context; default: as by load.",
+    metavar="TOKENS",
+    help="Context length in tokens (default: as load would use).",
 )
-@click.option("--revision", metavar="R", help="Branch, tag or commit; default: main.")
+@options.revision()
 def fit(run: Run, model: str, port: str | None, **more: object) -> Answer:
-    """Tell whether MODEL would fit into memory, with the arithmetic, before any download. Exit 10:
-    it would not.
+    """Check whether MODEL fits into memory, before any download, and show the arithmetic.
 
-    On PORT, whose server counts as gone. Where it does not fit: the fewest ports whose unload makes
-    room."""
+    With PORT, the memory of the server there counts as free. If MODEL does not fit, the fewest
+    ports to unload are named, and the exit status is 10."""
     result = run.call(
         "fit", {"model": model, "port": run.host.port_word(port) if port else None, **more}
     )

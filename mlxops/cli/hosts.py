@@ -1,4 +1,4 @@
-"""The verb about host files."""
+"""The verb hosts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from .verb import verb
 
 @verb("hosts", "mlxops hosts", "mlxops hosts --hosts-dir ~/hosts")
 def hosts(run: Run) -> Answer:
-    """List the host files, mark the one in use, and say which files it hides.
+    """List the host files and mark the one in use.
 
-    Exit 1 if one of them cannot be used.
-    """
+    The host in use is that of --host, else of $MLXOPS_HOST, else of `host` in
+    ~/.config/mlxops/config.toml, else the only one there is. Host files are read from --hosts-dir
+    or $MLXOPS_HOSTS_DIR; if neither is given, from ~/.config/mlxops/hosts, then from hosts/ of the
+    checkout that mlxops runs from. Exit 1 if one of them cannot be used."""
     found = host_files.available(run.flags.hosts_dir)
     choice, note = _choose(run.flags)
     rows = [_row(candidate, choice) for candidate in found.values()]
@@ -33,7 +35,7 @@ def hosts(run: Run) -> Answer:
 
 
 def _choose(flags: Flags) -> tuple[ChosenHost | None, str]:
-    """The file other verbs would use, or why there is no telling."""
+    """The file that other verbs would use, or why that is unclear."""
     try:
         return host_files.choose_host(flags.host, flags.hosts_dir), ""
     except Usage as unclear:
@@ -71,7 +73,7 @@ def _connection(host: Host) -> dict[str, Any]:
 
 
 def _shadowed_files(flags: Flags, found: dict[str, Candidate]) -> list[dict[str, Any]]:
-    """Files that another one of the same name hides, also those of the folders that a named one
+    """Files hidden by another file of the same name, including those in folders that --hosts-dir
     replaces."""
     everywhere = [
         *hostfolders.candidates(flags.hosts_dir),
@@ -84,7 +86,7 @@ def _shadowed_files(flags: Flags, found: dict[str, Candidate]) -> list[dict[str,
 
 
 def _unused_files(flags: Flags) -> list[str]:
-    """Host files of the current folder, where earlier versions looked."""
+    """Host files in the current folder, which earlier versions read."""
     used = [folder.path for folder in hostfolders.folders(flags.hosts_dir)]
     return [str(path) for path in hostfolders.ignored_files() if path.parent.absolute() not in used]
 

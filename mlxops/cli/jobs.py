@@ -1,4 +1,4 @@
-"""Verbs about work that goes on on the host without the client that asked for it."""
+"""The verbs jobs, follow, cancel and lock: a job continues without the client that started it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .watch import watch_until_interrupt
 SHOWN = 10
 
 
-@verb("jobs", "mlxops jobs", "mlxops jobs -n 50", "mlxops --json jobs")
+@verb("jobs", "mlxops jobs", "mlxops jobs -n 50", "mlxops jobs --json")
 @click.option(
     "-n",
     "count",
     type=click.IntRange(1),
     metavar="N",
-    help=f"How many; default: {SHOWN}, with --json all.",
+    help=f"Number of jobs (default {SHOWN}, or all with --json).",
 )
 def jobs(run: Run, count: int | None) -> Answer:
-    """List loads and unloads on the host: those that are running, and how the last ones ended."""
+    """List the loads and unloads on the host, running and finished."""
     result = run.call("jobs", {})
     if count or not run.flags.json:
         result = {
@@ -35,27 +35,25 @@ def jobs(run: Run, count: int | None) -> Answer:
 @verb("follow", "mlxops follow", "mlxops follow 8100", "mlxops follow 20261122T204317-8100-4711")
 @click.argument("job", required=False, metavar="[JOB|PORT]")
 def follow(run: Run, job: str | None) -> Answer:
-    """Watch a job to its end; it ends as the job ends.
+    """Watch a job until it ends, and exit with its exit status.
 
-    Without a word: the only job that runs. Ctrl-C leaves the job alone.
-    """
-    parting = "the job goes on; `mlxops follow` watches it again"
+    Without an argument: the only running job. Ctrl-C stops watching; the job continues."""
+    goodbye = "stopped watching; the job continues (mlxops follow)"
     return watch_until_interrupt(
-        lambda: Answer(run.call("follow", {"job": job}), job_outcome), parting
+        lambda: Answer(run.call("follow", {"job": job}), job_outcome), goodbye
     )
 
 
 @verb("cancel", "mlxops cancel", "mlxops cancel 8100")
 @click.argument("job", required=False, metavar="[JOB|PORT]")
 def cancel(run: Run, job: str | None) -> Answer:
-    """Cancel a job and wait until it has undone its work.
+    """Cancel a job and wait until it has been rolled back.
 
-    Without a word: the only job that runs.
-    """
+    Without an argument: the only running job."""
     return Answer(run.call("cancel", {"job": job}), job_outcome)
 
 
 @verb("lock", "mlxops lock")
 def lock(run: Run) -> Answer:
-    """Who holds the registry's lock and the ports' locks, since when and why."""
+    """Show who holds the locks of the registry and the ports, since when, and why."""
     return Answer(run.call("lock", {}), lock_table)

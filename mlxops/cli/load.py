@@ -1,4 +1,4 @@
-"""The verb that puts a model on a port."""
+"""The verb load."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .verb import verb
 
 ASK_ABOVE_BYTES = 20 * 10**9
 _FORCE = (
-    "Load although the slot is another port, memory looks too small, mlx-lm does not list the model type, or it is not "
-    "certain that a file is missing."
+    "Load even if another slot is planned, memory looks too small, mlx-lm does not list the model "
+    "type, or a file may be missing."
 )
 
 
@@ -25,19 +25,24 @@ _FORCE = (
 )
 @click.argument("model")
 @options.port()
-@click.option("--replace", is_flag=True, help="Stop the model that is there, without asking.")
-@click.option("--download", is_flag=True, help="Download what is missing of MODEL's repo.")
+@click.option("--replace", is_flag=True, help="Stop the model on PORT without asking.")
+@click.option("--download", is_flag=True, help="Download missing files of the repo.")
 @click.option("--yes", is_flag=True, help="Do not ask before a download of more than 20 GB.")
 @click.option("--force", is_flag=True, help=_FORCE)
 @click.option(
     "--evict",
     is_flag=True,
-    help="Unload the fewest other ports that make room, where memory is short.",
+    help="If memory is short, unload as few other ports as needed.",
 )
-@click.option("--no-rollback", is_flag=True, help="After a failure leave the port empty.")
-@click.option("--revision", metavar="R", help="Branch, tag or commit to download; default: main.")
+@click.option(
+    "--no-rollback",
+    is_flag=True,
+    help="If the load fails, leave the port empty: do not restart the old model.",
+)
+@options.revision()
 @options.timeout(
-    "Seconds it may take to become ready; default: the host file's, else by its earlier starts or its size."
+    "Time limit for the model to become ready (default: host file, else estimated from earlier "
+    "starts or its size)."
 )
 @options.grace()
 @options.dry_run()
@@ -50,14 +55,14 @@ def load(
     yes: bool,
     **more: object,
 ) -> Answer:
-    """Serve MODEL on PORT, and return when it truly answers.
+    """Load MODEL on PORT and wait until it answers.
 
-    MODEL is an entry, a repo, or a unique part of one. If the new model fails, the previous one is
-    started again.
+    MODEL is an entry, a repo (org/name), or a unique part of one. If the new model fails to start,
+    the previous one is started again.
 
     A download starts only for a full org/name, for the exact name of an entry that was never
-    downloaded, or with --download; its size is told first, and the disk and the memory are checked.
-    A part of a name, or an entry whose files are gone, downloads nothing."""
+    downloaded, or with --download, and only after its size, the free disk space and the memory
+    were checked. Part of a name, or an entry whose files are gone, downloads nothing."""
     args = {"model": model, "port": run.host.port_word(port), "rollback": not no_rollback, **more}
     if download:
         args["download"] = True
@@ -69,13 +74,12 @@ def load(
 
 
 def _load_with_consent(run: Run, args: Result) -> Result:
-    """The call; a person at the terminal says whether it is made again, with --replace or with the
+    """Make the call; if the user at the terminal agrees, make it again, with --replace or with the
     large download."""
     try:
         return run.call("load", args)
     except PortBusy as busy:
-        # Without an occupant to stop, the port is held by something that --replace would not move
-        # either.
+        # Without an occupant, something holds the port that --replace would not stop either.
         if "occupant" not in busy.fields or not run.confirm(_question(busy, args), "not loaded"):
             raise
         return _load_with_consent(run, {**args, "replace": True})
@@ -86,6 +90,6 @@ def _load_with_consent(run: Run, args: Result) -> Result:
 
 
 def _question(busy: PortBusy, args: Result) -> str:
-    """With the entry that was found for a part of a name."""
+    """Ask with the full name of the entry, even if MODEL was a part of it."""
     entry = busy.fields.get("entry")
     return f"{busy.message}. Stop it and load {entry or args['model']}?"

@@ -1,6 +1,8 @@
-"""The verb that shows a server's log."""
+"""The verb logs."""
 
 from __future__ import annotations
+
+import shlex
 
 import click
 
@@ -26,23 +28,22 @@ from .watch import watch_until_interrupt
     "--lines",
     type=click.IntRange(0, values.MAX_LINES),
     default=50,
-    show_default=True,
     metavar="N",
-    help="How many of the last lines.",
+    help="Number of lines (default 50).",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on with every new line, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines; Ctrl-C stops.")
 @click.option(
     "-p",
     "--previous",
     is_flag=True,
-    help="The log of the server before, such as one that failed to start.",
+    help="Show the log of the previous server, for example of a failed start.",
 )
 def logs(run: Run, port: str, lines: int, follow: bool, previous: bool) -> Answer:
-    """Show the last lines of the log of a port's server."""
+    """Show the last lines of the log of the server on PORT."""
     if follow and previous:
         raise Usage(
-            "--follow cannot be used with --previous: nothing is added to that log",
-            "mlxops logs PORT -p",
+            "--follow cannot be used with --previous: that log is complete",
+            f"mlxops logs {shlex.quote(port)} -p",
         )
     text = LogText(
         run.console.print_now if not run.flags.json else run.console.note, run.flags.json
@@ -56,13 +57,13 @@ def logs(run: Run, port: str, lines: int, follow: bool, previous: bool) -> Answe
     def look() -> Answer:
         result = text.whole(run.call("logs", args, on_event))
         if given(lines) and result.get("found", lines) < lines:
-            run.console.note(f"mlxops: the log has {result['found']} lines")
+            run.console.note(f"mlxops: the log has only {result['found']} lines")
         return Answer(result, text.rest)
 
     return watch_until_interrupt(look, "") if follow else look()
 
 
 def given(lines: int) -> bool:
-    """Whether a number of lines was given, and is not the default."""
+    """Whether the user asked for a number of lines other than 0."""
     source = click.get_current_context().get_parameter_source("lines")
     return source is click.core.ParameterSource.COMMANDLINE and lines > 0

@@ -13,22 +13,20 @@ from .run import Flags, Run
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class _Seconds(click.FloatRange):
-    """A bounded time: a wait of nan would be over at once, and nan is in every range; one of
-    infinity never is."""
+class _Seconds(click.types.FloatParamType):
+    """A time limit that ends: neither nan nor infinity."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        found = float(super().convert(value, param, ctx))
         try:
-            return values.seconds(found)
-        except ValueError as exc:
-            self.fail(f"{value} {exc}", param, ctx)
+            return values.seconds(float(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a number of seconds above 0", param, ctx)
 
 
 def _ports(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]:
-    """Ports and slot names of the host, for TAB; nothing where there is no telling which host."""
+    """Complete ports and slot names of the host; nothing if it is unclear which host."""
     from ..agent.errors import MlxopsError
     from ..hosts.files import find_host
 
@@ -47,21 +45,23 @@ def port(name: str = "port", **more: Any) -> Decorator:
 
 
 def dry_run() -> Decorator:
-    return click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
+    return click.option("--dry-run", is_flag=True, help="Show the plan; change nothing.")
 
 
 def yes() -> Decorator:
-    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def revision() -> Decorator:
+    return click.option(
+        "--revision", metavar="REV", help="Branch, tag or commit of the repo (default main)."
+    )
 
 
 def grace() -> Decorator:
-    text = "Seconds a server may take to finish its requests and end."
-    return click.option("--grace", "grace_s", type=_seconds(), metavar="S", help=text)
+    text = "Time for a server to finish its requests before it is killed (default: host file)."
+    return click.option("--grace", "grace_s", type=_Seconds(), metavar="SECONDS", help=text)
 
 
 def timeout(text: str) -> Decorator:
-    return click.option("--timeout", "timeout_s", type=_seconds(), metavar="S", help=text)
-
-
-def _seconds() -> click.FloatRange:
-    return _Seconds(min=0, min_open=True, max=values.MAX_SECONDS)
+    return click.option("--timeout", "timeout_s", type=_Seconds(), metavar="SECONDS", help=text)

@@ -1,4 +1,4 @@
-"""Verbs about ports: what they do, and how to empty them."""
+"""The verbs status, unload and unload-all."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from .verb import verb
     "status",
     "mlxops status",
     "mlxops status 8100 jerry-l",
-    "mlxops status --check || echo look at it",
+    "mlxops status --check || echo 'the Studio needs a look'",
     "mlxops status --deep",
 )
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @click.option(
     "--check",
     is_flag=True,
-    help="Exit with 11 where registry and host differ or a server is broken.",
+    help="Exit 11 if registry and host differ or a server is broken.",
 )
 @click.option(
     "--deep",
     is_flag=True,
-    help="Put each server to the proof as verify does: its pace, and a verdict.",
+    help="Also send real requests, as verify does; show speed and result.",
 )
-@options.timeout("Seconds the requests of --deep to one port may take together; default: 300.")
+@options.timeout("Time limit per port for --deep (default 300).")
 def status(
     run: Run, ports: tuple[str, ...], check: bool, deep: bool, timeout_s: float | None
 ) -> Answer:
-    """Every port: registry, processes and HTTP answer side by side.
+    """Show every port: what the registry says, what is running, and whether it answers.
 
-    A dash is a figure nobody knows.
-    """
+    "-" means unknown. DRIFT names a difference between registry and host; the lines below the table
+    give its reason and the next command."""
     chosen = [run.host.port_word(word) for word in ports] or None
     if timeout_s is not None and not deep:
         raise Usage(
-            "--timeout goes with --deep: a plain look takes two seconds at most",
+            "--timeout needs --deep; without it, status takes at most 2 seconds",
             "mlxops status --deep",
         )
     more = {"deep": True, "timeout_s": timeout_s} if deep else {}
@@ -72,7 +72,7 @@ def _check_error(result: Result) -> DriftFound | None:
 @options.grace()
 @options.dry_run()
 def unload(run: Run, port: str, grace_s: float | None, dry_run: bool) -> Answer:
-    """Stop the server on a port, prove it stopped, and clear the assignment."""
+    """Stop the server on PORT, confirm that it is gone, and free the port."""
     args = {"port": run.host.port_word(port), "grace_s": grace_s, "dry_run": dry_run}
     return Answer(run.call("unload", args), as_dry_run(unload_result) if dry_run else unload_result)
 
@@ -86,15 +86,17 @@ def unload(run: Run, port: str, grace_s: float | None, dry_run: bool) -> Answer:
 @options.grace()
 @options.dry_run()
 @options.yes()
-@click.option("--registered", is_flag=True, help="Leave servers that are not in the registry.")
+@click.option(
+    "--registered", is_flag=True, help="Leave servers running that are not in the registry."
+)
 def unload_all(
     run: Run, grace_s: float | None, dry_run: bool, yes: bool, registered: bool
 ) -> Answer:
-    """Stop every model server of yours on this host's ports and clear all assignments.
+    """Stop all of your model servers on the host's ports, and free the ports.
 
-    This includes servers that are not in the registry. At a terminal the servers are listed first,
-    and you are asked. If one port fails, the others are still unloaded, and the exit status is
-    1."""
+    This includes servers that are not in the registry. At a terminal the servers are listed, and
+    you are asked to confirm. If one port fails, the others are still unloaded, and the exit status
+    is 1."""
     args: Result = {"grace_s": grace_s, "dry_run": dry_run, "registered": registered}
     if run.interactive and not yes and not dry_run:
         args["pids"] = _confirm_stop(run, args)
@@ -107,7 +109,7 @@ def unload_all(
 
 
 def _confirm_stop(run: Run, args: Result) -> list[int]:
-    """The servers that a person was shown and agreed to stop."""
+    """The pids of the servers that the user agreed to stop."""
     found = run.call("unload-all", {**args, "dry_run": True})
     servers = [
         port for port in found["ports"] if port.get("pid") and port.get("state") == "planned"

@@ -1,4 +1,4 @@
-"""Verbs about the program itself: version, completion, demo."""
+"""The verbs version, completion and demo."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def version(run: Run) -> Answer:
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(run: Run, shell: str) -> Answer:
-    """Print the script that completes verbs, flags, hosts and ports in a shell."""
+    """Print a shell script that completes verbs, options, hosts and ports."""
     from click.shell_completion import ShellComplete, get_completion_class
 
     from .root import root
@@ -37,14 +37,13 @@ def completion(run: Run, shell: str) -> Answer:
         made = get_completion_class(shell)(root, {}, name, f"_{name.upper()}_COMPLETE")  # type: ignore[misc]
         scripts.append(
             ShellComplete.source(made)
-        )  # not the class's own: bash's runs bash to learn its version
+        )  # not made.source(): for bash, it runs bash to get its version
     return Answer({"script": "\n".join(scripts)}, lambda result, style: str(result["script"]))
 
 
 @verb("demo", "mlxops demo")
 def demo(run: Run) -> Answer:
-    """The main job on this machine alone: two tiny models, an SSH server on loopback, a swap, all
-    cleaned up."""
+    """Try mlxops on this machine: two tiny models, a local SSH server, one swap, then clean up."""
     try:
         from ..demo.story import run as run_demo
     except ModuleNotFoundError as missing:

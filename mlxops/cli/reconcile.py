@@ -1,5 +1,5 @@
-"""The verb that cron calls: never two at once from this machine, never without an end, and not the
-same mail twice."""
+"""The verb reconcile, as cron runs it: one at a time per host file, with a time limit, and without
+repeating its mails."""
 
 from __future__ import annotations
 
@@ -18,19 +18,16 @@ DEFAULT_TIMEOUT_S = 120.0
 @verb(
     "reconcile",
     "mlxops reconcile --dry-run",
-    "mlxops reconcile -q        # from cron: says nothing unless something changed or went wrong",
+    "mlxops reconcile -q        # from cron: prints nothing unless there is news",
     "mlxops reconcile --dry-run --check || echo drift",
 )
-@click.option(
-    "--check", is_flag=True, help="Exit with 11 where drift is left or a server is broken."
-)
-@options.timeout(f"Seconds after which it gives up; default: {DEFAULT_TIMEOUT_S:.0f}.")
+@click.option("--check", is_flag=True, help="Exit 11 if drift remains or a server is broken.")
+@options.timeout(f"Give up after this time (default {DEFAULT_TIMEOUT_S:.0f}).")
 @options.dry_run()
 def reconcile(run: Run, check: bool, timeout_s: float | None, dry_run: bool) -> Answer:
-    """Clear assignments whose servers are proven gone; report every other drift and every broken
-    server.
+    """Free ports whose server is gone; report all other drift and broken servers.
 
-    With -q, as cron runs it, a fault is reported when it is new, once a day while it lasts, and
+    With -q, as cron runs it, a problem is reported when it is new, once a day while it lasts, and
     when it is over."""
     history = (
         None
@@ -59,11 +56,11 @@ def reconcile(run: Run, check: bool, timeout_s: float | None, dry_run: bool) -> 
 
 
 def _lines(result: Result, history: alerts.FaultHistory) -> list[str]:
-    """What was changed, and what the reader of the last runs does not know yet."""
+    """What was changed, and which problems are new, due again or over."""
     done = [action for action in result["actions"] if action.get("applied")]
     waiting = [action for action in result["actions"] if not action.get("applied")]
     faults = alerts.faults(problems(result), list(zip(waiting, action_lines(waiting), strict=True)))
-    # Their own lines tell of them already.
+    # Lines of actions report these already.
     cleared = [one for one in result.get("drift") or [] if one not in problems(result)]
     history.mark_reported(alerts.faults(cleared, []))
     lines = [*action_lines(done), *history.report([*faults, *alerts.faults(cleared, [])])]
@@ -72,8 +69,7 @@ def _lines(result: Result, history: alerts.FaultHistory) -> list[str]:
 
 
 def _failure(exc: MlxopsError, history: alerts.FaultHistory | None) -> Answer:
-    """The failure itself, or nothing where it is the same as told before; the exit status is its
-    own either way."""
+    """The failure, without its message if that was reported before; the exit status stays."""
     if history is None:
         raise exc
     new = history.report_failure(alerts.failure_fault(exc))
@@ -82,7 +78,7 @@ def _failure(exc: MlxopsError, history: alerts.FaultHistory | None) -> Answer:
 
 
 def _drift_error(result: Result) -> DriftFound | None:
-    """The drift that is still there: what was not repaired, and what a dry run would repair."""
+    """The remaining drift: what was not repaired, or what a dry run would repair."""
     waiting = [action for action in result["actions"] if not action.get("applied")]
     stale = [{**action, "drift": "stale"} for action in waiting]
     found = drift_error({**result, "drift": [*stale, *(result.get("drift") or [])]})

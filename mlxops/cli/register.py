@@ -1,4 +1,4 @@
-"""The verb that adds an entry by hand, or the host file's plans."""
+"""The verb register."""
 
 from __future__ import annotations
 
@@ -15,38 +15,44 @@ from .verb import verb
 
 @verb(
     "register",
-    "mlxops register jerry-xl mlx-community/Qwen3-235B-A22B-Instruct-2507-6bit --slot 8100",
-    "mlxops register coder org/name --tool-call-parser qwen3_coder --arg --context-length --arg 32768",
+    "mlxops register coder mlx-community/Qwen3-Coder-30B-A3B-4bit --slot 8100",
+    "mlxops register coder org/name --arg --context-length --arg 32768",
     "mlxops register --slots --dry-run",
 )
 @click.argument("name", required=False)
 @click.argument("repo", required=False)
 @click.option(
-    "--slots", is_flag=True, help="Instead: write the slots planned in the host file as intents."
+    "--slots", is_flag=True, help="Register the models planned in the host file's slots instead."
 )
-@click.option("--slot", metavar="PORT", help="The port planned for it.")
-@click.option("--chat-template", metavar="FILE", help="A template file on the host.")
-@click.option("--tool-call-parser", metavar="P")
-@click.option("--reasoning-parser", metavar="P")
-@click.option("--runtime", metavar="R", help="The server program; default: the host file's.")
-@click.option("--revision", metavar="R", help="Branch, tag or commit; default: main.")
+@click.option("--slot", metavar="PORT", help="Port or slot name planned for the model.")
+@click.option("--chat-template", metavar="FILE", help="Chat template file on the host.")
+@click.option(
+    "--tool-call-parser", metavar="PARSER", help="Parser for tool calls (default: by model family)."
+)
+@click.option(
+    "--reasoning-parser", metavar="PARSER", help="Parser for reasoning (default: by model family)."
+)
+@click.option("--runtime", metavar="RUNTIME", help="Server program (default: host file).")
+@options.revision()
 @click.option(
     "--arg",
     "args",
     multiple=True,
-    metavar="A",
-    help="A further word of the server's command; repeatable.",
+    metavar="ARG",
+    help="Extra argument for the server (repeatable).",
 )
 @click.option(
     "--rank",
     "hosts",
     multiple=True,
     metavar="NAME=IP",
-    help="A host that runs a part of it; see the docs.",
+    help="Host that runs a part of the model (repeatable; see docs/distributed.md).",
 )
 @options.dry_run()
 def register(run: Run, slots: bool, dry_run: bool, **entry: Any) -> Answer:
-    """Add an entry NAME for the repo REPO (org/name). Nothing is downloaded."""
+    """Add the entry NAME for REPO (org/name). Nothing is downloaded.
+
+    With --slots, add an entry for every model that the host file plans for a slot."""
     _require_slots_or_entry(slots, entry)
     if not slots:
         slot = run.host.port(entry["slot"]) if entry["slot"] else None
@@ -58,11 +64,11 @@ def register(run: Run, slots: bool, dry_run: bool, **entry: Any) -> Answer:
 
 
 def _require_slots_or_entry(slots: bool, entry: dict[str, Any]) -> None:
-    """Usage unless it is --slots alone or NAME and REPO."""
+    """Raise Usage unless the arguments are NAME and REPO, or --slots alone."""
     given = [key for key, value in entry.items() if value]
     if slots and given:
-        raise Usage(f"--slots goes without {', '.join(given)}", "mlxops register --slots")
+        raise Usage(f"--slots cannot be used with {', '.join(given)}", "mlxops register --slots")
     if not slots and not (entry["name"] and entry["repo"]):
         raise Usage(
-            "NAME and REPO are needed", "mlxops register NAME ORG/NAME, or mlxops register --slots"
+            "missing NAME and REPO", "mlxops register NAME ORG/NAME, or mlxops register --slots"
         )

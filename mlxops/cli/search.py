@@ -1,4 +1,4 @@
-"""The verb that looks for models on the Hub."""
+"""The verb search."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from .verb import verb
 
 @verb("search", "mlxops search qwen3 4bit", "mlxops search gpt-oss --limit 5 --json")
 @click.argument("terms", nargs=-1, required=True, metavar="WORD...")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, metavar="N")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100),
+    default=20,
+    metavar="N",
+    help="Number of results, 1 to 100 (default 20).",
+)
 def search(run: Run, terms: tuple[str, ...], limit: int) -> Answer:
-    """MLX models of the Hugging Face Hub whose name has these words, the most downloaded first."""
+    """Search the Hugging Face Hub for MLX models, most downloaded first."""
     from ..hub import search as found
 
     with raise_on(1):

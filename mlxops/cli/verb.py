@@ -1,5 +1,5 @@
-"""What all commands share: the global flags before and after the verb, examples in the help, help
-also as JSON."""
+"""What all verbs share: the global options before and after the verb, and help with examples, also
+as JSON."""
 
 from __future__ import annotations
 
@@ -11,19 +11,13 @@ import click
 
 from .run import Answer, Flags, Run
 
-_HOST = "Host to use. Default: $MLXOPS_HOST, then `host` in ~/.config/mlxops/config.toml, then the only host file."
-_HOSTS_DIR = (
-    "Folder of the host files. Default: $MLXOPS_HOSTS_DIR, else ~/.config/mlxops/hosts, then hosts/ of the checkout "
-    "that mlxops runs from."
-)
-
 
 class HelpRequested(Exception):
-    """--help was met while parsing; carries the text."""
+    """--help was found while parsing; carries the text."""
 
 
 def _store_flag(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Note a global flag wherever it stands; the one after the verb wins."""
+    """Store a global option, wherever it stands; one after the verb wins."""
     run = ctx.find_object(Run)
     flags = run.flags if run else Flags()
     if (
@@ -52,18 +46,13 @@ def _global_options(hidden: bool) -> list[click.Option]:
         )
 
     return [
-        option("--host", metavar="NAME", shell_complete=_hosts, text=_HOST),
-        option("--hosts-dir", metavar="DIR", type=click.Path(), text=_HOSTS_DIR),
-        option("--local", is_flag=True, text="This machine is the host: no SSH."),
-        option("--json", is_flag=True, text="Exactly one JSON document on stdout."),
-        option(
-            "-q",
-            "--quiet",
-            is_flag=True,
-            text="No progress; reconcile says nothing where nothing changed.",
-        ),
-        option("-v", "--verbose", is_flag=True, text="The server's log lines as well."),
-        option("--debug", is_flag=True, text="The traceback of an error (also: MLXOPS_DEBUG=1)."),
+        option("--host", metavar="NAME", shell_complete=_hosts, text="Host to use"),
+        option("--hosts-dir", metavar="DIR", type=click.Path(), text="Folder of host files"),
+        option("--local", is_flag=True, text="Run here, no SSH"),
+        option("--json", is_flag=True, text="Print JSON"),
+        option("-q", "--quiet", is_flag=True, text="Hide progress"),
+        option("-v", "--verbose", is_flag=True, text="Show server logs"),
+        option("--debug", is_flag=True, text="Show tracebacks"),
     ]
 
 
@@ -87,11 +76,10 @@ class BaseCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def note_json(self, ctx: click.Context, args: list[str]) -> None:
-        """Note --json before the words are judged, so that even words that cannot be parsed are
-        answered in JSON.
+        """Look for --json before parsing, so that a usage error is reported as JSON too.
 
-        click's own parser tells the flag from a value of another option that reads the same, and
-        from what follows --."""
+        click's own parser distinguishes the flag from an equal value of another option, and from
+        anything after --."""
         run = ctx.find_object(Run)
         if run is None:
             return
@@ -114,23 +102,28 @@ class BaseCommand(click.Command):
             is_eager=True,
             expose_value=False,
             callback=_help,
-            help="Show this text.",
+            help="Show this help.",
         )
 
-    def get_short_help_str(self, limit: int = 45) -> str:
-        """The whole first sentence: in a list of verbs it is folded, not cut."""
-        return super().get_short_help_str(limit * 4)
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Only the texts of the options: they name defaults and ranges themselves."""
+        records = [
+            (record[0], param.help or "")
+            for param in self.get_params(ctx)
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx))
+        ]
+        with formatter.section("Options"):
+            formatter.write_dl(records)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Examples"):
             for example in self.examples:
                 formatter.write(f"  {example}\n")
-        if self.verb:
-            formatter.write("\nThe global flags may stand here too: mlxops --help.\n")
+        formatter.write("\nGlobal options such as --host and --json: mlxops --help\n")
 
 
 def verb(name: str, *examples: str) -> Callable[[Callable[..., Answer]], click.Command]:
-    """A command of this name; the function gets the Invocation first, then the parsed words."""
+    """Make a command of this name from a function that takes the Run, then the parsed arguments."""
 
     def decorate(function: Callable[..., Answer]) -> click.Command:
         return click.command(name, cls=BaseCommand, examples=examples)(
@@ -141,10 +134,9 @@ def verb(name: str, *examples: str) -> Callable[[Callable[..., Answer]], click.C
 
 
 def _translate_os_errors(function: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Failures of the machine get their names before click sees them.
+    """Name OSError and EOFError before click sees them.
 
-    It takes any broken pipe for a reader who left, and any end of a stream for Ctrl-C.
-    """
+    click takes every broken pipe for a closed stdout, and every EOFError for Ctrl-C."""
 
     @wraps(function)
     def translated(*args: Any, **more: Any) -> Answer:

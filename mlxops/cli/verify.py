@@ -1,4 +1,4 @@
-"""The verb that puts servers to the proof."""
+"""The verb verify."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from .verb import verb
     "verify",
     "mlxops verify",
     "mlxops verify 8100 jerry-l --timeout 600",
-    "mlxops verify -v 8100                       # every check, also those that are right",
-    "mlxops verify -q || echo look at it",
+    "mlxops verify -v 8100        # every check, also those that passed",
+    "mlxops verify -q || echo 'the Studio needs a look'",
     "mlxops verify --json | jq '.result.ports[] | {port, ok, tokens_per_s}'",
 )
 @options.port("ports", nargs=-1, metavar="[PORT]...")
-@options.timeout("Seconds the requests to one port may take together; default: 300.")
+@options.timeout("Time limit per port (default 300).")
 def verify(run: Run, ports: tuple[str, ...], timeout_s: float | None) -> Answer:
-    """Put servers to the proof with real requests.
+    """Test servers with real requests: name, speed, reasoning, tool calls, leaked tags, plain and
+    streamed answers, and flags against the entry.
 
-    Looked at are name, pace, reasoning, a tool call, raw tags, plain answers against streamed ones,
-    and the command line against the entry. Without a port: all that have something on them, one
-    after another, and whether each entry would be started.
+    Without PORT: every port in use, one after another, and whether each entry can be started.
 
-    Exits with 11 where something is wrong, with 1 where something could not be examined."""
+    Exit 11 if something is wrong, 1 if something could not be tested."""
     result = run.call(
         "verify",
         {"ports": [run.host.port_word(word) for word in ports] or None, "timeout_s": timeout_s},

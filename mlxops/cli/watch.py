@@ -1,4 +1,4 @@
-"""What is watched until one has seen enough: Ctrl-C is the way to leave it, and no failure."""
+"""Calls that run until the user presses Ctrl-C: the normal way to end them, not a failure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from ..interrupts import raise_on
 from .run import Answer
 
 
-def watch_until_interrupt(look: Callable[[], Answer], parting: str) -> Answer:
-    """The answer of a call that Ctrl-C ends at once; people who leave are told `parting`, if it
-    says anything.
+def watch_until_interrupt(call: Callable[[], Answer], goodbye: str) -> Answer:
+    """The answer of a call that Ctrl-C ends at once; then `goodbye` is printed, if not empty.
 
-    The exit status remains that of an interrupted command: what was watched had not come to its
-    end."""
+    The exit status is still that of an interrupted command, because the job had not ended."""
     with raise_on(1) as presses:
         try:
-            return look()
+            return call()
         except (Interrupted, KeyboardInterrupt):
             if not presses.count:
-                raise  # the job's own end
-            return Answer(None, None, Interrupted(f"left; {parting}".rstrip("; ")), parting)
+                raise  # the job itself was interrupted
+            return Answer(None, None, Interrupted(goodbye or "stopped"), goodbye)

@@ -220,7 +220,7 @@ def test_as_many_lines_are_given_as_were_asked_for(
 def test_where_there_are_fewer_it_says_how_many(local: Studio, log: Path) -> None:
     log.write_text("one\ntwo\n")
     asked = local.start("logs", local.ports[0], "-n", "1000000")
-    assert asked.communicate(timeout=60) == ("one\ntwo\n", "mlxops: the log has 2 lines\n")
+    assert asked.communicate(timeout=60) == ("one\ntwo\n", "mlxops: the log has only 2 lines\n")
     plain = local.start("logs", local.ports[0])
     assert plain.communicate(timeout=60) == ("one\ntwo\n", "")
 

@@ -103,13 +103,13 @@ def test_the_verb_prints_the_line_and_nothing_else(tmp_path: Path) -> None:
         studio, "authorize", "--verbs", "status, list,", "--key", str(tmp_path / "key.pub")
     )
     assert ended.out == f'restrict,command="exec \\"py\\" x" {KEY}\n'
-    assert "the first one counts" in ended.err and "look out" in ended.err
+    assert "first one counts" in ended.err and "look out" in ended.err
     assert studio.asked == [
         ("authorize", {"verbs": ["status", "list"], "key": KEY, "dry_run": False})
     ]
     quiet = Ended(studio, "authorize", "-q", "--verbs", "status", "--json")
     assert quiet.document["result"]["line"] == 'restrict,command="exec \\"py\\" x"'
-    assert "the first one counts" not in quiet.err
+    assert "first one counts" not in quiet.err
 
 
 @pytest.mark.usefixtures("lab")

@@ -56,7 +56,7 @@ def test_wrong_usage_is_exit_2_with_a_hint_and_no_call(argv: str) -> None:
 
 
 def test_a_word_near_a_verb_is_told() -> None:
-    assert "did you mean unload?" in Ended(Studio(), "unlod").err
+    assert "did you mean 'unload'?" in Ended(Studio(), "unlod").err
     assert "did you mean" not in Ended(Studio(), "bogus").err
 
 
@@ -94,6 +94,12 @@ def test_help_is_also_a_verb() -> None:
         == Ended(Studio(), "--help").out
         == Ended(Studio(), "help", "bogus").out
     )
+
+
+@pytest.mark.parametrize("words", [(), ("load",), ("bogus",)])
+def test_the_verb_help_prints_one_document_with_json(words: tuple[str, ...]) -> None:
+    for argv in (("help", *words, "--json"), ("--json", "help", *words)):
+        assert Ended(Studio(), *argv).document["result"]["help"].startswith("Usage: mlxops")
 
 
 def test_a_wrong_option_is_answered_with_the_help_of_its_verb() -> None:

@@ -38,8 +38,25 @@ def test_the_version_is_told_the_usual_way_too() -> None:
     assert Ended(Studio(), "--version").code == 0
 
 
-def test_a_list_of_verbs_cuts_no_sentence() -> None:
-    assert "..." not in Ended(Studio(), "--help").out.partition("Commands:")[2]
+def test_the_help_fits_on_one_screen_and_names_every_verb() -> None:
+    lines = Ended(Studio(), "--help").out.splitlines()
+    assert len(lines) < 24 and max(map(len, lines)) < 80
+    assert sorted(VERBS) == sorted(
+        verb for verb in VERBS if any(f"  {verb} " in one for one in lines)
+    )
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_help_of_a_verb_is_narrow_and_explains_every_option(name: str) -> None:
+    out = Ended(Studio(), name, "--help").out
+    assert max(map(len, out.splitlines())) <= 80
+    command = root.get_command(root.make_context("mlxops", [name], resilient_parsing=True), name)
+    assert command is not None
+    assert [
+        param.name
+        for param in command.params
+        if param.param_type_name == "option" and not param.help
+    ] == []  # type: ignore[attr-defined]
 
 
 def test_the_cron_line_leaves_nothing_to_the_environment(lab: Path) -> None:
