@@ -253,7 +253,7 @@ def lock_file(content: bytes) -> None:
 
 
 def answer(content: bytes) -> None:
-    assert all(isinstance(name, str) for name in model_ids(Reply(200, content).document))
+    assert all(isinstance(name, str) for name in model_ids(Reply(200, content).json))
 
 
 TARGETS: Mapping[str, Target] = {

@@ -99,15 +99,15 @@ def process_visibility(ctx: Context) -> Iterator[Finding]:
         yield Finding(
             "processes",
             OK,
-            "%d processes, %d listeners on our ports can be seen" % (len(seen.table), own),
+            "%d processes, %d listeners on our ports can be seen" % (len(seen.processes), own),
         )
 
 
 def foreign_listeners(ctx: Context) -> Iterator[Finding]:
     """Who holds our ports and is not a model server of this user."""
     seen = _look(ctx)
-    servers = find_servers(seen.table, ctx.site.runtimes)
-    others = foreign_servers(seen.table, ctx.site.runtimes)
+    servers = find_servers(seen.processes, ctx.site.runtimes)
+    others = foreign_servers(seen.processes, ctx.site.runtimes)
     taken = 0
     for port in ctx.site.ports:
         here = tuple(ln for ln in seen.listeners or () if ln.port == port)
@@ -117,17 +117,17 @@ def foreign_listeners(ctx: Context) -> Iterator[Finding]:
             listeners=here,
             servers=servers.get(port, ()),
             recorded=None,
-            remnants=(),
+            orphan_workers=(),
             answer=NO_ANSWER,
             job=None,
             unknown=(),
-            strangers=alien,
+            foreign_processes=alien,
         )
-        if evidence.claimed:
+        if evidence.foreign_holders:
             taken += 1
             told = "port %d is held by %s, not a model server of this user" % (
                 port,
-                " and ".join(evidence.claimed),
+                " and ".join(evidence.foreign_holders),
             )
             yield Finding(
                 "foreign listeners",
@@ -142,7 +142,7 @@ def foreign_listeners(ctx: Context) -> Iterator[Finding]:
 def launchd(ctx: Context) -> Iterator[Finding]:
     """Jobs that serve one of our ports, or would: only root can make them let go."""
     seen = _look(ctx)
-    jobs = ctx.procs.jobs()
+    jobs = ctx.procs.launchd_jobs()
     holding = [(job, ports) for job in jobs for ports in [_ports(job, seen, ctx.site)] if ports]
     for job, ports in holding:
         told = "%s holds port %s: a load or unload there is refused" % (
@@ -162,7 +162,7 @@ def _ports(job: LaunchdJob, seen: Snapshot, site: Site) -> Tuple[int, ...]:
     named = recognise(job.program, site.runtimes)
     found: List[int] = [named.port] if named and named.port in site.ports else []
     for listener in seen.listeners or ():
-        line = {listener.pid, *(p.pid for p in ancestors(seen.table, listener.pid or 0))}
+        line = {listener.pid, *(p.pid for p in ancestors(seen.processes, listener.pid or 0))}
         if job.pid is not None and job.pid in line:
             found.append(listener.port)
     return tuple(sorted(set(found)))

@@ -28,7 +28,10 @@ def ports(ctx: Context) -> Iterator[Finding]:
         partial(current_job, ctx),
         ctx.client.check,
     )
-    evidence = {port: one._replace(cut=interrupted_load(ctx, port)) for port, one in seen.items()}
+    evidence = {
+        port: one._replace(interrupted_load=interrupted_load(ctx, port))
+        for port, one in seen.items()
+    }
     found = plan(evidence, {port: expected(ctx, registry, port) for port in numbers})
     rows = [
         row

@@ -37,7 +37,7 @@ class EvictedPort:
 
     def __init__(self, ctx: Context, job: Job, ground: PortSurvey) -> None:
         self.job, self.ground, self.begun, self.stopped = job, ground, False, False
-        self.port = ground.seen.port
+        self.port = ground.evidence.port
         self.entry = ground.entries[0] if ground.entries else None
         self.service = (
             restart_spec(ctx, self.port, ground.server, self.entry) if ground.server else None
@@ -188,12 +188,12 @@ class Eviction:
                 mlxops_command("unload", port) + " first",
                 port=port,
             )
-        if victim.ground.stranger is not None:
+        if victim.ground.unregistered_server is not None:
             text = (
                 "port %d is not unloaded to make room: its server, pid %d, is not in the registry"
             )
             raise PortBusy(
-                text % (port, victim.ground.stranger.process.pid),
+                text % (port, victim.ground.unregistered_server.process.pid),
                 mlxops_command("unload", port),
                 port=port,
             )

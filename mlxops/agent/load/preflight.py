@@ -147,7 +147,7 @@ def _serves_exactly(ctx: Context, ground: PortSurvey, entry: Entry) -> Optional[
         (entry.name, folder_identity(entry.cache_path))
     ]:
         return None
-    verdict = diagnose(ground.seen, expected(ctx, ground.registry, ground.seen.port))
+    verdict = diagnose(ground.evidence, expected(ctx, ground.registry, ground.evidence.port))
     if verdict.state == "ready" and verdict.drift in (None, "unrecorded", "stray"):
         return ""
     return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)

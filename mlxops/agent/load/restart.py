@@ -59,7 +59,7 @@ def restart_spec(
         entry=entry,
         runtime=runtime,
         argv=argv,
-        listed=listed,
+        listed_name=listed,
         chat_name=runtime.client_model or listed or server.invocation.model or "",
     )
 
@@ -138,7 +138,7 @@ def _service(ctx: Context, port: int, entry: Entry) -> ServerSpec:
         entry=entry,
         runtime=runtime,
         argv=argv,
-        listed=listed,
+        listed_name=listed,
         chat_name=runtime.client_model or listed or entry.cache_path,
     )
 

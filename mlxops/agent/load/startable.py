@@ -20,7 +20,7 @@ from .restart import Unrestartable
 def check_bindable(ctx: Context, ground: PortSurvey) -> None:
     """Raises where a server of this host could not bind the port; its occupant's own listeners do
     not count."""
-    bind, port = ctx.site.bind, ground.seen.port
+    bind, port = ctx.site.bind, ground.evidence.port
     try:
         if not ctx.procs.local(bind):
             raise Failed(
@@ -30,8 +30,8 @@ def check_bindable(ctx: Context, ground: PortSurvey) -> None:
                 bind=bind,
             )
         # A server that starts just now must not find our own probe in its place.
-        if ground.server is None or ground.seen.listeners:
-            require_unbound(ctx, port, ground.seen.listeners or ())
+        if ground.server is None or ground.evidence.listeners:
+            require_unbound(ctx, port, ground.evidence.listeners or ())
     except Unobservable as exc:
         raise EvidenceUnknown(
             "whether port %d is free cannot be seen: %s" % (port, exc.reason), port=port

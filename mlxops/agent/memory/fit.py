@@ -162,7 +162,7 @@ def fewest_ports(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
 def _held(ctx: Context, found: Mapping[int, Sequence[Server]]) -> Dict[int, int]:
     """port -> bytes its servers hold."""
     return {
-        port: sum(ctx.procs.footprint(s.family) or 0 for s in servers)
+        port: sum(ctx.procs.footprint(s.processes) or 0 for s in servers)
         for port, servers in found.items()
     }
 
@@ -189,7 +189,7 @@ def _kept(ctx: Context, held: Mapping[int, int], own: Optional[int]) -> Dict[int
     for port in held:
         if port != own and port in ctx.site.ports:
             try:
-                stranger = survey(ctx, port, own_lock=False).stranger
+                stranger = survey(ctx, port, own_lock=False).unregistered_server
             except MlxopsError as exc:
                 kept[port] = exc.message
             else:

@@ -57,7 +57,7 @@ def _plan(
 def _adoptable(seen: PortEvidence) -> bool:
     """A server of this user that has the port to itself, and is the port's by more than its command
     line."""
-    return bool(seen.proven) and not (seen.claimed or seen.unknown or seen.job)
+    return bool(seen.proven) and not (seen.foreign_holders or seen.unknown or seen.job)
 
 
 def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Dict[str, Any]]:
@@ -78,7 +78,7 @@ def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Di
 
 def _of_others(seen: PortEvidence) -> str:
     """Servers of other users: whoever runs them may adopt them."""
-    found = [one for one in seen.strangers if one.server] if seen.claimed else []
+    found = [one for one in seen.foreign_processes if one.is_server] if seen.foreign_holders else []
     return "; ".join(
         "not adopted: pid %d runs as user %s; run mlxops as %s" % (o.pid, o.user, o.user)
         for o in found
@@ -156,7 +156,7 @@ def _running(seen: PortEvidence, server: Server) -> Running:
         "argv": list(launcher.argv),
         "launched_at": now(),
         "launched_by": "adopted",
-        "family": family_record(server.family, launcher),
+        "family": family_record(server.processes, launcher),
     }
     if seen.answer.health == 200:
         record["ready_at"] = now()

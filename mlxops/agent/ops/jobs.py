@@ -86,7 +86,7 @@ def _port(ctx: Context, verb: str, word: str) -> str:
     if JOB_ID.fullmatch(word) or word.isdecimal():
         return word
     try:
-        return str(PortResolver(ctx, verb).port(word))
+        return str(PortResolver(ctx, verb).resolve(word))
     except Usage:
         return word
 

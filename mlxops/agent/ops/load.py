@@ -148,9 +148,9 @@ def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec
         entry=entry,
         runtime=runtime,
         argv=argv,
-        listed=listed,
+        listed_name=listed,
         chat_name=name,
-        clean=harmony.uses_harmony_parser(entry, runtime),
+        require_clean_output=harmony.uses_harmony_parser(entry, runtime),
     )
 
 
@@ -173,7 +173,10 @@ def _swap(
         ctx.client.check()
         startable.require_unbound(ctx, service.port)
         served = start_server(
-            ctx, job, service, StartOptions(allowed, ctx.client.check, room, clears=not moves)
+            ctx,
+            job,
+            service,
+            StartOptions(allowed, ctx.client.check, room, clear_on_failure=not moves),
         )
     except Exception as exc:  # whatever it was, the previous model comes back first
         error = to_mlxops_error(exc)
@@ -189,7 +192,7 @@ def _swap(
 
 def _warnings(served: Optional[StartedServer]) -> List[str]:
     """What the first answer shows to be wrong: to be told, no reason to undo a load."""
-    faults = served.proof.faults if served else ()
+    faults = served.verification.failures if served else ()
     return [
         "it serves, but %s: %s; mlxops verify tells more" % (fault.check, fault.detail)
         for fault in faults
@@ -257,14 +260,14 @@ def _restart_previous(
         job.rollback("starting", "starting %s again" % name)
         allowed = _pace(ctx, previous, _weights(previous), None, None)
         served = restart_server(
-            ctx, job, previous, StartOptions(allowed, lambda: None, room, back=True)
+            ctx, job, previous, StartOptions(allowed, lambda: None, room, restoring=True)
         )
     except Exception as exc:  # told along with what failed first
         lost()
         return "%s could not be started again: %s" % (name, to_mlxops_error(exc).message)
-    if served.unnoted and previous.entry:
+    if served.record_error and previous.entry:
         text = "%s serves again, but the registry does not know it yet (%s); once that is settled: mlxops reconcile"
-        return text % (name, served.unnoted)
+        return text % (name, served.record_error)
     return "%s serves again" % name
 
 
@@ -312,7 +315,7 @@ def _result(
         "changed": not plan.already_served and not request.dry_run,
         "duration_s": round(seconds, 3),
         "start_s": round(served.seconds, 3) if served else None,
-        "proof": served.proof.to_wire() if served else None,
+        "proof": served.verification.to_wire() if served else None,
         "previous": ground.entries[0].name if ground.entries else None,
         "download": plan.remote.record() if plan.remote else None,
         "restarted": served is not None

@@ -88,7 +88,7 @@ def clear_if_gone(ctx: Context, port: int, name: str) -> bool:
     if (
         entry is None
         or entry.port != port
-        or not seen.quiet
+        or not seen.proven_idle
         or not ctx.procs.free(port, ctx.site.bind)
     ):
         return False

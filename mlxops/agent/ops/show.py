@@ -42,11 +42,11 @@ def _meant(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int], 
     )
     slot, exact = find_slot(ctx.site, what), None if number else resolve.find_exact(registry, what)
     if number or (slot and exact is None):
-        port = PortResolver(ctx, "show").port(what, registry)
+        port = PortResolver(ctx, "show").resolve(what, registry)
         holders = registry.holders(port) or registry.lost(port)
         return port, holders[0] if holders else None
     if slot:
-        PortResolver(ctx, "show").port(what, registry)
+        PortResolver(ctx, "show").resolve(what, registry)
     entry = exact or resolve.require_entry(registry, what)
     # Of one that is lost, the port it served on.
     return entry.port or entry.wanted, entry

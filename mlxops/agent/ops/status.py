@@ -56,7 +56,7 @@ def _verified(
         ctx, registry, seen, timeout_s, lambda port: observe_ports(ctx, registry, [port])[port]
     ).to_wire()
     told = {key: found[key] for key in ("ok", "first_token_ms", "tokens_per_s", "checks")}
-    idle = seen.quiet and not registry.holders(seen.port)
+    idle = seen.proven_idle and not registry.holders(seen.port)
     return {**dict.fromkeys(told), "checks": []} if idle else told
 
 

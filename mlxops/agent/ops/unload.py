@@ -60,17 +60,21 @@ def _attempt(
 
 def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
-    ground = survey(ctx, port, own_lock=False, blind=True)
-    if args.get("registered") and ground.fault:
-        raise ground.fault
-    if args.get("registered") and (ground.stranger or not ground.entries) and not ground.seen.quiet:
+    ground = survey(ctx, port, own_lock=False, allow_no_registry=True)
+    if args.get("registered") and ground.registry_error:
+        raise ground.registry_error
+    if (
+        args.get("registered")
+        and (ground.unregistered_server or not ground.entries)
+        and not ground.evidence.proven_idle
+    ):
         return _row(ground, "left", False, began)
     lost = [entry.name for entry in ground.registry.lost(port)]
-    to_do = bool(ground.entries or lost or not ground.seen.quiet)
+    to_do = bool(ground.entries or lost or not ground.evidence.proven_idle)
     dry = bool(args.get("dry_run"))
     if (to_do or interrupted_load(ctx, port)) and not dry:
         with begin(ctx, port, "unload %d" % port) as job, disk_reservation(ctx) as room:
-            ground = survey(ctx, port, own_lock=True, blind=True)
+            ground = survey(ctx, port, own_lock=True, allow_no_registry=True)
             _require_same_meaning(ctx, ground, args.get("word"))
             _require_agreed_server(ground, args.get("pids"))
             _require_registry_lock(ctx, ground)
@@ -97,9 +101,9 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _row(ground: PortSurvey, state: str, changed: bool, began: float) -> Dict[str, Any]:
     """`command`: of a server that no entry knows."""
-    stranger = ground.stranger
+    stranger = ground.unregistered_server
     return {
-        "port": ground.seen.port,
+        "port": ground.evidence.port,
         "entry": ground.entries[0].name if ground.entries else None,
         "state": state,
         "changed": changed,
@@ -116,34 +120,36 @@ def _require_agreed_server(ground: PortSurvey, pids: Optional[List[int]]) -> Non
     """A person agreed to the servers that were shown, and to no other that has come since."""
     if pids is None or ground.server is None or ground.server.process.pid in pids:
         return
-    pid, port = ground.server.process.pid, ground.seen.port
+    pid, port = ground.server.process.pid, ground.evidence.port
     text = "pid %d on port %d was not there when you were asked" % (pid, port)
     raise PortBusy(text, "mlxops status", port=port, pid=pid)
 
 
 def _running_strays(ctx: Context, ground: PortSurvey) -> List[int]:
     """The pids of strays that were left alone, and still run: the port may be theirs soon."""
-    if not ground.seen.strays:
+    if not ground.evidence.strays:
         return []
     table = ctx.procs.processes()
     living = [
-        p for s in ground.seen.strays for p in [table.get(s.process.pid)] if p and not p.zombie
+        p for s in ground.evidence.strays for p in [table.get(s.process.pid)] if p and not p.zombie
     ]
     return [
-        p.pid for p in living if p.start_time in {s.process.start_time for s in ground.seen.strays}
+        p.pid
+        for p in living
+        if p.start_time in {s.process.start_time for s in ground.evidence.strays}
     ]
 
 
 def _require_same_meaning(ctx: Context, ground: PortSurvey, word: Optional[str]) -> None:
     """What was meant by a word is looked at again now that nobody else can change the port. By an
     entry's name no other model's server is stopped."""
-    port = ground.seen.port
+    port = ground.evidence.port
     if word is None or word.isdecimal():
         return
-    if ground.fault:
-        raise ground.fault
-    if ground.stranger is not None and find_slot(ctx.site, word) is None:
-        pid = ground.stranger.process.pid
+    if ground.registry_error:
+        raise ground.registry_error
+    if ground.unregistered_server is not None and find_slot(ctx.site, word) is None:
+        pid = ground.unregistered_server.process.pid
         text = "%s is assigned to port %d, but pid %d serves something else there" % (
             word,
             port,
@@ -152,7 +158,7 @@ def _require_same_meaning(ctx: Context, ground: PortSurvey, word: Optional[str])
         raise AssignmentConflict(
             text, "to stop that: mlxops unload %d" % port, port=port, word=word, pid=pid
         )
-    if PortResolver(ctx, "unload").port(word, ground.registry) == port:
+    if PortResolver(ctx, "unload").resolve(word, ground.registry) == port:
         return
     text = "%s was moved away from port %d meanwhile" % (word, port)
     raise AssignmentConflict(text, "mlxops status", port=port, word=word)
@@ -161,10 +167,10 @@ def _require_same_meaning(ctx: Context, ground: PortSurvey, word: Optional[str])
 def _require_registry_lock(ctx: Context, ground: PortSurvey) -> None:
     """Nothing is stopped while somebody else holds the registry, which could not be changed
     afterwards."""
-    if ground.fault or not (ground.entries or ground.registry.lost(ground.seen.port)):
+    if ground.registry_error or not (ground.entries or ground.registry.lost(ground.evidence.port)):
         return
     try:
-        with ctx.store.locked("unload %d" % ground.seen.port):
+        with ctx.store.locked("unload %d" % ground.evidence.port):
             return
     except Locked as exc:
         exc.message = "nothing was stopped, the registry is %s" % exc.message
@@ -173,7 +179,7 @@ def _require_registry_lock(ctx: Context, ground: PortSurvey) -> None:
 
 def _warn_if_disk_is_full(job: Job, room: DiskReservation, ground: PortSurvey) -> None:
     """A port can be freed on a full disk, too: what will not be noted is told before the stop."""
-    port = ground.seen.port
+    port = ground.evidence.port
     try:
         room.reserve(
             port, UNLOAD_EDITS if ground.entries or ground.registry.lost(port) else 0, servers=0
@@ -186,7 +192,7 @@ def _warn_if_disk_is_full(job: Job, room: DiskReservation, ground: PortSurvey) -
 def _forget(ctx: Context, ground: PortSurvey) -> PortSurvey:
     """Clear the assignment; the ground with the entries that had it. What was stopped before is
     told even where that fails."""
-    port, stopped = ground.seen.port, ground.server
+    port, stopped = ground.evidence.port, ground.server
     try:
         return _clear(ctx, ground)
     except Exception as exc:
@@ -214,7 +220,7 @@ def _actions(ground: PortSurvey) -> List[Dict[str, Any]]:
         ("stop", holder, why) for why in describe_occupants(ground)
     ]
     steps += [("clear", e.name, "the assignment") for e in ground.entries]
-    port = ground.seen.port
+    port = ground.evidence.port
     steps += [
         ("forget", e.name, "it served here and is not running") for e in ground.registry.lost(port)
     ]
@@ -235,15 +241,15 @@ def _clear(ctx: Context, ground: PortSurvey) -> PortSurvey:
 
     def change(now: Registry) -> Registry:
         nonlocal cleared
-        if ground.fault:
-            cleared = ground._replace(entries=now.holders(ground.seen.port))
+        if ground.registry_error:
+            cleared = ground._replace(entries=now.holders(ground.evidence.port))
             if any(
                 recorded_ranks(entry) or has_malformed_ranks(entry) for entry in cleared.entries
             ):
-                raise ground.fault
+                raise ground.registry_error
         return _cleared(now, cleared)
 
-    ctx.store.edit("unload %d" % ground.seen.port, change)
+    ctx.store.edit("unload %d" % ground.evidence.port, change)
     return cleared
 
 
@@ -253,9 +259,9 @@ def _cleared(now: Registry, ground: PortSurvey) -> Registry:
     same = [
         e
         for e in ground.entries
-        if now.entries.get(e.name) and now.entries[e.name].port == ground.seen.port
+        if now.entries.get(e.name) and now.entries[e.name].port == ground.evidence.port
     ]
     emptied = now.put(
         *(now.entries[e.name].with_fields(port=None, process=None, wanted=None) for e in same)
     )
-    return emptied.forget(ground.seen.port)
+    return emptied.forget(ground.evidence.port)

@@ -31,13 +31,15 @@ def _something(registry: Registry, seen: PortEvidence) -> bool:
         seen.listeners,
         seen.servers,
         seen.recorded,
-        seen.remnants,
+        seen.orphan_workers,
         seen.ranks,
         seen.unknown,
         seen.job,
-        seen.cut,
+        seen.interrupted_load,
     )
-    return bool(registry.holders(seen.port) or seen.answer.reached or seen.strangers or any(signs))
+    return bool(
+        registry.holders(seen.port) or seen.answer.reached or seen.foreign_processes or any(signs)
+    )
 
 
 def _row(ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:

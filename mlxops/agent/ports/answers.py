@@ -26,12 +26,12 @@ class AnswerCache(NamedTuple):
     wall time, s."""
 
     state_dir: str
-    use: bool = False
+    enabled: bool = False
     clock: Callable[[], float] = time.time
 
-    def of(self, port: int, who: List[List[Any]]) -> Optional[HttpAnswer]:
+    def get(self, port: int, who: List[List[Any]]) -> Optional[HttpAnswer]:
         """The last answer of these processes; None where there is none, or an old one."""
-        kept = self._read(port) if self.use and who else {}
+        kept = self._read(port) if self.enabled and who else {}
         at, answer = kept.get("at"), kept.get("answer")
         age = self.clock() - at if isinstance(at, (int, float)) else -1.0
         if kept.get("of") != who or not 0 <= age < MAX_AGE_S or not isinstance(answer, dict):
@@ -44,7 +44,7 @@ class AnswerCache(NamedTuple):
         )
         return HttpAnswer(True, 200, models, answer.get("chats") is True or None)
 
-    def keep(self, port: int, who: List[List[Any]], answer: HttpAnswer) -> None:
+    def store(self, port: int, who: List[List[Any]], answer: HttpAnswer) -> None:
         """For the next look. Only a good answer is kept: another is asked for again."""
         if not who or answer.health != 200 or answer.chats is False or answer.error:
             return
@@ -87,13 +87,13 @@ class PortQuery(NamedTuple):
     there."""
 
     port: int
-    where: Tuple[str, ...]
+    addresses: Tuple[str, ...]
     servers: Tuple[Server, ...]
     entries: Tuple[Entry, ...]
-    who: List[List[Any]]
+    processes: List[List[Any]]
 
-    def answer(self, recall: AnswerCache) -> HttpAnswer:
-        address = _reachable(self.port, self.where)
+    def run(self, recall: AnswerCache) -> HttpAnswer:
+        address = _reachable(self.port, self.addresses)
         return self._remembered(address, recall) or self._asked(address, recall)
 
     @property
@@ -109,7 +109,7 @@ class PortQuery(NamedTuple):
         )
 
     def _remembered(self, address: str, recall: AnswerCache) -> Optional[HttpAnswer]:
-        known = recall.of(self.port, self.who)
+        known = recall.get(self.port, self.processes)
         if known is None or (self._unproven and not known.chats):
             return None
         latency = probe.reaction_time_ms(address, self.port, PULSE_TIMEOUT_S)
@@ -122,7 +122,7 @@ class PortQuery(NamedTuple):
         answer = probe.ask(address, self.port, HTTP_TIMEOUT_S, models)
         if answer.health == 200 and self._unproven:
             answer = answer._replace(chats=_chats(address, self.port, self.servers[0]))
-        recall.keep(self.port, self.who, answer)
+        recall.store(self.port, self.processes, answer)
         return answer
 
 

@@ -52,19 +52,21 @@ class Diagnosis(NamedTuple):
         return self.state in BROKEN_STATES and not told
 
 
-def diagnose(seen: PortEvidence, wanted: Expected) -> Diagnosis:
+def diagnose(seen: PortEvidence, expected: Expected) -> Diagnosis:
     """One port's verdict. A port somebody works on, or that could not be seen, has no drift.
 
     The reason ends with what a load that was killed here left undone.
     """
-    verdict = _judge(seen, wanted)
+    verdict = _judge(seen, expected)
     if (
-        seen.cut is None
+        seen.interrupted_load is None
         or seen.job is not None
-        or (verdict.state == "ready" and _arrived(seen, wanted))
+        or (verdict.state == "ready" and _arrived(seen, expected))
     ):
         return verdict
-    return verdict._replace(reason="; ".join(filter(None, [verdict.reason, _cut_text(seen.cut)])))
+    return verdict._replace(
+        reason="; ".join(filter(None, [verdict.reason, _cut_text(seen.interrupted_load)]))
+    )
 
 
 def _judge(seen: PortEvidence, wanted: Expected) -> Diagnosis:
@@ -86,7 +88,7 @@ def _judge(seen: PortEvidence, wanted: Expected) -> Diagnosis:
 def _arrived(seen: PortEvidence, wanted: Expected) -> bool:
     """Whether the model of the load that was cut off is there after all: then it was at its very
     end."""
-    entries = (seen.cut or {}).get("entries") or [None]
+    entries = (seen.interrupted_load or {}).get("entries") or [None]
     return seen.server is not None and [e.name for e in wanted.entries] == entries[:1]
 
 
@@ -147,12 +149,13 @@ def _state(seen: PortEvidence, wanted: Expected) -> Tuple[str, str]:
         return "unresponsive", _MUTE % TIMED_OUT
     if server is not None:
         return _silent(server, wanted)
-    if seen.remnants or seen.recorded or any(one.alive for one in seen.ranks):
+    if seen.orphan_workers or seen.recorded or any(one.alive for one in seen.ranks):
         return "failed", "the server is dead; left behind: pid %s" % _pids(seen)
-    if seen.strangers:
-        return "starting", "pid %d of user %s names this port and does not listen" % seen.strangers[
-            0
-        ][:2]
+    if seen.foreign_processes:
+        return (
+            "starting",
+            "pid %d of user %s names this port and does not listen" % seen.foreign_processes[0][:2],
+        )
     return ("failed", "its process is gone") if wanted.entries else ("free", "")
 
 
@@ -180,7 +183,7 @@ def _silent(server: Server, wanted: Expected) -> Tuple[str, str]:
 
 
 def _pids(seen: PortEvidence) -> str:
-    here = (*seen.remnants, *([seen.recorded] if seen.recorded else []))
+    here = (*seen.orphan_workers, *([seen.recorded] if seen.recorded else []))
     return ", ".join(
         [*(str(p.pid) for p in here), *(one.text[len("pid ") :] for one in seen.ranks if one.alive)]
     )
@@ -189,12 +192,12 @@ def _pids(seen: PortEvidence) -> str:
 def _drift(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], str]:
     if len(wanted.entries) > 1:
         return "duplicate", "assigned to " + " and ".join(e.name for e in wanted.entries)
-    if seen.claimed:
-        held = "held by %s, not a model server of this user" % " and ".join(seen.claimed)
+    if seen.foreign_holders:
+        held = "held by %s, not a model server of this user" % " and ".join(seen.foreign_holders)
         return "foreign", "; ".join(filter(None, [held, describe_lost(wanted)]))
     if not wanted.entries:
         return _unassigned(seen, wanted)
-    if seen.quiet:
+    if seen.proven_idle:
         return "stale", _gone_text(wanted)
     entry = wanted.entries[0]
     difference = mismatch(seen, entry, wanted.served_name)
@@ -258,9 +261,9 @@ def _unassigned(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], st
     if seen.server:
         model = seen.server.invocation.model or "its default model"
         return "orphan", "pid %d serves %s, no entry is assigned" % (seen.server.process.pid, model)
-    if seen.remnants:
+    if seen.orphan_workers:
         return "orphan", "left behind by a dead server: pid %s" % _pids(seen)
-    return ("lost", describe_lost(wanted)) if wanted.lost and seen.quiet else (None, "")
+    return ("lost", describe_lost(wanted)) if wanted.lost and seen.proven_idle else (None, "")
 
 
 def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:

@@ -37,7 +37,7 @@ class Server(NamedTuple):
 
     process: Process
     invocation: Invocation
-    family: Tuple[Process, ...]
+    processes: Tuple[Process, ...]
     launcher: Process
     held_bytes: Optional[int] = None
 
@@ -45,7 +45,7 @@ class Server(NamedTuple):
     def worker_gone(self) -> bool:
         """The child that held the weights is dead, though the server still answers."""
         runtime = self.invocation.runtime
-        lines = [" ".join(p.argv) for p in self.family]
+        lines = [" ".join(p.argv) for p in self.processes]
         tracked = any(runtime.tracker in line for line in lines) if runtime.tracker else False
         return tracked and not any(runtime.worker in line for line in lines)
 
@@ -56,7 +56,7 @@ class ForeignProcess(NamedTuple):
 
     pid: int
     user: str
-    server: bool
+    is_server: bool
 
 
 class PortEvidence(NamedTuple):
@@ -71,13 +71,13 @@ class PortEvidence(NamedTuple):
     listeners: Optional[Tuple[Listener, ...]]
     servers: Tuple[Server, ...]
     recorded: Optional[Process]
-    remnants: Tuple[Process, ...]
+    orphan_workers: Tuple[Process, ...]
     answer: HttpAnswer
     job: Optional[Mapping[str, Any]]
     unknown: Tuple[str, ...]
-    cut: Optional[Mapping[str, Any]] = None
+    interrupted_load: Optional[Mapping[str, Any]] = None
     ranks: Tuple[RankState, ...] = ()
-    strangers: Tuple[ForeignProcess, ...] = ()
+    foreign_processes: Tuple[ForeignProcess, ...] = ()
 
     @property
     def server(self) -> Optional[Server]:
@@ -95,8 +95,8 @@ class PortEvidence(NamedTuple):
         pids = {listener.pid for listener in self.listeners or ()} | {
             self.recorded.pid if self.recorded else None
         }
-        found = tuple(s for s in self.servers if pids & {p.pid for p in s.family})
-        alone = len(self.servers) == 1 and not (self.listeners or self.strangers)
+        found = tuple(s for s in self.servers if pids & {p.pid for p in s.processes})
+        alone = len(self.servers) == 1 and not (self.listeners or self.foreign_processes)
         return found or (self.servers if alone and self.servers[0].invocation.says_port else ())
 
     @property
@@ -110,10 +110,10 @@ class PortEvidence(NamedTuple):
         return tuple(s for s in self.servers if s not in self.proven and s.invocation.says_port)
 
     @property
-    def foreign(self) -> Tuple[Listener, ...]:
+    def foreign_listeners(self) -> Tuple[Listener, ...]:
         """Listeners that belong to no server of this user; one whose pid is hidden does if it is
         this user's."""
-        family = [p for s in self.servers for p in s.family]
+        family = [p for s in self.servers for p in s.processes]
         pids, uids = {p.pid for p in family}, {p.uid for p in family}
         return tuple(
             ln
@@ -122,25 +122,35 @@ class PortEvidence(NamedTuple):
         )
 
     @property
-    def claimed(self) -> Tuple[str, ...]:
+    def foreign_holders(self) -> Tuple[str, ...]:
         """Who has the port that is not a server of this user, in words; () where mlxops may work on
         it.
 
         Beside a proven server, another user's process that only names the port is in nobody's
         way."""
-        users: Dict[Optional[int], str] = {one.pid: one.user for one in self.strangers}
-        pids = {ln.pid for ln in self.foreign}
-        waiting = () if self.proven else tuple(one.pid for one in self.strangers if one.server)
+        users: Dict[Optional[int], str] = {one.pid: one.user for one in self.foreign_processes}
+        pids = {ln.pid for ln in self.foreign_listeners}
+        waiting = (
+            () if self.proven else tuple(one.pid for one in self.foreign_processes if one.is_server)
+        )
         return tuple(sorted({_named(pid, users) for pid in (*pids, *waiting)}))
 
     @property
-    def quiet(self) -> bool:
+    def proven_idle(self) -> bool:
         """Proven: nothing listens or answers, nothing of a runtime names the port, the recorded
         process is gone."""
         alive = (
-            self.listeners or self.servers or self.recorded or self.remnants or self.answer.reached
+            self.listeners
+            or self.servers
+            or self.recorded
+            or self.orphan_workers
+            or self.answer.reached
         )
-        alive = alive or bool(self.strangers) or any(seen.alive is not False for seen in self.ranks)
+        alive = (
+            alive
+            or bool(self.foreign_processes)
+            or any(seen.alive is not False for seen in self.ranks)
+        )
         return not alive and self.listeners is not None and not self.unknown and self.job is None
 
 

@@ -34,11 +34,11 @@ class Snapshot(NamedTuple):
     """One look at the machine: all processes, the listeners of the ports, and what could not be
     seen."""
 
-    table: Table
+    processes: Table
     listeners: Optional[Tuple[Listener, ...]]
     unknown: Tuple[str, ...]
 
-    def of(self, port: int) -> Optional[Tuple[Listener, ...]]:
+    def listeners_on(self, port: int) -> Optional[Tuple[Listener, ...]]:
         return (
             None
             if self.listeners is None
@@ -77,7 +77,7 @@ def observe(
     site: Site,
     job_of: Callable[[int], Optional[Mapping[str, Any]]],
     check: Callable[[], None] = lambda: None,
-    recall: bool = False,
+    use_cache: bool = False,
 ) -> Dict[int, PortEvidence]:
     """port -> evidence. `site`: where servers answer and what they look like; `job_of`: a port
     lock's holder; `check` is called while other hosts are asked, and may raise. `recall`: an answer
@@ -88,12 +88,12 @@ def observe(
     jobs = {port: job_of(port) for port in ports}
     sight = scan(procs, ports)
     servers, alien = (
-        find_servers(sight.table, site.runtimes),
-        foreign_servers(sight.table, site.runtimes),
+        find_servers(sight.processes, site.runtimes),
+        foreign_servers(sight.processes, site.runtimes),
     )
     servers = with_registry_spelling(procs, servers, registry, ports)
     answers = _ask_all(
-        ports, sight, servers, registry, site.probe_address, AnswerCache(site.state_dir, recall)
+        ports, sight, servers, registry, site.probe_address, AnswerCache(site.state_dir, use_cache)
     )
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
@@ -106,15 +106,15 @@ def observe(
         unknown = (*sight.unknown, *_unasked(seen.get(port, ()), registry.holders(port)))
         found[port] = PortEvidence(
             port=port,
-            listeners=sight.of(port),
+            listeners=sight.listeners_on(port),
             servers=servers.get(port, ()),
             recorded=recorded,
-            remnants=left,
+            orphan_workers=left,
             answer=answers[port],
             job=jobs[port],
             unknown=unknown,
             ranks=seen.get(port, ()),
-            strangers=foreign_processes(sight, port, others),
+            foreign_processes=foreign_processes(sight, port, others),
         )
     return {port: _weighed(procs, one) for port, one in found.items()}
 
@@ -125,7 +125,8 @@ def _weighed(procs: Procs, seen: PortEvidence) -> PortEvidence:
     if not strays:
         return seen
     held = [
-        s._replace(held_bytes=procs.footprint(s.family)) if s in strays else s for s in seen.servers
+        s._replace(held_bytes=procs.footprint(s.processes)) if s in strays else s
+        for s in seen.servers
     ]
     return seen._replace(servers=tuple(held))
 
@@ -187,8 +188,8 @@ def _left_behind(
 ) -> Tuple[Optional[Process], Tuple[Process, ...], Tuple[Process, ...]]:
     """The recorded process, the workers of a recorded server that is dead, and those of either that
     run as another user."""
-    recorded = [p for e in entries for p in [recorded_process(sight.table, e)] if p]
-    left = [p for e in entries for p in orphan_workers(sight.table, e, known)]
+    recorded = [p for e in entries for p in [recorded_process(sight.processes, e)] if p]
+    left = [p for e in entries for p in orphan_workers(sight.processes, e, known)]
     others = tuple(p for p in (*recorded, *left) if not owner.is_own(p))
     return next(filter(owner.is_own, recorded), None), tuple(filter(owner.is_own, left)), others
 
@@ -199,8 +200,8 @@ def foreign_processes(
     """The processes of other users that concern the port; `servers`: those that are recorded or
     look like servers."""
     found = {p.pid: ForeignProcess(p.pid, owner.user_name(p.uid), True) for p in servers}
-    for listener in sight.of(port) or ():
-        process = sight.table.get(listener.pid or 0)
+    for listener in sight.listeners_on(port) or ():
+        process = sight.processes.get(listener.pid or 0)
         uid = process.uid if process else listener.uid
         if listener.pid and uid is not None and uid != owner.uid():
             found.setdefault(
@@ -306,12 +307,12 @@ def _ask_all(
         ):
             one = PortQuery(
                 port=port,
-                where=where,
+                addresses=where,
                 servers=servers.get(port, ()),
                 entries=registry.holders(port),
-                who=answering_processes(sight, port, servers),
+                processes=answering_processes(sight, port, servers),
             )
-            asked[port] = partial(one.answer, recall)
+            asked[port] = partial(one.run, recall)
         else:
             answers[port] = HttpAnswer(reached=False)
     return {**answers, **probe.call_all(asked)}
@@ -321,9 +322,10 @@ def answering_processes(
     sight: Snapshot, port: int, servers: Mapping[int, Tuple[Server, ...]]
 ) -> List[List[Any]]:
     """The processes that answer on a port, so that an answer is never taken for that of others."""
-    pids = {ln.pid or 0 for ln in sight.of(port) or ()} | {
+    pids = {ln.pid or 0 for ln in sight.listeners_on(port) or ()} | {
         s.process.pid for s in servers.get(port, ())
     }
     return [
-        [pid, sight.table[pid].start_time if pid in sight.table else ""] for pid in sorted(pids)
+        [pid, sight.processes[pid].start_time if pid in sight.processes else ""]
+        for pid in sorted(pids)
     ]

@@ -51,16 +51,16 @@ class Plan(NamedTuple):
         return {key: [one._asdict() for one in rows] for key, rows in self._asdict().items()}
 
 
-def plan(evidence: Mapping[int, PortEvidence], wants: Mapping[int, Expected]) -> Plan:
+def plan(evidence: Mapping[int, PortEvidence], expected: Mapping[int, Expected]) -> Plan:
     """Clear what is proven gone; report everything else that differs, and every server that is
     broken."""
     actions: List[Action] = []
     drifts: List[Drift] = []
     broken: List[Broken] = []
     for port in sorted(evidence):
-        want, seen = wants[port], evidence[port]
+        want, seen = expected[port], evidence[port]
         verdict = diagnose(seen, want)
-        if want.entries and seen.quiet:
+        if want.entries and seen.proven_idle:
             steps = [(e.name, remedy("stale", port, e, want)) for e in want.entries]
             actions += [
                 Action(action="clear", entry=name, port=port, reason=verdict.reason, next=step)

@@ -28,11 +28,13 @@ def resolve_ports(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str,
     done = dict(args)
     if isinstance(args.get("port"), str):
         before = [args["model"]] if verb in ("load", "fit") else []
-        done.update(port=PortResolver(ctx, verb, before).port(args["port"]), word=args["port"])
+        done.update(port=PortResolver(ctx, verb, before).resolve(args["port"]), word=args["port"])
     if isinstance(args.get("ports"), list):
         meant = PortResolver(ctx, verb)
         done["ports"] = list(
-            dict.fromkeys(meant.port(one) if isinstance(one, str) else one for one in args["ports"])
+            dict.fromkeys(
+                meant.resolve(one) if isinstance(one, str) else one for one in args["ports"]
+            )
         )
     return done
 
@@ -45,7 +47,7 @@ class PortResolver:
     ) -> None:
         self._ctx, self._verb, self._before = ctx, verb, tuple(before)
 
-    def port(self, word: str, registry: Optional[Registry] = None) -> int:
+    def resolve(self, word: str, registry: Optional[Registry] = None) -> int:
         """The port meant. Usage where there is none, ModelAmbiguous where there are two."""
         site = self._ctx.site
         if word.isascii() and word.isdecimal() and len(word) <= 5:

@@ -32,7 +32,7 @@ class Reply(NamedTuple):
     body: bytes
 
     @property
-    def document(self) -> Any:
+    def json(self) -> Any:
         """The body as JSON; None when it is not."""
         try:
             return json.loads(self.body)
@@ -80,7 +80,7 @@ class CancellableRequest:
         self._where, self._timeout = (address, port), timeout
         self._socket: Optional[socket.socket] = None
 
-    def ask(
+    def send(
         self, path: str, body: Optional[Dict[str, Any]], read: Callable[[HTTPResponse], Value]
     ) -> Value:
         """What `read` makes of the answer to a GET, or to a POST where there is a body."""
@@ -103,7 +103,7 @@ class CancellableRequest:
         finally:
             link.close()
 
-    def cut(self) -> None:
+    def cancel(self) -> None:
         try:
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -126,7 +126,7 @@ def run_request(
             check()
         return pending.value()
     finally:
-        line.cut()
+        line.cancel()
 
 
 def request(
@@ -135,7 +135,7 @@ def request(
     """One HTTP exchange; OSError (TimeoutError included) or http.client.HTTPException when there is
     none."""
     line = CancellableRequest(address, port, timeout)
-    return run_request(line, timeout, lambda: line.ask(path, body, read_reply))
+    return run_request(line, timeout, lambda: line.send(path, body, read_reply))
 
 
 def read_reply(answer: HTTPResponse) -> Reply:
@@ -184,9 +184,7 @@ def ask(address: str, port: int, timeout: float, models: bool = True) -> HttpAns
         answer = answer._replace(latency_ms=round((time.monotonic() - began) * 1000, 1))
         if not models:
             return answer
-        return answer._replace(
-            models=model_ids(request(address, port, "/v1/models", timeout).document)
-        )
+        return answer._replace(models=model_ids(request(address, port, "/v1/models", timeout).json))
     except (RuntimeError, MemoryError):
         raise  # no thread or no memory here: that says nothing about the port
     except Exception as exc:  # http.client raises ValueError and more on hostile answers: all of it means no answer

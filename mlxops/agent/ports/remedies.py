@@ -28,13 +28,13 @@ def command(
     port: Optional[int],
     entry: Optional[str],
     slot: Optional[int] = None,
-    gone: bool = False,
+    files_missing: bool = False,
 ) -> str:
     """The command for this kind of drift or state. `slot`: the port that the entry is planned for;
     `gone`: its files are not there."""
     place = "PORT" if port is None else port
     force = ["--force"] if slot not in (None, port) else []
-    download = ["--download"] if gone or kind == "missing" else []
+    download = ["--download"] if files_missing or kind == "missing" else []
     if kind in _LOADED or (kind in _RELOADED and entry):
         replace = ["--replace"] if kind in _RELOADED else []
         return mlxops_command("load", entry or "NAME", place, *replace, *force, *download)

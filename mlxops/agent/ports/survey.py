@@ -23,20 +23,20 @@ class PortSurvey(NamedTuple):
 
     registry: Registry
     entries: Tuple[Entry, ...]
-    seen: PortEvidence
-    fault: Optional[MlxopsError] = None
+    evidence: PortEvidence
+    registry_error: Optional[MlxopsError] = None
 
     @property
     def server(self) -> Optional[Server]:
-        return self.seen.server
+        return self.evidence.server
 
     @property
-    def stranger(self) -> Optional[Server]:
+    def unregistered_server(self) -> Optional[Server]:
         """The server that no entry knows: the entry of its port, if any, neither started it nor is
         of its model."""
         server = self.server
         if server is None or (
-            self.seen.recorded is not None and self.seen.recorded.pid in _pids(server)
+            self.evidence.recorded is not None and self.evidence.recorded.pid in _pids(server)
         ):
             return None
         model = server.invocation.model or ""
@@ -49,16 +49,16 @@ class PortSurvey(NamedTuple):
 
 
 def _pids(server: Server) -> Tuple[int, ...]:
-    return (server.process.pid, server.launcher.pid, *(process.pid for process in server.family))
+    return (server.process.pid, server.launcher.pid, *(process.pid for process in server.processes))
 
 
-def survey(ctx: Context, port: int, own_lock: bool, blind: bool = False) -> PortSurvey:
+def survey(ctx: Context, port: int, own_lock: bool, allow_no_registry: bool = False) -> PortSurvey:
     """Look at the port; raise when somebody works on it, when it is not ours to touch, or when it
     cannot be seen.
 
     `blind`: also without a registry, where a server of this user listens on the port."""
     registry, fault = ctx.store.glance()
-    if fault and not blind:
+    if fault and not allow_no_registry:
         raise fault
     seen = observe(
         ctx.procs,
@@ -89,23 +89,26 @@ def survey(ctx: Context, port: int, own_lock: bool, blind: bool = False) -> Port
 def _refuse_foreign(seen: PortEvidence) -> None:
     # Where servers of this user name the port as well, what becomes of them is told by whoever
     # wants to stop them.
-    if not seen.claimed or (seen.servers and not seen.foreign):
+    if not seen.foreign_holders or (seen.servers and not seen.foreign_listeners):
         return
     pids = sorted(
-        {*(ln.pid for ln in seen.foreign if ln.pid), *(one.pid for one in seen.strangers)}
+        {
+            *(ln.pid for ln in seen.foreign_listeners if ln.pid),
+            *(one.pid for one in seen.foreign_processes),
+        }
     )
     raise ForeignListener(
         "port %d is held by %s, not a model server of this user"
-        % (seen.port, " and ".join(seen.claimed)),
+        % (seen.port, " and ".join(seen.foreign_holders)),
         _way_out(seen),
         port=seen.port,
         pids=pids,
-        users=sorted({one.user for one in seen.strangers}),
+        users=sorted({one.user for one in seen.foreign_processes}),
     )
 
 
 def _way_out(seen: PortEvidence) -> str:
-    users = sorted({one.user for one in seen.strangers if one.server})
+    users = sorted({one.user for one in seen.foreign_processes if one.is_server})
     if users:
         return "run mlxops as %s, or have %s stop it; mlxops stops only servers of its own user" % (
             users[0],
@@ -121,7 +124,7 @@ def _refuse_launchd(ctx: Context, seen: PortEvidence) -> None:
         return
     table = ctx.procs.processes()
     line = {seen.server.process.pid, *(p.pid for p in ancestors(table, seen.server.process.pid))}
-    for job in ctx.procs.jobs():
+    for job in ctx.procs.launchd_jobs():
         if job.pid in line:
             raise PortBusy(
                 "port %d belongs to the launchd job %s" % (seen.port, job.label),
@@ -132,7 +135,7 @@ def _refuse_launchd(ctx: Context, seen: PortEvidence) -> None:
 
 
 def observe_ports(
-    ctx: Context, registry: Registry, ports: Iterable[int], recall: bool = False
+    ctx: Context, registry: Registry, ports: Iterable[int], use_cache: bool = False
 ) -> Dict[int, PortEvidence]:
     seen = observe(
         ctx.procs,
@@ -141,6 +144,9 @@ def observe_ports(
         ctx.site,
         partial(current_job, ctx),
         ctx.client.check,
-        recall,
+        use_cache,
     )
-    return {port: one._replace(cut=interrupted_load(ctx, port)) for port, one in seen.items()}
+    return {
+        port: one._replace(interrupted_load=interrupted_load(ctx, port))
+        for port, one in seen.items()
+    }

@@ -13,7 +13,7 @@ class Procs(Protocol):
     `longest_pause_s`: how far the pauses between two looks may grow while something is waited for;
     0 where a look costs next to nothing."""
 
-    longest_pause_s: float
+    max_poll_interval_s: float
 
     def processes(self) -> Dict[int, Process]:
         """All processes of the machine, of every user, by pid."""
@@ -62,7 +62,7 @@ class Procs(Protocol):
     def footprint(self, processes: Iterable[Process]) -> Optional[int]:
         """Bytes these processes hold together; None when it is known of none of them."""
 
-    def jobs(self) -> Tuple[LaunchdJob, ...]:
+    def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
         """The launchd jobs that are not Apple's own; () where there is no launchd."""
 
     def sync(self, fd: int) -> None:

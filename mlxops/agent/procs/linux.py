@@ -14,7 +14,7 @@ CHUNK = 65536
 
 
 class Linux:
-    longest_pause_s = 0.0
+    max_poll_interval_s = 0.0
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
@@ -121,7 +121,7 @@ class Linux:
         sizes = [process.rss_bytes for process in processes if process.rss_bytes is not None]
         return sum(sizes) if sizes else None
 
-    def jobs(self) -> Tuple[LaunchdJob, ...]:
+    def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
         return ()
 
     def sync(self, fd: int) -> None:

@@ -20,7 +20,7 @@ class ToolOutput(NamedTuple):
     out: str
     err: str
 
-    def why(self) -> str:
+    def error_line(self) -> str:
         """The failure in one line."""
         return self.err.strip().partition("\n")[0] or "exit status %d" % self.code
 

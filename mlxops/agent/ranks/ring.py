@@ -70,7 +70,7 @@ class RankGroup:
             if end.done():
                 end.value()
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Watch them no more; those at their gates end."""
         for call in self._calls:
             call.kill()

@@ -21,14 +21,18 @@ def connections(procs: Procs, port: int) -> Optional[int]:
 
 
 def drain(
-    procs: Procs, port: int, most_s: float, check: Callable[[], None], say: Callable[[str], None]
+    procs: Procs,
+    port: int,
+    limit_s: float,
+    check: Callable[[], None],
+    report: Callable[[str], None],
 ) -> None:
     """Return in the first moment without an open connection to the port, or after `most_s`.
 
     Other requests may come meanwhile, so a port that is always busy takes the whole of it. `check`
     may raise, to cancel."""
-    deadline, spoken = Deadline(most_s), 0.0
-    for pause in pauses(POLL_INTERVAL_S, procs.longest_pause_s):
+    deadline, spoken = Deadline(limit_s), 0.0
+    for pause in pauses(POLL_INTERVAL_S, procs.max_poll_interval_s):
         check()
         if deadline.passed:
             return
@@ -37,7 +41,7 @@ def drain(
             return
         if time.monotonic() - spoken > REPORT_INTERVAL_S:
             spoken = time.monotonic()
-            say(
+            report(
                 "%s, waiting for a moment without (%.0f s at most)"
                 % (in_flight(busy), deadline.left())
             )

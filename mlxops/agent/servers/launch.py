@@ -84,10 +84,10 @@ class ServerFiles(NamedTuple):
 
     folder: str
     log: BinaryIO
-    lost: str = ""
+    log_error: str = ""
 
 
-def prepare_files(state_dir: str, name: object, spare: Optional[str] = None) -> ServerFiles:
+def prepare_files(state_dir: str, name: object, spare_file: Optional[str] = None) -> ServerFiles:
     """Of a port or a name; the log before is kept as `.1`. `spare`: a file with room, to become the
     log."""
     log, folder = log_path(state_dir, name), run_folder(state_dir, name)
@@ -96,8 +96,8 @@ def prepare_files(state_dir: str, name: object, spare: Optional[str] = None) -> 
     if os.path.exists(log):
         os.replace(log, log + ".1")
         truncate_if_large(log + ".1")
-    if spare:
-        os.replace(spare, log)
+    if spare_file:
+        os.replace(spare_file, log)
     return ServerFiles(folder, open(log, "ab"))
 
 

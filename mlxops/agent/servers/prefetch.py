@@ -26,13 +26,15 @@ MIN_SAMPLE_BYTES = 32 << 20
 class ReadResult(NamedTuple):
     """Bytes read, and the seconds it took."""
 
-    done: int
+    bytes_read: int
     seconds: float
 
     @property
     def bytes_per_s(self) -> Optional[float]:
         return (
-            self.done / self.seconds if self.done >= MIN_SAMPLE_BYTES and self.seconds > 0 else None
+            self.bytes_read / self.seconds
+            if self.bytes_read >= MIN_SAMPLE_BYTES and self.seconds > 0
+            else None
         )
 
 
@@ -91,9 +93,9 @@ def weight_paths(path: str) -> Sequence[str]:
 
 def read_files(
     paths: Sequence[str],
-    most_bytes: Optional[int],
-    most_s: Optional[float],
-    step: Callable[[int], None],
+    max_bytes: Optional[int],
+    max_s: Optional[float],
+    on_progress: Callable[[int], None],
 ) -> ReadResult:
     """Read them one after another, to the end or a limit. `step` hears of the bytes so far, and may
     raise to cancel.
@@ -102,11 +104,9 @@ def read_files(
     began, done = time.monotonic(), 0
     for size in _sizes(paths):
         done += size
-        step(done)
+        on_progress(done)
         taken = time.monotonic() - began
-        if (most_bytes is not None and done >= most_bytes) or (
-            most_s is not None and taken >= most_s
-        ):
+        if (max_bytes is not None and done >= max_bytes) or (max_s is not None and taken >= max_s):
             break
     return ReadResult(done, time.monotonic() - began)
 

@@ -43,7 +43,7 @@ class StartingServer(NamedTuple):
     `clean`: a raw tag in its first answer, which is long enough to tell, is a failed start.
     """
 
-    gated: PendingServer
+    pending: PendingServer
     runtime: Runtime
     port: int
     address: str
@@ -51,38 +51,38 @@ class StartingServer(NamedTuple):
     chat_name: str
     log: str
     began: float
-    clean: bool = False
+    require_clean_output: bool = False
 
 
 def wait_ready(
     procs: Procs,
     start: StartingServer,
-    pace: StartupEstimate,
+    estimate: StartupEstimate,
     check: Callable[[], None],
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Verification:
     """What its first answer shows, once it serves; NotReady, with the log's tail, when it died,
     lied or took longer than it may.
 
     `check` is called all the time and may raise, to cancel."""
-    deadline = Deadline(pace.timeout_s)
-    usual = "" if pace.expected_s is None else "about %.0f s, at most " % pace.expected_s
+    deadline = Deadline(estimate.timeout_s)
+    usual = "" if estimate.expected_s is None else "about %.0f s, at most " % estimate.expected_s
 
     def until(look: Callable[[], bool]) -> None:
         spoken = looked = time.monotonic()
         while not _alive_and(look, procs, start, check):
             if deadline.passed:
                 raise _failure(
-                    start, "was not ready within %g s; %s" % (pace.timeout_s, _advice(start))
+                    start, "was not ready within %g s; %s" % (estimate.timeout_s, _advice(start))
                 )
             if time.monotonic() - looked > RECHECK_S:
                 looked = time.monotonic()
                 _check_port(start)
             if time.monotonic() - spoken > REPORT_INTERVAL_S:
                 spoken = time.monotonic()
-                say(
+                report(
                     "still loading, %.0f s of %s%.0f s"
-                    % (spoken - start.began, usual, pace.timeout_s)
+                    % (spoken - start.began, usual, estimate.timeout_s)
                 )
             time.sleep(POLL_INTERVAL_S)
 
@@ -91,7 +91,7 @@ def wait_ready(
     until(lambda: _healthy(start))
     _check_name(start)
     subject = Target(Endpoint(start.address, start.port), start.chat_name)
-    tokens = LEAK_CHECK_TOKENS if start.clean else SMOKE_TEST_TOKENS
+    tokens = LEAK_CHECK_TOKENS if start.require_clean_output else SMOKE_TEST_TOKENS
     chat = BackgroundCall(lambda: smoke_test(subject, deadline.left() + 1, tokens))
     until(lambda: chat.done(POLL_INTERVAL_S))
     proof = _shown_by(procs, start, chat)
@@ -118,7 +118,7 @@ def _alive_and(
 
 
 def _check_alive(procs: Procs, start: StartingServer) -> None:
-    status = start.gated.exited()
+    status = start.pending.exited()
     if status is None:
         return
     left = _in_background(procs, start) if status == 0 else ()
@@ -132,7 +132,7 @@ def _in_background(procs: Procs, start: StartingServer) -> Tuple[int, ...]:
     """The pids of the server itself where it left the process that was started: its workers are
     none."""
     table = procs.processes()
-    pids = {p.pid for p in marks.marked_processes(procs, start.gated.mark, table)}
+    pids = {p.pid for p in marks.marked_processes(procs, start.pending.mark, table)}
     servers = find_servers(table, {start.runtime.name: start.runtime}).get(start.port, ())
     return tuple(s.process.pid for s in servers if s.process.pid in pids)
 
@@ -177,9 +177,7 @@ def _check_name(start: StartingServer) -> None:
     if start.served_name is None:
         return
     try:
-        models = probe.model_ids(
-            probe.request(start.address, start.port, "/v1/models", 5.0).document
-        )
+        models = probe.model_ids(probe.request(start.address, start.port, "/v1/models", 5.0).json)
     except Exception as exc:
         raise _failure(start, "does not list its models: %s" % exc) from exc
     if start.served_name not in models:
@@ -196,14 +194,14 @@ def _shown_by(
     except Exception as exc:
         # The connection ends a moment before the process does; its end is the better reason, and
         # its log whole.
-        wait_for(lambda: start.gated.exited() is not None, Deadline(EXIT_WAIT_S))
+        wait_for(lambda: start.pending.exited() is not None, Deadline(EXIT_WAIT_S))
         _check_alive(procs, start)
         raise _failure(start, "answers no chat: %s" % (exc or type(exc).__name__)) from exc
     names_count = start.served_name is not None or start.runtime.client_model is not None
-    for fault in proof.faults:
+    for fault in proof.failures:
         if fault.check == IDENTITY and names_count:
             raise _failure(start, "is another one: %s" % fault.detail)
-        if fault.check == RAW_TAGS and start.clean:
+        if fault.check == RAW_TAGS and start.require_clean_output:
             raise _failure(start, "lets the model's own markup reach clients: %s" % fault.detail)
     return proof
 
@@ -217,10 +215,10 @@ def _check_owner(procs: Procs, start: StartingServer) -> None:
     if sight.unknown:
         raise _failure(start, "cannot be proven to own its port: " + "; ".join(sight.unknown))
     owners = {ln.pid for ln in sight.listeners or ()}
-    ours = {p.pid for p in tree(sight.table, start.gated.process.pid)}
+    ours = {p.pid for p in tree(sight.processes, start.pending.process.pid)}
     if not owners:
         # It has closed its port: most likely it ends, and how it ended says more.
-        wait_for(lambda: start.gated.exited() is not None, Deadline(RECHECK_S))
+        wait_for(lambda: start.pending.exited() is not None, Deadline(RECHECK_S))
         _check_alive(procs, start)
         raise _failure(start, "does not listen any more")
     if not owners <= ours:
@@ -229,7 +227,7 @@ def _check_owner(procs: Procs, start: StartingServer) -> None:
 
 
 def _holders(sight: Snapshot) -> str:
-    seen = [(ln, sight.table.get(ln.pid or 0)) for ln in sight.listeners or ()]
+    seen = [(ln, sight.processes.get(ln.pid or 0)) for ln in sight.listeners or ()]
     found = {(ln.pid, process.uid if process else ln.uid) for ln, process in seen}
     told = [
         "%s (user %s)" % ("pid %d" % pid if pid else "a process", owner.user_name(uid))
@@ -241,7 +239,7 @@ def _holders(sight: Snapshot) -> str:
 def _check_form(sight: Snapshot, start: StartingServer) -> None:
     """What cannot be told from a stranger's process later must not be left to serve: nobody could
     stop it."""
-    if start.port not in find_servers(sight.table, {start.runtime.name: start.runtime}):
+    if start.port not in find_servers(sight.processes, {start.runtime.name: start.runtime}):
         forms = [" ".join(form) for form in (*start.runtime.forms, *start.runtime.modules)]
         raise _failure(start, "runs under a command line that is none of %s" % ", ".join(forms))
 

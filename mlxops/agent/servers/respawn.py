@@ -95,7 +95,7 @@ class Parent(NamedTuple):
 
 def launched_by_mlxops(ground: PortSurvey) -> bool:
     """Whether mlxops started the server, so that nobody else waits for its end."""
-    launchers = {(s.launcher.pid, s.launcher.start_time) for s in ground.seen.proven}
+    launchers = {(s.launcher.pid, s.launcher.start_time) for s in ground.evidence.proven}
     records = [e.process or {} for e in ground.entries]
     ours = [r for r in records if r.get("launched_by") not in (None, "adopted")]
     return any((r.get("pid"), r.get("start_time")) in launchers for r in ours)
@@ -149,7 +149,7 @@ def require_no_restarter(ctx: Context, ground: PortSurvey) -> None:
         return
     found = find_restarter(ctx.procs, ground.server)
     if found is not None:
-        port = ground.seen.port
+        port = ground.evidence.port
         text = "the server on port %d was started by %s, which would start it again" % (
             port,
             found.text,
@@ -171,9 +171,9 @@ class RespawnWatch:
     """Made before a server is stopped, asked afterwards."""
 
     def __init__(self, ctx: Context, ground: PortSurvey) -> None:
-        self._ctx, self._port = ctx, ground.seen.port
+        self._ctx, self._port = ctx, ground.evidence.port
         self._needed = ground.server is not None and not launched_by_mlxops(ground)
-        self._before = {s.process.pid for s in ground.seen.servers}
+        self._before = {s.process.pid for s in ground.evidence.servers}
         self._server = ground.server
         self._parent: Optional[Parent] = None
         if ground.server and self._needed:
@@ -207,7 +207,7 @@ class RespawnWatch:
             sight = scan(self._ctx.procs, [self._port])
         except Unobservable:
             return None
-        servers = find_servers(sight.table, self._ctx.site.runtimes).get(self._port, ())
+        servers = find_servers(sight.processes, self._ctx.site.runtimes).get(self._port, ())
         pids = [s.process.pid for s in servers if s.process.pid not in self._before]
         pids += [
             listener.pid or 0

@@ -50,9 +50,9 @@ class ServerSpec(NamedTuple):
     entry: Optional[Entry]
     runtime: Runtime
     argv: Tuple[str, ...]
-    listed: Optional[str]
+    listed_name: Optional[str]
     chat_name: str
-    clean: bool = False
+    require_clean_output: bool = False
 
 
 class StartedServer(NamedTuple):
@@ -62,8 +62,8 @@ class StartedServer(NamedTuple):
     `unnoted`: why the registry does not know of it, "" when it does."""
 
     seconds: float
-    proof: Verification
-    unnoted: str = ""
+    verification: Verification
+    record_error: str = ""
 
 
 class StartOptions(NamedTuple):
@@ -72,31 +72,37 @@ class StartOptions(NamedTuple):
     `clears`: after a failure its assignment is cleared here; else the caller puts another entry in
     its place."""
 
-    pace: StartupEstimate
+    estimate: StartupEstimate
     check: Check
     room: DiskReservation
-    back: bool = False
-    clears: bool = True
+    restoring: bool = False
+    clear_on_failure: bool = True
 
 
-def start_server(ctx: Context, job: Job, service: ServerSpec, way: StartOptions) -> StartedServer:
+def start_server(ctx: Context, job: Job, spec: ServerSpec, options: StartOptions) -> StartedServer:
     """Start it, move the assignment to it in one write, wait until it serves. On any failure it is
     stopped again."""
-    job.phase("launch", "starting %s on port %d" % (service.runtime.name, service.port))
-    with gate_ranks(ctx, service.entry, service.port, way.check) as others:
+    job.phase("launch", "starting %s on port %d" % (spec.runtime.name, spec.port))
+    with gate_ranks(ctx, spec.entry, spec.port, options.check) as others:
         return _bring_up(
-            ctx, job, service, way._replace(check=combine_checks(way.check, others.check)), others
+            ctx,
+            job,
+            spec,
+            options._replace(check=combine_checks(options.check, others.check)),
+            others,
         )
 
 
-def restart_server(ctx: Context, job: Job, service: ServerSpec, way: StartOptions) -> StartedServer:
+def restart_server(
+    ctx: Context, job: Job, spec: ServerSpec, options: StartOptions
+) -> StartedServer:
     """As bring_up, for the server that served before: where the host is short of processes,
     descriptors or memory for the moment, it is tried again for some seconds."""
     failed: List[Exception] = []
 
     def once() -> Optional[StartedServer]:
         try:
-            return start_server(ctx, job, service, way)
+            return start_server(ctx, job, spec, options)
         except Exception as exc:
             if not is_resource_shortage(exc):
                 raise
@@ -121,26 +127,28 @@ def _bring_up(
     gated = launch_in(ctx.procs, service.argv, env, _place(ctx, job, service, way))
     try:
         unnoted = _on_record(
-            ctx, job, service, {**gated.record(ctx.who), **others.record()}, way.back
+            ctx, job, service, {**gated.record(ctx.who), **others.record()}, way.restoring
         )
         others.release()
         gated.release()
         began = time.monotonic()
         usual = (
-            "" if way.pace.expected_s is None else ", usually after %.0f s" % way.pace.expected_s
+            ""
+            if way.estimate.expected_s is None
+            else ", usually after %.0f s" % way.estimate.expected_s
         )
         job.phase("wait", "waiting until it serves" + usual)
         proof = wait_ready(
             ctx.procs,
             _start(ctx, service, gated, began),
-            way.pace,
+            way.estimate,
             way.check,
             lambda text: job.emit("phase", phase="wait", message=text),
         )
         seconds = time.monotonic() - began
     except BaseException:
         _take_back(ctx, job, service, gated, others)
-        if way.clears:
+        if way.clear_on_failure:
             clear_assignment(ctx, job, service)
         raise
     if not unnoted:
@@ -151,13 +159,13 @@ def _bring_up(
 def _place(ctx: Context, job: Job, service: ServerSpec, way: StartOptions) -> ServerFiles:
     state_dir, spare = ctx.site.state_dir, way.room.take_log(service.port)
     try:
-        found = (prepare_files_or_discard if way.back else prepare_files)(
+        found = (prepare_files_or_discard if way.restoring else prepare_files)(
             state_dir, service.port, spare
         )
     except OSError as exc:
         raise launch_error(exc, state_dir, service.port) from exc
-    if found.lost:
-        job.warn("its output is not kept: %s" % found.lost)
+    if found.log_error:
+        job.warn("its output is not kept: %s" % found.log_error)
     return found
 
 
@@ -194,15 +202,15 @@ def _commit(
 
 def _start(ctx: Context, service: ServerSpec, gated: PendingServer, began: float) -> StartingServer:
     return StartingServer(
-        gated=gated,
+        pending=gated,
         runtime=service.runtime,
         port=service.port,
         address=ctx.site.probe_address,
-        served_name=service.listed,
+        served_name=service.listed_name,
         chat_name=service.chat_name,
         log=log_path(ctx.site.state_dir, service.port),
         began=began,
-        clean=service.clean,
+        require_clean_output=service.require_clean_output,
     )
 
 
@@ -255,37 +263,37 @@ def _take_back(
 ) -> None:
     """End what was started, on every host, gone with proof."""
     job.rollback("stopping", "stopping what was started")
-    others.leave()
+    others.abandon()
     gated.abort()
     try:
         prey = _prey(ctx, service.port, gated)
         said = partial(job.emit, "phase", phase="rollback")
         # Who else has the port is not ours to wait for: what was started here is gone.
-        stop(ctx.procs, prey, UNDO_GRACE_S, lambda text: said(message=text), frees=False)
+        stop(ctx.procs, prey, UNDO_GRACE_S, lambda text: said(message=text), must_free_port=False)
     finally:
         stop_ranks(ctx, others.ranks, service.port, UNDO_GRACE_S)
 
 
-def clear_assignment(ctx: Context, job: Job, service: ServerSpec) -> None:
+def clear_assignment(ctx: Context, job: Job, spec: ServerSpec) -> None:
     """Clear the assignment of a server that was taken back."""
-    if service.entry is None:
+    if spec.entry is None:
         return
-    name = service.entry.name
+    name = spec.entry.name
 
     def clear(current: Registry) -> Registry:
         entry = current.entries.get(name)
-        ours = entry is not None and entry.port == service.port
+        ours = entry is not None and entry.port == spec.port
         return (
             current.put(entry.with_fields(port=None, process=None)) if entry and ours else current
         )
 
     try:
-        ctx.store.edit("undo load on %d" % service.port, clear)
+        ctx.store.edit("undo load on %d" % spec.port, clear)
     except Exception as exc:
         # It is gone, which reconcile sees as well: the way back does not wait for the note.
         job.warn(
             "the assignment of port %d could not be cleared: %s"
-            % (service.port, to_mlxops_error(exc).message)
+            % (spec.port, to_mlxops_error(exc).message)
         )
 
 
@@ -302,5 +310,5 @@ def _prey(ctx: Context, port: int, gated: PendingServer) -> StopTarget:
         p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid)
     )
     return StopTarget(
-        port=port, bind=ctx.site.bind, targets=(gated.process,), family=family, mark=gated.mark
+        port=port, bind=ctx.site.bind, first=(gated.process,), processes=family, mark=gated.mark
     )

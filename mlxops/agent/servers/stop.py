@@ -27,13 +27,13 @@ class StopTarget(NamedTuple):
 
     port: int
     bind: str
-    targets: Tuple[Process, ...]
-    family: Tuple[Process, ...]
+    first: Tuple[Process, ...]
+    processes: Tuple[Process, ...]
     mark: str = ""
 
     @property
     def pids(self) -> str:
-        return ", ".join(str(process.pid) for process in self.targets)
+        return ", ".join(str(process.pid) for process in self.first)
 
 
 def stop_target(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> StopTarget:
@@ -43,43 +43,43 @@ def stop_target(servers: Iterable[Server], port: int, bind: str, mark: str = "")
     return StopTarget(
         port=port,
         bind=bind,
-        targets=tuple(s.process for s in found),
-        family=tuple(p for s in found for p in s.family),
+        first=tuple(s.process for s in found),
+        processes=tuple(p for s in found for p in s.processes),
         mark=mark,
     )
 
 
 def stop(
     procs: Procs,
-    prey: StopTarget,
+    target: StopTarget,
     grace_s: float,
-    say: Say,
-    busy: Count = lambda: None,
-    frees: bool = True,
+    report: Say,
+    requests_in_flight: Count = lambda: None,
+    must_free_port: bool = True,
 ) -> None:
     """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all
     are gone and, if it `frees` the port, nobody else has it.
 
     `busy` counts requests in flight, for the words only. mlx-openai-server finishes them before it
     ends, an INT cuts them off; a KILL may leave wired memory behind on a Mac, so it comes last."""
-    pack = _Pack(procs, prey)
+    pack = _Pack(procs, target)
 
     def waiting() -> str:
-        count = busy()
+        count = requests_in_flight()
         return "waiting for pid %s to end%s" % (
-            prey.pids,
+            target.pids,
             " (%s)" % in_flight(count) if count else "",
         )
 
     pack.ask(signal.SIGTERM)
-    if not pack.gone_within(grace_s * INT_AFTER, say, waiting):
-        say("pid %s did not end on SIGTERM, sending SIGINT" % prey.pids)
+    if not pack.gone_within(grace_s * INT_AFTER, report, waiting):
+        report("pid %s did not end on SIGTERM, sending SIGINT" % target.pids)
         pack.ask(signal.SIGINT)
-        if not pack.gone_within(grace_s * (1 - INT_AFTER), say, waiting):
-            say("grace of %g s is over, sending SIGKILL" % grace_s)
+        if not pack.gone_within(grace_s * (1 - INT_AFTER), report, waiting):
+            report("grace of %g s is over, sending SIGKILL" % grace_s)
             pack.kill_all()
     pack.prove_gone()
-    if frees:
+    if must_free_port:
         pack.prove_free()
 
 
@@ -89,7 +89,7 @@ class _Pack:
     def __init__(self, procs: Procs, prey: StopTarget) -> None:
         self._procs = procs
         self._prey = prey
-        self._known: Dict[int, Process] = {p.pid: p for p in prey.family}
+        self._known: Dict[int, Process] = {p.pid: p for p in prey.processes}
 
     def signal(self, processes: Iterable[Process], signum: int) -> None:
         for process in processes:
@@ -114,7 +114,7 @@ class _Pack:
     def ask(self, signum: int) -> None:
         """Signal the servers; where they are dead already, those they left behind, who wait for
         nothing else."""
-        living, targets = self.living(), {p.pid for p in self._prey.targets}
+        living, targets = self.living(), {p.pid for p in self._prey.first}
         self.signal([p for p in living if p.pid in targets] or living, signum)
         # A stopped process heeds nothing before it continues; then it heeds at once.
         self.signal([p for p in living if p.stopped], signal.SIGCONT)
@@ -143,7 +143,9 @@ class _Pack:
     def _wait_for(self, look: Callable[[], bool], seconds: float) -> bool:
         """As wait_for; the pauses grow where a look at the processes is expensive."""
         return bool(
-            wait_for(_patient(look), Deadline(seconds), max_interval_s=self._procs.longest_pause_s)
+            wait_for(
+                _patient(look), Deadline(seconds), max_interval_s=self._procs.max_poll_interval_s
+            )
         )
 
     def kill_all(self) -> None:

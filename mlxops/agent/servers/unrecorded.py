@@ -94,7 +94,7 @@ def _served(ctx: Context, registry: Registry, port: int, own_lock: bool = False)
         ctx.client.check,
     )[port]
     server = seen.server
-    if seen.unknown or seen.foreign or seen.recorded or (seen.job and not own_lock):
+    if seen.unknown or seen.foreign_listeners or seen.recorded or (seen.job and not own_lock):
         return None
     if server is None or not seen.listeners or server not in seen.proven:
         return None
@@ -111,13 +111,13 @@ def _by_lock(
     entry, record = registry.entries.get(said["entry"]), said["process"]
     leader = [
         p
-        for p in server.family
+        for p in server.processes
         if (p.pid, p.start_time) == (record.get("pid"), record.get("start_time"))
     ]
     if entry is None or entry.port not in (None, port) or not leader:
         return None
     known = server.invocation.model in (entry.cache_path, entry.repo_id, entry.model_id)
-    record = {**record, "ready_at": now(), "family": family_record(server.family, leader[0])}
+    record = {**record, "ready_at": now(), "family": family_record(server.processes, leader[0])}
     return entry.with_fields(process=record) if known else None
 
 
@@ -145,5 +145,5 @@ def _record(entry: Entry, server: Server) -> Dict[str, Any]:
         "launched_at": now(),
         "launched_by": by or "adopted",
         "ready_at": now(),
-        "family": family_record(server.family, launcher),
+        "family": family_record(server.processes, launcher),
     }

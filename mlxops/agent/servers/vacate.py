@@ -46,17 +46,17 @@ def stop_occupants(
     grace = ctx.site.grace_s if grace_s is None else grace_s
     if prey is not None:
         _stop(ctx, job, ground, prey, grace)
-    ranks = [seen.rank for seen in ground.seen.ranks]
+    ranks = [seen.rank for seen in ground.evidence.ranks]
     if ranks:
-        job.phase("stop", "stopping %s" % ", ".join(seen.text for seen in ground.seen.ranks))
+        job.phase("stop", "stopping %s" % ", ".join(seen.text for seen in ground.evidence.ranks))
         from ..ranks import ring
 
-        ring.stop_ranks(ctx, ranks, ground.seen.port, grace, lambda: ctx.client.cancelled)
+        ring.stop_ranks(ctx, ranks, ground.evidence.port, grace, lambda: ctx.client.cancelled)
     return watch.check()
 
 
 def _stop(ctx: Context, job: Job, ground: PortSurvey, prey: StopTarget, grace: float) -> None:
-    left = [s for s in ground.seen.strays if s.process not in prey.targets]
+    left = [s for s in ground.evidence.strays if s.process not in prey.first]
     if left:
         job.warn(
             "left alone: %s names port %d too, and does not listen there" % (_pids(left), prey.port)
@@ -103,7 +103,7 @@ def _drain(ctx: Context, job: Job, ground: PortSurvey, grace_s: float) -> None:
         said = partial(job.emit, "phase", phase="drain")
         drain(
             ctx.procs,
-            ground.seen.port,
+            ground.evidence.port,
             grace_s,
             ctx.client.check,
             lambda text: said(message=text),
@@ -111,16 +111,16 @@ def _drain(ctx: Context, job: Job, ground: PortSurvey, grace_s: float) -> None:
 
 
 def _prey(ctx: Context, ground: PortSurvey) -> Optional[StopTarget]:
-    seen = ground.seen
+    seen = ground.evidence
     if seen.proven:
         return _family(ctx, seen)
     if seen.servers:
-        names = " and ".join([_pids(seen.servers), *seen.claimed])
+        names = " and ".join([_pids(seen.servers), *seen.foreign_holders])
         text = "%s: started as servers of port %d, but none of them listens there or is recorded"
         hint = "stop by hand on the host those that are yours"
         raise NotStopped(text % (names, seen.port), hint, port=seen.port)
-    if seen.remnants:
-        return StopTarget(seen.port, ctx.site.bind, seen.remnants[:1], seen.remnants)
+    if seen.orphan_workers:
+        return StopTarget(seen.port, ctx.site.bind, seen.orphan_workers[:1], seen.orphan_workers)
     if seen.recorded is not None:
         raise NotStopped(
             "pid %d, recorded for port %d, lives and is no server of that port"
@@ -140,8 +140,8 @@ def _family(ctx: Context, seen: PortEvidence) -> StopTarget:
     pids = {process.pid for process in bearers}
     mates = [s for s in seen.strays if s.process.pid in pids]
     prey = stop_target((*seen.proven, *mates), seen.port, ctx.site.bind, mark)
-    known = {process.pid for process in prey.family}
-    return prey._replace(family=(*prey.family, *(p for p in bearers if p.pid not in known)))
+    known = {process.pid for process in prey.processes}
+    return prey._replace(processes=(*prey.processes, *(p for p in bearers if p.pid not in known)))
 
 
 def _pids(servers: Iterable[Server]) -> str:
@@ -152,9 +152,9 @@ def describe_occupants(ground: PortSurvey) -> Iterator[str]:
     """What `vacate` would stop, in words."""
     if ground.server:
         yield "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)
-    elif ground.seen.remnants:
+    elif ground.evidence.orphan_workers:
         yield "left by a dead server: pid %s" % ", ".join(
-            str(process.pid) for process in ground.seen.remnants
+            str(process.pid) for process in ground.evidence.orphan_workers
         )
-    if ground.seen.ranks:
-        yield ", ".join(seen.text for seen in ground.seen.ranks)
+    if ground.evidence.ranks:
+        yield ", ".join(seen.text for seen in ground.evidence.ranks)

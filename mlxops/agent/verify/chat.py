@@ -37,14 +37,14 @@ class ChatRequest(NamedTuple):
 
     name: Optional[str]
     messages: List[Message]
-    most_tokens: int
+    max_tokens: int
     tools: Optional[List[Dict[str, Any]]] = None
 
     def body(self, stream: bool) -> Dict[str, Any]:
         body = {
             "model": self.name,
             "messages": self.messages,
-            "max_tokens": self.most_tokens,
+            "max_tokens": self.max_tokens,
             "temperature": 0,
             "tools": self.tools,
             "stream": stream,
@@ -60,11 +60,11 @@ class Endpoint(NamedTuple):
     Who has not answered in `fair_s` does not serve; in less time it may only be slow, or busy."""
 
     address: str
-    number: int
+    port: int
     check: Callable[[], None] = lambda: None
-    fair_s: float = FAIR_TIMEOUT_S
+    fair_timeout_s: float = FAIR_TIMEOUT_S
 
-    def plain(self, asked: ChatRequest, timeout: float) -> Completion:
+    def chat(self, asked: ChatRequest, timeout: float) -> Completion:
         """The whole answer; Unanswered where there is none."""
         reply = self._post(asked.body(False), timeout, probe.read_reply)
         _need(reply)
@@ -72,7 +72,7 @@ class Endpoint(NamedTuple):
             raise NoCompletion("the answer is longer than %d KiB" % (probe.MAX_REPLY_BYTES >> 10))
         return from_document(parse_json(reply.body))
 
-    def streamed(self, asked: ChatRequest, timeout: float) -> Completion:
+    def stream_chat(self, asked: ChatRequest, timeout: float) -> Completion:
         """The joined answer of a stream; Unanswered where there is none."""
         began = time.monotonic()
         return self._post(asked.body(True), timeout, lambda answer: _joined(answer, began))
@@ -81,14 +81,14 @@ class Endpoint(NamedTuple):
         self, body: Dict[str, Any], timeout: float, read: Callable[[HTTPResponse], Value]
     ) -> Value:
         # The line's own patience comes second: what it raises has another type in Python 3.9.
-        line = probe.CancellableRequest(self.address, self.number, timeout + 1)
+        line = probe.CancellableRequest(self.address, self.port, timeout + 1)
         try:
-            return probe.run_request(line, timeout, lambda: line.ask(PATH, body, read), self.check)
+            return probe.run_request(line, timeout, lambda: line.send(PATH, body, read), self.check)
         except (NoCompletion, MlxopsError):
             raise
         except TimeoutError as exc:
             raise NoCompletion(
-                "no whole answer within %.3g s" % timeout, fault=timeout >= self.fair_s
+                "no whole answer within %.3g s" % timeout, fault=timeout >= self.fair_timeout_s
             ) from exc
         except Exception as exc:  # as in probe.ask: http.client raises anything on hostile answers
             raise NoCompletion("no answer: %s" % excerpt(str(exc) or type(exc).__name__)) from exc
@@ -117,12 +117,12 @@ def _joined(answer: HTTPResponse, began: float) -> Completion:
     joined = StreamAssembler(began)
     for line in _lines(answer):
         if line == b"[DONE]":
-            return joined.whole(True)
+            return joined.result(True)
         chunk = parse_json(line)
         if chunk is None:
             raise NoCompletion("a line of the stream is no JSON: %s" % excerpt(line))
         joined.add(chunk, time.monotonic())
-    return joined.whole(False)
+    return joined.result(False)
 
 
 def _lines(answer: HTTPResponse) -> Iterator[bytes]:

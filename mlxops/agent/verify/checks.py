@@ -28,7 +28,7 @@ def answered(name: str, outcome: object) -> Check:
     if isinstance(outcome, NoCompletion):
         return Check(name, False if outcome.fault else None, outcome.reason)
     assert isinstance(outcome, Completion)
-    if not outcome.ended:
+    if not outcome.complete:
         return Check(name, False, "the stream ended without [DONE]")
     if outcome.finish is None:
         return Check(name, False, "it ended without a finish_reason")
@@ -97,7 +97,7 @@ def reasoning(answers: Mapping[str, Completion], most_tokens: int) -> Check:
     """Whether a reasoning parser keeps the reasoning out of the content, and the content out of the
     reasoning."""
     for kind, said in answers.items():
-        if said.reasoning.strip() and not said.content.strip() and not said.calls:
+        if said.reasoning.strip() and not said.content.strip() and not said.tool_calls:
             told = "the whole %s answer is taken for reasoning" % kind
             if hit_token_limit(said, most_tokens):
                 return Check("reasoning", None, "%s; %s" % (told, CUT_OFF % most_tokens))
@@ -139,13 +139,16 @@ def difference(one: Completion, other: Completion) -> str:
                 excerpt(a.strip()[:60]),
                 excerpt(b.strip()[:60]),
             )
-    if [*map(_meant, one.calls)] != [*map(_meant, other.calls)]:
-        return "tool calls differ: %s, streamed %s" % (_named(one.calls), _named(other.calls))
+    if [*map(_meant, one.tool_calls)] != [*map(_meant, other.tool_calls)]:
+        return "tool calls differ: %s, streamed %s" % (
+            _named(one.tool_calls),
+            _named(other.tool_calls),
+        )
     return ""
 
 
 def _meant(call: ToolCall) -> Tuple[str, object]:
-    return call.name, call.arguments if call.given is None else call.given
+    return call.name, call.arguments if call.parsed_arguments is None else call.parsed_arguments
 
 
 def _named(calls: Sequence[ToolCall]) -> str:
@@ -165,11 +168,11 @@ def tool_call(
     leaks = raw_tags(answers, most_tokens)
     if leaks.ok is not True:
         return leaks._replace(check=name)
-    calls: List[ToolCall] = [call for said in answers.values() for call in said.calls]
+    calls: List[ToolCall] = [call for said in answers.values() for call in said.tool_calls]
     if not calls:
         return Check(name, None, "not called: the model answers without the tool")
     for call in calls:
-        if call.given is None:
+        if call.parsed_arguments is None:
             return Check(
                 name, False, "the arguments are no JSON object: %s" % excerpt(call.arguments)
             )

@@ -21,7 +21,7 @@ class ToolCall(NamedTuple):
     arguments: str
 
     @property
-    def given(self) -> Optional[Dict[str, Any]]:
+    def parsed_arguments(self) -> Optional[Dict[str, Any]]:
         """The arguments; None where they are no JSON object."""
         found = parse_json(self.arguments)
         return found if isinstance(found, dict) else None
@@ -37,17 +37,17 @@ class Completion(NamedTuple):
     model: Optional[str] = None
     content: str = ""
     reasoning: str = ""
-    calls: Tuple[ToolCall, ...] = ()
+    tool_calls: Tuple[ToolCall, ...] = ()
     finish: Optional[str] = None
     tokens: Optional[int] = None
-    pieces: int = 0
+    chunks: int = 0
     first_ms: Optional[float] = None
     seconds: float = 0.0
-    ended: bool = True
+    complete: bool = True
 
     @property
     def empty(self) -> bool:
-        return not (self.content.strip() or self.reasoning.strip() or self.calls)
+        return not (self.content.strip() or self.reasoning.strip() or self.tool_calls)
 
     @property
     def tokens_per_s(self) -> Optional[float]:
@@ -56,7 +56,7 @@ class Completion(NamedTuple):
 
         Pieces that came all at once were held up on their way: then the time before the first
         counts too."""
-        count, since_asked = self.tokens or self.pieces, (self.first_ms or 0) / 1000 + self.seconds
+        count, since_asked = self.tokens or self.chunks, (self.first_ms or 0) / 1000 + self.seconds
         if count < 2 or since_asked <= 0:
             return None
         return round(
@@ -99,7 +99,7 @@ def from_document(document: Any) -> Completion:
         model=_model(document),
         content=_text(part, "content"),
         reasoning=reasoning,
-        calls=calls,
+        tool_calls=calls,
         finish=_word(finish),
         tokens=_tokens(document),
     )
@@ -113,20 +113,20 @@ class StreamAssembler:
         self._content: List[str] = []
         self._reasoning: List[str] = []
         self._calls: Dict[int, Tuple[str, str]] = {}
-        self.said = Completion(ended=False)
+        self.completion = Completion(complete=False)
 
     def add(self, chunk: Any, now: float) -> None:
         """One chunk that came at `now`; Unanswered for an error, and for what is no chunk."""
         if not isinstance(chunk, dict) or "error" in chunk:
             raise NoCompletion("the stream broke off: %s" % excerpt(chunk))
-        model, tokens = self.said.model or _model(chunk), _tokens(chunk)
-        self.said = self.said._replace(
-            model=model, tokens=self.said.tokens if tokens is None else tokens
+        model, tokens = self.completion.model or _model(chunk), _tokens(chunk)
+        self.completion = self.completion._replace(
+            model=model, tokens=self.completion.tokens if tokens is None else tokens
         )
         if chunk.get("choices"):
             choice = _choice(chunk, "delta")
-            self.said = self.said._replace(
-                finish=_word(choice.get("finish_reason")) or self.said.finish
+            self.completion = self.completion._replace(
+                finish=_word(choice.get("finish_reason")) or self.completion.finish
             )
             self._add_delta(choice["delta"], now)
 
@@ -143,20 +143,20 @@ class StreamAssembler:
             self._calls[at] = (before[0] + name, before[1] + arguments)
         if len(self._calls) > MAX_CALLS:
             raise NoCompletion("the stream holds more than %d tool calls" % MAX_CALLS)
-        self._first = now if not self.said.pieces else self._first
+        self._first = now if not self.completion.chunks else self._first
         self._last = now
-        self.said = self.said._replace(pieces=self.said.pieces + 1)
+        self.completion = self.completion._replace(chunks=self.completion.chunks + 1)
 
-    def whole(self, ended: bool) -> Completion:
+    def result(self, ended: bool) -> Completion:
         calls = tuple(ToolCall(*self._calls[at]) for at in sorted(self._calls))
-        first = round((self._first - self._began) * 1000, 1) if self.said.pieces else None
-        return self.said._replace(
+        first = round((self._first - self._began) * 1000, 1) if self.completion.chunks else None
+        return self.completion._replace(
             content="".join(self._content),
             reasoning="".join(self._reasoning),
-            calls=calls,
+            tool_calls=calls,
             first_ms=first,
             seconds=self._last - self._first,
-            ended=ended,
+            complete=ended,
         )
 
 

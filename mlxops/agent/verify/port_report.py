@@ -25,20 +25,22 @@ Look = Callable[[int], PortEvidence]
 class PortReport(NamedTuple):
     """`ok` None: it could not be examined, or not to its end."""
 
-    proof: Verification
+    verification: Verification
 
     @property
     def ok(self) -> Optional[bool]:
-        if self.proof.faults:
+        if self.verification.failures:
             return False
         return (
             None
-            if any(c.ok is None and c.check in (STATE, UNFINISHED) for c in self.proof.checks)
+            if any(
+                c.ok is None and c.check in (STATE, UNFINISHED) for c in self.verification.checks
+            )
             else True
         )
 
     def to_wire(self) -> Dict[str, Any]:
-        return {**self.proof.to_wire(), "ok": self.ok}
+        return {**self.verification.to_wire(), "ok": self.ok}
 
 
 def timeout_of(args: Mapping[str, Any]) -> float:
@@ -59,11 +61,11 @@ def verify_port(
     want = expected(ctx, registry, seen.port)
     verdict = diagnose(seen, want)
     entry = want.entries[0] if want.entries else None
-    if verdict.state != "ready" or seen.server is None or seen.foreign:
+    if verdict.state != "ready" or seen.server is None or seen.foreign_listeners:
         return PortReport(Verification(_unasked(verdict)))
     ctx.client.emit("phase", phase="verify", message=_story(seen, entry))
     proof = verify_server(_subject(ctx, seen, seen.server, entry), timeout_s)
-    later = _changed(seen, look(seen.port)) if proof.faults else ""
+    later = _changed(seen, look(seen.port)) if proof.failures else ""
     if later:
         return PortReport(Verification((Check(STATE, None, later),)))
     return PortReport(proof._replace(checks=(_registry(verdict), *proof.checks)))

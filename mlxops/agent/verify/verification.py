@@ -44,13 +44,13 @@ class Target(NamedTuple):
     `checks_names`: it must refuse other names. Never set for a runtime that takes a name for an
     order to load a model. `tools`, `reasoning`: whether a parser for them is set."""
 
-    port: Endpoint
+    endpoint: Endpoint
     name: Optional[str]
     checks_names: bool = False
     tools: bool = False
     reasoning: bool = False
 
-    def asked(
+    def request(
         self, messages: List[Message], tools: Optional[List[Dict[str, Any]]] = None
     ) -> ChatRequest:
         return ChatRequest(self.name, messages, MAX_TOKENS, tools)
@@ -65,7 +65,7 @@ class Verification(NamedTuple):
     tokens_per_s: Optional[float] = None
 
     @property
-    def faults(self) -> Tuple[Check, ...]:
+    def failures(self) -> Tuple[Check, ...]:
         return tuple(check for check in self.checks if check.ok is False)
 
     def to_wire(self) -> Dict[str, Any]:
@@ -81,7 +81,7 @@ class AnswerPair(NamedTuple):
     again: Optional[Outcome] = None
 
     @property
-    def answers(self) -> Dict[str, Completion]:
+    def completions(self) -> Dict[str, Completion]:
         both = {"plain": self.plain, "streamed": self.streamed}
         return {kind: said for kind, said in both.items() if isinstance(said, Completion)}
 
@@ -96,9 +96,9 @@ class AnswerPair(NamedTuple):
 def verify_server(subject: Target, timeout_s: float) -> Verification:
     """All checks; the requests take `timeout_s` together, one after another."""
     deadline = Deadline(timeout_s)
-    talk = _round(subject, deadline, subject.asked([_user(QUESTION)]))
+    talk = _round(subject, deadline, subject.request([_user(QUESTION)]))
     checks = [judged.answered("plain", talk.plain), judged.answered("stream", talk.streamed)]
-    answers = talk.answers
+    answers = talk.completions
     if answers:
         checks = [
             judged.identity(subject.name, [*answers.values()]),
@@ -125,14 +125,14 @@ def smoke_test(subject: Target, timeout_s: float, tokens: int = SMOKE_TEST_TOKEN
     through no fault."""
     deadline, asked = Deadline(timeout_s), ChatRequest(subject.name, [_user(QUESTION)], tokens)
     try:
-        said = subject.port.streamed(asked, timeout_s)
+        said = subject.endpoint.stream_chat(asked, timeout_s)
         stream = Check(
-            "stream", said.ended, "to its end" if said.ended else "it ended without [DONE]"
+            "stream", said.complete, "to its end" if said.complete else "it ended without [DONE]"
         )
     except NoCompletion as exc:
         if deadline.passed:
             raise
-        said = subject.port.plain(asked, deadline.left())
+        said = subject.endpoint.chat(asked, deadline.left())
         stream = Check("stream", False, exc.reason)
     checks = (
         judged.identity(subject.name, [said]),
@@ -149,8 +149,8 @@ def _user(text: str) -> Message:
 
 
 def _round(subject: Target, deadline: Deadline, asked: ChatRequest) -> AnswerPair:
-    plain = _asked(deadline, lambda left: subject.port.plain(asked, left))
-    streamed = _asked(deadline, lambda left: subject.port.streamed(asked, left))
+    plain = _asked(deadline, lambda left: subject.endpoint.chat(asked, left))
+    streamed = _asked(deadline, lambda left: subject.endpoint.stream_chat(asked, left))
     done = AnswerPair(plain, streamed)
     if (
         isinstance(plain, Completion)
@@ -158,7 +158,9 @@ def _round(subject: Target, deadline: Deadline, asked: ChatRequest) -> AnswerPai
         and judged.difference(plain, streamed)
     ):
         # Two plain answers that differ show that its draw cannot be pinned, whatever was asked for.
-        done = done._replace(again=_asked(deadline, lambda left: subject.port.plain(asked, left)))
+        done = done._replace(
+            again=_asked(deadline, lambda left: subject.endpoint.chat(asked, left))
+        )
     return done
 
 
@@ -172,7 +174,7 @@ def _asked(deadline: Deadline, call: Callable[[float], Completion]) -> Outcome:
 
 
 def _finish(talk: AnswerPair) -> List[Check]:
-    reasons = {kind: said.finish for kind, said in talk.answers.items()}
+    reasons = {kind: said.finish for kind, said in talk.completions.items()}
     if len(set(reasons.values())) < 2:
         return []
     told = ", ".join("%s %s" % pair for pair in reasons.items())
@@ -181,24 +183,24 @@ def _finish(talk: AnswerPair) -> List[Check]:
 
 def _other_name(subject: Target, deadline: Deadline) -> Check:
     asked = ChatRequest(UNKNOWN_MODEL, [_user(QUESTION)], 1)
-    return judged.other_name(_asked(deadline, lambda left: subject.port.plain(asked, left)))
+    return judged.other_name(_asked(deadline, lambda left: subject.endpoint.chat(asked, left)))
 
 
 def _tool_checks(subject: Target, deadline: Deadline) -> List[Check]:
     """The round trip: a tool is offered, called, and its result given back; all of it as a client
     would."""
     question = [_user(TOOL_QUESTION)]
-    talk = _round(subject, deadline, subject.asked(question, TOOLS))
+    talk = _round(subject, deadline, subject.request(question, TOOLS))
     for kind, outcome_ in (("plain", talk.plain), ("streamed", talk.streamed)):
         if isinstance(outcome_, NoCompletion):
             failed = judged.answered("tool call", outcome_)
             return [failed._replace(detail="%s, with a tool offered: %s" % (kind, failed.detail))]
-    answers = talk.answers
+    answers = talk.completions
     after: Outcome = NoCompletion("it was not called", fault=False)
-    first = next(iter(answers["plain"].calls or answers["streamed"].calls), None)
-    if first is not None and first.given is not None:
-        following = subject.asked([*question, *_used(first)], TOOLS)
-        after = _asked(deadline, lambda left: subject.port.plain(following, left))
+    first = next(iter(answers["plain"].tool_calls or answers["streamed"].tool_calls), None)
+    if first is not None and first.parsed_arguments is not None:
+        following = subject.request([*question, *_used(first)], TOOLS)
+        after = _asked(deadline, lambda left: subject.endpoint.chat(following, left))
     return [
         judged.tool_call(answers, after, TOOL, MAX_TOKENS),
         talk.same()._replace(check="same tool call"),

@@ -133,7 +133,9 @@ def test_a_start_back_depends_on_no_disk(work: Context, disk: SmallDisk):
         where = prepare_files_or_discard(work.site.state_dir, port(work))
         with where.log as log:
             assert (
-                log.name == os.devnull and "Read-only" in where.lost and os.path.isdir(where.folder)
+                log.name == os.devnull
+                and "Read-only" in where.log_error
+                and os.path.isdir(where.folder)
             )
 
 

@@ -300,7 +300,7 @@ def test_linux_knows_its_memory_and_has_no_launchd():
         == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     )
     assert memory.wired_limit_bytes is None
-    assert Linux().jobs() == ()
+    assert Linux().launchd_jobs() == ()
 
 
 @on_linux

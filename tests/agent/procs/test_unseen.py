@@ -52,7 +52,7 @@ QUESTIONS = [
     ("lsof", lambda procs: procs.listeners([8100])),
     ("sysctl", lambda procs: procs.memory()),
     ("vm_stat", lambda procs: procs.memory()),
-    ("launchctl", lambda procs: procs.jobs()),
+    ("launchctl", lambda procs: procs.launchd_jobs()),
 ]
 FAILURES = {
     "error": "echo 'it went wrong' >&2; exit 1",
@@ -238,7 +238,7 @@ def launchctl(folder: Path, gui: str) -> str:
 
 def test_jobs_are_those_that_are_not_apples_with_what_they_run(tmp_path: Path):
     gui = f"gui/{os.getuid()}"
-    assert mac(launchctl=launchctl(tmp_path, "cat launchctl_gui.txt")).jobs() == (
+    assert mac(launchctl=launchctl(tmp_path, "cat launchctl_gui.txt")).launchd_jobs() == (
         LaunchdJob(
             "com.bebop.mlx-launch",
             "system",
@@ -253,15 +253,17 @@ def test_jobs_are_those_that_are_not_apples_with_what_they_run(tmp_path: Path):
 
 def test_a_user_who_is_not_logged_in_has_no_jobs_but_a_refusal_is_unseen(tmp_path: Path):
     absent = launchctl(tmp_path, "cat launchctl_no_domain.txt >&2; exit 112")
-    assert [job.domain for job in mac(launchctl=absent).jobs()] == ["system"] * 3
+    assert [job.domain for job in mac(launchctl=absent).launchd_jobs()] == ["system"] * 3
     with pytest.raises(Unobservable, match="Operation not permitted"):
-        mac(launchctl=launchctl(tmp_path, "echo 'Operation not permitted' >&2; exit 1")).jobs()
+        mac(
+            launchctl=launchctl(tmp_path, "echo 'Operation not permitted' >&2; exit 1")
+        ).launchd_jobs()
     with pytest.raises(Unobservable, match="print system"):
         mac(
             launchctl=script(
                 tmp_path, "launchctl", "echo 'Could not find domain for system' >&2; exit 113"
             )
-        ).jobs()
+        ).launchd_jobs()
 
 
 def fake_proc(folder: Path, **files: bytes) -> Linux:

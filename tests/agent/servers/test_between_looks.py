@@ -54,14 +54,14 @@ def test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof(
     prey, failed = launcher.prey(), count(1)
 
     def fails() -> bool:
-        gone = not any(running(launcher, process.pid) for process in prey.family)
+        gone = not any(running(launcher, process.pid) for process in prey.processes)
         return next(failed) == failing if gone else failing == 0 and next(failed) > 0
 
     procs = Faltering(fails)
     stop(procs, prey, 20, nothing)
-    assert not any(running(launcher, process.pid) for process in prey.family)
+    assert not any(running(launcher, process.pid) for process in prey.processes)
     assert next(failed) > 1
-    assert procs.sent == [(prey.targets[0].pid, signal.SIGTERM)]
+    assert procs.sent == [(prey.first[0].pid, signal.SIGTERM)]
 
 
 def test_who_sees_nothing_any_more_after_the_signal_claims_nothing_and_kills_nobody(
@@ -81,8 +81,8 @@ def test_who_sees_nothing_any_more_after_the_signal_claims_nothing_and_kills_nob
         with pytest.raises((NotStopped, Unobservable)):
             unload(unloading, {"port": launcher.port})
         assert unloading.store.read() == before
-    assert set(blind.sent) == {(prey.targets[0].pid, signal.SIGTERM)}
-    assert all(running(launcher, process.pid) for process in prey.family)
+    assert set(blind.sent) == {(prey.first[0].pid, signal.SIGTERM)}
+    assert all(running(launcher, process.pid) for process in prey.processes)
 
 
 class Unreadable(Store):
@@ -174,7 +174,7 @@ def handed_over(launcher: Launcher, held: ExitStack) -> Callable[[], None]:
     """The server dies, and somebody else is on its port before the next look."""
 
     def deed() -> None:
-        for process in launcher.prey().family:
+        for process in launcher.prey().processes:
             launcher.procs.send(process, signal.SIGKILL)
         eventually(lambda: launcher.procs.free(launcher.port, "127.0.0.1"))
         server = held.enter_context(socket.socket())
@@ -223,4 +223,4 @@ def test_a_child_that_had_the_socket_and_is_a_zombie_by_the_second_look_owns_not
         assert {ln.pid for ln in procs.listeners([port])} == {parent.pid, child}
         sight = scan(procs, [port])
         assert [ln.pid for ln in sight.listeners or ()] == [parent.pid]
-        assert sight.table[child].zombie
+        assert sight.processes[child].zombie

@@ -96,7 +96,7 @@ def test_what_cannot_be_counted_is_not_waited_for() -> None:
 class Costly:
     """A machine where each look is expensive, and a port that is busy for a while."""
 
-    longest_pause_s = 0.5
+    max_poll_interval_s = 0.5
 
     def __init__(self, busy_s: float) -> None:
         self._until = time.monotonic() + busy_s
@@ -111,7 +111,7 @@ def test_where_a_look_is_expensive_the_pauses_grow() -> None:
     costly = Costly(busy_s=2.0)
     drain(costly, 8100, 30, nothing, nothing)  # type: ignore[arg-type]
     assert costly.looks < 16 and 2.0 <= time.monotonic() - (costly._until - 2.0) < 2.8
-    assert Darwin.longest_pause_s == 1.0 and local_procs().longest_pause_s == 0.0
+    assert Darwin.max_poll_interval_s == 1.0 and local_procs().max_poll_interval_s == 0.0
 
 
 def test_the_pauses_grow_up_to_a_limit_and_only_where_there_is_one() -> None:

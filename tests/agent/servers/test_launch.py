@@ -61,7 +61,7 @@ def test_the_server_is_the_very_process_that_was_recorded(launcher: Launcher):
     seen = launcher.procs.process(gated.process.pid)
     assert (seen.start_time, gated.exited()) == (gated.process.start_time, None)
     assert launcher.fake.journal("started")[0]["pid"] == seen.pid
-    assert launcher.prey().targets[0].pid == seen.pid
+    assert launcher.prey().first[0].pid == seen.pid
 
 
 def test_an_agent_killed_before_the_release_leaves_no_server(launcher: Launcher):
@@ -88,7 +88,7 @@ def test_a_server_outlives_its_agent_and_holds_none_of_its_locks(launcher: Launc
         assert (os.getsid(pid), os.getpgid(pid)) == (pid, pid)
         eventually(lambda: launcher.procs.listeners([launcher.port]))
     finally:
-        for process in launcher.prey().family:
+        for process in launcher.prey().processes:
             launcher.procs.send(process, signal.SIGKILL)
     eventually(lambda: not alive(launcher, pid))
 

@@ -61,7 +61,9 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch
 def read(launcher: Launcher, folder: Path, memory: Any, replaces: bool) -> tuple[int, list[str]]:
     heard: Any = Heard()
     with context(launcher, folder, Eyes(memory)) as there:
-        return prefetch_weights(there, heard, str(launcher.model), SIZE, replaces).done, heard.said
+        return prefetch_weights(
+            there, heard, str(launcher.model), SIZE, replaces
+        ).bytes_read, heard.said
 
 
 def test_all_of_it_where_memory_has_room(launcher: Launcher, tmp_path: Path) -> None:

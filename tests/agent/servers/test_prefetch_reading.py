@@ -25,25 +25,29 @@ def test_every_byte_of_every_file_is_read(tmp_path: Path) -> None:
     heard: list[int] = []
     reading = read_files(files(tmp_path, CHUNK_BYTES + 1, 0, 5), None, None, heard.append)
     assert (
-        reading.done == CHUNK_BYTES + 6 and heard[-1] == CHUNK_BYTES + 6 and heard == sorted(heard)
+        reading.bytes_read == CHUNK_BYTES + 6
+        and heard[-1] == CHUNK_BYTES + 6
+        and heard == sorted(heard)
     )
 
 
 def test_a_sample_ends_with_the_chunk_that_fills_it(tmp_path: Path) -> None:
     assert (
-        read_files(files(tmp_path, 3 * CHUNK_BYTES), CHUNK_BYTES + 1, None, nothing).done
+        read_files(files(tmp_path, 3 * CHUNK_BYTES), CHUNK_BYTES + 1, None, nothing).bytes_read
         == 2 * CHUNK_BYTES
     )
 
 
 def test_a_sample_ends_when_its_time_is_over(tmp_path: Path) -> None:
-    assert read_files(files(tmp_path, 3 * CHUNK_BYTES), None, 0.0, nothing).done == CHUNK_BYTES
+    assert (
+        read_files(files(tmp_path, 3 * CHUNK_BYTES), None, 0.0, nothing).bytes_read == CHUNK_BYTES
+    )
 
 
 def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     odd = [str(tmp_path), str(tmp_path / "absent"), str(tmp_path / "pipe"), "nul\0"]
-    assert read_files([*odd, *files(tmp_path, 7)], None, None, nothing).done == 7
+    assert read_files([*odd, *files(tmp_path, 7)], None, None, nothing).bytes_read == 7
 
 
 def test_whoever_is_told_may_end_it(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_an_answer_in_another_name_is_not_ready(launcher: Launcher):
 def test_a_leak_in_the_first_answer_is_told_and_it_is_ready_all_the_same(openai: Launcher):
     openai.fake.behaves(says="<|channel|>analysis")
     proof = openai.wait(openai.launch())
-    assert [(fault.check, fault.detail) for fault in proof.faults] == [
+    assert [(fault.check, fault.detail) for fault in proof.failures] == [
         ("raw tags", "short answer: <|channel|>")
     ]
 
@@ -161,7 +161,7 @@ def test_a_leak_in_the_first_answer_is_told_and_it_is_ready_all_the_same(openai:
 def test_a_server_that_cannot_stream_is_ready_all_the_same(openai: Launcher):
     openai.fake.behaves(sse="error")
     proof = openai.wait(openai.launch())
-    assert [fault.check for fault in proof.faults] == ["stream"] and proof.served_model == NAME
+    assert [fault.check for fault in proof.failures] == ["stream"] and proof.served_model == NAME
 
 
 @pytest.mark.slow

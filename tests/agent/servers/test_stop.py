@@ -41,13 +41,13 @@ def gone(process: Process) -> bool:
 
 
 def stopped(launcher: Launcher, prey: StopTarget) -> bool:
-    return all(map(gone, prey.family)) and is_free(launcher.port)
+    return all(map(gone, prey.processes)) and is_free(launcher.port)
 
 
 def test_an_idle_server_ends_on_the_first_signal_with_all_its_children(launcher: Launcher):
     launcher.serving()
     prey = launcher.prey()
-    assert len(prey.family) == (3 if launcher.runtime.worker else 1)
+    assert len(prey.processes) == (3 if launcher.runtime.worker else 1)
     stop(launcher.procs, prey, 20, nothing)
     assert stopped(launcher, prey)
     assert launcher.signals() == ["TERM"]
@@ -93,7 +93,7 @@ def test_the_waiting_tells_of_requests_in_flight(launcher: Launcher):
     launcher.fake.behaves(ignore=["TERM"])
     launcher.serving()
     prey, said = launcher.prey(), []
-    stop(launcher.procs, prey, 3, said.append, busy=lambda: 2)
+    stop(launcher.procs, prey, 3, said.append, requests_in_flight=lambda: 2)
     assert f"waiting for pid {prey.pids} to end (2 requests in flight) (1 s)" in said
 
 
@@ -103,9 +103,9 @@ def test_workers_that_a_dead_server_left_behind_are_ended_too(tmp_path: Path):
         launcher.fake.behaves(orphan=True)
         launcher.serving()
         prey = launcher.prey()
-        launcher.procs.send(prey.targets[0], signal.SIGKILL)
-        eventually(lambda: gone(prey.targets[0]))
-        assert not all(map(gone, prey.family))
+        launcher.procs.send(prey.first[0], signal.SIGKILL)
+        eventually(lambda: gone(prey.first[0]))
+        assert not all(map(gone, prey.processes))
         stop(launcher.procs, prey, 3, nothing)
         assert stopped(launcher, prey)
     finally:

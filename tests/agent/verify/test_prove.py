@@ -100,7 +100,7 @@ def test_a_good_server_passes_every_check(jerry: Launcher):
         "tool call",
         "same tool call",
     ]
-    assert found.faults == () and {check.ok for check in found.checks} == {True}, found.checks
+    assert found.failures == () and {check.ok for check in found.checks} == {True}, found.checks
     assert named(found, "reasoning").detail == "separated, 10 characters"
     assert found.served_model == NAME and (found.first_token_ms or 0) > 0
 
@@ -108,7 +108,7 @@ def test_a_good_server_passes_every_check(jerry: Launcher):
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_told_by_the_check_for_it(jerry: Launcher, case: str):
     switches, wrong = WRONG[case]
-    faults = proof(jerry, **switches).faults
+    faults = proof(jerry, **switches).failures
     assert wrong in [check.check for check in faults], faults
     assert all(
         check.detail and check.detail.isprintable()
@@ -119,7 +119,7 @@ def test_what_is_wrong_is_told_by_the_check_for_it(jerry: Launcher, case: str):
 
 def test_a_model_that_calls_no_tool_and_does_not_think_is_no_fault(jerry: Launcher):
     found = proof(jerry)
-    assert found.faults == () and named(found, "tool call").ok is None
+    assert found.failures == () and named(found, "tool call").ok is None
     assert (
         "not called" in named(found, "tool call").detail
         and named(found, "reasoning").detail == "none was given"
@@ -128,7 +128,7 @@ def test_a_model_that_calls_no_tool_and_does_not_think_is_no_fault(jerry: Launch
 
 def test_answers_that_never_repeat_cannot_be_compared(jerry: Launcher):
     found = proof(jerry, moods=True)
-    assert found.faults == () and "cannot be compared" in named(found, "same answer").detail
+    assert found.failures == () and "cannot be compared" in named(found, "same answer").detail
 
 
 def test_the_pace_is_that_of_the_stream(jerry: Launcher):
@@ -167,7 +167,8 @@ def test_who_does_not_answer_in_all_the_time_one_may_take_is_wrong(jerry: Launch
     jerry.fake.behaves(hang=[CHAT])
     try:
         found = verify_server(
-            subject(jerry)._replace(port=Endpoint("127.0.0.1", jerry.port, fair_s=0.1)), 0.3
+            subject(jerry)._replace(endpoint=Endpoint("127.0.0.1", jerry.port, fair_timeout_s=0.1)),
+            0.3,
         )
     finally:
         jerry.fake.behaves()
@@ -185,7 +186,7 @@ def test_what_is_given_up_is_cut(jerry: Launcher):
     with pytest.raises(NoCompletion, match=r"no whole answer within 0\.5 s"):
         smoke_test(subject(jerry), 0.5)
     jerry.fake.behaves()
-    assert proof(jerry).faults == ()
+    assert proof(jerry).failures == ()
 
 
 def test_a_light_server_is_never_asked_by_another_name(tmp_path_factory: pytest.TempPathFactory):
@@ -197,7 +198,7 @@ def test_a_light_server_is_never_asked_by_another_name(tmp_path_factory: pytest.
         assert (
             verify_server(
                 subject(light, checks_names=False)._replace(name="default_model"), 20
-            ).faults
+            ).failures
             == ()
         )
         asked = [record["model"] for record in light.fake.journal("chat")]
@@ -222,7 +223,7 @@ def test_a_cancel_is_heard_while_an_answer_is_waited_for(jerry: Launcher):
     try:
         with pytest.raises(Interrupted):
             verify_server(
-                subject(jerry)._replace(port=Endpoint("127.0.0.1", jerry.port, check)), 60
+                subject(jerry)._replace(endpoint=Endpoint("127.0.0.1", jerry.port, check)), 60
             )
         assert time.monotonic() - until < 3
     finally:
@@ -237,6 +238,6 @@ def test_a_glance_is_one_short_stream(jerry: Launcher):
     jerry.fake.behaves()
     before = len(streams(jerry))
     found = smoke_test(subject(jerry), 20)
-    assert len(streams(jerry)) == before + 1 and found.faults == () and found.served_model == NAME
+    assert len(streams(jerry)) == before + 1 and found.failures == () and found.served_model == NAME
     jerry.fake.behaves(says="<think>hm")
-    assert [check.check for check in smoke_test(subject(jerry), 20).faults] == ["raw tags"]
+    assert [check.check for check in smoke_test(subject(jerry), 20).failures] == ["raw tags"]

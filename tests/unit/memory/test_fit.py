@@ -45,7 +45,7 @@ class Machine:
     def listeners(self, ports: Iterable[int]) -> tuple[Listener, ...]:
         return ()
 
-    def jobs(self) -> tuple[()]:
+    def launchd_jobs(self) -> tuple[()]:
         return ()
 
     def footprint(self, processes: Iterable[Process]) -> int | None:

@@ -103,7 +103,9 @@ def test_ranks_on_record_that_cannot_be_made_out_are_unknown_and_not_gone() -> N
     odd = EMPTY.put(entry(pid=9, start_time="x", ranks=[{"host": "studio2", "pid": "77"}]))
     eyes: Any = Blinking()
     found = observe(eyes, odd, [8100], SITE, lambda _: None)[8100]
-    assert found.unknown == ("process.ranks of amber is no list of ranks",) and not found.quiet
+    assert (
+        found.unknown == ("process.ranks of amber is no list of ranks",) and not found.proven_idle
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,4 +117,4 @@ def test_a_lone_server_that_does_not_listen_is_the_port_s_only_where_it_says_so(
     table = {10: process(10)._replace(argv=("mlx_lm.server", *words))}
     (server,) = find_servers(table, RUNTIMES)[8080]
     seen = PortEvidence(8080, (), (server,), None, (), NO_ANSWER, None, ())
-    assert seen.proven == ((server,) if proven else ()) and not seen.quiet
+    assert seen.proven == ((server,) if proven else ()) and not seen.proven_idle

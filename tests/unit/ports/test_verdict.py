@@ -136,13 +136,13 @@ TABLE: dict[str, tuple[PortEvidence, Expected, str, str | None]] = {
         "orphan",
     ),
     "only its workers are left": (
-        NOTHING._replace(remnants=(process(11, WORKER),)),
+        NOTHING._replace(orphan_workers=(process(11, WORKER),)),
         FREE,
         "failed",
         "orphan",
     ),
     "only its workers are left, wanted": (
-        NOTHING._replace(remnants=(process(11, WORKER),)),
+        NOTHING._replace(orphan_workers=(process(11, WORKER),)),
         WANTED,
         "failed",
         "mismatch",
@@ -407,7 +407,7 @@ NOT_QUIET: dict[str, dict[str, Any]] = {
     "listeners unseen": {"listeners": None},
     "a server": {"servers": (server(),)},
     "the recorded process": {"recorded": process(10)},
-    "remnants": {"remnants": (process(11),)},
+    "remnants": {"orphan_workers": (process(11),)},
     "an answer": {"answer": HttpAnswer(True)},
     "a job": {"job": {}},
     "something unseen": {"unknown": ("lsof is missing",)},
@@ -416,8 +416,8 @@ NOT_QUIET: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("seen", NOT_QUIET.values(), ids=NOT_QUIET.keys())
 def test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing(seen: dict[str, Any]):
-    assert NOTHING.quiet
-    assert not NOTHING._replace(**seen).quiet
+    assert NOTHING.proven_idle
+    assert not NOTHING._replace(**seen).proven_idle
     assert plan({8100: NOTHING._replace(**seen)}, {8100: WANTED}).actions == ()
 
 
@@ -429,13 +429,13 @@ evidence = st.builds(
         [(), (), (server(),), (server(LIGHT, ()),), (server(OPENAI, (TRACKER,)),)]
     ),
     recorded=st.sampled_from([None, None, process(10)]),
-    remnants=st.sampled_from([(), (), (process(11, WORKER),)]),
+    orphan_workers=st.sampled_from([(), (), (process(11, WORKER),)]),
     answer=st.sampled_from(
         [NO_ANSWER, NO_ANSWER, OPEN, HttpAnswer(True, 503), HttpAnswer(True, None, error="x")]
     ),
     job=st.sampled_from([None, None, {}, {**JOB, "phase": "wait"}, {**JOB, "phase": "claim"}]),
     unknown=st.sampled_from([(), (), ("no lsof",)]),
-    cut=st.sampled_from([None, None, CUT]),
+    interrupted_load=st.sampled_from([None, None, CUT]),
 )
 wants = st.sampled_from(
     [
@@ -452,7 +452,7 @@ wants = st.sampled_from(
 def test_the_plan_clears_exactly_what_is_proven_gone(seen: PortEvidence, wanted: Expected):
     verdict, found = diagnose(seen, wanted), plan({8100: seen}, {8100: wanted})
     assert isinstance(verdict, Diagnosis)
-    assert [a.entry for a in found.actions] == [e.name for e in wanted.entries if seen.quiet]
+    assert [a.entry for a in found.actions] == [e.name for e in wanted.entries if seen.proven_idle]
     assert all(
         (a.action, a.port, a.applied) == ("clear", 8100, False) and a.reason for a in found.actions
     )

@@ -118,9 +118,9 @@ def evidence(*seen: RankState, unknown: tuple[str, ...] = ()) -> PortEvidence:
 
 
 def test_a_port_is_quiet_only_once_every_rank_is_proven_gone() -> None:
-    assert evidence(RankState(RANK, False)).quiet
-    assert not evidence(RankState(RANK, False), RankState(RANK, True)).quiet
-    assert not evidence(RankState(RANK, None, "no route")).quiet
+    assert evidence(RankState(RANK, False)).proven_idle
+    assert not evidence(RankState(RANK, False), RankState(RANK, True)).proven_idle
+    assert not evidence(RankState(RANK, None, "no route")).proven_idle
 
 
 def test_a_host_that_has_no_room_for_its_share_is_named() -> None:

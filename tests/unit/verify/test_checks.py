@@ -60,8 +60,8 @@ def test_pieces_of_a_stream_are_joined():
     joined.add(delta(tool_calls=[{"index": 1, "function": {"arguments": '{"x":'}}]), 12.5)
     joined.add(delta(tool_calls=[{"index": 1, "function": {"arguments": "1}"}}]), 13.0)
     joined.add({"choices": [], "usage": {"completion_tokens": 5}}, 13.0)
-    said = joined.whole(True)
-    assert (said.content, said.reasoning, said.calls) == (
+    said = joined.result(True)
+    assert (said.content, said.reasoning, said.tool_calls) == (
         "four",
         "hm",
         (ToolCall("a", "{}"), ToolCall("b", '{"x":1}')),
@@ -118,7 +118,7 @@ def test_reasoning_without_an_answer_is_a_fault_unless_it_was_cut_off():
     assert judged.reasoning({"plain": CUT._replace(reasoning="so")}, MOST).ok is None
     assert (
         judged.reasoning(
-            {"plain": Completion(reasoning="call it", calls=(ToolCall("f", "{}"),))}, MOST
+            {"plain": Completion(reasoning="call it", tool_calls=(ToolCall("f", "{}"),))}, MOST
         ).ok
         is True
     )
@@ -142,13 +142,17 @@ def test_two_answers_differ_only_where_the_plain_one_repeats_itself(
 
 
 def test_blanks_around_an_answer_and_the_order_of_arguments_are_no_difference():
-    one = Completion(content="\n\nfour ", calls=(ToolCall("f", '{"a": 1, "b": 2}'),))
+    one = Completion(content="\n\nfour ", tool_calls=(ToolCall("f", '{"a": 1, "b": 2}'),))
     assert (
-        judged.difference(one, Completion(content="four", calls=(ToolCall("f", '{"b":2,"a":1}'),)))
+        judged.difference(
+            one, Completion(content="four", tool_calls=(ToolCall("f", '{"b":2,"a":1}'),))
+        )
         == ""
     )
     assert (
-        judged.difference(one, Completion(content="four", calls=(ToolCall("f", '{"b":2,"a":2}'),)))
+        judged.difference(
+            one, Completion(content="four", tool_calls=(ToolCall("f", '{"b":2,"a":2}'),))
+        )
         != ""
     )
     assert judged.difference(Completion(content="fo ur"), Completion(content="four")) != ""

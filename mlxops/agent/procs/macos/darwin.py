@@ -32,7 +32,7 @@ class Tools(NamedTuple):
 class Darwin:
     # A look starts ps or netstat, and reads the arguments of every process: some 10 ms on the
     # machine that serves.
-    longest_pause_s = 1.0
+    max_poll_interval_s = 1.0
 
     def __init__(self, patience_s: float = TOOL_TIMEOUT_S, **paths: str) -> None:
         """`paths` replaces single fields of Tools; a tool that takes longer than `patience_s` has
@@ -111,7 +111,7 @@ class Darwin:
         pages = self._ask(self._tools.vm_stat)
         for answer, name in ((total, self._tools.sysctl), (pages, self._tools.vm_stat)):
             if answer.code != 0:
-                raise Unobservable("%s: %s" % (name, answer.why()))
+                raise Unobservable("%s: %s" % (name, answer.error_line()))
         try:
             return Memory(
                 int(total.out), mactext.available(pages.out), self._wired_limit(int(total.out))
@@ -124,7 +124,7 @@ class Darwin:
         known = [size for size in sizes if size is not None]
         return sum(known) if known else None
 
-    def jobs(self) -> Tuple[LaunchdJob, ...]:
+    def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
         uid = os.getuid()
         domains = ("system", "gui/%d" % uid, "user/%d" % uid)
         return tuple(self._told(job) for domain in domains for job in self._services(domain))
@@ -214,7 +214,9 @@ class Darwin:
         if answer.code != 0:
             if domain != "system" and any(text in answer.err for text in NO_DOMAIN):
                 return []
-            raise Unobservable("%s print %s: %s" % (self._tools.launchctl, domain, answer.why()))
+            raise Unobservable(
+                "%s print %s: %s" % (self._tools.launchctl, domain, answer.error_line())
+            )
         try:
             return [
                 job
@@ -234,7 +236,7 @@ def _found_or_none(tool: str, answer: ToolOutput) -> None:
     """lsof and ps exit 1 both when nothing matches and when something failed; only then they say
     what."""
     if answer.code > 1 or (answer.code == 1 and answer.err.strip()):
-        raise Unobservable("%s: %s" % (tool, answer.why()))
+        raise Unobservable("%s: %s" % (tool, answer.error_line()))
 
 
 def _garbled(tool: str, exc: ValueError) -> NoReturn:
