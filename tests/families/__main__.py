@@ -1,5 +1,5 @@
 """python -m tests.families ENVIRONMENT [MODEL...]: run the models through the real server, and
-write docs/models.md.
+write docs/lab/families.md.
 
 With models named, only what they come to is told, and nothing is written."""
 

@@ -1,4 +1,4 @@
-"""docs/models.md: what was run through the real server and what came out, and the tables the
+"""docs/lab/families.md: what was run through the real server and what came out, and the tables the
 proposals are from."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from mlxops.agent.models.families import FAMILIES, MARKUPS, propose
 from .server import Outcome
 from .speech import SPEECHES, Speech
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "models.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "lab" / "families.md"
 HEAD = (
     "model",
     "`tool_call_parser`",

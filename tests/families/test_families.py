@@ -1,4 +1,4 @@
-"""docs/models.md is what the tables say and what the real server does."""
+"""docs/lab/families.md is what the tables say and what the real server does."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a model's own files suggest for its template and parsers: the tables, as data. Pure.
 
 Parser names are those of mlx-openai-server; they change between versions, so a name counts only
-where the installed server's own help lists it. docs/models.md says which rows were run through the
+where the installed server's own help lists it. docs/lab/families.md says which rows were run through the
 real server, and what came out."""
 
 from __future__ import annotations
