@@ -45,7 +45,7 @@ GROUPS = {
         "cron": ("cron:cron", "Print a crontab line"),
         "authorize": ("authorize:authorize", "Restrict an SSH key"),
         "completion": ("program:completion", "Print a completion script"),
-        "demo": ("program:demo", "Try mlxops on this machine"),
+        "demo": ("program:demo", "Try it on this machine"),
         "version": ("program:version", "Print the version"),
     },
 }
