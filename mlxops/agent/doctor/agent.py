@@ -47,8 +47,8 @@ def cache(ctx: Context) -> Iterator[Finding]:
             yield Finding(
                 check="agent cache",
                 verdict=ERROR,
-                seen="%s: %s" % (path, why),
-                mend=mend,
+                detail="%s: %s" % (path, why),
+                fix=mend,
                 fixes=(Fix("remove", path, "damaged"),),
             )
     if not unkept and not any(faults.values()):

@@ -28,17 +28,17 @@ class Finding(NamedTuple):
 
     check: str
     verdict: str
-    seen: str
-    mend: str = ""
+    detail: str
+    fix: str = ""
     fixes: Tuple[Fix, ...] = ()
 
     def to_wire(self) -> Dict[str, Any]:
-        mend = FIX_COMMAND if self.fixes and self.verdict != OK else self.mend
+        mend = FIX_COMMAND if self.fixes and self.verdict != OK else self.fix
         return {
             "side": "host",
             "check": self.check,
             "verdict": self.verdict,
-            "seen": self.seen,
+            "seen": self.detail,
             "mend": mend or None,
         }
 

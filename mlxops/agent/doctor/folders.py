@@ -33,7 +33,7 @@ def state(ctx: Context) -> Iterator[Finding]:
             yield (
                 fault
                 if path != root or _lone(ctx)
-                else fault._replace(mend=NEEDS_OWN_FOLDER, fixes=())
+                else fault._replace(fix=NEEDS_OWN_FOLDER, fixes=())
             )
     why = _tried(root) if root not in missing and not faults else None
     if why:

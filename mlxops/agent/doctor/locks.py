@@ -28,7 +28,7 @@ def port_locks(ctx: Context) -> Iterator[Finding]:
     rows = [
         _lock("port locks", registry, lock_path(registry, port), PORT_S) for port in ctx.site.ports
     ]
-    told = [row for row in rows if row.seen != FREE]
+    told = [row for row in rows if row.detail != FREE]
     yield from told or [Finding("port locks", OK, "nobody works on a port")]
 
 

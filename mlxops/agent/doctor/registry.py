@@ -86,4 +86,8 @@ def _fault(path: str) -> Tuple[str, str]:
         found = hfcache.inspect(path)
     except OSError as exc:
         return "the snapshot cannot be read", exc.strerror or "unreadable"
-    return ("", "") if found.complete else ("the snapshot lacks files", join_some(found.told))
+    return (
+        ("", "")
+        if found.complete
+        else ("the snapshot lacks files", join_some(found.missing_reasons))
+    )

@@ -67,7 +67,7 @@ def _shut(ctx: Context) -> List[str]:
 
 def keys(ctx: Context) -> Iterator[Finding]:
     """Unknown keys may be another tool's; one that is nearly ours is rather a slip of the hand."""
-    found, unread = ctx.store.glance()
+    found, unread = ctx.store.read_or_empty()
     if unread:
         return
     faults = [(entry.name, fault) for entry in found.entries.values() for fault in _faults(entry)]

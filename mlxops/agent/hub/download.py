@@ -208,7 +208,7 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
         size_bytes=sum(size for _, size, _ in files),
         missing_bytes=sum(absent),
         gated=bool(answer["gated"]),
-        asked=asked,
+        requested=asked,
         config=parse_object(str(answer.get("config", "")).encode()),
         blobs={path: blob for path, _, blob in files},
     )
@@ -269,7 +269,7 @@ def download(
         "do": "download",
         "repo_id": remote.repo_id,
         "revision": remote.revision,
-        "asked": remote.asked,
+        "asked": remote.requested,
         "cache_dir": cache_dir,
         "files": remote.files,
         "tries": tries,

@@ -136,7 +136,7 @@ class HubProcess:
                 else:
                     self._tail = (self._tail + chunk)[-_TAIL:]
 
-    def ended_early(self) -> MlxopsError:
+    def exit_error(self) -> MlxopsError:
         """Why there was no last record, in the child's own words."""
         assert self._child.stderr
         err = self._child.stderr.fileno()
@@ -173,4 +173,4 @@ def request_hub(
             raise NotDownloadable(
                 "the download process sent nonsense: %s" % exc, "check hub_python"
             ) from exc
-        raise hub.ended_early()
+        raise hub.exit_error()

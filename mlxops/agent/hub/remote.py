@@ -17,7 +17,7 @@ class Remote(NamedTuple):
     size_bytes: int
     missing_bytes: int
     gated: bool
-    asked: str = "main"
+    requested: str = "main"
     config: Mapping[str, Any] = {}
     blobs: Mapping[str, str] = {}
 

@@ -27,12 +27,12 @@ def finish_snapshot(remote: Remote, cache_dir: str) -> str:
     if not snapshot.complete:
         raise Failed(
             "%s came without %s, so it is not a whole model"
-            % (remote.repo_id, ", ".join(snapshot.told)),
+            % (remote.repo_id, ", ".join(snapshot.missing_reasons)),
             "the repository itself may be incomplete: look at it on the Hub",
             missing=list(snapshot.missing),
         )
-    if remote.asked != remote.revision and is_safe_relative_path(remote.asked):
-        _point(os.path.join(repo, "refs", remote.asked), remote.revision)
+    if remote.requested != remote.revision and is_safe_relative_path(remote.requested):
+        _point(os.path.join(repo, "refs", remote.requested), remote.revision)
     return snapshot.path
 
 

@@ -54,7 +54,7 @@ def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
 def interrupted_load(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     """The load that died on the port before its end, as its lock tells; None once the port was
     worked on again."""
-    held, last = _lock(registry_path, port).look()
+    held, last = _lock(registry_path, port).peek()
     return None if held else _cut(last)
 
 
@@ -92,7 +92,7 @@ def unrecorded_server(
 ) -> Optional[Dict[str, Any]]:
     """{"entry", "process"} of a server that the last job here could not note; None while another
     job is at work."""
-    held, last = _lock(registry_path, port).look()
+    held, last = _lock(registry_path, port).peek()
     said = None if held and not own_lock else last.get(UNRECORDED)
     whole = (
         isinstance(said, dict)
@@ -124,7 +124,7 @@ def hold_briefly(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
     lock = FileLock(lock_path(registry_path, held["port"]))
     lock.take(LOCK_TIMEOUT_S)
     try:
-        said = lock.look()[1]
+        said = lock.peek()[1]
         lock.describe({**held, "since": now(), "pid": os.getpid()})
         try:
             yield
@@ -162,7 +162,7 @@ class Job:
     def __enter__(self) -> Job:
         self._lock.take(LOCK_TIMEOUT_S)
         try:
-            last = self._lock.look()[1] or self._refuse_unlocked()
+            last = self._lock.peek()[1] or self._refuse_unlocked()
             kept = {"cut": _cut(last), UNRECORDED: last.get(UNRECORDED)}
             try:
                 self._claim({key: value for key, value in kept.items() if value})
@@ -226,7 +226,7 @@ class Job:
         """The last word in the lock. Where a full disk has no room for it, an empty lock: that
         tells of no work that was cut off."""
         with contextlib.suppress(OSError, Failed):
-            self._lock.regain()
+            self._lock.reacquire()
             try:
                 self._lock.describe(dict(last_word))
             except OSError:
@@ -276,7 +276,7 @@ class Job:
         it tells about."""
         self._said.update(said)
         with contextlib.suppress(OSError, Failed):
-            self._lock.regain()
+            self._lock.reacquire()
             self._lock.describe({**self._held, **self._said})
 
     def warn(self, message: str) -> None:

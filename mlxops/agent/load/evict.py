@@ -249,7 +249,7 @@ def planned_evictions(plan: LoadPlan) -> List[Tuple[int, Optional[str], str]]:
         return []
     names = {port: next((e.name for e in registry.holders(port)), None) for port in fit.unload}
     return [
-        (port, names[port], "its server holds %s" % memory.format_gib(fit.held[port]))
+        (port, names[port], "its server holds %s" % memory.format_gib(fit.used_by_port[port]))
         for port in fit.unload
     ]
 

@@ -36,9 +36,11 @@ def require_still_fits(ctx: Context, found: Optional[Fit], request: LoadRequest)
     if found is None or request.force:
         return
     now = {
-        port: size for port, size in reserved_bytes(ctx, found.held).items() if port != request.port
+        port: size
+        for port, size in reserved_bytes(ctx, found.used_by_port).items()
+        if port != request.port
     }
-    less = sum(now.values()) - sum(found.promised.values())
-    found = found._replace(promised=now, available_bytes=found.available_bytes - less)
+    less = sum(now.values()) - sum(found.reserved_by_port.values())
+    found = found._replace(reserved_by_port=now, available_bytes=found.available_bytes - less)
     if not found.fits and not (request.evict and found.unload and less <= 0):
         raise not_enough_memory(found._replace(unload=()))

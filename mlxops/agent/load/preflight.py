@@ -286,5 +286,5 @@ def memory_request(
         runtime=runtime.name,
         args=entry.args,
         port=port,
-        seconds=beside,
+        extra_models=beside,
     )

@@ -39,7 +39,7 @@ class MemoryRequest(NamedTuple):
     args: Sequence[str] = ()
     context_tokens: Optional[int] = None
     port: Optional[int] = None
-    seconds: Tuple[ExtraModel, ...] = ()
+    extra_models: Tuple[ExtraModel, ...] = ()
 
 
 class Fit(NamedTuple):
@@ -54,11 +54,11 @@ class Fit(NamedTuple):
     own_context: Optional[int]
     largest_context: Optional[int]
     memory: Memory
-    held: Mapping[int, int]
-    promised: Mapping[int, int]
+    used_by_port: Mapping[int, int]
+    reserved_by_port: Mapping[int, int]
     available_bytes: int
     unload: Tuple[int, ...]
-    kept: Mapping[int, str]
+    not_evictable: Mapping[int, str]
 
     @property
     def fits(self) -> bool:
@@ -76,11 +76,11 @@ class Fit(NamedTuple):
             "total_bytes": self.memory.total_bytes,
             "wired_limit_bytes": self.memory.wired_limit_bytes,
             "free_bytes": self.memory.available_bytes,
-            "held_bytes": dict(self.held),
-            "promised_bytes": dict(self.promised),
+            "held_bytes": dict(self.used_by_port),
+            "promised_bytes": dict(self.reserved_by_port),
             "available_bytes": self.available_bytes,
             "unload": list(self.unload),
-            "kept": dict(self.kept),
+            "kept": dict(self.not_evictable),
         }
 
 
@@ -96,7 +96,7 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
         asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None
     )
     tokens, why = context_tokens(asked.config, asked.args, asked.context_tokens)
-    beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.seconds)
+    beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.extra_models)
     sums = estimate(model, tokens)._replace(second_bytes=beside)
     kept = _kept(ctx, held, asked.port) if sums.need_bytes > room else {}
     others = {
@@ -110,11 +110,11 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
         own_context=kvcache.context_length(asked.config),
         largest_context=largest_context(model, room - beside),
         memory=memory,
-        held=held,
-        promised=waiting,
+        used_by_port=held,
+        reserved_by_port=waiting,
         available_bytes=room,
         unload=fewest_ports(others, sums.need_bytes - room),
-        kept=kept,
+        not_evictable=kept,
     )
 
 
@@ -124,19 +124,21 @@ def not_enough_memory(found: Fit) -> NotEnoughMemory:
         format_gib(found.sum.need_bytes),
         format_gib(found.available_bytes),
     )
-    if found.promised:
-        loading = ", ".join("port %d" % port for port in sorted(found.promised))
+    if found.reserved_by_port:
+        loading = ", ".join("port %d" % port for port in sorted(found.reserved_by_port))
         text += "; %s is to be filled by the load under way on %s" % (
-            format_gib(sum(found.promised.values())),
+            format_gib(sum(found.reserved_by_port.values())),
             loading,
         )
-    if found.kept:
-        text += "; " + "; ".join("port %d stays: %s" % kept for kept in sorted(found.kept.items()))
+    if found.not_evictable:
+        text += "; " + "; ".join(
+            "port %d stays: %s" % kept for kept in sorted(found.not_evictable.items())
+        )
     steps = " && ".join(mlxops_command("unload", port) for port in found.unload)
     hint = "%s, or load with --evict" % steps if steps else "a smaller model or context"
-    if found.kept and not steps:
+    if found.not_evictable and not steps:
         hint += ", or the same again once port %s can be unloaded" % ", ".join(
-            map(str, sorted(found.kept))
+            map(str, sorted(found.not_evictable))
         )
     return NotEnoughMemory(text, hint + "; load with --force tries all the same", **found.record())
 

@@ -36,7 +36,7 @@ class Snapshot(NamedTuple):
     faults: Mapping[str, str] = {}
 
     @property
-    def told(self) -> Tuple[str, ...]:
+    def missing_reasons(self) -> Tuple[str, ...]:
         """What is missing, with the reason where it is more than that."""
         return tuple(
             "%s (%s)" % (n, self.faults[n]) if self.faults.get(n, "missing") != "missing" else n

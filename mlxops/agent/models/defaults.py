@@ -35,7 +35,7 @@ class Installed(NamedTuple):
         return (self.flags or {}).get(getattr(self.runtime, key) or "")
 
     @property
-    def sees(self) -> bool:
+    def supports_vision(self) -> bool:
         """Whether it can be told to take pictures too."""
         return MULTIMODAL in (self.flags or {}).get(MODEL_TYPE, ())
 
@@ -66,7 +66,7 @@ def find_defaults(installed: Installed, entry: Entry, folder: Optional[str]) -> 
         values.update({key: chosen} if chosen else {})
     if "tool_call_parser" not in values:
         values.pop("reasoning_parser", None)
-    sees = isinstance(described.get("vision_config"), dict) and installed.sees
+    sees = isinstance(described.get("vision_config"), dict) and installed.supports_vision
     args = vision_args(installed, described)
     values.update({"args": args} if args else {})
     origins = (
@@ -111,7 +111,7 @@ def _template_in_force(entry: Entry, there: templates.Template) -> templates.Tem
 def vision_args(installed: Installed, described: Mapping[str, Any]) -> List[str]:
     """The `args` with which a model takes pictures, where it can and all that it needs for them is
     installed."""
-    sees = isinstance(described.get("vision_config"), dict) and installed.sees
+    sees = isinstance(described.get("vision_config"), dict) and installed.supports_vision
     return [MODEL_TYPE, MULTIMODAL] if sees and has_package(VISION, installed.packages) else []
 
 
@@ -133,7 +133,7 @@ def _accepted(
 
     An option that does not list what it takes is believed of the runtime whose parsers the tables
     name."""
-    if choices is None or not (choices or runtime.tabled):
+    if choices is None or not (choices or runtime.has_parser_table):
         return ""
     return next((value for value in candidates if not choices or value in choices), "")
 
@@ -148,7 +148,7 @@ def _notes(
     runtime = installed.runtime
     if not runtime.tool_call_parser or installed.flags is None:
         return ()
-    found: List[str] = list(proposal.notes) if runtime.tabled else []
+    found: List[str] = list(proposal.notes) if runtime.has_parser_table else []
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
         if candidates and key not in values:
             found.append(

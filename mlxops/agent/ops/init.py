@@ -143,7 +143,7 @@ def _tell_of_broken(ctx: Context, snapshot: hfcache.Snapshot) -> None:
     """What may be a chat model of ours, and cannot be used as it lies there."""
     if snapshot.complete or snapshot.format == "gguf" or snapshot.kind not in ("chat", "other"):
         return
-    shown, more = ", ".join(snapshot.told[:3]), len(snapshot.missing) - 3
+    shown, more = ", ".join(snapshot.missing_reasons[:3]), len(snapshot.missing) - 3
     text = "%s is passed over: missing or unreadable: %s" % (snapshot.repo_id, shown)
     ctx.client.emit("warning", message=text + (" and %d more" % more if more > 0 else ""))
 

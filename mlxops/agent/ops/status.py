@@ -15,7 +15,7 @@ from .rows import port_row
 
 
 def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    registry, fault = ctx.store.glance()
+    registry, fault = ctx.store.read_or_empty()
     ports = ctx.ports(args.get("ports"))
     # Whoever checks, or puts servers to the proof, wants to know how it is, not how it was half a
     # minute ago.

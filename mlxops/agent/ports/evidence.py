@@ -97,7 +97,7 @@ class PortEvidence(NamedTuple):
         }
         found = tuple(s for s in self.servers if pids & {p.pid for p in s.processes})
         alone = len(self.servers) == 1 and not (self.listeners or self.foreign_processes)
-        return found or (self.servers if alone and self.servers[0].invocation.says_port else ())
+        return found or (self.servers if alone and self.servers[0].invocation.names_port else ())
 
     @property
     def strays(self) -> Tuple[Server, ...]:
@@ -107,7 +107,7 @@ class PortEvidence(NamedTuple):
         Where a listener's owner is hidden, it may be any of them."""
         if self.listeners is None or any(ln.pid is None for ln in self.listeners):
             return ()
-        return tuple(s for s in self.servers if s not in self.proven and s.invocation.says_port)
+        return tuple(s for s in self.servers if s not in self.proven and s.invocation.names_port)
 
     @property
     def foreign_listeners(self) -> Tuple[Listener, ...]:

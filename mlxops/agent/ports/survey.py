@@ -57,7 +57,7 @@ def survey(ctx: Context, port: int, own_lock: bool, allow_no_registry: bool = Fa
     cannot be seen.
 
     `blind`: also without a registry, where a server of this user listens on the port."""
-    registry, fault = ctx.store.glance()
+    registry, fault = ctx.store.read_or_empty()
     if fault and not allow_no_registry:
         raise fault
     seen = observe(

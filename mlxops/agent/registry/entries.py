@@ -94,7 +94,7 @@ class Entry(NamedTuple):
         return Entry(self.name, kept, self.stored)
 
     @property
-    def written(self) -> Dict[str, Any]:
+    def stored_fields(self) -> Dict[str, Any]:
         """The fields as the file is to have them: as stored, but for those that differ from what
         was read."""
         if self.stored is None:
@@ -198,7 +198,7 @@ def parse(content: bytes) -> Registry:
 
 def dump(registry: Registry) -> bytes:
     """The file's bytes: readable UTF-8, escaped only where a lone surrogate has no UTF-8."""
-    models = {name: entry.written for name, entry in registry.entries.items()}
+    models = {name: entry.stored_fields for name, entry in registry.entries.items()}
     document = {"version": VERSION, "models": models, **registry.extra}
     try:
         return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()

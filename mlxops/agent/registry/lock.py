@@ -88,7 +88,7 @@ class FileLock:
         the new one."""
         return self._fd is not None and not self._named(self._fd)
 
-    def regain(self) -> bool:
+    def reacquire(self) -> bool:
         """Where the locked file was removed: hold the one that has the name now; False where
         somebody else does."""
         if self._fd is None or not self.lost:
@@ -126,14 +126,14 @@ class FileLock:
     def holder(self, shared: bool = False) -> Optional[Dict[str, Any]]:
         """Who else holds it; None when it is free. What the file says, where that is true; for
         `shared` see look()."""
-        held, said = self.look(shared)
+        held, said = self.peek(shared)
         if not held:
             return None
         from .holders import actual_holder
 
         return actual_holder(self.path, said)
 
-    def look(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
+    def peek(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
         """Whether somebody else holds it, and what it says of that one, or of the last one.
 
         `shared`: also where it is held with LOCK_SH, which keeps everybody from taking it. That
@@ -186,7 +186,7 @@ class FileLock:
     def _locked(self) -> Locked:
         from .holders import actual_holder
 
-        held = actual_holder(self.path, self.look()[1])
+        held = actual_holder(self.path, self.peek()[1])
         return Locked(
             "locked: " + describe_holder(held), holder_hint(held), lock=self.path, holder=held
         )

@@ -40,7 +40,7 @@ class Store:
         instead."""
         return self._read()[0]
 
-    def glance(self) -> Tuple[Registry, Optional[MlxopsError]]:
+    def read_or_empty(self) -> Tuple[Registry, Optional[MlxopsError]]:
         """The registry, or an empty one and why it cannot be read: for what is true without it."""
         try:
             return self.read(), None

@@ -24,7 +24,7 @@ class Runtime(NamedTuple):
     `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by
     itself. `call_per_connection`: an open connection is a request under way, which a SIGTERM would
     cut off. `runs_ranks`: it is MLX's own engine, which serves one model from several hosts.
-    `mlx_lm`: the mlx-lm beside it builds its models. `tabled`: its parsers are those of the
+    `mlx_lm`: the mlx-lm beside it builds its models. `has_parser_table`: its parsers are those of the
     families' table."""
 
     name: str
@@ -50,7 +50,7 @@ class Runtime(NamedTuple):
     call_per_connection: bool = False
     runs_ranks: bool = False
     mlx_lm: bool = False
-    tabled: bool = False
+    has_parser_table: bool = False
 
 
 Runtimes = Mapping[str, Runtime]
@@ -75,7 +75,7 @@ RUNTIMES: Runtimes = {
             distribution="mlx-openai-server",
             gives_up_s=300.0,
             mlx_lm=True,
-            tabled=True,
+            has_parser_table=True,
         ),
         Runtime(
             name="mlx_lm.server",
@@ -172,7 +172,7 @@ class Invocation(NamedTuple):
         )
 
     @property
-    def says_port(self) -> bool:
+    def names_port(self) -> bool:
         """Whether it names its port itself: where it does not, a file or an option unknown here may
         name another."""
         return self.flags.get("--port") == str(self.port)

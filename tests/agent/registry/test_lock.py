@@ -85,9 +85,9 @@ def test_one_who_always_comes_again_lets_those_who_wait_go_first(path: str):
         for _ in range(9):
             lock = FileLock(path, turn=True)
             assert wait_for(lambda lock=lock: lock.look()[0], Deadline(60), interval_s=0.001)
-            before = lock.look()[1]["round"]
+            before = lock.peek()[1]["round"]
             lock.take(60)
-            waited.append(lock.look()[1]["round"] - before)
+            waited.append(lock.peek()[1]["round"] - before)
             lock.describe({"round": before + waited[-1]})
             lock.release()
     assert sorted(waited)[4] <= 2, waited
@@ -197,7 +197,7 @@ def test_a_lock_made_by_root_does_not_shut_out_the_owner_of_the_folder(tmp_path:
 
 def test_what_is_no_file_is_refused_at_once(path: str) -> None:
     os.mkfifo(path)
-    for use in (lambda: FileLock(path).look(), lambda: FileLock(path).acquire({}, 0)):
+    for use in (lambda: FileLock(path).peek(), lambda: FileLock(path).acquire({}, 0)):
         with pytest.raises(Failed, match="is not a file"):
             use()
 

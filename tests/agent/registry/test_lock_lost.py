@@ -126,7 +126,7 @@ def test_a_lock_of_another_account_is_looked_at_without_an_error(path: str):
         from tests.support.procs_actors import as_nobody
 
         os.chmod(os.path.dirname(path), 0o755)
-        assert as_nobody(lambda: str(FileLock(path).look())) == "(False, {})"
+        assert as_nobody(lambda: str(FileLock(path).peek())) == "(False, {})"
 
 
 JOB = """

@@ -73,7 +73,7 @@ def test_a_folder_of_another_user_is_wrong(tmp_path: Path) -> None:
     assert folder_fault(str(tmp_path), was, was.st_uid) is None
     finding = folder_fault(str(tmp_path), was, was.st_uid + 1)
     assert finding and (finding.verdict, finding.fixes) == ("wrong", ())
-    assert finding.mend == f"on the host: sudo chown {was.st_uid + 1} {tmp_path}"
+    assert finding.fix == f"on the host: sudo chown {was.st_uid + 1} {tmp_path}"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_room_on_the_disk(free: int, verdict: str) -> None:
 )
 def test_room_in_memory(total: int, available: int, verdict: str) -> None:
     assert memory_row(total, available, 0).verdict == verdict
-    assert "wired limit 236.0 GiB" in memory_row(total, available, 236 * GIB).seen
+    assert "wired limit 236.0 GiB" in memory_row(total, available, 236 * GIB).detail
 
 
 def test_the_age_of_a_lock() -> None:
@@ -101,7 +101,7 @@ def test_the_age_of_a_lock() -> None:
     assert lock_row("c", "/r.lock", holder, 10.0, 10.0).verdict == "ok"
     assert lock_row("c", "/r.lock", holder, 10.0, 10.1).verdict == "warning"
     assert (
-        lock_row("c", "/r.lock", {**holder, "job": "J"}, 1.0, 9.0).mend
+        lock_row("c", "/r.lock", {**holder, "job": "J"}, 1.0, 9.0).fix
         == "mlxops follow J, or mlxops cancel J"
     )
     assert lock_row("c", "/r.lock", {}, 10.0, 1e9).verdict == "ok"
