@@ -8,11 +8,13 @@ import os
 import pwd
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import bundle, interrupts, start_errors, transport
 from .agent.errors import Interrupted, LinkLost, MlxopsError, from_wire
 from .agent.wire import codec as wire
+from .agent.wire.conversation import Conversation
 from .transport import Link
 
 if TYPE_CHECKING:
@@ -82,13 +84,13 @@ def converse(
     """The conversation on an open link, which is closed at its end."""
     with interrupts.raise_on(2) as presses:
         try:
-            return Conversation(host, link, packed, on_event, presses).run(asked, meanwhile)
+            return HostCall(host, link, packed, on_event, presses).run(asked, meanwhile)
         finally:
             link.close()
 
 
-class Conversation:
-    """The bytes of one call, from the marker to the last record."""
+class HostCall:
+    """One call on an open link, from the handshake to the last record."""
 
     ping_every_s = wire.PING_INTERVAL_S
     silence_limit_s = wire.SILENCE_TIMEOUT_S
@@ -100,61 +102,81 @@ class Conversation:
         link: Link,
         packed: bundle.Bundle,
         on_event: OnEvent,
-        presses: interrupts.InterruptState,
+        state: interrupts.InterruptState,
     ) -> None:
         self._host = host
         self._link = link
-        self._bundle = packed
         self._on_event = on_event
-        self._marker = os.urandom(16).hex()
-        self._heard = self._pinged = time.monotonic()
-        self._presses = presses
-        self._cancelled: float | None = None
-        self._told = False
-        # Until then whatever is sent would be read as a part of the agent.
-        self._started = False
+        self._interrupts = state
+        self._conversation = Conversation(
+            packed, self._deliver, partial(start_errors.stub_error, host)
+        )
+        self._heard = self._pinged = self._began = time.monotonic()
+        self._cancelled_at: float | None = None
+        self._warned = False
         self._jobs: list[str] = []
 
-    def run(self, asked: bytes, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
-        """Ask, and return the result of the last record or raise its error."""
+    def run(self, request: bytes, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
+        """Send the request, and return the result of the last record or raise its error."""
         try:
-            return self._run(asked, meanwhile)
+            return self._run(request, meanwhile)
         except LinkLost as exc:
-            exc.hint = exc.hint or self._goes_on()
+            exc.hint = exc.hint or self._resume_hint()
             raise
         except KeyboardInterrupt:
             if not self._jobs:
                 raise
-            raise Interrupted("interrupted; the host goes on by itself", self._goes_on()) from None
+            message = "interrupted; the job continues on the host"
+            raise Interrupted(message, self._resume_hint()) from None
 
-    def _goes_on(self) -> str:
-        """What to do where the link is lost: a load on the host goes on by itself, a read ended
-        with the link."""
+    def _resume_hint(self) -> str:
+        """The next command after a lost link: a load continues on the host, a read ends with the
+        link."""
         if len(self._jobs) == 1:
             job = self._jobs[0]
-            if self._cancelled is not None:
+            if self._cancelled_at is not None:
                 return f"the host is rolling back; `mlxops follow {job}` shows how it ends"
-            return f"`mlxops follow {job}` shows whether and how it goes on there, `mlxops cancel {job}` undoes it"
-        return "`mlxops jobs` shows what goes on there; if nothing does, run it again"
+            return f"`mlxops follow {job}` shows how it ends, `mlxops cancel {job}` undoes it"
+        return "`mlxops jobs` lists the jobs that still run; if there is none, run it again"
 
-    def _run(self, asked: bytes, meanwhile: Callable[[], object] | None) -> dict[str, Any]:
-        self._unasked()
-        # Whoever takes no input has ended, and what it printed says why.
+    def _run(self, request: bytes, meanwhile: Callable[[], object] | None) -> dict[str, Any]:
+        self._raise_if_interrupted()
+        # A host that takes no input has ended; its output says why.
         with contextlib.suppress(LinkLost):
-            self._link.send(
-                self._bundle.handshake(self._marker, self._host.site["state_dir"], asked)
-            )
+            state_dir = self._host.site["state_dir"]
+            self._link.send(self._conversation.handshake(state_dir, request))
         if meanwhile:
             meanwhile()
-        chunk = self._until_started()
-        lines = wire.Lines()
+        self._began = time.monotonic()
         while True:
-            for line in lines.feed(chunk):
-                record = wire.decode(line)
+            for record in self._conversation.feed(self._next()):
                 if "event" not in record:
                     return self._outcome(record)
                 self._note(record)
-            chunk = self._next()
+            if not self._conversation.started:
+                self._check_start()
+
+    def _deliver(self, agent: bytes) -> None:
+        """Send the agent, where it is missing."""
+        self._raise_if_interrupted()
+        self._link.send(agent)
+        self._began = time.monotonic()
+
+    def _raise_if_interrupted(self) -> None:
+        """Until the agent is sent there is nothing to cancel."""
+        if self._interrupts.count:
+            raise Interrupted(NOTHING_DONE)
+
+    def _check_start(self) -> None:
+        """LinkLost for a login that prints without end, or for too long."""
+        printed = self._conversation.noise_bytes
+        if time.monotonic() - self._began > self.start_limit_s:
+            raise self._silence(f"did not start the agent within {self.start_limit_s:.0f} s")
+        if printed > MAX_NOISE_BYTES:
+            raise self._silence(f"printed {printed >> 20} MiB and did not start the agent")
+
+    def _silence(self, what: str) -> LinkLost:
+        return start_errors.silence_error(self._host, what, self._conversation.noise)
 
     def _note(self, event: dict[str, Any]) -> None:
         if event["event"] == "job":
@@ -162,111 +184,64 @@ class Conversation:
         self._on_event(event)
 
     def _outcome(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The last record as result or error; after a cancel, as Interrupted that tells what became
-        of it."""
+        """The last record as result or error; after a cancel as Interrupted with the outcome."""
         fault = from_wire(record["error"]) if isinstance(record.get("error"), dict) else None
-        if self._presses.count and not isinstance(fault, Interrupted):
+        if self._interrupts.count and not isinstance(fault, Interrupted):
             raise interrupts.interrupted_after_end(record.get("result"), fault)
         if fault:
             raise fault
         value = record.get("result")
         if not isinstance(value, dict):
-            raise LinkLost(
-                "the agent sent a last record that is no result",
-                "`mlxops status` shows how things stand",
-            )
+            raise LinkLost("the agent's last record has no result", "mlxops status")
         return value
 
-    def _until_started(self) -> bytes:
-        """Skip what the login prints, hand over the agent if it is missing, and return the first
-        bytes after OK."""
-        noise, printed = b"", 0
-        delivered = 0
-        since = time.monotonic()
+    def _next(self) -> bytes:
+        """The next bytes; LinkLost if the link ends or stays silent longer than pings allow."""
         while True:
-            word, text, rest = parse_stub_line(noise, self._marker.encode())
-            if word == "OK":
-                self._started = True
-                return rest
-            if word == "MISS" and delivered < 2:
-                self._unasked()
-                self._link.send(self._bundle.frames())
-                delivered, noise, since = delivered + 1, rest, time.monotonic()
-            elif word:
-                raise start_errors.stub_error(self._host, word, text)
-            elif time.monotonic() - since > self.start_limit_s:
-                raise start_errors.silence_error(
-                    self._host, f"did not start the agent within {self.start_limit_s:.0f} s", noise
-                )
-            elif printed > MAX_NOISE_BYTES:
-                what = f"printed {printed >> 20} MiB and did not start the agent"
-                raise start_errors.silence_error(self._host, what, noise)
-            else:
-                chunk = self._next(noise)
-                noise, printed = noise[-(1 << 16) :] + chunk, printed + len(chunk)
-
-    def _unasked(self) -> None:
-        """Before the agent has all it needs there is nothing to cancel."""
-        if self._presses.count:
-            raise Interrupted(NOTHING_DONE)
-
-    def _next(self, noise: bytes = b"") -> bytes:
-        """The next bytes; LinkLost when they end, or do not come for as long as no ping takes.
-
-        `noise`: what the host printed so far instead of an answer.
-        """
-        while True:
-            self._mind_cancel()
-            self._mind_ping()
+            self._cancel_if_asked()
+            self._ping_if_due()
             chunk = self._link.receive(POLL_INTERVAL_S)
             if chunk:
                 self._heard = time.monotonic()
                 return chunk
             if chunk is not None:
-                raise self._ended(noise)
+                raise self._end_error()
             if time.monotonic() - self._heard > self.silence_limit_s:
-                if not self._started:
-                    raise start_errors.silence_error(
-                        self._host, f"said nothing for {self.silence_limit_s:.0f} s", noise
-                    )
-                raise LinkLost(
-                    f"nothing was heard from {self._host.name} for {self.silence_limit_s:.0f} s",
-                    stderr=self._link.stderr_tail(),
-                )
+                raise self._silent_error()
 
-    def _ended(self, noise: bytes) -> MlxopsError:
-        if self._started:
+    def _silent_error(self) -> LinkLost:
+        limit = f"for {self.silence_limit_s:.0f} s"
+        if not self._conversation.started:
+            return self._silence(f"printed nothing {limit}")
+        message = f"nothing was heard from {self._host.name} {limit}"
+        return LinkLost(message, stderr=self._link.stderr_tail())
+
+    def _end_error(self) -> MlxopsError:
+        if self._conversation.started:
             return end_of_link_error(self._host, self._link)
-        return start_errors.ended_error(self._host, self._link, noise)
+        return start_errors.ended_error(self._host, self._link, self._conversation.noise)
 
-    def _mind_ping(self) -> None:
-        if self._started and time.monotonic() - self._pinged >= self.ping_every_s:
+    def _ping_if_due(self) -> None:
+        # Before the agent has started, a ping would be read as a part of it.
+        due = time.monotonic() - self._pinged >= self.ping_every_s
+        if self._conversation.started and due:
             self._pinged = time.monotonic()
             self._link.send(wire.PING)
 
-    def _mind_cancel(self) -> None:
-        if self._presses.count and not self._told:
-            self._told = True
-            self._on_event(wire.event("warning", message="cancelling; Ctrl-C again leaves at once"))
-        if self._presses.count and self._started and self._cancelled is None:
-            self._cancelled = time.monotonic()
+    def _cancel_if_asked(self) -> None:
+        if not self._interrupts.count:
+            return
+        if not self._warned:
+            self._warned = True
+            message = "cancelling (press Ctrl-C again to quit without waiting)"
+            self._on_event(wire.event("warning", message=message))
+        if self._conversation.started and self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
             self._link.send(wire.CANCEL)
         limit = CANCEL_TIMEOUT_S if self._jobs else LEAVE_TIMEOUT_S
-        if self._cancelled is not None and time.monotonic() - self._cancelled > limit:
-            raise Interrupted("interrupted; the host has not said that it ended", self._goes_on())
-
-
-def parse_stub_line(heard: bytes, marker: bytes) -> tuple[str, str, bytes]:
-    """The stub's word and text in what was heard, with the bytes after its line; no word when it is
-    not there yet.
-
-    The marker may follow anything, even a prompt without a newline."""
-    _, found, after = heard.partition(marker + b" ")
-    line, newline, rest = after.partition(b"\n")
-    if not found or not newline:
-        return "", "", b""
-    word, _, text = line.decode("utf-8", "replace").partition(" ")
-    return word, text, rest
+        if self._cancelled_at is not None and time.monotonic() - self._cancelled_at > limit:
+            message = "interrupted; the host did not confirm the end of the job"
+            raise Interrupted(message, self._resume_hint())
 
 
 def end_of_link_error(host: Host, link: Link) -> MlxopsError:

@@ -52,7 +52,7 @@ def ended_error(host: Host, link: Link, printed: bytes) -> MlxopsError:
     return LinkLost(message.rstrip(": "), _examine(host), **facts)
 
 
-def silence_error(host: Host, what: str, printed: bytes) -> MlxopsError:
+def silence_error(host: Host, what: str, printed: bytes) -> LinkLost:
     """The host is connected and does not come to the point."""
     last = key_line(printed.decode("utf-8", "replace"))
     message = f"{host.name} {what}" + (f"; the last it printed was: {last}" if last else "")

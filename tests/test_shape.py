@@ -47,11 +47,21 @@ CLIENT = {
         "interrupts",
         "agent.errors",
         "agent.wire.codec",
+        # Both sides ask an agent: the client, and the agent of a model on several hosts.
+        "agent.wire.conversation",
     ),
     "interrupts": ("alarms", "agent.errors"),
     "alarms": (),
     "start_errors": ("transport", "hosts", "agent.errors"),
-    "transport": ("transport", "bundle", "hosts", "agent.errors", "agent.wire.codec"),
+    "transport": (
+        "transport",
+        "bundle",
+        "hosts",
+        "agent.errors",
+        "agent.wire.codec",
+        # A local agent, the ssh of a rank and a download are children on the same pipes.
+        "agent.wire.child",
+    ),
     "bundle": ("agent.wire.bootstrap",),
     "hosts": ("hosts", "agent.errors", "agent.runtimes.table", "agent.wire.values"),
     "hub": ("agent.errors",),

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..hosts.files import Host
-
-STDERR_LINES = 100
-MAX_LINE_BYTES, MAX_TAIL_BYTES = 4096, 16 << 10
-# What is read of stderr in one go: a host that never stops printing there must not keep us from
-# looking at the clock.
-MAX_READS = 16
-CHUNK = 256 << 10
 
 
 class Link(Protocol):
@@ -58,20 +50,3 @@ def open_for(host: Host) -> Transport:
     from .ssh import SshTransport
 
     return SshTransport(pending)
-
-
-class Tail:
-    """The last lines of a stream of chunks."""
-
-    def __init__(self, lines: int = STDERR_LINES) -> None:
-        self._lines: deque[bytes] = deque(maxlen=lines)
-        self._open = b""
-
-    def feed(self, chunk: bytes) -> None:
-        *whole, rest = (self._open + chunk).split(b"\n")
-        self._lines.extend(line[-MAX_LINE_BYTES:] for line in whole[-STDERR_LINES:])
-        self._open = rest[-MAX_LINE_BYTES:]
-
-    def text(self) -> str:
-        lines = [*self._lines, self._open] if self._open else [*self._lines]
-        return b"\n".join(lines)[-MAX_TAIL_BYTES:].decode("utf-8", "replace").strip()

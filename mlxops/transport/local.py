@@ -4,14 +4,11 @@ ssh."""
 from __future__ import annotations
 
 import os
-import select
-import subprocess
-import time
 from collections.abc import Mapping
 
 from .. import bundle
 from ..agent.errors import HostUnreachable, LinkLost
-from . import CHUNK, MAX_READS, Tail
+from ..agent.wire.child import ChildPipes
 
 EXIT_TIMEOUT_S = 1.0
 
@@ -20,23 +17,11 @@ class Local:
     def open(self, python: str | None) -> LocalLink:
         argv = bundle.local_argv(python)
         try:
-            # A session of its own: Ctrl-C at the terminal is ours to pass on as a cancel, not the
-            # agent's to die of.
-            child = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                env=environment(os.environ),
-                cwd=working_folder(),
-            )
+            return LocalLink(argv, env=environment(os.environ), cwd=working_folder())
         except OSError as exc:
             hint = "correct python in the host file, or leave it out"
-            raise HostUnreachable(
-                f"cannot start {argv[0]}: {exc.strerror}", hint, python=argv[0]
-            ) from None
-        return LocalLink(child)
+            message = f"cannot start {argv[0]}: {exc.strerror}"
+            raise HostUnreachable(message, hint, python=argv[0]) from None
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:
@@ -54,79 +39,24 @@ def working_folder() -> str:
     )
 
 
-class LocalLink:
+class LocalLink(ChildPipes):
     """The agent as a child process."""
 
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
-        assert child.stdin and child.stdout and child.stderr
-        self._child = child
-        self._stdin, self._stdout, self._stderr = (
-            child.stdin.fileno(),
-            child.stdout.fileno(),
-            child.stderr.fileno(),
-        )
-        self._open = {self._stdout, self._stderr}
-        self._tail = Tail()
-        os.set_blocking(self._stdin, False)
-
     def send(self, payload: bytes) -> None:
-        rest = memoryview(payload)
-        while rest:
-            # stderr has to drain even while we write, or both sides wait for each other.
-            readable, writable, _ = select.select(self._open & {self._stderr}, [self._stdin], [])
-            if readable:
-                self._drain()
-            if writable:
-                rest = rest[self._write(rest[:CHUNK]) :]
-
-    def _write(self, part: memoryview) -> int:
         try:
-            return os.write(self._stdin, part)
-        except BlockingIOError:
-            return 0
+            self.write(payload)
         except OSError as exc:
-            said = f"the agent takes no input any more: {exc.strerror}"
-            raise LinkLost(said, stderr=self.stderr_tail()) from None
+            message = f"the agent accepts no more input: {exc.strerror}"
+            raise LinkLost(message, stderr=self.stderr_tail()) from None
 
     def receive(self, timeout: float) -> bytes | None:
-        deadline = time.monotonic() + timeout
-        while self._stdout in self._open:
-            left = max(0.0, deadline - time.monotonic())
-            readable, _, _ = select.select(self._open, [], [], left)
-            if self._stderr in readable:
-                self._drain()
-            if self._stdout in readable:
-                return self._read(self._stdout)
-            if not readable or not left:
-                return None
-        return b""
+        return self.read(timeout)
 
-    def _read(self, fd: int) -> bytes:
-        chunk = os.read(fd, CHUNK)
-        if not chunk:
-            self._open.discard(fd)
-        return chunk
-
-    def _drain(self) -> None:
-        self._tail.feed(self._read(self._stderr))
-
-    def stderr_tail(self) -> str:
-        for _ in range(MAX_READS):
-            if self._stderr in self._open and select.select([self._stderr], [], [], 0)[0]:
-                self._drain()
-        return self._tail.text()
-
-    def exit_status(self) -> int | None:
-        try:
-            status = self._child.wait(EXIT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            return None
-        return status if status >= 0 else None
+    def exit_status(self, seconds: float | None = EXIT_TIMEOUT_S) -> int | None:
+        status = super().exit_status(seconds)
+        return status if status is None or status >= 0 else None
 
     def close(self) -> None:
-        """Close its stdin and collect it; an agent that has reason to carry on is left to it."""
-        for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
-            if stream and not stream.closed:
-                stream.close()
-        self._open.clear()
+        """Close its pipes and wait briefly; an agent that still has work to do goes on."""
+        super().close()
         self.exit_status()

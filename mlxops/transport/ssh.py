@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import bundle
 from ..agent.errors import LinkLost, MlxopsError
+from ..agent.wire.child import CHUNK, MAX_READS, Tail
 from ..agent.wire.codec import SILENCE_TIMEOUT_S
-from . import CHUNK, MAX_READS, Tail, connect_errors, knownhosts
+from . import connect_errors, knownhosts
 from .connect import OpenSocket, PendingSocket, open_socket
 from .identities import Identity, Offer, find_identities, order_offers
 from .import_stubs import stubbed_imports

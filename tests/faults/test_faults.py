@@ -78,7 +78,7 @@ KEPT = (
     # itself.
     ("load-failing", ":_take_back", "os.pwrite", "RuntimeError"),
     # A rank that was never told to start was waited for, or not missed.
-    ("load-pair", ":release < servers/start.py", "write", "EIO"),
+    ("load-pair", ":release < servers/start.py", "os.write", "EIO"),
     # The last record could not be sent.
     ("unload", ":send < main.py", "os.write", "MemoryError"),
     # On a disk that no longer takes anything an evicted server cannot be started again, and nothing

@@ -48,6 +48,6 @@ def converse(chunks: Sequence[bytes]) -> dict[str, Any]:
     them."""
     link, shown = Scripted(chunks), io.TextIOWrapper(io.BytesIO(), "utf-8")
     progress = Progress(shown, terminal=True, quiet=False, verbose=True)
-    talk = session.Conversation(HOST, link, PACKED, progress, InterruptState())
-    link.marker = talk._marker.encode()
+    talk = session.HostCall(HOST, link, PACKED, progress, InterruptState())
+    link.marker = talk._conversation.marker.encode()
     return talk.run(b"{}")

@@ -215,7 +215,7 @@ LIVES = (
     Mutant(
         "a host that says nothing is waited for all the same",
         "agent/ranks/peers.py",
-        "        self._child.kill()\n        self.close()\n",
+        "        self._pipes.kill()\n        self.close()\n",
         "        self.close()\n",
         ("tests/agent/ranks/test_peers.py::test_who_does_not_answer_is_left_at_once",),
     ),

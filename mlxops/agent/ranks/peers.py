@@ -4,12 +4,7 @@ client and agent."""
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import select
 import shutil
-import subprocess
-import threading
 import time
 from collections import deque
 from functools import partial
@@ -34,7 +29,9 @@ from ..errors import Failed, HostUnreachable, LinkLost, from_wire
 from ..programs.find import search_path
 from ..site import Site
 from ..wire import codec as wire
-from ..wire.bootstrap import LAUNCH_COMMAND, Bundle, own_bundle
+from ..wire.bootstrap import LAUNCH_COMMAND, own_bundle
+from ..wire.child import ChildPipes
+from ..wire.conversation import Conversation
 from .ranks import Rank, RankState
 
 # No question to anybody, no host key that is not known: who logs in here logged in there before.
@@ -59,7 +56,6 @@ OPTIONS = (
 LOOK_TIMEOUT_S, EXIT_TIMEOUT_S = 20.0, 5.0
 # A login may be slow, and talk. One that goes on for so long does not come to its end.
 HANDSHAKE_TIMEOUT_S = 30.0
-MAX_STDERR_BYTES = 1 << 16
 
 
 class RemoteAgent:
@@ -70,20 +66,12 @@ class RemoteAgent:
 
         self.host = host
         self.heard = time.monotonic()
-        self._bundle: Bundle = own_bundle()
-        self._marker = os.urandom(16).hex()
-        self._lines: Deque[bytes] = deque()
-        self._cut = wire.Lines()
-        self._reading = threading.Lock()
-        self._said, self._hears = b"", True
+        self._conversation = Conversation(own_bundle(), self.send, self._stub_error)
+        self._records: Deque[Dict[str, Any]] = deque()
         ssh = shutil.which("ssh", path=search_path()) or "ssh"
         try:
-            self._child = subprocess.Popen(
-                [ssh, *OPTIONS, "--", host, "exec " + shlex.join(LAUNCH_COMMAND)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
+            self._pipes = ChildPipes(
+                [ssh, *OPTIONS, "--", host, "exec " + shlex.join(LAUNCH_COMMAND)]
             )
         except OSError as exc:
             raise Failed(
@@ -95,11 +83,7 @@ class RemoteAgent:
             "args": dict(args),
             "site": dict(site.raw),
         }
-        self.send(
-            self._bundle.handshake(
-                self._marker, site.raw["state_dir"], json.dumps(request).encode()
-            )
-        )
+        self.send(self._conversation.handshake(site.raw["state_dir"], wire.encode(request)))
 
     def __enter__(self) -> RemoteAgent:
         return self
@@ -108,64 +92,45 @@ class RemoteAgent:
         self.kill() if kind else self.close()
 
     def kill(self) -> None:
-        """Do not wait for a host that may never answer: the agent there ends when its link does."""
-        self._child.kill()
+        """Do not wait for a host that may never answer: the agent there ends with its link."""
+        self._pipes.kill()
         self.close()
 
     def close(self) -> None:
-        """End of input: the agent there ends by itself, and what waits at its gate with it."""
-        assert self._child.stdin and self._child.stdout and self._child.stderr
-        with contextlib.suppress(OSError):
-            self._child.stdin.close()
-        try:
-            self._child.wait(EXIT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-        # Whoever reads in another thread comes to the end now; closed under it, the number may be
-        # another file's.
-        with self._reading:
-            self._child.stdout.close()
-            self._child.stderr.close()
+        """Close the agent's input: it ends, and so does a rank that waits at its gate."""
+        self._pipes.end(EXIT_TIMEOUT_S)
+        self._pipes.close()
 
-    def send(self, words: bytes) -> None:
-        """Words to the agent; that they do not arrive shows in what comes back."""
-        assert self._child.stdin
+    def send(self, payload: bytes) -> None:
+        """Send bytes to the agent. A failure shows in what comes back: ssh ends by itself, or is
+        killed here."""
         try:
-            self._child.stdin.write(words)
-            self._child.stdin.flush()
+            self._pipes.write(payload)
         except BrokenPipeError:
-            # It ends by itself, and says why.
             return
         except OSError:
-            self._child.kill()
+            self._pipes.kill()
 
     def handshake(self, deadline: Deadline) -> None:
-        """Pass over what the login prints, and bring the agent there if it is not."""
-        while True:
-            _, found, said = self._line(deadline).partition(self._marker.encode() + b" ")
-            if found and said == b"OK":
-                return
-            if found and said == b"MISS":
-                self.send(self._bundle.frames())
-            elif found:
-                raise self._refused(said.decode("utf-8", "replace"))
+        """Wait until the agent runs there; send it if it is missing."""
+        while not self._conversation.started:
+            self._read(deadline)
 
-    def _refused(self, said: str) -> Failed:
-        """The stub's refusal there."""
-        word, _, text = said.partition(" ")
+    def _stub_error(self, word: str, text: str) -> Failed:
         if word == "OLD":
-            text = "the agent needs Python 3.9 or later, there is %s" % text
+            text = "the agent needs Python 3.9 or later; this is Python %s" % text
         return Failed(
             "%s: %s" % (self.host, text),
-            "put that right there, as the login of ssh",
+            "fix it on that host, as the user ssh logs in with",
             peer=self.host,
         )
 
     def record(self, deadline: Deadline) -> Dict[str, Any]:
-        """The next event, or {"result"}; the error that the agent there ended with is raised."""
+        """The next event, or {"result"}; raises the error that the agent there ended with."""
         while True:
-            record = wire.decode(self._line(deadline))
+            while not self._records:
+                self._read(deadline)
+            record = self._records.popleft()
             if "error" in record:
                 error = from_wire(record["error"])
                 error.message = "%s: %s" % (self.host, error.message)
@@ -180,46 +145,24 @@ class RemoteAgent:
             if "result" in record:
                 return record["result"]
 
-    def _line(self, deadline: Deadline) -> bytes:
-        while not self._lines:
-            if deadline.passed:
-                raise LinkLost("%s did not answer in time" % self.host, self._hint, peer=self.host)
-            with self._reading:
-                self._lines.extend(self._cut.feed(self._chunk(min(deadline.left(), 1.0))))
-        return self._lines.popleft()
-
-    def _chunk(self, seconds: float) -> bytes:
-        """What came; nothing after so long."""
-        out, err = self._child.stdout, self._child.stderr
-        if out is None or err is None or out.closed:
-            raise LinkLost("the call to %s is over" % self.host)
-        ready = select.select([out, *([err] if self._hears else [])], [], [], seconds)[0]
-        if err in ready:
-            said = os.read(err.fileno(), 1 << 16)
-            self._said, self._hears = (self._said + said)[-MAX_STDERR_BYTES:], bool(said)
-        chunk = os.read(out.fileno(), 1 << 16) if out in ready else None
-        self.heard = time.monotonic() if chunk else self.heard
+    def _read(self, deadline: Deadline) -> None:
+        """Take in what the host sends within a second."""
+        if deadline.passed:
+            raise LinkLost("%s did not answer in time" % self.host, self._hint, peer=self.host)
+        chunk = self._pipes.read(min(deadline.left(), 1.0))
         if chunk == b"":
+            # Not for long: another process may hold ssh's stderr open.
+            last = self._pipes.stderr_tail(0.5).rpartition("\n")[2] or "the connection ended"
             raise HostUnreachable(
-                "%s cannot be asked: %s" % (self.host, self._why()), self._hint, peer=self.host
+                "cannot reach %s: %s" % (self.host, last), self._hint, peer=self.host
             )
-        return chunk or b""
+        if chunk:
+            self.heard = time.monotonic()
+            self._records.extend(self._conversation.feed(chunk))
 
     @property
     def _hint(self) -> str:
-        return (
-            "see that this works on the host, without a question: ssh -o BatchMode=yes %s true"
-            % self.host
-        )
-
-    def _why(self) -> str:
-        """The last thing ssh said: all of it is there once it ended."""
-        err = self._child.stderr
-        # Not for long: a connection that ssh shares with others may hold it open.
-        if err and self._hears and select.select([err], [], [], 0.5)[0]:
-            self._said += os.read(err.fileno(), MAX_STDERR_BYTES)
-        lines = self._said.decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else "the connection ended"
+        return "try this on the host: ssh -o BatchMode=yes %s true" % self.host
 
 
 class PendingReply(NamedTuple):

@@ -60,9 +60,9 @@ def refusal(folder: Path) -> MlxopsError:
         (
             "OLD 3.8.2 /usr/bin/python3",
             Failed,
-            "far: the agent needs Python 3.9 or later, there is 3.8.2",
+            "far: the agent needs Python 3.9 or later; this is Python 3.8.2",
         ),
-        ("OK", HostUnreachable, "far cannot be asked: the connection ended"),
+        ("OK", HostUnreachable, "cannot reach far: the connection ended"),
     ],
 )
 def test_what_the_stub_there_says_is_told(

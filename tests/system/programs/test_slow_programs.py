@@ -56,7 +56,7 @@ def slow(
 def test_register_pings_while_the_runtime_lists_its_options(
     slow: Callable[[float], tuple[Studio, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session.Conversation, "silence_limit_s", wire.PING_INTERVAL_S * 1.3)
+    monkeypatch.setattr(session.HostCall, "silence_limit_s", wire.PING_INTERVAL_S * 1.3)
     studio, pids = slow(wire.PING_INTERVAL_S * 1.5)
     host = read_host(studio.hosts_dir / "studio.toml")
     events: list[dict[str, Any]] = []

@@ -132,7 +132,7 @@ def test_what_cannot_be_started_everywhere_stops_nothing(divided: Divided, tmp_p
     assert (divided.servers(), divided.studio.assignments()) == (set(), {})
     there.unlink()
     for change, said in (
-        ("hosts=first=127.0.0.1 nobody=127.0.0.1", "nobody cannot be asked"),
+        ("hosts=first=127.0.0.1 nobody=127.0.0.1", "cannot reach nobody"),
         ("hosts=first=127.0.0.1 second=192.0.2.1", "second: 192.0.2.1 is no address of this host"),
         ("runtime=mlx-openai-server", "cannot run a model on several hosts"),
     ):

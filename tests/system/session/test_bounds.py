@@ -15,10 +15,10 @@ import pytest
 from mlxops import session
 from mlxops.agent.errors import HostUnreachable, LinkLost, LoginRefused, MlxopsError, from_wire
 from mlxops.agent.ports.probe import model_ids
+from mlxops.agent.wire.child import MAX_TAIL_BYTES, Tail
 from mlxops.cli.errors import traceback_text
 from mlxops.render.errors import error_text
 from mlxops.render.style import Style
-from mlxops.transport import MAX_TAIL_BYTES, Tail
 from tests.support.clientside import host_for, run_there
 from tests.support.sshd import Sshd, make_key
 
@@ -54,7 +54,7 @@ def test_a_login_that_prints_for_ever_is_given_up(
 def test_a_login_that_prints_a_little_for_ever_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session.Conversation, "start_limit_s", 1.0)
+    monkeypatch.setattr(session.HostCall, "start_limit_s", 1.0)
     began = time.monotonic()
     fault = lost(tmp_path, "while sleep 0.05; do echo welcome; done")
     assert time.monotonic() - began < 10 and "did not start the agent within 1 s" in fault.message
@@ -63,7 +63,7 @@ def test_a_login_that_prints_a_little_for_ever_is_given_up(
 def test_a_host_that_never_stops_printing_on_stderr_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session.Conversation, "silence_limit_s", 1.0)
+    monkeypatch.setattr(session.HostCall, "silence_limit_s", 1.0)
     began = time.monotonic()
     fault = lost(tmp_path, "exec yes grumble >&2")
     assert time.monotonic() - began < 10

@@ -233,7 +233,7 @@ def test_a_host_that_starts_slowly_hears_no_ping_before_it_has_the_agent(
     link = transport.open_for(host).open(str(slow))
     agent = packed(tmp_path / "agent", "say(fd, result={'said': stdin.readline().decode()})")
     with interrupts.raise_on(2) as presses:
-        talk = session.Conversation(host, link, agent, lambda event: None, presses)
+        talk = session.HostCall(host, link, agent, lambda event: None, presses)
         talk.ping_every_s = 0.05
         assert talk.run(session.request(host, "verb", {})) == {"said": "ping\n"}
     link.close()
@@ -242,7 +242,7 @@ def test_a_host_that_starts_slowly_hears_no_ping_before_it_has_the_agent(
 def brisk(host: Host, tmp_path: Path, body: str) -> dict[str, Any]:
     """A conversation with a twentieth of the usual patience."""
     link = transport.open_for(host).open(host.python)
-    talk = session.Conversation(
+    talk = session.HostCall(
         host, link, packed(tmp_path / "agent", body), lambda event: None, InterruptState()
     )
     talk.ping_every_s, talk.silence_limit_s = 0.25, 1.0
@@ -305,7 +305,7 @@ def test_a_state_folder_that_cannot_be_used(host: Host, tmp_path: Path) -> None:
 
 
 WRONG_PYTHONS = {
-    "silent": ("while read -r line; do :; done", LinkLost, "said nothing for 1 s"),
+    "silent": ("while read -r line; do :; done", LinkLost, "printed nothing for 1 s"),
     "talks for ever": (
         "while echo not an agent; do sleep 0.05; done",
         LinkLost,
@@ -329,7 +329,7 @@ def test_an_interpreter_that_is_none(host: Host, tmp_path: Path, kind: str) -> N
     python.chmod(0o755)
     wrong = Host(host.name, host.path, host.transport, host.ssh, str(python), host.site)
     link = transport.open_for(wrong).open(wrong.python)
-    talk = session.Conversation(
+    talk = session.HostCall(
         wrong, link, packed(tmp_path / "agent", "pass"), lambda event: None, InterruptState()
     )
     talk.silence_limit_s, talk.start_limit_s = 1.0, 2.0

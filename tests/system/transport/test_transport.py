@@ -11,9 +11,10 @@ import pytest
 
 from mlxops import transport
 from mlxops.agent.errors import LinkLost
+from mlxops.agent.wire.child import Tail
 from mlxops.agent.wire.codec import frame
 from mlxops.hosts.files import Host
-from mlxops.transport import Link, Tail
+from mlxops.transport import Link
 from tests.support.clientside import everything, host_for, run_there
 from tests.support.sshd import Sshd
 
