@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import select
-import subprocess
+from contextlib import suppress
 from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
 
 from ..errors import Interrupted, LinkLost, MlxopsError, NotDownloadable
 from ..wire.bootstrap import read_part
+from ..wire.child import ChildPipes
 from ..wire.codec import Lines, decode, encode, frame
 
 # Where an environment holds a login's right to the Hub.
@@ -23,8 +23,8 @@ _LOADER = (
     "exec(compile(f.read(int(f.readline())), 'hub_guard', 'exec'), m.__dict__); "
     "exec(compile(f.read(int(f.readline())), p, 'exec'), {'__name__': '__main__'})"
 )
-_LOOK_EVERY_S = 0.1
-_LEAVES_WITHIN_S = 3.0
+_POLL_INTERVAL_S = 0.1
+_EXIT_TIMEOUT_S = 3.0
 _TAIL = 4000
 
 
@@ -64,91 +64,45 @@ class HubProcess:
     def __init__(self, python: Sequence[str], request: Mapping[str, Any]) -> None:
         cache_dir = str(request["cache_dir"])
         try:
-            self._child = subprocess.Popen(
-                [*python, "-c", _LOADER, _SHOWN],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd="/",
-                env=environment(os.environ, cache_dir),
-                start_new_session=True,
+            self._pipes = ChildPipes(
+                [*python, "-c", _LOADER, _SHOWN], cwd="/", env=environment(os.environ, cache_dir)
             )
         except (OSError, ValueError) as exc:
             raise NotDownloadable(
                 "%s cannot be started: %s" % (python[0], exc), "correct hub_python"
             ) from exc
-        self._tail = b""
-        self._send(request)
-
-    def _send(self, request: Mapping[str, Any]) -> None:
-        assert self._child.stdin is not None
-        try:
-            view = memoryview(
-                frame(read_part(_GUARD)) + frame(read_part(_CHILD)) + encode(dict(request))
-            )
-            while view:
-                view = view[self._child.stdin.write(view) :]
-        except BrokenPipeError:
-            pass  # It died already; its stderr says why.
+        text = frame(read_part(_GUARD)) + frame(read_part(_CHILD))
+        # A child that has ended already says why on its stderr.
+        with suppress(BrokenPipeError):
+            self._pipes.write(text + encode(dict(request)))
 
     def __enter__(self) -> HubProcess:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Closing its stdin is the order to leave: it reaches the Python behind `uv run`, which a
-        signal may not."""
-        child = self._child
-        assert child.stdin and child.stdout and child.stderr
-        child.stdin.close()
-        try:
-            child.wait(_LEAVES_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        child.stdout.close()
-        child.stderr.close()
+        # The end of its stdin reaches the Python behind `uv run`, which a signal may not.
+        self._pipes.end(_EXIT_TIMEOUT_S)
+        self._pipes.close()
 
     def records(self, cancelled: Callable[[], bool]) -> Iterator[Dict[str, Any]]:
         """The child's records as they come. Interrupted once `cancelled` says so; LinkLost for a
         line that is none."""
         lines = Lines()
-        for chunk in self._chunks(cancelled):
-            for line in lines.feed(chunk):
+        while not cancelled():
+            chunk = self._pipes.read(_POLL_INTERVAL_S)
+            if chunk == b"":
+                return
+            for line in lines.feed(chunk or b""):
                 yield decode(line)
-
-    def _chunks(self, cancelled: Callable[[], bool]) -> Iterator[bytes]:
-        assert self._child.stdout and self._child.stderr
-        out, err = self._child.stdout.fileno(), self._child.stderr.fileno()
-        streams = [out, err]
-        while out in streams:
-            if cancelled():
-                raise Interrupted("the download was cancelled", "the same command resumes it")
-            for ready in select.select(streams, [], [], _LOOK_EVERY_S)[0]:
-                chunk = os.read(ready, 1 << 16)
-                if not chunk:
-                    streams.remove(ready)
-                elif ready == out:
-                    yield chunk
-                else:
-                    self._tail = (self._tail + chunk)[-_TAIL:]
+        raise Interrupted("the download was cancelled", "the same command resumes it")
 
     def exit_error(self) -> MlxopsError:
         """Why there was no last record, in the child's own words."""
-        assert self._child.stderr
-        err = self._child.stderr.fileno()
-        while select.select([err], [], [], _LOOK_EVERY_S)[0]:
-            chunk = os.read(err, 1 << 16)
-            if not chunk:
-                break
-            self._tail = (self._tail + chunk)[-_TAIL:]
-        status = self._child.wait()
-        said = redact_tokens(self._tail.decode("utf-8", "replace"), os.environ).strip()
+        tail = self._pipes.stderr_tail(_POLL_INTERVAL_S)[-_TAIL:]
+        status = self._pipes.exit_status()
+        said = redact_tokens(tail, os.environ).strip()
         return NotDownloadable(
-            "the download process ended with status %d%s" % (status, said and ": " + said[-300:]),
+            "the download process ended with status %s%s" % (status, said and ": " + said[-300:]),
             "run the same command again: it resumes",
             status=status,
             stderr=said,
