@@ -66,8 +66,13 @@ class Loopback:
                 f"the throw-away SSH server did not start (exit status {status})",
                 "pip install 'mlxops[demo]'",
             )
-        keys = (os.fspath(folder / "client_key"), os.fspath(folder / "known_hosts"))
-        return Login(HOST, int(port), getpass.getuser(), *keys)
+        return Login(
+            host=HOST,
+            port=int(port),
+            user=getpass.getuser(),
+            identity_file=os.fspath(folder / "client_key"),
+            known_hosts_file=os.fspath(folder / "known_hosts"),
+        )
 
     def close(self) -> int:
         """End the server and every link through it; its exit status."""

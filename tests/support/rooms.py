@@ -1,17 +1,144 @@
-"""The rooms of the package, circles among its modules, and the oldest Python the agent runs on."""
+"""The rooms of the package: what each may import, and how large it may become."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.sources import Source
 
+# The client: package or module below mlxops -> what of mlxops it may import.
+CLIENT = {
+    "__init__": (),
+    "__main__": ("cli", "interrupts"),
+    "cli": (
+        "cli",
+        "render",
+        "hosts",
+        "session",
+        "doctor",
+        "hub",
+        "demo",
+        "interrupts",
+        "alarms",
+        "agent.errors",
+        "agent.wire.values",
+        "__version__",
+    ),
+    "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),
+    "render": ("render", "agent.errors", "agent.ports.remedies"),
+    "doctor": ("transport", "hosts", "agent.errors"),
+    "session": (
+        "bundle",
+        "transport",
+        "start_errors",
+        "hosts",
+        "interrupts",
+        "agent.errors",
+        "agent.wire.codec",
+        # Both sides ask an agent: the client, and the agent of a model on several hosts.
+        "agent.wire.conversation",
+    ),
+    "interrupts": ("alarms", "agent.errors"),
+    "alarms": (),
+    "start_errors": ("transport", "hosts", "agent.errors"),
+    "transport": (
+        "transport",
+        "bundle",
+        "hosts",
+        "agent.errors",
+        "agent.wire.codec",
+        # A local agent, the ssh of a rank and a download are children on the same pipes.
+        "agent.wire.child",
+    ),
+    "bundle": ("agent.wire.bootstrap",),
+    "hosts": ("hosts", "agent.errors", "agent.runtimes.table", "agent.wire.values"),
+    "hub": ("agent.errors",),
+}
+# The agent's rooms, top floor first: an import goes to a lower floor, or stays in its room.
+FLOORS = (
+    ("ops",),
+    ("doctor",),
+    ("load",),
+    ("servers", "restricted"),
+    ("main", "logs", "memory", "verify"),
+    ("hub", "ports"),
+    ("jobs", "models", "ranks"),
+    ("context", "programs"),
+    ("site",),
+    ("runtimes",),
+    ("registry",),
+    ("procs", "wire"),
+    ("errors", "clock", "background", "untrusted"),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# Files that are rooms of their own, directly under agent/.
+ROOT_MODULES = {"__init__", "main", "context", "site", "errors", "clock", "background", "untrusted"}
+MAX_FILES_PER_ROOM = 12
+# room -> its own limit, as it grows with the commands
+LARGE_ROOMS = {
+    "mlxops/agent/ops": 18,  # a file for each verb
+    "mlxops/cli": 30,  # a file for each group of commands
+    "mlxops/render": 21,  # a file for each kind of answer
+}
+TEST_TREES = ("unit", "agent", "system")
+# Subjects of no single room: they stay at the top of their test tree.
+ROOMLESS_TESTS = {
+    "tests/agent/test_host_limits.py",  # threads, files and processes run out in every room
+    "tests/system/test_field_cases.py",  # whole stories, from load to reconcile
+}
+# third-party name -> the only place that may say it
+PLACES = {
+    "click": "mlxops/cli/",
+    "tabulate": "mlxops/render/table.py",
+    "fabric": "mlxops/transport/ssh.py",
+    "paramiko": "mlxops/transport/ssh.py",
+    "huggingface_hub": ("mlxops/hub.py", "mlxops/agent/hub/child.py", "mlxops/agent/hub/guard.py"),
+    "numpy": "mlxops/demo/tinymodel.py",
+    "safetensors": "mlxops/demo/tinymodel.py",
+    "tokenizers": "mlxops/demo/tinymodel.py",
+    "asyncssh": "mlxops/demo/sshserver.py",
+}
+# Values in, values out: no clock, no files, no processes.
+PURE = (
+    "registry/entries",
+    "registry/init_plan",
+    "ports/plan",
+    "ports/evidence",
+    "ports/diagnosis",
+    "runtimes/table",
+    "runtimes/commandline",
+    "memory/kvcache",
+    "memory/estimate",
+    "procs/tree",
+    "procs/macos/text",
+)
+PURE_MAY_IMPORT = {
+    "__future__",
+    "typing",
+    "dataclasses",
+    "math",
+    "json",
+    "calendar",
+    "re",
+    "struct",
+    "sys",
+    "mlxops",
+}
+# A tool as a word of a command line, a path below /proc, a call; advice to a person may name a
+# tool.
+PLATFORM = re.compile(
+    r"^/proc\b|(^|/)(lsof|ps|launchctl|vm_stat|sysctl)$|^os\.(kill|killpg|uname)$|^sys\.platform$"
+)
+# The stub has to compile where Python is too old to run it, and imports the agent by the name it
+# has on the host.
+STUB = "mlxops/agent/wire/stub.py"
 
-def module_of(name: str) -> str:
-    """A file's path as the dotted name of its module."""
-    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+def is_below(name: str, prefixes: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
 
 
 def room_of(source: Source) -> str:

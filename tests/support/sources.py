@@ -1,11 +1,12 @@
-"""The project's Python files, read for what they import and how long they are."""
+"""The files of the project, and what its Python files import and define."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,26 +17,41 @@ DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTION)
 
 @dataclass(frozen=True)
 class Source:
-    """One file; `name` is its path from the root of the project, with slashes."""
+    """One Python file; `name` is its path from the root of the project, with slashes."""
 
     name: str
+    text: str
 
-    @cached_property
-    def text(self) -> str:
-        return (ROOT / self.name).read_text("utf-8")
+    @property
+    def folder(self) -> str:
+        return self.name.rpartition("/")[0]
 
-    @cached_property
-    def tree(self) -> ast.Module:
-        return ast.parse(self.text, self.name)
+    @property
+    def stem(self) -> str:
+        return Path(self.name).stem
+
+    @property
+    def module(self) -> str:
+        """Its dotted name."""
+        return self.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
     @property
     def lines(self) -> int:
         return self.text.count("\n")
 
-    def imports(self) -> set[str]:
-        """Absolute dotted names of everything imported, anywhere in the file; `from a import b`
-        gives a.b."""
-        return {name for node in ast.walk(self.tree) for name in self._names(node)}
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text, self.name)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def imports(self) -> frozenset[str]:
+        """Absolute dotted names of everything imported, anywhere in the file, below TYPE_CHECKING
+        and in functions too; `from a import b` gives a.b."""
+        return frozenset(name for node in self.nodes for name in self._names(node))
 
     def _names(self, node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
@@ -45,20 +61,23 @@ class Source:
             base = ".".join([*package, *(node.module or "").split(".")]).strip(".")
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
-    def functions(self) -> Iterator[tuple[int, str]]:
+    @cached_property
+    def functions(self) -> list[tuple[int, str]]:
         """Lines and place of every function."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, FUNCTION):
-                assert node.end_lineno is not None
-                yield node.end_lineno - node.lineno + 1, f"{self.name}:{node.lineno} {node.name}"
+        return [
+            ((node.end_lineno or 0) - node.lineno + 1, f"{self.name}:{node.lineno} {node.name}")
+            for node in self.nodes
+            if isinstance(node, FUNCTION)
+        ]
 
-    def classes(self) -> set[str]:
-        return {node.name for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef)}
+    @cached_property
+    def classes(self) -> list[ast.ClassDef]:
+        return [node for node in self.nodes if isinstance(node, ast.ClassDef)]
 
     def texts(self) -> Iterator[str]:
         """String constants other than docstrings, and attributes as owner.name."""
-        prose = {id(node.body[0].value) for node in ast.walk(self.tree) if _has_docstring(node)}
-        for node in ast.walk(self.tree):
+        prose = {id(node.body[0].value) for node in self.nodes if _has_docstring(node)}
+        for node in self.nodes:
             if (
                 isinstance(node, ast.Constant)
                 and isinstance(node.value, str)
@@ -73,14 +92,44 @@ def _has_docstring(node: ast.AST) -> bool:
     return isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
 
 
-def tracked(*patterns: str) -> list[str]:
-    """Files of the tree as git knows it, new ones that are not ignored included."""
-    argv = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
-    listed = subprocess.run(
-        argv, cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    return sorted(name for name in set(listed) if (ROOT / name).is_file())
+# The same text is parsed once, however many trees have it.
+_source = functools.cache(Source)
 
 
-def sources(folder: str) -> list[Source]:
-    return [Source(name) for name in tracked(f"{folder}/*.py")]
+@dataclass(frozen=True)
+class Tree:
+    """Path -> text of every file; `root` is the folder on the disk, for what has to be run."""
+
+    root: Path
+    files: Mapping[str, str] = field(repr=False)
+
+    def sources(self, folder: str) -> list[Source]:
+        return [
+            _source(name, text)
+            for name, text in self.files.items()
+            if name.startswith(f"{folder}/") and name.endswith(".py")
+        ]
+
+    @property
+    def package(self) -> list[Source]:
+        return self.sources("mlxops")
+
+    @property
+    def agent(self) -> list[Source]:
+        return self.sources("mlxops/agent")
+
+    @property
+    def client(self) -> list[Source]:
+        return [source for source in self.package if not source.name.startswith("mlxops/agent/")]
+
+    def changed(self, changes: Mapping[str, str]) -> Tree:
+        """The tree with other texts for some files; what is on the disk stays."""
+        return replace(self, files=dict(sorted({**self.files, **changes}.items())))
+
+
+def read_tree() -> Tree:
+    """The files that git knows, new ones that are not ignored included."""
+    argv = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = sorted(name for name in set(listed.splitlines()) if (ROOT / name).is_file())
+    return Tree(ROOT, {name: (ROOT / name).read_text("utf-8", "replace") for name in names})

@@ -38,18 +38,18 @@ class LoadRequest(NamedTuple):
     @classmethod
     def from_wire(cls, args: Mapping[str, Any]) -> LoadRequest:
         return cls(
-            str(args["model"]),
-            int(args["port"]),
-            bool(args.get("replace")),
-            bool(args.get("force")),
-            bool(args.get("rollback", True)),
-            bool(args.get("dry_run")),
-            args.get("timeout_s"),
-            args.get("grace_s"),
-            args.get("revision"),
-            bool(args.get("evict")),
-            bool(args.get("download")),
-            _whole(args.get("ask_above_bytes")),
+            model=str(args["model"]),
+            port=int(args["port"]),
+            replace=bool(args.get("replace")),
+            force=bool(args.get("force")),
+            rollback=bool(args.get("rollback", True)),
+            dry_run=bool(args.get("dry_run")),
+            timeout_s=args.get("timeout_s"),
+            grace_s=args.get("grace_s"),
+            revision=args.get("revision"),
+            evict=bool(args.get("evict")),
+            download=bool(args.get("download")),
+            ask_above_bytes=_whole(args.get("ask_above_bytes")),
         )
 
     @property

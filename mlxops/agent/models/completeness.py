@@ -31,9 +31,9 @@ from .location import missing_reason
 _INDEX_LIMIT = 64 << 20
 # safetensors refuses headers over 100 MB; real ones stay under 2 MB.
 _HEADER_LIMIT = 16 << 20
-_LARGEST_HEADER = 100 << 20
+_MAX_HEADER_BYTES = 100 << 20
 _SHARD = re.compile(r"(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors")
-_MOST_SHARDS = 10_000
+_MAX_SHARDS = 10_000
 # Any one of these sets is a whole tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, Mistral,
 # Kimi, PLaMo).
 TOKENIZERS = (
@@ -74,7 +74,7 @@ class Shards(NamedTuple):
     def gaps(self) -> Iterator[str]:
         count = int(self.total)
         first = 0 if 0 in self.numbers else 1
-        for number in range(first, min(first + count, _MOST_SHARDS)):
+        for number in range(first, min(first + count, _MAX_SHARDS)):
             if number not in self.numbers:
                 yield "%s-%0*d-of-%s.safetensors" % (self.prefix, self.width, number, self.total)
 
@@ -272,7 +272,7 @@ def _cut(path: str, size: int, start: bytes) -> str:
     """Layout: 8 bytes little-endian length, so many bytes of JSON, then the tensors at the offsets
     it gives."""
     length = int.from_bytes(start[:8], "little")
-    if not 2 <= length <= _LARGEST_HEADER or size < 8:
+    if not 2 <= length <= _MAX_HEADER_BYTES or size < 8:
         return "not a safetensors file"
     if size < 8 + length:
         return "cut off at %d bytes, inside its header" % size

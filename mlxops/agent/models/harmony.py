@@ -18,7 +18,7 @@ MODEL_TYPE, PARSER = "gpt_oss", "harmony"
 # first chat.
 BASE, VOCABULARY = "TIKTOKEN_ENCODINGS_BASE", "o200k_base.tiktoken"
 SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
-_LARGEST = 8 << 20
+_MAX_BYTES = 8 << 20
 
 
 def check(
@@ -77,7 +77,7 @@ def _vocabulary(env: Mapping[str, str]) -> Tuple[str, ...]:
         text = "its server downloads a vocabulary at the first chat, and without a network every chat is an error: "
         return (text + "%s in the env of [runtime] names a folder with %s" % (BASE, VOCABULARY),)
     path = os.path.join(base, VOCABULARY)
-    if hashlib.sha256(read_bounded(path, _LARGEST) or b"").hexdigest() == SHA256:
+    if hashlib.sha256(read_bounded(path, _MAX_BYTES) or b"").hexdigest() == SHA256:
         return ()
     raise Failed(
         "%s is not the vocabulary that %s promises: every chat would be an error" % (path, BASE),

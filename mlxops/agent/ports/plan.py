@@ -80,9 +80,14 @@ def plan(evidence: Mapping[int, PortEvidence], expected: Mapping[int, Expected])
                 )
             )
         if verdict.broken and seen.job is None:
-            told = verdict.reason, remedy(verdict.state, port, want.entry, want)
             broken.append(
-                Broken(verdict.state, port, want.entry.name if want.entry else None, *told)
+                Broken(
+                    state=verdict.state,
+                    port=port,
+                    entry=want.entry.name if want.entry else None,
+                    reason=verdict.reason,
+                    next=remedy(verdict.state, port, want.entry, want),
+                )
             )
     return Plan(tuple(actions), tuple(drifts), tuple(broken))
 

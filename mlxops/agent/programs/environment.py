@@ -9,7 +9,7 @@ from typing import FrozenSet, Iterable, Iterator, Optional, Sequence, Tuple
 
 from ..untrusted import read_bounded
 
-_LARGEST = 1 << 20
+_MAX_BYTES = 1 << 20
 # mlx-lm's utils.py names model types that another module serves: MODEL_REMAPPING = {"mistral":
 # "llama", ...}
 _REMAPPED = re.compile(r"^MODEL_REMAPPING\s*=\s*\{(.*?)^\}", re.M | re.S)
@@ -40,7 +40,7 @@ def model_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
         names = os.listdir(os.path.join(first, "mlx_lm", "models"))
     except OSError:
         return None
-    text = (read_bounded(os.path.join(first, "mlx_lm", "utils.py"), _LARGEST) or b"").decode(
+    text = (read_bounded(os.path.join(first, "mlx_lm", "utils.py"), _MAX_BYTES) or b"").decode(
         "utf-8", "replace"
     )
     remapped = _REMAPPED.search(text)
