@@ -192,12 +192,13 @@ def value_names(tree: Tree) -> set[str]:
 
 def constructor_calls(source: Source, values: set[str]) -> Iterator[ast.Call]:
     """The calls that build a value, by its name or, in its own methods, as `cls`."""
-    own = {id(n) for c in source.classes if is_value(c) for n in ast.walk(c)}
-    for node in source.nodes:
-        if isinstance(node, ast.Call):
-            name = ast.unparse(node.func).rpartition(".")[2]
-            if name in values or (name == "cls" and id(node) in own):
-                yield node
+    for name, call in source.calls:
+        if name in values or (name == "cls" and is_in_value(call, source)):
+            yield call
+
+
+def is_in_value(call: ast.Call, source: Source) -> bool:
+    return any(call in ast.walk(node) for node in source.classes if is_value(node))
 
 
 def positional(call: ast.Call) -> int:
@@ -255,16 +256,13 @@ def test_pure_modules_know_no_clock_no_files_and_no_processes(tree: Tree) -> Non
 def test_only_procs_names_the_platform(tree: Tree) -> None:
     outside = [source for source in tree.agent if room_of(source) != "procs"]
     assert [
-        (source.name, text)
-        for source in outside
-        for text in source.texts()
-        if PLATFORM.search(text)
+        (source.name, text) for source in outside for text in source.texts if PLATFORM.search(text)
     ] == []
 
 
 def test_the_agent_is_python_3_9(tree: Tree) -> None:
     for source in tree.agent:
-        ast.parse(source.text, source.name, feature_version=(3, 9))
+        assert source.tree_3_9
         annotated = any(
             isinstance(node, ast.AnnAssign | ast.arg) and node.annotation for node in source.nodes
         )
@@ -322,8 +320,7 @@ def test_constants_are_called_max_and_interval(tree: Tree) -> None:
     assert [
         f"{source.name}:{node.lineno} {node.id}"
         for source in tree.package
-        for node in source.nodes
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        for node in source.assigned
         if node.id.isupper() and LIMIT_WORDS.search(node.id)
     ] == []
 

@@ -44,6 +44,11 @@ class Source:
         return ast.parse(self.text, self.name)
 
     @cached_property
+    def tree_3_9(self) -> ast.Module:
+        """SyntaxError where Python 3.9 could not read it."""
+        return ast.parse(self.text, self.name, feature_version=(3, 9))
+
+    @cached_property
     def nodes(self) -> list[ast.AST]:
         return list(ast.walk(self.tree))
 
@@ -74,8 +79,24 @@ class Source:
     def classes(self) -> list[ast.ClassDef]:
         return [node for node in self.nodes if isinstance(node, ast.ClassDef)]
 
-    def texts(self) -> Iterator[str]:
+    @cached_property
+    def calls(self) -> list[tuple[str, ast.Call]]:
+        """Every call, with the last name of what it calls."""
+        calls = [node for node in self.nodes if isinstance(node, ast.Call)]
+        return [(ast.unparse(node.func).rpartition(".")[2], node) for node in calls]
+
+    @cached_property
+    def assigned(self) -> list[ast.Name]:
+        """The names that get a value somewhere in the file."""
+        names = [node for node in self.nodes if isinstance(node, ast.Name)]
+        return [node for node in names if isinstance(node.ctx, ast.Store)]
+
+    @cached_property
+    def texts(self) -> list[str]:
         """String constants other than docstrings, and attributes as owner.name."""
+        return [*self._texts()]
+
+    def _texts(self) -> Iterator[str]:
         prose = {id(node.body[0].value) for node in self.nodes if _has_docstring(node)}
         for node in self.nodes:
             if (
