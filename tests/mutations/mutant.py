@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import pairwise
+
+WORD = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True)
 class Mutant:
     """`old`, which stands in the file just once, becomes `new`; at least one of `tests` must fail
-    then.
+    then. How the file is broken into lines makes no difference.
 
     `file` is below mlxops/."""
 
@@ -17,3 +21,36 @@ class Mutant:
     old: str
     new: str
     tests: tuple[str, ...]
+
+    def found(self, text: str) -> list[re.Match[str]]:
+        """Where `old` stands in a text."""
+        return list(re.finditer(self._pattern(), text))
+
+    def apply(self, text: str) -> str:
+        places = self.found(text)
+        assert len(places) == 1, f"{self.name}: {len(places)} times in {self.file}: {self.old!r}"
+        start, end = places[0].span()
+        return text[:start] + self._indented(places[0][0]) + text[end:]
+
+    def _pattern(self) -> str:
+        """`old` with any white space between its words, and maybe a comma before a bracket that
+        closes."""
+        words = WORD.findall(self.old)
+        parts = [re.escape(words[0])]
+        for before, word in pairwise(words):
+            parts.append(r"\s+" if re.match(r"\w", before) and re.match(r"\w", word) else r"\s*")
+            parts.append((r"(?:,\s*)?" if word in ")]}" else "") + re.escape(word))
+        leading = r"[ ]*" if self.old.startswith(" ") else ""
+        trailing = r"[ ]*\n" if self.old.endswith("\n") else ""
+        return leading + "".join(parts) + trailing
+
+    def _indented(self, place: str) -> str:
+        """`new`, moved as far as `old` stands from where it was written."""
+        further = indentation(place) - indentation(self.old)
+        if further <= 0:
+            return re.sub(rf"(?m)^ {{{-further}}}", "", self.new)
+        return re.sub(r"(?m)^(?=.)", " " * further, self.new)
+
+
+def indentation(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
