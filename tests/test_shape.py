@@ -18,8 +18,10 @@ from tests.support.rooms import (
     CLIENT,
     FLOOR,
     FLOORS,
+    KNOW_RANKS,
     LARGE_ROOMS,
     MAX_FILES_PER_ROOM,
+    OTHER_HOSTS,
     PLACES,
     PLATFORM,
     PURE,
@@ -114,6 +116,27 @@ def test_the_agent_imports_nothing_outside_itself(tree: Tree) -> None:
         for source in tree.agent
         for name in inside(source)
         if not name.startswith("agent.")
+    ] == []
+
+
+def test_other_hosts_are_seen_through_one_module(tree: Tree) -> None:
+    outside = [
+        source
+        for source in tree.agent
+        # In memory/ a rank is that of a matrix.
+        if room_of(source) not in ("ranks", "memory") and source.name not in KNOW_RANKS
+    ]
+    assert [
+        f"{source.name} says {name}"
+        for source in outside
+        for name in source.identifiers
+        if {"rank", "ranks", "ring"} & set(name.lower().split("_"))
+    ] == []
+    assert [
+        f"{source.name} imports {name}"
+        for source in outside
+        for name in inside(source)
+        if name.startswith("agent.ranks.") and not is_below(name, (OTHER_HOSTS,))
     ] == []
 
 

@@ -221,9 +221,9 @@ LIVES = (
     ),
     Mutant(
         "a rank that lives elsewhere counts as gone",
-        "agent/ports/evidence.py",
-        " or any(seen.alive is not False for seen in self.ranks)\n",
-        "\n",
+        "agent/ranks/other_hosts.py",
+        "not self.malformed and all(state.alive is False for state in self.states)\n",
+        "True\n",
         ("tests/unit/ranks/test_ranks.py",),
     ),
     Mutant(

@@ -65,7 +65,8 @@ FLOORS = (
     ("servers", "restricted"),
     ("main", "logs", "memory", "verify"),
     ("hub", "ports"),
-    ("jobs", "models", "ranks"),
+    ("ranks",),
+    ("jobs", "models"),
     ("context", "programs"),
     ("site",),
     ("runtimes",),
@@ -83,6 +84,9 @@ LARGE_ROOMS = {
     "mlxops/cli": 30,  # a file for each group of commands
     "mlxops/render": 21,  # a file for each kind of answer
 }
+# Who may know that a model on several hosts runs as ranks; the others ask ranks/other_hosts.
+KNOW_RANKS = {"mlxops/agent/ops/rank.py", "mlxops/agent/runtimes/table.py"}
+OTHER_HOSTS = "agent.ranks.other_hosts"
 TEST_TREES = ("unit", "agent", "system")
 # Subjects of no single room: they stay at the top of their test tree.
 ROOMLESS_TESTS = {

@@ -92,6 +92,17 @@ class Source:
         return [node for node in names if isinstance(node.ctx, ast.Store)]
 
     @cached_property
+    def identifiers(self) -> set[str]:
+        """The names that are used, given or defined in the file, those of modules apart."""
+        names = (
+            getattr(node, field, None)
+            for node in self.nodes
+            if not isinstance(node, ast.alias)
+            for field in ("id", "attr", "arg", "name")
+        )
+        return {name for name in names if isinstance(name, str)}
+
+    @cached_property
     def texts(self) -> list[str]:
         """String constants other than docstrings, and attributes as owner.name."""
         return [*self._texts()]

@@ -7,7 +7,6 @@ from typing import Optional, Tuple, Union
 from ..context import Context
 from ..errors import (
     AssignmentConflict,
-    Failed,
     ModelMissing,
     NeedsConsent,
     PortBusy,
@@ -19,7 +18,6 @@ from ..hub.remote import Remote
 from ..jobs.reservations import require_unreserved
 from ..memory import fit as memory
 from ..models import cache as hfcache
-from ..models import completeness
 from ..models import files as modelfiles
 from ..models.defaults import Installed
 from ..models.flags import choose_options, require_buildable
@@ -29,7 +27,7 @@ from ..ports.expected import expected
 from ..ports.survey import PortSurvey, survey
 from ..programs import find as programs
 from ..programs.environment import site_packages
-from ..ranks import ranks, ring
+from ..ranks import other_hosts
 from ..registry import resolve
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import free_name
@@ -88,7 +86,9 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
         entry = _spelled(entry, remote)
         if remote.config and not request.force:
             require_buildable(entry, there, remote.config)
-    _check_hosts(ctx, entry, request, runtime, remote)
+    other_hosts.require_startable(
+        ctx, entry, request.port, runtime, complete=remote is None, force=request.force
+    )
     asked = memory_request(ctx, entry, remote, runtime, request.port)
     fit, said = check_memory(ctx, asked, request)
     buildable.check(ctx, entry, found)
@@ -247,27 +247,6 @@ def describe_remote(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Remot
     )
 
 
-def _check_hosts(
-    ctx: Context, entry: Entry, request: LoadRequest, runtime: Runtime, remote: Optional[Remote]
-) -> None:
-    if ranks.hosts(entry) and remote is not None:
-        text = (
-            "%s is not whole on this host, and a model of several hosts has to be on all of them"
-            % entry.name
-        )
-        raise Failed(text, "on each of them: hf download %s" % entry.repo_id, entry=entry.name)
-    if ranks.hosts(entry) and completeness.has_stale_index(entry.cache_path):
-        text = "%s: its index names other files than there are, and a model of several hosts is divided by it"
-        raise Failed(
-            text % entry.name,
-            "download it again, or write a new %s" % modelfiles.INDEX,
-            entry=entry.name,
-        )
-    ring.check_hosts(
-        ctx, entry, request.port, runtime, hfcache.weights_bytes(entry.cache_path), request.force
-    )
-
-
 def memory_request(
     ctx: Context, entry: Entry, remote: Optional[Remote], runtime: Runtime, port: Optional[int]
 ) -> Optional[memory.MemoryRequest]:
@@ -281,7 +260,7 @@ def memory_request(
         return None
     beside = references.seconds(ctx, runtime, entry, port)
     return memory.MemoryRequest(
-        weights_bytes=weights // ranks.shard_count(entry),
+        weights_bytes=weights // other_hosts.shard_count(entry),
         config=config,
         runtime=runtime.name,
         args=entry.args,

@@ -59,8 +59,7 @@ def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, 
         "uptime_s": _uptime(process.started_at) if process else None,
         "latency_ms": seen.answer.latency_ms,
         "runtime": server.invocation.runtime.name if server else None,
-        "ranks": [{"host": s.rank.host, "pid": s.rank.pid, "alive": s.alive} for s in seen.ranks]
-        or None,
+        **seen.other_hosts.to_wire(),
         "strays": [
             {"pid": s.process.pid, "model": s.invocation.model, "rss_bytes": s.held_bytes}
             for s in seen.strays

@@ -15,7 +15,7 @@ from ..logs.size import truncate_if_large
 from ..ports.portname import PortResolver, find_slot
 from ..ports.probe import call_all
 from ..ports.survey import PortSurvey, survey
-from ..ranks.ranks import has_malformed_ranks, recorded_ranks
+from ..ranks import other_hosts
 from ..registry.entries import Registry
 from ..servers.current_state import interrupted_error
 from ..servers.vacate import describe_occupants, stop_occupants
@@ -243,9 +243,7 @@ def _clear(ctx: Context, ground: PortSurvey) -> PortSurvey:
         nonlocal cleared
         if ground.registry_error:
             cleared = ground._replace(entries=now.holders(ground.evidence.port))
-            if any(
-                recorded_ranks(entry) or has_malformed_ranks(entry) for entry in cleared.entries
-            ):
+            if any(map(other_hosts.are_recorded, cleared.entries)):
                 raise ground.registry_error
         return _cleared(now, cleared)
 

@@ -32,7 +32,7 @@ def _something(registry: Registry, seen: PortEvidence) -> bool:
         seen.servers,
         seen.recorded,
         seen.orphan_workers,
-        seen.ranks,
+        seen.other_hosts,
         seen.unknown,
         seen.job,
         seen.interrupted_load,

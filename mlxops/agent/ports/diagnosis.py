@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
-from ..ranks.ranks import hosts
 from ..registry.entries import Entry
 from ..runtimes.table import Invocation, extra_flags, flags_of
 from .evidence import PortEvidence, Server
@@ -137,19 +136,17 @@ def _state(seen: PortEvidence, wanted: Expected) -> Tuple[str, str]:
             "the process that held the weights is gone; pid %d answers without it"
             % server.process.pid,
         )
-    lost = [one for one in seen.ranks if one.alive is False]
-    if server is not None and lost:
-        return "dead-child", "%s is gone; rank 0, pid %d, cannot answer without it" % (
-            lost[0].text,
-            server.process.pid,
-        )
+    dead = seen.other_hosts.dead
+    if server is not None and dead:
+        text = "%s is gone; pid %d on this host cannot answer without it"
+        return "dead-child", text % (dead, server.process.pid)
     if seen.answer.reached:
         return _answering(seen, server)
     if seen.listeners:
         return "unresponsive", _MUTE % TIMED_OUT
     if server is not None:
         return _silent(server, wanted)
-    if seen.orphan_workers or seen.recorded or any(one.alive for one in seen.ranks):
+    if seen.orphan_workers or seen.recorded or seen.other_hosts.alive:
         return "failed", "the server is dead; left behind: pid %s" % _pids(seen)
     if seen.foreign_processes:
         return (
@@ -184,9 +181,7 @@ def _silent(server: Server, wanted: Expected) -> Tuple[str, str]:
 
 def _pids(seen: PortEvidence) -> str:
     here = (*seen.orphan_workers, *([seen.recorded] if seen.recorded else []))
-    return ", ".join(
-        [*(str(p.pid) for p in here), *(one.text[len("pid ") :] for one in seen.ranks if one.alive)]
-    )
+    return ", ".join([*(str(p.pid) for p in here), *seen.other_hosts.alive])
 
 
 def _drift(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], str]:
@@ -276,12 +271,9 @@ def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> st
         )
         return "%s: pid %s" % (what, _pids(seen))
     call = seen.server.invocation
-    ran, meant = [one.rank.host for one in seen.ranks], [name for name, _ in hosts(entry)[1:]]
-    if ran != meant:
-        return "it runs on %s beside this host, the entry says %s" % (
-            ran or "none",
-            meant or "none",
-        )
+    elsewhere = seen.other_hosts.mismatch(entry)
+    if elsewhere:
+        return elsewhere
     if call.model not in (entry.cache_path, entry.repo_id, entry.model_id):
         return "it serves %s, the entry says %s" % (call.model, entry.cache_path or entry.repo_id)
     ours = seen.recorded is not None and (entry.process or {}).get("launched_by") != "adopted"

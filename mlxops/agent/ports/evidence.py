@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..procs.facts import Listener, Process
-from ..ranks.ranks import RankState
+from ..ranks.other_hosts import OtherHosts
 from ..runtimes.table import Invocation
 
 
@@ -65,7 +65,7 @@ class PortEvidence(NamedTuple):
 
     `recorded`: the process the registry names, None when it is proven gone or there is none.
     `remnants`: workers of a dead server that still live. `cut`: what the port's lock says of a load
-    that died here before its end. `ranks`: those that are recorded on other hosts, gone or not."""
+    that died here before its end. `other_hosts`: the processes recorded there, gone or not."""
 
     port: int
     listeners: Optional[Tuple[Listener, ...]]
@@ -76,7 +76,7 @@ class PortEvidence(NamedTuple):
     job: Optional[Mapping[str, Any]]
     unknown: Tuple[str, ...]
     interrupted_load: Optional[Mapping[str, Any]] = None
-    ranks: Tuple[RankState, ...] = ()
+    other_hosts: OtherHosts = OtherHosts()
     foreign_processes: Tuple[ForeignProcess, ...] = ()
 
     @property
@@ -145,11 +145,8 @@ class PortEvidence(NamedTuple):
             or self.recorded
             or self.orphan_workers
             or self.answer.reached
-        )
-        alive = (
-            alive
-            or bool(self.foreign_processes)
-            or any(seen.alive is not False for seen in self.ranks)
+            or self.foreign_processes
+            or not self.other_hosts.proven_gone
         )
         return not alive and self.listeners is not None and not self.unknown and self.job is None
 

@@ -8,7 +8,6 @@ from typing import (
     Callable,
     Dict,
     Iterable,
-    Iterator,
     List,
     Mapping,
     NamedTuple,
@@ -16,9 +15,8 @@ from typing import (
     Tuple,
 )
 
-from ..background import BackgroundCall
 from ..procs import Listener, Process, Procs, Unobservable, ancestors, tree
-from ..ranks.ranks import Rank, RankState, has_malformed_ranks, recorded_ranks
+from ..ranks import other_hosts
 from ..registry.entries import Entry, Registry
 from ..runtimes.table import Invocation, Runtimes, is_worker, recognise
 from ..site import Site
@@ -83,8 +81,7 @@ def observe(
     lock's holder; `check` is called while other hosts are asked, and may raise. `recall`: an answer
     of the last minute may stand for a new one where the same server still reacts."""
     ports = tuple(ports)
-    ranks = _ranks(registry, ports)
-    asked = _asked(site, ranks, check)
+    elsewhere = {port: other_hosts.observe(site, registry.holders(port), check) for port in ports}
     jobs = {port: job_of(port) for port in ports}
     sight = scan(procs, ports)
     servers, alien = (
@@ -98,12 +95,11 @@ def observe(
     sight = _with_late(procs, sight, answers)
     # Whoever took a lock while we looked has made the look old: either end of it counts.
     jobs = {port: jobs[port] or job_of(port) for port in ports}
-    seen = {port: pending.wait() for port, pending in asked.items()}
     found = {}
     for port in ports:
         recorded, left, others = _left_behind(sight, registry.holders(port), site.runtimes)
         others += tuple(server.process for server in alien.get(port, ()))
-        unknown = (*sight.unknown, *_unasked(seen.get(port, ()), registry.holders(port)))
+        remote = elsewhere[port]()
         found[port] = PortEvidence(
             port=port,
             listeners=sight.listeners_on(port),
@@ -112,8 +108,8 @@ def observe(
             orphan_workers=left,
             answer=answers[port],
             job=jobs[port],
-            unknown=unknown,
-            ranks=seen.get(port, ()),
+            unknown=(*sight.unknown, *remote.unknown),
+            other_hosts=remote,
             foreign_processes=foreign_processes(sight, port, others),
         )
     return {port: _weighed(procs, one) for port, one in found.items()}
@@ -129,39 +125,6 @@ def _weighed(procs: Procs, seen: PortEvidence) -> PortEvidence:
         for s in seen.servers
     ]
     return seen._replace(servers=tuple(held))
-
-
-def _unasked(ranks: Iterable[RankState], entries: Iterable[Entry]) -> Iterator[str]:
-    """Why some rank may live of which nothing is known."""
-    yield from (rank.why for rank in ranks if rank.alive is None)
-    yield from (
-        "process.ranks of %s is no list of ranks" % entry.name
-        for entry in entries
-        if has_malformed_ranks(entry)
-    )
-
-
-def _ranks(registry: Registry, ports: Iterable[int]) -> Dict[int, Tuple[Rank, ...]]:
-    """port -> the ranks on record for other hosts."""
-    return {
-        port: tuple(rank for entry in registry.holders(port) for rank in recorded_ranks(entry))
-        for port in ports
-    }
-
-
-def _asked(
-    site: Site, ranks: Mapping[int, Tuple[Rank, ...]], check: Callable[[], None]
-) -> Dict[int, BackgroundCall[Tuple[RankState, ...]]]:
-    """port -> what the other hosts say. Only where a model runs on several is anybody asked."""
-    if not any(ranks.values()):
-        return {}
-    from ..ranks.peers import rank_states
-
-    return {
-        port: BackgroundCall(partial(rank_states, site, some, check))
-        for port, some in ranks.items()
-        if some
-    }
 
 
 def _with_late(procs: Procs, sight: Snapshot, answers: Mapping[int, HttpAnswer]) -> Snapshot:

@@ -7,10 +7,11 @@ MLX's own engine runs one process per host, a rank; the ring backend joins them
 from __future__ import annotations
 
 import json
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..registry.entries import HOST_NAME, MAX_HOSTS, Entry
 
+Check = Callable[[], None]
 # One port of its own for each rank, below those that systems hand out by themselves.
 FIRST_RING_PORT = 10000
 

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..background import BackgroundCall
 from ..clock import Deadline
@@ -24,75 +24,25 @@ from ..errors import (
     mlxops_command,
     to_mlxops_error,
 )
+from ..models import cache, completeness
+from ..models.files import INDEX
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..site import run_folder
-from ..wire import codec as wire
 from .peers import PendingReply, RemoteAgent, ask_all
-from .ranks import Rank, hostfile, hosts, ring_addresses, shard_count
+from .ranks import Check, Rank, hostfile, hosts, ring_addresses, shard_count
 
 CHECK_TIMEOUT_S, GATE_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 60.0, 60.0
 # After Ctrl-C nobody waits longer than this for a host that says nothing.
 CANCEL_WAIT_S = 1.5
 HEADROOM = 1.1
-Check = Callable[[], None]
 
 
-class RankGroup:
-    """Ranks under way on other hosts; none for a model of one host."""
-
-    def __init__(
-        self, addresses: Sequence[str] = (), ranks: Sequence[Tuple[Rank, RemoteAgent]] = ()
-    ) -> None:
-        self.ranks = tuple(rank for rank, _ in ranks)
-        self._addresses = addresses
-        self._calls = [call for _, call in ranks]
-        self._ends: List[BackgroundCall[Any]] = []
-
-    def environment(self, state_dir: str, port: int) -> Dict[str, str]:
-        """What rank 0, the one here, is started with."""
-        return environment(state_dir, str(port), 0, self._addresses) if self._addresses else {}
-
-    def record(self) -> Dict[str, Any]:
-        return {"ranks": [rank._asdict() for rank in self.ranks]} if self.ranks else {}
-
-    def release(self) -> None:
-        """Let them start: they are on record."""
-        for call in self._calls:
-            call.send(wire.START)
-        self._ends = [
-            BackgroundCall(partial(call.result, Deadline(float("inf")))) for call in self._calls
-        ]
-
-    def check(self) -> None:
-        """Raises what a rank ended with."""
-        for end in self._ends:
-            if end.done():
-                end.value()
-
-    def abandon(self) -> None:
-        """Watch them no more; those at their gates end."""
-        for call in self._calls:
-            call.kill()
-
-
-@contextlib.contextmanager
 def gate_ranks(
-    ctx: Context, entry: Optional[Entry], port: int, check: Check
-) -> Iterator[RankGroup]:
-    """All ranks but the one here, each at its gate; what was not released by its end, ends. `check`
-    is called until they are there, and may raise."""
-    addresses = ring_addresses(entry, port) if entry else []
-    with contextlib.ExitStack() as stack:
-        yield RankGroup(
-            addresses,
-            _at_their_gates(ctx, entry, port, check, stack) if entry and addresses else (),
-        )
-
-
-def _at_their_gates(
     ctx: Context, entry: Entry, port: int, check: Check, stack: contextlib.ExitStack
 ) -> List[Tuple[Rank, RemoteAgent]]:
+    """All ranks but the one here, each waiting at its gate until `stack` is closed. `check` is
+    called meanwhile, and may raise."""
     addresses, calls = ring_addresses(entry, port), []
     for number, host in _others(entry):
         args = {
@@ -170,16 +120,22 @@ def require_local_address(at: str) -> None:
 
 
 def check_hosts(
-    ctx: Context, entry: Entry, port: int, runtime: Runtime, weights: Optional[int], force: bool
+    ctx: Context, entry: Entry, port: int, runtime: Runtime, complete: bool, force: bool
 ) -> None:
-    """Every host could start its rank; raises the first reason why one could not."""
-    if not hosts(entry):
-        return
+    """Ask every host whether it could start its rank; raise the first reason why one could not."""
+    if not complete:
+        text = "%s is incomplete on this host; a model on several hosts must be on all of them"
+        hint = "on each host: hf download %s" % entry.repo_id
+        raise Failed(text % entry.name, hint, entry=entry.name)
+    if completeness.has_stale_index(entry.cache_path):
+        text = "the index of %s does not match its files; it decides how the model is divided"
+        hint = "download the model again, or write a new %s" % INDEX
+        raise Failed(text % entry.name, hint, entry=entry.name)
     if not runtime.runs_ranks:
+        text = "%s cannot run a model on several hosts" % runtime.name
         hint = mlxops_command("set", entry.name, "runtime=mlx_lm.server")
-        raise Failed(
-            "%s cannot run a model on several hosts" % runtime.name, hint, entry=entry.name
-        )
+        raise Failed(text, hint, entry=entry.name)
+    weights = cache.weights_bytes(entry.cache_path)
     addresses = ring_addresses(entry, port)
     require_local_address(addresses[0])
     wanted = [
@@ -256,13 +212,3 @@ def _error(answer: BackgroundCall[Any], check: Check) -> str:
     except Exception as exc:  # whatever it is, this rank's end is not proven
         return to_mlxops_error(exc).message
     return ""
-
-
-def combine_checks(one: Check, other: Check) -> Check:
-    """Two checks as one."""
-
-    def run() -> None:
-        one()
-        other()
-
-    return run

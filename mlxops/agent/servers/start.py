@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import Deadline, now, wait_for
 from ..context import Context
@@ -15,8 +15,8 @@ from ..jobs.job import Job
 from ..models.defaults import unset_keys
 from ..ports.observe import family_record, find_servers
 from ..procs import tree
-from ..ranks.ring import Check, RankGroup, combine_checks, gate_ranks
-from ..ranks.ring import stop_ranks as stop_ranks
+from ..ranks import other_hosts
+from ..ranks.other_hosts import RemoteStart
 from ..registry.entries import Entry, Registry
 from ..runtimes.table import Runtime
 from ..site import log_path
@@ -73,7 +73,7 @@ class StartOptions(NamedTuple):
     its place."""
 
     estimate: StartupEstimate
-    check: Check
+    check: Callable[[], None]
     room: DiskReservation
     restoring: bool = False
     clear_on_failure: bool = True
@@ -83,14 +83,8 @@ def start_server(ctx: Context, job: Job, spec: ServerSpec, options: StartOptions
     """Start it, move the assignment to it in one write, wait until it serves. On any failure it is
     stopped again."""
     job.phase("launch", "starting %s on port %d" % (spec.runtime.name, spec.port))
-    with gate_ranks(ctx, spec.entry, spec.port, options.check) as others:
-        return _bring_up(
-            ctx,
-            job,
-            spec,
-            options._replace(check=combine_checks(options.check, others.check)),
-            others,
-        )
+    with other_hosts.gated(ctx, spec.entry, spec.port, options.check) as others:
+        return _bring_up(ctx, job, spec, options, others)
 
 
 def restart_server(
@@ -121,7 +115,7 @@ def restart_server(
 
 
 def _bring_up(
-    ctx: Context, job: Job, service: ServerSpec, way: StartOptions, others: RankGroup
+    ctx: Context, job: Job, service: ServerSpec, way: StartOptions, others: RemoteStart
 ) -> StartedServer:
     env = {**ctx.site.server_env, **others.environment(ctx.site.state_dir, service.port)}
     gated = launch_in(ctx.procs, service.argv, env, _place(ctx, job, service, way))
@@ -142,7 +136,7 @@ def _bring_up(
             ctx.procs,
             _start(ctx, service, gated, began),
             way.estimate,
-            way.check,
+            others.check,
             lambda text: job.emit("phase", phase="wait", message=text),
         )
         seconds = time.monotonic() - began
@@ -259,7 +253,7 @@ def _mark_ready(ctx: Context, service: ServerSpec, gated: PendingServer, seconds
 
 
 def _take_back(
-    ctx: Context, job: Job, service: ServerSpec, gated: PendingServer, others: RankGroup
+    ctx: Context, job: Job, service: ServerSpec, gated: PendingServer, others: RemoteStart
 ) -> None:
     """End what was started, on every host, gone with proof."""
     job.rollback("stopping", "stopping what was started")
@@ -271,7 +265,7 @@ def _take_back(
         # Who else has the port is not ours to wait for: what was started here is gone.
         stop(ctx.procs, prey, UNDO_GRACE_S, lambda text: said(message=text), must_free_port=False)
     finally:
-        stop_ranks(ctx, others.ranks, service.port, UNDO_GRACE_S)
+        others.stop(ctx, service.port, UNDO_GRACE_S)
 
 
 def clear_assignment(ctx: Context, job: Job, spec: ServerSpec) -> None:

@@ -46,12 +46,10 @@ def stop_occupants(
     grace = ctx.site.grace_s if grace_s is None else grace_s
     if prey is not None:
         _stop(ctx, job, ground, prey, grace)
-    ranks = [seen.rank for seen in ground.evidence.ranks]
-    if ranks:
-        job.phase("stop", "stopping %s" % ", ".join(seen.text for seen in ground.evidence.ranks))
-        from ..ranks import ring
-
-        ring.stop_ranks(ctx, ranks, ground.evidence.port, grace, lambda: ctx.client.cancelled)
+    elsewhere = ground.evidence.other_hosts
+    if elsewhere:
+        job.phase("stop", "stopping %s" % elsewhere.text)
+        elsewhere.stop(ctx, ground.evidence.port, grace)
     return watch.check()
 
 
@@ -156,5 +154,5 @@ def describe_occupants(ground: PortSurvey) -> Iterator[str]:
         yield "left by a dead server: pid %s" % ", ".join(
             str(process.pid) for process in ground.evidence.orphan_workers
         )
-    if ground.evidence.ranks:
-        yield ", ".join(seen.text for seen in ground.evidence.ranks)
+    if ground.evidence.other_hosts:
+        yield ground.evidence.other_hosts.text

@@ -104,7 +104,8 @@ def test_ranks_on_record_that_cannot_be_made_out_are_unknown_and_not_gone() -> N
     eyes: Any = Blinking()
     found = observe(eyes, odd, [8100], SITE, lambda _: None)[8100]
     assert (
-        found.unknown == ("process.ranks of amber is no list of ranks",) and not found.proven_idle
+        found.unknown == ("process.ranks of amber is not a list of ranks",)
+        and not found.proven_idle
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from mlxops.agent.errors import NotEnoughMemory, RegistryInvalid
 from mlxops.agent.ports.diagnosis import Expected, diagnose
 from mlxops.agent.ports.evidence import NO_ANSWER, PortEvidence
+from mlxops.agent.ranks.other_hosts import OtherHosts
 from mlxops.agent.ranks.ranks import (
     Rank,
     RankState,
@@ -114,7 +115,9 @@ def test_a_record_is_read_as_it_was_written() -> None:
 
 
 def evidence(*seen: RankState, unknown: tuple[str, ...] = ()) -> PortEvidence:
-    return PortEvidence(8100, (), (), None, (), NO_ANSWER, None, unknown, ranks=seen)
+    return PortEvidence(
+        8100, (), (), None, (), NO_ANSWER, None, unknown, other_hosts=OtherHosts(seen)
+    )
 
 
 def test_a_port_is_quiet_only_once_every_rank_is_proven_gone() -> None:
