@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.demo.loopback import Login, Loopback
+from mlxops.demo.loopback import Login, LoopbackServer
 from mlxops.demo.tinymodel import model_files
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.openaiprogram import OPENAI_SERVER, openai_program
@@ -151,10 +151,10 @@ def tiny_models() -> NamedModels:
 
 @pytest.fixture(scope="session")
 def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Login]:
-    """A throw-away SSH server for the whole session."""
+    """A temporary SSH server for the whole session."""
     folder = tmp_path_factory.mktemp("ssh")
     home = tmp_path_factory.mktemp("home")
-    with Loopback(folder, home) as server:
+    with LoopbackServer(folder, home) as server:
         yield server.login
 
 

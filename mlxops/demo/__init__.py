@@ -1,1 +1,1 @@
-"""`mlxops demo`: the main job on tiny models and a throw-away SSH server."""
+"""`mlxops demo`: the main job with tiny models and a temporary SSH server."""

@@ -1,4 +1,4 @@
-"""Starts and ends the throw-away SSH server from the outside."""
+"""Start and stop the temporary SSH server."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..agent.errors import Failed
 
 PROGRAM = Path(__file__).with_name("sshserver.py")
 HOST = "127.0.0.1"
-ENDS_WITHIN_S = 10.0
+STOP_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Login:
-    """What a client needs to log in; the names are those of a host file's [ssh] table."""
+    """What a client needs to log in; the fields are keys of a host file's [ssh] table."""
 
     host: str
     port: int
@@ -29,12 +29,12 @@ class Login:
     known_hosts_file: str
 
 
-class Loopback:
-    """A running SSH server whose logins become this user with `home` and `shell`; `folder` gets its
-    keys.
+class LoopbackServer:
+    """A running SSH server; its logins are this user with `home` and `shell`, and its keys are in
+    `folder`.
 
-    A context manager. The server also ends by itself when this process is gone, since it reads our
-    end of a pipe. Failed when it did not start; the reason is on stderr."""
+    A context manager. The server also stops when this process ends, because it reads from a pipe
+    that this process holds. Failed if it does not start; the reason is on stderr."""
 
     def __init__(
         self, folder: Path, home: Path, shell: str = "/bin/sh", env: Mapping[str, str] | None = None
@@ -50,8 +50,8 @@ class Loopback:
             shell,
         ]
         argv += [f"--env={name}={value}" for name, value in (env or {}).items()]
-        # A session of its own, so that Ctrl-C at the terminal reaches only us and the link outlives
-        # our clean-up.
+        # In a session of its own: Ctrl-C reaches only this process, so the link survives the
+        # clean-up.
         self.process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
@@ -63,7 +63,7 @@ class Loopback:
         if not port:
             status = self.close()
             raise Failed(
-                f"the throw-away SSH server did not start (exit status {status})",
+                f"the temporary SSH server did not start (exit status {status})",
                 "pip install 'mlxops[demo]'",
             )
         return Login(
@@ -75,18 +75,18 @@ class Loopback:
         )
 
     def close(self) -> int:
-        """End the server and every link through it; its exit status."""
+        """Stop the server and all its connections; return its exit status."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         try:
-            status = self.process.wait(ENDS_WITHIN_S)
+            status = self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()
         self.process.stdout.close()
         return status
 
-    def __enter__(self) -> Loopback:
+    def __enter__(self) -> LoopbackServer:
         return self
 
     def __exit__(

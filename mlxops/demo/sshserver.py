@@ -1,10 +1,9 @@
-"""A throw-away SSH server on loopback, run as a program of its own; nothing needs root. Needs
-asyncssh.
+"""A temporary SSH server on loopback, run as a program of its own, without root. Needs asyncssh.
 
-It treats a command as sshd does: the account's shell runs it with -c in a session of its own, with
-a bare environment; the three streams are pipes, end of input is passed on, and the exit status or
-the signal is reported once every process has let go of stdout and stderr. A client that vanishes
-leaves its command alone, with its pipes closed."""
+It runs a command as sshd does: under the account's shell with -c, in a session of its own, with a
+minimal environment. The three streams are pipes, end of input is passed on, and the exit status or
+signal is reported when every process has closed stdout and stderr. If a client vanishes, its
+command continues with closed pipes."""
 
 from __future__ import annotations
 
@@ -29,8 +28,7 @@ Process = asyncssh.SSHServerProcess[bytes]
 
 @dataclass(frozen=True)
 class Account:
-    """Whom every login becomes: this very user, with a home, a shell and an environment of its
-    own."""
+    """The account of every login: this user, with a home, a shell and extra environment."""
 
     home: Path
     shell: str
@@ -52,7 +50,7 @@ class Account:
 
 
 class Server(asyncssh.SSHServer):
-    """Lets this user in, by the one key."""
+    """Accepts this user with the one key."""
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -65,14 +63,14 @@ class Server(asyncssh.SSHServer):
 
 
 async def run(process: Process, account: Account) -> None:
-    """One session: start the command, join its pipes to the channel, report how it ended."""
+    """One session: start the command, connect its pipes to the channel, report how it ended."""
     child, outputs = await _spawn(process, account)
-    inbound = asyncio.create_task(_inbound(process, child))
+    input_copy = asyncio.create_task(_copy_input(process, child))
     await asyncio.gather(
-        _outbound(outputs[0], process.stdout), _outbound(outputs[1], process.stderr)
+        _copy_output(outputs[0], process.stdout), _copy_output(outputs[1], process.stderr)
     )
     status = await child.wait()
-    inbound.cancel()
+    input_copy.cancel()
     with contextlib.suppress(OSError, asyncssh.Error):
         if status < 0:
             process.exit_with_signal(signal.Signals(-status).name.removeprefix("SIG"))
@@ -83,7 +81,7 @@ async def run(process: Process, account: Account) -> None:
 async def _spawn(
     process: Process, account: Account
 ) -> tuple[asyncio.subprocess.Process, tuple[int, int]]:
-    """The child, and our ends of its stdout and stderr."""
+    """Start the command; return the child and the read ends of its stdout and stderr."""
     (our_out, child_out), (our_err, child_err) = os.pipe(), os.pipe()
     try:
         child = await asyncio.create_subprocess_exec(
@@ -101,16 +99,16 @@ async def _spawn(
     return child, (our_out, our_err)
 
 
-async def _inbound(process: Process, child: asyncio.subprocess.Process) -> None:
-    """Client to child, until the client ends its input or vanishes, or the child stops reading."""
+async def _copy_input(process: Process, child: asyncio.subprocess.Process) -> None:
+    """Copy input until the client ends it or vanishes, or the child stops reading."""
     assert child.stdin is not None
     with contextlib.suppress(OSError, asyncssh.Error), contextlib.closing(child.stdin):
-        while chunk := await _chunk(process, child):
+        while chunk := await _read_chunk(process, child):
             child.stdin.write(chunk)
             await child.stdin.drain()
 
 
-async def _chunk(process: Process, child: asyncio.subprocess.Process) -> bytes:
+async def _read_chunk(process: Process, child: asyncio.subprocess.Process) -> bytes:
     while True:
         try:
             return await process.stdin.read(CHUNK)
@@ -119,9 +117,8 @@ async def _chunk(process: Process, child: asyncio.subprocess.Process) -> bytes:
                 os.killpg(child.pid, signal.Signals[f"SIG{received.signal}"])
 
 
-async def _outbound(fd: int, sink: asyncssh.SSHWriter[bytes]) -> None:
-    """Child to client; when the client vanishes our end closes, and the child meets a broken
-    pipe."""
+async def _copy_output(fd: int, sink: asyncssh.SSHWriter[bytes]) -> None:
+    """Copy output. If the client vanishes, the pipe is closed, and the child gets EPIPE."""
     source = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     pipe, _ = await loop.connect_read_pipe(
@@ -134,8 +131,7 @@ async def _outbound(fd: int, sink: asyncssh.SSHWriter[bytes]) -> None:
 
 
 async def listen(folder: Path, account: Account) -> asyncssh.SSHAcceptor:
-    """Accept logins on a free port; `folder` gets client_key (private), and known_hosts with our
-    key for that port."""
+    """Listen on a free port. Write client_key (private) and known_hosts into `folder`."""
     host_key, client_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     _write_private(folder / "client_key", client_key.export_private_key())
     acceptor = await asyncssh.listen(
@@ -163,19 +159,18 @@ def _write_private(path: Path, content: bytes) -> None:
 
 
 async def serve(folder: Path, account: Account) -> None:
-    """Listen, print the port, and go on until our own stdin ends: whoever started us is then
-    gone."""
+    """Listen, print the port, and serve until stdin ends, that is, until the parent is gone."""
     acceptor = await listen(folder, account)
     print(acceptor.get_port(), flush=True)
-    over = asyncio.Event()
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), over.set)
-    await over.wait()
+    stdin_ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stdin_ended.set)
+    await stdin_ended.wait()
     acceptor.close()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="throw-away SSH server on loopback")
-    parser.add_argument("folder", type=Path, help="gets client_key and known_hosts")
+    parser = argparse.ArgumentParser(description="temporary SSH server on loopback")
+    parser.add_argument("folder", type=Path, help="folder for client_key and known_hosts")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--shell", default="/bin/sh")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")

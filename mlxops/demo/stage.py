@@ -1,5 +1,5 @@
-"""Where the demo plays: a temporary folder with a model cache, a host file and an SSH server, all
-gone at the end."""
+"""The demo's host: a temporary folder with a model cache, a host file and an SSH server; all of it
+is removed at the end."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from typing import Any
 from .. import interrupts, session
 from ..agent.errors import Failed, Locked, MlxopsError
 from ..hosts import files as hosts
-from .loopback import Login, Loopback
+from .loopback import Login, LoopbackServer
 from .tinymodel import model_files, write_cache
 
 Result = dict[str, Any]
-Say = Callable[[str], None]
-SPEAKERS = {"demo/amber": "AMBER", "demo/jade": "JADE"}
+Print = Callable[[str], None]
+MODELS = {"demo/amber": "AMBER", "demo/jade": "JADE"}
 RUNTIME = "mlx_lm.server"
-UNLOCKED_WITHIN_S = 60.0
+UNLOCK_TIMEOUT_S = 60.0
 
 
-def sentence(name: str) -> str:
-    """What the model of this name answers to anything."""
+def answer_of(name: str) -> str:
+    """The answer of this model to every question."""
     return f"Hello, I am {name}."
 
 
 class Stage:
-    """A context manager; `call` runs a verb over SSH like any command. `ports` are two free
-    ones."""
+    """A context manager. `call` runs a verb over SSH like any command; `ports` are two free
+    ports."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Print) -> None:
         self._say = say
         self._undo = contextlib.ExitStack()
         self.ports = free_ports(2)
@@ -53,29 +53,29 @@ class Stage:
     def _build(self) -> None:
         folder = Path(tempfile.mkdtemp(prefix="mlxops-demo-"))
         self._undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        for seed, (repo_id, name) in enumerate(SPEAKERS.items()):
+        for seed, (repo_id, name) in enumerate(MODELS.items()):
             files = model_files(["Hello", ", I", " am", f" {name}", "."], seed=seed)
             write_cache(folder / "hf" / "hub", repo_id, files)
         (folder / "home").mkdir()
-        login = self._undo.enter_context(Loopback(folder, folder / "home")).login
+        login = self._undo.enter_context(LoopbackServer(folder, folder / "home")).login
         self.hosts_dir = folder / "hosts"
         self.hosts_dir.mkdir()
         (self.hosts_dir / "demo.toml").write_text(host_file(folder, login, self.ports))
         for path in (self.hosts_dir, self.hosts_dir / "demo.toml"):
-            path.chmod(0o700)  # whatever the umask: one that others can write is not used
+            path.chmod(0o700)  # whatever the umask: a host file that others can write is refused
         self.host = hosts.find_host("demo", str(self.hosts_dir))
-        self._undo.callback(self._unload)
+        self._undo.callback(self._stop_servers)
 
     def call(self, verb: str, **args: Any) -> Result:
-        return session.call(self.host, verb, args, self._tell)
+        return session.call(self.host, verb, args, self._print_event)
 
-    def _tell(self, event: Result) -> None:
+    def _print_event(self, event: Result) -> None:
         if event["event"] in ("phase", "warning"):
             self._say(f"  {event['message']}")
 
-    def _unload(self) -> None:
-        """Stop what still runs. Not over SSH: the server may be what failed."""
-        end = time.monotonic() + UNLOCKED_WITHIN_S
+    def _stop_servers(self) -> None:
+        """Stop all servers. Locally, because the SSH server may be what failed."""
+        end = time.monotonic() + UNLOCK_TIMEOUT_S
         while True:
             try:
                 result = session.call(
@@ -84,7 +84,7 @@ class Stage:
                     {"grace_s": 5, "dry_run": False},
                     lambda _: None,
                 )
-            except Locked:  # an interrupted load is still being undone
+            except Locked:  # an interrupted load is still being rolled back
                 result = {"ports": [{"ok": False}]}
             except MlxopsError as exc:
                 return self._say(f"could not clean up: {exc.message}")
@@ -92,7 +92,7 @@ class Stage:
                 return
             if time.monotonic() > end:
                 return self._say(
-                    "could not stop every server; look for mlx_lm.server among the processes"
+                    "could not stop every server; check for running mlx_lm.server processes"
                 )
             time.sleep(0.5)
 
@@ -105,7 +105,7 @@ class Stage:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody holds, ascending; all are held at once while choosing, so that they differ."""
+    """Free ports, ascending. All are bound at the same time, so that they differ."""
     with contextlib.ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -114,11 +114,13 @@ def free_ports(count: int) -> list[int]:
 
 
 def host_file(folder: Path, login: Login, ports: list[int]) -> str:
-    """A host file like any other: its runtime is the mlx_lm.server beside this Python."""
+    """The text of an ordinary host file; its runtime is the mlx_lm.server beside this Python."""
     server = Path(sys.executable).with_name(RUNTIME)
     if not server.exists():
         hint = f"{sys.executable} -m pip install '.[demo]', in a clone of the project"
-        raise Failed(f"the demo needs {RUNTIME}, which is not beside {sys.executable}", hint)
+        raise Failed(
+            f"the demo needs {RUNTIME}, which is not installed beside {sys.executable}", hint
+        )
     tables: dict[str, dict[str, Any]] = {
         "ssh": {**vars(login)},
         "studio": {
@@ -143,5 +145,5 @@ def host_file(folder: Path, login: Login, ports: list[int]) -> str:
 
 
 def _lines(keys: dict[str, Any]) -> str:
-    """Keys of a TOML table; strings, numbers and lists are written as in JSON."""
+    """The keys of a TOML table; strings, numbers and lists have the same form in JSON."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())

@@ -1,5 +1,4 @@
-"""The main job, told step by step: what a person would type, what comes back, and whether it was
-right."""
+"""The demo's steps: what a person types, what is printed, and whether it is right."""
 
 from __future__ import annotations
 
@@ -13,79 +12,80 @@ from collections.abc import Callable
 from ..agent.errors import Failed
 from ..render import actions, entries, ports, status
 from ..render.style import Style, style_for
-from .stage import SPEAKERS, Result, Say, Stage, sentence
+from .stage import MODELS, Print, Result, Stage, answer_of
 
 Text = Callable[[Result, Style], str]
-ANSWERS_WITHIN_S = 60.0
-PROVEN = (
-    "Proven: over SSH, two models took turns on one port under one name, each answering for itself; status and "
-    "reconcile agreed, and nothing is left running."
+ANSWER_TIMEOUT_S = 60.0
+SUMMARY = (
+    "Proven: two models were loaded over SSH, one after the other, on one port and under one name. "
+    "Each answered a request, status and reconcile agreed, and no server is left running."
 )
 
 
-def run(say: Say) -> None:
-    """Play the demo; Failed, or the error of the verb that failed, when any step did not prove
-    right."""
-    say("Making two tiny models and a throw-away SSH server on loopback")
+def run(say: Print) -> None:
+    """Run all steps. Failed, or the error of a verb, if a step goes wrong."""
+    say("Creating two tiny models and a temporary SSH server on loopback")
     with Stage(say) as stage:
         story = Story(stage, say)
-        story.fill()
-        story.swap()
-        story.look()
-        story.empty()
-    say(PROVEN)
+        story.register_models()
+        story.swap_models()
+        story.check_status()
+        story.unload_all()
+    say(SUMMARY)
 
 
 class Story:
-    def __init__(self, stage: Stage, say: Say) -> None:
+    def __init__(self, stage: Stage, say: Print) -> None:
         self._stage, self._say = stage, say
         self._style = style_for(sys.stdout.isatty(), os.environ)
         self._port = stage.ports[0]
-        say(f"export MLXOPS_HOSTS_DIR={stage.hosts_dir}")
+        say(f"Using the host file {stage.hosts_dir}/demo.toml (removed at the end)")
 
-    def fill(self) -> None:
-        """The registry from the cache."""
-        found = self._verb("mlxops init", "init", actions.change_summary, dry_run=False)
-        self._expect(len(found["actions"]) == len(SPEAKERS), "init adds both models")
+    def register_models(self) -> None:
+        """Fill the registry from the cache."""
+        plan = self._verb("mlxops init", "init", actions.change_summary, dry_run=False)
+        self._expect(len(plan["actions"]) == len(MODELS), "init added both models")
         listed = self._verb("mlxops list", "list", entries.entry_table)
         self._expect(
-            {row["repo_id"] for row in listed["models"]} == set(SPEAKERS), "list shows both models"
+            {row["repo_id"] for row in listed["models"]} == set(MODELS), "list shows both models"
         )
 
-    def swap(self) -> None:
-        """The first model, asked; the second in its place, asked by the same name."""
-        first, second = SPEAKERS.values()
+    def swap_models(self) -> None:
+        """Load and ask the first model, then the second in its place, by the same name."""
+        first, second = MODELS.values()
         name = self._load(first, previous=None)
         self._ask(name, first)
         self._expect(
-            self._load(second, previous=first) == name, "the name stays the same through the swap"
+            self._load(second, previous=first) == name, "the served name is the same after the swap"
         )
         self._ask(name, second)
 
-    def look(self) -> None:
-        seen = self._verb("mlxops status", "status", status.status, ports=None)
-        states = {row["port"]: (row["state"], row["drift"]) for row in seen["ports"]}
-        wanted = {
+    def check_status(self) -> None:
+        result = self._verb("mlxops status", "status", status.status, ports=None)
+        states = {row["port"]: (row["state"], row["drift"]) for row in result["ports"]}
+        expected = {
             port: ("ready" if port == self._port else "free", None) for port in self._stage.ports
         }
-        self._expect(states == wanted, "one port is ready, the other free, and nothing drifted")
+        self._expect(
+            states == expected, "one port is ready, the other is free, and there is no drift"
+        )
         plan = self._verb("mlxops reconcile", "reconcile", actions.change_summary, dry_run=False)
-        self._expect(plan["actions"] == [] == plan["drift"], "reconcile finds nothing to do")
+        self._expect(plan["actions"] == [] == plan["drift"], "reconcile has nothing to do")
 
-    def empty(self) -> None:
+    def unload_all(self) -> None:
         done = self._verb(
             "mlxops unload-all", "unload-all", ports.unload_all_result, grace_s=None, dry_run=False
         )
-        self._expect(all(row["ok"] for row in done["ports"]), "unload-all succeeds")
-        self._expect(not _listens(self._port), "nothing listens any more")
+        self._expect(all(row["ok"] for row in done["ports"]), "unload-all succeeded")
+        self._expect(not _listens(self._port), "nothing listens on the port")
         listed = self._stage.call("list")
         self._expect(
             all(row["port"] is None for row in listed["models"]),
-            "the registry has no assignment left",
+            "no entry is assigned",
         )
 
     def _load(self, name: str, previous: str | None) -> str:
-        """Load, and return the name clients may ask for."""
+        """Load a model; return the name that clients ask for."""
         entry = name.lower()
         typed = f"mlxops load {entry} {self._port}" + (" --replace" if previous else "")
         words = {
@@ -104,7 +104,7 @@ class Story:
         return str(result["served_model"])
 
     def _ask(self, model: str, name: str) -> None:
-        """A chat with whoever is on the port."""
+        """Chat with the model on the port, and check which one answers."""
         where = f"http://127.0.0.1:{self._port}/v1/chat/completions"
         question = {
             "model": model,
@@ -117,10 +117,10 @@ class Story:
         request = urllib.request.Request(
             where, json.dumps(question).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=ANSWERS_WITHIN_S) as reply:
+        with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as reply:
             answer = json.load(reply)["choices"][0]["message"]["content"]
         self._say(f"  {answer}")
-        self._expect(answer == sentence(name), f"{name} answers")
+        self._expect(answer == answer_of(name), f"{name} answers")
 
     def _verb(self, typed: str, verb: str, text: Text, **args: object) -> Result:
         self._say(f"\n$ {typed}")
@@ -128,10 +128,10 @@ class Story:
         self._say(text(result, self._style))
         return result
 
-    def _expect(self, true: bool, what: str) -> None:
-        if not true:
+    def _expect(self, condition: bool, what: str) -> None:
+        if not condition:
             raise Failed(
-                f"the demo did not prove that {what}", "report what it printed", expected=what
+                f"the demo failed at this check: {what}", "report the output above", expected=what
             )
         self._say(f"  ok: {what}")
 

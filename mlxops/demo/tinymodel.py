@@ -1,9 +1,9 @@
-"""Tiny MLX models (0.2 MB, Qwen3 architecture) that always answer the same words, for the demo and
+"""Tiny MLX models (0.2 MB, Qwen3 architecture) that always give the same answer, for the demo and
 the tests.
 
-The words are a Markov chain written into `lm_head` while the layers are identities, so the real
-runtimes load and run the model like any other, and an answer tells which model gave it. Needs
-numpy, safetensors and tokenizers, not mlx."""
+The answer is a Markov chain in `lm_head`, and the layers are identities. So the real runtimes load
+and run the model like any other, and the answer shows which model gave it. Needs numpy, safetensors
+and tokenizers, not mlx."""
 
 from __future__ import annotations
 
@@ -57,30 +57,30 @@ TOKENIZER_CONFIG = {
     "bos_token": None,
     "clean_up_tokenization_spaces": False,
 }
-# How hard a token pulls its successor; the random rows reach about 0.05 * sqrt(64).
-PULL = 40
+# Weight of a token's successor; the random rows reach about 0.05 * sqrt(64).
+SUCCESSOR_WEIGHT = 40
 
 
 def model_files(
     say: Sequence[str] = (), *, loop: bool = False, seed: int = 0, pad_mb: int = 0
 ) -> dict[str, bytes]:
-    """Name -> content of every file of a repository whose model answers the pieces `say` in that
-    order and stops.
+    """Return name -> content of each file of a repository. The model answers with the pieces `say`
+    in that order.
 
-    Without pieces the answer is random but fixed by `seed`. With `loop` it repeats them until
+    Without pieces the answer is random, but fixed by `seed`. With `loop` the pieces repeat until
     max_tokens. `pad_mb` adds a file of that many MiB, for downloads that take a while."""
     tokenizer = _tokenizer(say)
     config = _config(tokenizer)
     weights = _weights(config, seed, _chain(tokenizer, say, loop))
-    files = _described(config, tokenizer) | _serialized(weights)
+    files = _text_files(config, tokenizer) | _weight_files(weights)
     if pad_mb:
         files["padding.bin"] = np.random.default_rng(seed + 1).bytes(pad_mb << 20)
     return files
 
 
 def write_cache(hub: Path, repo_id: str, files: Mapping[str, bytes]) -> Path:
-    """Write the files as `repo_id` into a Hugging Face hub folder and point refs/main at it; the
-    snapshot's path."""
+    """Write the files as `repo_id` into a Hugging Face hub folder, with refs/main pointing to them;
+    return the snapshot's path."""
     root = hub / ("models--" + repo_id.replace("/", "--"))
     etags = {name: _etag(name, content) for name, content in files.items()}
     revision = hashlib.sha1(json.dumps(etags, sort_keys=True).encode()).hexdigest()
@@ -96,7 +96,7 @@ def write_cache(hub: Path, repo_id: str, files: Mapping[str, bytes]) -> Path:
 
 
 def _etag(name: str, content: bytes) -> str:
-    """What the Hub calls a blob: sha256 for LFS files, git's blob sha1 for the others."""
+    """The Hub's name of a blob: sha256 for LFS files, git's blob sha1 for the others."""
     if name.endswith((".safetensors", ".bin")) or name == "tokenizer.json":
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
@@ -108,7 +108,7 @@ def _byte_level(text: str) -> str:
 
 
 def _tokenizer(pieces: Sequence[str]) -> Tokenizer:
-    """256 byte symbols, one token per piece, no merges, the special tokens."""
+    """A tokenizer with 256 byte symbols, one token per piece, the special tokens, and no merges."""
     vocabulary = {symbol: i for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     for piece in pieces:
         vocabulary.setdefault(_byte_level(piece), len(vocabulary))
@@ -122,7 +122,7 @@ def _tokenizer(pieces: Sequence[str]) -> Tokenizer:
 
 
 def _chain(tokenizer: Tokenizer, pieces: Sequence[str], loop: bool) -> list[int]:
-    """Token ids in the order of the answer, from the newline that ends the prompt."""
+    """The token ids of the answer in order, after the newline that ends the prompt."""
     if not pieces:
         return []
     ids = [_id(tokenizer, _byte_level(piece)) for piece in pieces]
@@ -152,7 +152,9 @@ def _weights(config: Config, seed: int, chain: Sequence[int]) -> Weights:
     for index in range(config["num_hidden_layers"]):
         for name, weight in _layer(config, rng, identity=bool(chain)).items():
             weights[f"model.layers.{index}.{name}.weight"] = weight
-    _pull(weights["lm_head.weight"], weights["model.embed_tokens.weight"].astype(np.float32), chain)
+    _link_chain(
+        weights["lm_head.weight"], weights["model.embed_tokens.weight"].astype(np.float32), chain
+    )
     return weights
 
 
@@ -161,8 +163,8 @@ def _noise(rng: np.random.Generator, *shape: int) -> NDArray[np.float16]:
 
 
 def _layer(config: Config, rng: np.random.Generator, identity: bool) -> Weights:
-    """One decoder layer; as identity both outputs into the residual stream are zero, so that it
-    stays the embedding."""
+    """One decoder layer. With `identity` both outputs into the residual stream are zero, so the
+    stream stays the embedding."""
     hidden, inner, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     queries, keys = head * config["num_attention_heads"], head * config["num_key_value_heads"]
     scale = np.float16(0 if identity else 1)
@@ -181,15 +183,17 @@ def _layer(config: Config, rng: np.random.Generator, identity: bool) -> Weights:
     }
 
 
-def _pull(head: NDArray[np.float16], embedding: NDArray[np.float32], chain: Sequence[int]) -> None:
-    """Make each token of the chain the best one after its predecessor."""
+def _link_chain(
+    head: NDArray[np.float16], embedding: NDArray[np.float32], chain: Sequence[int]
+) -> None:
+    """Make each token of the chain the most likely one after its predecessor."""
     for token, successor in pairwise(chain):
-        head[successor] += (PULL * embedding[token] / np.linalg.norm(embedding[token])).astype(
-            np.float16
-        )
+        head[successor] += (
+            SUCCESSOR_WEIGHT * embedding[token] / np.linalg.norm(embedding[token])
+        ).astype(np.float16)
 
 
-def _described(config: Config, tokenizer: Tokenizer) -> dict[str, bytes]:
+def _text_files(config: Config, tokenizer: Tokenizer) -> dict[str, bytes]:
     return {
         "config.json": _json(config),
         "generation_config.json": _json(
@@ -202,7 +206,7 @@ def _described(config: Config, tokenizer: Tokenizer) -> dict[str, bytes]:
     }
 
 
-def _serialized(weights: Weights) -> dict[str, bytes]:
+def _weight_files(weights: Weights) -> dict[str, bytes]:
     index = {
         "metadata": {"total_size": sum(weight.nbytes for weight in weights.values())},
         "weight_map": dict.fromkeys(sorted(weights), "model.safetensors"),

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.demo.loopback import Login, Loopback
+from mlxops.demo.loopback import Login, LoopbackServer
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.ports import free_range
 from tests.support.studio import Studio, finished
@@ -223,7 +223,9 @@ def cut_off(tmp_path: Path) -> Iterator[Login]:
     for folder in ("keys", "home"):
         (tmp_path / folder).mkdir()
     nowhere = f"http://127.0.0.1:{free_range(1)[0]}"
-    with Loopback(tmp_path / "keys", tmp_path / "home", env={"HF_ENDPOINT": nowhere}) as server:
+    with LoopbackServer(
+        tmp_path / "keys", tmp_path / "home", env={"HF_ENDPOINT": nowhere}
+    ) as server:
         yield server.login
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.demo.stage import SPEAKERS, sentence
+from mlxops.demo.stage import MODELS, answer_of
 from tests.support.fakeruntime import SHOWN
 from tests.support.studio import ROOT
 
@@ -38,7 +38,7 @@ def test_it_proves_the_swap(begin: list[str], tmp_path: Path) -> None:
     process = start(begin, tmp_path)
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
-    assert [output.count(sentence(name)) for name in SPEAKERS.values()] == [1, 1]
+    assert [output.count(answer_of(name)) for name in MODELS.values()] == [1, 1]
     steps = [line.split()[2] for line in output.splitlines() if line.startswith("$ mlxops")]
     assert steps == ["init", "list", "load", "load", "status", "reconcile", "unload-all"]
     assert output.splitlines()[-1].startswith("Proven: ")

@@ -1,4 +1,4 @@
-"""The throw-away SSH server treats a command as sshd does."""
+"""The temporary SSH server runs a command as sshd does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.demo.loopback import Loopback
+from mlxops.demo.loopback import LoopbackServer
 
 Ssh = list[str]
 
@@ -18,7 +18,7 @@ Ssh = list[str]
 @pytest.fixture
 def ssh(tmp_path: Path) -> Iterator[Ssh]:
     """The argv of OpenSSH's client up to the command."""
-    with Loopback(tmp_path, tmp_path) as server:
+    with LoopbackServer(tmp_path, tmp_path) as server:
         login = server.login
         options = [
             "StrictHostKeyChecking=yes",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.demo.loopback import Login, Loopback
+from mlxops.demo.loopback import Login, LoopbackServer
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime
@@ -46,7 +46,9 @@ def near_hub(tmp_path: Path, hub: FakeHub) -> Iterator[Login]:
     """A login to a host whose Hub that is."""
     for folder in ("keys", "home"):
         (tmp_path / folder).mkdir()
-    with Loopback(tmp_path / "keys", tmp_path / "home", env={"HF_ENDPOINT": hub.url}) as server:
+    with LoopbackServer(
+        tmp_path / "keys", tmp_path / "home", env={"HF_ENDPOINT": hub.url}
+    ) as server:
         yield server.login
 
 

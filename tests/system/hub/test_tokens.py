@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.demo.loopback import Login, Loopback
+from mlxops.demo.loopback import Login, LoopbackServer
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
 from tests.support.padding import padding
@@ -47,7 +47,7 @@ def near_hub(variable: str, tmp_path: Path, hub: FakeHub) -> Iterator[Login]:
     shell.write_text(f'#!/bin/sh\nexport {variable}={TOKEN}\nexec /bin/sh "$@"\n')
     shell.chmod(0o755)
     env = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}
-    with Loopback(tmp_path / "keys", tmp_path / "home", str(shell), env) as server:
+    with LoopbackServer(tmp_path / "keys", tmp_path / "home", str(shell), env) as server:
         yield server.login
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlxops.demo.loopback import Loopback
+from mlxops.demo.loopback import LoopbackServer
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, finished
 
@@ -25,7 +25,7 @@ def used(
         (folder / name).mkdir()
     before = os.umask(0)
     try:
-        server = Loopback(folder / "keys", folder / "home")
+        server = LoopbackServer(folder / "keys", folder / "home")
     finally:
         os.umask(before)
     with server:
