@@ -317,7 +317,7 @@ ROOM = (
     Mutant(
         "what was evicted stays gone",
         "agent/load/evict.py",
-        "return self._restore(victim.job, victim.service)",
+        "return restart_previous(ctx, evicted.job, disk, evicted.spec)",
         'return "gone"',
         (EVICT + "test_a_load_that_fails_or_is_cancelled_gives_the_room_back",),
     ),

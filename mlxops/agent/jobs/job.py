@@ -14,6 +14,7 @@ from ..procs import local_procs
 from ..registry.lock import FileLock, describe_holder, holder_hint
 from ..wire.client import ClientLink
 from .log import STAMP, log_path, newest_first, unfinished_job
+from .undo import Undo
 
 MAX_LOGS = 50
 # Beyond this, a job's log takes no more progress: a download of days, told twice a second.
@@ -148,8 +149,10 @@ class Job:
         held: Mapping[str, Any],
         settles: bool,
     ) -> None:
-        self.port = port = held["port"]
+        port: int = held["port"]
+        self.port = port
         self.id = "%s-%d-%d" % (time.strftime(STAMP, time.gmtime()), port, os.getpid())
+        self.undo = Undo()
         self._client = client
         self._folder = folder(state_dir)
         self._lock = _lock(registry_path, port)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
-from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from contextlib import ExitStack
+from typing import Any, Dict, List, Mapping, Optional
 
 from ..context import Context
-from ..errors import MlxopsError, NotReady, NotStopped, to_mlxops_error
+from ..errors import MlxopsError
 from ..hub import download as fetch
 from ..hub.checks import format_size
 from ..jobs.begin import begin, interrupted_load
@@ -21,73 +20,63 @@ from ..load.memory import require_still_fits
 from ..load.preflight import check_assignment, plan_load
 from ..load.request import LoadPlan, LoadRequest, no_restart_error
 from ..load.restart import Unrestartable
+from ..load.swap import swap
 from ..memory import fit as memory
-from ..models import cache as hfcache
 from ..models import harmony
 from ..models.defaults import Installed
 from ..models.flags import choose_options
-from ..procs import Unobservable
 from ..programs.environment import site_packages
 from ..registry.entries import Entry
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
-from ..servers.prefetch import prefetch_weights
-from ..servers.start import (
-    ServerSpec,
-    StartedServer,
-    StartOptions,
-    clear_assignment,
-    restart_server,
-    start_server,
-)
-from ..servers.startup_time import StartupEstimate, abort_warning, estimate_startup
+from ..servers.start import ServerSpec, StartedServer
 from ..servers.unrecorded import record_unrecorded
-from ..servers.vacate import vacate_port
-from ..site import log_path
 
 
 def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
     request = LoadRequest.from_wire(args)
-    evicted: List[Dict[str, Any]] = []
     ctx.report("checking %s for port %d" % (request.model, request.port))
     if not request.dry_run:
         record_unrecorded(ctx, [ctx.site.require_port(request.port)])
     plan = plan_load(ctx, request, own_lock=False)
     plan = startable.check_programs(ctx, plan) if request.dry_run else plan
-    served = None
+    started: Optional[StartedServer] = None
+    evicted: List[Dict[str, Any]] = []
     # A port that serves this already still has to forget the load that was cut off there.
     if not request.dry_run and (not plan.already_served or interrupted_load(ctx, request.port)):
-        naming = partial(evict.report_evictions, evicted)
-        # The job's log hears of it, and whoever is told that the job itself could not be ended.
-        with (
-            naming(),
-            begin(ctx, request.port, _why(request), again=request.retry_command) as job,
-            naming(),
-        ):
-            # What was seen before the port was ours informs; what decides is seen again.
+        job = begin(ctx, request.port, _why(request), again=request.retry_command)
+        # This guard is for a failure to end the job itself; the one in _load undoes its steps.
+        with job.undo.guard(), job:
+            # The first plan was made without the port's lock.
             plan = plan_load(ctx, request, own_lock=True)
             if not plan.already_served:
-                with disk_reservation(ctx) as room:
-                    served = _load(ctx, job, plan, room, evicted)
+                with disk_reservation(ctx) as disk:
+                    started = _load(ctx, job, plan, disk)
+        evicted = job.undo.evicted
     return {
-        **_result(ctx, plan, time.monotonic() - began, served),
+        **_result(ctx, plan, time.monotonic() - began, started),
         **_fit_and_refusal(ctx, plan),
         "evicted": evicted,
     }
 
 
-def _load(
-    ctx: Context, job: Job, plan: LoadPlan, room: DiskReservation, evicted: List[Dict[str, Any]]
-) -> StartedServer:
+def _load(ctx: Context, job: Job, plan: LoadPlan, disk: DiskReservation) -> StartedServer:
     _reserve(ctx, job, plan)
-    room.reserve(plan.request.port, LOAD_EDITS, servers=2)
-    room.reserve_job_log(job.log)
+    disk.reserve(plan.request.port, LOAD_EDITS, servers=2)
+    disk.reserve_job_log(job.log)
     plan = startable.check_programs(ctx, plan)
     entry = _download(ctx, job, plan)
-    service = _service(ctx, job, plan, entry)
-    with evict.Eviction(ctx, job, plan, partial(_restart_previous, ctx, room), evicted, room):
-        return _swap(ctx, job, plan, service, room)
+    spec = _spec(ctx, job, plan, entry)
+    with ExitStack() as locks, job.undo.guard():
+        evicted = evict.make_room(ctx, job, plan, disk, locks)
+        started = swap(ctx, job, plan, spec, disk)
+        job.undo.commit()
+        for one in evicted:
+            evict.forget_evicted(ctx, job, plan, one)
+    for warning in _warnings(started):
+        job.warn(warning)
+    return started
 
 
 def _why(request: LoadRequest) -> str:
@@ -127,7 +116,7 @@ def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
     return plan.entry.with_fields(cache_path=path)
 
 
-def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
+def _spec(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
     port, runtime = plan.request.port, plan.runtime
     # A download may have taken hours.
     again = plan.remote is not None and startable.stops_a_server(plan)
@@ -154,156 +143,17 @@ def _service(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec
     )
 
 
-def _swap(
-    ctx: Context, job: Job, plan: LoadPlan, service: ServerSpec, room: DiskReservation
-) -> StartedServer:
-    ground = plan.survey
-    allowed = _prefetch_and_estimate(ctx, job, plan, service)
-    previous = plan.previous if isinstance(plan.previous, ServerSpec) else None
-    # A download may have taken hours: no server is stopped for a model that was assigned elsewhere
-    # meanwhile.
-    check_assignment(ctx.store.read().entries.get(plan.entry.name, plan.entry), plan.request)
-    room.check_writable()
-    taken = vacate_port(ctx, job, ground, plan.request.grace_s)
-    back = previous if plan.request.rollback else None
-    moves = back is not None and back.entry is not None
-    try:
-        if taken is not None:
-            raise taken
-        ctx.client.check()
-        startable.require_unbound(ctx, service.port)
-        served = start_server(
-            ctx,
-            job,
-            service,
-            StartOptions(allowed, ctx.client.check, room, clear_on_failure=not moves),
-        )
-    except Exception as exc:  # whatever it was, the previous model comes back first
-        error = to_mlxops_error(exc)
-        lost = partial(clear_assignment, ctx, job, service) if moves else _nothing
-        outcome = _rollback_outcome(ctx, job, room, error, back, lost)
-        error.message += "; " + outcome
-        error.fields["rollback"] = outcome
-        raise error from exc
-    for doubt in _warnings(served):
-        job.warn(doubt)
-    return served
-
-
-def _warnings(served: Optional[StartedServer]) -> List[str]:
+def _warnings(started: Optional[StartedServer]) -> List[str]:
     """What the first answer shows to be wrong: to be told, no reason to undo a load."""
-    faults = served.verification.failures if served else ()
+    faults = started.verification.failures if started else ()
     return [
         "it serves, but %s: %s; mlxops verify tells more" % (fault.check, fault.detail)
         for fault in faults
     ]
 
 
-def _nothing() -> None:
-    return
-
-
-def _rollback_outcome(
-    ctx: Context,
-    job: Job,
-    room: DiskReservation,
-    error: MlxopsError,
-    previous: Optional[ServerSpec],
-    lost: Callable[[], None],
-) -> str:
-    """What stands on the port after a failure, in words."""
-    if isinstance(error, NotStopped) and not error.fields.get("gone"):
-        return "it still holds the port"
-    if previous is None:
-        return _port_state(ctx, job)
-    log = log_path(ctx.site.state_dir, previous.port)
-    failed = _identity(log)
-    outcome = _restart_previous(ctx, room, job, previous, lost)
-    if isinstance(error, NotReady) and failed and failed == _identity(log + ".1"):
-        # The previous model's server writes to the port's log now.
-        error.hint = "for the whole log of what failed: mlxops logs %d --previous" % previous.port
-    return outcome
-
-
-def _port_state(ctx: Context, job: Job) -> str:
-    """Whether the port is empty now: another registry's load may have taken it."""
-    port = job.port
-    try:
-        if ctx.procs.free(port, ctx.site.bind):
-            return "the port is empty"
-        pids = sorted({str(ln.pid) for ln in ctx.procs.listeners([port]) if ln.pid})
-    except (Unobservable, OSError):
-        return "what is on the port cannot be seen; mlxops status %d" % port
-    return "the port is held by %s" % ("pid " + ", ".join(pids) if pids else "another process")
-
-
-def _identity(log: str) -> Optional[int]:
-    """Which file it is, by its inode; None when there is none, or nothing in it."""
-    try:
-        was = os.stat(log)
-    except OSError:
-        return None
-    return was.st_ino if was.st_size else None
-
-
-def _restart_previous(
-    ctx: Context,
-    room: DiskReservation,
-    job: Job,
-    previous: ServerSpec,
-    lost: Callable[[], None] = _nothing,
-) -> str:
-    """Bring the previous model back; what became of that, in words. `lost` is called when it does
-    not come."""
-    name = previous.entry.name if previous.entry else previous.argv[0]
-    try:
-        job.rollback("starting", "starting %s again" % name)
-        allowed = _pace(ctx, previous, _weights(previous), None, None)
-        served = restart_server(
-            ctx, job, previous, StartOptions(allowed, lambda: None, room, restoring=True)
-        )
-    except Exception as exc:  # told along with what failed first
-        lost()
-        return "%s could not be started again: %s" % (name, to_mlxops_error(exc).message)
-    if served.record_error and previous.entry:
-        text = "%s serves again, but the registry does not know it yet (%s); once that is settled: mlxops reconcile"
-        return text % (name, served.record_error)
-    return "%s serves again" % name
-
-
-def _prefetch_and_estimate(
-    ctx: Context, job: Job, plan: LoadPlan, service: ServerSpec
-) -> StartupEstimate:
-    """All that can be done for the start before anything is stopped, and how long it may then
-    take."""
-    path, weights = service.entry.cache_path if service.entry else "", _weights(service)
-    speed = prefetch_weights(ctx, job, path, weights, plan.survey.server is not None).bytes_per_s
-    found = _pace(ctx, service, weights, plan.request.timeout_s, speed)
-    warning = abort_warning(service.runtime, found, weights, speed)
-    if warning:
-        job.warn(warning)
-    return found
-
-
-def _weights(service: ServerSpec) -> Optional[int]:
-    return hfcache.weights_bytes(service.entry.cache_path) if service.entry else None
-
-
-def _pace(
-    ctx: Context,
-    service: ServerSpec,
-    weights: Optional[int],
-    asked_s: Optional[float],
-    bytes_per_s: Optional[float],
-) -> StartupEstimate:
-    """How long a start may take: as asked, as the host file says, else as it took before, else by
-    size and disk."""
-    found = estimate_startup(service.entry, service.runtime, weights, bytes_per_s)
-    return found._replace(timeout_s=asked_s or ctx.site.startup_timeout_s or found.timeout_s)
-
-
 def _result(
-    ctx: Context, plan: LoadPlan, seconds: float, served: Optional[StartedServer]
+    ctx: Context, plan: LoadPlan, seconds: float, started: Optional[StartedServer]
 ) -> Dict[str, Any]:
     request, entry, ground = plan.request, plan.entry, plan.survey
     planned = request.dry_run and not plan.already_served
@@ -314,15 +164,15 @@ def _result(
         "state": "planned" if planned else "ready",
         "changed": not plan.already_served and not request.dry_run,
         "duration_s": round(seconds, 3),
-        "start_s": round(served.seconds, 3) if served else None,
-        "proof": served.verification.to_wire() if served else None,
+        "start_s": round(started.seconds, 3) if started else None,
+        "proof": started.verification.to_wire() if started else None,
         "previous": ground.entries[0].name if ground.entries else None,
         "download": plan.remote.record() if plan.remote else None,
-        "restarted": served is not None
+        "restarted": started is not None
         and bool(ground.server)
         and [e.name for e in ground.entries] == [entry.name],
         "served_model": plan.runtime.client_model or name,
-        "warnings": [*plan.warnings, *_warnings(served)],
+        "warnings": [*plan.warnings, *_warnings(started)],
         "actions": planned_actions(plan) if planned else [],
     }
 

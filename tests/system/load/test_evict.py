@@ -199,7 +199,7 @@ def test_one_that_cannot_be_stopped_brings_the_others_back(
     fake_runtime.behaves("tiny--jade", child_mb=HELD_MB, linger_s=1.0)
     with taking_over(second):
         evicted = all_gone(known.mlxops("load", "topaz", port, "--evict"), 1)
-        half_way = f"what is left of jade is not known; mlxops status {second}"
+        half_way = f"the state of jade is unknown; check with: mlxops status {second}"
         assert [one["outcome"] for one in evicted] == ["amber serves again", half_way]
         assert known.assignments() == {"amber": first, "jade": second}
         assert known.ask(first, known.slot(first)) == "I am tiny/amber"

@@ -108,7 +108,7 @@ def test_a_previous_model_that_does_not_come_back_is_told_of(
     port = serving.ports[0]
     fake_runtime.behaves(**FAILURES["dies while it loads"])
     answer = serving.mlxops("load", "jade", port, "--replace")
-    assert "amber could not be started again" in failed(answer.exit, answer.document)["rollback"]
+    assert "amber could not be restarted" in failed(answer.exit, answer.document)["rollback"]
     assert serving.assignments() == {} and is_free(port)
     lost = serving.must("reconcile")["drift"]
     assert [(one["drift"], one["entry"], one["next"]) for one in lost] == [
