@@ -65,7 +65,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     references.check(ctx, runtime, entry, request.port)
     ground = survey(ctx, request.port, own_lock)
     wanting = _serves_exactly(ctx, ground, entry)
-    found = LoadPlan(
+    plan = LoadPlan(
         request=request,
         entry=entry,
         remote=None,
@@ -75,13 +75,27 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
         already_served=wanting == "" and not request.replace,
         warnings=warnings,
     )
-    if found.already_served:
-        return found
+    if plan.already_served:
+        return plan
     _check_occupant(ground, request, entry, wanting)
     require_no_restarter(ctx, ground)
     startable.check_bindable(ctx, ground)
-    previous = _way_back(ctx, ground, request)
-    remote = None if whole else _remote(ctx, entry, words, request)
+    plan = plan._replace(previous=_way_back(ctx, ground, request))
+    return _plan_model(
+        ctx, plan, there, None if whole else _remote(ctx, entry, words, request), notes
+    )
+
+
+def _plan_model(
+    ctx: Context,
+    plan: LoadPlan,
+    there: Installed,
+    remote: Optional[Remote],
+    notes: Tuple[str, ...],
+) -> LoadPlan:
+    """The plan with what the model needs: its files, its other hosts, memory, and a runtime that
+    can build it."""
+    request, entry, runtime = plan.request, plan.entry, plan.runtime
     if remote is not None:
         entry = _spelled(entry, remote)
         if remote.config and not request.force:
@@ -89,12 +103,12 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     other_hosts.require_startable(
         ctx, entry, request.port, runtime, complete=remote is None, force=request.force
     )
-    asked = memory_request(ctx, entry, remote, runtime, request.port)
-    fit, said = check_memory(ctx, asked, request)
-    buildable.check(ctx, entry, found)
-    told = notes + warnings + said
-    return found._replace(
-        entry=entry, remote=remote, warnings=told, memory_request=asked, fit=fit, previous=previous
+    needed = memory_request(ctx, entry, remote, runtime, request.port)
+    fit, memory_warnings = check_memory(ctx, needed, request)
+    buildable.check(ctx, entry, plan)
+    warnings = notes + plan.warnings + memory_warnings
+    return plan._replace(
+        entry=entry, remote=remote, warnings=warnings, memory_request=needed, fit=fit
     )
 
 
