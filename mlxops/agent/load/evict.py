@@ -182,16 +182,14 @@ def current_fit(ctx: Context, plan: LoadPlan) -> Optional[Fit]:
     return check_memory(ctx, plan.memory_request, request)[0] or plan.fit
 
 
-def planned_evictions(plan: LoadPlan) -> List[Tuple[int, Optional[str], str]]:
-    """The ports that would be unloaded, each with its entry and a reason."""
+def planned_evictions(plan: LoadPlan) -> List[Tuple[Optional[str], int, str]]:
+    """The entry and the port of each server that would be unloaded, and why."""
     fit, registry = plan.fit, plan.survey.registry
     if fit is None or not plan.request.evict:
         return []
     names = {port: next((e.name for e in registry.holders(port)), None) for port in fit.unload}
-    return [
-        (port, names[port], "its server holds %s" % memory.format_gib(fit.used_by_port[port]))
-        for port in fit.unload
-    ]
+    sizes = {port: memory.format_gib(fit.used_by_port[port]) for port in fit.unload}
+    return [(names[port], port, "its server holds %s" % sizes[port]) for port in fit.unload]
 
 
 def _load_command(name: str, port: int) -> str:

@@ -14,8 +14,10 @@ from ..models import defaults
 from ..models.flags import find_installed
 from ..models.location import same_repo
 from ..registry import resolve
+from ..registry.action import Action
 from ..registry.entries import MAX_HOSTS, REQUIRED, Entry, Registry, coerce
-from .rows import entry_row
+from ..registry.init_plan import Change, apply
+from .rows import change_row, entry_row
 
 SETTABLE = (
     "repo_id",
@@ -122,9 +124,9 @@ def _add(ctx: Context, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
         actions.clear()
         for entry in wanted:
             step = _plan_change(current, entry)
-            require_unreserved(ctx, [step[1].name] if step[1] else [])
-            actions.append({**step[0], "applied": step[1] is not None and not dry})
-            current = current.put(step[1]) if step[1] else current
+            require_unreserved(ctx, [step.entry.name] if step.entry else [])
+            actions.append(change_row(step, applied=not dry))
+            current = apply(current, [step])
         return current
 
     if dry:
@@ -134,30 +136,24 @@ def _add(ctx: Context, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
     return {"actions": actions, "drift": []}
 
 
-def _plan_change(current: Registry, entry: Entry) -> Any:
-    """What registering one entry does to the registry: the row that tells it, and the entry to
-    store, if any."""
+def _plan_change(current: Registry, entry: Entry) -> Change:
+    """What registering one entry does to the registry."""
     same = [
         e
         for e in current.entries.values()
         if same_repo(e.repo_id, entry.repo_id) or e.name == entry.name
     ]
     if not same:
-        return _action_row("add", entry, entry.repo_id), entry
+        return _change("add", entry, entry.repo_id, entry)
     there = same[0]
-    if (
-        entry.slot is not None
-        and there.slot != entry.slot
-        and same_repo(there.repo_id, entry.repo_id)
-    ):
-        return _action_row("plan", there, "slot %d" % entry.slot), there.with_fields(
-            slot=entry.slot
-        )
-    return _action_row("keep", there, "%s is registered already" % there.repo_id), None
+    slot = entry.slot
+    if slot not in (None, there.slot) and same_repo(there.repo_id, entry.repo_id):
+        return _change("plan", there, "slot %d" % slot, there.with_fields(slot=slot))
+    return _change("keep", there, "%s is already registered" % there.repo_id, None)
 
 
-def _action_row(action: str, entry: Entry, reason: str) -> Dict[str, Any]:
-    return {"action": action, "entry": entry.name, "port": entry.port, "reason": reason}
+def _change(action: str, there: Entry, reason: str, entry: Optional[Entry]) -> Change:
+    return Change(action=action, name=there.name, port=there.port, reason=reason, entry=entry)
 
 
 def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -200,21 +196,13 @@ def _apply_change(
     after = change(before) if dry else ctx.store.edit(why, change)
     old, new = before.entries.get(name), after.entries.get(name)
     was, now = (old.fields if old else {}), (new.fields if new else {})
-    steps = [
-        {
-            "action": "set",
-            "entry": name,
-            "port": None,
-            "applied": not dry,
-            "reason": "%s: %s -> %s" % (k, _text(k, was.get(k)), _text(k, now.get(k))),
-        }
-        for k in {**was, **now}
-        if was.get(k) != now.get(k)
-    ]
+    keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    reasons = ["%s: %s -> %s" % (k, _text(k, was.get(k)), _text(k, now.get(k))) for k in keys]
+    actions = [Action("set", name, None, reason, applied=not dry) for reason in reasons]
     return {
         "entry": entry_row(new) if new else name,
-        "changed": bool(steps) and not dry,
-        "actions": steps,
+        "changed": bool(actions) and not dry,
+        "actions": [action.to_wire() for action in actions],
     }
 
 

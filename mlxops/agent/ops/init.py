@@ -20,6 +20,7 @@ from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import CachedModel, Change, Running, Slots
 from ..registry.lock import describe_holder
 from ..servers.unrecorded import record_unrecorded
+from .rows import change_row
 
 
 def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -42,7 +43,7 @@ def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     if not dry:
         ctx.store.edit("init", change)
     return {
-        "actions": [*noted, *(_row(c, not dry) for c in changes[0])],
+        "actions": [*noted, *(change_row(c, not dry) for c in changes[0])],
         "drift": _unseen(evidence, registry),
     }
 
@@ -89,16 +90,6 @@ def _at_work(seen: PortEvidence, registry: Registry) -> str:
     if not seen.job or not seen.server or registry.holders(seen.port):
         return ""
     return "not adopted while it is worked on: " + describe_holder(seen.job)
-
-
-def _row(change: Change, applied: bool) -> Dict[str, Any]:
-    return {
-        "action": change.action,
-        "entry": change.name or None,
-        "port": change.port,
-        "reason": change.reason,
-        "applied": applied and change.entry is not None,
-    }
 
 
 def _models(ctx: Context) -> List[CachedModel]:

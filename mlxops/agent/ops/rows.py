@@ -13,7 +13,9 @@ from ..ports.diagnosis import diagnose, unreported_strays
 from ..ports.evidence import PortEvidence
 from ..ports.expected import expected
 from ..ports.plan import remedy
+from ..registry.action import Action
 from ..registry.entries import Entry, Registry
+from ..registry.init_plan import Change
 
 TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_parser")
 
@@ -38,6 +40,12 @@ def entry_row(entry: Entry) -> Dict[str, Any]:
         **{key: entry.text(key) for key in TEXT},
         "args": list(entry.args),
     }
+
+
+def change_row(change: Change, applied: bool) -> Dict[str, Any]:
+    """A step of a plan that changes entries; one without an entry only reports."""
+    action = Action(change.action, change.name or None, change.port, change.reason)
+    return action._replace(applied=applied and change.entry is not None).to_wire()
 
 
 def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from ..context import Context
 from ..errors import AssignmentConflict, Locked, MlxopsError, PortBusy, to_mlxops_error
@@ -16,6 +16,7 @@ from ..ports.portname import PortResolver, find_slot
 from ..ports.probe import call_all
 from ..ports.survey import PortSurvey, survey
 from ..ranks import other_hosts
+from ..registry.action import Action
 from ..registry.entries import Registry
 from ..servers.current_state import interrupted_error
 from ..servers.vacate import describe_occupants, stop_occupants
@@ -215,19 +216,15 @@ def _forget(ctx: Context, ground: PortSurvey) -> PortSurvey:
 
 def _actions(ground: PortSurvey) -> List[Dict[str, Any]]:
     """What an unload without --dry-run would do."""
-    holder = ground.entries[0].name if ground.entries else None
-    steps: List[Tuple[str, Optional[str], str]] = [
-        ("stop", holder, why) for why in describe_occupants(ground)
+    port, entries = ground.evidence.port, ground.entries
+    holder = entries[0].name if entries else None
+    lost = ground.registry.lost(port)
+    actions = [
+        *(Action("stop", holder, port, why) for why in describe_occupants(ground)),
+        *(Action("clear", entry.name, port, "the assignment") for entry in entries),
+        *(Action("forget", e.name, port, "it served here and is not running") for e in lost),
     ]
-    steps += [("clear", e.name, "the assignment") for e in ground.entries]
-    port = ground.evidence.port
-    steps += [
-        ("forget", e.name, "it served here and is not running") for e in ground.registry.lost(port)
-    ]
-    return [
-        {"action": a, "entry": n, "port": port, "reason": why, "applied": False}
-        for a, n, why in steps
-    ]
+    return [action.to_wire() for action in actions]
 
 
 def _clear(ctx: Context, ground: PortSurvey) -> PortSurvey:
