@@ -15,7 +15,6 @@ from ..jobs.disk_space import LOAD_EDITS, DiskReservation, disk_reservation, dis
 from ..jobs.job import Job
 from ..jobs.reservations import require_unreserved
 from ..load import buildable, evict, startable
-from ..load.actions import planned_actions
 from ..load.memory import require_still_fits
 from ..load.preflight import check_assignment, plan_load
 from ..load.request import LoadPlan, LoadRequest, no_restart_error
@@ -26,11 +25,14 @@ from ..models import harmony
 from ..models.defaults import Installed
 from ..models.flags import choose_options
 from ..programs.environment import site_packages
+from ..registry.action import Action
 from ..registry.entries import Entry
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
 from ..servers.start import ServerSpec, StartedServer
+from ..servers.startup_time import estimate_startup
 from ..servers.unrecorded import record_unrecorded
+from ..servers.vacate import describe_occupants
 
 
 def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -173,7 +175,7 @@ def _result(
         and [e.name for e in ground.entries] == [entry.name],
         "served_model": plan.runtime.client_model or name,
         "warnings": [*plan.warnings, *_warnings(started)],
-        "actions": planned_actions(plan) if planned else [],
+        "actions": _actions(plan) if planned else [],
     }
 
 
@@ -189,3 +191,20 @@ def _fit_and_refusal(ctx: Context, plan: LoadPlan) -> Dict[str, Any]:
         error = error or disk_space_error(ctx, request.port)
     told = error.to_wire() if error and request.dry_run else None
     return {"memory": fit.record() if fit else None, "refused": told}
+
+
+def _actions(plan: LoadPlan) -> List[Dict[str, Any]]:
+    """What a load without --dry-run would do."""
+    request, entry, ground = plan.request, plan.entry, plan.survey
+    name, port = entry.name, request.port
+    actions: List[Action] = []
+    if plan.remote:
+        download = "%s, %s" % (plan.remote.repo_id, format_size(plan.remote.missing_bytes))
+        actions.append(Action("download", name, port, download))
+    actions += [Action("evict", *eviction) for eviction in evict.planned_evictions(plan)]
+    occupant = ground.entries[0].name if ground.entries else None
+    actions += [Action("stop", occupant, port, why) for why in describe_occupants(ground)]
+    usual = estimate_startup(entry, plan.runtime, None, None).expected_s
+    start = "%s with %s" % (plan.runtime.name, entry.cache_path or entry.repo_id)
+    start += ", usually %.0f s" % usual if usual else ""
+    return [action.to_wire() for action in (*actions, Action("start", name, port, start))]

@@ -172,17 +172,8 @@ def test_nothing_reaches_a_shell(trapped: Trapped, tmp_path: Path) -> None:
     assert attempt(trapped, "load", model="jade", port=port) != "" == attempt(trapped, "list")
     assert attempt(trapped, "load", model=LINES + "x", port=port) == "ModelUnknown"
     assert attempt(trapped, "load", model="tiny/topaz", port=port, revision=LINES) != ""
-    assert (
-        attempt(
-            trapped,
-            "register",
-            name=LINES + "y",
-            repo="tiny/topaz",
-            chat_template=LINES,
-            args=[LINES],
-        )
-        != ""
-    )
+    model = {"name": LINES + "y", "repo": "tiny/topaz", "chat_template": LINES, "args": [LINES]}
+    assert attempt(trapped, "register", **model) != ""
     assert sprung(tmp_path) == []
 
 
