@@ -187,7 +187,7 @@ LIVES = (
     Mutant(
         "a load takes no room on the disk",
         "agent/ops/load.py",
-        "    room.reserve(plan.request.port, LOAD_EDITS, servers=2)\n",
+        "    disk.reserve(plan.request.port, LOAD_EDITS, servers=2)\n",
         "",
         (FULL_DISK + "test_no_room_is_told_before_anything_is_stopped",),
     ),
