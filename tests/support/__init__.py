@@ -1,1 +1,1 @@
-"""What tests share: a Studio, stand-in servers, a Hub, links that can be cut."""
+"""Shared by the tests: a Studio, stand-in servers, a Hub, links that can be cut."""

@@ -1,5 +1,4 @@
-"""Users of this machine for one test: accounts that are made and removed, and processes that run as
-them."""
+"""Accounts created for one test, and processes that run as them."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ NEEDS_ROOT = pytest.mark.skipif(
 
 
 def interpreter() -> str:
-    """A Python 3.11 that every user may run: that of the tests may lie in root's home."""
+    """A Python 3.11 that every user may run; the one of the tests may be in root's home."""
     for found in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
         who: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         with suppress(OSError):
@@ -37,7 +36,7 @@ def interpreter() -> str:
 
 
 def requirements(name: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
-    """The installed packages that `name` needs, itself included; extras are left out."""
+    """The installed packages that `name` requires, including itself but without extras."""
     if name in known:
         return known
     known |= {name}
@@ -64,7 +63,8 @@ def copy_code(folder: Path) -> None:
 
 
 class Account:
-    """A user with a home below `folder`, who runs the code below `code`. Use as a context."""
+    """A context manager: an account with its home below `folder`, which runs the code below
+    `code`."""
 
     def __init__(self, name: str, folder: Path, code: Path) -> None:
         self.name = f"{name}{os.getpid()}"[:31]
@@ -87,11 +87,11 @@ class Account:
         for process in self._begun:
             process.kill()
             process.communicate()
-        # Also while a server of the user's runs that a failed test left behind.
+        # --force: a failed test may have left a server of this user running.
         subprocess.run(["userdel", "--force", self.name], check=True, capture_output=True)
 
     def owns(self, folder: Path) -> None:
-        """Give the user a folder with all that is in it."""
+        """Make the user the owner of a folder and everything in it."""
         for path in (folder, *folder.rglob("*")):
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
@@ -100,7 +100,7 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def run(self, *argv: object, **popen: Any) -> subprocess.Popen[bytes]:
-        """A program that runs as the user until the end of the test, or until it ends by itself."""
+        """Start a program as the user; the end of the test kills it."""
         pipes: dict[str, Any] = {
             "stdin": subprocess.PIPE,
             "stdout": subprocess.DEVNULL,
@@ -113,7 +113,7 @@ class Account:
         return self._begun[-1]
 
     def mlxops(self, studio: Studio, *words: object) -> Answer:
-        """One command with --json, run by the user, the agent included."""
+        """Run one command with --json as the user, including the agent."""
         pipes: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
@@ -126,7 +126,7 @@ class Account:
         )
 
     def runtime(self, name: str = "mlx_lm.server") -> FakeRuntime:
-        """A stand-in server of the user's own."""
+        """A stand-in server that belongs to the user."""
         made = FakeRuntime(self.home / "bin", name, python=self.python, root=self.code)
         self.owns(self.home)
         return made

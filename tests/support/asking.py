@@ -1,5 +1,4 @@
-"""The agent of a Studio's host, asked without the command line around it: as fast as it gets, and
-with typed errors."""
+"""Call the agent of a Studio's host without the command line: faster, and with typed errors."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ from tests.support.studio import Studio
 
 
 def ask(studio: Studio, verb: str, **args: Any) -> dict[str, Any]:
-    """The result of a verb; raises the agent's own errors. A defect of the agent's is never an
-    acceptable answer."""
+    """The result of a verb. Raises the agent's errors; an internal error of the agent fails the
+    test."""
     try:
         return session.call(
             hosts.find_host("studio", str(studio.hosts_dir)), verb, args, lambda _: None
@@ -32,5 +31,5 @@ def refusal(studio: Studio, verb: str, **args: Any) -> MlxopsError:
 
 
 def rows(studio: Studio) -> dict[int, dict[str, Any]]:
-    """What status says, by port."""
+    """The rows of `status` by port."""
     return {row["port"]: row for row in ask(studio, "status")["ports"]}

@@ -1,4 +1,4 @@
-"""A stand-in for the one call, and a command line carried out against it."""
+"""A stand-in for the call to the host, and a way to run a command line against it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ name = "jerry"
 
 
 class Studio:
-    """Answers calls from a list and remembers what it was asked."""
+    """Answers calls from a list and records the requests."""
 
     def __init__(
         self, *answers: dict[str, Any] | BaseException, events: tuple[dict[str, Any], ...] = ()
@@ -54,7 +54,7 @@ class Studio:
 
 
 class Ended:
-    """One command line carried out: exit status, both streams, and the JSON document if there is
+    """The outcome of a command line: exit status, both streams, and the JSON document if there is
     one."""
 
     def __init__(self, studio: Studio, *argv: str, agrees: bool | None = None) -> None:
@@ -66,7 +66,7 @@ class Ended:
 
 
 class Asked(Console):
-    """A console with a person who always gives the same answer, or with nobody."""
+    """A console with a user who always gives the same answer, or without a user."""
 
     def __init__(self, out: io.StringIO, err: io.StringIO, agrees: bool | None) -> None:
         super().__init__(out, err, interactive=agrees is not None)
@@ -80,8 +80,7 @@ class Asked(Console):
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder whose hosts/ is the one in use, with one host file, and a home of its
-    own."""
+    """A working folder with one host file in hosts/, and a home directory of its own."""
     monkeypatch.delenv("MLXOPS_HOST", raising=False)
     monkeypatch.setenv("MLXOPS_HOSTS_DIR", str(tmp_path / "hosts"))
     monkeypatch.delenv("MLXOPS_DEBUG", raising=False)

@@ -1,5 +1,4 @@
-"""What belongs to the client of an sshd under test: its ssh configuration, its agent, and host
-values."""
+"""The client of an sshd under test: ssh configuration, ssh-agent and host values."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from tests.support.sshd import Sshd
 
 
 def host_for(server: Sshd | None, state_dir: Path, python: str | None = None, **ssh: Any) -> Host:
-    """A host value for that server, or for this machine itself; keywords are fields of Ssh."""
+    """A host value for that server, or for this machine; keywords are fields of Ssh."""
     way = Ssh("127.0.0.1", connect_timeout_s=10.0)
     if server:
         way = replace(
@@ -40,7 +39,7 @@ def host_for(server: Sshd | None, state_dir: Path, python: str | None = None, **
 
 
 def ssh_config(folder: Path, text: str) -> str:
-    """A PATH whose ssh reads this configuration instead of the person's own."""
+    """A PATH whose ssh reads this configuration instead of the user's."""
     folder.mkdir(exist_ok=True)
     (folder / "config").write_text(text)
     wrapper = folder / "ssh"
@@ -50,7 +49,7 @@ def ssh_config(folder: Path, text: str) -> str:
 
 
 def run_there(host: Host, code: str) -> str:
-    """What this Python code prints on the host."""
+    """The output of this Python code on the host."""
     link = transport.open_for(host).open(host.python)
     try:
         link.send(frame(code.encode()))
@@ -60,7 +59,7 @@ def run_there(host: Host, code: str) -> str:
 
 
 def everything(link: Link) -> bytes:
-    """All of stdout, to its end."""
+    """All of stdout up to its end."""
     parts = []
     while chunk := link.receive(30):
         parts.append(chunk)
@@ -69,7 +68,7 @@ def everything(link: Link) -> bytes:
 
 
 class SshAgent:
-    """An ssh-agent of this test's own."""
+    """An ssh-agent for one test."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "agent.sock"

@@ -1,7 +1,7 @@
-"""A host with little memory: an agent under which /proc/meminfo tells of a small machine.
+"""A host with little memory: an agent that reads a made-up /proc/meminfo.
 
-Only the size of the machine is made up: what is left of it is what the real servers of the test do
-not hold."""
+Only the size of the machine is made up. The available memory is that size minus what the real
+servers of the test use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import os, sys
 at = sys.argv.index("-c") + 1
 os.execv({real!r}, [{real!r}, *sys.argv[1:at], {patch!r} + sys.argv[at], *sys.argv[at + 1:]])
 """
-# Before the agent's own text, which reads /proc by way of os.open.
+# Runs before the agent, which reads /proc with os.open.
 PATCH = """
 import os as _os
 def _held():
@@ -48,8 +48,8 @@ LARGE = 1 << 40
 
 
 class Budget:
-    """The size of a machine, kept in the file `path`, of which the servers that work under `run`
-    take their part."""
+    """The size of a machine, stored in the file `path`; the servers that run below `run` use up
+    part of it."""
 
     def __init__(self, path: Path, run: Path) -> None:
         self._path = path
@@ -57,13 +57,13 @@ class Budget:
         self.size(LARGE)
 
     def size(self, size: int) -> None:
-        """Bytes of the whole machine, from now on."""
+        """Set the memory of the machine, in bytes."""
         draft = Path(f"{self._path}.draft")
         draft.write_text(str(size))
         os.replace(draft, self._path)
 
     def python(self, real: str) -> str:
-        """An interpreter under which an agent sees no more."""
+        """An interpreter under which an agent sees a machine of this size."""
         path = self._path.with_name("python3")
         path.write_text(SOURCE.format(real=real, patch=self.patch))
         path.chmod(0o755)
@@ -71,7 +71,7 @@ class Budget:
 
 
 class Cramped(Budget):
-    """The studio's agent runs under it from now on."""
+    """Make the Studio's agent run on a machine of this size."""
 
     def __init__(self, studio: Studio) -> None:
         super().__init__(studio.folder / "memory", studio.state_dir / "run")

@@ -1,5 +1,4 @@
-"""A TCP proxy of the tests' own: it carries connections, slowly if asked, and cuts the open ones in
-several ways."""
+"""A TCP proxy that delays connections and cuts open ones in several ways."""
 
 from __future__ import annotations
 
@@ -20,11 +19,12 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class CutLink:
-    """Carries connections from its own `port` to `target`, both on loopback. A context manager.
+    """A context manager that forwards connections from its own `port` to `target`, both on
+    loopback.
 
-    A cut befalls the connections that are open at that moment; those that come later pass. When the
-    call that cuts returns, it has happened. `delay_s`: how long every byte of later connections
-    takes, each way."""
+    A cut affects the connections that are open at that moment; later ones pass. It has taken effect
+    when the call returns. `delay_s`: the delay of every byte of later connections, in each
+    direction."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -34,20 +34,20 @@ class CutLink:
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def black_hole(self) -> None:
-        """Nothing goes through any more, either way; both sockets stay open, and nobody is told."""
+        """Forward nothing any more, in either direction; both sockets stay open."""
         self._each(Carried.swallow)
 
     def reset(self) -> None:
-        """Both ends get a TCP reset."""
+        """Send a TCP reset to both ends."""
         self._each(Carried.reset)
 
     def half_close(self) -> None:
-        """The client hears the end of the stream; what it still says goes through."""
+        """Signal the end of the stream to the client; what the client sends still passes."""
         self._each(Carried.half_close)
 
     @property
     def carried(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._open)
 
     def _each(self, cut: Callable[[Carried], None]) -> None:
@@ -111,7 +111,7 @@ class Carried:
         self._back = asyncio.create_task(Way(far[0], near[1], delay_s).run())
 
     async def run(self) -> None:
-        """Until both ways have ended, or a reset has ended them; in the dark nothing ends."""
+        """Forward until both directions have ended or were reset; a black hole never ends."""
         both = asyncio.create_task(asyncio.wait({self._there, self._back}))
         both.add_done_callback(lambda _: self._ended())
         await self._over.wait()
@@ -144,8 +144,8 @@ class Carried:
 
 
 class Way:
-    """One direction: bytes are sent on, in their order, `delay_s` after they came; so is their
-    end."""
+    """One direction: bytes are forwarded in order, `delay_s` after they arrived, and so is the end
+    of the stream."""
 
     def __init__(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, delay_s: float

@@ -31,7 +31,7 @@ moods = count()
 
 
 def message(request: Request, usually: str, stream: bool) -> dict[str, Any]:
-    """What is said, as the message of an answer."""
+    """The message of an answer."""
     if request.get("messages") and request["messages"][-1].get("role") == "tool":
         return {"role": "assistant", "content": _told("after", usually)}
     said = {
@@ -78,7 +78,7 @@ def finish(said: dict[str, Any], stream: bool) -> Any:
 
 
 def completion(request: Request, usually: str, model: str) -> dict[str, Any]:
-    """A whole answer."""
+    """A complete answer."""
     said = message(request, usually, False)
     choice = {"index": 0, "finish_reason": finish(said, False), "message": said}
     answer = {"object": "chat.completion", "model": _told("answers_as", model), "choices": [choice]}
@@ -132,7 +132,7 @@ def _line(document: Any) -> bytes:
 
 
 def stream(lines: Iterator[bytes], send: Send) -> None:
-    """Send a stream, in the manner asked for."""
+    """Send a stream in the requested manner."""
     MANNERS[switch("sse") or "well"](lines, send)
 
 

@@ -1,4 +1,5 @@
-"""The command line of the stand-in model server, refused where the real ones would. Python 3.9."""
+"""The command line of the stand-in model server, rejected where the real ones reject it. Runs on
+Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ class Flags:
             self._check(flag, self.values[flag])
 
     def first(self, *names: str) -> str:
-        """The value of whichever of these was given."""
+        """The value of the first of these options that was given."""
         return next((self.values[name] for name in names if self.values.get(name)), "")
 
     def _check(self, flag: str, value: str) -> None:
@@ -42,7 +43,7 @@ class Flags:
 
 
 def shown_help(text: str, asked: str) -> str:
-    """vllm lists its options for --help=all alone."""
+    """The help text; vllm lists its options only with --help=all."""
     return "Config Groups:\n" if PROGRAM.name == "vllm" and asked == "--help" else text
 
 

@@ -1,8 +1,8 @@
-"""A small Hugging Face Hub on loopback, which serves the repositories of a cache folder and
+"""A small Hugging Face Hub on loopback that serves the repositories of a cache folder and
 misbehaves on request.
 
-Speaks what huggingface_hub 1.x and 2.x ask: model info with blobs, auth-check, search, tree,
-resolve with LFS redirects and ranges. Use its `url` as HF_ENDPOINT."""
+It implements what huggingface_hub 1.x and 2.x request: model info with blobs, auth-check, search,
+tree, resolve with LFS redirects and ranges. Set HF_ENDPOINT to its `url`."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ DATE = "2026-01-01T00:00:00.000Z"
 
 @dataclass
 class Faults:
-    """What goes wrong. `cut_after`: bytes of a large file after which the connection ends, for the
-    next `cuts` times; `status`: the answer to the next `refusals` requests; `rate`: bytes per
-    second of a large file, 0 for no limit."""
+    """The faults to inject. `cut_after`: bytes of a large file after which the connection is
+    closed, for the next `cuts` requests; `status`: the answer to the next `refusals` requests;
+    `rate`: bytes per second of a large file, 0 for no limit."""
 
     cut_after: int = 0
     cuts: int = 0
@@ -74,10 +74,10 @@ class Seen:
 
 @dataclass
 class FakeHub:
-    """Serves `root` as a context. `gated` repositories answer only to `token`; `listing` adds to
-    what a search finds: {repo_id: fields of the Hub's record}; `seen` is every request so far;
-    `sent` counts bytes of file bodies; `extra_files` are names and sizes that the Hub claims and
-    does not have."""
+    """A context manager that serves `root`. `gated` repositories answer only to `token`; `listing`
+    adds search results: {repo_id: fields of the Hub's record}; `seen` lists every request; `sent`
+    counts bytes of file bodies; `extra_files` are names and sizes that the Hub lists but does not
+    have."""
 
     root: Path
     faults: Faults = field(default_factory=Faults)
@@ -106,7 +106,7 @@ class FakeHub:
         self._server.server_close()
 
     def take(self, counter: str) -> bool:
-        """Whether one more of this fault is due; counts it."""
+        """Whether this fault is due once more; counts it."""
         with self._lock:
             due = getattr(self.faults, counter)
             setattr(self.faults, counter, max(0, due - 1))
@@ -122,7 +122,7 @@ class FakeHub:
         return self.folder(repo).is_dir()
 
     def folder(self, repo: str) -> Path:
-        """The real Hub takes any case of a name."""
+        """The folder of a repository. Like the real Hub, it accepts a name in any case."""
         exact = self.root / ("models--" + repo.replace("/", "--"))
         found = [
             path for path in self.root.glob("models--*") if path.name.lower() == exact.name.lower()
@@ -149,7 +149,7 @@ class Answer(BaseHTTPRequestHandler):
     hub: FakeHub
 
     def handle(self) -> None:
-        with suppress(ConnectionError):  # A client that leaves early is what some tests are about.
+        with suppress(ConnectionError):  # Some tests are about clients that disconnect early.
             super().handle()
 
     def do_GET(self) -> None:
@@ -185,8 +185,8 @@ class Answer(BaseHTTPRequestHandler):
         self.reply(status, {"error": message}, {"X-Error-Code": code, "X-Error-Message": message})
 
     def find(self, repo: str, rev: str) -> str | None:
-        """The commit; None after a refusal. The real Hub says 401 to strangers for what it does not
-        know."""
+        """The commit; None after a refusal. Like the real Hub, it answers 401 to anonymous requests
+        for an unknown repository."""
         if not self.hub.knows(repo):
             self.refuse(404 if self.token else 401, "RepoNotFound", "Repository not found")
             return None
@@ -264,8 +264,8 @@ class Answer(BaseHTTPRequestHandler):
         headers |= lies.headers
         if not blob.lfs:
             return self.ranged(blob.path, headers)
-        # Another name for the same address: 2.x follows a HEAD's redirect within one origin; the
-        # real CDN is another.
+        # Another name for the same address: 2.x follows the redirect of a HEAD only within one
+        # origin, and the real CDN is a different one.
         headers |= {"X-Linked-Etag": f'"{blob.oid}"', "X-Linked-Size": str(blob.size)}
         where = lies.location or f"http://localhost:{self.hub.port}/lfs/{blob.oid}"
         self.reply(302, None, {**headers, **lies.headers, "Location": where})

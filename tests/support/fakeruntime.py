@@ -1,4 +1,4 @@
-"""Puts the stand-in model server under a runtime's own name into a bin folder, and drives it."""
+"""Installs the stand-in model server under a runtime's name in a bin folder, and controls it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if __name__ == "__main__":
 
 
 class FakeRuntime:
-    """One runtime's stand-in: `program` is its executable, named like the real one."""
+    """The stand-in of one runtime: `program` is its executable, named like the real one."""
 
     def __init__(
         self,
@@ -45,17 +45,17 @@ class FakeRuntime:
         self.shows(SHOWN[name].read_text())
 
     def shows(self, help_text: str) -> None:
-        """What --help prints from now on; flags and parsers that it does not list are refused."""
+        """Set the output of --help; flags and parsers that it does not list are rejected."""
         self.program.with_name(self.program.name + ".help").write_text(help_text)
 
     @property
     def command(self) -> list[str]:
-        """What a host file's [runtime] command would be."""
+        """The `command` of a host file's [runtime] table."""
         return [str(self.program), *SUBCOMMANDS.get(self.program.name, [])]
 
     def behaves(self, where: str = "", **switches: Any) -> None:
-        """From now on, servers with the text `where` in their command line have just these
-        switches."""
+        """Set the switches of servers with the text `where` in their command line, replacing
+        earlier ones."""
         path = self.program.with_name("behaviour.json")
         chosen = json.loads(path.read_text()) if path.exists() else {}
         chosen[where] = switches
@@ -64,7 +64,7 @@ class FakeRuntime:
         os.replace(draft, path)
 
     def journal(self, event: str | None = None) -> list[dict[str, Any]]:
-        """What its servers wrote, oldest first: started, child, request, signal, respawn, died;
+        """What its servers recorded, oldest first: started, child, request, signal, respawn, died;
         each with its pid."""
         path = self.program.with_name("journal.jsonl")
         lines = path.read_text().splitlines() if path.exists() else []

@@ -1,10 +1,10 @@
 """A model server that behaves like the real ones, or misbehaves on demand. Standard library only,
 Python 3.9.
 
-It is started as a real program: FakeRuntime makes an executable with a runtime's own name that runs
-`main`, and the name decides which runtime it plays. Beside it lie NAME.help (what --help prints,
-which decides the flags and parsers accepted), behaviour.json (see fakeswitches) and journal.jsonl
-(what happened)."""
+It runs as a real program: FakeRuntime creates an executable with the name of a runtime that calls
+`main`, and the name decides which runtime it imitates. In the same folder are NAME.help (the output
+of --help, which decides the accepted flags and parsers), behaviour.json (see fakeswitches) and
+journal.jsonl (what happened)."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ SUBCOMMANDS = {"mlx-openai-server": "launch", "vllm": "serve", "house-server": "
 
 
 def hold(pipe: Any, megabytes: int, linger_s: float, orphan: bool) -> None:
-    """The child: holds the weights, tells when they are loaded, ends after its parent."""
+    """The child: holds the weights, reports when they are loaded, and ends after its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     weights = bytearray(os.urandom(1 << 20)) * megabytes
     load()
     pipe.send(len(weights))
-    pipe.poll(None)  # readable once the other end is closed
+    pipe.poll(None)  # readable when the other end is closed
     time.sleep(1e6 if orphan else linger_s)
 
 
 def load() -> None:
-    """Takes as long as the switch says, which may change meanwhile."""
+    """Wait as long as the switch says; the switch may change meanwhile."""
     began = time.monotonic()
     while time.monotonic() - began < switch("load_s"):
         time.sleep(0.02)
 
 
 class Model:
-    """What is being served, and the process that holds it."""
+    """The model being served, and the process that holds it."""
 
     def __init__(self, path: str, served_name: str) -> None:
         self.path, self.served_name = path, served_name
@@ -82,7 +82,7 @@ class Model:
             self.failed = True
 
     def revive(self) -> None:
-        """Start a dead child again, as any request that needs it does."""
+        """Restart a dead child, as any request that needs it does."""
         with self.lock:
             if self.child is not None and not self.child.is_alive():
                 journal("respawn")
@@ -221,7 +221,7 @@ class Answers(BaseHTTPRequestHandler):
 
 
 class Stop:
-    """SIGTERM drains, SIGINT ends at once; mlx_lm.server ends at once by either."""
+    """SIGTERM drains, SIGINT stops at once; mlx_lm.server stops at once on either."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -298,11 +298,11 @@ def serve(flags: Flags) -> None:
 
 
 def drain(stop: Stop, server: ThreadingHTTPServer, model: Model) -> None:
-    """Serve until asked to stop. The port closes at once; mlx-openai-server stays until its last
-    stream ends."""
+    """Serve until told to stop. The port closes at once; mlx-openai-server stays until its last
+    stream has ended."""
     while not stop.asked.wait(
         0.2
-    ):  # a signal that another thread took is acted on when this one wakes
+    ):  # a signal that another thread received is handled when this one wakes
         pass
     server.shutdown()
     server.server_close()

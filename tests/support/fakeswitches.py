@@ -41,13 +41,13 @@ PROGRAM = Path(sys.argv[0]).absolute()
 
 
 def is_openai() -> bool:
-    """Whether it plays mlx-openai-server, or one like it to clients: a served name, no port before
-    the model."""
+    """Whether it imitates mlx-openai-server, or a server that looks the same to clients: it has a
+    served name, and opens no port before the model is loaded."""
     return PROGRAM.name != LIGHT
 
 
 def switch(name: str) -> Any:
-    """The present value of a switch of behaviour.json."""
+    """The current value of a switch of behaviour.json."""
     switches = {"child": PROGRAM.name == OPENAI, "exit_status": 0 if is_openai() else 1, **DEFAULTS}
     try:
         chosen = json.loads(PROGRAM.with_name("behaviour.json").read_text())
@@ -66,7 +66,7 @@ def journal(event: str, **fields: Any) -> None:
 
 
 def announce() -> None:
-    """A server's first words, in the journal and in its log."""
+    """Write the first lines of a server to the journal and to its log."""
     journal("started", argv=sys.argv, cwd=os.getcwd(), env=dict(os.environ))
     if switch("prints"):
         print(switch("prints"), flush=True)

@@ -1,5 +1,5 @@
-"""This machine's own eyes and hands, with something happening between two looks. Runs on Python 3.9
-too."""
+"""The processes and listeners of this machine, with an event injected between two observations.
+Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.support.procs_actors import eventually
 
 
 class Faltering:
-    """Sees everything until it has sent its first signal; `failing` says of each later look whether
-    it fails.
+    """Observes correctly until it has sent its first signal; `failing` decides for each later
+    observation whether it fails.
 
-    `sent` keeps every signal as (pid, signal)."""
+    `sent` records every signal as (pid, signal)."""
 
     def __init__(self, failing: Callable[[], bool]) -> None:
         self._procs = local_procs()
@@ -37,7 +37,7 @@ class Faltering:
 
 
 class Interposed:
-    """Once `due` is true, and only once, does `deed` before it looks at listeners."""
+    """Calls `deed` once, before it lists listeners, as soon as `due` is true."""
 
     def __init__(self, due: Callable[[], Any], deed: Callable[[], None]) -> None:
         self._procs = local_procs()
@@ -56,7 +56,7 @@ class Interposed:
 
 
 class Bereaved:
-    """Before it looks at processes, the child ends; its parent has not heard of that yet."""
+    """Before it lists processes, the child ends, and its parent has not noticed yet."""
 
     def __init__(self, child: int) -> None:
         self._procs = local_procs()

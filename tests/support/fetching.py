@@ -1,4 +1,4 @@
-"""What the download tests share: interpreters with huggingface_hub, and one fetch from the fake
+"""Shared by the download tests: interpreters with huggingface_hub, and one download from the fake
 Hub."""
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from tests.support.fakehub import FakeHub
 
 REPO = "tiny/large"
 LARGE = "model-padding.safetensors"
-# huggingface_hub writes, and so resumes, in pieces of 10 MiB.
+# huggingface_hub writes, and therefore resumes, in chunks of 10 MiB.
 LARGE_BYTES = 24 << 20
 CUT_AFTER = 12 << 20
 
 
 def own() -> str:
-    """huggingface_hub of the tests' own environment: 2.x."""
+    """The huggingface_hub of the tests' environment: 2.x."""
     return sys.executable
 
 
 def of_the_openai_server() -> str:
-    """huggingface_hub as mlx-openai-server's environment brings it: 1.x."""
+    """The huggingface_hub in the environment of mlx-openai-server: 1.x."""
     return os.path.join(os.environ["MLXOPS_TEST_OPENAI_SERVER"], "bin", "python")
 
 
@@ -36,7 +36,7 @@ def told(path: str) -> Callable[[], str]:
     return lambda: path
 
 
-# MLXOPS_TEST_HUB_PYTHON names more interpreters, such as a Python 3.9.
+# MLXOPS_TEST_HUB_PYTHON lists further interpreters, such as a Python 3.9.
 MORE = [
     pytest.param(told(path), id=path)
     for path in os.environ.get("MLXOPS_TEST_HUB_PYTHON", "").split(":")
@@ -51,7 +51,7 @@ PYTHONS = [
 
 @dataclass
 class Fetch:
-    """Downloads of REPO into `cache`, with the progress seen as (done, total, file)."""
+    """Downloads REPO into `cache` and records the progress as (done, total, file)."""
 
     hub: FakeHub
     cache: Path

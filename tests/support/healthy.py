@@ -1,5 +1,4 @@
-"""A host on which doctor finds nothing wrong, for tests to break; the verb is called as the agent's
-main calls it."""
+"""A host without problems, for tests to break; `doctor` is called as the agent's main calls it."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ class Listener:
 
 @dataclass
 class Healthy:
-    """`site` is that of a request; `runtime` the stand-in program."""
+    """`site` is the one of a request; `runtime` is the stand-in program."""
 
     folder: Path
     runtime: FakeRuntime
@@ -78,7 +77,7 @@ class Healthy:
         return int(self.site["ports"][0])
 
     def keep_agent(self) -> None:
-        """A cached agent, put there as it is on a host."""
+        """Write a cached agent, as on a host."""
         packed = agent(self.folder / "source")
         self.kept = self.state / "agent" / packed.digest
         payload = zlib.compress(packed.text)
@@ -88,7 +87,7 @@ class Healthy:
         )
 
     def add(self, files: Mapping[str, bytes], name: str = "amber", **fields: Any) -> Path:
-        """An entry with its snapshot."""
+        """Add an entry with its snapshot."""
         path = write_cache(self.hub, f"tiny/{name}", files)
         self.enter(name, cache_path=str(path), tool_call_parser=PARSER, **fields)
         return path
@@ -114,20 +113,20 @@ class Healthy:
         return [row for row in self.doctor(**args)["checks"] if check in (None, row["check"])]
 
     def troubles(self, **args: bool) -> list[tuple[str, str]]:
-        """Check and verdict of all that is not ok."""
+        """Check and verdict of every row that is not ok."""
         return [
             (row["check"], row["verdict"]) for row in self.rows(**args) if row["verdict"] != "ok"
         ]
 
     def row(self, check: str, verdict: str) -> dict[str, Any]:
-        """The one row of a check with this verdict."""
+        """The only row of a check with this verdict."""
         found = [row for row in self.rows(check) if row["verdict"] == verdict]
         assert len(found) == 1, self.rows(check)
         return found[0]
 
 
 def aged(path: Path, seconds: float = 90_000) -> Path:
-    """The path, as if nobody had written to it since."""
+    """The path, with a modification time in the past."""
     when = path.lstat().st_mtime - seconds
     os.utime(path, (when, when), follow_symlinks=False)
     return path

@@ -1,4 +1,4 @@
-"""Loads held in each of their phases: four swaps at once on a Studio behind a link that can be
+"""Loads held in each of their phases: four concurrent swaps on a Studio behind a link that can be
 cut."""
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tests.support.studio import Answer, Studio, eventually, finished
 from tests.support.survivors import living
 from tests.support.watching import job, refused
 
-# How each phase is held: the hub sends next to nothing, the old server heeds no SIGTERM, the
-# registry's lock is taken while the old server ends, so that the new one stays at the gate, the new
-# server answers no chat.
+# How each phase is held: the Hub sends almost nothing; the old server ignores SIGTERM; the registry
+# is locked while the old server ends, so that the new one waits at its gate; the new server does
+# not answer chats.
 PHASES = ("download", "wait", "stop", "launch")
 TRICKLE = 32 << 10
 PATIENCE = ("--grace", 600, "--timeout", 600)
@@ -40,7 +40,7 @@ def new(phase: str) -> str:
 
 @dataclass
 class HeldLoads:
-    """By phase: the port, the client that asked for the load, the job's id."""
+    """By phase: the port, the client that requested the load, the job's id."""
 
     studio: Studio
     runtime: FakeRuntime
@@ -53,8 +53,7 @@ class HeldLoads:
         return self.studio.ports[PHASES.index(phase)]
 
     def serve_old(self, files: Mapping[str, bytes]) -> None:
-        """Every port serves its old model; the new ones are known, but for the one that is to be
-        downloaded."""
+        """Serve the old model on every port; register the new ones, except the one to download."""
         for phase in PHASES:
             self.studio.add(f"tiny/{old(phase)}", files)
             if phase != "download":
@@ -65,7 +64,7 @@ class HeldLoads:
         self.together({phase: ("load", old(phase), self.port(phase)) for phase in PHASES})
 
     def hold(self) -> None:
-        """Start the loads, and return once each is in its phase and will stay there."""
+        """Start the loads, and return when each is in its phase and stays there."""
         self.hub.faults.rate = TRICKLE
         for phase in ("stop", "launch"):
             self.runtime.behaves(old(phase), ignore=["TERM"])
@@ -102,7 +101,7 @@ class HeldLoads:
             self._lock = -1
 
     def release_stop(self) -> None:
-        """The old server ends at last."""
+        """Let the old server end."""
         self._end_old("stop")
 
     def _end_old(self, phase: str) -> None:
@@ -113,7 +112,7 @@ class HeldLoads:
         return pid
 
     def release(self, *phases: str) -> None:
-        """Let these go on to their end."""
+        """Let these loads finish."""
         if "launch" in phases:
             self.release_lock()
         if "stop" in phases:
@@ -124,14 +123,14 @@ class HeldLoads:
             self.runtime.behaves(new(phase))
 
     def together(self, commands: Mapping[str, tuple[Any, ...]]) -> dict[str, Answer]:
-        """Commands at once, each of which has to succeed."""
+        """Run commands concurrently; each must succeed."""
         running = {key: self.studio.start("--json", *words) for key, words in commands.items()}
         answers = {key: finished(process) for key, process in running.items()}
         assert all(answer.exit == 0 for answer in answers.values()), answers
         return answers
 
     def follow(self, *phases: str) -> None:
-        """A new client follows each of these jobs to its end, sees the rest of it and its
+        """Follow each of these jobs from a new client, and check its remaining events and its
         outcome."""
         self.release(*phases)
         for phase, answer in self.together(
@@ -141,7 +140,7 @@ class HeldLoads:
             assert f"{phase}: " in answer.stderr and "commit: it serves" in answer.stderr
 
     def cancel(self, *phases: str) -> None:
-        """A new client cancels each of these jobs, and finds its work undone."""
+        """Cancel each of these jobs from a new client, and check that it was rolled back."""
         running = {
             phase: self.studio.start("--json", "cancel", self.jobs[phase]) for phase in phases
         }
@@ -157,8 +156,8 @@ class HeldLoads:
             assert "cancel" in answer.result["message"]
 
     def told(self) -> None:
-        """Every client that lost its link says so, and names the command that finds the work
-        again."""
+        """Check that each client that lost its link reports it, with the command that finds the
+        job."""
         for phase, client in self.clients.items():
             answer = finished(client)
             if answer.exit != -signal.SIGKILL:
@@ -167,7 +166,7 @@ class HeldLoads:
                 )
 
     def states(self) -> dict[str, str]:
-        """What `jobs` says of each job."""
+        """The state of each job in `jobs`."""
         listed = {row["job"]: row for row in self.studio.must("jobs")["jobs"]}
         return {
             phase: f"{listed[name]['state']} {listed[name]['phase']}"
@@ -175,8 +174,8 @@ class HeldLoads:
         }
 
     def serves(self, **expected: str) -> None:
-        """Each phase's port serves this model, and says so everywhere; nothing of any other model
-        is left."""
+        """Check that the port of each phase serves this model, according to every source, and that
+        nothing of another model is left."""
         rows = {row["port"]: row for row in self.studio.must("status")["ports"]}
         for phase, name in expected.items():
             row = rows[self.port(phase)]
@@ -206,7 +205,7 @@ class HeldLoads:
 def held_loads(
     studio: Studio, runtime: FakeRuntime, hub: FakeHub, files: Mapping[str, bytes]
 ) -> Iterator[HeldLoads]:
-    """Held, until the block ends."""
+    """The loads, held until the block ends."""
     loads = HeldLoads(studio, runtime, hub)
     loads.serve_old(files)
     try:
@@ -228,5 +227,5 @@ def registry_lock(studio: Studio) -> int:
 
 
 def agents(studio: Studio) -> set[int]:
-    """The pids of the agents at work on the Studio's host."""
+    """The pids of the agents that run on the Studio's host."""
     return {pid for pid, line in living(studio.folder.parent).items() if bundle.LOADER in line}

@@ -1,4 +1,4 @@
-"""What a hostile Hub, or a mirror, may say of a repository and its files."""
+"""False statements of a hostile Hub or mirror about a repository and its files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 @dataclass
 class Lies:
-    """What a hostile Hub says of every file: `headers` of its answers to HEAD and GET, the
-    `location` of large ones; `listed` fields of its listing's entries, by file name; `endless`:
-    large files go on for so many more bytes; `siblings`: so many more files are listed; `sha`: the
-    commit that the listing names; `absent`: files that are not there, with the commit that the
-    refusal names."""
+    """What a hostile Hub answers for every file: `headers` of its answers to HEAD and GET, the
+    `location` of large files; `listed` fields of the entries of its listing, by file name;
+    `endless`: extra bytes of large files; `siblings`: extra files in the listing; `sha`: the commit
+    in the listing; `absent`: missing files, with the commit named in the refusal."""
 
     headers: dict[str, str] = field(default_factory=dict)
     location: str = ""

@@ -1,5 +1,4 @@
-"""Stand-in servers started as the agent starts them. Runs on Python 3.9 too, with the checkout on
-PYTHONPATH."""
+"""Stand-in servers started the way the agent starts them. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ def nothing(*_: Any) -> None:
 
 
 class Launcher:
-    """Starts stand-ins of one runtime on one free port, and ends whatever of them is left."""
+    """Starts stand-ins of one runtime on one free port, and ends those that are left."""
 
     def __init__(self, folder: Path, runtime: str) -> None:
         self.runtime = RUNTIMES[runtime]
@@ -100,8 +99,7 @@ class Launcher:
         return [record["signal"] for record in self.fake.journal("signal")]
 
     def end(self) -> None:
-        """Kill what the test left of its own servers, each looked up by the group it was started
-        in."""
+        """Kill the servers that the test left, each found by its process group."""
         for gated in self.started:
             table = self.procs.processes()
             pid = gated.process.pid
@@ -113,7 +111,7 @@ class Launcher:
 
 @contextmanager
 def context(launcher: Launcher, folder: Path, procs: Any) -> Iterator[Context]:
-    """A command under way on a host whose only port is the launcher's, for a client that says
+    """The context of a command on a host whose only port is the launcher's, for a client that sends
     nothing."""
     runtime = {"name": launcher.runtime.name, "grace_s": 1.0}
     site = {
@@ -135,8 +133,7 @@ def since(record: dict[str, Any]) -> float:
     return time.time() - float(record["time"])
 
 
-# Starts a stand-in as an agent would, holding a lock meanwhile, and then does what the third word
-# says.
+# Starts a stand-in as an agent would while it holds a lock, then does what the third argument says.
 AGENT = """
 import sys, time
 from mlxops.agent.servers.launch import launch

@@ -1,4 +1,4 @@
-"""Where the tests' mlx-openai-server is, if they were given one."""
+"""The mlx-openai-server to test with, if one was configured."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Weights that weigh: a valid safetensors file of just so many bytes, of one tensor that no model
-asks for."""
+"""A valid safetensors file of a given size, with one tensor that no model uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Free TCP ports of loopback for tests."""
+"""Free TCP ports on loopback for tests."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import socket
 from collections.abc import Iterator
 from itertools import cycle, islice
 
-# Below the range the kernel hands out by itself, so that no outgoing connection takes one
-# meanwhile.
+# Below the ephemeral range of the kernel, so that no outgoing connection takes one.
 LOWEST, HIGHEST = 20000, 32000
 ADDRESSES = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 def _share() -> list[int]:
-    """The ports of this worker of a parallel run: nobody else picks one before the server that it
-    is for has it.
+    """The ports of this worker of a parallel run: no other worker picks one before its server has
+    bound it.
 
-    Those of another worker differ in their last three digits, by which the ranks of a model find
+    Ports of different workers differ in their last three digits, by which the ranks of a model find
     each other."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").lstrip("gw"))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -26,7 +25,7 @@ def _share() -> list[int]:
 
 
 def _in_turn() -> Iterator[int]:
-    """All of them, again and again, from anywhere on: none is picked twice in a short time."""
+    """All of them, cyclically, from a random start: none is picked twice within a short time."""
     share = _share()
     start = random.Random(os.getpid()).randrange(len(share))
     return cycle([*share[start:], *share[:start]])
@@ -36,7 +35,7 @@ turn = _in_turn()
 
 
 def free_range(count: int) -> list[int]:
-    """Neighbouring ports nobody holds."""
+    """Adjacent free ports."""
     while True:
         ports = list(islice(turn, count))
         if ports[-1] - ports[0] == count - 1 and all(map(is_free, ports)):

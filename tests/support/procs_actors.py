@@ -35,7 +35,7 @@ def tool(name: str) -> str:
 
 
 def eventually(condition: Callable[[], Any]) -> Any:
-    """The first true answer; fails when there is none in time."""
+    """The first true value; fails if there is none in time."""
     end = time.monotonic() + WAIT_S
     while time.monotonic() < end:
         answer = condition()
@@ -47,7 +47,7 @@ def eventually(condition: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def running(code: str, *arguments: str) -> Iterator[Any]:
-    """A Python process that has printed its first line, kept as `said`; killed and reaped at the
+    """A Python process that has printed its first line, stored as `said`; killed and reaped at the
     end."""
     child = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stdin=subprocess.PIPE
@@ -63,7 +63,7 @@ def running(code: str, *arguments: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def zombie() -> Iterator[int]:
-    """The pid of a process that has ended and that nobody has waited for."""
+    """The pid of a process that has ended and was not waited for."""
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -76,7 +76,7 @@ def zombie() -> Iterator[int]:
 
 @contextlib.contextmanager
 def listening(address: str) -> Iterator[int]:
-    """A port of this very process."""
+    """A port on which this process listens."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as server:
         server.bind((address, 0))
@@ -90,7 +90,7 @@ def unused_port() -> int:
 
 
 def as_nobody(question: Callable[[], Any]) -> Any:
-    """What a fork of this process answers after it has given up root; the answer must fit JSON."""
+    """The result of a call in a forked process without root's rights; it must fit JSON."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -111,7 +111,7 @@ def as_nobody(question: Callable[[], Any]) -> Any:
 
 
 def script(folder: Path, name: str, body: str) -> str:
-    """An executable shell script in place of a tool."""
+    """An executable shell script that replaces a tool."""
     path = folder / name
     path.write_text("#!/bin/sh\n" + body + "\n")
     path.chmod(0o755)

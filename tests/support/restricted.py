@@ -1,5 +1,4 @@
-"""A host with two keys: one that may do everything, and one whose line `mlxops authorize`
-printed."""
+"""A host with two keys: one without restrictions, and one whose line `mlxops authorize` printed."""
 
 from __future__ import annotations
 
@@ -21,11 +20,11 @@ VERBS = "status,reconcile"
 
 
 class Restricted:
-    """An sshd whose logins are the account's own: an sshd_config with ForceCommand would overrule
+    """An sshd whose logins are the account's own: an sshd_config with ForceCommand would override
     authorized_keys.
 
-    The state folder has blanks and quotes in its name. `canary` is the file that whatever must not
-    run would make."""
+    The path of the state folder contains blanks and quotes. Code that must never run would create
+    the file `canary`."""
 
     def __init__(self, folder: Path, runtime: dict[str, Any]) -> None:
         extra = (
@@ -50,7 +49,7 @@ class Restricted:
         )
 
     def authorize(self, verbs: str = VERBS) -> dict[str, Any]:
-        """Let the key do this and nothing else, and tell a host file about it."""
+        """Limit the key to these verbs, and write a host file that uses it."""
         result = self.studio.must("authorize", "--verbs", verbs, "--key", self.public)
         full = self.server.client_key.with_suffix(".pub").read_text()
         self.server.authorized_keys.write_text(f"{full}{result['line']}\n")
@@ -60,7 +59,7 @@ class Restricted:
         return result
 
     def mlxops(self, *words: object) -> Answer:
-        """The program with the restricted key, in the environment of cron."""
+        """Run the program with the restricted key, in the environment of cron."""
         env = {"PATH": "/usr/bin:/bin", "HOME": str(self.studio.folder), "PYTHONPATH": str(ROOT)}
         argv = self.studio.argv(*words, "--hosts-dir", self.cron_hosts)
         pipe = subprocess.PIPE
@@ -72,7 +71,7 @@ class Restricted:
 
     @property
     def host(self) -> Host:
-        """The host as the restricted key reaches it."""
+        """The host as reached with the restricted key."""
         return hosts.find_host("studio", str(self.cron_hosts))
 
     def call(
@@ -82,14 +81,15 @@ class Restricted:
         on_event: session.OnEvent = lambda event: None,
         **site: Any,
     ) -> Any:
-        """One call with the restricted key; keywords replace what the client says of the site."""
+        """One call with the restricted key; keywords replace fields of the site that the client
+        sends."""
         changed = replace(self.host, site={**self.host.site, **site})
         return session.call(changed, verb, args, on_event)
 
     def openssh(
         self, program: str, key: Path, *words: str, text: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """OpenSSH's ssh or sftp with that key; its options and words."""
+        """Run OpenSSH's ssh or sftp with that key and these arguments."""
         options = [
             f"IdentityFile={str(key)!r}".replace("'", '"'),
             f"UserKnownHostsFile={self.server.known_hosts}",

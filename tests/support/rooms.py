@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.sources import Source
 
-# The client: package or module below mlxops -> what of mlxops it may import.
+# The client: package or module below mlxops -> the parts of mlxops it may import.
 CLIENT = {
     "__init__": (),
     "__main__": ("cli", "interrupts"),
@@ -50,14 +50,15 @@ CLIENT = {
         "hosts",
         "agent.errors",
         "agent.wire.codec",
-        # A local agent, the ssh of a rank and a download are children on the same pipes.
+        # A local agent, the ssh of a rank and a download are child processes on the same kind of
+        # pipes.
         "agent.wire.child",
     ),
     "bundle": ("agent.wire.bootstrap",),
     "hosts": ("hosts", "agent.errors", "agent.runtimes.table", "agent.wire.values"),
     "hub": ("agent.errors",),
 }
-# The agent's rooms, top floor first: an import goes to a lower floor, or stays in its room.
+# The agent's rooms, top floor first: an import goes to a lower floor or stays in its room.
 FLOORS = (
     ("ops",),
     ("doctor",),
@@ -75,10 +76,10 @@ FLOORS = (
     ("errors", "clock", "background", "untrusted"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# Files that are rooms of their own, directly under agent/.
+# The files directly under agent/, each a room of its own.
 ROOT_MODULES = {"__init__", "main", "context", "site", "errors", "clock", "background", "untrusted"}
 MAX_FILES_PER_ROOM = 12
-# room -> its own limit, as it grows with the commands
+# Rooms with a limit of their own, because they grow with the commands.
 LARGE_ROOMS = {
     "mlxops/agent/ops": 18,  # a file for each verb
     "mlxops/cli": 30,  # a file for each group of commands
@@ -88,12 +89,12 @@ LARGE_ROOMS = {
 KNOW_RANKS = {"mlxops/agent/ops/rank.py", "mlxops/agent/runtimes/table.py"}
 OTHER_HOSTS = "agent.ranks.other_hosts"
 TEST_TREES = ("unit", "agent", "system")
-# Subjects of no single room: they stay at the top of their test tree.
+# Tests that belong to no single room stay at the top of their tree.
 ROOMLESS_TESTS = {
     "tests/agent/test_host_limits.py",  # threads, files and processes run out in every room
     "tests/system/test_field_cases.py",  # whole stories, from load to reconcile
 }
-# third-party name -> the only place that may say it
+# Third-party package -> the only place that may import it.
 PLACES = {
     "click": "mlxops/cli/",
     "tabulate": "mlxops/render/table.py",
@@ -131,12 +132,12 @@ PURE_MAY_IMPORT = {
     "sys",
     "mlxops",
 }
-# A tool as a word of a command line, a path below /proc, a call; advice to a person may name a
+# A tool as a word of a command line, a path below /proc, a call; a hint to the user may name a
 # tool.
 PLATFORM = re.compile(
     r"^/proc\b|(^|/)(lsof|ps|launchctl|vm_stat|sysctl)$|^os\.(kill|killpg|uname)$|^sys\.platform$"
 )
-# The stub has to compile where Python is too old to run it, and imports the agent by the name it
+# The stub must compile on a Python that is too old to run it, and imports the agent by the name it
 # has on the host.
 STUB = "mlxops/agent/wire/stub.py"
 
@@ -146,13 +147,13 @@ def is_below(name: str, prefixes: tuple[str, ...]) -> bool:
 
 
 def room_of(source: Source) -> str:
-    """The folder below agent/ that holds a file; of a file directly under agent/, its own name."""
+    """The folder below agent/ that contains a file; for a file directly under agent/, its own
+    name."""
     return source.name.removesuffix(".py").split("/")[2]
 
 
 def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
-    """Every group of modules that import each other, over however many others (Tarjan's
-    algorithm)."""
+    """Every group of modules that import each other, directly or not (Tarjan's algorithm)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -180,6 +181,6 @@ def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
 
 
 def python39() -> str | None:
-    """One that runs: pyenv's shims also exist for versions they do not start."""
+    """A Python 3.9 that runs; pyenv also has shims for versions that it cannot start."""
     kept = sorted(map(str, Path.home().glob(".pyenv/versions/3.9*/bin/python3.9")))
     return next((found for found in [*kept, shutil.which("python3.9")] if found), None)

@@ -1,5 +1,5 @@
-"""Answers no honest HTTP server gives, for stand-in servers and for strangers. Standard library
-only, Python 3.9."""
+"""Invalid HTTP answers, for stand-in servers and foreign processes. Standard library only, Python
+3.9."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Send = Callable[[bytes], object]
 
 
 def answer(manner: str, send: Send) -> None:
-    """One answer, or what there is instead of one, to whatever was asked."""
+    """Send one invalid answer, or none, to any request."""
     MANNERS[manner](send)
 
 

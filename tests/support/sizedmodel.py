@@ -1,7 +1,7 @@
-"""Models of 100 to 400 MB with random weights, of several families, for what a server really takes.
-Needs mlx-lm.
+"""Models of 100 to 400 MB with random weights, of several families, to measure what a real server
+uses. Needs mlx-lm.
 
-In 32 bits, since MLX computes little else on a CPU at any speed, and no experts. Most of the
+In 32 bits, because MLX is slow on a CPU with anything else, and without experts. Most of the
 weights are vocabulary, which costs no time."""
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 def write_sized(folder: Path, family: str, **changes: Any) -> Path:
-    """A model folder of this family; `changes` replaces fields of its config."""
+    """Write a model folder of this family; `changes` replaces fields of its config."""
     import mlx.core as mx
     from mlx.utils import tree_flatten
 

@@ -1,4 +1,4 @@
-"""Disks that a test fills, runs out of inodes on, or mounts read-only."""
+"""Disks that a test fills, exhausts of inodes, or mounts read-only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class SmallDisk:
-    """A context: a tmpfs mounted at `place`. Needs root."""
+    """A context manager: a tmpfs mounted at `place`. Needs root."""
 
     def __init__(self, place: Path, mb: int = 8, inodes: int = 4000) -> None:
         self.place = place
@@ -27,7 +27,7 @@ class SmallDisk:
         _run("umount", "-l", self.place)
 
     def fill(self, leave: int = 0) -> None:
-        """Use every byte but about `leave`."""
+        """Use all bytes except about `leave`."""
         with self._ballast.open("ab", buffering=0) as f:
             for size in (1 << 20, 1 << 16, 1 << 12):
                 while _written(f.fileno(), size):
@@ -54,7 +54,7 @@ class SmallDisk:
 
 @contextmanager
 def read_only(*folders: Path) -> Iterator[None]:
-    """Whatever is opened below them from now on is mounted read-only; what is open stays. Needs
+    """Mount these folders read-only: files opened later cannot be written, open ones can. Needs
     root."""
     with ExitStack() as stack:
         for folder in folders:

@@ -32,7 +32,7 @@ class Source:
 
     @property
     def module(self) -> str:
-        """Its dotted name."""
+        """Its dotted module name."""
         return self.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
     @property
@@ -45,7 +45,7 @@ class Source:
 
     @cached_property
     def tree_3_9(self) -> ast.Module:
-        """SyntaxError where Python 3.9 could not read it."""
+        """The syntax tree; SyntaxError if Python 3.9 cannot read the file."""
         return ast.parse(self.text, self.name, feature_version=(3, 9))
 
     @cached_property
@@ -54,8 +54,8 @@ class Source:
 
     @cached_property
     def imports(self) -> frozenset[str]:
-        """Absolute dotted names of everything imported, anywhere in the file, below TYPE_CHECKING
-        and in functions too; `from a import b` gives a.b."""
+        """Absolute dotted names of every import in the file, including those under TYPE_CHECKING
+        and in functions; `from a import b` gives a.b."""
         return frozenset(name for node in self.nodes for name in self._names(node))
 
     def _names(self, node: ast.AST) -> Iterator[str]:
@@ -68,7 +68,7 @@ class Source:
 
     @cached_property
     def functions(self) -> list[tuple[int, str]]:
-        """Lines and place of every function."""
+        """Length in lines and place of every function."""
         return [
             ((node.end_lineno or 0) - node.lineno + 1, f"{self.name}:{node.lineno} {node.name}")
             for node in self.nodes
@@ -81,13 +81,13 @@ class Source:
 
     @cached_property
     def calls(self) -> list[tuple[str, ast.Call]]:
-        """Every call, with the last name of what it calls."""
+        """Every call, with the last part of the name that it calls."""
         calls = [node for node in self.nodes if isinstance(node, ast.Call)]
         return [(ast.unparse(node.func).rpartition(".")[2], node) for node in calls]
 
     @cached_property
     def assigned(self) -> list[ast.Name]:
-        """The names that get a value somewhere in the file."""
+        """The names that the file assigns."""
         names = [node for node in self.nodes if isinstance(node, ast.Name)]
         return [node for node in names if isinstance(node.ctx, ast.Store)]
 
@@ -124,13 +124,13 @@ def _has_docstring(node: ast.AST) -> bool:
     return isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
 
 
-# The same text is parsed once, however many trees have it.
+# Trees share the sources they have in common, so that each text is parsed once.
 _source = functools.cache(Source)
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Path -> text of every file; `root` is the folder on the disk, for what has to be run."""
+    """The text of every file by path; `root` is the folder on disk, for rules that run code."""
 
     root: Path
     files: Mapping[str, str] = field(repr=False)
@@ -155,12 +155,12 @@ class Tree:
         return [source for source in self.package if not source.name.startswith("mlxops/agent/")]
 
     def changed(self, changes: Mapping[str, str]) -> Tree:
-        """The tree with other texts for some files; what is on the disk stays."""
+        """A copy of the tree with different texts for some files; the disk is not touched."""
         return replace(self, files=dict(sorted({**self.files, **changes}.items())))
 
 
 def read_tree() -> Tree:
-    """The files that git knows, new ones that are not ignored included."""
+    """The files known to git, including new files that are not ignored."""
     argv = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     names = sorted(name for name in set(listed.splitlines()) if (ROOT / name).is_file())

@@ -1,5 +1,5 @@
-"""OpenSSH's own sshd on loopback: a machine of its own as far as a login can tell. Works as root
-and not as root."""
+"""OpenSSH's sshd on loopback, which looks like a separate machine to a login. Runs with and without
+root."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START_S = 10.0
 
 
 def find_sshd() -> str:
-    """sshd's full path, which it insists on; RuntimeError when OpenSSH's server is not
+    """The full path of sshd, which it requires; RuntimeError if OpenSSH's server is not
     installed."""
     found = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if not found:
@@ -27,19 +27,19 @@ def find_sshd() -> str:
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """A fresh key pair at path and path.pub."""
+    """Create a key pair at path and path.pub."""
     path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", str(path)], check=True)
     return path
 
 
 class Sshd:
-    """One server with its own host key, its own authorized_keys, and a login as a test wants to
-    find it.
+    """One server with its own host key, its own authorized_keys, and a login environment chosen by
+    the test.
 
     shell, home, path and env describe the login: the command runs under `shell -c` with only that
-    environment, as it would for an account whose login shell that is. extra: lines for sshd_config,
-    before all others."""
+    environment, as for an account with that login shell. extra: lines for sshd_config, before all
+    others."""
 
     def __init__(
         self,
@@ -76,20 +76,21 @@ class Sshd:
             file.write(key.with_name(key.name + ".pub").read_text())
 
     def known_as(self, name: str, tools: Path) -> None:
-        """Put an ssh into the folder `tools` that reaches this server by a name."""
+        """Write an ssh into the folder `tools` that reaches this server under a name."""
         config = tools / "ssh_config"
         config.write_text(
             f"Host {name}\nHostName 127.0.0.1\nPort {self.port}\nUser {self.user}\n"
             f"IdentitiesOnly yes\n"
             f"IdentityFile {self.client_key}\nUserKnownHostsFile {self.known_hosts}\n"
         )
-        # ssh looks for its configuration in the account's home, which all servers on this machine
+        # ssh reads its configuration from the account's home, which all servers on this machine
         # share.
         (tools / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
         (tools / "ssh").chmod(0o755)
 
     def _write_login(self, shell: str, env: dict[str, str]) -> None:
-        # bash reads its rc file in an ssh session only, which it knows by SSH_CLIENT and SHLVL.
+        # bash reads its rc file only in an ssh session, which it recognises by SSH_CLIENT and
+        # SHLVL.
         login = self.folder / "login"
         words = " ".join(shlex.quote(f"{key}={value}") for key, value in env.items())
         login.write_text(
@@ -115,8 +116,8 @@ class Sshd:
             "PrintMotd no",
             "UseDNS no",
             "MaxStartups 200",
-            # The account's real shell starts the login: at this depth bash leaves the real
-            # ~/.bashrc alone.
+            # The account's real shell starts the login: at this depth bash does not read the real
+            # ~/.bashrc.
             f"ForceCommand {self.folder / 'login'}",
             "SetEnv SHLVL=9",
         ]
@@ -144,7 +145,7 @@ class Sshd:
         return self._process.pid
 
     def sessions(self) -> list[int]:
-        """The pids of the connections that are open, one or two each."""
+        """The pids of the open connections, one or two each."""
         done = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True
         )

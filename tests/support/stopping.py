@@ -1,4 +1,4 @@
-"""A load held where it stops the model before it, for as long as a test wants."""
+"""A load held in the phase in which it stops the previous model, until the test releases it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LONG_S = 300
 
 @dataclass(frozen=True)
 class Swap:
-    """amber onto the first port, where a worker of jade's server does not end. `held`: what the
-    port's lock says."""
+    """A load of amber onto the first port, where a worker of jade's server does not end. `held`:
+    the text of the port's lock."""
 
     load: subprocess.Popen[str]
     held: dict[str, Any]
@@ -28,12 +28,12 @@ class Swap:
     worker: int
 
     def goes_on(self) -> Answer:
-        """Let the worker end; how the load ended then."""
+        """Let the worker end; return how the load ended."""
         self.let_go()
         return finished(self.load)
 
     def killed(self) -> None:
-        """The load's agent is, with -9; then the worker ends."""
+        """Kill the load's agent with SIGKILL; then let the worker end."""
         os.kill(self.held["pid"], signal.SIGKILL)
         self.goes_on()
 

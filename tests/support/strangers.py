@@ -1,4 +1,4 @@
-"""Processes that are not ours, for tests to show that nothing ever happens to them."""
+"""Foreign processes, for tests that prove that mlxops never touches them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 HERE = str(Path(__file__).parents[2])
 NOBODY = 65534
-# Argv: journal, user or -, manner, address, port. Notes every signal that can be caught, and goes
-# on.
+# Arguments: journal, user or -, manner, address, port. Records every signal that can be caught, and
+# continues.
 LISTENER = f"""
 import os, signal, socket, sys, threading, time
 sys.path.insert(0, {HERE!r})
@@ -52,8 +52,8 @@ while True:
 
 
 class Strangers:
-    """A context: at its end every one of them must still live, unsignalled and not stopped; then
-    they are ended."""
+    """A context manager that checks at its end that every one of them is alive and received no
+    signal, then ends them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -63,7 +63,7 @@ class Strangers:
         self._begun: list[subprocess.Popen[bytes]] = []
 
     def run(self, *argv: object, **popen: Any) -> int:
-        """Any program, whose standard input never ends; its pid."""
+        """Start any program, with a standard input that never ends; its pid."""
         pipes: dict[str, Any] = {
             "stdin": subprocess.PIPE,
             "stdout": subprocess.PIPE,
@@ -76,7 +76,7 @@ class Strangers:
     def listen(
         self, port: int, address: str = "127.0.0.1", manner: str = "closes", user: int | None = None
     ) -> int:
-        """A listener with the manners of `rudeness`, or `deaf`: its queue of connections is full.
+        """A listener with one of the manners of `rudeness`, or `deaf`: its accept queue is full.
         Its pid."""
         words = [self._journal, "-" if user is None else user, manner, address, port]
         pid = self.run(sys.executable, "-IS", "-c", LISTENER, *words)
@@ -87,7 +87,7 @@ class Strangers:
         return pid
 
     def harmed(self) -> list[str]:
-        """What was done to them: a sentence each."""
+        """What was done to them, one sentence each."""
         gone = [f"{p.args} ended with {p.returncode}" for p in self._begun if p.poll() is not None]
         stopped = [
             f"{p.args} is stopped" for p in self._begun if p.poll() is None and _state(p.pid) == "T"
@@ -108,7 +108,7 @@ class Strangers:
 
 
 def _state(pid: int) -> str:
-    """One letter as in ps, "" where it is gone."""
+    """One letter as in ps, "" if it is gone."""
     done = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True)
     return done.stdout.strip()[:1]
 

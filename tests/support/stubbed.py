@@ -1,4 +1,4 @@
-"""A stub started the way a host starts it, fed by hand."""
+"""A stub started the way a host starts it, with input from the test."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stubbed:
         self.stdin.flush()
 
     def finish(self) -> tuple[str, int]:
-        """What else it said, with its exit status."""
+        """The rest of its output, with its exit status."""
         self.stdin.close()
         assert self.child.stderr
         out, err = self.stdout.read(), self.child.stderr.read()
@@ -59,7 +59,7 @@ class Stubbed:
 
 
 def conversation(packed: bundle.Bundle, state: Path | str) -> list[str]:
-    """All that a stub says, fed with the bundle whenever it asks."""
+    """The complete output of a stub that receives the bundle when it asks for it."""
     talk = Stubbed(packed, state)
     said = [talk.line()]
     while said[-1] == "MARK MISS":

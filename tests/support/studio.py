@@ -1,5 +1,5 @@
-"""A Studio for one test: a cache of tiny models, a registry, a port range, a host file, and the CLI
-pointed at it."""
+"""A Studio for one test: a cache of tiny models, a registry, a port range, a host file, and the
+command line configured for it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.support.ports import free_range
 
 ROOT = Path(__file__).parents[2]
 CHAT = "/v1/chat/completions"
-# The interpreter of the agent, where it is to be another than that of the tests.
+# The interpreter of the agent, if it differs from the one of the tests.
 AGENT_PYTHON = "MLXOPS_TEST_AGENT_PYTHON"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one command came to. `result` and `error` are those of --json."""
+    """The outcome of one command. `result` and `error` are those of --json."""
 
     exit: int
     stdout: str
@@ -54,7 +54,7 @@ class Answer:
 
 @dataclass
 class Studio:
-    """`login` None is a local host; `runtime` is the [runtime] table of the host file."""
+    """`login` None means a local host; `runtime` is the [runtime] table of the host file."""
 
     folder: Path
     login: Login | None
@@ -91,7 +91,7 @@ class Studio:
         return f"slot-{port}"
 
     def describe(self, **studio: Any) -> None:
-        """Write the host file; further keys go into its [studio] table."""
+        """Write the host file; keywords are added to its [studio] table."""
         tables: dict[str, Mapping[str, Any]] = {
             "studio": {
                 "hf_home": str(self.hf_home),
@@ -130,7 +130,7 @@ class Studio:
         return finished(self.start("--json", *words), timeout_s)
 
     def must(self, *words: object) -> dict[str, Any]:
-        """The result of a command that has to succeed."""
+        """The result of a command that must succeed."""
         answer = self.mlxops(*words)
         assert answer.exit == 0, answer
         return answer.result
@@ -144,12 +144,12 @@ class Studio:
         return entry
 
     def assignments(self) -> dict[str, int]:
-        """Entry -> port, of the entries that have one."""
+        """Entry -> port, for entries that have one."""
         models = self.registry()["models"]
         return {name: entry["port"] for name, entry in models.items() if entry["port"] is not None}
 
     def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change the registry by hand, as an editor would."""
+        """Change the registry as a text editor would."""
         registry = self.registry()
         change(registry)
         self.registry_path.write_text(json.dumps(registry, indent=2))
@@ -159,7 +159,7 @@ class Studio:
         return next(row for row in rows if row["port"] == port)
 
     def ask(self, port: int, model: str | None = None) -> str:
-        """What the model on a port says, asked by the name its slot answers to."""
+        """The answer of the model on a port, requested by the name its slot serves."""
         body = {"messages": [{"role": "user", "content": "who are you?"}], "max_tokens": 32}
         if model:
             body["model"] = model

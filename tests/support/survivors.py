@@ -1,5 +1,5 @@
-"""Which processes of a test are still alive: those that name its folder in argv, environment or
-working directory."""
+"""Processes of a test that are still alive: those with its folder in argv, environment or working
+directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ ENDS_WITHIN_S = 6.0
 
 
 def left_behind(folder: Path) -> dict[int, str]:
-    """pid -> command line of what still lives after a moment of grace; what remains is killed."""
+    """pid -> command line of the processes that are still alive after a grace period; they are
+    killed."""
     end = time.monotonic() + ENDS_WITHIN_S
     while (alive := living(folder)) and time.monotonic() < end:
         time.sleep(0.05)
@@ -33,7 +34,7 @@ def living(folder: Path) -> dict[int, str]:
 
 
 def our_line() -> Iterator[int]:
-    """This process and its ancestors: whoever started the tests may have named the folder."""
+    """This process and its ancestors, whose command lines may contain the folder."""
     pid = os.getpid()
     while pid > 1:
         yield pid
@@ -48,7 +49,7 @@ def _from_proc(names: Callable[[str], object]) -> Iterator[tuple[int, str]]:
         try:
             command = _text(place / "cmdline")
             about = [command, _text(place / "environ"), os.readlink(place / "cwd")]
-        except OSError:  # gone, a zombie, or not ours
+        except OSError:  # gone, a zombie, or of another user
             continue
         if any(map(names, about)):
             yield int(place.name), command

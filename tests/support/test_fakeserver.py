@@ -1,4 +1,4 @@
-"""The stand-in model server plays the real ones closely enough to be believed."""
+"""The stand-in model server imitates the real ones closely enough."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_health_stays_200_when_the_child_is_dead_and_queue_stats_revives_it(
     assert "multiprocessing" in argv and str(free_port) not in argv
     os.kill(child, signal.SIGKILL)
     assert ask(free_port, "/health")[0] == 200 and not fake.journal("respawn")
-    # The kernel may take a moment to end it.
+    # The kernel may need a moment to end it.
     assert eventually(
         lambda: ask(free_port, "/v1/queue/stats")[0] == 200 and fake.journal("respawn")
     )

@@ -1,4 +1,4 @@
-"""What a test left running is found and ended, and nothing else is."""
+"""Processes left by a test are found and ended, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two hosts on one machine: two sshd, each with a home and a state folder of its own, the first a
+"""Two hosts on one machine: two sshd, each with its own home and state folder; the first is a
 Studio that knows the second by an ssh name."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PEER = "second"
 
 
 class TwoHosts:
-    """`studio`'s host is the first; `peer` the second one's sshd. Use as a context."""
+    """A context manager. `studio`'s host is the first one; `peer` is the sshd of the second one."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -63,7 +63,7 @@ class Divided:
         return self.two.first.home / ".mlxops", self.two.peer.home / ".mlxops"
 
     def load(self) -> tuple[int, int]:
-        """The pids of both ranks."""
+        """Load it; the pids of both ranks."""
         self.studio.must("load", "amber", self.port)
         return self.pids()
 
@@ -76,7 +76,8 @@ class Divided:
         return {row["pid"] for row in [process, *process.get("ranks", [])] if row}
 
     def servers(self) -> set[int]:
-        """The ranks, by the port of clients or those of the ring; at their gates too."""
+        """The ranks, by the port of clients or by those of the ring, including those waiting at
+        their gates."""
         mine = (self.two.folder.parent, self.studio.folder)
         found = {pid: line for folder in mine for pid, line in living(folder).items()}
         return {

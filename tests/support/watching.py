@@ -1,5 +1,5 @@
-"""What a test sees of a Studio while a command runs: the registry at every moment, and who works on
-a port."""
+"""Observations of a Studio while a command runs: the registry at every moment, and the job on a
+port."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ EVERY_S = 0.001
 
 
 class RegistryWatch:
-    """Reads the registry file all the time, in a thread: `faults` are the looks that showed no
-    truth.
+    """Reads the registry file continuously in a thread: `faults` are reads that showed an invalid
+    state.
 
-    `seen` is every distinct set of assignments, as entry -> port, in the order of its
-    appearance."""
+    `seen` is every distinct set of assignments (entry -> port), in order of appearance."""
 
     def __init__(self, studio: Studio) -> None:
         self._path = studio.registry_path
@@ -62,19 +61,19 @@ class RegistryWatch:
 
 
 def lock_text(studio: Studio, port: int) -> dict[str, Any]:
-    """What the port's lock says of its holder, or of its last one."""
+    """The text of the port's lock, about its current or last holder."""
     path = studio.registry_path.with_name(f"{studio.registry_path.name}.{port}.lock")
     held: dict[str, Any] = json.loads(path.read_text() or "{}")
     return held
 
 
 def job(studio: Studio, port: int, phase: str) -> dict[str, Any]:
-    """The work on a port, once it has come to this phase."""
+    """The job on a port, once it has reached this phase."""
 
     def there() -> dict[str, Any] | None:
         try:
             held = lock_text(studio, port)
-        except ValueError:  # read between its writer's two steps
+        except ValueError:  # read between the two steps of its writer
             return None
         return held if held.get("phase") == phase else None
 
@@ -83,7 +82,8 @@ def job(studio: Studio, port: int, phase: str) -> dict[str, Any]:
 
 
 def refused(answer: Answer, code: int, kind: str) -> dict[str, Any]:
-    """The error of a command that had to fail just so, told as the design wants it."""
+    """The error of a command that must fail in exactly this way, reported according to the
+    contract."""
     assert answer.exit == code, answer
     assert "Traceback" not in answer.stdout + answer.stderr
     document = answer.document

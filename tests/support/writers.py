@@ -1,5 +1,4 @@
-"""Programs for tests of store and lock that run as processes of their own. Runs on Python 3.9
-too."""
+"""Programs for tests of store and lock that run as separate processes. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ from mlxops.agent.registry.store import Store
 path, name = sys.argv[1:3]
 store = Store(path, {"who": name, "from": "mini"})
 """
-# On a slow disk a writer may be refused after its wait, and is told so: that is not a lost edit.
+# On a slow disk a writer may time out with an error: that is not a lost edit.
 ADD = """
 def add(number):
     entry = Entry("%s-%d" % (name, number), dict(REQUIRED, made_by=name))
@@ -54,7 +53,7 @@ HOLD_WITH_CHILD = HOLD.replace(
     "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nprint(child.pid, flush=True)\n"
     "print(",
 )
-# Says so as soon as it tries for the lock.
+# Prints a line as soon as it tries to take the lock.
 ADD_WHEN_FREE = """
 told = []
 def hear(event, arguments):
@@ -65,7 +64,7 @@ def hear(event, arguments):
 sys.addaudithook(hear)
 print(*store.edit("add", lambda now: now.put(Entry(name, dict(REQUIRED)))).entries)
 """
-# Takes the lock again as soon as it is free, and counts aloud in it.
+# Takes the lock again as soon as it is free, and prints a counter while it holds it.
 GREEDY = """
 import itertools, time
 for number in itertools.count():
@@ -88,7 +87,7 @@ WAIT = """
 print("waits", flush=True)
 FileLock(path, turn=True).acquire({"who": name}, 60)
 """
-# A load's job, held as long as it lives.
+# The job of a load, held for the lifetime of the process.
 LOAD = """
 from mlxops.agent.jobs.job import Job
 from mlxops.agent.wire.client import ClientLink
@@ -101,7 +100,7 @@ with Job(client, path, os.path.dirname(path), held, True) as job:
     print("stops", flush=True)
     sys.stdin.readline()
 """
-# Killed in the middle: the first sync of the new file's content never returns.
+# For a kill in the middle of a write: the first sync of the new file's content never returns.
 STUCK_IN_WRITE = """
 import time
 def stuck(fd):
@@ -135,7 +134,7 @@ def start(body: str, *arguments: Any) -> Any:
 
 @contextlib.contextmanager
 def running(body: str, *arguments: Any) -> Iterator[Any]:
-    """A program that has printed its first line, kept as `said`; killed and reaped at the end."""
+    """A program that has printed its first line, stored as `said`; killed and reaped at the end."""
     child = start(body, *arguments)
     try:
         child.said = child.stdout.readline().strip()
@@ -147,7 +146,7 @@ def running(body: str, *arguments: Any) -> Iterator[Any]:
 
 
 def ended(child: Any) -> str:
-    """What it printed, once it has ended well."""
+    """Its output, after it has ended successfully."""
     out, err = child.communicate(timeout=120)
     assert child.returncode == 0, err
     return str(out)
