@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from .mutant import Mutant
 
-OWNER = "tests/system/ports/test_owner.py::"
+OWNER = "tests/system/ports/test_process_owner.py::"
 RESPAWN = "tests/system/servers/test_respawn.py::"
 
 OWNED = (
     Mutant(
         "another user's process is ours",
-        "agent/ports/owner.py",
+        "agent/ports/process_owner.py",
         "    return process.uid == uid()\n",
         "    return True\n",
         (OWNER + "test_another_users_server_of_our_model_is_foreign_to_every_verb",),

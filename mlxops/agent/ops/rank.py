@@ -13,7 +13,7 @@ from ..errors import Failed, NotReady, NotStopped
 from ..models import cache as hfcache
 from ..models import completeness
 from ..models.rejections import find_rejections
-from ..ports import owner
+from ..ports import process_owner
 from ..procs import Process, tree
 from ..programs import find as programs
 from ..ranks.ring import environment, require_local_address
@@ -126,10 +126,10 @@ def _stop(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     process = _recorded(ctx, args)
     if process is None:
         return {"stopped": False}
-    if not owner.is_own(process):
+    if not process_owner.is_own(process):
         text = "pid %d, recorded as a rank of port %d, runs as user %s"
         raise NotStopped(
-            text % (process.pid, args["port"], owner.user_name(process.uid)),
+            text % (process.pid, args["port"], process_owner.user_name(process.uid)),
             "stop it there as that user",
             pid=process.pid,
         )
@@ -140,7 +140,7 @@ def _stop(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
             "look at it there",
             pid=process.pid,
         )
-    family = tree(owner.own_processes(ctx.procs.processes()), process.pid)
+    family = tree(process_owner.own_processes(ctx.procs.processes()), process.pid)
     prey = StopTarget(_ring_port(args), _address(args), (process,), family)
     stop(
         ctx.procs,

@@ -20,7 +20,7 @@ from ..ranks import other_hosts
 from ..registry.entries import Entry, Registry
 from ..runtimes.table import Invocation, Runtimes, is_worker, recognise
 from ..site import Site
-from . import owner, probe
+from . import probe, process_owner
 from .answers import AnswerCache, PortQuery, candidate_addresses
 from .evidence import ForeignProcess, HttpAnswer, PortEvidence, Server
 from .spelling import with_registry_spelling
@@ -153,8 +153,12 @@ def _left_behind(
     run as another user."""
     recorded = [p for e in entries for p in [recorded_process(sight.processes, e)] if p]
     left = [p for e in entries for p in orphan_workers(sight.processes, e, known)]
-    others = tuple(p for p in (*recorded, *left) if not owner.is_own(p))
-    return next(filter(owner.is_own, recorded), None), tuple(filter(owner.is_own, left)), others
+    others = tuple(p for p in (*recorded, *left) if not process_owner.is_own(p))
+    return (
+        next(filter(process_owner.is_own, recorded), None),
+        tuple(filter(process_owner.is_own, left)),
+        others,
+    )
 
 
 def foreign_processes(
@@ -162,13 +166,13 @@ def foreign_processes(
 ) -> Tuple[ForeignProcess, ...]:
     """The processes of other users that concern the port; `servers`: those that are recorded or
     look like servers."""
-    found = {p.pid: ForeignProcess(p.pid, owner.user_name(p.uid), True) for p in servers}
+    found = {p.pid: ForeignProcess(p.pid, process_owner.user_name(p.uid), True) for p in servers}
     for listener in sight.listeners_on(port) or ():
         process = sight.processes.get(listener.pid or 0)
         uid = process.uid if process else listener.uid
-        if listener.pid and uid is not None and uid != owner.uid():
+        if listener.pid and uid is not None and uid != process_owner.uid():
             found.setdefault(
-                listener.pid, ForeignProcess(listener.pid, owner.user_name(uid), False)
+                listener.pid, ForeignProcess(listener.pid, process_owner.user_name(uid), False)
             )
     return tuple(found.values())
 
@@ -176,14 +180,14 @@ def foreign_processes(
 def find_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
     """port -> this user's servers whose command line names it. Of a `uv run` and its child, the
     child is the server."""
-    return _servers(owner.own_processes(table), known)
+    return _servers(process_owner.own_processes(table), known)
 
 
 def foreign_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
     """port -> processes of other users with the command line of a server there: nothing more is
     known of them."""
     return _servers(
-        {pid: process for pid, process in table.items() if not owner.is_own(process)}, known
+        {pid: process for pid, process in table.items() if not process_owner.is_own(process)}, known
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Mapping, Tuple
 
-from ..ports import owner
+from ..ports import process_owner
 from ..procs import Process, Procs
 
 VARIABLE = "MLXOPS_SERVER"
@@ -25,5 +25,5 @@ def mark_of(procs: Procs, process: Process) -> str:
 
 def marked_processes(procs: Procs, mark: str, table: Mapping[int, Process]) -> Tuple[Process, ...]:
     """This user's living processes with the mark."""
-    living = (p for p in owner.own_processes(table).values() if mark and not p.zombie)
+    living = (p for p in process_owner.own_processes(table).values() if mark and not p.zombie)
     return tuple(p for p in living if mark_of(procs, p) == mark)

@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple, Optional, Tuple
 from ..background import BackgroundCall
 from ..clock import Deadline, wait_for
 from ..errors import NotReady, free_bytes
-from ..ports import owner, probe
+from ..ports import probe, process_owner
 from ..ports.observe import Snapshot, find_servers, scan
 from ..procs import Procs, tree
 from ..runtimes.table import Runtime
@@ -230,7 +230,7 @@ def _holders(sight: Snapshot) -> str:
     seen = [(ln, sight.processes.get(ln.pid or 0)) for ln in sight.listeners or ()]
     found = {(ln.pid, process.uid if process else ln.uid) for ln, process in seen}
     told = [
-        "%s (user %s)" % ("pid %d" % pid if pid else "a process", owner.user_name(uid))
+        "%s (user %s)" % ("pid %d" % pid if pid else "a process", process_owner.user_name(uid))
         for pid, uid in found
     ]
     return "%s has it" % " and ".join(sorted(told))

@@ -8,7 +8,7 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ..clock import Deadline, wait_for
 from ..errors import NotStopped
-from ..ports import owner
+from ..ports import process_owner
 from ..ports.evidence import Server
 from ..procs import Process, Procs, Unobservable, tree
 from . import marks
@@ -93,10 +93,10 @@ class _Pack:
 
     def signal(self, processes: Iterable[Process], signum: int) -> None:
         for process in processes:
-            if not owner.is_own(process):
+            if not process_owner.is_own(process):
                 raise NotStopped(
                     "cannot signal pid %d: it runs as user %s"
-                    % (process.pid, owner.user_name(process.uid)),
+                    % (process.pid, process_owner.user_name(process.uid)),
                     "stop it as its owner on the host",
                     port=self._prey.port,
                     pid=process.pid,
@@ -124,7 +124,7 @@ class _Pack:
         table = self._procs.processes()
         for process in [p for p in self._known.values() if _same(table.get(p.pid), p)]:
             self._known.update(
-                {p.pid: p for p in tree(owner.own_processes(table), process.pid)[1:]}
+                {p.pid: p for p in tree(process_owner.own_processes(table), process.pid)[1:]}
             )
         return [table[p.pid] for p in self._known.values() if _same(table.get(p.pid), p)]
 
