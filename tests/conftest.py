@@ -1,4 +1,4 @@
-"""Fixtures for tests on real processes, and the word about tests that this machine cannot run."""
+"""Fixtures for tests with real processes, and the report of tests that this machine cannot run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NamedModels = dict[str, dict[str, bytes]]
 
 
 def cannot_run() -> dict[str, str]:
-    """Marker -> what to do to have its tests run, for the markers this machine cannot serve."""
+    """Marker -> how to have its tests run, for the markers that this machine cannot serve."""
     wanted = {
         "openai_server": (
             openai_program(),
@@ -110,7 +110,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.fixture(autouse=True)
 def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test that leaves a process behind; only tests with a folder of their own can start
+    """Fail the test that leaves a process running; only tests with a folder of their own can start
     one."""
     folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
@@ -120,7 +120,7 @@ def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def the_usual_umask() -> None:
-    """Host files that a group can write are not used; some systems make all files so."""
+    """Host files that a group can write are rejected; some systems create all files that way."""
     os.umask(0o022)
 
 
@@ -128,7 +128,7 @@ def the_usual_umask() -> None:
 def nothing_left_at_the_end(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.getbasetemp()
     for place in (folder, *folder.parents):
-        # Some tests have a second user, who must get as far as the folder of the test.
+        # Some tests have a second user, who must be able to reach the folder of the test.
         if not place.stat().st_mode & 0o001:
             place.chmod(place.stat().st_mode | 0o011)
     yield
@@ -142,7 +142,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def tiny_models() -> NamedModels:
-    """repo_id -> files of models that say who they are."""
+    """repo_id -> files of models that say their name."""
     return {
         f"tiny/{name.lower()}": model_files(["I", " am", f" {name}", "."], seed=seed)
         for seed, name in enumerate(("AMBER", "JADE", "TOPAZ"))
@@ -151,7 +151,7 @@ def tiny_models() -> NamedModels:
 
 @pytest.fixture(scope="session")
 def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Login]:
-    """A temporary SSH server for the whole session."""
+    """A throw-away SSH server for the whole session."""
     folder = tmp_path_factory.mktemp("ssh")
     home = tmp_path_factory.mktemp("home")
     with LoopbackServer(folder, home) as server:
@@ -165,7 +165,7 @@ def fake_runtime(tmp_path: Path) -> FakeRuntime:
 
 @pytest.fixture
 def make_studio(tmp_path: Path, tiny_models: NamedModels) -> Iterator[Callable[..., Studio]]:
-    """Makes a Studio with the tiny models in its cache; at the end its servers are unloaded."""
+    """Creates a Studio with the tiny models in its cache; at the end its servers are unloaded."""
     made: list[Studio] = []
 
     def make(login: Login | None, runtime: dict[str, Any], **more: Any) -> Studio:
@@ -181,8 +181,7 @@ def make_studio(tmp_path: Path, tiny_models: NamedModels) -> Iterator[Callable[.
 
 
 def empty(studio: Studio) -> None:
-    """Unload everything; a port where a test that failed left a load behind is locked for a
-    while."""
+    """Unload everything; a load left by a failed test keeps its port locked for a while."""
     end = time.monotonic() + UNLOCKED_WITHIN_S
     while studio.mlxops("unload-all", "--grace", 5).exit == 1 and time.monotonic() < end:
         time.sleep(0.5)

@@ -1,7 +1,7 @@
-"""python -m tests.families ENVIRONMENT [MODEL...]: run the models through the real server, and
+"""`python -m tests.families ENVIRONMENT [MODEL...]`: run the models through the real server, and
 write docs/lab/families.md.
 
-With models named, only what they come to is told, and nothing is written."""
+With models named, only their outcomes are printed, and nothing is written."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .server import Outcome, free_port, outcome, serving
 from .speech import SPEECHES
 from .table import PAGE, page, proposed, row
 
-# Every model is a process of its own, and the server starts them one after the other.
+# Every model is a separate process, and the server starts them one after the other.
 AT_ONCE = 8
 
 
 def run(environment: Path, names: list[str], flags: bool) -> dict[str, Outcome]:
-    """What the models come to, with the proposed flags or with none."""
+    """The outcomes of the models, with the proposed flags or with none."""
     found: dict[str, Outcome] = {}
     for first in range(0, len(names), AT_ONCE):
         group = names[first : first + AT_ONCE]
@@ -33,7 +33,7 @@ def run(environment: Path, names: list[str], flags: bool) -> dict[str, Outcome]:
 
 
 def prepared(folder: Path, name: str, flags: bool) -> dict[str, str]:
-    """A model's folder, made, and the fields the server gets for it."""
+    """Create a model's folder; the fields that the server gets for it."""
     place = folder / name.replace(" ", "-").replace("<", "").replace(">", "")
     place.mkdir()
     for file, content in SPEECHES[name].files().items():

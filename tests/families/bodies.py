@@ -1,9 +1,9 @@
-"""Tiny models of real architectures, as mlx-lm builds them, that say what they are told, token by
+"""Tiny models of real architectures, as mlx-lm builds them, that produce a given text, token by
 token.
 
 Every layer is zero, so that the residual stream stays the embedding, and `lm_head` holds a Markov
-chain: after this token comes that one. The real server loads the family's real code. A prompt ends
-with one of two marks, which decide which of two answers is given. Needs mlx and mlx-lm."""
+chain: each token determines the next one. The real server loads the family's real code. A prompt
+ends with one of two marks, which select one of two answers. Needs mlx and mlx-lm."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ MLA = {
     "v_head_dim": 16,
     "num_key_value_heads": 4,
 }
-# model_type -> what its configuration needs beside COMMON.
+# model_type -> what its configuration needs in addition to COMMON.
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "llama": {},
     "mistral": {},
@@ -132,7 +132,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 def files(
     model_type: str, talk: Sequence[str], call: Sequence[str], template: str | None, **config: Any
 ) -> dict[str, bytes]:
-    """Name -> content of a repository whose model answers `talk`, and `call` to a prompt that ends
+    """Name -> content of a repository whose model answers `talk`, or `call` to a prompt that ends
     with CALLS."""
     talk = distinct(talk, [])
     call = distinct(call, talk)
@@ -159,10 +159,10 @@ def files(
 
 
 def distinct(pieces: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """The same text in pieces of which none stands twice, nor in `taken`: one that would is joined
-    with the next.
+    """Split the same text into distinct pieces, none of which is in `taken`: a duplicate is joined
+    with the next piece.
 
-    What follows a token depends on nothing but the token."""
+    The next token depends only on the current one."""
     found: list[str] = []
     joined = ""
     for piece in pieces:
@@ -175,7 +175,8 @@ def distinct(pieces: Sequence[str], taken: Sequence[str]) -> list[str]:
 
 
 def _tokenizer(pieces: Sequence[str]) -> Tokenizer:
-    """256 byte symbols and one token per piece; the marks, and what ends an answer, are special."""
+    """256 byte symbols and one token per piece; the marks and the end of an answer are special
+    tokens."""
     vocabulary = {symbol: i for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     words = pre_tokenizers.Split(Regex(r"\s?\S+|\s+"), "isolated")
@@ -218,7 +219,7 @@ def _weight(name: str, value: mx.array) -> mx.array:
 
 
 def _pulled(head: mx.array, embedded: mx.array, chains: Sequence[Sequence[int]]) -> mx.array:
-    """Make each token of a chain the best one after its predecessor."""
+    """Make each token of a chain the most likely one after its predecessor."""
     for token, successor in (pair for chain in chains for pair in pairwise(chain)):
         row = embedded[token]
         head[successor] = head[successor] + PULL * row / mx.linalg.norm(row)

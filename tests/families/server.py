@@ -1,4 +1,4 @@
-"""The real mlx-openai-server with several models at once, and what each of them answers."""
+"""The real mlx-openai-server with several models at once, and the answer of each of them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ TOOLS = [
 
 
 class Heard(NamedTuple):
-    """What a client got: reasoning and content without blanks around, and the calls as (name,
-    arguments)."""
+    """What a client received: reasoning and content without surrounding blanks, and the calls as
+    (name, arguments)."""
 
     reasoning: str
     content: str
@@ -55,7 +55,7 @@ class Heard(NamedTuple):
 def serving(
     folder: Path, environment: Path, port: int, models: Mapping[str, Mapping[str, str]]
 ) -> Iterator[None]:
-    """A server on this port; `models`: served name -> model_path, and parsers where it gets any."""
+    """A server on this port; `models`: served name -> model_path, and parsers if it gets any."""
     described = [
         {"served_model_name": name, "model_type": "lm", **fields} for name, fields in models.items()
     ]
@@ -83,8 +83,8 @@ def serving(
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """Told to stop, it would end one model after the other. The tracker ends by itself, and tidies
-    up."""
+    """Stopped by a signal, it would end one model after the other. The resource tracker ends by
+    itself and cleans up."""
     for process in tree(local_procs().processes(), server.pid):
         if "resource_tracker" not in " ".join(process.argv):
             with suppress(ProcessLookupError):
@@ -100,8 +100,8 @@ def free_port() -> int:
 
 
 def vocabulary(folder: Path, environment: Path) -> Path:
-    """A folder with the vocabulary of openai-harmony, from the package beside the server that ships
-    it."""
+    """A folder with the vocabulary of openai-harmony, from the package installed with the
+    server."""
     place = folder / "vocabulary"
     place.mkdir(exist_ok=True)
     (packed,) = environment.glob(
@@ -152,7 +152,7 @@ def _heard(message: Mapping[str, Any]) -> Heard:
 
 
 def _streamed(raw: str) -> Heard:
-    """The message that the pieces of a stream come to."""
+    """The message that the chunks of a stream add up to."""
     calls: dict[int, dict[str, str]] = {}
     texts = {"reasoning_content": "", "content": ""}
     for line in raw.splitlines():
@@ -183,7 +183,7 @@ def _text(message: Mapping[str, Any], key: str) -> str:
 
 
 class Outcome(NamedTuple):
-    """What came of one model: whether answers and calls came out right, plain and streamed, and the
+    """The outcome of one model: whether answers and calls were right, plain and streamed, and the
     raw tags seen."""
 
     answers: tuple[bool, bool]
@@ -197,7 +197,7 @@ class Outcome(NamedTuple):
 
 
 def outcome(port: int, model: str, speech: Speech) -> Outcome:
-    """Ask it four times: for an answer and for a call, plain and streamed."""
+    """Request four answers: an answer and a call, plain and streamed."""
     talks = [ask(port, model, False, stream) for stream in (False, True)]
     calls = [ask(port, model, True, stream) for stream in (False, True)]
     heard = (*talks, *calls)

@@ -1,9 +1,9 @@
-"""What a model of each family writes, in its own markup: an answer, mostly after some thought, and
-a call of a tool.
+"""The output of a model of each family, in its own markup: an answer, usually after some reasoning,
+and a tool call.
 
-The templates are our own words in the shape of the real ones: what they teach about tools, and how
-they end the prompt, is what the families' table goes by. Sources: the chat templates on the model
-cards. "¦" parts the tokens."""
+The templates are written for these tests in the shape of the real ones: the families' table goes by
+what they say about tools and by how they end the prompt. Sources: the chat templates on the model
+cards. "¦" separates the tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARK = f"{{{{- '{CALLS}' if tools and messages[-1].role != 'tool' else '{TALKS}'
 
 
 class Speech(NamedTuple):
-    """A family's model. `thinks`: its thoughts are to reach a client as reasoning, apart from the
+    """A family's model. `thinks`: its reasoning must reach a client as reasoning, apart from the
     answer.
 
     `lost`: what the server gets wrong even with the best flags it has; "" for nothing."""
@@ -34,12 +34,12 @@ class Speech(NamedTuple):
 
     @property
     def answer(self) -> str:
-        """What a client must get as the content of an answer."""
+        """What a client must receive as the content of an answer."""
         return "Hello from " + self.talk.rpartition("from¦ ")[2].replace("¦", "")
 
 
 def turns(begin: str, after_role: str, end: str, teaches: str, opens: str) -> str:
-    """A template: tools in a system turn, the turns, and how the model's own one begins."""
+    """A template: tools in a system turn, the turns, and the start of the model's turn."""
     told = (
         "{%- if tools %}"
         + begin

@@ -1,5 +1,5 @@
-"""docs/lab/families.md: what was run through the real server and what came out, and the tables the
-proposals are from."""
+"""docs/lab/families.md: what was run through the real server with which outcome, and the tables
+behind the proposals."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MARKUP_HEAD = ("a template with", "parsers that read it", "source")
 
 
 def proposed(speech: Speech) -> dict[str, str]:
-    """The parsers the server would get for this model, where its help lists them all."""
+    """The parsers that the server would get for this model if its help lists them all."""
     found = propose(speech.model_type, speech.template)
     parsers = {"tool_call_parser": found.tool[:1], "reasoning_parser": found.reasoning[:1]}
     return {key: value[0] for key, value in parsers.items() if value}
 
 
 def flags_of(name: str) -> tuple[str, str, str]:
-    """The first cells of a model's row, which depend on nothing but the tables."""
+    """The first cells of a model's row, which depend only on the tables."""
     fields = proposed(SPEECHES[name])
     return name, code(fields.get("tool_call_parser", "")), code(fields.get("reasoning_parser", ""))
 
@@ -55,7 +55,7 @@ def both(fine: tuple[bool, bool]) -> str:
 
 
 def seen(bare: Outcome) -> str:
-    """What a client gets wrong where the flags are withheld."""
+    """What a client receives wrongly without the flags."""
     if bare.tags:
         return " ".join(code(tag) for tag in bare.tags)
     return "the same" if bare.right else "calls stay text"
@@ -72,7 +72,7 @@ def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def known() -> str:
-    """The tables that proposals are made from."""
+    """The tables behind the proposals."""
     run = {speech.model_type for speech in SPEECHES.values()}
     families = [
         (code(name), code(f.tool), code(f.thinks), "yes" if name in run else "read only", f.source)
@@ -90,8 +90,7 @@ def known() -> str:
 
 
 def page(rows: Sequence[Sequence[str]]) -> str:
-    """The page with these rows, and with the tables as they are now, in the place of those it
-    has."""
+    """The page with these rows, and with the current tables instead of those it has."""
     text = _placed(PAGE.read_text("utf-8"), "run", lines(HEAD, rows) + "\n")
     return _placed(text, "known", known())
 

@@ -1,4 +1,4 @@
-"""docs/lab/families.md is what the tables say and what the real server does."""
+"""docs/lab/families.md matches the tables and the real server."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .server import Outcome, free_port, outcome, serving
 from .speech import SPEECHES
 from .table import PAGE, both, flags_of, known, read, seen
 
-# Of each kind of markup one, and the families that have no parser; the whole of it is `python -m
-# tests.families`. gpt_oss with its flags is in test_harmony.py.
+# One family of each kind of markup, and those without a parser; all of them: `python -m
+# tests.families`. test_harmony.py has gpt_oss with its flags.
 FLAGGED = (
     "qwen3",
     "qwen3_moe, thinking",
@@ -44,7 +44,7 @@ def test_what_goes_wrong_is_said_on_the_page_and_nothing_else() -> None:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, bool], Outcome]]:
-    """(model, with flags) -> what came of it, all of them on one real server."""
+    """(model, with flags) -> its outcome, all of them on one real server."""
     folder, program = tmp_path_factory.mktemp("families"), openai_program()
     assert program
     wanted = {

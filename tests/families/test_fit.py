@@ -1,4 +1,4 @@
-"""What `fit` says of a model of each family that was never loaded, and what comes of loading it."""
+"""What `fit` says about a model of each family that was never loaded, and what loading it does."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PAGE = 4 << 10
 
 
 class Machine(NamedTuple):
-    """A local Studio with the real mlx_lm.server and no model, and how much memory it is said to
-    have."""
+    """A local Studio with the real mlx_lm.server, without a model, and a made-up amount of
+    memory."""
 
     studio: Studio
     memory: Cramped
@@ -41,7 +41,7 @@ class Machine(NamedTuple):
         return repo_id
 
     def refuses(self, repo_id: str) -> tuple[str, int]:
-        """Kind and exit code of a load, and that nothing came of it."""
+        """Kind and exit code of a load that changed nothing."""
         before = self._registry()
         failed = refusal(self.studio, "load", model=repo_id, port=self.port)
         assert self._registry() == before and living(self.studio.state_dir / "run") == {}

@@ -1,4 +1,4 @@
-"""A gpt-oss from an empty registry to an answer, with the real mlx-openai-server."""
+"""A gpt_oss model from an empty registry to an answer, with the real mlx-openai-server."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Faults, injected at every step of every verb, and what must hold after each of them."""
+"""Faults injected at every step of every verb, and the conditions that must hold afterwards."""

@@ -1,4 +1,4 @@
-"""One run of the real agent, with a fault or without."""
+"""One run of the real agent, with or without a fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KILLING = ("kill", "torn")
 
 @dataclass(frozen=True)
 class Step:
-    """The `nth` time that the agent does `event` by way of `place`. A look changes nothing."""
+    """The `nth` time that the agent does `event` at `place`. A look changes nothing."""
 
     event: str
     place: str
@@ -49,11 +49,11 @@ class Blow:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. `record` is its last one, None without; `events` all before; `status` that
-    of wait(2).
+    """How a run ended. `record` is its last record, None without one; `events` are all records
+    before it; `status` is that of wait(2).
 
-    `struck`: the blow fell. `cut`: it fell on the line to the client, who hears nothing more
-    then."""
+    `struck`: the fault was injected. `cut`: it hit the link to the client, which receives nothing
+    after it."""
 
     record: dict[str, Any] | None
     status: int
@@ -74,7 +74,7 @@ class Ended:
 
 
 def watched(log: Path, blow: Blow | None) -> dict[str, Any]:
-    """The saboteur's plan: strike, or without a blow only write down every step."""
+    """The saboteur's plan: inject the fault, or without one record every step."""
     step = (
         {"event": blow.step.event, "place": blow.step.place, "nth": blow.step.nth} if blow else None
     )
@@ -82,8 +82,8 @@ def watched(log: Path, blow: Blow | None) -> dict[str, Any]:
 
 
 class Nursery:
-    """Where the agent that lies in `home` is run under `python`, one call after another; `env` on
-    top of a bare one."""
+    """Runs the agent in `home` under `python`, one call after another; `env` is added to a bare
+    environment."""
 
     def __init__(self, home: Path, python: str, env: Mapping[str, str]) -> None:
         self._orders, theirs = socket.socketpair()
@@ -96,7 +96,7 @@ class Nursery:
         self._answers = self._orders.makefile("rb")
 
     def call(self, request: bytes, plan: Mapping[str, Any] | None = None) -> Ended:
-        """Run the agent to its end, or to the blow."""
+        """Run the agent to its end, or to the fault."""
         (stdin, ours), (said, stdout), (warned, stderr) = os.pipe(), os.pipe(), os.pipe()
         socket.send_fds(self._orders, [json.dumps(plan).encode()], [stdin, stdout, stderr])
         for end in (stdin, stdout, stderr):
@@ -107,8 +107,8 @@ class Nursery:
             open(warned, "rb") as err,
             self._bounded(),
         ):
-            # The line stays open meanwhile: its end would mean that the client is gone. What a dead
-            # agent does not take is not kept, to be tried again at the line's end.
+            # The link stays open, because its end would mean that the client is gone. Input that a
+            # dead agent did not read is dropped, or closing the link would try to write it again.
             texts = _talk(line, request, out, err)
         status = int(self._answers.readline())
         return _ended(status, *texts, Path(plan["log"]) if plan else None)
@@ -128,7 +128,7 @@ class Nursery:
 
 
 def _talk(line: BinaryIO, request: bytes, out: BinaryIO, err: BinaryIO) -> tuple[bytes, bytes]:
-    """What it says to the client and to people; it is pinged meanwhile, as a client does."""
+    """Read its output for the client and for people, and send pings as a client does."""
     line.write(frame(request))
     said: dict[BinaryIO, bytes] = {out: b"", err: b""}
     streams, pinged = [out, err], time.monotonic()

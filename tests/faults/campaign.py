@@ -1,4 +1,4 @@
-"""Many faults on several hosts at once."""
+"""Many faults on several hosts in parallel."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
 class Hosts:
-    """As many hosts as trials run at the same time; on all of them the agent runs under `python`, a
-    version."""
+    """One host per parallel trial; the agent runs under `python`, a version, on all of them."""
 
     def __init__(self, scenes: Sequence[Scene], python: str) -> None:
         self.scenes = scenes
@@ -49,7 +48,8 @@ class Hosts:
     def strike(
         self, case: Case, blows: Sequence[Blow], tell: Tell = lambda _: None
     ) -> list[Outcome]:
-        """Every other one is mended by reconcile first, the rest by the same verb again alone."""
+        """Inject faults. Every other one is repaired by reconcile first, the rest only by repeating
+        the verb."""
 
         def one(numbered: tuple[int, Blow]) -> Outcome:
             with self.one() as scene:
@@ -62,13 +62,13 @@ class Hosts:
         try:
             return list(pool.map(one, enumerate(blows)))
         finally:
-            # After Ctrl-C the rest is left out; what is under way comes to its end.
+            # After Ctrl-C, running trials finish and the rest are skipped.
             pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
 def hosts(count: int, folder: Path | None = None, python: str = sys.executable) -> Iterator[Hosts]:
-    """`python`: the interpreter that the agent runs under."""
+    """`python`: the interpreter of the agent."""
     models = {name: model_files([name], seed=seed) for seed, name in enumerate(MODELS)}
     version = subprocess.run(
         [python, "-IS", "-c", VERSION], capture_output=True, text=True, check=True

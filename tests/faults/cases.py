@@ -1,5 +1,5 @@
-"""The verbs under fault: how the host stands before, what is asked, what must be true once it has
-been done."""
+"""The verbs under fault: the state of the host before, the request, and what must hold
+afterwards."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Rows = Mapping[int, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """`goal`: what is not as the verb promises, a sentence each. `claims`: whether a result says it
-    was all done.
+    """`goal`: where the state differs from what the verb promises, one sentence each. `claims`:
+    whether a result claims complete success.
 
-    `ends`: kinds of errors with which a repetition may rightly end. `keeps`: ports that a failed
-    run leaves served; `endures`: those that it leaves served whatever befalls the disk. `told`:
-    what is wrong with what the run said, or with what status says after it. `elsewhere`: it works
-    on ports that a repetition leaves to reconcile."""
+    `ends`: kinds of errors with which a repetition may end. `keeps`: ports that must still be
+    served after a failed run; `endures`: ports that must still be served whatever happens to the
+    disk. `told`: what is wrong with the output of the run, or with `status` after it. `elsewhere`:
+    it works on ports that a repetition leaves to reconcile."""
 
     name: str
     verb: str
@@ -53,8 +53,7 @@ class Case:
 
 
 def assigned(**wanted: str | None) -> Callable[[Scene], list[str]]:
-    """Goal: these models on these ports of the scene, and nothing on its others but the
-    bystander."""
+    """Goal: these models on these ports of the scene, and only the bystander on the others."""
 
     def look(scene: Scene) -> list[str]:
         names = {"bystander": "quiet", **wanted}
@@ -69,7 +68,7 @@ def assigned(**wanted: str | None) -> Callable[[Scene], list[str]]:
 
 
 def _halves(count: int, work: str | None) -> Callable[[Scene], list[str]]:
-    """Goal: so many ranks on the other host, and this model on the work port."""
+    """Goal: this number of ranks on the other host, and this model on the work port."""
 
     def look(scene: Scene) -> list[str]:
         ranks = scene.ranks()
@@ -80,19 +79,19 @@ def _halves(count: int, work: str | None) -> Callable[[Scene], list[str]]:
 
 
 def _undone(scene: Scene) -> list[str]:
-    """The model before is back; one that a killed run had stopped already is known to nobody any
+    """The previous model is back; if a killed run had already stopped it, nothing records it any
     more."""
     return assigned(work="amber")(scene) and assigned()(scene)
 
 
 def _roomy(scene: Scene) -> list[str]:
-    """It serves; of the others either is where it was or nowhere, since memory that cannot be seen
-    is not counted."""
+    """It serves; each of the others is where it was or unloaded, because memory that cannot be
+    observed is not counted."""
     return assigned(work="spare", **_kept(scene))(scene)
 
 
 def _made_room(scene: Scene) -> list[str]:
-    """As `_undone`, of all three ports."""
+    """As `_undone`, for all three ports."""
     work = "amber" if scene.work in scene.assigned() else None
     return assigned(work=work, **_kept(scene))(scene)
 
@@ -106,11 +105,11 @@ def _kept(scene: Scene) -> dict[str, str | None]:
 
 
 def _evicted(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
-    """Whatever was unloaded serves again, or how to load it again is told: by the run, after its
-    death by status.
+    """Every unloaded model serves again, or the command that loads it again is reported: by the
+    run, or by status if the run was killed.
 
-    A load that could see what memory there is has made room. One that was killed when all was done
-    is told by its log."""
+    A load that could read the free memory has made room. One killed after its last step is reported
+    by its log."""
     over = ended.record is None and "ready_at" in (scene.models()["spare"].get("process") or {})
     said = {one["port"]: one for one in (ended.result or ended.error).get("evicted", ())}
     found = []
@@ -138,8 +137,8 @@ def _named(scene: Scene, found: Any) -> bool:
 
 
 def _short(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
-    """It does not fit, and what makes room is found, or it is said why not; unless its config could
-    not be read."""
+    """It does not fit, and the ports to unload are found, or the reason is reported; unless its
+    config could not be read."""
     found = ended.result
     if found is None or found["kv_bytes"] is None or (not found["fits"] and _named(scene, found)):
         return []
@@ -152,8 +151,8 @@ def _unstored(scene: Scene) -> list[str]:
 
 
 def _verified(scene: Scene, ended: Ended, rows: Rows) -> list[str]:
-    """Of each port that serves something is said, and nothing wrong but that a request of ours came
-    to nothing."""
+    """Each port that serves something is reported, and no problem except that one of our requests
+    failed."""
     found = {row["port"]: row for row in ended.result["ports"]} if ended.result else {}
     ours = (scene.work, scene.bystander) if found else ()
     checks = [(port, check) for port in ours if port in found for check in found[port]["checks"]]
@@ -191,8 +190,7 @@ def _tidied(scene: Scene) -> list[str]:
 
 
 def _fetched(scene: Scene) -> list[str]:
-    """What was lost before stays where a full disk kept everybody from looking at its lock; doctor
-    tells of it."""
+    """Earlier losses stay where a full disk prevented reading the lock; doctor reports them."""
     parts = [
         path.name
         for path in scene.hub.glob("models--*/blobs/*.incomplete")
@@ -202,12 +200,12 @@ def _fetched(scene: Scene) -> list[str]:
 
 
 def _emptied(result: Any) -> bool:
-    """Every port but the stranger's."""
+    """Every port except the stranger's."""
     return sum(not row["ok"] for row in result["ports"]) <= 1
 
 
 def _taken_in(result: Any) -> bool:
-    """All models, and nothing that could not be seen."""
+    """All models, and nothing that could not be observed."""
     added = {action["entry"] for action in result["actions"] if action["action"] == "add"}
     return added >= set(MODELS) and not result["drift"]
 

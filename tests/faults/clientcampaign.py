@@ -1,4 +1,4 @@
-"""Many faults in the client: which ones, and at several desks at once."""
+"""Many faults in the client: which ones, and on several desks in parallel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .clienttrial import survey
 from .desk import Desk
 from .trial import Outcome
 
-# What an effect can fail with; a look fails as any other does, but for want of room.
+# Errors of an effect; a look fails with the same ones, except for lack of space.
 FAILURES = {
     "socket.send": ("ECONNRESET", "EPIPE"),
     "socket.sendall": ("ECONNRESET", "EPIPE"),
@@ -30,9 +30,9 @@ LOOKED = ("EIO", "EACCES")
 OTHERWISE = ("ENOSPC", "EIO", "EACCES")
 ROUNDS = 2
 SIGNALS = ("INT", "INT", "TERM", "INT INT")
-# Python's own start, which no line of ours precedes.
+# The start of Python, before the first line of mlxops.
 BEFORE = (":0:<module>", "__init__.py:1:<module>")
-# A module that imports many has as many moments at the same place.
+# A module with many imports has as many moments at the same place.
 MOMENTS = 40
 T = TypeVar("T")
 Trial = Callable[[Desk, ClientCase, Blow], Outcome]
@@ -61,7 +61,7 @@ def sample(blows: Sequence[Blow], count: int, dice: random.Random) -> list[Blow]
 
 
 class Desks:
-    """As many as trials run at the same time; each has a host of its own, and both ways to it."""
+    """One desk per parallel trial; each has a host of its own, and both ways to reach it."""
 
     def __init__(self, pairs: Sequence[dict[bool, Desk]]) -> None:
         self._idle = list(pairs)

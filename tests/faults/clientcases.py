@@ -1,5 +1,5 @@
-"""The commands under fault: what is typed, how the host stands before, what must be true once it
-has been done."""
+"""The commands under fault: the command line, the state of the host before, and what must hold
+afterwards."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Goal = Callable[[Scene], list[str]]
 class ClientCase:
     """`words`: the command line, with fields of the scene in braces.
 
-    `undone`: what must be true after it was cancelled. `true`: the registry tells no lie before it.
-    `wrong`: it is right to end with a complaint about this host. `undoing_s`: how long it may take
-    to undo it."""
+    `undone`: what must hold after it was cancelled. `true`: the registry states nothing false
+    before it. `wrong`: ending with a complaint about this host is correct. `undoing_s`: time limit
+    for the rollback."""
 
     name: str
     words: str
@@ -34,7 +34,7 @@ class ClientCase:
     undoing_s: float = 20.0
 
     def typed(self, scene: Scene) -> list[str]:
-        """With --json: what is said on stdout is one document or nothing."""
+        """With --json: stdout must be one document or empty."""
         ports = {"work": scene.work, "free": scene.free, "bystander": scene.bystander}
         return ["--json", *self.words.format(**ports).split()]
 
@@ -46,7 +46,7 @@ def _served(scene: Scene) -> None:
 def _changing(
     name: str, words: str, undone: Goal | None = None, **more: Any
 ) -> Iterator[ClientCase]:
-    """A verb that the agent's own faults know, by both ways."""
+    """A verb from the agent's fault cases, over both ways to the host."""
     yield from _both(name, words, CASES[name].arrange, CASES[name].goal, undone=undone, **more)
 
 

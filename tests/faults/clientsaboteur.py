@@ -1,9 +1,10 @@
-"""Runs the client with a saboteur inside: `python clientsaboteur.py PLAN WORD...`, PLAN as the
+"""Run the client with a saboteur inside: `python clientsaboteur.py PLAN WORD...`, where PLAN is the
 saboteur's, in JSON.
 
-Beside the saboteur's own events, a plan with `moments` makes a step of each function of ours that
-is entered and of each module that is imported: moments at which a signal may come. Its faults may
-be signals: "INT", "TERM", or two in a row, "INT INT", the second one at the next step there is."""
+In addition to the saboteur's events, a plan with `moments` makes a step of each function of mlxops
+that is entered and of each module that is imported: moments at which a signal may arrive. Its
+faults may be signals: "INT", "TERM", or two in a row, "INT INT", the second one at the next
+possible step."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ PACKAGE = "mlxops"
 
 
 class ClientSaboteur(Saboteur):
-    """Its places lead through the client's source; for what paramiko does in its own thread,
-    through paramiko's."""
+    """Its places are call paths through the client's source; in paramiko's own thread, through
+    paramiko's."""
 
     def __init__(self, home: str, plan: dict[str, Any]) -> None:
         super().__init__(home, plan, wire=-1)
@@ -33,7 +34,7 @@ class ClientSaboteur(Saboteur):
         self._importing = False
 
     def profile(self, frame: FrameType, event: str, arg: Any) -> None:
-        """What the interpreter calls at every call of the main thread."""
+        """The profile function that the interpreter calls in the main thread."""
         code = frame.f_code
         self._importing = code.co_name == "<module>"
         if event == "call" and (self._importing or code.co_filename.startswith(self._ours)):
@@ -56,7 +57,7 @@ class ClientSaboteur(Saboteur):
                 and not self._importing
                 and code.co_filename.startswith("<frozen importlib")
             ):
-                return ""  # the search for a module is Python's own
+                return ""  # the search for a module belongs to Python
             if code.co_filename.startswith(self._ours):
                 ours.append(
                     f"{code.co_filename[len(self._ours) :]}:{frame.f_lineno}:{code.co_name}"
@@ -81,7 +82,7 @@ def main() -> None:
     plan, home = json.loads(sys.argv[1]), os.environ["PYTHONPATH"]
     saboteur = ClientSaboteur(home, plan)
     wrap(saboteur)
-    # Made anew through the wrapped open: what is written there is a step as well.
+    # Reopened through the wrapped open, so that output is a step too.
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     sys.addaudithook(saboteur.audit)
     sys.argv[1:] = sys.argv[2:]

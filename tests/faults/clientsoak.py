@@ -1,5 +1,5 @@
-"""`python -m tests.faults.clientsoak -n N`: N faults and signals at steps of the client, and what
-came of them."""
+"""`python -m tests.faults.clientsoak -n N`: inject N faults and signals at steps of the client, and
+report the outcomes."""
 
 from __future__ import annotations
 

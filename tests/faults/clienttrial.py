@@ -1,5 +1,5 @@
-"""One fault in the client, or a signal to it: arrange the host, strike, look at both machines, then
-once more."""
+"""One fault in the client, or a signal to it: prepare the host, inject, check both machines, repeat
+the command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Look = Callable[[Desk, ClientCase, Blow, Said], Iterable[str]]
 def survey(desk: Desk, case: ClientCase, moments: bool = False) -> tuple[Step, ...]:
     """The steps of a command, from a run without a fault that does what it promises."""
     case.arrange(desk.scene)
-    desk.run(case.typed(desk.scene))  # the agent is there from now on, and every module is compiled
+    desk.run(case.typed(desk.scene))  # from now on the agent is installed and every module is compiled
     case.arrange(desk.scene)
     said = desk.watch(case.typed(desk.scene), moments=moments)
     assert said.ok is not case.wrong and not [
@@ -35,8 +35,7 @@ def strike(desk: Desk, case: ClientCase, blow: Blow) -> Outcome:
 
 
 def interrupt(late: Sequence[Step]) -> Callable[[Desk, ClientCase, Blow], Outcome]:
-    """Send the signals that the blow names; at the moments in `late` the answer is known
-    already."""
+    """Send the signals of the fault; at the moments in `late` the result is already known."""
 
     def look(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[str]:
         yield from _left(case, blow, said, blow.step in late)
@@ -51,13 +50,13 @@ def interrupt(late: Sequence[Step]) -> Callable[[Desk, ClientCase, Blow], Outcom
 
 
 def too_late(steps: Sequence[Step]) -> Sequence[Step]:
-    """The moments at which the answer is being told."""
+    """The moments at which the result is being reported."""
     first = next(at for at, step in enumerate(steps) if ":while_reporting" in step.place)
     return steps[first:]
 
 
 def _trial(desk: Desk, case: ClientCase, blow: Blow, moments: bool, look: Look) -> Outcome:
-    """What a violation spoilt is begun anew by the next trial."""
+    """The next trial rebuilds what a violation has broken."""
     case.arrange(desk.scene)
     said = desk.watch(case.typed(desk.scene), blow, moments)
     outcome = Outcome(case.name, blow, said.struck, f"status {said.status}")
@@ -80,7 +79,7 @@ def _calm(said: Said) -> Iterator[str]:
 
 
 def failed(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[str]:
-    """How a client may end: killed without a word, else with a status of the design's and one
+    """How a client may end: killed without output, or with a status of the contract and one
     document."""
     if blow.fault in KILLING and said.status == -9:
         return
@@ -92,13 +91,13 @@ def failed(desk: Desk, case: ClientCase, blow: Blow, said: Said) -> Iterator[str
 
 
 def _left(case: ClientCase, blow: Blow, said: Said, late: bool) -> Iterator[str]:
-    """How a client may end that was told to."""
+    """How a client may end after a signal."""
     if said.status != INTERRUPTED and not (late and said.status == int(case.wrong)):
         yield f"status {said.status}: {said.stdout[:300]} {said.stderr[-300:]}"
     if said.seconds > case.undoing_s:
         yield f"it took {said.seconds:.0f} s"
-    # Before the program has read its words, and at the second press, it leaves without a word; or
-    # with all of them, where the second press comes when they are out.
+    # Before the program has read its arguments, and at a second signal, it exits without output; or
+    # with all of it, if the second signal arrives after the output.
     twice = " " in blow.fault
     if said.stdout or not (twice or late or ":run" not in blow.step.place):
         yield from document_of(said, left=twice and late)
@@ -109,7 +108,7 @@ def _done(said: Said) -> bool:
 
 
 def document_of(said: Said, left: bool = False) -> Iterator[str]:
-    """`left`: the status tells how it left, not what it did."""
+    """`left`: the status says how it exited, not what it did."""
     try:
         document = said.document
     except ValueError:
@@ -124,7 +123,7 @@ def document_of(said: Said, left: bool = False) -> Iterator[str]:
 
 
 def aftermath(desk: Desk, case: ClientCase, said: Said) -> Iterator[str]:
-    """On both machines, once the host has ended what it had begun."""
+    """The state of both machines, after the host has finished what it had started."""
     if not desk.quiet():
         yield f"still at work: {desk.agents()} {desk.left_running()} {desk.scene.family()}"
     yield from (f"left on the client: {path}" for path in desk.litter())
@@ -136,7 +135,7 @@ def aftermath(desk: Desk, case: ClientCase, said: Said) -> Iterator[str]:
 
 
 def repeated(desk: Desk, case: ClientCase) -> Iterator[str]:
-    """The next ordinary command does what it always does."""
+    """The next ordinary command works as always."""
     said = desk.run(case.typed(desk.scene))
     if said.ok is case.wrong:
         yield (

@@ -1,7 +1,6 @@
-"""The client's machine: a home, a temporary folder, a host file, and the real command line run
-there.
+"""The client's machine: a home, a temporary folder, a host file, and the real command line.
 
-The host is a Scene; the way to it is local, or OpenSSH's own sshd."""
+The host is a Scene, reached locally or through OpenSSH's sshd."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ ENDED_WITHIN_S = 30.0
 
 @dataclass(frozen=True)
 class Said:
-    """How a client ended, and what it said. `steps` are those of a run that was only watched."""
+    """How a client ended, and its output. `steps` are those of a run that was only recorded."""
 
     status: int
     stdout: str
@@ -45,7 +44,7 @@ class Said:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What --json came to; empty where nothing was said."""
+        """The document of --json; empty without output."""
         document: dict[str, Any] = json.loads(self.stdout) if self.stdout.strip() else {}
         return document
 
@@ -68,7 +67,8 @@ class Desk:
         self.home, self.tmp, self.code = (self.folder / name for name in ("home", "tmp", "code"))
         for place in (self.home, self.tmp, self.folder / "hosts"):
             place.mkdir(parents=True)
-        # A copy: an edit of the source during a long run would move the lines that name the steps.
+        # A copy, because an edit of the source during a long run would move the lines that name the
+        # steps.
         source = Path(mlxops.__file__).parent
         shutil.copytree(source, self.code / "mlxops", ignore=shutil.ignore_patterns("__pycache__"))
         for file in INSIDE:
@@ -78,7 +78,7 @@ class Desk:
 
     def describe(self, python: str | None = None) -> None:
         """Write the host file; the agent's interpreter is this one, or one under which it sees the
-        scene's memory."""
+        memory of the scene."""
         site, python = self.scene.site, python or self.scene.memory.python(sys.executable)
         studio = {key: site[key] for key in ("hf_home", "registry", "bind", "state_dir")}
         ports = f"{self.scene.ports[0]}-{self.scene.ports[-1]}"
@@ -119,13 +119,13 @@ class Desk:
         inside = [str(self.code / INSIDE[0].name), json.dumps(plan)] if plan else ["-m", "mlxops"]
         argv = [sys.executable, *inside, "--hosts-dir", str(self.folder / "hosts"), *words]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        # A tests' runner in a shell's background ignores Ctrl-C, and so would all that it starts.
+        # A test runner in the background of a shell ignores Ctrl-C, and so would its children.
         heed: Any = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
         more = {**pipes, "preexec_fn": heed, "start_new_session": True, **popen}
         return subprocess.Popen(argv, env=self.env, cwd=self.folder, text=True, **more)
 
     def run(self, words: Sequence[str], plan: Mapping[str, Any] | None = None) -> Said:
-        """One command to its end."""
+        """Run one command to its end."""
         began = time.monotonic()
         with self.start(words, plan) as client:
             try:
@@ -138,18 +138,18 @@ class Desk:
         return watched_steps(said, Path(plan["log"])) if plan else said
 
     def watch(self, words: Sequence[str], blow: Blow | None = None, moments: bool = False) -> Said:
-        """A command that writes down its steps, or is struck at one of them; see the saboteur's two
-        halves."""
+        """Run a command that records its steps, or receives a fault at one of them; see both halves
+        of the saboteur."""
         log = self.folder / "steps.jsonl"
         log.unlink(missing_ok=True)
         return self.run(words, {**watched(log, blow), "moments": moments})
 
     def agents(self) -> list[int]:
-        """The agents at work for this desk, on the host."""
+        """The agents that run for this desk on the host."""
         return [pid for pid, words in self._ours() if LOADER in words]
 
     def left_running(self) -> list[str]:
-        """What the client started and left, but for the agents."""
+        """Processes left by the client, except the agents."""
         return [" ".join(words) for pid, words in self._ours() if LOADER not in words]
 
     def _ours(self) -> Iterator[tuple[int, list[str]]]:
@@ -159,12 +159,12 @@ class Desk:
             pid = int(place.name)
             if pid not in known and alive(pid) and f"={self.folder}" in _read(place / "environ"):
                 words = _read(place / "cmdline").split("\0")
-                # The servers inherit the environment of the agent that launched them.
+                # Servers inherit the environment of the agent that launched them.
                 if str(self.scene.runtime.program) not in words and "mlxops-gate" not in words:
                     yield pid, words
 
     def quiet(self) -> bool:
-        """Wait until the host has no work of ours any more; False when that takes too long."""
+        """Wait until no process of ours runs on the host; False if that takes too long."""
         end = time.monotonic() + ENDED_WITHIN_S
         while self.agents() or self.left_running():
             if time.monotonic() > end:
@@ -173,7 +173,7 @@ class Desk:
         return self.scene.settle()
 
     def litter(self) -> list[str]:
-        """Temporary files that are still there."""
+        """Temporary files that still exist."""
         return [str(path) for path in self.tmp.iterdir()]
 
     def end(self) -> None:

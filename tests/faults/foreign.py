@@ -1,5 +1,5 @@
-"""What is not ours and must never be touched: a listener on a port of the range, a process that
-looks like a server."""
+"""Foreign processes that must never be touched: a listener on a port of the range, and a process
+that looks like a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Hangs up on everybody: whoever asks it something need not wait for an answer.
+# Closes every connection, so that a client does not wait for an answer.
 LISTEN = """
 import socket, sys
 with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
@@ -21,7 +21,7 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
 
 
 class Strangers:
-    """`port` is held by the listener; the look-alike's command line has a server's words and
+    """`port` is held by the listener; the command line of the look-alike has a server's words and
     `coveted` in it."""
 
     def __init__(self, folder: Path, port: int, coveted: int) -> None:
@@ -40,7 +40,7 @@ class Strangers:
             "--port",
             str(coveted),
         ]
-        # A session of their own: Ctrl-C is for the campaign alone.
+        # In a session of their own, so that Ctrl-C reaches the campaign only.
         quiet: dict[str, Any] = {"stdin": subprocess.PIPE, "cwd": folder, "start_new_session": True}
         self._listener = subprocess.Popen(listener, **quiet, stdout=subprocess.PIPE)
         self._alike = subprocess.Popen(alike, executable="/bin/sh", **quiet)
@@ -52,7 +52,7 @@ class Strangers:
         return self._listener.pid, self._alike.pid
 
     def touched(self) -> list[str]:
-        """What happened to them: a sentence each."""
+        """What happened to them, one sentence each."""
         ended = [p for p in (self._listener, self._alike) if p.poll() is not None]
         found = [f"the foreign process {p.pid} ended with {p.returncode}" for p in ended]
         with socket.socket() as knock:
@@ -71,7 +71,7 @@ class Strangers:
 
 
 def alive(pid: int) -> bool:
-    """Whether it runs: a zombie does not."""
+    """Whether it runs; a zombie does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""What must hold, whatever happened. Each check returns a sentence per violation."""
+"""Conditions that must hold after every fault. Each check returns one sentence per violation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .kinds import EXCEPTIONS
 from .scene import Living, Scene, serves
 from .strikes import PLANTED
 
-# What the agent says of a MemoryError, which is no defect.
+# The agent's message for a MemoryError, which is not a defect.
 NO_MEMORY = "the agent got no memory"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def always(scene: Scene) -> list[str]:
-    """At every moment at which no agent runs."""
+    """Holds at every moment without a running agent."""
     return [
         *_registry(scene),
         *scene.strangers.touched(),
@@ -40,7 +40,7 @@ def _registry(scene: Scene) -> Iterator[str]:
 
 
 def _nonsense(process: Mapping[str, Any]) -> Iterator[str]:
-    """What a record cannot say of a process."""
+    """Values that a record of a process cannot have."""
     moments = {key: process[key] for key in ("launched_at", "ready_at") if key in process}
     yield from (f"{key} {value!r}" for key, value in moments.items() if not MOMENT.fullmatch(value))
     if process and not process["pid"] > 1:
@@ -48,10 +48,10 @@ def _nonsense(process: Mapping[str, Any]) -> Iterator[str]:
 
 
 def spoken(ended: Ended, blow: Blow, ends: Sequence[str] = ()) -> Iterator[str]:
-    """How the run may end: a killed one without a word, any other with a record, and never in a
+    """How the run may end: killed without a last record, otherwise with one, and never with a
     traceback.
 
-    `ends`: kinds of errors it ends with anyway, whatever else befell it."""
+    `ends`: kinds of errors with which it ends in any case."""
     if blow.fault in KILLING:
         return
     if ended.record is None and not ended.cut:
@@ -68,7 +68,7 @@ def spoken(ended: Ended, blow: Blow, ends: Sequence[str] = ()) -> Iterator[str]:
 
 
 def in_time(ended: Ended, status: Mapping[str, Any]) -> Iterator[str]:
-    """Nothing lasted less than no time, nor has it for whoever looks afterwards."""
+    """No duration is negative, neither in the run nor for later observers."""
     for told in ({"record": ended.record}, {"events": list(ended.events)}, status):
         yield from (f"{name} is {value}" for name, value in _figures(told) if value < 0)
 
@@ -83,7 +83,7 @@ def _figures(told: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 
 def reported(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every living server is recorded by an assignment, or status tells that it is not."""
+    """Every living server is recorded by an assignment, or status reports that it is not."""
     drift = {row["port"]: row["drift"] for row in rows}
     unrecorded = [server for server in scene.servers() if not recorded(scene, server)]
     lost = set(scene.ranks()) - scene.ranks_on_record().keys()
@@ -98,7 +98,7 @@ def reported(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def remembered(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What served on a port where nothing serves now is shown as lost, until a person unloads
+    """A model that served a port which nothing serves now is shown as lost, until a person unloads
     it."""
     drift = {row["port"]: row["drift"] for row in rows}
     taken = {*scene.assigned(), *(server.port for server in scene.servers())}
@@ -112,7 +112,7 @@ def remembered(scene: Scene, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def forgotten(scene: Scene, ports: Iterable[int]) -> list[str]:
-    """Nothing serves on these ports, and no entry says any more what did."""
+    """Nothing serves these ports, and no entry records what did."""
     models = scene.models().values()
     known = {port for entry in models for port in (entry["port"], entry.get("wanted"))}
     return [f"nobody says any more what served on {port}" for port in ports if port not in known]
@@ -127,14 +127,14 @@ def recorded(scene: Scene, server: Living) -> bool:
 
 
 def true(scene: Scene, orphans: Sequence[int] = ()) -> list[str]:
-    """Assigned is what really serves, and nothing else serves but on the ports reported as
+    """Assigned is what really serves, and nothing else serves except on ports reported as
     `orphans`."""
     served = {
         s.port: scene.name_of(s)
         for s in scene.servers()
         if serves(s.port) and s.port not in orphans
     }
-    # What its other host still runs keeps an assignment: only unload may end it.
+    # A rank on the other host keeps an assignment: only unload may end it.
     halves = {port for pid, port in scene.ranks_on_record().items() if pid in scene.ranks()}
     found = {
         port: name

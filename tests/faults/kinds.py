@@ -1,4 +1,4 @@
-"""The kinds of fault, and which of them fit which step."""
+"""The kinds of fault, and which steps they apply to."""
 
 from __future__ import annotations
 
@@ -23,32 +23,34 @@ KIND_OF = {fault: kind for kind, faults in KINDS.items() for fault in faults}
 TEARS = ("write", "os.write", "os.pwrite")
 SPAWNS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.exec")
 SIGNALS = ("os.kill", "os.killpg", "signal.pidfd_send_signal")
-# What works on an open descriptor or a socket is never refused for want of a right.
+# Operations on an open descriptor or a socket never fail for lack of permission.
 RIGHTLESS = (*TEARS, "os.fsync", "os.truncate", "fcntl.flock", "socket.send", "socket.sendall")
-# The kernel has these for few: no process left to be had, and what only an owner or root may do.
+# Errors of few calls: the process limit, and operations reserved to the owner or root.
 ONLY = {
     "EAGAIN": (*SPAWNS, "fcntl.flock"),
     "EPERM": (*SIGNALS, "os.chmod", "os.chown"),
     "EDQUOT": ("open", "os.mkdir", "os.rename", *TEARS),
     "EFBIG": TEARS,
 }
-# What lasts begins where it is met first; at any other step it would be the same fault once more.
+# A lasting fault starts at the first step it applies to; at any other step it would be the same
+# fault again.
 BEGINS = {
     "noinodes": ("open", "os.mkdir"),
     "quota": ("open", "os.mkdir", "os.rename", *TEARS),
     "toolarge": TEARS,
 }
-# A loop's further rounds take the same way through the code.
+# Later rounds of a loop take the same path through the code.
 ROUNDS = 2
 
 
 def near(steps: Iterable[Step]) -> list[Step]:
-    """The steps that are struck at: of the rounds of a loop only the first ones."""
+    """The steps to inject at: only the first rounds of a loop."""
     return [step for step in steps if step.nth <= ROUNDS]
 
 
 def blows(steps: Iterable[Step]) -> list[Blow]:
-    """Every fault at every step where it can happen. To a look, which changes nothing, less can."""
+    """Every fault at every step where it can happen. Fewer apply to a look, which changes
+    nothing."""
     return [
         Blow(step, fault)
         for step in near(steps)
@@ -74,8 +76,7 @@ def _refused(event: str, name: str) -> bool:
 
 
 def sample(blows: Sequence[Blow], count: int, dice: random.Random) -> list[Blow]:
-    """This many of them, or all, of each kind about as many as of the others while there are
-    any."""
+    """This many of them, or all, spread evenly over the kinds as far as possible."""
     piles = {kind: [b for b in blows if KIND_OF[b.fault] == kind] for kind in KINDS}
     for pile in piles.values():
         dice.shuffle(pile)

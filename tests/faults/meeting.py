@@ -1,5 +1,5 @@
-"""Two at once on one host: who stops, who comes in meanwhile, and what must hold when both are
-done."""
+"""Two commands at once on one host: which one is paused, which one runs meanwhile, and what must
+hold when both are done."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LAST_STEP = ("registry/atomic_file.py", "os.replace(draft, path)")
 
 
 def _verb(verb: str, **args: Any) -> tuple[str, Callable[[Scene], Mapping[str, Any]]]:
-    """Ports by the name they have in the scene."""
+    """A verb; ports by the name they have in the scene."""
     return verb, lambda scene: {k: getattr(scene, v) if k == "port" else v for k, v in args.items()}
 
 
@@ -58,7 +58,8 @@ def _note_by_hand(scene: Scene) -> None:
 
 
 def _clear_by_hand(scene: Scene) -> None:
-    """Whoever has the port to work on loses it; its server, if one runs, is nobody's then."""
+    """Remove the assignment of the work port by hand; its server, if one runs, is then
+    unassigned."""
     models = scene.models()
     for fields in models.values():
         if fields["port"] == scene.work:
@@ -73,7 +74,7 @@ OTHERS = (*MEANWHILE, *HANDS)
 
 @dataclass(frozen=True)
 class Meeting:
-    """`first` stops before the step, and the `other` comes in."""
+    """`first` is paused before the step, and the `other` runs."""
 
     first: str
     step: Step
@@ -85,7 +86,7 @@ class Meeting:
 
 @dataclass
 class Outcome:
-    """`met` False: the step did not come this time. `ends`: how both ended. `violations`: a
+    """`met` False: the step did not happen this time. `ends`: how both ended. `violations`: one
     sentence each."""
 
     meeting: Meeting
@@ -100,7 +101,7 @@ class Outcome:
 
 
 class Stage:
-    """A scene with a second nursery, for the one that is stopped."""
+    """A scene with a second nursery, for the paused command."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -120,7 +121,7 @@ class Stage:
         self.scene.write_registry(models)
 
     def steps(self, first: str) -> tuple[Step, ...]:
-        """The effects of a verb when nobody comes in between."""
+        """The effects of a verb without interference."""
         self.arrange()
         verb, args = PAUSED[first]
         ended = self._first.watch(verb, args(self.scene))
@@ -154,7 +155,7 @@ class Stage:
         return outcome
 
     def _stopped(self, first: Future[Ended]) -> int:
-        """The pid of the one that has stopped; 0 when it came to its end instead."""
+        """The pid of the paused command; 0 if it ran to its end instead."""
         end = time.monotonic() + STOPS_WITHIN_S
         while time.monotonic() < end and not first.done():
             told = [line for line in _lines(self._log) if "paused" in line]
@@ -191,8 +192,8 @@ class Stage:
         return found
 
     def _blind(self, step: Step) -> bool:
-        """Between the last look at the registry and its replacement, which no file system offers as
-        one."""
+        """Between the last read of the registry and its replacement, which no file system offers as
+        one operation."""
         file, line, _ = step.place.split(" < ")[0].split(":")
         source = (self.scene.code / "agent" / file).read_text().splitlines()
         return (file, source[int(line) - 1].strip()) == LAST_STEP

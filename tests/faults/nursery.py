@@ -1,11 +1,11 @@
-"""Runs the agent once per call, each time in a fresh fork of a process that has its modules loaded.
-Stdlib only.
+"""Runs the agent once per call, each time in a fork of a process that has its modules loaded.
+Standard library only.
 
-That saves the start of an interpreter, which would be half of what a trial costs. It lies beside
-the package `agent`, and beside `smallness`, which makes up the size of the machine; argv: that
-folder, and the number of a socket. Each message is the saboteur's plan (or null) and brings three
-descriptors for the run: stdin, with the request as one frame, stdout and stderr. Answered by its
-pid, then its status."""
+That saves the start of an interpreter, half the time of a trial. It is copied next to the package
+`agent`, and next to `smallness`, which makes up the size of the machine; argv: that folder, and the
+number of a socket. Each message is the saboteur's plan (or null) and carries three descriptors for
+the run: stdin, with the request as one frame, stdout and stderr. The answer is its pid, then its
+status."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LATE = (
 
 
 def load() -> None:
-    """Import what a run may import, that no trial spends its time on it."""
+    """Import what a run may import, so that trials spend no time on it."""
     for name in (*LATE, "smallness"):
         importlib.import_module(name)
     package = importlib.import_module("agent")
@@ -43,12 +43,12 @@ def load() -> None:
 
 
 def run(home: str, plan: dict[str, Any] | None, streams: list[int]) -> None:
-    """What the stub does for the agent; never returns."""
+    """Do what the stub does for the agent; never returns."""
     os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, max(streams) + 1)
-    # As the stub does: what children print must not reach the wire.
+    # As in the stub: output of child processes must not reach the wire.
     wire = os.dup(1)
     os.dup2(2, 1)
     source = open(0, "rb")  # noqa: SIM115 - the agent reads it to its end

@@ -1,9 +1,8 @@
-"""`python -m tests.faults.pairs`: two at once. One stops before a step, the other runs to its end,
-the first goes on.
+"""`python -m tests.faults.pairs`: two commands at once. One is paused before a step, the other runs
+to its end, the first continues.
 
-Before: amber serves on the port to work on, quiet beside it; the registry says that one more serves
-on the free port, which is not so, and gives a wrong path for spare. `-n N` takes N of all
-interleavings."""
+Before: amber serves on the work port, quiet next to it; the registry wrongly records a server on
+the free port, and a wrong path for spare. `-n N` runs N of all interleavings."""
 
 from __future__ import annotations
 
@@ -25,14 +24,14 @@ from .meeting import OTHERS, PAUSED, Meeting, Outcome, Stage
 
 
 class Stages:
-    """As many as meet at the same time."""
+    """One stage per parallel meeting."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._idle = list(stages)
         self._pool = ThreadPoolExecutor(len(stages))
 
     def meetings(self) -> list[Meeting]:
-        """Every other at every effect of every first."""
+        """Every other command at every effect of every first one."""
         steps = {first: self._idle[0].steps(first) for first in PAUSED}
         return [
             Meeting(first, step, other)
@@ -46,7 +45,7 @@ class Stages:
         return dice.sample(every, min(count, len(every)))
 
     def few(self, each: int, dice: random.Random) -> list[Meeting]:
-        """So many of every two."""
+        """This many of each pair."""
         every = self.meetings()
         twos = [
             [m for m in every if (m.first, m.other) == two]
@@ -90,8 +89,8 @@ def stages(count: int, folder: Path | None = None) -> Iterator[Stages]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Interleavings that came about, by who stopped and who came in; `refused`: the second was told
-    to wait."""
+    """Interleavings that happened, by the paused and the other command; `refused`: the second was
+    told to wait."""
     met = Counter((o.meeting.other, o.meeting.first) for o in outcomes if o.met)
     rows = [[other, *(met[other, first] for first in PAUSED)] for other in OTHERS]
     refused = Counter(

@@ -1,7 +1,7 @@
-"""The nursery, lying beside this as cradle.py, with one more fault: "pause" stops the process at
-the step, unharmed.
+"""The nursery, copied next to this as cradle.py, with one more fault: "pause" stops the process at
+the step.
 
-The harness lets it go on with SIGCONT. Stdlib only."""
+The harness continues it with SIGCONT. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import cradle  # type: ignore[import-not-found]
 import saboteur  # type: ignore[import-not-found]
 
-# Who finds the registry's lock held by a stopped process would wait for ten seconds.
+# A command that finds the registry locked by a stopped process would wait for ten seconds.
 LOCK_WAIT_S = 0.3
 
 os_kill = os.kill  # before the saboteur makes a step of it

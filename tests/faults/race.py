@@ -1,9 +1,9 @@
-"""`python -m tests.faults.race --writers 32 --edits 50`: so many writers on one registry, and
-whether all is there.
+"""`python -m tests.faults.race --writers 32 --edits 50`: many concurrent writers on one registry,
+and a check that no edit is lost.
 
-A third comes over ssh, through OpenSSH's own server, a third by local mode, a third as whole
-commands in cron's environment, over ssh too. One more asks for the registry's lock all the time,
-and times how long it waits for it."""
+A third of them write over ssh, through OpenSSH's server, a third in local mode, a third as complete
+commands in the environment of cron, also over ssh. One more takes the registry's lock continuously
+and measures how long it waits."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ LONGEST_WAIT_S = 60.0
 
 @dataclass
 class Race:
-    """`seconds` of every command by its way; `waits` for the lock alone; `lost`: a sentence per
-    thing that is wrong."""
+    """`seconds` of every command by its way; `waits` for the lock alone; `lost`: one sentence per
+    error."""
 
     writers: int
     edits: int
@@ -74,7 +74,7 @@ def race(folder: Path, writers: int, edits: int) -> Race:
 
 
 def _run(studio: Studio, found: Race) -> None:
-    """All at once: nobody begins before everybody is there."""
+    """Start all at once, when all are ready."""
     crowd = [
         _writer(studio, WAYS[n % len(WAYS)], f"w{n}", found.edits) for n in range(found.writers)
     ]
@@ -130,7 +130,7 @@ def _ask(studio: Studio, over: threading.Event, waits: list[float]) -> None:
 
 
 def _wrong(studio: Studio, writers: int, edits: int) -> list[str]:
-    """What differs from one entry per edit, each made once, in a registry that is whole."""
+    """Differences from one entry per edit, each made once, in a valid registry."""
     wanted = {f"w{writer}-{edit}" for writer in range(writers) for edit in range(edits)}
     there = set(studio.registry()["models"])
     history = studio.registry_path.with_suffix(".history.jsonl").read_text().splitlines()

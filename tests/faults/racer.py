@@ -1,8 +1,8 @@
-"""One writer of the race, a process of its own: so many entries registered, one command each, by
-one way to the host.
+"""One writer of the race, as a separate process: registers a number of entries, one command each,
+over one way to the host.
 
-argv: the folder of host files, the way, the writer's name, how many. Prints the seconds that each
-command took and how many were refused, as one line of JSON. A refused one is tried again."""
+argv: the folder of host files, the way, the writer's name, the number. Prints the seconds of each
+command and the number of refusals, as one line of JSON. Refused commands are repeated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Edit = Callable[[str, str], bool]
 
 
 def called(host: hosts.Host) -> Edit:
-    """Within this process: what a long-lived client would do."""
+    """Within this process, as a long-lived client would."""
 
     def edit(name: str, repo: str) -> bool:
         try:
@@ -37,7 +37,7 @@ def called(host: hosts.Host) -> Edit:
 
 
 def commanded(hosts_dir: str) -> Edit:
-    """A whole command with cron's environment: no terminal, no agent, next to no PATH."""
+    """A complete command in cron's environment: no terminal, no agent, almost no PATH."""
     bare = {
         "PATH": "/usr/bin:/bin",
         "HOME": os.environ["HOME"],

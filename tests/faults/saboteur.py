@@ -30,7 +30,7 @@ from typing import Any
 from strikes import LASTING, endure, strike  # type: ignore[import-not-found]
 
 ROOMS = ("open", "os", "fcntl", "subprocess", "socket", "shutil", "signal", "tempfile")
-# These change nothing and wait for nothing; without them a step is an effect or a look.
+# These neither change nor wait for anything; all other steps are effects or looks.
 IDLE = ("socket.__new__", "socket.getaddrinfo", "socket.gethostbyname", "os.putenv", "os.unsetenv")
 LOOKS = (
     "open-read",
@@ -41,7 +41,7 @@ LOOKS = (
     "os.getxattr",
     "os.listxattr",
 )
-# What makes up the size of the machine is no step of the agent's.
+# The code that makes up the size of the machine is not a step of the agent.
 MADE_UP = "_small"
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -49,7 +49,7 @@ os_write = os.write
 
 
 class Saboteur:
-    """Counts the steps of this process, and strikes when the planned one comes."""
+    """Counts the steps of this process, and injects the fault at the planned one."""
 
     def __init__(self, agent: str, plan: dict[str, Any], wire: int) -> None:
         self._wire = wire
@@ -69,7 +69,7 @@ class Saboteur:
         self.meet(event, args[0] if args else "")
 
     def meet(self, event: str, about: Any, torn: Callable[[], Any] | None = None) -> None:
-        """One step is about to be done; `torn` does half of it."""
+        """A step is about to happen; `torn` does half of it."""
         awaited = self._step is None or self._lasting or event == self._step["event"]
         if not awaited or getattr(self._inside, "busy", False):
             return
@@ -82,13 +82,14 @@ class Saboteur:
             self._inside.busy = False
 
     def _place(self) -> str:
-        """From the verb down to the line at work, without what only starts threads and verbs."""
+        """The call path from the verb to the current line, without the code that only starts
+        threads and verbs."""
         lines: list[str] = []
         frame: FrameType | None = sys._getframe(3)
         while frame is not None:
             code = frame.f_code
             if not lines and code.co_filename.startswith("<frozen importlib"):
-                return ""  # the search for a module is Python's own
+                return ""  # the search for a module belongs to Python
             if not lines and code.co_name == MADE_UP:
                 return ""
             if code.co_filename.startswith(self._agent):
@@ -120,7 +121,7 @@ class Saboteur:
 
 
 def wrap(saboteur: Saboteur) -> None:
-    """Make steps of what raises no audit event."""
+    """Make steps of calls that raise no audit event."""
     for owner, name in (
         (os, "write"),
         (os, "pwrite"),
@@ -179,7 +180,7 @@ def _wrap_send(saboteur: Saboteur, name: str) -> None:
 
 
 def arm(home: str, plan: dict[str, Any], wire: int) -> None:
-    """Watch this process from now on."""
+    """Observe this process from now on."""
     saboteur = Saboteur(home, plan, wire)
     wrap(saboteur)
     sys.addaudithook(saboteur.audit)

@@ -1,7 +1,7 @@
-"""A host for faults: five ports, tiny models, stand-in servers, strangers, and the means to look at
-all of it.
+"""A host for faults: five ports, tiny models, stand-in servers, strangers, and functions that
+observe all of it.
 
-What is seen here is seen with the harness's own eyes, never through the agent's."""
+The harness observes with its own code, never through the agent."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from .foreign import Strangers, alive
 
 SETTLED_WITHIN_S = 15.0
 GRACE_S = 3.0
-DYING = "dying"  # the model whose server ends before it serves
-WORKED = ("mule", "ox")  # the weights of these are held by a worker, a child of the server
-# Room enough for another model is there without two of these, of which `quiet` holds the most, and
-# not without one.
+DYING = "dying"  # the model whose server exits before it is ready
+WORKED = ("mule", "ox")  # models whose weights a worker holds, a child of the server
+# Another model fits after unloading two of these, of which `quiet` holds the most, but not after
+# unloading one.
 HELD_MB = {"quiet": 72, "jade": 64}
 CHILD_MB = 32
-PAIR = "pair"  # this one has its second half on another host
-FAR = "distant"  # the model that has to be downloaded first
+PAIR = "pair"  # the model with its second half on another host
+FAR = "distant"  # the model that must be downloaded first
 MODELS = ("amber", "jade", "quiet", "spare", DYING, *WORKED, PAIR)
 LIGHT = "mlx_lm.server"
 PEER = "peer"
-# A model takes long enough to be struck at half-way.
+# Loading takes long enough for a fault half-way.
 DOWNLOAD_RATE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Living:
-    """A server process that runs: its port and the model its command line names."""
+    """A running server process: its port and the model in its command line."""
 
     pid: int
     port: int
@@ -58,8 +58,8 @@ class Living:
 
 
 class Scene:
-    """`ports`: one to work on, one served by a bystander of ours, a stranger's, a free one and the
-    one next to it."""
+    """`ports`: the work port, one served by a bystander of ours, one held by a stranger, a free one
+    and the one next to it."""
 
     def __init__(
         self, folder: Path, models: Mapping[str, dict[str, bytes]], python: str = sys.executable
@@ -68,7 +68,8 @@ class Scene:
         self.hub = folder / "hf" / "hub"
         self.hub.mkdir(parents=True)
         self.registry_path = self.hub / "registry.json"
-        # A copy: an edit of the source during a long run would move the lines that name the steps.
+        # A copy, because an edit of the source during a long run would move the lines that name the
+        # steps.
         self.code = folder / "code"
         shutil.copytree(AGENT, self.code / "agent", ignore=shutil.ignore_patterns("__pycache__"))
         for file in INSIDE:
@@ -128,7 +129,7 @@ class Scene:
         }
 
     def reach_peer(self) -> None:
-        """From now on the other host answers."""
+        """Make the other host answer from now on."""
         if self._peer is None:
             self._peer = Sshd(self.folder / PEER, path=os.environ["PATH"]).start()
             self._peer.known_as(PEER, self.tools)
@@ -137,7 +138,7 @@ class Scene:
         return self.nursery.call(self._request(verb, args))
 
     def watch(self, verb: str, args: Mapping[str, Any], blow: Blow | None = None) -> Ended:
-        """A call that writes down its steps, or is struck at one of them."""
+        """Run a call that records its steps, or receives a fault at one of them."""
         return self.nursery.call(
             self._request(verb, args), watched(self.folder / "steps.jsonl", blow)
         )
@@ -149,7 +150,7 @@ class Scene:
         ).encode()
 
     def must(self, verb: str, **args: Any) -> Any:
-        """The result of a call without a fault, which has to succeed."""
+        """The result of a call without a fault, which must succeed."""
         ended = self.call(verb, args)
         assert ended.result is not None, f"{verb} {args}: {ended.record} {ended.stderr}"
         return ended.result
@@ -170,15 +171,15 @@ class Scene:
         }
 
     def write_registry(self, models: Mapping[str, Any]) -> None:
-        """As an editor saves it."""
+        """Save it as an editor does."""
         self.registry_path.write_text(json.dumps({"version": 1, "models": models}, indent=2))
 
     def name_of(self, server: Living) -> str:
-        """By the folder of the cache that its path is in."""
+        """The model's name, by the folder of the cache in its path."""
         return Path(server.model).parts[-3].rpartition("--")[2]
 
     def servers(self) -> list[Living]:
-        """The server processes that run, by the program they were started as."""
+        """The running server processes, by the program they were started as."""
         found = []
         for place, words in self._started(str(self.runtime.program)):
             found.append(
@@ -200,7 +201,7 @@ class Scene:
         ]
 
     def ranks_on_record(self) -> dict[int, int]:
-        """Their pids, each with its port, as the assigned entries tell."""
+        """Their pids, each with its port, according to the assigned entries."""
         entries = [entry for entry in self.models().values() if entry["port"] is not None]
         rows = [
             (row["pid"], e["port"])
@@ -216,8 +217,7 @@ class Scene:
                 yield place, words
 
     def family(self) -> list[int]:
-        """Every process that belongs to this scene and is not a stranger: gates, servers, their
-        workers."""
+        """Every process of this scene that is not a stranger: gates, servers, their workers."""
         folder = str(self.folder / "state" / "run")
         pids = [
             int(place.name)
@@ -233,7 +233,7 @@ class Scene:
         return [pid for pid in pids if alive(pid)]
 
     def settle(self) -> bool:
-        """Wait until no process is on its way up or down; False when that takes too long."""
+        """Wait until no process is starting or ending; False if that takes too long."""
         end = time.monotonic() + SETTLED_WITHIN_S
         while time.monotonic() < end:
             if self._still():
@@ -251,21 +251,21 @@ class Scene:
         return not gates and workers and serving and not self.fetchers()
 
     def forget(self) -> None:
-        """Begin the runtime's journal anew."""
+        """Empty the runtime's journal."""
         self.runtime.program.with_name("journal.jsonl").unlink(missing_ok=True)
 
     def held_locks(self) -> list[str]:
-        """Locks that somebody still holds."""
+        """Locks that are held."""
         return [path.name for path in self.hub.glob("*.lock") if not _lockable(path)]
 
     def kill(self, pid: int) -> None:
-        """End one of our own server processes, and wait until it is gone."""
+        """Kill one of our server processes, and wait until it is gone."""
         os.kill(pid, signal.SIGKILL)
         while alive(pid):
             time.sleep(0.002)
 
     def clear(self) -> None:
-        """End every process of ours, whatever state it is in."""
+        """End every process of ours, in any state."""
         while pids := [*self.family(), *self.fetchers()]:
             for pid in pids:
                 try:

@@ -1,5 +1,5 @@
-"""`python -m tests.faults.soak -n N`: N faults at steps of all verbs, and the table of what came of
-them."""
+"""`python -m tests.faults.soak -n N`: inject N faults at steps of all verbs, and print the table of
+outcomes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .tally import Line, key, name_of, pythons, read, surveyed, table, told
 
 
 class Soak:
-    """What has been struck so far, here and in the pieces before, and what is next: always what was
-    struck least."""
+    """The faults injected so far, here and in earlier parts, and the next ones: always those
+    injected least often."""
 
     def __init__(self, kept: Sequence[Line], keep: Path | None, dice: random.Random) -> None:
         self.lines: list[Line] = []
@@ -32,8 +32,8 @@ class Soak:
         self._dice = dice
 
     def round(self, farm: Hosts, verbs: Sequence[str], count: int) -> None:
-        """About so many faults, shared between the verbs by how many different ones fit their
-        steps."""
+        """About this many faults, distributed over the verbs by the number of different faults that
+        apply to their steps."""
         fitting = {name: self._survey(farm, name) for name in verbs}
         every = sum(map(len, fitting.values()))
         for name, fits in fitting.items():
@@ -46,7 +46,7 @@ class Soak:
         return sum("struck" in line for line in self.lines)
 
     def _survey(self, farm: Hosts, name: str) -> list[Blow]:
-        """Anew every round: timing decides which steps a run has."""
+        """Repeated every round, because the steps of a run depend on timing."""
         steps = farm.steps(CASES[name])
         self._note(surveyed(name, farm.python, steps))
         return blows(steps)
@@ -74,7 +74,7 @@ def main() -> int:
     asked = arguments()
     if asked.table:
         return tell(read(asked.table))
-    # Ended by `timeout`, too, it tells what it has.
+    # Prints its results when `timeout` ends it, too.
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, end)
     began = time.monotonic()
@@ -85,14 +85,14 @@ def main() -> int:
 
 
 def end(*_: Any) -> None:
-    """Once: what is under way comes to its end first."""
+    """Stop once: running trials finish first."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def strike(soak: Soak, asked: Any) -> int:
-    """Until all are struck or Ctrl-C comes; the exit status."""
+    """Run until all faults are injected or Ctrl-C arrives; the exit status."""
     try:
         with hosts(asked.jobs, python=asked.python) as farm:
             while soak.done < asked.n:
@@ -103,7 +103,7 @@ def strike(soak: Soak, asked: Any) -> int:
 
 
 def tell(lines: Sequence[Line]) -> int:
-    """Print the table; 1 when anything was violated."""
+    """Print the table; 1 if anything was violated."""
     if any("struck" in line for line in lines):
         print(f"{table(lines)}\n\n{pythons(lines)}.")
     return 1 if any(line.get("violations") for line in lines) else 0

@@ -1,4 +1,4 @@
-"""How a host stands before a verb is struck."""
+"""The state of a host before a fault."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tests.support.cramped import LARGE
 
 from .scene import FAR, LIGHT, MODELS, PAIR, PEER, Scene
 
-# The random part in the name of a download that nobody can resume.
+# The random part in the name of a download that cannot be resumed.
 LOST = "0123abcd"
-# What a machine has left once there is room.
+# The free memory of a machine with enough room.
 SLACK_BYTES = 16 << 20
 
 
 def stand(
     scene: Scene, work: str | None = None, free: str | None = None, beside: str | None = None
 ) -> None:
-    """Servers on the ports as wished, the bystander on its own, every model registered and nothing
+    """Servers on the requested ports, the bystander on its own, every model registered and nothing
     else."""
     wanted = {scene.work: work, scene.bystander: "quiet", scene.free: free, scene.next: beside}
     scene.memory.size(LARGE)
@@ -74,13 +74,13 @@ def _served(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def before_pair(scene: Scene) -> None:
-    """The other host can be asked, and nothing runs there."""
+    """The other host is reachable, and nothing runs there."""
     scene.reach_peer()
     stand(scene, work="amber")
 
 
 def paired(scene: Scene) -> None:
-    """A model on two hosts, all of it."""
+    """A complete model on two hosts."""
     scene.reach_peer()
     stand(scene, work=PAIR)
     if len(scene.ranks()) != 1:
@@ -89,7 +89,7 @@ def paired(scene: Scene) -> None:
 
 
 def killed(scene: Scene) -> None:
-    """The work port's server has died unseen."""
+    """The server of the work port was killed unnoticed."""
     stand(scene, work="amber")
     for server in scene.servers():
         if server.port == scene.work:
@@ -97,13 +97,13 @@ def killed(scene: Scene) -> None:
 
 
 def unknown(scene: Scene) -> None:
-    """Servers run, and the registry knows neither them nor any model."""
+    """Servers run, and the registry contains neither them nor any model."""
     stand(scene, work="amber")
     scene.write_registry({})
 
 
 def untidy(scene: Scene) -> None:
-    """Others may look into the state folder."""
+    """Other users may read the state folder."""
     stand(scene, work="amber")
     (scene.folder / "state").chmod(0o755)
 
@@ -116,15 +116,15 @@ def without_spare(scene: Scene) -> None:
 
 
 def away(scene: Scene) -> None:
-    """One model is on the Hub only."""
+    """One model exists only on the Hub."""
     stand(scene)
     for place in (scene.hub, scene.hub / ".locks"):
         shutil.rmtree(place / f"models--tiny--{FAR}", ignore_errors=True)
 
 
 def half_here(scene: Scene) -> None:
-    """A download of it was killed: all but the weights has come, and of these there is a useless
-    part."""
+    """A download of it was killed: everything except the weights has arrived, and a useless part of
+    these."""
     away(scene)
     here = scene.hub / f"models--tiny--{FAR}"
     shutil.copytree(scene.remote.root / here.name, here, symlinks=True)
@@ -137,8 +137,7 @@ def half_here(scene: Scene) -> None:
 
 
 def crowded(scene: Scene) -> None:
-    """There is room for no other model, unless two ports are unloaded beside the one that is worked
-    on."""
+    """No other model fits, unless two ports are unloaded in addition to the work port."""
     stand(scene, work="amber", free="mule", beside="jade")
     found = scene.must("fit", model="spare", port=scene.work)
     scene.memory.size(found["need_bytes"] + found["held_bytes"][str(scene.bystander)] + SLACK_BYTES)

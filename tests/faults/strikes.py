@@ -1,4 +1,4 @@
-"""What each fault does when its step has come. Runs inside the agent's process: stdlib only, Python
+"""What each fault does at its step. Runs inside the agent's process: standard library only, Python
 3.9."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# Told along with the error, whichever way it takes.
+# Added to the error, whichever way it is reported.
 PLANTED = "planted by the saboteur"
 FILLING = (
     "open",
@@ -35,7 +35,7 @@ CHANGING = (
     "os.utime",
 )
 MAKING = ("open", "os.mkdir", "os.link", "os.symlink")
-# fault -> what the disk answers from its step on, and to which steps
+# fault -> the error of the disk from its step on, and the steps that get it
 LASTING = {
     "full": ("ENOSPC", FILLING),
     "noinodes": ("ENOSPC", MAKING),
@@ -49,7 +49,7 @@ os_kill = os.kill
 
 
 def strike(fault: str, about: Any, torn: Callable[[], Any] | None) -> None:
-    """A fault that is over with its step."""
+    """A fault that ends with its step."""
     if fault in ("kill", "torn"):
         _die(torn if fault == "torn" else None)
     if fault.startswith("clock"):
@@ -60,7 +60,7 @@ def strike(fault: str, about: Any, torn: Callable[[], Any] | None) -> None:
 
 
 def endure(fault: str, event: str, about: Any) -> None:
-    """A fault that goes on: what it does to this step."""
+    """A fault that lasts: what it does to this step."""
     name, events = LASTING[fault]
     if event in events and _on_disk(about) and not (fault == "noinodes" and _exists(about)):
         raise _refusal(name, about)
@@ -71,8 +71,8 @@ def _exists(about: Any) -> bool:
 
 
 def turn_clock(seconds: float) -> None:
-    """Set the wall clock; the monotonic one goes on. The kernel's own stamps on files stay
-    right."""
+    """Set the wall clock; the monotonic clock continues. The kernel's time stamps on files stay
+    correct."""
     clock, nanoseconds, utc, local = time.time, time.time_ns, time.gmtime, time.localtime
     vars(time).update(
         time=lambda: clock() + seconds,
@@ -95,7 +95,7 @@ def _refusal(name: str, about: Any) -> OSError:
 
 
 def _on_disk(about: Any) -> bool:
-    """Neither a pipe nor a device fills with the disk."""
+    """Whether it is on a disk; pipes and devices do not fill up."""
     if isinstance(about, int):
         mode = os.fstat(about).st_mode
         return stat.S_ISREG(mode) or stat.S_ISDIR(mode)

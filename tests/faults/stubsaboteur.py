@@ -1,8 +1,8 @@
-"""Runs the stub as the loader on the host does, with a saboteur inside: `python stubsaboteur.py
+"""Run the stub as the loader on the host does, with a saboteur inside: `python stubsaboteur.py
 PLANFILE`.
 
-The stub and what it unpacks with come as text, so their lines are those of "<string>". Stdlib only,
-Python 3.9."""
+The stub and the code it unpacks with arrive as text, so their lines are those of "<string>".
+Standard library only, Python 3.9."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXT = "<string>"
 
 
 class StubSaboteur(Saboteur):
-    """Its places lead through the stub."""
+    """Its places are call paths through the stub."""
 
     _agent = TEXT
 

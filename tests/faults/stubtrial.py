@@ -1,5 +1,5 @@
-"""One fault while the agent is planted on a host that has none: what the client says, and what lies
-there then."""
+"""One fault while the agent is installed on a host without one: the client's output, and the files
+left on the host."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .standing import stand
 from .trial import Outcome
 
 INSIDE = ("stubsaboteur.py", "saboteur.py", "strikes.py")
-# After these nobody can take away what was begun.
+# After these, nothing can remove what was started.
 UNREMOVABLE = (*KILLING, "readonly")
 OLD_S = 3 * 24 * 3600
 LISTED = ClientCase("planting", "list", stand, lambda scene: [], ssh=False)
 
 
 class Bed:
-    """Where the agent is planted: the state folder of a desk's host."""
+    """Where the agent is installed: the state folder of a desk's host."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -47,7 +47,7 @@ class Bed:
         desk.describe(python=str(python))
 
     def clear(self) -> None:
-        """No agent, but the remains of five old ones."""
+        """No agent, except the remains of five old ones."""
         shutil.rmtree(self.agents, ignore_errors=True)
         for number in range(5):
             old = self.agents / f"{number:064d}"
@@ -58,7 +58,7 @@ class Bed:
         self.agents.parent.chmod(0o700)
 
     def call(self, blow: Blow | None = None) -> Said:
-        """A command to the empty bed, written down or struck."""
+        """A command to the empty folder, recorded or with a fault."""
         self.clear()
         self.plan.write_text(json.dumps(watched(self.log, blow)))
         said = self.desk.run(LISTED.typed(self.desk.scene))
@@ -66,7 +66,7 @@ class Bed:
         return watched_steps(said, self.log)
 
     def planted(self) -> Iterator[str]:
-        """What is not as it should be after an undisturbed command."""
+        """Errors after a command without a fault."""
         packed = bundle.pack(self.desk.code / "mlxops" / "agent")
         try:
             digest, _, modules, payload = unseal((self.agents / packed.digest / IMAGE).read_bytes())
@@ -79,7 +79,7 @@ class Bed:
             yield "the agent is not kept as it was sent"
 
     def remains(self) -> list[str]:
-        """Half an agent, under the name of none."""
+        """Half an agent, under a name that no agent has."""
         return [path.name for path in self.agents.iterdir() if path.name.startswith(".")]
 
 

@@ -1,8 +1,7 @@
-"""What came of the faults, as lines of JSON that can be kept, and as the table of
+"""The outcomes of faults, as lines of JSON that can be stored, and as the table of
 docs/lab/faults.md.
 
-A line is an outcome, or the survey that went before: {"case", "python", "effects", "looks",
-"faults"}."""
+A line is an outcome, or the survey before it: {"case", "python", "effects", "looks", "faults"}."""
 
 from __future__ import annotations
 
@@ -79,8 +78,8 @@ def read(files: Iterable[Path]) -> list[Line]:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """Per verb: its steps, the faults that fit them, those that struck by kind, how many of these
-    were different ones, those whose step did not come, the violations. As markdown."""
+    """Per verb: its steps, the faults that apply to them, the injected ones by kind, how many of
+    these were different, those whose step did not happen, and the violations. As markdown."""
     rows = {name: _row([line for line in lines if line["case"] == name]) for name in CASES}
     rows = {name: row for name, row in rows.items() if any(row)}
     total = ["all", *(sum(column) for column in zip(*rows.values(), strict=True))]
@@ -112,6 +111,6 @@ def _row(lines: Sequence[Line]) -> list[int]:
 
 
 def pythons(lines: Iterable[Line]) -> str:
-    """How many faults struck under which Python, in words."""
+    """How many faults were injected under which Python."""
     counts = Counter(line["python"] for line in lines if line.get("struck"))
     return ", ".join(f"{count} under Python {python}" for python, count in sorted(counts.items()))

@@ -1,7 +1,7 @@
-"""Every verb under fault: kill -9 at most steps of those that matter most, and of everything else
-some of each kind.
+"""Every verb under fault: kill -9 at most steps of the most important verbs, and a sample of each
+kind everywhere else.
 
-The whole of it: `python -m tests.faults.soak -n N`."""
+The complete campaign: `python -m tests.faults.soak -n N`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .tally import Line, surveyed, table, told
 
 pytestmark = pytest.mark.slow
 
-# Killed at every step, or at so many of them; of the other verbs, whose way is the same for a part,
-# a sample is struck.
+# Killed at every step, or at this many of them; other verbs, which share parts of these paths, get
+# a sample.
 KILLED = ("register", "unload", "reconcile", "load-swap")
 MOST_DEATHS = 100
-# verb -> how many faults of all the kinds; the rest, which takes its time, is for the soak alone
+# verb -> number of faults of all kinds; the slow rest runs in the soak only
 SAMPLED = {
     "init": 35,
     "register": 21,
@@ -62,38 +62,38 @@ SAMPLED = {
 }
 AT_LEAST = 500
 SEED = 20
-# Cases that were violations once: verb, a part of the way to the step, the event, the fault.
+# Former violations: verb, a part of the path to the step, the event, the fault.
 KEPT = (
-    # The note that the new model serves could not be written, so the old one was started beside it.
+    # The record of the new server could not be written, so the old one was started next to it.
     ("load-swap", ":_mark_ready", "write", "ENOSPC"),
     ("load-swap", ":_mark_ready", "os.listdir", "RuntimeError"),
     ("load-swap", ":phase < servers/start.py", "os.mkdir", "MemoryError"),
-    # Servers that could not be seen passed for servers that are not there.
+    # Servers that could not be observed were treated as absent.
     ("init", ":processes", "open-read", "EACCES"),
-    # A server on a port that somebody worked on was passed over without a word.
+    # A server on a port with a running job was skipped without a message.
     ("init", ":job_of < ", "fcntl.flock", "EAGAIN"),
-    # A thread that asks a port ended in a traceback of its own, and its port had no answer.
+    # A thread that queries a port ended with a traceback, and its port had no answer.
     ("init", ":ask < ports/answers.py", "socket.connect", "MemoryError"),
-    # The registry's lock stayed with a run that could not describe itself in it: it waited for
+    # The registry stayed locked by a run that could not write its name into the lock: it waited for
     # itself.
     ("load-failing", ":_take_back", "os.pwrite", "RuntimeError"),
-    # A rank that was never told to start was waited for, or not missed.
+    # A rank that was never told to start was waited for, or its absence was not noticed.
     ("load-pair", ":release < servers/start.py", "os.write", "EIO"),
     # The last record could not be sent.
     ("unload", ":send < main.py", "os.write", "MemoryError"),
-    # On a disk that no longer takes anything an evicted server cannot be started again, and nothing
-    # said so.
+    # On a full disk an evicted server cannot be restarted, and nothing reported it.
     ("load-evict", ":_assign < servers/start.py", "os.rename", "readonly"),
-    # A full disk stopped the old model, and on the way back stopped it again for want of a note.
+    # A full disk stopped the old model, and the rollback stopped it again because it could not be
+    # recorded.
     ("load-swap", ":_on_record", "open", "full"),
     ("load-swap", ":place < servers/start.py", "os.rename", "full"),
     ("load-failing", ":_on_record", "os.rename", "quota"),
     ("load-failing", ":_restore", "open", "noinodes"),
     ("load-failing", ":_take_back", "open", "readonly"),
-    # Nor was it told where the end of the work itself failed.
+    # Nor was it reported when the last step of the job failed.
     ("load-evict", ":__exit__ < load/evict.py", "os.listdir", "RuntimeError"),
 )
-# What a step can be, by what the interpreter calls it.
+# Kinds of steps, by the interpreter's name for the event.
 DOINGS = {
     "open": {"open"},
     "write": {"write", "os.write", "os.pwrite"},
@@ -108,7 +108,7 @@ DOINGS = {
 
 @dataclass
 class Farm:
-    """The hosts, the steps of every verb, and what has come of all faults so far."""
+    """The hosts, the steps of every verb, and the outcomes of all faults so far."""
 
     hosts: Hosts
     steps: dict[str, tuple[Step, ...]] = field(default_factory=dict)
@@ -136,14 +136,14 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
 
 @contextmanager
 def held(scene: Scene, port: int) -> Iterator[None]:
-    """The port's lock, as another run of the agent holds it."""
+    """The port's lock, held as another run of the agent holds it."""
     with open(f"{scene.registry_path}.{port}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def violated(lines: list[Line]) -> str:
-    """What was violated, a line each: a list would be cut short where it is shown."""
+    """The violations, one line each, because pytest shortens a list."""
     return "\n".join(json.dumps(line) for line in lines if line["violations"])
 
 
@@ -199,7 +199,7 @@ def test_the_harness_sees_every_kind_of_step(farm: Farm) -> None:
 
 
 def test_so_many_faults_of_every_kind_struck(farm: Farm, capsys: Any) -> None:
-    """The last one: what all the others added up to."""
+    """Runs last: the sums over all other tests."""
     struck = [line for line in farm.lines if line.get("struck")]
     with capsys.disabled():
         print("\n" + table(farm.lines))

@@ -1,4 +1,5 @@
-"""Two at once, a few times for every two. All there is: `python -m tests.faults.pairs`."""
+"""Two commands at once, a few interleavings of each pair. All of them: `python -m
+tests.faults.pairs`."""
 
 from __future__ import annotations
 

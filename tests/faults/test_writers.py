@@ -1,4 +1,5 @@
-"""Writers by every way at once lose nothing. With 32 of them: `python -m tests.faults.race`."""
+"""Concurrent writers over every way lose no edit. With 32 of them: `python -m
+tests.faults.race`."""
 
 from __future__ import annotations
 

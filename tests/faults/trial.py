@@ -1,4 +1,4 @@
-"""One fault: arrange the host, strike, look, mend by an ordinary command, look again."""
+"""One fault: prepare the host, inject, check, repair by an ordinary command, check again."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .strikes import LASTING
 
 @dataclass
 class Outcome:
-    """`struck` False: this time the step did not come. `violations`: a sentence each. `seconds`: of
-    the whole trial."""
+    """`struck` False: this time the step did not happen. `violations`: one sentence each.
+    `seconds`: of the whole trial."""
 
     case: str
     blow: Blow
@@ -47,7 +47,7 @@ def _rows(status: Any) -> Rows:
 
 
 def strike(scene: Scene, case: Case, blow: Blow, reconcile_first: bool) -> Outcome:
-    """Inject one fault; what a violation spoilt is begun anew by the next trial."""
+    """Inject one fault; the next trial rebuilds what a violation has broken."""
     began = time.monotonic()
     try:
         outcome = _strike(scene, case, blow, reconcile_first)
@@ -91,13 +91,13 @@ def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
             "by the clock alone: ",
             [*_promised(case, ended), *case.goal(scene), *invariants.true(scene)],
         )
-    # With what is told as unloaded for good the load succeeded, and failed in its very end.
+    # If models are reported as unloaded for good, the load succeeded and failed in its last step.
     over = [one["port"] for one in ended.error.get("evicted", ()) if one["outcome"] == "unloaded"]
     kept = [port for port in (getattr(scene, name) for name in case.keeps) if port not in over]
     always = [getattr(scene, name) for name in case.endures] if blow.fault in LASTING else []
     missing = [port for port in {*kept, *always} if not _on(scene, port)]
     if blow.fault in KILLING and case.goal(scene):
-        # What an eviction unloaded for a load that got ready is forgotten, as after `unload`.
+        # Models evicted for a load that became ready are forgotten, as after `unload`.
         found += invariants.forgotten(scene, missing)
     if ended.error and missing and not _hopeless(blow):
         found.append(f"a previous model is not served again on {missing}: {ended.error}")
@@ -105,13 +105,13 @@ def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
 
 
 def _hopeless(blow: Blow) -> bool:
-    """Of a killed run; of a defect while the old server is being stopped nobody knows what it left,
-    so nothing is started."""
+    """After a kill; after an internal error while the old server was being stopped, its state is
+    unknown, so nothing is started."""
     return blow.fault in KILLING or (blow.fault in EXCEPTIONS and ":vacate" in blow.step.place)
 
 
 def _reconciled(scene: Scene) -> list[str]:
-    """What nobody assigned any more is adopted."""
+    """Servers without an assignment are adopted."""
     drift = scene.must("reconcile")["drift"]
     if any(row["drift"] == "orphan" for row in drift):
         scene.must("init")

@@ -1,1 +1,1 @@
-"""Any bytes at all, for everything that reads what others wrote."""
+"""Arbitrary bytes for every reader of data that others wrote."""

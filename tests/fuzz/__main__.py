@@ -1,8 +1,9 @@
-"""`python -m tests.fuzz TARGET [-runs=N] [-max_total_time=S] [FOLDER]`: libFuzzer, by way of
-atheris, on one target.
+"""`python -m tests.fuzz TARGET [-runs=N] [-max_total_time=S] [FOLDER]`: libFuzzer, through atheris,
+on one target.
 
-Its options are libFuzzer's. It starts from the samples, and from what it kept in FOLDER before; an
-input that is a defect is left in a file crash-*, and belongs into kept.py once it is mended."""
+Its options are those of libFuzzer. It starts from the samples, and from what it stored in FOLDER
+earlier; an input that shows a defect is written to a file crash-*, and belongs in kept.py once the
+defect is fixed."""
 
 from __future__ import annotations
 

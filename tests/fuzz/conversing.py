@@ -1,4 +1,4 @@
-"""The client's end of a call, on a link that says what it was told to say."""
+"""The client's end of a call, on a link with prepared output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKED = Bundle(b"packed", "0" * 64)
 
 
 class Scripted:
-    """Behind the stub's OK, these chunks; then the end."""
+    """These chunks after the stub's OK; then the end."""
 
     def __init__(self, chunks: Sequence[bytes]) -> None:
         self._chunks = [*chunks]
@@ -44,8 +44,8 @@ class Scripted:
 
 
 def converse(chunks: Sequence[bytes]) -> dict[str, Any]:
-    """What a call comes to that hears these chunks, its events shown as a terminal would show
-    them."""
+    """The outcome of a call that receives these chunks, with its events rendered as on a
+    terminal."""
     link, shown = Scripted(chunks), io.TextIOWrapper(io.BytesIO(), "utf-8")
     progress = Progress(shown, terminal=True, quiet=False, verbose=True)
     talk = session.HostCall(HOST, link, PACKED, progress, InterruptState())

@@ -1,4 +1,4 @@
-"""Texts of the right form, from which the fuzzers start."""
+"""Valid texts, from which the fuzzers start."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What is fuzzed: each target takes any bytes and returns, whatever they are, or a defect has been
-found.
+"""The fuzz targets: each takes arbitrary bytes and returns, or has found a defect.
 
-The errors that a reader documents are caught here, and no others."""
+Only the errors that a reader documents are caught here."""
 
 from __future__ import annotations
 
@@ -46,7 +45,7 @@ GRANT = Grant(("status",), {"name": "studio", "runtime": {"name": "x", "env": {}
 
 @dataclass(frozen=True)
 class Target:
-    """`seeds`: texts of the right form, from which the fuzzers start."""
+    """`seeds`: valid texts, from which the fuzzers start."""
 
     name: str
     read: Callable[[bytes], object]
@@ -54,13 +53,13 @@ class Target:
 
 
 def cut(content: bytes) -> list[bytes]:
-    """A stream as it may arrive: the first byte says how small the pieces are."""
+    """A stream as it may arrive: the first byte is the size of the chunks."""
     size, rest = 1 + (content[0] if content else 0), content[1:]
     return [rest[at : at + size] for at in range(0, len(rest), size)]
 
 
 def codec(content: bytes) -> None:
-    """However a stream is cut, its lines are the same, and none is held that grows too long."""
+    """The lines of a stream do not depend on its chunks, and no line grows too long."""
     lines, found = wire.Lines(LONGEST_LINE), []
     try:
         for chunk in cut(content):
@@ -77,7 +76,7 @@ def codec(content: bytes) -> None:
 
 
 def session(content: bytes) -> None:
-    """Ends with a result, or with an error of ours."""
+    """It ends with a result or with an MlxopsError."""
     try:
         assert isinstance(converse(cut(content)), dict)
     except MlxopsError as exc:
@@ -85,7 +84,7 @@ def session(content: bytes) -> None:
 
 
 def registry(content: bytes) -> None:
-    """Refused, or read the same again from what is written."""
+    """It is rejected, or reads back the same after writing."""
     try:
         read = parse(content)
         again = parse(dump(read))
@@ -96,7 +95,7 @@ def registry(content: bytes) -> None:
 
 
 def judged(read: Registry) -> None:
-    """Whatever an entry records, the evidence about it can be gathered and judged."""
+    """Whatever an entry records, evidence about it can be gathered and judged."""
     table = {1: Process(1, 0, 1, 0, "start", None, None, ("init",), False)}
     for entry in read.entries.values():
         recorded, left = recorded_process(table, entry), orphan_workers(table, entry, RUNTIMES)
@@ -143,7 +142,7 @@ def mac(content: bytes) -> None:
 
 
 def hostfile(content: bytes) -> None:
-    """A host, or Usage; and what is said of it names no port outside of it."""
+    """A host or Usage, and its description names no port outside of it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "studio.toml")
         path.write_bytes(content)
@@ -164,8 +163,8 @@ def help_text(content: bytes) -> None:
 
 
 def model(content: bytes) -> None:
-    """A folder whose files all hold this: it is something, and nothing that a server could start
-    with is left out."""
+    """A folder whose files all have this content: it is classified, and no file that a server could
+    be started with is omitted."""
     with tempfile.TemporaryDirectory() as folder:
         for name in (*samples.MODEL_FILES, modelfiles.INDEX)[: 1 + (content[0] if content else 0)]:
             Path(folder, name).write_bytes(content[1:])
@@ -189,7 +188,7 @@ def model(content: bytes) -> None:
 
 
 def memory(content: bytes) -> None:
-    """Whatever a config says, there is a sum, and no figure in it is beyond any machine."""
+    """Every config gives a sum, and no figure in it is larger than any machine."""
     config = parse_object(content)
     for fused in (True, False):
         described = Model(1 << 30, config, "mlx_lm.server", fused)
@@ -220,7 +219,7 @@ def public_key(content: bytes) -> None:
 
 
 def forced_command(content: bytes) -> None:
-    """Nothing but a granted verb is ever served, under the grant's own site."""
+    """Only a granted verb is ever served, with the site of the grant."""
     source = io.BytesIO(content)
     try:
         opening = forced.read_opening(source)

@@ -1,7 +1,6 @@
-"""Every reader of what others wrote, on texts of the right form that were tampered with.
+"""Every reader of data that others wrote, with valid texts that were tampered with.
 
-For longer, guided by what the code does with them: `python -m tests.fuzz TARGET -runs=N`.
-"""
+For longer runs with coverage guidance: `python -m tests.fuzz TARGET -runs=N`."""
 
 from __future__ import annotations
 
@@ -14,8 +13,7 @@ from hypothesis import strategies as st
 from tests.fuzz.kept import KEPT
 from tests.fuzz.targets import TARGETS, Target
 
-# What texts are spoilt with: ends, halves of characters, depth, figures and names beyond what is
-# expected.
+# Texts are damaged with ends, halves of characters, depth, and figures and names out of range.
 SPOILERS = (
     b"",
     b"\0",
@@ -106,7 +104,7 @@ LARGE = 100_000
     ids=lambda value: value if isinstance(value, str) else value[:20].decode(),
 )
 def test_large_texts_take_seconds_not_hours(name: str, content: bytes) -> None:
-    """Some took minutes once; time on the processor, so that a busy machine fails nobody."""
+    """Some took minutes once. Measures processor time, so that a busy machine fails no test."""
     began = time.process_time()
     TARGETS[name].read(content)
     assert time.process_time() - began < 30

@@ -1,1 +1,1 @@
-"""The code with one safeguard taken out, again and again: a test has to go red each time."""
+"""The code without one of its safeguards: a test must fail each time."""

@@ -31,7 +31,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def missed(tree: Copy, mutant: Mutant) -> bool:
-    """Whether its tests fail without what it lacks."""
+    """Whether its tests fail without the safeguard."""
     outcome = tree.without(mutant)
     print(f"{outcome.seconds:6.1f} s  {outcome.verdict:9} {mutant.name}", flush=True)
     if outcome.status not in (PASSED, FAILED):

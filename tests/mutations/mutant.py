@@ -1,4 +1,4 @@
-"""One safeguard taken out."""
+"""One safeguard removed from the code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ WORD = re.compile(r"\w+|[^\w\s]")
 
 @dataclass(frozen=True)
 class Mutant:
-    """`old`, which stands in the file just once, becomes `new`; at least one of `tests` must fail
-    then. How the file is broken into lines makes no difference.
+    """`old`, which occurs exactly once in the file, becomes `new`; at least one of `tests` must
+    then fail. Line breaks make no difference.
 
     `file` is below mlxops/."""
 
@@ -23,7 +23,7 @@ class Mutant:
     tests: tuple[str, ...]
 
     def found(self, text: str) -> list[re.Match[str]]:
-        """Where `old` stands in a text."""
+        """The matches of `old` in a text."""
         return list(re.finditer(self._pattern(), text))
 
     def apply(self, text: str) -> str:
@@ -33,8 +33,8 @@ class Mutant:
         return text[:start] + self._indented(places[0][0]) + text[end:]
 
     def _pattern(self) -> str:
-        """`old` with any white space between its words, and maybe a comma before a bracket that
-        closes."""
+        """`old` with any white space between its words, and an optional comma before a closing
+        bracket."""
         words = WORD.findall(self.old)
         parts = [re.escape(words[0])]
         for before, word in pairwise(words):
@@ -45,7 +45,7 @@ class Mutant:
         return leading + "".join(parts) + trailing
 
     def _indented(self, place: str) -> str:
-        """`new`, moved as far as `old` stands from where it was written."""
+        """`new`, with the indentation of the code that it replaces."""
         further = indentation(place) - indentation(self.old)
         if further <= 0:
             return re.sub(rf"(?m)^ {{{-further}}}", "", self.new)

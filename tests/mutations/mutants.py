@@ -1,4 +1,4 @@
-"""Each safeguard, as the text that is taken out of the code, and the tests that would miss it."""
+"""Each safeguard, as the text to remove from the code, and the tests that must notice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The safeguards about whose a process is, and what a stop leaves behind, as mutants."""
+"""Safeguards about the owner of a process and about what a stop leaves behind, as mutants."""
 
 from __future__ import annotations
 

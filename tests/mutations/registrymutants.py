@@ -1,4 +1,4 @@
-"""The safeguards of the registry and its locks, as mutants."""
+"""Safeguards of the registry and its locks, as mutants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of a mutant is found however the formatter breaks it into lines."""
+"""The text of a mutant is found whatever its line breaks."""
 
 from __future__ import annotations
 

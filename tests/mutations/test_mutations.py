@@ -1,5 +1,4 @@
-"""The safeguards that matter most, each taken out once. All of them: `python -m
-tests.mutations`."""
+"""The most important safeguards, each removed once. All of them: `python -m tests.mutations`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""One mutant: apply it to a copy of the tree, run the tests that must miss what it lacks, put the
-file back."""
+"""One mutant: apply it to a copy of the tree, run the tests that must fail, restore the file."""
 
 from __future__ import annotations
 
@@ -20,13 +19,13 @@ from .mutant import Mutant
 ROOT = Path(__file__).parents[2]
 COPIED = ("mlxops", "tests", "hosts")
 LONGEST_S = 120.0
-# Exit statuses of pytest. Tests that cannot even be collected have missed nothing.
+# Exit statuses of pytest. Tests that cannot be collected prove nothing.
 PASSED, FAILED = 0, 1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`status` of pytest; None when it took too long."""
+    """`status` of pytest; None if it took too long."""
 
     status: int | None
     seconds: float
@@ -39,7 +38,7 @@ class Outcome:
 
 
 class Copy:
-    """The tree in a folder of its own."""
+    """A copy of the tree in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,7 +49,7 @@ class Copy:
         shutil.copy(ROOT / "pyproject.toml", folder)
 
     def without(self, mutant: Mutant) -> Outcome:
-        """Its tests, run on the code as the mutant has it."""
+        """Run the tests of a mutant on the mutated code."""
         with self._mutated(mutant):
             return self.run(mutant.tests)
 
@@ -63,11 +62,11 @@ class Copy:
             yield
         finally:
             place.write_text(text)
-            # With its old time of change, or the mutant's bytecode could pass for its own.
+            # With its old modification time; otherwise the mutant's bytecode could be used for it.
             os.utime(place, ns=(was.st_atime_ns, was.st_mtime_ns))
 
     def run(self, tests: Sequence[str]) -> Outcome:
-        """These tests, on the code as it is, until the first that fails."""
+        """Run these tests on the unchanged code, until the first one fails."""
         options = [
             "-x",
             "-q",
@@ -87,8 +86,7 @@ class Copy:
 
 
 def _ended(argv: Sequence[str], folder: Path, said: int, longest_s: float) -> int | None:
-    """Exit status; None for a run that hung and was ended, with all it had started in its
-    session."""
+    """Exit status; None for a run that hung and was killed with its whole session."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     child = subprocess.Popen(
         argv, cwd=folder, env=env, stdout=said, stderr=said, start_new_session=True

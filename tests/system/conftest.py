@@ -1,5 +1,5 @@
-"""Fixtures of the tests that go through the whole program: an OpenSSH login, and a Studio with its
-models known."""
+"""Fixtures of tests that run complete commands: an OpenSSH login, and a Studio with registered
+models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.twohosts import Divided, TwoHosts
 
 @pytest.fixture
 def openssh(tmp_path: Path) -> Iterator[Sshd]:
-    """OpenSSH's own server; its log tells every connection and every command. Needs the marker
+    """OpenSSH's server; its log shows every connection and every command. Needs the marker
     openssh."""
     with Sshd(tmp_path / "sshd", extra=("LogLevel VERBOSE",)) as server:
         yield server
@@ -56,21 +56,21 @@ def studio_runtime(fake_runtime: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def empty_hub(tmp_path: Path) -> Iterator[FakeHub]:
-    """A Hub on loopback, still without a repository."""
+    """A Hub on loopback without repositories."""
     with FakeHub(tmp_path / "remote") as hub:
         yield hub
 
 
 @pytest.fixture
 def near_hub_sshd(tmp_path: Path, empty_hub: FakeHub) -> Iterator[Sshd]:
-    """OpenSSH's own server, on a host whose Hub that is."""
+    """OpenSSH's server, on a host configured for that Hub."""
     with Sshd(tmp_path / "sshd", env={"HF_ENDPOINT": empty_hub.url}) as server:
         yield server
 
 
 @pytest.fixture
 def link(near_hub_sshd: Sshd) -> Iterator[CutLink]:
-    """The way to it, to be cut."""
+    """The link to it, which can be cut."""
     with CutLink(near_hub_sshd.port) as proxy:
         near_hub_sshd.known_hosts.write_text(near_hub_sshd.known_line(f"[127.0.0.1]:{proxy.port}"))
         yield proxy
@@ -97,7 +97,7 @@ def far_studio(
 def loads(
     far_studio: Studio, fake_runtime: FakeRuntime, empty_hub: FakeHub, tiny_models: Any
 ) -> Iterator[HeldLoads]:
-    """Four swaps through that link, each held in a phase of its own."""
+    """Four swaps through that link, each held in a different phase."""
     with held_loads(far_studio, fake_runtime, empty_hub, tiny_models["tiny/amber"]) as held:
         yield held
 
@@ -111,8 +111,8 @@ def known(studio: Studio) -> Studio:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Programs started meanwhile heed SIGINT, even where the tests run in a shell's background,
-    which ignores it."""
+    """Programs started meanwhile react to SIGINT, even if the tests run in the background of a
+    shell, which ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -131,7 +131,7 @@ def light(tmp_path: Path) -> FakeRuntime:
 
 @pytest.fixture
 def divided(two: TwoHosts, make_studio: Callable[..., Studio], light: FakeRuntime) -> Divided:
-    """Stand-ins for mlx_lm.server; of their ranks only the first one listens."""
+    """Stand-ins for mlx_lm.server; only the first rank listens."""
     runtime = {
         "name": "mlx_lm.server",
         "command": light.command,

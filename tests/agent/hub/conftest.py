@@ -16,7 +16,7 @@ from tests.support.padding import padding
 
 @pytest.fixture
 def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A Hub with REPO, named by HF_ENDPOINT; nobody is logged in."""
+    """A Hub with REPO, configured by HF_ENDPOINT, without a login."""
     for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING_FACE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -29,11 +29,11 @@ def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHu
 
 @pytest.fixture(params=PYTHONS)
 def fetching(request: pytest.FixtureRequest, fake_hub: FakeHub, tmp_path: Path) -> Fetch:
-    """With each huggingface_hub there is."""
+    """With each installed huggingface_hub."""
     return Fetch(fake_hub, tmp_path / "home" / "hub", (request.param(),))
 
 
 @pytest.fixture
 def one_fetching(fake_hub: FakeHub, tmp_path: Path) -> Fetch:
-    """With the tests' own huggingface_hub only, where its version makes no difference."""
+    """With the tests' huggingface_hub only, for tests that do not depend on its version."""
     return Fetch(fake_hub, tmp_path / "home" / "hub", (PYTHONS[0].values[0](),))  # type: ignore[operator]
