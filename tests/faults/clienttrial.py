@@ -19,7 +19,9 @@ Look = Callable[[Desk, ClientCase, Blow, Said], Iterable[str]]
 def survey(desk: Desk, case: ClientCase, moments: bool = False) -> tuple[Step, ...]:
     """The steps of a command, from a run without a fault that does what it promises."""
     case.arrange(desk.scene)
-    desk.run(case.typed(desk.scene))  # from now on the agent is installed and every module is compiled
+    desk.run(
+        case.typed(desk.scene)
+    )  # from now on the agent is installed and every module is compiled
     case.arrange(desk.scene)
     said = desk.watch(case.typed(desk.scene), moments=moments)
     assert said.ok is not case.wrong and not [
