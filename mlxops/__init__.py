@@ -1,4 +1,3 @@
-"""mlxops decides which MLX model serves on which port of a Mac Studio, from another machine, over
-SSH."""
+"""Puts MLX models on the ports of a Mac Studio, from another machine, over SSH."""
 
 __version__ = "0.1.0"
