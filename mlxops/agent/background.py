@@ -1,4 +1,4 @@
-"""A call in a thread of its own, waited for from outside."""
+"""A function call in its own thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class BackgroundCall(Generic[Value]):
-    """A call under way in a thread of its own; one that never ends is left behind there."""
+    """A call in its own daemon thread; one that never ends is abandoned."""
 
     def __init__(self, call: Callable[[], Value]) -> None:
         self._call = call
@@ -23,16 +23,16 @@ class BackgroundCall(Generic[Value]):
     def _run(self) -> None:
         try:
             self._value.append(self._call())
-        except Exception as exc:  # raised again by value(), whatever it is
+        except Exception as exc:  # value() raises it again
             self._error = exc
 
     def done(self, seconds: float = 0.0) -> bool:
-        """Whether it has ended, after waiting for up to `seconds`."""
+        """Wait for up to `seconds`; return whether the call has ended."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def value(self) -> Value:
-        """What the call returned; what it raised; TimeoutError while it is under way."""
+        """Return the call's result or raise its exception; TimeoutError if it is still running."""
         if self._error is not None:
             raise self._error
         if not self._value:
@@ -40,11 +40,11 @@ class BackgroundCall(Generic[Value]):
         return self._value[0]
 
     def wait(self, check: Callable[[], None] = lambda: None) -> Value:
-        """What the call returned, or what it raised, once it has; for `check` see ended()."""
+        """Wait, then return the call's result or raise its exception; `check` as below."""
         self.wait_until_done(check)
         return self.value()
 
     def wait_until_done(self, check: Callable[[], None]) -> None:
-        """Wait for its end. `check` is called all the while, and may raise."""
+        """Wait for the end of the call. `check` is called meanwhile, and may raise."""
         while not self.done(CHECK_INTERVAL_S):
             check()

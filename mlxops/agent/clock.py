@@ -1,4 +1,4 @@
-"""The one way to wait."""
+"""Deadlines, polling and timestamps."""
 
 from __future__ import annotations
 
@@ -30,10 +30,9 @@ def wait_for(
     interval_s: float = 0.05,
     max_interval_s: float = 0.0,
 ) -> Optional[Value]:
-    """The first truthy value of `look`, tried at least once; None when the deadline passes first.
+    """Poll at least once; return the first truthy value, or None if the deadline passes first.
 
-    The pauses between two looks last `every` seconds; where `longest` is more, they grow up to
-    that."""
+    The pauses last `interval_s` seconds and grow up to `max_interval_s` if that is more."""
     for pause in pauses(interval_s, max_interval_s):
         found = poll()
         if found or deadline.passed:
@@ -43,7 +42,7 @@ def wait_for(
 
 
 def pauses(first: float, longest: float) -> Iterator[float]:
-    """The seconds to wait between looks, for ever: `first`, and half as long again each time up to
+    """The pauses between polls, endlessly: `first` seconds, then 1.5 times as long each time, up to
     `longest`."""
     while True:
         yield first

@@ -1,4 +1,4 @@
-"""One verb under way on the host: what every verb works with."""
+"""The context of a verb: site, store, processes, client."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .wire.client import ClientLink
 
 
 class Context(NamedTuple):
-    """`who` is {"who", "from"}: the person and the machine it came from, for locks, history and
-    process records."""
+    """`who` is {"who", "from"}: the person and the machine the request came from, for locks, the
+    history and process records."""
 
     site: Site
     store: Store
@@ -20,10 +20,10 @@ class Context(NamedTuple):
     client: ClientLink
     who: Mapping[str, Any]
 
-    def ports(self, asked: Optional[Iterable[int]]) -> Iterable[int]:
-        """The ports asked for, each checked to be the host's; all of them when none is named."""
-        return list(dict.fromkeys(map(self.site.require_port, asked))) if asked else self.site.ports
+    def ports(self, ports: Optional[Iterable[int]]) -> Iterable[int]:
+        """The given ports, each checked against the host file; without any, all of the host's."""
+        return list(dict.fromkeys(map(self.site.require_port, ports))) if ports else self.site.ports
 
     def report(self, text: str) -> None:
-        """What takes a while before a job begins."""
+        """Report a slow step that comes before a job begins."""
         self.client.emit("phase", phase="preflight", message=text)

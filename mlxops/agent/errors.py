@@ -1,4 +1,4 @@
-"""Every failure the tool can name, with its exit code. Shared by client and agent."""
+"""The error types and their exit codes. Shared by client and agent."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Dict, Optional, Type
 
 
 class MlxopsError(Exception):
-    """A failure with fields a program can read and a hint a person can follow.
+    """A failure with fields for programs and a hint for people.
 
-    `kind` is the class name and, with `message`, `hint` and the fields, the JSON shape of an error.
-    `exit_code` is the exit status of the command that ends with it.
+    The JSON of an error holds `kind` (the class name), `message`, `hint` and the fields.
+    `exit_code`: the exit status of a command that ends with it.
     """
 
     exit_code = 1
@@ -32,15 +32,14 @@ class MlxopsError(Exception):
 
 
 def mlxops_command(*words: object) -> str:
-    """A command line of ours for a hint: quoted, since names may come from a registry somebody
-    wrote by hand."""
+    """A mlxops command line for a hint. Quoted: names may come from a hand-written registry."""
     import shlex
 
     return " ".join(["mlxops", *(shlex.quote(str(word)) for word in words)])
 
 
 class Failed(MlxopsError):
-    """The work was tried and did not succeed, or some of several items failed."""
+    """The work failed, or some of several items failed."""
 
 
 class EvidenceUnknown(MlxopsError):
@@ -48,7 +47,7 @@ class EvidenceUnknown(MlxopsError):
 
 
 class NotStopped(MlxopsError):
-    """A server was told to stop and is not proven gone."""
+    """A server got a signal to stop and is not proven gone."""
 
 
 class Usage(MlxopsError):
@@ -92,7 +91,7 @@ class AssignmentConflict(MlxopsError):
 
 
 class Respawned(MlxopsError):
-    """A server that was stopped is started again by somebody else, or would be."""
+    """Another program restarts a server that was stopped, or would."""
 
     exit_code = 7
 
@@ -118,14 +117,13 @@ class NotDownloadable(MlxopsError):
 
 
 class ModelMissing(MlxopsError):
-    """The model's files are not whole on this host, and nobody said that they are to be
-    downloaded."""
+    """The model's files are missing or incomplete, and no download was requested."""
 
     exit_code = 9
 
 
 class NeedsConsent(MlxopsError):
-    """A download so large that the person at the terminal is asked first. Nothing was changed."""
+    """The download is so large that the client asks for confirmation first. Nothing was changed."""
 
     exit_code = 9
 
@@ -151,48 +149,48 @@ def _kinds(root: Type[MlxopsError]) -> Dict[str, Type[MlxopsError]]:
 
 
 def from_wire(record: Dict[str, Any]) -> MlxopsError:
-    """The error a record describes; a kind this side does not know becomes Failed, its text
-    kept."""
+    """The error of a record. An unknown kind becomes Failed, with the same text."""
     fields = {k: v for k, v in record.items() if k not in ("kind", "message", "hint")}
     cls = _kinds(MlxopsError).get(str(record.get("kind")), Failed)
     return cls(str(record.get("message", "")), str(record.get("hint") or ""), **fields)
 
 
 class Unobservable(Exception):
-    """A fact that could not be observed. Raised instead of an empty answer, which would read as
-    «nothing there»."""
+    """A fact could not be observed. Raised instead of an empty answer, which would mean "nothing
+    there"."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-# No blocks or inodes left, a quota used up, a limit on the size of files.
+# No blocks or inodes left, quota exceeded, file size limit reached.
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _USED_UP = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def to_mlxops_error(exc: Exception) -> MlxopsError:
-    """A failure of ours as it is, one of the machine in words, a defect with its place."""
+    """Convert any exception: a MlxopsError as it is, a system error in words, an internal error
+    with its location."""
     if isinstance(exc, MlxopsError):
         return exc
     if isinstance(exc, Unobservable):
-        return EvidenceUnknown("could not look: %s" % exc.reason, "mlxops status")
+        return EvidenceUnknown("cannot observe the host: %s" % exc.reason, "mlxops status")
     if _is_used_up(exc):
         return _used_up(exc)
     if isinstance(exc, OSError) and exc.errno in DISK_FULL_ERRNOS and exc.filename:
         return write_error(exc, str(exc.filename))
     if isinstance(exc, OSError):
         return Failed(
-            "%s: %s" % (exc.filename or "the host", exc.strerror or exc), "look at it on the host"
+            "%s: %s" % (exc.filename or "the host", exc.strerror or exc), "check it on the host"
         )
     return _defect(exc)
 
 
 def is_resource_shortage(exc: BaseException) -> bool:
-    """Whether the host, for now, had no process, file descriptor or memory for it: an error or what
-    it came from."""
+    """Whether the error, or one of its causes, is a lack of processes, file descriptors or
+    memory."""
     cause: Optional[BaseException] = exc
     while cause is not None and not _is_used_up(cause):
         cause = cause.__cause__
@@ -212,27 +210,26 @@ def _errno(exc: BaseException) -> object:
 
 
 def _used_up(exc: Exception) -> MlxopsError:
-    """A limit of the host or of the login was met: no defect, and nothing that trying harder would
-    change."""
+    """A limit of the host or of the login was reached; a retry would not help."""
     if isinstance(exc, MemoryError) or _errno(exc) == errno.ENOMEM:
         return NotEnoughMemory(
-            "the agent got no memory from the host", "mlxops status, then mlxops unload PORT"
+            "the host has no memory left for the agent", "mlxops status, then mlxops unload PORT"
         )
     if _errno(exc) in (errno.EMFILE, errno.ENFILE):
         text, step = (
-            "the agent cannot open another file",
-            "see what has so many open (lsof), or raise ulimit -n",
+            "the agent cannot open any more files",
+            "find out which process has too many open (lsof), or raise ulimit -n",
         )
     else:
         text, step = (
-            "the host has no room for another thread or process",
+            "the host cannot start another thread or process",
             "end some processes, or raise ulimit -u",
         )
     return Failed(text, "on the host: %s; then run the command again" % step, limit=str(exc))
 
 
 def write_error(exc: OSError, path: str, note: str = "", **fields: Any) -> MlxopsError:
-    """The error for a file that cannot be written: why, and what to do about it on the host."""
+    """The error for a file that cannot be written: why, and the fix on the host."""
     folder = os.path.dirname(path) or "."
     text = "cannot write %s: %s%s" % (
         path,
@@ -244,7 +241,7 @@ def write_error(exc: OSError, path: str, note: str = "", **fields: Any) -> Mlxop
 
 
 def free_bytes(folder: str) -> Optional[int]:
-    """What is left for us on its disk; None where that cannot be told."""
+    """Free bytes for this user on the folder's disk; None if unknown."""
     try:
         disk = os.statvfs(folder)
     except OSError:
@@ -263,13 +260,13 @@ def _left(folder: str) -> str:
 
 def _remedy(number: object, folder: str) -> str:
     steps = {
-        errno.ENOSPC: "make room on the disk of {0} (df -h {0}; df -i {0})",
-        errno.EDQUOT: "remove files on the disk of {0}, or have the quota raised (quota -s)",
-        errno.EFBIG: "raise the login's limit on the size of files (ulimit -f)",
+        errno.ENOSPC: "free some space on the disk of {0} (df -h {0}; df -i {0})",
+        errno.EDQUOT: "remove files on the disk of {0}, or raise the quota (quota -s)",
+        errno.EFBIG: "raise the login's file size limit (ulimit -f)",
         errno.EROFS: "mount the disk of {0} for writing",
     }
     step = steps.get(number) if isinstance(number, int) else None
-    step = step or "check owner and mode of {0} (ls -ld {0})"
+    step = step or "check the owner and mode of {0} (ls -ld {0})"
     return "on the host: %s; then run the command again" % step.format(folder)
 
 
@@ -285,5 +282,5 @@ def _defect(exc: Exception) -> MlxopsError:
     )
     trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
     return Failed(
-        "a defect in mlxops: " + text, "run it with --debug and report what it prints", trace=trace
+        "internal error: " + text, "run it with --debug and report the output", trace=trace
     )

@@ -1,4 +1,4 @@
-"""From a request to its last record."""
+"""Run one request: read it, perform the verb, send the last record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .wire import arguments
 from .wire import codec as wire
 from .wire.client import ClientLink
 
-# verb -> its module and function in ops, imported when asked for
+# verb -> module and function in ops, imported on demand
 VERBS = {
     "list": "list.list_entries",
     "show": "show.show",
@@ -40,9 +40,9 @@ VERBS = {
     "doctor": "doctor.doctor",
     "rank": "rank.rank",
 }
-# These go on to their end, or undo themselves, when the client vanishes; all others end with it.
+# These finish or roll back without the client; all others end with it.
 OUTLIVES_CLIENT = ("load", "unload", "unload-all", "register", "set", "remove", "authorize")
-# What goes without a folder of our own: it reads, or it stops and clears.
+# These read, or stop and clear: they work without a state folder.
 WORKS_WITHOUT_STATE_FOLDER = (
     "list",
     "show",
@@ -59,36 +59,35 @@ WORKS_WITHOUT_STATE_FOLDER = (
     "unload-all",
     "reconcile",
 )
-# These only read what lies in such a folder; to the others it is as if there were none.
+# These only read the state folder. If it is not safe, the others work as if there were none.
 ONLY_READS_STATE_FOLDER = ("logs", "jobs", "follow", "doctor")
 NO_FOLDER = os.path.join(os.devnull, "mlxops")
 
 
 def run(request: bytes, stdin: BinaryIO, out_fd: int, traces: bool = True) -> NoReturn:
     """Serve one request and end the process. The last record, a result or an error, is always
-    written.
+    sent.
 
-    `traces`: where an error of ours came from is told too; it names files of the host."""
+    `traces`: include tracebacks, which name files of the host."""
     client = ClientLink(out_fd, stdin)
     os.umask(0o022)
     try:
         outcome = _outcome(request, client)
         client.send(outcome if traces else without_traces(outcome))
     finally:
-        # A defect in sending, too, ends without a traceback: that there is no last record says
-        # enough.
+        # Also if sending fails: the client notices that there is no last record.
         os._exit(0)
 
 
 def _outcome(request: bytes, client: ClientLink) -> Dict[str, Any]:
     try:
         return wire.result(_perform(json.loads(request), client))
-    except Exception as exc:  # the last stop: whatever it is, the client gets a record of it
+    except Exception as exc:  # the client gets a record of any failure
         return wire.error(to_mlxops_error(exc))
 
 
 def without_traces(record: Any) -> Any:
-    """A record without any trace in it, however deep."""
+    """The record without its traces, at any depth."""
     if isinstance(record, dict):
         return {key: without_traces(value) for key, value in record.items() if key != "trace"}
     return [without_traces(one) for one in record] if isinstance(record, list) else record
@@ -97,7 +96,7 @@ def without_traces(record: Any) -> Any:
 def _perform(request: Dict[str, Any], client: ClientLink) -> Any:
     verb = request["verb"]
     if request.get("protocol") != wire.PROTOCOL or verb not in VERBS:
-        raise Usage("the agent knows no verb %r of protocol %r" % (verb, request.get("protocol")))
+        raise Usage("unknown verb %r or protocol %r" % (verb, request.get("protocol")))
     distrust = getattr(__spec__.loader, "distrust", "")
     if distrust and verb not in WORKS_WITHOUT_STATE_FOLDER:
         raise Failed(
@@ -105,8 +104,7 @@ def _perform(request: Dict[str, Any], client: ClientLink) -> Any:
             "mlxops doctor",
         )
     _warn_if_not_cached(client, distrust)
-    # Every verb pings: any of them may meet a slow disk, or a program that takes its time to list
-    # its options.
+    # Every verb pings: any of them may wait for a slow disk or a program's --help.
     client.watch(None if verb in OUTLIVES_CLIENT else lambda: os._exit(0))
     module, _, function = VERBS[verb].partition(".")
     perform = getattr(importlib.import_module(".ops." + module, __package__), function)
@@ -119,19 +117,18 @@ def _perform(request: Dict[str, Any], client: ClientLink) -> Any:
 
 
 def _warn_if_not_cached(client: ClientLink, distrust: str) -> None:
-    """Say so where the agent cannot be kept: each call is slower for it, and a load will lack a
-    place for its logs."""
+    """Warn if the agent cannot be cached: each call is slower, and a load has no place for logs."""
     unkept = distrust or getattr(__spec__.loader, "unkept", "")
     if unkept:
         message = (
-            "the agent is not kept on the host but sent with every call: %s; see mlxops doctor"
+            "the agent cannot be cached on the host and is sent with every call: %s; see mlxops doctor"
             % unkept
         )
         client.emit("warning", message=message)
 
 
 def _with_ports(ctx: Context, verb: str, args: Any) -> Any:
-    """The arguments with ports in place of slots' and entries' names."""
+    """The arguments, with names of slots and entries replaced by ports."""
     if not (isinstance(args.get("port"), str) or isinstance(args.get("ports"), list)):
         return args
     from .ports.portname import resolve_ports

@@ -1,4 +1,4 @@
-"""Reading what strangers wrote: bounded, regular files only, and JSON that may be anything."""
+"""Read input from others: bounded, regular files only, and JSON of any shape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional
 
 
 def is_safe_relative_path(name: object) -> bool:
-    """Whether a name from a file or from the network is a relative path that stays inside its
+    """Whether the name, from a file or the network, is a relative path that stays inside its
     folder."""
     if (
         not isinstance(name, str)
@@ -22,11 +22,10 @@ def is_safe_relative_path(name: object) -> bool:
 
 
 def read_bounded(path: str, limit: int) -> Optional[bytes]:
-    """The first `limit` bytes of a regular file; None for anything else, or when it cannot be
-    read."""
+    """The first `limit` bytes of a regular file; None for anything else or if unreadable."""
     try:
-        # Without O_NONBLOCK a FIFO in the place of a file would block for ever; a terminal would
-        # become this process's.
+        # Without O_NONBLOCK a FIFO would block forever. Without O_NOCTTY a terminal would become
+        # the controlling one.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
@@ -46,7 +45,7 @@ def _read_regular(fd: int, limit: int) -> Optional[bytes]:
 
 
 def parse_object(raw: Optional[bytes]) -> Dict[str, Any]:
-    """The JSON object in `raw`; {} when it is anything else."""
+    """The JSON object in `raw`; {} for anything else."""
     try:
         value = json.loads(raw.decode("utf-8")) if raw else None
     except (ValueError, RecursionError):

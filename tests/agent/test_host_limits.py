@@ -44,7 +44,7 @@ def asked(limit: str, value: int) -> str:
 
 def test_a_port_is_not_called_silent_for_want_of_a_descriptor() -> None:
     """Standard streams, the listening socket, and no room for a connection."""
-    assert asked("RLIMIT_NOFILE", 4) == "Failed 1 the agent cannot open another file False\n"
+    assert asked("RLIMIT_NOFILE", 4) == "Failed 1 the agent cannot open any more files False\n"
 
 
 def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> N
         ) == {number: number * 2 for number in range(5)}
     error = to_mlxops_error(raised.value)
     assert (
-        error.message == "the host has no room for another thread or process"
+        error.message == "the host cannot start another thread or process"
         and "trace" not in error.fields
     )
 

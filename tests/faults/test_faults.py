@@ -71,7 +71,7 @@ KEPT = (
     # Servers that could not be observed were treated as absent.
     ("init", ":processes", "open-read", "EACCES"),
     # A server on a port with a running job was skipped without a message.
-    ("init", ":job_of < ", "fcntl.flock", "EAGAIN"),
+    ("init", ":current_job < ", "fcntl.flock", "EAGAIN"),
     # A thread that queries a port ended with a traceback, and its port had no answer.
     ("init", ":ask < ports/answers.py", "socket.connect", "MemoryError"),
     # The registry stayed locked by a run that could not write its name into the lock: it waited for
@@ -86,12 +86,12 @@ KEPT = (
     # A full disk stopped the old model, and the rollback stopped it again because it could not be
     # recorded.
     ("load-swap", ":_on_record", "open", "full"),
-    ("load-swap", ":place < servers/start.py", "os.rename", "full"),
+    ("load-swap", ":prepare_files < servers/start.py", "os.rename", "full"),
     ("load-failing", ":_on_record", "os.rename", "quota"),
     ("load-failing", ":_restore", "open", "noinodes"),
     ("load-failing", ":_take_back", "open", "readonly"),
     # Nor was it reported when the last step of the job failed.
-    ("load-evict", ":__exit__ < load/evict.py", "os.listdir", "RuntimeError"),
+    ("load-evict", ":__exit__ < ops/load.py", "os.listdir", "RuntimeError"),
 )
 # Kinds of steps, by the interpreter's name for the event.
 DOINGS = {

@@ -1,1 +1,1 @@
-"""Work on one port: its lock, its log, what it reserves."""
+"""Jobs: work on one port, with its lock, log, reservations and undo stack."""

@@ -1,4 +1,4 @@
-"""A port's job, as a command begins it and as it sees that of another."""
+"""Begin a job on a port, and look at the jobs of others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import job as jobs
 def begin(
     ctx: Context, port: int, why: str, again: Optional[str] = None, settles: bool = True
 ) -> jobs.Job:
-    """`again`: the command that repeats a load; for it and `settles` see Job."""
+    """A new job, not yet entered; `again` and `settles` as for Job."""
     held = {**_held(ctx, port, why), **({"again": again} if again else {})}
     return jobs.Job(ctx.client, ctx.site.registry, ctx.site.state_dir, held, settles)
 
@@ -28,10 +28,10 @@ def _held(ctx: Context, port: int, why: str) -> Mapping[str, Any]:
 
 
 def current_job(ctx: Context, port: int) -> Optional[Dict[str, Any]]:
-    """What the lock of a port says of the job that holds it; None when nobody does."""
+    """The job that holds the port's lock, as the lock describes it; None if the port is free."""
     return jobs.holder(ctx.site.registry, port)
 
 
 def interrupted_load(ctx: Context, port: int) -> Optional[Dict[str, Any]]:
-    """What is known of a load that was killed on the port before its end."""
+    """The load that was killed on the port before its end, if any."""
     return jobs.interrupted_load(ctx.site.registry, port)

@@ -1,8 +1,7 @@
-"""The room on disk that a job needs to its end and back: taken before it stops a server, as files
-that exist.
+"""Reserve the disk space a job needs, rollback included, before it stops a server.
 
-Per port: drafts for the registry, room behind the history and the locks' texts, two logs for
-servers, the folder they run in. What is not used is removed at the end."""
+Per port: drafts of the registry, space after the end of the history and of the lock files, two
+server logs, and the servers' working folder. Unused files are removed at the end."""
 
 from __future__ import annotations
 
@@ -21,22 +20,22 @@ from ..registry.store import Store
 from ..site import Site, log_path, run_folder
 from .job import folder, lock_path
 
-# What an edit adds to the registry at the most: the words of a command line, a template among them.
+# The most that an edit adds to the registry: a command line, which may hold a template.
 GROWTH_BYTES = 32 << 10
 HISTORY_BYTES, JOB_BYTES = 8 << 10, 32 << 10
 LOCK_BYTES = 4 << 10
-# What a server writes until it serves, and a day's requests.
+# A server's output until it is ready, and of a day's requests.
 LOG_BYTES = 256 << 10
-# A load: assign, note that it serves; back: clear, assign, note. An eviction: clear, forget; back:
-# assign, note.
+# A load: assign, record ready; rollback: clear, assign, record. An eviction: clear, forget;
+# rollback: assign, record.
 LOAD_EDITS, EVICTION_EDITS, UNLOAD_EDITS = 5, 4, 1
 FILL_BYTES = 64 << 10
 WORD = ".room-"
 
 
 class DiskReservation:
-    """A context. `mark` tells a rehearsal's files from those of a job, which holds the port's
-    lock."""
+    """A context that holds reserved files. `mark`: a suffix for the files of a trial, which does
+    not hold the port's lock."""
 
     def __init__(self, site: Site, store: Store, procs: Procs, mark: str = "") -> None:
         self._site, self._store, self._procs, self._mark = site, store, procs, mark
@@ -56,8 +55,8 @@ class DiskReservation:
                 os.unlink(path)
 
     def reserve(self, port: int, edits: int, servers: int) -> None:
-        """Room for so many edits of the registry and so many starts on the port; NotEnoughDisk, or
-        Failed where a folder cannot be written."""
+        """Reserve space for this many registry edits and server starts; NotEnoughDisk, or Failed if
+        a folder is not writable."""
         try:
             self._take_edits(port, edits)
             for number in range(servers):
@@ -67,8 +66,8 @@ class DiskReservation:
             raise
 
     def check_writable(self) -> None:
-        """All of it can still be written to: a disk may have been remounted, or a folder closed,
-        since it was taken."""
+        """Check that all of it is still writable: a disk may have been remounted, or permissions
+        changed."""
         for path in self._made:
             if os.path.lexists(path):
                 with _telling(path):
@@ -77,18 +76,18 @@ class DiskReservation:
                         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
     def reserve_job_log(self, path: str) -> None:
-        """Room for a job's own log, which exists."""
+        """Reserve space for the job's own log, which exists."""
         self._extend(path, JOB_BYTES, 0o600)
 
     def check_folder(self, place: str) -> None:
-        """A folder in which a job will make its log can be written to."""
+        """Check that a job can create its log in the folder."""
         path = os.path.join(place, WORD + self._mark)
         with _telling(path):
             os.makedirs(place, mode=0o700, exist_ok=True)
         self._make(path, JOB_BYTES)
 
     def take_log(self, port: int) -> Optional[str]:
-        """A file that is to become the port's log; None when there is none left."""
+        """A reserved file that becomes the port's log; None if none is left."""
         for row in self._logs:
             if row[0] == port:
                 self._logs.remove(row)
@@ -101,8 +100,7 @@ class DiskReservation:
             return
         size = _size(registry) + GROWTH_BYTES
         _refuse_limit(registry, size)
-        # Each edit writes the new file and a copy of it; the first one may have to keep what a
-        # person wrote.
+        # Each edit writes the new file and a copy; the first may also back up a manual change.
         for number in range(2 * edits + 1):
             path = "%s%s%d-%d%s" % (registry, WORD, port, number, self._mark)
             self._make(path, size)
@@ -131,7 +129,7 @@ class DiskReservation:
             fd = os.open(
                 path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
             )
-            # Open until the end: on macOS the room may go with the last descriptor.
+            # Keep it open: macOS may drop the reservation with the last descriptor.
             self._open.callback(os.close, fd)
             chown_to_folder_owner(os.path.dirname(path), fd)
             if not self._procs.reserve(fd, size):
@@ -139,7 +137,7 @@ class DiskReservation:
             os.fsync(fd)
 
     def _extend(self, path: str, size: int, mode: int) -> None:
-        """Room behind the end of a file that others may write to, too."""
+        """Reserve space after the end of a file that others may write to."""
         with _telling(path):
             how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             fd = os.open(path, how, mode)
@@ -158,7 +156,7 @@ def _telling(path: str) -> Iterator[None]:
 
 
 def _fill(fd: int, size: int) -> None:
-    """Show that there is room, on a file system that cannot hold it without content."""
+    """Check for space on a file system that cannot reserve it without content."""
     for _ in range(-(-size // FILL_BYTES)):
         os.write(fd, bytes(FILL_BYTES))
     os.fsync(fd)
@@ -173,8 +171,7 @@ def _size(path: str) -> int:
 
 
 def _refuse_limit(path: str, size: int) -> None:
-    """Blocks behind the end of a file are given beyond the limit of the login, which the write
-    meets later."""
+    """Refuse a size above the login's limit: reserving ignores it, and the write fails later."""
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
@@ -188,7 +185,7 @@ def disk_reservation(ctx: Context, mark: str = "") -> DiskReservation:
 
 
 def disk_space_error(ctx: Context, port: int) -> Optional[MlxopsError]:
-    """Why a load on the port would be refused; None when it has its room."""
+    """Why a load on the port would be refused; None if there is enough space."""
     try:
         with disk_reservation(ctx, ".try%d" % os.getpid()) as room:
             room.reserve(port, LOAD_EDITS, 2)

@@ -1,4 +1,4 @@
-"""Work on one port: its lock, which says who does what since when, and the log of its events."""
+"""Work on one port: its lock, which says who does what since when, and its log of events."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .log import STAMP, log_path, newest_first, unfinished_job
 from .undo import Undo
 
 MAX_LOGS = 50
-# Beyond this, a job's log takes no more progress: a download of days, told twice a second.
+# Beyond this a job's log takes no more progress events, as of a download that takes days.
 MAX_LOG_BYTES = 4 << 20
-# A load that was cut off is old news after a week.
+# An interrupted load is reported for a week.
 INTERRUPTED_KEPT_S = 7 * 86400.0
-# Longer than a look at the lock can take, shorter than a person notices.
+# Longer than a read of the lock takes, shorter than a person notices.
 LOCK_TIMEOUT_S = 0.3
-# How often the lock tells how far a download is.
+# How often the lock shows the progress of a download.
 PROGRESS_INTERVAL_S = 1.0
-# The key in a lock's text of a server that serves and is not in the registry.
+# The key in a lock's text for a running server that is not in the registry.
 UNRECORDED = "unnoted"
 
 
@@ -38,30 +38,29 @@ def _lock(registry_path: str, port: int) -> FileLock:
 
 
 def folder(state_dir: str) -> str:
-    """Where the logs of jobs are."""
+    """The folder of the job logs."""
     return os.path.join(state_dir, "jobs")
 
 
 def blocker(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
-    """The same, and also whoever holds the lock in a way that only keeps it from being taken."""
+    """As holder(), and also a holder of a shared lock, which blocks a job too."""
     return _lock(registry_path, port).holder(shared=True)
 
 
 def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
-    """Who works on the port now; None when nobody does."""
+    """The job on the port now; None if there is none."""
     return _lock(registry_path, port).holder()
 
 
 def interrupted_load(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
-    """The load that died on the port before its end, as its lock tells; None once the port was
-    worked on again."""
+    """The load that died on the port before its end, from the lock's text; None once a later job
+    has settled the port."""
     held, last = _lock(registry_path, port).peek()
     return None if held else _cut(last)
 
 
 def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
-    """A load's last word that was not its end, or the one that what came after it did not
-    settle."""
+    """The last description of a load if it has no end, else the one that later jobs carried on."""
     died = last.get("again") and not last.get("ended")
     cut = last if died else last.get("cut")
     if not isinstance(cut, dict) or not _names(cut.get("entries", [])):
@@ -72,8 +71,7 @@ def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
 
 
 def reserving_jobs(registry_path: str) -> Dict[int, Dict[str, Any]]:
-    """port -> its job, of every job that works on entries: also on ports that another host file
-    names."""
+    """port -> job, of every job that works on entries, also on ports of other host files."""
     folder, name = os.path.split(registry_path)
     locks = [
         file[len(name) + 1 : -len(".lock")]
@@ -91,8 +89,8 @@ def reserving_jobs(registry_path: str) -> Dict[int, Dict[str, Any]]:
 def unrecorded_server(
     registry_path: str, port: int, own_lock: bool = False
 ) -> Optional[Dict[str, Any]]:
-    """{"entry", "process"} of a server that the last job here could not note; None while another
-    job is at work."""
+    """{"entry", "process"} of a server that the last job here could not record in the registry;
+    None while another job holds the port."""
     held, last = _lock(registry_path, port).peek()
     said = None if held and not own_lock else last.get(UNRECORDED)
     whole = (
@@ -104,13 +102,12 @@ def unrecorded_server(
 
 
 def _names(said: Any) -> bool:
-    """Whether it is a list of entries: what a lock says, whoever may write there may have made
-    up."""
+    """Whether it is a list of names. Others can write to a lock file."""
     return isinstance(said, list) and all(isinstance(name, str) for name in said)
 
 
 def next_step_hint(held: Mapping[str, Any]) -> str:
-    """What to do where a lock is in the way."""
+    """The hint for a port that another job has locked."""
     if not held.get("job"):
         return holder_hint(held)
     return "mlxops follow {0}, or mlxops cancel {0}".format(held.get("job", "JOB"))
@@ -118,8 +115,7 @@ def next_step_hint(held: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def hold_briefly(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
-    """Hold a port's lock for a moment; it leaves neither a log nor another last word in the lock.
-    Locked as for a job.
+    """Hold a port's lock for a moment, without a log, and restore the lock's text afterwards.
 
     `held`: who, from, why, port and start_time."""
     lock = FileLock(lock_path(registry_path, held["port"]))
@@ -136,10 +132,10 @@ def hold_briefly(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
 
 
 class Job:
-    """One load or unload of a port, from claim to end. Use as a context: the lock is held inside.
+    """One load or unload of a port. A context that holds the port's lock.
 
-    `held` with `again` is a load, and that the command to repeat it. `settles`: done well, it
-    leaves nothing to say of a load that was cut off here before."""
+    `held`: who, from, why, port and start_time; for a load also `again`, the command that repeats
+    it. `settles`: its success ends the report of an earlier interrupted load."""
 
     def __init__(
         self,
@@ -169,10 +165,10 @@ class Job:
             kept = {"cut": _cut(last), UNRECORDED: last.get(UNRECORDED)}
             try:
                 self._claim({key: value for key, value in kept.items() if value})
-                # By this name whoever loses the link finds the work again.
+                # A client that loses the link finds the job by this id.
                 self._client.emit("job", job=self.id)
             except BaseException:
-                # Nothing was begun: what was said before stays true.
+                # Nothing has begun: the earlier text stays true.
                 self._say(last)
                 raise
         except BaseException:
@@ -181,18 +177,18 @@ class Job:
         return self
 
     def _refuse_unlocked(self) -> Dict[str, Any]:
-        """A lock that says nothing is new: a person may have removed the file of a job that goes
-        on."""
-
+        """A lock without text is new: the lock file of a running job may have been removed."""
         begun = unfinished_job(self._folder, self._held["port"], local_procs())
         if begun is None:
             return {}
-        text = "locked: %s; its lock file was removed, but it goes on" % describe_holder(begun)
+        text = "locked: %s; its lock file was removed, but it is still running" % describe_holder(
+            begun
+        )
         raise Locked(text, next_step_hint(begun), lock=self._lock.path, holder=dict(begun))
 
     def _claim(self, kept: Mapping[str, Any]) -> None:
-        """A load that cannot say what it does is not begun; an unload frees its port all the
-        same."""
+        """Describe the job in lock and log. If that fails, a load does not begin; an unload goes
+        on."""
         self._said.update(kept, phase="claim")
         place = self._lock.path
         try:
@@ -208,7 +204,7 @@ class Job:
         try:
             self._end(exc)
         finally:
-            # Whatever goes wrong in telling how it ended: the port must not stay locked.
+            # Release the port even if the end cannot be written.
             self._lock.release()
         self._prune()
 
@@ -222,12 +218,12 @@ class Job:
         self._said["ended"] = now()
         self._say({**self._held, **self._said})
         with contextlib.suppress(OSError):
-            # What was reserved behind its end is free again.
+            # Free the space reserved after its end.
             os.truncate(self.log, os.path.getsize(self.log))
 
     def _say(self, last_word: Mapping[str, Any]) -> None:
-        """The last word in the lock. Where a full disk has no room for it, an empty lock: that
-        tells of no work that was cut off."""
+        """Write the lock's text. If the disk is full, clear it: then it reports no interrupted
+        load."""
         with contextlib.suppress(OSError, Failed):
             self._lock.reacquire()
             try:
@@ -236,7 +232,7 @@ class Job:
                 self._lock.clear()
 
     def _forget_unbegun(self) -> None:
-        """A log that does not say what it is about would only puzzle."""
+        """Remove a log that has no beginning."""
         if not self._begun:
             with contextlib.suppress(OSError):
                 os.unlink(self.log)
@@ -246,37 +242,35 @@ class Job:
         return log_path(self._folder, self.id)
 
     def report_unrecorded(self, entry: str, process: Mapping[str, Any]) -> None:
-        """A server serves here that the registry could not take note of: the next command does."""
+        """Note a running server that the registry could not record: the next command will."""
         self._describe(**{UNRECORDED: {"entry": entry, "process": dict(process)}})
 
     def clear_unrecorded(self) -> None:
         self._said.pop(UNRECORDED, None)
 
     def reserve(self, entries: Sequence[str], need_bytes: Optional[int] = None) -> None:
-        """Say which entries are worked on, until the end; the caller has seen that nobody else
-        does. `need_bytes`: the memory that is meant to be filled."""
+        """Reserve the entries until the end; the caller has checked that no other job has them.
+        `need_bytes`: the memory that the load will fill."""
         self._describe(
             entries=list(entries), **({} if need_bytes is None else {"need_bytes": need_bytes})
         )
 
     def phase(self, phase: str, message: str) -> None:
-        """What happens now, for the client, for the log and for whoever looks at the lock."""
+        """Report the current step to the client, the log and the lock."""
         self._describe(phase=phase, step=message, progress=None)
         self.emit("phase", phase=phase, message=message)
 
     def rollback(self, state: str, message: str) -> None:
-        """From here on the work is undone; `state`: what the port is meanwhile, stopping or
-        starting."""
+        """Report a step of the rollback; `state`: the port's, stopping or starting."""
         self._describe(phase="rollback", undo={"state": state, "step": message}, progress=None)
         self.emit("phase", phase="rollback", message=message)
 
     def set_phase(self, phase: str) -> None:
-        """Its own work is done, and the port stays locked; only who looks at the lock is told."""
+        """Set the phase in the lock only: the work on this port is done, but it stays locked."""
         self._describe(phase=phase, step=None, progress=None)
 
     def _describe(self, **said: Any) -> None:
-        """Best effort once the job is under way: it informs, and a full disk must not end the work
-        it tells about."""
+        """Best effort: a full disk must not end the job."""
         self._said.update(said)
         with contextlib.suppress(OSError, Failed):
             self._lock.reacquire()
@@ -286,7 +280,7 @@ class Job:
         self.emit("warning", message=message)
 
     def emit(self, name: str, **fields: Any) -> None:
-        """One event, to the client and to the log, which outlives the client."""
+        """Send an event to the client and append it to the log."""
         self._client.emit(name, **fields)
         self._keep(name, fields)
         if name == "progress" and time.monotonic() - self._progressed >= PROGRESS_INTERVAL_S:
@@ -300,12 +294,11 @@ class Job:
             self._write({"at": now(), "event": name, **fields})
 
     def _write(self, *events: Mapping[str, Any]) -> None:
-        """Append to the log, which begins with what the job is; OSError where it cannot be
-        written."""
+        """Append to the log, which begins with a description of the job; may raise OSError."""
         first = () if self._begun else ({"at": now(), "event": "begin", **self._held},)
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         with open(self.log, "a") as f:
-            # Behind a part of a line that a full disk had no room for, begin a new one.
+            # After a line that a full disk cut short, begin a new one.
             lead = "" if self._whole else "\n"
             self._whole = False
             text = lead + "".join(json.dumps(event) + "\n" for event in (*first, *events))
@@ -314,14 +307,14 @@ class Job:
         self._begun = self._whole = True
 
     def _prune(self) -> None:
-        # With the clock set back, its own log looks the oldest.
+        # If the clock was set back, the job's own log looks the oldest.
         for name in set(old_logs(self._folder)) - {self.id + ".jsonl"}:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self._folder, name))
 
 
 def old_logs(folder: str) -> List[str]:
-    """The names of the job logs beyond the newest that are kept."""
+    """The names of all job logs but the newest MAX_LOGS."""
     try:
         return newest_first(n for n in os.listdir(folder) if n.endswith(".jsonl"))[MAX_LOGS:]
     except OSError:

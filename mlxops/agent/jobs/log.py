@@ -1,4 +1,4 @@
-"""The logs that jobs leave: what each was to do, how far it came, how it ended."""
+"""Read the logs of jobs: what each did, how far it came, how it ended."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from ..procs import Process, Procs
 
 
 class JobRecord(NamedTuple):
-    """One job by its log. `state`: running, done, cancelled, failed, or died when it ended without
-    a word.
+    """One job, from its log. `state`: running, done, cancelled, failed, or died if its log has no
+    end.
 
-    `error`: how it failed, as on the wire. `ended`: when, in UTC. `progress`: of one that downloads
-    now, in bytes."""
+    `error`: as on the wire. `ended`: in UTC. `progress`: of a running download, in bytes."""
 
     job: str
     state: str
@@ -51,14 +50,13 @@ class JobRecord(NamedTuple):
 
 
 def read_jobs(folder: str, running: Iterable[str]) -> List[JobRecord]:
-    """Every job of which there is a log, the newest first. `running`: the ids that hold a port's
-    lock."""
+    """Every job that has a log, newest first. `running`: the ids of the jobs that hold a lock."""
     alive = set(running)
     return [read_job(folder, name, name in alive) for name in job_ids(folder)]
 
 
 def job_ids(folder: str) -> List[str]:
-    """Ids of jobs, the newest first."""
+    """The ids of jobs, newest first."""
     try:
         files = os.listdir(folder)
     except OSError:
@@ -88,7 +86,7 @@ def read_job(folder: str, job: str, running: bool) -> JobRecord:
 
 
 def _far(events: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
-    """How far the work is whose progress was told last; None once something else was begun."""
+    """The last progress; None once another phase has begun."""
     steps = [event for event in events if event.get("event") in ("progress", "phase")]
     last: Mapping[str, Any] = steps[-1] if steps else {}
     return (
@@ -99,7 +97,7 @@ def _far(events: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
 
 
 def _by_id(job: str) -> Dict[str, Any]:
-    """What the id alone tells of a job whose first line was lost."""
+    """The begin event of a job whose first line was lost, from its id."""
     stamp, _, rest = job.partition("-")
     port = rest.partition("-")[0]
     try:
@@ -115,8 +113,7 @@ def _outcome(error: Any) -> str:
 
 
 def unfinished_job(folder: str, port: int, procs: Procs) -> Optional[Mapping[str, Any]]:
-    """What a job on the port began with that has not ended and whose agent lives; None when there
-    is none."""
+    """The begin event of a job on the port that has no end and whose agent is alive, or None."""
     for name in job_ids(folder):
         if name.split("-")[1:2] == [str(port)]:
             found = read_job(folder, name, running=False)
@@ -126,7 +123,7 @@ def unfinished_job(folder: str, port: int, procs: Procs) -> Optional[Mapping[str
 
 
 def parse_event(line: str) -> Dict[str, Any]:
-    """One event of a log; {} for a line cut short by a kill or a full disk."""
+    """One event of a log; {} for a line that a kill or a full disk cut short."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -143,7 +140,7 @@ def _events(path: str) -> Iterator[Dict[str, Any]]:
         return
 
 
-# Begins a job's name. A name further ahead of the clock than this is not believed.
+# The beginning of a job's id, and how far ahead of the clock it may be.
 STAMP, MAX_CLOCK_SKEW_S = "%Y%m%dT%H%M%S", 60.0
 
 
@@ -152,16 +149,15 @@ def log_path(folder: str, job: str) -> str:
 
 
 def find_agent(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
-    """The living agent that a lock names, by pid and start time; Unobservable where that cannot be
-    told."""
+    """The running agent that a lock names, by pid and start time; may raise Unobservable."""
     pid = held.get("pid")
     agent = procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
     return agent if agent is not None and agent.start_time == held.get("start_time") else None
 
 
 def newest_first(names: Iterable[str]) -> List[str]:
-    """Names of jobs by the moment they begin with. One from a clock that ran ahead counts as the
-    oldest, else it would hide every later job for years."""
+    """Sort the ids of jobs by time. One from a clock that ran ahead counts as the oldest, or it
+    would hide later jobs for years."""
     latest = time.strftime(STAMP, time.gmtime(time.time() + MAX_CLOCK_SKEW_S))
     return sorted(
         names, key=lambda name: (name[: len(latest)] <= latest, _moment(name)), reverse=True
@@ -169,8 +165,8 @@ def newest_first(names: Iterable[str]) -> List[str]:
 
 
 def _moment(name: str) -> Tuple[str, int, str]:
-    """Sorts the names of jobs: by their second, then by the agent's pid, which tells the order of
-    two in one second except where pids begin anew."""
+    """The sort key: the second, then the agent's pid, which orders two jobs in one second unless
+    pids wrapped around."""
     stamp, _, rest = name.partition("-")
     pid = rest.partition("-")[2].partition(".")[0]
     return stamp, int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 12 else 0, name

@@ -1,4 +1,4 @@
-"""Which entries live jobs work on: a model is loaded in one place at a time, and nobody changes it
+"""The entries reserved by running jobs: a model is loaded on one port at a time and does not change
 meanwhile."""
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ from .log import find_agent
 
 
 def reserved_entries(ctx: Context) -> Dict[str, int]:
-    """Entry -> port of the live job that works on it, or may have to bring it back."""
+    """entry -> port of the job that works on it or may have to restart it."""
     return {name: port for port, held in _at_work(ctx).items() for name in held["entries"]}
 
 
 def loading_entries(ctx: Context) -> Dict[str, int]:
-    """Entry -> port of the live job that loads it, or works on the port where it is."""
+    """entry -> port of the job that loads it, or works on the port where it is."""
     return {held["entries"][0]: port for port, held in _at_work(ctx).items() if held["entries"]}
 
 
 def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int] = None) -> None:
-    """Locked where a live job on another port than this works on one of the entries.
+    """Locked if a job on a port other than `port` has reserved one of the entries.
 
-    It decides what it is asked for under the registry's lock, where jobs reserve their entries;
-    elsewhere it informs."""
+    Binding only under the registry's lock, where jobs make their reservations."""
     names = set(entries)
     for there, held in _at_work(ctx).items():
         for name in names.intersection(held["entries"]) if there != port else ():
             raise Locked(
-                "%s is being worked on, on port %d: %s" % (name, there, describe_holder(held)),
+                "%s is in use by a job on port %d: %s" % (name, there, describe_holder(held)),
                 jobs.next_step_hint(held),
                 entry=name,
                 port=there,
@@ -48,7 +47,7 @@ def _at_work(ctx: Context) -> Dict[int, Dict[str, Any]]:
 
 
 def _lives(ctx: Context, held: Mapping[str, Any]) -> bool:
-    """Not so for what the last holder of a lock said that was taken a moment ago. Unobservable counts as
+    """Whether the holder is alive: the text may be the last holder's. Unobservable counts as
     alive."""
     try:
         return find_agent(ctx.procs, held) is not None
@@ -57,8 +56,7 @@ def _lives(ctx: Context, held: Mapping[str, Any]) -> bool:
 
 
 def reserved_bytes(ctx: Context, held: Mapping[int, int]) -> Dict[int, int]:
-    """port -> bytes that its load under way needs beyond what its servers hold, such as the one it
-    will replace."""
+    """port -> bytes that the running load needs beyond the memory of the port's servers."""
     needs = {port: said.get("need_bytes") for port, said in _at_work(ctx).items()}
     return {
         p: max(0, n - held.get(p, 0))

@@ -172,8 +172,8 @@ def _fits(ctx: Context, plan: LoadPlan) -> bool:
 
 
 def current_fit(ctx: Context, plan: LoadPlan) -> Optional[Fit]:
-    """The fit as of now, since the download may have taken hours. Without a download or --evict the
-    plan's, which is a moment old; also where memory cannot be read any more."""
+    """The fit now, since the download may have taken hours. Falls back to the plan's fit if memory
+    cannot be read; without a download or --evict that is a moment old."""
     request = plan.request
     if plan.remote is None and not request.evict:
         return plan.fit

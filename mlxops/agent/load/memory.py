@@ -1,4 +1,4 @@
-"""Memory, as a load asks for it: refused, warned of, or forced."""
+"""Check the memory for a load: refuse, warn, or accept with --force."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .request import LoadRequest
 def check_memory(
     ctx: Context, asked: Optional[MemoryRequest], request: LoadRequest
 ) -> Tuple[Optional[Fit], Tuple[str, ...]]:
-    """How it fits, and warnings; NotEnoughMemory where it does not, unless --force, --dry-run or
-    --evict answers it."""
+    """The fit and warnings; NotEnoughMemory if it does not fit and neither --force, --dry-run nor
+    --evict applies."""
     if asked is None:
-        return None, ("the size of the weights is unknown, memory was not checked",)
+        return None, ("memory was not checked: the size of the weights is unknown",)
     try:
         found = fit(ctx, asked)
     except Unobservable as exc:
@@ -31,8 +31,8 @@ def check_memory(
 
 
 def require_still_fits(ctx: Context, found: Optional[Fit], request: LoadRequest) -> None:
-    """NotEnoughMemory where loads that began meanwhile will fill what was seen as free. Cheap:
-    nothing is measured."""
+    """NotEnoughMemory if loads that began meanwhile have reserved the free memory. Measures
+    nothing."""
     if found is None or request.force:
         return
     now = {

@@ -1,4 +1,4 @@
-"""Every check a load has to pass before anything is touched."""
+"""The checks of a load, before anything is changed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from .restart import Unrestartable, restart_spec
 
 
 def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
-    """The load as it would be done now; raises the first reason why it cannot be."""
+    """Plan the load; raise the first reason against it."""
     ctx.site.require_port(request.port)
     entry = resolve_entry(ctx, ctx.store.read(), request)
     if not own_lock:
@@ -53,8 +53,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     words = programs.require_command(ctx.site, runtime)
     text = programs.help_text(runtime, words, ctx.site.state_dir, ctx.report, ctx.client.check)
     flags = parse_help(text)
-    # Of a model that is still to be downloaded nothing is known yet: load chooses for it once it is
-    # there.
+    # Options for a model that must be downloaded are chosen after the download.
     there = Installed(runtime, flags, tuple(site_packages(words)))
     warnings: Tuple[str, ...] = ()
     whole, notes = presence.is_usable(entry.cache_path, request.force), warnings
@@ -113,7 +112,7 @@ def _plan_model(
 
 
 def resolve_entry(ctx: Context, registry: Registry, request: LoadRequest) -> Entry:
-    """The entry meant, or a new one for a repository named in full."""
+    """The entry of the request, or a new one for a full repository name."""
     entry = resolve.find_entry(registry, request.model)
     if entry is None and not resolve.is_repo_id(request.model):
         raise resolve.unknown_model(registry, request.model)
@@ -123,7 +122,7 @@ def resolve_entry(ctx: Context, registry: Registry, request: LoadRequest) -> Ent
 
 
 def _tell_meant(ctx: Context, request: LoadRequest, entry: Entry) -> None:
-    """Which entry was found for a part of a name: a slip must not start a server without a word."""
+    """Report which entry a part of a name stands for, in case of a typing error."""
     names = [name.lower() for name in (entry.name, entry.repo_id, entry.model_id)]
     if request.model.lower() not in names:
         ctx.report("%s -> %s (%s)" % (request.model, entry.name, entry.repo_id or entry.cache_path))
@@ -136,7 +135,7 @@ def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
 
 
 def check_assignment(entry: Entry, request: LoadRequest) -> None:
-    """AssignmentConflict where the entry is, or is planned to be, on another port."""
+    """AssignmentConflict if the entry is assigned to, or planned for, another port."""
     if entry.port not in (None, request.port):
         raise AssignmentConflict(
             "%s is assigned to port %d" % (entry.name, entry.port or 0),
@@ -146,7 +145,7 @@ def check_assignment(entry: Entry, request: LoadRequest) -> None:
         )
     if entry.slot not in (None, request.port) and not request.force:
         raise AssignmentConflict(
-            "%s is planned for port %d: on %d clients would find it under another name"
+            "%s is planned for port %d; on port %d clients would see it under a different name"
             % (entry.name, entry.slot or 0, request.port),
             mlxops_command("load", entry.name, entry.slot) + ", or add --force",
             entry=entry.name,
@@ -155,8 +154,8 @@ def check_assignment(entry: Entry, request: LoadRequest) -> None:
 
 
 def _serves_exactly(ctx: Context, ground: PortSurvey, entry: Entry) -> Optional[str]:
-    """None where the port is to serve something else than the entry as it is now; else why it does
-    not, "" where it does."""
+    """None if the port is not assigned to this entry with this path; else why the server does not
+    serve it, "" if it does."""
     if [(e.name, folder_identity(e.cache_path)) for e in ground.entries] != [
         (entry.name, folder_identity(entry.cache_path))
     ]:
@@ -170,13 +169,13 @@ def _serves_exactly(ctx: Context, ground: PortSurvey, entry: Entry) -> Optional[
 def _check_occupant(
     ground: PortSurvey, request: LoadRequest, entry: Entry, wanting: Optional[str]
 ) -> None:
-    """`wanting`: why the occupant, which is the entry itself, does not serve as it should."""
+    """`wanting`: what is wrong with the occupant, if it is the entry itself."""
     if ground.server is None or request.replace or request.dry_run:
         return
     occupant = ground.entries[0].name if ground.entries else ground.server.invocation.model
     text, hint = "port %d serves %s" % (request.port, occupant), "add --replace to swap it"
     if wanting:
-        text = "port %d: %s is there, but not as it should be: %s" % (
+        text = "port %d: %s is running, but not as expected: %s" % (
             request.port,
             occupant,
             wanting,
@@ -189,8 +188,7 @@ def _check_occupant(
 def _way_back(
     ctx: Context, ground: PortSurvey, request: LoadRequest
 ) -> Union[ServerSpec, Unrestartable, None]:
-    """What would bring the occupant back; PortBusy where nothing would, unless the request does
-    without."""
+    """The spec that restarts the occupant; PortBusy if there is none, unless with --no-rollback."""
     if ground.server is None:
         return None
     found = restart_spec(
@@ -202,7 +200,7 @@ def _way_back(
 
 
 def _remote(ctx: Context, entry: Entry, words: Tuple[str, ...], request: LoadRequest) -> Remote:
-    """What has to be downloaded, after everything that speaks against it was checked."""
+    """What must be downloaded, after all checks against it."""
     presence.require_download_allowed(entry, request)
     remote = describe_remote(ctx, entry, words)
     check_disk(remote, ctx.site.cache_root)
@@ -225,15 +223,14 @@ def _remote(ctx: Context, entry: Entry, words: Tuple[str, ...], request: LoadReq
 
 
 def _spelled(entry: Entry, remote: Remote) -> Entry:
-    """A new entry's repository as the cache or the Hub spells it."""
+    """The entry, with the repository as the cache or the Hub spells it."""
     if entry.cache_path or entry.repo_id == remote.repo_id:
         return entry
     return entry.with_fields(repo_id=remote.repo_id)
 
 
 def download_needed(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Optional[Remote]:
-    """What would have to be downloaded; None when the snapshot is whole. Nothing is fetched but its
-    config.json."""
+    """What must be downloaded; None if the snapshot is complete. Fetches only config.json."""
     if presence.is_usable(entry.cache_path):
         return None
     if not resolve.is_repo_id(entry.repo_id):
@@ -247,8 +244,7 @@ def download_needed(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Optio
 
 
 def describe_remote(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Remote:
-    """What the Hub says of the entry's repository, under the name that its folder in the cache
-    has."""
+    """What the Hub has for the entry's repository, spelled as its folder in the cache."""
     python = fetch.find_interpreter(ctx.site, words)
     repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, entry.repo_id)
     ctx.report("asking the Hub for %s" % repo_id)
@@ -264,8 +260,8 @@ def describe_remote(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Remot
 def memory_request(
     ctx: Context, entry: Entry, remote: Optional[Remote], runtime: Runtime, port: Optional[int]
 ) -> Optional[memory.MemoryRequest]:
-    """What a load asks of memory, from the Hub's word or from the snapshot; None where its weights
-    have no size."""
+    """The memory that a load needs, from the Hub or the snapshot; None if the size of the weights
+    is unknown."""
     weights = (
         remote.weights_bytes if remote is not None else hfcache.weights_bytes(entry.cache_path)
     )

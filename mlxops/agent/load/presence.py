@@ -1,4 +1,4 @@
-"""Is an entry's model on this host; and if not, did somebody say that it may be downloaded?"""
+"""Whether an entry's model is on this host, and if not, whether it may be downloaded."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .request import LoadRequest
 
 
 def is_usable(path: str, force: bool = False) -> bool:
-    """Whether a server could load the model at `path`; `force` passes over what is doubtful and not
-    proven."""
+    """Whether a server could load the model at `path`; `force` ignores faults that are not
+    certain."""
     if not path:
         return False
     try:
@@ -30,8 +30,7 @@ def is_usable(path: str, force: bool = False) -> bool:
 
 
 def with_snapshot_path(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
-    """The entry with the path of its snapshot, where there is a whole one that it does not point to
-    already."""
+    """The entry with the path of a complete snapshot, if there is one."""
     path = os.path.expanduser(entry.cache_path)
     entry = entry.with_fields(cache_path=path) if path != entry.cache_path else entry
     if request.revision:
@@ -49,12 +48,12 @@ def with_snapshot_path(ctx: Context, entry: Entry, request: LoadRequest) -> Entr
 
 
 def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
-    """The entry with the path of the revision asked for. Where that is not here, its path leads to
-    nothing: what is recorded is another revision, and does not stand in for it."""
+    """The entry with the path of the requested revision. If that is not here, with a path that does
+    not exist: another revision is no substitute."""
     asked = str(request.revision)
     if not resolve.is_repo_id(entry.repo_id):
-        text = "%s names no repository, so it has no revision %s" % (entry.name, asked)
-        raise ModelMissing(text, "leave --revision out", entry=entry.name)
+        text = "%s has no repository, so it has no revision %s" % (entry.name, asked)
+        raise ModelMissing(text, "omit --revision", entry=entry.name)
     beside = hfcache.sibling_snapshot(entry.cache_path, entry.repo_id, asked)
     found = hfcache.find(ctx.site.hf_home, entry.repo_id, asked)
     there = next(
@@ -68,7 +67,7 @@ def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
 
 
 def warnings(registry: Registry, entry: Entry) -> Tuple[str, ...]:
-    """What a person should know of a model that is there: one sentence each."""
+    """Warnings about a model that is on the host, one sentence each."""
     said: List[str] = []
     recorded = registry.entries.get(entry.name)
     if (
@@ -82,15 +81,15 @@ def warnings(registry: Registry, entry: Entry) -> Tuple[str, ...]:
     faults = completeness.find_faults(entry.cache_path, deep=True)
     said += ["%s: %s; forced" % fault for fault in sorted(faults.items())]
     if not faults and completeness.has_stale_index(entry.cache_path):
-        said.append("%s names other files than there are; it is ignored, as mlx-lm does" % INDEX)
+        said.append("%s does not match the files; it is ignored, as mlx-lm does" % INDEX)
     return tuple(said)
 
 
 def require_download_allowed(entry: Entry, request: LoadRequest) -> None:
-    """ModelMissing unless the person's own words allow a download.
+    """ModelMissing unless the request allows a download.
 
-    These do: the full org/name, the exact name of an entry that was never downloaded, --download. A
-    part of a name, or an entry whose files were there and are gone, is no wish to download."""
+    It does with the full org/name, the exact name of an entry that was never downloaded, or
+    --download; not with a part of a name or if the entry's files have disappeared."""
     named = resolve.is_repo_id(request.model) and same_repo(request.model, entry.repo_id)
     planned = request.model == entry.name and not entry.cache_path
     if resolve.is_repo_id(entry.repo_id) and (request.download or named or planned):
@@ -107,7 +106,7 @@ def require_download_allowed(entry: Entry, request: LoadRequest) -> None:
 
 def _why(entry: Entry, request: LoadRequest) -> str:
     if request.revision:
-        return "revision %s of %s is not on this host, or not whole" % (
+        return "revision %s of %s is not on this host, or not complete" % (
             request.revision,
             entry.repo_id or entry.name,
         )
@@ -122,14 +121,14 @@ def _why(entry: Entry, request: LoadRequest) -> str:
 
 
 def describe_faults(path: str) -> str:
-    """What is wrong with a model's folder, in words; "" when it is whole."""
+    """What is wrong with a model's folder, in words; "" if it is complete."""
     gone = missing_reason(path)
     if gone:
         return gone
     try:
         faults = completeness.find_faults(path, deep=True)
     except OSError as exc:
-        return "%s cannot be read: %s" % (path, exc.strerror)
+        return "cannot read %s: %s" % (path, exc.strerror)
     told = ["%s is %s" % (name, why) for name, why in sorted(faults.items())]
     more = "; and %d more" % (len(told) - 3) if len(told) > 3 else ""
     return "%s: %s%s" % (path, "; ".join(told[:3]), more) if told else ""

@@ -1,4 +1,4 @@
-"""What a load was asked to do, and what it was found to mean."""
+"""The request for a load, and the plan that preflight makes of it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class LoadRequest(NamedTuple):
-    """The arguments of `load`. Times in seconds, None for the host's own.
+    """The arguments of `load`. Times in seconds, None for the host's default.
 
-    `download`: what is missing may be downloaded. `ask_above_bytes`: of a larger download
-    NeedsConsent tells first."""
+    `download`: missing files may be downloaded. `ask_above_bytes`: a larger download raises
+    NeedsConsent."""
 
     model: str
     port: int
@@ -54,7 +54,7 @@ class LoadRequest(NamedTuple):
 
     @property
     def retry_command(self) -> str:
-        """The command that asks for it once more."""
+        """The command that repeats the request."""
         asked = {
             "--replace": self.replace,
             "--force": self.force,
@@ -71,12 +71,11 @@ def _whole(value: Any) -> Optional[int]:
 
 
 class LoadPlan(NamedTuple):
-    """A load that passed every check. `remote`: what must be downloaded first. `words`: the
-    runtime's command.
+    """A load that passed every check. `remote`: what must be downloaded first. `command`: starts
+    the runtime.
 
-    `done`: the port already serves exactly this. `warnings`: one sentence each. `asked` of memory,
-    and how it fits. `previous`: what brings back the server that has to go, None where there is
-    none."""
+    `already_served`: the port already serves exactly this. `warnings`: one sentence each.
+    `previous`: restarts the server that has to stop; None if there is none."""
 
     request: LoadRequest
     entry: Entry
@@ -93,8 +92,8 @@ class LoadPlan(NamedTuple):
 
 def no_restart_error(lost: Unrestartable, request: LoadRequest) -> PortBusy:
     return PortBusy(
-        "the server on port %d could not be started again if the load failed: %s"
+        "the server on port %d could not be restarted if the load failed: %s"
         % (request.port, lost.reason),
-        request._replace(replace=True, rollback=False).retry_command + " swaps it all the same",
+        request._replace(replace=True, rollback=False).retry_command + " replaces it anyway",
         port=request.port,
     )

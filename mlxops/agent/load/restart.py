@@ -1,12 +1,10 @@
-"""How a server that has to go could be started again: only by words that are proven to be this
-user's.
+"""The command line that restarts a server: only from sources proven to be this user's.
 
-A command line is text that anybody can write, into a process of their own or into a registry that
-several accounts share. So the program is always the host's own for that runtime, found now, and
-never one that a record or a process names. Behind it stand the options that mlxops started this
-very process with, or else those that a load of its entry would use. Where another account may write
-the registry, what it records of the process is not used at all. A process without an entry comes
-back with its own options, and only where it runs the host's program."""
+Anyone can write a command line, into a process of their own or into a shared registry. So the
+program is always the host's own for that runtime, found now, never one from a record or a process.
+Its options are those that mlxops started this process with, else those of a load of its entry. If
+other accounts can write the registry, its record of the process is not used. A process without an
+entry is restarted with its own options, and only if it runs the host's program."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ from ..servers.start import ServerSpec
 
 
 class Unrestartable(NamedTuple):
-    """Why a server could not be started again."""
+    """Why a server could not be restarted."""
 
     reason: str
 
@@ -39,8 +37,7 @@ class Unrestartable(NamedTuple):
 def restart_spec(
     ctx: Context, port: int, server: Server, entry: Optional[Entry]
 ) -> Union[ServerSpec, Unrestartable]:
-    """The service that a running server gives, to be started again as it was; `entry`: the one
-    assigned to the port."""
+    """The spec that restarts a running server as it is; `entry`: the one assigned to the port."""
     runtime = server.invocation.runtime
     try:
         words = programs.require_command(ctx.site, runtime)
@@ -73,9 +70,8 @@ def _serves(server: Server, entry: Entry) -> bool:
 
 
 def _recorded(entry: Optional[Entry], server: Server, words: Sequence[str]) -> Tuple[str, ...]:
-    """The host's own program with the options that mlxops started this very process with. () where
-    the record is of another process or only adopted, or says something else than the process
-    itself."""
+    """The host's program with the recorded options of this process. () if the record is of another
+    or an adopted process, or contradicts the process."""
     record = (entry.process or {}) if entry else {}
     said, runtime = record.get("argv"), server.invocation.runtime
     same = (record.get("pid"), record.get("start_time")) == (
@@ -92,19 +88,18 @@ def _recorded(entry: Optional[Entry], server: Server, words: Sequence[str]) -> T
 
 
 def _shown(argv: Sequence[str], runtime: Runtime) -> Sequence[str]:
-    """Compared without regard to blanks: macOS may show a word that holds some as several."""
+    """The options split at blanks: macOS may show one word with blanks as several."""
     return " ".join(_options(argv, runtime) or ()).split()
 
 
 def _borrowed(server: Server, words: Sequence[str]) -> Tuple[str, ...]:
-    """The host's own program with the options of a process that runs it; () where it runs another
-    one."""
+    """The host's program with the options of the process; () if the process runs another one."""
     rest = _behind(server.process.argv, words, server.invocation.runtime)
     return (*words, *rest) if _runs(server, words) and rest is not None else ()
 
 
 def _runs(server: Server, words: Sequence[str]) -> bool:
-    """Whether it runs the program that the host's words start."""
+    """Whether it runs the program of the host's command."""
     runtime = server.invocation.runtime
     return _same_program(server.process.argv, words, runtime) or _same_words(
         server.launcher.argv, words
@@ -112,7 +107,7 @@ def _runs(server: Server, words: Sequence[str]) -> bool:
 
 
 def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, Unrestartable]:
-    """As a load of the entry would start it."""
+    """The spec that a load of the entry would use."""
     if not hfcache.is_complete(entry.cache_path):
         return Unrestartable(
             "the files of %s are not complete at %s" % (entry.name, entry.cache_path)
@@ -120,7 +115,7 @@ def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, Unrest
     try:
         return _service(ctx, port, entry)
     except (MlxopsError, OSError) as exc:
-        return Unrestartable("%s could not be started: %s" % (entry.name, exc))
+        return Unrestartable("%s cannot be started: %s" % (entry.name, exc))
 
 
 def _service(ctx: Context, port: int, entry: Entry) -> ServerSpec:
@@ -150,14 +145,13 @@ def _names(runtime: Runtime) -> Tuple[str, ...]:
 def _behind(
     argv: Sequence[str], words: Sequence[str], runtime: Runtime
 ) -> Optional[Tuple[str, ...]]:
-    """The options of a command line that the host's words do not give already; None where it names
-    no program."""
+    """The options that the host's command does not already have; None if there is no program."""
     rest, given = _options(argv, runtime), _options(words, runtime) or ()
     return rest[len(given) :] if rest is not None and rest[: len(given)] == given else rest
 
 
 def _options(argv: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]:
-    """The words behind those that name the program; None where none do."""
+    """The words after the program; None if there is no program."""
     for at in range(len(argv)):
         for form in (*runtime.forms, *runtime.modules):
             if (base(argv[at]), *argv[at + 1 : at + len(form)]) == form:
@@ -166,8 +160,8 @@ def _options(argv: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]
 
 
 def _same_program(argv: Sequence[str], other: Sequence[str], runtime: Runtime) -> bool:
-    """Whether two command lines run programs of the runtime from one environment: a folder with its
-    programs and their interpreter. A path that depends on a working folder proves nothing."""
+    """Whether two command lines run the runtime from the same environment: a folder with programs
+    and interpreter. A relative path proves nothing."""
     one, two = _environment(argv, runtime), _environment(other, runtime)
     return bool(one) and one == two
 
@@ -182,7 +176,7 @@ def _environment(argv: Sequence[str], runtime: Runtime) -> str:
 
 
 def _same_words(argv: Sequence[str], words: Sequence[str]) -> bool:
-    """As where a launcher finds the program: `uv run --project P NAME`."""
+    """For launchers that find the program, such as `uv run --project P NAME`."""
     return (
         base(argv[0]) == base(words[0])
         and tuple(argv[1 : len(words)]) == tuple(words[1:])

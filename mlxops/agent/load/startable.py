@@ -1,6 +1,8 @@
-"""Can a server take the port at all: an address of this machine, nobody who holds the port without
-listening, and programs that start. They are asked for their help afresh while the old server
-serves: what they said once proves nothing where a module of theirs has gone since."""
+"""Check that a new server can start: the address is this machine's, no socket holds the port, and
+the programs still run.
+
+The programs print their --help again while the old server still runs: cached output does not show
+that they still start."""
 
 from __future__ import annotations
 
@@ -18,32 +20,31 @@ from .restart import Unrestartable
 
 
 def check_bindable(ctx: Context, ground: PortSurvey) -> None:
-    """Raises where a server of this host could not bind the port; its occupant's own listeners do
-    not count."""
+    """Raise if a server could not bind the port; listeners of the occupant do not count."""
     bind, port = ctx.site.bind, ground.evidence.port
     try:
         if not ctx.procs.local(bind):
             raise Failed(
-                "%s, where servers of %s should listen, is not an address of that machine"
-                % (bind, ctx.site.name),
+                "%s (bind in the host file) is not an address of %s" % (bind, ctx.site.name),
                 "correct bind in the host file",
                 bind=bind,
             )
-        # A server that starts just now must not find our own probe in its place.
+        # The probe binds the port for a moment: it must not disturb a server that is starting.
         if ground.server is None or ground.evidence.listeners:
             require_unbound(ctx, port, ground.evidence.listeners or ())
     except Unobservable as exc:
         raise EvidenceUnknown(
-            "whether port %d is free cannot be seen: %s" % (port, exc.reason), port=port
+            "cannot tell whether port %d is free: %s" % (port, exc.reason), port=port
         ) from exc
 
 
 def require_unbound(ctx: Context, port: int, listeners: Iterable[Listener] = ()) -> None:
-    """PortBusy where a socket holds the port that none of the listeners explains."""
+    """PortBusy if a socket other than the listeners' holds the port."""
     held = ctx.procs.held(port, ctx.site.bind, listeners)
     if held:
         raise PortBusy(
-            "port %d is taken on %s by a process that does not listen" % (port, " and ".join(held)),
+            "port %d is in use on %s by a process that is not listening"
+            % (port, " and ".join(held)),
             "find it on the host: sudo lsof -nP -i :%d" % port,
             port=port,
             addresses=list(held),
@@ -57,8 +58,9 @@ def stops_a_server(plan: LoadPlan) -> bool:
 
 
 def check_programs(ctx: Context, plan: LoadPlan) -> LoadPlan:
-    """The preparation; Failed where the runtime does not start, PortBusy where the one of the way
-    back does not."""
+    """Check the programs of the new and the previous server if the load stops one; return the plan.
+
+    Failed if the runtime does not start, PortBusy if the previous server's does not."""
     if not stops_a_server(plan):
         return plan
     help_flags(ctx, plan.runtime, plan.command, fresh=True)

@@ -1,5 +1,4 @@
-"""Bytes of a log as lines of text, however they arrive: none is lost, torn or longer than it may
-be."""
+"""Split a log's bytes into lines: none is lost, torn or too long, in whatever blocks they arrive."""
 
 from __future__ import annotations
 
@@ -7,17 +6,17 @@ import re
 from typing import List
 
 MAX_LINE_BYTES = 64 << 10
-# What stands in a line that is not shown whole.
+# Marks in a line that is not shown whole.
 CONTINUES, CONTINUED = " [...]", "[...] "
 _ENDS = re.compile(rb"\r\n|\n|\r")
 
 
 class LineSplitter:
-    """Splits what is fed into lines, which end with a newline, or with the return of a progress
+    """Splits blocks into lines, which end with a newline or with the carriage return of a progress
     bar.
 
-    What has no end yet is held until it has. Of a line longer than `longest` bytes the beginning is
-    kept, and marked. `torn`: what is fed first is not the beginning of its line."""
+    A line without an end is held back. A line longer than `longest` bytes is cut and marked.
+    `torn`: the first block begins inside a line."""
 
     def __init__(self, longest: int = MAX_LINE_BYTES, torn: bool = False) -> None:
         self._longest = longest
@@ -27,11 +26,11 @@ class LineSplitter:
 
     @property
     def has_partial_line(self) -> bool:
-        """Whether there is a beginning without its end."""
+        """Whether a line without an end is held back."""
         return bool(self._half)
 
     def feed(self, content: bytes) -> List[str]:
-        """The lines that are whole now."""
+        """Add a block; return the lines that are now complete."""
         if self._after_return and content.startswith(b"\n"):
             content = content[1:]
             self._after_return = False
@@ -46,8 +45,7 @@ class LineSplitter:
         return lines
 
     def flush_partial(self) -> List[str]:
-        """What is held, as far as it has whole characters, marked as going on; for those who wait
-        no longer."""
+        """The held text up to its last whole character, marked as continuing."""
         shown = _whole_characters(self._half)
         kept = self._half[shown:]
         self._half = self._half[:shown]
@@ -56,7 +54,7 @@ class LineSplitter:
         return [text] if text else []
 
     def end(self) -> List[str]:
-        """What is held at the end of a file that nobody writes any more."""
+        """The held text, at the end of a file that no process writes any more."""
         return [self._line()] if self._half else []
 
     def _add(self, part: bytes) -> None:
@@ -76,7 +74,7 @@ class LineSplitter:
         return text
 
     def _text(self) -> str:
-        # A hole that a truncated log was left with reads as NULs.
+        # A hole in a truncated log reads as NULs.
         text = self._half.lstrip(b"\0").decode("utf-8", "replace")
         before = CONTINUED if self._continued else ""
         after = " [... %d bytes left out]" % self._left_out if self._left_out else ""
@@ -84,17 +82,17 @@ class LineSplitter:
 
 
 def count_ends(content: bytes) -> int:
-    """How many lines end in there."""
+    """The number of line ends."""
     return content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
 
 
 def after_ends(content: bytes) -> List[int]:
-    """The places behind them."""
+    """The offsets after the line ends."""
     return [found.end() for found in _ENDS.finditer(content)]
 
 
 def _whole_characters(content: bytes) -> int:
-    """The length of the content without a UTF-8 character that is only begun at its end."""
+    """The length of the content without an incomplete UTF-8 character at its end."""
     for back in range(1, min(4, len(content)) + 1):
         byte = content[-back]
         if byte & 0xC0 != 0x80:

@@ -1,9 +1,8 @@
-"""An end for the logs of servers: one that grew too large is cut down in place, while its server
-goes on writing.
+"""Truncate server logs that grew too large, in place, while the server keeps writing.
 
-The server's output is a descriptor that only appends, so the file cannot be swapped: its end is
-copied to `.1`, then the file is emptied. The work is bounded by what is kept, whatever the log's
-size. Between the copy and the emptying a line may be lost, as with copytruncate."""
+The server holds the file open for appending, so it cannot be replaced: its end is copied to `.1`,
+then the file is truncated. The cost does not depend on the log's size. Between copy and truncation
+a line may be lost, as with logrotate's copytruncate."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ MAX_COPY_ROUNDS = 5
 
 
 class Truncation(NamedTuple):
-    """A log that was cut down: the bytes it held on the disk, and how many of its end are kept in
-    `.1`."""
+    """A truncated log: its bytes on disk before, and how many of its end are kept in `.1`."""
 
     path: str
     size: int
@@ -29,25 +27,24 @@ class Truncation(NamedTuple):
 
 
 def truncate_if_large(path: str) -> None:
-    """Cut it down where it is too large; what cannot be done now is done by a later command."""
+    """Truncate the log if it is too large. If that fails, a later command does it."""
     with contextlib.suppress(OSError):
         truncate(path)
 
 
 def allocated_bytes(was: os.stat_result) -> int:
-    """The bytes a file takes there: a log with a hole may be called larger than it is."""
+    """The bytes a file takes on disk; the size of a log with a hole is larger."""
     return min(was.st_size, was.st_blocks * 512)
 
 
 def large_logs(state_dir: str, largest: int = MAX_LOG_BYTES) -> List[Tuple[str, int]]:
-    """The path and the bytes on disk of each log below a state folder that is beyond the limit,
-    `.1` included."""
+    """The path and size on disk of each log above the limit in a state folder, `.1` included."""
     found = [(path, allocated_bytes(was)) for path, was in _files(os.path.join(state_dir, "logs"))]
     return [(path, size) for path, size in found if size > largest]
 
 
 def port_of_log(path: str) -> Optional[int]:
-    """The port whose server, or whose rank, writes this log."""
+    """The port whose server or rank writes this log."""
     number = os.path.basename(path).split(".")[0]
     return int(number) if number.isascii() and number.isdigit() else None
 
@@ -55,10 +52,10 @@ def port_of_log(path: str) -> Optional[int]:
 def truncate(
     path: str, largest: int = MAX_LOG_BYTES, keep: int = KEPT_BYTES
 ) -> Optional[Truncation]:
-    """Cut a log down that is beyond the limit; None for one that is not, or is no file of ours.
-    OSError as met.
+    """Truncate a log above the limit; None if it is smaller or not this user's regular file. May
+    raise OSError.
 
-    The caller sees to it that no server is started on the port meanwhile."""
+    The caller makes sure that no server is started on the port meanwhile."""
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         was = os.fstat(fd)
@@ -74,14 +71,13 @@ def truncate(
 
 
 def _shrunk(path: str, end: bytes) -> int:
-    """Nobody writes to the log of a server before: its end takes its place."""
+    """Replace the log of an earlier server, which no process writes, by its end."""
     _replace(path, end)
     return len(end)
 
 
 def _emptied(fd: int, path: str, end: bytes, size: int) -> int:
-    """The log's end goes to `.1`, then the log is emptied; where the disk is full, the other way
-    round."""
+    """Copy the log's end to `.1`, then truncate the log; if the disk is full, in reverse order."""
     copy = path + ".1"
     try:
         _replace(copy, end)
@@ -92,14 +88,14 @@ def _emptied(fd: int, path: str, end: bytes, size: int) -> int:
         _replace(copy, end)
     with contextlib.suppress(OSError), open(path, "ab") as log:
         log.write(
-            b"mlxops: cut down at %s; the %d KiB before are in %s\n"
+            b"mlxops: truncated at %s; the %d KiB before are in %s\n"
             % (now().encode(), len(end) >> 10, os.fsencode(os.path.basename(copy)))
         )
     return len(end)
 
 
 def _appended(fd: int, copy: str, size: int) -> int:
-    """What was written to the log meanwhile, added to its copy."""
+    """Append to the copy what the server wrote meanwhile; return the number of bytes."""
     added = 0
     with open(copy, "ab") as out:
         for _ in range(MAX_COPY_ROUNDS):
@@ -126,7 +122,7 @@ def _replace(path: str, content: bytes) -> None:
 
 
 def _files(folder: str) -> Iterator[Tuple[str, os.stat_result]]:
-    """The regular files in a folder, which may be gone the next moment."""
+    """The regular files in a folder; they may disappear at any moment."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -140,7 +136,7 @@ def _files(folder: str) -> Iterator[Tuple[str, os.stat_result]]:
 
 
 class FolderSize(NamedTuple):
-    """What a folder holds: bytes on disk, files, and the largest of them."""
+    """The bytes on disk, the number of files, and the largest file of a folder."""
 
     size: int
     files: int
@@ -149,7 +145,7 @@ class FolderSize(NamedTuple):
 
 
 def measure_folder(folder: str, most_files: int = 20_000) -> FolderSize:
-    """A folder and all below it, as far as it has no more files than that."""
+    """Measure a folder and its subfolders, up to `most_files` files."""
     size, count, largest, largest_size = 0, 0, "", 0
     folders = [folder]
     while folders and count < most_files:

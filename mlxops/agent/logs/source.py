@@ -1,5 +1,4 @@
-"""Which file holds what the server of a port prints: ours, or the one its output was found to go
-to."""
+"""Find the log of a port's server: mlxops' own, or the file its output goes to."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ from .tail import open_log
 
 
 class LogSource(NamedTuple):
-    """An open log. `path`: what it is called; `standing`: the path a next server's log takes.
-    `note`: what is odd."""
+    """An open log. `path`: its path; `current_path`: where the next server's log will be. `note`: a
+    warning for the reader."""
 
     fd: int
     path: str
@@ -25,19 +24,15 @@ class LogSource(NamedTuple):
 
 
 def previous_log(ctx: Context, port: int) -> LogSource:
-    """The log of the server before, or the part of this one's that was cut off when it grew too
-    large."""
+    """The log of the earlier server, or the part of this server's log that was truncated."""
     path = log_path(ctx.site.state_dir, port) + ".1"
     if not os.path.exists(path):
-        raise Failed(
-            "there is no earlier log of port %d" % port, "mlxops logs %d" % port, path=path
-        )
+        raise Failed("port %d has no earlier log" % port, "mlxops logs %d" % port, path=path)
     return LogSource(_opened(path), path, path)
 
 
 def current_log(ctx: Context, port: int) -> LogSource:
-    """The log of the server that runs on the port; where none does, that of the last one. Failed,
-    with the reason."""
+    """The log of the port's server, or of the last one if none is running; else Failed."""
     ours = log_path(ctx.site.state_dir, port)
     server = _server(ctx, port)
     output = _output(ctx, server)
@@ -49,9 +44,9 @@ def current_log(ctx: Context, port: int) -> LogSource:
 
 
 def _server(ctx: Context, port: int) -> Optional[Process]:
-    """The process that listens on the port, else the recorded one; None where neither can be seen.
+    """The process that listens on the port, else the recorded one; None if neither can be observed.
 
-    A registry that cannot be read does not keep anybody from a log.
+    An unreadable registry is no reason to refuse a log.
     """
     try:
         for listener in ctx.procs.listeners([port]):
@@ -85,11 +80,11 @@ def _without_output(ours: str, server: Optional[Process], port: int) -> LogSourc
             _fail(
                 "the server on port %d (pid %d) belongs to user id %d; its log is not readable from this account"
                 % (port, server.pid if server else 0, server.uid or 0 if server else 0),
-                "read it as that user, or as the one who started it",
+                "read it as that user, or as the user who started it",
                 ours,
             )
         _fail(
-            "no server was started on port %d with this state folder yet; its log would be %s"
+            "no server was started on port %d from this state folder yet; its log would be %s"
             % (port, ours),
             "mlxops status %d" % port,
             ours,
@@ -105,7 +100,7 @@ def _without_output(ours: str, server: Optional[Process], port: int) -> LogSourc
 
 
 def _elsewhere(ctx: Context, port: int, ours: str, server: Process, output: Output) -> LogSource:
-    """The server prints into another file: its log was moved, or somebody else started it."""
+    """The server writes to another file: its log was moved, or mlxops did not start it."""
     told = "the output of pid %d on port %d goes to %s" % (server.pid, port, output.name)
     why = "its log was moved" if _started_here(ctx, port, server) else "mlxops did not start it"
     try:
@@ -123,7 +118,7 @@ def _elsewhere(ctx: Context, port: int, ours: str, server: Process, output: Outp
 
 
 def _started_here(ctx: Context, port: int, server: Process) -> bool:
-    """Whether it was started with an output of ours: the registry has it, and not as adopted."""
+    """Whether mlxops started it: it is in the registry, and not as adopted."""
     try:
         holders = ctx.store.read().holders(port)
     except MlxopsError:
@@ -138,8 +133,8 @@ def _opened(path: str) -> int:
         return open_log(path)
     except OSError as exc:
         raise Failed(
-            "the server's log is %s, which is not readable: %s" % (path, exc.strerror),
-            "read it as the user it belongs to",
+            "cannot read the server's log %s: %s" % (path, exc.strerror),
+            "read it as its owner",
             path=path,
         ) from exc
 

@@ -1,5 +1,4 @@
-"""The last lines of a log, and every line that comes: in blocks, whatever its size and whoever
-replaces it."""
+"""Read the last lines of a log and follow it, in blocks, also if it is replaced or truncated."""
 
 from __future__ import annotations
 
@@ -13,28 +12,28 @@ from ..errors import Failed
 from .lines import LineSplitter, after_ends, count_ends
 
 BLOCK = 256 << 10
-# Backwards from the end no more is read, even for a million lines or for a single line.
+# The most that is read backwards from the end, whatever the number of lines.
 MAX_SCAN_BYTES = 64 << 20
 MAX_READ_BYTES = 4 << 20
-# A half line is shown once so long nothing came after it.
+# A partial line is shown after this long without more output.
 PARTIAL_LINE_S = 3.0
-# By these last bytes a file is known again that was truncated and has grown since.
+# These last bytes show whether a file was truncated and has grown since.
 FINGERPRINT_BYTES = 4096
 MAX_FILES = 4
 
 
 def open_log(path: str) -> int:
-    """A descriptor of a regular file, never waiting for a FIFO's other end; OSError otherwise."""
+    """Open a regular file for reading, without waiting for a FIFO's writer; else OSError or
+    Failed."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise Failed("%s is not a regular file" % path, "look at it on the host", path=path)
+        raise Failed("%s is not a regular file" % path, "check it on the host", path=path)
     return fd
 
 
 class TailStart(NamedTuple):
-    """Where the last lines begin, and how many there are up to the end. `torn`: it is in the middle
-    of a line."""
+    """Where the last lines begin, and their number. `torn`: the offset is inside a line."""
 
     offset: int
     found: int
@@ -42,8 +41,7 @@ class TailStart(NamedTuple):
 
 
 def find_tail_start(fd: int, lines: int, end: int) -> TailStart:
-    """The beginning of the last `lines` lines before `end`, looked for backwards in the last
-    MOST_BYTES only."""
+    """Find the beginning of the last `lines` lines before `end`, within the last MAX_SCAN_BYTES."""
     if lines <= 0 or end == 0:
         return TailStart(end, 0)
     begin, found, floor = end, 0, max(0, end - MAX_SCAN_BYTES)
@@ -61,7 +59,7 @@ def find_tail_start(fd: int, lines: int, end: int) -> TailStart:
 
 
 def tail(path: str, lines: int) -> List[str]:
-    """The last lines of a log, [] when there is none."""
+    """The last lines of a log; [] if there is none."""
     try:
         fd = open_log(path)
     except (OSError, Failed):
@@ -78,7 +76,7 @@ def tail(path: str, lines: int) -> List[str]:
 
 
 def lines_between(fd: int, start: TailStart, end: int) -> Iterator[List[str]]:
-    """The lines from there to the end, a block's at a time."""
+    """The lines from `start` to `end`, one list per block."""
     split = LineSplitter(torn=start.torn)
     for _, block in blocks(fd, start.offset, end):
         yield split.feed(block)
@@ -86,8 +84,7 @@ def lines_between(fd: int, start: TailStart, end: int) -> Iterator[List[str]]:
 
 
 def blocks(fd: int, offset: int, end: int) -> Iterator[Tuple[int, bytes]]:
-    """What lies between two offsets, each block with the offset behind it. The holes of a sparse
-    file are left out."""
+    """The blocks between two offsets, each with the offset after it. Holes are skipped."""
     while offset < end:
         offset = _next_content(fd, offset, end)
         block = os.pread(fd, min(BLOCK, end - offset), offset)
@@ -102,12 +99,12 @@ def _next_content(fd: int, offset: int, end: int) -> int:
     try:
         return offset if seek is None else min(end, os.lseek(fd, offset, seek))
     except OSError as exc:
-        # ENXIO: nothing but a hole follows. Others: the file system does not tell.
+        # ENXIO: only a hole follows. Others: the file system does not support SEEK_DATA.
         return end if exc.errno == errno.ENXIO else offset
 
 
 class FollowedFile:
-    """One open log, read on from `start`. It goes on right when the file is truncated in place."""
+    """One open log, read from `start` on; copes with truncation in place."""
 
     def __init__(self, fd: int, start: TailStart) -> None:
         self._fd = fd
@@ -124,8 +121,7 @@ class FollowedFile:
         return was.st_dev, was.st_ino
 
     def more(self, copy: str) -> List[str]:
-        """The lines that came since. `copy`: the file that may hold the end of what was
-        truncated."""
+        """The new lines. `copy`: the file that may hold the end of the truncated part."""
         lines = self._after_truncation(copy) if self._truncated() else []
         end = os.fstat(self._fd).st_size
         for behind, block in blocks(
@@ -153,8 +149,7 @@ class FollowedFile:
         return os.pread(self._fd, len(self._known), self._offset - len(self._known)) != self._known
 
     def _after_truncation(self, copy: str) -> List[str]:
-        """What was written between our last look and the truncation, where it was copied away
-        before."""
+        """The lines between the last read and the truncation, if `copy` has them."""
         rest = bytes_after(copy, self._known)
         lines = self._split.end() if rest is None else self._split.feed(rest)
         self._offset, self._known, self._grew = 0, b"", time.monotonic()
@@ -162,7 +157,7 @@ class FollowedFile:
 
 
 def bytes_after(path: str, known: bytes) -> Optional[bytes]:
-    """What follows these bytes in the last MiB of a file; None where they are not there."""
+    """The bytes after `known` in the last MAX_READ_BYTES of a file; None if it is not there."""
     try:
         fd = open_log(path) if known else -1
     except (OSError, Failed):
@@ -179,15 +174,14 @@ def bytes_after(path: str, known: bytes) -> Optional[bytes]:
 
 
 class Follower:
-    """The log under a path, and those that stood there before: a server goes on writing to a file
-    that was renamed."""
+    """The log at a path, and the earlier ones: a server keeps writing to a renamed file."""
 
     def __init__(self, path: str, fd: int, start: TailStart) -> None:
         self._path = path
         self._files = [FollowedFile(fd, start)]
 
     def more(self) -> List[str]:
-        """The lines that came since the last call, those of the older file first."""
+        """The new lines, those of older files first."""
         newcomer = self._newcomer()
         lines = [line for file in self._files for line in file.more(self._path + ".1")]
         if newcomer is not None:
@@ -198,7 +192,7 @@ class Follower:
         return lines
 
     def _newcomer(self) -> Optional[FollowedFile]:
-        """Another file that stands under the path now."""
+        """A new file at the path, if there is one."""
         try:
             fd = open_log(self._path)
         except (OSError, Failed):

@@ -382,7 +382,7 @@ def test_a_check_that_breaks_keeps_what_it_found_and_ends_no_other(host: Healthy
 
     rows = run_check(None, "it", breaking)  # type: ignore[arg-type]
     assert [(row.check, row.verdict) for row in rows] == [("first", "ok"), ("it", "unknown")]
-    assert "a defect in mlxops: ZeroDivisionError: by hand" in rows[1].detail
+    assert "internal error: ZeroDivisionError: by hand" in rows[1].detail
 
 
 def test_a_cancel_ends_it(host: Healthy) -> None:

@@ -61,7 +61,7 @@ def test_a_log_beyond_it_keeps_its_end_beside_it_and_its_file(log: Path) -> None
     assert done and done.size > MAX_LOG_BYTES and done.kept == KEPT_BYTES
     copy = log.with_suffix(".log.1")
     assert copy.stat().st_size == KEPT_BYTES and copy.read_bytes().endswith(b"the last line\n")
-    assert log.stat().st_ino == inode and log.read_text().startswith("mlxops: cut down at 20")
+    assert log.stat().st_ino == inode and log.read_text().startswith("mlxops: truncated at 20")
     assert "the 4096 KiB before are in 8100.log.1" in log.read_text()
 
 

@@ -165,7 +165,7 @@ def test_a_port_that_somebody_holds_without_listening(
             thief.connect(other.getsockname())
         for words in ((), ("--dry-run",)):
             error = refused(here.mlxops("load", "jade", port, *words), 7, "PortBusy")
-            assert "does not listen" in error["message"] and error["addresses"]
+            assert "is not listening" in error["message"] and error["addresses"]
     here.must("load", "jade", port)
 
 

@@ -188,7 +188,7 @@ def test_a_server_of_another_program_is_not_started_again_by_its_words(
         try:
             light.behaves("tiny--jade", die_after_s=0)
             refused = refusal(one, "load", model="jade", port=port, replace=True)
-            assert refused.kind == "PortBusy" and "could not be started again" in refused.message
+            assert refused.kind == "PortBusy" and "could not be restarted" in refused.message
             assert "--no-rollback" in refused.hint and server.poll() is None
             planned = ask(one, "load", model="jade", port=port, replace=True, dry_run=True)
             assert planned["refused"]["kind"] == "PortBusy" and server.poll() is None

@@ -94,7 +94,7 @@ KINDS: dict[str, tuple[Callable[[Home], None], str]] = {
 
 
 def true(answer: Answer) -> Answer:
-    assert "a defect in mlxops" not in answer.stderr + str(answer.document), answer
+    assert "internal error" not in answer.stderr + str(answer.document), answer
     return answer
 
 

@@ -165,7 +165,7 @@ def test_a_partial_failure_is_told_after_the_answer() -> None:
 
 
 def test_debug_shows_where_it_went_wrong_on_the_host_too() -> None:
-    error = Failed("a defect in mlxops", trace="ops/load.py, line 7")
+    error = Failed("internal error", trace="ops/load.py, line 7")
     assert "ops/load.py, line 7" not in Ended(Studio(error), "list").err
     assert "On the host:\nops/load.py, line 7" in Ended(Studio(error), "list", "--debug").err
 
