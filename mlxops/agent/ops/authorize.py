@@ -1,4 +1,4 @@
-"""authorize: put what a restricted key may do in its place, and tell the command that does it."""
+"""authorize: install the forced command of a restricted key, and return its command line."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ def authorize(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def shell_line(folder: str) -> str:
-    """The forced command, for any login shell. Without site and user folders, PYTHON* variables and
-    the cwd."""
+    """The forced command, for any login shell; Python ignores site packages, PYTHON* and the cwd."""
     if not sys.executable or not (sys.executable + folder).isprintable():
         said = "no command line can name %r and %r" % (sys.executable, folder)
         raise Failed(said, "correct python and state_dir in the host file")
@@ -42,8 +41,8 @@ def shell_line(folder: str) -> str:
 
 
 def elsewhere(key: Optional[str], command: str) -> List[str]:
-    """Warnings for lines of authorized_keys that let the same key do something else."""
+    """Warnings for other lines of authorized_keys with the same key."""
     words = key.split() if key else []
-    advice = "line %d of %s lets this key do something else, and the first line counts: remove it"
+    advice = "line %d of %s gives this key other permissions, and the first line wins: remove it"
     found = authorized.other_lines(words[1] if len(words) > 1 else "", command)
     return [advice % (number, authorized.KEYS) for number, _ in found]

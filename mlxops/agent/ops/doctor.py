@@ -1,4 +1,4 @@
-"""doctor: everything on the host that mlxops stands on, looked at one by one."""
+"""doctor: check everything on the host that mlxops depends on."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CHECKS: Mapping[str, Check] = {
 
 
 def doctor(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    # First of all, and at once: the client compares it with its own clock.
+    # First of all: the client compares it with its own clock.
     ctx.client.emit("clock", now=time.time())
     found = {name: _look(ctx, name) for name in CHECKS}
     fixes = [

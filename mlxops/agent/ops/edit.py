@@ -1,4 +1,4 @@
-"""register, set, remove: entries changed by hand, without touching what runs."""
+"""register, set, remove: change entries without touching servers."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ SETTABLE = (
     "args",
     "hosts",
 )
-# Takes away what was said, so that the next load takes what the model's family suggests. KEY= says:
-# none.
+# KEY=auto clears the value, so that a load uses the default of the model family. KEY= and KEY=none
+# turn it off.
 AUTO, NONE = "auto", "none"
 OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "revision")
 
 
 def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """One entry, or with `slots` every model the host file plans. Entries that exist stay as they
-    are."""
+    """Add one entry, or with `slots` every model planned in the host file. Existing entries do not
+    change."""
     wanted = _entries_from_slots(ctx) if args.get("slots") else [_entry_from_args(ctx, args)]
     if not args.get("slots"):
         _require_new(
@@ -68,8 +68,8 @@ def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
     name = str(args["name"])
     if not name.isprintable() or "/" in name or name.split() != [name] or name.isdecimal():
         raise Usage(
-            "%r is no name for an entry" % name,
-            "use letters, digits, dots and dashes; a number is a port",
+            "%r is not a valid entry name" % name,
+            "use letters, digits, dots and dashes; it must not be a number",
         )
     given = {key: args[key] for key in OPTIONS if args.get(key)}
     if args.get("slot") is not None:
@@ -82,7 +82,7 @@ def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
 
 
 def _entry(ctx: Context, name: str, repo_id: str, given: Mapping[str, Any]) -> Entry:
-    """A new entry; where its snapshot is on disk, with its path and what its family suggests."""
+    """A new entry; if its snapshot is on disk, with path and the defaults of its family."""
     repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, repo_id)
     found = hfcache.find(ctx.site.hf_home, repo_id, given.get("revision"))
     whole = found is not None and found.complete
@@ -96,13 +96,12 @@ def _entry(ctx: Context, name: str, repo_id: str, given: Mapping[str, Any]) -> E
 
 
 def _require_new(registry: Registry, entry: Entry, given: List[str]) -> None:
-    """AssignmentConflict where the name is another model's, or what was given for the model would
-    be ignored."""
+    """AssignmentConflict if the name is another model's, or if given values would be ignored."""
     known = [e for e in registry.entries.values() if same_repo(e.repo_id, entry.repo_id)]
     lost = [key for key in given if known and known[0].fields.get(key) != entry.fields.get(key)]
     if lost:
         raise AssignmentConflict(
-            "%s is registered already, as %s, with another %s"
+            "%s is already registered as %s with another %s"
             % (entry.repo_id, known[0].name, " and ".join(lost)),
             mlxops_command("set", known[0].name, "KEY=VALUE"),
             entry=known[0].name,
@@ -111,7 +110,7 @@ def _require_new(registry: Registry, entry: Entry, given: List[str]) -> None:
     taken = registry.entries.get(entry.name)
     if taken is not None and not same_repo(taken.repo_id, entry.repo_id):
         raise AssignmentConflict(
-            "%s is %s already" % (entry.name, taken.repo_id),
+            "the name %s is already used for %s" % (entry.name, taken.repo_id),
             mlxops_command("set", entry.name, "KEY=VALUE"),
             entry=entry.name,
         )
@@ -217,13 +216,13 @@ def _text(key: str, value: Any) -> str:
 
 
 def _value(ctx: Context, key: str, text: Optional[str]) -> Any:
-    """A field's value from what was typed; None clears it."""
+    """A field's value from the text of the command line; None clears it."""
     if key in ("port", "process", "wanted"):
-        raise Usage("%s is changed by load and unload only" % key, "mlxops load NAME PORT", key=key)
+        raise Usage("only load and unload change %s" % key, "mlxops load NAME PORT", key=key)
     if key not in SETTABLE:
-        raise Usage("an entry has no %r to set" % key, "known: " + ", ".join(SETTABLE), key=key)
+        raise Usage("%r cannot be set" % key, "keys: " + ", ".join(SETTABLE), key=key)
     if key == "repo_id" and not resolve.is_repo_id(text or ""):
-        raise Usage("repo_id takes org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
+        raise Usage("repo_id must be org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
     if text is None or (text == NONE and key in defaults.KEYS):
         return [] if key == "args" else "" if key in defaults.KEYS else REQUIRED.get(key)
     if text == AUTO and key in defaults.KEYS:
@@ -242,7 +241,7 @@ def _hosts(words: List[str]) -> List[str]:
     try:
         coerce("", {"hosts": words})
     except RegistryInvalid:
-        text = "hosts takes 2 to %d times NAME=ADDRESS, this host first, not %r" % (
+        text = "hosts must be 2 to %d pairs NAME=ADDRESS, this host first, not %r" % (
             MAX_HOSTS,
             " ".join(words),
         )
@@ -255,13 +254,13 @@ def _words(text: str) -> List[str]:
     try:
         return shlex.split(text)
     except ValueError:
-        said = "args takes words as a shell reads them, and a quote in %r has no end" % text
-        raise Usage(said, "mlxops set NAME args='--context-length 32768'", key="args") from None
+        message = "args is split as in a shell, and a quote in %r is not closed" % text
+        raise Usage(message, "mlxops set NAME args='--context-length 32768'", key="args") from None
 
 
 def _number(key: str, text: str) -> int:
     if not text.isdigit():
-        raise Usage("%s takes a port, not %r" % (key, text), "mlxops status", key=key)
+        raise Usage("%s must be a port, not %r" % (key, text), "mlxops status", key=key)
     return int(text)
 
 
@@ -271,8 +270,8 @@ def _checked(ctx: Context, entry: Entry) -> Entry:
     template = entry.text("chat_template")
     if template and not os.path.isfile(template):
         raise Failed(
-            "no file %s on the host" % template,
-            "give the path as it is on the host",
+            "there is no file %s on the host" % template,
+            "give a path on the host",
             chat_template=template,
         )
     return coerce(entry.name, dict(entry.fields))._replace(stored=entry.stored)

@@ -1,4 +1,4 @@
-"""list: the entries as they stand."""
+"""list: the entries of the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""load: the model onto the port, and the one before it back if that fails."""
+"""load: load a model on a port; if that fails, restart the previous one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     plan = startable.check_programs(ctx, plan) if request.dry_run else plan
     started: Optional[StartedServer] = None
     evicted: List[Dict[str, Any]] = []
-    # A port that serves this already still has to forget the load that was cut off there.
+    # If the port already serves the model, a load only clears the report of an interrupted one.
     if not request.dry_run and (not plan.already_served or interrupted_load(ctx, request.port)):
         job = begin(ctx, request.port, _why(request), again=request.retry_command)
         # This guard is for a failure to end the job itself; the one in _load undoes its steps.
@@ -86,8 +86,8 @@ def _why(request: LoadRequest) -> str:
 
 
 def _reserve(ctx: Context, job: Job, plan: LoadPlan) -> None:
-    """From here to the end the entry is nobody else's, nor is the one that may have to come back:
-    refused in time, another load of it stops nothing."""
+    """Reserve the entry, and the one that a rollback would restart: another load of either is
+    refused before it stops anything."""
     entry, request = plan.entry, plan.request
     names = [entry.name, *(e.name for e in plan.survey.entries if request.rollback)]
     with ctx.store.locked(_why(request)):
@@ -98,7 +98,7 @@ def _reserve(ctx: Context, job: Job, plan: LoadPlan) -> None:
 
 
 def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
-    """The entry with its snapshot on disk."""
+    """Download what is missing; return the entry with its snapshot."""
     remote = plan.remote
     for warning in plan.warnings:
         job.warn(warning)
@@ -120,11 +120,11 @@ def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
 
 def _spec(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
     port, runtime = plan.request.port, plan.runtime
-    # A download may have taken hours.
+    # Check again after a download, which may have taken hours.
     again = plan.remote is not None and startable.stops_a_server(plan)
     flags = startable.help_flags(ctx, runtime, plan.command, again)
     if plan.remote:
-        # Only now is there a model to choose flags for; nothing has been stopped yet.
+        # Options can be chosen now that the model is there; nothing has been stopped yet.
         there = Installed(runtime, flags, tuple(site_packages(plan.command)))
         entry, notes = choose_options(ctx.site, entry, there, plan.request.force)
         for note in notes:
@@ -146,10 +146,10 @@ def _spec(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
 
 
 def _warnings(started: Optional[StartedServer]) -> List[str]:
-    """What the first answer shows to be wrong: to be told, no reason to undo a load."""
+    """The faults of the first answer; they are no reason for a rollback."""
     faults = started.verification.failures if started else ()
     return [
-        "it serves, but %s: %s; mlxops verify tells more" % (fault.check, fault.detail)
+        "loaded, but the %s check failed: %s (details: mlxops verify)" % (fault.check, fault.detail)
         for fault in faults
     ]
 
@@ -180,7 +180,7 @@ def _result(
 
 
 def _fit_and_refusal(ctx: Context, plan: LoadPlan) -> Dict[str, Any]:
-    """How it fits; of a dry run also the refusal that a load would meet, for memory or disk."""
+    """The memory fit, and for a dry run the error that a load would end with."""
     fit, request = plan.fit, plan.request
     error: Optional[MlxopsError]
     spared = fit is None or fit.fits or request.force or (request.evict and fit.unload)

@@ -30,8 +30,7 @@ def unload(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def unload_all(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Many ports at once, each looks at the whole machine; what fails on one does not hinder the
-    others."""
+    """Unload all ports at the same time; a failure on one does not affect the others."""
     registry = ctx.store.read()
     entries = registry.entries.values()
     known = {port for e in entries for port in (e.port, e.wanted) if port is not None}
@@ -48,7 +47,7 @@ def _attempt(
 ) -> Dict[str, Any]:
     try:
         return {"ok": True, "error": None, **_unload(ctx, port, args)}
-    except Exception as exc:  # told for this port, so that the others are told too
+    except Exception as exc:  # reported in this port's row, so that the others are reported too
         name = next((entry.name for entry in registry.holders(port)), None)
         return {
             "port": port,
@@ -101,7 +100,7 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _row(ground: PortSurvey, state: str, changed: bool, began: float) -> Dict[str, Any]:
-    """`command`: of a server that no entry knows."""
+    """`command`: of a server that is not in the registry."""
     stranger = ground.unregistered_server
     return {
         "port": ground.evidence.port,
@@ -118,16 +117,16 @@ def _row(ground: PortSurvey, state: str, changed: bool, began: float) -> Dict[st
 
 
 def _require_agreed_server(ground: PortSurvey, pids: Optional[List[int]]) -> None:
-    """A person agreed to the servers that were shown, and to no other that has come since."""
+    """PortBusy for a server that was not in the list the user agreed to."""
     if pids is None or ground.server is None or ground.server.process.pid in pids:
         return
     pid, port = ground.server.process.pid, ground.evidence.port
-    text = "pid %d on port %d was not there when you were asked" % (pid, port)
+    text = "pid %d started on port %d after you were asked" % (pid, port)
     raise PortBusy(text, "mlxops status", port=port, pid=pid)
 
 
 def _running_strays(ctx: Context, ground: PortSurvey) -> List[int]:
-    """The pids of strays that were left alone, and still run: the port may be theirs soon."""
+    """The pids of strays that were not stopped and are still running: they may take the port."""
     if not ground.evidence.strays:
         return []
     table = ctx.procs.processes()
@@ -142,8 +141,8 @@ def _running_strays(ctx: Context, ground: PortSurvey) -> List[int]:
 
 
 def _require_same_meaning(ctx: Context, ground: PortSurvey, word: Optional[str]) -> None:
-    """What was meant by a word is looked at again now that nobody else can change the port. By an
-    entry's name no other model's server is stopped."""
+    """Resolve the word again, now that the port is locked. The name of an entry never stops another
+    model's server."""
     port = ground.evidence.port
     if word is None or word.isdecimal():
         return
@@ -157,29 +156,28 @@ def _require_same_meaning(ctx: Context, ground: PortSurvey, word: Optional[str])
             pid,
         )
         raise AssignmentConflict(
-            text, "to stop that: mlxops unload %d" % port, port=port, word=word, pid=pid
+            text, "to stop it: mlxops unload %d" % port, port=port, word=word, pid=pid
         )
     if PortResolver(ctx, "unload").resolve(word, ground.registry) == port:
         return
-    text = "%s was moved away from port %d meanwhile" % (word, port)
+    text = "%s is no longer on port %d" % (word, port)
     raise AssignmentConflict(text, "mlxops status", port=port, word=word)
 
 
 def _require_registry_lock(ctx: Context, ground: PortSurvey) -> None:
-    """Nothing is stopped while somebody else holds the registry, which could not be changed
-    afterwards."""
+    """Stop nothing while another holds the registry's lock: it could not be changed afterwards."""
     if ground.registry_error or not (ground.entries or ground.registry.lost(ground.evidence.port)):
         return
     try:
         with ctx.store.locked("unload %d" % ground.evidence.port):
             return
     except Locked as exc:
-        exc.message = "nothing was stopped, the registry is %s" % exc.message
+        exc.message = "nothing was stopped: the registry is %s" % exc.message
         raise
 
 
 def _warn_if_disk_is_full(job: Job, room: DiskReservation, ground: PortSurvey) -> None:
-    """A port can be freed on a full disk, too: what will not be noted is told before the stop."""
+    """Warn before the stop. A port can be freed on a full disk too, but not in the registry."""
     port = ground.evidence.port
     try:
         room.reserve(
@@ -191,8 +189,8 @@ def _warn_if_disk_is_full(job: Job, room: DiskReservation, ground: PortSurvey) -
 
 
 def _forget(ctx: Context, ground: PortSurvey) -> PortSurvey:
-    """Clear the assignment; the ground with the entries that had it. What was stopped before is
-    told even where that fails."""
+    """Clear the assignment; return the survey with the entries that had it. If that fails, the
+    error still reports what was stopped."""
     port, stopped = ground.evidence.port, ground.server
     try:
         return _clear(ctx, ground)
@@ -206,7 +204,7 @@ def _forget(ctx: Context, ground: PortSurvey) -> PortSurvey:
             )
             text = "port %d is free (pid %d was stopped), but %s: %s"
             error.message = text % (port, stopped.process.pid, kept, error.message)
-            error.hint = "%s; then clear it with: mlxops unload %d" % (
+            error.hint = "%s; then free it with: mlxops unload %d" % (
                 error.hint.partition("; then run")[0],
                 port,
             )
@@ -228,12 +226,11 @@ def _actions(ground: PortSurvey) -> List[Dict[str, Any]]:
 
 
 def _clear(ctx: Context, ground: PortSurvey) -> PortSurvey:
-    """Take the assignments away that were seen, and what remembers them: a person wants the port
-    empty.
+    """Clear the assignments found before the stop, and `wanted` with them.
 
-    Where the registry could not be read before the stop, it is read again now: this command holds
-    the port's lock, so what is assigned to the port now was so before the stop. Its processes on
-    other hosts were not seen then, and not stopped: while there are any, it stays assigned."""
+    If the registry was unreadable then, it is read again: with the port's lock held, the assignment
+    cannot have changed. Its processes on other hosts were not stopped in that case, so an entry
+    that has any stays assigned."""
     cleared = ground
 
     def change(now: Registry) -> Registry:
@@ -249,8 +246,7 @@ def _clear(ctx: Context, ground: PortSurvey) -> PortSurvey:
 
 
 def _cleared(now: Registry, ground: PortSurvey) -> Registry:
-    """The registry without the assignments that were seen, and only those: one made since is
-    somebody else's."""
+    """The registry without the assignments found before the stop; a newer one is another's."""
     same = [
         e
         for e in ground.entries

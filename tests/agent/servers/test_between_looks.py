@@ -145,7 +145,7 @@ def test_an_unload_that_stopped_the_server_and_could_not_clear_the_assignment_sa
             f"port {launcher.port} is free (pid {record['pid']} was stopped), but" in error.message
         )
         assert "Input/output error" in error.message and error.fields["stopped"] is True
-        assert error.hint.endswith(f"; then clear it with: mlxops unload {launcher.port}")
+        assert error.hint.endswith(f"; then free it with: mlxops unload {launcher.port}")
         assert unloading.store.read() == before and not running(launcher, record["pid"])
 
 

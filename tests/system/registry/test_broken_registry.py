@@ -85,7 +85,7 @@ def test_nothing_is_stopped_while_somebody_else_holds_the_registry(loaded: Studi
     with holding(f"{loaded.registry_path}.lock") as holder:
         error = refused(loaded.mlxops("unload", port), 6, "Locked")
         assert error["message"].startswith(
-            "nothing was stopped, the registry is locked: held by pid"
+            "nothing was stopped: the registry is locked: held by pid"
         )
         assert error["holder"]["pid"] == holder.pid and str(holder.pid) in error["hint"]
         rows = {row["lock"]: row for row in loaded.must("lock")["locks"]}

@@ -310,7 +310,7 @@ def test_a_dry_run_and_a_key_that_is_there_already(door: Restricted) -> None:
     planned = door.studio.mlxops("authorize", "--verbs", "list", "--key", door.public, "--dry-run")
     shutil.rmtree(keys.parent)
     assert not Path(planned.result["folder"]).exists()
-    assert "line 2 of ~/.ssh/authorized_keys lets this key do something else" in planned.stderr
+    assert "line 2 of ~/.ssh/authorized_keys gives this key other permissions" in planned.stderr
 
 
 SHELLS = [found for found in map(shutil.which, ("sh", "bash", "zsh", "dash", "tcsh")) if found]
