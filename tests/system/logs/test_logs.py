@@ -250,9 +250,7 @@ def test_the_log_of_a_start_that_failed_is_shown_by_a_command(
     local.must("init")
     port = local.ports[0]
     refused = local.mlxops("logs", port, "--previous")
-    assert (
-        refused.exit == 1 and refused.error["message"] == f"port {port} has no earlier log"
-    )
+    assert refused.exit == 1 and refused.error["message"] == f"port {port} has no earlier log"
     local.must("load", "amber", port)
     fake_runtime.behaves("tiny--jade", die_after_s=0.2, exit_status=3)
     failed = local.mlxops("load", "jade", port, "--replace")
