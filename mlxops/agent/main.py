@@ -121,8 +121,8 @@ def _warn_if_not_cached(client: ClientLink, distrust: str) -> None:
     unkept = distrust or getattr(__spec__.loader, "unkept", "")
     if unkept:
         message = (
-            "the agent cannot be cached on the host and is sent with every call: %s; see mlxops doctor"
-            % unkept
+            "the agent cannot be cached on the host, so it is sent with every call: %s;"
+            " see mlxops doctor" % unkept
         )
         client.emit("warning", message=message)
 

@@ -1,8 +1,8 @@
-"""Whether the runtime's own packages can build a model from its config.json and read its chat
+"""Check that the runtime's packages can build a model from its config.json and parse its chat
 template.
 
-Asked in a child under the runtime's interpreter, where there is a server to lose. A child that
-cannot run, or takes too long, shows nothing, and the load goes on."""
+Runs in a child under the runtime's interpreter, and only if the load stops a server. If the child
+cannot run or takes too long, the load goes on."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def answer(text):
 """
     % MARK
 )
-# As load_model of mlx_lm/utils.py does it, without the weights: arrays of MLX take no memory until
-# they are used. What MLX or the machine lacks raises other errors than these.
+# As load_model of mlx_lm/utils.py does, without weights: MLX arrays take no memory until used. A
+# lack of MLX or of the machine raises other errors than these.
 _CONFIG = (
     _BEGIN
     + """
@@ -63,7 +63,8 @@ import jinja2
 with open(sys.argv[1], encoding="utf-8") as f:
     text = f.read()
 text = re.sub(r"\{%[-+]?\s*(end)?generation\s*[-+]?%\}", "", text)
-env = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+more = ["jinja2.ext.loopcontrols"]
+env = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=more)
 try:
     env.parse(text)
 except jinja2.TemplateSyntaxError as exc:
@@ -74,9 +75,9 @@ answer("")
 
 
 def check(ctx: Context, entry: Entry, load: LoadPlan) -> None:
-    """Failed where the server is certain to end with an error of its own.
+    """Failed if the server is certain to end with an error.
 
-    Not asked where there is no server to lose, nor where `--force` leaves it to the server.
+    Not checked if the load stops no server, or with --force.
     """
     runtime, words, request = load.runtime, load.command, load.request
     if request.force or (load.survey.server is None and not request.evict):
@@ -99,15 +100,14 @@ def check(ctx: Context, entry: Entry, load: LoadPlan) -> None:
         if why:
             raise Failed(
                 "the mlx-lm of %s cannot build a model from %s: %s" % (runtime.name, path, why),
-                "restore the file; a load with --force tries it as it is",
+                "restore the file, or load with --force",
                 entry=entry.name,
                 path=path,
             )
 
 
 def _built_by_mlx_lm(entry: Entry, runtime: Runtime) -> bool:
-    """A model that brings code of its own is built by that; one of another type by another
-    package."""
+    """Whether mlx-lm builds it: not a model with its own code, or of another type."""
     typed = any(word.partition("=")[0] == "--model-type" for word in entry.args)
     return runtime.mlx_lm and not typed and not config(entry.cache_path).get("model_file")
 
@@ -115,8 +115,8 @@ def _built_by_mlx_lm(entry: Entry, runtime: Runtime) -> bool:
 def _answer(
     ctx: Context, words: Sequence[str], source: str, path: str, raw: Optional[bytes], told: str
 ) -> str:
-    """Why it cannot be read, "" where it can or where that cannot be known. Kept until the file or
-    the runtime changes."""
+    """The error of the check, "" if there is none or if unknown. Cached until the file or the
+    runtime changes."""
     python = _interpreter(words)
     if not python or raw is None:
         return ""
@@ -139,7 +139,7 @@ def _interpreter(words: Sequence[str]) -> Tuple[str, ...]:
 
 
 def _asked(ctx: Context, words: Sequence[str]) -> Optional[str]:
-    """The child's answer; None where it gives none."""
+    """The child's answer; None if it gives none."""
     try:
         _, output = run_program(words, ctx.client.check, TIMEOUT_S)
     except (OSError, ValueError, subprocess.TimeoutExpired):

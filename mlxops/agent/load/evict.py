@@ -58,7 +58,7 @@ class EvictedPort(NamedTuple):
 def make_room(
     ctx: Context, job: Job, plan: LoadPlan, disk: DiskReservation, locks: ExitStack
 ) -> List[EvictedPort]:
-    """Unload what has to go for the plan to fit. `locks`: hold the ports until the load has ended."""
+    """Unload what has to go for the plan to fit. `locks` keeps the ports until the load ends."""
     fit = current_fit(ctx, plan)
     if fit is None or fit.fits or not plan.request.evict:
         return []

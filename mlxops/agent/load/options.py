@@ -80,9 +80,9 @@ def _check_disclosed(site: Site, entry: Entry, runtime: Runtime) -> None:
     )
     if not any(real.startswith(os.path.join(os.path.realpath(folder), "")) for folder in kept):
         raise Failed(
-            "%s: the chat template %s is outside the model cache and the folder `templates`; %s would show its text"
-            " to every user of the host, and other accounts can write the registry"
-            % (entry.name, path, runtime.name),
+            "%s: the chat template %s is outside the model cache and the folder `templates`;"
+            " %s would show its text to every user of the host, and other accounts can write the"
+            " registry" % (entry.name, path, runtime.name),
             "move it into %s" % (site.templates or site.cache_root),
             entry=entry.name,
         )
@@ -118,7 +118,8 @@ def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
         and not entry.text("tool_call_parser")
     ):
         found.append(
-            "a reasoning_parser without a tool_call_parser loses the content of answers that are not streamed"
+            "a reasoning_parser without a tool_call_parser loses the content of answers that are"
+            " not streamed"
         )
     return tuple(found)
 

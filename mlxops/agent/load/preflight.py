@@ -62,24 +62,24 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
         entry, notes = choose_options(ctx.site, entry, there, request.force)
     warnings += options.check(ctx, entry, request.port, RuntimeHelp(runtime, words, text))
     references.check(ctx, runtime, entry, request.port)
-    ground = survey(ctx, request.port, own_lock)
-    wanting = _serves_exactly(ctx, ground, entry)
+    port_survey = survey(ctx, request.port, own_lock)
+    wanting = _serves_exactly(ctx, port_survey, entry)
     plan = LoadPlan(
         request=request,
         entry=entry,
         remote=None,
         runtime=runtime,
         command=words,
-        survey=ground,
+        survey=port_survey,
         already_served=wanting == "" and not request.replace,
         warnings=warnings,
     )
     if plan.already_served:
         return plan
-    _check_occupant(ground, request, entry, wanting)
-    require_no_restarter(ctx, ground)
-    startable.check_bindable(ctx, ground)
-    plan = plan._replace(previous=_way_back(ctx, ground, request))
+    _check_occupant(port_survey, request, entry, wanting)
+    require_no_restarter(ctx, port_survey)
+    startable.check_bindable(ctx, port_survey)
+    plan = plan._replace(previous=_way_back(ctx, port_survey, request))
     return _plan_model(
         ctx, plan, there, None if whole else _remote(ctx, entry, words, request), notes
     )
@@ -153,26 +153,30 @@ def check_assignment(entry: Entry, request: LoadRequest) -> None:
         )
 
 
-def _serves_exactly(ctx: Context, ground: PortSurvey, entry: Entry) -> Optional[str]:
+def _serves_exactly(ctx: Context, port_survey: PortSurvey, entry: Entry) -> Optional[str]:
     """None if the port is not assigned to this entry with this path; else why the server does not
     serve it, "" if it does."""
-    if [(e.name, folder_identity(e.cache_path)) for e in ground.entries] != [
+    if [(e.name, folder_identity(e.cache_path)) for e in port_survey.entries] != [
         (entry.name, folder_identity(entry.cache_path))
     ]:
         return None
-    verdict = diagnose(ground.evidence, expected(ctx, ground.registry, ground.evidence.port))
+    verdict = diagnose(
+        port_survey.evidence, expected(ctx, port_survey.registry, port_survey.evidence.port)
+    )
     if verdict.state == "ready" and verdict.drift in (None, "unrecorded", "stray"):
         return ""
     return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
 
 
 def _check_occupant(
-    ground: PortSurvey, request: LoadRequest, entry: Entry, wanting: Optional[str]
+    port_survey: PortSurvey, request: LoadRequest, entry: Entry, wanting: Optional[str]
 ) -> None:
     """`wanting`: what is wrong with the occupant, if it is the entry itself."""
-    if ground.server is None or request.replace or request.dry_run:
+    if port_survey.server is None or request.replace or request.dry_run:
         return
-    occupant = ground.entries[0].name if ground.entries else ground.server.invocation.model
+    occupant = (
+        port_survey.entries[0].name if port_survey.entries else port_survey.server.invocation.model
+    )
     text, hint = "port %d serves %s" % (request.port, occupant), "add --replace to swap it"
     if wanting:
         text = "port %d: %s is running, but not as expected: %s" % (
@@ -181,18 +185,21 @@ def _check_occupant(
             wanting,
         )
         hint = "%s restarts it" % request._replace(replace=True).retry_command
-    pid = ground.server.process.pid
+    pid = port_survey.server.process.pid
     raise PortBusy(text, hint, port=request.port, occupant=occupant, pid=pid, entry=entry.name)
 
 
 def _way_back(
-    ctx: Context, ground: PortSurvey, request: LoadRequest
+    ctx: Context, port_survey: PortSurvey, request: LoadRequest
 ) -> Union[ServerSpec, Unrestartable, None]:
     """The spec that restarts the occupant; PortBusy if there is none, unless with --no-rollback."""
-    if ground.server is None:
+    if port_survey.server is None:
         return None
     found = restart_spec(
-        ctx, request.port, ground.server, ground.entries[0] if ground.entries else None
+        ctx,
+        request.port,
+        port_survey.server,
+        port_survey.entries[0] if port_survey.entries else None,
     )
     if isinstance(found, Unrestartable) and request.rollback and not request.dry_run:
         raise no_restart_error(found, request)

@@ -1,6 +1,6 @@
-"""What the words of an entry's `args` name on the host: files, folders, adapters, other models.
+"""The files, folders, adapters and other models that an entry's `args` refer to.
 
-A server opens them during its start; what is not there would cost the model before it its place.
+A server opens them during its start, so they are checked before the old server is stopped.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from ..runtimes.table import Runtime
 from . import presence
 
 FILE, FOLDER, ADAPTER, MODEL, MADE, OBJECT = "file", "folder", "adapter", "model", "made", "object"
-# Several values in one word, with a comma between; each may be NAME=PATH.
+# Options with several values, separated by commas; each may be NAME=PATH.
 MANY = ("--lora-paths", "--lora-modules")
-# By runtime: mlx_lm.server 0.32 and mlx-openai-server 1.8 by their sources, vllm by its
-# documentation. A runtime of the host file gets them all, of which its help has to list each one
-# anyway.
+# By runtime: mlx_lm.server 0.32 and mlx-openai-server 1.8 from their sources, vllm from its
+# documentation. A runtime of the host file gets all of them.
 _LM = {"--adapter-path": ADAPTER, "--draft-model": MODEL, "--chat-template-args": OBJECT}
 _OPENAI = {
     "--draft-model-path": MODEL,
@@ -56,12 +55,12 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     "mlx-openai-server": _OPENAI,
     "vllm": _VLLM,
 }
-# Words with a meaning of their own in the place of a path.
+# Values that are keywords instead of paths.
 _WORDS = {"--generation-config": ("auto", "vllm")}
 
 
 class Named(NamedTuple):
-    """One value of one option that names something on the host."""
+    """One value of an option that refers to something on the host."""
 
     option: str
     kind: str
@@ -69,7 +68,7 @@ class Named(NamedTuple):
 
 
 def named(runtime: Runtime, args: Sequence[str]) -> Iterator[Named]:
-    """What the options name, in either spelling: `--x y` and `--x=y`."""
+    """The references of the options, as `--x y` or `--x=y`."""
     known = OPTIONS.get(runtime.name) or {**_VLLM, **_OPENAI, **_LM}
     for word, after in zip(args, [*args[1:], None]):
         option, equals, value = word.partition("=")
@@ -87,8 +86,8 @@ def named(runtime: Runtime, args: Sequence[str]) -> Iterator[Named]:
 
 
 def refusals(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> Tuple[Rejection, ...]:
-    """What is named and is not there. A relative path counts from the folder that the server will
-    run in."""
+    """The references to things that are missing. Relative paths start at the server's working
+    folder."""
     folder = os.path.join(ctx.site.state_dir, "run", str(port))
     found: List[Rejection] = []
     for one in named(runtime, entry.args):
@@ -103,7 +102,7 @@ def _fault(ctx: Context, one: Named, folder: str) -> str:
         return _no_object(one.value)
     path = os.path.join(folder, one.value)
     if one.value.startswith("~"):
-        return "no shell expands ~ there; write the whole path"
+        return "~ is not expanded here; write the full path"
     if one.kind == MODEL and not os.path.lexists(path) and resolve.is_repo_id(one.value):
         return "" if _snapshot(ctx, one.value) else "not in the cache of this host"
     if one.kind == MODEL:
@@ -130,7 +129,7 @@ def _no_file(path: str) -> str:
 
 
 def _no_adapter(path: str) -> str:
-    """mlx-lm reads these two (mlx_lm/tuner/utils.py, load_adapters)."""
+    """mlx-lm reads these two files (mlx_lm/tuner/utils.py, load_adapters)."""
     names = ("adapter_config.json", "adapters.safetensors")
     return missing_reason(path) or next(
         (why for name in names for why in [_no_file(os.path.join(path, name))] if why), ""
@@ -138,7 +137,7 @@ def _no_adapter(path: str) -> str:
 
 
 def _not_makeable(path: str) -> str:
-    """The server makes it: its folder must be there and take new files."""
+    """The server creates it: its folder must exist and be writable."""
     while not os.path.lexists(path) and not os.path.lexists(os.path.dirname(path)):
         return missing_reason(os.path.dirname(path))
     place = path if os.path.lexists(path) else os.path.dirname(path)
@@ -157,8 +156,7 @@ def _snapshot(ctx: Context, repo_id: str) -> Optional[hfcache.Snapshot]:
 
 
 def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
-    """Raises where `args` name what is not there. Of a repository it is said how it is
-    downloaded."""
+    """Raise if `args` refer to something missing; for a repository with the download command."""
     found = refusals(ctx, runtime, entry, port)
     if not found:
         return
@@ -180,7 +178,7 @@ def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
 def seconds(
     ctx: Context, runtime: Runtime, entry: Entry, port: Optional[int]
 ) -> Tuple[ExtraModel, ...]:
-    """The models that are loaded beside the entry's own, for the sum of memory."""
+    """The other models that the server loads, for the memory estimate."""
     folder = os.path.join(ctx.site.state_dir, "run", str(port or 0))
     found: Dict[str, ExtraModel] = {}
     for one in named(runtime, entry.args):

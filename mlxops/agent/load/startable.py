@@ -19,9 +19,9 @@ from .request import LoadPlan, no_restart_error
 from .restart import Unrestartable
 
 
-def check_bindable(ctx: Context, ground: PortSurvey) -> None:
+def check_bindable(ctx: Context, port_survey: PortSurvey) -> None:
     """Raise if a server could not bind the port; listeners of the occupant do not count."""
-    bind, port = ctx.site.bind, ground.evidence.port
+    bind, port = ctx.site.bind, port_survey.evidence.port
     try:
         if not ctx.procs.local(bind):
             raise Failed(
@@ -30,8 +30,8 @@ def check_bindable(ctx: Context, ground: PortSurvey) -> None:
                 bind=bind,
             )
         # The probe binds the port for a moment: it must not disturb a server that is starting.
-        if ground.server is None or ground.evidence.listeners:
-            require_unbound(ctx, port, ground.evidence.listeners or ())
+        if port_survey.server is None or port_survey.evidence.listeners:
+            require_unbound(ctx, port, port_survey.evidence.listeners or ())
     except Unobservable as exc:
         raise EvidenceUnknown(
             "cannot tell whether port %d is free: %s" % (port, exc.reason), port=port

@@ -1,4 +1,4 @@
-"""Split a log's bytes into lines: none is lost, torn or too long, in whatever blocks they arrive."""
+"""Split a log's bytes into lines: none is lost, torn or too long, whatever the blocks."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ def _without_output(ours: str, server: Optional[Process], port: int) -> LogSourc
     if not os.path.lexists(ours):
         if strange:
             _fail(
-                "the server on port %d (pid %d) belongs to user id %d; its log is not readable from this account"
-                % (port, server.pid if server else 0, server.uid or 0 if server else 0),
+                "the server on port %d (pid %d) belongs to user id %d; this account cannot read"
+                " its log" % (port, server.pid if server else 0, server.uid or 0 if server else 0),
                 "read it as that user, or as the user who started it",
                 ours,
             )

@@ -31,7 +31,7 @@ def authorize(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def shell_line(folder: str) -> str:
-    """The forced command, for any login shell; Python ignores site packages, PYTHON* and the cwd."""
+    """The forced command, for any login shell. Python ignores site packages, PYTHON*, the cwd."""
     if not sys.executable or not (sys.executable + folder).isprintable():
         said = "no command line can name %r and %r" % (sys.executable, folder)
         raise Failed(said, "correct python and state_dir in the host file")

@@ -1,5 +1,4 @@
-"""fit: what a model would take of memory, and what the host can give; before any download, and
-without a change."""
+"""fit: the memory a model needs, and what the host has; downloads and changes nothing."""
 
 from __future__ import annotations
 
@@ -28,9 +27,7 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     remote = download_needed(ctx, entry, there.words)
     asked = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
     if asked is None:
-        raise Failed(
-            "the weights of %s cannot be read" % entry.name, "mlxops list", entry=entry.name
-        )
+        raise Failed("cannot read the weights of %s" % entry.name, "mlxops list", entry=entry.name)
     found = memory.fit(ctx, asked._replace(context_tokens=tokens))
     return {
         "entry": entry.name,
@@ -43,7 +40,7 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _lacking(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
-    """Why a load would not download it."""
+    """The error if a load would refuse the download."""
     try:
         if remote is not None:
             check_complete(remote)
@@ -54,15 +51,14 @@ def _lacking(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
 
 def _tokens(wanted: Any) -> Optional[int]:
     if wanted is not None and not (type(wanted) is int and 0 < wanted <= MAX_CONTEXT):
-        raise Usage("%r is no number of tokens" % (wanted,), "1 to %d" % MAX_CONTEXT)
+        raise Usage("%r is not a number of tokens" % (wanted,), "1 to %d" % MAX_CONTEXT)
     return wanted
 
 
 def _refused(
     found: memory.Fit, entry: Entry, there: Installed, described: Mapping[str, Any]
 ) -> Optional[Dict[str, Any]]:
-    """What a load would meet: too little memory, or a model that could not be built if it had it
-    all."""
+    """The error that a load would end with: too little memory, or a model that cannot be built."""
     if not found.fits:
         return memory.not_enough_memory(found).to_wire()
     try:

@@ -1,4 +1,4 @@
-"""init: bring what the cache holds and what already runs into the registry."""
+"""init: add the models of the cache to the registry, and adopt running servers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     changes: List[Tuple[Change, ...]] = [_plan(ctx, registry, found, running, slots)]
 
     def change(current: Registry) -> Registry:
-        # Planned anew on the registry as it is under the lock.
+        # Plan again with the registry locked.
         changes[0] = _plan(ctx, current, found, running, slots)
         return intake.apply(current, changes[0])
 
@@ -56,14 +56,14 @@ def _plan(
 
 
 def _adoptable(seen: PortEvidence) -> bool:
-    """A server of this user that has the port to itself, and is the port's by more than its command
-    line."""
+    """Whether a server of this user has the port to itself, and more than its command line proves
+    it."""
     return bool(seen.proven) and not (seen.foreign_holders or seen.unknown or seen.job)
 
 
 def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Dict[str, Any]]:
-    """Ports whose servers were not adopted, which must not pass for «there is none»: unseen, or
-    being worked on."""
+    """Rows for ports whose servers were not adopted: unobservable, in use by a job, or another
+    user's."""
     why = {
         seen.port: "; ".join(seen.unknown) or _at_work(seen, registry) for seen in evidence.values()
     }
@@ -78,7 +78,7 @@ def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Di
 
 
 def _of_others(seen: PortEvidence) -> str:
-    """Servers of other users: whoever runs them may adopt them."""
+    """Servers of other users, which only those users can adopt."""
     found = [one for one in seen.foreign_processes if one.is_server] if seen.foreign_holders else []
     return "; ".join(
         "not adopted: pid %d runs as user %s; run mlxops as %s" % (o.pid, o.user, o.user)
@@ -89,22 +89,21 @@ def _of_others(seen: PortEvidence) -> str:
 def _at_work(seen: PortEvidence, registry: Registry) -> str:
     if not seen.job or not seen.server or registry.holders(seen.port):
         return ""
-    return "not adopted while it is worked on: " + describe_holder(seen.job)
+    return "not adopted while a job works on it: " + describe_holder(seen.job)
 
 
 def _models(ctx: Context) -> List[CachedModel]:
-    """Whole MLX chat models. Of a repository that lies in both roots, the whole copy in the first
-    one counts."""
+    """Complete MLX chat models. Of a repository in both roots, the first complete copy counts."""
     found = hfcache.scan(ctx.site.hf_home)
     for snapshot in found:
         _tell_of_broken(ctx, snapshot)
     for repo_id, why in hfcache.broken_repos(ctx.site.hf_home).items():
-        ctx.client.emit("warning", message="%s is passed over: %s" % (repo_id, why))
+        ctx.client.emit("warning", message="skipping %s: %s" % (repo_id, why))
     whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id.lower(): s for s in reversed(whole)}
     there = find_installed(ctx, Entry("", {}))
     if whole and there.flags is None:
-        text = "%s does not tell its options: no parsers are proposed" % there.runtime.name
+        text = "%s does not list its options: no parsers are proposed" % there.runtime.name
         ctx.client.emit("warning", message=text)
     return [_suggested(ctx, s, there) for s in whole if first[s.repo_id.lower()] is s]
 
@@ -123,7 +122,7 @@ def _suggested(ctx: Context, snapshot: hfcache.Snapshot, there: defaults.Install
 
 
 def _refused(ctx: Context, entry: Entry, there: defaults.Installed) -> Iterator[str]:
-    """It is added all the same: a newer runtime, or another, may serve it."""
+    """It is added anyway: a newer or another runtime may serve it."""
     try:
         choose_options(ctx.site, entry, there)
     except Failed as exc:
@@ -131,11 +130,11 @@ def _refused(ctx: Context, entry: Entry, there: defaults.Installed) -> Iterator[
 
 
 def _tell_of_broken(ctx: Context, snapshot: hfcache.Snapshot) -> None:
-    """What may be a chat model of ours, and cannot be used as it lies there."""
+    """Warn about an incomplete snapshot that may be a chat model."""
     if snapshot.complete or snapshot.format == "gguf" or snapshot.kind not in ("chat", "other"):
         return
     shown, more = ", ".join(snapshot.missing_reasons[:3]), len(snapshot.missing) - 3
-    text = "%s is passed over: missing or unreadable: %s" % (snapshot.repo_id, shown)
+    text = "skipping %s: missing or unreadable: %s" % (snapshot.repo_id, shown)
     ctx.client.emit("warning", message=text + (" and %d more" % more if more > 0 else ""))
 
 

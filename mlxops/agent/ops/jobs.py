@@ -1,4 +1,4 @@
-"""jobs, follow, cancel, lock: work that goes on without the client that asked for it."""
+"""jobs, follow, cancel, lock: jobs, which go on without their client, and the locks they hold."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def lock(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Who holds the registry's lock and the ports', since when and why."""
+    """Who holds the locks of the registry and the ports, since when and why."""
     registry = ctx.site.registry
     held = FileLock(registry + ".lock", registry=registry).holder(shared=True)
     rows = [{"lock": "registry", "port": None, **_holder_row(held)}]
@@ -61,8 +61,7 @@ def _running(ctx: Context) -> List[Dict[str, Any]]:
 
 
 def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
-    """The id of the job meant: an id, the port it works on or last worked on, by its number or a
-    name, or the only one that runs."""
+    """The id of the job, given by id, by port (number or name), or not at all if one is running."""
     running = [str(held.get("job")) for held in _running(ctx)]
     if not word and len(running) == 1:
         return running[0]
@@ -82,7 +81,7 @@ def _count(running: int) -> str:
 
 
 def _port(ctx: Context, verb: str, word: str) -> str:
-    """The number of the port that a word means; the word itself where it means none."""
+    """The port that the word means, as text; else the word itself."""
     if JOB_ID.fullmatch(word) or word.isdecimal():
         return word
     try:
@@ -96,30 +95,27 @@ def _of_port(jobs: Iterable[str], port: str) -> List[str]:
 
 
 def follow(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Its events from the beginning to its end; the error it ends with is the error of this
-    verb."""
+    """Send the job's events from its beginning to its end; raise the error it ends with."""
     job = _job(ctx, "follow", args.get("job"))
     home = folder(ctx.site.state_dir)
     try:
         with open(log_path(home, job), "rb") as f:
             _emit_events(ctx, f, job)
     except FileNotFoundError:
-        raise Failed("job %s left no log" % job, "mlxops jobs", job=job) from None
+        raise Failed("job %s has no log" % job, "mlxops jobs", job=job) from None
     ended = joblog.read_job(home, job, running=False)
     if ended.error:
         raise from_wire(dict(ended.error))
     if ended.state == "died":
         phase = ended.phase or "claim"
         hint = str(ended.begin_event.get("again") or "mlxops status")
-        raise Failed("job %s died in %s" % (job, phase), hint, job=job, phase=phase)
+        text = "job %s was killed in phase %s" % (job, phase)
+        raise Failed(text, hint, job=job, phase=phase)
     return ended.to_wire()
 
 
 def _emit_events(ctx: Context, f: BinaryIO, job: str) -> None:
-    """Emit what is there and what comes, until the job's lock is free and all is told.
-
-    An event that is only half written yet is waited for.
-    """
+    """Emit all events until the job's lock is free and its log is read to the end."""
     split = LineSplitter(MAX_EVENT_BYTES)
     while True:
         ctx.client.check()
@@ -140,7 +136,7 @@ def _holds(ctx: Context, job: str) -> bool:
 
 
 def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Tell a running job to undo itself, and wait until it has."""
+    """Cancel a running job, and wait until it has rolled back."""
     _require_job(ctx, args.get("job"))
     job = _job(ctx, "cancel", args.get("job"))
     held = next((h for h in _running(ctx) if h.get("job") == job), None)
@@ -149,7 +145,9 @@ def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     agent = find_agent(ctx.procs, held)
     if agent is None:
         raise NotStopped(
-            "the agent of job %s cannot be told for sure" % job, "mlxops lock", job=job
+            "cannot identify the agent process of job %s, so no signal was sent" % job,
+            "mlxops lock",
+            job=job,
         )
     ctx.client.emit("phase", phase="cancel", message="cancelling %s" % held.get("why"))
     ctx.procs.send(agent, signal.SIGTERM)
@@ -159,19 +157,18 @@ def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         raise NotStopped("job %s is still rolling back" % job, "mlxops follow %s" % job, job=job)
     ended = joblog.read_job(folder(ctx.site.state_dir), job, running=False)
     if ended.state == "done":
-        text = "job %s had come to its end before it could be cancelled" % job
+        text = "job %s finished before it could be cancelled" % job
         raise Failed(text, "mlxops status %s" % held.get("port", ""), **ended.to_wire())
     return ended.to_wire()
 
 
 def _require_job(ctx: Context, word: Optional[str]) -> None:
-    """A port that is locked by something else than a job has nothing to cancel, and is not free
-    either."""
+    """Failed if another process than a job has locked the port: there is nothing to cancel."""
     port = _port(ctx, "cancel", word) if word else ""
     if port.isdecimal() and int(port) in ctx.site.ports:
         held = blocker(ctx.site.registry, int(port))
         if held is not None and not held.get("job"):
-            text = "port %s is locked by no job that could be cancelled: %s" % (
+            text = "port %s is not locked by a job, so there is nothing to cancel: %s" % (
                 port,
                 describe_holder(held),
             )

@@ -157,7 +157,7 @@ def _warnings(started: Optional[StartedServer]) -> List[str]:
 def _result(
     ctx: Context, plan: LoadPlan, seconds: float, started: Optional[StartedServer]
 ) -> Dict[str, Any]:
-    request, entry, ground = plan.request, plan.entry, plan.survey
+    request, entry, port_survey = plan.request, plan.entry, plan.survey
     planned = request.dry_run and not plan.already_served
     name = ctx.site.served_name(request.port, entry.name)
     return {
@@ -168,11 +168,11 @@ def _result(
         "duration_s": round(seconds, 3),
         "start_s": round(started.seconds, 3) if started else None,
         "proof": started.verification.to_wire() if started else None,
-        "previous": ground.entries[0].name if ground.entries else None,
+        "previous": port_survey.entries[0].name if port_survey.entries else None,
         "download": plan.remote.record() if plan.remote else None,
         "restarted": started is not None
-        and bool(ground.server)
-        and [e.name for e in ground.entries] == [entry.name],
+        and bool(port_survey.server)
+        and [e.name for e in port_survey.entries] == [entry.name],
         "served_model": plan.runtime.client_model or name,
         "warnings": [*plan.warnings, *_warnings(started)],
         "actions": _actions(plan) if planned else [],
@@ -195,15 +195,15 @@ def _fit_and_refusal(ctx: Context, plan: LoadPlan) -> Dict[str, Any]:
 
 def _actions(plan: LoadPlan) -> List[Dict[str, Any]]:
     """What a load without --dry-run would do."""
-    request, entry, ground = plan.request, plan.entry, plan.survey
+    request, entry, port_survey = plan.request, plan.entry, plan.survey
     name, port = entry.name, request.port
     actions: List[Action] = []
     if plan.remote:
         download = "%s, %s" % (plan.remote.repo_id, format_size(plan.remote.missing_bytes))
         actions.append(Action("download", name, port, download))
     actions += [Action("evict", *eviction) for eviction in evict.planned_evictions(plan)]
-    occupant = ground.entries[0].name if ground.entries else None
-    actions += [Action("stop", occupant, port, why) for why in describe_occupants(ground)]
+    occupant = port_survey.entries[0].name if port_survey.entries else None
+    actions += [Action("stop", occupant, port, why) for why in describe_occupants(port_survey)]
     usual = estimate_startup(entry, plan.runtime, None, None).expected_s
     start = "%s with %s" % (plan.runtime.name, entry.cache_path or entry.repo_id)
     start += ", usually %.0f s" % usual if usual else ""

@@ -1,4 +1,4 @@
-"""logs: what a port's server printed."""
+"""logs: the output of a port's server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..logs.source import LogSource, current_log, previous_log
 from ..logs.tail import MAX_SCAN_BYTES, Follower, TailStart, find_tail_start, lines_between
 
 POLL_INTERVAL_S = 0.2
-# More than this comes in pieces, before the result.
+# More than this is sent in events before the result.
 MAX_RESULT_BYTES = 1 << 20
 
 
@@ -21,7 +21,7 @@ def logs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     follow, before = bool(args.get("follow")), bool(args.get("previous"))
     if follow and before:
         raise Usage(
-            "nothing is added to the log of an earlier server", "mlxops logs %d --previous" % port
+            "the log of an earlier server does not grow", "mlxops logs %d --previous" % port
         )
     source = previous_log(ctx, port) if before else current_log(ctx, port)
     end = os.fstat(source.fd).st_size
@@ -48,8 +48,8 @@ def logs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _note(source: LogSource, start: TailStart, end: int) -> str:
-    """What somebody should know who reads these lines."""
-    cut = "only the last %d MiB of %s are shown, of %d MiB" % (
+    """The warning for the reader of these lines."""
+    cut = "showing only the last %d MiB of %s (%d MiB)" % (
         MAX_SCAN_BYTES >> 20,
         source.path,
         end >> 20,
@@ -58,7 +58,7 @@ def _note(source: LogSource, start: TailStart, end: int) -> str:
 
 
 def _follow(ctx: Context, follower: Follower) -> NoReturn:
-    """Emit lines as they come until the client leaves; whatever becomes of the file meanwhile."""
+    """Emit new lines until the client leaves, also if the file is replaced."""
     while True:
         ctx.client.check()
         lines = follower.more()

@@ -1,5 +1,4 @@
-"""rank: what another host's agent asks of this one for a model that runs on both: check, start,
-look, stop."""
+"""rank: serve another host's agent, for a model that runs on both: check, start, look, stop."""
 
 from __future__ import annotations
 
@@ -33,21 +32,21 @@ def rank(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _check(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Whether it could start here, and the memory there is."""
+    """Check that the rank could start here; return the available memory."""
     entry = _entry(args)
     if not hfcache.is_complete(entry.cache_path) or completeness.has_stale_index(entry.cache_path):
-        text = "%s is not there, or not whole" % entry.cache_path
-        raise Failed(text, "copy the snapshot there, with its index, to the same path")
+        text = "%s is missing or incomplete" % entry.cache_path
+        raise Failed(text, "copy the snapshot, with its index, to the same path on that host")
     require_local_address(str(args["at"]))
     runtime, _, flags = _program(ctx, entry)
     refused = find_rejections(runtime, entry, flags, os.path.isfile)
     if refused:
-        said = "%s there would refuse %s: %s" % (
+        text = "%s on that host would refuse %s: %s" % (
             runtime.name,
             entry.name,
             "; ".join(r.reason for r in refused),
         )
-        raise Failed(said, "bring the hosts to the same version")
+        raise Failed(text, "install the same version on all hosts")
     return {"available_bytes": ctx.procs.memory().available_bytes}
 
 
@@ -67,21 +66,19 @@ def _program(ctx: Context, entry: Entry) -> Tuple[Runtime, Tuple[str, ...], Help
 
 def _argv(ctx: Context, entry: Entry, args: Mapping[str, Any]) -> Tuple[str, ...]:
     runtime, words, flags = _program(ctx, entry)
-    # Only rank 0 listens for clients: by its port of the ring no host takes another for a server of
-    # one of its ports.
+    # Only rank 0 listens for clients. With its ring port no host takes it for a server of a port.
     launch = launch_of(entry, _ring_port(args), ctx.site.bind, entry.name)
     return runtimes.argv(runtime, words, launch, flags, template_text(runtime, entry))
 
 
 def _start(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Hold it at the gate until it is on record there; then tell of its end, as long as anybody
-    listens.
+    """Hold the rank at its gate until the other host has recorded it, then report its end.
 
-    When the link ends before, this process ends, and what waits at the gate with it."""
+    If the link ends before, this process ends, and with it the rank at the gate."""
     name = "%d.rank%d" % (args["port"], args["number"])
     argv = _argv(ctx, _entry(args), args)
     if not ctx.procs.free(_ring_port(args), _address(args)):
-        raise Failed("cannot listen on %s: it is taken" % args["at"], "see who listens there")
+        raise Failed("%s is already in use" % args["at"], "find the process that listens there")
     env = environment(ctx.site.state_dir, name, args["number"], args["ring"])
     gated = launch(ctx.procs, argv, {**ctx.site.server_env, **env}, ctx.site.state_dir, name)
     ctx.client.emit("gated", pid=gated.process.pid, start_time=gated.process.start_time)
@@ -105,7 +102,9 @@ def _check_alive(ctx: Context, gated: PendingServer, name: str) -> None:
     status = gated.exited()
     if status is not None:
         log = list(log_tail(log_path(ctx.site.state_dir, name)))
-        raise NotReady("its rank ended with status %d" % status, "see %s.log there" % name, log=log)
+        raise NotReady(
+            "its rank exited with status %d" % status, "see %s.log on that host" % name, log=log
+        )
 
 
 def _look(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -119,9 +118,8 @@ def _recorded(ctx: Context, args: Mapping[str, Any]) -> Optional[Process]:
 
 
 def _stop(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """End the recorded rank, proven by pid, start time and its command line with its port of the
-    ring."""
-    # In the moment in which it becomes the server, its command line is empty.
+    """Stop the recorded rank, identified by pid, start time and the ring port of its command."""
+    # During exec its command line is empty for a moment.
     wait_for(lambda: _is_ours(ctx, args), Deadline(EXEC_TIMEOUT_S))
     process = _recorded(ctx, args)
     if process is None:
@@ -130,14 +128,14 @@ def _stop(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         text = "pid %d, recorded as a rank of port %d, runs as user %s"
         raise NotStopped(
             text % (process.pid, args["port"], process_owner.user_name(process.uid)),
-            "stop it there as that user",
+            "stop it on that host as that user",
             pid=process.pid,
         )
     if not _serves(ctx, process, _ring_port(args)):
         raise NotStopped(
-            "pid %d, recorded as a rank of port %d, runs something else"
+            "pid %d, recorded as a rank of port %d, is another program"
             % (process.pid, args["port"]),
-            "look at it there",
+            "check it on that host",
             pid=process.pid,
         )
     family = tree(process_owner.own_processes(ctx.procs.processes()), process.pid)
@@ -157,7 +155,7 @@ def _is_ours(ctx: Context, args: Mapping[str, Any]) -> bool:
 
 
 def _serves(ctx: Context, process: Process, port: int) -> bool:
-    """A runtime's command line with the port; or still the gate, whose words end with it."""
+    """Whether it is a runtime's command line with the port, or the gate before it."""
     words = process.argv
     behind = words[words.index("mlxops-gate") + 1 :] if "mlxops-gate" in words else words
     call = recognise(behind, ctx.site.runtimes)

@@ -1,4 +1,4 @@
-"""reconcile: clear assignments whose servers are proven gone; report every other drift."""
+"""reconcile: clear assignments whose servers are proven gone; report all other drift."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def truncate_logs(ctx: Context) -> None:
-    """Cut the logs down that grew too large, each with its port's lock held; one that is worked on
-    waits."""
+    """Truncate the logs that grew too large, under their ports' locks; skip locked ports."""
     for path, size in large_logs(ctx.site.state_dir):
         port = port_of_log(path)
         with contextlib.suppress(OSError, Locked):
@@ -55,7 +54,7 @@ def truncate_logs(ctx: Context) -> None:
 def _with_lost(
     ctx: Context, found: Plan, applied: Tuple[Action, ...], now: Registry
 ) -> Tuple[Drift, ...]:
-    """The drift that is left: what was cleared is lost from here on."""
+    """The remaining drift: a cleared entry is now lost."""
     cleared = {action.port for action in applied if action.applied}
     lost = [lost_drift(port, expected(ctx, now, port)) for port in cleared if now.lost(port)]
     return tuple(sorted([*found.drift, *lost], key=lambda drift: drift.port or 0))
@@ -71,17 +70,16 @@ def _plan(ctx: Context, registry: Registry) -> Plan:
 
 
 def _apply(ctx: Context, action: Action) -> Action:
-    """Look again with the port's lock held, and clear only what is still proven gone."""
+    """Observe again under the port's lock; clear only what is still proven gone."""
     try:
         with begin(ctx, action.port, "reconcile", settles=False):
             return action._replace(applied=clear_if_gone(ctx, action.port, action.entry))
     except Locked as exc:
-        return action._replace(reason="left alone: " + exc.message)
+        return action._replace(reason="not changed: " + exc.message)
 
 
 def clear_if_gone(ctx: Context, port: int, name: str) -> bool:
-    """Clear one assignment on fresh proof that nothing serves it; the caller holds the port's
-    lock."""
+    """Clear one assignment if it is proven again that nothing serves it; needs the port's lock."""
     registry = ctx.store.read()
     seen = observe_unlocked(ctx, registry, port)
     entry = registry.entries.get(name)
@@ -102,5 +100,5 @@ def clear_if_gone(ctx: Context, port: int, name: str) -> bool:
 
 
 def observe_unlocked(ctx: Context, registry: Registry, port: int) -> PortEvidence:
-    """The evidence as it is for the holder of the port's lock: no other job can be at work."""
+    """The evidence for the holder of the port's lock: there is no other job."""
     return observe_ports(ctx, registry, [port])[port]._replace(job=None)

@@ -1,4 +1,4 @@
-"""What an entry and a port look like to people and programs: one row each."""
+"""The rows of entries, ports and changes in results."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_p
 
 
 def entry_row(entry: Entry) -> Dict[str, Any]:
-    """An entry for people and programs; `size_bytes` None when its snapshot is not there;
-    `problem`: what is absent on the way to it, None where nothing is, or where it was never
-    downloaded."""
+    """An entry. `size_bytes`: None without a snapshot. `problem`: what is missing on the path to
+    it; None if nothing is, or if it was never downloaded."""
     return {
         "name": entry.name,
         "repo_id": entry.repo_id,
@@ -81,8 +80,8 @@ def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, 
 
 
 def _served(seen: PortEvidence) -> Optional[str]:
-    """The name clients must use; of mlx_lm.server, whose /v1/models lists the whole cache, the only
-    safe one."""
+    """The name that clients must use. mlx_lm.server's /v1/models lists the whole cache, so its
+    fixed name is used."""
     if seen.answer.health is None:
         return None
     client_model = seen.server.invocation.runtime.client_model if seen.server else None

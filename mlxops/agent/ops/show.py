@@ -1,5 +1,4 @@
-"""show: one entry, or one port with the entry on it, and the command line it would be started
-with."""
+"""show: an entry, or a port with its entry, and the command line that starts it."""
 
 from __future__ import annotations
 
@@ -33,8 +32,7 @@ def show(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _meant(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int], Optional[Entry]]:
-    """A port with the entry on it, or an entry with its port. A number is a port, if it is one of
-    the host's."""
+    """The port and the entry that the word means. A number is a port if it is one of the host's."""
     number = (
         what.isascii()
         and what.isdecimal()
@@ -48,7 +46,7 @@ def _meant(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int], 
     if slot:
         PortResolver(ctx, "show").resolve(what, registry)
     entry = exact or resolve.require_entry(registry, what)
-    # Of one that is lost, the port it served on.
+    # For a lost entry, the port it served on.
     return entry.port or entry.wanted, entry
 
 
@@ -57,7 +55,7 @@ def _known(registry: Registry, what: str) -> bool:
 
 
 def _started(ctx: Context, entry: Entry) -> Dict[str, Any]:
-    """The command line, and where its values are from."""
+    """The command line, and the origin of its values."""
     try:
         there = find_installed(ctx, entry)
     except (
@@ -72,7 +70,7 @@ def _started(ctx: Context, entry: Entry) -> Dict[str, Any]:
 
 
 def _entry(entry: Entry) -> Dict[str, Any]:
-    """All that is stored, unknown fields too, over what `list` shows."""
+    """The row of `list`, and all stored fields, unknown ones too."""
     return {**entry_row(entry), **entry.fields}
 
 
@@ -83,8 +81,7 @@ def _port(ctx: Context, registry: Registry, port: Optional[int]) -> Optional[Dic
 
 
 def _argv(ctx: Context, entry: Entry, there: Installed) -> Optional[List[str]]:
-    """None when the runtime does not answer, nothing says on which port, or the model is not there
-    yet."""
+    """None if the runtime does not start, the port is unknown, or the model is not downloaded."""
     port = entry.port or entry.slot
     if port is None or not entry.cache_path or there.flags is None:
         return None

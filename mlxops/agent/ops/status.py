@@ -1,4 +1,4 @@
-"""status: registry, processes and HTTP answers side by side."""
+"""status: what the registry says, what is running, and whether it answers, for each port."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from .rows import port_row
 def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry, fault = ctx.store.read_or_empty()
     ports = ctx.ports(args.get("ports"))
-    # Whoever checks, or puts servers to the proof, wants to know how it is, not how it was half a
-    # minute ago.
+    # --deep and --fresh query the servers instead of using answers of the last half minute.
     recall = not (args.get("deep") or args.get("fresh"))
     evidence = observe_ports(ctx, registry, ports, recall)
     rows = [port_row(ctx, registry, evidence[port]) for port in sorted(evidence)]
@@ -38,8 +37,7 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _without_judgement(told: Dict[str, Any]) -> Dict[str, Any]:
-    """A row as it is where the registry cannot be read: that no entry is known of a server says
-    nothing then."""
+    """The row if the registry is unreadable: then a server without an entry is not drift."""
     unsure = told["drift"] in ("orphan", "stray")
     return (
         {**told, "drift": None, "next": None, "reason": "the registry cannot be read"}
@@ -51,7 +49,7 @@ def _without_judgement(told: Dict[str, Any]) -> Dict[str, Any]:
 def _verified(
     ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float
 ) -> Dict[str, Any]:
-    """What verify finds; nothing for a port that is free."""
+    """The findings of verify; none for a free port."""
     found = verify_port(
         ctx, registry, seen, timeout_s, lambda port: observe_ports(ctx, registry, [port])[port]
     ).to_wire()
@@ -83,7 +81,7 @@ def _stray(port: int, why: str) -> Dict[str, Any]:
 
 
 def _broken(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
-    """Ports whose servers do not serve as they should, though registry and host may agree."""
+    """Ports whose servers do not work, although registry and host may agree."""
     return [_report_row("state", one) for one in rows if one["broken"]]
 
 

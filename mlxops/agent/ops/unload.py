@@ -60,33 +60,33 @@ def _attempt(
 
 def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     began = time.monotonic()
-    ground = survey(ctx, port, own_lock=False, allow_no_registry=True)
-    if args.get("registered") and ground.registry_error:
-        raise ground.registry_error
+    port_survey = survey(ctx, port, own_lock=False, allow_no_registry=True)
+    if args.get("registered") and port_survey.registry_error:
+        raise port_survey.registry_error
     if (
         args.get("registered")
-        and (ground.unregistered_server or not ground.entries)
-        and not ground.evidence.proven_idle
+        and (port_survey.unregistered_server or not port_survey.entries)
+        and not port_survey.evidence.proven_idle
     ):
-        return _row(ground, "left", False, began)
-    lost = [entry.name for entry in ground.registry.lost(port)]
-    to_do = bool(ground.entries or lost or not ground.evidence.proven_idle)
+        return _row(port_survey, "left", False, began)
+    lost = [entry.name for entry in port_survey.registry.lost(port)]
+    to_do = bool(port_survey.entries or lost or not port_survey.evidence.proven_idle)
     dry = bool(args.get("dry_run"))
     if (to_do or interrupted_load(ctx, port)) and not dry:
         with begin(ctx, port, "unload %d" % port) as job, disk_reservation(ctx) as room:
-            ground = survey(ctx, port, own_lock=True, allow_no_registry=True)
-            _require_same_meaning(ctx, ground, args.get("word"))
-            _require_agreed_server(ground, args.get("pids"))
-            _require_registry_lock(ctx, ground)
-            _warn_if_disk_is_full(job, room, ground)
-            feared = stop_occupants(ctx, job, ground, args.get("grace_s"))
+            port_survey = survey(ctx, port, own_lock=True, allow_no_registry=True)
+            _require_same_meaning(ctx, port_survey, args.get("word"))
+            _require_agreed_server(port_survey, args.get("pids"))
+            _require_registry_lock(ctx, port_survey)
+            _warn_if_disk_is_full(job, room, port_survey)
+            feared = stop_occupants(ctx, job, port_survey, args.get("grace_s"))
             truncate_if_large(log_path(ctx.site.state_dir, port))
-            ground = _forget(ctx, ground)
+            port_survey = _forget(ctx, port_survey)
             if feared:
                 raise feared
-    left = [] if dry else _running_strays(ctx, ground)
+    left = [] if dry else _running_strays(ctx, port_survey)
     row = _row(
-        ground,
+        port_survey,
         "planned" if to_do and dry else "starting" if left else "free",
         to_do and not dry,
         began,
@@ -95,19 +95,19 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
         **row,
         "left": left,
         "forgot": [] if dry else lost,
-        "actions": _actions(ground) if dry else [],
+        "actions": _actions(port_survey) if dry else [],
     }
 
 
-def _row(ground: PortSurvey, state: str, changed: bool, began: float) -> Dict[str, Any]:
+def _row(port_survey: PortSurvey, state: str, changed: bool, began: float) -> Dict[str, Any]:
     """`command`: of a server that is not in the registry."""
-    stranger = ground.unregistered_server
+    stranger = port_survey.unregistered_server
     return {
-        "port": ground.evidence.port,
-        "entry": ground.entries[0].name if ground.entries else None,
+        "port": port_survey.evidence.port,
+        "entry": port_survey.entries[0].name if port_survey.entries else None,
         "state": state,
         "changed": changed,
-        "pid": ground.server.process.pid if ground.server else None,
+        "pid": port_survey.server.process.pid if port_survey.server else None,
         "command": " ".join(stranger.process.argv)[:MAX_COMMAND_LENGTH] if stranger else None,
         "forgot": [],
         "left": [],
@@ -116,40 +116,43 @@ def _row(ground: PortSurvey, state: str, changed: bool, began: float) -> Dict[st
     }
 
 
-def _require_agreed_server(ground: PortSurvey, pids: Optional[List[int]]) -> None:
+def _require_agreed_server(port_survey: PortSurvey, pids: Optional[List[int]]) -> None:
     """PortBusy for a server that was not in the list the user agreed to."""
-    if pids is None or ground.server is None or ground.server.process.pid in pids:
+    if pids is None or port_survey.server is None or port_survey.server.process.pid in pids:
         return
-    pid, port = ground.server.process.pid, ground.evidence.port
+    pid, port = port_survey.server.process.pid, port_survey.evidence.port
     text = "pid %d started on port %d after you were asked" % (pid, port)
     raise PortBusy(text, "mlxops status", port=port, pid=pid)
 
 
-def _running_strays(ctx: Context, ground: PortSurvey) -> List[int]:
+def _running_strays(ctx: Context, port_survey: PortSurvey) -> List[int]:
     """The pids of strays that were not stopped and are still running: they may take the port."""
-    if not ground.evidence.strays:
+    if not port_survey.evidence.strays:
         return []
     table = ctx.procs.processes()
     living = [
-        p for s in ground.evidence.strays for p in [table.get(s.process.pid)] if p and not p.zombie
+        p
+        for s in port_survey.evidence.strays
+        for p in [table.get(s.process.pid)]
+        if p and not p.zombie
     ]
     return [
         p.pid
         for p in living
-        if p.start_time in {s.process.start_time for s in ground.evidence.strays}
+        if p.start_time in {s.process.start_time for s in port_survey.evidence.strays}
     ]
 
 
-def _require_same_meaning(ctx: Context, ground: PortSurvey, word: Optional[str]) -> None:
+def _require_same_meaning(ctx: Context, port_survey: PortSurvey, word: Optional[str]) -> None:
     """Resolve the word again, now that the port is locked. The name of an entry never stops another
     model's server."""
-    port = ground.evidence.port
+    port = port_survey.evidence.port
     if word is None or word.isdecimal():
         return
-    if ground.registry_error:
-        raise ground.registry_error
-    if ground.unregistered_server is not None and find_slot(ctx.site, word) is None:
-        pid = ground.unregistered_server.process.pid
+    if port_survey.registry_error:
+        raise port_survey.registry_error
+    if port_survey.unregistered_server is not None and find_slot(ctx.site, word) is None:
+        pid = port_survey.unregistered_server.process.pid
         text = "%s is assigned to port %d, but pid %d serves something else there" % (
             word,
             port,
@@ -158,44 +161,48 @@ def _require_same_meaning(ctx: Context, ground: PortSurvey, word: Optional[str])
         raise AssignmentConflict(
             text, "to stop it: mlxops unload %d" % port, port=port, word=word, pid=pid
         )
-    if PortResolver(ctx, "unload").resolve(word, ground.registry) == port:
+    if PortResolver(ctx, "unload").resolve(word, port_survey.registry) == port:
         return
     text = "%s is no longer on port %d" % (word, port)
     raise AssignmentConflict(text, "mlxops status", port=port, word=word)
 
 
-def _require_registry_lock(ctx: Context, ground: PortSurvey) -> None:
+def _require_registry_lock(ctx: Context, port_survey: PortSurvey) -> None:
     """Stop nothing while another holds the registry's lock: it could not be changed afterwards."""
-    if ground.registry_error or not (ground.entries or ground.registry.lost(ground.evidence.port)):
+    if port_survey.registry_error or not (
+        port_survey.entries or port_survey.registry.lost(port_survey.evidence.port)
+    ):
         return
     try:
-        with ctx.store.locked("unload %d" % ground.evidence.port):
+        with ctx.store.locked("unload %d" % port_survey.evidence.port):
             return
     except Locked as exc:
         exc.message = "nothing was stopped: the registry is %s" % exc.message
         raise
 
 
-def _warn_if_disk_is_full(job: Job, room: DiskReservation, ground: PortSurvey) -> None:
+def _warn_if_disk_is_full(job: Job, room: DiskReservation, port_survey: PortSurvey) -> None:
     """Warn before the stop. A port can be freed on a full disk too, but not in the registry."""
-    port = ground.evidence.port
+    port = port_survey.evidence.port
     try:
         room.reserve(
-            port, UNLOAD_EDITS if ground.entries or ground.registry.lost(port) else 0, servers=0
+            port,
+            UNLOAD_EDITS if port_survey.entries or port_survey.registry.lost(port) else 0,
+            servers=0,
         )
     except MlxopsError as exc:
         why = exc.message.partition("; nothing")[0]
         job.warn("the port will be freed, but the registry cannot be changed: %s" % why)
 
 
-def _forget(ctx: Context, ground: PortSurvey) -> PortSurvey:
+def _forget(ctx: Context, port_survey: PortSurvey) -> PortSurvey:
     """Clear the assignment; return the survey with the entries that had it. If that fails, the
     error still reports what was stopped."""
-    port, stopped = ground.evidence.port, ground.server
+    port, stopped = port_survey.evidence.port, port_survey.server
     try:
-        return _clear(ctx, ground)
+        return _clear(ctx, port_survey)
     except Exception as exc:
-        error, names = to_mlxops_error(exc), " and ".join(e.name for e in ground.entries)
+        error, names = to_mlxops_error(exc), " and ".join(e.name for e in port_survey.entries)
         if stopped:
             kept = (
                 "%s is still assigned to it" % names
@@ -212,47 +219,47 @@ def _forget(ctx: Context, ground: PortSurvey) -> PortSurvey:
         raise error from exc
 
 
-def _actions(ground: PortSurvey) -> List[Dict[str, Any]]:
+def _actions(port_survey: PortSurvey) -> List[Dict[str, Any]]:
     """What an unload without --dry-run would do."""
-    port, entries = ground.evidence.port, ground.entries
+    port, entries = port_survey.evidence.port, port_survey.entries
     holder = entries[0].name if entries else None
-    lost = ground.registry.lost(port)
+    lost = port_survey.registry.lost(port)
     actions = [
-        *(Action("stop", holder, port, why) for why in describe_occupants(ground)),
+        *(Action("stop", holder, port, why) for why in describe_occupants(port_survey)),
         *(Action("clear", entry.name, port, "the assignment") for entry in entries),
         *(Action("forget", e.name, port, "it served here and is not running") for e in lost),
     ]
     return [action.to_wire() for action in actions]
 
 
-def _clear(ctx: Context, ground: PortSurvey) -> PortSurvey:
+def _clear(ctx: Context, port_survey: PortSurvey) -> PortSurvey:
     """Clear the assignments found before the stop, and `wanted` with them.
 
     If the registry was unreadable then, it is read again: with the port's lock held, the assignment
     cannot have changed. Its processes on other hosts were not stopped in that case, so an entry
     that has any stays assigned."""
-    cleared = ground
+    cleared = port_survey
 
     def change(now: Registry) -> Registry:
         nonlocal cleared
-        if ground.registry_error:
-            cleared = ground._replace(entries=now.holders(ground.evidence.port))
+        if port_survey.registry_error:
+            cleared = port_survey._replace(entries=now.holders(port_survey.evidence.port))
             if any(map(other_hosts.are_recorded, cleared.entries)):
-                raise ground.registry_error
+                raise port_survey.registry_error
         return _cleared(now, cleared)
 
-    ctx.store.edit("unload %d" % ground.evidence.port, change)
+    ctx.store.edit("unload %d" % port_survey.evidence.port, change)
     return cleared
 
 
-def _cleared(now: Registry, ground: PortSurvey) -> Registry:
+def _cleared(now: Registry, port_survey: PortSurvey) -> Registry:
     """The registry without the assignments found before the stop; a newer one is another's."""
     same = [
         e
-        for e in ground.entries
-        if now.entries.get(e.name) and now.entries[e.name].port == ground.evidence.port
+        for e in port_survey.entries
+        if now.entries.get(e.name) and now.entries[e.name].port == port_survey.evidence.port
     ]
     emptied = now.put(
         *(now.entries[e.name].with_fields(port=None, process=None, wanted=None) for e in same)
     )
-    return emptied.forget(ground.evidence.port)
+    return emptied.forget(port_survey.evidence.port)

@@ -1,4 +1,4 @@
-"""verify: does what should serve truly serve, and would what is registered be started?"""
+"""verify: test servers with real requests, and check that entries could be started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .rows import port_row
 
 
 def verify(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """One port after another: two at once would take the time from each other that is measured."""
+    """Test one port after another: two tests at once would distort the measured times."""
     registry, asked = ctx.store.read(), args.get("ports")
     evidence = observe_ports(ctx, registry, ctx.ports(asked))
     ports = [port for port in sorted(evidence) if asked or _something(registry, evidence[port])]

@@ -72,9 +72,9 @@ def test_jobs_says_how_far_it_came(known: Studio, cut: dict[str, Any]) -> None:
     assert (died["job"], died["state"], died["phase"]) == (cut["job"], "died", "stop")
     assert "died in stop" in finished(known.start("jobs")).stdout
     error = known.mlxops("follow", cut["job"]).error
-    assert error["message"] == f"job {cut['job']} died in stop" and error["hint"].startswith(
-        "mlxops load amber"
-    )
+    assert error["message"] == f"job {cut['job']} was killed in phase stop" and error[
+        "hint"
+    ].startswith("mlxops load amber")
 
 
 def test_a_load_killed_when_its_server_was_up_already_left_nothing_to_do(

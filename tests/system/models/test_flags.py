@@ -133,7 +133,7 @@ def test_without_an_installed_version_nothing_is_proposed(
 ) -> None:
     fake_runtime.program.unlink()
     answer = moe.mlxops("init")
-    assert "mlx-openai-server does not tell its options: no parsers are proposed" in answer.stderr
+    assert "mlx-openai-server does not list its options: no parsers are proposed" in answer.stderr
     assert fields(moe, "moe") == {}
 
 

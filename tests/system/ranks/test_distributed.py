@@ -114,7 +114,7 @@ def test_a_rank_that_cannot_start_takes_the_load_back_on_both(
     light.behaves("MLX_RANK=1", die_after_s=0.2, exit_status=3)
     failed = studio.mlxops("load", "amber", port, "--replace")
     assert failed.exit == 8, failed
-    assert f"{PEER}: its rank ended with status 3" in failed.error["message"]
+    assert f"{PEER}: its rank exited with status 3" in failed.error["message"]
     assert "RuntimeError: died as asked" in failed.error["log"]
     assert studio.assignments() == {"jade": port}
     assert divided.servers() == {studio.port_row(port)["pid"]}

@@ -75,7 +75,7 @@ def test_a_reboot_in_the_middle_leaves_nothing_that_a_command_cannot_mend(
     near_hub_sshd.start()
     assert set(loads.states().values()) == {f"died {phase}" for phase in PHASES}
     died = studio.mlxops("follow", loads.jobs["wait"])
-    assert refused(died, 1, "Failed")["message"].endswith("died in wait")
+    assert refused(died, 1, "Failed")["message"].endswith("was killed in phase wait")
     assert not any(lock["held"] for lock in studio.must("lock")["locks"])
     # Their assignments are all that is left of the servers.
     eventually(lambda: not [line for line in living(studio.folder).values() if "--port" in line])
