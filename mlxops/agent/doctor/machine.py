@@ -123,18 +123,11 @@ def foreign_listeners(ctx: Context) -> Iterator[Finding]:
             unknown=(),
             foreign_processes=alien,
         )
-        if evidence.foreign_holders:
+        if evidence.foreign_use:
             taken += 1
-            told = "port %d is held by %s, not a model server of this user" % (
-                port,
-                " and ".join(evidence.foreign_holders),
-            )
-            yield Finding(
-                "foreign listeners",
-                ERROR,
-                told,
-                "mlxops show %d; stop it yourself on the host" % port,
-            )
+            text = "port %d is %s" % (port, evidence.foreign_use)
+            hint = "mlxops show %d; stop it yourself on the host" % port
+            yield Finding("foreign listeners", ERROR, text, hint)
     if not taken:
         yield Finding("foreign listeners", OK, "none on our ports")
 

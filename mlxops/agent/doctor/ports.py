@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Iterator, Optional, Tuple
 
 from ..context import Context
-from ..jobs.begin import current_job, interrupted_load
 from ..ports.expected import expected
-from ..ports.observe import observe
 from ..ports.plan import Plan, plan
+from ..ports.survey import observe_ports
 from .finding import ERROR, OK, UNKNOWN, Finding
 
 # Checks of their own tell these, with the process or the entries.
@@ -20,18 +18,7 @@ Row = Tuple[str, Optional[int], Optional[str], str, Optional[str]]
 
 def ports(ctx: Context) -> Iterator[Finding]:
     registry, numbers = ctx.store.read(), ctx.site.ports
-    seen = observe(
-        ctx.procs,
-        registry,
-        numbers,
-        ctx.site,
-        partial(current_job, ctx),
-        ctx.client.check,
-    )
-    evidence = {
-        port: one._replace(interrupted_load=interrupted_load(ctx, port))
-        for port, one in seen.items()
-    }
+    evidence = observe_ports(ctx, registry, numbers)
     found = plan(evidence, {port: expected(ctx, registry, port) for port in numbers})
     rows = [
         row

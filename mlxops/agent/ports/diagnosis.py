@@ -187,9 +187,8 @@ def _pids(seen: PortEvidence) -> str:
 def _drift(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], str]:
     if len(wanted.entries) > 1:
         return "duplicate", "assigned to " + " and ".join(e.name for e in wanted.entries)
-    if seen.foreign_holders:
-        held = "held by %s, not a model server of this user" % " and ".join(seen.foreign_holders)
-        return "foreign", "; ".join(filter(None, [held, describe_lost(wanted)]))
+    if seen.foreign_use:
+        return "foreign", "; ".join(filter(None, [seen.foreign_use, describe_lost(wanted)]))
     if not wanted.entries:
         return _unassigned(seen, wanted)
     if seen.proven_idle:

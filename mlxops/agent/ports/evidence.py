@@ -136,6 +136,12 @@ class PortEvidence(NamedTuple):
         return tuple(sorted({_named(pid, users) for pid in (*pids, *waiting)}))
 
     @property
+    def foreign_use(self) -> str:
+        """Who uses the port, as the end of a sentence about it; "" if mlxops may work on it."""
+        holders = " and ".join(self.foreign_holders)
+        return holders and "used by %s, which is not a model server of this user" % holders
+
+    @property
     def proven_idle(self) -> bool:
         """Proven: nothing listens or answers, nothing of a runtime names the port, the recorded
         process is gone."""

@@ -60,14 +60,7 @@ def survey(ctx: Context, port: int, own_lock: bool, allow_no_registry: bool = Fa
     registry, fault = ctx.store.read_or_empty()
     if fault and not allow_no_registry:
         raise fault
-    seen = observe(
-        ctx.procs,
-        registry,
-        [port],
-        ctx.site,
-        partial(current_job, ctx),
-        ctx.client.check,
-    )[port]
+    seen = observe_port(ctx, registry, port)
     if own_lock:
         seen = seen._replace(job=None)
     if seen.job is not None:
@@ -98,8 +91,7 @@ def _refuse_foreign(seen: PortEvidence) -> None:
         }
     )
     raise ForeignListener(
-        "port %d is held by %s, not a model server of this user"
-        % (seen.port, " and ".join(seen.foreign_holders)),
+        "port %d is %s" % (seen.port, seen.foreign_use),
         _way_out(seen),
         port=seen.port,
         pids=pids,
@@ -110,11 +102,9 @@ def _refuse_foreign(seen: PortEvidence) -> None:
 def _way_out(seen: PortEvidence) -> str:
     users = sorted({one.user for one in seen.foreign_processes if one.is_server})
     if users:
-        return "run mlxops as %s, or have %s stop it; mlxops stops only servers of its own user" % (
-            users[0],
-            users[0],
-        )
-    return "stop it on the host; mlxops stops only model servers of its own user"
+        text = "run mlxops as %s, or ask %s to stop it; mlxops only stops servers of its own user"
+        return text % (users[0], users[0])
+    return "stop it on the host; mlxops only stops model servers of its own user"
 
 
 def _refuse_launchd(ctx: Context, seen: PortEvidence) -> None:
@@ -134,18 +124,18 @@ def _refuse_launchd(ctx: Context, seen: PortEvidence) -> None:
             )
 
 
+def observe_port(ctx: Context, registry: Registry, port: int) -> PortEvidence:
+    job_of, check = partial(current_job, ctx), ctx.client.check
+    return observe(ctx.procs, registry, [port], ctx.site, job_of, check)[port]
+
+
 def observe_ports(
     ctx: Context, registry: Registry, ports: Iterable[int], use_cache: bool = False
 ) -> Dict[int, PortEvidence]:
-    seen = observe(
-        ctx.procs,
-        registry,
-        ports,
-        ctx.site,
-        partial(current_job, ctx),
-        ctx.client.check,
-        use_cache,
-    )
+    """port -> what is known of it, the load that was killed there included. `use_cache`: see
+    observe()."""
+    job_of, check = partial(current_job, ctx), ctx.client.check
+    seen = observe(ctx.procs, registry, ports, ctx.site, job_of, check, use_cache)
     return {
         port: one._replace(interrupted_load=interrupted_load(ctx, port))
         for port, one in seen.items()

@@ -26,30 +26,35 @@ NO_LISTENER_ERRNOS = (
 )
 
 
-def free(port: int, bind: str) -> bool:
-    """True when the port can be bound on `bind` (an address or a name) and on each address of
-    EVERYWHERE.
+class Ports:
+    """What every platform answers about addresses and ports by binding them."""
 
-    A family or an address this machine does not have is passed over: nobody can listen on it.
-    Raises Unobservable when `bind` cannot be resolved, or for a refusal that does not say «in use»."""
-    return all(_bindable(address, port) for address in _addresses(bind, port))
+    def free(self, port: int, bind: str) -> bool:
+        return all(_bindable(address, port) for address in _addresses(bind, port))
+
+    def held(self, port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
+        known = [one for one in known if one.port == port]
+        return tuple(
+            a
+            for a in _addresses(bind, port)
+            if not any(_may_hold(one, a) for one in known) and not _bindable(a, port)
+        )
+
+    def local(self, bind: str) -> bool:
+        absent = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+        for address in _resolved(bind, 0):
+            try:
+                _bind(address, 0)
+                return True
+            except OSError as exc:
+                if exc.errno not in absent:
+                    return True
+        return False
 
 
 def _addresses(bind: str, port: int) -> Iterable[str]:
     """Where a server on `bind` may collide with another one."""
     return dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))
-
-
-def held(port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
-    """Addresses where the port cannot be bound though no known listener of that family is there: a
-    socket that is bound and does not listen, or a connection that has the port as its own end.
-    Raises Unobservable as `free`."""
-    known = [one for one in known if one.port == port]
-    return tuple(
-        a
-        for a in _addresses(bind, port)
-        if not any(_may_hold(one, a) for one in known) and not _bindable(a, port)
-    )
 
 
 def _may_hold(listener: Listener, address: str) -> bool:
@@ -58,19 +63,6 @@ def _may_hold(listener: Listener, address: str) -> bool:
     if listener.address in ("::", "*", ""):
         return True
     return (":" in listener.address) == (":" in address)
-
-
-def local(bind: str) -> bool:
-    """Whether this machine has the address; Unobservable when it cannot be resolved."""
-    absent = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-    for address in _resolved(bind, 0):
-        try:
-            _bind(address, 0)
-            return True
-        except OSError as exc:
-            if exc.errno not in absent:
-                return True
-    return False
 
 
 def _resolved(bind: str, port: int) -> Iterator[str]:

@@ -39,12 +39,16 @@ class Procs(Protocol):
         """How many connections to this TCP port are open, on the server's side of them."""
 
     def free(self, port: int, bind: str) -> bool:
-        """Whether a server could bind the port now on `bind`, on loopback and on every address,
-        IPv4 and IPv6."""
+        """Whether a server could bind the port on `bind` (an address or a name) and on each address
+        of binding.EVERYWHERE.
+
+        Address families and addresses that this machine lacks are skipped. Unobservable if `bind`
+        cannot be resolved, or if binding fails for another reason than «in use»."""
 
     def held(self, port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
-        """The addresses, of those that `free` asks for, where the port is taken by what none of
-        `known` explains."""
+        """The addresses, of those that `free` tries, where the port cannot be bound although no
+        known listener of that family is there: by a socket that is bound and does not listen, or by
+        a connection whose local port it is."""
 
     def local(self, bind: str) -> bool:
         """Whether an address or a name is one that a server on this machine can bind."""

@@ -13,7 +13,7 @@ from .facts import LaunchdJob, Listener, Memory, Output, Process
 CHUNK = 65536
 
 
-class Linux:
+class Linux(binding.Ports):
     max_poll_interval_s = 0.0
 
     def __init__(self, proc: str = "/proc") -> None:
@@ -75,15 +75,6 @@ class Linux:
 
     def connections(self, port: int) -> int:
         return sum(proctext.connected(text, port) for text in self._tcp())
-
-    def free(self, port: int, bind: str) -> bool:
-        return binding.free(port, bind)
-
-    def held(self, port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
-        return binding.held(port, bind, known)
-
-    def local(self, bind: str) -> bool:
-        return binding.local(bind)
 
     def send(self, process: Process, signum: int) -> bool:
         try:

@@ -6,17 +6,17 @@ the port."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ..clock import now
 from ..context import Context
 from ..errors import MlxopsError
 from ..jobs import job as jobs
-from ..jobs.begin import begin, current_job
+from ..jobs.begin import begin
 from ..ports.diagnosis import mismatch
 from ..ports.evidence import PortEvidence, Server
-from ..ports.observe import family_record, observe
+from ..ports.observe import family_record
+from ..ports.survey import observe_port
 from ..procs import Unobservable
 from ..registry.entries import Entry, Registry
 
@@ -85,14 +85,7 @@ def _with(current: Registry, entry: Entry, port: int) -> Registry:
 def _served(ctx: Context, registry: Registry, port: int, own_lock: bool = False) -> Optional[Entry]:
     """The entry that is served, with the record of its server; None where that is not beyond
     doubt."""
-    seen = observe(
-        ctx.procs,
-        registry,
-        [port],
-        ctx.site,
-        partial(current_job, ctx),
-        ctx.client.check,
-    )[port]
+    seen = observe_port(ctx, registry, port)
     server = seen.server
     if seen.unknown or seen.foreign_listeners or seen.recorded or (seen.job and not own_lock):
         return None

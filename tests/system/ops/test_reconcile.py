@@ -194,7 +194,7 @@ def test_a_listener_of_another_user_is_no_proof_of_death(
     result = seen(left, tmp_path)
     assert result["actions"] == [] and left.registry_path.read_bytes() == before
     told = [drift for drift in result["drift"] if drift["port"] == left.ports[0]]
-    assert [drift["drift"] for drift in told] == ["foreign"] and "held by" in told[0]["reason"]
+    assert [drift["drift"] for drift in told] == ["foreign"] and "used by" in told[0]["reason"]
 
 
 @pytest.mark.slow

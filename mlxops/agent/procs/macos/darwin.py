@@ -29,7 +29,7 @@ class Tools(NamedTuple):
     launchctl: str = "/bin/launchctl"
 
 
-class Darwin:
+class Darwin(binding.Ports):
     # A look starts ps or netstat, and reads the arguments of every process: some 10 ms on the
     # machine that serves.
     max_poll_interval_s = 1.0
@@ -84,15 +84,6 @@ class Darwin:
             return mactext.connected(answer.out, port)
         except ValueError as exc:
             _garbled(self._tools.netstat, exc)
-
-    def free(self, port: int, bind: str) -> bool:
-        return binding.free(port, bind)
-
-    def held(self, port: int, bind: str, known: Iterable[Listener]) -> Tuple[str, ...]:
-        return binding.held(port, bind, known)
-
-    def local(self, bind: str) -> bool:
-        return binding.local(bind)
 
     def send(self, process: Process, signum: int) -> bool:
         now = self.process(process.pid)
