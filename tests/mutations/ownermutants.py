@@ -25,7 +25,7 @@ OWNED = (
     Mutant(
         "a server of another program is started again",
         "agent/load/restart.py",
-        " if _runs(server, words) and rest is not None else ()",
+        " if _runs_host_program(server, words) and rest is not None else ()",
         " if rest is not None else ()",
         (OWNER + "test_a_server_of_another_program_is_not_started_again_by_its_words",),
     ),

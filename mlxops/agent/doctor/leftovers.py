@@ -8,7 +8,7 @@ from typing import Iterator, List, Tuple
 
 from ..context import Context
 from ..hub.partial_downloads import RESUMABLE, abandoned_state
-from ..jobs.disk_space import WORD
+from ..jobs.disk_space import PREFIX
 from ..jobs.job import MAX_LOGS, old_logs
 from ..models import cache as hfcache
 from ..registry import copies
@@ -33,7 +33,9 @@ def _drafts(ctx: Context) -> Iterator[Finding]:
     for folder in ("help", "run"):
         found += [path for path in _within(os.path.join(state, folder)) if path.endswith(".tmp")]
     places = (os.path.dirname(registry), os.path.join(state, "logs"))
-    found += [path for place in places for path in _within(place) if WORD in os.path.basename(path)]
+    found += [
+        path for place in places for path in _within(place) if PREFIX in os.path.basename(path)
+    ]
     found += [
         path
         for path in _within(os.path.join(state, "agent"))

@@ -13,16 +13,16 @@ def begin(
     ctx: Context, port: int, why: str, again: Optional[str] = None, settles: bool = True
 ) -> jobs.Job:
     """A new job, not yet entered; `again` and `settles` as for Job."""
-    held = {**_held(ctx, port, why), **({"again": again} if again else {})}
+    held = {**_holder(ctx, port, why), **({"again": again} if again else {})}
     return jobs.Job(ctx.client, ctx.site.registry, ctx.site.state_dir, held, settles)
 
 
 def hold_briefly(ctx: Context, port: int, why: str) -> ContextManager[None]:
     """Hold a port's lock for a moment."""
-    return jobs.hold_briefly(ctx.site.registry, _held(ctx, port, why))
+    return jobs.hold_briefly(ctx.site.registry, _holder(ctx, port, why))
 
 
-def _held(ctx: Context, port: int, why: str) -> Mapping[str, Any]:
+def _holder(ctx: Context, port: int, why: str) -> Mapping[str, Any]:
     own = ctx.procs.process(os.getpid())
     return {**ctx.who, "why": why, "port": port, "start_time": own.start_time if own else None}
 

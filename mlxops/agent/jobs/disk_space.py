@@ -18,7 +18,7 @@ from ..registry import sharing
 from ..registry.lock import chown_to_folder_owner
 from ..registry.store import Store
 from ..site import Site, log_path, run_folder
-from .job import folder, lock_path
+from .job import lock_path, logs_folder
 
 # The most that an edit adds to the registry: a command line, which may hold a template.
 GROWTH_BYTES = 32 << 10
@@ -30,7 +30,7 @@ LOG_BYTES = 256 << 10
 # rollback: assign, record.
 LOAD_EDITS, EVICTION_EDITS, UNLOAD_EDITS = 5, 4, 1
 FILL_BYTES = 64 << 10
-WORD = ".room-"
+PREFIX = ".room-"
 
 
 class DiskReservation:
@@ -70,7 +70,7 @@ class DiskReservation:
         changed."""
         for path in self._made:
             if os.path.lexists(path):
-                with _telling(path):
+                with _as_write_error(path):
                     os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
                     if not os.access(os.path.dirname(path), os.W_OK | os.X_OK):
                         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
@@ -81,8 +81,8 @@ class DiskReservation:
 
     def check_folder(self, place: str) -> None:
         """Check that a job can create its log in the folder."""
-        path = os.path.join(place, WORD + self._mark)
-        with _telling(path):
+        path = os.path.join(place, PREFIX + self._mark)
+        with _as_write_error(path):
             os.makedirs(place, mode=0o700, exist_ok=True)
         self._make(path, JOB_BYTES)
 
@@ -99,10 +99,10 @@ class DiskReservation:
         if not edits:
             return
         size = _size(registry) + GROWTH_BYTES
-        _refuse_limit(registry, size)
+        _require_size_limit(registry, size)
         # Each edit writes the new file and a copy; the first may also back up a manual change.
         for number in range(2 * edits + 1):
-            path = "%s%s%d-%d%s" % (registry, WORD, port, number, self._mark)
+            path = "%s%s%d-%d%s" % (registry, PREFIX, port, number, self._mark)
             self._make(path, size)
             if not self._mark:
                 self._store.drafts.append(path)
@@ -114,15 +114,15 @@ class DiskReservation:
     def _take_log(self, port: int, number: int) -> None:
         log, place = log_path(self._site.state_dir, port), run_folder(self._site.state_dir, port)
         for made in (os.path.dirname(log), os.path.dirname(place), place):
-            with _telling(os.path.join(made, "")):
+            with _as_write_error(os.path.join(made, "")):
                 os.makedirs(made, mode=0o700, exist_ok=True)
-        _refuse_limit(log, LOG_BYTES)
-        path = "%s%s%d%s" % (log, WORD, number, self._mark)
+        _require_size_limit(log, LOG_BYTES)
+        path = "%s%s%d%s" % (log, PREFIX, number, self._mark)
         self._make(path, LOG_BYTES)
         self._logs.append((port, path))
 
     def _make(self, path: str, size: int) -> None:
-        with _telling(path):
+        with _as_write_error(path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             self._made.append(path)
@@ -138,7 +138,7 @@ class DiskReservation:
 
     def _extend(self, path: str, size: int, mode: int) -> None:
         """Reserve space after the end of a file that others may write to."""
-        with _telling(path):
+        with _as_write_error(path):
             how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             fd = os.open(path, how, mode)
             self._open.callback(os.close, fd)
@@ -148,7 +148,7 @@ class DiskReservation:
 
 
 @contextlib.contextmanager
-def _telling(path: str) -> Iterator[None]:
+def _as_write_error(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
@@ -170,7 +170,7 @@ def _size(path: str) -> int:
         return 0
 
 
-def _refuse_limit(path: str, size: int) -> None:
+def _require_size_limit(path: str, size: int) -> None:
     """Refuse a size above the login's limit: reserving ignores it, and the write fails later."""
     import resource
 
@@ -189,7 +189,7 @@ def disk_space_error(ctx: Context, port: int) -> Optional[MlxopsError]:
     try:
         with disk_reservation(ctx, ".try%d" % os.getpid()) as room:
             room.reserve(port, LOAD_EDITS, 2)
-            room.check_folder(folder(ctx.site.state_dir))
+            room.check_folder(logs_folder(ctx.site.state_dir))
     except MlxopsError as exc:
         return exc
     return None

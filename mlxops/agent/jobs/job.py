@@ -37,7 +37,7 @@ def _lock(registry_path: str, port: int) -> FileLock:
     return FileLock(lock_path(registry_path, port), registry=registry_path)
 
 
-def folder(state_dir: str) -> str:
+def logs_folder(state_dir: str) -> str:
     """The folder of the job logs."""
     return os.path.join(state_dir, "jobs")
 
@@ -56,14 +56,14 @@ def interrupted_load(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     """The load that died on the port before its end, from the lock's text; None once a later job
     has settled the port."""
     held, last = _lock(registry_path, port).peek()
-    return None if held else _cut(last)
+    return None if held else _interrupted(last)
 
 
-def _cut(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+def _interrupted(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """The last description of a load if it has no end, else the one that later jobs carried on."""
     died = last.get("again") and not last.get("ended")
     cut = last if died else last.get("cut")
-    if not isinstance(cut, dict) or not _names(cut.get("entries", [])):
+    if not isinstance(cut, dict) or not _is_name_list(cut.get("entries", [])):
         return None
     if str(cut.get("since") or "") < utc(time.time() - INTERRUPTED_KEPT_S):
         return None
@@ -83,7 +83,7 @@ def reserving_jobs(registry_path: str) -> Dict[int, Dict[str, Any]]:
         for port in locks
         if port.isascii() and port.isdigit()
     }
-    return {port: job for port, job in held.items() if job and _names(job.get("entries"))}
+    return {port: job for port, job in held.items() if job and _is_name_list(job.get("entries"))}
 
 
 def unrecorded_server(
@@ -101,7 +101,7 @@ def unrecorded_server(
     return said if whole else None
 
 
-def _names(said: Any) -> bool:
+def _is_name_list(said: Any) -> bool:
     """Whether it is a list of names. Others can write to a lock file."""
     return isinstance(said, list) and all(isinstance(name, str) for name in said)
 
@@ -150,26 +150,26 @@ class Job:
         self.id = "%s-%d-%d" % (time.strftime(STAMP, time.gmtime()), port, os.getpid())
         self.undo = Undo()
         self._client = client
-        self._folder = folder(state_dir)
+        self._folder = logs_folder(state_dir)
         self._lock = _lock(registry_path, port)
         self._held = {**held, "since": now(), "pid": os.getpid(), "job": self.id}
-        self._said: Dict[str, Any] = {}
+        self._state: Dict[str, Any] = {}
         self._settles = settles
-        self._begun, self._whole, self._written = False, True, 0
+        self._begun, self._line_complete, self._written = False, True, 0
         self._progressed = float("-inf")
 
     def __enter__(self) -> Job:
         self._lock.take(LOCK_TIMEOUT_S)
         try:
             last = self._lock.peek()[1] or self._refuse_unlocked()
-            kept = {"cut": _cut(last), UNRECORDED: last.get(UNRECORDED)}
+            kept = {"cut": _interrupted(last), UNRECORDED: last.get(UNRECORDED)}
             try:
                 self._claim({key: value for key, value in kept.items() if value})
                 # A client that loses the link finds the job by this id.
                 self._client.emit("job", job=self.id)
             except BaseException:
                 # Nothing has begun: the earlier text stays true.
-                self._say(last)
+                self._set_text(last)
                 raise
         except BaseException:
             self._lock.release()
@@ -189,10 +189,10 @@ class Job:
     def _claim(self, kept: Mapping[str, Any]) -> None:
         """Describe the job in lock and log. If that fails, a load does not begin; an unload goes
         on."""
-        self._said.update(kept, phase="claim")
+        self._state.update(kept, phase="claim")
         place = self._lock.path
         try:
-            self._lock.describe({**self._held, **self._said})
+            self._lock.describe({**self._held, **self._state})
             place = self.log
             self._write()
         except OSError as exc:
@@ -210,18 +210,18 @@ class Job:
 
     def _end(self, exc: Optional[BaseException]) -> None:
         error = to_mlxops_error(exc).to_wire() if isinstance(exc, Exception) else None
-        self._keep("end", {"error": error})
+        self._append("end", {"error": error})
         self._forget_unbegun()
         if exc is None and self._settles:
-            self._said.pop("cut", None)
-            self._said.pop(UNRECORDED, None)
-        self._said["ended"] = now()
-        self._say({**self._held, **self._said})
+            self._state.pop("cut", None)
+            self._state.pop(UNRECORDED, None)
+        self._state["ended"] = now()
+        self._set_text({**self._held, **self._state})
         with contextlib.suppress(OSError):
             # Free the space reserved after its end.
             os.truncate(self.log, os.path.getsize(self.log))
 
-    def _say(self, last_word: Mapping[str, Any]) -> None:
+    def _set_text(self, last_word: Mapping[str, Any]) -> None:
         """Write the lock's text. If the disk is full, clear it: then it reports no interrupted
         load."""
         with contextlib.suppress(OSError, Failed):
@@ -246,7 +246,7 @@ class Job:
         self._describe(**{UNRECORDED: {"entry": entry, "process": dict(process)}})
 
     def clear_unrecorded(self) -> None:
-        self._said.pop(UNRECORDED, None)
+        self._state.pop(UNRECORDED, None)
 
     def reserve(self, entries: Sequence[str], need_bytes: Optional[int] = None) -> None:
         """Reserve the entries until the end; the caller has checked that no other job has them.
@@ -271,10 +271,10 @@ class Job:
 
     def _describe(self, **said: Any) -> None:
         """Best effort: a full disk must not end the job."""
-        self._said.update(said)
+        self._state.update(said)
         with contextlib.suppress(OSError, Failed):
             self._lock.reacquire()
-            self._lock.describe({**self._held, **self._said})
+            self._lock.describe({**self._held, **self._state})
 
     def warn(self, message: str) -> None:
         self.emit("warning", message=message)
@@ -282,12 +282,12 @@ class Job:
     def emit(self, name: str, **fields: Any) -> None:
         """Send an event to the client and append it to the log."""
         self._client.emit(name, **fields)
-        self._keep(name, fields)
+        self._append(name, fields)
         if name == "progress" and time.monotonic() - self._progressed >= PROGRESS_INTERVAL_S:
             self._progressed = time.monotonic()
             self._describe(progress={key: fields.get(key) for key in ("done", "total")})
 
-    def _keep(self, name: str, fields: Mapping[str, Any]) -> None:
+    def _append(self, name: str, fields: Mapping[str, Any]) -> None:
         if name == "progress" and self._written > MAX_LOG_BYTES:
             return
         with contextlib.suppress(OSError):
@@ -299,12 +299,12 @@ class Job:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         with open(self.log, "a") as f:
             # After a line that a full disk cut short, begin a new one.
-            lead = "" if self._whole else "\n"
-            self._whole = False
+            lead = "" if self._line_complete else "\n"
+            self._line_complete = False
             text = lead + "".join(json.dumps(event) + "\n" for event in (*first, *events))
             self._written += len(text)
             f.write(text)
-        self._begun = self._whole = True
+        self._begun = self._line_complete = True
 
     def _prune(self) -> None:
         # If the clock was set back, the job's own log looks the oldest.

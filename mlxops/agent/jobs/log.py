@@ -69,7 +69,7 @@ def read_job(folder: str, job: str, running: bool) -> JobRecord:
     begun = next((e for e in events if e.get("event") == "begin"), {})
     phases = [e.get("phase") for e in events if e.get("event") == "phase"]
     end = next((e for e in events if e.get("event") == "end"), None)
-    begun = begun or _by_id(job)
+    begun = begun or _begin_event_from_id(job)
     told = end.get("error") if end else None
     state = "running" if running else "died" if end is None else _outcome(told)
     error = told if isinstance(told, dict) else None
@@ -81,11 +81,11 @@ def read_job(folder: str, job: str, running: bool) -> JobRecord:
         phase=phases[-1] if phases else None,
         error=error,
         ended=ended,
-        progress=_far(events) if running else None,
+        progress=_last_progress(events) if running else None,
     )
 
 
-def _far(events: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
+def _last_progress(events: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
     """The last progress; None once another phase has begun."""
     steps = [event for event in events if event.get("event") in ("progress", "phase")]
     last: Mapping[str, Any] = steps[-1] if steps else {}
@@ -96,7 +96,7 @@ def _far(events: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
     )
 
 
-def _by_id(job: str) -> Dict[str, Any]:
+def _begin_event_from_id(job: str) -> Dict[str, Any]:
     """The begin event of a job whose first line was lost, from its id."""
     stamp, _, rest = job.partition("-")
     port = rest.partition("-")[0]
@@ -160,11 +160,11 @@ def newest_first(names: Iterable[str]) -> List[str]:
     would hide later jobs for years."""
     latest = time.strftime(STAMP, time.gmtime(time.time() + MAX_CLOCK_SKEW_S))
     return sorted(
-        names, key=lambda name: (name[: len(latest)] <= latest, _moment(name)), reverse=True
+        names, key=lambda name: (name[: len(latest)] <= latest, _sort_key(name)), reverse=True
     )
 
 
-def _moment(name: str) -> Tuple[str, int, str]:
+def _sort_key(name: str) -> Tuple[str, int, str]:
     """The sort key: the second, then the agent's pid, which orders two jobs in one second unless
     pids wrapped around."""
     stamp, _, rest = name.partition("-")

@@ -14,12 +14,14 @@ from .log import find_agent
 
 def reserved_entries(ctx: Context) -> Dict[str, int]:
     """entry -> port of the job that works on it or may have to restart it."""
-    return {name: port for port, held in _at_work(ctx).items() for name in held["entries"]}
+    return {name: port for port, held in _running_jobs(ctx).items() for name in held["entries"]}
 
 
 def loading_entries(ctx: Context) -> Dict[str, int]:
     """entry -> port of the job that loads it, or works on the port where it is."""
-    return {held["entries"][0]: port for port, held in _at_work(ctx).items() if held["entries"]}
+    return {
+        held["entries"][0]: port for port, held in _running_jobs(ctx).items() if held["entries"]
+    }
 
 
 def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int] = None) -> None:
@@ -27,7 +29,7 @@ def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int]
 
     Binding only under the registry's lock, where jobs make their reservations."""
     names = set(entries)
-    for there, held in _at_work(ctx).items():
+    for there, held in _running_jobs(ctx).items():
         for name in names.intersection(held["entries"]) if there != port else ():
             raise Locked(
                 "%s is in use by a job on port %d: %s" % (name, there, describe_holder(held)),
@@ -38,15 +40,15 @@ def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int]
             )
 
 
-def _at_work(ctx: Context) -> Dict[int, Dict[str, Any]]:
+def _running_jobs(ctx: Context) -> Dict[int, Dict[str, Any]]:
     return {
         port: held
         for port, held in jobs.reserving_jobs(ctx.site.registry).items()
-        if _lives(ctx, held)
+        if _is_alive(ctx, held)
     }
 
 
-def _lives(ctx: Context, held: Mapping[str, Any]) -> bool:
+def _is_alive(ctx: Context, held: Mapping[str, Any]) -> bool:
     """Whether the holder is alive: the text may be the last holder's. Unobservable counts as
     alive."""
     try:
@@ -57,7 +59,7 @@ def _lives(ctx: Context, held: Mapping[str, Any]) -> bool:
 
 def reserved_bytes(ctx: Context, held: Mapping[int, int]) -> Dict[int, int]:
     """port -> bytes that the running load needs beyond the memory of the port's servers."""
-    needs = {port: said.get("need_bytes") for port, said in _at_work(ctx).items()}
+    needs = {port: said.get("need_bytes") for port, said in _running_jobs(ctx).items()}
     return {
         p: max(0, n - held.get(p, 0))
         for p, n in needs.items()

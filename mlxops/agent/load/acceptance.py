@@ -42,7 +42,7 @@ class Acceptance:
         ]
         said += [
             refusal.reason
-            for refusal in references.refusals(self._ctx, known, entry, entry.port or 0)
+            for refusal in references.rejections(self._ctx, known, entry, entry.port or 0)
         ]
         return said or self._cannot_serve(entry, Installed(known, flags, beside))
 

@@ -85,7 +85,7 @@ def check(ctx: Context, entry: Entry, load: LoadPlan) -> None:
     template = entry.text("chat_template")
     if template and runtime.chat_template:
         raw, told = read_bounded(template, MAX_TEMPLATE_BYTES), "checking the chat template"
-        why = _answer(ctx, words, _TEMPLATE, template, raw, told)
+        why = _cached_answer(ctx, words, _TEMPLATE, template, raw, told)
         if why:
             raise Failed(
                 "the chat template %s has an error: %s" % (template, why),
@@ -96,7 +96,7 @@ def check(ctx: Context, entry: Entry, load: LoadPlan) -> None:
     if entry.cache_path and _built_by_mlx_lm(entry, runtime):
         path = os.path.join(entry.cache_path, "config.json")
         raw, told = read_bounded(path, MAX_CONFIG_BYTES), "checking the model's configuration"
-        why = _answer(ctx, words, _CONFIG, path, raw, told)
+        why = _cached_answer(ctx, words, _CONFIG, path, raw, told)
         if why:
             raise Failed(
                 "the mlx-lm of %s cannot build a model from %s: %s" % (runtime.name, path, why),
@@ -112,7 +112,7 @@ def _built_by_mlx_lm(entry: Entry, runtime: Runtime) -> bool:
     return runtime.mlx_lm and not typed and not config(entry.cache_path).get("model_file")
 
 
-def _answer(
+def _cached_answer(
     ctx: Context, words: Sequence[str], source: str, path: str, raw: Optional[bytes], told: str
 ) -> str:
     """The error of the check, "" if there is none or if unknown. Cached until the file or the
@@ -125,7 +125,7 @@ def _answer(
     said = read_answer(kept)
     if said is None:
         ctx.report(told)
-        said = _asked(ctx, [*python, "-I", "-c", source, path])
+        said = _ask_child(ctx, [*python, "-I", "-c", source, path])
         if said is None:
             return ""
         save_answer(kept, said)
@@ -138,7 +138,7 @@ def _interpreter(words: Sequence[str]) -> Tuple[str, ...]:
     )
 
 
-def _asked(ctx: Context, words: Sequence[str]) -> Optional[str]:
+def _ask_child(ctx: Context, words: Sequence[str]) -> Optional[str]:
     """The child's answer; None if it gives none."""
     try:
         _, output = run_program(words, ctx.client.check, TIMEOUT_S)

@@ -32,29 +32,29 @@ class RuntimeHelp(NamedTuple):
 def check(ctx: Context, entry: Entry, port: int, asked: RuntimeHelp) -> Tuple[str, ...]:
     """Warnings; Failed where the runtime would refuse what it is started with."""
     runtime = asked.runtime
-    _check_words(entry, template_text(runtime, entry))
-    _check_disclosed(ctx.site, entry, runtime)
+    _require_word_limits(entry, template_text(runtime, entry))
+    _require_undisclosed_template(ctx.site, entry, runtime)
     refused = find_rejections(
         runtime, entry, parse_help(asked.help_text), os.path.isfile, asked.help_text
     )
     if not refused:
-        refused = _tried(ctx, entry, asked)
+        refused = _rejected_by_program(ctx, entry, asked)
     if refused:
         raise Failed(
             "%s would refuse %s: %s"
             % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
-            mlxops_command("set", entry.name, _corrected(refused[0].field)),
+            mlxops_command("set", entry.name, _set_argument(refused[0].field)),
             entry=entry.name,
             reasons=[r.reason for r in refused],
         )
     launch = launch_of(entry, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
     own = ctx.site.runtime_named(None)
-    return _warnings(entry, runtime) + _renamed(
+    return _warnings(entry, runtime) + _name_change_warning(
         port, runtime.client_model or launch.served_name, own, launch
     )
 
 
-def _check_words(entry: Entry, template: str) -> None:
+def _require_word_limits(entry: Entry, template: str) -> None:
     """What no command line can hold: a word that is too long, or that has a NUL."""
     for key, word in (("chat_template", template), *(("args", word) for word in entry.args)):
         size = len(word.encode("utf-8", "surrogatepass"))
@@ -65,10 +65,12 @@ def _check_words(entry: Entry, template: str) -> None:
                 else "is too long: %d bytes, %d at most" % (size, MAX_WORD_BYTES)
             )
             text = "%s: a word of the server's command line (%s) %s" % (entry.name, key, why)
-            raise Failed(text, mlxops_command("set", entry.name, _corrected(key)), entry=entry.name)
+            raise Failed(
+                text, mlxops_command("set", entry.name, _set_argument(key)), entry=entry.name
+            )
 
 
-def _check_disclosed(site: Site, entry: Entry, runtime: Runtime) -> None:
+def _require_undisclosed_template(site: Site, entry: Entry, runtime: Runtime) -> None:
     """A template that is given as text can be read by every user of the host, in the list of
     processes. Where another account writes the registry, it may name any file of ours."""
     path = entry.text("chat_template")
@@ -88,7 +90,7 @@ def _check_disclosed(site: Site, entry: Entry, runtime: Runtime) -> None:
         )
 
 
-def _tried(ctx: Context, entry: Entry, asked: RuntimeHelp) -> Tuple[Rejection, ...]:
+def _rejected_by_program(ctx: Context, entry: Entry, asked: RuntimeHelp) -> Tuple[Rejection, ...]:
     """What the program itself says of the values in `args`, of which its help may show no kind."""
     said = dryparse.parse_error(
         asked.help_text,
@@ -101,7 +103,7 @@ def _tried(ctx: Context, entry: Entry, asked: RuntimeHelp) -> Tuple[Rejection, .
     return (Rejection("args", " ".join(entry.args), said),) if said else ()
 
 
-def _corrected(field: str) -> str:
+def _set_argument(field: str) -> str:
     return field + ("=PATH" if field == "chat_template" else "=VALUE")
 
 
@@ -124,7 +126,9 @@ def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
     return tuple(found)
 
 
-def _renamed(port: int, name: str, own: Runtime, launch: runtimes.Launch) -> Tuple[str, ...]:
+def _name_change_warning(
+    port: int, name: str, own: Runtime, launch: runtimes.Launch
+) -> Tuple[str, ...]:
     """A warning where clients have to ask by another name than the one the host's own runtime
     answers to."""
     usual = own.client_model or launch.served_name

@@ -46,7 +46,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     ctx.site.require_port(request.port)
     entry = resolve_entry(ctx, ctx.store.read(), request)
     if not own_lock:
-        _tell_meant(ctx, request, entry)
+        _report_entry(ctx, request, entry)
     require_unreserved(ctx, [entry.name], request.port)
     check_assignment(entry, request)
     runtime = ctx.site.runtime_named(entry.text("runtime"))
@@ -63,7 +63,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     warnings += options.check(ctx, entry, request.port, RuntimeHelp(runtime, words, text))
     references.check(ctx, runtime, entry, request.port)
     port_survey = survey(ctx, request.port, own_lock)
-    wanting = _serves_exactly(ctx, port_survey, entry)
+    fault = _fault_of_occupant(ctx, port_survey, entry)
     plan = LoadPlan(
         request=request,
         entry=entry,
@@ -71,17 +71,17 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
         runtime=runtime,
         command=words,
         survey=port_survey,
-        already_served=wanting == "" and not request.replace,
+        already_served=fault == "" and not request.replace,
         warnings=warnings,
     )
     if plan.already_served:
         return plan
-    _check_occupant(port_survey, request, entry, wanting)
+    _require_replace(port_survey, request, entry, fault)
     require_no_restarter(ctx, port_survey)
     startable.check_bindable(ctx, port_survey)
-    plan = plan._replace(previous=_way_back(ctx, port_survey, request))
+    plan = plan._replace(previous=_previous_server(ctx, port_survey, request))
     return _plan_model(
-        ctx, plan, there, None if whole else _remote(ctx, entry, words, request), notes
+        ctx, plan, there, None if whole else _planned_download(ctx, entry, words, request), notes
     )
 
 
@@ -96,7 +96,7 @@ def _plan_model(
     can build it."""
     request, entry, runtime = plan.request, plan.entry, plan.runtime
     if remote is not None:
-        entry = _spelled(entry, remote)
+        entry = _with_repo_spelling(entry, remote)
         if remote.config and not request.force:
             require_buildable(entry, there, remote.config)
     other_hosts.require_startable(
@@ -121,7 +121,7 @@ def resolve_entry(ctx: Context, registry: Registry, request: LoadRequest) -> Ent
     return presence.with_snapshot_path(ctx, entry, request)
 
 
-def _tell_meant(ctx: Context, request: LoadRequest, entry: Entry) -> None:
+def _report_entry(ctx: Context, request: LoadRequest, entry: Entry) -> None:
     """Report which entry a part of a name stands for, in case of a typing error."""
     names = [name.lower() for name in (entry.name, entry.repo_id, entry.model_id)]
     if request.model.lower() not in names:
@@ -153,7 +153,7 @@ def check_assignment(entry: Entry, request: LoadRequest) -> None:
         )
 
 
-def _serves_exactly(ctx: Context, port_survey: PortSurvey, entry: Entry) -> Optional[str]:
+def _fault_of_occupant(ctx: Context, port_survey: PortSurvey, entry: Entry) -> Optional[str]:
     """None if the port is not assigned to this entry with this path; else why the server does not
     serve it, "" if it does."""
     if [(e.name, folder_identity(e.cache_path)) for e in port_survey.entries] != [
@@ -168,28 +168,28 @@ def _serves_exactly(ctx: Context, port_survey: PortSurvey, entry: Entry) -> Opti
     return "%s: %s" % (verdict.drift or verdict.state, verdict.reason)
 
 
-def _check_occupant(
-    port_survey: PortSurvey, request: LoadRequest, entry: Entry, wanting: Optional[str]
+def _require_replace(
+    port_survey: PortSurvey, request: LoadRequest, entry: Entry, fault: Optional[str]
 ) -> None:
-    """`wanting`: what is wrong with the occupant, if it is the entry itself."""
+    """`fault`: what is wrong with the occupant, if it is the entry itself."""
     if port_survey.server is None or request.replace or request.dry_run:
         return
     occupant = (
         port_survey.entries[0].name if port_survey.entries else port_survey.server.invocation.model
     )
     text, hint = "port %d serves %s" % (request.port, occupant), "add --replace to swap it"
-    if wanting:
+    if fault:
         text = "port %d: %s is running, but not as expected: %s" % (
             request.port,
             occupant,
-            wanting,
+            fault,
         )
         hint = "%s restarts it" % request._replace(replace=True).retry_command
     pid = port_survey.server.process.pid
     raise PortBusy(text, hint, port=request.port, occupant=occupant, pid=pid, entry=entry.name)
 
 
-def _way_back(
+def _previous_server(
     ctx: Context, port_survey: PortSurvey, request: LoadRequest
 ) -> Union[ServerSpec, Unrestartable, None]:
     """The spec that restarts the occupant; PortBusy if there is none, unless with --no-rollback."""
@@ -206,7 +206,9 @@ def _way_back(
     return found
 
 
-def _remote(ctx: Context, entry: Entry, words: Tuple[str, ...], request: LoadRequest) -> Remote:
+def _planned_download(
+    ctx: Context, entry: Entry, words: Tuple[str, ...], request: LoadRequest
+) -> Remote:
     """What must be downloaded, after all checks against it."""
     presence.require_download_allowed(entry, request)
     remote = describe_remote(ctx, entry, words)
@@ -229,7 +231,7 @@ def _remote(ctx: Context, entry: Entry, words: Tuple[str, ...], request: LoadReq
     return remote
 
 
-def _spelled(entry: Entry, remote: Remote) -> Entry:
+def _with_repo_spelling(entry: Entry, remote: Remote) -> Entry:
     """The entry, with the repository as the cache or the Hub spells it."""
     if entry.cache_path or entry.repo_id == remote.repo_id:
         return entry
@@ -275,7 +277,7 @@ def memory_request(
     config = remote.config if remote is not None else modelfiles.config(entry.cache_path)
     if weights is None:
         return None
-    beside = references.seconds(ctx, runtime, entry, port)
+    beside = references.extra_models(ctx, runtime, entry, port)
     return memory.MemoryRequest(
         weights_bytes=weights // other_hosts.shard_count(entry),
         config=config,

@@ -96,15 +96,15 @@ def require_download_allowed(entry: Entry, request: LoadRequest) -> None:
         return
     path = None if request.revision else entry.cache_path or None
     raise ModelMissing(
-        _why(entry, request),
-        _way(entry, request),
+        _reason(entry, request),
+        _hint(entry, request),
         entry=entry.name,
         repo_id=entry.repo_id,
         path=path,
     )
 
 
-def _why(entry: Entry, request: LoadRequest) -> str:
+def _reason(entry: Entry, request: LoadRequest) -> str:
     if request.revision:
         return "revision %s of %s is not on this host, or not complete" % (
             request.revision,
@@ -134,7 +134,7 @@ def describe_faults(path: str) -> str:
     return "%s: %s%s" % (path, "; ".join(told[:3]), more) if told else ""
 
 
-def _way(entry: Entry, request: LoadRequest) -> str:
+def _hint(entry: Entry, request: LoadRequest) -> str:
     if not resolve.is_repo_id(entry.repo_id):
         return mlxops_command("set", entry.name, "cache_path=PATH")
     flags = ["--revision", request.revision] if request.revision else []

@@ -59,7 +59,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
 _WORDS = {"--generation-config": ("auto", "vllm")}
 
 
-class Named(NamedTuple):
+class Reference(NamedTuple):
     """One value of an option that refers to something on the host."""
 
     option: str
@@ -67,7 +67,7 @@ class Named(NamedTuple):
     value: str
 
 
-def named(runtime: Runtime, args: Sequence[str]) -> Iterator[Named]:
+def references_in(runtime: Runtime, args: Sequence[str]) -> Iterator[Reference]:
     """The references of the options, as `--x y` or `--x=y`."""
     known = OPTIONS.get(runtime.name) or {**_VLLM, **_OPENAI, **_LM}
     for word, after in zip(args, [*args[1:], None]):
@@ -82,22 +82,22 @@ def named(runtime: Runtime, args: Sequence[str]) -> Iterator[Named]:
                 else one.strip()
             )
             if path not in _WORDS.get(option, ()):
-                yield Named(option, known[option], path)
+                yield Reference(option, known[option], path)
 
 
-def refusals(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> Tuple[Rejection, ...]:
+def rejections(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> Tuple[Rejection, ...]:
     """The references to things that are missing. Relative paths start at the server's working
     folder."""
     folder = os.path.join(ctx.site.state_dir, "run", str(port))
     found: List[Rejection] = []
-    for one in named(runtime, entry.args):
+    for one in references_in(runtime, entry.args):
         why = _fault(ctx, one, folder)
         if why:
             found.append(Rejection("args", one.value, "%s %s: %s" % (one.option, one.value, why)))
     return tuple(found)
 
 
-def _fault(ctx: Context, one: Named, folder: str) -> str:
+def _fault(ctx: Context, one: Reference, folder: str) -> str:
     if one.kind == OBJECT:
         return _no_object(one.value)
     path = os.path.join(folder, one.value)
@@ -157,7 +157,7 @@ def _snapshot(ctx: Context, repo_id: str) -> Optional[hfcache.Snapshot]:
 
 def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
     """Raise if `args` refer to something missing; for a repository with the download command."""
-    found = refusals(ctx, runtime, entry, port)
+    found = rejections(ctx, runtime, entry, port)
     if not found:
         return
     reasons = [one.reason for one in found]
@@ -175,13 +175,13 @@ def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
     )
 
 
-def seconds(
+def extra_models(
     ctx: Context, runtime: Runtime, entry: Entry, port: Optional[int]
 ) -> Tuple[ExtraModel, ...]:
     """The other models that the server loads, for the memory estimate."""
     folder = os.path.join(ctx.site.state_dir, "run", str(port or 0))
     found: Dict[str, ExtraModel] = {}
-    for one in named(runtime, entry.args):
+    for one in references_in(runtime, entry.args):
         if one.kind != MODEL or one.option == "--tokenizer":
             continue
         path = os.path.join(folder, one.value)

@@ -43,10 +43,10 @@ def restart_spec(
         words = programs.require_command(ctx.site, runtime)
     except MlxopsError as exc:
         return Unrestartable(exc.message)
-    argv = _recorded(entry, server, words) if not others_write(ctx.site.registry) else ()
-    if not argv and entry is not None and _serves(server, entry):
-        return _by_entry(ctx, port, entry)
-    argv = argv or _borrowed(server, words)
+    argv = _recorded_command(entry, server, words) if not others_write(ctx.site.registry) else ()
+    if not argv and entry is not None and _serves_entry(server, entry):
+        return _spec_of_entry(ctx, port, entry)
+    argv = argv or _own_command(server, words)
     if not argv:
         text = "pid %d runs %s, which is not this host's %s"
         return Unrestartable(text % (server.process.pid, _program(server), runtime.name))
@@ -65,11 +65,13 @@ def _program(server: Server) -> str:
     return " ".join(server.process.argv[:2])
 
 
-def _serves(server: Server, entry: Entry) -> bool:
+def _serves_entry(server: Server, entry: Entry) -> bool:
     return server.invocation.model in (entry.cache_path, entry.repo_id, entry.model_id)
 
 
-def _recorded(entry: Optional[Entry], server: Server, words: Sequence[str]) -> Tuple[str, ...]:
+def _recorded_command(
+    entry: Optional[Entry], server: Server, words: Sequence[str]
+) -> Tuple[str, ...]:
     """The host's program with the recorded options of this process. () if the record is of another
     or an adopted process, or contradicts the process."""
     record = (entry.process or {}) if entry else {}
@@ -81,24 +83,24 @@ def _recorded(entry: Optional[Entry], server: Server, words: Sequence[str]) -> T
     argv = [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
     if not same or not argv or argv != said or record.get("launched_by") == "adopted":
         return ()
-    rest = _behind(argv, words, runtime)
-    agrees = _shown(argv, runtime) == _shown(server.process.argv, runtime)
-    proven = _runs(server, words) or argv[: len(words)] == [*words]
+    rest = _extra_options(argv, words, runtime)
+    agrees = _option_words(argv, runtime) == _option_words(server.process.argv, runtime)
+    proven = _runs_host_program(server, words) or argv[: len(words)] == [*words]
     return (*words, *rest) if agrees and proven and rest is not None else ()
 
 
-def _shown(argv: Sequence[str], runtime: Runtime) -> Sequence[str]:
+def _option_words(argv: Sequence[str], runtime: Runtime) -> Sequence[str]:
     """The options split at blanks: macOS may show one word with blanks as several."""
     return " ".join(_options(argv, runtime) or ()).split()
 
 
-def _borrowed(server: Server, words: Sequence[str]) -> Tuple[str, ...]:
+def _own_command(server: Server, words: Sequence[str]) -> Tuple[str, ...]:
     """The host's program with the options of the process; () if the process runs another one."""
-    rest = _behind(server.process.argv, words, server.invocation.runtime)
-    return (*words, *rest) if _runs(server, words) and rest is not None else ()
+    rest = _extra_options(server.process.argv, words, server.invocation.runtime)
+    return (*words, *rest) if _runs_host_program(server, words) and rest is not None else ()
 
 
-def _runs(server: Server, words: Sequence[str]) -> bool:
+def _runs_host_program(server: Server, words: Sequence[str]) -> bool:
     """Whether it runs the program of the host's command."""
     runtime = server.invocation.runtime
     return _same_program(server.process.argv, words, runtime) or _same_words(
@@ -106,19 +108,19 @@ def _runs(server: Server, words: Sequence[str]) -> bool:
     )
 
 
-def _by_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, Unrestartable]:
+def _spec_of_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, Unrestartable]:
     """The spec that a load of the entry would use."""
     if not hfcache.is_complete(entry.cache_path):
         return Unrestartable(
             "the files of %s are not complete at %s" % (entry.name, entry.cache_path)
         )
     try:
-        return _service(ctx, port, entry)
+        return _built_spec(ctx, port, entry)
     except (MlxopsError, OSError) as exc:
         return Unrestartable("%s cannot be started: %s" % (entry.name, exc))
 
 
-def _service(ctx: Context, port: int, entry: Entry) -> ServerSpec:
+def _built_spec(ctx: Context, port: int, entry: Entry) -> ServerSpec:
     runtime = ctx.site.runtime_named(entry.text("runtime"))
     words = programs.require_command(ctx.site, runtime)
     flags = programs.help_flags(runtime, words, ctx.site.state_dir)
@@ -142,7 +144,7 @@ def _names(runtime: Runtime) -> Tuple[str, ...]:
     return tuple(form[0] for form in runtime.forms)
 
 
-def _behind(
+def _extra_options(
     argv: Sequence[str], words: Sequence[str], runtime: Runtime
 ) -> Optional[Tuple[str, ...]]:
     """The options that the host's command does not already have; None if there is no program."""

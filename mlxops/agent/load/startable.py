@@ -64,7 +64,7 @@ def check_programs(ctx: Context, plan: LoadPlan) -> LoadPlan:
     if not stops_a_server(plan):
         return plan
     help_flags(ctx, plan.runtime, plan.command, fresh=True)
-    previous = _previous(ctx, plan)
+    previous = _check_previous(ctx, plan)
     if isinstance(previous, Unrestartable) and plan.request.rollback and not plan.request.dry_run:
         raise no_restart_error(previous, plan.request)
     return plan._replace(previous=previous)
@@ -76,7 +76,7 @@ def help_flags(ctx: Context, runtime: Runtime, words: Sequence[str], fresh: bool
     )
 
 
-def _previous(ctx: Context, plan: LoadPlan) -> Union[ServerSpec, Unrestartable, None]:
+def _check_previous(ctx: Context, plan: LoadPlan) -> Union[ServerSpec, Unrestartable, None]:
     previous = plan.previous
     if not isinstance(previous, ServerSpec) or previous.runtime.name == plan.runtime.name:
         return previous

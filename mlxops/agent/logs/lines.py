@@ -18,16 +18,16 @@ class LineSplitter:
     A line without an end is held back. A line longer than `longest` bytes is cut and marked.
     `torn`: the first block begins inside a line."""
 
-    def __init__(self, longest: int = MAX_LINE_BYTES, torn: bool = False) -> None:
-        self._longest = longest
-        self._half = b""
-        self._left_out = 0
+    def __init__(self, max_bytes: int = MAX_LINE_BYTES, torn: bool = False) -> None:
+        self._max_bytes = max_bytes
+        self._partial = b""
+        self._dropped = 0
         self._after_return, self._continued = False, torn
 
     @property
     def has_partial_line(self) -> bool:
         """Whether a line without an end is held back."""
-        return bool(self._half)
+        return bool(self._partial)
 
     def feed(self, content: bytes) -> List[str]:
         """Add a block; return the lines that are now complete."""
@@ -46,38 +46,38 @@ class LineSplitter:
 
     def flush_partial(self) -> List[str]:
         """The held text up to its last whole character, marked as continuing."""
-        shown = _whole_characters(self._half)
-        kept = self._half[shown:]
-        self._half = self._half[:shown]
+        shown = _whole_characters(self._partial)
+        kept = self._partial[shown:]
+        self._partial = self._partial[:shown]
         text = self._text() + CONTINUES if shown else ""
-        self._half, self._left_out, self._continued = kept, 0, self._continued or bool(shown)
+        self._partial, self._dropped, self._continued = kept, 0, self._continued or bool(shown)
         return [text] if text else []
 
     def end(self) -> List[str]:
         """The held text, at the end of a file that no process writes any more."""
-        return [self._line()] if self._half else []
+        return [self._line()] if self._partial else []
 
     def _add(self, part: bytes) -> None:
-        room = self._longest - len(self._half)
+        room = self._max_bytes - len(self._partial)
         if len(part) > room:
-            fits = _whole_characters(part[:room]) if not self._left_out else 0
-            self._left_out += len(part) - fits
+            fits = _whole_characters(part[:room]) if not self._dropped else 0
+            self._dropped += len(part) - fits
             part = part[:fits]
-        elif self._left_out:
-            self._left_out += len(part)
+        elif self._dropped:
+            self._dropped += len(part)
             part = b""
-        self._half += part
+        self._partial += part
 
     def _line(self) -> str:
         text = self._text()
-        self._half, self._left_out, self._continued = b"", 0, False
+        self._partial, self._dropped, self._continued = b"", 0, False
         return text
 
     def _text(self) -> str:
         # A hole in a truncated log reads as NULs.
-        text = self._half.lstrip(b"\0").decode("utf-8", "replace")
+        text = self._partial.lstrip(b"\0").decode("utf-8", "replace")
         before = CONTINUED if self._continued else ""
-        after = " [... %d bytes left out]" % self._left_out if self._left_out else ""
+        after = " [... %d bytes left out]" % self._dropped if self._dropped else ""
         return before + text + after
 
 

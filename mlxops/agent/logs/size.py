@@ -64,24 +64,24 @@ def truncate(
             return None
         end = os.pread(fd, keep, max(0, was.st_size - keep))
         aside = path.endswith(".1")
-        kept = _shrunk(path, end) if aside else _emptied(fd, path, end, was.st_size)
+        kept = _shrink(path, end) if aside else _copy_and_truncate(fd, path, end, was.st_size)
         return Truncation(path, held, kept)
     finally:
         os.close(fd)
 
 
-def _shrunk(path: str, end: bytes) -> int:
+def _shrink(path: str, end: bytes) -> int:
     """Replace the log of an earlier server, which no process writes, by its end."""
     _replace(path, end)
     return len(end)
 
 
-def _emptied(fd: int, path: str, end: bytes, size: int) -> int:
+def _copy_and_truncate(fd: int, path: str, end: bytes, size: int) -> int:
     """Copy the log's end to `.1`, then truncate the log; if the disk is full, in reverse order."""
     copy = path + ".1"
     try:
         _replace(copy, end)
-        size += _appended(fd, copy, size)
+        size += _append_rest(fd, copy, size)
         os.ftruncate(fd, 0)
     except OSError:
         os.ftruncate(fd, 0)
@@ -94,7 +94,7 @@ def _emptied(fd: int, path: str, end: bytes, size: int) -> int:
     return len(end)
 
 
-def _appended(fd: int, copy: str, size: int) -> int:
+def _append_rest(fd: int, copy: str, size: int) -> int:
     """Append to the copy what the server wrote meanwhile; return the number of bytes."""
     added = 0
     with open(copy, "ab") as out:

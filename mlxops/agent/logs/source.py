@@ -28,7 +28,7 @@ def previous_log(ctx: Context, port: int) -> LogSource:
     path = log_path(ctx.site.state_dir, port) + ".1"
     if not os.path.exists(path):
         raise Failed("port %d has no earlier log" % port, "mlxops logs %d" % port, path=path)
-    return LogSource(_opened(path), path, path)
+    return LogSource(_open(path), path, path)
 
 
 def current_log(ctx: Context, port: int) -> LogSource:
@@ -37,10 +37,10 @@ def current_log(ctx: Context, port: int) -> LogSource:
     server = _server(ctx, port)
     output = _output(ctx, server)
     if server is None or output is None:
-        return _without_output(ours, server, port)
+        return _own_log(ours, server, port)
     if _same_file(output.path, ours):
-        return LogSource(_opened(ours), ours, ours)
-    return _elsewhere(ctx, port, ours, server, output)
+        return LogSource(_open(ours), ours, ours)
+    return _foreign_log(ctx, port, ours, server, output)
 
 
 def _server(ctx: Context, port: int) -> Optional[Process]:
@@ -73,7 +73,7 @@ def _same_file(path: str, other: str) -> bool:
         return False
 
 
-def _without_output(ours: str, server: Optional[Process], port: int) -> LogSource:
+def _own_log(ours: str, server: Optional[Process], port: int) -> LogSource:
     strange = server is not None and server.uid not in (None, os.geteuid())
     if not os.path.lexists(ours):
         if strange:
@@ -95,11 +95,11 @@ def _without_output(ours: str, server: Optional[Process], port: int) -> LogSourc
         else ""
     )
     return LogSource(
-        _opened(ours), ours, ours, note % (server.pid, port) if strange and server else ""
+        _open(ours), ours, ours, note % (server.pid, port) if strange and server else ""
     )
 
 
-def _elsewhere(ctx: Context, port: int, ours: str, server: Process, output: Output) -> LogSource:
+def _foreign_log(ctx: Context, port: int, ours: str, server: Process, output: Output) -> LogSource:
     """The server writes to another file: its log was moved, or mlxops did not start it."""
     told = "the output of pid %d on port %d goes to %s" % (server.pid, port, output.name)
     why = "its log was moved" if _started_here(ctx, port, server) else "mlxops did not start it"
@@ -109,7 +109,7 @@ def _elsewhere(ctx: Context, port: int, ours: str, server: Process, output: Outp
         reason = exc.strerror if isinstance(exc, OSError) else "not a regular file"
         if os.path.exists(ours):
             note = "%s (%s): %s; this is the log of an earlier server" % (told, reason, why)
-            return LogSource(_opened(ours), ours, ours, note)
+            return LogSource(_open(ours), ours, ours, note)
         _fail(
             "%s, which cannot be shown (%s): %s" % (told, reason, why),
             mlxops_command("show", port),
@@ -128,7 +128,7 @@ def _started_here(ctx: Context, port: int, server: Process) -> bool:
     )
 
 
-def _opened(path: str) -> int:
+def _open(path: str) -> int:
     try:
         return open_log(path)
     except OSError as exc:

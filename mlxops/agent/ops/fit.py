@@ -35,11 +35,11 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         "port": asked.port,
         "source": "hub" if remote else "disk",
         **found.record(),
-        "refused": _refused(found, entry, there, asked.config) or _lacking(remote),
+        "refused": _load_error(found, entry, there, asked.config) or _download_error(remote),
     }
 
 
-def _lacking(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
+def _download_error(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
     """The error if a load would refuse the download."""
     try:
         if remote is not None:
@@ -55,7 +55,7 @@ def _tokens(wanted: Any) -> Optional[int]:
     return wanted
 
 
-def _refused(
+def _load_error(
     found: memory.Fit, entry: Entry, there: Installed, described: Mapping[str, Any]
 ) -> Optional[Dict[str, Any]]:
     """The error that a load would end with: too little memory, or a model that cannot be built."""

@@ -44,7 +44,7 @@ def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         ctx.store.edit("init", change)
     return {
         "actions": [*noted, *(change_row(c, not dry) for c in changes[0])],
-        "drift": _unseen(evidence, registry),
+        "drift": _not_adopted(evidence, registry),
     }
 
 
@@ -61,15 +61,18 @@ def _adoptable(seen: PortEvidence) -> bool:
     return bool(seen.proven) and not (seen.foreign_holders or seen.unknown or seen.job)
 
 
-def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Dict[str, Any]]:
+def _not_adopted(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Dict[str, Any]]:
     """Rows for ports whose servers were not adopted: unobservable, in use by a job, or another
     user's."""
     why = {
-        seen.port: "; ".join(seen.unknown) or _at_work(seen, registry) for seen in evidence.values()
+        seen.port: "; ".join(seen.unknown) or _locked_reason(seen, registry)
+        for seen in evidence.values()
     }
     found = [("unknown", port, reason) for port, reason in why.items() if reason]
     found += [
-        ("foreign", seen.port, _of_others(seen)) for seen in evidence.values() if _of_others(seen)
+        ("foreign", seen.port, _others_servers(seen))
+        for seen in evidence.values()
+        if _others_servers(seen)
     ]
     return [
         {"drift": drift, "port": port, "entry": None, "reason": reason}
@@ -77,7 +80,7 @@ def _unseen(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Di
     ]
 
 
-def _of_others(seen: PortEvidence) -> str:
+def _others_servers(seen: PortEvidence) -> str:
     """Servers of other users, which only those users can adopt."""
     found = [one for one in seen.foreign_processes if one.is_server] if seen.foreign_holders else []
     return "; ".join(
@@ -86,7 +89,7 @@ def _of_others(seen: PortEvidence) -> str:
     )
 
 
-def _at_work(seen: PortEvidence, registry: Registry) -> str:
+def _locked_reason(seen: PortEvidence, registry: Registry) -> str:
     if not seen.job or not seen.server or registry.holders(seen.port):
         return ""
     return "not adopted while a job works on it: " + describe_holder(seen.job)
@@ -96,7 +99,7 @@ def _models(ctx: Context) -> List[CachedModel]:
     """Complete MLX chat models. Of a repository in both roots, the first complete copy counts."""
     found = hfcache.scan(ctx.site.hf_home)
     for snapshot in found:
-        _tell_of_broken(ctx, snapshot)
+        _warn_if_incomplete(ctx, snapshot)
     for repo_id, why in hfcache.broken_repos(ctx.site.hf_home).items():
         ctx.client.emit("warning", message="skipping %s: %s" % (repo_id, why))
     whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
@@ -105,13 +108,15 @@ def _models(ctx: Context) -> List[CachedModel]:
     if whole and there.flags is None:
         text = "%s does not list its options: no parsers are proposed" % there.runtime.name
         ctx.client.emit("warning", message=text)
-    return [_suggested(ctx, s, there) for s in whole if first[s.repo_id.lower()] is s]
+    return [_with_defaults(ctx, s, there) for s in whole if first[s.repo_id.lower()] is s]
 
 
-def _suggested(ctx: Context, snapshot: hfcache.Snapshot, there: defaults.Installed) -> CachedModel:
+def _with_defaults(
+    ctx: Context, snapshot: hfcache.Snapshot, there: defaults.Installed
+) -> CachedModel:
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
     found = defaults.find_defaults(there, entry, ctx.site.templates)
-    notes = (*found.notes, *_refused(ctx, entry, there))
+    notes = (*found.notes, *_load_error(ctx, entry, there))
     return CachedModel(
         repo_id=snapshot.repo_id,
         path=snapshot.path,
@@ -121,7 +126,7 @@ def _suggested(ctx: Context, snapshot: hfcache.Snapshot, there: defaults.Install
     )
 
 
-def _refused(ctx: Context, entry: Entry, there: defaults.Installed) -> Iterator[str]:
+def _load_error(ctx: Context, entry: Entry, there: defaults.Installed) -> Iterator[str]:
     """It is added anyway: a newer or another runtime may serve it."""
     try:
         choose_options(ctx.site, entry, there)
@@ -129,7 +134,7 @@ def _refused(ctx: Context, entry: Entry, there: defaults.Installed) -> Iterator[
         yield "load will refuse it: " + exc.message
 
 
-def _tell_of_broken(ctx: Context, snapshot: hfcache.Snapshot) -> None:
+def _warn_if_incomplete(ctx: Context, snapshot: hfcache.Snapshot) -> None:
     """Warn about an incomplete snapshot that may be a chat model."""
     if snapshot.complete or snapshot.format == "gguf" or snapshot.kind not in ("chat", "other"):
         return

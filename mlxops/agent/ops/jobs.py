@@ -13,7 +13,7 @@ from ..context import Context
 from ..errors import Failed, NotStopped, Usage, from_wire
 from ..jobs import log as joblog
 from ..jobs.begin import current_job
-from ..jobs.job import blocker, folder
+from ..jobs.job import blocker, logs_folder
 from ..jobs.log import find_agent, log_path
 from ..logs.lines import LineSplitter
 from ..ports.portname import PortResolver
@@ -27,7 +27,7 @@ CANCEL_TIMEOUT_S = 120.0
 
 def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     found = joblog.read_jobs(
-        folder(ctx.site.state_dir), [str(held.get("job")) for held in _running(ctx)]
+        logs_folder(ctx.site.state_dir), [str(held.get("job")) for held in _running(ctx)]
     )
     return {"jobs": [job.to_wire() for job in found]}
 
@@ -65,18 +65,18 @@ def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
     running = [str(held.get("job")) for held in _running(ctx)]
     if not word and len(running) == 1:
         return running[0]
-    known = dict.fromkeys([*running, *joblog.job_ids(folder(ctx.site.state_dir))])
+    known = dict.fromkeys([*running, *joblog.job_ids(logs_folder(ctx.site.state_dir))])
     if word and word not in known:
         match = _of_port(known, _port(ctx, verb, str(word)))
     else:
         match = [job for job in known if job == word]
     if match:
         return match[0]
-    what = "no job %s" % word if word else _count(len(running))
+    what = "no job %s" % word if word else _running_text(len(running))
     raise Failed("%s on %s" % (what, ctx.site.name), "mlxops jobs", job=word, running=running)
 
 
-def _count(running: int) -> str:
+def _running_text(running: int) -> str:
     return "%d jobs are running" % running if running else "no job is running"
 
 
@@ -97,7 +97,7 @@ def _of_port(jobs: Iterable[str], port: str) -> List[str]:
 def follow(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Send the job's events from its beginning to its end; raise the error it ends with."""
     job = _job(ctx, "follow", args.get("job"))
-    home = folder(ctx.site.state_dir)
+    home = logs_folder(ctx.site.state_dir)
     try:
         with open(log_path(home, job), "rb") as f:
             _emit_events(ctx, f, job)
@@ -155,7 +155,7 @@ def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         lambda: not _holds(ctx, job), Deadline(CANCEL_TIMEOUT_S), interval_s=POLL_INTERVAL_S
     ):
         raise NotStopped("job %s is still rolling back" % job, "mlxops follow %s" % job, job=job)
-    ended = joblog.read_job(folder(ctx.site.state_dir), job, running=False)
+    ended = joblog.read_job(logs_folder(ctx.site.state_dir), job, running=False)
     if ended.state == "done":
         text = "job %s finished before it could be cancelled" % job
         raise Failed(text, "mlxops status %s" % held.get("port", ""), **ended.to_wire())

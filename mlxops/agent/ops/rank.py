@@ -28,7 +28,7 @@ POLL_INTERVAL_S, EXEC_TIMEOUT_S = 0.1, 1.0
 
 
 def rank(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    return {"check": _check, "start": _start, "look": _look, "stop": _stop}[args["do"]](ctx, args)
+    return {"check": _check, "start": _start, "look": _alive, "stop": _stop}[args["do"]](ctx, args)
 
 
 def _check(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -107,7 +107,7 @@ def _check_alive(ctx: Context, gated: PendingServer, name: str) -> None:
         )
 
 
-def _look(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+def _alive(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {"alive": _recorded(ctx, args) is not None}
 
 

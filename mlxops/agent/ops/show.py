@@ -23,20 +23,20 @@ NOTHING: Dict[str, Any] = {"command": None, "sources": None}
 def show(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry = ctx.store.read()
     what = str(args["what"])
-    port, entry = _meant(ctx, registry, what)
+    port, entry = _resolve(ctx, registry, what)
     return {
         "entry": _entry(entry) if entry else None,
         "port": _port(ctx, registry, port) if port in ctx.site.ports else None,
-        **(_started(ctx, entry) if entry else NOTHING),
+        **(_start_command(ctx, entry) if entry else NOTHING),
     }
 
 
-def _meant(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int], Optional[Entry]]:
+def _resolve(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int], Optional[Entry]]:
     """The port and the entry that the word means. A number is a port if it is one of the host's."""
     number = (
         what.isascii()
         and what.isdecimal()
-        and (int(what[:6]) in ctx.site.ports or not _known(registry, what))
+        and (int(what[:6]) in ctx.site.ports or not _is_entry(registry, what))
     )
     slot, exact = find_slot(ctx.site, what), None if number else resolve.find_exact(registry, what)
     if number or (slot and exact is None):
@@ -50,11 +50,11 @@ def _meant(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int], 
     return entry.port or entry.wanted, entry
 
 
-def _known(registry: Registry, what: str) -> bool:
+def _is_entry(registry: Registry, what: str) -> bool:
     return what in registry.entries
 
 
-def _started(ctx: Context, entry: Entry) -> Dict[str, Any]:
+def _start_command(ctx: Context, entry: Entry) -> Dict[str, Any]:
     """The command line, and the origin of its values."""
     try:
         there = find_installed(ctx, entry)

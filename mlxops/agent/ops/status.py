@@ -67,10 +67,10 @@ def _memory(procs: Procs) -> Optional[Dict[str, Any]]:
 
 def _drift(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
     found = [_report_row("drift", one) for one in rows if one["drift"]]
-    return found + [_stray(one["port"], one["beside"]) for one in rows if one["beside"]]
+    return found + [_stray_row(one["port"], one["beside"]) for one in rows if one["beside"]]
 
 
-def _stray(port: int, why: str) -> Dict[str, Any]:
+def _stray_row(port: int, why: str) -> Dict[str, Any]:
     return {
         "drift": "stray",
         "port": port,

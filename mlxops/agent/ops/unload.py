@@ -246,13 +246,13 @@ def _clear(ctx: Context, port_survey: PortSurvey) -> PortSurvey:
             cleared = port_survey._replace(entries=now.holders(port_survey.evidence.port))
             if any(map(other_hosts.are_recorded, cleared.entries)):
                 raise port_survey.registry_error
-        return _cleared(now, cleared)
+        return _without_assignments(now, cleared)
 
     ctx.store.edit("unload %d" % port_survey.evidence.port, change)
     return cleared
 
 
-def _cleared(now: Registry, port_survey: PortSurvey) -> Registry:
+def _without_assignments(now: Registry, port_survey: PortSurvey) -> Registry:
     """The registry without the assignments found before the stop; a newer one is another's."""
     same = [
         e

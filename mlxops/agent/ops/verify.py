@@ -17,16 +17,16 @@ def verify(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Test one port after another: two tests at once would distort the measured times."""
     registry, asked = ctx.store.read(), args.get("ports")
     evidence = observe_ports(ctx, registry, ctx.ports(asked))
-    ports = [port for port in sorted(evidence) if asked or _something(registry, evidence[port])]
-    entries = _of(registry, ports) if asked else registry.entries.values()
-    found = _refused(ctx, entries)
+    ports = [port for port in sorted(evidence) if asked or _has_evidence(registry, evidence[port])]
+    entries = _entries_of(registry, ports) if asked else registry.entries.values()
+    found = _entry_rows(ctx, entries)
     return {
         "ports": [_row(ctx, registry, evidence[port], timeout_of(args)) for port in ports],
         "entries": found,
     }
 
 
-def _something(registry: Registry, seen: PortEvidence) -> bool:
+def _has_evidence(registry: Registry, seen: PortEvidence) -> bool:
     signs = (
         seen.listeners,
         seen.servers,
@@ -56,11 +56,11 @@ def _row(ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float)
     }
 
 
-def _of(registry: Registry, ports: Iterable[int]) -> List[Entry]:
+def _entries_of(registry: Registry, ports: Iterable[int]) -> List[Entry]:
     return [entry for port in ports for entry in registry.holders(port)]
 
 
-def _refused(ctx: Context, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
+def _entry_rows(ctx: Context, entries: Iterable[Entry]) -> List[Dict[str, Any]]:
     refused = Acceptance(ctx)
     reasons = {entry.name: refused.reasons(entry) for entry in entries}
     return [{"entry": name, "ok": not why, "reasons": why} for name, why in reasons.items()]

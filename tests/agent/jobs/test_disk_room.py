@@ -22,7 +22,7 @@ from mlxops.agent.jobs.begin import begin
 from mlxops.agent.jobs.disk_space import (
     LOAD_EDITS,
     LOG_BYTES,
-    WORD,
+    PREFIX,
     disk_reservation,
     disk_space_error,
 )
@@ -71,7 +71,7 @@ def add(made: Context, name: str) -> None:
 
 
 def left(disk: SmallDisk) -> list[str]:
-    return [path.name for path in disk.place.rglob("*") if WORD in path.name]
+    return [path.name for path in disk.place.rglob("*") if PREFIX in path.name]
 
 
 def port(made: Context) -> int:
@@ -163,7 +163,7 @@ def test_a_load_that_cannot_be_described_is_not_begun_and_an_unload_is(
     work: Context, disk: SmallDisk
 ):
     disk.fill()
-    folder = jobs.folder(work.site.state_dir)
+    folder = jobs.logs_folder(work.site.state_dir)
     before = joblog.job_ids(folder)
     with (
         pytest.raises(NotEnoughDisk, match="nothing was stopped"),

@@ -208,7 +208,7 @@ def test_the_log_of_a_long_download_has_an_end(path: str, monkeypatch: pytest.Mo
         for done in range(1000):
             work.emit("progress", phase="download", done=done, total=1000)
         work.phase("launch", "starting")
-    log = Path(log_path(jobs.folder(os.path.dirname(path)), work.id))
+    log = Path(log_path(jobs.logs_folder(os.path.dirname(path)), work.id))
     assert log.stat().st_size < 7000
     past = joblog.read_job(str(log.parent), work.id, running=False)
     assert (past.state, past.phase) == ("done", "launch")

@@ -42,12 +42,12 @@ def test_any_cut_gives_the_same_lines(parts: list[bytes], data: st.DataObject) -
 
 
 def test_a_long_line_is_marked_with_what_is_left_out_and_the_next_one_is_whole() -> None:
-    lines = fed(b"x" * 90, b"y" * 30 + b"\nnext\n", longest=100)
+    lines = fed(b"x" * 90, b"y" * 30 + b"\nnext\n", max_bytes=100)
     assert lines == ["x" * 90 + "y" * 10 + " [... 20 bytes left out]", "next"]
 
 
 def test_a_long_line_is_not_cut_within_a_character() -> None:
-    (line,) = fed("日".encode() * 50 + b"\n", longest=100)
+    (line,) = fed("日".encode() * 50 + b"\n", max_bytes=100)
     assert line == "日" * 33 + " [... 51 bytes left out]"
 
 
