@@ -1,6 +1,6 @@
 """The program, as `mlxops`, `mlxctl` and `python -m mlxops`."""
 
-import _signal  # type: ignore[import-not-found]  # signal itself takes as long to import as Ctrl-C needs to be a traceback
+import _signal  # type: ignore[import-not-found]  # importing signal takes long enough for Ctrl-C to print a traceback
 import os
 
 INTERRUPTED = 130
@@ -14,8 +14,8 @@ from typing import NoReturn  # noqa: E402
 
 
 def main() -> NoReturn:
-    """Run one command and leave at once: neither garbage collection nor the interpreter's farewell
-    earns its time."""
+    """Run one command, then exit with os._exit: garbage collection and interpreter shutdown would
+    only cost time."""
     gc.disable()
     _sound_streams()
     from .interrupts import listen
@@ -27,8 +27,8 @@ def main() -> NoReturn:
 
 
 def _sound_streams() -> None:
-    """A closed stream swallows what is written; a narrow encoding shows escapes instead of
-    failing."""
+    """Make writing safe: a closed stream becomes /dev/null, a character that the encoding lacks an
+    escape."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open until the end of the program

@@ -1,5 +1,5 @@
-"""The client's side of doctor: how far a call came, from the host file to the login, and how the
-two clocks compare."""
+"""The client's checks of doctor: host file, ssh settings, each step of the connection, and the
+clocks."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from .transport.settings import Settings
 
 Row = dict[str, Any]
-# The steps of a connection in their order, and the error each of them ends with.
+# The steps of a connection in order, each with the error of its failure.
 CONNECT_STEPS: tuple[tuple[str, type[MlxopsError]], ...] = (
     ("address", HostUnreachable),
     ("host key", HostKeyRefused),
     ("login", LoginRefused),
 )
-# Logs and locks mislead beyond the first; certificates may be refused beyond the second.
+# Beyond the first, logs and locks mislead; beyond the second, certificates may be refused.
 SKEW_WARNING_S, SKEW_WRONG_S = 2.0, 300.0
 
 
-def row(check: str, verdict: str, seen: str, mend: str = "", side: str = "client") -> Row:
-    """One row of the answer; `mend` is the command that mends it."""
-    return {"side": side, "check": check, "verdict": verdict, "seen": seen, "mend": mend or None}
+def row(check: str, verdict: str, detail: str, fix: str = "", side: str = "client") -> Row:
+    """One row of the result; `fix` is the command that fixes the problem."""
+    return {"side": side, "check": check, "verdict": verdict, "seen": detail, "mend": fix or None}
 
 
 class CallTimes:
-    """What was learnt of one call while it ran: whether the request went out, and the host's clock.
-    Epoch seconds."""
+    """When the request of a call went out, and the host's clock, each None until known. Epoch
+    seconds."""
 
-    def __init__(self, otherwise: Callable[[dict[str, Any]], None]) -> None:
-        self._otherwise = otherwise
+    def __init__(self, fallback: Callable[[dict[str, Any]], None]) -> None:
+        self._fallback = fallback
         self.sent_at: float | None = None
         self.clock: tuple[Any, float] | None = None
 
@@ -45,59 +45,49 @@ class CallTimes:
         if event.get("event") == "clock":
             self.clock = (event.get("now"), time.time())
         else:
-            self._otherwise(event)
+            self._fallback(event)
 
 
 def client_rows(host: Host, call: CallTimes, fault: MlxopsError | None) -> list[Row]:
-    """Every check of this side, and of the agent where it gave no answer."""
+    """Every check of the client, and of the agent if it did not answer."""
     rows = guarded("host file", lambda: [host_file_row(host)])
     if host.transport == "ssh":
         rows += guarded(
             "ssh settings", lambda: ssh_rows(host, fault if call.sent_at is None else None)
         )
     if fault:
-        way = (
-            [cls for _, cls in CONNECT_STEPS]
-            if host.transport == "ssh" and call.sent_at is None
-            else []
-        )
-        lost = isinstance(fault, tuple(way)) or any(one["verdict"] == "wrong" for one in rows)
-        return [*rows, agent_row(fault, lost)]
+        connecting = host.transport == "ssh" and call.sent_at is None
+        at_a_step = connecting and isinstance(fault, tuple(cls for _, cls in CONNECT_STEPS))
+        return [*rows, agent_row(fault, at_a_step or any(r["verdict"] == "wrong" for r in rows))]
     return [*rows, *guarded("clock", lambda: [measured_clock(call)])]
 
 
 def guarded(check: str, look: Callable[[], list[Row]]) -> list[Row]:
-    """The rows of a check; where it breaks, one that says so, and the others still count."""
+    """The rows of a check; if it raises, one row with the error, and the others still count."""
     try:
         return look()
     except Exception as exc:
-        return [row(check, "unknown", f"{type(exc).__name__}: {exc}", "if it stays so, report it")]
+        return [row(check, "unknown", f"{type(exc).__name__}: {exc}", "mlxops --debug doctor")]
 
 
 def host_file_error(fault: MlxopsError) -> list[Row]:
-    """The one row there is without a host file that can be read."""
+    """The only row if the host file cannot be read."""
     return [row("host file", "wrong", fault.message, fault.hint)]
 
 
 def agent_row(fault: MlxopsError, not_reached: bool) -> Row:
     if not_reached:
-        return row(
-            "agent",
-            "unknown",
-            "the host was not reached, so nothing on it was looked at",
-            side="host",
-        )
+        return row("agent", "unknown", "host not reached", side="host")
     return row("agent", "wrong", fault.message, fault.hint, side="host")
 
 
 def host_file_row(host: Host) -> Row:
-    """One that others could change is refused before a call is made."""
+    """A host file that others can change is refused before the call."""
     return row("host file", "ok", str(host.path.resolve()))
 
 
 def ssh_rows(host: Host, fault: MlxopsError | None) -> list[Row]:
-    """ssh's settings and the steps of the connection, which ended with `fault`, if it did not go
-    all the way."""
+    """ssh's settings and the steps of the connection, which `fault` ended, if any."""
     from .transport.settings import query_ssh
 
     try:
@@ -109,7 +99,7 @@ def ssh_rows(host: Host, fault: MlxopsError | None) -> list[Row]:
 
 
 def step_details(settings: Settings) -> list[str]:
-    """What a step that was passed is shown with, per step of WAY."""
+    """The details of each step of CONNECT_STEPS, for those that passed."""
     from .transport import knownhosts
 
     keys = [
@@ -128,8 +118,7 @@ def step_details(settings: Settings) -> list[str]:
 
 
 def step_rows(words: list[str], kind: type, fault: MlxopsError | None) -> Iterator[Row]:
-    """A row per step: those before the fault are ok, its own is wrong, those behind it are
-    unknown."""
+    """A row per step: ok before the fault, wrong at it, unknown after it."""
     names = [cls for _, cls in CONNECT_STEPS]
     at = names.index(kind) if words and kind in names else len(words)
     for number, (check, _) in enumerate(CONNECT_STEPS):
@@ -138,26 +127,25 @@ def step_rows(words: list[str], kind: type, fault: MlxopsError | None) -> Iterat
         elif fault and words and number == at:
             yield row(check, "wrong", fault.message, fault.hint)
         else:
-            yield row(check, "unknown", "the connection did not come that far")
+            yield row(check, "unknown", "not reached")
 
 
 def measured_clock(call: CallTimes) -> Row:
-    """The host's clock against ours, as well as it can be known: within half of what question and
-    answer took."""
+    """The difference of the clocks, known to half the round-trip time."""
     if call.sent_at is None or call.clock is None:
-        return row("clock", "unknown", "the host did not tell the time")
+        return row("clock", "unknown", "the host did not report its time")
     theirs, heard_at = call.clock
     error = abs(heard_at - call.sent_at) / 2
     return clock_row(float(theirs) - (call.sent_at + heard_at) / 2, error)
 
 
 def clock_row(ahead_s: float, error_s: float) -> Row:
-    """The row of a host whose clock is that far ahead of ours, give or take the error. Seconds."""
+    """The row for a host clock that is so many seconds ahead of ours, give or take the error."""
     least = max(0.0, abs(ahead_s) - error_s)
     verdict = "wrong" if least > SKEW_WRONG_S else "warning" if least > SKEW_WARNING_S else "ok"
     way = "ahead of" if ahead_s > 0 else "behind"
-    seen = f"the host's is {abs(ahead_s):.2f} s {way} ours, give or take {error_s:.2f} s"
+    detail = f"the host is {abs(ahead_s):.2f} s {way} this machine, give or take {error_s:.2f} s"
     if not least:
-        seen = f"the host's agrees with ours, as far as can be told: within {error_s:.2f} s"
-    mend = "on a Mac: sudo sntp -sS time.apple.com; on Linux: sudo timedatectl set-ntp true"
-    return row("clock", verdict, seen, "" if verdict == "ok" else mend)
+        detail = f"clocks agree within {error_s:.2f} s"
+    fix = "on a Mac: sudo sntp -sS time.apple.com; on Linux: sudo timedatectl set-ntp true"
+    return row("clock", verdict, detail, "" if verdict == "ok" else fix)

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub as the client sees it: a search for MLX models, each with its size."""
+"""Search for MLX models on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ _WIDTHS: Mapping[str, int] = {
 
 
 def weights_bytes(parameters: Mapping[str, int]) -> int | None:
-    """Bytes of weights with so many elements per type; None when there are none, or a type's width
-    is not known."""
+    """Bytes of weights with so many elements per type; None if empty or of an unknown type."""
     if not parameters or not parameters.keys() <= _WIDTHS.keys():
         return None
     return sum(_WIDTHS[dtype] * count for dtype, count in parameters.items())
@@ -31,8 +30,7 @@ def _row(model: Any) -> dict[str, Any]:
     weights = weights_bytes(model.safetensors.parameters) if model.safetensors else None
     return {
         "repo_id": model.id,
-        # Where the Hub has not counted the weights: all revisions together, which is at least one
-        # of them.
+        # If the Hub has not counted the weights: the size of all revisions, an upper bound.
         "size_bytes": weights or model.used_storage,
         "downloads": model.downloads,
         "gated": bool(model.gated),
@@ -43,29 +41,27 @@ def _row(model: Any) -> dict[str, Any]:
 def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dict[str, Any]]:
     """MLX repositories that match these words, most downloaded first.
 
-    Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Asks the
-    Hub at `endpoint`, else the one HF_ENDPOINT names, with this machine's login. NotDownloadable
-    when it cannot be asked."""
+    Rows of {repo_id, size_bytes (None: unknown), downloads, gated, modified (ISO 8601)}. Queries
+    `endpoint`, else $HF_ENDPOINT, with this machine's login; NotDownloadable if that fails."""
     from huggingface_hub import ModelInfo
     from huggingface_hub.errors import HfHubHTTPError
 
-    # The HTTP library changed between versions; its own base error is always a base of this one.
+    # huggingface_hub changed its HTTP library; the base error of either is a base of this one.
     failures: tuple[type[Exception], ...] = (OSError, ValueError)
     failures += cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
     try:
         return [_row(cast(Any, ModelInfo)(**model)) for model in _query(words, limit, endpoint)]
     except failures as exc:
         raise NotDownloadable(
-            f"the Hub cannot be searched: {exc}", "check the network, or HF_ENDPOINT"
+            f"cannot search the Hub: {exc}", "check the network and $HF_ENDPOINT"
         ) from exc
 
 
 def _query(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]:
-    """What the Hub answers. HfApi.list_models would try six times, half a minute in which nobody
-    learns anything."""
+    """Query the Hub once: HfApi.list_models would try six times, for half a minute."""
     from huggingface_hub import constants, utils
 
-    hub: Any = utils  # its type hints name none of what it exports
+    hub: Any = utils  # its type hints do not declare its exports
     fields = ["downloads", "gated", "lastModified", "safetensors", "usedStorage"]
     asked = {
         "search": words,

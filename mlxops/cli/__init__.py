@@ -1,5 +1,5 @@
-"""The command line. A command parses its words, makes one call and answers; how the answer is shown
-is decided here."""
+"""The command line. A verb parses its arguments, makes one call and returns an answer, which is
+printed here, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from .run import Answer, Run
 
 
 def main(argv: list[str], run: Run | None = None) -> int:
-    """Carry out one command line; its exit status. Whatever went wrong is told in one place,
-    below."""
+    """Run one command line and return its exit status. Errors are reported here only."""
     run = run or Run(Console.standard())
     answer, error = _execute(argv, run)
     with while_reporting() as presses:
@@ -26,7 +25,7 @@ def main(argv: list[str], run: Run | None = None) -> int:
         except OutputClosed:
             pass
         except OSError as exc:
-            run.console.note(f"mlxops: the answer could not be written: {exc.strerror}")
+            run.console.note(f"mlxops: cannot write the answer: {exc.strerror}")
             return 1
         return error.exit_code if error else 0
 
@@ -56,7 +55,7 @@ def _report(run: Run, answer: Answer, error: MlxopsError | None) -> None:
         run.console.print(document(run.host_name, run.command, answer.result, error))
     elif answer.result is not None and answer.text is not None:
         run.console.print(answer.text(answer.result, run.console.style))
-    run.console.flush()  # into one file or mail, what was found comes before what is wrong with it
+    run.console.flush()  # in one file or mail, the result comes before the error
     if error is not None and not run.flags.json:
         from ..render.errors import error_text
 
@@ -66,6 +65,6 @@ def _report(run: Run, answer: Answer, error: MlxopsError | None) -> None:
 
 
 def program_name() -> str:
-    """The name the program was called by: mlxops or mlxctl."""
+    """The name by which the program was called: mlxops or mlxctl."""
     name = os.path.basename(sys.argv[0])
     return name if name in ("mlxops", "mlxctl") else "mlxops"

@@ -1,5 +1,5 @@
-"""What the reader of a quiet reconcile, such as cron's mail, was told: a steady fault is told once,
-then once a day."""
+"""Which faults quiet runs of reconcile, such as cron's, have reported: each is reported once, then
+once a day."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from ..render.format import printable
 from .run import Result
 
 REPEAT_INTERVAL_S = 86400.0
-# More are told each time: a file that nobody can fill up.
+# Bounds of the file. Faults beyond them are reported by every run.
 MAX_FAULTS, MAX_BYTES = 500, 1 << 20
 MAX_LABEL = 200
-# Their reasons change while the fault is the same: the words of an error, a pid.
+# Kinds whose reasons change while the fault is the same, such as an error message or a pid.
 _STEADY = ("unknown", "unresponsive", "failed", "dead-child")
 _HOST = "host"
 
 
 class Fault(NamedTuple):
-    """Something that is wrong. `key`: what makes it the same fault at the next run; `label`: its
-    name for people."""
+    """A problem. `key`: its identity across runs; `label`: its name; `line`: its report."""
 
     key: str
     label: str
@@ -36,27 +35,25 @@ class Fault(NamedTuple):
 
 
 class FaultHistory:
-    """The faults told, of one host file, each with its label and when. A file that cannot be read
-    remembers nothing."""
+    """The reported faults of a host file, with label and time; empty if the file is unreadable."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path, self._clock = path, clock
-        self._told = _read(path)
+        self._reported = _read(path)
 
     def report(self, faults: list[Fault]) -> list[str]:
-        """The lines of a run that reached the host: faults that are new or due again, and faults
-        that are over."""
+        """The lines of a run that reached the host: faults that are new, due again or resolved."""
         return [
             *self._due(faults),
             *self._resolved({fault.key for fault in faults}, everything=True),
         ]
 
     def mark_reported(self, faults: list[Fault]) -> None:
-        """Take them as told: something else tells of them."""
+        """Count them as reported: other lines report them."""
         self._due(faults)
 
     def report_failure(self, fault: Fault) -> bool:
-        """Whether to tell how a run ended that learnt nothing of the host's ports."""
+        """Whether to report the error of a run that did not see the host's ports."""
         due = self._due([fault])
         self._resolved({fault.key}, everything=False)
         return bool(due)
@@ -64,27 +61,27 @@ class FaultHistory:
     def _due(self, faults: list[Fault]) -> list[str]:
         now = self._clock()
         due = [fault for fault in faults if not 0 <= now - self._at(fault.key) < REPEAT_INTERVAL_S]
-        self._told.update(
+        self._reported.update(
             {fault.key: {"label": fault.label[:MAX_LABEL], "at": now} for fault in due}
         )
         return [fault.line for fault in due]
 
     def _at(self, key: str) -> float:
-        return float(self._told[key]["at"]) if key in self._told else float("-inf")
+        return float(self._reported[key]["at"]) if key in self._reported else float("-inf")
 
     def _resolved(self, standing: set[str], everything: bool) -> list[str]:
-        """Forget what is over; without `everything` only what kept runs from the host: the ports
-        were not seen."""
+        """Drop resolved faults; without `everything` only those of the connection, because the
+        ports were not seen."""
         over = [
             key
-            for key in self._told
+            for key in self._reported
             if key not in standing and (everything or key.startswith(_HOST))
         ]
-        return [f"no longer: {self._told.pop(key)['label']}" for key in over]
+        return [f"resolved: {self._reported.pop(key)['label']}" for key in over]
 
     def save(self) -> None:
-        """Where it cannot be written everything is told again, which is no fault of this run."""
-        newest = sorted(self._told.items(), key=lambda item: item[1]["at"])[-MAX_FAULTS:]
+        """Write the file. If that fails, the next run reports everything again."""
+        newest = sorted(self._reported.items(), key=lambda item: item[1]["at"])[-MAX_FAULTS:]
         draft = self._path.with_suffix(f".{os.getpid()}.tmp")
         try:
             draft.write_text(json.dumps({"version": 1, "told": dict(newest)}))
@@ -108,16 +105,15 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def faults(wrong: list[Result], waiting: list[tuple[Result, str]]) -> list[Fault]:
-    """The faults of a reconcile: every drift and broken server, and the changes that could not be
-    made."""
+    """The faults of a run: every drift, every broken server, every change that failed."""
     return [*map(_fault, wrong), *(_pending_fault(action, line) for action, line in waiting)]
 
 
-def _fault(told: Result) -> Fault:
-    what = kind(told)
-    reason = "" if what in _STEADY else str(told.get("reason"))
-    label = f"{what} {location(told)}"
-    return Fault(f"port {_digest(label, reason)}", label, one_line(told))
+def _fault(problem: Result) -> Fault:
+    what = kind(problem)
+    reason = "" if what in _STEADY else str(problem.get("reason"))
+    label = f"{what} {location(problem)}"
+    return Fault(f"port {_digest(label, reason)}", label, one_line(problem))
 
 
 def _pending_fault(action: Result, line: str) -> Fault:
@@ -126,8 +122,8 @@ def _pending_fault(action: Result, line: str) -> Fault:
 
 
 def failure_fault(error: MlxopsError) -> Fault:
-    """A run that failed; the same fault as any other with its exit status: a link breaks in many
-    ways."""
+    """The fault of a failed run: the same for all errors of one exit status, because a link breaks
+    in many ways."""
     first = (error.message.splitlines() or [error.kind])[0]
     return Fault(f"{_HOST} {error.exit_code}", printable(first), "")
 

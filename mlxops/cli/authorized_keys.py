@@ -1,5 +1,4 @@
-"""Lines of OpenSSH's authorized_keys, as sshd(8) describes them: one public key and what it may
-do."""
+"""Lines of OpenSSH's authorized_keys (sshd(8)): a public key and what it may do."""
 
 from __future__ import annotations
 
@@ -13,36 +12,31 @@ KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
 
 
 def authorized_line(command: str, key: str | None) -> str:
-    """The line that lets a key run this one command and nothing else; without a key, its
-    beginning."""
-    # sshd unquotes \" and nothing else, so a backslash before the closing quote would swallow it.
+    """The line that limits a key to one command; without a key, the start of the line."""
+    # sshd unquotes only \", so a backslash before the closing quote would escape that quote.
     if command.endswith("\\") or not command.isprintable():
-        raise Failed(f"no line of authorized_keys can hold this command: {command!r}")
+        raise Failed(f"authorized_keys cannot hold this command: {command!r}")
     quoted = command.replace('"', '\\"')
     return f'restrict,command="{quoted}" {key or ""}'.rstrip()
 
 
 def read_public_key(path: str) -> str:
-    """The one key of a .pub file, as `TYPE BASE64 COMMENT`; Usage for anything else that may be in
-    it."""
+    """The only key of a .pub file, as `TYPE BASE64 COMMENT`; Usage if it holds anything else."""
     try:
         text = Path(path).expanduser().read_text("utf-8")
     except (OSError, UnicodeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "is no text"
+        why = exc.strerror if isinstance(exc, OSError) else "not a text file"
         raise Usage(
-            f"{path}: {why}", "name the file of a public key, such as ~/.ssh/cron.pub"
+            f"cannot read {path}: {why}", "--key needs a public key file, such as ~/.ssh/cron.pub"
         ) from None
     keys = [one for one in map(str.strip, text.splitlines()) if one and not one.startswith("#")]
     if len(keys) != 1 or not is_key(keys[0]):
-        raise Usage(
-            f"{path} is not one public key", "ssh-keygen -y -f PRIVATE_KEY prints the public one"
-        )
+        raise Usage(f"{path} is not a public key file", "ssh-keygen -y -f PRIVATE_KEY > FILE.pub")
     return keys[0]
 
 
 def is_key(text: str) -> bool:
-    """Whether this is a plain public key: no options before it, no certificate, the type it claims
-    to be."""
+    """Whether this is a plain public key of the type it claims: no options, no certificate."""
     kind, _, rest = text.partition(" ")
     blob = _decoded(rest.split(" ", 1)[0])
     plain = kind.startswith(KEY_TYPES) and "-cert-" not in kind and text.isprintable()

@@ -1,4 +1,4 @@
-"""The streams of one command: the answer goes to out, everything else to err."""
+"""The streams of a command: the answer goes to out, everything else to err."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ POLL_INTERVAL_S = 0.1
 
 
 class OutputClosed(Exception):
-    """Whoever read our standard output (| head) has left."""
+    """The reader of our standard output (| head) has gone."""
 
 
 def _width(out: TextIO) -> int | None:
-    """The columns of the terminal that shows the answer; None where it is no terminal, or one of
-    unknown size."""
+    """The columns of the terminal; None if it is not a terminal, or of unknown size."""
     try:
         return os.get_terminal_size(out.fileno()).columns or None
     except (OSError, ValueError):
@@ -26,7 +25,7 @@ def _width(out: TextIO) -> int | None:
 
 
 class Console:
-    """`interactive` means that a person sits there who can be asked."""
+    """`interactive`: a user at a terminal can be asked."""
 
     def __init__(self, out: TextIO, err: TextIO, interactive: bool = False) -> None:
         self._out, self.err, self.interactive = out, err, interactive
@@ -38,7 +37,7 @@ class Console:
         return cls(sys.stdout, sys.stderr, sys.stdin.isatty() and sys.stderr.isatty())
 
     def print(self, text: str) -> None:
-        """Lines of the answer; nothing at all for an empty text."""
+        """Print lines of the answer; nothing for an empty text."""
         try:
             if text:
                 self._out.write(text + "\n")
@@ -46,7 +45,7 @@ class Console:
             raise OutputClosed from None
 
     def print_now(self, text: str) -> None:
-        """Lines that somebody waits for."""
+        """Print lines at once."""
         self.print(text)
         self.flush()
 
@@ -57,8 +56,7 @@ class Console:
             raise OutputClosed from None
 
     def note(self, text: str) -> None:
-        """Lines for a person, none for an empty text; losing them must not change how the command
-        ends."""
+        """Print lines on stderr, none for an empty text. A failure does not change the exit status."""
         try:
             if text:
                 self.err.write(text + "\n")
@@ -67,8 +65,7 @@ class Console:
             pass
 
     def confirm(self, question: str) -> bool | None:
-        """The answer of the person at the terminal, None at the end of input; KeyboardInterrupt on
-        Ctrl-C."""
+        """The user's answer, None at the end of input; KeyboardInterrupt on Ctrl-C."""
         with raise_on(1):
             while True:
                 answer = self._answer(f"{question} [y/N]: ")
@@ -81,13 +78,12 @@ class Console:
                 self.note("Please answer y or n.")
 
     def _answer(self, prompt: str) -> str:
-        """The line typed, "" at the end of input."""
+        """The line typed; "" at the end of input."""
         import select
 
         self.err.write(prompt)
         self.err.flush()
-        # Ctrl-C in the moment before a read would be noticed only after it: wait for the answer
-        # outside of one.
+        # Ctrl-C just before a blocking read would be handled only after it: poll before reading.
         while not select.select([sys.stdin], [], [], POLL_INTERVAL_S)[0]:
             continue
         return sys.stdin.readline()

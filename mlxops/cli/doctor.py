@@ -7,6 +7,7 @@ import click
 from .. import doctor as client
 from ..agent.errors import DriftFound, Failed, Interrupted, MlxopsError, Usage
 from ..render.doctor import all_checks, failing_checks
+from ..render.format import counted
 from . import options
 from .run import Answer, Result, Run
 from .verb import verb
@@ -42,7 +43,7 @@ def doctor(run: Run, fix: bool, dry_run: bool) -> Answer:
 
 
 def _run_checks(run: Run, args: Result) -> tuple[Result, MlxopsError | None]:
-    """The checks of both sides, or of the client only, with the error, if the host did not answer."""
+    """The checks of both sides; of the client only, and the error, if the host did not answer."""
     call = client.CallTimes(run.progress)
     try:
         host = run.host
@@ -68,8 +69,5 @@ def _checks_error(result: Result) -> MlxopsError | None:
     ports = [str(one["seen"]).partition(":")[0] for one in wrong if one["check"] == "ports"]
     told = [f"ports ({', '.join(ports)})" if name == "ports" else name for name in names]
     kind = DriftFound if names.keys() & PORT_CHECKS else Failed
-    count = "1 problem" if len(told) == 1 else f"{len(told)} problems"
-    return kind(
-        f'doctor found {count} ({", ".join(told)}); see "next" above',
-        wrong=[*names],
-    )
+    text = f'doctor found {counted(len(told), "problem")} ({", ".join(told)}); see "next" above'
+    return kind(text, wrong=[*names])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import Usage
-from ..render.actions import change_summary
+from ..render.actions import change_summary, plan_summary
 from ..render.entries import entry_details, entry_table, removal_question, remove_result, set_result
 from . import options
 from .run import Answer, Run
@@ -32,7 +32,9 @@ def init(run: Run, dry_run: bool) -> Answer:
     running.
 
     Nothing is removed or renamed."""
-    return Answer(run.call("init", {"dry_run": dry_run}), change_summary)
+    return Answer(
+        run.call("init", {"dry_run": dry_run}), plan_summary if dry_run else change_summary
+    )
 
 
 @verb(
@@ -53,9 +55,8 @@ def set_(run: Run, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer
 
     KEY= clears a field. For chat_template, the parsers and args, KEY=auto uses the default of the
     model family, and KEY= or KEY=none turns it off."""
-    return Answer(
-        run.call("set", {"name": name, "changes": _pairs(changes), "dry_run": dry_run}), set_result
-    )
+    args = {"name": name, "changes": _pairs(changes), "dry_run": dry_run}
+    return Answer(run.call("set", args), plan_summary if dry_run else set_result)
 
 
 def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""Any exception as one of the errors with an exit code."""
+"""Any exception as one of the errors that have an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Internal(MlxopsError):
 
 
 def as_mlxops_error(exc: BaseException, command: str | None = None) -> MlxopsError:
-    """The typed error for whatever ended a command; what nobody foresaw is Internal."""
+    """The error for the exception that ended a command; Internal for an unexpected one."""
     if isinstance(exc, MlxopsError):
         return exc
     if isinstance(exc, (KeyboardInterrupt, click.Abort)):
@@ -20,15 +20,13 @@ def as_mlxops_error(exc: BaseException, command: str | None = None) -> MlxopsErr
     if isinstance(exc, click.ClickException):
         return _usage(exc, command)
     if isinstance(exc, OSError):
-        return Failed(
-            f"{exc.filename or 'this machine'}: {exc.strerror or exc}", "look at it on this machine"
-        )
-    return Internal(f"{type(exc).__name__}: {exc}", "a defect of mlxops; --debug shows where")
+        return Failed(f"on this machine: {exc.filename or 'error'}: {exc.strerror or exc}")
+    retry = f"mlxops --debug {command}" if command else "mlxops --debug"
+    return Internal(f"internal error: {type(exc).__name__}: {exc}", retry)
 
 
 def traceback_text(exc: BaseException) -> str:
-    """Where it came from: here, and on the host if the agent told. It quotes the host, so it is
-    made safe as well."""
+    """The traceback of an error, here and, if the agent sent one, on the host, made printable."""
     import traceback
 
     from ..render.format import printable_lines
@@ -42,5 +40,5 @@ def _usage(exc: click.ClickException, command: str | None) -> Usage:
     ctx = getattr(exc, "ctx", None)
     path = ctx.command_path if ctx else f"mlxops {command}" if command else "mlxops"
     if isinstance(exc, click.NoSuchOption) and exc.option_name in ("--port", "--slot", "-p"):
-        return Usage(f"no option {exc.option_name}: PORT is a plain argument", f"{path} --help")
+        return Usage(f"no option {exc.option_name}; PORT is a plain argument", f"{path} --help")
     return Usage(exc.format_message(), f"{path} --help")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import DriftFound, Failed, Usage, from_wire
-from ..render.actions import as_dry_run
 from ..render.ports import servers_to_stop, unload_all_result, unload_result
 from ..render.status import deep as deep_text
 from ..render.status import status as status_text
@@ -74,7 +73,7 @@ def _check_error(result: Result) -> DriftFound | None:
 def unload(run: Run, port: str, grace_s: float | None, dry_run: bool) -> Answer:
     """Stop the server on PORT, confirm that it is gone, and free the port."""
     args = {"port": run.host.port_word(port), "grace_s": grace_s, "dry_run": dry_run}
-    return Answer(run.call("unload", args), as_dry_run(unload_result) if dry_run else unload_result)
+    return Answer(run.call("unload", args), unload_result)
 
 
 @verb(
@@ -101,11 +100,7 @@ def unload_all(
     if run.interactive and not yes and not dry_run:
         args["pids"] = _confirm_stop(run, args)
     result = run.call("unload-all", args)
-    return Answer(
-        result,
-        as_dry_run(unload_all_result) if dry_run else unload_all_result,
-        _unload_error(result),
-    )
+    return Answer(result, unload_all_result, _unload_error(result))
 
 
 def _confirm_stop(run: Run, args: Result) -> list[int]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import DriftFound, Interrupted, MlxopsError
-from ..render.actions import action_lines, change_lines, change_summary, problems, reconcile_plan
+from ..render.actions import action_lines, change_lines, change_summary, plan_summary, problems
 from . import alerts, options, single_instance
 from .check_errors import drift_error
 from .run import Answer, Result, Run
@@ -48,7 +48,7 @@ def reconcile(run: Run, check: bool, timeout_s: float | None, dry_run: bool) -> 
     if history is None:
         return Answer(
             result,
-            reconcile_plan if dry_run else change_lines if run.flags.quiet else change_summary,
+            plan_summary if dry_run else change_lines if run.flags.quiet else change_summary,
             error,
         )
     lines = _lines(result, history)

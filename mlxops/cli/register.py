@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..agent.errors import Usage
-from ..render.actions import change_summary
+from ..render.actions import change_summary, plan_summary
 from . import options
 from .run import Answer, Run
 from .verb import verb
@@ -59,7 +59,7 @@ def register(run: Run, slots: bool, dry_run: bool, **entry: Any) -> Answer:
         entry = {**entry, "slot": slot, "args": [*entry["args"]], "hosts": [*entry["hosts"]]}
     return Answer(
         run.call("register", {**({"slots": True} if slots else entry), "dry_run": dry_run}),
-        change_summary,
+        plan_summary if dry_run else change_summary,
     )
 
 

@@ -92,7 +92,7 @@ class Root(BaseCommand, click.Group):
         return super().resolve_command(ctx, args)
 
     def _help_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """`help VERB` as `VERB --help`; without a known verb, raise HelpRequested for the program."""
+        """`help VERB` as `VERB --help`; HelpRequested for the program without a known verb."""
         BaseCommand("help").note_json(ctx, args)
         if not args or args[0] not in VERBS:
             raise HelpRequested(ctx.get_help())

@@ -1,4 +1,4 @@
-"""One run of the program: its global flags, the host they name, the one call, and the answer."""
+"""One run of the program: global flags, the host they name, the call, and the answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HostCall = Callable[[Host, str, Result, OnEvent, OnSent], Result]
 
 @dataclass
 class Flags:
-    """The global flags, filled in while click parses: they may stand before and after the verb."""
+    """The global flags, set while click parses; they may stand before or after the verb."""
 
     host: str | None = None
     hosts_dir: str | None = None
@@ -34,11 +34,9 @@ class Flags:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command has to say: a result, how people read it, and what was found wrong although it
-    was carried out.
+    """The outcome of a verb: a result, the function that formats it, and an error, if any.
 
-    `message`: what people read instead of the error, where that is only the way they chose to
-    leave."""
+    `message`: printed instead of the error, if that is no failure, such as Ctrl-C in `follow`."""
 
     result: Result | None
     text: Callable[[Result, Style], str] | None = None
@@ -60,13 +58,13 @@ class Run:
 
     @cached_property
     def host(self) -> Host:
-        """The host meant by the flags; Usage when there is no telling."""
+        """The host that the flags mean; Usage if that is unclear."""
         host = find_host(self.flags.host, self.flags.hosts_dir)
         return host.local() if self.flags.local else host
 
     @property
     def host_name(self) -> str | None:
-        """The host's name as far as it is known, for the envelope."""
+        """The name of the host, as far as known, for the JSON envelope."""
         return self.host.name if "host" in self.__dict__ else self.flags.host
 
     @cached_property
@@ -82,8 +80,8 @@ class Run:
         on_event: OnEvent | None = None,
         on_sent: OnSent | None = None,
     ) -> Result:
-        """The one call of a command; MlxopsError when it fails. `on_sent` is called once the
-        request is on its way."""
+        """Call a verb of the agent; MlxopsError if it fails. `on_sent` is called once the request
+        was sent."""
 
         def meanwhile() -> None:
             if on_sent:
@@ -93,7 +91,7 @@ class Run:
         return self._call(self.host, verb, args, on_event or self.progress, meanwhile)
 
     def _preload(self) -> None:
-        """While the host is at work: import what its answer will be shown with."""
+        """Import what formats the answer, while the host is at work."""
         if self.flags.json:
             from ..render import json_document as document  # noqa: F401
         else:
@@ -103,11 +101,11 @@ class Run:
 
     @property
     def interactive(self) -> bool:
-        """Whether a person sits there who can be asked, and the answer is not for a program."""
+        """Whether a user can be asked: a terminal, and no --json."""
         return self.console.interactive and not self.flags.json
 
     def confirm(self, question: str, declined: str = "nothing was changed") -> bool:
-        """Whether a person says yes; no where nobody can be asked. Who says no is told what was
+        """Whether the user says yes; False if there is nobody to ask. On a no, raise Failed with
         `declined`."""
         if not self.interactive:
             return False

@@ -1,5 +1,5 @@
-"""A turn on this machine: one reconcile of a host at a time, ended after a while whatever the
-network does."""
+"""One reconcile per host file at a time on this machine, with a time limit that holds even if the
+network hangs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from ..hosts.files import Host
 STATE = Path(".local/state/mlxops")
 PRUNE_AFTER_S = 90 * 86400.0
 KILL_AFTER_S = 10.0
-"""How long a call that was told to give up may take to do so."""
+"""Time from LinkLost to the end of the process, if the call does not return."""
 
 
 @contextmanager
 def exclusive(host: Host) -> Iterator[None]:
-    """Hold the turn for this host file; Locked, saying who and since when, while another process
-    does."""
+    """Hold the lock of this host file; Locked, with the holder, if another process has it."""
     path = lock_path(host)
     with _acquire(host, path) as file:
         _write_holder(file)
@@ -34,7 +33,7 @@ def exclusive(host: Host) -> Iterator[None]:
 
 
 def _acquire(host: Host, path: Path) -> IO[str]:
-    """The lock file, locked; opened anew where it was pruned between the opening and the lock."""
+    """The lock file, locked; opened again if it was pruned between open and lock."""
     while True:
         file = _open(path)
         try:
@@ -48,15 +47,15 @@ def _acquire(host: Host, path: Path) -> IO[str]:
 
 
 def _is_current(file: IO[str], path: Path) -> bool:
-    """Whether this open file is the one under its name."""
+    """Whether this open file still has its name."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     return False
 
 
 def _prune(own: Path) -> None:
-    """Remove the files of host files that were not reconciled for months. Their lock is held
-    meanwhile, so that nobody takes one that is about to go."""
+    """Remove the files of host files that were not reconciled for months, each with its lock held,
+    so that no process takes a lock that is about to be removed."""
     for path in own.parent.glob("reconcile-*.lock"):
         with suppress(OSError):
             if path == own or time.time() - path.stat().st_mtime < PRUNE_AFTER_S:
@@ -75,7 +74,7 @@ def lock_path(host: Host) -> Path:
 
 
 def reported_path(host: Host) -> Path:
-    """What the readers of this host file's quiet runs were told."""
+    """The file with the faults that quiet runs for this host file have reported."""
     return lock_path(host).with_suffix(".told.json")
 
 
@@ -85,7 +84,7 @@ def _open(path: Path) -> IO[str]:
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
     except OSError as exc:
         raise Failed(
-            f"{path}: {exc.strerror}", f"make {path.parent} writable", path=str(path)
+            f"cannot open {path}: {exc.strerror}", f"ls -ld {path.parent}", path=str(path)
         ) from None
 
 
@@ -97,18 +96,18 @@ def _write_holder(file: IO[str]) -> None:
 
 
 def _locked_error(host: Host, holder: str) -> Locked:
-    who = holder.strip() or "a process that has just begun"
+    who = holder.strip() or "a process that has just started"
     return Locked(
-        f"another reconcile of {host.name} runs on this machine: {who}",
-        "wait for its end",
+        f"another reconcile of {host.name} is running on this machine: {who}",
+        "wait until it ends, then run the command again",
         holder=who,
     )
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise LinkLost in here after this many seconds; end the process if that is not heeded
-    soon."""
+    """Raise LinkLost inside after this many seconds; end the process KILL_AFTER_S later if the
+    block has not ended."""
     fired = False
 
     def on_alarm() -> None:
@@ -117,8 +116,8 @@ def time_limit(seconds: float) -> Iterator[None]:
             os._exit(LinkLost.exit_code)
         fired = True
         raise LinkLost(
-            f"no end after {seconds:g} s, given up",
-            "mlxops status; or a longer --timeout",
+            f"gave up after {seconds:g} s",
+            "mlxops status, or use a longer --timeout",
             seconds=seconds,
         )
 

@@ -1,1 +1,1 @@
-"""Everything people see is formatted here: a result goes in, text comes out."""
+"""Formats everything people see: a result goes in, text comes out."""

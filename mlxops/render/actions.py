@@ -1,50 +1,67 @@
-"""A plan, or what became of it: one line per action and per drift, the same for a dry run."""
+"""Actions, done or planned, and what is wrong: a line each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from .drift import location, next_step, one_line
 from .format import cell, printable
 from .style import Style
 
+# action -> as an infinitive, and as done. Not listed: the action itself, and with "ed".
+_VERBS = {
+    "clear": ("free", "freed"),
+    "note": ("record", "recorded"),
+    "plan": ("plan", "planned"),
+    "refresh": ("update", "updated"),
+    "set": ("set", "set"),
+    "stop": ("stop", "stopped"),
+}
+# Rows of a plan that say in their reason whether the action is possible.
+_UNCERTAIN = ("adopt", "refresh")
+
 
 def action_lines(actions: list[dict[str, Any]]) -> list[str]:
-    return [_line(action) for action in actions]
+    """What was done, or could not be done: "added amber: org/amber"."""
+    return [
+        _line(action, "{1}" if action.get("applied") else "could not {0}") for action in actions
+    ]
 
 
 def plan_lines(actions: list[dict[str, Any]]) -> list[str]:
-    """What would be done, a line per action: would stop amber on 8100 (pid 12 serves it)."""
-    return [_plan_line(action) for action in actions]
+    """What would be done: "would stop amber on 8100: pid 12 serves it"."""
+    return [
+        _line(action, "dry run: {0}" if action["action"] in _UNCERTAIN else "would {0}")
+        for action in actions
+    ]
 
 
-def _plan_line(action: dict[str, Any]) -> str:
+def _line(action: dict[str, Any], form: str) -> str:
+    """`form`: with {0} for the infinitive and {1} for the participle."""
+    name = cell(action["action"])
+    verbs = _VERBS.get(name, (name, f"{name.removesuffix('e')}ed"))
+    start = "kept" if name == "keep" else form.format(*verbs)
+    why = f": {printable(action['reason'])}" if action.get("reason") else ""
+    return f"{start} {_object(action)}{why}{_next(action)}"
+
+
+def _object(action: dict[str, Any]) -> str:
     entry, port = action.get("entry"), action.get("port")
-    where = (
-        f"{printable(entry)} on {cell(port)}" if entry and port is not None else location(action)
-    )
-    why = f" ({printable(action['reason'])})" if action.get("reason") else ""
-    return f"would {cell(action['action'])} {where}{why}{_next(action)}"
+    both = entry and port is not None
+    return f"{printable(entry)} on {cell(port)}" if both else location(action)
 
 
 def _next(action: dict[str, Any]) -> str:
     return f" (next: {next_step({**action, 'drift': 'stale'})})" if action.get("next") else ""
 
 
-def _line(action: dict[str, Any]) -> str:
-    why = f": {printable(action['reason'])}" if action.get("reason") else ""
-    planned = "" if action.get("applied") or action["action"] == "keep" else " (not done)"
-    return f"{cell(action['action'])} {location(action)}{planned}{why}{_next(action)}"
-
-
 def change_lines(result: dict[str, Any], style: Style) -> str:
-    """One line per change and per thing that is wrong; empty when there is neither."""
+    """One line per change and per problem; empty if there is neither."""
     return "\n".join([*action_lines(result["actions"]), *map(one_line, problems(result))])
 
 
 def problems(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every drift and every broken server, but for what the line of an action tells already."""
+    """Every drift and every broken server, except those that the line of an action reports."""
     cleared = [
         (action["port"], action["entry"]) for action in result["actions"] if action.get("applied")
     ]
@@ -57,23 +74,12 @@ def problems(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [*left, *(result.get("broken") or [])]
 
 
-def as_dry_run(
-    text: Callable[[dict[str, Any], Style], str],
-) -> Callable[[dict[str, Any], Style], str]:
-    """The same text, each line marked as something that was not done."""
-    return lambda result, style: "\n".join(
-        f"dry run: {line}" for line in text(result, style).splitlines()
-    )
-
-
 def change_summary(result: dict[str, Any], style: Style) -> str:
-    """As `changes`, with a sentence where there is nothing to say."""
+    """As `change_lines`, with a sentence if there are none."""
     return change_lines(result, style) or "Nothing to do."
 
 
-def reconcile_plan(result: dict[str, Any], style: Style) -> str:
-    """What reconcile would do, and what is wrong and would be left."""
-    return (
-        "\n".join([*plan_lines(result["actions"]), *map(one_line, problems(result))])
-        or "Nothing to do."
-    )
+def plan_summary(result: dict[str, Any], style: Style) -> str:
+    """What would be done, and what is wrong and would stay so."""
+    lines = [*plan_lines(result["actions"]), *map(one_line, problems(result))]
+    return "\n".join(lines) or "Nothing to do."

@@ -1,4 +1,4 @@
-"""Where registry and host differ: the reason, and the command that deals with it."""
+"""Drift, where registry and host differ: the reason and the next command."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from .style import Style
 
 
 def kind(told: dict[str, Any]) -> str:
-    """The drift, or the state of a server that is broken."""
+    """The drift, or the state of a broken server."""
     return str(told.get("drift") or told.get("state"))
 
 
 def next_step(told: dict[str, Any]) -> str:
-    """The command that deals with a drift or a broken state, and what else may be done."""
+    """The command for a drift or a broken state, and alternatives."""
     what, port, entry = kind(told), told.get("port"), told.get("entry")
     step = told.get("next") or remedies.command(what, port, entry)
     return printable(step + remedies.alternative(what, port, entry))
 
 
 def location(record: dict[str, Any]) -> str:
-    """The port and the entry that a drift or an action is about."""
+    """The port and the entry of a drift or an action."""
     return " ".join(cell(record[key]) for key in ("port", "entry") if record.get(key) is not None)
 
 
 def drift_lines(drifts: list[dict[str, Any]] | None, style: Style) -> list[str]:
-    """Per drift a line with its reason and one with the next command."""
+    """Per drift, a line with its reason and a line with the next command."""
     lines = []
     for drift in drifts or []:
         lines.append(
@@ -38,5 +38,6 @@ def drift_lines(drifts: list[dict[str, Any]] | None, style: Style) -> list[str]:
 
 
 def one_line(drift: dict[str, Any]) -> str:
-    """One line, as cron mails it: kind, place, reason, next command."""
-    return f"{cell(kind(drift))} {location(drift)}: {cell(drift.get('reason'))} (next: {next_step(drift)})"
+    """One line, as cron mails it: kind, port, entry, reason, next command."""
+    what = f"{cell(kind(drift))} {location(drift)}"
+    return f"{what}: {cell(drift.get('reason'))} (next: {next_step(drift)})"

@@ -7,18 +7,20 @@ import shlex
 from typing import Any
 
 from .actions import action_lines
-from .format import cell, printable, size
+from .format import DASH, cell, printable, size
 from .style import Style
 from .table import table
 
+# Of the process of an entry: its command line is shown as the start command.
+_ONLY_IN_JSON = ("argv", "family", "start_time")
 _COLUMNS = ("NAME", "REPO", "SIZE>", "FORMAT", "SLOT>", "PORT>")
 
 
 def entry_table(result: dict[str, Any], style: Style) -> str:
-    """One row per entry; a sentence with the next command where there is none."""
+    """One row per entry; a sentence with the next command if there is none."""
     models = result["models"]
     if not models:
-        return "No entries yet. mlxops init adds the models of the cache; mlxops register NAME REPO adds one by hand."
+        return "No entries. Add the models in the cache: mlxops init"
     gone = [f"{cell(m['name'])}: {printable(m['problem'])}" for m in models if m.get("problem")]
     return "\n".join([table(_COLUMNS, [_row(model) for model in models]), *map(style.wrong, gone)])
 
@@ -35,16 +37,16 @@ def _row(model: dict[str, Any]) -> list[str]:
 
 
 def entry_details(result: dict[str, Any], style: Style) -> str:
-    """An entry and its port, one field per line, and the command that would start it."""
+    """An entry and its port, a field per line, the origin of its settings, its start command."""
     lines = [
         *_fields("entry", result.get("entry"), style),
         *_fields("port", result.get("port"), style),
     ]
     if result.get("sources"):
-        lines += [style.faint("where its values are from"), *_sources(result["sources"])]
+        lines += [style.faint("origin of its settings"), *_sources(result["sources"])]
     if result.get("command"):
         lines += [
-            style.faint("started with"),
+            style.faint("start command"),
             "  " + printable(shlex.join(map(str, result["command"]))),
         ]
     return "\n".join(lines)
@@ -53,7 +55,7 @@ def entry_details(result: dict[str, Any], style: Style) -> str:
 def _sources(sources: dict[str, Any]) -> list[str]:
     wide = max(len(key) for key in sources)
     return [
-        f"  {printable(key):<{wide}}  {_value(key, row['value'])}: {_origin(row)}"
+        f"  {printable(key):<{wide}}  {_value(key, row['value'])}  ({_origin(row)})"
         for key, row in sources.items()
     ]
 
@@ -65,20 +67,20 @@ def _origin(row: dict[str, Any]) -> str:
 
 
 def _fields(title: str, record: dict[str, Any] | None, style: Style) -> list[str]:
-    if not record:
-        return []
-    wide = max(len(key) for key in record)
-    return [
-        style.faint(title),
-        *(f"  {printable(key):<{wide}}  {_value(key, record[key])}" for key in record),
-    ]
+    """The fields that have a value."""
+    texts = {key: _value(key, value) for key, value in (record or {}).items()}
+    known = {key: text for key, text in texts.items() if text != DASH}
+    wide = max(map(len, known), default=0)
+    lines = [f"  {printable(key):<{wide}}  {text}" for key, text in known.items()]
+    return [style.faint(title), *lines] if lines else []
 
 
 def _value(key: str, value: Any) -> str:
     if key.endswith("_bytes") and isinstance(value, (int, float, type(None))):
         return size(value)
     if isinstance(value, dict):
-        return ", ".join(f"{printable(k)} {_inner(v)}" for k, v in value.items())
+        hidden = _ONLY_IN_JSON if key == "process" else ()
+        return ", ".join(f"{printable(k)} {_inner(v)}" for k, v in value.items() if k not in hidden)
     if isinstance(value, list) and value:
         return (
             ", ".join(map(_inner, value))
@@ -89,12 +91,12 @@ def _value(key: str, value: Any) -> str:
 
 
 def _inner(value: Any) -> str:
-    """Below the first level of nesting as JSON, however deep it goes on."""
+    """Below the first level of nesting: as JSON."""
     return printable(json.dumps(value)) if isinstance(value, dict) else _value("", value)
 
 
 def set_result(result: dict[str, Any], style: Style) -> str:
-    """What `set` did to an entry, or would do."""
+    """What `set` did to an entry."""
     if result.get("actions"):
         return "\n".join(action_lines(result["actions"]))
     if not result.get("changed"):
@@ -103,16 +105,18 @@ def set_result(result: dict[str, Any], style: Style) -> str:
 
 
 def removal_question(result: dict[str, Any]) -> str:
-    """The question before an entry is removed."""
-    return f"Remove the entry {result['entry']} ({result.get('repo_id') or 'no repo'}) and its settings?"
+    """The question asked before an entry is removed."""
+    return (
+        f"Remove entry {result['entry']} ({result.get('repo_id') or 'no repo'}) and its settings?"
+    )
 
 
 def remove_result(result: dict[str, Any], style: Style) -> str:
     name, files = cell(result.get("entry")), result.get("files")
     stay = (
-        f"its files stay: {printable(files)} ({size(result.get('size_bytes'))})"
+        f"its files stay in {printable(files)} ({size(result.get('size_bytes'))})"
         if files
-        else "it had no files here"
+        else "it has no files on the host"
     )
     return (
         f"{name} removed; {stay}" if result.get("changed") else f"{name} would be removed; {stay}"

@@ -1,5 +1,4 @@
-"""An error as people read it: what happened, the log's last lines where there are some, and what to
-run next."""
+"""An error as text: what happened, the last lines of the server's log if any, and the hint."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ def error_text(error: MlxopsError, style: Style) -> str:
 
 
 def log_tail(error: MlxopsError) -> list[str]:
-    """The last lines of the server's log that came with the error, if any."""
+    """The last lines of the server's log, if the error carries any."""
     tail = error.fields.get("log") or []
     lines = tail if isinstance(tail, list) else str(tail).splitlines()
     return [str(line)[:MAX_LINE_LENGTH] for line in lines[-MAX_LINES:]]

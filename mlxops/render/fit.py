@@ -1,4 +1,4 @@
-"""What a model takes of memory and what there is, line by line."""
+"""The memory that a model needs and the memory there is, line by line."""
 
 from __future__ import annotations
 
@@ -9,26 +9,18 @@ from .style import Style
 
 
 def fit(result: dict[str, Any], style: Style) -> str:
-    """The sum, the memory it is held against, and the verdict."""
-    where = (
-        "before any download, by the Hub's figures"
-        if result.get("source") == "hub"
-        else "by the files on disk"
-    )
-    return "\n".join([f"{cell(result.get('entry'))}, {where}", *memory_lines(result, style)])
+    """The memory needed, the memory available, and whether the model fits."""
+    hub = result.get("source") == "hub"
+    source = "from the Hub; not downloaded" if hub else "from the files on disk"
+    return "\n".join([f"{cell(result.get('entry'))} ({source})", *memory_lines(result, style)])
 
 
 def memory_lines(memory: dict[str, Any], style: Style) -> list[str]:
-    """As `fit` and a dry run of `load` show it."""
+    """The lines of `fit` and of a dry run of `load`."""
     parts = [("weights", memory.get("weights_bytes"), ""), _context(memory), _overhead(memory)]
     if memory.get("second_bytes"):
-        parts.append(
-            (
-                "second model",
-                memory["second_bytes"],
-                "weights and KV cache of the draft model in its args",
-            )
-        )
+        draft = "weights and KV cache of the draft model in its args"
+        parts.append(("second model", memory["second_bytes"], draft))
     rows = [*parts, ("needed", memory.get("need_bytes"), ""), *_machine(memory)]
     return [*(_line(*row) for row in rows), *_verdict(memory, style)]
 
@@ -44,18 +36,16 @@ def _size(count: Any) -> str:
 def _context(memory: dict[str, Any]) -> tuple[str, Any, str]:
     tokens, why = memory.get("context_tokens"), printable(memory.get("context_why") or "")
     if tokens is None:
-        return "KV cache", None, "its config.json does not say what a context takes"
+        return "KV cache", None, "unknown: its config.json lacks the attention sizes"
     return "KV cache", memory.get("kv_bytes"), f"{tokens} tokens: {why}"
 
 
 def _overhead(memory: dict[str, Any]) -> tuple[str, Any, str]:
-    guessed = "a tenth of the weights and 1 GiB, in place of a sum"
     known = memory.get("kv_bytes") is not None
-    return (
-        "overhead",
-        memory.get("overhead_bytes"),
-        "the server, and a prompt being read" if known else guessed,
+    why = (
+        "server process and prompt processing" if known else "estimate: 10 % of the weights + 1 GiB"
     )
+    return "overhead", memory.get("overhead_bytes"), why
 
 
 def _machine(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
@@ -65,10 +55,11 @@ def _machine(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
     if memory.get("wired_limit_bytes") is not None:
         rows.append(("wired limit", memory.get("wired_limit_bytes"), ""))
     if servers:
-        rows.append(("servers hold", sum(c for c in held.values() if isinstance(c, int)), servers))
+        used = sum(count for count in held.values() if isinstance(count, int))
+        rows.append(("in use", used, f"by servers on {servers}"))
     if loading:
-        rows.append(("being loaded", None, loading))
-    return [*rows, ("to be had", memory.get("available_bytes"), "")]
+        rows.append(("reserved", None, f"by loads on {loading}"))
+    return [*rows, ("available", memory.get("available_bytes"), "")]
 
 
 def _by_port(sizes: dict[str, Any]) -> str:
@@ -77,10 +68,10 @@ def _by_port(sizes: dict[str, Any]) -> str:
 
 def _verdict(memory: dict[str, Any], style: Style) -> list[str]:
     longest, own = memory.get("largest_context_tokens"), memory.get("model_context_tokens")
-    limit = f" of the {own} the model was made for" if own else ""
+    limit = f" (model limit {own})" if own else ""
     lines = [f"  longest context that fits: {longest} tokens{limit}"] if longest else []
     if memory.get("fits"):
-        return [*lines, style.verdict("ok").replace("ok", "fits")]
+        return [*lines, style.verdict("fits")]
     ports = " ".join(cell(port) for port in memory.get("unload") or [])
-    after = f"; it would, once {ports} {'are' if ' ' in ports else 'is'} unloaded" if ports else ""
+    after = f"; it would fit after unloading {ports}" if ports else ""
     return [*lines, style.wrong("does not fit") + after]

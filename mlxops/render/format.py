@@ -1,4 +1,4 @@
-"""Single values as people read them. An unknown figure is a dash, never a zero."""
+"""Single values as text. An unknown figure is a dash, never a zero."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def printable(text: Any) -> str:
-    """Text from the host with whatever could steer a terminal shown as an escape (\\x1b), newlines
-    included."""
+    """Text from the host with control characters, newlines included, shown as escapes (\\x1b)."""
     plain = str(text)
     if plain.isprintable():
         return plain
@@ -25,8 +24,8 @@ def _escape(char: str) -> str:
 
 
 def printable_lines(text: Any, longest: int = MAX_LINE_LENGTH, most: int = MAX_LINES) -> list[str]:
-    """The lines of a text from the host, each made safe; tabs become blanks. What is too much of it
-    is left out."""
+    """The lines of a text from the host, each made printable; tabs become spaces. Long lines are
+    cut, and lines beyond `most` are counted only."""
     lines = str(text)[: longest * most].splitlines()
     kept = [
         printable(line[:longest].expandtabs()) + (CUT if len(line) > longest else "")
@@ -91,7 +90,7 @@ def timestamp(text: Any) -> float | None:
 
 
 def ago(text: Any, now: Callable[[], float] = time.time) -> str:
-    """How long ago a moment was, by its largest unit: 12 s ago, 3 min ago, 5 h ago, 2 d ago."""
+    """How long ago a time was, in its largest unit: 12 s ago, 3 min ago, 5 h ago, 2 d ago."""
     since = timestamp(text)
     if since is None:
         return cell(text)
@@ -100,6 +99,10 @@ def ago(text: Any, now: Callable[[], float] = time.time) -> str:
         ((u, n) for u, n in ((86400, "d"), (3600, "h"), (60, "min")) if age >= u), (1, "s")
     )
     return f"{age // unit:.0f} {name} ago"
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def latency(milliseconds: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The host files that were found."""
+"""The host files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _COLUMNS = ("", "HOST", "TRANSPORT", "TARGET", "PORTS")
 
 
 def host_table(result: dict[str, Any], style: Style) -> str:
-    """One row per host, a star before the one in use; below it what is broken, hidden or not looked
-    at."""
+    """One row per host, a star before the one in use; below them the files, and which of them are
+    broken, hidden or ignored."""
     rows = [_row(host) for host in result["hosts"]]
     return "\n".join([table(_COLUMNS, rows, style.width), *_remarks(result, style)])
 
@@ -33,11 +33,11 @@ def _remarks(result: dict[str, Any], style: Style) -> list[str]:
         )
     ]
     hidden = [
-        f"shadowed: {printable(one['path'])} (by {printable(one['by'])})"
+        f"hidden: {printable(one['path'])} (by {printable(one['by'])})"
         for one in result["shadowed"]
     ]
     unused = [
-        f"not looked up: ./{printable(path)} (the current folder does not count)"
+        f"ignored: ./{printable(path)} (host files are not read from the current folder)"
         for path in result["unused"]
     ]
     note = [f"note: {printable(result['note'])}"] if result["note"] else []
@@ -45,7 +45,7 @@ def _remarks(result: dict[str, Any], style: Style) -> list[str]:
 
 
 def _why(host: dict[str, Any]) -> str:
-    """Who named the folder, and for the file in use who chose it."""
+    """For the file in use: what chose it, and what named its folder."""
     named = (
         f", from {printable(host['source'])}" if host["source"].startswith(("-", "MLXOPS")) else ""
     )
@@ -58,7 +58,7 @@ def _row(host: dict[str, Any]) -> list[str]:
 
 
 def port_ranges(ports: list[int] | None) -> str:
-    """Ascending ports with neighbours joined: 8100-8109, 9000."""
+    """Ascending ports with consecutive ones joined: 8100-8109, 9000."""
     joined: list[list[int]] = []
     for port in ports or []:
         if joined and joined[-1][-1] == port - 1:

@@ -1,4 +1,4 @@
-"""Jobs and locks: what runs on the host, and who holds what."""
+"""Jobs and locks of the host."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from .table import table
 
 
 def job_table(result: dict[str, Any], style: Style) -> str:
-    """One line per job, the newest first; below them how those of them failed, which is too long
-    for a column."""
+    """One line per job, newest first; below them the messages of those that failed."""
     jobs = result["jobs"]
     if not jobs:
-        return "No job yet."
+        return "No jobs yet."
     rows = [
         [
             _state(job),
@@ -43,7 +42,7 @@ def job_table(result: dict[str, Any], style: Style) -> str:
 
 
 def _phase(job: dict[str, Any]) -> str:
-    """Of a job that is running, and how far a download is."""
+    """The phase of a running job, with the progress of a download."""
     if job["state"] != "running":
         return cell(None)
     far = job.get("progress") or {}
@@ -71,23 +70,25 @@ def lock_table(result: dict[str, Any], style: Style) -> str:
         for lock in result["locks"]
         if lock["held"]
     ]
-    return table(["LOCK", "WHY", "WHO", "SINCE", "PHASE"], rows) if rows else "Nothing is locked."
+    return table(["LOCK", "WHY", "WHO", "SINCE", "PHASE"], rows) if rows else "No lock is held."
 
 
 def _held_by(lock: dict[str, Any]) -> str:
-    """What a job does; of a process that is no job, which one it is."""
+    """Why the lock is held; with the pid if the holder is not a job of mlxops."""
     return f"pid {lock['pid']}: {cell(lock['why'])}" if lock.get("outsider") else cell(lock["why"])
 
 
 def job_outcome(result: dict[str, Any], style: Style) -> str:
-    """One line about how a job ended."""
-    said = f": {printable(result['message'])}" if result.get("message") else ""
-    return f"{cell(result['why'])}: {cell(result['state'])}{said}"
+    """One line: how a job ended."""
+    message = f": {printable(result['message'])}" if result.get("message") else ""
+    return f"{cell(result['why'])}: {cell(result['state'])}{message}"
 
 
 def _state(job: dict[str, Any]) -> str:
     return (
-        f"died in {cell(job['phase'] or 'claim')}" if job["state"] == "died" else cell(job["state"])
+        f"killed in {cell(job['phase'] or 'claim')}"
+        if job["state"] == "died"
+        else cell(job["state"])
     )
 
 

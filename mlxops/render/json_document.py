@@ -11,8 +11,8 @@ SCHEMA = 1
 
 
 def document(host: str | None, command: str | None, result: Any, error: MlxopsError | None) -> str:
-    """The envelope: ASCII, indented; `ok` says whether there is no error, and a result may stand
-    beside one."""
+    """The envelope: ASCII, indented. `ok` is true if there is no error; an error may come with a
+    result."""
     envelope = {
         "schema": SCHEMA,
         "host": host,

@@ -1,4 +1,4 @@
-"""The log of a server, line by line as it comes."""
+"""The log of a server, printed line by line as it arrives."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 from .format import printable
 from .style import Style
 
-# mlx-openai-server colours its log, into a file too; as escapes the colours would hide the words.
+# mlx-openai-server writes colours into its log file; escaped, they would hide the words.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class LogText:
-    """Says each line that comes as an event, one or many; then those of the result that no event
-    brought before.
+    """Prints the lines of events, then those of the result, if no event brought them.
 
-    `gather`: lines that come many at a time are kept for the result instead."""
+    `gather`: keep lines that arrive in blocks for the result instead."""
 
     def __init__(self, say: Callable[[str], None], gather: bool = False) -> None:
         self._say, self._gather = say, gather
@@ -34,7 +33,7 @@ class LogText:
             self._say("\n".join(map(log_line, event["lines"])))
 
     def whole(self, result: dict[str, Any]) -> dict[str, Any]:
-        """The result with the lines that came before it."""
+        """The result, with the gathered lines before its own."""
         return (
             {**result, "lines": [*self._gathered, *(result.get("lines") or [])]}
             if self._gathered

@@ -1,4 +1,4 @@
-"""What a verb did to a port, or would do."""
+"""What load, unload and unload-all did to a port, or would do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .style import Style
 
 
 def load_result(result: dict[str, Any], style: Style) -> str:
-    """One line about what the port now serves; with --dry-run the plan."""
+    """One line about what the port serves now; with --dry-run the plan."""
     if result.get("actions"):
         sums = memory_lines(result["memory"], style) if result.get("memory") else []
         return "\n".join([*plan_lines(result["actions"]), *sums])
@@ -21,7 +21,7 @@ def load_result(result: dict[str, Any], style: Style) -> str:
         style.state(cell(result.get("state"))),
     )
     if not result.get("changed"):
-        return f"{port} serves {entry} already: {state}, nothing changed (--replace restarts it)"
+        return f"{port} already serves {entry} ({state}); --replace restarts it"
     swapped = result.get("previous") not in (None, result.get("entry"))
     before = f", instead of {printable(result['previous'])}" if swapped else ""
     name = f" as {printable(result['served_model'])}" if result.get("served_model") else ""
@@ -30,7 +30,8 @@ def load_result(result: dict[str, Any], style: Style) -> str:
         for one in result.get("evicted") or []
     )
     anew = "restarted, " if result.get("restarted") else ""
-    return f"{port} serves {entry}{name}{before}: {anew}{state} after {duration(result.get('duration_s'))}{gone}"
+    took = duration(result.get("duration_s"))
+    return f"{port} serves {entry}{name}{before}: {anew}{state} after {took}{gone}"
 
 
 def unload_result(result: dict[str, Any], style: Style) -> str:
@@ -38,11 +39,13 @@ def unload_result(result: dict[str, Any], style: Style) -> str:
     if result.get("actions"):
         return "\n".join(plan_lines(result["actions"]))
     if not result.get("changed"):
-        return f"{result['port']} is free already, nothing changed"
+        return f"{result['port']} is already free"
     if result.get("left"):
         left = ", ".join(map(str, result["left"]))
-        text = f"{result['port']}: {cell(result.get('entry'))} unloaded, but pid {left} was started for this port too"
-        return f"{text} and still runs (mlxops unload {result['port']})"
+        text = (
+            f"{result['port']}: {cell(result.get('entry'))} unloaded, but pid {left}, started for"
+        )
+        return f"{text} this port too, is still running (mlxops unload {result['port']})"
     took = (
         f" after {duration(result['duration_s'])}" if result.get("duration_s") is not None else ""
     )
@@ -58,14 +61,14 @@ def _gone(result: dict[str, Any]) -> str:
     if result.get("entry"):
         return f"{printable(result['entry'])} unloaded"
     return (
-        f"pid {printable(result['pid'])} stopped, which was in no entry"
+        f"pid {printable(result['pid'])} stopped (not in the registry)"
         if result.get("pid")
-        else "leftovers stopped"
+        else "leftover processes stopped"
     )
 
 
 def servers_to_stop(ports: list[dict[str, Any]]) -> str:
-    """The servers that unload-all would stop, those that no entry knows apart."""
+    """The servers that unload-all would stop; first those in the registry."""
     known = [port for port in ports if not port.get("command")]
     others = [port for port in ports if port.get("command")]
     lines = [
@@ -79,13 +82,17 @@ def servers_to_stop(ports: list[dict[str, Any]]) -> str:
     return "\n".join(
         [
             *(["These servers would be stopped:", *lines] if lines else []),
-            *(["Not in the registry, perhaps started by hand:", *apart] if apart else []),
+            *(
+                ["These are not in the registry (perhaps started by hand):", *apart]
+                if apart
+                else []
+            ),
         ]
     )
 
 
 def unload_all_result(result: dict[str, Any], style: Style) -> str:
-    """One line per port that was touched or could not be emptied."""
+    """One line per port that was changed, skipped or could not be freed."""
     touched = [port for port in result["ports"] if _touched(port)]
     return "\n".join(_attempt(port, style) for port in touched) or "All ports were already free."
 
@@ -97,14 +104,15 @@ def _touched(port: dict[str, Any]) -> bool:
 
 def _attempt(port: dict[str, Any], style: Style) -> str:
     if port.get("ok", True) and port.get("state") == "left":
-        return f"{port['port']} left alone: pid {printable(port['pid'])} is not in the registry"
+        return f"{port['port']} skipped: pid {printable(port['pid'])} is not in the registry"
     if port.get("ok", True):
         return unload_result(port, style)
-    return f"{port['port']} {style.wrong('not unloaded')}: {printable(error_message(port.get('error')))}"
+    why = printable(error_message(port.get("error")))
+    return f"{port['port']} {style.wrong('not unloaded')}: {why}"
 
 
 def error_message(error: Any) -> str:
-    """The text of an error on the wire, which is a record, or a bare sentence."""
+    """The message of an error on the wire, which is a record or a plain text."""
     return (
         str(error.get("message", ""))
         if isinstance(error, dict)

@@ -1,5 +1,4 @@
-"""What a long call tells while it runs: phases, warnings, log lines and a download bar. On stderr,
-never on stdout."""
+"""Progress of a long call, on stderr: phases, warnings, log lines and a download bar."""
 
 from __future__ import annotations
 
@@ -18,8 +17,8 @@ BAR_WIDTH = 24
 
 
 class Progress:
-    """Follows the events of one call. Only a terminal gets a line redrawn; anything else gets whole
-    lines, rarely."""
+    """Prints the events of one call. A terminal gets a line that is redrawn, anything else a new
+    line now and then."""
 
     def __init__(
         self,
@@ -48,13 +47,13 @@ class Progress:
             follow(event)
 
     def warn(self, message: str) -> None:
-        """A warning, once, however often it is told; even a quiet command gives it."""
+        """Print a warning once, even if quiet."""
         if message not in self._warned:
             self._warned.add(message)
             self._line(f"warning: {printable(message)}")
 
     def close(self) -> None:
-        """Take the redrawn line away."""
+        """Erase the redrawn line."""
         if self._live:
             self._write("\r\x1b[K")
             self._live = False
@@ -101,7 +100,7 @@ class Progress:
             self._live = True
 
     def _write(self, text: str) -> None:
-        """A screen that is gone, or a log on a full disk, must not end the work it tells of."""
+        """A closed terminal or a full disk must not end the work that is reported."""
         try:
             self._stream.write(text)
             self._stream.flush()
@@ -116,13 +115,13 @@ class Progress:
 
 
 def _bytes(figure: Any) -> int | None:
-    """A figure from the host that can be one of a download."""
+    """A byte count from the host; None if it cannot be one."""
     return figure if isinstance(figure, int) and 0 <= figure < 1 << 63 else None
 
 
 class Speed:
-    """Bytes per second over the last seconds. What a resumed download had already counts for
-    nothing."""
+    """Bytes per second over the last seconds; bytes that a resumed download already had do not
+    count."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()

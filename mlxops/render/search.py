@@ -1,4 +1,4 @@
-"""Models found on the Hub."""
+"""Models on the Hub."""
 
 from __future__ import annotations
 
@@ -14,8 +14,4 @@ def model_table(result: dict[str, Any], style: Style) -> str:
         [cell(m["repo_id"]), size(m.get("size_bytes")), cell(m.get("downloads"))]
         for m in result["models"]
     ]
-    return (
-        table(("REPO", "SIZE>", "DOWNLOADS>"), rows)
-        if rows
-        else "No MLX model has these words in its name."
-    )
+    return table(("REPO", "SIZE>", "DOWNLOADS>"), rows) if rows else "No MLX models found."

@@ -1,4 +1,4 @@
-"""What every port does, at one glance, and what to do where it is not what the registry says."""
+"""The state of every port, and what to do where it differs from the registry."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from .table import table
 from .verify import check_lines, verdict
 
 _COLUMNS = ("PORT>", "SLOT", "ENTRY", "STATE", "DRIFT", "SERVED", "MEMORY>", "UPTIME>", "LATENCY>")
-# Where a terminal is narrow, the last columns are left out: what was asked for comes before what is
-# always there.
-_DEEP = (*_COLUMNS[:6], "VERDICT", "FIRST>", "TOKENS/S>", *_COLUMNS[6:])
+# A narrow terminal drops the last columns, so the results of --deep come before them.
+_DEEP = (*_COLUMNS[:6], "RESULT", "FIRST>", "TOKENS/S>", *_COLUMNS[6:])
 
 
 def status(result: dict[str, Any], style: Style) -> str:
-    """The table of ports, a line about memory, one per port somebody works on or nobody can see,
-    two per drift."""
+    """The table of ports, a line about memory, one per port with a job or an unknown state, two per
+    drift."""
     rows = [_row(port, style) for port in result["ports"]]
     return "\n".join([table(_COLUMNS, rows, style.width), *_below(result, style)])
 
 
 def deep(result: dict[str, Any], style: Style) -> str:
-    """The same with pace and verdict, and a line per check that is not right, but for the drift
-    that has its own."""
+    """The same with speed and result, and a line per check that did not pass, except `registry`,
+    which is reported as drift."""
     rows = [
         [*cells[:6], *_proof(port, style), *cells[6:]]
         for port in result["ports"]
@@ -55,7 +54,7 @@ def _below(result: dict[str, Any], style: Style) -> list[str]:
 
 
 def _unexplained(port: dict[str, Any]) -> bool:
-    """Whether there is a reason, such as a download under way, that nothing below tells."""
+    """Whether a port has a reason, such as a running download, that no line of a drift gives."""
     return bool(port.get("reason")) and not port.get("drift") and not port.get("broken")
 
 
@@ -84,4 +83,6 @@ def _row(port: dict[str, Any], style: Style) -> list[str]:
 def memory_line(figures: dict[str, Any] | None) -> str:
     known = figures or {}
     available, total = size(known.get("available_bytes")), size(known.get("total_bytes"))
-    return f"memory: {available} of {total} available, wired limit {size(known.get('wired_limit_bytes'))}"
+    wired = known.get("wired_limit_bytes")
+    limit = f", wired limit {size(wired)}" if wired is not None else ""
+    return f"memory: {available} of {total} available{limit}"

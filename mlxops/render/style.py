@@ -16,12 +16,19 @@ _STATES = {
     "dead-child": _RED,
     "free": _GREY,
 }
-_VERDICTS = {"ok": _GREEN, "warning": _YELLOW, "unknown": _YELLOW, "wrong": _RED}
+_VERDICTS = {
+    "ok": _GREEN,
+    "fits": _GREEN,
+    "warning": _YELLOW,
+    "unknown": _YELLOW,
+    "error": _RED,
+    "failed": _RED,
+}
 
 
 @dataclass(frozen=True)
 class Style:
-    """`width`: the columns of a terminal, None where lines may have any length."""
+    """`width`: columns of the terminal; None if lines may have any length."""
 
     colour: bool = False
     width: int | None = None
@@ -43,6 +50,5 @@ class Style:
 
 
 def style_for(terminal: bool, environ: Mapping[str, str], width: int | None = None) -> Style:
-    """Colours on a terminal only, and not where NO_COLOR (no-color.org) or TERM=dumb decline
-    them."""
+    """Colours on a terminal only, unless NO_COLOR (no-color.org) or TERM=dumb is set."""
     return Style(terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb", width)

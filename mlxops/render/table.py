@@ -7,16 +7,14 @@ from collections.abc import Sequence
 
 
 def preload() -> None:
-    """Import tabulate, which costs as much as click, and which no help and no error needs."""
+    """Import tabulate: as slow as click, and not needed for help and errors."""
     import tabulate  # noqa: F401
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """Rows of ready-made cells under their column names. A name that ends in > puts its column to
-    the right.
+    """Rows of cells under their column names. A name that ends in > aligns its column to the right.
 
-    Columns at the end are left out where the lines would be longer than `width`: folded lines are
-    no table."""
+    If the lines would be longer than `width`, the last columns are dropped."""
     text = _draw(columns, rows)
     if width is None or len(columns) < 2 or max(map(_visible_length, text.splitlines())) <= width:
         return text
@@ -24,7 +22,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | No
 
 
 def _visible_length(line: str) -> int:
-    """As it is seen: a colour takes no room."""
+    """Length on the screen: without colour codes."""
     return len(re.sub(r"\x1b\[\d+m", "", line))
 
 

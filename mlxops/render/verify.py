@@ -1,4 +1,4 @@
-"""What verify found: a row per port, and a line per check that is not right."""
+"""The results of verify: a row per port, and a line per check that did not pass."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from .format import cell, latency, printable, token_rate
 from .style import Style
 from .table import table
 
-_COLUMNS = ("PORT>", "ENTRY", "STATE", "VERDICT", "SERVED", "FIRST>", "TOKENS/S>")
-_VERDICTS = {True: "ok", False: "wrong", None: "unknown"}
+_COLUMNS = ("PORT>", "ENTRY", "STATE", "RESULT", "SERVED", "FIRST>", "TOKENS/S>")
+_RESULTS = {True: "ok", False: "failed", None: "unknown"}
 
 
 def verify_result(result: dict[str, Any], style: Style) -> str:
-    """The table, and below it what is wrong and what could not be told."""
+    """The table, and below it the checks that failed or remained unknown."""
     return _text(result, style, everything=False)
 
 
@@ -22,21 +22,22 @@ def verify_details(result: dict[str, Any], style: Style) -> str:
 
 
 def verdict(ok: bool | None, style: Style) -> str:
-    return style.verdict(_VERDICTS[ok])
+    return style.verdict(_RESULTS[ok])
 
 
 def check_lines(port: dict[str, Any], style: Style, everything: bool = False) -> list[str]:
-    """One line per check of a port; without `everything` only those that are not right."""
+    """One line per check of a port; without `everything` only those that did not pass."""
     checks = [check for check in port.get("checks") or [] if everything or check["ok"] is not True]
     return [
-        f"{verdict(check['ok'], style)} {cell(port['port'])} {cell(check['check'])}: {printable(check['detail'])}"
+        f"{verdict(check['ok'], style)} {cell(port['port'])} {cell(check['check'])}: "
+        f"{printable(check['detail'])}"
         for check in checks
     ]
 
 
 def _text(result: dict[str, Any], style: Style, everything: bool) -> str:
     rows = [_row(port, style) for port in result["ports"]]
-    lines = [table(_COLUMNS, rows, style.width)] if rows else ["Nothing serves."]
+    lines = [table(_COLUMNS, rows, style.width)] if rows else ["No server is running."]
     below = [line for port in result["ports"] for line in check_lines(port, style, everything)]
     for entry in result["entries"]:
         below += _entry(entry, style, everything)
@@ -61,12 +62,13 @@ def _entry(entry: dict[str, Any], style: Style, everything: bool) -> list[str]:
     name = printable(entry["entry"])
     if entry["ok"]:
         return (
-            [f"{verdict(True, style)} {name}: would be started, as far as can be told"]
+            [f"{verdict(True, style)} {name}: its runtime accepts its settings"]
             if everything
             else []
         )
     step = f"  next: mlxops set {shlex.quote(name)} KEY=VALUE"
     return [
-        f"{verdict(False, style)} {name}: would be refused: {printable('; '.join(entry['reasons']))}",
+        f"{verdict(False, style)} {name}: cannot be started: "
+        f"{printable('; '.join(entry['reasons']))}",
         step,
     ]

@@ -70,7 +70,7 @@ def test_an_unload_of_the_empty_port_is_an_answer_too(known: Studio, cut: dict[s
 def test_jobs_says_how_far_it_came(known: Studio, cut: dict[str, Any]) -> None:
     died = known.must("jobs")["jobs"][0]
     assert (died["job"], died["state"], died["phase"]) == (cut["job"], "died", "stop")
-    assert "died in stop" in finished(known.start("jobs")).stdout
+    assert "killed in stop" in finished(known.start("jobs")).stdout
     error = known.mlxops("follow", cut["job"]).error
     assert error["message"] == f"job {cut['job']} was killed in phase stop" and error[
         "hint"

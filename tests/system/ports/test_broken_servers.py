@@ -68,7 +68,7 @@ def test_cron_tells_of_a_hung_server_once(near: Studio) -> None:
     assert (again.stdout, again.stderr) == ("", "")
     eventually(lambda: near.port_row(near.ports[0])["state"] == "ready")
     over = finished(near.start("reconcile", "-q"))
-    assert over.stdout == f"no longer: unresponsive {near.ports[0]} amber\n"
+    assert over.stdout == f"resolved: unresponsive {near.ports[0]} amber\n"
 
 
 @pytest.mark.slow

@@ -94,8 +94,8 @@ def test_after_a_power_cut_and_cron_everything_is_there_again_by_the_commands_sh
     assert near.ask(two) == "I am tiny/jade"
     over = quiet(near)
     assert over.stdout.splitlines() == [
-        f"no longer: lost {one} amber",
-        f"no longer: lost {two} jade",
+        f"resolved: lost {one} amber",
+        f"resolved: lost {two} jade",
     ]
 
 
@@ -278,7 +278,7 @@ def test_cron_tells_once_of_a_broken_registry_and_once_that_it_is_whole(near: St
     assert first.exit == again.exit == 5
     assert first.stderr and (first.stdout, again.stdout, again.stderr) == ("", "", "")
     over = quiet(near)
-    assert over.exit == 0 and over.stdout.startswith("no longer: the registry is not JSON"), over
+    assert over.exit == 0 and over.stdout.startswith("resolved: the registry is not JSON"), over
     assert quiet(near).stdout == ""
 
 
@@ -289,4 +289,4 @@ def test_cron_tells_once_of_a_host_that_does_not_answer(near: Studio) -> None:
     near.describe()
     assert first.exit == again.exit == 3
     assert "/nonesuch/python3" in first.stderr and (again.stdout, again.stderr) == ("", "")
-    assert quiet(near).stdout.startswith("no longer: ")
+    assert quiet(near).stdout.startswith("resolved: ")

@@ -241,7 +241,7 @@ def test_replace_restarts_what_serves_already_and_brings_it_back_if_that_fails(
     shown = one.start("load", "amber", port, "--replace").communicate()[0]
     assert "restarted, ready" in shown
     shown = one.start("load", "amber", port).communicate()[0]
-    assert "nothing changed (--replace restarts it)" in shown
+    assert "(ready); --replace restarts it" in shown
 
 
 def script(light: FakeRuntime, code: str) -> None:

@@ -66,7 +66,7 @@ def test_a_steady_fault_is_told_once_and_its_end_once() -> None:
         "unresponsive 8101 b: late (next: mlxops x)",
     ]
     assert said(result(LOST, HUNG)) == said(result(LOST, HUNG)) == ""
-    assert said(result(HUNG)) == "no longer: lost 8100 qwen\n"
+    assert said(result(HUNG)) == "resolved: lost 8100 qwen\n"
     assert said(result(LOST, HUNG)).startswith("lost 8100")
 
 
@@ -85,7 +85,7 @@ def test_a_document_is_whole_every_time() -> None:
 def test_what_was_cleared_is_told_once_as_a_change_and_not_again_as_lost() -> None:
     assert len(said(result(LOST, actions=(CLEARED,))).splitlines()) == 1
     assert said(result(LOST)) == ""
-    assert said(result()) == "no longer: lost 8100 qwen\n"
+    assert said(result()) == "resolved: lost 8100 qwen\n"
 
 
 def test_the_exit_status_does_not_depend_on_what_is_told() -> None:
@@ -124,7 +124,7 @@ def test_a_run_that_fails_in_the_same_way_is_told_once_and_when_it_is_over(
     again = run(error)
     assert (again.code, again.out, again.err) == (error.exit_code, "", "")
     # The ports were not seen meanwhile: what was known of them is still told.
-    assert said(result(LOST)) == f"no longer: {error.message}\n"
+    assert said(result(LOST)) == f"resolved: {error.message}\n"
 
 
 def test_a_link_breaks_in_many_ways_and_is_one_fault() -> None:

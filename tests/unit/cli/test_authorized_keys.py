@@ -50,10 +50,10 @@ def test_real_public_keys(tmp_path: Path, kind: str) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(key)], check=True)
     public = Path(f"{key}.pub")
     assert authorized_keys.read_public_key(str(public)) == public.read_text().strip()
-    with pytest.raises(Usage, match="is not one public key"):
+    with pytest.raises(Usage, match="is not a public key file"):
         authorized_keys.read_public_key(str(key))
     subprocess.run(["ssh-keygen", "-q", "-s", str(key), "-I", "x", str(public)], check=True)
-    with pytest.raises(Usage, match="is not one public key"):
+    with pytest.raises(Usage, match="is not a public key file"):
         authorized_keys.read_public_key(f"{key}-cert.pub")
 
 

@@ -120,7 +120,7 @@ def test_an_answer_that_cannot_be_written_is_an_error(lab: dict[str, str]) -> No
     with open("/dev/full", "w") as full:
         ended = mlxops(lab, "hosts", capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("mlxops: the answer could not be written: ")
+    assert ended.stderr.startswith("mlxops: cannot write the answer: ")
     assert len(ended.stderr.splitlines()) == 1
 
 

@@ -104,7 +104,7 @@ def test_hosts_tells_what_is_hidden_and_why_one_is_in_use(
     monkeypatch.delenv("MLXOPS_HOSTS_DIR")
     told = Ended(Studio(), "hosts", "--host", "lab").out
     assert f"lab: {own}/lab.toml (in use: --host)" in told
-    assert "not looked up: ./hosts/lab.toml" in told
+    assert "ignored: ./hosts/lab.toml" in told
 
 
 @pytest.mark.parametrize("name", VERBS)

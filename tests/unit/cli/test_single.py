@@ -100,7 +100,7 @@ def test_a_host_that_never_answers_is_given_up_in_time_and_left_clean(lab: Host)
     ended = reconcile(lab, "--timeout", "1.5")
     assert 1.5 <= time.monotonic() - began < 10
     assert (ended.returncode, ended.stdout) == (3, "")
-    assert ended.stderr.startswith("mlxops: no end after 1.5 s")
+    assert ended.stderr.startswith("mlxops: gave up after 1.5 s")
     pid = Path(lab.python or "").with_name("deaf.pid").read_text().strip()
     eventually_gone(int(pid))
 

@@ -240,7 +240,7 @@ def test_unload_all_lists_what_it_would_stop_and_asks() -> None:
     ]
     assert ended.err == (
         "These servers would be stopped:\n  8100  a (pid 7)\n"
-        "Not in the registry, perhaps started by hand:\n  8101  pid 8: mlx_lm.server --x\\x1b\n"
+        "These are not in the registry (perhaps started by hand):\n  8101  pid 8: mlx_lm.server --x\\x1b\n"
     )
     declined = Ended(studio := Studio(LISTED), "unload-all", agrees=False)
     assert (declined.code, len(studio.asked)) == (1, 1)
@@ -270,14 +270,14 @@ REMOVED = {
 def test_remove_asks_about_the_entry_that_is_meant() -> None:
     studio = Studio(REMOVED, REMOVED)
     ended = Ended(studio, "remove", "QWEN3", agrees=True)
-    assert ended.questions == ["Remove the entry qwen3 (o/q) and its settings?"]
+    assert ended.questions == ["Remove entry qwen3 (o/q) and its settings?"]
     assert studio.asked[1] == ("remove", {"name": "qwen3", "dry_run": False})
-    assert ended.out == "qwen3 removed; it had no files here\n"
+    assert ended.out == "qwen3 removed; it has no files on the host\n"
     assert Ended(Studio(REMOVED), "remove", "qwen3", agrees=False).code == 1
     kept = REMOVED | {"files": "/hub/x", "size_bytes": 2048}
     assert (
         Ended(Studio(kept), "remove", "qwen3", "-y").out
-        == "qwen3 removed; its files stay: /hub/x (2.00 KiB)\n"
+        == "qwen3 removed; its files stay in /hub/x (2.00 KiB)\n"
     )
 
 
@@ -359,8 +359,9 @@ def test_log_lines_go_to_stdout_as_they_come() -> None:
 
 def test_a_dry_run_of_unload_does_not_claim_to_have_done_it() -> None:
     freed = {"port": 8100, "ok": True, "entry": "a", "changed": True, "duration_s": 0.1}
-    assert Ended(Studio(freed), "unload", "8100", "--dry-run").out.startswith("dry run: 8100 ")
-    assert Ended(Studio({"ports": [freed]}), "unload-all", "--dry-run").out.startswith(
-        "dry run: 8100 "
-    )
+    stop = {"action": "stop", "entry": "a", "port": 8100, "reason": "pid 7", "applied": False}
+    plan = {**freed, "state": "planned", "changed": False, "actions": [stop]}
+    line = "would stop a on 8100: pid 7\n"
+    assert Ended(Studio(plan), "unload", "8100", "--dry-run").out == line
+    assert Ended(Studio({"ports": [plan]}), "unload-all", "--dry-run").out == line
     assert Ended(Studio(freed), "unload", "8100").out.startswith("8100 is free")

@@ -28,7 +28,7 @@ SKEWED: Any = {"checks": [], "actions": []}
 @pytest.mark.parametrize(
     ("ahead", "error", "verdict", "text"),
     [
-        (0.01, 0.02, "ok", "agrees"),
+        (0.01, 0.02, "ok", "agree"),
         (1.5, 0.02, "ok", "1.50 s ahead of"),
         (-1.5, 0.1, "ok", "1.50 s behind"),
         (2.5, 0.1, "warning", "ahead"),
@@ -159,20 +159,20 @@ FOUND = {
 def test_each_command_that_mends_is_shown_once_below_the_table() -> None:
     lines = all_checks(FOUND, Style()).splitlines()
     assert [line.split()[:3] for line in lines[:4]] == [
-        ["SIDE", "CHECK", "VERDICT"],
+        ["SIDE", "CHECK", "RESULT"],
         ["host", "disk", "ok"],
-        ["host", "agent", "wrong"],
+        ["host", "agent", "error"],
         ["host", "lock", "warning"],
     ]
     assert lines[4:] == [
         "next (agent): rm it",
         "done: remove /tmp\\x1b: left over",
-        "remove /tmp\\x1b: left over (not done)",
-        "remove /tmp\\x1b: left over (failed: No space)",
+        "would remove /tmp\\x1b: left over",
+        "failed: remove /tmp\\x1b: left over: No space",
         "",
-        "1 ok, 1 warning, 1 wrong, 0 unknown",
+        "1 ok, 1 warning, 1 error, 0 unknown",
     ]
-    assert "\x1b" not in "".join(lines) and "\x1b[31mwrong\x1b[0m" in all_checks(
+    assert "\x1b" not in "".join(lines) and "\x1b[31merror\x1b[0m" in all_checks(
         FOUND, Style(colour=True)
     )
 

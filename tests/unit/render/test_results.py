@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlxops.agent.errors import NotReady, PortBusy
-from mlxops.render.actions import change_lines, change_summary, reconcile_plan
+from mlxops.render.actions import change_lines, change_summary, plan_summary
 from mlxops.render.drift import next_step
 from mlxops.render.entries import entry_details, entry_table, remove_result, set_result
 from mlxops.render.errors import error_text
@@ -41,7 +41,7 @@ def test_status_shows_every_port_with_a_dash_for_what_is_unknown() -> None:
         "8100 jerry-xl qwen ready - jerry-xl 191 GiB 2 h 04 m 12 ms",
         "8101 - - free - - - - -",
     ]
-    assert lines[4:] == ["memory: 61.0 GiB of 256 GiB available, wired limit -"]
+    assert lines[4:] == ["memory: 61.0 GiB of 256 GiB available"]
 
 
 def test_status_explains_drift_and_names_the_next_command() -> None:
@@ -49,7 +49,7 @@ def test_status_explains_drift_and_names_the_next_command() -> None:
         {"ports": [READY | {"drift": "mismatch"}], "memory": None, "drift": [DRIFT]}, PLAIN
     ).splitlines()
     assert lines[1].split()[4] == "mismatch"
-    assert lines[-3] == "memory: - of - available, wired limit -"
+    assert lines[-3] == "memory: - of - available"
     assert lines[-2:] == [
         "mismatch 8100 qwen: serves another model",
         "  next: mlxops load qwen 8100 --replace",
@@ -177,7 +177,7 @@ def test_entries() -> None:
 
 
 def test_one_entry_in_full() -> None:
-    process = {"pid": 7, "family": [{"pid": 8}]}
+    process = {"pid": 7, "launched_by": "me@vm", "argv": ["server"], "family": [{"pid": 8}]}
     entry = {
         "name": "a",
         "size_bytes": 1 << 30,
@@ -188,12 +188,11 @@ def test_one_entry_in_full() -> None:
     lines = entry_details(
         {"entry": entry, "port": None, "command": ["server", "--model", "a b"]}, PLAIN
     ).splitlines()
-    assert [line.split(None, 1) for line in lines[1:6]] == [
+    assert [line.split(None, 1) for line in lines[1:5]] == [
         ["name", "a"],
         ["size_bytes", "1.00 GiB"],
         ["args", "--x 'a b'"],
-        ["process", 'pid 7, family {"pid": 8}'],
-        ["slot", "-"],
+        ["process", "pid 7, launched_by me@vm"],
     ]
     assert lines[-1] == "  server --model 'a b'"
 
@@ -214,8 +213,8 @@ def test_a_plan_is_one_line_per_change_and_per_drift() -> None:
         {"actions": [ACTION, ACTION | {"applied": False}], "drift": [lost, DRIFT]}, PLAIN
     )
     assert text.splitlines() == [
-        "clear 8100 qwen: its process is gone",
-        "clear 8100 qwen (not done): its process is gone",
+        "freed qwen on 8100: its process is gone",
+        "could not free qwen on 8100: its process is gone",
         "mismatch 8100 qwen: serves another model (next: mlxops load qwen 8100 --replace)",
     ]
 
@@ -229,7 +228,7 @@ def test_what_is_cleared_is_told_once_with_the_command_that_brings_it_back() -> 
         "next": "mlxops load qwen 8100",
     }
     line = (
-        "clear 8100 qwen: its process is gone (next: mlxops load qwen 8100, "
+        "freed qwen on 8100: its process is gone (next: mlxops load qwen 8100, "
         "or mlxops unload 8100 to forget it)"
     )
     assert change_lines({"actions": [BRINGS_BACK], "drift": [lost]}, PLAIN) == line
@@ -243,13 +242,13 @@ def test_a_dry_run_of_reconcile_says_what_it_would_do() -> None:
         "reason": "gone",
         "next": "mlxops load b 8101",
     }
-    text = reconcile_plan({"actions": [BRINGS_BACK | {"applied": False}], "drift": [drift]}, PLAIN)
+    text = plan_summary({"actions": [BRINGS_BACK | {"applied": False}], "drift": [drift]}, PLAIN)
     step = "(next: mlxops load qwen 8100, or mlxops unload 8100 to forget it)"
     assert text.splitlines() == [
-        f"would clear qwen on 8100 (its process is gone) {step}",
+        f"would free qwen on 8100: its process is gone {step}",
         "lost 8101 b: gone (next: mlxops load b 8101, or mlxops unload 8101 to forget it)",
     ]
-    assert reconcile_plan({"actions": [], "drift": []}, PLAIN) == "Nothing to do."
+    assert plan_summary({"actions": [], "drift": []}, PLAIN) == "Nothing to do."
 
 
 def test_nothing_to_do_is_said_to_people_and_not_to_cron() -> None:
@@ -269,15 +268,15 @@ def test_a_load_in_one_line() -> None:
         "served_model": "jerry-xl",
     }
     assert load_result(result, PLAIN) == "8100 serves b as jerry-xl, instead of a: ready after 12 s"
-    kept = "8100 serves b already: ready, nothing changed (--replace restarts it)"
+    kept = "8100 already serves b (ready); --replace restarts it"
     assert load_result(result | {"changed": False}, PLAIN) == kept
     steps = [
         ACTION | {"action": "stop", "applied": False, "reason": "pid 7 serves /m"},
         ACTION | {"entry": None},
     ]
     assert load_result(result | {"actions": steps}, PLAIN).splitlines() == [
-        "would stop qwen on 8100 (pid 7 serves /m)",
-        "would clear 8100 (its process is gone)",
+        "would stop qwen on 8100: pid 7 serves /m",
+        "would free 8100: its process is gone",
     ]
 
 
@@ -285,10 +284,7 @@ def test_an_unload_in_one_line() -> None:
     assert unload_result({"port": 1, "entry": "a", "changed": True, "duration_s": 2.0}, PLAIN) == (
         "1 is free, a unloaded after 2.0 s"
     )
-    assert (
-        unload_result({"port": 1, "entry": None, "changed": False}, PLAIN)
-        == "1 is free already, nothing changed"
-    )
+    assert unload_result({"port": 1, "entry": None, "changed": False}, PLAIN) == "1 is already free"
 
 
 def test_unload_all_tells_each_port_that_changed_or_failed() -> None:
@@ -311,12 +307,10 @@ def test_unload_all_tells_each_port_that_changed_or_failed() -> None:
     orphan = {"port": 4, "ok": True, "changed": True, "entry": None, "pid": 7}
     assert (
         unload_all_result({"ports": [orphan]}, PLAIN)
-        == "4 is free, pid 7 stopped, which was in no entry"
+        == "4 is free, pid 7 stopped (not in the registry)"
     )
     left = orphan | {"changed": False, "state": "left"}
-    assert (
-        unload_all_result({"ports": [left]}, PLAIN) == "4 left alone: pid 7 is not in the registry"
-    )
+    assert unload_all_result({"ports": [left]}, PLAIN) == "4 skipped: pid 7 is not in the registry"
 
 
 def test_what_set_and_remove_did() -> None:
@@ -325,7 +319,7 @@ def test_what_set_and_remove_did() -> None:
     assert remove_result({"changed": True, "entry": "a"}, PLAIN).startswith("a removed")
     assert (
         remove_result({"changed": False, "entry": "a"}, PLAIN)
-        == "a would be removed; it had no files here"
+        == "a would be removed; it has no files on the host"
     )
 
 

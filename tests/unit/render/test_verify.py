@@ -51,14 +51,14 @@ def lines(text: str) -> list[str]:
 
 def test_what_is_wrong_or_unknown_is_told_below_the_table_and_steers_no_terminal() -> None:
     assert lines(verify_result({"ports": [PORT, BUSY], "entries": [TAKEN, REFUSED]}, PLAIN)) == [
-        "PORT ENTRY STATE VERDICT SERVED FIRST TOKENS/S",
-        "8100 qwen ready wrong jerry-xl 52 ms 23.4",
+        "PORT ENTRY STATE RESULT SERVED FIRST TOKENS/S",
+        "8100 qwen ready failed jerry-xl 52 ms 23.4",
         "8101 qwen starting unknown jerry-xl - -",
         "",
-        "wrong 8100 raw tags: plain answer: \\x1b[2J<think>",
+        "failed 8100 raw tags: plain answer: \\x1b[2J<think>",
         "unknown 8100 tool call: not called",
         "unknown 8101 state: starting: load a 8101",
-        "wrong my jade: would be refused: this version has no \\x1b[31m--debug; no template",
+        "failed my jade: cannot be started: this version has no \\x1b[31m--debug; no template",
         "next: mlxops set 'my jade' KEY=VALUE",
     ]
 
@@ -67,12 +67,12 @@ def test_all_checks_are_told_when_asked_for() -> None:
     told = lines(verify_details({"ports": [PORT], "entries": [TAKEN]}, PLAIN))
     assert (
         "ok 8100 plain: finish_reason stop" in told
-        and "ok amber: would be started, as far as can be told" in told
+        and "ok amber: its runtime accepts its settings" in told
     )
 
 
 def test_nothing_is_a_sentence() -> None:
-    assert verify_result({"ports": [], "entries": []}, PLAIN) == "Nothing serves."
+    assert verify_result({"ports": [], "entries": []}, PLAIN) == "No server is running."
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,14 @@ def test_status_deep_has_the_pace_and_the_verdict_and_tells_a_drift_once() -> No
         )
     )
     assert told[:3] == [
-        "PORT SLOT ENTRY STATE DRIFT SERVED VERDICT FIRST TOKENS/S MEMORY UPTIME LATENCY",
-        "8100 jerry-xl qwen ready orphan jerry-xl wrong 52 ms 123 191 GiB 2 h 04 m 12 ms",
+        "PORT SLOT ENTRY STATE DRIFT SERVED RESULT FIRST TOKENS/S MEMORY UPTIME LATENCY",
+        "8100 jerry-xl qwen ready orphan jerry-xl failed 52 ms 123 191 GiB 2 h 04 m 12 ms",
         "8101 - - free - - - - - - - -",
     ]
     assert told[5:] == [
         "orphan 8100: nobody's",
         "next: mlxops init, to adopt it, or mlxops unload 8100 to stop it",
-        "wrong 8100 raw tags: plain answer: \\x1b[2J<think>",
+        "failed 8100 raw tags: plain answer: \\x1b[2J<think>",
     ]
 
 
