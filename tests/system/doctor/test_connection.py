@@ -39,7 +39,7 @@ def test_both_sides_are_looked_at_and_a_fix_is_told(known: Studio) -> None:
     ]
     planned = finished(known.start("doctor", "--fix", "--dry-run"))
     assert (
-        f"chmod {logs}: others can write to it (mode 777) (not done)" in planned.stdout
+        f"would chmod {logs}: others can write to it (mode 777)" in planned.stdout
         and planned.exit == 1
     )
     fixed = finished(known.start("doctor", "--fix"))
