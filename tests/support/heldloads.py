@@ -137,7 +137,7 @@ class HeldLoads:
             {phase: ("follow", self.jobs[phase]) for phase in phases}
         ).items():
             assert (answer.result["job"], answer.result["state"]) == (self.jobs[phase], "done")
-            assert f"{phase}: " in answer.stderr and "commit: it serves" in answer.stderr
+            assert f"{phase}: " in answer.stderr and "commit: ready" in answer.stderr
 
     def cancel(self, *phases: str) -> None:
         """Cancel each of these jobs from a new client, and check that it was rolled back."""

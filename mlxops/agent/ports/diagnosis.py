@@ -10,7 +10,7 @@ from .evidence import PortEvidence, Server
 
 # Until its queue is full, the kernel accepts connections for a server that hangs: whether it does
 # tells nothing.
-_MUTE, TIMED_OUT = "it listens on the port but does not answer HTTP: %s", "no answer in time"
+_MUTE, TIMED_OUT = "the server listens but does not answer HTTP: %s", "timed out"
 STOP_PHASES = ("stop",)
 START_PHASES = ("launch", "wait", "commit", "rollback")
 
@@ -93,7 +93,7 @@ def _arrived(seen: PortEvidence, wanted: Expected) -> bool:
 
 def _cut_text(cut: Mapping[str, object]) -> str:
     told = tuple(cut.get(key, "?") for key in ("why", "who", "from", "since", "phase", "again"))
-    return "%s by %s from %s since %s died in %s; to do it again: %s" % told
+    return "%s (started by %s from %s at %s) was killed while in %s; retry: %s" % told
 
 
 def _working(job: Mapping[str, object], phase: str) -> str:
@@ -133,8 +133,7 @@ def _state(seen: PortEvidence, wanted: Expected) -> Tuple[str, str]:
     if server is not None and server.worker_gone:
         return (
             "dead-child",
-            "the process that held the weights is gone; pid %d answers without it"
-            % server.process.pid,
+            "its worker process died; pid %d still listens but cannot serve" % server.process.pid,
         )
     dead = seen.other_hosts.dead
     if server is not None and dead:
@@ -147,27 +146,28 @@ def _state(seen: PortEvidence, wanted: Expected) -> Tuple[str, str]:
     if server is not None:
         return _silent(server, wanted)
     if seen.orphan_workers or seen.recorded or seen.other_hosts.alive:
-        return "failed", "the server is dead; left behind: pid %s" % _pids(seen)
+        return "failed", "the server died; leftover processes: pid %s" % _pids(seen)
     if seen.foreign_processes:
         return (
             "starting",
-            "pid %d of user %s names this port and does not listen" % seen.foreign_processes[0][:2],
+            "pid %d of user %s was started for this port and does not listen yet"
+            % seen.foreign_processes[0][:2],
         )
-    return ("failed", "its process is gone") if wanted.entries else ("free", "")
+    return ("failed", "its process has ended") if wanted.entries else ("free", "")
 
 
 def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
     early = server is not None and server.invocation.runtime.listens_early
     if early and seen.answer.health == 503:
-        return "failed", "the server says 503: its model did not load"
+        return "failed", "the server answers 503: its model failed to load"
     if seen.answer.health is None:
         return "unresponsive", _MUTE % (
             TIMED_OUT if "timed out" in seen.answer.error else seen.answer.error
         )
     if seen.answer.health != 200:
-        return "unresponsive", "it answers /health with status %d" % seen.answer.health
+        return "unresponsive", "/health returns status %d" % seen.answer.health
     if seen.answer.chats is False:
-        return "starting", "it listens, and answers no chat yet"
+        return "starting", "it listens but does not answer chats yet"
     return "ready", ""
 
 
@@ -176,7 +176,7 @@ def _silent(server: Server, wanted: Expected) -> Tuple[str, str]:
     was_ready = any("ready_at" in (e.process or {}) for e in wanted.entries)
     if was_ready:
         return "stopping", "pid %d no longer listens" % server.process.pid
-    return "starting", "pid %d runs and does not listen yet" % server.process.pid
+    return "starting", "pid %d is running but does not listen yet" % server.process.pid
 
 
 def _pids(seen: PortEvidence) -> str:
@@ -198,9 +198,9 @@ def _drift(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], str]:
     if difference:
         return "mismatch", difference
     if entry.name in wanted.missing:
-        return "missing", "the snapshot %s is gone" % entry.cache_path
+        return "missing", "the snapshot %s is missing" % entry.cache_path
     if seen.server and seen.listeners and seen.recorded is None and entry.process:
-        text = "pid %d serves it; the process in the registry, pid %s, is gone"
+        text = "pid %d serves it, but the registry names pid %s, which has ended"
         return "unrecorded", text % (seen.server.process.pid, entry.process.get("pid"))
     return ("stray", describe_strays(seen)) if seen.strays else (None, "")
 
@@ -220,30 +220,33 @@ def unreported_strays(seen: PortEvidence, verdict: Diagnosis) -> str:
 def describe_strays(seen: PortEvidence) -> str:
     """The processes that hold memory for nothing, in words."""
     held = ["pid %d%s" % (s.process.pid, _size(s.held_bytes)) for s in seen.strays]
-    return "%s: started as a server of this port, but neither listens nor is recorded" % ", ".join(
-        held
+    return (
+        "%s: started as a server for this port, but does not listen and is not in the registry"
+        % ", ".join(held)
     )
 
 
 def _size(held: Optional[int]) -> str:
-    return "" if held is None else ", which holds %.1f GiB" % (held / (1 << 30))
+    return "" if held is None else ", which uses %.1f GiB" % (held / (1 << 30))
 
 
 def _gone_text(wanted: Expected) -> str:
     before = (
-        "%s was serving here before it" % " and ".join(e.name for e in wanted.lost)
+        "%s served here before it" % " and ".join(e.name for e in wanted.lost)
         if wanted.lost
         else ""
     )
     return "; ".join(
-        filter(None, ["its server is gone: nothing listens, and no process of it is left", before])
+        filter(
+            None, ["its server is gone: nothing listens and none of its processes is left", before]
+        )
     )
 
 
 def describe_lost(wanted: Expected) -> str:
     """Of entries that served on the port and are assigned nowhere; \"\" where there are none."""
     return (
-        "%s was serving here and is not running" % " and ".join(e.name for e in wanted.lost)
+        "%s served here and is not running" % " and ".join(e.name for e in wanted.lost)
         if wanted.lost
         else ""
     )
@@ -254,9 +257,12 @@ def _unassigned(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], st
         return "stray", describe_strays(seen)
     if seen.server:
         model = seen.server.invocation.model or "its default model"
-        return "orphan", "pid %d serves %s, no entry is assigned" % (seen.server.process.pid, model)
+        return "orphan", "pid %d serves %s, but no entry is assigned" % (
+            seen.server.process.pid,
+            model,
+        )
     if seen.orphan_workers:
-        return "orphan", "left behind by a dead server: pid %s" % _pids(seen)
+        return "orphan", "leftover processes of a dead server: pid %s" % _pids(seen)
     return ("lost", describe_lost(wanted)) if wanted.lost and seen.proven_idle else (None, "")
 
 
@@ -264,9 +270,9 @@ def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> st
     """In what the running server differs from the entry; "" when in nothing that can be seen."""
     if seen.server is None:
         what = (
-            "the recorded process lives and does not serve this port"
+            "the recorded process is running but does not serve this port"
             if seen.recorded
-            else "left by a dead server"
+            else "leftover processes of a dead server"
         )
         return "%s: pid %s" % (what, _pids(seen))
     call = seen.server.invocation
@@ -274,7 +280,10 @@ def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> st
     if elsewhere:
         return elsewhere
     if call.model not in (entry.cache_path, entry.repo_id, entry.model_id):
-        return "it serves %s, the entry says %s" % (call.model, entry.cache_path or entry.repo_id)
+        return "it serves %s, but the entry says %s" % (
+            call.model,
+            entry.cache_path or entry.repo_id,
+        )
     ours = seen.recorded is not None and (entry.process or {}).get("launched_by") != "adopted"
     return "; ".join([*_fields(call, entry), *_names(call, served_name), *_args(call, entry, ours)])
 
@@ -291,7 +300,7 @@ def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
             and flag not in given
             and (call.flags.get(flag) or None) != entry.text(key)
         ):
-            yield "it runs with %s %s, the entry says %s" % (
+            yield "it runs with %s %s, but the entry says %s" % (
                 flag,
                 call.flags.get(flag),
                 entry.text(key),
@@ -300,7 +309,7 @@ def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
 
 def _names(call: Invocation, served_name: Optional[str]) -> Iterator[str]:
     if call.served_name and served_name and call.served_name != served_name:
-        yield "it answers to %s, the slot's name is %s" % (call.served_name, served_name)
+        yield "it answers to %s, but the slot's name is %s" % (call.served_name, served_name)
 
 
 def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
@@ -316,10 +325,10 @@ def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
                 if flag in call.flags
                 else "without %s" % flag
             )
-            yield "it runs %s, the entry's args say %s" % (
+            yield "it runs %s, but the entry's args say %s" % (
                 had,
                 " ".join(filter(None, (flag, value))),
             )
     for flag in extra_flags(call) if ours else ():
         if flag not in wanted:
-            yield "it runs with %s, the entry's args do not say so" % flag
+            yield "it runs with %s, which is not in the entry's args" % flag

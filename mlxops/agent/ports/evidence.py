@@ -159,5 +159,5 @@ class PortEvidence(NamedTuple):
 
 def _named(pid: Optional[int], users: Mapping[Optional[int], str]) -> str:
     if pid is None:
-        return "a process that cannot be seen"
+        return "a process that mlxops cannot see"
     return "pid %d (user %s)" % (pid, users[pid]) if pid in users else "pid %d" % pid

@@ -15,9 +15,9 @@ _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
 _ELSE = {
     "stale": ", or mlxops unload {port} to forget it",
     "lost": ", or mlxops unload {port} to forget it",
-    "stray": ", then stop that process on the host if nobody needs it",
-    "orphan": ", to adopt it, or mlxops unload {port} to stop it",
-    "foreign": ", once you have stopped it on the host; mlxops never does",
+    "stray": ", then stop that process on the host if it is not needed",
+    "orphan": " to adopt it, or mlxops unload {port} to stop it",
+    "foreign": ", after stopping it on the host; mlxops does not stop it",
     "duplicate": ", then load the model you want there",
     "missing": ", to download it again",
 }

@@ -68,7 +68,7 @@ def survey(ctx: Context, port: int, own_lock: bool, allow_no_registry: bool = Fa
         raise Locked(text, jobs.next_step_hint(seen.job), port=port, holder=seen.job)
     if seen.unknown:
         raise EvidenceUnknown(
-            "port %d cannot be seen: %s" % (port, "; ".join(seen.unknown)),
+            "cannot tell what runs on port %d: %s" % (port, "; ".join(seen.unknown)),
             "nothing was changed",
             port=port,
         )
@@ -117,7 +117,7 @@ def _refuse_launchd(ctx: Context, seen: PortEvidence) -> None:
     for job in ctx.procs.launchd_jobs():
         if job.pid in line:
             raise PortBusy(
-                "port %d belongs to the launchd job %s" % (seen.port, job.label),
+                "port %d is used by the launchd job %s" % (seen.port, job.label),
                 "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label),
                 port=seen.port,
                 job=job.label,

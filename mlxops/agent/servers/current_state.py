@@ -40,7 +40,7 @@ def interrupted_error(ctx: Context, rows: List[Dict[str, Any]]) -> Interrupted:
     ]
     done = ", ".join(str(row["port"]) for row in told if row["ok"] and row["changed"])
     words = [
-        "cancelled; not unloaded: %s" % ", ".join(_words(row) for row in told if not row["ok"])
+        "interrupted; not unloaded: %s" % ", ".join(_words(row) for row in told if not row["ok"])
     ]
     words += ["unloaded: %s" % done] if done else []
     return Interrupted("; ".join(words), "mlxops status", ports=told)

@@ -41,10 +41,7 @@ def drain(
             return
         if time.monotonic() - spoken > REPORT_INTERVAL_S:
             spoken = time.monotonic()
-            report(
-                "%s, waiting for a moment without (%.0f s at most)"
-                % (in_flight(busy), deadline.left())
-            )
+            report("%s; waiting until idle (at most %.0f s)" % (in_flight(busy), deadline.left()))
         time.sleep(min(pause, deadline.left()))
 
 

@@ -167,7 +167,7 @@ def launch_in(
 def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
     process = procs.process(child.pid)
     if process is None:
-        raise Failed("the server's process %d ended at once" % child.pid)
+        raise Failed("the server process %d ended immediately" % child.pid)
     return process
 
 

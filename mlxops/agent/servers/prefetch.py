@@ -50,7 +50,7 @@ def prefetch_weights(
     files = weight_paths(path)
     if not replaces or not _has_room(ctx, job, total):
         return read_files(files, MAX_SAMPLE_BYTES, MAX_SAMPLE_S, lambda done: ctx.client.check())
-    job.phase("prepare", "reading its weights ahead, the port still serves")
+    job.phase("prepare", "reading weights into the page cache; the old model still serves")
     return read_files(files, total, None, _teller(ctx, job, total))
 
 
@@ -59,10 +59,10 @@ def _has_room(ctx: Context, job: Job, total: int) -> bool:
     try:
         available = ctx.procs.memory().available_bytes
     except Unobservable as exc:
-        job.emit("phase", phase="prepare", message="files are not read ahead: %s" % exc.reason)
+        job.emit("phase", phase="prepare", message="weights are not read ahead: %s" % exc.reason)
         return False
     if available < total + SPARE_BYTES:
-        text = "files are not read ahead: %.3g GB of memory are free for %.3g GB" % (
+        text = "weights are not read ahead: %.3g GB of memory are free for %.3g GB" % (
             available / 1e9,
             total / 1e9,
         )

@@ -66,7 +66,7 @@ def wait_ready(
 
     `check` is called all the time and may raise, to cancel."""
     deadline = Deadline(estimate.timeout_s)
-    usual = "" if estimate.expected_s is None else "about %.0f s, at most " % estimate.expected_s
+    usual = "" if estimate.expected_s is None else "usually %.0f s, " % estimate.expected_s
 
     def until(look: Callable[[], bool]) -> None:
         spoken = looked = time.monotonic()
@@ -81,7 +81,7 @@ def wait_ready(
             if time.monotonic() - spoken > REPORT_INTERVAL_S:
                 spoken = time.monotonic()
                 report(
-                    "still loading, %.0f s of %s%.0f s"
+                    "still loading: %.0f s (%slimit %.0f s)"
                     % (spoken - start.began, usual, estimate.timeout_s)
                 )
             time.sleep(POLL_INTERVAL_S)
@@ -104,8 +104,11 @@ def _advice(start: StartingServer) -> str:
     folder = os.path.dirname(start.log)
     free = free_bytes(folder)
     if free is not None and free < MIN_LOG_ROOM_BYTES:
-        return "the disk of its log is full (%d bytes free at %s): make room there" % (free, folder)
-    return "give it a longer --timeout"
+        return "the disk of its log is full (%d bytes free in %s); free some space there" % (
+            free,
+            folder,
+        )
+    return "try a longer --timeout"
 
 
 def _alive_and(
@@ -123,7 +126,9 @@ def _check_alive(procs: Procs, start: StartingServer) -> None:
         return
     left = _in_background(procs, start) if status == 0 else ()
     if left:
-        text = "moved into the background as pid %s: mlxops needs a server that stays in the foreground"
+        text = (
+            "moved to the background as pid %s; mlxops needs a server that stays in the foreground"
+        )
         raise _failure(start, text % ", ".join(map(str, left)))
     raise _failure(start, "%s before it was ready%s" % (_ended(status), _given_up(start)))
 
@@ -141,9 +146,9 @@ def _ended(status: int) -> str:
     if status >= 0:
         return "ended with status %d" % status
     try:
-        return "was ended by %s" % signal.Signals(-status).name
+        return "was killed by %s" % signal.Signals(-status).name
     except ValueError:
-        return "was ended by signal %d" % -status
+        return "was killed by signal %d" % -status
 
 
 def _check_port(start: StartingServer) -> None:
@@ -153,14 +158,14 @@ def _check_port(start: StartingServer) -> None:
         (line for line in reversed(log_tail(start.log)) if ADDRESS_IN_USE in line.lower()), ""
     )
     if said:
-        raise _failure(start, "could not take its port: %s" % said.strip()[-200:])
+        raise _failure(start, "could not bind its port: %s" % said.strip()[-200:])
 
 
 def _given_up(start: StartingServer) -> str:
     limit = start.runtime.gives_up_s
     if limit is None or time.monotonic() - start.began < limit:
         return ""
-    return "; %s gives up by itself a start that takes %.0f s" % (start.runtime.name, limit)
+    return "; %s aborts a start after %.0f s" % (start.runtime.name, limit)
 
 
 def _healthy(start: StartingServer) -> bool:
@@ -169,7 +174,7 @@ def _healthy(start: StartingServer) -> bool:
     except Exception:  # no answer yet, in whatever way
         return False
     if status == 503 and start.runtime.listens_early:
-        raise _failure(start, "says 503: its model did not load")
+        raise _failure(start, "answers 503: its model failed to load")
     return status == 200
 
 
@@ -182,7 +187,9 @@ def _check_name(start: StartingServer) -> None:
         raise _failure(start, "does not list its models: %s" % exc) from exc
     if start.served_name not in models:
         raise _failure(
-            start, "answers to %s, not to %s" % (", ".join(models) or "no name", start.served_name)
+            start,
+            "lists the model name %s instead of %s"
+            % (", ".join(models) or "no name", start.served_name),
         )
 
 
@@ -196,13 +203,13 @@ def _shown_by(
         # its log whole.
         wait_for(lambda: start.pending.exited() is not None, Deadline(EXIT_WAIT_S))
         _check_alive(procs, start)
-        raise _failure(start, "answers no chat: %s" % (exc or type(exc).__name__)) from exc
+        raise _failure(start, "does not answer a chat: %s" % (exc or type(exc).__name__)) from exc
     names_count = start.served_name is not None or start.runtime.client_model is not None
     for fault in proof.failures:
         if fault.check == IDENTITY and names_count:
-            raise _failure(start, "is another one: %s" % fault.detail)
+            raise _failure(start, "reports another model name: %s" % fault.detail)
         if fault.check == RAW_TAGS and start.require_clean_output:
-            raise _failure(start, "lets the model's own markup reach clients: %s" % fault.detail)
+            raise _failure(start, "returns raw control tokens to clients: %s" % fault.detail)
     return proof
 
 
@@ -213,14 +220,14 @@ def _check_owner(procs: Procs, start: StartingServer) -> None:
         procs, [start.port]
     )
     if sight.unknown:
-        raise _failure(start, "cannot be proven to own its port: " + "; ".join(sight.unknown))
+        raise _failure(start, "cannot be shown to own its port: " + "; ".join(sight.unknown))
     owners = {ln.pid for ln in sight.listeners or ()}
     ours = {p.pid for p in tree(sight.processes, start.pending.process.pid)}
     if not owners:
         # It has closed its port: most likely it ends, and how it ended says more.
         wait_for(lambda: start.pending.exited() is not None, Deadline(RECHECK_S))
         _check_alive(procs, start)
-        raise _failure(start, "does not listen any more")
+        raise _failure(start, "no longer listens")
     if not owners <= ours:
         raise _failure(start, "does not own its port: %s" % _holders(sight))
     _check_form(sight, start)
@@ -233,7 +240,7 @@ def _holders(sight: Snapshot) -> str:
         "%s (user %s)" % ("pid %d" % pid if pid else "a process", process_owner.user_name(uid))
         for pid, uid in found
     ]
-    return "%s has it" % " and ".join(sorted(told))
+    return "it belongs to %s" % " and ".join(sorted(told))
 
 
 def _check_form(sight: Snapshot, start: StartingServer) -> None:
@@ -241,7 +248,9 @@ def _check_form(sight: Snapshot, start: StartingServer) -> None:
     stop it."""
     if start.port not in find_servers(sight.processes, {start.runtime.name: start.runtime}):
         forms = [" ".join(form) for form in (*start.runtime.forms, *start.runtime.modules)]
-        raise _failure(start, "runs under a command line that is none of %s" % ", ".join(forms))
+        raise _failure(
+            start, "runs under a command line that matches none of %s" % ", ".join(forms)
+        )
 
 
 def _sight_of(procs: Procs, port: int) -> Optional[Snapshot]:

@@ -158,7 +158,7 @@ def require_no_restarter(ctx: Context, ground: PortSurvey) -> None:
 
 
 def _hint(parent: Parent, port: int) -> str:
-    return "on the host, stop pid %d first; then mlxops unload %d" % (parent.process.pid, port)
+    return "stop pid %d on the host first, then run mlxops unload %d" % (parent.process.pid, port)
 
 
 def _fields(parent: Optional[Parent]) -> Mapping[str, object]:
@@ -187,10 +187,10 @@ class RespawnWatch:
         found = wait_for(self._back, Deadline(WATCH_S), POLL_INTERVAL_S)
         by = " by %s" % self._parent.text if self._parent else ""
         fields, port = {"port": self._port, **_fields(self._parent)}, self._port
-        hint = "mlxops status %d, and on the host find out what starts it" % port
+        hint = "mlxops status %d; find out on the host what starts it" % port
         hint = _hint(self._parent, port) if self._parent else hint
         if found:
-            text = "port %d: the server was stopped, and started again%s as pid %s" % (
+            text = "port %d: the server was stopped, but was started again%s as pid %s" % (
                 port,
                 by,
                 found,
@@ -198,7 +198,7 @@ class RespawnWatch:
             raise Respawned(text, hint, pid=found, **fields)
         if self._parent is None or not self._waits(self._parent):
             return None
-        text = "port %d is empty, but %s, which had started its server, still runs and may start it again"
+        text = "port %d is free, but %s, which started its server, is still running and may start it again"
         return Respawned(text % (port, self._parent.text), hint, **fields)
 
     def _back(self) -> Optional[int]:

@@ -102,7 +102,7 @@ def restart_server(
                 raise
             failed.append(exc)
             if len(failed) == 1:
-                text = "%s; trying again for %.0f s" % (to_mlxops_error(exc).message, RETRY_S)
+                text = "%s; retrying for %.0f s" % (to_mlxops_error(exc).message, RETRY_S)
                 job.rollback("starting", text)
             return None
 
@@ -127,11 +127,9 @@ def _bring_up(
         gated.release()
         began = time.monotonic()
         usual = (
-            ""
-            if way.estimate.expected_s is None
-            else ", usually after %.0f s" % way.estimate.expected_s
+            "" if way.estimate.expected_s is None else ", usually %.0f s" % way.estimate.expected_s
         )
-        job.phase("wait", "waiting until it serves" + usual)
+        job.phase("wait", "waiting for the server" + usual)
         proof = wait_ready(
             ctx.procs,
             _start(ctx, service, gated, began),
@@ -159,7 +157,7 @@ def _place(ctx: Context, job: Job, service: ServerSpec, way: StartOptions) -> Se
     except OSError as exc:
         raise launch_error(exc, state_dir, service.port) from exc
     if found.log_error:
-        job.warn("its output is not kept: %s" % found.log_error)
+        job.warn("its output is not logged: %s" % found.log_error)
     return found
 
 
@@ -186,12 +184,12 @@ def _commit(
     ctx: Context, job: Job, service: ServerSpec, gated: PendingServer, seconds: float
 ) -> None:
     try:
-        job.phase("commit", "it serves")
+        job.phase("commit", "ready")
         _mark_ready(ctx, service, gated, seconds)
     except Exception as exc:
         # It serves and is on record: a note that cannot be kept must not have the previous model
         # started beside it.
-        job.warn("could not note that it serves: %s" % to_mlxops_error(exc).message)
+        job.warn("could not record that it is ready: %s" % to_mlxops_error(exc).message)
 
 
 def _start(ctx: Context, service: ServerSpec, gated: PendingServer, began: float) -> StartingServer:
@@ -217,7 +215,7 @@ def _assign(ctx: Context, service: ServerSpec, record: Mapping[str, Any]) -> Non
         there = current.entries.get(entry.name)
         if there is not None and there.port not in (None, service.port):
             raise AssignmentConflict(
-                "%s was just assigned to port %d" % (entry.name, there.port),
+                "%s was assigned to port %d in the meantime" % (entry.name, there.port),
                 "mlxops unload %d, then load it again" % there.port,
                 entry=entry.name,
                 port=there.port,
@@ -256,7 +254,7 @@ def _take_back(
     ctx: Context, job: Job, service: ServerSpec, gated: PendingServer, others: RemoteStart
 ) -> None:
     """End what was started, on every host, gone with proof."""
-    job.rollback("stopping", "stopping what was started")
+    job.rollback("stopping", "stopping the new server")
     others.abandon()
     gated.abort()
     try:
@@ -286,7 +284,7 @@ def clear_assignment(ctx: Context, job: Job, spec: ServerSpec) -> None:
     except Exception as exc:
         # It is gone, which reconcile sees as well: the way back does not wait for the note.
         job.warn(
-            "the assignment of port %d could not be cleared: %s"
+            "could not clear the assignment of port %d: %s"
             % (spec.port, to_mlxops_error(exc).message)
         )
 

@@ -64,7 +64,7 @@ def abort_warning(
     likely = max(usual.expected_s or 0.0, by_disk)
     if runtime.gives_up_s is None or likely < runtime.gives_up_s * WARN_FROM_FRACTION:
         return ""
-    text = "this start may take %.0f s, and %s gives up by itself a start that takes %.0f s"
+    text = "this start may take %.0f s, but %s aborts a start after %.0f s"
     return text % (likely, runtime.name, runtime.gives_up_s)
 
 

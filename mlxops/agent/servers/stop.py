@@ -73,10 +73,10 @@ def stop(
 
     pack.ask(signal.SIGTERM)
     if not pack.gone_within(grace_s * INT_AFTER, report, waiting):
-        report("pid %s did not end on SIGTERM, sending SIGINT" % target.pids)
+        report("pid %s is still running after SIGTERM, sending SIGINT" % target.pids)
         pack.ask(signal.SIGINT)
         if not pack.gone_within(grace_s * (1 - INT_AFTER), report, waiting):
-            report("grace of %g s is over, sending SIGKILL" % grace_s)
+            report("still running after %g s, sending SIGKILL" % grace_s)
             pack.kill_all()
     pack.prove_gone()
     if must_free_port:
@@ -95,9 +95,9 @@ class _Pack:
         for process in processes:
             if not process_owner.is_own(process):
                 raise NotStopped(
-                    "cannot signal pid %d: it runs as user %s"
+                    "cannot signal pid %d, which runs as user %s"
                     % (process.pid, process_owner.user_name(process.uid)),
-                    "stop it as its owner on the host",
+                    "stop it on the host as its owner",
                     port=self._prey.port,
                     pid=process.pid,
                 )
@@ -106,7 +106,7 @@ class _Pack:
             except Unobservable as exc:
                 raise NotStopped(
                     "cannot signal pid %d: %s" % (process.pid, exc.reason),
-                    "stop it as its owner on the host",
+                    "stop it on the host as its owner",
                     port=self._prey.port,
                     pid=process.pid,
                 ) from exc
@@ -181,7 +181,7 @@ class _Pack:
         if left:
             pids = ", ".join(str(p.pid) for p in left)
             raise NotStopped(
-                "still running after SIGKILL: pid %s" % pids, "look at it on the host", port=port
+                "pid %s is still running after SIGKILL" % pids, "look at it on the host", port=port
             )
 
     def prove_free(self) -> None:
@@ -189,7 +189,7 @@ class _Pack:
         free = wait_for(_patient(lambda: self._procs.free(port, bind)), Deadline(KILL_WAIT_S))
         if not free and not self._procs.free(port, bind):
             raise NotStopped(
-                "port %d is still taken by another process" % port,
+                "port %d is still in use by another process" % port,
                 "mlxops status %d" % port,
                 port=port,
                 gone=True,

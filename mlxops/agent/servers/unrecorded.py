@@ -36,7 +36,7 @@ def record_unrecorded(
 
 
 def _row(entry: Entry, port: int, applied: bool) -> Dict[str, Any]:
-    reason = "pid %s serves it, which was not in the registry" % (entry.process or {}).get("pid")
+    reason = "pid %s serves it and was not in the registry" % (entry.process or {}).get("pid")
     return {
         "action": "note",
         "entry": entry.name,

@@ -57,7 +57,8 @@ def _stop(ctx: Context, job: Job, ground: PortSurvey, prey: StopTarget, grace: f
     left = [s for s in ground.evidence.strays if s.process not in prey.first]
     if left:
         job.warn(
-            "left alone: %s names port %d too, and does not listen there" % (_pids(left), prey.port)
+            "not stopped: %s was started for port %d too, but does not listen there"
+            % (_pids(left), prey.port)
         )
     _drain(ctx, job, ground, grace)
     job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
@@ -75,7 +76,7 @@ def _stop(ctx: Context, job: Job, ground: PortSurvey, prey: StopTarget, grace: f
         end()
     except (OSError, Unobservable) as exc:
         # A signal may have been sent by now: the only way is on.
-        job.warn("stopping it met %s; trying once more" % to_mlxops_error(exc).message)
+        job.warn("stopping it failed: %s; trying once more" % to_mlxops_error(exc).message)
         _again(ctx, prey, end)
 
 
@@ -83,7 +84,7 @@ def _again(ctx: Context, prey: StopTarget, end: Callable[[], None]) -> None:
     try:
         end()
     except (OSError, Unobservable) as exc:
-        text = "pid %s on port %d was told to stop, and whether it did cannot be seen: %s"
+        text = "pid %s on port %d was told to stop, but it is unknown whether it did: %s"
         told = text % (prey.pids, prey.port, to_mlxops_error(exc).message)
         raise NotStopped(told, "mlxops status %d" % prey.port, port=prey.port) from exc
 
@@ -114,16 +115,16 @@ def _prey(ctx: Context, ground: PortSurvey) -> Optional[StopTarget]:
         return _family(ctx, seen)
     if seen.servers:
         names = " and ".join([_pids(seen.servers), *seen.foreign_holders])
-        text = "%s: started as servers of port %d, but none of them listens there or is recorded"
-        hint = "stop by hand on the host those that are yours"
+        text = "%s: started as servers for port %d, but none of them listens there or is in the registry"
+        hint = "stop those that are yours on the host"
         raise NotStopped(text % (names, seen.port), hint, port=seen.port)
     if seen.orphan_workers:
         return StopTarget(seen.port, ctx.site.bind, seen.orphan_workers[:1], seen.orphan_workers)
     if seen.recorded is not None:
         raise NotStopped(
-            "pid %d, recorded for port %d, lives and is no server of that port"
+            "pid %d, recorded for port %d, is running but is not a server of that port"
             % (seen.recorded.pid, seen.port),
-            "look at it on the host; mlxops stops only what is proven its own",
+            "check it on the host; mlxops only stops servers it can identify",
             port=seen.port,
             pid=seen.recorded.pid,
         )

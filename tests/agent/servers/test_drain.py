@@ -60,7 +60,7 @@ def test_it_ends_in_the_first_moment_without_a_connection() -> None:
         began = time.monotonic()
         drain(local_procs(), port, 60, nothing, said.append)
         caller.join()
-    assert said == ["1 request in flight, waiting for a moment without (60 s at most)"]
+    assert said == ["1 request in flight; waiting until idle (at most 60 s)"]
     assert time.monotonic() - began < 30
 
 

@@ -69,7 +69,7 @@ def read(launcher: Launcher, folder: Path, memory: Any, replaces: bool) -> tuple
 def test_all_of_it_where_memory_has_room(launcher: Launcher, tmp_path: Path) -> None:
     assert read(launcher, tmp_path, ROOM, True) == (
         SIZE,
-        ["reading its weights ahead, the port still serves"],
+        ["reading weights into the page cache; the old model still serves"],
     )
 
 
@@ -84,11 +84,11 @@ def test_a_sample_where_memory_is_short_or_unknown_and_it_is_said(
         launcher, tmp_path, ROOM._replace(available_bytes=ROOM.available_bytes - 1), True
     )
     assert done == 1 << 20 and said[0].startswith(
-        "files are not read ahead: 2.15 GB of memory are free"
+        "weights are not read ahead: 2.15 GB of memory are free"
     )
     assert read(launcher, tmp_path, None, True) == (
         1 << 20,
-        ["files are not read ahead: no figures"],
+        ["weights are not read ahead: no figures"],
     )
 
 

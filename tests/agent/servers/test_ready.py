@@ -140,14 +140,14 @@ def test_another_name_than_the_slots_is_not_ready(openai: Launcher):
 def test_a_chat_that_is_refused_is_not_ready(launcher: Launcher, status: int):
     launcher.fake.behaves(status={CHAT: status})
     assert (
-        f"answers no chat: it answers with status {status}: "
+        f"does not answer a chat: it answers with status {status}: "
         in refusal(launcher, launcher.launch()).message
     )
 
 
 def test_an_answer_in_another_name_is_not_ready(launcher: Launcher):
     launcher.fake.behaves(answers_as="somebody")
-    assert "is another one: asked as " in refusal(launcher, launcher.launch()).message
+    assert "reports another model name: asked as " in refusal(launcher, launcher.launch()).message
 
 
 def test_a_leak_in_the_first_answer_is_told_and_it_is_ready_all_the_same(openai: Launcher):
@@ -169,7 +169,7 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_in_time(launcher: L
     launcher.fake.behaves(hang=True)
     gated, began = launcher.launch(), time.monotonic()
     refused = refusal(launcher, gated, 2.0)
-    assert "was not ready within 2 s; give it a longer --timeout" in refused.message
+    assert "was not ready within 2 s; try a longer --timeout" in refused.message
     assert 2.0 <= time.monotonic() - began < 6
 
 

@@ -34,7 +34,7 @@ def short_for(monkeypatch: pytest.MonkeyPatch, tries: int, number: int) -> list[
 def test_a_shortage_that_passes_is_waited_for(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     seen, job = short_for(monkeypatch, 3, number), MagicMock()
     assert restart_server(MagicMock(), job, MagicMock(), MagicMock()).seconds == 1.0
-    assert len(seen) == 4 and "trying again for" in job.rollback.call_args.args[1]
+    assert len(seen) == 4 and "retrying for" in job.rollback.call_args.args[1]
 
 
 def test_one_that_lasts_is_told_with_the_tries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_one_that_ignores_the_first_signal_gets_the_second(launcher: Launcher):
     stop(launcher.procs, prey, 2, said.append)
     assert stopped(launcher, prey)
     assert launcher.signals() == ["TERM", "INT"]
-    assert any("did not end on SIGTERM, sending SIGINT" in text for text in said)
+    assert any("is still running after SIGTERM, sending SIGINT" in text for text in said)
 
 
 def test_one_that_ignores_both_is_killed_with_its_whole_family_at_the_end_of_the_grace(
@@ -86,7 +86,7 @@ def test_one_that_ignores_both_is_killed_with_its_whole_family_at_the_end_of_the
     assert stopped(launcher, prey)
     assert 1.5 <= time.monotonic() - began < 6
     assert launcher.signals() == ["TERM", "INT"]
-    assert said[-1] == "grace of 1.5 s is over, sending SIGKILL"
+    assert said[-1] == "still running after 1.5 s, sending SIGKILL"
 
 
 def test_the_waiting_tells_of_requests_in_flight(launcher: Launcher):

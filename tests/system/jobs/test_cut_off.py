@@ -26,8 +26,8 @@ def cut(known: Studio, fake_runtime: FakeRuntime) -> dict[str, Any]:
 
 def sentence(known: Studio, cut: dict[str, Any]) -> str:
     again = f"mlxops load amber {known.ports[0]} --replace"
-    where = "{why} by {who} from {from} since {since}".format_map(cut)
-    return f"{where} died in stop; to do it again: {again}"
+    where = "{why} (started by {who} from {from} at {since})".format_map(cut)
+    return f"{where} was killed while in stop; retry: {again}"
 
 
 @pytest.mark.slow

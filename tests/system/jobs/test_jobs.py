@@ -71,7 +71,7 @@ def test_whoever_follows_leaves_without_harm(known: Studio, fake_runtime: FakeRu
     abandoned(known, fake_runtime, load_s=3)
     follower = known.start("follow")
     assert follower.stderr is not None
-    assert any("waiting until it serves" in line for line in iter(follower.stderr.readline, ""))
+    assert any("waiting for the server" in line for line in iter(follower.stderr.readline, ""))
     follower.send_signal(signal.SIGINT)
     assert finished(follower).exit == 130
     assert eventually(lambda: known.port_row(known.ports[0])["state"] == "ready")

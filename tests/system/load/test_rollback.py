@@ -20,7 +20,7 @@ FAILURES = {
     "dies when it listens": {"listen_early": True, "hang": ["/health"], "die_after_s": 1.0},
     "is never ready": {"load_s": NEVER},
     "listens and is never ready": {"listen_early": True, "status": {"/health": 503}},
-    "answers no chat": {"status": {"/v1/chat/completions": 500}},
+    "does not answer a chat": {"status": {"/v1/chat/completions": 500}},
     "answers to another name": {"served_name": "somebody-else"},
 }
 

@@ -74,7 +74,7 @@ def test_a_swap_waits_for_a_moment_without_requests(light: Studio) -> None:
     with stream.under_way():
         swap = light.mlxops("load", "jade", port, "--replace")
     assert swap.exit == 0 and stream.ended
-    assert "drain: 1 request in flight, waiting for a moment without (30 s at most)" in swap.stderr
+    assert "drain: 1 request in flight; waiting until idle (at most 30 s)" in swap.stderr
     assert light.assignments() == {"jade": port}
 
 
@@ -133,10 +133,7 @@ def test_every_start_is_kept_and_tells_the_next_one_how_long_it_takes(known: Stu
     known.edit(lambda registry: registry["models"]["amber"].update(start_s={OPENAI: [7.2]}))
     (start,) = known.must("load", "amber", port, "--dry-run")["actions"]
     assert start["reason"].endswith(", usually 7 s")
-    assert (
-        "wait: waiting until it serves, usually after 7 s"
-        in known.mlxops("load", "amber", port).stderr
-    )
+    assert "wait: waiting for the server, usually 7 s" in known.mlxops("load", "amber", port).stderr
     assert len(known.entry("amber")["start_s"][OPENAI]) == 2
 
 
@@ -151,6 +148,5 @@ def test_the_starts_before_say_how_long_the_next_one_may_take(
     loaded = known.mlxops("load", "amber", known.ports[0])
     assert "s of about 260 s, at most 780 s" in loaded.stderr
     assert (
-        "warning: this start may take 260 s, and mlx-openai-server gives up by itself"
-        in loaded.stderr
+        "warning: this start may take 260 s, but mlx-openai-server aborts a start" in loaded.stderr
     )

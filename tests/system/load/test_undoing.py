@@ -144,7 +144,7 @@ def test_while_it_is_undone_the_port_says_so(near: Studio, fake_runtime: FakeRun
         lambda: (row := near.port_row(port))["reason"].startswith("rolling back") and row
     )
     assert (row["state"], row["drift"]) == ("stopping", None)
-    assert row["reason"].startswith("rolling back: stopping what was started: load topaz")
+    assert row["reason"].startswith("rolling back: stopping the new server: load topaz")
     row = eventually(lambda: (row := near.port_row(port))["state"] == "starting" and row)
     assert row["reason"].startswith("rolling back: starting amber again: load topaz")
     finished(load)

@@ -90,7 +90,7 @@ def test_status_and_verify_have_one_sentence_for_it_however_often_it_was_asked(
         }
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert told == {"it listens on the port but does not answer HTTP: no answer in time"}
+    assert told == {"the server listens but does not answer HTTP: timed out"}
 
 
 def test_a_dead_worker_is_seen_by_every_check(near: Studio, fake_runtime: FakeRuntime) -> None:

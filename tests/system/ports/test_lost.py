@@ -87,7 +87,7 @@ def test_after_a_power_cut_and_cron_everything_is_there_again_by_the_commands_sh
     assert near.assignments() == {} and wanted(near) == {"amber": one, "jade": two}
     assert shown(near) == {one: ("free", "lost", "amber"), two: ("free", "lost", "jade")}
     lost = drift(near)
-    assert lost["amber"]["reason"] == "amber was serving here and is not running"
+    assert lost["amber"]["reason"] == "amber served here and is not running"
     for row in lost.values():
         near.must(*row["next"].split()[1:])
     assert near.assignments() == {"amber": one, "jade": two} and shown(near) == {}
@@ -228,7 +228,7 @@ def test_a_swap_that_was_killed_shows_what_served_before_it(
     pid = near.port_row(one)["pid"]
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: near.port_row(one)["drift"] == "stale")
-    assert "amber was serving here before it" in near.port_row(one)["reason"]
+    assert "amber served here before it" in near.port_row(one)["reason"]
     near.must("reconcile")
     row = near.port_row(one)
     assert (row["drift"], row["wanted"], row["next"]) == (

@@ -381,17 +381,17 @@ def test_a_lock_that_says_nothing_useful_still_keeps_hands_off(holder: dict[str,
 
 def test_a_mismatch_says_in_what():
     assert mismatch(SERVING, entry(tool_call_parser="qwen3"), "jerry") == (
-        "it runs with --tool-call-parser None, the entry says qwen3"
+        "it runs with --tool-call-parser None, but the entry says qwen3"
     )
-    assert mismatch(SERVING, entry(), "xl") == "it answers to jerry, the slot's name is xl"
+    assert mismatch(SERVING, entry(), "xl") == "it answers to jerry, but the slot's name is xl"
     both = mismatch(
         serving(OPENAI + " --debug"),
         entry(args=["--queue-size", "7"], tool_call_parser="qwen3"),
         "jerry",
     )
     assert both == (
-        "it runs with --tool-call-parser None, the entry says qwen3; "
-        "it runs without --queue-size, the entry's args say --queue-size 7"
+        "it runs with --tool-call-parser None, but the entry says qwen3; "
+        "it runs without --queue-size, but the entry's args say --queue-size 7"
     )
 
 

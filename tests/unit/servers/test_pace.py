@@ -75,10 +75,7 @@ def test_what_a_hand_wrote_there_is_no_start(written: Any) -> None:
 
 def test_a_start_that_the_runtime_may_end_by_itself_is_told_before() -> None:
     told = abort_warning(OPENAI, StartupEstimate(260, 780), None, None)
-    assert told == (
-        "this start may take 260 s, and mlx-openai-server gives up by itself a start that "
-        "takes 300 s"
-    )
+    assert told == ("this start may take 260 s, but mlx-openai-server aborts a start after 300 s")
     assert abort_warning(OPENAI, StartupEstimate(None, 900), 100 * GB, 2e8).startswith(
         "this start may take 500 s"
     )
