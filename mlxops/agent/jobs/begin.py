@@ -13,8 +13,8 @@ def begin(
     ctx: Context, port: int, why: str, again: Optional[str] = None, settles: bool = True
 ) -> jobs.Job:
     """A new job, not yet entered; `again` and `settles` as for Job."""
-    held = {**_holder(ctx, port, why), **({"again": again} if again else {})}
-    return jobs.Job(ctx.client, ctx.site.registry, ctx.site.state_dir, held, settles)
+    holder = {**_holder(ctx, port, why), **({"again": again} if again else {})}
+    return jobs.Job(ctx.client, ctx.site.registry, ctx.site.state_dir, holder, settles)
 
 
 def hold_briefly(ctx: Context, port: int, why: str) -> ContextManager[None]:

@@ -55,8 +55,8 @@ def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
 def interrupted_load(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     """The load that died on the port before its end, from the lock's text; None once a later job
     has settled the port."""
-    held, last = _lock(registry_path, port).peek()
-    return None if held else _interrupted(last)
+    is_held, last = _lock(registry_path, port).peek()
+    return None if is_held else _interrupted(last)
 
 
 def _interrupted(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
@@ -91,42 +91,42 @@ def unrecorded_server(
 ) -> Optional[Dict[str, Any]]:
     """{"entry", "process"} of a server that the last job here could not record in the registry;
     None while another job holds the port."""
-    held, last = _lock(registry_path, port).peek()
-    said = None if held and not own_lock else last.get(UNRECORDED)
+    is_held, last = _lock(registry_path, port).peek()
+    record = None if is_held and not own_lock else last.get(UNRECORDED)
     whole = (
-        isinstance(said, dict)
-        and isinstance(said.get("entry"), str)
-        and isinstance(said.get("process"), dict)
+        isinstance(record, dict)
+        and isinstance(record.get("entry"), str)
+        and isinstance(record.get("process"), dict)
     )
-    return said if whole else None
+    return record if whole else None
 
 
-def _is_name_list(said: Any) -> bool:
+def _is_name_list(value: Any) -> bool:
     """Whether it is a list of names. Others can write to a lock file."""
-    return isinstance(said, list) and all(isinstance(name, str) for name in said)
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def next_step_hint(held: Mapping[str, Any]) -> str:
+def next_step_hint(job: Mapping[str, Any]) -> str:
     """The hint for a port that another job has locked."""
-    if not held.get("job"):
-        return holder_hint(held)
-    return "mlxops follow {0}, or mlxops cancel {0}".format(held.get("job", "JOB"))
+    if not job.get("job"):
+        return holder_hint(job)
+    return "mlxops follow {0}, or mlxops cancel {0}".format(job.get("job", "JOB"))
 
 
 @contextlib.contextmanager
-def hold_briefly(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
+def hold_briefly(registry_path: str, about: Mapping[str, Any]) -> Iterator[None]:
     """Hold a port's lock for a moment, without a log, and restore the lock's text afterwards.
 
-    `held`: who, from, why, port and start_time."""
-    lock = FileLock(lock_path(registry_path, held["port"]))
+    `about`: who, from, why, port and start_time."""
+    lock = FileLock(lock_path(registry_path, about["port"]))
     lock.take(LOCK_TIMEOUT_S)
     try:
-        said = lock.peek()[1]
-        lock.describe({**held, "since": now(), "pid": os.getpid()})
+        text = lock.peek()[1]
+        lock.describe({**about, "since": now(), "pid": os.getpid()})
         try:
             yield
         finally:
-            lock.describe(said)
+            lock.describe(text)
     finally:
         lock.release()
 
@@ -134,7 +134,7 @@ def hold_briefly(registry_path: str, held: Mapping[str, Any]) -> Iterator[None]:
 class Job:
     """One load or unload of a port. A context that holds the port's lock.
 
-    `held`: who, from, why, port and start_time; for a load also `again`, the command that repeats
+    `about`: who, from, why, port and start_time; for a load also `again`, the command that repeats
     it. `settles`: its success ends the report of an earlier interrupted load."""
 
     def __init__(
@@ -142,17 +142,17 @@ class Job:
         client: ClientLink,
         registry_path: str,
         state_dir: str,
-        held: Mapping[str, Any],
+        about: Mapping[str, Any],
         settles: bool,
     ) -> None:
-        port: int = held["port"]
+        port: int = about["port"]
         self.port = port
         self.id = "%s-%d-%d" % (time.strftime(STAMP, time.gmtime()), port, os.getpid())
         self.undo = Undo()
         self._client = client
         self._folder = logs_folder(state_dir)
         self._lock = _lock(registry_path, port)
-        self._held = {**held, "since": now(), "pid": os.getpid(), "job": self.id}
+        self._about = {**about, "since": now(), "pid": os.getpid(), "job": self.id}
         self._state: Dict[str, Any] = {}
         self._settles = settles
         self._begun, self._line_complete, self._written = False, True, 0
@@ -162,9 +162,9 @@ class Job:
         self._lock.take(LOCK_TIMEOUT_S)
         try:
             last = self._lock.peek()[1] or self._refuse_unlocked()
-            kept = {"cut": _interrupted(last), UNRECORDED: last.get(UNRECORDED)}
+            carried = {"cut": _interrupted(last), UNRECORDED: last.get(UNRECORDED)}
             try:
-                self._claim({key: value for key, value in kept.items() if value})
+                self._claim({key: value for key, value in carried.items() if value})
                 # A client that loses the link finds the job by this id.
                 self._client.emit("job", job=self.id)
             except BaseException:
@@ -178,7 +178,7 @@ class Job:
 
     def _refuse_unlocked(self) -> Dict[str, Any]:
         """A lock without text is new: the lock file of a running job may have been removed."""
-        begun = unfinished_job(self._folder, self._held["port"], local_procs())
+        begun = unfinished_job(self._folder, self._about["port"], local_procs())
         if begun is None:
             return {}
         text = "locked: %s; its lock file was removed, but it is still running" % describe_holder(
@@ -186,17 +186,17 @@ class Job:
         )
         raise Locked(text, next_step_hint(begun), lock=self._lock.path, holder=dict(begun))
 
-    def _claim(self, kept: Mapping[str, Any]) -> None:
+    def _claim(self, carried: Mapping[str, Any]) -> None:
         """Describe the job in lock and log. If that fails, a load does not begin; an unload goes
         on."""
-        self._state.update(kept, phase="claim")
+        self._state.update(carried, phase="claim")
         place = self._lock.path
         try:
-            self._lock.describe({**self._held, **self._state})
+            self._lock.describe({**self._about, **self._state})
             place = self.log
             self._write()
         except OSError as exc:
-            if self._held.get("again"):
+            if self._about.get("again"):
                 self._forget_unbegun()
                 raise write_error(exc, str(exc.filename or place), "; nothing was stopped") from exc
 
@@ -216,7 +216,7 @@ class Job:
             self._state.pop("cut", None)
             self._state.pop(UNRECORDED, None)
         self._state["ended"] = now()
-        self._set_text({**self._held, **self._state})
+        self._set_text({**self._about, **self._state})
         with contextlib.suppress(OSError):
             # Free the space reserved after its end.
             os.truncate(self.log, os.path.getsize(self.log))
@@ -269,12 +269,12 @@ class Job:
         """Set the phase in the lock only: the work on this port is done, but it stays locked."""
         self._describe(phase=phase, step=None, progress=None)
 
-    def _describe(self, **said: Any) -> None:
+    def _describe(self, **fields: Any) -> None:
         """Best effort: a full disk must not end the job."""
-        self._state.update(said)
+        self._state.update(fields)
         with contextlib.suppress(OSError, Failed):
             self._lock.reacquire()
-            self._lock.describe({**self._held, **self._state})
+            self._lock.describe({**self._about, **self._state})
 
     def warn(self, message: str) -> None:
         self.emit("warning", message=message)
@@ -295,7 +295,7 @@ class Job:
 
     def _write(self, *events: Mapping[str, Any]) -> None:
         """Append to the log, which begins with a description of the job; may raise OSError."""
-        first = () if self._begun else ({"at": now(), "event": "begin", **self._held},)
+        first = () if self._begun else ({"at": now(), "event": "begin", **self._about},)
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         with open(self.log, "a") as f:
             # After a line that a full disk cut short, begin a new one.

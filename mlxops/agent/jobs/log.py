@@ -36,13 +36,13 @@ class JobRecord(NamedTuple):
     progress: Optional[Mapping[str, Any]] = None
 
     def to_wire(self) -> Dict[str, Any]:
-        told = {key: self.begin_event.get(key) for key in ("port", "why", "who", "from", "since")}
+        begun = {key: self.begin_event.get(key) for key in ("port", "why", "who", "from", "since")}
         message = self.error.get("message") if self.error else None
         more = {"ended": self.ended, "progress": dict(self.progress) if self.progress else None}
         return {
             "job": self.job,
             "state": self.state,
-            **told,
+            **begun,
             "phase": self.phase,
             "message": message,
             **more,
@@ -70,9 +70,9 @@ def read_job(folder: str, job: str, running: bool) -> JobRecord:
     phases = [e.get("phase") for e in events if e.get("event") == "phase"]
     end = next((e for e in events if e.get("event") == "end"), None)
     begun = begun or _begin_event_from_id(job)
-    told = end.get("error") if end else None
-    state = "running" if running else "died" if end is None else _outcome(told)
-    error = told if isinstance(told, dict) else None
+    failure = end.get("error") if end else None
+    state = "running" if running else "died" if end is None else _outcome(failure)
+    error = failure if isinstance(failure, dict) else None
     ended = str(end.get("at")) if end else None
     return JobRecord(
         job=job,
@@ -116,9 +116,9 @@ def unfinished_job(folder: str, port: int, procs: Procs) -> Optional[Mapping[str
     """The begin event of a job on the port that has no end and whose agent is alive, or None."""
     for name in job_ids(folder):
         if name.split("-")[1:2] == [str(port)]:
-            found = read_job(folder, name, running=False)
-            if found.state == "died" and find_agent(procs, found.begin_event):
-                return found.begin_event
+            record = read_job(folder, name, running=False)
+            if record.state == "died" and find_agent(procs, record.begin_event):
+                return record.begin_event
     return None
 
 
@@ -148,11 +148,11 @@ def log_path(folder: str, job: str) -> str:
     return os.path.join(folder, job + ".jsonl")
 
 
-def find_agent(procs: Procs, held: Mapping[str, Any]) -> Optional[Process]:
+def find_agent(procs: Procs, job: Mapping[str, Any]) -> Optional[Process]:
     """The running agent that a lock names, by pid and start time; may raise Unobservable."""
-    pid = held.get("pid")
+    pid = job.get("pid")
     agent = procs.process(pid) if type(pid) is int and 0 < pid < 1 << 31 else None
-    return agent if agent is not None and agent.start_time == held.get("start_time") else None
+    return agent if agent is not None and agent.start_time == job.get("start_time") else None
 
 
 def newest_first(names: Iterable[str]) -> List[str]:

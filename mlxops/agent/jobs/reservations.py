@@ -14,14 +14,12 @@ from .log import find_agent
 
 def reserved_entries(ctx: Context) -> Dict[str, int]:
     """entry -> port of the job that works on it or may have to restart it."""
-    return {name: port for port, held in _running_jobs(ctx).items() for name in held["entries"]}
+    return {name: port for port, job in _running_jobs(ctx).items() for name in job["entries"]}
 
 
 def loading_entries(ctx: Context) -> Dict[str, int]:
     """entry -> port of the job that loads it, or works on the port where it is."""
-    return {
-        held["entries"][0]: port for port, held in _running_jobs(ctx).items() if held["entries"]
-    }
+    return {job["entries"][0]: port for port, job in _running_jobs(ctx).items() if job["entries"]}
 
 
 def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int] = None) -> None:
@@ -29,14 +27,14 @@ def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int]
 
     Binding only under the registry's lock, where jobs make their reservations."""
     names = set(entries)
-    for there, held in _running_jobs(ctx).items():
-        for name in names.intersection(held["entries"]) if there != port else ():
+    for there, job in _running_jobs(ctx).items():
+        for name in names.intersection(job["entries"]) if there != port else ():
             raise Locked(
-                "%s is in use by a job on port %d: %s" % (name, there, describe_holder(held)),
-                jobs.next_step_hint(held),
+                "%s is in use by a job on port %d: %s" % (name, there, describe_holder(job)),
+                jobs.next_step_hint(job),
                 entry=name,
                 port=there,
-                holder=held,
+                holder=job,
             )
 
 
@@ -48,20 +46,20 @@ def _running_jobs(ctx: Context) -> Dict[int, Dict[str, Any]]:
     }
 
 
-def _is_alive(ctx: Context, held: Mapping[str, Any]) -> bool:
+def _is_alive(ctx: Context, job: Mapping[str, Any]) -> bool:
     """Whether the holder is alive: the text may be the last holder's. Unobservable counts as
     alive."""
     try:
-        return find_agent(ctx.procs, held) is not None
+        return find_agent(ctx.procs, job) is not None
     except Unobservable:
         return True
 
 
-def reserved_bytes(ctx: Context, held: Mapping[int, int]) -> Dict[int, int]:
+def reserved_bytes(ctx: Context, used_by_port: Mapping[int, int]) -> Dict[int, int]:
     """port -> bytes that the running load needs beyond the memory of the port's servers."""
-    needs = {port: said.get("need_bytes") for port, said in _running_jobs(ctx).items()}
+    needs = {port: job.get("need_bytes") for port, job in _running_jobs(ctx).items()}
     return {
-        p: max(0, n - held.get(p, 0))
+        p: max(0, n - used_by_port.get(p, 0))
         for p, n in needs.items()
         if type(n) is int and 0 <= n < 1 << 60
     }

@@ -74,18 +74,18 @@ answer("")
 )
 
 
-def check(ctx: Context, entry: Entry, load: LoadPlan) -> None:
+def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
     """Failed if the server is certain to end with an error.
 
     Not checked if the load stops no server, or with --force.
     """
-    runtime, words, request = load.runtime, load.command, load.request
-    if request.force or (load.survey.server is None and not request.evict):
+    runtime, command, request = plan.runtime, plan.command, plan.request
+    if request.force or (plan.survey.server is None and not request.evict):
         return
     template = entry.text("chat_template")
     if template and runtime.chat_template:
-        raw, told = read_bounded(template, MAX_TEMPLATE_BYTES), "checking the chat template"
-        why = _cached_answer(ctx, words, _TEMPLATE, template, raw, told)
+        raw, message = read_bounded(template, MAX_TEMPLATE_BYTES), "checking the chat template"
+        why = _cached_answer(ctx, command, _TEMPLATE, template, raw, message)
         if why:
             raise Failed(
                 "the chat template %s has an error: %s" % (template, why),
@@ -95,8 +95,8 @@ def check(ctx: Context, entry: Entry, load: LoadPlan) -> None:
             )
     if entry.cache_path and _built_by_mlx_lm(entry, runtime):
         path = os.path.join(entry.cache_path, "config.json")
-        raw, told = read_bounded(path, MAX_CONFIG_BYTES), "checking the model's configuration"
-        why = _cached_answer(ctx, words, _CONFIG, path, raw, told)
+        raw, message = read_bounded(path, MAX_CONFIG_BYTES), "checking the model's configuration"
+        why = _cached_answer(ctx, command, _CONFIG, path, raw, message)
         if why:
             raise Failed(
                 "the mlx-lm of %s cannot build a model from %s: %s" % (runtime.name, path, why),
@@ -113,42 +113,42 @@ def _built_by_mlx_lm(entry: Entry, runtime: Runtime) -> bool:
 
 
 def _cached_answer(
-    ctx: Context, words: Sequence[str], source: str, path: str, raw: Optional[bytes], told: str
+    ctx: Context, command: Sequence[str], source: str, path: str, raw: Optional[bytes], message: str
 ) -> str:
     """The error of the check, "" if there is none or if unknown. Cached until the file or the
     runtime changes."""
-    python = _interpreter(words)
+    python = _interpreter(command)
     if not python or raw is None:
         return ""
-    seen = hashlib.sha256(source.encode() + raw).hexdigest()
-    kept = answer_path(ctx.site.state_dir, fingerprint([*words, seen]))
-    said = read_answer(kept)
-    if said is None:
-        ctx.report(told)
-        said = _ask_child(ctx, [*python, "-I", "-c", source, path])
-        if said is None:
+    digest = hashlib.sha256(source.encode() + raw).hexdigest()
+    path_of_answer = answer_path(ctx.site.state_dir, fingerprint([*command, digest]))
+    answer = read_answer(path_of_answer)
+    if answer is None:
+        ctx.report(message)
+        answer = _ask_child(ctx, [*python, "-I", "-c", source, path])
+        if answer is None:
             return ""
-        save_answer(kept, said)
-    return said
+        save_answer(path_of_answer, answer)
+    return answer
 
 
-def _interpreter(words: Sequence[str]) -> Tuple[str, ...]:
+def _interpreter(command: Sequence[str]) -> Tuple[str, ...]:
     return next(
-        (prefix for prefix in runtime_interpreters(words) if os.access(prefix[0], os.X_OK)), ()
+        (prefix for prefix in runtime_interpreters(command) if os.access(prefix[0], os.X_OK)), ()
     )
 
 
-def _ask_child(ctx: Context, words: Sequence[str]) -> Optional[str]:
+def _ask_child(ctx: Context, command: Sequence[str]) -> Optional[str]:
     """The child's answer; None if it gives none."""
     try:
-        _, output = run_program(words, ctx.client.check, TIMEOUT_S)
+        _, output = run_program(command, ctx.client.check, TIMEOUT_S)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     lines = [
         line for line in output.decode("utf-8", "replace").splitlines() if line.startswith(MARK)
     ]
     try:
-        said = json.loads(lines[-1][len(MARK) :]) if lines else None
+        answer = json.loads(lines[-1][len(MARK) :]) if lines else None
     except ValueError:
         return None
-    return said[:500] if isinstance(said, str) else None
+    return answer[:500] if isinstance(answer, str) else None

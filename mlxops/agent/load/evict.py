@@ -82,12 +82,12 @@ def _lock(
     holders = ctx.store.read().holders(port)
     retry = _load_command(holders[0].name, port) if holders else None
     job = locks.enter_context(begin(ctx, port, _why(plan, port), again=retry))
-    found = survey(ctx, port, own_lock=True)
-    entry = found.entries[0] if found.entries else None
-    spec = restart_spec(ctx, port, found.server, entry) if found.server else None
-    require_no_restarter(ctx, found)
-    _require_evictable(found, spec, plan.request.rollback)
-    evicted = EvictedPort(job, found, spec)
+    port_survey = survey(ctx, port, own_lock=True)
+    entry = port_survey.entries[0] if port_survey.entries else None
+    spec = restart_spec(ctx, port, port_survey.server, entry) if port_survey.server else None
+    require_no_restarter(ctx, port_survey)
+    _require_evictable(port_survey, spec, plan.request.rollback)
+    evicted = EvictedPort(job, port_survey, spec)
     with ctx.store.locked(_why(plan, port)):
         require_unreserved(ctx, evicted.names, port)
         job.reserve(evicted.names)
@@ -97,16 +97,18 @@ def _lock(
 
 
 def _require_evictable(
-    found: PortSurvey, spec: Union[ServerSpec, Unrestartable, None], rollback: bool
+    port_survey: PortSurvey, spec: Union[ServerSpec, Unrestartable, None], rollback: bool
 ) -> None:
-    port = found.evidence.port
+    port = port_survey.evidence.port
     unload = mlxops_command("unload", port)
     if isinstance(spec, Unrestartable) and rollback:
         text = "port %d cannot be unloaded to make room: its server could not be restarted: %s"
         raise PortBusy(text % (port, spec.reason), unload + " first", port=port)
-    if found.unregistered_server is not None:
+    if port_survey.unregistered_server is not None:
         text = "port %d is not unloaded to make room: its server, pid %d, is not in the registry"
-        raise PortBusy(text % (port, found.unregistered_server.process.pid), unload, port=port)
+        raise PortBusy(
+            text % (port, port_survey.unregistered_server.process.pid), unload, port=port
+        )
 
 
 def _stop(

@@ -12,22 +12,22 @@ from .request import LoadRequest
 
 
 def check_memory(
-    ctx: Context, asked: Optional[MemoryRequest], request: LoadRequest
+    ctx: Context, needed: Optional[MemoryRequest], request: LoadRequest
 ) -> Tuple[Optional[Fit], Tuple[str, ...]]:
     """The fit and warnings; NotEnoughMemory if it does not fit and neither --force, --dry-run nor
     --evict applies."""
-    if asked is None:
+    if needed is None:
         return None, ("memory was not checked: the size of the weights is unknown",)
     try:
-        found = fit(ctx, asked)
+        found = fit(ctx, needed)
     except Unobservable as exc:
         return None, ("memory was not checked: %s" % exc.reason,)
     if found.fits or request.dry_run or (request.evict and found.unload):
         return found, ()
-    refused = not_enough_memory(found)
+    error = not_enough_memory(found)
     if not request.force:
-        raise refused
-    return found, (refused.message + "; forced",)
+        raise error
+    return found, (error.message + "; forced",)
 
 
 def require_still_fits(ctx: Context, found: Optional[Fit], request: LoadRequest) -> None:

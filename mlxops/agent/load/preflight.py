@@ -50,17 +50,17 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     require_unreserved(ctx, [entry.name], request.port)
     check_assignment(entry, request)
     runtime = ctx.site.runtime_named(entry.text("runtime"))
-    words = programs.require_command(ctx.site, runtime)
-    text = programs.help_text(runtime, words, ctx.site.state_dir, ctx.report, ctx.client.check)
+    command = programs.require_command(ctx.site, runtime)
+    text = programs.help_text(runtime, command, ctx.site.state_dir, ctx.report, ctx.client.check)
     flags = parse_help(text)
     # Options for a model that must be downloaded are chosen after the download.
-    there = Installed(runtime, flags, tuple(site_packages(words)))
+    there = Installed(runtime, flags, tuple(site_packages(command)))
     warnings: Tuple[str, ...] = ()
     whole, notes = presence.is_usable(entry.cache_path, request.force), warnings
     if whole:
         warnings = presence.warnings(ctx.store.read(), entry)
         entry, notes = choose_options(ctx.site, entry, there, request.force)
-    warnings += options.check(ctx, entry, request.port, RuntimeHelp(runtime, words, text))
+    warnings += options.check(ctx, entry, request.port, RuntimeHelp(runtime, command, text))
     references.check(ctx, runtime, entry, request.port)
     port_survey = survey(ctx, request.port, own_lock)
     fault = _fault_of_occupant(ctx, port_survey, entry)
@@ -69,7 +69,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
         entry=entry,
         remote=None,
         runtime=runtime,
-        command=words,
+        command=command,
         survey=port_survey,
         already_served=fault == "" and not request.replace,
         warnings=warnings,
@@ -81,7 +81,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     startable.check_bindable(ctx, port_survey)
     plan = plan._replace(previous=_previous_server(ctx, port_survey, request))
     return _plan_model(
-        ctx, plan, there, None if whole else _planned_download(ctx, entry, words, request), notes
+        ctx, plan, there, None if whole else _planned_download(ctx, entry, command, request), notes
     )
 
 
@@ -195,23 +195,23 @@ def _previous_server(
     """The spec that restarts the occupant; PortBusy if there is none, unless with --no-rollback."""
     if port_survey.server is None:
         return None
-    found = restart_spec(
+    previous = restart_spec(
         ctx,
         request.port,
         port_survey.server,
         port_survey.entries[0] if port_survey.entries else None,
     )
-    if isinstance(found, Unrestartable) and request.rollback and not request.dry_run:
-        raise no_restart_error(found, request)
-    return found
+    if isinstance(previous, Unrestartable) and request.rollback and not request.dry_run:
+        raise no_restart_error(previous, request)
+    return previous
 
 
 def _planned_download(
-    ctx: Context, entry: Entry, words: Tuple[str, ...], request: LoadRequest
+    ctx: Context, entry: Entry, command: Tuple[str, ...], request: LoadRequest
 ) -> Remote:
     """What must be downloaded, after all checks against it."""
     presence.require_download_allowed(entry, request)
-    remote = describe_remote(ctx, entry, words)
+    remote = describe_remote(ctx, entry, command)
     check_disk(remote, ctx.site.cache_root)
     check_complete(remote, request.force)
     size = format_size(remote.missing_bytes)
@@ -238,7 +238,7 @@ def _with_repo_spelling(entry: Entry, remote: Remote) -> Entry:
     return entry.with_fields(repo_id=remote.repo_id)
 
 
-def download_needed(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Optional[Remote]:
+def download_needed(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Optional[Remote]:
     """What must be downloaded; None if the snapshot is complete. Fetches only config.json."""
     if presence.is_usable(entry.cache_path):
         return None
@@ -249,12 +249,12 @@ def download_needed(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Optio
             mlxops_command("set", entry.name, "cache_path=PATH"),
             entry=entry.name,
         )
-    return describe_remote(ctx, entry, words)
+    return describe_remote(ctx, entry, command)
 
 
-def describe_remote(ctx: Context, entry: Entry, words: Tuple[str, ...]) -> Remote:
+def describe_remote(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Remote:
     """What the Hub has for the entry's repository, spelled as its folder in the cache."""
-    python = fetch.find_interpreter(ctx.site, words)
+    python = fetch.find_interpreter(ctx.site, command)
     repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, entry.repo_id)
     ctx.report("asking the Hub for %s" % repo_id)
     return fetch.describe(

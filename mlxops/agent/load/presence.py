@@ -50,12 +50,12 @@ def with_snapshot_path(ctx: Context, entry: Entry, request: LoadRequest) -> Entr
 def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
     """The entry with the path of the requested revision. If that is not here, with a path that does
     not exist: another revision is no substitute."""
-    asked = str(request.revision)
+    revision = str(request.revision)
     if not resolve.is_repo_id(entry.repo_id):
-        text = "%s has no repository, so it has no revision %s" % (entry.name, asked)
+        text = "%s has no repository, so it has no revision %s" % (entry.name, revision)
         raise ModelMissing(text, "omit --revision", entry=entry.name)
-    beside = hfcache.sibling_snapshot(entry.cache_path, entry.repo_id, asked)
-    found = hfcache.find(ctx.site.hf_home, entry.repo_id, asked)
+    beside = hfcache.sibling_snapshot(entry.cache_path, entry.repo_id, revision)
+    found = hfcache.find(ctx.site.hf_home, entry.repo_id, revision)
     there = next(
         (path for path in (beside, found.path if found else "") if is_usable(path, request.force)),
         "",
@@ -63,12 +63,14 @@ def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
     if there or not entry.cache_path:
         return entry.with_fields(cache_path=there)
     folder = os.path.join(ctx.site.cache_root, hfcache.repo_folder(entry.repo_id), "snapshots")
-    return entry.with_fields(cache_path=os.path.join(folder, "not here: " + quote(asked, safe="")))
+    return entry.with_fields(
+        cache_path=os.path.join(folder, "not here: " + quote(revision, safe=""))
+    )
 
 
 def warnings(registry: Registry, entry: Entry) -> Tuple[str, ...]:
     """Warnings about a model that is on the host, one sentence each."""
-    said: List[str] = []
+    notes: List[str] = []
     recorded = registry.entries.get(entry.name)
     if (
         recorded is not None
@@ -77,12 +79,12 @@ def warnings(registry: Registry, entry: Entry) -> Tuple[str, ...]:
     ):
         why = missing_reason(recorded.cache_path)
         if why:
-            said.append("%s; %s is used instead" % (why, entry.cache_path))
+            notes.append("%s; %s is used instead" % (why, entry.cache_path))
     faults = completeness.find_faults(entry.cache_path, deep=True)
-    said += ["%s: %s; forced" % fault for fault in sorted(faults.items())]
+    notes += ["%s: %s; forced" % fault for fault in sorted(faults.items())]
     if not faults and completeness.has_stale_index(entry.cache_path):
-        said.append("%s does not match the files; it is ignored, as mlx-lm does" % INDEX)
-    return tuple(said)
+        notes.append("%s does not match the files; it is ignored, as mlx-lm does" % INDEX)
+    return tuple(notes)
 
 
 def require_download_allowed(entry: Entry, request: LoadRequest) -> None:
@@ -129,9 +131,9 @@ def describe_faults(path: str) -> str:
         faults = completeness.find_faults(path, deep=True)
     except OSError as exc:
         return "cannot read %s: %s" % (path, exc.strerror)
-    told = ["%s is %s" % (name, why) for name, why in sorted(faults.items())]
-    more = "; and %d more" % (len(told) - 3) if len(told) > 3 else ""
-    return "%s: %s%s" % (path, "; ".join(told[:3]), more) if told else ""
+    texts = ["%s is %s" % (name, why) for name, why in sorted(faults.items())]
+    more = "; and %d more" % (len(texts) - 3) if len(texts) > 3 else ""
+    return "%s: %s%s" % (path, "; ".join(texts[:3]), more) if texts else ""
 
 
 def _hint(entry: Entry, request: LoadRequest) -> str:

@@ -55,13 +55,15 @@ class LoadRequest(NamedTuple):
     @property
     def retry_command(self) -> str:
         """The command that repeats the request."""
-        asked = {
+        switches = {
             "--replace": self.replace,
             "--force": self.force,
             "--evict": self.evict,
             "--download": self.download,
         }
-        flags = [flag for flag, on in {**asked, "--no-rollback": not self.rollback}.items() if on]
+        flags = [
+            flag for flag, on in {**switches, "--no-rollback": not self.rollback}.items() if on
+        ]
         revision = ["--revision", self.revision] if self.revision else []
         return mlxops_command("load", self.model, self.port, *flags, *revision)
 

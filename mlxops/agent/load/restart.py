@@ -40,13 +40,13 @@ def restart_spec(
     """The spec that restarts a running server as it is; `entry`: the one assigned to the port."""
     runtime = server.invocation.runtime
     try:
-        words = programs.require_command(ctx.site, runtime)
+        command = programs.require_command(ctx.site, runtime)
     except MlxopsError as exc:
         return Unrestartable(exc.message)
-    argv = _recorded_command(entry, server, words) if not others_write(ctx.site.registry) else ()
+    argv = _recorded_command(entry, server, command) if not others_write(ctx.site.registry) else ()
     if not argv and entry is not None and _serves_entry(server, entry):
         return _spec_of_entry(ctx, port, entry)
-    argv = argv or _own_command(server, words)
+    argv = argv or _own_command(server, command)
     if not argv:
         text = "pid %d runs %s, which is not this host's %s"
         return Unrestartable(text % (server.process.pid, _program(server), runtime.name))
@@ -70,23 +70,25 @@ def _serves_entry(server: Server, entry: Entry) -> bool:
 
 
 def _recorded_command(
-    entry: Optional[Entry], server: Server, words: Sequence[str]
+    entry: Optional[Entry], server: Server, command: Sequence[str]
 ) -> Tuple[str, ...]:
     """The host's program with the recorded options of this process. () if the record is of another
     or an adopted process, or contradicts the process."""
     record = (entry.process or {}) if entry else {}
-    said, runtime = record.get("argv"), server.invocation.runtime
+    recorded, runtime = record.get("argv"), server.invocation.runtime
     same = (record.get("pid"), record.get("start_time")) == (
         server.launcher.pid,
         server.launcher.start_time,
     )
-    argv = [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
-    if not same or not argv or argv != said or record.get("launched_by") == "adopted":
+    argv = (
+        [word for word in recorded if isinstance(word, str)] if isinstance(recorded, list) else []
+    )
+    if not same or not argv or argv != recorded or record.get("launched_by") == "adopted":
         return ()
-    rest = _extra_options(argv, words, runtime)
+    extra = _extra_options(argv, command, runtime)
     agrees = _option_words(argv, runtime) == _option_words(server.process.argv, runtime)
-    proven = _runs_host_program(server, words) or argv[: len(words)] == [*words]
-    return (*words, *rest) if agrees and proven and rest is not None else ()
+    proven = _runs_host_program(server, command) or argv[: len(command)] == [*command]
+    return (*command, *extra) if agrees and proven and extra is not None else ()
 
 
 def _option_words(argv: Sequence[str], runtime: Runtime) -> Sequence[str]:
@@ -94,17 +96,17 @@ def _option_words(argv: Sequence[str], runtime: Runtime) -> Sequence[str]:
     return " ".join(_options(argv, runtime) or ()).split()
 
 
-def _own_command(server: Server, words: Sequence[str]) -> Tuple[str, ...]:
+def _own_command(server: Server, command: Sequence[str]) -> Tuple[str, ...]:
     """The host's program with the options of the process; () if the process runs another one."""
-    rest = _extra_options(server.process.argv, words, server.invocation.runtime)
-    return (*words, *rest) if _runs_host_program(server, words) and rest is not None else ()
+    extra = _extra_options(server.process.argv, command, server.invocation.runtime)
+    return (*command, *extra) if _runs_host_program(server, command) and extra is not None else ()
 
 
-def _runs_host_program(server: Server, words: Sequence[str]) -> bool:
+def _runs_host_program(server: Server, command: Sequence[str]) -> bool:
     """Whether it runs the program of the host's command."""
     runtime = server.invocation.runtime
-    return _same_program(server.process.argv, words, runtime) or _same_words(
-        server.launcher.argv, words
+    return _same_program(server.process.argv, command, runtime) or _same_words(
+        server.launcher.argv, command
     )
 
 
@@ -122,13 +124,13 @@ def _spec_of_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, U
 
 def _built_spec(ctx: Context, port: int, entry: Entry) -> ServerSpec:
     runtime = ctx.site.runtime_named(entry.text("runtime"))
-    words = programs.require_command(ctx.site, runtime)
-    flags = programs.help_flags(runtime, words, ctx.site.state_dir)
+    command = programs.require_command(ctx.site, runtime)
+    flags = programs.help_flags(runtime, command, ctx.site.state_dir)
     chosen, _ = choose_options(
-        ctx.site, entry, Installed(runtime, flags, tuple(site_packages(words))), force=True
+        ctx.site, entry, Installed(runtime, flags, tuple(site_packages(command))), force=True
     )
     launch = launch_of(chosen, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
-    argv = runtimes.argv(runtime, words, launch, flags, template_text(runtime, chosen))
+    argv = runtimes.argv(runtime, command, launch, flags, template_text(runtime, chosen))
     listed = launch.served_name if runtime.served_name in flags else None
     return ServerSpec(
         port=port,
@@ -145,11 +147,11 @@ def _names(runtime: Runtime) -> Tuple[str, ...]:
 
 
 def _extra_options(
-    argv: Sequence[str], words: Sequence[str], runtime: Runtime
+    argv: Sequence[str], command: Sequence[str], runtime: Runtime
 ) -> Optional[Tuple[str, ...]]:
     """The options that the host's command does not already have; None if there is no program."""
-    rest, given = _options(argv, runtime), _options(words, runtime) or ()
-    return rest[len(given) :] if rest is not None and rest[: len(given)] == given else rest
+    extra, given = _options(argv, runtime), _options(command, runtime) or ()
+    return extra[len(given) :] if extra is not None and extra[: len(given)] == given else extra
 
 
 def _options(argv: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]:
@@ -177,10 +179,10 @@ def _environment(argv: Sequence[str], runtime: Runtime) -> str:
     return os.path.realpath(os.path.dirname(argv[0])) if runs_module else ""
 
 
-def _same_words(argv: Sequence[str], words: Sequence[str]) -> bool:
+def _same_words(argv: Sequence[str], command: Sequence[str]) -> bool:
     """For launchers that find the program, such as `uv run --project P NAME`."""
     return (
-        base(argv[0]) == base(words[0])
-        and tuple(argv[1 : len(words)]) == tuple(words[1:])
-        and len(words) > 1
+        base(argv[0]) == base(command[0])
+        and tuple(argv[1 : len(command)]) == tuple(command[1:])
+        and len(command) > 1
     )

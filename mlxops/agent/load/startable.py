@@ -40,14 +40,14 @@ def check_bindable(ctx: Context, port_survey: PortSurvey) -> None:
 
 def require_unbound(ctx: Context, port: int, listeners: Iterable[Listener] = ()) -> None:
     """PortBusy if a socket other than the listeners' holds the port."""
-    held = ctx.procs.held(port, ctx.site.bind, listeners)
-    if held:
+    addresses = ctx.procs.held(port, ctx.site.bind, listeners)
+    if addresses:
         raise PortBusy(
             "port %d is in use on %s by a process that is not listening"
-            % (port, " and ".join(held)),
+            % (port, " and ".join(addresses)),
             "find it on the host: sudo lsof -nP -i :%d" % port,
             port=port,
-            addresses=list(held),
+            addresses=list(addresses),
         )
 
 
@@ -70,9 +70,9 @@ def check_programs(ctx: Context, plan: LoadPlan) -> LoadPlan:
     return plan._replace(previous=previous)
 
 
-def help_flags(ctx: Context, runtime: Runtime, words: Sequence[str], fresh: bool) -> HelpFlags:
+def help_flags(ctx: Context, runtime: Runtime, command: Sequence[str], fresh: bool) -> HelpFlags:
     return programs.help_flags(
-        runtime, words, ctx.site.state_dir, ctx.report, ctx.client.check, fresh=fresh
+        runtime, command, ctx.site.state_dir, ctx.report, ctx.client.check, fresh=fresh
     )
 
 

@@ -59,13 +59,13 @@ def truncate(
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         was = os.fstat(fd)
-        held = allocated_bytes(was)
-        if not stat.S_ISREG(was.st_mode) or was.st_uid != os.geteuid() or held <= largest:
+        size = allocated_bytes(was)
+        if not stat.S_ISREG(was.st_mode) or was.st_uid != os.geteuid() or size <= largest:
             return None
         end = os.pread(fd, keep, max(0, was.st_size - keep))
         aside = path.endswith(".1")
         kept = _shrink(path, end) if aside else _copy_and_truncate(fd, path, end, was.st_size)
-        return Truncation(path, held, kept)
+        return Truncation(path, size, kept)
     finally:
         os.close(fd)
 

@@ -101,17 +101,17 @@ def _own_log(ours: str, server: Optional[Process], port: int) -> LogSource:
 
 def _foreign_log(ctx: Context, port: int, ours: str, server: Process, output: Output) -> LogSource:
     """The server writes to another file: its log was moved, or mlxops did not start it."""
-    told = "the output of pid %d on port %d goes to %s" % (server.pid, port, output.name)
+    text = "the output of pid %d on port %d goes to %s" % (server.pid, port, output.name)
     why = "its log was moved" if _started_here(ctx, port, server) else "mlxops did not start it"
     try:
-        return LogSource(open_log(output.path), output.name, ours, "%s: %s" % (told, why))
+        return LogSource(open_log(output.path), output.name, ours, "%s: %s" % (text, why))
     except (OSError, Failed) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "not a regular file"
         if os.path.exists(ours):
-            note = "%s (%s): %s; this is the log of an earlier server" % (told, reason, why)
+            note = "%s (%s): %s; this is the log of an earlier server" % (text, reason, why)
             return LogSource(_open(ours), ours, ours, note)
         _fail(
-            "%s, which cannot be shown (%s): %s" % (told, reason, why),
+            "%s, which cannot be shown (%s): %s" % (text, reason, why),
             mlxops_command("show", port),
             ours,
         )

@@ -33,8 +33,8 @@ def authorize(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 def shell_line(folder: str) -> str:
     """The forced command, for any login shell. Python ignores site packages, PYTHON*, the cwd."""
     if not sys.executable or not (sys.executable + folder).isprintable():
-        said = "no command line can name %r and %r" % (sys.executable, folder)
-        raise Failed(said, "correct python and state_dir in the host file")
+        text = "no command line can name %r and %r" % (sys.executable, folder)
+        raise Failed(text, "correct python and state_dir in the host file")
     return "exec " + shlex.join(
         [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", authorized.LOADER, folder]
     )

@@ -42,14 +42,14 @@ OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "
 def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Add one entry, or with `slots` every model planned in the host file. Existing entries do not
     change."""
-    wanted = _entries_from_slots(ctx) if args.get("slots") else [_entry_from_args(ctx, args)]
+    entries = _entries_from_slots(ctx) if args.get("slots") else [_entry_from_args(ctx, args)]
     if not args.get("slots"):
         _require_new(
             ctx.store.read(),
-            wanted[0],
+            entries[0],
             [key for key in (*OPTIONS, "args", "hosts") if args.get(key)],
         )
-    return _add(ctx, wanted, bool(args.get("dry_run")))
+    return _add(ctx, entries, bool(args.get("dry_run")))
 
 
 def _entries_from_slots(ctx: Context) -> List[Entry]:
@@ -116,12 +116,12 @@ def _require_new(registry: Registry, entry: Entry, given: List[str]) -> None:
         )
 
 
-def _add(ctx: Context, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
+def _add(ctx: Context, entries: List[Entry], dry: bool) -> Dict[str, Any]:
     actions: List[Dict[str, Any]] = []
 
     def change(current: Registry) -> Registry:
         actions.clear()
-        for entry in wanted:
+        for entry in entries:
             step = _plan_change(current, entry)
             require_unreserved(ctx, [step.entry.name] if step.entry else [])
             actions.append(change_row(step, applied=not dry))
@@ -131,7 +131,7 @@ def _add(ctx: Context, wanted: List[Entry], dry: bool) -> Dict[str, Any]:
     if dry:
         change(ctx.store.read())
     else:
-        ctx.store.edit("register " + ", ".join(e.name for e in wanted), change)
+        ctx.store.edit("register " + ", ".join(e.name for e in entries), change)
     return {"actions": actions, "drift": []}
 
 

@@ -18,24 +18,24 @@ from ..wire.values import MAX_CONTEXT
 
 
 def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    tokens, wanted = _tokens(args.get("context")), args.get("port")
-    port = None if wanted is None else ctx.site.require_port(wanted)
+    tokens, given = _tokens(args.get("context")), args.get("port")
+    port = None if given is None else ctx.site.require_port(given)
     revision = str(args["revision"]) if args.get("revision") else None
     request = LoadRequest.from_wire({"model": args["model"], "port": 0, "revision": revision})
     entry = resolve_entry(ctx, ctx.store.read(), request)
     there = find_installed(ctx, entry)
     remote = download_needed(ctx, entry, there.words)
-    asked = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
-    if asked is None:
+    needed = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
+    if needed is None:
         raise Failed("cannot read the weights of %s" % entry.name, "mlxops list", entry=entry.name)
-    found = memory.fit(ctx, asked._replace(context_tokens=tokens))
+    found = memory.fit(ctx, needed._replace(context_tokens=tokens))
     return {
         "entry": entry.name,
         "repo_id": entry.repo_id,
-        "port": asked.port,
+        "port": needed.port,
         "source": "hub" if remote else "disk",
         **found.record(),
-        "refused": _load_error(found, entry, there, asked.config) or _download_error(remote),
+        "refused": _load_error(found, entry, there, needed.config) or _download_error(remote),
     }
 
 
@@ -49,10 +49,10 @@ def _download_error(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
     return None
 
 
-def _tokens(wanted: Any) -> Optional[int]:
-    if wanted is not None and not (type(wanted) is int and 0 < wanted <= MAX_CONTEXT):
-        raise Usage("%r is not a number of tokens" % (wanted,), "1 to %d" % MAX_CONTEXT)
-    return wanted
+def _tokens(value: Any) -> Optional[int]:
+    if value is not None and not (type(value) is int and 0 < value <= MAX_CONTEXT):
+        raise Usage("%r is not a number of tokens" % (value,), "1 to %d" % MAX_CONTEXT)
+    return value
 
 
 def _load_error(

@@ -35,8 +35,8 @@ def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 def lock(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Who holds the locks of the registry and the ports, since when and why."""
     registry = ctx.site.registry
-    held = FileLock(registry + ".lock", registry=registry).holder(shared=True)
-    rows = [{"lock": "registry", "port": None, **_holder_row(held)}]
+    holder = FileLock(registry + ".lock", registry=registry).holder(shared=True)
+    rows = [{"lock": "registry", "port": None, **_holder_row(holder)}]
     rows += [
         {"lock": "port", "port": port, **_holder_row(blocker(registry, port))}
         for port in ctx.site.ports
@@ -44,13 +44,13 @@ def lock(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {"locks": rows}
 
 
-def _holder_row(held: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+def _holder_row(holder: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
     keys = ("who", "from", "since", "why", "phase", "job", "pid")
-    outsider = bool((held or {}).get("outsider"))
+    outsider = bool((holder or {}).get("outsider"))
     return {
-        "held": held is not None,
+        "held": holder is not None,
         "outsider": outsider,
-        **{key: (held or {}).get(key) for key in keys},
+        **{key: (holder or {}).get(key) for key in keys},
     }
 
 

@@ -189,8 +189,8 @@ def _fit_and_refusal(ctx: Context, plan: LoadPlan) -> Dict[str, Any]:
         error = error or no_restart_error(plan.previous, request)
     if request.dry_run and not plan.already_served:
         error = error or disk_space_error(ctx, request.port)
-    told = error.to_wire() if error and request.dry_run else None
-    return {"memory": fit.record() if fit else None, "refused": told}
+    refused = error.to_wire() if error and request.dry_run else None
+    return {"memory": fit.record() if fit else None, "refused": refused}
 
 
 def _actions(plan: LoadPlan) -> List[Dict[str, Any]]:

@@ -27,8 +27,8 @@ def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         found = found._replace(
             actions=applied, drift=_with_lost(ctx, found, applied, ctx.store.read())
         )
-    told = found.to_wire()
-    return {**told, "actions": [*noted, *told["actions"]]}
+    result = found.to_wire()
+    return {**result, "actions": [*noted, *result["actions"]]}
 
 
 def truncate_logs(ctx: Context) -> None:
@@ -43,12 +43,12 @@ def truncate_logs(ctx: Context) -> None:
             ):
                 cut = truncate(path)
             if cut is not None:
-                told = "the log %s held %d MiB; the last %d KiB are kept" % (
+                message = "the log %s held %d MiB; the last %d KiB are kept" % (
                     path,
                     size >> 20,
                     cut.kept >> 10,
                 )
-                ctx.client.emit("phase", phase="logs", message=told)
+                ctx.client.emit("phase", phase="logs", message=message)
 
 
 def _with_lost(

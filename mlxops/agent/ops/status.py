@@ -36,13 +36,13 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return {**found, "error": fault.to_wire()} if fault else found
 
 
-def _without_judgement(told: Dict[str, Any]) -> Dict[str, Any]:
+def _without_judgement(row: Dict[str, Any]) -> Dict[str, Any]:
     """The row if the registry is unreadable: then a server without an entry is not drift."""
-    unsure = told["drift"] in ("orphan", "stray")
+    unsure = row["drift"] in ("orphan", "stray")
     return (
-        {**told, "drift": None, "next": None, "reason": "the registry cannot be read"}
+        {**row, "drift": None, "next": None, "reason": "the registry cannot be read"}
         if unsure
-        else told
+        else row
     )
 
 
@@ -53,9 +53,9 @@ def _verified(
     found = verify_port(
         ctx, registry, seen, timeout_s, lambda port: observe_ports(ctx, registry, [port])[port]
     ).to_wire()
-    told = {key: found[key] for key in ("ok", "first_token_ms", "tokens_per_s", "checks")}
+    row = {key: found[key] for key in ("ok", "first_token_ms", "tokens_per_s", "checks")}
     idle = seen.proven_idle and not registry.holders(seen.port)
-    return {**dict.fromkeys(told), "checks": []} if idle else told
+    return {**dict.fromkeys(row), "checks": []} if idle else row
 
 
 def _memory(procs: Procs) -> Optional[Dict[str, Any]]:

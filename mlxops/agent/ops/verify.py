@@ -47,12 +47,12 @@ def _row(ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float)
         return observe_ports(ctx, registry, [port])[port]
 
     ctx.client.check()
-    told = port_row(ctx, registry, seen)
+    row = port_row(ctx, registry, seen)
     found = verify_port(ctx, registry, seen, timeout_s, again).to_wire()
     return {
-        **{key: told[key] for key in ("port", "entry", "state")},
+        **{key: row[key] for key in ("port", "entry", "state")},
         **found,
-        "served_model": found["served_model"] or told["served_model"],
+        "served_model": found["served_model"] or row["served_model"],
     }
 
 
