@@ -1,19 +1,19 @@
-"""Which keys to offer, and in which order: pure, after OpenSSH's pubkey_prepare()."""
+"""The keys to offer and their order, after OpenSSH's pubkey_prepare()."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from .knownhosts import decode_base64
 
 MAGIC = b"openssh-key-v1\0"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A private key file that exists. `public` is its public half (wire format), empty where that
-    cannot be told."""
+    """A private key file that exists. `public` is its public key in wire format, empty if
+    unknown."""
 
     path: str
     public: bytes
@@ -21,15 +21,15 @@ class Identity:
 
 @dataclass(frozen=True)
 class Offer:
-    """One attempt: the agent's key of that position, or the file."""
+    """One login attempt: the agent's key at this index, or a key file."""
 
     agent_key: int | None
     path: str | None
 
 
 def order_offers(files: Sequence[Identity], agent: Sequence[bytes], only: bool) -> list[Offer]:
-    """The agent's keys that were configured, the agent's other keys unless `only`, then the files
-    no agent holds."""
+    """The agent's keys that are configured, its other keys unless `only`, then the files that the
+    agent does not hold."""
     configured = {identity.public: identity.path for identity in files if identity.public}
     listed = [Offer(i, configured[blob]) for i, blob in enumerate(agent) if blob in configured]
     others = (
@@ -44,7 +44,7 @@ def order_offers(files: Sequence[Identity], agent: Sequence[bytes], only: bool) 
 
 
 def find_identities(paths: Sequence[str]) -> list[Identity]:
-    """The files that are there, each once."""
+    """The files that exist, each once."""
     found = []
     for path in dict.fromkeys(paths):
         private = read_bytes(path)
@@ -55,7 +55,7 @@ def find_identities(paths: Sequence[str]) -> list[Identity]:
                 )
             )
         elif public_key(read_bytes(path + ".pub")):
-            # The private half lives in an agent only.
+            # Only an agent holds the private key.
             found.append(Identity(path, public_key(read_bytes(path + ".pub"))))
     return found
 
@@ -71,12 +71,13 @@ def read_bytes(path: str) -> bytes:
 def public_key(text: bytes) -> bytes:
     """The key in a .pub file."""
     words = text.split()
-    return decoded(words[1]) if len(words) > 1 else b""
+    return decode_base64(words[1]) if len(words) > 1 else b""
 
 
 def embedded_public_key(private: bytes) -> bytes:
-    """The public key in the clear part of OpenSSH's own format, encrypted or not (PROTOCOL.key)."""
-    body = decoded(b"".join(line for line in private.split(b"\n") if not line.startswith(b"-----")))
+    """The public key in the unencrypted part of OpenSSH's private key format (PROTOCOL.key)."""
+    lines = private.split(b"\n")
+    body = decode_base64(b"".join(line for line in lines if not line.startswith(b"-----")))
     if not body.startswith(MAGIC):
         return b""
     at = len(MAGIC)
@@ -87,10 +88,3 @@ def embedded_public_key(private: bytes) -> bytes:
 
 def uint32_at(body: bytes, at: int) -> int:
     return int.from_bytes(body[at : at + 4], "big")
-
-
-def decoded(word: bytes) -> bytes:
-    try:
-        return base64.b64decode(word, validate=True)
-    except (binascii.Error, ValueError):
-        return b""

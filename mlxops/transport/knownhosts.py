@@ -1,4 +1,4 @@
-"""OpenSSH's known_hosts, read as sshd(8) describes it: pure, from text to a verdict on one key."""
+"""OpenSSH's known_hosts as described in sshd(8): from text to the status of a host key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class KnownKey:
-    """One key of one line that names our host. `marker` is "", "@revoked" or "@cert-authority"."""
+    """A key listed for the host. `marker` is "", "@revoked" or "@cert-authority"."""
 
     type: str
     blob: bytes
@@ -23,22 +23,21 @@ class KnownKey:
 
 
 def keys_for(text: str, name: str, file: str = "") -> list[KnownKey]:
-    """The keys listed for a name (`host`, or `[host]:port`); a line that makes no sense names
-    nobody."""
+    """The keys listed for a name (`host` or `[host]:port`). Malformed lines are skipped."""
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""
         if len(words) < 3 or words[0].startswith("#") or not pattern_matches(words[0], name):
             continue
-        blob = decoded(words[2])
+        blob = decode_base64(words[2])
         if blob:
             found.append(KnownKey(type=words[1], blob=blob, file=file, line=number, marker=marker))
     return found
 
 
-def decoded(word: str) -> bytes:
-    """The bytes of a key in base64, or none when it is damaged."""
+def decode_base64(word: str | bytes) -> bytes:
+    """The decoded bytes; b"" for invalid base64."""
     try:
         return base64.b64decode(word, validate=True)
     except (binascii.Error, ValueError):
@@ -46,8 +45,8 @@ def decoded(word: str) -> bytes:
 
 
 def pattern_matches(patterns: str, name: str) -> bool:
-    """Whether a line's first field means this name: hashed, with wildcards, or with a negation that
-    excludes it."""
+    """Whether a line's first field matches a name. It may be hashed, hold wildcards, or exclude
+    names with "!"."""
     met = False
     for pattern in patterns.lower().split(",") if not patterns.startswith("|") else [patterns]:
         if pattern.startswith("|1|"):
@@ -60,27 +59,28 @@ def pattern_matches(patterns: str, name: str) -> bool:
 
 
 def match_wildcard(pattern: str, name: str) -> bool:
-    # Square brackets are literal here: they belong to [host]:port.
+    # Square brackets are literal: they belong to [host]:port.
     return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
 def match_hash(pattern: str, name: str) -> bool:
-    """HMAC-SHA1 of the name under the line's own salt, as HashKnownHosts writes it."""
+    """Whether a pattern of HashKnownHosts, an HMAC-SHA1 with its own salt, matches a name."""
     _, _, salt, digest = [*pattern.split("|"), "", "", ""][:4]
-    return hmac.compare_digest(hmac.digest(decoded(salt), name.encode(), "sha1"), decoded(digest))
+    computed = hmac.digest(decode_base64(salt), name.encode(), "sha1")
+    return hmac.compare_digest(computed, decode_base64(digest))
 
 
 @dataclass(frozen=True)
 class HostKeyStatus:
-    """known: this key is listed; changed: others are; revoked: listed as such; unknown: the host is
-    not listed."""
+    """`status`: "known" if the key is listed, "changed" if only other keys are, "revoked" if it is
+    listed as such, "unknown" if the host is not listed."""
 
     status: str
     line: KnownKey | None = None
 
 
 def check_host_key(known: Iterable[KnownKey], blob: bytes) -> HostKeyStatus:
-    """The verdict on the key a server showed."""
+    """The status of the key a server presented."""
     known = list(known)
     for key in known:
         if key.marker == "@revoked" and key.blob == blob:
@@ -93,12 +93,12 @@ def check_host_key(known: Iterable[KnownKey], blob: bytes) -> HostKeyStatus:
 
 
 def fingerprint(blob: bytes) -> str:
-    """As ssh prints it: SHA256, base64 without padding."""
+    """The fingerprint as ssh prints it: SHA256, base64 without padding."""
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def read_keys(paths: Iterable[str], name: str) -> list[KnownKey]:
-    """The keys all these files list for a name; a file that is not there lists none."""
+    """The keys these files list for a name. Missing files are skipped."""
     found: list[KnownKey] = []
     for path in paths:
         try:
@@ -110,7 +110,7 @@ def read_keys(paths: Iterable[str], name: str) -> list[KnownKey]:
 
 
 def known_types(keys: list[KnownKey]) -> list[str]:
-    """The algorithms to ask for first, so that the server shows the key that is known."""
+    """The algorithms to prefer, so that the server presents a key that is known."""
     known = dict.fromkeys(key.type for key in keys if not key.marker)
     return [
         name
