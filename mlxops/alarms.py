@@ -1,6 +1,6 @@
-"""The one owner of the process's timer: several alarms at once, none of which disturbs another.
+"""Several independent alarms on the process's one timer, ITIMER_REAL.
 
-An alarm runs in the main thread, between two of its steps, and may raise there.
+An alarm is called in the main thread, between two bytecodes, and may raise there.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from types import FrameType
 from typing import Any
 
 SOONEST_S = 1e-4
-"""A timer of 0 would be none at all."""
+"""A timer of 0 would be disarmed."""
 
 
 @dataclass(eq=False)
 class Alarm:
-    """Rings once at `at`, a moment of the monotonic clock; with `every`, again each so many seconds
-    after that."""
+    """Calls `ring` at `at` on the monotonic clock, and then each `every` seconds, if given."""
 
     at: float
     ring: Callable[[], object]
     every: float | None = None
 
     def cancel(self) -> None:
-        """No-op where it has rung or was cancelled before."""
+        """Cancel it; a no-op after it rang."""
         if self in _set:
             _set.remove(self)
             _arm()
@@ -37,8 +36,7 @@ _before: Any = None
 
 
 def after(seconds: float, ring: Callable[[], object], every: float | None = None) -> Alarm:
-    """Have `ring` called in so many seconds. Only the main thread can ask for it, as for any
-    signal."""
+    """Call `ring` after so many seconds. Main thread only, as for any signal."""
     global _before
     if not _set:
         _before = signal.signal(signal.SIGALRM, _rung)
@@ -49,7 +47,7 @@ def after(seconds: float, ring: Callable[[], object], every: float | None = None
 
 
 def _arm() -> None:
-    """Set the timer for the next alarm; without one, give the signal back."""
+    """Set the timer for the next alarm; without one, restore the previous handler."""
     if _set:
         signal.setitimer(
             signal.ITIMER_REAL, max(SOONEST_S, min(alarm.at for alarm in _set) - time.monotonic())
@@ -60,7 +58,7 @@ def _arm() -> None:
 
 
 def _rung(signum: int, frame: FrameType | None) -> None:
-    """One alarm each time: what it raises must not cost another its turn."""
+    """Call one alarm at a time: if it raises, the others are still called."""
     now = time.monotonic()
     due = [alarm for alarm in _set if alarm.at <= now]
     first = min(due, key=lambda alarm: alarm.at) if due else None

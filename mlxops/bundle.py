@@ -1,5 +1,4 @@
-"""The agent as it travels: its files as one hash-named bundle, and the fixed command line that
-starts it."""
+"""The agent's files as one bundle named by its hash, and the command line that starts it."""
 
 from __future__ import annotations
 
@@ -16,8 +15,7 @@ AGENT = Path(__file__).parent / "agent"
 
 
 def launch_command(python: str | None) -> str:
-    """The command line for a login shell: the same text for every call, but for the host file's
-    interpreter."""
+    """The command line for a login shell, the same for each call with this interpreter."""
     if python is None:
         return "exec " + shlex.join(LAUNCH_COMMAND)
     home, rest = ("~/", python[2:]) if python.startswith("~/") else ("", python)
@@ -25,11 +23,11 @@ def launch_command(python: str | None) -> str:
 
 
 def local_argv(python: str | None) -> list[str]:
-    """The same, without a shell, on this machine."""
+    """The same for this machine, without a shell."""
     return [str(Path(python or sys.executable).expanduser()), *FLAGS, LOADER]
 
 
 @functools.cache
 def pack(root: Path = AGENT) -> Bundle:
-    """The agent below `root` (the folder that becomes the package `agent`)."""
+    """The agent below `root`, the folder that becomes the package `agent`."""
     return bootstrap.pack(str(root))

@@ -1,5 +1,4 @@
-"""One call to a host: the request goes out, events come in, and the last record is returned or
-raised."""
+"""One call to a host: send the request, pass on its events, return or raise its last record."""
 
 from __future__ import annotations
 
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 
 OnEvent = Callable[[dict[str, Any]], None]
 POLL_INTERVAL_S = 0.1
-# What a login may print before the agent answers.
+# Output of a login before the agent answers.
 MAX_NOISE_BYTES = 32 << 20
-# From the login, or from the agent sent, to its first word. The host's side gives up after 60 s.
+# From the login, or from sending the agent, to its first answer. The host gives up after 60 s.
 START_TIMEOUT_S = 75.0
-# How long an undoing is waited for, and how long the end of what has nothing to undo.
+# Time to wait for a rollback after a cancel, and for the end of a verb without a job.
 CANCEL_TIMEOUT_S, LEAVE_TIMEOUT_S = 900.0, 30.0
-NOTHING_DONE = "interrupted before anything was done on the host"
+NOTHING_DONE = "interrupted; nothing was done on the host"
 
 
 def call(
@@ -38,11 +37,11 @@ def call(
     on_event: OnEvent,
     meanwhile: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
-    """Run a verb on the host and return its result; MlxopsError for every way that can go wrong.
+    """Run a verb on the host and return its result; MlxopsError for any failure.
 
-    Ctrl-C asks the agent to cancel and undo, waits for its last record and raises Interrupted with
-    the outcome; a second one leaves at once. `meanwhile` is called once while the host is at work:
-    imports cost nothing there."""
+    Ctrl-C asks the agent to cancel and roll back, waits for its last record and raises Interrupted
+    with the outcome; a second Ctrl-C does not wait. `meanwhile` is called once while the host
+    works, for imports that then take no extra time."""
     asked = request(host, verb, args)
     reach = transport.open_for(host)
     packed = bundle.pack()
@@ -54,11 +53,11 @@ def call(
     try:
         return converse(host, link, packed, asked, on_event, meanwhile)
     except KeyboardInterrupt:
-        raise Interrupted("interrupted", "`mlxops status` shows how things stand") from None
+        raise Interrupted("interrupted", "mlxops status") from None
 
 
 def request(host: Host, verb: str, args: dict[str, Any]) -> bytes:
-    """The request as the agent reads it."""
+    """The request as one line."""
     who = {"user": user(), "from": os.uname().nodename}
     return wire.encode(
         {"protocol": wire.PROTOCOL, "verb": verb, "args": args, "site": host.site, "who": who}
@@ -66,7 +65,7 @@ def request(host: Host, verb: str, args: dict[str, Any]) -> bytes:
 
 
 def user() -> str:
-    """The account this runs as; cron and containers set no USER, and USER may lie."""
+    """The name of this account. USER may be wrong, and is missing under cron."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -81,7 +80,7 @@ def converse(
     on_event: OnEvent,
     meanwhile: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
-    """The conversation on an open link, which is closed at its end."""
+    """Make the call on an open link, and close the link."""
     with interrupts.raise_on(2) as presses:
         try:
             return HostCall(host, link, packed, on_event, presses).run(asked, meanwhile)
@@ -246,13 +245,13 @@ class HostCall:
 
 def end_of_link_error(host: Host, link: Link) -> MlxopsError:
     """The error for an agent that ended without a last record."""
-    status, said = link.exit_status(), link.stderr_tail()
-    last = said.splitlines()[-1] if said else ""
-    facts = {"exit_status": status, "stderr": said}
+    status, stderr = link.exit_status(), link.stderr_tail()
+    last = stderr.splitlines()[-1] if stderr else ""
+    facts = {"exit_status": status, "stderr": stderr}
     if status is None:
-        # Its hint is the conversation's, which knows whether work goes on there.
+        # HostCall adds the hint: it knows whether a job continues.
         return LinkLost(
             f"the link to {host.name} broke before the end: {last}".rstrip(": "), "", **facts
         )
     message = f"the agent on {host.name} ended without an answer (exit status {status}): {last}"
-    return LinkLost(message.rstrip(": "), "`mlxops status` shows how things stand", **facts)
+    return LinkLost(message.rstrip(": "), "mlxops status", **facts)

@@ -1,4 +1,4 @@
-"""What the host file says about the host, as the agent receives it."""
+"""The host file, as the agent receives it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .runtimes.table import Runtime, Runtimes
 
 
 class Slot(NamedTuple):
-    """One planned port: the fixed name clients know, and the model meant for it (`org/name`), if
+    """A planned port: the fixed name that clients use, and its planned model (`org/name`), if
     any."""
 
     port: int
@@ -21,8 +21,7 @@ class Slot(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Paths, ports and runtime settings of one host. Times in seconds. `described`: all of it, as
-    it was sent."""
+    """Paths, ports and runtime settings of one host. Times in seconds. `raw`: as it was sent."""
 
     name: str
     hf_home: str
@@ -76,16 +75,16 @@ class Site(NamedTuple):
 
     @property
     def slot_names(self) -> FrozenSet[str]:
-        """In lower case: the names that mean a port."""
+        """The names that stand for a port, in lower case."""
         return frozenset(slot.name.lower() for slot in self.slots.values())
 
     def served_name(self, port: int, fallback: str) -> str:
-        """The name a server on this port answers to: the slot's, so that clients never notice a
+        """The model name of a server on this port: the slot's, so that clients do not notice a
         swap."""
         return self.slots[port].served_name if port in self.slots else fallback
 
     def runtime_named(self, name: Optional[str]) -> Runtime:
-        """The runtime that an entry names, the host's own where it names none."""
+        """The runtime that an entry names; without one, the host's default."""
         return runtimes.require_runtime(name or self.runtime, self.runtimes)
 
     def require_port(self, port: int) -> int:
@@ -98,16 +97,13 @@ class Site(NamedTuple):
 
     @property
     def cache_root(self) -> str:
-        """Where downloads go: the registry's own folder, the one root every tool on the host
-        scans."""
+        """The folder of downloads: the registry's, which every tool on the host scans."""
         return os.path.dirname(self.registry)
 
     @property
     def server_env(self) -> Dict[str, str]:
-        """What servers are started with beside the login's environment: where models lie, and what
-        the host file adds.
-
-        The host file's own HF_HOME or HF_HUB_CACHE wins."""
+        """What a server's environment adds to the login's: the folders of models and the host
+        file's variables, which win."""
         own: Dict[str, str] = {}
         if "HF_HOME" not in self.env:
             own["HF_HOME"] = self.hf_home
@@ -128,7 +124,7 @@ def _slot(port: int, slot: Dict[str, Any]) -> Slot:
 
 
 def log_path(state_dir: str, name: object) -> str:
-    """The log of a port, or of a rank that serves another host's port."""
+    """The log file of a port, or of a rank that serves another host's port."""
     return os.path.join(state_dir, "logs", "%s.log" % name)
 
 

@@ -1,4 +1,4 @@
-"""Host files: where they are looked up, which one is meant, and what it says as a frozen value."""
+"""Host files: find the one in use, and read it into a frozen value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_HINT_SLOTS = 4
 
 @dataclass(frozen=True)
 class Ssh:
-    """How to reach a host; None leaves the matter to ~/.ssh/config."""
+    """How to connect to a host. None leaves the setting to ~/.ssh/config."""
 
     host: str
     user: str | None = None
@@ -34,9 +34,9 @@ class Ssh:
 
 @dataclass(frozen=True)
 class Host:
-    """One host file. `site` is, as it stands, the part of every request that describes the machine.
+    """One host file. `site` describes the machine, as it is sent with each request.
 
-    `named_folder`: the folder it was looked up in, where a person named that.
+    `named_folder`: the folder it was read from, if the user named one.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Host:
     named_folder: Path | None = None
 
     def local(self) -> Host:
-        """The same machine, seen from itself."""
+        """The same host, for commands that run on it."""
         return replace(self, transport="local")
 
     def port(self, word: str) -> int:
-        """The port meant by its number or by its slot's name; Usage for any other word."""
+        """The port with this number or slot name; Usage for any other word."""
         for number, slot in self.site["slots"].items():
             if slot["name"] == word:
                 return int(number)
@@ -62,8 +62,8 @@ class Host:
         raise Usage(f"no port or slot {word!r} on {self.name}", self._hint(), port=word)
 
     def port_word(self, word: str) -> int | str:
-        """The port of a number; any other word as it is, since only the registry knows what it
-        means there."""
+        """The port for a number; another word unchanged, since only the registry on the host can
+        resolve it."""
         if hostfile.number(word) in self.site["ports"]:
             return int(word)
         if word.strip() and not word.lstrip("-").isdecimal() and len(word) <= MAX_WORD:
@@ -71,7 +71,7 @@ class Host:
         raise Usage(f"no port {word!r} on {self.name}"[:MAX_WORD], self._hint(), port=word)
 
     def _hint(self) -> str:
-        """The ports, and a few slots: the whole list is what status is for."""
+        """The ports and the first slots; `status` lists all."""
         names = [slot["name"] for slot in self.site["slots"].values()][:MAX_HINT_SLOTS]
         ports = self.site["ports"]
         spans = (
@@ -84,7 +84,7 @@ class Host:
 
 
 def available(hosts_dir: str | None) -> dict[str, Candidate]:
-    """The host files there are, by name; of two with one name the one that counts."""
+    """The host files by name; the first folder wins."""
     found: dict[str, Candidate] = {}
     for candidate in hostfolders.candidates(hosts_dir):
         found.setdefault(candidate.name, candidate)
@@ -92,8 +92,7 @@ def available(hosts_dir: str | None) -> dict[str, Candidate]:
 
 
 def find_host(name: str | None, hosts_dir: str | None) -> Host:
-    """The host of this name, or the one meant when none is given; Usage when that is nobody's or
-    anybody's."""
+    """The host of this name, or the default host; Usage if there is none, or more than one."""
     chosen = choose_host(name, hosts_dir).file
     return replace(
         read_host(chosen.path), named_folder=chosen.folder.path if chosen.folder.named else None
@@ -102,44 +101,46 @@ def find_host(name: str | None, hosts_dir: str | None) -> Host:
 
 @dataclass(frozen=True)
 class ChosenHost:
-    """The file that `find` reads, and what decided: a flag, a variable, a file, or that there is no
-    other."""
+    """The file that `find_host` reads, and what selected it: a flag, a variable, a file, or that it
+    is the only one."""
 
     file: Candidate
     source: str
 
 
 def choose_host(name: str | None, hosts_dir: str | None) -> ChosenHost:
-    """Which host file is meant; Usage when there is no telling."""
+    """The host file to use; Usage if that is ambiguous."""
     found = available(hosts_dir)
-    wanted, source = _wanted(name)
+    requested, source = _requested(name)
     if not found:
-        raise _nothing(hosts_dir)
-    if wanted in found:
-        return ChosenHost(found[wanted], source)
+        raise _no_host_files(hosts_dir)
+    if requested in found:
+        return ChosenHost(found[requested], source)
     known = ", ".join(found)
-    if wanted:
-        raise Usage(
-            f"no host {wanted!r}, which {source} names", f"known hosts: {known}", known=[*found]
-        )
+    if requested:
+        message = f"no host {requested!r} (from {source})"
+        raise Usage(message, f"known hosts: {known}", known=[*found])
     if len(found) > 1:
         raise Usage("more than one host", f"choose with --host NAME ({known})", known=[*found])
     return ChosenHost(next(iter(found.values())), "the only host")
 
 
-def _nothing(hosts_dir: str | None) -> Usage:
+def _no_host_files(hosts_dir: str | None) -> Usage:
     looked = (
         ", ".join(str(folder.path) for folder in hostfolders.folders(hosts_dir))
         or "no folder: HOME is not set"
     )
-    hint = "copy hosts/studio.toml of the project to ~/.config/mlxops/hosts/NAME.toml and edit it, or use --hosts-dir"
+    hint = (
+        "copy hosts/studio.toml of the project to ~/.config/mlxops/hosts/NAME.toml and edit it, "
+        "or use --hosts-dir"
+    )
     if hostfolders.ignored_files():
-        hint = "./hosts is not looked up any more. To use it: mlxops --hosts-dir hosts"
+        hint = "./hosts is no longer searched; to use it: mlxops --hosts-dir hosts"
     return Usage(f"no host file in {looked}", hint, looked_in=looked)
 
 
-def _wanted(name: str | None) -> tuple[str, str]:
-    """The host asked for, with who asks; an empty name when nobody does."""
+def _requested(name: str | None) -> tuple[str, str]:
+    """The requested host and the source of the request; "" if there is none."""
     if name:
         return name, "--host"
     if os.environ.get("MLXOPS_HOST"):
@@ -156,7 +157,7 @@ def _configured(path: Path) -> str:
 
 
 def _trusted(path: Path) -> Table:
-    """The TOML of a file that nobody else can change; Usage otherwise."""
+    """The TOML of a file that no other user can change; Usage otherwise."""
     try:
         require_own(path)
     except OSError as exc:
@@ -167,7 +168,7 @@ def _trusted(path: Path) -> Table:
 
 
 def read_host(path: Path) -> Host:
-    """The host a file describes; Usage naming file and key for the first thing wrong with it."""
+    """The host that a file describes; Usage names file and key of the first error."""
     top = _trusted(path)
     transport = top.take("transport", hostfile.one_of("ssh", "local"), "ssh")
     ssh = _ssh(top.table("ssh"), path.stem)

@@ -1,8 +1,6 @@
-"""Where host files are looked up: a folder that was named, else the user's own and the checkout
-that the program is.
+"""The folders of host files: one that the user named, else the user's own and the checkout's.
 
-Never the current folder: a host file names programs that run, and anybody can put one into a
-folder."""
+Never the current folder: a host file names programs to run, and anyone could have put it there."""
 
 from __future__ import annotations
 
@@ -20,20 +18,20 @@ VENDORED = ("site-packages", "dist-packages")
 
 @dataclass(frozen=True)
 class Folder:
-    """`source`: who names it, one of the words above."""
+    """`source`: what named it, one of the constants above."""
 
     path: Path
     source: str
 
     @property
     def named(self) -> bool:
-        """Whether a person named it, for this call or for the shell."""
+        """Whether the user named it, by the flag or the variable."""
         return self.source in (FLAG, VARIABLE)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A host file that was found, under its name."""
+    """A host file, by its name."""
 
     path: Path
     folder: Folder
@@ -44,11 +42,10 @@ class Candidate:
 
 
 def home() -> Path | None:
-    """The user's home: HOME where it is an absolute path, else what the system says, if
-    anything."""
-    said = os.environ.get("HOME", "")
-    if said.startswith("/"):
-        return Path(said)
+    """The user's home: HOME if it is an absolute path, else the account's; None without either."""
+    variable = os.environ.get("HOME", "")
+    if variable.startswith("/"):
+        return Path(variable)
     try:
         found = pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
@@ -66,11 +63,10 @@ def _below_home(name: str) -> Path | None:
 
 
 def folders(hosts_dir: str | None) -> list[Folder]:
-    """Where host files are looked up. A folder that was named is the only one; otherwise earlier
-    wins."""
+    """The folders to search, first match wins. A folder that the user named is the only one."""
     if hosts_dir is not None:
         if not hosts_dir:
-            raise Usage("--hosts-dir names no folder", "mlxops hosts --hosts-dir DIR")
+            raise Usage("--hosts-dir is empty", "mlxops hosts --hosts-dir DIR")
         return [Folder(_absolute(hosts_dir), FLAG)]
     named = os.environ.get(VARIABLE)
     if named:
@@ -90,7 +86,7 @@ def _usual() -> list[Folder]:
 
 
 def _absolute(folder: str) -> Path:
-    """A relative one, which only a flag may be, is meant from where the command was typed."""
+    """The absolute path. Only the flag may be relative, to the current folder."""
     at = home()
     if at and (folder == "~" or folder.startswith("~/")):
         return at / folder[2:]
@@ -98,8 +94,7 @@ def _absolute(folder: str) -> Path:
 
 
 def checkout_hosts(package: Path = Path(__file__).parents[1]) -> Path | None:
-    """The hosts/ of the checkout that this program runs from; None for an installed copy, whatever
-    lies beside it."""
+    """The hosts/ of the checkout that this program runs from; None for an installed copy."""
     top = package.resolve().parent
     if top.name in VENDORED or not (top / "hosts").is_dir():
         return None
@@ -111,12 +106,12 @@ def checkout_hosts(package: Path = Path(__file__).parents[1]) -> Path | None:
 
 
 def candidates(hosts_dir: str | None) -> list[Candidate]:
-    """All host files there are; of two with one name the first one counts."""
+    """All host files; of two with the same name, the first counts."""
     return _in(folders(hosts_dir))
 
 
 def skipped_candidates(hosts_dir: str | None) -> list[Candidate]:
-    """The host files that are passed over because a folder was named."""
+    """The host files that are ignored because the user named a folder."""
     used = folders(hosts_dir)
     return _in([folder for folder in _usual() if folder.path not in [one.path for one in used]])
 
@@ -128,7 +123,7 @@ def _in(places: list[Folder]) -> list[Candidate]:
 
 
 def ignored_files() -> list[Path]:
-    """Host files of the current folder, where earlier versions looked first."""
+    """Host files in ./hosts, which earlier versions searched first."""
     try:
         return sorted(Path("hosts").glob("*.toml"))
     except OSError:

@@ -1,8 +1,8 @@
-"""Who else could change a file: its owner and mode, and those of every folder and link on the way
-to it.
+"""Whether another user could change a file: owner and mode of the file and of each folder and link
+in its path.
 
-A host file names programs that run, so it is trusted only where nobody but the user and root can
-write it."""
+A host file names programs to run, so it is trusted only if no one but the user and root can write
+it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MAX_LINKS = 40
 
 
 def require_own(path: Path) -> None:
-    """Usage, naming the path at fault and the command that corrects it, where another user could
-    change the file.
+    """Usage if another user could change the file, with the path at fault and the command that
+    fixes it.
 
-    OSError where the file or a folder on the way cannot be looked at."""
+    OSError if the file or a folder in its path cannot be examined."""
     found = _weakness(path)
     if found:
         where, why, remedy = found
@@ -30,8 +30,8 @@ def require_own(path: Path) -> None:
 
 
 def _weakness(path: Path) -> tuple[str, str, str] | None:
-    """The first thing on the way to the file that others could change: where, why, and the command
-    that helps."""
+    """The first part of the path that others could change: path, reason and the command that fixes
+    it."""
     at = "/"
     left = _parts(os.path.join(os.getcwd() if not path.is_absolute() else "/", path))
     found = _fault(at, os.lstat(at), holds_the_file=len(left) <= 1)
@@ -48,8 +48,8 @@ def _weakness(path: Path) -> tuple[str, str, str] | None:
             continue
         links += 1
         if links > MAX_LINKS:
-            return here, "is a link in a circle", f"ls -l {shlex.quote(here)}"
-        found = _stranger(here, seen)
+            return here, "is a circular link", f"ls -l {shlex.quote(here)}"
+        found = _foreign_owner(here, seen)
         target = os.readlink(here)
         at = "/" if target.startswith("/") else at
         left += _parts(target)
@@ -57,13 +57,13 @@ def _weakness(path: Path) -> tuple[str, str, str] | None:
 
 
 def _parts(path: str) -> list[str]:
-    """The names on the way, the first one last; a name of `..` is kept, since it follows links."""
+    """The names in the path, the first one last. `..` is kept, since it follows links."""
     return [name for name in reversed(path.split("/")) if name not in ("", ".")]
 
 
 def _fault(path: str, seen: os.stat_result, holds_the_file: bool) -> tuple[str, str, str] | None:
-    """In a sticky folder others may add files, not replace ours: that does above the folder of the
-    file."""
+    """Why others could change this path: reason and remedy. A sticky folder is fine unless it holds
+    the file itself: others may add files there, but not replace existing ones."""
     folder = stat.S_ISDIR(seen.st_mode)
     if not folder and not stat.S_ISREG(seen.st_mode):
         return path, "is not a regular file", f"ls -l {shlex.quote(path)}"
@@ -71,16 +71,16 @@ def _fault(path: str, seen: os.stat_result, holds_the_file: bool) -> tuple[str, 
         folder and seen.st_mode & stat.S_ISVTX and not holds_the_file
     )
     if open_to_all:
-        who = "everybody" if seen.st_mode & 0o002 else "its group"
+        who = "everyone" if seen.st_mode & 0o002 else "its group"
         return (
             path,
-            f"can be written by {who} (mode {seen.st_mode & 0o7777:o})",
+            f"is writable by {who} (mode {seen.st_mode & 0o7777:o})",
             f"chmod go-w {shlex.quote(path)}",
         )
-    return _stranger(path, seen)
+    return _foreign_owner(path, seen)
 
 
-def _stranger(path: str, seen: os.stat_result) -> tuple[str, str, str] | None:
+def _foreign_owner(path: str, seen: os.stat_result) -> tuple[str, str, str] | None:
     me = os.geteuid()
     if seen.st_uid in (0, me):
         return None

@@ -1,5 +1,4 @@
-"""The runtimes a host file adds, each a table of facts: what its command line looks like, and what
-must not pass."""
+"""The runtimes that a host file adds: their tables, read and checked."""
 
 from __future__ import annotations
 
@@ -13,17 +12,17 @@ from . import toml as hostfile
 from .toml import Table
 
 Forms = list[list[str]]
-# What runs other programs, or is everybody's: as the form of a runtime it would make strangers'
-# processes ours.
+# Launchers and generic programs. Recognising a runtime by one of these would match unrelated
+# processes.
 GENERIC_PROGRAMS = re.compile(
     r"(python|pypy|perl|ruby|lua|php|node|java|deno|bun)[\d.]*|(ba|z|k|da|fi|c|tc)?sh|env|uvx?|pipx?|poetry|conda|mamba"
     r"|sudo|doas|nohup|nice|setsid|time(out)?|xargs|exec|screen|tmux|ssh|docker|podman|launchctl|systemd-run|caffeinate"
     r"|busybox|(r?a|mk|pw)sh|nodejs|np[mx]|yarn|ipython|jupyter|(mpi|torch)run|coverage|mpiexec|accelerate|ray|osascript"
     r"|su|runuser|chroot|unshare|nsenter|stdbuf|ionice|taskset|numactl|strace|gdb|watch|parallel|script|gtimeout"
 )
-# What a port is told from is no model, and no name.
+# Options with a fixed meaning (--port identifies a server): a row must not reuse them.
 RESERVED_FLAGS = ("--port", "--host", "--help")
-# Servers of any application: the next word says which.
+# Servers of any application: the next argument names it.
 APP_SERVERS = (
     "uvicorn",
     "gunicorn",
@@ -36,8 +35,8 @@ APP_SERVERS = (
 
 
 def read(table: Table) -> dict[str, Any]:
-    """Runtime name -> its row, as it is sent; of a built-in one, its command. Usage for a row that
-    says too little."""
+    """Runtime name -> row, as it is sent; for a built-in runtime only its command. Usage for an
+    incomplete row."""
     rows = {name: _row(name, table.table(name)) for name in table.names()}
     taken = [
         (name, kind, list(form))
@@ -53,7 +52,7 @@ def read(table: Table) -> dict[str, Any]:
 
 def _row(name: str, table: Table) -> dict[str, Any]:
     if name.split() != [name] or not name.isprintable():
-        raise table.error("", "has a name that is no single word")
+        raise table.error("", "must have a name of one word")
     built_in = name in RUNTIMES
     command = table.take("command", hostfile.command, hostfile.REQUIRED if built_in else None)
     row = (
@@ -66,16 +65,17 @@ def _row(name: str, table: Table) -> dict[str, Any]:
 
 
 def _facts(table: Table, startable: bool) -> dict[str, Any]:
-    """The keys the file gives; the agent knows what the others are. `startable`: it says the
+    """The keys in the file; the agent has defaults for the others. `startable`: the file has a
     command."""
     given = {key: table.take(key, check, None) for key, check in FIELDS.items()}
     if not (given["forms"] or (given["modules"] and startable)):
-        raise table.error("forms", "is missing", "say how its command line looks: docs/runtimes.md")
+        raise table.error("forms", "is missing", "see docs/runtimes.md for its values")
     given["default_port"] = table.take("default_port", hostfile.port)
     options = {key: given[key] for key, check in FIELDS.items() if check is flag and given[key]}
     for key, option in options.items():
         if [*options.values()].count(option) > 1:
-            raise table.error(key, f"is {option}, as is another key", "one option says one thing")
+            hint = "give each key its own option"
+            raise table.error(key, f"is {option}, which another key uses too", hint)
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -86,10 +86,8 @@ def _refuse_overlap(
         for other, of_kind, theirs in taken:
             short = min(len(form), len(theirs))
             if kind == of_kind and form[:short] == theirs[:short]:
-                text = f"{form} cannot be told from {theirs} of {other}"
-                raise table.error(
-                    f"{name}.{kind}", text, "no form may be the beginning of another one"
-                )
+                text = f"{form} cannot be distinguished from {theirs} of {other}"
+                raise table.error(f"{name}.{kind}", text, "no form may be a prefix of another one")
         taken.append((name, kind, form))
 
 
@@ -100,19 +98,19 @@ def _lines(value: Any) -> Forms:
 
 
 def forms(value: Any) -> Forms:
-    """The words of command lines from the program on, without folders; nothing that strangers'
-    processes begin with."""
+    """The first words of command lines, from the program on, without folders and without words that
+    unrelated processes begin with."""
     for program, *rest in _lines(value):
         if "/" in program or program.startswith("-"):
             raise ValueError(
-                f"begins with {program!r}: give the program's name alone, without its folder"
+                f"begins with {program!r}: give the name of the program without its folder"
             )
         if GENERIC_PROGRAMS.fullmatch(program.lower()):
             raise ValueError(
-                f"begins with {program!r}, which runs anything: give the words of what it runs"
+                f"begins with {program!r}, which can run any program: give the words of the server"
             )
         if program in APP_SERVERS and (not rest or rest[0].startswith("-")):
-            raise ValueError(f"says {program!r} alone, which serves anything: add the application")
+            raise ValueError(f"is {program!r} alone, which can serve any app: add the application")
         _plain(rest)
     return _lines(value)
 
@@ -123,28 +121,26 @@ def modules(value: Any) -> Forms:
         if module.split(".")[0] in sys.stdlib_module_names or (
             module in (*APP_SERVERS, "pip") and not rest
         ):
-            raise ValueError(
-                f"says {module!r}, which is everybody's: give the module of the server itself"
-            )
+            raise ValueError(f"is {module!r}, which is not specific: give the module of the server")
         _plain(rest)
     return _lines(value)
 
 
 def _plain(words: list[str]) -> None:
     if any(word.startswith("-") for word in words):
-        raise ValueError("holds an option: a form is the words before the first one")
+        raise ValueError("contains an option: give the words before the first option")
 
 
 def flag(value: Any) -> str:
     if not re.fullmatch(r"--[A-Za-z][\w-]*", hostfile.text(value), re.A):
         raise ValueError('must be an option of its command line, such as "--model"')
     if value in RESERVED_FLAGS:
-        raise ValueError(f"is {value}, which has its own meaning on every server's command line")
+        raise ValueError(f"is {value}, which has a fixed meaning for all servers")
     return str(value)
 
 
 def marker(value: Any) -> str:
-    """A part of a command line that hardly any other has."""
+    """A distinctive part of a command line."""
     if len(hostfile.text(value)) < 4:
         raise ValueError("must have at least 4 characters")
     return str(value)

@@ -1,5 +1,5 @@
-"""A host file's TOML, key by key: each is taken once and checked, and what nobody takes is an
-error."""
+"""A host file's TOML, key by key: each key is checked when it is taken, and a key that is never
+taken is an error."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from .folders import home
 
 REQUIRED = object()
 MAX_PORTS = values.MAX_PORTS
-# The same rules as for what reaches the agent.
+# The same rules as for a request's arguments.
 seconds, port = values.seconds, values.port
 
 
 class Table:
-    """One table of a TOML file. Usage, naming file and key, for whatever is missing, mistyped or
-    unknown."""
+    """One table of a TOML file. Usage names file and key that is missing, invalid or unknown."""
 
     def __init__(self, path: Path, values: Any, name: str = "") -> None:
         self.path, self.name = path, name
@@ -31,7 +30,7 @@ class Table:
         self._known: list[str] = []
 
     def take(self, key: str, check: Callable[[Any], Any], default: Any = REQUIRED) -> Any:
-        """The key's checked value, or `default` where the file leaves it out."""
+        """The key's checked value, or `default` if the file does not have it."""
         self._known.append(key)
         if key not in self._values:
             if default is REQUIRED:
@@ -43,7 +42,7 @@ class Table:
             raise self.error(key, str(exc)) from None
 
     def table(self, key: str) -> Table:
-        """The table under this key, empty where the file has none."""
+        """The table under this key, empty if the file does not have it."""
         self._known.append(key)
         return Table(self.path, self._values.get(key, {}), _dotted(self.name, key))
 
@@ -51,10 +50,10 @@ class Table:
         return list(self._values)
 
     def close(self) -> None:
-        """Refuse the keys that were never asked for."""
+        """Usage for a key that was never taken."""
         for key in self._values:
             if key not in self._known:
-                raise self.error(key, "is not a key of a host file", self._near(key))
+                raise self.error(key, "is not a known key", self._near(key))
 
     def error(self, key: str, what: str, hint: str = "") -> Usage:
         dotted = _dotted(self.name, key)
@@ -70,7 +69,7 @@ class Table:
 
         near = difflib.get_close_matches(key, self._known, 1)
         return (
-            f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(self._known))}"
+            f"did you mean {near[0]}?" if near else f"known keys: {', '.join(sorted(self._known))}"
         )
 
 
@@ -79,7 +78,7 @@ def _dotted(*parts: str) -> str:
 
 
 def read(path: Path) -> Table:
-    """The top table of a TOML file; Usage when it cannot be read or is not TOML."""
+    """The top table of a TOML file; Usage if it cannot be read or is not TOML."""
     try:
         return Table(path, tomllib.loads(path.read_text("utf-8")))
     except OSError as exc:
@@ -90,8 +89,8 @@ def read(path: Path) -> Table:
         raise Usage(f"{path}: {exc}", f"correct the TOML of {path}", file=str(path)) from None
 
 
-# What a value must look like. Each returns the value as the program uses it, or raises ValueError
-# with the rule.
+# Checks of values. Each returns the value as the program uses it, or raises ValueError with the
+# rule.
 
 
 def text(value: Any) -> str:
@@ -110,19 +109,19 @@ def one_of(*choices: str) -> Callable[[Any], str]:
 
 
 def ssh_word(value: Any) -> str:
-    """A host or user name; one that begins with a dash would be read by ssh as an option."""
+    """A host or user name. ssh would take one that begins with a dash for an option."""
     if text(value).startswith("-") or any(c.isspace() for c in value):
-        raise ValueError("must not begin with a dash or contain blanks")
+        raise ValueError("must not begin with a dash or contain spaces")
     return str(value)
 
 
 def address(value: Any) -> str:
-    """An IP address or the name of one; what DNS cannot even be asked for would end in a crash."""
+    """An IP address or host name. A name that DNS does not allow would crash the lookup."""
     labels = text(value).rstrip(".").split(".")
     if ":" not in value and not all(
         re.fullmatch(r"\w(?:[\w-]{0,61}\w)?", label, re.A) for label in labels
     ):
-        raise ValueError("must be an address or the name of a host")
+        raise ValueError("must be an address or a host name")
     return str(value)
 
 
@@ -139,7 +138,7 @@ def home_path(value: Any) -> str:
 
 
 def client_path(value: Any) -> str:
-    """A path on this machine, with ~ expanded here."""
+    """A path on this machine, with ~ expanded."""
     if not home_path(value).startswith("~/"):
         return str(value)
     at = home()
@@ -149,11 +148,11 @@ def client_path(value: Any) -> str:
 
 
 def program(value: Any) -> str:
-    """A program of the host: by its path, or by its name alone, which is looked up on PATH. Never
-    by where one is."""
+    """A program on the host: its path, or its name, which is looked up on PATH. Never relative to
+    the current folder."""
     if "/" in text(value) and not value.startswith(("/", "~/")):
         raise ValueError(
-            "must be an absolute path, begin with ~/, or be a bare name that is on the host's PATH"
+            "must be an absolute path, begin with ~/, or be the name of a program on the host's PATH"
         )
     return str(value)
 
@@ -167,8 +166,7 @@ def ports(value: Any) -> list[int]:
 
 
 def number(word: str) -> int | None:
-    """The number of at most five digits that a word is, else None: int() takes any script's digits,
-    not any number."""
+    """The number that a word of at most five digits stands for, else None."""
     return int(word) if word.isdecimal() and len(word) <= 5 else None
 
 
@@ -186,7 +184,7 @@ def words(value: Any) -> list[str]:
 
 
 def command(value: Any) -> list[str]:
-    """Words of which the first is a program."""
+    """A program and its arguments."""
     return [program(words(value)[0]), *words(value)[1:]]
 
 
@@ -196,5 +194,5 @@ def environment(value: Any) -> dict[str, str]:
     ):
         raise ValueError('must be a table of strings, such as {HF_HUB_OFFLINE = "1"}')
     if any(not name or "=" in name or not name.isprintable() for name in value):
-        raise ValueError("has a name that is no environment variable")
+        raise ValueError("has an invalid variable name")
     return dict(value)

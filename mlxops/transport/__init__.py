@@ -1,4 +1,4 @@
-"""The ways to a host, under one contract: open a fixed command there and talk bytes with it."""
+"""Connections to a host: start a fixed command there and exchange bytes with it."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ if TYPE_CHECKING:
 
 
 class Link(Protocol):
-    """One command running on the host."""
+    """A command that runs on the host."""
 
     def send(self, payload: bytes) -> None:
-        """Write to its stdin; LinkLost when it takes none any more."""
+        """Write to its stdin; LinkLost if it accepts no more."""
 
     def receive(self, timeout: float) -> bytes | None:
-        """Some bytes of its stdout; None when none came for `timeout` seconds, b"" at the end.
-        Drains stderr too."""
+        """Some bytes of its stdout; None if none arrived within `timeout` seconds, b"" at the end.
+        Also drains stderr."""
 
     def stderr_tail(self) -> str:
         """The last lines it wrote to stderr."""
 
     def exit_status(self) -> int | None:
-        """How it ended; None when that is not known: it was killed, runs on, or the link broke."""
+        """Its exit status; None if unknown: it was killed, still runs, or the link broke."""
 
     def close(self) -> None:
-        """End the link at once. What runs on the host sees the end of its stdin."""
+        """Close the link at once. The command on the host reads the end of its stdin."""
 
 
 class Transport(Protocol):
     def open(self, python: str | None) -> Link:
-        """Start the loader on the host under this interpreter, or the best one found there when
-        None.
+        """Start the loader on the host under this interpreter; None picks the best one there.
 
         Raises HostUnreachable, HostKeyRefused, LoginRefused, LinkLost."""
 
 
 def open_for(host: Host) -> Transport:
-    """The transport a host file asks for, reaching for the host already. Only its own libraries are
-    imported."""
+    """The transport that the host file selects. It starts to connect at once, and imports only its
+    own libraries."""
     if host.transport == "local":
         from .local import Local
 
@@ -46,7 +45,7 @@ def open_for(host: Host) -> Transport:
     from .connect import PendingSocket
 
     pending = PendingSocket(host.ssh)
-    # A tenth of a second of imports, during which the connection is made.
+    # These imports take 0.1 s; the connection is made meanwhile.
     from .ssh import SshTransport
 
     return SshTransport(pending)

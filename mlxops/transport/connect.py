@@ -1,4 +1,4 @@
-"""The socket under an SSH connection: TCP of our own, or a proxy command on a socket pair."""
+"""The socket of an SSH connection: TCP, or a proxy command on a socket pair."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
-# Keepalive finds a dead link that is idle, the user timeout one with bytes on the way (seconds,
-# seconds, count, ms).
+# Keepalive detects a dead idle link, the user timeout one with unacknowledged bytes.
 KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPALIVE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 USER_TIMEOUT_MS = int(SILENCE_TIMEOUT_S * 1000)
 
 
 class QuickSocket(socket.socket):
-    """A TCP socket that acknowledges at once. Linux forgets the wish after a while, so it is
-    renewed with each recv."""
+    """A TCP socket that acknowledges at once. Linux resets the option, so each recv sets it
+    again."""
 
     def recv(self, *args: int) -> bytes:
         chunk = super().recv(*args)
@@ -39,7 +38,7 @@ class QuickSocket(socket.socket):
 
 
 class OpenSocket:
-    """An open socket towards the host, and the proxy command behind it, if there is one."""
+    """A socket connected to the host, and the proxy command behind it, if any."""
 
     def __init__(self, sock: socket.socket, proxy: Proxy | None = None) -> None:
         self.sock = sock
@@ -52,8 +51,8 @@ class OpenSocket:
 
 
 def open_socket(settings: Settings) -> OpenSocket:
-    """Connect as the settings say; HostUnreachable tells a wrong name, a silent host and a closed
-    port apart."""
+    """Connect as ssh would. HostUnreachable distinguishes a wrong name, a host that does not answer
+    and a closed port."""
     command = proxy_argv(settings)
     if not command:
         return OpenSocket(connect_tcp(settings))
@@ -79,7 +78,10 @@ def resolve(settings: Settings) -> list[Any]:
     try:
         return socket.getaddrinfo(settings.hostname, settings.port, family, socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as exc:
-        hint = f"check the spelling and DNS: `ssh -G {settings.alias} | grep ^hostname` shows the name that is used"
+        hint = (
+            f"check the spelling and DNS: `ssh -G {settings.alias} | grep ^hostname` "
+            "shows the name that is used"
+        )
         via = (
             ""
             if settings.alias == settings.hostname
@@ -90,7 +92,7 @@ def resolve(settings: Settings) -> list[Any]:
 
 
 def _connect_to(sock: QuickSocket, address: Any, timeout: float) -> QuickSocket:
-    """The socket, tuned and connected; closed when that fails."""
+    """The socket, tuned and connected; it is closed on failure."""
     try:
         tune_socket(sock)
         sock.settimeout(timeout)
@@ -102,11 +104,11 @@ def _connect_to(sock: QuickSocket, address: Any, timeout: float) -> QuickSocket:
 
 
 def tune_socket(sock: socket.socket) -> None:
-    """No Nagle, no delayed acknowledgements, and a dead link noticed within seconds."""
+    """Disable Nagle and delayed acknowledgements; detect a dead link within seconds."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    wanted = {**KEEPALIVE, "TCP_QUICKACK": 1, "TCP_USER_TIMEOUT": USER_TIMEOUT_MS}
-    for name, value in wanted.items():
+    options = {**KEEPALIVE, "TCP_QUICKACK": 1, "TCP_USER_TIMEOUT": USER_TIMEOUT_MS}
+    for name, value in options.items():
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
@@ -116,28 +118,29 @@ def error_text(exc: Exception) -> str:
 
 
 def unreachable_error(settings: Settings, faults: list[OSError]) -> HostUnreachable:
-    """The error for a host none of whose addresses took the connection. A refusal says most, so it
-    is told first."""
+    """The error if no address accepted the connection. A refusal is the most specific reason."""
     where = settings.address_label
     if any(isinstance(exc, ConnectionRefusedError) for exc in faults):
-        message = f"{where} is up, but refuses connections: nothing listens there"
-        return HostUnreachable(
-            message, "switch on Remote Login on the host, or correct the port", cause="refused"
-        )
+        message = f"{where} refused the connection (no SSH server there?)"
+        hint = "enable Remote Login on the host, or correct the port"
+        return HostUnreachable(message, hint, cause="refused")
     if any(isinstance(exc, TimeoutError) for exc in faults):
         message = f"{where} did not answer within {settings.connect_timeout_s:g} s"
-        hint = f"is it on, awake and in this network? `ping {settings.hostname}`; ConnectTimeout allows more time"
+        hint = (
+            f"check that it is on, awake and in this network: `ping {settings.hostname}`; "
+            "ConnectTimeout allows more time"
+        )
         return HostUnreachable(message, hint, cause="timeout")
-    said = "; ".join(sorted({error_text(exc) for exc in faults})) or "no address"
+    reasons = "; ".join(sorted({error_text(exc) for exc in faults})) or "no address"
     return HostUnreachable(
-        f"cannot reach {where}: {said}",
+        f"cannot reach {where}: {reasons}",
         f"check this machine's network: `ping {settings.hostname}`",
         cause="network",
     )
 
 
 def proxy_argv(settings: Settings) -> list[str]:
-    """The command whose stdin and stdout are the connection, or nothing. As in ssh, ProxyJump is an
+    """The command whose stdin and stdout are the connection, or []. As in ssh, ProxyJump becomes
     `ssh -W`."""
     if settings.proxy_jump:
         *before, last = settings.proxy_jump.split(",")
@@ -150,7 +153,7 @@ def proxy_argv(settings: Settings) -> list[str]:
 
 
 def jump_argv(hop: str) -> list[str]:
-    """ssh's arguments for one hop of ProxyJump; the ssh:// form carries user and port itself."""
+    """ssh's arguments for one hop of ProxyJump; the ssh:// form includes user and port."""
     if hop.startswith("ssh://"):
         return ["--", hop]
     user, _, place = hop.rpartition("@")
@@ -162,25 +165,25 @@ def jump_argv(hop: str) -> list[str]:
 
 
 class Proxy:
-    """A child that carries the connection. On a socket pair: paramiko's own way spins when the
-    command dies."""
+    """A child that carries the connection, on a socket pair: paramiko's own ProxyCommand spins when
+    the command dies."""
 
     def __init__(self, argv: list[str], settings: Settings) -> None:
         import tempfile
 
         self._name = shlex.join(argv)
         self._where = settings.address_label
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
-        quiet = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        no_askpass = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
         self.sock, theirs = socket.socketpair()
         try:
-            # Without a terminal of its own there is nothing to ask a password on.
+            # In a session without a terminal it cannot prompt for a password.
             self._child = subprocess.Popen(
                 argv,
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
-                stderr=self._said.fileno(),
-                env=quiet,
+                stderr=self._stderr.fileno(),
+                env=no_askpass,
                 start_new_session=True,
             )
         except OSError as exc:
@@ -192,39 +195,40 @@ class Proxy:
             theirs.close()
 
     def exit_error(self) -> MlxopsError | None:
-        """Why the child ended, in its own words; nothing while it runs."""
+        """Why the child ended, with its stderr; None while it runs."""
         deadline = time.monotonic() + 1.0
         while self._child.poll() is None:
             if time.monotonic() > deadline:
                 return None
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(0.05)
-        self._said.seek(0)
-        said = self._said.read()[-4000:].decode("utf-8", "replace").strip()
-        message = (
-            f"the proxy on the way to {self._where} ended (status {self._child.returncode}): {said}"
+        self._stderr.seek(0)
+        stderr = self._stderr.read()[-4000:].decode("utf-8", "replace").strip()
+        status = self._child.returncode
+        message = f"the proxy to {self._where} ended with status {status}: {stderr}"
+        return error_class(stderr)(
+            message, f"try it alone: {self._name}", cause="proxy", stderr=stderr
         )
-        return error_class(said)(message, f"try it alone: {self._name}", cause="proxy", stderr=said)
 
     def close(self) -> None:
-        """End the child, which the closed socket tells to go anyway, and collect it."""
+        """Terminate the child, unless the closed socket already ended it, and reap it."""
         if self._child.poll() is None:
             self._child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(2.0)
-        self._said.close()
+        self._stderr.close()
 
 
-def error_class(said: str) -> type[MlxopsError]:
-    """The kind of failure in what an ssh client printed."""
-    if "Host key verification failed" in said or "REMOTE HOST IDENTIFICATION" in said:
+def error_class(stderr: str) -> type[MlxopsError]:
+    """The kind of failure that an ssh client reports."""
+    if "Host key verification failed" in stderr or "REMOTE HOST IDENTIFICATION" in stderr:
         return HostKeyRefused
-    return LoginRefused if "Permission denied" in said else HostUnreachable
+    return LoginRefused if "Permission denied" in stderr else HostUnreachable
 
 
 class PendingSocket:
-    """A call under way: ssh's settings are read and the host is connected to while the caller
-    imports."""
+    """A connection in the background: ssh's settings are read and the socket is opened while the
+    caller imports."""
 
     def __init__(self, ssh: Ssh) -> None:
         self._ssh = ssh
@@ -240,8 +244,8 @@ class PendingSocket:
             self._outcome = exc
 
     def result(self) -> tuple[Settings, OpenSocket]:
-        """The settings and the socket, or the error that came instead."""
+        """The settings and the socket, once connected; raises the error otherwise."""
         self._thread.join()
         if not isinstance(self._outcome, tuple):
-            raise self._outcome or RuntimeError("nothing was dialled")
+            raise self._outcome or RuntimeError("the connecting thread ended without an outcome")
         return self._outcome

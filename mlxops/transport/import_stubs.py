@@ -1,5 +1,5 @@
-"""Stand-ins for modules that libraries import for features never used here: each costs 10-40 ms of
-every command."""
+"""Stubs for modules that libraries import for features not used here. Each import would cost 10-40
+ms of every command."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ IMPORT_LOCK = threading.RLock()
 
 @contextmanager
 def stubbed_imports(*names: str) -> Iterator[None]:
-    """While the block imports, modules of these names that nobody has loaded yet are hollow; later
-    they can be had."""
+    """Inside the block, imports of these modules get stubs, unless they are loaded already; later
+    imports get the real ones."""
     with IMPORT_LOCK:
         hidden = [name for name in names if name not in sys.modules]
         for name in hidden:
@@ -29,7 +29,7 @@ def stubbed_imports(*names: str) -> Iterator[None]:
 
 
 class StubModule(types.ModuleType):
-    """A module that has whatever is asked of it, none of which does anything."""
+    """A module with any attribute: a class that does nothing."""
 
     __path__: list[str] = []  # noqa: RUF012 - an attribute of modules, never changed
 
@@ -40,4 +40,4 @@ class StubModule(types.ModuleType):
 
 
 class StubClass(Exception):
-    """Takes any arguments, and can be caught."""
+    """A class that takes any arguments, and that `except` accepts."""

@@ -1,5 +1,4 @@
-"""This machine itself: the same loader and the same bytes, through a child process instead of
-ssh."""
+"""An agent on this machine: the same loader and bytes as over ssh, through a child process."""
 
 from __future__ import annotations
 
@@ -19,20 +18,20 @@ class Local:
         try:
             return LocalLink(argv, env=environment(os.environ), cwd=working_folder())
         except OSError as exc:
-            hint = "correct python in the host file, or leave it out"
+            hint = "correct python in the host file, or remove it"
             message = f"cannot start {argv[0]}: {exc.strerror}"
             raise HostUnreachable(message, hint, python=argv[0]) from None
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without the parts of PATH that mean the current folder or one below it."""
+    """This environment, without the relative parts of PATH."""
     kept = [part for part in ours.get("PATH", "").split(os.pathsep) if part.startswith("/")]
     rest = {name: value for name, value in ours.items() if name != "PATH"}
     return {**rest, "PATH": os.pathsep.join(kept)} if kept else rest
 
 
 def working_folder() -> str:
-    """Where the agent runs: as after a login in the home, not wherever the command was typed."""
+    """Where the agent runs: in the home, as after a login."""
     home = os.path.expanduser("~")
     return (
         home if home.startswith("/") and os.access(home, os.X_OK) and os.path.isdir(home) else "/"

@@ -1,5 +1,5 @@
-"""What ssh itself would use to reach a host: `ssh -G`, read into a value. No other reader of its
-config is complete."""
+"""The settings ssh would use for a host, from `ssh -G`: no other reader of its config is
+complete."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ QUERY_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Settings:
-    """One host as ssh sees it, every path and token expanded. `connect_timeout_s` covers one
-    address."""
+    """ssh's settings for one host, with paths and tokens expanded. `connect_timeout_s` applies to
+    each address."""
 
     alias: str
     hostname: str
@@ -37,17 +37,17 @@ class Settings:
     address_family: str
     connect_timeout_s: float
     options: tuple[str, ...] = ()
-    """What the host file adds to ssh's own configuration, as ssh's options."""
+    """The host file's settings as options of ssh."""
 
     @property
     def command(self) -> str:
-        """The ssh command that takes the same way with the same user and key."""
+        """The ssh command that connects the same way, with the same user and key."""
         return shlex.join(["ssh", *self.options, self.alias])
 
     @property
     def key_names(self) -> tuple[str, ...]:
-        """The names under which known_hosts may list this host; as in ssh, a key of the plain host
-        fits any port."""
+        """The names under which known_hosts may list this host; as in ssh, a key listed without a
+        port is valid for any port."""
         if self.host_key_alias:
             return (self.host_key_alias.lower(),)
         plain = self.hostname.lower()
@@ -55,18 +55,18 @@ class Settings:
 
     @property
     def address_label(self) -> str:
-        """Host and port for a person."""
+        """Host and port for messages."""
         where = self.hostname if self.hostname == self.alias else f"{self.alias} ({self.hostname})"
         return where if self.port == 22 else f"{where} port {self.port}"
 
 
 def query_argv(ssh: Ssh) -> list[str]:
-    """The question to ssh."""
+    """The command line that prints ssh's settings."""
     return ["ssh", "-G", *ssh_options(ssh), "--", ssh.host]
 
 
 def ssh_options(ssh: Ssh) -> list[str]:
-    """What the host file says, as ssh's options."""
+    """The host file's [ssh] table as options of ssh."""
     user = ["-l", ssh.user] if ssh.user else []
     port = ["-p", str(ssh.port)] if ssh.port else []
     return [
@@ -77,14 +77,13 @@ def ssh_options(ssh: Ssh) -> list[str]:
 
 
 def query_ssh(ssh: Ssh) -> Settings:
-    """The settings for a host; HostUnreachable without an ssh program, Usage when its configuration
-    is broken."""
+    """The settings for a host; HostUnreachable without an ssh program, Usage if its configuration
+    is invalid."""
     key = os.path.expanduser(ssh.identity_file or "")
     if key and not os.path.exists(key) and not os.path.exists(key + ".pub"):
-        # ssh itself would quietly go on with its default keys.
+        # ssh itself would silently use its default keys.
         raise Usage(
-            f"there is no {key}, which the host file names as identity_file",
-            "correct it under [ssh]",
+            f"identity_file {key} does not exist", "correct it under [ssh] in the host file"
         )
     try:
         done = subprocess.run(
@@ -92,8 +91,8 @@ def query_ssh(ssh: Ssh) -> Settings:
         )
     except FileNotFoundError:
         raise HostUnreachable(
-            "there is no ssh program on PATH, which knows how to reach hosts",
-            "install OpenSSH's client, or put it on PATH (cron has PATH=/usr/bin:/bin)",
+            "no ssh program on PATH",
+            "install OpenSSH's client, or add it to PATH (cron has PATH=/usr/bin:/bin)",
         ) from None
     except subprocess.TimeoutExpired:
         raise HostUnreachable(
@@ -101,34 +100,34 @@ def query_ssh(ssh: Ssh) -> Settings:
             "look for a slow Match exec in ~/.ssh/config",
         ) from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
+        stderr = done.stderr.decode("utf-8", "replace").strip()
         raise Usage(
-            f"ssh cannot read its configuration: {said}",
+            f"ssh cannot read its configuration: {stderr}",
             f"correct it until `ssh -G {ssh.host}` works",
         )
     return parse_settings(done.stdout.decode("utf-8", "replace"), ssh, os.environ)
 
 
 def parse_settings(text: str, ssh: Ssh, env: Mapping[str, str]) -> Settings:
-    """The settings in the output of `ssh -G`, joined with the host file's own."""
-    said: dict[str, list[str]] = {}
+    """The settings in the output of `ssh -G`, combined with the host file's own."""
+    values: dict[str, list[str]] = {}
     for line in text.splitlines():
         key, _, value = line.partition(" ")
-        said.setdefault(key.lower(), []).append(value)
-    expand = Expansion(ssh.host, {key: values[0] for key, values in said.items()}, env)
+        values.setdefault(key.lower(), []).append(value)
+    expand = Expansion(ssh.host, {key: all_of[0] for key, all_of in values.items()}, env)
     return Settings(
         alias=ssh.host,
         hostname=expand.get("hostname", ssh.host),
         port=int(expand.get("port", "22")),
         user=expand.get("user", env.get("USER", "")),
         identity_files=tuple(
-            expand.path(path) for path in said.get("identityfile", []) if path != "none"
+            expand.path(path) for path in values.get("identityfile", []) if path != "none"
         ),
         identities_only=expand.get("identitiesonly", "no") == "yes",
         identity_agent=expand.agent_socket(),
         known_hosts=_known_hosts(ssh, expand),
-        host_key_alias=_named(expand.get("hostkeyalias", "none")),
-        proxy_jump=_named(expand.get("proxyjump", "none")),
+        host_key_alias=_not_none(expand.get("hostkeyalias", "none")),
+        proxy_jump=_not_none(expand.get("proxyjump", "none")),
         proxy_command=_command(expand),
         address_family=expand.get("addressfamily", "any"),
         connect_timeout_s=_seconds(expand.get("connecttimeout", "none"), ssh.connect_timeout_s),
@@ -140,16 +139,16 @@ def _known_option(ssh: Ssh) -> list[str]:
     return ["-o", f"UserKnownHostsFile={ssh.known_hosts_file}"] if ssh.known_hosts_file else []
 
 
-def _named(value: str) -> str | None:
+def _not_none(value: str) -> str | None:
     return None if value == "none" else value
 
 
-def _seconds(value: str, otherwise: float) -> float:
-    return float(value) if value.isdecimal() and int(value) else otherwise
+def _seconds(value: str, default: float) -> float:
+    return float(value) if value.isdecimal() and int(value) else default
 
 
 def _command(expand: Expansion) -> str | None:
-    command = _named(expand.get("proxycommand", "none"))
+    command = _not_none(expand.get("proxycommand", "none"))
     return expand.tokens(command) if command else None
 
 
@@ -160,11 +159,11 @@ def _known_hosts(ssh: Ssh, expand: Expansion) -> tuple[str, ...]:
 
 
 class Expansion:
-    """What `ssh -G` leaves unexpanded: ~, ${VARIABLES} and percent tokens (ssh_config(5),
+    """Expands what `ssh -G` does not: ~, ${VARIABLES} and percent tokens (ssh_config(5),
     TOKENS)."""
 
-    def __init__(self, alias: str, said: Mapping[str, str], env: Mapping[str, str]) -> None:
-        self._said = said
+    def __init__(self, alias: str, values: Mapping[str, str], env: Mapping[str, str]) -> None:
+        self._values = values
         self._env = env
         nodename = os.uname().nodename
         self._tokens = {
@@ -174,12 +173,12 @@ class Expansion:
             "L": nodename.split(".")[0],
             "l": nodename,
             "n": alias,
-            "h": said.get("hostname", alias),
-            "p": said.get("port", "22"),
-            "r": said.get("user", ""),
+            "h": values.get("hostname", alias),
+            "p": values.get("port", "22"),
+            "r": values.get("user", ""),
             "u": env.get("USER", ""),
-            "j": said.get("proxyjump", ""),
-            "k": said.get("hostkeyalias", said.get("hostname", alias)),
+            "j": values.get("proxyjump", ""),
+            "k": values.get("hostkeyalias", values.get("hostname", alias)),
         }
 
     def _home(self) -> str:
@@ -187,11 +186,11 @@ class Expansion:
 
         return pwd.getpwuid(os.getuid()).pw_dir
 
-    def get(self, key: str, otherwise: str) -> str:
-        return self._said.get(key, otherwise)
+    def get(self, key: str, default: str) -> str:
+        return self._values.get(key, default)
 
     def tokens(self, text: str) -> str:
-        """Text with its percent tokens replaced; unknown ones stay."""
+        """The text with its percent tokens expanded; unknown ones stay."""
         head, *rest = text.split("%")
         done, literal = head, False
         for piece in rest:
@@ -211,15 +210,15 @@ class Expansion:
         return os.path.expanduser(self.tokens(text))
 
     def paths(self, key: str) -> list[str]:
-        """The files of a list that `ssh -G` prints unquoted: one name with blanks in it if there is
-        such a file."""
+        """The files of a list, which `ssh -G` prints unquoted: one name with spaces if that file
+        exists, else several."""
         whole = self.path(self.get(key, ""))
         if " " in whole and os.path.exists(whole):
             return [whole]
         return [self.path(word) for word in self.get(key, "").split() if word != "none"]
 
     def agent_socket(self) -> str | None:
-        """The socket of the agent to ask, if any."""
+        """The socket of the ssh-agent, if any."""
         where = self.get("identityagent", "SSH_AUTH_SOCK")
         if where == "none":
             return None

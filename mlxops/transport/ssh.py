@@ -1,4 +1,4 @@
-"""A host over SSH, through Fabric's Connection. The only module that names fabric and paramiko."""
+"""SSH through Fabric's Connection. The only module that imports fabric and paramiko."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 AUTH_TIMEOUT_S = 30.0
 CHANNEL_TIMEOUT_S = 20.0
 EXIT_TIMEOUT_S, MAX_GREETING_BYTES = 1.0, 4096
-# Between tries where sshd turns us away before its greeting, each jittered by half.
+# Between attempts, if sshd closes the connection before its greeting; each jittered by half.
 RETRY_PAUSES_S = (0.3, 0.6, 1.2, 2.0, 2.0)
 AGENT_TIMEOUT_S = 10.0
 
@@ -38,15 +38,14 @@ AGENT_TIMEOUT_S = 10.0
 with stubbed_imports("importlib.metadata", "invoke"):
     import paramiko
 
-# What it would say of itself came from importlib.metadata.
+# paramiko would read its version through importlib.metadata.
 paramiko.Transport._CLIENT_ID = "mlxops"  # type: ignore[attr-defined]
-# Its loggers print tracebacks on stderr for every failure that is told here in words.
+# paramiko logs a traceback for each failure that is reported here as an error.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
 
 class EarlyKeyExchange(paramiko.Transport):
-    """Key exchange that begins when the object is made, so that it runs while the rest is
-    imported."""
+    """A key exchange that begins at construction, so that it runs while the rest is imported."""
 
     def __init__(self, sock: socket.socket, settings: Settings, types: list[str]) -> None:
         super().__init__(sock)
@@ -57,37 +56,38 @@ class EarlyKeyExchange(paramiko.Transport):
         first = [kind for kind in types if kind in offered.key_types]
         offered.key_types = [*first, *(kind for kind in offered.key_types if kind not in first)]
         self._done = threading.Event()
-        self._said = b""
+        self._greeting = b""
         self._readline = self.packetizer.readline
-        self.packetizer.readline = self._heard  # type: ignore[method-assign]
+        self.packetizer.readline = self._record_line  # type: ignore[method-assign]
         super().start_client(event=self._done)
 
     def start_client(
         self, event: threading.Event | None = None, timeout: float | None = None
     ) -> None:
-        """What the client calls when it is ready to wait."""
+        """Called by paramiko's client once it is ready to wait."""
         if not self._done.wait(self._limit):
             raise paramiko.SSHException("the key exchange did not end in time")
         if not self.is_active():
             fault = self.get_exception() or paramiko.SSHException("the key exchange failed")
             late = isinstance(fault.__context__, TimeoutError) or "timed out" in str(fault)
             if not self.remote_version and not late:
-                raise ClosedBeforeGreeting(self._said.decode("utf-8", "replace")) from fault
+                raise ClosedBeforeGreeting(self._greeting.decode("utf-8", "replace")) from fault
             raise fault
 
-    def _heard(self, timeout: float) -> str:
-        """What the server says before its greeting; sshd says there why it will not talk."""
+    def _record_line(self, timeout: float) -> str:
+        """A line before the server's greeting, where sshd says why it refuses."""
         line: str = self._readline(timeout)
-        self._said = (self._said + line.encode("utf-8", "replace") + b"\n")[:MAX_GREETING_BYTES]
+        text = self._greeting + line.encode("utf-8", "replace") + b"\n"
+        self._greeting = text[:MAX_GREETING_BYTES]
         return line
 
 
 class ClosedBeforeGreeting(Exception):
-    """The server closed the connection before its greeting. Carries what it said instead."""
+    """The server closed the connection before its greeting. Its text is what it printed."""
 
 
 class StrictHostKeys(paramiko.MissingHostKeyPolicy):
-    """Refuses every key that known_hosts does not list. Our own reader, so the client's own lists
+    """Refuses each key that known_hosts does not list. mlxops reads the files; paramiko's own lists
     stay empty."""
 
     def __init__(self, settings: Settings, known: list[list[knownhosts.KnownKey]]) -> None:
@@ -103,7 +103,7 @@ class StrictHostKeys(paramiko.MissingHostKeyPolicy):
 
 
 class PublicKeyLogin:
-    """Public keys only, in ssh's own order; nothing is ever asked of a person."""
+    """Logs in with public keys only, in ssh's order, and never prompts."""
 
     def __init__(self, settings: Settings, **_: Any) -> None:
         self._settings = settings
@@ -114,7 +114,7 @@ class PublicKeyLogin:
         self._allowed: list[str] = []
 
     def authenticate(self, transport: paramiko.Transport) -> None:
-        """Log in, or raise LoginRefused with what was tried."""
+        """Log in; LoginRefused lists the keys that were offered."""
         with agent_keys(self._settings.identity_agent) as self._agent_keys:
             self._offer_all(transport)
         if not transport.is_authenticated():
@@ -131,7 +131,7 @@ class PublicKeyLogin:
             if self._allowed and "publickey" not in self._allowed:
                 return
         if not self._offered:
-            # For its banner, and for the methods it would take.
+            # To learn its banner and the methods it accepts.
             self._try(transport.auth_none, self._settings.user)
 
     def _accepted(self, transport: paramiko.Transport, offer: Offer) -> bool:
@@ -167,8 +167,8 @@ class PublicKeyLogin:
 
 @contextmanager
 def agent_keys(path: str | None) -> Iterator[tuple[paramiko.AgentKey, ...]]:
-    """The keys of the agent at this socket, able to sign inside the block; none when there is no
-    agent that answers."""
+    """The keys of the agent at this socket, which can sign inside the block; () without an agent
+    that answers."""
     agent = paramiko.agent.AgentSSH()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(AGENT_TIMEOUT_S)
@@ -180,63 +180,61 @@ def agent_keys(path: str | None) -> Iterator[tuple[paramiko.AgentKey, ...]]:
 
 
 class SshTransport:
-    """One connection, on a socket that is being dialled since before this module was imported."""
+    """One connection, on a socket that connects while this module is imported."""
 
-    def __init__(self, dialling: PendingSocket) -> None:
-        self._dialling = dialling
+    def __init__(self, pending: PendingSocket) -> None:
+        self._pending = pending
 
     def open(self, python: str | None) -> SshLink:
-        settings, dialled = self._dialling.result()
+        settings, connected = self._pending.result()
         end = time.monotonic() + settings.connect_timeout_s
         for tries, pause in enumerate((*RETRY_PAUSES_S, None), 1):
             try:
-                return self._opened(settings, dialled, python)
+                return self._start(settings, connected, python)
             except ClosedBeforeGreeting as exc:
                 wait = None if pause is None else pause * random.uniform(0.5, 1.5)
                 said = str(exc)
                 if (
                     wait is None
-                    or dialled.proxy
+                    or connected.proxy
                     or "Not allowed" in said
                     or time.monotonic() + wait > end
                 ):
                     raise connect_errors.closed_early_error(settings, said, tries) from None
-                # sshd takes so many logins at once, and no more: nothing was sent yet, so it is
-                # simply tried again.
+                # sshd limits simultaneous logins. Nothing was sent yet, so retrying is safe.
                 time.sleep(wait)
-                dialled = open_socket(settings)
+                connected = open_socket(settings)
         raise AssertionError("the last try has no pause")
 
-    def _opened(self, settings: Settings, dialled: OpenSocket, python: str | None) -> SshLink:
+    def _start(self, settings: Settings, connected: OpenSocket, python: str | None) -> SshLink:
         watchdog = Watchdog(
-            dialled.sock, settings.connect_timeout_s * 2 + AUTH_TIMEOUT_S + CHANNEL_TIMEOUT_S
+            connected.sock, settings.connect_timeout_s * 2 + AUTH_TIMEOUT_S + CHANNEL_TIMEOUT_S
         )
         try:
-            connection = log_in(settings, dialled)
+            connection = log_in(settings, connected)
             return SshLink(
                 connection,
                 open_session(connection, bundle.launch_command(python)),
-                dialled,
+                connected,
                 settings,
             )
         except BaseException as exc:
-            fault = connect_error(exc, settings, dialled, watchdog.timed_out)
-            dialled.close()
+            fault = connect_error(exc, settings, connected, watchdog.timed_out)
+            connected.close()
             raise fault from None
         finally:
             watchdog.cancel()
 
 
-def log_in(settings: Settings, dialled: OpenSocket) -> Connection:
-    """A logged-in Connection. Everything ssh has decided is given to it, so that it reads no file
-    of its own."""
+def log_in(settings: Settings, connected: OpenSocket) -> Connection:
+    """A logged-in Connection. It gets all settings from `ssh -G` and reads no files itself."""
     known = [knownhosts.read_keys(settings.known_hosts, name) for name in settings.key_names]
     negotiation = EarlyKeyExchange(
-        dialled.sock, settings, knownhosts.known_types([key for keys in known for key in keys])
+        connected.sock, settings, knownhosts.known_types([key for keys in known for key in keys])
     )
     with stubbed_imports("unittest", "unittest.mock", "invoke.vendor.yaml"):
         from fabric import Config, Connection
-    # One Config per Connection: a shared one is not safe between threads.
+    # One Config per Connection: sharing one is not thread-safe.
     config = Config(lazy=True, ssh_config=paramiko.SSHConfig())
     config.authentication.strategy_class = partial(PublicKeyLogin, settings)
     connection = Connection(
@@ -247,7 +245,7 @@ def log_in(settings: Settings, dialled: OpenSocket) -> Connection:
         gateway=False,
         forward_agent=False,
         connect_kwargs={
-            "sock": dialled.sock,
+            "sock": connected.sock,
             "transport_factory": lambda sock, **_: negotiation,
             "banner_timeout": settings.connect_timeout_s,
             "auth_timeout": AUTH_TIMEOUT_S,
@@ -260,7 +258,7 @@ def log_in(settings: Settings, dialled: OpenSocket) -> Connection:
 
 
 def open_session(connection: Connection, command: str) -> paramiko.Channel:
-    """The command running in a session of its own, without a terminal."""
+    """Run the command in a new session, without a terminal."""
     channel: paramiko.Channel = connection.create_session()
     channel.settimeout(SILENCE_TIMEOUT_S)
     channel.exec_command(command)
@@ -268,35 +266,35 @@ def open_session(connection: Connection, command: str) -> paramiko.Channel:
 
 
 def connect_error(
-    exc: BaseException, settings: Settings, dialled: OpenSocket, barked: bool
+    exc: BaseException, settings: Settings, connected: OpenSocket, timed_out: bool
 ) -> BaseException:
-    """The failure of an opening in words; what is not a failure (Ctrl-C), or may be tried again, as
-    it is."""
-    if isinstance(exc, ClosedBeforeGreeting) and dialled.proxy:
-        return dialled.proxy.exit_error() or exc
+    """The error for a failed connection. Ctrl-C and failures that may be retried are returned
+    unchanged."""
+    if isinstance(exc, ClosedBeforeGreeting) and connected.proxy:
+        return connected.proxy.exit_error() or exc
     if not isinstance(exc, (paramiko.SSHException, OSError, EOFError)) or isinstance(
         exc, MlxopsError
     ):
         return exc
-    fault = dialled.proxy.exit_error() if dialled.proxy else None
+    fault = connected.proxy.exit_error() if connected.proxy else None
     return fault or connect_errors.opening_error(
-        settings, exc, barked or "banner" in str(exc), type(exc).__name__
+        settings, exc, timed_out or "banner" in str(exc), type(exc).__name__
     )
 
 
 class SshLink:
-    """The agent at the other end of a channel."""
+    """The agent at the end of a channel."""
 
     def __init__(
         self,
         connection: Connection,
         channel: paramiko.Channel,
-        dialled: OpenSocket,
+        connected: OpenSocket,
         settings: Settings,
     ) -> None:
         self._connection = connection
         self._channel = channel
-        self._dialled = dialled
+        self._socket = connected
         self._settings = settings
         self._tail = Tail()
 
@@ -307,15 +305,14 @@ class SshLink:
             for at in range(0, len(whole), CHUNK):
                 self._channel.sendall(whole[at : at + CHUNK])  # type: ignore[arg-type]
         except (OSError, EOFError, paramiko.SSHException) as exc:
-            # EOFError, without a word, is what paramiko makes of a socket that ends while it
-            # writes.
+            # paramiko raises an empty EOFError if the socket ends while it writes.
             why = f"the link to {self._settings.address_label} broke: {exc}".rstrip(": ")
             raise LinkLost(why, stderr=self.stderr_tail()) from None
 
     def receive(self, timeout: float) -> bytes | None:
         deadline = time.monotonic() + timeout
         while True:
-            # Read before the buffers: what arrived before the end must not be missed.
+            # Checked before the buffers: bytes that arrived before the end must not be lost.
             ended = self._channel.eof_received or self._channel.closed
             self._drain()
             if self._channel.recv_ready():
@@ -342,8 +339,8 @@ class SshLink:
         return self._channel.exit_status
 
     def close(self) -> None:
-        # Transport.close() waits for its thread; the end of the socket tells the host as much.
+        # Transport.close() would wait for its thread; the end of the socket is enough for the host.
         with suppress(OSError):
-            self._dialled.sock.shutdown(socket.SHUT_RDWR)
+            self._socket.sock.shutdown(socket.SHUT_RDWR)
         self._connection.transport.join(1.0)
-        self._dialled.close()
+        self._socket.close()

@@ -1,4 +1,4 @@
-"""An end to what hangs without a time limit of its own."""
+"""A time limit for calls that have none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 class Watchdog(threading.Timer):
-    """Ends an opening that hangs where neither paramiko nor the kernel has a time limit."""
+    """Shuts the socket down after a time, where neither paramiko nor the kernel has a limit."""
 
     def __init__(self, sock: socket.socket, after: float) -> None:
         super().__init__(after, self._expire)

@@ -158,7 +158,7 @@ def a_connection(network: Network, login: Login, folder: Path) -> None:
     host = host_for(None, folder / "elsewhere")
     host = replace(host, transport="ssh", ssh=replace(host.ssh, **way))
     opening = transport.open_for(host)
-    opening._dialling.result()  # type: ignore[attr-defined]
+    opening._pending.result()  # type: ignore[attr-defined]
     with network.dark() as since:
         print(
             f"{'opening a connection':42}",

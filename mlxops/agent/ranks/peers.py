@@ -1,5 +1,5 @@
-"""The agent on another host, over this host's own ssh: the same bytes and the same wire as between
-client and agent."""
+"""The agent on another host, through this host's ssh: the same protocol as between client and
+agent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from ..wire.child import ChildPipes
 from ..wire.conversation import Conversation
 from .ranks import Rank, RankState
 
-# No question to anybody, no host key that is not known: who logs in here logged in there before.
+# No prompts and no unknown host keys.
 OPTIONS = (
     "-T",
     "-o",
@@ -49,12 +49,12 @@ OPTIONS = (
     "ServerAliveInterval=5",
     "-o",
     "ServerAliveCountMax=3",
-    # What is killed when it is left must carry nobody else's session.
+    # ssh is killed after a timeout, so it must not carry other sessions.
     "-o",
     "ControlMaster=no",
 )
 LOOK_TIMEOUT_S, EXIT_TIMEOUT_S = 20.0, 5.0
-# A login may be slow, and talk. One that goes on for so long does not come to its end.
+# A login may be slow and print a lot.
 HANDSHAKE_TIMEOUT_S = 30.0
 
 
@@ -166,13 +166,13 @@ class RemoteAgent:
 
 
 class PendingReply(NamedTuple):
-    """A question under way; without a call ssh could not be started."""
+    """A request under way; `call` is None if ssh could not be started."""
 
     call: Optional[RemoteAgent]
     answer: BackgroundCall[Any]
 
     def silent(self, since: float, seconds: float) -> bool:
-        """Whether nothing was heard for so long, from a moment of the monotonic clock on."""
+        """Whether nothing arrived for so long after `since` on the monotonic clock."""
         return time.monotonic() - max(since, self.call.heard if self.call else 0.0) > seconds
 
 
@@ -180,8 +180,8 @@ class PendingReply(NamedTuple):
 def ask_all(
     site: Site, asked: Sequence[Tuple[str, Mapping[str, Any]]], seconds: float
 ) -> Iterator[List[PendingReply]]:
-    """Hosts, each with its question, asked all at once; an answer raises what hinders it, within
-    about `seconds`. Who has not answered by the end is left."""
+    """Ask several hosts at once, each with its own arguments. An answer raises its failure within
+    about `seconds`; calls without an answer are killed at the end."""
     with contextlib.ExitStack() as stack:
         yield [_ask(stack, site, host, args, Deadline(seconds)) for host, args in asked]
 
@@ -191,7 +191,7 @@ def _ask(
 ) -> PendingReply:
     try:
         call = RemoteAgent(site, host, args)
-    except Exception as exc:  # whatever it is, it hinders this host's answer and no other's
+    except Exception as exc:  # only this host's answer fails
         return PendingReply(None, BackgroundCall(partial(_fail, exc)))
     stack.callback(call.kill)
     return PendingReply(call, BackgroundCall(partial(_answer, call, deadline)))
@@ -209,8 +209,8 @@ def _fail(exc: Exception) -> NoReturn:
 def rank_states(
     site: Site, ranks: Sequence[Rank], check: Callable[[], None]
 ) -> Tuple[RankState, ...]:
-    """Whether these ranks live, all hosts asked at once. `check` is called all the while, and may
-    raise."""
+    """Whether these ranks are alive; all hosts are asked at once. `check` is called meanwhile, and
+    may raise."""
     with ask_all(site, [(rank.host, _look(rank)) for rank in ranks], LOOK_TIMEOUT_S) as asked:
         for one in asked:
             one.answer.wait_until_done(check)
@@ -224,5 +224,5 @@ def _look(rank: Rank) -> Dict[str, Any]:
 def _seen(rank: Rank, answer: BackgroundCall[Any]) -> RankState:
     try:
         return RankState(rank, bool(answer.value()["alive"]))
-    except Exception as exc:  # whatever it is, the rank was not seen
+    except Exception as exc:  # the state of this rank is unknown
         return RankState(rank, None, str(exc) or type(exc).__name__)

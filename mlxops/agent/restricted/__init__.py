@@ -1,1 +1,1 @@
-"""Keys that may do less."""
+"""Forced commands: SSH keys that may run some verbs only."""

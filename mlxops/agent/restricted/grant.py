@@ -1,4 +1,4 @@
-"""What a restricted key may do: some verbs, of the host file as it was when the key was
+"""The grant of a restricted key: some verbs, with the host file as it was when the key was
 authorized."""
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ..errors import LoginRefused, Usage
 
-# The others choose what a server is started with, or fetch it: a key with one of them could run any
-# program.
+# The other verbs choose or download what a server is started with, so they could run any program.
 GRANTABLE = (
     "status",
     "verify",
@@ -30,14 +29,14 @@ GRANTABLE = (
 
 
 class Grant(NamedTuple):
-    """`site` is that of a request; `agent` the hash of the agent that serves it."""
+    """`site`: as in a request; `agent`: the hash of the agent that serves it."""
 
     verbs: Tuple[str, ...]
     site: Mapping[str, Any]
     agent: str
 
     def text(self) -> bytes:
-        """The same bytes for the same grant, whatever order its verbs were named in."""
+        """The grant as bytes, the same for any order of the verbs."""
         fields = {"verbs": sorted(self.verbs), "site": self.site, "agent": self.agent}
         return json.dumps(fields, sort_keys=True, indent=1).encode("ascii") + b"\n"
 
@@ -45,46 +44,43 @@ class Grant(NamedTuple):
         return hashlib.sha256(self.text()).hexdigest()
 
     def renewal_hint(self) -> str:
-        """What to do when it no longer fits; it takes a login that may do more than this one."""
+        """How to replace an outdated grant; that needs an unrestricted login."""
         command = "mlxops authorize --verbs %s --key FILE.pub" % ",".join(self.verbs)
-        return "with an unrestricted key: `%s`, and put its line in place of the old one" % command
+        return "with an unrestricted key: `%s`, then replace the old line with its output" % command
 
 
 def parse(text: bytes) -> Grant:
-    """The grant that `text()` wrote."""
+    """The grant in the output of `text()`."""
     fields = json.loads(text)
     return Grant(tuple(fields["verbs"]), fields["site"], fields["agent"])
 
 
 def check_verbs(verbs: Sequence[str]) -> Tuple[str, ...]:
-    """Verbs that may be granted, each once; Usage for none and for any other."""
+    """The verbs, each once; Usage without a verb, or for one that cannot be granted."""
     wrong = [verb for verb in verbs if verb not in GRANTABLE]
     if wrong or not verbs:
         what = (
             "%s cannot be granted to a key" % ", ".join(map(repr, wrong))
             if wrong
-            else "no verb is named"
+            else "no verb given"
         )
-        raise Usage(
-            what, "some of: %s" % ",".join(GRANTABLE), verbs=wrong, grantable=list(GRANTABLE)
-        )
+        hint = "verbs that can be granted: %s" % ",".join(GRANTABLE)
+        raise Usage(what, hint, verbs=wrong, grantable=list(GRANTABLE))
     return tuple(sorted(set(verbs)))
 
 
 def without_environment(site: Mapping[str, Any]) -> Dict[str, Any]:
-    """The site without the servers' environment: no verb above starts one, and there may be tokens
-    in it."""
+    """The site without the servers' environment, which may hold tokens: no grantable verb starts a
+    server."""
     return {**site, "runtime": {**site["runtime"], "env": {}}}
 
 
-# What the verbs above see and stop by. How long a start or a stop may take is no reason to tell
-# anybody.
+# The keys by which those verbs find and stop servers. A changed timeout does not matter.
 RELEVANT_KEYS = ("registry", "hf_home", "state_dir", "ports", "bind", "slots", "runtimes")
 
 
 def changed_keys(then: Mapping[str, Any], now: object) -> List[str]:
-    """The parts of a host file that differ and matter to a restricted key; its name may be
-    another."""
+    """The keys of a host file that changed and matter to a restricted key; the name does not."""
     if not isinstance(now, dict):
         return []
     found = [key for key in RELEVANT_KEYS if then.get(key) != now.get(key)]
@@ -96,9 +92,9 @@ def changed_keys(then: Mapping[str, Any], now: object) -> List[str]:
 def require_verb(grant: Grant, verb: object) -> None:
     """LoginRefused unless the grant covers the verb."""
     if verb not in grant.verbs:
-        said = "this key may run %s on %s, and not %s" % (
+        message = "this key may only run %s on %s, not %s" % (
             ", ".join(grant.verbs),
             grant.site["name"],
             verb,
         )
-        raise LoginRefused(said, "log in with another key", verbs=list(grant.verbs))
+        raise LoginRefused(message, "use another key", verbs=list(grant.verbs))

@@ -1,10 +1,9 @@
-"""What a forced command runs: one file with a grant and the agent, in a folder named by the SHA-256
-of that file.
+"""The file that a forced command runs: a grant and the agent, in a folder named by the SHA-256 of
+the file.
 
-The line in authorized_keys holds the program that reads the file whole, checks it against the hash
-and only then runs it: whoever can put another file there, or another folder, gets nothing run. They
-lie in the state folder next to the agents' own, which a later version tidies away after a while;
-these stay as long as a key uses them."""
+The line in authorized_keys is a program that reads the file, verifies its hash and only then runs
+it, so replacing the file or the folder runs nothing. The folders are kept in the state folder as
+long as a key uses them."""
 
 from __future__ import annotations
 
@@ -25,20 +24,19 @@ from .grant import Grant
 
 FILE = "key"
 KEYS = "~/.ssh/authorized_keys"
-# Kept besides those that authorized_keys names: the last used ones, and those used within these
-# days.
+# Kept in addition to those in authorized_keys: the last used ones, and those used in this time.
 MAX_UNUSED_KEYS, UNUSED_KEY_AGE_S = 10, 30 * 86400.0
 NAME = re.compile(r"[0-9a-f]{64}")
-# $1 the folder. The file begins with the length of a program, which finds the rest in `d`, from `n`
-# on.
+# $1 the folder. The file begins with the length of a program, which reads the rest from `d` at `n`.
 LOADER = (
     'import sys,os,hashlib;p=sys.argv[1];h=os.path.basename(p);q=os.path.join(p,"key");'
     'os.path.isfile(q)or sys.exit("mlxops: "+h+" is missing: authorize this key again");'
     'd=open(q,"rb").read();'
-    'hashlib.sha256(d).hexdigest()==h or sys.exit("mlxops: "+h+" was changed: authorize this key again");'
+    "hashlib.sha256(d).hexdigest()==h "
+    'or sys.exit("mlxops: "+h+" was changed: authorize this key again");'
     "n=d.index(10)+1;m=int(d[:n]);exec(d[n:n+m])"
 )
-# Modules are compiled when they are imported: no bytecode is written, and none is read.
+# Modules are compiled on import; no bytecode is written or read.
 PROGRAM = b"""import io, json, marshal, zlib
 f = io.BytesIO(d[n + m:])
 text, stub, bundle = [f.read(int(f.readline())) for _ in range(3)]
@@ -61,19 +59,19 @@ Sync = Callable[[int], None]
 
 
 class Key(NamedTuple):
-    """A grant as it is put in place: the file's content and its folder."""
+    """The file of a grant: its content and its folder."""
 
     content: bytes
     folder: str
 
 
 def agent_digest() -> str:
-    """The hash of the agent that runs."""
+    """The hash of the running agent."""
     return own_bundle().digest
 
 
 def key_file(grant: Grant, state_dir: str) -> Key:
-    """The same for the same grant and agent, on every machine with the same zlib."""
+    """The file for a grant, the same on every machine with the same agent and zlib."""
     parts = (grant.text(), read_part("wire/stub.py"), zlib.compress(own_bundle().text, 9))
     content = frame(PROGRAM) + b"".join(map(frame, parts))
     return Key(content, os.path.join(_home(state_dir), hashlib.sha256(content).hexdigest()))
@@ -84,7 +82,7 @@ def _home(state_dir: str) -> str:
 
 
 def install(made: Key, sync: Sync) -> bool:
-    """Put a grant and its agent in place, durable; False when they are there already."""
+    """Write a grant and its agent durably; False if they exist already."""
     path = os.path.join(made.folder, FILE)
     if _holds(path, made.content):
         return False
@@ -95,7 +93,7 @@ def install(made: Key, sync: Sync) -> bool:
         prune(os.path.dirname(made.folder), os.path.basename(made.folder))
     except OSError as exc:
         raise Failed(
-            "cannot write %s: %s" % (path, exc.strerror), "make room there, or correct its mode"
+            "cannot write %s: %s" % (path, exc.strerror), "free disk space there, or fix its mode"
         ) from exc
     return True
 
@@ -109,7 +107,7 @@ def _holds(path: str, content: bytes) -> bool:
 
 
 def prune(home: str, new: str) -> None:
-    """Remove what no key uses any more."""
+    """Remove grants that no key uses any more."""
     named = keys_text()
     found = [
         name
@@ -131,7 +129,7 @@ def _used(home: str, name: str) -> float:
 
 
 def mark_used(folder: str) -> None:
-    """Note that a key has used it."""
+    """Record that a key used it."""
     try:
         os.utime(folder)
     except OSError:
@@ -139,7 +137,7 @@ def mark_used(folder: str) -> None:
 
 
 def keys_text() -> str:
-    """The account's authorized_keys; "" where it cannot be read."""
+    """The account's authorized_keys; "" if it cannot be read."""
     try:
         with open(os.path.expanduser(KEYS), encoding="utf-8", errors="replace") as f:
             return f.read()
@@ -148,7 +146,7 @@ def keys_text() -> str:
 
 
 def other_lines(blob: str, command: str) -> List[Tuple[int, str]]:
-    """The lines that let the same key do something else, by number: sshd takes the first."""
+    """Other lines with the same key, with their numbers: sshd uses the first one."""
     lines = enumerate(keys_text().splitlines(), 1)
     return [
         (number, line)

@@ -1,8 +1,7 @@
-"""The forced command of a restricted key: what the client sends is read in the ordinary form, and
-hardly believed.
+"""The forced command of a restricted key: it reads a normal call and uses only its verb and
+arguments.
 
-Its stub is dropped, its state folder and its site are ignored, a bundle is never asked for. What is
-left: verb and arguments."""
+Its stub, state folder and site are ignored, and its bundle is never requested."""
 
 from __future__ import annotations
 
@@ -26,17 +25,16 @@ MAX_STUB_BYTES = 64 << 10
 MAX_HEAD_BYTES = 8 << 10
 MAX_REQUEST_BYTES = 1 << 20
 MAX_NAME = 64
-# Beside the stub's own: not a client of mlxops.
+# In addition to the stub's exit statuses: not a client of mlxops.
 EXIT_NOT_A_CLIENT = 77
 
 
 class NotAClient(Exception):
-    """Not the opening of an mlxops client."""
+    """The input is not the start of a call by mlxops."""
 
 
 class Opening(NamedTuple):
-    """What is kept of the client's first bytes: its marker, the hash of the agent it has, its
-    request."""
+    """The start of a call: its marker, the hash of the client's agent, and its request."""
 
     marker: str
     agent: str
@@ -44,10 +42,9 @@ class Opening(NamedTuple):
 
 
 def main(text: bytes, folder: str, agent: Any) -> NoReturn:
-    """Serve the call on stdin, under the grant of this text. stdout is the wire, and nobody else's.
+    """Serve the call on stdin under the grant in `text`. Only records go to stdout.
 
-    `agent`: what imports it, which keeps why the state folder must not be used, as for an ordinary
-    call."""
+    `agent`: the importer, which gets `state` and `distrust` as in a normal call."""
     out = os.dup(1)
     os.dup2(2, 1)
     granted = grant.parse(text)
@@ -58,7 +55,7 @@ def main(text: bytes, folder: str, agent: Any) -> NoReturn:
     if not agent.distrust:
         authorized.mark_used(folder)
     try:
-        opening = _in_time(sys.stdin.buffer)
+        opening = _read_in_time(sys.stdin.buffer)
     except NotAClient:
         sys.stderr.write(
             "mlxops: this key is for `mlxops %s` only\n" % "` and `mlxops ".join(granted.verbs)
@@ -69,21 +66,21 @@ def main(text: bytes, folder: str, agent: Any) -> NoReturn:
     _serve(granted, opening, out)
 
 
-def _in_time(source: BinaryIO) -> Opening:
-    """The opening; a login that sends none must not stay for ever."""
-    signal.signal(signal.SIGALRM, _late)
+def _read_in_time(source: BinaryIO) -> Opening:
+    """The start of the call, within a time limit."""
+    signal.signal(signal.SIGALRM, _on_timeout)
     signal.alarm(OPENING_TIMEOUT_S)
     opening = read_opening(source)
     signal.alarm(0)
     return opening
 
 
-def _late(*_: object) -> NoReturn:
+def _on_timeout(*_: object) -> NoReturn:
     raise NotAClient
 
 
 def read_opening(source: BinaryIO) -> Opening:
-    """A stub, the head line and a request, as `bundle.opening` writes them; Stranger for anything
+    """Stub, head line and request as written by `Bundle.handshake`; NotAClient for anything
     else."""
     _frame(source, MAX_STUB_BYTES)
     head = source.readline(MAX_HEAD_BYTES).decode("utf-8", "replace").split(" ", 2)
@@ -101,8 +98,8 @@ def _frame(source: BinaryIO, longest: int) -> bytes:
 
 
 def _size(source: BinaryIO) -> int:
-    """The length before a frame. Byte by byte: who speaks something else waits for an answer, and
-    we for a newline."""
+    """The length before a frame. Read byte by byte: a peer with another protocol may wait for an
+    answer and never send a newline."""
     digits = b""
     while True:
         byte = source.read(1)
@@ -135,15 +132,13 @@ def _serve(granted: Grant, opening: Opening, out: int) -> NoReturn:
 
 
 def authorize_request(granted: Grant, opening: Opening) -> Dict[str, Any]:
-    """The request that is served; LoginRefused for a verb that is not granted, and for another
-    version's client.
-
-    Its arguments are checked here: nothing that a key may not choose gets any further."""
+    """The request to serve, with checked arguments; LoginRefused for a verb that is not granted, or
+    another version of the client."""
     verb = opening.request.get("verb")
     grant.require_verb(granted, verb)
     if opening.request.get("protocol") != wire.PROTOCOL or opening.agent != granted.agent:
-        said = "this key was authorized with another version of mlxops than the one that asks"
-        raise LoginRefused(said, granted.renewal_hint(), verbs=list(granted.verbs))
+        message = "this key was authorized with another version of mlxops"
+        raise LoginRefused(message, granted.renewal_hint(), verbs=list(granted.verbs))
     args = arguments.check_restricted(str(verb), opening.request.get("args"), granted.verbs)
     return {
         "protocol": wire.PROTOCOL,
@@ -155,9 +150,9 @@ def authorize_request(granted: Grant, opening: Opening) -> Dict[str, Any]:
 
 
 def _who(sent: object) -> Dict[str, str]:
-    """The client's word for who it is, marked as one that a restricted key gave."""
-    said = sent if isinstance(sent, dict) else {}
-    return {"user": _name(said.get("user")), "from": _name(said.get("from")) + " (restricted key)"}
+    """User and machine as the client names them, marked as unverified."""
+    who = sent if isinstance(sent, dict) else {}
+    return {"user": _name(who.get("user")), "from": _name(who.get("from")) + " (restricted key)"}
 
 
 def _name(sent: object) -> str:
@@ -166,8 +161,7 @@ def _name(sent: object) -> str:
 
 
 def grant_warnings(granted: Grant, request: Dict[str, Any]) -> List[str]:
-    """What the person should know: that the host file says something else by now that this key's
-    verbs depend on."""
+    """A warning if the host file changed since, in keys that this key's verbs depend on."""
     changed = grant.changed_keys(granted.site, request.get("site"))
     text = "the host file's %s changed since this key was authorized; run mlxops authorize again"
     return [text % " and ".join(changed)] if changed else []

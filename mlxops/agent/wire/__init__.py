@@ -1,1 +1,1 @@
-"""The line between client and agent."""
+"""The connection between client and agent: codec, bootstrap, arguments."""

@@ -1,5 +1,4 @@
-"""The arguments of every verb, checked before it runs: types, bounds, and nothing that it does not
-know."""
+"""The arguments of each verb, checked before it runs: known names, types, bounds."""
 
 from __future__ import annotations
 
@@ -83,13 +82,13 @@ REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "logs": ("port",),
     "authorize": ("verbs",),
 }
-# What a restricted key may ask of one call.
+# Limits for one call with a restricted key.
 MAX_RESTRICTED_S, MAX_RESTRICTED_LINES = 3600.0, 10_000
 
 
 def check_arguments(verb: str, sent: Any) -> Dict[str, Any]:
-    """The arguments as the verb takes them; those that are null are left out, as if they had not
-    been sent. Usage for whatever the verb does not know or cannot take."""
+    """The checked arguments of a verb, without those that are null. Usage for an unknown argument
+    or an invalid value."""
     if verb not in ARGUMENTS:
         return sent if isinstance(sent, dict) else {}
     if not isinstance(sent, dict):
@@ -98,7 +97,7 @@ def check_arguments(verb: str, sent: Any) -> Dict[str, Any]:
     for key in sent:
         if key not in known:
             raise Usage(
-                "%s takes no argument %s" % (verb, repr(key)[:100]), "mlxops %s --help" % verb
+                "%s has no argument %s" % (verb, repr(key)[:100]), "mlxops %s --help" % verb
             )
     given = {
         key: _value(verb, key, known[key], value)
@@ -121,23 +120,23 @@ def _value(verb: str, key: str, check: Check, value: Any) -> Any:
 
 
 def check_restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, Any]:
-    """The same for a key that may do some verbs only: it does not choose how hard a server is
-    stopped, it does not get around its verbs, and one call of it ends."""
+    """The same for a restricted key: it cannot set the grace period, cannot use a verb through an
+    option of another one, and its calls are bounded."""
     args = check_arguments(verb, {} if sent is None else sent)
     if "grace_s" in args:
         raise LoginRefused(
-            "a restricted key cannot choose grace_s: the host's own holds", "leave --grace out"
+            "a restricted key cannot set grace_s: the host file's applies", "omit --grace"
         )
     if args.get("deep") and "verify" not in verbs:
         raise LoginRefused(
-            "status --deep sends requests to the models, which takes the verb verify",
+            "status --deep sends requests to the models, which needs the verb verify",
             "mlxops status, or authorize the key for verify too",
             verbs=list(verbs),
         )
     if args.get("timeout_s", 0) > MAX_RESTRICTED_S:
         raise Usage(
-            "timeout_s of a restricted key is at most %.0f" % MAX_RESTRICTED_S,
-            "give a shorter --timeout",
+            "timeout_s is limited to %.0f for a restricted key" % MAX_RESTRICTED_S,
+            "use a shorter --timeout",
         )
     if args.get("lines", 0) > MAX_RESTRICTED_LINES:
         raise Usage(

@@ -1,7 +1,6 @@
-"""How the agent gets to a host and starts there: a fixed command line, and its own files as one
-hash-named bundle.
+"""The agent's start on a host: a fixed command line, and its files as one bundle named by its hash.
 
-Shared by client and agent: an agent sends itself on, to the hosts of a model that runs on
+Shared by client and agent: an agent sends itself to the other hosts of a model that runs on
 several."""
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from ..errors import Usage
 from .codec import frame
 from .unpack import split
 
-# What the stub left where it imported this from memory.
+# Set by the stub's importer, if the agent was imported from memory.
 _kept: Optional[bytes] = getattr(__spec__.loader, "payload", None)
 _digest: str = getattr(__spec__.loader, "digest", "")
-# Reads the stub from stdin and runs it. The alarm, stopped before the agent runs, is for a link
-# that goes dead before all is here: TCP would wait for hours. Called with arguments by the finder
-# only: an interpreter that is too old then gives its place to the next before it has read a byte.
+# Reads the stub from stdin and runs it. The alarm, stopped before the agent runs, ends a link that
+# dies during the transfer: TCP would wait for hours. Only the finder passes arguments: a Python
+# that is too old then starts the next candidate before it reads a byte.
 LOADER = (
     "import sys,os,signal;signal.alarm(60);a=sys.argv[1:];"
     'sys.version_info<(3,9)and a and os.execv("/bin/sh",["sh","-c"]+a+[sys.executable]);'
@@ -28,8 +27,8 @@ LOADER = (
 )
 FLAGS = ("-I", "-S", "-X", "utf8", "-c")
 
-# $0 the loader, $1 an interpreter that is too old but the only one there may be. Candidates are
-# tried before they are trusted: a pyenv shim exists for versions it does not start.
+# $0 the loader, $1 a Python that is too old but may be the only one. Each candidate is run once
+# first: a pyenv shim may exist for a version that is not installed.
 NEWEST_FINDER = (
     "IFS=:; for v in 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9; do "
     "for d in $PATH /opt/homebrew/bin /usr/local/bin; do p=$d/python3.$v; "
@@ -37,22 +36,22 @@ NEWEST_FINDER = (
     '[ -n "$1" ] && exec "$1" -I -S -X utf8 -c "$0"; '
     "echo mlxops: no python3 found >&2; exit 127"
 )
-# $0 the loader, $1 NEWEST. Where xcode-select exists this is a Mac: without the tools
-# /usr/bin/python3 is a dialog, and with them it fails if xcode-select points to a deleted Xcode. So
-# the tools' own python3 is started.
+# $0 the loader, $1 NEWEST_FINDER. On a Mac (xcode-select exists) /usr/bin/python3 opens a dialog if
+# the developer tools are missing, and fails if xcode-select points to a deleted Xcode. So the
+# tools' own python3 is started.
 MAC_SAFE_FINDER = (
     "t=/usr/bin/python3; if [ -e /usr/bin/xcode-select ]; then "
     "for t in /Library/Developer/CommandLineTools /Applications/Xcode.app/Contents/Developer; do "
     "t=$t/usr/bin/python3; [ -x $t ] && break; done; fi; "
     '[ -x $t ] && exec $t -I -S -X utf8 -c "$0" "$1" "$0"; exec /bin/sh -c "$1" "$0"'
 )
-# The words for a login shell, whatever the call.
+# The command line for the login shell, the same for each call.
 LAUNCH_COMMAND = ("/bin/sh", "-c", MAC_SAFE_FINDER, LOADER, NEWEST_FINDER)
 
 
 class Bundle(NamedTuple):
-    """All files of the agent. `digest` is the SHA-256 of `text`, in hex: per file a frame of path
-    and one of source."""
+    """All files of the agent. `text`: a frame of path and a frame of source per file; `digest`: its
+    SHA-256 in hex."""
 
     text: bytes
     digest: str
@@ -62,21 +61,19 @@ class Bundle(NamedTuple):
         return split(self.text)
 
     def frames(self) -> bytes:
-        """The answer to a MISS."""
+        """The reply to MISS: `unpack`, then the compressed bundle."""
         return frame(read_part("wire/unpack.py")) + frame(zlib.compress(self.text, 9))
 
     def handshake(self, marker: str, state_dir: str, request: bytes) -> bytes:
-        """Everything the host needs when it has the agent already."""
+        """The start of a call: stub, marker, hash, state folder and request."""
         if "\n" in state_dir or not state_dir:
-            raise Usage(
-                "not a usable state_dir: %r" % state_dir, "correct state_dir in the host file"
-            )
+            raise Usage("invalid state_dir: %r" % state_dir, "correct state_dir in the host file")
         head = "%s %s %s\n" % (marker, self.digest, state_dir)
         return frame(read_part("wire/stub.py")) + head.encode() + frame(request)
 
 
 def pack(root: str) -> Bundle:
-    """The agent below `root` (the folder that becomes the package `agent`), the same bytes on every
+    """The agent below `root`, the folder that becomes the package `agent`: the same bytes on every
     machine."""
     text = b"".join(
         frame(("agent/" + path).encode()) + frame(source)
@@ -86,7 +83,7 @@ def pack(root: str) -> Bundle:
 
 
 def own_bundle() -> Bundle:
-    """The agent that runs: from memory where a stub started it, else from its folder."""
+    """The running agent: from memory if a stub started it, else from its folder."""
     if _kept is None:
         return pack(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return Bundle(zlib.decompress(_kept), _digest)
@@ -103,8 +100,7 @@ def source_files(folder: str, prefix: str) -> Iterator[Tuple[str, bytes]]:
 
 
 def read_part(name: str) -> bytes:
-    """The text of one of the agent's files; of the agent that runs, which need not be the one of a
-    bundle."""
+    """The text of one file of the running agent."""
     if _kept is not None:
         return own_bundle().files()["agent/" + name]
     with open(

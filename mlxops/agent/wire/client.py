@@ -1,5 +1,5 @@
-"""The line to the client: records out, pings and cancels in. Work that outlives its client goes on
-when it breaks."""
+"""The link to the client: records go out, pings and cancels come in. A job that outlives its client
+continues when the link breaks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ MAX_WORD_BYTES = 4096
 
 
 class ClientLink:
-    """Who asked. `gone` once the link is broken, `cancelled` once the client said so or a signal
-    did."""
+    """The client of this call. `disconnected` once the link is broken, `cancelled` after a cancel
+    or a signal."""
 
     def __init__(
         self, out_fd: int, stdin: BinaryIO, silence_s: float = wire.SILENCE_TIMEOUT_S
     ) -> None:
-        # Never wait in a write for a client that no longer reads: a black-holed link fills the
-        # pipe.
+        # A write must not block on a client that stopped reading: a dead link fills the pipe.
         os.set_blocking(out_fd, False)
         self._out = out_fd
         self._stdin = stdin
@@ -36,23 +35,21 @@ class ClientLink:
         self.start_allowed = threading.Event()
 
     def emit(self, name: str, **fields: Any) -> None:
-        """One event to the client."""
+        """Send one event."""
         self.send(wire.event(name, **fields))
 
     def send(self, record: Dict[str, Any]) -> None:
-        """One record to the client; nothing when it is gone."""
+        """Send one record, unless the client is disconnected."""
         line = wire.encode(record)
         with self._lock:
             while line and not self.disconnected:
                 try:
                     line = line[os.write(self._out, line) :]
                 except BlockingIOError:
-                    # The thread that pings may wait for this very lock: whoever writes has to
-                    # notice the silence.
+                    # The ping thread may wait for this lock, so the writer checks for silence.
                     self.disconnected = self._silent()
                     if select.select([], [self._out], [], 0.5)[1]:
-                        # Who takes what was held up is there, even where nobody listens for its
-                        # words.
+                        # A client that drains the pipe is alive.
                         self._heard = time.monotonic()
                 except OSError:
                     self.disconnected = True
@@ -63,7 +60,7 @@ class ClientLink:
             raise Interrupted("cancelled", "mlxops status")
 
     def watch(self, on_gone: Optional[Callable[[], None]] = None) -> None:
-        """Listen to the client from now on, and ping it. `on_gone` runs when the link breaks."""
+        """Start to listen to the client and to ping it. `on_gone` runs when the link breaks."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: self._cancel())
         signal.signal(signal.SIGHUP, lambda *_: None)
@@ -74,33 +71,32 @@ class ClientLink:
         self.cancelled = True
 
     def _listen(self, on_gone: Optional[Callable[[], None]]) -> None:
-        # Of a line without an end no more is kept than a word could need.
+        # A bound for lines without an end.
         for line in iter(lambda: self._stdin.readline(MAX_WORD_BYTES), b""):
             self._heard = time.monotonic()
             if line == wire.CANCEL:
                 self._cancel()
             if line == wire.START:
                 self.start_allowed.set()
-        self._lose(on_gone)
+        self._disconnect(on_gone)
 
     def _ping(self, on_gone: Optional[Callable[[], None]]) -> None:
         while not self.disconnected:
-            # Up to the very moment: a dead link is noticed after its silence, not with the ping
-            # after it.
-            time.sleep(min(wire.PING_INTERVAL_S, self._patience()))
+            # Not beyond the silence limit, so that a dead link is noticed at once.
+            time.sleep(min(wire.PING_INTERVAL_S, self._silence_left_s()))
             if self._silent():
                 break
             self.send(wire.event("ping"))
-        self._lose(on_gone)
+        self._disconnect(on_gone)
 
     def _silent(self) -> bool:
-        return self._patience() == 0.0
+        return self._silence_left_s() == 0.0
 
-    def _patience(self) -> float:
-        """Seconds of silence that are still borne."""
+    def _silence_left_s(self) -> float:
+        """Seconds until the client counts as disconnected, unless it sends something."""
         return max(0.0, self._heard + self._silence_s - time.monotonic())
 
-    def _lose(self, on_gone: Optional[Callable[[], None]]) -> None:
+    def _disconnect(self, on_gone: Optional[Callable[[], None]]) -> None:
         self.disconnected = True
         if on_gone is not None:
             on_gone()

@@ -10,7 +10,7 @@ from ..errors import LinkLost, MlxopsError
 
 PROTOCOL = 1
 PING_INTERVAL_S = 5.0
-# A dead link is to be noticed within 20 s, with all that noticing takes.
+# So that a dead link is reported within 20 s.
 SILENCE_TIMEOUT_S = 18.0
 MAX_LINE_BYTES = 64 << 20
 
@@ -20,17 +20,17 @@ START = b"go\n"
 
 
 def frame(payload: bytes) -> bytes:
-    """Payload behind its length in decimal and a newline."""
+    """The payload after its length in decimal and a newline."""
     return b"%d\n" % len(payload) + payload
 
 
 def encode(record: Dict[str, Any]) -> bytes:
-    """One record as one line of ASCII; a lone surrogate of a file name stays escaped."""
+    """A record as one line of ASCII. A lone surrogate in a file name is escaped."""
     return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def decode(line: bytes) -> Dict[str, Any]:
-    """The record of a line; LinkLost when it is not a JSON object."""
+    """The record of a line; LinkLost if it is not a JSON object."""
     try:
         record = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -53,7 +53,7 @@ def error(exc: MlxopsError) -> Dict[str, Any]:
 
 
 class Lines:
-    """Cuts a stream of chunks, split anywhere, into whole lines without their newline."""
+    """Splits a stream of chunks into lines without their newline."""
 
     def __init__(self, longest: int = MAX_LINE_BYTES) -> None:
         self._longest = longest
@@ -61,7 +61,7 @@ class Lines:
         self._held = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The lines that this chunk completes; LinkLost when one grows beyond the limit."""
+        """The lines that this chunk completes; LinkLost if one exceeds the limit."""
         *whole, rest = chunk.split(b"\n")
         for piece in whole:
             yield b"".join(self._parts) + piece

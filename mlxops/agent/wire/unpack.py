@@ -1,5 +1,5 @@
-"""Makes the agent out of the bundle, and keeps it on the host. Sent with the bundle, behind the
-stub, only where the agent is missing."""
+"""Compiles the agent from its bundle and caches it on the host. Sent with the bundle, only if the
+agent is missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_AGENTS = 3
 def compile_bundle(
     payload: bytes, digest: str, refuse: Callable[[int, str], Exception]
 ) -> Dict[str, bytes]:
-    """The bytecode of a bundle by relative path, marshalled; raises `refuse(exit status, text)`."""
+    """The marshalled bytecode of a bundle by relative path; raises `refuse(exit status, text)`."""
     import marshal
 
     files = verified_files(payload, digest, refuse)
@@ -29,10 +29,10 @@ def compile_bundle(
 
 
 def cache_image(image: bytes, root: str, name: str) -> str:
-    """Put the image into its folder, whole or not at all, and forget old agents; why it cannot be
-    kept, or nothing.
+    """Write the image into its folder atomically and remove old agents. Returns why that failed, or
+    "".
 
-    Who else keeps the same at the same time is no trouble: both files are the same."""
+    Another call may do the same at the same time: both files are the same."""
     agents = os.path.dirname(root)
     try:
         for folder in (os.path.dirname(agents), agents, root):
@@ -49,7 +49,7 @@ def cache_image(image: bytes, root: str, name: str) -> str:
 
 
 def write_file(content: bytes, draft: str, path: str) -> None:
-    """The file, durable under its draft's name before it gets its own."""
+    """Write a file durably under the draft's name, then rename it."""
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -66,7 +66,7 @@ def write_file(content: bytes, draft: str, path: str) -> None:
 def verified_files(
     payload: bytes, digest: str, refuse: Callable[[int, str], Exception]
 ) -> Dict[str, bytes]:
-    """The files of a bundle by relative path."""
+    """The files of a bundle by relative path, checked against its hash."""
     import hashlib
     import zlib
 
@@ -80,17 +80,17 @@ def verified_files(
 
 
 def split(text: bytes) -> Dict[str, bytes]:
-    """The pairs of frames, path and source."""
+    """Source by path, from pairs of frames."""
     stream = io.BytesIO(text)
     frames = [stream.read(int(size)) for size in iter(stream.readline, b"")]
     return {path.decode("utf-8"): source for path, source in zip(frames[::2], frames[1::2])}
 
 
 def prune(root: str) -> None:
-    """Keep the agent of `root` and those last used. A process that runs one needs no file of it any
-    more.
+    """Remove all agents but that of `root` and the last used ones. A running agent no longer needs
+    its file.
 
-    A date ahead of the clock is none that can be believed: it counts as the oldest."""
+    A date in the future counts as the oldest."""
     folders = [
         entry for entry in os.scandir(os.path.dirname(root)) if entry.is_dir(follow_symlinks=False)
     ]
@@ -104,7 +104,7 @@ def prune(root: str) -> None:
 
 
 def last_used(entry: Any) -> float:
-    """When it was last used; now, where somebody who installs the same has just renamed it."""
+    """When it was last used; now, if another install has just renamed it."""
     try:
         moment: float = entry.stat(follow_symlinks=False).st_mtime
     except FileNotFoundError:
@@ -113,7 +113,7 @@ def last_used(entry: Any) -> float:
 
 
 def remove(path: str) -> None:
-    """The file, or the folder and all below it, if it is there; what cannot be removed stays."""
+    """Remove a file or a folder tree, as far as possible."""
     try:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             os.unlink(path)

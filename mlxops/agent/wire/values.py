@@ -1,5 +1,4 @@
-"""What a value must look like: one rule for the command line, for host files and for what reaches
-the agent.
+"""Checks of values, the same for the command line, host files and requests.
 
 Each returns the value as the program uses it, or raises ValueError with the rule."""
 
@@ -12,12 +11,12 @@ MAX_PORTS = 256
 MAX_LINES = 10_000_000
 MAX_TEXT_BYTES, MAX_WORD_BYTES = 4096, 200
 MAX_WORDS = 1000
-# Tokens; beyond what any model takes.
+# Tokens; more than any model supports.
 MAX_CONTEXT = 1 << 24
 
 
 def seconds(value: Any) -> float:
-    """Finite and above zero: a wait of nan would be over at once, one of infinity never."""
+    """Finite and positive: waiting for nan would end at once, for infinity never."""
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
@@ -34,13 +33,12 @@ def port(value: Any) -> int:
 
 
 def port_or_word(value: Any) -> Any:
-    """A port, or a word that names one: a slot's name, an entry's, however long a person made
-    that."""
+    """A port, or the name of a slot or an entry, of any length."""
     return text(value) if isinstance(value, str) else port(value)
 
 
 def ports(value: Any) -> List[Any]:
-    """Each once, however often it was asked for."""
+    """A list of ports or names, without duplicates."""
     if not isinstance(value, list) or len(value) > MAX_PORTS:
         raise ValueError("must be a list of at most %d ports" % MAX_PORTS)
     return list(dict.fromkeys(port_or_word(one) for one in value))
@@ -72,7 +70,7 @@ def flag(value: Any) -> bool:
 
 
 def text(value: Any, longest: int = MAX_TEXT_BYTES) -> str:
-    """Text that a path or a command line can hold."""
+    """Text that is valid in a path or a command line."""
     try:
         size = len(value.encode("utf-8", "surrogateescape")) if isinstance(value, str) else -1
     except UnicodeEncodeError:
@@ -97,7 +95,7 @@ def words(value: Any) -> List[str]:
 
 
 def fields(value: Any) -> Dict[str, Optional[str]]:
-    """Names of fields and their texts, None for one that is to be cleared."""
+    """Field names and their values; None clears a field."""
     if not isinstance(value, dict) or len(value) > MAX_WORDS:
         raise ValueError("must be an object of at most %d fields" % MAX_WORDS)
     return {word(key): None if one is None else long_text(one) for key, one in value.items()}

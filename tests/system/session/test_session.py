@@ -309,7 +309,7 @@ WRONG_PYTHONS = {
     "talks for ever": (
         "while echo not an agent; do sleep 0.05; done",
         LinkLost,
-        "last it printed was: not an agent",
+        "its last output was: not an agent",
     ),
     "dies": (
         "echo Fatal: no codec >&2; echo ModuleNotFoundError: encodings >&2; echo end >&2; exit 1",

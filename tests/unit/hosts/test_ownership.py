@@ -129,7 +129,7 @@ def test_the_config_file_is_held_to_the_same(
     monkeypatch.setattr(hostfolders, "config_path", lambda: config)
     assert hosts.choose_host(None, str(lab.parent)).source == str(config)
     config.chmod(0o666)
-    with pytest.raises(Usage, match="can be written by everybody"):
+    with pytest.raises(Usage, match="is writable by everyone"):
         hosts.choose_host(None, str(lab.parent))
 
 
