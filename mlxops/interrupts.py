@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM: what a press does depends on what the program is about.
+"""Ctrl-C and SIGTERM: one handler that counts them, and raises or not by what the program does.
 
-While it connects, or asks a person, the first press raises KeyboardInterrupt. While the host is at
-work the first is only counted, so that it never tears a record, and the second raises. At any other
-moment, none of them long, it is counted as well and told with the answer. One press more leaves at
-once."""
+While the program connects, or prompts the user, the first signal raises KeyboardInterrupt. While
+the host works, the first signal is only counted, so that it never tears a record, and the second
+one raises. At any other time it is counted and reported with the answer. One signal more ends the
+program at once."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ REDELIVER_S = 0.01
 
 
 class InterruptState:
-    """What listens for them. `raising`: the press that raises, 0 for none. `telling`: too late to
-    undo anything."""
+    """The handler. `raise_at`: the number of the signal that raises, 0 for none. `reporting`: the
+    answer is being printed, and it is too late to cancel."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.raising = 0
-        self.telling = False
+        self.raise_at = 0
+        self.reporting = False
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         self.count += 1
-        if self.count == self.raising:
+        if self.count == self.raise_at:
             raise KeyboardInterrupt
-        if self.count > max(1, self.raising):
+        if self.count > max(1, self.raise_at):
             leave()
-        if self.telling:
-            # Whoever reads our output may not read on.
+        if self.reporting:
+            # The reader of the output may have stopped reading.
             alarms.after(REPORT_TIMEOUT_S, leave)
 
     def redeliver(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """A KeyboardInterrupt that was raised where Python can only print it comes once more, a
-        moment later."""
+        """Repeat, a moment later, a KeyboardInterrupt that was raised where Python can only print
+        it."""
         if unraisable.exc_type is not KeyboardInterrupt:
             sys.__unraisablehook__(unraisable)
             return
@@ -57,80 +57,68 @@ def leave(*_: Any) -> None:
 
 
 def listen() -> None:
-    """For a whole program: from now on presses are counted, Ctrl-C as well as SIGTERM."""
-    presses = InterruptState()
+    """Handle Ctrl-C and SIGTERM for the rest of the program."""
+    state = InterruptState()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, presses)
-    sys.unraisablehook = presses.redeliver
+        signal.signal(signum, state)
+    sys.unraisablehook = state.redeliver
+
+
+def _state() -> InterruptState:
+    """The handler that listens; a new one, which nothing calls, if none does."""
+    handler = signal.getsignal(signal.SIGINT)
+    return handler if isinstance(handler, InterruptState) else InterruptState()
 
 
 @contextmanager
-def raise_on(at: int) -> Iterator[InterruptState]:
-    """Inside, press number `at` raises; an outer block that raises earlier prevails.
+def raise_on(number: int) -> Iterator[InterruptState]:
+    """Inside, signal `number` raises; an outer block that raises earlier prevails.
 
-    Where no program listens, this block does; but for a thread other than the main one, where no
-    press arrives."""
-    before = signal.getsignal(signal.SIGINT)
-    presses = _listening() or _own()
-    outer, presses.raising = presses.raising, presses.raising or at
-    try:
-        if presses.count >= presses.raising:
-            raise KeyboardInterrupt
-        yield presses
-    finally:
-        presses.raising = outer
-        if signal.getsignal(signal.SIGINT) is not before:
-            signal.signal(signal.SIGINT, before)
-
-
-def _listening() -> InterruptState | None:
-    """What listens now; None where no program of ours has begun to."""
-    found = signal.getsignal(signal.SIGINT)
-    return found if isinstance(found, InterruptState) else None
-
-
-def _own() -> InterruptState:
-    presses = InterruptState()
+    If no handler listens, this block's does, except in a thread other than the main one."""
+    before, state = signal.getsignal(signal.SIGINT), _state()
     with suppress(ValueError):
-        signal.signal(signal.SIGINT, presses)
-    return presses
+        signal.signal(signal.SIGINT, state)
+    outer, state.raise_at = state.raise_at, state.raise_at or number
+    try:
+        if state.count >= state.raise_at:
+            raise KeyboardInterrupt
+        yield state
+    finally:
+        state.raise_at = outer
+        with suppress(ValueError):
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
 def suspended() -> Iterator[None]:
-    """Inside, what was pressed before does not count: whatever cleans up after a press has to come
-    to its end."""
-    presses = _listening() or InterruptState()
-    count, at = presses.count, presses.raising
-    presses.count = presses.raising = 0
+    """Inside, earlier signals do not count, so that a cleanup can complete."""
+    state = _state()
+    count, number = state.count, state.raise_at
+    state.count = state.raise_at = 0
     try:
         yield
     finally:
-        presses.count, presses.raising = presses.count + count, at
+        state.count, state.raise_at = state.count + count, number
 
 
-@contextmanager
-def while_reporting() -> Iterator[InterruptState]:
-    """Inside, the answer is told: a press that comes only now is too late, but bounds the time it
-    takes."""
-    presses = _listening() or InterruptState()
-    presses.telling = True
-    try:
-        yield presses
-    finally:
-        presses.telling = False
+def begin_report() -> InterruptState:
+    """From now on the answer is printed: a signal is too late to cancel, but limits the time for
+    printing."""
+    state = _state()
+    state.reporting = True
+    return state
 
 
 def interrupted_after_end(result: Any, fault: MlxopsError | None) -> Interrupted:
-    """The error of a command that was interrupted and came to its end nevertheless."""
-    said = f"it ended with: {fault.message}" if fault else _done(result)
+    """The error of a command that was interrupted and completed anyway."""
+    end = f"the command failed: {fault.message}" if fault else _completed(result)
     outcome = {"error": fault.to_wire()} if fault else {"result": result}
-    return Interrupted(f"interrupted; {said}", fault.hint if fault else "", outcome=outcome)
+    return Interrupted(f"interrupted; {end}", fault.hint if fault else "", outcome=outcome)
 
 
-def _done(result: Any) -> str:
-    """Of several ports, those that were not done: no word may hide them."""
+def _completed(result: Any) -> str:
+    """How a command completed that was interrupted: it names the ports that it did not finish."""
     ports = result.get("ports") if isinstance(result, dict) else None
     rows = [row for row in ports if isinstance(row, dict)] if isinstance(ports, list) else []
     left = [str(row.get("port")) for row in rows if row.get("ok") is False]
-    return f"not done: {', '.join(left)}" if left else "it was already done"
+    return f"not done: {', '.join(left)}" if left else "the command had already finished"

@@ -7,7 +7,7 @@ import os
 import sys
 
 from ..agent.errors import Interrupted, MlxopsError
-from ..interrupts import interrupted_after_end, while_reporting
+from ..interrupts import begin_report, interrupted_after_end
 from .console import Console, OutputClosed
 from .run import Answer, Run
 
@@ -16,18 +16,17 @@ def main(argv: list[str], run: Run | None = None) -> int:
     """Run one command line and return its exit status. Errors are reported here only."""
     run = run or Run(Console.standard())
     answer, error = _execute(argv, run)
-    with while_reporting() as presses:
-        if presses.count and not isinstance(error, Interrupted):
-            answer, error = Answer(None), interrupted_after_end(answer.result, error)
-        run.progress.close()
-        try:
-            _report(run, answer, error)
-        except OutputClosed:
-            pass
-        except OSError as exc:
-            run.console.note(f"mlxops: cannot write the answer: {exc.strerror}")
-            return 1
-        return error.exit_code if error else 0
+    if begin_report().count and not isinstance(error, Interrupted):
+        answer, error = Answer(None), interrupted_after_end(answer.result, error)
+    run.progress.close()
+    try:
+        _report(run, answer, error)
+    except OutputClosed:
+        pass
+    except OSError as exc:
+        run.console.note(f"mlxops: cannot write the answer: {exc.strerror}")
+        return 1
+    return error.exit_code if error else 0
 
 
 def _execute(argv: list[str], run: Run) -> tuple[Answer, MlxopsError | None]:

@@ -53,7 +53,7 @@ def interrupt(late: Sequence[Step]) -> Callable[[Desk, ClientCase, Blow], Outcom
 
 def too_late(steps: Sequence[Step]) -> Sequence[Step]:
     """The moments at which the result is being reported."""
-    first = next(at for at, step in enumerate(steps) if ":while_reporting" in step.place)
+    first = next(at for at, step in enumerate(steps) if ":begin_report" in step.place)
     return steps[first:]
 
 

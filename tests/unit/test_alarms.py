@@ -75,7 +75,8 @@ from mlxops.cli import single_instance
 
 interrupts.REPORT_TIMEOUT_S = 30
 interrupts.listen()
-with single_instance.time_limit(0.3), interrupts.while_reporting():
+interrupts.begin_report()
+with single_instance.time_limit(0.3):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(30)
 """
@@ -102,6 +103,6 @@ def test_a_press_while_the_answer_is_told_leaves_the_time_limit_alone() -> None:
 
 def test_with_a_time_limit_a_press_while_telling_still_ends_in_time() -> None:
     script = TOLD.replace("REPORT_TIMEOUT_S = 30", "REPORT_TIMEOUT_S = 0.2").replace(
-        "bounded(0.3)", "bounded(30)"
+        "time_limit(0.3)", "time_limit(30)"
     )
     assert ended(script).returncode == 130

@@ -100,7 +100,7 @@ def test_ctrl_c_during_unload_all_says_which_servers_still_run(
     assert answer.exit == 130 and answer.error["kind"] == "Interrupted", answer
     pid = draining.port_row(one)["pid"]
     message = answer.error["message"]
-    assert "already done" not in message
+    assert "already finished" not in message
     assert (
         f"not unloaded: {one} (amber, pid {pid}, ready)" in message
         and f"; unloaded: {two}" in message

@@ -187,7 +187,7 @@ def interrupting(seen: list[str], *moments: str) -> session.OnEvent:
 @pytest.mark.parametrize(
     ("last", "words"),
     [
-        ('result={"changed": True}', "already done"),
+        ('result={"changed": True}', "already finished"),
         ('error={"kind": "NotReady", "message": "it died", "hint": ""}', "it died"),
     ],
 )
