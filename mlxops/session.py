@@ -42,16 +42,16 @@ def call(
     Ctrl-C asks the agent to cancel and roll back, waits for its last record and raises Interrupted
     with the outcome; a second Ctrl-C does not wait. `meanwhile` is called once while the host
     works, for imports that then take no extra time."""
-    asked = request(host, verb, args)
-    reach = transport.open_for(host)
+    payload = request(host, verb, args)
+    connection = transport.open_for(host)
     packed = bundle.pack()
     try:
         with interrupts.raise_on(1):
-            link = reach.open(host.python)
+            link = connection.open(host.python)
     except KeyboardInterrupt:
         raise Interrupted(NOTHING_DONE) from None
     try:
-        return converse(host, link, packed, asked, on_event, meanwhile)
+        return converse(host, link, packed, payload, on_event, meanwhile)
     except KeyboardInterrupt:
         raise Interrupted("interrupted", "mlxops status") from None
 
@@ -76,14 +76,14 @@ def converse(
     host: Host,
     link: Link,
     packed: bundle.Bundle,
-    asked: bytes,
+    payload: bytes,
     on_event: OnEvent,
     meanwhile: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
     """Make the call on an open link, and close the link."""
-    with interrupts.raise_on(2) as presses:
+    with interrupts.raise_on(2) as state:
         try:
-            return HostCall(host, link, packed, on_event, presses).run(asked, meanwhile)
+            return HostCall(host, link, packed, on_event, state).run(payload, meanwhile)
         finally:
             link.close()
 
@@ -212,7 +212,7 @@ class HostCall:
         limit = f"for {self.silence_limit_s:.0f} s"
         if not self._conversation.started:
             return self._silence(f"printed nothing {limit}")
-        message = f"nothing was heard from {self._host.name} {limit}"
+        message = f"no data from {self._host.name} {limit}"
         return LinkLost(message, stderr=self._link.stderr_tail())
 
     def _end_error(self) -> MlxopsError:

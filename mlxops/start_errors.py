@@ -30,15 +30,15 @@ def stub_error(host: Host, word: str, text: str) -> MlxopsError:
 
 def ended_error(host: Host, link: Link, printed: bytes) -> MlxopsError:
     """The error for a link that ended before the agent started. `printed`: its stdout so far."""
-    status, said = link.exit_status(), link.stderr_tail()
-    facts = {"exit_status": status, "stderr": said}
+    status, stderr = link.exit_status(), link.stderr_tail()
+    facts = {"exit_status": status, "stderr": stderr}
     python = host.python or "python3"
-    if NO_ISOLATION in said:
+    if NO_ISOLATION in stderr:
         message = (
             f"{python} on {host.name} is Python 2, or 3 before 3.4; the agent needs 3.9 or later"
         )
         return Failed(message, _newer(host), python=python, **facts)
-    last = key_line(said) or key_line(printed.decode("utf-8", "replace"))
+    last = key_line(stderr) or key_line(printed.decode("utf-8", "replace"))
     if status in NOT_STARTABLE:
         hint = f"install it, or correct python under [studio] in {host.path}"
         return HostUnreachable(

@@ -33,11 +33,11 @@ def _ports(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]
     run = ctx.find_object(Run)
     flags = run.flags if run else Flags()
     try:
-        site = find_host(flags.host, flags.hosts_dir).site
+        host = find_host(flags.host, flags.hosts_dir)
     except MlxopsError:
         return []
-    names = [slot["name"] for slot in site["slots"].values()]
-    return [word for word in [*map(str, site["ports"]), *names] if word.startswith(prefix)]
+    words = [*map(str, host.site["ports"]), *host.slots]
+    return [word for word in words if word.startswith(prefix)]
 
 
 def port(name: str = "port", **more: Any) -> Decorator:

@@ -47,18 +47,20 @@ class Host:
     site: dict[str, Any]
     named_folder: Path | None = None
 
+    @property
+    def slots(self) -> dict[str, int]:
+        """The ports of the slots, by name."""
+        return {slot["name"]: int(port) for port, slot in self.site["slots"].items()}
+
     def local(self) -> Host:
         """The same host, for commands that run on it."""
         return replace(self, transport="local")
 
     def port(self, word: str) -> int:
         """The port with this number or slot name; Usage for any other word."""
-        for number, slot in self.site["slots"].items():
-            if slot["name"] == word:
-                return int(number)
-        known = self.port_word(word)
-        if isinstance(known, int):
-            return known
+        port = self.slots.get(word) or self.port_word(word)
+        if isinstance(port, int):
+            return port
         raise Usage(f"no port or slot {word!r} on {self.name}", self._hint(), port=word)
 
     def port_word(self, word: str) -> int | str:
@@ -72,14 +74,14 @@ class Host:
 
     def _hint(self) -> str:
         """The ports and the first slots; `status` lists all."""
-        names = [slot["name"] for slot in self.site["slots"].values()][:MAX_HINT_SLOTS]
+        names = [*self.slots][:MAX_HINT_SLOTS]
         ports = self.site["ports"]
         spans = (
             f"{ports[0]}-{ports[-1]}"
             if len(ports) == ports[-1] - ports[0] + 1
             else ", ".join(map(str, ports[:8]))
         )
-        more = ", ..." if len(self.site["slots"]) > MAX_HINT_SLOTS else ""
+        more = ", ..." if len(self.slots) > MAX_HINT_SLOTS else ""
         return f"ports: {spans}" + (f"; slots: {', '.join(names)}{more}" if names else "")
 
 

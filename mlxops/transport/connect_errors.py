@@ -117,9 +117,9 @@ def copy_id_command(settings: Settings) -> str:
     )
 
 
-def closed_early_error(settings: Settings, said: str, tries: int) -> HostUnreachable:
+def closed_early_error(settings: Settings, output: str, tries: int) -> HostUnreachable:
     """The error for a server that closed the connection before its SSH greeting."""
-    where, words = settings.address_label, said.strip()[:MAX_QUOTE]
+    where, words = settings.address_label, output.strip()[:MAX_QUOTE]
     count = f" ({tries} tries)" if tries > 1 else ""
     if "MaxStartups" in words:
         hint = (

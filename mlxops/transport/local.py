@@ -23,11 +23,11 @@ class Local:
             raise HostUnreachable(message, hint, python=argv[0]) from None
 
 
-def environment(ours: Mapping[str, str]) -> dict[str, str]:
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """This environment, without the relative parts of PATH."""
-    kept = [part for part in ours.get("PATH", "").split(os.pathsep) if part.startswith("/")]
-    rest = {name: value for name, value in ours.items() if name != "PATH"}
-    return {**rest, "PATH": os.pathsep.join(kept)} if kept else rest
+    parts = [part for part in inherited.get("PATH", "").split(os.pathsep) if part.startswith("/")]
+    rest = {name: value for name, value in inherited.items() if name != "PATH"}
+    return {**rest, "PATH": os.pathsep.join(parts)} if parts else rest
 
 
 def working_folder() -> str:

@@ -193,14 +193,14 @@ class SshTransport:
                 return self._start(settings, connected, python)
             except ClosedBeforeGreeting as exc:
                 wait = None if pause is None else pause * random.uniform(0.5, 1.5)
-                said = str(exc)
+                output = str(exc)
                 if (
                     wait is None
                     or connected.proxy
-                    or "Not allowed" in said
+                    or "Not allowed" in output
                     or time.monotonic() + wait > end
                 ):
-                    raise connect_errors.closed_early_error(settings, said, tries) from None
+                    raise connect_errors.closed_early_error(settings, output, tries) from None
                 # sshd limits simultaneous logins. Nothing was sent yet, so retrying is safe.
                 time.sleep(wait)
                 connected = open_socket(settings)

@@ -65,11 +65,11 @@ class Conversation:
             self._deliver(self._bundle.frames())
 
 
-def parse_stub_line(heard: bytes, marker: bytes) -> Tuple[str, str, bytes]:
+def parse_stub_line(received: bytes, marker: bytes) -> Tuple[str, str, bytes]:
     """The stub's word and text, and the bytes after its line; no word if the line is not complete.
 
     The marker may follow anything, even a prompt without a newline."""
-    _, found, after = heard.partition(marker + b" ")
+    _, found, after = received.partition(marker + b" ")
     line, newline, rest = after.partition(b"\n")
     if not found or not newline:
         return "", "", b""
