@@ -140,7 +140,7 @@ def check_restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, 
         )
     if args.get("lines", 0) > MAX_RESTRICTED_LINES:
         raise Usage(
-            "lines of a restricted key are at most %d" % MAX_RESTRICTED_LINES,
-            "give a smaller --lines",
+            "lines is limited to %d for a restricted key" % MAX_RESTRICTED_LINES,
+            "use a smaller --lines",
         )
     return args

@@ -84,7 +84,7 @@ def test_status_is_the_same_with_either_key(door: Restricted) -> None:
 def test_every_other_verb_is_refused(door: Restricted, verb: str) -> None:
     before = door.studio.registry_path.read_bytes()
     with pytest.raises(
-        LoginRefused, match="may run reconcile, status on studio, and not"
+        LoginRefused, match="may only run reconcile, status on studio, not"
     ) as refused:
         door.call(
             verb, {"name": "x", "repo": "a/b", "port": door.studio.ports[0], "verbs": ["status"]}
