@@ -32,8 +32,8 @@ LOADER = (
     'import sys,os,hashlib;p=sys.argv[1];h=os.path.basename(p);q=os.path.join(p,"key");'
     'os.path.isfile(q)or sys.exit("mlxops: "+h+" is missing: authorize this key again");'
     'd=open(q,"rb").read();'
-    "hashlib.sha256(d).hexdigest()==h "
-    'or sys.exit("mlxops: "+h+" was changed: authorize this key again");'
+    "hashlib.sha256(d).hexdigest()==h or "
+    'sys.exit("mlxops: "+h+" was changed: authorize this key again");'
     "n=d.index(10)+1;m=int(d[:n]);exec(d[n:n+m])"
 )
 # Modules are compiled on import; no bytecode is written or read.
