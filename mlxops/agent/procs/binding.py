@@ -71,7 +71,7 @@ def _resolved(bind: str, port: int) -> Iterator[str]:
     try:
         found = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM)
     except OSError as exc:
-        raise Unobservable("the address %r cannot be resolved: %s" % (bind, exc)) from exc
+        raise Unobservable("cannot resolve the address %r: %s" % (bind, exc)) from exc
     return (str(entry[4][0]) for entry in found)
 
 

@@ -95,7 +95,9 @@ class Linux(binding.Ports):
         except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as exc:
-            raise Unobservable("the output of process %d: %s" % (pid, exc.strerror)) from exc
+            raise Unobservable(
+                "cannot see the output of process %d: %s" % (pid, exc.strerror)
+            ) from exc
 
     def memory(self) -> Memory:
         text = self._text("meminfo")
@@ -126,7 +128,7 @@ class Linux(binding.Ports):
             seen = os.stat(path)
             return proctext.lockers(self._text("locks"), seen.st_dev, seen.st_ino)
         except (OSError, ValueError) as exc:
-            raise Unobservable("who locks %s: %s" % (path, exc)) from exc
+            raise Unobservable("cannot see who locks %s: %s" % (path, exc)) from exc
 
     def _pids(self) -> Iterator[int]:
         try:

@@ -40,4 +40,4 @@ def exists(pid: int) -> bool:
 
 
 def not_permitted(pid: int, exc: OSError) -> Unobservable:
-    return Unobservable("process %d may not be signalled: %s" % (pid, exc.strerror))
+    return Unobservable("not allowed to signal process %d: %s" % (pid, exc.strerror))

@@ -55,7 +55,7 @@ def _streams(child: subprocess.Popen[bytes], name: str, timeout_s: float) -> Seq
         return child.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         _abandon(child)
-        raise Unobservable("%s gave no answer within %g s" % (name, timeout_s)) from None
+        raise Unobservable("%s did not answer within %g s" % (name, timeout_s)) from None
 
 
 def _abandon(child: subprocess.Popen[bytes]) -> None:

@@ -115,8 +115,8 @@ def require_local_address(at: str) -> None:
     try:
         socket.create_server((address, 0)).close()
     except OSError as exc:
-        text = "%s is no address of this host: %s" % (address, exc.strerror)
-        raise Failed(text, "correct `hosts` of the entry") from exc
+        text = "%s is not an address of this host: %s" % (address, exc.strerror)
+        raise Failed(text, "correct the entry's hosts") from exc
 
 
 def check_hosts(
@@ -159,9 +159,11 @@ def memory_needed(entry: Entry, weights: Optional[int]) -> Dict[str, int]:
 def require_memory(host: str, need: int, left: int, force: bool) -> None:
     """NotEnoughMemory where its ranks need more bytes than a host has left."""
     if need > left and not force:
-        text = "%s has %.1f GiB of memory left, its part of the model needs %.1f GiB"
+        text = "%s has %.1f GiB of memory available; its part of the model needs %.1f GiB"
         raise NotEnoughMemory(
-            text % (host, left / 2**30, need / 2**30), "free some there, or --force", peer=host
+            text % (host, left / 2**30, need / 2**30),
+            "unload something there, or use --force",
+            peer=host,
         )
 
 
@@ -183,9 +185,10 @@ def stop_ranks(
     left = [(rank, error) for rank, error in found if error]
     if left:
         said = "; ".join(
-            "pid %d on %s is not proven gone: %s" % (r.pid, r.host, error) for r, error in left
+            "could not confirm that pid %d on %s is gone: %s" % (r.pid, r.host, error)
+            for r, error in left
         )
-        raise NotStopped(said, "mlxops unload %d, once the host can be asked" % port, port=port)
+        raise NotStopped(said, "mlxops unload %d, once that host answers" % port, port=port)
 
 
 def _end(rank: Rank, port: int, grace_s: float) -> Dict[str, Any]:
@@ -203,7 +206,7 @@ class _Hurry:
         if self._hurried():
             self._since = self._since or time.monotonic()
             if asked.silent(self._since, CANCEL_WAIT_S):
-                raise Interrupted("it says nothing, and was waited for no longer")
+                raise Interrupted("no answer from the host; stopped waiting")
 
 
 def _error(answer: BackgroundCall[Any], check: Check) -> str:

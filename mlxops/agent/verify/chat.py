@@ -88,7 +88,7 @@ class Endpoint(NamedTuple):
             raise
         except TimeoutError as exc:
             raise NoCompletion(
-                "no whole answer within %.3g s" % timeout, fault=timeout >= self.fair_timeout_s
+                "no complete answer within %.3g s" % timeout, fault=timeout >= self.fair_timeout_s
             ) from exc
         except Exception as exc:  # as in probe.ask: http.client raises anything on hostile answers
             raise NoCompletion("no answer: %s" % excerpt(str(exc) or type(exc).__name__)) from exc
@@ -104,23 +104,21 @@ def try_chat(call: Callable[[], Completion]) -> Outcome:
 
 def _need(reply: probe.Reply) -> None:
     if reply.status != 200:
-        raise NoCompletion(
-            "it answers with status %d: %s" % (reply.status, excerpt(reply.body)), reply.status
-        )
+        raise NoCompletion("HTTP status %d: %s" % (reply.status, excerpt(reply.body)), reply.status)
 
 
 def _joined(answer: HTTPResponse, began: float) -> Completion:
     if answer.status != 200 or "event-stream" not in (answer.getheader("Content-Type") or ""):
         reply = probe.read_reply(answer)
         _need(reply)
-        raise NoCompletion("asked for a stream, it sends none: %s" % excerpt(reply.body))
+        raise NoCompletion("the answer is not a stream: %s" % excerpt(reply.body))
     joined = StreamAssembler(began)
     for line in _lines(answer):
         if line == b"[DONE]":
             return joined.result(True)
         chunk = parse_json(line)
         if chunk is None:
-            raise NoCompletion("a line of the stream is no JSON: %s" % excerpt(line))
+            raise NoCompletion("a line of the stream is not JSON: %s" % excerpt(line))
         joined.add(chunk, time.monotonic())
     return joined.result(False)
 
@@ -132,7 +130,7 @@ def _lines(answer: HTTPResponse) -> Iterator[bytes]:
         line = answer.readline(MAX_LINE_BYTES)
         left -= len(line)
         if len(line) >= MAX_LINE_BYTES or left < 0:
-            raise NoCompletion("the stream, or a line of it, is too long to be an answer")
+            raise NoCompletion("the stream, or one line of it, is too long")
         if not line:
             return
         if line.startswith(b"data:"):

@@ -8,7 +8,7 @@ from .completion import Completion, NoCompletion, ToolCall, excerpt
 from .control_tokens import find_leaks
 
 IDENTITY, RAW_TAGS = "identity", "raw tags"
-CUT_OFF = "cut off after %d tokens, so this cannot be told"
+CUT_OFF = "cut off after %d tokens, so this is unknown"
 
 
 class Check(NamedTuple):
@@ -31,7 +31,7 @@ def answered(name: str, outcome: object) -> Check:
     if not outcome.complete:
         return Check(name, False, "the stream ended without [DONE]")
     if outcome.finish is None:
-        return Check(name, False, "it ended without a finish_reason")
+        return Check(name, False, "the answer has no finish_reason")
     if outcome.empty:
         return Check(name, False, "the answer is empty, finish_reason %s" % excerpt(outcome.finish))
     return Check(name, True, _pace(outcome))
@@ -44,8 +44,7 @@ def _pace(said: Completion) -> str:
     if said.tokens_per_s is not None:
         told.insert(
             1,
-            "%.1f tokens/s by %s"
-            % (said.tokens_per_s, "its usage" if said.tokens else "its chunks"),
+            "%.1f tokens/s by %s" % (said.tokens_per_s, "usage" if said.tokens else "chunks"),
         )
     return ", ".join(told)
 
@@ -54,7 +53,9 @@ def identity(name: Optional[str], answers: Sequence[Completion]) -> Check:
     """Whether every answer names the model that was asked for."""
     others = sorted({excerpt(said.model) for said in answers if said.model and said.model != name})
     if name is not None and others:
-        return Check(IDENTITY, False, "asked as %s, it answers as %s" % (name, ", ".join(others)))
+        return Check(
+            IDENTITY, False, "requested as %s, but answers as %s" % (name, ", ".join(others))
+        )
     if name is None or not any(said.model for said in answers):
         return Check(IDENTITY, None, "no answer names its model")
     return Check(IDENTITY, True, "answers as %s" % name)
@@ -66,7 +67,7 @@ def other_name(outcome: object) -> Check:
         refused = outcome.status == 404
         told = "refused with 404" if refused else outcome.reason
         return Check("other names", refused if outcome.status else None, told)
-    return Check("other names", False, "a request under another name was answered")
+    return Check("other names", False, "a request for another model name was answered")
 
 
 def raw_tags(answers: Mapping[str, Completion], most_tokens: int) -> Check:
@@ -98,17 +99,19 @@ def reasoning(answers: Mapping[str, Completion], most_tokens: int) -> Check:
     reasoning."""
     for kind, said in answers.items():
         if said.reasoning.strip() and not said.content.strip() and not said.tool_calls:
-            told = "the whole %s answer is taken for reasoning" % kind
+            told = "the whole %s answer is classified as reasoning" % kind
             if hit_token_limit(said, most_tokens):
                 return Check("reasoning", None, "%s; %s" % (told, CUT_OFF % most_tokens))
             return Check("reasoning", False, told)
     if any(_leaks(said) for said in answers.values()):
-        return Check("reasoning", None, "raw tags reach the client: see there")
+        return Check("reasoning", None, "see the raw tags check")
     lengths = [len(said.reasoning) for said in answers.values() if said.reasoning.strip()]
     return Check(
         "reasoning",
         True,
-        "separated, %d characters" % max(lengths) if lengths else "none was given",
+        "separate from the answer, %d characters" % max(lengths)
+        if lengths
+        else "the model did not reason",
     )
 
 
@@ -119,11 +122,13 @@ def same(
     they differ."""
     told = difference(plain, streamed)
     if not told or (again is not None and not difference(again, streamed)):
-        return Check("same answer", True, "plain and streamed say the same")
+        return Check("same answer", True, "plain and streamed answers agree")
     if hit_token_limit(plain, most_tokens) or hit_token_limit(streamed, most_tokens):
         return Check("same answer", None, "%s; %s" % (told, CUT_OFF % most_tokens))
     if again is None or difference(plain, again):
-        return Check("same answer", None, "cannot be compared: asked twice, it gives two answers")
+        return Check(
+            "same answer", None, "cannot be compared: the model gives two answers to one question"
+        )
     return Check("same answer", False, told)
 
 
@@ -170,24 +175,24 @@ def tool_call(
         return leaks._replace(check=name)
     calls: List[ToolCall] = [call for said in answers.values() for call in said.tool_calls]
     if not calls:
-        return Check(name, None, "not called: the model answers without the tool")
+        return Check(name, None, "the model did not call the tool")
     for call in calls:
         if call.parsed_arguments is None:
             return Check(
-                name, False, "the arguments are no JSON object: %s" % excerpt(call.arguments)
+                name, False, "the arguments are not a JSON object: %s" % excerpt(call.arguments)
             )
         if call.name != wanted:
             return Check(
                 name,
                 None,
-                "another function is called than the one that was offered: %s" % excerpt(call.name),
+                "the model called a function that was not offered: %s" % excerpt(call.name),
             )
     taken = answered(name, after)
     if taken.ok is not True:
         return taken._replace(detail="after the tool's result: " + taken.detail)
     leaks = raw_tags({"following": after}, most_tokens) if isinstance(after, Completion) else leaks
     return (
-        Check(name, True, "called, its result taken")
+        Check(name, True, "called, and its result was used")
         if leaks.ok is True
         else leaks._replace(check=name)
     )

@@ -142,7 +142,7 @@ class StreamAssembler:
             before = self._calls.get(at, ("", ""))
             self._calls[at] = (before[0] + name, before[1] + arguments)
         if len(self._calls) > MAX_CALLS:
-            raise NoCompletion("the stream holds more than %d tool calls" % MAX_CALLS)
+            raise NoCompletion("the stream has more than %d tool calls" % MAX_CALLS)
         self._first = now if not self.completion.chunks else self._first
         self._last = now
         self.completion = self.completion._replace(chunks=self.completion.chunks + 1)
@@ -164,7 +164,7 @@ def _choice(document: Any, part: str) -> Dict[str, Any]:
     choices = document.get("choices") if isinstance(document, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict) or not isinstance(choice.get(part), dict):
-        raise NoCompletion("what came is no answer to a chat: %s" % excerpt(document))
+        raise NoCompletion("not a chat completion: %s" % excerpt(document))
     return choice
 
 
@@ -173,14 +173,14 @@ def _text(part: Dict[str, Any], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise NoCompletion("%s of the answer is no text: %s" % (key, excerpt(value)))
+        raise NoCompletion("%s of the answer is not text: %s" % (key, excerpt(value)))
     return value
 
 
 def _calls(part: Dict[str, Any]) -> List[Any]:
     calls = part.get("tool_calls") or []
     if not isinstance(calls, list) or len(calls) > MAX_CALLS:
-        raise NoCompletion("tool_calls of the answer is no list of calls: %s" % excerpt(calls))
+        raise NoCompletion("tool_calls of the answer is not a list: %s" % excerpt(calls))
     return calls
 
 
@@ -188,7 +188,7 @@ def _call(one: Any) -> Tuple[int, str, str]:
     function = one.get("function") if isinstance(one, dict) else None
     at = one.get("index", 0) if isinstance(one, dict) else None
     if not isinstance(function, dict) or not isinstance(at, int):
-        raise NoCompletion("a tool call of the answer is none: %s" % excerpt(one))
+        raise NoCompletion("a tool call of the answer is malformed: %s" % excerpt(one))
     return at, _text(function, "name"), _text(function, "arguments")
 
 

@@ -74,7 +74,7 @@ def verify_port(
 def _unasked(verdict: Diagnosis) -> Tuple[Check, ...]:
     """Of a port that is not asked: one that loads or stops has enough to do, a stranger may do
     anything at a chat."""
-    told = verdict.reason or "nothing serves here"
+    told = verdict.reason or "no server on this port"
     found = (_registry(verdict),) if verdict.drift else ()
     if verdict.state == "ready":
         return found or (Check(STATE, None, told),)
@@ -91,13 +91,13 @@ def _unasked(verdict: Diagnosis) -> Tuple[Check, ...]:
 def _registry(verdict: Diagnosis) -> Check:
     # A stray beside it takes nothing from what the server answers; status tells of it.
     if verdict.drift in (None, "stray"):
-        return Check("registry", True, "the entry and the command line agree")
+        return Check("registry", True, "entry and command line agree")
     return Check("registry", False, "%s: %s" % (verdict.drift, verdict.reason))
 
 
 def _story(seen: PortEvidence, entry: Optional[Entry]) -> str:
     runtime = seen.server.invocation.runtime.name if seen.server else "?"
-    return "asking port %d, %s on %s" % (seen.port, entry.name if entry else "no entry", runtime)
+    return "testing port %d: %s on %s" % (seen.port, entry.name if entry else "no entry", runtime)
 
 
 def _subject(ctx: Context, seen: PortEvidence, server: Server, entry: Optional[Entry]) -> Target:
@@ -119,10 +119,10 @@ def _subject(ctx: Context, seen: PortEvidence, server: Server, entry: Optional[E
 def _changed(before: PortEvidence, now: PortEvidence) -> str:
     """What somebody did to the port meanwhile; "" for nothing: then what was found wrong is."""
     if now.job is not None:
-        return "%s by %s began meanwhile" % (now.job.get("why", "work"), now.job.get("who", "?"))
+        return "%s by %s started meanwhile" % (now.job.get("why", "work"), now.job.get("who", "?"))
     pids = [one.server.process.pid if one.server else None for one in (before, now)]
     return (
         ""
         if pids[0] == pids[1]
-        else "its server was another one in the end: pid %s, then %s" % (pids[0], pids[1])
+        else "the server was replaced meanwhile: pid %s, then pid %s" % (pids[0], pids[1])
     )

@@ -88,7 +88,7 @@ class AnswerPair(NamedTuple):
     def same(self) -> Check:
         plain, streamed = self.plain, self.streamed
         if not isinstance(plain, Completion) or not isinstance(streamed, Completion):
-            return Check("same answer", None, "there are no two answers to compare")
+            return Check("same answer", None, "there are not two answers to compare")
         again = self.again if isinstance(self.again, Completion) else None
         return judged.same(plain, streamed, again, MAX_TOKENS)
 
@@ -111,7 +111,7 @@ def verify_server(subject: Target, timeout_s: float) -> Verification:
         checks += [_other_name(subject, deadline)] if subject.checks_names else []
         checks += _tool_checks(subject, deadline) if subject.tools else []
     if deadline.passed:
-        told = "not all could be asked within %g s; give it a longer --timeout" % timeout_s
+        told = "not every request fitted into %g s; try a longer --timeout" % timeout_s
         checks.append(Check(UNFINISHED, None, told))
     streamed = talk.streamed if isinstance(talk.streamed, Completion) else Completion()
     named = next((excerpt(said.model) for said in answers.values() if said.model), None)
@@ -127,7 +127,9 @@ def smoke_test(subject: Target, timeout_s: float, tokens: int = SMOKE_TEST_TOKEN
     try:
         said = subject.endpoint.stream_chat(asked, timeout_s)
         stream = Check(
-            "stream", said.complete, "to its end" if said.complete else "it ended without [DONE]"
+            "stream",
+            said.complete,
+            "to its end" if said.complete else "the stream ended without [DONE]",
         )
     except NoCompletion as exc:
         if deadline.passed:
@@ -166,11 +168,7 @@ def _round(subject: Target, deadline: Deadline, asked: ChatRequest) -> AnswerPai
 
 def _asked(deadline: Deadline, call: Callable[[float], Completion]) -> Outcome:
     left = deadline.left()
-    return (
-        try_chat(lambda: call(left))
-        if left
-        else NoCompletion("no time was left for it", fault=False)
-    )
+    return try_chat(lambda: call(left)) if left else NoCompletion("no time left", fault=False)
 
 
 def _finish(talk: AnswerPair) -> List[Check]:
@@ -196,7 +194,7 @@ def _tool_checks(subject: Target, deadline: Deadline) -> List[Check]:
             failed = judged.answered("tool call", outcome_)
             return [failed._replace(detail="%s, with a tool offered: %s" % (kind, failed.detail))]
     answers = talk.completions
-    after: Outcome = NoCompletion("it was not called", fault=False)
+    after: Outcome = NoCompletion("the tool was not called", fault=False)
     first = next(iter(answers["plain"].tool_calls or answers["streamed"].tool_calls), None)
     if first is not None and first.parsed_arguments is not None:
         following = subject.request([*question, *_used(first)], TOOLS)

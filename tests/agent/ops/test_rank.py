@@ -98,7 +98,7 @@ def test_what_hinders_a_rank_here_is_told(
     here = str(write_cache(tmp_path / "hub", "o/a", model_files([" a"])))
     for fields, at, said in (
         ({"cache_path": str(tmp_path / "none")}, "127.0.0.1", "is missing or incomplete"),
-        ({"cache_path": here}, "192.0.2.1", "192.0.2.1 is no address of this host"),
+        ({"cache_path": here}, "192.0.2.1", "192.0.2.1 is not an address of this host"),
         ({"cache_path": here, "args": ["--nope"]}, "127.0.0.1", "this version has no --nope"),
     ):
         with pytest.raises(Failed, match=said):

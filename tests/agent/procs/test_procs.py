@@ -212,7 +212,7 @@ def test_everybody_sees_the_processes_of_every_user(procs: Any):
 def test_a_signal_that_is_not_allowed_is_no_answer_about_the_process(procs: Any):
     with running(SLEEPER) as child:
         process = procs.process(child.pid)
-        assert "may not be signalled" in as_nobody(lambda: procs.send(process, signal.SIGTERM))
+        assert "not allowed to signal" in as_nobody(lambda: procs.send(process, signal.SIGTERM))
         assert state(procs, child.pid) == "alive"
 
 

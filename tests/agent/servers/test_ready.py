@@ -140,14 +140,16 @@ def test_another_name_than_the_slots_is_not_ready(openai: Launcher):
 def test_a_chat_that_is_refused_is_not_ready(launcher: Launcher, status: int):
     launcher.fake.behaves(status={CHAT: status})
     assert (
-        f"does not answer a chat: it answers with status {status}: "
+        f"does not answer a chat: HTTP status {status}: "
         in refusal(launcher, launcher.launch()).message
     )
 
 
 def test_an_answer_in_another_name_is_not_ready(launcher: Launcher):
     launcher.fake.behaves(answers_as="somebody")
-    assert "reports another model name: asked as " in refusal(launcher, launcher.launch()).message
+    assert (
+        "reports another model name: requested as " in refusal(launcher, launcher.launch()).message
+    )
 
 
 def test_a_leak_in_the_first_answer_is_told_and_it_is_ready_all_the_same(openai: Launcher):

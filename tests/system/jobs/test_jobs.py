@@ -43,7 +43,7 @@ def test_an_abandoned_job_is_followed_to_its_end(known: Studio, fake_runtime: Fa
     assert (
         followed.result["state"] == "done"
         and "stopping pid" in followed.stderr
-        and "it serves" in followed.stderr
+        and "commit: ready" in followed.stderr
     )
     assert known.must("jobs")["jobs"][0]["state"] == "done"
     assert known.ask(known.ports[0]) == "I am tiny/jade"

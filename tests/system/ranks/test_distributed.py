@@ -133,7 +133,10 @@ def test_what_cannot_be_started_everywhere_stops_nothing(divided: Divided, tmp_p
     there.unlink()
     for change, said in (
         ("hosts=first=127.0.0.1 nobody=127.0.0.1", "cannot reach nobody"),
-        ("hosts=first=127.0.0.1 second=192.0.2.1", "second: 192.0.2.1 is no address of this host"),
+        (
+            "hosts=first=127.0.0.1 second=192.0.2.1",
+            "second: 192.0.2.1 is not an address of this host",
+        ),
         ("runtime=mlx-openai-server", "cannot run a model on several hosts"),
     ):
         divided.studio.must("set", "amber", change)

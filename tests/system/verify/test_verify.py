@@ -161,7 +161,7 @@ def test_a_load_ends_with_what_its_first_answer_shows(
     fake_runtime.behaves()
     fake_runtime.behaves("tiny--jade", answers_as="somebody")
     failed = known.mlxops("load", "jade", port, "--replace")
-    assert failed.exit == 8 and "it answers as somebody" in failed.error["message"]
+    assert failed.exit == 8 and "but answers as somebody" in failed.error["message"]
     assert known.assignments() == {"amber": port}
 
 

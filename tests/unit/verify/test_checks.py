@@ -165,7 +165,7 @@ def test_a_server_that_names_no_model_has_no_identity_to_be_wrong():
 
 def test_what_was_not_asked_is_no_fault():
     assert judged.answered("plain", NoCompletion("no time was left", fault=False)).ok is None
-    assert judged.other_name(NoCompletion("no whole answer within 3 s")).ok is None
+    assert judged.other_name(NoCompletion("no complete answer within 3 s")).ok is None
     assert judged.other_name(NoCompletion("status 500", 500)).ok is False
 
 
