@@ -74,7 +74,7 @@ def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> N
             "Failed",
             "another thread or process",
         ),
-        (OSError(errno.EMFILE, "Too many open files", "/x"), "Failed", "another file"),
+        (OSError(errno.EMFILE, "Too many open files", "/x"), "Failed", "any more files"),
         (MemoryError(), "NotEnoughMemory", "no memory"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "NotEnoughMemory", "no memory"),
     ],

@@ -151,7 +151,7 @@ def test_a_job_that_cannot_even_say_its_name_leaves_the_port_free(path: str):
         pass
 
 
-@pytest.mark.parametrize("step", ["_keep", "_say"])
+@pytest.mark.parametrize("step", ["_append", "_set_text"])
 def test_an_unforeseen_error_at_its_end_leaves_the_port_free(
     path: str, step: str, monkeypatch: pytest.MonkeyPatch
 ):
