@@ -14,6 +14,8 @@ from mlxops import alarms
 from mlxops.agent.errors import LinkLost
 
 ROOT = Path(__file__).parents[2]
+# The timer is the subject here, so that the time limit of tests must not use it.
+pytestmark = pytest.mark.timeout(method="thread")
 
 
 def test_alarms_ring_in_their_order_and_a_cancelled_one_does_not() -> None:
