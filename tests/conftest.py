@@ -15,10 +15,11 @@ import pytest
 from mlxops.demo.loopback import Login, LoopbackServer
 from mlxops.demo.tinymodel import model_files
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.initcopies import InitCopies
 from tests.support.openaiprogram import OPENAI_SERVER, openai_program
 from tests.support.ports import free_range
 from tests.support.studio import Studio
-from tests.support.survivors import left_behind
+from tests.support.survivors import kill_all, left_behind
 
 REQUIRE_ALL = "MLXOPS_TEST_REQUIRE_ALL"
 QUICK, SLOW, ALL = TIERS = ("quick", "slow", "all")
@@ -163,9 +164,15 @@ def fake_runtime(tmp_path: Path) -> FakeRuntime:
     return FakeRuntime(tmp_path / "bin")
 
 
+@pytest.fixture(scope="session")
+def init_copies() -> InitCopies:
+    return InitCopies()
+
+
 @pytest.fixture
 def make_studio(tmp_path: Path, tiny_models: NamedModels) -> Iterator[Callable[..., Studio]]:
-    """Creates a Studio with the tiny models in its cache; at the end its servers are unloaded."""
+    """Creates a Studio with the tiny models in its cache. At the end, real servers are unloaded
+    and stand-ins killed."""
     made: list[Studio] = []
 
     def make(login: Login | None, runtime: dict[str, Any], **more: Any) -> Studio:
@@ -176,7 +183,10 @@ def make_studio(tmp_path: Path, tiny_models: NamedModels) -> Iterator[Callable[.
 
     yield make
     for studio in made:
-        if studio.registry_path.exists():
+        program = Path(next(iter(studio.runtime.get("command", [])), ""))
+        if program.is_relative_to(tmp_path) and not studio.locked():
+            kill_all(studio.folder)
+        elif studio.registry_path.exists():
             empty(studio)
 
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +186,8 @@ def _link_chain(
     head: NDArray[np.float16], embedding: NDArray[np.float32], chain: Sequence[int]
 ) -> None:
     """Make each token of the chain the most likely one after its predecessor."""
-    for token, successor in pairwise(chain):
+    # itertools.pairwise is newer than Python 3.9, on which some tests make models.
+    for token, successor in zip(chain, chain[1:]):  # noqa: B905, RUF007
         head[successor] += (
             SUCCESSOR_WEIGHT * embedding[token] / np.linalg.norm(embedding[token])
         ).astype(np.float16)

@@ -72,6 +72,7 @@ def test_with_its_flags_a_model_does_what_the_page_says(
     assert read()[name][3:5] == (both(found.answers), both(found.calls)), found
 
 
+@pytest.mark.slow
 @pytest.mark.openai_server
 @pytest.mark.parametrize("name", BARE)
 def test_without_them_it_goes_wrong_as_the_page_says(

@@ -3,6 +3,7 @@ command line configured for it."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -135,6 +136,10 @@ class Studio:
         assert answer.exit == 0, answer
         return answer.result
 
+    def locked(self) -> bool:
+        """Whether an agent works on the registry or on a port."""
+        return any(held(path) for path in self.hub.glob("registry.json*.lock"))
+
     def registry(self) -> dict[str, Any]:
         registry: dict[str, Any] = json.loads(self.registry_path.read_text())
         return registry
@@ -165,6 +170,16 @@ class Studio:
             body["model"] = model
         answer = post(port, CHAT, body)
         return str(answer["choices"][0]["message"]["content"])
+
+
+def held(path: Path) -> bool:
+    """Whether another process has locked this file."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def finished(process: subprocess.Popen[str], timeout_s: float = 120) -> Answer:

@@ -26,6 +26,15 @@ def left_behind(folder: Path) -> dict[int, str]:
     return alive
 
 
+def kill_all(folder: Path) -> None:
+    """Kill the processes of a folder, and those that they start meanwhile."""
+    end = time.monotonic() + ENDS_WITHIN_S
+    while (alive := living(folder)) and time.monotonic() < end:
+        for pid in alive:
+            _kill(pid)
+        time.sleep(0.01)
+
+
 def living(folder: Path) -> dict[int, str]:
     names = re.compile(re.escape(os.fspath(folder)) + r"(?![\w.-])").search
     found = dict(_from_proc(names) if sys.platform == "linux" else _from_ps(names))

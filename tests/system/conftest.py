@@ -16,6 +16,7 @@ from tests.support.cutlink import CutLink
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.heldloads import HeldLoads, held_loads
+from tests.support.initcopies import InitCopies
 from tests.support.ports import free_range
 from tests.support.sshd import Sshd
 from tests.support.studio import Studio
@@ -103,9 +104,9 @@ def loads(
 
 
 @pytest.fixture
-def known(studio: Studio) -> Studio:
+def known(studio: Studio, init_copies: InitCopies) -> Studio:
     """The Studio of stand-in servers, with amber, jade and topaz in its registry."""
-    studio.must("init")
+    init_copies.init(studio)
     return studio
 
 

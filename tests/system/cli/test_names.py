@@ -11,14 +11,17 @@ import pytest
 from mlxops import session
 from mlxops.hosts import files as hosts
 from tests.support.asking import ask, refusal
+from tests.support.initcopies import InitCopies
 from tests.support.studio import Studio
 
 
 @pytest.fixture
-def one(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+def one(
+    make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], init_copies: InitCopies
+) -> Studio:
     """A host on this machine with entries for the tiny models; slots are called slot-PORT."""
     made = make_studio(None, studio_runtime)
-    made.must("init")
+    init_copies.init(made)
     return made
 
 

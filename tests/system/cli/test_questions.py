@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from tests.support.asking import ask
+from tests.support.initcopies import InitCopies
 from tests.support.studio import Studio, eventually
 
 
 @pytest.fixture
-def one(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+def one(
+    make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], init_copies: InitCopies
+) -> Studio:
     made = make_studio(None, studio_runtime)
-    made.must("init")
+    init_copies.init(made)
     return made
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.initcopies import InitCopies
 from tests.support.ports import is_free
 from tests.support.smalldisk import SmallDisk, read_only
 from tests.support.studio import ROOT, Studio, finished
@@ -34,11 +35,14 @@ def disks(request: Any, tmp_path: Path) -> Iterator[list[SmallDisk]]:
 
 @pytest.fixture
 def serving(
-    disks: Sequence[SmallDisk], make_studio: Callable[..., Studio], studio_runtime: Any
+    disks: Sequence[SmallDisk],
+    make_studio: Callable[..., Studio],
+    studio_runtime: Any,
+    init_copies: InitCopies,
 ) -> Iterator[Studio]:
     """amber serves on the first port of a local host."""
     studio = make_studio(None, studio_runtime)
-    studio.must("init")
+    init_copies.init(studio)
     studio.must("load", "amber", studio.ports[0])
     yield studio
     for disk in disks:
@@ -98,10 +102,12 @@ def test_no_room_is_told_before_anything_is_stopped(
 
 
 @pytest.fixture
-def amber(make_studio: Callable[..., Studio], studio_runtime: Any) -> Studio:
+def amber(
+    make_studio: Callable[..., Studio], studio_runtime: Any, init_copies: InitCopies
+) -> Studio:
     """As `serving`, on the disk of the tests."""
     studio = make_studio(None, studio_runtime)
-    studio.must("init")
+    init_copies.init(studio)
     studio.must("load", "amber", studio.ports[0])
     return studio
 

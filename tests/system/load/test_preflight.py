@@ -16,6 +16,7 @@ import pytest
 
 from mlxops.demo.tinymodel import model_files
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.initcopies import InitCopies
 from tests.support.padding import padding
 from tests.support.studio import Studio
 from tests.support.watching import refused
@@ -24,10 +25,12 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 99\n"
 
 
 @pytest.fixture
-def here(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+def here(
+    make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], init_copies: InitCopies
+) -> Studio:
     """amber serves on the first port, by this machine's own agent."""
     studio = make_studio(None, studio_runtime)
-    studio.must("init")
+    init_copies.init(studio)
     studio.must("load", "amber", studio.ports[0])
     return studio
 

@@ -14,6 +14,7 @@ import pytest
 
 from mlxops.demo.loopback import Login
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.initcopies import InitCopies
 from tests.support.studio import CHAT, Studio, eventually
 
 OPENAI = "mlx-openai-server"
@@ -58,11 +59,13 @@ def cutting(tmp_path: Path) -> FakeRuntime:
 
 
 @pytest.fixture
-def light(cutting: FakeRuntime, make_studio: Callable[..., Studio], login: Login) -> Studio:
+def light(
+    cutting: FakeRuntime, make_studio: Callable[..., Studio], login: Login, init_copies: InitCopies
+) -> Studio:
     studio = make_studio(
         login, {"name": "mlx_lm.server", "command": cutting.command, "grace_s": 30}
     )
-    studio.must("init")
+    init_copies.init(studio)
     studio.must("load", "amber", studio.ports[0])
     return studio
 

@@ -14,6 +14,7 @@ import pytest
 from mlxops.demo.tinymodel import write_cache
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.initcopies import InitCopies
 from tests.support.studio import Studio, eventually, finished
 from tests.support.watching import job
 
@@ -22,11 +23,14 @@ pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 @pytest.fixture
 def near(
-    make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], tmp_path: Path
+    make_studio: Callable[..., Studio],
+    studio_runtime: dict[str, Any],
+    tmp_path: Path,
+    init_copies: InitCopies,
 ) -> Studio:
     """On this machine; amber serves on the first port and jade on the second."""
     studio = make_studio(None, studio_runtime, env={"HOME": str(tmp_path / "home")})
-    studio.must("init")
+    init_copies.init(studio)
     studio.must("load", "amber", studio.ports[0])
     studio.must("load", "jade", studio.ports[1])
     return studio
@@ -64,7 +68,9 @@ def test_a_server_that_no_entry_knows_is_named_by_its_port(near: Studio) -> None
 
 
 @pytest.fixture
-def draining(make_studio: Callable[..., Studio], light: FakeRuntime, tmp_path: Path) -> Studio:
+def draining(
+    make_studio: Callable[..., Studio], light: FakeRuntime, tmp_path: Path, init_copies: InitCopies
+) -> Studio:
     """mlx_lm.server, which is not stopped while a request is open: amber has one, jade has none."""
     runtime = {
         "name": "mlx_lm.server",
@@ -73,7 +79,7 @@ def draining(make_studio: Callable[..., Studio], light: FakeRuntime, tmp_path: P
         "grace_s": 60,
     }
     studio = make_studio(None, runtime, env={"HOME": str(tmp_path / "home")})
-    studio.must("init")
+    init_copies.init(studio)
     studio.must("load", "amber", studio.ports[0])
     studio.must("load", "jade", studio.ports[1])
     return studio

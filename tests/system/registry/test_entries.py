@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.initcopies import InitCopies
 from tests.support.studio import Studio
 
 
 @pytest.fixture
-def known(studio: Studio) -> Studio:
-    studio.must("init")
+def known(studio: Studio, init_copies: InitCopies) -> Studio:
+    init_copies.init(studio)
     return studio
 
 
