@@ -120,7 +120,7 @@ def document_of(said: Said, left: bool = False) -> Iterator[str]:
         yield "nothing on stdout: " + said.stderr[-300:]
     elif document["ok"] != (document["error"] is None) or not (left or document["ok"] == said.ok):
         yield f"status {said.status} with {said.stdout[:300]}"
-    if said.error["message"].startswith("internal error") or "trace" in said.error:
+    if str(said.error.get("message")).startswith("internal error") or "trace" in said.error:
         yield f"a defect of its own: {said.error['message']}"
 
 

@@ -43,11 +43,11 @@ def test_a_dry_run_names_what_it_would_stop(near: Studio) -> None:
     text = finished(near.start("load", "topaz", one, "--dry-run", "--replace")).stdout
     pid = near.port_row(one)["pid"]
     assert (
-        f"would stop amber on {one} (pid {pid} serves " in text
+        f"would stop amber on {one}: pid {pid} serves " in text
         and f"would start topaz on {one}" in text
     )
     assert (
-        f"would stop jade on {two} (pid " in finished(near.start("unload", two, "--dry-run")).stdout
+        f"would stop jade on {two}: pid " in finished(near.start("unload", two, "--dry-run")).stdout
     )
     every = finished(near.start("unload-all", "--dry-run")).stdout
     assert f"would stop amber on {one}" in every and f"would free jade on {two}" in every
