@@ -191,7 +191,7 @@ def planned_evictions(plan: LoadPlan) -> List[Tuple[Optional[str], int, str]]:
         return []
     names = {port: next((e.name for e in registry.holders(port)), None) for port in fit.unload}
     sizes = {port: memory.format_gib(fit.used_by_port[port]) for port in fit.unload}
-    return [(names[port], port, "its server holds %s" % sizes[port]) for port in fit.unload]
+    return [(names[port], port, "its server uses %s" % sizes[port]) for port in fit.unload]
 
 
 def _load_command(name: str, port: int) -> str:

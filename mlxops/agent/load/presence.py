@@ -79,7 +79,7 @@ def warnings(registry: Registry, entry: Entry) -> Tuple[str, ...]:
     ):
         why = missing_reason(recorded.cache_path)
         if why:
-            notes.append("%s; %s is used instead" % (why, entry.cache_path))
+            notes.append("%s; using %s instead" % (why, entry.cache_path))
     faults = completeness.find_faults(entry.cache_path, deep=True)
     notes += ["%s: %s; forced" % fault for fault in sorted(faults.items())]
     if not faults and completeness.has_stale_index(entry.cache_path):

@@ -113,9 +113,7 @@ def _runs_host_program(server: Server, command: Sequence[str]) -> bool:
 def _spec_of_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, Unrestartable]:
     """The spec that a load of the entry would use."""
     if not hfcache.is_complete(entry.cache_path):
-        return Unrestartable(
-            "the files of %s are not complete at %s" % (entry.name, entry.cache_path)
-        )
+        return Unrestartable("%s is incomplete at %s" % (entry.name, entry.cache_path))
     try:
         return _built_spec(ctx, port, entry)
     except (MlxopsError, OSError) as exc:

@@ -65,7 +65,7 @@ def _restore(
 ) -> str:
     """Restart the previous server; return what is on the port afterwards, in words."""
     if isinstance(error, NotStopped) and not error.fields.get("gone"):
-        return "it still holds the port"
+        return "the new server is still running on the port"
     if previous is None:
         return _describe_port(ctx, job)
     log = log_path(ctx.site.state_dir, previous.port)
@@ -73,7 +73,7 @@ def _restore(
     outcome = restart_previous(ctx, job, disk, previous, failed)
     if isinstance(error, NotReady) and log_of_failed and log_of_failed == _inode(log + ".1"):
         # The previous model's server writes to the port's log now.
-        error.hint = "for the whole log of what failed: mlxops logs %d --previous" % previous.port
+        error.hint = "the failed server's log: mlxops logs %d --previous" % previous.port
     return outcome
 
 

@@ -33,7 +33,7 @@ def authorize(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 def shell_line(folder: str) -> str:
     """The forced command, for any login shell. Python ignores site packages, PYTHON*, the cwd."""
     if not sys.executable or not (sys.executable + folder).isprintable():
-        text = "no command line can name %r and %r" % (sys.executable, folder)
+        text = "%r or %r cannot be part of a command line" % (sys.executable, folder)
         raise Failed(text, "correct python and state_dir in the host file")
     return "exec " + shlex.join(
         [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", authorized.LOADER, folder]

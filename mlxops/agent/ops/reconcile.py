@@ -37,7 +37,7 @@ def truncate_logs(ctx: Context) -> None:
         port = port_of_log(path)
         with contextlib.suppress(OSError, Locked):
             with (
-                hold_briefly(ctx, port, "cut the log of port %d" % port)
+                hold_briefly(ctx, port, "truncate the log of port %d" % port)
                 if port
                 else contextlib.nullcontext()
             ):
