@@ -263,8 +263,11 @@ def extra_flags(call: Invocation) -> Tuple[str, ...]:
         *runtime.fixed,
         *runtime.wanted,
         *runtime.with_tool_call_parser,
+        runtime.served_name,
+        runtime.chat_template,
+        runtime.tool_call_parser,
+        runtime.reasoning_parser,
     }
-    ours.update(flag for flag in runtime if isinstance(flag, str))
     flags = [*call.flags]
     # What stands before the model belongs to the host file's command.
     behind = flags[flags.index(model) + 1 :] if model in flags else flags if call.first else []
