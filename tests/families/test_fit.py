@@ -92,5 +92,5 @@ def test_one_that_mlx_lm_cannot_build_is_told_by_fit_and_not_loaded(machine: Mac
     machine.memory.size(1 << 40)
     told = finished(machine.studio.start("fit", repo_id))
     assert told.exit == 1 and told.stdout.endswith("\nfits\n")
-    assert "cannot build a model of the type qwen99" in told.stderr
+    assert "cannot build a model of type qwen99" in told.stderr
     assert machine.refuses(repo_id) == ("Failed", 1)

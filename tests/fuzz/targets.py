@@ -16,7 +16,7 @@ from mlxops.agent.jobs import log as joblog
 from mlxops.agent.memory.estimate import Model, estimate, largest_context
 from mlxops.agent.models import cache as hfcache
 from mlxops.agent.models import files as modelfiles
-from mlxops.agent.models.defaults import Installed, find_defaults
+from mlxops.agent.models.defaults import find_defaults
 from mlxops.agent.models.rejections import FIELDS, find_rejections
 from mlxops.agent.ports.diagnosis import Expected, diagnose
 from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
@@ -24,6 +24,7 @@ from mlxops.agent.ports.observe import orphan_workers, recorded_process
 from mlxops.agent.ports.probe import Reply, model_ids
 from mlxops.agent.procs import Process, proctext
 from mlxops.agent.procs.macos import text as mactext
+from mlxops.agent.programs.installed import Installed
 from mlxops.agent.registry.entries import REQUIRED, Entry, Registry, changes, dump, parse
 from mlxops.agent.registry.lock import FileLock
 from mlxops.agent.restricted import serve as forced

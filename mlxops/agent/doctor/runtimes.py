@@ -10,6 +10,7 @@ from ..errors import MlxopsError, NotDownloadable, mlxops_command
 from ..hub import interpreter as hubpython
 from ..load.acceptance import Acceptance
 from ..programs import find as programs
+from ..programs.installed import require_installed
 from ..programs.version import version
 from .finding import ERROR, OK, WARNING, Finding
 
@@ -28,18 +29,15 @@ def runtime(ctx: Context) -> Iterator[Finding]:
 def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
     """There, answering, and new enough to be given a served name."""
     try:
-        known = ctx.site.runtime_named(name)
-        words = programs.require_command(ctx.site, known)
-        offered = programs.help_flags(
-            known, words, ctx.site.state_dir, ctx.report, ctx.client.check
-        )
+        found = require_installed(ctx.site, name, ctx.report, ctx.client.check)
     except MlxopsError as exc:
         yield Finding("runtime", lost, exc.message, exc.hint)
         return
-    number = version(known.distribution, words)
-    seen = "%s, version %s" % (" ".join(words), number or "unknown")
+    known = found.runtime
+    number = version(known.distribution, found.command)
+    seen = "%s, version %s" % (" ".join(found.command), number or "unknown")
     yield Finding("runtime", OK, seen)
-    if known.served_name and known.served_name not in offered:
+    if known.served_name and known.served_name not in (found.flags or {}):
         seen = (
             "this version has no %s: clients must ask by the model's path, not the slot's name"
             % known.served_name

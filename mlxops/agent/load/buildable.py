@@ -79,7 +79,7 @@ def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
 
     Not checked if the load stops no server, or with --force.
     """
-    runtime, command, request = plan.runtime, plan.command, plan.request
+    runtime, command, request = plan.runtime, plan.installed.command, plan.request
     if request.force or (plan.survey.server is None and not request.evict):
         return
     template = entry.text("chat_template")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import List, NamedTuple, Tuple
+from typing import List, Tuple
 
 from ..context import Context
 from ..errors import Failed, mlxops_command
 from ..models.rejections import Rejection, find_rejections
 from ..programs import dryparse
+from ..programs.installed import Installed
 from ..registry.entries import Entry
 from ..registry.sharing import others_write
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
-from ..runtimes.table import Runtime, parse_help
+from ..runtimes.table import Runtime
 from ..site import Site
 
 # Linux takes 128 KiB for one word of a command line (MAX_ARG_STRLEN), macOS 1 MiB for all of them
@@ -21,24 +22,15 @@ from ..site import Site
 MAX_WORD_BYTES = 120 << 10
 
 
-class RuntimeHelp(NamedTuple):
-    """A runtime, the words that start it, and its own help."""
-
-    runtime: Runtime
-    words: Tuple[str, ...]
-    help_text: str
-
-
-def check(ctx: Context, entry: Entry, port: int, asked: RuntimeHelp) -> Tuple[str, ...]:
+def check(ctx: Context, entry: Entry, port: int, installed: Installed) -> Tuple[str, ...]:
     """Warnings; Failed where the runtime would refuse what it is started with."""
-    runtime = asked.runtime
+    runtime = installed.runtime
     _require_word_limits(entry, template_text(runtime, entry))
     _require_undisclosed_template(ctx.site, entry, runtime)
-    refused = find_rejections(
-        runtime, entry, parse_help(asked.help_text), os.path.isfile, asked.help_text
-    )
+    flags, text = installed.flags or {}, installed.help_text
+    refused = find_rejections(runtime, entry, flags, os.path.isfile, text)
     if not refused:
-        refused = _rejected_by_program(ctx, entry, asked)
+        refused = _rejected_by_program(ctx, entry, installed)
     if refused:
         raise Failed(
             "%s would refuse %s: %s"
@@ -90,11 +82,13 @@ def _require_undisclosed_template(site: Site, entry: Entry, runtime: Runtime) ->
         )
 
 
-def _rejected_by_program(ctx: Context, entry: Entry, asked: RuntimeHelp) -> Tuple[Rejection, ...]:
+def _rejected_by_program(
+    ctx: Context, entry: Entry, installed: Installed
+) -> Tuple[Rejection, ...]:
     """What the program itself says of the values in `args`, of which its help may show no kind."""
     said = dryparse.parse_error(
-        asked.help_text,
-        asked.words,
+        installed.help_text,
+        installed.command,
         entry.args,
         ctx.site.state_dir,
         ctx.report,

@@ -19,24 +19,21 @@ from ..jobs.reservations import require_unreserved
 from ..memory import fit as memory
 from ..models import cache as hfcache
 from ..models import files as modelfiles
-from ..models.defaults import Installed
-from ..models.flags import choose_options, require_buildable
 from ..models.location import folder_identity
+from ..models.options import choose_options, require_buildable
 from ..ports.diagnosis import diagnose
 from ..ports.expected import expected
 from ..ports.survey import PortSurvey, survey
-from ..programs import find as programs
-from ..programs.environment import site_packages
+from ..programs.installed import require_installed
 from ..ranks import other_hosts
 from ..registry import resolve
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import free_name
-from ..runtimes.table import Runtime, parse_help
+from ..runtimes.table import Runtime
 from ..servers.respawn import require_no_restarter
 from ..servers.start import ServerSpec
 from . import buildable, options, presence, references, startable
 from .memory import check_memory
-from .options import RuntimeHelp
 from .request import LoadPlan, LoadRequest, no_restart_error
 from .restart import Unrestartable, restart_spec
 
@@ -49,27 +46,23 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
         _report_entry(ctx, request, entry)
     require_unreserved(ctx, [entry.name], request.port)
     check_assignment(entry, request)
-    runtime = ctx.site.runtime_named(entry.text("runtime"))
-    command = programs.require_command(ctx.site, runtime)
-    text = programs.help_text(runtime, command, ctx.site.state_dir, ctx.report, ctx.client.check)
-    flags = parse_help(text)
+    there = require_installed(ctx.site, entry.text("runtime"), ctx.report, ctx.client.check)
     # Options for a model that must be downloaded are chosen after the download.
-    there = Installed(runtime, flags, tuple(site_packages(command)))
     warnings: Tuple[str, ...] = ()
     whole, notes = presence.is_usable(entry.cache_path, request.force), warnings
     if whole:
         warnings = presence.warnings(ctx.store.read(), entry)
-        entry, notes = choose_options(ctx.site, entry, there, request.force)
-    warnings += options.check(ctx, entry, request.port, RuntimeHelp(runtime, command, text))
-    references.check(ctx, runtime, entry, request.port)
+        chosen = choose_options(ctx.site, entry, there, request.force)
+        entry, notes = chosen.entry, chosen.notes
+    warnings += options.check(ctx, entry, request.port, there)
+    references.check(ctx, there.runtime, entry, request.port)
     port_survey = survey(ctx, request.port, own_lock)
     fault = _fault_of_occupant(ctx, port_survey, entry)
     plan = LoadPlan(
         request=request,
         entry=entry,
         remote=None,
-        runtime=runtime,
-        command=command,
+        installed=there,
         survey=port_survey,
         already_served=fault == "" and not request.replace,
         warnings=warnings,
@@ -80,17 +73,12 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     require_no_restarter(ctx, port_survey)
     startable.check_bindable(ctx, port_survey)
     plan = plan._replace(previous=_previous_server(ctx, port_survey, request))
-    return _plan_model(
-        ctx, plan, there, None if whole else _planned_download(ctx, entry, command, request), notes
-    )
+    remote = None if whole else _planned_download(ctx, entry, there.command, request)
+    return _plan_model(ctx, plan, remote, notes)
 
 
 def _plan_model(
-    ctx: Context,
-    plan: LoadPlan,
-    there: Installed,
-    remote: Optional[Remote],
-    notes: Tuple[str, ...],
+    ctx: Context, plan: LoadPlan, remote: Optional[Remote], notes: Tuple[str, ...]
 ) -> LoadPlan:
     """The plan with what the model needs: its files, its other hosts, memory, and a runtime that
     can build it."""
@@ -98,7 +86,7 @@ def _plan_model(
     if remote is not None:
         entry = _with_repo_spelling(entry, remote)
         if remote.config and not request.force:
-            require_buildable(entry, there, remote.config)
+            require_buildable(entry, plan.installed, remote.config)
     other_hosts.require_startable(
         ctx, entry, request.port, runtime, complete=remote is None, force=request.force
     )

@@ -8,6 +8,7 @@ from ..errors import PortBusy, mlxops_command
 from ..hub.remote import Remote
 from ..memory.fit import Fit, MemoryRequest
 from ..ports.survey import PortSurvey
+from ..programs.installed import Installed
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 
@@ -73,8 +74,8 @@ def _whole(value: Any) -> Optional[int]:
 
 
 class LoadPlan(NamedTuple):
-    """A load that passed every check. `remote`: what must be downloaded first. `command`: starts
-    the runtime.
+    """A load that passed every check. `remote`: what must be downloaded first. `installed`: the
+    runtime it starts.
 
     `already_served`: the port already serves exactly this. `warnings`: one sentence each.
     `previous`: restarts the server that has to stop; None if there is none."""
@@ -82,14 +83,17 @@ class LoadPlan(NamedTuple):
     request: LoadRequest
     entry: Entry
     remote: Optional[Remote]
-    runtime: Runtime
-    command: Tuple[str, ...]
+    installed: Installed
     survey: PortSurvey
     already_served: bool
     warnings: Tuple[str, ...]
     memory_request: Optional[MemoryRequest] = None
     fit: Optional[Fit] = None
     previous: Union[ServerSpec, Unrestartable, None] = None
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.installed.runtime
 
 
 def no_restart_error(lost: Unrestartable, request: LoadRequest) -> PortBusy:

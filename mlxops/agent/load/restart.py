@@ -14,11 +14,10 @@ from typing import NamedTuple, Optional, Sequence, Tuple, Union
 from ..context import Context
 from ..errors import MlxopsError
 from ..models import cache as hfcache
-from ..models.defaults import Installed
-from ..models.flags import choose_options
+from ..models.options import choose_options
 from ..ports.evidence import Server
 from ..programs import find as programs
-from ..programs.environment import site_packages
+from ..programs.installed import Installed, require_installed
 from ..registry.entries import Entry
 from ..registry.sharing import others_write
 from ..runtimes import table as runtimes
@@ -26,6 +25,7 @@ from ..runtimes.commandline import base
 from ..runtimes.launch import launch_of, template_text
 from ..runtimes.table import Runtime
 from ..servers.start import ServerSpec
+from ..site import Site
 
 
 class Unrestartable(NamedTuple):
@@ -121,14 +121,17 @@ def _spec_of_entry(ctx: Context, port: int, entry: Entry) -> Union[ServerSpec, U
 
 
 def _built_spec(ctx: Context, port: int, entry: Entry) -> ServerSpec:
-    runtime = ctx.site.runtime_named(entry.text("runtime"))
-    command = programs.require_command(ctx.site, runtime)
-    flags = programs.help_flags(runtime, command, ctx.site.state_dir)
-    chosen, _ = choose_options(
-        ctx.site, entry, Installed(runtime, flags, tuple(site_packages(command))), force=True
-    )
-    launch = launch_of(chosen, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
-    argv = runtimes.argv(runtime, command, launch, flags, template_text(runtime, chosen))
+    installed = require_installed(ctx.site, entry.text("runtime"))
+    chosen = choose_options(ctx.site, entry, installed, force=True).entry
+    return spec_of_entry(ctx.site, chosen, port, installed)._replace(entry=entry)
+
+
+def spec_of_entry(site: Site, entry: Entry, port: int, installed: Installed) -> ServerSpec:
+    """The server that an entry's own options give on a port."""
+    runtime, flags = installed.runtime, installed.flags or {}
+    launch = launch_of(entry, port, site.bind, site.served_name(port, entry.name))
+    template = template_text(runtime, entry)
+    argv = runtimes.argv(runtime, installed.command, launch, flags, template)
     listed = launch.served_name if runtime.served_name in flags else None
     return ServerSpec(
         port=port,

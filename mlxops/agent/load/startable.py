@@ -6,14 +6,14 @@ that they still start."""
 
 from __future__ import annotations
 
-from typing import Iterable, Sequence, Union
+from typing import Iterable, Union
 
 from ..context import Context
 from ..errors import EvidenceUnknown, Failed, Interrupted, MlxopsError, PortBusy
 from ..ports.survey import PortSurvey
 from ..procs import Listener, Unobservable
-from ..programs import find as programs
-from ..runtimes.table import HelpFlags, Runtime
+from ..programs.installed import Installed, require_installed
+from ..runtimes.table import Runtime
 from ..servers.start import ServerSpec
 from .request import LoadPlan, no_restart_error
 from .restart import Unrestartable
@@ -63,17 +63,17 @@ def check_programs(ctx: Context, plan: LoadPlan) -> LoadPlan:
     Failed if the runtime does not start, PortBusy if the previous server's does not."""
     if not stops_a_server(plan):
         return plan
-    help_flags(ctx, plan.runtime, plan.command, fresh=True)
+    require_starting(ctx, plan.runtime)
     previous = _check_previous(ctx, plan)
     if isinstance(previous, Unrestartable) and plan.request.rollback and not plan.request.dry_run:
         raise no_restart_error(previous, plan.request)
     return plan._replace(previous=previous)
 
 
-def help_flags(ctx: Context, runtime: Runtime, command: Sequence[str], fresh: bool) -> HelpFlags:
-    return programs.help_flags(
-        runtime, command, ctx.site.state_dir, ctx.report, ctx.client.check, fresh=fresh
-    )
+def require_starting(ctx: Context, runtime: Runtime, fresh: bool = True) -> Installed:
+    """The runtime as installed; Failed if its program does not start. `fresh`: start it even if its
+    help is known."""
+    return require_installed(ctx.site, runtime.name, ctx.report, ctx.client.check, fresh)
 
 
 def _check_previous(ctx: Context, plan: LoadPlan) -> Union[ServerSpec, Unrestartable, None]:
@@ -81,9 +81,7 @@ def _check_previous(ctx: Context, plan: LoadPlan) -> Union[ServerSpec, Unrestart
     if not isinstance(previous, ServerSpec) or previous.runtime.name == plan.runtime.name:
         return previous
     try:
-        help_flags(
-            ctx, previous.runtime, programs.require_command(ctx.site, previous.runtime), fresh=True
-        )
+        require_starting(ctx, previous.runtime)
     except Interrupted:
         raise
     except MlxopsError as exc:

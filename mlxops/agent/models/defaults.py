@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..programs.environment import has_package
+from ..programs.installed import MODEL_TYPE, MULTIMODAL, Installed
 from ..registry.entries import Entry
-from ..runtimes.table import HelpFlags, Runtime
+from ..runtimes.table import Runtime
 from . import families, templates
 from .files import config
 
@@ -15,29 +16,9 @@ PARSERS = ("tool_call_parser", "reasoning_parser")
 KEYS = ("chat_template", *PARSERS, "args")
 # mlx-openai-server serves a model as text alone unless it is told otherwise; for pictures it
 # imports mlx_vlm.
-MODEL_TYPE, MULTIMODAL, VISION = "--model-type", "multimodal", "mlx_vlm"
+VISION_PACKAGE = "mlx_vlm"
 
 MAX_NAME_LENGTH = 64
-
-
-class Installed(NamedTuple):
-    """A runtime as it is installed: what its help lists, None where it does not answer, its
-    site-packages, and the words that start it."""
-
-    runtime: Runtime
-    flags: Optional[HelpFlags]
-    packages: Tuple[str, ...] = ()
-    words: Tuple[str, ...] = ()
-
-    def takes(self, key: str) -> Optional[Tuple[str, ...]]:
-        """What the option for an entry's key takes, () where it does not say; None when there is no
-        such option."""
-        return (self.flags or {}).get(getattr(self.runtime, key) or "")
-
-    @property
-    def supports_vision(self) -> bool:
-        """Whether it can be told to take pictures too."""
-        return MULTIMODAL in (self.flags or {}).get(MODEL_TYPE, ())
 
 
 class Defaults(NamedTuple):
@@ -62,7 +43,7 @@ def find_defaults(installed: Installed, entry: Entry, folder: Optional[str]) -> 
     proposal = families.propose(model_type, template.text)
     values: Dict[str, Any] = {"chat_template": there.path} if there.path else {}
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
-        chosen = _accepted(candidates, installed.takes(key), installed.runtime)
+        chosen = _accepted(candidates, installed.choices(key), installed.runtime)
         values.update({key: chosen} if chosen else {})
     if "tool_call_parser" not in values:
         values.pop("reasoning_parser", None)
@@ -112,7 +93,9 @@ def vision_args(installed: Installed, described: Mapping[str, Any]) -> List[str]
     """The `args` with which a model takes pictures, where it can and all that it needs for them is
     installed."""
     sees = isinstance(described.get("vision_config"), dict) and installed.supports_vision
-    return [MODEL_TYPE, MULTIMODAL] if sees and has_package(VISION, installed.packages) else []
+    return (
+        [MODEL_TYPE, MULTIMODAL] if sees and has_package(VISION_PACKAGE, installed.packages) else []
+    )
 
 
 def model_type_of(described: Mapping[str, Any]) -> str:

@@ -8,10 +8,11 @@ import os
 from typing import Mapping, Tuple
 
 from ..errors import Failed, mlxops_command
+from ..programs.installed import Installed
 from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 from ..untrusted import read_bounded
-from .defaults import Defaults, Installed
+from .defaults import Defaults
 
 MODEL_TYPE, PARSER = "gpt_oss", "harmony"
 # openai-harmony 0.0.8 reads this file from TIKTOKEN_ENCODINGS_BASE, and else downloads it at the
@@ -39,7 +40,7 @@ def check(
             "%s has no harmony parser: the raw channel tags of %s reach clients"
             % (runtime.name, entry.name),
         )
-    if PARSER not in (installed.takes("tool_call_parser") or ()):
+    if PARSER not in (installed.choices("tool_call_parser") or ()):
         return ()
     if not uses_harmony_parser(entry, runtime):
         return (

@@ -11,8 +11,8 @@ from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, mlxops_
 from ..jobs.reservations import require_unreserved
 from ..models import cache as hfcache
 from ..models import defaults
-from ..models.flags import find_installed
 from ..models.location import same_repo
+from ..models.options import find_installed, launch_options
 from ..registry import resolve
 from ..registry.action import Action
 from ..registry.entries import MAX_HOSTS, REQUIRED, Entry, Registry, coerce
@@ -90,9 +90,7 @@ def _entry(ctx: Context, name: str, repo_id: str, given: Mapping[str, Any]) -> E
     entry = Entry(
         name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **given}
     )
-    return defaults.with_defaults(
-        entry, defaults.find_defaults(find_installed(ctx, entry), entry, ctx.site.templates)
-    )
+    return launch_options(ctx.site, entry, find_installed(ctx, entry.text("runtime"))).entry
 
 
 def _require_new(registry: Registry, entry: Entry, given: List[str]) -> None:

@@ -11,8 +11,8 @@ from ..hub.remote import Remote
 from ..load.preflight import download_needed, memory_request, resolve_entry
 from ..load.request import LoadRequest
 from ..memory import fit as memory
-from ..models.defaults import Installed
-from ..models.flags import find_installed, require_buildable
+from ..models.options import find_installed, require_buildable
+from ..programs.installed import Installed
 from ..registry.entries import Entry
 from ..wire.values import MAX_CONTEXT
 
@@ -23,8 +23,8 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     revision = str(args["revision"]) if args.get("revision") else None
     request = LoadRequest.from_wire({"model": args["model"], "port": 0, "revision": revision})
     entry = resolve_entry(ctx, ctx.store.read(), request)
-    there = find_installed(ctx, entry)
-    remote = download_needed(ctx, entry, there.words)
+    there = find_installed(ctx, entry.text("runtime"))
+    remote = download_needed(ctx, entry, there.command)
     needed = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
     if needed is None:
         raise Failed("cannot read the weights of %s" % entry.name, "mlxops list", entry=entry.name)

@@ -9,12 +9,12 @@ from ..context import Context
 from ..errors import Failed
 from ..jobs.reservations import reserved_entries
 from ..models import cache as hfcache
-from ..models import defaults
-from ..models.flags import choose_options, find_installed
 from ..models.location import folder_identity
+from ..models.options import LaunchOptions, find_installed, launch_options, require_servable
 from ..ports.evidence import PortEvidence, Server
 from ..ports.observe import family_record
 from ..ports.survey import observe_ports
+from ..programs.installed import Installed
 from ..registry import init_plan as intake
 from ..registry.entries import REQUIRED, Entry, Registry
 from ..registry.init_plan import CachedModel, Change, Running, Slots
@@ -104,19 +104,18 @@ def _models(ctx: Context) -> List[CachedModel]:
         ctx.client.emit("warning", message="skipping %s: %s" % (repo_id, why))
     whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id.lower(): s for s in reversed(whole)}
-    there = find_installed(ctx, Entry("", {}))
+    there = find_installed(ctx, None)
     if whole and there.flags is None:
         text = "%s does not list its options: no parsers are proposed" % there.runtime.name
         ctx.client.emit("warning", message=text)
     return [_with_defaults(ctx, s, there) for s in whole if first[s.repo_id.lower()] is s]
 
 
-def _with_defaults(
-    ctx: Context, snapshot: hfcache.Snapshot, there: defaults.Installed
-) -> CachedModel:
+def _with_defaults(ctx: Context, snapshot: hfcache.Snapshot, there: Installed) -> CachedModel:
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
-    found = defaults.find_defaults(there, entry, ctx.site.templates)
-    notes = (*found.notes, *_load_error(ctx, entry, there))
+    chosen = launch_options(ctx.site, entry, there)
+    found = chosen.defaults
+    notes = (*found.notes, *_load_error(ctx, chosen, there))
     return CachedModel(
         repo_id=snapshot.repo_id,
         path=snapshot.path,
@@ -126,10 +125,10 @@ def _with_defaults(
     )
 
 
-def _load_error(ctx: Context, entry: Entry, there: defaults.Installed) -> Iterator[str]:
+def _load_error(ctx: Context, chosen: LaunchOptions, there: Installed) -> Iterator[str]:
     """It is added anyway: a newer or another runtime may serve it."""
     try:
-        choose_options(ctx.site, entry, there)
+        require_servable(ctx.site, chosen, there)
     except Failed as exc:
         yield "load will refuse it: " + exc.message
 

@@ -18,17 +18,13 @@ from ..load import buildable, evict, startable
 from ..load.memory import require_still_fits
 from ..load.preflight import check_assignment, plan_load
 from ..load.request import LoadPlan, LoadRequest, no_restart_error
-from ..load.restart import Unrestartable
+from ..load.restart import Unrestartable, spec_of_entry
 from ..load.swap import swap
 from ..memory import fit as memory
 from ..models import harmony
-from ..models.defaults import Installed
-from ..models.flags import choose_options
-from ..programs.environment import site_packages
+from ..models.options import choose_options
 from ..registry.action import Action
 from ..registry.entries import Entry
-from ..runtimes import table as runtimes
-from ..runtimes.launch import launch_of, template_text
 from ..servers.start import ServerSpec, StartedServer
 from ..servers.startup_time import estimate_startup
 from ..servers.unrecorded import record_unrecorded
@@ -111,7 +107,7 @@ def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
     def progress(done: int, total: int, file: str) -> None:
         job.emit("progress", phase="download", done=done, total=total, file=file)
 
-    python = fetch.find_interpreter(ctx.site, plan.command)
+    python = fetch.find_interpreter(ctx.site, plan.installed.command)
     path = fetch.download(
         python, remote, ctx.site.cache_root, progress, lambda: ctx.client.cancelled
     )
@@ -119,30 +115,19 @@ def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
 
 
 def _spec(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
-    port, runtime = plan.request.port, plan.runtime
     # Check again after a download, which may have taken hours.
     again = plan.remote is not None and startable.stops_a_server(plan)
-    flags = startable.help_flags(ctx, runtime, plan.command, again)
+    there = startable.require_starting(ctx, plan.runtime, again)
     if plan.remote:
         # Options can be chosen now that the model is there; nothing has been stopped yet.
-        there = Installed(runtime, flags, tuple(site_packages(plan.command)))
-        entry, notes = choose_options(ctx.site, entry, there, plan.request.force)
-        for note in notes:
+        chosen = choose_options(ctx.site, entry, there, plan.request.force)
+        entry = chosen.entry
+        for note in chosen.notes:
             job.warn(note)
         buildable.check(ctx, entry, plan)
-    launch = launch_of(entry, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
-    argv = runtimes.argv(runtime, plan.command, launch, flags, template_text(runtime, entry))
-    listed = launch.served_name if runtime.served_name in flags else None
-    name = runtime.client_model or listed or entry.cache_path
-    return ServerSpec(
-        port=port,
-        entry=entry,
-        runtime=runtime,
-        argv=argv,
-        listed_name=listed,
-        chat_name=name,
-        require_clean_output=harmony.uses_harmony_parser(entry, runtime),
-    )
+    clean = harmony.uses_harmony_parser(entry, plan.runtime)
+    spec = spec_of_entry(ctx.site, entry, plan.request.port, there)
+    return spec._replace(require_clean_output=clean)
 
 
 def _warnings(started: Optional[StartedServer]) -> List[str]:

@@ -14,12 +14,12 @@ from ..models import completeness
 from ..models.rejections import find_rejections
 from ..ports import process_owner
 from ..procs import Process, tree
-from ..programs import find as programs
+from ..programs.installed import Installed, require_installed
 from ..ranks.ring import environment, require_local_address
 from ..registry.entries import Entry, coerce
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
-from ..runtimes.table import HelpFlags, Runtime, recognise
+from ..runtimes.table import recognise
 from ..servers.launch import PendingServer, launch, log_tail
 from ..servers.stop import StopTarget, stop
 from ..site import log_path
@@ -38,8 +38,9 @@ def _check(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         text = "%s is missing or incomplete" % entry.cache_path
         raise Failed(text, "copy the snapshot, with its index, to the same path on that host")
     require_local_address(str(args["at"]))
-    runtime, _, flags = _program(ctx, entry)
-    refused = find_rejections(runtime, entry, flags, os.path.isfile)
+    there = _installed(ctx, entry)
+    runtime = there.runtime
+    refused = find_rejections(runtime, entry, there.flags or {}, os.path.isfile)
     if refused:
         text = "%s on that host would refuse %s: %s" % (
             runtime.name,
@@ -54,21 +55,21 @@ def _entry(args: Mapping[str, Any]) -> Entry:
     return coerce(str(args["name"]), args["entry"])
 
 
-def _program(ctx: Context, entry: Entry) -> Tuple[Runtime, Tuple[str, ...], HelpFlags]:
-    runtime = ctx.site.runtime_named(entry.text("runtime"))
-    words = programs.require_command(ctx.site, runtime)
-    return (
-        runtime,
-        words,
-        programs.help_flags(runtime, words, ctx.site.state_dir, check=ctx.client.check),
-    )
+def _installed(ctx: Context, entry: Entry) -> Installed:
+    return require_installed(ctx.site, entry.text("runtime"), check=ctx.client.check)
 
 
 def _argv(ctx: Context, entry: Entry, args: Mapping[str, Any]) -> Tuple[str, ...]:
-    runtime, words, flags = _program(ctx, entry)
+    there = _installed(ctx, entry)
     # Only rank 0 listens for clients. With its ring port no host takes it for a server of a port.
     launch = launch_of(entry, _ring_port(args), ctx.site.bind, entry.name)
-    return runtimes.argv(runtime, words, launch, flags, template_text(runtime, entry))
+    return runtimes.argv(
+        there.runtime,
+        there.command,
+        launch,
+        there.flags or {},
+        template_text(there.runtime, entry),
+    )
 
 
 def _start(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:

@@ -6,11 +6,10 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..context import Context
 from ..errors import MlxopsError
-from ..models.defaults import Installed, find_defaults
-from ..models.flags import find_installed
-from ..models.provenance import option_sources
+from ..models.options import find_installed, launch_options
 from ..ports.portname import PortResolver, find_slot
 from ..ports.survey import observe_ports
+from ..programs.installed import Installed
 from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from ..runtimes import table as runtimes
@@ -57,15 +56,15 @@ def _is_entry(registry: Registry, what: str) -> bool:
 def _start_command(ctx: Context, entry: Entry) -> Dict[str, Any]:
     """The command line, and the origin of its values."""
     try:
-        there = find_installed(ctx, entry)
+        there = find_installed(ctx, entry.text("runtime"))
     except (
         MlxopsError
     ):  # its runtime is no longer in the host file; the entry is what one wants to see then
         return NOTHING
-    found = find_defaults(there, entry, ctx.site.templates)
+    options = launch_options(ctx.site, entry, there).options
     return {
         "command": _argv(ctx, entry, there),
-        "sources": option_sources(ctx.site, entry, there.runtime, found),
+        "sources": {key: option.to_wire() for key, option in options.items()},
     }
 
 
@@ -87,4 +86,4 @@ def _argv(ctx: Context, entry: Entry, there: Installed) -> Optional[List[str]]:
         return None
     launch = launch_of(entry, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
     template = "<the text of %s>" % launch.chat_template if launch.chat_template else ""
-    return list(runtimes.argv(there.runtime, there.words, launch, there.flags, template))
+    return list(runtimes.argv(there.runtime, there.command, launch, there.flags, template))

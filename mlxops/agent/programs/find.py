@@ -13,7 +13,7 @@ from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 from ..clock import Deadline
 from ..errors import Failed
 from ..procs.signals import end_session
-from ..runtimes.table import HelpFlags, Runtime, parse_help
+from ..runtimes.table import Runtime
 from ..site import Site
 from .environment import shebang, site_packages
 
@@ -103,18 +103,6 @@ def _words(text: str) -> Tuple[str, ...]:
     except ValueError:
         said = "a quote in %s has no end: %s" % (COMMAND_VARIABLE, text)
         raise Failed(said, "correct %s where the host's logins set it" % COMMAND_VARIABLE) from None
-
-
-def help_flags(
-    runtime: Runtime,
-    words: Sequence[str],
-    state_dir: str,
-    say: Callable[[str], None] = lambda _: None,
-    check: Callable[[], None] = lambda: None,
-    fresh: bool = False,
-) -> HelpFlags:
-    """The flags the program's own help lists; asked as `help_text` does."""
-    return parse_help(help_text(runtime, words, state_dir, say, check, fresh))
 
 
 def help_text(

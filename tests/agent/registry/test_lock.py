@@ -84,7 +84,7 @@ def test_one_who_always_comes_again_lets_those_who_wait_go_first(path: str):
     with running(GREEDY, path, "alice"):
         for _ in range(9):
             lock = FileLock(path, turn=True)
-            assert wait_for(lambda lock=lock: lock.look()[0], Deadline(60), interval_s=0.001)
+            assert wait_for(lambda lock=lock: lock.peek()[0], Deadline(60), interval_s=0.001)
             before = lock.peek()[1]["round"]
             lock.take(60)
             waited.append(lock.peek()[1]["round"] - before)

@@ -248,7 +248,7 @@ def test_a_model_that_could_not_be_built_is_not_fetched(
     for words in (["fit", "tiny/novel"], ["load", "tiny/novel", serving.ports[1]]):
         error = refused(serving.mlxops(*words), 1, "Failed")
         assert (
-            "cannot build a model of the type novelty" in error["message"]
+            "cannot build a model of type novelty" in error["message"]
             and error["model_type"] == "novelty"
         )
     untouched(serving, fake_runtime, hub)

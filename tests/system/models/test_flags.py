@@ -69,8 +69,8 @@ def test_init_writes_what_is_proposed_and_show_tells_where_it_is_from(moe: Studi
     moe.must("init")
     assert fields(moe, "moe") == PROPOSED
     sources = told(moe, "moe")
-    assert sources["tool_call_parser"].startswith("as proposed (qwen3_moe: ")
-    assert sources["chat_template"] == "the snapshot has it"
+    assert sources["tool_call_parser"].startswith("the default (qwen3_moe: ")
+    assert sources["chat_template"] == "not set: the snapshot has one"
     assert sources["runtime"] == "the host file"
     moe.must("set", "moe", "tool_call_parser=hermes", f"slot={moe.ports[0]}")
     row = moe.must("show", "moe")["sources"]["tool_call_parser"]
@@ -84,7 +84,7 @@ def test_an_entry_nobody_has_said_anything_about_gets_its_flags_with_the_load_an
     moe.must("init")
     moe.must("set", "moe", "tool_call_parser=auto", "reasoning_parser=auto")
     assert fields(moe, "moe") == {}
-    assert told(moe, "moe")["reasoning_parser"].startswith("nobody has said; the next load takes")
+    assert told(moe, "moe")["reasoning_parser"].startswith("not set: the next load uses")
     warnings = moe.must("load", "moe", moe.ports[0])["warnings"]
     assert [w for w in warnings if "tool_call_parser qwen3_moe, reasoning_parser qwen3" in w], (
         warnings
@@ -115,7 +115,7 @@ def test_a_parser_set_by_hand_is_left_alone_and_gets_no_company(moe: Studio) -> 
     moe.must("set", "moe", "tool_call_parser=hermes")
     moe.must("load", "moe", moe.ports[0])
     assert fields(moe, "moe") == {"tool_call_parser": "hermes"}
-    assert told(moe, "moe")["reasoning_parser"].startswith("nobody has said; left alone")
+    assert told(moe, "moe")["reasoning_parser"].startswith("not set: the other parser was set")
 
 
 def test_only_what_the_installed_version_lists_is_proposed(
@@ -190,7 +190,7 @@ def test_a_gpt_oss_takes_its_template_from_the_hosts_folder(oss: Studio, tmp_pat
     assert fields(oss, "gpt-oss") == expected
     assert f"{folder}/gpt_oss.jinja" in started_with(oss, "gpt-oss")
     assert [w for w in result["warnings"] if "TIKTOKEN_ENCODINGS_BASE" in w]
-    assert told(oss, "gpt-oss")["chat_template"] == "as proposed (the host's template folder)"
+    assert told(oss, "gpt-oss")["chat_template"] == "the default (the host's template folder)"
 
 
 @pytest.mark.slow

@@ -9,10 +9,10 @@ import mlx_lm
 import pytest
 
 from mlxops.agent.errors import Failed
-from mlxops.agent.models.defaults import Installed
-from mlxops.agent.models.flags import choose_options
+from mlxops.agent.models.options import choose_options
 from mlxops.agent.programs import find as programs
 from mlxops.agent.programs.environment import has_package, model_types, site_packages
+from mlxops.agent.programs.installed import Installed
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.runtimes.table import RUNTIMES
 from mlxops.agent.site import Site
@@ -78,7 +78,7 @@ def test_what_it_cannot_build_is_refused_before_anything_is_touched(
         assert choose_options(SITE, entry, there).entry == entry
         return
     with pytest.raises(
-        Failed, match=r"cannot build a model (of the type novelty|whose config.json names no)"
+        Failed, match=r"cannot build a model (of type novelty|whose config.json has no)"
     ):
         choose_options(SITE, entry, there)
     assert choose_options(SITE, entry, there._replace(runtime=RUNTIMES["vllm"])).entry == entry

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlxops.agent.errors import Failed, Interrupted
-from mlxops.agent.programs.find import MAX_SAVED_ANSWERS, help_flags
+from mlxops.agent.programs.find import MAX_SAVED_ANSWERS, help_text
 from mlxops.agent.runtimes.table import RUNTIMES
 
 LIGHT = RUNTIMES["mlx_lm.server"]
@@ -26,7 +26,7 @@ def test_the_answers_of_programs_that_changed_are_pruned(tmp_path: Path) -> None
     state = tmp_path / "state"
     for version in range(MAX_SAVED_ANSWERS + 5):
         words = program(tmp_path, f"echo '  --port PORT {version}'\n# {'x' * version}\n")
-        assert "--port" in help_flags(LIGHT, words, str(state))
+        assert "--port" in help_text(LIGHT, words, str(state))
     kept = list((state / "help").iterdir())
     assert len(kept) == MAX_SAVED_ANSWERS
     assert any(f"PORT {MAX_SAVED_ANSWERS + 4}\n" in path.read_text() for path in kept)
@@ -36,11 +36,11 @@ def test_asked_afresh_a_program_that_starts_no_longer_is_found_out(tmp_path: Pat
     state, gone = str(tmp_path / "state"), tmp_path / "dep"
     words = program(tmp_path, f"[ -e {gone} ] && echo '  --port PORT'\n")
     gone.touch()
-    assert "--port" in help_flags(LIGHT, words, state)
+    assert "--port" in help_text(LIGHT, words, state)
     gone.unlink()
-    assert "--port" in help_flags(LIGHT, words, state)
+    assert "--port" in help_text(LIGHT, words, state)
     with pytest.raises(Failed, match="does not look like a model server's"):
-        help_flags(LIGHT, words, state, fresh=True)
+        help_text(LIGHT, words, state, fresh=True)
 
 
 def test_a_cancel_ends_the_program_that_is_asked(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_cancel_ends_the_program_that_is_asked(tmp_path: Path) -> None:
             raise Interrupted("cancelled")
 
     with pytest.raises(Interrupted):
-        help_flags(LIGHT, words, str(tmp_path), check=check)
+        help_text(LIGHT, words, str(tmp_path), check=check)
     assert time.monotonic() - began < 5
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
@@ -62,5 +62,5 @@ def test_a_program_that_lists_no_options_is_told_with_what_it_said(tmp_path: Pat
     with pytest.raises(
         Failed, match=r"does not look like a model server's \(status 3: no\)"
     ) as refused:
-        help_flags(LIGHT, program(tmp_path, "echo no; exit 3\n"), str(tmp_path))
+        help_text(LIGHT, program(tmp_path, "echo no; exit 3\n"), str(tmp_path))
     assert refused.value.fields["output"] == "no\n"

@@ -1,0 +1,185 @@
+"""The options an entry is started with: for each key its value, where that comes from, and what is
+wrong with it. Decided here once; load, init, register, show, verify, doctor and fit use the result."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+
+from ..context import Context
+from ..errors import Failed, Interrupted, MlxopsError
+from ..programs.environment import model_types, site_packages
+from ..programs.find import find_command
+from ..programs.installed import MULTIMODAL, Installed, require_installed
+from ..registry.entries import Entry
+from ..registry.init_plan import format_value
+from ..runtimes.table import Runtime
+from ..site import Site
+from . import harmony
+from .defaults import (
+    KEYS,
+    PARSERS,
+    Defaults,
+    find_defaults,
+    model_type_of,
+    unset_keys,
+    vision_args,
+    with_defaults,
+)
+from .files import config
+from .rejections import find_rejections
+
+
+class Option(NamedTuple):
+    """One option. `source` is a phrase; `proposed`: the default, if another value is set;
+    `problem`: why the runtime would refuse the value, "" if it would accept it."""
+
+    value: Any
+    source: str
+    proposed: Any = None
+    problem: str = ""
+
+    def to_wire(self) -> Dict[str, Any]:
+        proposed = {"proposed": self.proposed} if self.proposed else {}
+        return {"value": self.value, "from": self.source, **proposed}
+
+
+class LaunchOptions(NamedTuple):
+    """`entry`: with the defaults filled in. `options`: one per key of `KEYS`, and of the runtime
+    and the served name. `notes`: one sentence for each thing that is missing."""
+
+    entry: Entry
+    options: Mapping[str, Option]
+    notes: Tuple[str, ...]
+    defaults: Defaults
+
+    @property
+    def problems(self) -> Tuple[str, ...]:
+        return tuple(option.problem for option in self.options.values() if option.problem)
+
+
+def launch_options(site: Site, entry: Entry, installed: Installed) -> LaunchOptions:
+    """The options of an entry, whether or not the runtime accepts them."""
+    found = find_defaults(installed, entry, site.templates)
+    chosen, runtime = with_defaults(entry, found), installed.runtime
+    problems: Dict[str, str] = {}
+    if installed.flags is not None:
+        flags, text = installed.flags, installed.help_text
+        for one in find_rejections(runtime, chosen, flags, os.path.isfile, text):
+            problems[one.field] = "; ".join(filter(None, (problems.get(one.field), one.reason)))
+    options = {
+        "runtime": Option(
+            runtime.name, "set by hand" if entry.text("runtime") else "the host file"
+        ),
+        **{
+            key: _option(key, entry, runtime, found)._replace(problem=problems.get(key, ""))
+            for key in KEYS
+        },
+        "served_name": _served_name(site, entry, runtime),
+    }
+    missing = found.notes if set(PARSERS) & set(unset_keys(entry.fields)) else ()
+    return LaunchOptions(chosen, options, (*_new_defaults(entry, chosen), *missing), found)
+
+
+def choose_options(
+    site: Site, entry: Entry, installed: Installed, force: bool = False
+) -> LaunchOptions:
+    """The options of an entry whose snapshot is on disk; Failed if its model could not serve."""
+    return require_servable(site, launch_options(site, entry, installed), installed, force)
+
+
+def require_servable(
+    site: Site, chosen: LaunchOptions, installed: Installed, force: bool = False
+) -> LaunchOptions:
+    """The options, with the warnings about the model added; Failed if the model could not serve.
+
+    `force`: accept a model type that mlx-lm does not list."""
+    entry, env = chosen.entry, {**os.environ, **site.env}
+    if not force:
+        require_buildable(entry, installed, config(entry.cache_path))
+    warnings = harmony.check(entry, chosen.defaults, installed, site.templates or "", env)
+    return chosen._replace(notes=(*chosen.notes, *warnings))
+
+
+def require_buildable(entry: Entry, installed: Installed, settings: Mapping[str, Any]) -> None:
+    """Failed if the mlx-lm that would build the model does not know its type. `settings`: its
+    config.json."""
+    model_type = model_type_of(settings)
+    known = model_types(installed.packages) if installed.runtime.mlx_lm else None
+    args = vision_args(installed, settings) if entry.fields.get("args") is None else entry.args
+    if known is None or model_type in known or MULTIMODAL in args:
+        return
+    if settings.get("model_file"):
+        return  # it brings code of its own
+    what = "of type %s" % model_type if model_type else "whose config.json has no model_type"
+    raise Failed(
+        "the mlx-lm of %s cannot build a model %s" % (installed.runtime.name, what),
+        "update mlx-lm in %s, or load with --force to try anyway" % installed.packages[0],
+        entry=entry.name,
+        model_type=model_type,
+    )
+
+
+def _new_defaults(entry: Entry, chosen: Entry) -> Tuple[str, ...]:
+    """Tells which defaults a registered entry gets now: it will behave differently than before."""
+    new = [key for key in KEYS if chosen.fields.get(key) and not entry.fields.get(key)]
+    if not new:
+        return ()
+    values = ", ".join("%s %s" % (key, format_value(chosen.fields[key])) for key in new)
+    return ("%s: using %s (default for this model family)" % (entry.name, values),)
+
+
+def _served_name(site: Site, entry: Entry, runtime: Runtime) -> Option:
+    port = entry.port or entry.slot
+    if runtime.client_model:
+        return Option(runtime.client_model, "%s answers to no other name" % runtime.name)
+    if port is None:
+        return Option(None, "the port it is loaded on")
+    named = (
+        "slot %d of the host file" % port
+        if site.slot_name(port)
+        else "the entry's name: the port has no slot"
+    )
+    return Option(site.served_name(port, entry.name), named)
+
+
+def _option(key: str, entry: Entry, runtime: Runtime, found: Defaults) -> Option:
+    """The origin of a value is not recorded: one that equals the default counts as the default."""
+    value, proposed = entry.fields.get(key) or None, found.values.get(key)
+    why = found.sources.get(key, "")
+    if key != "args" and not getattr(runtime, key):
+        return Option(value, "not supported by %s" % runtime.name)
+    if value:
+        return (
+            Option(value, "the default (%s)" % why)
+            if value == proposed
+            else Option(value, "set by hand", proposed)
+        )
+    if entry.fields.get(key) is not None:
+        return Option(None, "set by hand: none", proposed)
+    if proposed and key not in unset_keys(entry.fields):
+        return Option(
+            None, "not set: the other parser was set by hand, so no default applies", proposed
+        )
+    if proposed:
+        return Option(None, "not set: the next load uses the default (%s)" % why, proposed)
+    if key == "chat_template" and found.template.text:
+        return Option(None, "not set: %s has one" % found.template.source)
+    return Option(None, "not set; no default")
+
+
+def find_installed(ctx: Context, name: Optional[str]) -> Installed:
+    """The runtime called `name`, by default the host's own, with what can be learned about it.
+    Emits a warning if it is installed but gives no help; Usage for an unknown name."""
+    runtime = ctx.site.runtime_named(name)
+    command: Tuple[str, ...] = ()
+    try:
+        command, _ = find_command(ctx.site, runtime)
+        if command:
+            return require_installed(ctx.site, name, ctx.report, ctx.client.check)
+    except Interrupted:
+        raise
+    except MlxopsError as exc:
+        why = "cannot list the options of %s: %s; %s" % (runtime.name, exc.message, exc.hint)
+        ctx.client.emit("warning", message=why)
+    return Installed(runtime, None, tuple(site_packages(command)), command)
