@@ -1,2 +1,1 @@
-"""The host's side of doctor: each check is a small function from a command to what it found, and
-changes nothing."""
+"""The host's side of doctor: each check is a generator of findings and changes nothing."""

@@ -1,5 +1,4 @@
-"""What the agent itself stands on: its interpreter, and the folder that copies of it are kept
-in."""
+"""Checks of the agent itself: its interpreter, and the folder with its cached copies."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from .finding import ERROR, OK, WARNING, Finding, Fix
 
 DIGEST_DIGITS = 64
 IMAGES = "agent."
-# Where older versions kept the agent's files, with the bytecode that Python wrote beside them.
+# Older versions stored the agent's files here, with the bytecode that Python wrote beside them.
 LOOSE = "agent"
 PYC_HEADER_BYTES = 16
 
@@ -31,36 +30,40 @@ def interpreter(ctx: Context) -> Iterator[Finding]:
 
 
 def cache(ctx: Context) -> Iterator[Finding]:
-    """Whether the agent can be kept, and whether each copy is what its folder's name says."""
+    """Check that the agent can be cached, and that each copy has the hash its folder is named
+    by."""
     folder = os.path.join(ctx.site.state_dir, "agent")
     unkept = getattr(__spec__.loader, "unkept", "")
     if unkept:
         yield Finding(
-            "agent cache", WARNING, "the agent is sent with every call: %s" % unkept, _room(folder)
+            "agent cache",
+            WARNING,
+            "cannot be written, so the agent is sent with every call: %s" % unkept,
+            _room(folder),
         )
     kept = _kept(folder)
     faults = {name: copy_fault(os.path.join(folder, name), name) for name in kept}
     for name, why in faults.items():
         path = os.path.join(folder, name)
         if why:
-            mend = "on the host: rm -r %s; it is sent again" % shlex.quote(path)
+            fix = "on the host: rm -r %s (it is sent again)" % shlex.quote(path)
             yield Finding(
                 check="agent cache",
                 verdict=ERROR,
                 detail="%s: %s" % (path, why),
-                fix=mend,
+                fix=fix,
                 fixes=(Fix("remove", path, "damaged"),),
             )
     if not unkept and not any(faults.values()):
         mode = stat.S_IMODE(os.stat(folder).st_mode)
         yield Finding(
-            "agent cache", OK, "%s, mode %o, copies: %d, all unchanged" % (folder, mode, len(kept))
+            "agent cache", OK, "%s, mode %o, %d copies, unchanged" % (folder, mode, len(kept))
         )
 
 
 def _room(folder: str) -> str:
-    """What to do where the agent cannot be kept; where others own the folder, its own row says
-    it."""
+    """The hint for an agent that cannot be cached; "" if others own the folder, which has a row of
+    its own."""
     if getattr(__spec__.loader, "distrust", ""):
         return ""
     return "on the host: df -h %s; df -i %s; ls -ld %s" % (
@@ -76,28 +79,28 @@ def _kept(folder: str) -> List[str]:
 
 
 def copy_fault(root: str, digest: str) -> Optional[str]:
-    """What is wrong with a kept agent; None when every file is as it was written."""
+    """What is wrong with a cached copy; None if every file is unchanged."""
     names = sorted(os.listdir(root))
     images = [name for name in names if name.startswith(IMAGES)]
     damaged = [name for name in images if not _whole(os.path.join(root, name), digest)]
     others = [name for name in names if name not in images]
     if damaged:
-        return "damaged: %s; it is not used" % ", ".join(damaged)
+        return "damaged, and not used: %s" % ", ".join(damaged)
     if others and (others != [LOOSE] or pack(os.path.join(root, LOOSE)).digest != digest):
-        return "holds other files than were put there, which are not used: %s" % ", ".join(others)
+        return "contains files that mlxops did not write, and does not use: %s" % ", ".join(others)
     torn = [path for path in _bytecode(root) if not _loads(path)]
     return "damaged bytecode of an older version: %s" % ", ".join(torn) if torn else None
 
 
 def _whole(path: str, digest: str) -> bool:
-    """By its checksum, and by the hash of the sources in it."""
+    """Whether its checksum and the hash of the sources in it are right."""
     try:
         with open(path, "rb") as file:
-            said, _, modules, payload = unseal(file.read())
+            digest_inside, _, modules, payload = unseal(file.read())
         text = zlib.decompress(payload)
     except (OSError, ValueError, zlib.error):
         return False
-    return said == digest == hashlib.sha256(text).hexdigest() and set(modules) == set(
+    return digest_inside == digest == hashlib.sha256(text).hexdigest() and set(modules) == set(
         Bundle(text, digest).files()
     )
 
@@ -108,7 +111,8 @@ def _bytecode(root: str) -> Iterator[str]:
 
 
 def _loads(path: str) -> bool:
-    """Whether the bytecode is complete, as far as this Python can tell."""
+    """Whether the bytecode is complete. That of another Python version is only checked for its
+    size."""
     with open(path, "rb") as file:
         text = file.read()
     if path.rsplit(".", 2)[-2] != sys.implementation.cache_tag:

@@ -1,5 +1,4 @@
-"""What a check found, and the harmless step that would mend it. Values, and how a check is kept
-from ending others."""
+"""The result of a check, and the safe step that would fix it."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ _NAMED = 5
 
 
 class Fix(NamedTuple):
-    """One harmless step: `mkdir` and `chmod` give a folder of ours mode 0700, `remove` takes a
-    leftover away, `cut` shortens a log that is too large."""
+    """One safe step: `mkdir` and `chmod` give a folder of mlxops mode 0700, `remove` deletes a
+    leftover, `cut` shortens a log that is too large."""
 
     action: str
     path: str
@@ -23,8 +22,8 @@ class Fix(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One row. `seen` is a sentence, `mend` the command that mends it, "" where there is nothing to
-    mend."""
+    """One row. `detail` is a sentence, `fix` the command that fixes it, "" if there is nothing to
+    fix."""
 
     check: str
     verdict: str
@@ -33,13 +32,13 @@ class Finding(NamedTuple):
     fixes: Tuple[Fix, ...] = ()
 
     def to_wire(self) -> Dict[str, Any]:
-        mend = FIX_COMMAND if self.fixes and self.verdict != OK else self.fix
+        fix = FIX_COMMAND if self.fixes and self.verdict != OK else self.fix
         return {
             "side": "host",
             "check": self.check,
             "verdict": self.verdict,
             "seen": self.detail,
-            "mend": mend or None,
+            "mend": fix or None,
         }
 
 
@@ -47,18 +46,18 @@ Check = Callable[[Context], Iterable[Finding]]
 
 
 def run_check(ctx: Context, name: str, check: Check) -> List[Finding]:
-    """All that a check finds; where it breaks, a row that says so instead of the rest."""
+    """The findings of a check; if it raises, those up to then and the error."""
     found: List[Finding] = []
     try:
         for row in check(ctx):
             found.append(row)
-    except Exception as exc:  # whatever it is, the other checks still count
+    except Exception as exc:  # the other checks must still run
         error = to_mlxops_error(exc)
         found.append(Finding(name, UNKNOWN, error.message, error.hint))
     return found
 
 
 def join_some(words: Sequence[object]) -> str:
-    """The words with commas, the first few and a count where there are many."""
+    """The words with commas; of many only the first, and how many more."""
     more = " and %d more" % (len(words) - _NAMED) if len(words) > _NAMED else ""
     return ", ".join(str(word) for word in words[:_NAMED]) + more

@@ -1,4 +1,4 @@
-"""The harmless steps of doctor --fix, carried out."""
+"""Carries out the safe steps of doctor --fix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OWNER_ONLY = 0o700
 
 
 def apply_fix(fix: Fix, dry: bool) -> Dict[str, Any]:
-    """The step as a row, done unless `dry`; `error` says why it could not be."""
+    """Take the step unless `dry`, and return its row; `error`: why it failed."""
     error = None
     if not dry:
         try:
@@ -27,7 +27,7 @@ def _make(path: str) -> None:
 
 
 def _close(folder: str) -> None:
-    # Through a descriptor: a link that took the folder's place meanwhile is refused.
+    # Through a descriptor: refuse a link that replaced the folder in the meantime.
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fchmod(fd, OWNER_ONLY)

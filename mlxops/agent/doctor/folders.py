@@ -1,4 +1,4 @@
-"""The folders we keep things in, and those we share with others: there, ours, and with the right
+"""Checks of the state folder and of the shared folders: they exist, with the right owner and
 mode."""
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from ..context import Context
 from .finding import ERROR, OK, WARNING, Finding, Fix
 
 CHECK = "state folder"
-# Made when they are needed first.
+# Created when first needed.
 SUBFOLDERS = ("agent", "logs", "jobs", "run", "help")
 PROBE_BYTES = 1 << 16
-NEEDS_OWN_FOLDER = "name a folder of its own as state_dir under [studio] in the host file"
+NEEDS_OWN_FOLDER = "set state_dir under [studio] in the host file to a folder of its own"
 
 
 def state(ctx: Context) -> Iterator[Finding]:
-    """The folder that is ours alone, and those in it."""
+    """Check the state folder and its subfolders, which belong to this user only."""
     root = ctx.site.state_dir
     missing, faults = [], 0
     for path in (root, *(os.path.join(root, name) for name in SUBFOLDERS)):
@@ -42,17 +42,17 @@ def state(ctx: Context) -> Iterator[Finding]:
         yield Finding(CHECK, ERROR, seen, _on_host("df -h %s; df -i %s", root, root))
     if missing:
         names = ", ".join(os.path.basename(path) for path in missing)
-        seen = "%s: not needed and not made yet: %s" % (root, names)
+        seen = "%s: not created yet, because not needed so far: %s" % (root, names)
         yield Finding(
-            CHECK, OK, seen, fixes=tuple(Fix("mkdir", path, "it is missing") for path in missing)
+            CHECK, OK, seen, fixes=tuple(Fix("mkdir", path, "missing") for path in missing)
         )
     elif not faults:
-        yield Finding(CHECK, OK, "%s is ours alone" % root)
+        yield Finding(CHECK, OK, "%s is private" % root)
 
 
 def _tried(root: str) -> Optional[str]:
-    """Why no file can be written here; None when one could. A full disk, a quota and a limit show
-    in no mode."""
+    """Try to write a file: why that fails, or None. The mode does not show a full disk, a quota or
+    a size limit."""
     draft = os.path.join(root, ".try-%d" % os.getpid())
     try:
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -69,22 +69,21 @@ def _tried(root: str) -> Optional[str]:
 
 
 def _lone(ctx: Context) -> bool:
-    """Whether nothing that others use lies in the state folder: only then is closing it
-    harmless."""
+    """Whether the state folder contains nothing that others use, so that making it private is
+    safe."""
     root = os.path.realpath(ctx.site.state_dir)
     used = (os.path.expanduser("~"), ctx.site.hf_home, ctx.site.registry)
     return all(os.path.commonpath([root, os.path.realpath(path)]) != root for path in used)
 
 
 def folder_fault(path: str, was: os.stat_result, uid: int) -> Optional[Finding]:
-    """What is wrong with a folder that is to be the user's own, and nobody else's; None when
-    nothing is."""
+    """What is wrong with a folder that should belong to this user only; None if nothing is."""
     mode = stat.S_IMODE(was.st_mode)
     if not stat.S_ISDIR(was.st_mode):
         return Finding(
             CHECK,
             ERROR,
-            "%s is no folder (a link, or a file)" % path,
+            "%s is not a folder, but a link or a file" % path,
             _on_host("mv %s %s.old", path, path),
         )
     if was.st_uid != uid:
@@ -101,8 +100,8 @@ def _loose(verdict: str, path: str, why: str) -> Finding:
 
 
 def shared_folders(ctx: Context) -> Iterator[Finding]:
-    """The model cache and the registry's folder, which other tools use too: never made or changed
-    by us."""
+    """Check the model cache and the registry's folder. Other tools use them too: doctor never
+    creates or changes them."""
     yield check_shared("hf_home", ctx.site.hf_home)
     yield check_shared("registry folder", os.path.dirname(ctx.site.registry))
 
@@ -112,19 +111,19 @@ def check_shared(check: str, path: str) -> Finding:
         was = os.stat(path)
     except FileNotFoundError:
         return Finding(
-            check, ERROR, "%s does not exist" % path, _on_host("mount it, or: mkdir -p %s", path)
+            check, ERROR, "%s does not exist" % path, _on_host("mount it, or mkdir -p %s", path)
         )
     if not stat.S_ISDIR(was.st_mode):
-        return Finding(check, ERROR, "%s is a file" % path, "correct [studio] in the host file")
+        return Finding(
+            check, ERROR, "%s is a file" % path, "correct its path under [studio] in the host file"
+        )
     mode = stat.S_IMODE(was.st_mode)
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        seen = "%s can be written by everybody (mode %o)" % (path, mode)
+        seen = "every user can write to %s (mode %o)" % (path, mode)
         return Finding(check, ERROR, seen, _on_host("chmod o-w %s", path))
     if not os.access(path, os.W_OK | os.X_OK):
-        return Finding(
-            check, ERROR, "%s cannot be written by us" % path, _chown(path, os.geteuid())
-        )
-    return Finding(check, OK, "%s, mode %o, can be written" % (path, mode))
+        return Finding(check, ERROR, "%s is not writable" % path, _chown(path, os.geteuid()))
+    return Finding(check, OK, "%s, mode %o, is writable" % (path, mode))
 
 
 def _chown(path: str, uid: int) -> str:

@@ -1,4 +1,4 @@
-"""What killed commands and downloads left lying about."""
+"""Finds what killed commands and downloads left behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..registry import copies
 from .finding import OK, WARNING, Finding, Fix, join_some
 
 CHECK = "leftovers"
-# A file younger than this may be somebody's work in progress.
+# A younger file may still be in use.
 MIN_AGE_S = 3600.0
 GIB = 1 << 30
 
@@ -26,7 +26,7 @@ def leftovers(ctx: Context) -> Iterator[Finding]:
 
 
 def _drafts(ctx: Context) -> Iterator[Finding]:
-    """Files and folders that were to be renamed when they were whole."""
+    """Find files and folders that were to be renamed once complete."""
     state, registry = ctx.site.state_dir, ctx.site.registry
     found = [registry + ".tmp", *copies.abandoned_drafts(registry)]
     found += [path for path in _within(state) if os.path.basename(path).startswith(".try-")]
@@ -53,7 +53,7 @@ def _logs(ctx: Context) -> Iterator[Finding]:
     folder = os.path.join(ctx.site.state_dir, "jobs")
     old = [os.path.join(folder, name) for name in old_logs(folder)]
     if old:
-        yield _removable("%d job logs beyond the %d that are kept" % (len(old), MAX_LOGS), old)
+        yield _removable("%d job logs more than the %d that are kept" % (len(old), MAX_LOGS), old)
 
 
 def _removable(seen: str, paths: List[str]) -> Finding:
@@ -63,7 +63,8 @@ def _removable(seen: str, paths: List[str]) -> Finding:
 
 
 def _downloads(ctx: Context) -> Iterator[Finding]:
-    """Parts nobody can resume can go; those that a later download goes on with are only told."""
+    """Find parts of downloads. Those that cannot be resumed can be removed; a later download
+    continues the others."""
     blobs = [path for root in hfcache.roots(ctx.site.hf_home) for path in _incomplete(root)]
     lost = [path for path, resumable in blobs if not resumable]
     kept = [path for path, resumable in blobs if resumable]
@@ -72,18 +73,18 @@ def _downloads(ctx: Context) -> Iterator[Finding]:
             "%s of downloads that cannot be resumed: %s" % (_weight(lost), join_some(lost)), lost
         )
     if kept:
-        seen = "%s of downloads that ended early: %s" % (_weight(kept), join_some(kept))
+        seen = "%s of interrupted downloads: %s" % (_weight(kept), join_some(kept))
         yield Finding(
             CHECK,
             WARNING,
             seen,
-            "mlxops load REPO PORT goes on with them; else remove them on the host",
+            "mlxops load REPO PORT --download to resume, or remove them on the host",
         )
 
 
 def _incomplete(root: str) -> Iterator[Tuple[str, bool]]:
-    """Old parts of downloads under a cache root that no process works on, each with whether it can
-    be resumed."""
+    """Old parts of downloads under a cache root that no process is writing, each with whether it
+    can be resumed."""
     for repo in _within(root):
         for path in _within(os.path.join(repo, "blobs")):
             state = abandoned_state(path)
@@ -99,7 +100,7 @@ def _within(folder: str) -> List[str]:
 
 
 def _age_s(path: str) -> float:
-    """Seconds since it was written; 0 when it is gone."""
+    """Seconds since the file was written; 0 if it is gone."""
     try:
         return time.time() - os.lstat(path).st_mtime
     except FileNotFoundError:

@@ -1,4 +1,5 @@
-"""Who holds the registry's lock and those of the ports, and whether we could take them."""
+"""Checks of the registry's lock and the ports' locks: who holds them, and whether they can be
+taken."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from ..jobs.job import lock_path, next_step_hint
 from ..registry.lock import FileLock, describe_holder
 from .finding import ERROR, OK, WARNING, Finding
 
-# The registry's lock is meant to be held for milliseconds, a port's for a download at the longest.
+# The registry's lock is held for milliseconds, a port's lock for a download at most.
 REGISTRY_S, PORT_S = 10.0, 6 * 3600.0
 
 
@@ -23,13 +24,13 @@ def registry_lock(ctx: Context) -> Iterator[Finding]:
 
 
 def port_locks(ctx: Context) -> Iterator[Finding]:
-    """A row per port that is worked on or cannot be."""
+    """One row per port whose lock is held or cannot be opened."""
     registry = ctx.site.registry
     rows = [
         _lock("port locks", registry, lock_path(registry, port), PORT_S) for port in ctx.site.ports
     ]
-    told = [row for row in rows if row.detail != FREE]
-    yield from told or [Finding("port locks", OK, "nobody works on a port")]
+    rows = [row for row in rows if row.detail != FREE]
+    yield from rows or [Finding("port locks", OK, "no port is locked")]
 
 
 FREE = "free"
@@ -37,12 +38,12 @@ FREE = "free"
 
 def _lock(check: str, registry: str, path: str, longest_s: float) -> Finding:
     if os.path.lexists(path) and not _opens(path):
-        seen = "%s cannot be opened for writing, so nothing it guards can be changed" % path
+        seen = "%s cannot be opened for writing, so nothing that it protects can be changed" % path
         return Finding(
             check,
             ERROR,
             seen,
-            "on the host: ls -ld %s; it must be a file of ours" % shlex.quote(path),
+            "on the host: ls -ld %s; this user must be able to write to it" % shlex.quote(path),
         )
     holder = FileLock(path, registry=registry).holder(shared=True)
     return (
@@ -63,7 +64,8 @@ def _opens(path: str) -> bool:
 def lock_row(
     check: str, path: str, holder: Mapping[str, Any], longest_s: float, now: float
 ) -> Finding:
-    """A lock in use: no fault, unless it has been so for too long. `now` in epoch seconds."""
+    """The row of a held lock: a warning once it has been held for too long. `now` in epoch
+    seconds."""
     if holder.get("outsider"):
         return Finding(
             check,
@@ -79,12 +81,12 @@ def lock_row(
     age = age_s(holder.get("since"), now)
     if age is None or age <= longest_s:
         return Finding(check, OK, seen)
-    ends = "look at pid %s on the host; ending it frees the lock" % holder.get("pid", "unknown")
+    ends = "on the host, check pid %s; ending it frees the lock" % holder.get("pid", "unknown")
     return Finding(check, WARNING, seen, next_step_hint(holder) if holder.get("job") else ends)
 
 
 def age_s(since: Any, now: float) -> Optional[float]:
-    """Seconds since a moment as `store.now` writes it; None for anything else."""
+    """Seconds since a time in the form of `clock.now`; None for anything else."""
     try:
         return now - calendar.timegm(time.strptime(since, "%Y-%m-%dT%H:%M:%SZ"))
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The machine: disk, memory, what can be seen of its processes, and who else is on our ports."""
+"""Checks of the machine: disk, memory, visibility of processes, and other programs on the ports."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from ..site import Site
 from .finding import ERROR, OK, WARNING, Finding
 
 GIB = 1 << 30
-# Below the first a download is refused; below the second, hardly any model fits.
+# Below the first a download is refused; below the second hardly any model fits.
 DISK_ERROR, DISK_WARNING = 1 * GIB, 20 * GIB
 MEMORY_WARNING = 4 * GIB
-# Below the first a load is refused for lack of room for its notes and logs.
+# Below the first a load is refused: no space for the registry and its logs.
 STATE_DISK_ERROR, STATE_DISK_WARNING = 2 << 20, 64 << 20
 INODES_ERROR, INODES_WARNING = 50, 1000
-DISK_HINT = "on the host: make room at %s for the registry and the logs (df -h; df -i; du -sh %s)"
-UNSEEN_HINT = "until it can be seen, nothing is changed; see that /proc is mounted without hidepid, or lsof and ps work"
+DISK_HINT = "on the host: free space at %s for the registry and the logs (df -h; df -i; du -sh %s)"
+UNSEEN_HINT = (
+    "mlxops changes nothing while this fails: mount /proc without hidepid (Linux), or make lsof and"
+    " ps work"
+)
 
 
 def disk(ctx: Context) -> Iterator[Finding]:
-    """The disks of the models, of the registry, and of logs and jobs: each once."""
+    """Check the disks of the models, of the registry, and of logs and jobs, each once."""
     site, seen = ctx.site, set()
     for place in (site.cache_root, os.path.dirname(site.registry), site.state_dir):
         while not os.path.isdir(place) and place != os.path.dirname(place):
@@ -46,12 +49,12 @@ def disk_row(place: str, free_bytes: int) -> Finding:
         "disk",
         verdict,
         seen,
-        "" if verdict == OK else "on the host: hf cache rm, for models not needed",
+        "" if verdict == OK else "on the host: remove models that are not needed with hf cache rm",
     )
 
 
 def state_disk_row(place: str, free_bytes: int) -> Finding:
-    """Of a disk that holds no models: room for the registry, locks and logs."""
+    """The row of a disk without models, which needs space for the registry, locks and logs."""
     seen = "%s free at %s" % (
         _gib(free_bytes) if free_bytes >= GIB else "%d KiB" % (free_bytes >> 10),
         place,
@@ -67,7 +70,7 @@ def state_disk_row(place: str, free_bytes: int) -> Finding:
 
 
 def inode_rows(place: str, free: int) -> Iterator[Finding]:
-    """A row only where there are few."""
+    """A row if few inodes are free."""
     if free < INODES_WARNING:
         seen = "%d inodes (files and folders) free at %s" % (free, place)
         yield Finding(
@@ -81,7 +84,7 @@ def memory(ctx: Context) -> Iterator[Finding]:
 
 
 def memory_row(total: int, available: int, wired_limit: int) -> Finding:
-    """All in bytes; a wired limit of 0 is the system's own."""
+    """All in bytes; a wired limit of 0: the default of the system."""
     limit = ", wired limit %s" % _gib(wired_limit) if wired_limit else ""
     seen = "%s of %s available%s" % (_gib(available), _gib(total), limit)
     if available >= min(MEMORY_WARNING, total):
@@ -90,7 +93,7 @@ def memory_row(total: int, available: int, wired_limit: int) -> Finding:
 
 
 def process_visibility(ctx: Context) -> Iterator[Finding]:
-    """Whether processes and listeners can be seen at all: every decision stands on them."""
+    """Check that processes and listeners are visible: every decision depends on them."""
     seen = scan(ctx.procs, ctx.site.ports)
     for reason in seen.unknown:
         yield Finding("processes", ERROR, reason, UNSEEN_HINT)
@@ -99,12 +102,12 @@ def process_visibility(ctx: Context) -> Iterator[Finding]:
         yield Finding(
             "processes",
             OK,
-            "%d processes, %d listeners on our ports can be seen" % (len(seen.processes), own),
+            "%d processes and %d listeners on the ports are visible" % (len(seen.processes), own),
         )
 
 
 def foreign_listeners(ctx: Context) -> Iterator[Finding]:
-    """Who holds our ports and is not a model server of this user."""
+    """Check for processes on the ports that are not model servers of this user."""
     seen = _look(ctx)
     servers = find_servers(seen.processes, ctx.site.runtimes)
     others = foreign_servers(seen.processes, ctx.site.runtimes)
@@ -126,32 +129,32 @@ def foreign_listeners(ctx: Context) -> Iterator[Finding]:
         if evidence.foreign_use:
             taken += 1
             text = "port %d is %s" % (port, evidence.foreign_use)
-            hint = "mlxops show %d; stop it yourself on the host" % port
+            hint = "mlxops show %d; then stop it on the host" % port
             yield Finding("foreign listeners", ERROR, text, hint)
     if not taken:
-        yield Finding("foreign listeners", OK, "none on our ports")
+        yield Finding("foreign listeners", OK, "none on the ports")
 
 
 def launchd(ctx: Context) -> Iterator[Finding]:
-    """Jobs that serve one of our ports, or would: only root can make them let go."""
+    """Check for launchd jobs that serve one of the ports, or would: only root can stop them."""
     seen = _look(ctx)
     jobs = ctx.procs.launchd_jobs()
     holding = [(job, ports) for job in jobs for ports in [_ports(job, seen, ctx.site)] if ports]
     for job, ports in holding:
-        told = "%s holds port %s: a load or unload there is refused" % (
+        told = "%s uses port %s: load and unload are refused there" % (
             job.label,
             ", ".join(map(str, ports)),
         )
-        mend = "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label)
-        yield Finding("launchd jobs", WARNING, told, mend)
+        fix = "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label)
+        yield Finding("launchd jobs", WARNING, told, fix)
     if not holding:
         yield Finding(
-            "launchd jobs", OK, "%d jobs, none on our ports" % len(jobs) if jobs else "none"
+            "launchd jobs", OK, "%d jobs, none on the ports" % len(jobs) if jobs else "none"
         )
 
 
 def _ports(job: LaunchdJob, seen: Snapshot, site: Site) -> Tuple[int, ...]:
-    """Our ports that a job's processes listen on, or that its command line names."""
+    """The host's ports that a job's processes listen on, or that its command line names."""
     named = recognise(job.program, site.runtimes)
     found: List[int] = [named.port] if named and named.port in site.ports else []
     for listener in seen.listeners or ():

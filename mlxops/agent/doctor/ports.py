@@ -1,4 +1,4 @@
-"""What is on the ports: lost models, servers that hang or are broken, and every other drift."""
+"""Checks of the ports: lost models, servers that hang or are broken, and all other differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..ports.plan import Plan, plan
 from ..ports.survey import observe_ports
 from .finding import ERROR, OK, UNKNOWN, Finding
 
-# Checks of their own tell these, with the process or the entries.
+# Other checks report these, with the process or the entries.
 ELSEWHERE = ("foreign", "duplicate")
 # What it is, port, entry, reason, next command.
 Row = Tuple[str, Optional[int], Optional[str], str, Optional[str]]
@@ -30,7 +30,7 @@ def ports(ctx: Context) -> Iterator[Finding]:
         about = " (%s)" % entry if entry else ""
         yield Finding("ports", verdict, "%s %s%s: %s" % (port, kind, about, reason), step or "")
     if not rows:
-        yield Finding("ports", OK, "%d ports, all as the registry says" % len(evidence))
+        yield Finding("ports", OK, "%d ports, all as in the registry" % len(evidence))
 
 
 def _rows(found: Plan) -> Iterator[Row]:

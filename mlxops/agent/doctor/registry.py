@@ -1,4 +1,4 @@
-"""The registry as a file and as a statement about the host."""
+"""Checks of the registry: the file, its assignments, and the snapshots it names."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def registry(ctx: Context) -> Iterator[Finding]:
         entries = ctx.store.read().entries
         mode = stat.S_IMODE(os.stat(path).st_mode)
     except MlxopsError as exc:
-        yield Finding("registry", ERROR, exc.message, exc.hint or "mend %s on the host" % path)
+        yield Finding("registry", ERROR, exc.message, exc.hint or "correct %s on the host" % path)
     except FileNotFoundError:
-        yield Finding("registry", WARNING, "there is no %s yet" % path, "mlxops init")
+        yield Finding("registry", WARNING, "%s does not exist yet" % path, "mlxops init")
     else:
         assigned = sum(1 for entry in entries.values() if entry.port is not None)
         yield Finding(
             "registry", OK, "%s: %d entries, %d assigned" % (path, len(entries), assigned)
         )
         if mode & stat.S_IWOTH:
-            seen = "%s can be written by everybody (mode %o)" % (path, mode)
+            seen = "every user can write to %s (mode %o)" % (path, mode)
             yield Finding("registry", ERROR, seen, "on the host: chmod o-w %s" % shlex.quote(path))
 
 
 def assignments(ctx: Context) -> Iterator[Finding]:
-    """One port, one model; and only ports that are the host's."""
+    """Check that no port has two entries, and that every port is one of the host's."""
     found = ctx.store.read()
     for port, names in found.duplicates().items():
-        mend = "mlxops unload %d, then load the one that is meant" % port
+        fix = "mlxops unload %d, then load the model you want there" % port
         yield Finding(
-            "assignments", ERROR, "port %d is assigned to %s" % (port, " and ".join(names)), mend
+            "assignments", ERROR, "port %d is assigned to %s" % (port, " and ".join(names)), fix
         )
     strays = [
         e.name
@@ -48,16 +48,19 @@ def assignments(ctx: Context) -> Iterator[Finding]:
         if e.port is not None and e.port not in ctx.site.ports
     ]
     if strays:
-        seen = "on a port that is not this host's: " + join_some(strays)
+        seen = "on a port that is not one of this host's: " + join_some(strays)
         yield Finding(
-            "assignments", WARNING, seen, "mlxops reconcile, or widen ports in the host file"
+            "assignments",
+            WARNING,
+            seen,
+            "mlxops reconcile, or add the port to `ports` in the host file",
         )
     if not strays and not found.duplicates():
         yield Finding("assignments", OK, "no port is assigned twice")
 
 
 def snapshots(ctx: Context) -> Iterator[Finding]:
-    """An entry without a path is one that nobody has downloaded yet, which is no fault."""
+    """Check the snapshots. An entry without a path is not downloaded yet, which is not a fault."""
     faults: Dict[str, Dict[str, Entry]] = {}
     entries = [entry for entry in ctx.store.read().entries.values() if entry.cache_path]
     for entry in entries:
@@ -67,27 +70,27 @@ def snapshots(ctx: Context) -> Iterator[Finding]:
     for fault, hit in faults.items():
         verdict = ERROR if any(entry.port is not None for entry in hit.values()) else WARNING
         name = next(iter(hit.values())).name
-        again = mlxops_command("load", name, "PORT", "--download")
-        mend = "restore its files; or download it again: %s; or %s" % (
-            again,
+        download = mlxops_command("load", name, "PORT", "--download")
+        fix = "restore its files, or download it again: %s; or %s" % (
+            download,
             mlxops_command("remove", name),
         )
-        yield Finding("snapshots", verdict, "%s: %s" % (fault, join_some(list(hit))), mend)
+        yield Finding("snapshots", verdict, "%s: %s" % (fault, join_some(list(hit))), fix)
     if not faults:
-        yield Finding("snapshots", OK, "%d of %d entries, all whole" % (len(entries), len(entries)))
+        yield Finding(
+            "snapshots", OK, "%d of %d entries, all complete" % (len(entries), len(entries))
+        )
 
 
 def _fault(path: str) -> Tuple[str, str]:
-    """The kind of fault, "" for none, and what it is about."""
+    """The kind of fault, "" for none, and its details."""
     gone = missing_reason(path)
     if gone:
-        return "the snapshot is gone", gone
+        return "snapshot is missing", gone
     try:
         found = hfcache.inspect(path)
     except OSError as exc:
-        return "the snapshot cannot be read", exc.strerror or "unreadable"
+        return "snapshot cannot be read", exc.strerror or "unreadable"
     return (
-        ("", "")
-        if found.complete
-        else ("the snapshot lacks files", join_some(found.missing_reasons))
+        ("", "") if found.complete else ("snapshot is incomplete", join_some(found.missing_reasons))
     )

@@ -1,4 +1,4 @@
-"""The programs a load needs: the runtime, what it understands, and an interpreter for downloads."""
+"""Checks of the programs a load needs: runtimes, the entries they accept, and huggingface_hub."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MAX_ROWS = 20
 
 
 def runtime(ctx: Context) -> Iterator[Finding]:
-    """The host file's own runtime, and each it says more of."""
+    """Check the host's own runtime, and each other one that the host file configures."""
     yield from _runtime(ctx, ctx.site.runtime, ERROR)
     for name in ctx.site.raw.get("runtimes", {}):
         if name != ctx.site.runtime:
-            # Whether an entry needs it is said beside the entries.
+            # The check of the entries says whether one needs it.
             yield from _runtime(ctx, name, WARNING)
 
 
 def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
-    """There, answering, and new enough to be given a served name."""
+    """Check that the runtime is installed, starts, and can be given a served name."""
     try:
         found = require_installed(ctx.site, name, ctx.report, ctx.client.check)
     except MlxopsError as exc:
@@ -39,7 +39,7 @@ def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
     yield Finding("runtime", OK, seen)
     if known.served_name and known.served_name not in (found.flags or {}):
         seen = (
-            "this version has no %s: clients must ask by the model's path, not the slot's name"
+            "this version has no %s: clients must request the model's path, not the slot's name"
             % known.served_name
         )
         yield Finding(
@@ -48,8 +48,7 @@ def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
 
 
 def entries(ctx: Context) -> Iterator[Finding]:
-    """Whether each entry would be started: its flags and parsers, and the model as it lies on
-    disk."""
+    """Check that the runtimes accept each entry: its options, and its model on disk."""
     refused = Acceptance(ctx)
     found = ctx.store.read().entries
     faults = [(entry.name, refused.reasons(entry)) for entry in found.values()]
@@ -66,14 +65,12 @@ def entries(ctx: Context) -> Iterator[Finding]:
             "entries", ERROR, "%d more would be refused" % (len(wrong) - MAX_ROWS), "mlxops list"
         )
     if not wrong:
-        yield Finding(
-            "entries", OK, "%d entries would be started, by what the runtimes say" % len(faults)
-        )
+        yield Finding("entries", OK, "all %d entries are accepted by their runtimes" % len(faults))
 
 
 def hub(ctx: Context) -> Iterator[Finding]:
-    """Loads of what is in the cache already need no download, so a lack is a warning, but a wrong
-    setting is wrong."""
+    """Check for huggingface_hub. Missing is a warning, since a cached model needs no download; a
+    wrong hub_python is an error."""
     try:
         words = programs.require_command(ctx.site, ctx.site.runtime_named(None))
     except MlxopsError:
@@ -87,7 +84,10 @@ def hub(ctx: Context) -> Iterator[Finding]:
     else:
         yield Finding("huggingface_hub", OK, seen)
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        seen = "the host's own environment sets HF_HUB_OFFLINE, so nothing can be downloaded"
+        seen = "HF_HUB_OFFLINE is set in the host's login environment, so nothing can be downloaded"
         yield Finding(
-            "huggingface_hub", WARNING, seen, "unset HF_HUB_OFFLINE where the host's logins set it"
+            "huggingface_hub",
+            WARNING,
+            seen,
+            "remove HF_HUB_OFFLINE from the login environment of the host",
         )

@@ -1,5 +1,4 @@
-"""How much is kept on the host, and where: everything of it has an end, and this tells how near it
-is."""
+"""Reports how much disk space logs, jobs and other files of mlxops use. All of it is bounded."""
 
 from __future__ import annotations
 
@@ -11,15 +10,15 @@ from ..logs.size import allocated_bytes, large_logs, measure_folder
 from .finding import OK, WARNING, Finding, Fix
 
 CHECK = "kept files"
-# The folders below the state folder, each a kind of its own.
+# Subfolders of the state folder, one kind of file each.
 KINDS = ("logs", "jobs", "run", "help", "agent", "authorized")
 MIB, GIB = 1 << 20, 1 << 30
-# A log of this size, or of this part of what is free on its disk, is a warning.
+# A log above this size, or above this fraction of the free disk space, is a warning.
 LARGE_LOG, PART_OF_FREE = GIB, 0.05
 
 
 def sizes(ctx: Context) -> Iterator[Finding]:
-    """One row with the sizes of all kinds, and one for each log that is too large."""
+    """One row with all sizes, and one for each log that is too large."""
     root = ctx.site.state_dir
     told = []
     for kind in KINDS:
@@ -37,8 +36,8 @@ def sizes(ctx: Context) -> Iterator[Finding]:
 
 
 def _log(path: str, held: int, free: int) -> Finding:
-    fix = Fix("cut", path, "it holds %s" % size(held))
-    seen = "the log %s holds %s; the next reconcile, load or unload cuts it down" % (
+    fix = Fix("cut", path, "its size is %s" % size(held))
+    seen = "the log %s has %s; the next reconcile, load or unload shortens it" % (
         path,
         size(held),
     )
@@ -48,7 +47,7 @@ def _log(path: str, held: int, free: int) -> Finding:
 
 
 def _beside_registry(ctx: Context) -> List[Tuple[str, int]]:
-    """What grows beside the registry."""
+    """The history files beside the registry."""
     history = ctx.store.history
     return [
         (path, allocated_bytes(os.stat(path)))
@@ -58,8 +57,7 @@ def _beside_registry(ctx: Context) -> List[Tuple[str, int]]:
 
 
 def _free(folder: str) -> int:
-    """Bytes free on its disk; all there are where that cannot be told, so that nothing looks large
-    against it."""
+    """Bytes free on its disk; a huge number if unknown, so that no log counts as large."""
     try:
         room = os.statvfs(folder)
     except OSError:

@@ -1,5 +1,5 @@
-"""The registry put to the test: its lock is taken, a file is written beside it. And what hands may
-have mistyped."""
+"""Checks that the registry can be changed, by taking its lock and writing a file, and that no key
+looks mistyped."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ KEYS = (*REQUIRED, *OPTIONAL_TEXT, "args", "hosts", "process", "wanted")
 
 
 def writes(ctx: Context) -> Iterator[Finding]:
-    """Nothing is made where there is no registry yet."""
+    """Try to write the registry. Creates nothing if there is none yet."""
     path = ctx.site.registry
     if not os.path.exists(path):
-        yield Finding(CHECK, OK, "there is no registry yet")
+        yield Finding(CHECK, OK, "no registry yet")
         return
     try:
         with ctx.store.locked("doctor", LOCK_TIMEOUT_S):
             ctx.store.check_writable()
     except MlxopsError as exc:
-        # Of a lock that is held or cannot be opened its own row tells.
+        # A lock that is held or cannot be opened has its own row.
         if "lock" not in exc.fields:
             yield Finding(CHECK, ERROR, exc.message, exc.hint)
         return
     shut = _shut(ctx)
     if shut:
-        mend = "on the host, as their owner: chmod g+rw %s" % " ".join(map(shlex.quote, shut))
+        fix = "on the host, as their owner: chmod g+rw %s" % " ".join(map(shlex.quote, shut))
         yield Finding(
             CHECK,
             WARNING,
-            "the group shares the registry, but cannot write %s" % join_some(shut),
-            mend,
+            "the group can write the registry, but not %s" % join_some(shut),
+            fix,
         )
     if not os.access(ctx.store.history, os.W_OK) and os.path.exists(ctx.store.history):
-        seen = "%s cannot be written: changes are made, but not noted" % ctx.store.history
+        seen = "%s cannot be written: changes are not recorded there" % ctx.store.history
         yield Finding(
             CHECK, WARNING, seen, "on the host: ls -l %s" % shlex.quote(ctx.store.history)
         )
-    yield Finding(CHECK, OK, "its lock was taken, and a file written beside it")
+    yield Finding(CHECK, OK, "its lock could be taken and a file written beside it")
 
 
 def _shut(ctx: Context) -> List[str]:
-    """Files beside a registry of a group that only one account can write."""
+    """Files beside a group's registry that only one account can write."""
     path = ctx.site.registry
     if not os.stat(path).st_mode & stat.S_IWGRP:
         return []
@@ -66,7 +66,8 @@ def _shut(ctx: Context) -> List[str]:
 
 
 def keys(ctx: Context) -> Iterator[Finding]:
-    """Unknown keys may be another tool's; one that is nearly ours is rather a slip of the hand."""
+    """Check for mistyped keys: an unknown key may belong to another tool, unless it resembles a
+    known one."""
     found, unread = ctx.store.read_or_empty()
     if unread:
         return
@@ -76,7 +77,7 @@ def keys(ctx: Context) -> Iterator[Finding]:
             EDITS,
             WARNING,
             "%s: %s" % (name, fault),
-            mlxops_command("show", name) + ", then correct the file",
+            mlxops_command("show", name) + ", then correct the registry file",
         )
     if not faults:
         yield Finding(EDITS, OK, "no key looks mistyped")
@@ -88,4 +89,4 @@ def _faults(entry: Entry) -> Iterator[str]:
         if near:
             yield "unknown key %r (did you mean %r?)" % (key, near[0])
     if entry.repo_id and not is_repo_id(entry.repo_id) and not entry.cache_path:
-        yield "repo_id %r is not of the form org/name" % entry.repo_id
+        yield "repo_id %r does not have the form org/name" % entry.repo_id
