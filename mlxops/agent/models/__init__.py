@@ -1,1 +1,1 @@
-"""Model folders, and the options a model gets."""
+"""Model folders, and the options a model is started with."""

@@ -1,9 +1,9 @@
-"""The Hugging Face cache: where a repository's snapshot lies, whether it is whole, and how large it
-is.
+"""The Hugging Face cache: where the snapshot of a repository is, whether it is complete, and its
+size.
 
 Layout (huggingface.co/docs/huggingface_hub, "Understand caching"):
-ROOT/models--ORG--NAME/{blobs,refs,snapshots/SHA}, the files of a snapshot being links to blobs.
-refs/main says which snapshot is current; its mtime does not."""
+ROOT/models--ORG--NAME/{blobs,refs,snapshots/SHA}. The files of a snapshot are links to blobs.
+refs/main names the current snapshot; mtimes do not show it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..errors import EvidenceUnknown
 
 _PREFIX = "models--"
 _DEEPEST = 6
-# Digits of a commit that are enough to name it.
+# The fewest digits that may abbreviate a commit.
 _SHORTEST = 7
 
 
 class Snapshot(NamedTuple):
-    """One revision of a repository on disk. `root` is the cache root it lies in, "" for a folder
-    outside a cache.
+    """One revision of a repository on disk. `root`: its cache root, "" for a folder outside a
+    cache.
 
-    `missing`: the files that are absent or damaged, `faults` what is wrong with each."""
+    `missing`: the files that are absent or damaged; `faults`: what is wrong with each."""
 
     repo_id: str
     revision: str
@@ -37,7 +37,7 @@ class Snapshot(NamedTuple):
 
     @property
     def missing_reasons(self) -> Tuple[str, ...]:
-        """What is missing, with the reason where it is more than that."""
+        """The missing files, with the reason for those that are damaged."""
         return tuple(
             "%s (%s)" % (n, self.faults[n]) if self.faults.get(n, "missing") != "missing" else n
             for n in self.missing
@@ -49,13 +49,14 @@ class Snapshot(NamedTuple):
 
 
 def roots(hf_home: str) -> Tuple[str, ...]:
-    """The two places where downloads of one HF_HOME are found: HF_HOME/hub, then HF_HOME itself."""
+    """The two folders that may contain the downloads of an HF_HOME: HF_HOME/hub, then HF_HOME."""
     home = os.path.abspath(os.path.expanduser(hf_home))
     return (os.path.join(home, "hub"), home)
 
 
 def repo_folder(repo_id: str) -> str:
-    """The name of a repository's folder in a cache root; "" for a word that is no repository."""
+    """The folder name of a repository in a cache root; "" for a word that is not a repository
+    id."""
     parts = repo_id.split("/")
     if len(parts) > 2 or any(
         part in ("", ".", "..") or "--" in part or "\0" in part for part in parts
@@ -71,8 +72,7 @@ def _repo_id(folder: str) -> str:
 
 
 def repo_of(path: str) -> str:
-    """The repository in whose folder of a cache a snapshot lies, links followed; "" for any other
-    path."""
+    """The repository of a snapshot in a cache, links followed; "" for any other path."""
     snapshots = (
         os.path.dirname(os.path.realpath(os.path.expanduser(path))) if os.path.isabs(path) else ""
     )
@@ -84,7 +84,7 @@ def repo_of(path: str) -> str:
 
 
 def inspect(path: str) -> Snapshot:
-    """What the model folder at `path` holds; OSError when it cannot be listed."""
+    """Inspect the model folder at `path`; OSError if it cannot be listed."""
     from . import completeness
     from . import files as modelfiles
 
@@ -107,7 +107,7 @@ def inspect(path: str) -> Snapshot:
 
 
 def is_complete(path: str) -> bool:
-    """Whether all of a model lies in the folder at `path`; "" is no folder."""
+    """Whether the folder at `path` contains a complete model; False for ""."""
     try:
         return bool(path) and inspect(path).complete
     except OSError:
@@ -134,8 +134,7 @@ def _inspect_or_say_why(repo: str, revision: str) -> Snapshot:
 
 
 def _word(path: str) -> str:
-    """The one word of a ref file; "" when there is none, or when it would lead out of
-    `snapshots`."""
+    """The word in a ref file; "" if there is none, or if it would lead out of `snapshots`."""
     from ..untrusted import is_safe_relative_path, read_bounded
 
     word = (read_bounded(path, 256) or b"").decode("utf-8", "replace").strip()
@@ -153,8 +152,8 @@ def _only_snapshot(repo: str) -> str:
 
 
 def current_revision(repo: str) -> str:
-    """The revision refs/main names; without refs/main (after a pinned download) the only one there
-    is; else ""."""
+    """The revision that refs/main names; without refs/main (after a pinned download) the only
+    snapshot; else ""."""
     ref = os.path.join(repo, "refs", "main")
     return _word(ref) if os.path.lexists(ref) else _only_snapshot(repo)
 
@@ -172,7 +171,7 @@ def _revision_of(repo: str, asked: Optional[str]) -> str:
 
 
 def _short(repo: str, asked: str) -> str:
-    """The one commit that begins so."""
+    """The commit with this prefix; "" if there is none or more than one."""
     if len(asked) < _SHORTEST or not all(c in "0123456789abcdef" for c in asked):
         return ""
     try:
@@ -191,7 +190,7 @@ def _repos(root: str) -> Iterator[str]:
         return
     except OSError as exc:
         raise EvidenceUnknown(
-            "the model cache %s cannot be read: %s" % (root, exc.strerror),
+            "cannot read the model cache %s: %s" % (root, exc.strerror),
             "check its owner and mode on the host",
             path=root,
         ) from exc
@@ -204,8 +203,7 @@ def scan(hf_home: str) -> Tuple[Snapshot, ...]:
     """The current snapshot of every model repository under both roots, complete or not, of any
     format.
 
-    A snapshot that cannot be read says so in `missing`. EvidenceUnknown when a root itself cannot
-    be listed."""
+    If a snapshot cannot be read, `missing` says why. EvidenceUnknown if a root cannot be listed."""
     seen: Dict[str, Snapshot] = {}
     for root in roots(hf_home):
         for repo in _repos(root):
@@ -216,10 +214,10 @@ def scan(hf_home: str) -> Tuple[Snapshot, ...]:
 
 
 def matching_folders(root: str, repo_id: str) -> Tuple[str, ...]:
-    """The folders of a cache root that are this repository's, the exact spelling first.
+    """The folders of this repository in a cache root, the exact spelling first.
 
-    The Hub takes any case of a name. On a disk that does too, only the listing tells how the folder
-    is spelled."""
+    The Hub ignores the case of a name. On a case-insensitive disk, only the listing shows how the
+    folder is spelled."""
     folder = repo_folder(repo_id)
     try:
         names = (
@@ -231,7 +229,7 @@ def matching_folders(root: str, repo_id: str) -> Tuple[str, ...]:
 
 
 def name_in_cache(hf_home: str, cache_root: str, repo_id: str) -> str:
-    """The repository's name as the folder in the cache spells it; as given where it has none."""
+    """The repository id as its folder in the cache spells it; as given if it has none."""
     for root in (cache_root, *roots(hf_home)):
         for folder in matching_folders(root, repo_id):
             return _repo_id(folder) or repo_id
@@ -239,8 +237,8 @@ def name_in_cache(hf_home: str, cache_root: str, repo_id: str) -> str:
 
 
 def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional[Snapshot]:
-    """The snapshot of `repo_id` at `revision` (a commit, branch or tag; default refs/main), a
-    complete one first."""
+    """The snapshot of `repo_id` at `revision` (a commit, branch or tag; default refs/main). A
+    complete one is preferred."""
     found = []
     for root in roots(hf_home):
         for folder in matching_folders(root, repo_id):
@@ -252,8 +250,8 @@ def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional
 
 
 def sibling_snapshot(path: str, repo_id: str, revision: str) -> str:
-    """The snapshot of `revision` in the repository's folder that the snapshot at `path` is in,
-    whatever cache that is; "" where there is none."""
+    """The snapshot of `revision` in the same repository folder, in any cache, as the snapshot at
+    `path`; "" if there is none."""
     snapshots = os.path.dirname(os.path.abspath(path)) if os.path.isabs(path) else ""
     repo = os.path.dirname(snapshots)
     if (
@@ -267,8 +265,8 @@ def sibling_snapshot(path: str, repo_id: str, revision: str) -> str:
 
 
 def broken_repos(hf_home: str) -> Dict[str, str]:
-    """repo_id -> what is gone, of the repositories in the cache that lead nowhere, such as to a
-    disk that is away."""
+    """repo_id -> what is missing, of repositories in the cache that are broken links, such as to a
+    disk that is not mounted."""
     from .location import missing_reason
 
     found: Dict[str, str] = {}
@@ -298,8 +296,7 @@ def _files(path: str, depth: int = 0) -> Iterator[os.stat_result]:
 
 
 def size_bytes(path: str) -> Optional[int]:
-    """Bytes of all files of a model folder, a blob linked twice counted once; None when it cannot
-    be read."""
+    """Bytes of all files of a model folder, each blob counted once; None if it cannot be read."""
     try:
         blobs = {(found.st_dev, found.st_ino): found.st_size for found in _files(path)}
     except (OSError, ValueError):
@@ -308,8 +305,7 @@ def size_bytes(path: str) -> Optional[int]:
 
 
 def weights_bytes(path: str) -> Optional[int]:
-    """Bytes of the weights alone, which is what loading them takes at least; None when one of the
-    files is absent."""
+    """Bytes of the weights alone, the least that loading them takes; None if a file is missing."""
     from . import completeness
     from .files import INDEX
 

@@ -1,9 +1,8 @@
-"""Whether a model folder holds all that a server reads, and whether each file is what its name
-says.
+"""Whether a model folder contains every file a server reads, and whether each file is intact.
 
 mlx-lm reads every `model*.safetensors` (mlx_lm/utils.py, load_model) and never opens the index. So
-the files on disk decide: a shard set must be complete by its own numbers. The index may only add
-names that the loader would read."""
+the files on disk decide: a set of shards must be complete according to its own numbers. The index
+can only add names that the loader would read."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ _HEADER_LIMIT = 16 << 20
 _MAX_HEADER_BYTES = 100 << 20
 _SHARD = re.compile(r"(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors")
 _MAX_SHARDS = 10_000
-# Any one of these sets is a whole tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, Mistral,
+# Each of these sets is a complete tokenizer (transformers' fast, sentencepiece, GPT-2 BPE, Mistral,
 # Kimi, PLaMo).
 TOKENIZERS = (
     ("tokenizer.json",),
@@ -44,7 +43,7 @@ TOKENIZERS = (
     ("tiktoken.model",),
     ("tokenizer.jsonl",),
 )
-# What transformers parses when it makes the tokenizer.
+# Files that transformers parses to make the tokenizer.
 _OBJECTS = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -52,9 +51,9 @@ _OBJECTS = (
     "added_tokens.json",
 )
 _OBJECT_LIMIT = 256 << 20
-# Parsed on every look; a larger file is parsed only by a load.
+# Parsed at every check; a larger file is parsed only by a load.
 _SMALL = 1 << 20
-_GLANCE = 4096
+_START_BYTES = 4096
 _POINTERS = (
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` there"),
     (b"/annex/objects/", "a git-annex pointer: run `git annex get` there"),
@@ -63,8 +62,7 @@ ABSENT, EMPTY = "missing", "empty or not a regular file"
 
 
 class Shards(NamedTuple):
-    """A set of shards by its names: PREFIX-NNNNN-of-MMMMM.safetensors. `width`: digits of a
-    number."""
+    """A set of shards PREFIX-NNNNN-of-MMMMM.safetensors. `width`: digits of a number."""
 
     prefix: str
     width: int
@@ -80,7 +78,7 @@ class Shards(NamedTuple):
 
 
 def loaded_weights(names: Iterable[str]) -> Tuple[str, ...]:
-    """The weights that mlx-lm would read of a folder with these files."""
+    """The files that mlx-lm would load as weights from a folder with these files."""
     return tuple(
         sorted(
             n
@@ -91,7 +89,7 @@ def loaded_weights(names: Iterable[str]) -> Tuple[str, ...]:
 
 
 def missing_shards(names: Iterable[str]) -> Tuple[str, ...]:
-    """The shards that are absent by the numbers of those that are there."""
+    """The shards that are missing, according to the numbers of those that are present."""
     sets: Dict[Tuple[str, int, str], Set[int]] = {}
     for name in names:
         found = _SHARD.fullmatch(name)
@@ -103,7 +101,7 @@ def missing_shards(names: Iterable[str]) -> Tuple[str, ...]:
 
 
 def has_tokenizer(names: Iterable[str]) -> bool:
-    """Whether a folder with these files, each with content, has a tokenizer."""
+    """Whether a folder with these files, none of them empty, has a tokenizer."""
     there = frozenset(names)
     known = any(there.issuperset(group) for group in TOKENIZERS)
     return known or any(
@@ -112,8 +110,7 @@ def has_tokenizer(names: Iterable[str]) -> bool:
 
 
 def missing_files(names: Iterable[str]) -> Tuple[str, ...]:
-    """What a repository with these files would lack once it is downloaded; told before the
-    download."""
+    """The files that a repository with these files lacks to be a complete model."""
     there = frozenset(names)
     weights = loaded_weights(there)
     found = list(missing_shards(weights)) if weights else [SINGLE]
@@ -123,7 +120,7 @@ def missing_files(names: Iterable[str]) -> Tuple[str, ...]:
 
 
 def _indexed(path: str) -> Optional[Set[str]]:
-    """The files that the index names, None where it holds no such names."""
+    """The files that the index names; None if it names none."""
     names = parse_object(read_bounded(os.path.join(path, INDEX), _INDEX_LIMIT)).get("weight_map")
     if (
         not isinstance(names, dict)
@@ -135,13 +132,13 @@ def _indexed(path: str) -> Optional[Set[str]]:
 
 
 def _demanded(path: str, there: FrozenSet[str]) -> Set[str]:
-    """What the index adds to the weights that lie there."""
+    """The files that the index adds to the weights in the folder."""
     if not os.path.lexists(os.path.join(path, INDEX)):
         return set()
     named = _indexed(path)
     if named is None:
         return {INDEX}
-    # A name that leads out of the folder is told, and not followed.
+    # A name that leads out of the folder is reported, and not opened.
     odd = {repr(name)[:80] for name in named if not is_safe_relative_path(name)}
     weights, read_by_loader = (
         loaded_weights(there),
@@ -154,8 +151,8 @@ def _demanded(path: str, there: FrozenSet[str]) -> Set[str]:
 
 
 def weight_files(path: str) -> Tuple[str, ...]:
-    """The weights a server reads of a model folder, absent ones too; OSError when it cannot be
-    listed."""
+    """The weights that a server reads from a model folder, missing ones too; OSError if it cannot
+    be listed."""
     there = frozenset(os.listdir(path))
     weights = loaded_weights(there)
     found = {*weights, *missing_shards(weights), *_demanded(path, there)}
@@ -163,21 +160,21 @@ def weight_files(path: str) -> Tuple[str, ...]:
 
 
 def has_stale_index(path: str) -> bool:
-    """Whether the index is of another build than the weights: harmless on one host, but not for a
-    model on several."""
+    """Whether the index names other files than the weights in the folder: harmless on one host, but
+    not for a model on several."""
     named = _indexed(path)
     return named is not None and loaded_weights(named) != loaded_weights(os.listdir(path))
 
 
 def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
-    """name -> what is wrong with it, of the files a server would need; {} when the model is whole.
+    """name -> what is wrong with it, of the files a server needs; {} if the model is complete.
 
-    `deep`: parse large files too, which takes up to a second. OSError when the folder cannot be
+    `deep`: parse large files too, which takes up to a second. OSError if the folder cannot be
     listed."""
     names = frozenset(os.listdir(path))
     needed = {"config.json", *weight_files(path)}
-    # A link that leads nowhere was needed once, and a server would wait at a FIFO for ever. An
-    # empty __init__.py is fine.
+    # A broken link was needed once, and a server would block on a FIFO. An empty __init__.py is
+    # fine.
     needed.update(
         n
         for n in names
@@ -202,8 +199,8 @@ def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
 
 
 def may_still_load(path: str, found: Mapping[str, str]) -> bool:
-    """Whether a server may load the model all the same: nothing that it reads for certain is proven
-    to be wrong."""
+    """Whether a server may still load the model: none of the files that it always reads is
+    wrong."""
     weights = loaded_weights(os.listdir(path))
     holes = missing_shards(weights)
 
@@ -228,15 +225,15 @@ def _absent(path: str, name: str) -> str:
         there = False
     if not there and os.path.islink(place) and not os.path.exists(place):
         target = os.path.normpath(os.path.join(path, os.readlink(place)))
-        return "a link that leads nowhere: %s" % (
+        return "a broken link: %s" % (
             missing_reason(os.path.dirname(target)) or target + " does not exist"
         )
     return "" if there else EMPTY
 
 
 def _has_tokenizer(path: str, names: Iterable[str]) -> bool:
-    """A vocabulary under a name of its own is found by code that the repository brings
-    (`auto_map`)."""
+    """Whether there is a tokenizer. The repository's own code (`auto_map`) may read a vocabulary
+    under any name."""
     there = [n for n in names if is_needed_file(n) and not _absent(path, n)]
     own = parse_object(
         read_bounded(os.path.join(path, "tokenizer_config.json"), MAX_CONFIG_BYTES)
@@ -245,7 +242,7 @@ def _has_tokenizer(path: str, names: Iterable[str]) -> bool:
 
 
 def _damage(path: str, deep: bool) -> str:
-    """What is wrong with the content of one file that is there."""
+    """What is wrong with the content of an existing file; "" if nothing is."""
     try:
         was = os.stat(path)
     except OSError as exc:
@@ -255,8 +252,8 @@ def _damage(path: str, deep: bool) -> str:
 
 @lru_cache(maxsize=4096)
 def _damage_of(path: str, size: int, changed: int, deep: bool) -> str:
-    """One look per file and command, as long as size and time of change stay the same."""
-    start = read_bounded(path, _GLANCE)
+    """Checked once per file and command, unless size or mtime change."""
+    start = read_bounded(path, _START_BYTES)
     if start is None:
         return "cannot be read: check its owner and mode"
     pointer = next((what for mark, what in _POINTERS if start.startswith(mark)), "")
@@ -264,18 +261,18 @@ def _damage_of(path: str, size: int, changed: int, deep: bool) -> str:
         return pointer
     leaf = os.path.basename(path)
     if _weights(leaf):
-        return _cut(path, size, start)
+        return _truncated(path, size, start)
     return _broken(path, size, start, deep) if leaf in _OBJECTS else ""
 
 
-def _cut(path: str, size: int, start: bytes) -> str:
-    """Layout: 8 bytes little-endian length, so many bytes of JSON, then the tensors at the offsets
-    it gives."""
+def _truncated(path: str, size: int, start: bytes) -> str:
+    """Whether a safetensors file is truncated. Layout: 8 bytes little-endian length, that many
+    bytes of JSON, then the tensors at the offsets in the JSON."""
     length = int.from_bytes(start[:8], "little")
     if not 2 <= length <= _MAX_HEADER_BYTES or size < 8:
         return "not a safetensors file"
     if size < 8 + length:
-        return "cut off at %d bytes, inside its header" % size
+        return "truncated at %d bytes, inside its header" % size
     if length > _HEADER_LIMIT:
         return ""
     header = parse_object((read_bounded(path, 8 + length) or b"")[8:])
@@ -284,11 +281,11 @@ def _cut(path: str, size: int, start: bytes) -> str:
     end = _end(header)
     if end is None:
         return "not a safetensors file: its header gives no offsets"
-    return "cut off: %d of %d bytes" % (size, 8 + length + end) if size < 8 + length + end else ""
+    return "truncated: %d of %d bytes" % (size, 8 + length + end) if size < 8 + length + end else ""
 
 
 def _end(header: Mapping[str, object]) -> Optional[int]:
-    """Bytes of all tensors; None where one of them has no place."""
+    """Bytes of all tensors; None if one of them has no offsets."""
     ends: List[int] = [0]
     for name, tensor in header.items():
         if name == "__metadata__":
@@ -314,7 +311,7 @@ def _broken(path: str, size: int, start: bytes, deep: bool) -> str:
     if start.lstrip()[:1] != b"{":
         return "not a JSON object"
     if size > _OBJECT_LIMIT or (size > _SMALL and not deep):
-        return "" if _last(path, size) == b"}" else "cut off: it does not end as JSON does"
+        return "" if _last(path, size) == b"}" else "truncated: it does not end as JSON does"
     try:
         json.loads(read_bounded(path, _OBJECT_LIMIT) or b"")
     except (ValueError, RecursionError) as exc:
@@ -325,7 +322,7 @@ def _broken(path: str, size: int, start: bytes, deep: bool) -> str:
 def _last(path: str, size: int) -> bytes:
     try:
         with open(path, "rb") as file:
-            file.seek(max(0, size - _GLANCE))
-            return file.read(_GLANCE).rstrip()[-1:]
+            file.seek(max(0, size - _START_BYTES))
+            return file.read(_START_BYTES).rstrip()[-1:]
     except OSError:
         return b""

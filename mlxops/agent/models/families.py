@@ -1,8 +1,7 @@
-"""What a model's own files suggest for its template and parsers: the tables, as data. Pure.
+"""The default parsers of each model family, as data. Pure.
 
-Parser names are those of mlx-openai-server; they change between versions, so a name counts only
-where the installed server's own help lists it. docs/lab/families.md says which rows were run through the
-real server, and what came out."""
+The names are those of mlx-openai-server. They change between versions, so a parser is used only if
+the help of the installed server lists it. docs/lab/families.md says how the families were tried."""
 
 from __future__ import annotations
 
@@ -15,9 +14,9 @@ _CARD = "the template on the model card"
 
 
 class Family(NamedTuple):
-    """What is known of a `model_type`: the tool parser made for it, and the reasoning parser that
-    fits where the model itself writes the opening mark (`thinks`); "" where there is none.
-    `source`: where that stands."""
+    """The parsers of a `model_type`, "" for none: `tool`, made for its tool calls, and `thinks`,
+    its reasoning parser if the model itself writes the opening tag. `source`: where that is
+    documented."""
 
     tool: str
     thinks: str
@@ -25,9 +24,8 @@ class Family(NamedTuple):
 
 
 class Markup(NamedTuple):
-    """A way to write tool calls: the marks by which a template is known to teach it, and the
-    parsers that read it, the plainest first; none where the runtime has none, or, as `flaw` says,
-    none that can be used."""
+    """A format of tool calls: the marks that show that a template uses it, and the parsers that
+    read it, the simplest first; () if the runtime has none, or, as `flaw` says, none that works."""
 
     name: str
     marks: Tuple[str, ...]
@@ -64,7 +62,7 @@ FAMILIES: Mapping[str, Family] = {
     "solar_open": Family("solar_open", "solar_open", _PARSERS + "/solar_open.py"),
     "step3p5": Family("step_35", "", _PARSERS + "/function_parameter.py"),
 }
-# The first that fits. Order and marks as in mlx-lm's own guess (`mlx_lm/tokenizer_utils.py`,
+# The first match counts. Order and marks as in mlx-lm's own guess (`mlx_lm/tokenizer_utils.py`,
 # `_infer_tool_parser`).
 MARKUPS: Tuple[Markup, ...] = (
     Markup("minimax", ("<minimax:tool_call>",), ("minimax_m2",), _PARSERS + "/minimax_m2.py"),
@@ -93,7 +91,7 @@ MARKUPS: Tuple[Markup, ...] = (
         marks=("<|tool_calls_section_begin|>",),
         parsers=(),
         source=_PARSERS + "/kimi_k2.py",
-        flaw="has kimi_k2 for them, which loses every streamed answer",
+        flaw="its kimi_k2 parser loses every streamed answer",
     ),
     Markup("solar", ("<|tool_call:begin|>",), ("solar_open",), _PARSERS + "/solar_open.py"),
     Markup("harmony", ("<|channel|>", "<|message|>"), ("harmony",), _PARSERS + "/harmony.py"),
@@ -111,37 +109,36 @@ MARKUPS: Tuple[Markup, ...] = (
         _PARSERS + "/hermes.py",
     ),
 )
-# For a template that itself writes <think> at the end of the prompt, so that an answer only closes
-# it: the parser that is switched off with `enable_thinking`, where the template has that switch,
-# else the one that takes it for granted.
+# For a template that writes <think> at the end of the prompt, so that the answer only closes it:
+# the parser that follows `enable_thinking`, if the template has that switch, else the one that
+# always expects an open <think>.
 SWITCHED, OPENED = ("qwen3_5", "qwen3_moe"), ("qwen3_moe",)
 THINKS = ("qwen3", "hermes")
-# Reads <tool_call> and nothing else: without any tool parser the server loses the content of
-# answers that are not streamed, as soon as it has a reasoning parser.
+# Reads only <tool_call>. With a reasoning parser and no tool parser, the server loses the content
+# of answers that are not streamed.
 COMPANION = "hermes"
-# gpt-oss was made for this format, whatever a template says.
+# gpt-oss was trained on this format, whatever its template contains.
 HARMONY = "harmony"
 
-# What a template must mention for a family's own reasoning parser to be of use; for the others it
-# is <think>.
+# The mark a template must contain for a family's own reasoning parser to be useful; <think> for
+# the others.
 MARKS: Mapping[str, str] = {"gemma4": "<|channel>", "harmony": "", "solar_open": "<|think|>"}
 LITERAL = re.compile(r"\\n|[\s'\"~]")
 
 
 def markup_of(template: str) -> Markup:
-    """The way to call tools that a template teaches; one without a name where it teaches none we
-    know."""
+    """The format of tool calls that a template uses; one without a name if it is unknown."""
     fits = (markup for markup in MARKUPS if all(mark in template for mark in markup.marks))
     return next(fits, Markup("", (), (), ""))
 
 
 def opens_thinking(template: str) -> bool:
-    """Whether the prompt a template makes ends inside of <think>, as the server renders it.
+    """Whether the prompt that the server renders from a template ends inside of <think>.
 
-    mlx-lm says enable_thinking to every template of a model that has the tag; `thinking`,
-    DeepSeek's own word, it does not."""
+    mlx-lm passes enable_thinking to every template of a model that has the tag, but not `thinking`,
+    the variable of DeepSeek."""
     tail = template.rpartition("add_generation_prompt")[2]
-    # What follows the tag in the template: the end of its text, or the tag that closes it again.
+    # What follows the tag in the template: the end of its text, or the closing tag.
     follows = [LITERAL.sub("", after[:60]) for after in tail.split("<think>", 9)[1:]]
     if tail == template or not any(
         not rest or rest.startswith(("}", "{", "-", "%", "if")) for rest in follows
@@ -151,7 +148,8 @@ def opens_thinking(template: str) -> bool:
 
 
 class Proposal(NamedTuple):
-    """Which parsers to use, best first, and why. `notes`: what cannot be had, one sentence each."""
+    """The parsers to use, best first, and why. `notes`: one sentence for each thing that is
+    missing."""
 
     family: str
     tool: Tuple[str, ...]
@@ -162,7 +160,7 @@ class Proposal(NamedTuple):
 
 
 def propose(model_type: str, template: str) -> Proposal:
-    """What to run a model of this `model_type` and chat template with."""
+    """Choose parsers by the `model_type` and the chat template of a model."""
     family, markup = FAMILIES.get(model_type, UNKNOWN), markup_of(template)
     tool, tool_source = _tool(model_type, family, markup)
     reasoning, reasoning_source = _reasoning(model_type, family, template)
@@ -170,7 +168,7 @@ def propose(model_type: str, template: str) -> Proposal:
     if reasoning and not tool:
         tool, tool_source = (
             (COMPANION,),
-            "a reasoning parser alone loses answers that are not streamed",
+            "a reasoning parser without a tool parser loses answers that are not streamed",
         )
     return Proposal(
         family=model_type,
@@ -186,7 +184,7 @@ def _tool(model_type: str, family: Family, markup: Markup) -> Tuple[Tuple[str, .
     if family.tool and (not markup.name or family.tool in (*markup.parsers, HARMONY)):
         others = (parser for parser in markup.parsers if parser != family.tool)
         return (family.tool, *others), "%s: %s" % (model_type, family.source)
-    return markup.parsers, "its template teaches %s: %s" % (markup.name, markup.source)
+    return markup.parsers, "its template uses the %s format: %s" % (markup.name, markup.source)
 
 
 def _reasoning(model_type: str, family: Family, template: str) -> Tuple[Tuple[str, ...], str]:
@@ -197,17 +195,15 @@ def _reasoning(model_type: str, family: Family, template: str) -> Tuple[Tuple[st
         )
     if family.thinks and (not template or MARKS.get(family.thinks, "think>") in template):
         return (family.thinks,), "%s: %s" % (model_type, family.source)
-    return (THINKS, "its template knows <think>") if "<think>" in template else ((), "")
+    return (THINKS, "its template contains <think>") if "<think>" in template else ((), "")
 
 
 def _lack(model_type: str, markup: Markup) -> str:
     if markup.name:
-        why = markup.flaw or "has no parser for them"
-        return "tool calls with %s reach clients as text: %s %s" % (
+        why = markup.flaw or "no parser for them"
+        return "tool calls with %s reach clients as text (%s: %s)" % (
             " ".join(markup.marks),
             CHECKED_WITH,
             why,
         )
-    return "nothing is known here of how a %s calls tools: no tool parser" % (
-        model_type or "model without model_type"
-    )
+    return "no tool parser is known for model type %s" % (model_type or "unknown")

@@ -1,8 +1,6 @@
-"""The files of one model folder: which a server needs, which are missing, and what kind of model
-they make.
+"""The files of one model folder: which a server needs, and what kind of model they make.
 
-Everything here was downloaded from strangers: reads are bounded, names are checked, JSON may be
-anything."""
+Their content is untrusted: reads are bounded, names are checked, JSON may be anything."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ MAX_CONFIG_BYTES = 8 << 20
 # safetensors itself refuses headers over 100 MB; real ones stay under 2 MB.
 _HEADER_LIMIT = 16 << 20
 
-_WANTED = (".json", ".jsonl", ".jinja", ".py", ".txt", ".tiktoken", ".model")
+_NEEDED_SUFFIXES = (".json", ".jsonl", ".jinja", ".py", ".txt", ".tiktoken", ".model")
 
 _SPEECH_AND_VISION = frozenset(
     [
@@ -68,8 +66,8 @@ _CHAT_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 
 
 def is_needed_file(name: str) -> bool:
-    """Whether a server needs this file of a repository: weights, configuration, tokenizer,
-    template, model code."""
+    """Whether a server needs this file of a repository: weights, configuration, tokenizer, template
+    or model code."""
     folder, _, leaf = name.rpartition("/")
     if (
         not is_safe_relative_path(name)
@@ -77,21 +75,19 @@ def is_needed_file(name: str) -> bool:
         or folder in ("original", "onnx", "metal")
     ):
         return False
-    # Mistral repositories carry the same weights twice, the second time as
-    # consolidated*.safetensors.
-    return leaf.endswith(_WANTED) or (
+    # Mistral repositories contain the weights twice, the second time as consolidated*.safetensors.
+    return leaf.endswith(_NEEDED_SUFFIXES) or (
         leaf.endswith(".safetensors") and not leaf.startswith("consolidated")
     )
 
 
 def config(path: str) -> Dict[str, Any]:
-    """config.json of a model folder; {} when it is absent, unreadable or not an object."""
+    """The config.json of a model folder; {} if it is missing, unreadable or not an object."""
     return parse_object(read_bounded(os.path.join(path, "config.json"), MAX_CONFIG_BYTES))
 
 
 def header_metadata(path: str) -> Dict[str, Any]:
-    """`__metadata__` of a safetensors file, reading its header only; {} when there is none to be
-    had.
+    """`__metadata__` of a safetensors file, from its header; {} if there is none.
 
     Layout: 8 bytes little-endian length, then that many bytes of JSON
     (huggingface.co/docs/safetensors)."""
@@ -104,7 +100,7 @@ def header_metadata(path: str) -> Dict[str, Any]:
 
 
 def _weights_present(path: str) -> Iterator[str]:
-    """Those mlx-lm reads come first: another file of the folder may be of another make."""
+    """Weights with content. Those that mlx-lm reads come first: others may have another format."""
     names = sorted(
         n for n in os.listdir(path) if n.endswith(".safetensors") and is_safe_relative_path(n)
     )
@@ -115,7 +111,7 @@ def _weights_present(path: str) -> Iterator[str]:
 
 
 def format_of(path: str) -> str:
-    """ "mlx", "gguf" or "other"; OSError when the folder cannot be listed."""
+    """ "mlx", "gguf" or "other"; OSError if the folder cannot be listed."""
     if isinstance(config(path).get("quantization"), dict):
         return "mlx"
     first = next(_weights_present(path), None)
@@ -132,8 +128,8 @@ def _architecture(settings: Dict[str, Any]) -> str:
 def kind_of(path: str, repo_id: str) -> str:
     """ "chat", "embedding", "reranker" or "other".
 
-    Qwen3's embedding and reranker models have the architecture of the chat model: there only the
-    name tells."""
+    Qwen3's embedding and reranker models have the architecture of the chat model: only the name
+    shows the difference."""
     settings, name = config(path), repo_id.lower()
     if "rerank" in name:
         return "reranker"

@@ -1,5 +1,4 @@
-"""gpt-oss writes in OpenAI's Harmony format: what has to be there before such a model is
-started."""
+"""Checks before a gpt-oss model is started, which writes in OpenAI's Harmony format."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ from ..untrusted import read_bounded
 from .defaults import Defaults
 
 MODEL_TYPE, PARSER = "gpt_oss", "harmony"
-# openai-harmony 0.0.8 reads this file from TIKTOKEN_ENCODINGS_BASE, and else downloads it at the
-# first chat.
+# openai-harmony 0.0.8 reads this file from TIKTOKEN_ENCODINGS_BASE, or downloads it at the first
+# chat.
 BASE, VOCABULARY = "TIKTOKEN_ENCODINGS_BASE", "o200k_base.tiktoken"
 SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 _MAX_BYTES = 8 << 20
@@ -25,11 +24,9 @@ _MAX_BYTES = 8 << 20
 def check(
     entry: Entry, found: Defaults, installed: Installed, folder: str, env: Mapping[str, str]
 ) -> Tuple[str, ...]:
-    """Warnings for a gpt-oss that can be started, () for every other model; Failed where it could
-    not serve.
+    """Warnings about a gpt-oss model, () for every other model; Failed if it could not serve.
 
-    `folder`: the host's templates, "" for none; `env`: what the server will find in its
-    environment."""
+    `folder`: the host's templates, "" for none; `env`: the environment of the server."""
     if found.model_type != MODEL_TYPE:
         return ()
     if not found.template.text:
@@ -37,21 +34,21 @@ def check(
     runtime = installed.runtime
     if not runtime.tool_call_parser:
         return (
-            "%s has no harmony parser: the raw channel tags of %s reach clients"
+            "%s has no harmony parser: %s returns raw channel tags to clients"
             % (runtime.name, entry.name),
         )
     if PARSER not in (installed.choices("tool_call_parser") or ()):
         return ()
     if not uses_harmony_parser(entry, runtime):
         return (
-            "%s runs without the harmony parser: its raw channel tags reach clients" % entry.name,
+            "%s runs without the harmony parser and returns raw channel tags to clients"
+            % entry.name,
         )
     return _vocabulary(env)
 
 
 def uses_harmony_parser(entry: Entry, runtime: Runtime) -> bool:
-    """Whether its server is told to take the format apart: what leaks in spite of that is a server
-    that failed."""
+    """Whether its server parses the format. If control tokens still leak, the server is broken."""
     return bool(runtime.tool_call_parser) and PARSER in (
         entry.text("tool_call_parser"),
         entry.text("reasoning_parser"),
@@ -59,13 +56,13 @@ def uses_harmony_parser(entry: Entry, runtime: Runtime) -> bool:
 
 
 def _no_template(entry: Entry, folder: str) -> Failed:
-    places = "the entry, its snapshot, %s" % (
-        folder or "a template folder (the host file names none)"
+    places = "the entry, the snapshot, %s" % (
+        folder or "a template folder (not set in the host file)"
     )
     own = "or " + mlxops_command("set", entry.name, "chat_template=PATH")
-    there = "put one on the host, as %s/%s.jinja" % (folder or "DIR", MODEL_TYPE)
+    there = "put one on the host as %s/%s.jinja" % (folder or "DIR", MODEL_TYPE)
     return Failed(
-        "%s is a gpt-oss and has no chat template; looked in: %s" % (entry.name, places),
+        "%s is a gpt-oss model and has no chat template; looked in: %s" % (entry.name, places),
         "%s%s, %s"
         % (there, "" if folder else ' with templates = "DIR" under [studio] in the host file', own),
         entry=entry.name,
@@ -75,13 +72,17 @@ def _no_template(entry: Entry, folder: str) -> Failed:
 def _vocabulary(env: Mapping[str, str]) -> Tuple[str, ...]:
     base = env.get(BASE)
     if not base:
-        text = "its server downloads a vocabulary at the first chat, and without a network every chat is an error: "
-        return (text + "%s in the env of [runtime] names a folder with %s" % (BASE, VOCABULARY),)
+        text = (
+            "the server downloads a vocabulary at the first chat; without a network every chat"
+            " fails. "
+        )
+        hint = "To avoid that, set %s in the env of [runtime] to a folder with %s"
+        return (text + hint % (BASE, VOCABULARY),)
     path = os.path.join(base, VOCABULARY)
     if hashlib.sha256(read_bounded(path, _MAX_BYTES) or b"").hexdigest() == SHA256:
         return ()
     raise Failed(
-        "%s is not the vocabulary that %s promises: every chat would be an error" % (path, BASE),
-        "put %s there, or take %s out of the env of [runtime]" % (VOCABULARY, BASE),
+        "%s, set by %s, is not the expected vocabulary: every chat would fail" % (path, BASE),
+        "put %s there, or remove %s from the env of [runtime]" % (VOCABULARY, BASE),
         path=path,
     )

@@ -1,8 +1,8 @@
-"""Where a model lies, and what is absent on the way to it: a path that is recorded and gone is
-never «not downloaded».
+"""Where a model is, and why its path does not exist. A recorded path that is gone is not the same
+as "not downloaded".
 
-Two spellings of one folder (case, links, a trailing slash) are the same place; two spellings of one
-repository, which the Hub does not tell apart by case, are the same repository."""
+Spellings of one folder that differ in case, links or a trailing slash are one folder; spellings of
+one repository that differ in case are one repository, as on the Hub."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Iterable, Optional, Tuple
 
 
 def missing_reason(path: str) -> str:
-    """The first component of a path that is not there, or the link that leads nowhere; "" for a
-    folder that is."""
+    """Why a folder does not exist: the first missing component, or the broken link; "" if it
+    does."""
     path = os.path.abspath(os.path.expanduser(path))
     for part in _prefixes(path):
         try:
@@ -24,7 +24,7 @@ def missing_reason(path: str) -> str:
         except OSError as exc:
             return "%s cannot be read: %s" % (part, exc.strerror)
         except ValueError:
-            return "the path holds a NUL byte"
+            return "the path contains a NUL byte"
         if not stat.S_ISDIR(found.st_mode):
             return "%s is not a folder" % (part + (" (a link)" if link else ""))
     return ""
@@ -41,20 +41,20 @@ def _gone(part: str) -> str:
     except OSError:
         return "%s does not exist" % part
     target = os.path.join(os.path.dirname(part), target)
-    # What the link needs first, such as the mount point of a disk.
+    # The first missing folder on the way, such as the mount point of a disk.
     deepest = next(
         (p for p in _prefixes(os.path.normpath(target)) if not os.path.lexists(p)), target
     )
     more = "" if deepest == target else " (%s does not exist)" % deepest
-    return "%s is a link to %s, which is gone%s" % (part, target, more)
+    return "%s is a link to %s, which does not exist%s" % (part, target, more)
 
 
 def folder_identity(path: Optional[str], folder: Optional[str] = None) -> str:
-    """A folder's identity: the same for every spelling. "" for no path; a relative one needs its
-    `folder`.
+    """An id of a folder that does not depend on its spelling; "" for no path, and for a relative
+    one without its `folder`.
 
-    What is there is told by device and inode, which also sees through the case of a Mac's usual
-    disk."""
+    An existing folder is identified by device and inode, which also covers case-insensitive
+    disks."""
     if not path:
         return ""
     path = os.path.expanduser(path)
@@ -70,13 +70,12 @@ def folder_identity(path: Optional[str], folder: Optional[str] = None) -> str:
 
 
 def same_repo(one: Optional[str], other: Optional[str]) -> bool:
-    """Whether two words name one repository of the Hub."""
+    """Whether two ids name the same repository of the Hub."""
     return bool(one) and bool(other) and str(one).lower() == str(other).lower()
 
 
 def broken_links(cache_root: str, folder: str) -> Tuple[str, ...]:
-    """Links on the way of a download into `folder` of a cache that lead nowhere: no download can go
-    through them."""
+    """Broken links in `folder` of a cache, through which no download could write."""
     found = []
     for name in ("", "blobs", "snapshots", "refs"):
         path = os.path.join(cache_root, folder, name) if name else os.path.join(cache_root, folder)

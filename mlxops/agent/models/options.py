@@ -1,5 +1,6 @@
 """The options an entry is started with: for each key its value, where that comes from, and what is
-wrong with it. Decided here once; load, init, register, show, verify, doctor and fit use the result."""
+wrong with it. Decided here once; load, init, register, show, verify, doctor and fit use the
+result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which values of an entry the installed runtime would refuse, and why. Pure."""
+"""The values of an entry that the installed runtime would refuse, and why. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIELDS = ("chat_template", "tool_call_parser", "reasoning_parser")
 
 
 class Rejection(NamedTuple):
-    """One value that would not be taken: the entry's field, what it says, one sentence why."""
+    """One value that would be refused: the entry's field, the value, and the reason."""
 
     field: str
     value: str
@@ -26,9 +26,9 @@ def find_rejections(
     is_file: Callable[[str], bool],
     help_text: str = "",
 ) -> Tuple[Rejection, ...]:
-    """Every refusal, () when the entry can be started. What the runtime has no option for at all is
-    not refused: it is left out of the command line. `is_file`: whether a path is a file on the
-    host. `help_text`: where it is known, the values in `args` are checked by it too."""
+    """All rejections, () if the entry can be started. A key without an option in the runtime is not
+    rejected, but left out of the command line. `is_file`: whether a path is a file on the host.
+    `help_text`: if known, the values in `args` are checked too."""
     args = _args(runtime, entry, help_flags) or _words(entry, help_text)
     return (*_template(entry, is_file), *_choices(runtime, entry, help_flags), *args)
 
@@ -61,14 +61,16 @@ def _args(runtime: Runtime, entry: Entry, help_flags: HelpFlags) -> Tuple[Reject
     ours = ("--port", "--host", runtime.model or "--model", runtime.served_name)
     for flag in [word.split("=")[0] for word in entry.args if word.startswith("--")]:
         if flag in ours:
-            found.append(Rejection("args", flag, "%s is not for args: mlxops sets it" % flag))
+            found.append(
+                Rejection("args", flag, "%s cannot be used in args: mlxops sets it" % flag)
+            )
         elif flag not in help_flags:
             found.append(Rejection("args", flag, "this version has no %s" % flag))
     return tuple(found)
 
 
 def _words(entry: Entry, help_text: str) -> Tuple[Rejection, ...]:
-    """Values of the wrong kind, options without their value, words that belong to no option."""
+    """Values of the wrong type, options without a value, words that belong to no option."""
     known = grammar.grammar(help_text) if entry.args else None
     found = grammar.find_faults(known, entry.args) if known else ()
     return tuple(Rejection("args", fault.word, fault.why) for fault in found)

@@ -1,5 +1,4 @@
-"""Chat templates as files: the one a server would find by itself, and the ones a host keeps for
-models without."""
+"""Chat template files: those in a snapshot, and those that the host has for models without one."""
 
 from __future__ import annotations
 
@@ -13,8 +12,8 @@ SUFFIX = ".jinja"
 
 
 class Template(NamedTuple):
-    """A template's text and where it is from. `path`: what the server has to be told, "" where it
-    finds it itself."""
+    """The text of a template and its origin. `path`: what to pass to the server, "" if it finds the
+    template itself."""
 
     text: str
     path: str
@@ -25,19 +24,19 @@ NO_TEMPLATE = Template("", "", "")
 
 
 def read_template(path: str) -> str:
-    """A template file's text; "" when it is absent, empty, no regular file or unreadable."""
+    """The text of a template file; "" if it is missing, empty, unreadable or not a regular file."""
     return (read_bounded(path, MAX_TEMPLATE_BYTES) or b"").decode("utf-8", "replace")
 
 
 def snapshot_template(path: str) -> Template:
-    """The template a server takes from the snapshot at `path`, or the only one that lies there
-    under another name."""
+    """The template that a server finds in the snapshot at `path`, or the only one there under
+    another name."""
     text = read_template(os.path.join(path, "chat_template" + SUFFIX)) or _inside(path)
     return Template(text, "", "the snapshot") if text else _loose(path)
 
 
 def _inside(path: str) -> str:
-    """The template in a JSON file; of several named ones (a list) all, as one text."""
+    """The template in a JSON file; if it is a list of named templates, all of them as one text."""
     for name in ("chat_template.json", "tokenizer_config.json"):
         found = parse_object(read_bounded(os.path.join(path, name), MAX_TEMPLATE_BYTES)).get(
             "chat_template"
@@ -65,8 +64,8 @@ def _loose(path: str) -> Template:
 
 
 def host_template(folder: Optional[str], repo_id: str, model_type: str) -> Template:
-    """The template that the host's own folder has for a model: by its repository's name, else by
-    its family's."""
+    """The template in the host's folder for a model: by the name of its repository, else by its
+    model type."""
     for place in _places(folder, repo_id, model_type):
         text = read_template(place)
         if text:

@@ -1,1 +1,1 @@
-"""What of them is installed on this host."""
+"""Runtimes as installed on this host: commands, help, versions, environments."""

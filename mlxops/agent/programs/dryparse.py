@@ -1,5 +1,5 @@
-"""What a program says of the values in its command line before it starts: a trial that ends with
-its help."""
+"""Check a command line by running the program with it and --help, so that it parses but does not
+start."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ def parse_error(
     say: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
 ) -> str:
-    """Why the program would refuse these words, as it says itself; "" where it does not, or where
-    it cannot be tried.
+    """The error of the program about these words; "" if it accepts them or cannot be tried.
 
-    argparse takes options in their order: a value that it refuses ends it before the --help behind
-    it. click prints the help first, so a program of another make is not tried."""
+    argparse reads options in order: it stops at a bad value before it reaches --help. click prints
+    the help first, so only programs that use argparse are tried."""
     known = grammar(help_of_program)
-    # Behind a bare --, the --help would be a word like any other, and the server would start.
+    # After a bare --, --help would be a positional argument, and the server would start.
     if (
         not args
         or known is None
@@ -41,22 +40,22 @@ def parse_error(
         or "--help" not in known.options
     ):
         return ""
-    asked = [*words, *args, "--help"]
-    kept = answer_path(state_dir, fingerprint([*asked, "dry parse"]))
-    said = read_answer(kept)
-    if said is None:
-        say("asking %s whether it takes the args" % os.path.basename(words[0]))
-        said = _tried(asked, check)
-        if said is None:
+    command = [*words, *args, "--help"]
+    path = answer_path(state_dir, fingerprint([*command, "dry parse"]))
+    answer = read_answer(path)
+    if answer is None:
+        say("checking the args with %s" % os.path.basename(words[0]))
+        answer = _try(command, check)
+        if answer is None:
             return ""
-        save_answer(kept, said)
-    return "" if said == ACCEPTED else said
+        save_answer(path, answer)
+    return "" if answer == ACCEPTED else answer
 
 
-def _tried(asked: Sequence[str], check: Callable[[], None]) -> Optional[str]:
-    """None where the trial shows nothing."""
+def _try(command: Sequence[str], check: Callable[[], None]) -> Optional[str]:
+    """The error, or ACCEPTED; None if the trial proves nothing."""
     try:
-        status, output = run_program(asked, check, TIMEOUT_S)
+        status, output = run_program(command, check, TIMEOUT_S)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     if status == 0:

@@ -1,5 +1,4 @@
-"""What lies beside a runtime's program on this host: the packages of its environment, and the
-models they know."""
+"""The Python environment of a runtime's program: its interpreter, its packages, its model types."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ _KEY = re.compile(r'^\s*"([\w.-]+)":', re.M)
 
 
 def site_packages(words: Sequence[str]) -> Iterator[str]:
-    """The site-packages of the environments these words may belong to."""
+    """The site-packages folders of the environments that a command may belong to."""
     for python in runtime_interpreters(words):
         libraries = os.path.join(os.path.dirname(os.path.dirname(python[-1])), "lib")
         if os.path.isabs(libraries) and os.path.isdir(libraries):
@@ -28,13 +27,13 @@ def site_packages(words: Sequence[str]) -> Iterator[str]:
 
 
 def has_package(package: str, folders: Iterable[str]) -> bool:
-    """Whether a package is installed in the first environment there is."""
+    """Whether a package is installed in the first of these site-packages folders."""
     first = next(iter(folders), None)
     return first is not None and os.path.isdir(os.path.join(first, package))
 
 
 def model_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
-    """The model types that the mlx-lm there can build; None where it does not lie open."""
+    """The model types that the installed mlx-lm can build; None if that is unknown."""
     first = next(iter(folders), "")
     try:
         names = os.listdir(os.path.join(first, "mlx_lm", "models"))
@@ -44,7 +43,7 @@ def model_types(folders: Iterable[str]) -> Optional[FrozenSet[str]]:
         "utf-8", "replace"
     )
     remapped = _REMAPPED.search(text)
-    # Without that table it is another mlx-lm than we know how to ask.
+    # Without that table this is an mlx-lm of unknown layout.
     built = frozenset(name[:-3] for name in names if name.endswith(".py"))
     return built | frozenset(_KEY.findall(remapped[1])) if remapped else None
 
@@ -53,9 +52,9 @@ Argv = Tuple[str, ...]
 
 
 def shebang(script: str) -> Argv:
-    """The interpreter a script names; () when it is no script.
+    """The interpreter that a script names; () if it is not a script.
 
-    Where the path is too long or has blanks, pip writes `#!/bin/sh` and an exec line that Python
+    If the path is too long or contains blanks, pip writes `#!/bin/sh` and an exec line that Python
     reads as a string."""
     from ..untrusted import read_bounded
 
@@ -84,8 +83,7 @@ def _project(command: Sequence[str]) -> Optional[str]:
 
 
 def runtime_interpreters(command: Sequence[str]) -> Iterator[Argv]:
-    """The interpreters a runtime's command may run under, by where its environment would have
-    one."""
+    """The interpreters that a runtime's command may run under, by the layout of environments."""
     import shutil
 
     if not command:

@@ -1,4 +1,4 @@
-"""Where a runtime's program is on this host, and what its own help says."""
+"""Find a runtime's program on this host, and get its help."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..runtimes.table import Runtime
 from ..site import Site
 from .environment import shebang, site_packages
 
-# A login through ssh has PATH=/usr/bin:/bin:/usr/sbin:/sbin and none of these.
-# The last is where vllm-metal's install.sh puts vllm.
+# An ssh login has PATH=/usr/bin:/bin:/usr/sbin:/sbin, without these.
+# install.sh of vllm-metal installs vllm in the last one.
 USUAL_FOLDERS = (
     "/opt/homebrew/bin",
     "/usr/local/bin",
@@ -30,8 +30,7 @@ UV_PROJECT = "/opt/mlx-launch"
 UV_HAS = ("mlx-openai-server", "mlx_lm.server")
 HELP_TIMEOUT_S = 90.0
 POLL_INTERVAL_S = 0.1
-# Each version of a runtime leaves one answer behind, each command line with args and each
-# config.json another.
+# One per version of a runtime, per command line with args, and per config.json.
 MAX_SAVED_ANSWERS = 60
 COMMAND_VARIABLE = "MLX_LAUNCH_CMD"
 
@@ -47,15 +46,15 @@ def search_path() -> str:
 def require_command(
     site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ
 ) -> Tuple[str, ...]:
-    """The words that start the runtime, before its flags; Failed, with what was tried, when there
-    are none."""
-    words, tried = find_command(site, runtime, environ)
-    if words:
-        return words
+    """The words that start the runtime, before its flags; Failed, with what was tried, if it is not
+    installed."""
+    command, tried = find_command(site, runtime, environ)
+    if command:
+        return command
     raise Failed(
         "%s was not found on %s (tried %s)"
         % (runtime.name, site.name, ", ".join(dict.fromkeys(tried))),
-        "install it there, or set [%s] command in the host file" % _table(site, runtime),
+        "install it there, or set `command` under [%s] in the host file" % _table(site, runtime),
         runtime=runtime.name,
     )
 
@@ -63,10 +62,10 @@ def require_command(
 def find_command(
     site: Site, runtime: Runtime, environ: Mapping[str, str] = os.environ
 ) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    """The words that start the runtime, none where it is not installed, and the programs that were
-    looked for.
+    """The words that start the runtime, () if it is not installed, and the programs that were
+    tried.
 
-    Failed where the environment's command cannot be read as words."""
+    Failed if the command in the environment cannot be split into words."""
     tried: List[str] = []
     for words in _candidates(site, runtime, environ):
         program = shutil.which(os.path.expanduser(words[0]), path=search_path())
@@ -77,7 +76,7 @@ def find_command(
 
 
 def _table(site: Site, runtime: Runtime) -> str:
-    """Where the host file says how the runtime is started."""
+    """The table of the host file that configures the runtime."""
     return "runtime" if runtime.name == site.runtime else 'runtimes."%s"' % runtime.name
 
 
@@ -97,12 +96,14 @@ def _candidates(site: Site, runtime: Runtime, environ: Mapping[str, str]) -> Lis
     return [*runtime.forms, *((*u, "run", "--project", UV_PROJECT, *runtime.forms[0]) for u in uv)]
 
 
-def _words(text: str) -> Tuple[str, ...]:
+def _words(command: str) -> Tuple[str, ...]:
     try:
-        return tuple(shlex.split(text))
+        return tuple(shlex.split(command))
     except ValueError:
-        said = "a quote in %s has no end: %s" % (COMMAND_VARIABLE, text)
-        raise Failed(said, "correct %s where the host's logins set it" % COMMAND_VARIABLE) from None
+        text = "unbalanced quote in %s: %s" % (COMMAND_VARIABLE, command)
+        raise Failed(
+            text, "correct %s in the login environment of the host" % COMMAND_VARIABLE
+        ) from None
 
 
 def help_text(
@@ -113,22 +114,22 @@ def help_text(
     check: Callable[[], None] = lambda: None,
     fresh: bool = False,
 ) -> str:
-    """The program's own help. Kept until the program file changes: asking takes seconds.
+    """The help of the program, cached until its file changes, as running it takes seconds.
 
-    `check` is called while it is asked, and may raise, to cancel. `fresh`: ask in any case, to see
-    that it starts."""
+    `check` is called while it runs, and may raise to cancel. `fresh`: run it even if the help is
+    cached, to see that it starts."""
     asked = [*words, *runtime.help]
     kept = answer_path(state_dir, fingerprint(asked))
     text = None if fresh else read_answer(kept)
     if text is None:
-        say(("seeing whether %s starts" if fresh else "asking %s which options it has") % words[0])
+        say(("checking that %s starts" if fresh else "reading the options of %s") % words[0])
         text = _ask_help(asked, check)
         save_answer(kept, text)
     return text
 
 
 def answer_path(state_dir: str, key: str) -> str:
-    """Where an answer of a program is kept."""
+    """The file that caches an answer of a program."""
     return os.path.join(state_dir, "help", key + ".txt")
 
 
@@ -145,8 +146,7 @@ def fingerprint(words: Sequence[str]) -> str:
             parts += [path, str(was.st_mtime_ns), str(was.st_size)]
         except OSError:
             parts += [path, "gone"]
-    # Whatever is installed beside it, by name and version: without one of its modules it does not
-    # start.
+    # All packages of its environment, by name and version: without one it may not start.
     for folder in site_packages(words):
         parts += sorted(name for name in os.listdir(folder) if name != "__pycache__")
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
@@ -158,20 +158,20 @@ def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
     except (OSError, subprocess.TimeoutExpired) as exc:
         python = "".join(shebang(words[0])[:1])
         if os.path.isabs(python) and not os.access(python, os.X_OK):
-            text = "%s cannot start: its interpreter %s is gone or may not be run" % (
+            text = "%s cannot start: its interpreter %s is missing or not executable" % (
                 words[0],
                 python,
             )
-            raise Failed(text, "install the runtime again on the host", path=python) from exc
+            raise Failed(text, "reinstall the runtime on the host", path=python) from exc
         raise Failed(
-            "`%s` does not answer: %s" % (shlex.join(words), exc), "run it on the host"
+            "`%s` failed: %s" % (shlex.join(words), exc), "run it on the host to see why"
         ) from exc
     text = said.decode("utf-8", "replace")
     if status != 0 or "--port" not in text:
         raise Failed(
-            "`%s` does not look like a model server's (status %d%s)"
+            "`%s` does not show the help of a model server (status %d%s)"
             % (shlex.join(words), status, _last(text)),
-            "run it on the host",
+            "run it on the host to see why",
             output=text[-2000:],
         )
     return text
@@ -180,8 +180,8 @@ def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
 def run_program(
     words: Sequence[str], check: Callable[[], None], timeout_s: float = HELP_TIMEOUT_S
 ) -> Tuple[int, bytes]:
-    """Exit status and output, on either stream. In a session of its own: on a cancel all of it is
-    ended."""
+    """Run a program: its exit status, and its stdout and stderr together. It gets its own session,
+    so that a cancel ends its children too."""
     deadline = Deadline(timeout_s)
     with subprocess.Popen(
         words,
@@ -205,8 +205,7 @@ def run_program(
 
 
 def _last(text: str) -> str:
-    """The last line of what a program said that does not even show its help, such as the module it
-    lacks."""
+    """The last line of output, such as the name of a missing module."""
     lines = text.strip().splitlines()
     return ": " + lines[-1][-200:] if lines else ""
 
@@ -228,11 +227,11 @@ def save_answer(path: str, text: str) -> None:
         for old in surplus_answers(os.path.dirname(path)):
             os.unlink(old)
     except OSError:
-        # Only speed is lost.
+        # The cache only saves time.
         return
 
 
 def surplus_answers(folder: str) -> List[str]:
-    """The kept answers beyond the newest ones."""
+    """The cached answers other than the newest `MAX_SAVED_ANSWERS`."""
     kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".txt")]
     return sorted(kept, key=os.path.getmtime)[:-MAX_SAVED_ANSWERS]

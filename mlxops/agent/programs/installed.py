@@ -1,4 +1,5 @@
-"""A runtime as it is installed on this host: its command, its help, and its environment's packages."""
+"""A runtime as it is installed on this host: its command, its help, and its environment's
+packages."""
 
 from __future__ import annotations
 

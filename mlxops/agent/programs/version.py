@@ -1,5 +1,5 @@
-"""Which version of a runtime is installed: from its package's metadata, which takes no time, else
-from itself."""
+"""The installed version of a runtime: from its package's metadata, which is fast, else from
+--version."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _SUFFIX = ".dist-info"
 
 
 def version(distribution: str, words: Sequence[str]) -> Optional[str]:
-    """The version of a runtime that these words start; None when neither its metadata nor the
-    program tells."""
+    """The version of the runtime that these words start; None if neither its metadata nor the
+    program shows it."""
     for folder in site_packages(words):
         found = metadata_version(distribution, os.listdir(folder))
         if found:
             return found
-    return _asked(words)
+    return _ask_program(words)
 
 
 def metadata_version(distribution: str, names: Sequence[str]) -> Optional[str]:
     """The version in the name of a package's metadata folder (Binary distribution format:
     NAME-VERSION.dist-info)."""
-    wanted = _folded(distribution)
+    folded = _folded(distribution)
     for name in names:
         package, dash, number = name[: -len(_SUFFIX)].partition("-")
-        if name.endswith(_SUFFIX) and dash and _folded(package) == wanted:
+        if name.endswith(_SUFFIX) and dash and _folded(package) == folded:
             return number
     return None
 
@@ -40,7 +40,7 @@ def _folded(name: str) -> str:
     return re.sub(r"[-_.]+", "_", name).lower()
 
 
-def _asked(words: Sequence[str]) -> Optional[str]:
+def _ask_program(words: Sequence[str]) -> Optional[str]:
     program = words[:-1] if words[-1] in ("launch", "serve") else words
     try:
         done = subprocess.run(
@@ -58,6 +58,6 @@ def _asked(words: Sequence[str]) -> Optional[str]:
 
 
 def last_version(text: str) -> Optional[str]:
-    """The last version number in what --version prints."""
+    """The last version number in the output of --version."""
     numbers = _NUMBER.findall(text[-2000:])
     return numbers[-1] if numbers else None

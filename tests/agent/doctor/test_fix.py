@@ -71,7 +71,7 @@ def test_fix_gives_our_folders_their_modes_and_makes_missing_ones(host: Healthy)
 def test_a_folder_that_others_use_too_is_not_closed(host: Healthy) -> None:
     host.site["state_dir"] = str(host.folder)
     host.folder.chmod(0o755)
-    assert host.row("state folder", "warning")["mend"].startswith("name a folder of its own")
+    assert host.row("state folder", "warning")["mend"].startswith("set state_dir")
     host.doctor(fix=True)
     assert host.folder.stat().st_mode & 0o777 == 0o755
 

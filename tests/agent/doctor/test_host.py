@@ -135,13 +135,13 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "open hub": (
         lambda h: h.hub.chmod(0o777),
         [("registry folder", "wrong")],
-        "everybody",
+        "every user can write",
         "chmod o-w ",
     ),
     "open home": (
         lambda h: h.hub.parent.chmod(0o777),
         [("hf_home", "wrong")],
-        "everybody",
+        "every user can write",
         "chmod o-w ",
     ),
     "no home": (
@@ -160,7 +160,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "open registry": (
         lambda h: h.registry.chmod(0o666),
         [("registry", "wrong")],
-        "everybody",
+        "every user can write",
         "chmod o-w ",
     ),
     "broken registry": (
@@ -190,19 +190,19 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "no snapshot": (
         lambda h: without(snapshot(h)),
         [("snapshots", "warning")],
-        "is gone: amber",
+        "is missing: amber",
         "mlxops load amber PORT",
     ),
     "no snapshot of an assigned one": (
         lambda h: h.enter("a", port=h.port, cache_path="/none"),
         [("snapshots", "wrong"), ("ports", "wrong")],
-        "is gone: a",
+        "is missing: a",
         "remove a",
     ),
     "half a snapshot": (
         lambda h: (snapshot(h) / "model.safetensors").unlink(),
         [("snapshots", "warning")],
-        "lacks",
+        "incomplete",
         "mlxops load",
     ),
     "no lock": (
@@ -226,7 +226,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "mute runtime": (
         lambda h: settings(h, command=["/bin/false"]),
         [("runtime", "wrong"), ("entries", "wrong")],
-        "does not look like",
+        "does not show the help",
         "run it",
     ),
     "unknown runtime": (
@@ -311,7 +311,8 @@ def test_the_help_is_asked_once(host: Healthy) -> None:
     for _ in range(2):
         host.doctor()
     assert (
-        sum(1 for event in host.client.events if "which options" in event.get("message", "")) == 1
+        sum(1 for event in host.client.events if "reading the options" in event.get("message", ""))
+        == 1
     )
 
 
@@ -370,8 +371,8 @@ def test_launchd_jobs_on_our_ports_are_told_by_listener_and_by_command(
     )
     rows = host.rows("launchd jobs")
     assert [row["verdict"] for row in rows] == ["warning", "warning"]
-    assert f"com.lab.boot holds port {listening}:" in rows[0]["seen"]
-    assert f"com.lab.later holds port {listening + 1}:" in rows[1]["seen"]
+    assert f"com.lab.boot uses port {listening}:" in rows[0]["seen"]
+    assert f"com.lab.later uses port {listening + 1}:" in rows[1]["seen"]
     assert rows[0]["mend"] == "on the host: sudo launchctl bootout system/com.lab.boot"
 
 

@@ -142,7 +142,7 @@ def test_an_unknown_family_is_loaded_without_parsers_and_that_is_said(
 ) -> None:
     studio.add("tiny/novel", of_family(files, "olmo2", "{{ messages }}"))
     actions = studio.must("init")["actions"]
-    said = "nothing is known here of how a olmo2 calls tools: no tool parser"
+    said = "no tool parser is known for model type olmo2"
     assert [a["reason"] for a in actions if a["entry"] == "novel"] == [f"tiny/novel; {said}"]
     result = studio.must("load", "novel", studio.ports[0])
     assert (result["state"], result["warnings"]) == ("ready", [said])

@@ -64,7 +64,7 @@ def test_register_pings_while_the_runtime_lists_its_options(
     asked = session.request(host, "register", {"name": "coder", "repo": "tiny/amber"})
     result = session.converse(host, link, bundle.pack(), asked, events.append)
     assert result["actions"][0]["applied"] and pids.exists()
-    assert any("which options it has" in event.get("message", "") for event in events)
+    assert any("reading the options" in event.get("message", "") for event in events)
 
 
 def test_ctrl_c_ends_a_register_that_waits_for_its_runtime(

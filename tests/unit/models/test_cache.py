@@ -114,7 +114,7 @@ def test_a_snapshot_that_cannot_be_listed_says_so(tmp_path: Path) -> None:
 
 def test_a_root_that_cannot_be_listed_is_unknown_and_never_empty(tmp_path: Path) -> None:
     (tmp_path / "hub").symlink_to("hub")
-    with pytest.raises(EvidenceUnknown, match=r"hub cannot be read"):
+    with pytest.raises(EvidenceUnknown, match=r"cannot read the model cache .*hub"):
         hfcache.scan(str(tmp_path))
     assert hfcache.scan(str(tmp_path / "absent")) == ()
 

@@ -127,7 +127,7 @@ def test_what_no_parser_reads_is_said(markup: object) -> None:
 
 
 def test_an_unknown_family_is_said() -> None:
-    assert "a novelty calls tools" in propose("novelty", "{{ messages }}").notes[0]
+    assert "model type novelty" in propose("novelty", "{{ messages }}").notes[0]
     assert propose("qwen3", "").notes == ()
 
 

@@ -107,7 +107,7 @@ def test_an_index_adds_only_what_the_loader_reads(tmp_path: Path) -> None:
             "Git LFS pointer",
         ),
         ("model.safetensors", b"/annex/objects/SHA256E-s9--1.safetensors\n", "git-annex pointer"),
-        ("model.safetensors", FILES["model.safetensors"][:-1], "cut off: "),
+        ("model.safetensors", FILES["model.safetensors"][:-1], "truncated: "),
         ("model.safetensors", FILES["model.safetensors"][:100], "inside its header"),
         ("model.safetensors", bytes(4096), "not a safetensors file"),
         ("model.safetensors", b"<!DOCTYPE html>" * 20, "not a safetensors file"),
@@ -138,7 +138,7 @@ def test_only_a_load_parses_a_large_file(tmp_path: Path) -> None:
     assert completeness.find_faults(str(tmp_path)) == {}
     assert "not JSON" in completeness.find_faults(str(tmp_path), deep=True)["tokenizer.json"]
     folder(tmp_path, **{"tokenizer.json": padded[:-1]})
-    assert "cut off" in completeness.find_faults(str(tmp_path))["tokenizer.json"]
+    assert "truncated" in completeness.find_faults(str(tmp_path))["tokenizer.json"]
 
 
 def test_a_single_weights_file_needs_no_index(tmp_path: Path) -> None:

@@ -49,10 +49,10 @@ def test_what_it_would_accept_is_not_refused(fields: dict[str, Any]):
         ("chat_template", "/gone", "the chat template /gone does not exist"),
         ("args", ["--message-converter", "x"], "this version has no --message-converter"),
         ("args", ["--nope=1"], "this version has no --nope"),
-        ("args", ["--port", "9000"], "--port is not for args"),
-        ("args", ["--host=::1"], "--host is not for args"),
-        ("args", ["--model-path", "/y"], "--model-path is not for args"),
-        ("args", ["--served-model-name", "y"], "--served-model-name is not for args"),
+        ("args", ["--port", "9000"], "--port cannot be used in args"),
+        ("args", ["--host=::1"], "--host cannot be used in args"),
+        ("args", ["--model-path", "/y"], "--model-path cannot be used in args"),
+        ("args", ["--served-model-name", "y"], "--served-model-name cannot be used in args"),
     ],
 )
 def test_what_the_installed_version_would_not_accept_is_known_before(

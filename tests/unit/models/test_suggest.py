@@ -55,7 +55,7 @@ def test_only_what_the_installed_help_lists_is_proposed(tmp_path: Path):
     none = suggested(model(tmp_path, "qwen3_moe"), known={**HELP, "--tool-call-parser": ("other",)})
     assert none.values == {}
     assert none.notes == (
-        "the installed mlx-openai-server knows no tool_call_parser qwen3_moe or hermes or qwen3 or "
+        "the installed mlx-openai-server has no tool_call_parser qwen3_moe or hermes or qwen3 or "
         "qwen3_vl or iquest_coder_v1",
     )
     assert suggested(model(tmp_path, "gpt_oss"), known=None).values == {}
@@ -162,7 +162,8 @@ def test_a_broken_config_proposes_nothing_and_says_so(tmp_path: Path, raw: bytes
     (tmp_path / "config.json").write_bytes(raw)
     assert suggested(entry).values == {}
     assert [
-        "nothing is known" in note or "no chat template" in note for note in suggested(entry).notes
+        "no tool parser is known" in note or "no chat template" in note
+        for note in suggested(entry).notes
     ] == [True] * 2
     assert suggested(entry.with_fields(cache_path="")).notes == ()
 
@@ -179,7 +180,7 @@ def test_a_model_that_takes_pictures_is_told_so_where_the_package_for_them_is_th
         (tmp_path / "mlx_vlm").mkdir()
     found = find_defaults(Installed(OPENAI, HELP, (str(tmp_path),)), entry, None)
     assert found.values.get("args") == (["--model-type", "multimodal"] if beside else None)
-    assert [note for note in found.notes if "text alone" in note] == (
+    assert [note for note in found.notes if "text only" in note] == (
         [] if beside else list(found.notes)
     )
     assert (with_defaults(entry, found).args == ("--model-type", "multimodal")) is beside

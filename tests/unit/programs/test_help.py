@@ -39,7 +39,7 @@ def test_asked_afresh_a_program_that_starts_no_longer_is_found_out(tmp_path: Pat
     assert "--port" in help_text(LIGHT, words, state)
     gone.unlink()
     assert "--port" in help_text(LIGHT, words, state)
-    with pytest.raises(Failed, match="does not look like a model server's"):
+    with pytest.raises(Failed, match="does not show the help of a model server"):
         help_text(LIGHT, words, state, fresh=True)
 
 
@@ -60,7 +60,7 @@ def test_a_cancel_ends_the_program_that_is_asked(tmp_path: Path) -> None:
 
 def test_a_program_that_lists_no_options_is_told_with_what_it_said(tmp_path: Path) -> None:
     with pytest.raises(
-        Failed, match=r"does not look like a model server's \(status 3: no\)"
+        Failed, match=r"does not show the help of a model server \(status 3: no\)"
     ) as refused:
         help_text(LIGHT, program(tmp_path, "echo no; exit 3\n"), str(tmp_path))
     assert refused.value.fields["output"] == "no\n"
