@@ -99,7 +99,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "file for logs": (
         lambda h: file_instead(h.state / "logs"),
         [("state folder", "wrong")],
-        "no folder",
+        "not a folder",
         "mv ",
     ),
     "foreign code": (
@@ -123,7 +123,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "older agent, changed": (
         lambda h: write(older(h) / "agent" / "main.py", "pass"),
         [("agent cache", "wrong")],
-        "other files",
+        "did not write",
         "--fix",
     ),
     "older agent, bytecode cut short": (
@@ -156,7 +156,12 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
         "a file",
         "[studio]",
     ),
-    "no registry": (lambda h: without(h.registry), [("registry", "warning")], "no ", "mlxops init"),
+    "no registry": (
+        lambda h: without(h.registry),
+        [("registry", "warning")],
+        "does not exist yet",
+        "mlxops init",
+    ),
     "open registry": (
         lambda h: h.registry.chmod(0o666),
         [("registry", "wrong")],
