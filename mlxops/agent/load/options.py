@@ -82,9 +82,7 @@ def _require_undisclosed_template(site: Site, entry: Entry, runtime: Runtime) ->
         )
 
 
-def _rejected_by_program(
-    ctx: Context, entry: Entry, installed: Installed
-) -> Tuple[Rejection, ...]:
+def _rejected_by_program(ctx: Context, entry: Entry, installed: Installed) -> Tuple[Rejection, ...]:
     """What the program itself says of the values in `args`, of which its help may show no kind."""
     said = dryparse.parse_error(
         installed.help_text,
