@@ -46,5 +46,10 @@ def require_installed(
     runtime = site.runtime_named(name)
     command = require_command(site, runtime)
     text = help_text(runtime, command, site.state_dir, report, check, fresh)
-    packages = tuple(site_packages(command))
-    return Installed(runtime, parse_help(text), packages, command, text)
+    return Installed(
+        runtime=runtime,
+        flags=parse_help(text),
+        packages=tuple(site_packages(command)),
+        command=command,
+        help_text=text,
+    )
