@@ -200,13 +200,7 @@ def empty(studio: Studio) -> None:
 @pytest.fixture
 def studio(make_studio: Callable[..., Studio], login: Login, fake_runtime: FakeRuntime) -> Studio:
     """Over SSH, with stand-in servers."""
-    runtime = {
-        "name": "mlx-openai-server",
-        "command": fake_runtime.command,
-        "startup_timeout_s": 30,
-        "grace_s": 10,
-    }
-    return make_studio(login, runtime)
+    return make_studio(login, fake_runtime.table())
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from tests.support.rooms import (
 from tests.support.sources import Source, Tree, read_tree
 
 MAX_POSITIONAL_ARGUMENTS = 4
-MAX_FUNCTION_LINES, MAX_FILE_LINES, MAX_TEST_FILE_LINES = 50, 350, 500
+MAX_FUNCTION_LINES, MAX_FILE_LINES, MAX_TEST_FILE_LINES = 50, 350, 400
 MAX_MEDIAN_LINES, MAX_P90_LINES = 8, 25
 # Sent once per version and host, compressed.
 MAX_DELIVERY_BYTES = 230 << 10

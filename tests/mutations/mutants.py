@@ -15,7 +15,7 @@ FOLDERS = "tests/unit/wire/test_stub_folders.py::"
 EVICT = "tests/system/load/test_evict.py::"
 RECORDED = "        unnoted = _on_record(\n"
 FULL_DISK = "tests/system/load/test_full_disk.py::"
-JUDGE = "tests/unit/ports/test_verdict.py::"
+PLAN = "tests/unit/ports/test_plan.py::"
 
 LOOKED_AT = (
     Mutant(
@@ -84,14 +84,14 @@ LOOKED_AT = (
         "agent/ports/evidence.py",
         " and self.listeners is not None and not self.unknown and ",
         " and ",
-        (JUDGE + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
+        (PLAN + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
     ),
     Mutant(
         "a port that is worked on may be cleared",
         "agent/ports/evidence.py",
         " and not self.unknown and self.job is None",
         " and not self.unknown",
-        (JUDGE + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
+        (PLAN + "test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing",),
     ),
     Mutant(
         "the proof is not taken again under the port's lock",

@@ -53,6 +53,15 @@ class FakeRuntime:
         """The `command` of a host file's [runtime] table."""
         return [str(self.program), *SUBCOMMANDS.get(self.program.name, [])]
 
+    def argv(self, model: str, port: int) -> list[str]:
+        """The command line of a server of mlx_lm.server's kind."""
+        return [*self.command, "--model", model, "--host", "127.0.0.1", "--port", str(port)]
+
+    def table(self, **more: Any) -> dict[str, Any]:
+        """The [runtime] table of a host file."""
+        times = {"startup_timeout_s": 30, "grace_s": 10}
+        return {"name": self.program.name, "command": self.command, **times, **more}
+
     def behaves(self, where: str = "", **switches: Any) -> None:
         """Set the switches of servers with the text `where` in their command line, replacing
         earlier ones."""

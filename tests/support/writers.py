@@ -6,10 +6,13 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mlxops.agent.registry.entries import REQUIRED, Entry, Registry
+
+WHO = {"who": "alice", "from": "mini"}
 ROOT = Path(__file__).parents[2]
 PRELUDE = """
 import os, sys
@@ -150,6 +153,11 @@ def ended(child: Any) -> str:
     out, err = child.communicate(timeout=120)
     assert child.returncode == 0, err
     return str(out)
+
+
+def adding(name: str, **fields: Any) -> Callable[[Registry], Registry]:
+    """An edit that adds an entry."""
+    return lambda now: now.put(Entry(name, {**REQUIRED, **fields}))
 
 
 def reads(path: Path) -> bytes:

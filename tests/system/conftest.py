@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mlxops.demo.loopback import Login
+from tests.support.asking import ask
 from tests.support.cutlink import CutLink
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime
@@ -46,13 +47,16 @@ def openssh_studio(
 
 
 @pytest.fixture
-def studio_runtime(fake_runtime: Any) -> dict[str, Any]:
-    return {
-        "name": "mlx-openai-server",
-        "command": fake_runtime.command,
-        "startup_timeout_s": 30,
-        "grace_s": 10,
-    }
+def studio_runtime(fake_runtime: FakeRuntime) -> dict[str, Any]:
+    return fake_runtime.table()
+
+
+@pytest.fixture
+def one(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
+    """A local Studio of stand-in servers, with amber, jade and topaz in its registry."""
+    studio = make_studio(None, {**studio_runtime, "grace_s": 3})
+    ask(studio, "init")
+    return studio
 
 
 @pytest.fixture
@@ -133,10 +137,4 @@ def light(tmp_path: Path) -> FakeRuntime:
 @pytest.fixture
 def divided(two: TwoHosts, make_studio: Callable[..., Studio], light: FakeRuntime) -> Divided:
     """Stand-ins for mlx_lm.server; only the first rank listens."""
-    runtime = {
-        "name": "mlx_lm.server",
-        "command": light.command,
-        "startup_timeout_s": 30,
-        "grace_s": 10,
-    }
-    return Divided(make_studio(two.login, runtime), two)
+    return Divided(make_studio(two.login, light.table()), two)

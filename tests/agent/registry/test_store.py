@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,14 @@ from tests.support.writers import (
     HOLD,
     SMALL_DISK,
     STUCK_IN_WRITE,
+    WHO,
+    adding,
     ended,
     reads,
     running,
     start,
 )
 
-WHO = {"who": "alice", "from": "mini"}
 WRITERS, EDITS = 16, 25
 COPIES = ("registry.json.bak", "registry.json.bak.1")
 
@@ -43,10 +43,6 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(path: Path) -> Store:
     return Store(str(path), WHO)
-
-
-def adding(name: str, **fields: Any) -> Callable[[Registry], Registry]:
-    return lambda now: now.put(Entry(name, {**REQUIRED, **fields}))
 
 
 def history(path: Path) -> list[dict[str, Any]]:

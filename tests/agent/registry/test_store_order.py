@@ -12,9 +12,8 @@ from pathlib import Path
 
 from mlxops.agent.registry.entries import REQUIRED, Entry, dump, parse
 from mlxops.agent.registry.store import Store
-from tests.support.writers import ADD_WHEN_FREE, HOLD, ROOT, ended, running
+from tests.support.writers import ADD_WHEN_FREE, HOLD, ROOT, WHO, ended, running
 
-WHO = {"who": "alice", "from": "mini"}
 # The saboteur of the fault harness, with nothing to strike at, writes down every step.
 WATCHED = """
 import sys

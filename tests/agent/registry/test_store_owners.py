@@ -10,18 +10,16 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mlxops.agent.errors import Failed, MlxopsError, RegistryInvalid
 from mlxops.agent.jobs.job import lock_path
-from mlxops.agent.registry.entries import REQUIRED, Entry, Registry
 from mlxops.agent.registry.lock import FileLock
 from mlxops.agent.registry.store import Store
 from tests.support.procs_actors import NOBODY, as_nobody
+from tests.support.writers import WHO, adding
 
-WHO = {"who": "alice", "from": "mini"}
 TEAM, ALICE, BOB = 54001, 54002, 54003
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can put on another user's eyes")
 
@@ -34,10 +32,6 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(path: Path) -> Store:
     return Store(str(path), WHO)
-
-
-def adding(name: str, **fields: Any) -> Callable[[Registry], Registry]:
-    return lambda now: now.put(Entry(name, {**REQUIRED, **fields}))
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])

@@ -50,12 +50,6 @@ def strangers(tmp_path: Path) -> Iterator[Strangers]:
         yield strangers
 
 
-@pytest.fixture
-def one(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
-    """A local Studio with amber, jade and topaz in its registry."""
-    return _local(make_studio, studio_runtime, free_range(3))
-
-
 def _local(make_studio: Callable[..., Studio], runtime: dict[str, Any], ports: list[int]) -> Studio:
     studio = make_studio(None, {**runtime, "grace_s": 3}, ports=ports)
     ask(studio, "init")

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,6 @@ UV_RUN = '#!/bin/bash\n"$@"\nexit $?\n'
 def strangers(tmp_path: Path) -> Iterator[Strangers]:
     with Strangers(tmp_path) as strangers:
         yield strangers
-
-
-@pytest.fixture
-def one(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
-    """A local Studio with amber, jade and topaz in its registry."""
-    studio = make_studio(None, {**studio_runtime, "grace_s": 3})
-    ask(studio, "init")
-    return studio
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,8 @@ from tests.support.studio import Studio, eventually
 
 
 @pytest.fixture
-def light(tmp_path: Path) -> FakeRuntime:
-    return FakeRuntime(tmp_path / "bin", "mlx_lm.server")
-
-
-@pytest.fixture
-def one(make_studio: Callable[..., Studio], light: FakeRuntime) -> Studio:
-    """A local Studio of stand-ins for mlx_lm.server, with amber, jade and topaz in its registry."""
-    runtime = {
-        "name": "mlx_lm.server",
-        "command": light.command,
-        "startup_timeout_s": 20,
-        "grace_s": 3,
-    }
-    studio = make_studio(None, runtime)
-    ask(studio, "init")
-    return studio
+def studio_runtime(light: FakeRuntime) -> dict[str, Any]:
+    return light.table(startup_timeout_s=20)
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +49,7 @@ def serve(
     account: Account | None, runtime: FakeRuntime, studio: Studio, name: str, port: int
 ) -> Any:
     """Start a server by hand that looks like one of the entry, and wait until it listens."""
-    argv = [
-        *runtime.command,
-        "--model",
-        studio.entry(name)["cache_path"],
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    argv = runtime.argv(studio.entry(name)["cache_path"], port)
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = account.run(*argv) if account else subprocess.Popen(argv, **quiet)
     eventually(lambda: any(ln.pid == process.pid for ln in local_procs().listeners([port])))

@@ -41,33 +41,12 @@ os.setsid()
 
 
 @pytest.fixture
-def light(tmp_path: Path) -> FakeRuntime:
-    return FakeRuntime(tmp_path / "bin", "mlx_lm.server")
-
-
-@pytest.fixture
-def one(make_studio: Callable[..., Studio], light: FakeRuntime) -> Studio:
-    runtime = {
-        "name": "mlx_lm.server",
-        "command": light.command,
-        "startup_timeout_s": 20,
-        "grace_s": 5,
-    }
-    studio = make_studio(None, runtime)
-    ask(studio, "init")
-    return studio
+def studio_runtime(light: FakeRuntime) -> dict[str, Any]:
+    return light.table(startup_timeout_s=20)
 
 
 def words(studio: Studio, light: FakeRuntime, name: str, port: int) -> list[str]:
-    return [
-        *light.command,
-        "--model",
-        studio.entry(name)["cache_path"],
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    return light.argv(studio.entry(name)["cache_path"], port)
 
 
 def listener(port: int) -> int | None:

@@ -41,14 +41,6 @@ UNREACHABLE = {"surrogate": ESCAPES, "nul": "a\0b", "megabyte": "n" * (1 << 20)}
 MANY = 10_000
 
 
-@pytest.fixture
-def one(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
-    """A local Studio with amber, jade and topaz in its registry."""
-    studio = make_studio(None, {**studio_runtime, "grace_s": 3})
-    ask(studio, "init")
-    return studio
-
-
 def put(studio: Studio, **entries: Any) -> None:
     studio.edit(lambda registry: registry["models"].update(entries))
 

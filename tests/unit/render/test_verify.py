@@ -9,7 +9,7 @@ import pytest
 from mlxops.render.status import deep
 from mlxops.render.verify import verify_details, verify_result
 from tests.support.cli_standin import Ended, Studio, lab
-from tests.unit.render.test_results import FREE, PLAIN, READY
+from tests.support.statusrows import FREE, PLAIN, READY
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.usefixtures("lab")
@@ -111,7 +111,7 @@ def test_status_deep_has_the_pace_and_the_verdict_and_tells_a_drift_once() -> No
     ]
     assert told[5:] == [
         "orphan 8100: nobody's",
-        "next: mlxops init, to adopt it, or mlxops unload 8100 to stop it",
+        "next: mlxops init to adopt it, or mlxops unload 8100 to stop it",
         "failed 8100 raw tags: plain answer: \\x1b[2J<think>",
     ]
 

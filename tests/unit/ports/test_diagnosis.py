@@ -1,87 +1,40 @@
-"""The table of evidence -> state and drift, and the plan that follows: nothing is cleared without
-proof."""
+"""The table of evidence -> state and drift."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mlxops.agent.ports.diagnosis import Diagnosis, Expected, diagnose, mismatch
-from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence, Server
+from mlxops.agent.ports.diagnosis import Expected, diagnose, mismatch
+from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
 from mlxops.agent.ports.plan import plan
-from mlxops.agent.procs.facts import Listener, Process
-from mlxops.agent.registry.entries import REQUIRED, Entry
-from mlxops.agent.runtimes.table import RUNTIMES, recognise
-
-PATH = "/hub/models--org--a/snapshots/1"
-FIELDS = {**REQUIRED, "repo_id": "org/a", "model_id": "org/a", "cache_path": PATH, "port": 8100}
-WORKER = "python -c from multiprocessing.spawn import spawn_main"
-TRACKER = "python -c from multiprocessing.resource_tracker import main"
-OPENAI = f"mlx-openai-server launch --model-path {PATH} --port 8100 --served-model-name jerry"
-FROM_HOST_FILE = (
-    OPENAI.replace("launch ", "launch --queue-size 9 ") + " --model-type lm --host x --no-log-file"
+from tests.support.evidence import (
+    ADOPTED,
+    FOREIGN,
+    FREE,
+    FROM_HOST_FILE,
+    JOB,
+    LIGHT,
+    LIGHT_SERVING,
+    LOADED,
+    LOST,
+    NOTHING,
+    OPEN,
+    OPENAI,
+    OURS,
+    PATH,
+    SERVING,
+    TRACKER,
+    WANTED,
+    WORKER,
+    entry,
+    listener,
+    process,
+    server,
+    serving,
+    wanting,
 )
-OURS = {"pid": 10, "launched_by": "alice@mini"}
-ADOPTED = {"pid": 10, "launched_by": "adopted"}
-LIGHT = f"mlx_lm.server --model {PATH} --port 8100"
-OPEN = HttpAnswer(True, 200, ("jerry",))
-CUT = {
-    "who": "alice",
-    "from": "mini",
-    "why": "load a 8100",
-    "since": "now",
-    "phase": "launch",
-    "entries": ["a"],
-    "again": "mlxops load a 8100",
-}
-JOB = {"who": "alice", "why": "load a 8100", "since": "now"}
-
-
-def process(pid: int, line: str = "x") -> Process:
-    return Process(pid, 1, pid, 501, f"t{pid}", None, None, tuple(line.split()), False)
-
-
-def server(
-    line: str = OPENAI, family: tuple[str, ...] = (WORKER, TRACKER), pid: int = 10
-) -> Server:
-    own = process(pid, line)
-    call = recognise(own.argv, RUNTIMES)
-    assert call is not None
-    return Server(
-        own, call, (own, *(process(pid + 1 + n, text) for n, text in enumerate(family))), own
-    )
-
-
-def listener(pid: int | None, uid: int | None = None) -> Listener:
-    return Listener(8100, "0.0.0.0", pid, uid)
-
-
-NOTHING = PortEvidence(8100, (), (), None, (), NO_ANSWER, None, ())
-SERVING = NOTHING._replace(listeners=(listener(10),), servers=(server(),), answer=OPEN)
-LIGHT_SERVING = SERVING._replace(servers=(server(LIGHT, ()),))
-FOREIGN = NOTHING._replace(listeners=(listener(66),), answer=OPEN)
-
-
-def entry(name: str = "a", **fields: Any) -> Entry:
-    return Entry(name, {**FIELDS, **fields})
-
-
-FREE = Expected((), None)
-WANTED = Expected((entry(),), "jerry")
-LOST = Expected((), None, lost=(entry("lost", port=None, wanted=8100),))
-LOADED = Expected((entry(process={"pid": 10, "ready_at": "t"}),), "jerry")
-
-
-def serving(line: str, family: tuple[str, ...] = (WORKER, TRACKER)) -> PortEvidence:
-    return SERVING._replace(servers=(server(line, family),))
-
-
-def wanting(**fields: Any) -> Expected:
-    return Expected((entry(**fields),), "jerry")
-
 
 TABLE: dict[str, tuple[PortEvidence, Expected, str, str | None]] = {
     "nothing, nothing wanted": (NOTHING, FREE, "free", None),
@@ -400,76 +353,3 @@ def test_the_server_of_a_port_is_the_one_that_listens():
     assert NOTHING._replace(servers=ranks, listeners=(listener(30),)).server is ranks[1]
     assert NOTHING._replace(servers=ranks).server is ranks[0]
     assert NOTHING._replace(listeners=(listener(30),)).server is None
-
-
-NOT_QUIET: dict[str, dict[str, Any]] = {
-    "a listener": {"listeners": (listener(66),)},
-    "listeners unseen": {"listeners": None},
-    "a server": {"servers": (server(),)},
-    "the recorded process": {"recorded": process(10)},
-    "remnants": {"orphan_workers": (process(11),)},
-    "an answer": {"answer": HttpAnswer(True)},
-    "a job": {"job": {}},
-    "something unseen": {"unknown": ("lsof is missing",)},
-}
-
-
-@pytest.mark.parametrize("seen", NOT_QUIET.values(), ids=NOT_QUIET.keys())
-def test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing(seen: dict[str, Any]):
-    assert NOTHING.proven_idle
-    assert not NOTHING._replace(**seen).proven_idle
-    assert plan({8100: NOTHING._replace(**seen)}, {8100: WANTED}).actions == ()
-
-
-evidence = st.builds(
-    PortEvidence,
-    port=st.just(8100),
-    listeners=st.sampled_from([None, (), (), (listener(10),), (listener(66),), (listener(None),)]),
-    servers=st.sampled_from(
-        [(), (), (server(),), (server(LIGHT, ()),), (server(OPENAI, (TRACKER,)),)]
-    ),
-    recorded=st.sampled_from([None, None, process(10)]),
-    orphan_workers=st.sampled_from([(), (), (process(11, WORKER),)]),
-    answer=st.sampled_from(
-        [NO_ANSWER, NO_ANSWER, OPEN, HttpAnswer(True, 503), HttpAnswer(True, None, error="x")]
-    ),
-    job=st.sampled_from([None, None, {}, {**JOB, "phase": "wait"}, {**JOB, "phase": "claim"}]),
-    unknown=st.sampled_from([(), (), ("no lsof",)]),
-    interrupted_load=st.sampled_from([None, None, CUT]),
-)
-wants = st.sampled_from(
-    [
-        FREE,
-        WANTED,
-        LOADED,
-        Expected((entry("a"), entry("b")), "jerry"),
-        Expected((entry(),), "x", ("a",)),
-    ]
-)
-
-
-@given(evidence, wants)
-def test_the_plan_clears_exactly_what_is_proven_gone(seen: PortEvidence, wanted: Expected):
-    verdict, found = diagnose(seen, wanted), plan({8100: seen}, {8100: wanted})
-    assert isinstance(verdict, Diagnosis)
-    assert [a.entry for a in found.actions] == [e.name for e in wanted.entries if seen.proven_idle]
-    assert all(
-        (a.action, a.port, a.applied) == ("clear", 8100, False) and a.reason for a in found.actions
-    )
-    assert not (found.actions and found.drift)
-    assert seen.job is None or (verdict.drift, found.actions) == (None, ())
-
-
-def test_every_drift_that_is_not_cleared_is_reported_in_order_of_the_ports():
-    seen = {
-        8102: FOREIGN,
-        8101: NOTHING._replace(unknown=("no lsof",)),
-        8100: NOTHING,
-        8103: SERVING,
-    }
-    found = plan(seen, {8100: WANTED, 8101: WANTED, 8102: FREE, 8103: WANTED}).to_wire()
-    assert [(a["entry"], a["port"]) for a in found["actions"]] == [("a", 8100)]
-    assert [(d["drift"], d["port"], d["entry"]) for d in found["drift"]] == [
-        ("unknown", 8101, "a"),
-        ("foreign", 8102, None),
-    ]

@@ -1,4 +1,4 @@
-"""What a verdict tells of broken servers and of work under way."""
+"""What a diagnosis says about broken servers and about running jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from mlxops.agent.ports.diagnosis import Expected, diagnose
 from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
-from tests.unit.ports.test_verdict import (
+from tests.support.evidence import (
     FOREIGN,
     FREE,
     JOB,

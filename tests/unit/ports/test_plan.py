@@ -1,0 +1,104 @@
+"""The plan of reconcile: nothing is cleared without proof."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlxops.agent.ports.diagnosis import Diagnosis, Expected, diagnose
+from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
+from mlxops.agent.ports.plan import plan
+from tests.support.evidence import (
+    CUT,
+    FOREIGN,
+    FREE,
+    JOB,
+    LIGHT,
+    LOADED,
+    NOTHING,
+    OPEN,
+    OPENAI,
+    SERVING,
+    TRACKER,
+    WANTED,
+    WORKER,
+    entry,
+    listener,
+    process,
+    server,
+)
+
+NOT_QUIET: dict[str, dict[str, Any]] = {
+    "a listener": {"listeners": (listener(66),)},
+    "listeners unseen": {"listeners": None},
+    "a server": {"servers": (server(),)},
+    "the recorded process": {"recorded": process(10)},
+    "remnants": {"orphan_workers": (process(11),)},
+    "an answer": {"answer": HttpAnswer(True)},
+    "a job": {"job": {}},
+    "something unseen": {"unknown": ("lsof is missing",)},
+}
+
+
+@pytest.mark.parametrize("seen", NOT_QUIET.values(), ids=NOT_QUIET.keys())
+def test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing(seen: dict[str, Any]):
+    assert NOTHING.proven_idle
+    assert not NOTHING._replace(**seen).proven_idle
+    assert plan({8100: NOTHING._replace(**seen)}, {8100: WANTED}).actions == ()
+
+
+evidence = st.builds(
+    PortEvidence,
+    port=st.just(8100),
+    listeners=st.sampled_from([None, (), (), (listener(10),), (listener(66),), (listener(None),)]),
+    servers=st.sampled_from(
+        [(), (), (server(),), (server(LIGHT, ()),), (server(OPENAI, (TRACKER,)),)]
+    ),
+    recorded=st.sampled_from([None, None, process(10)]),
+    orphan_workers=st.sampled_from([(), (), (process(11, WORKER),)]),
+    answer=st.sampled_from(
+        [NO_ANSWER, NO_ANSWER, OPEN, HttpAnswer(True, 503), HttpAnswer(True, None, error="x")]
+    ),
+    job=st.sampled_from([None, None, {}, {**JOB, "phase": "wait"}, {**JOB, "phase": "claim"}]),
+    unknown=st.sampled_from([(), (), ("no lsof",)]),
+    interrupted_load=st.sampled_from([None, None, CUT]),
+)
+wants = st.sampled_from(
+    [
+        FREE,
+        WANTED,
+        LOADED,
+        Expected((entry("a"), entry("b")), "jerry"),
+        Expected((entry(),), "x", ("a",)),
+    ]
+)
+
+
+@given(evidence, wants)
+def test_the_plan_clears_exactly_what_is_proven_gone(seen: PortEvidence, wanted: Expected):
+    verdict, found = diagnose(seen, wanted), plan({8100: seen}, {8100: wanted})
+    assert isinstance(verdict, Diagnosis)
+    assert [a.entry for a in found.actions] == [e.name for e in wanted.entries if seen.proven_idle]
+    assert all(
+        (a.action, a.port, a.applied) == ("clear", 8100, False) and a.reason for a in found.actions
+    )
+    assert not (found.actions and found.drift)
+    assert seen.job is None or (verdict.drift, found.actions) == (None, ())
+
+
+def test_every_drift_that_is_not_cleared_is_reported_in_order_of_the_ports():
+    seen = {
+        8102: FOREIGN,
+        8101: NOTHING._replace(unknown=("no lsof",)),
+        8100: NOTHING,
+        8103: SERVING,
+    }
+    found = plan(seen, {8100: WANTED, 8101: WANTED, 8102: FREE, 8103: WANTED}).to_wire()
+    assert [(a["entry"], a["port"]) for a in found["actions"]] == [("a", 8100)]
+    assert [(d["drift"], d["port"], d["entry"]) for d in found["drift"]] == [
+        ("unknown", 8101, "a"),
+        ("foreign", 8102, None),
+    ]
