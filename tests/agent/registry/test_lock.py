@@ -117,7 +117,7 @@ def test_a_waiter_that_dies_blocks_nobody(path: str):
 @pytest.mark.slow
 def test_what_it_says_is_whole_however_often_it_changes(path: str):
     with running(TALKATIVE, path, "alice"):
-        for _ in range(2000):
+        for _ in range(500):
             assert (FileLock(path).holder() or {}).get("who") == "alice"
 
 
