@@ -13,8 +13,8 @@ def port_errors(ports: list[Result], entries: list[Result]) -> DriftFound | None
     wrong = [str(port["port"]) for port in ports if port.get("ok", True) is False]
     refused = [str(entry["entry"]) for entry in entries if not entry["ok"]]
     told = [
-        f"{what}: {', '.join(names)}"
-        for what, names in (("failed", wrong), ("cannot be started", refused))
+        f"{what} {', '.join(names)}"
+        for what, names in (("checks failed on", wrong), ("cannot start", refused))
         if names
     ]
     if not told:

@@ -41,4 +41,5 @@ def _usage(exc: click.ClickException, command: str | None) -> Usage:
     path = ctx.command_path if ctx else f"mlxops {command}" if command else "mlxops"
     if isinstance(exc, click.NoSuchOption) and exc.option_name in ("--port", "--slot", "-p"):
         return Usage(f"no option {exc.option_name}; PORT is a plain argument", f"{path} --help")
-    return Usage(exc.format_message(), f"{path} --help")
+    text = exc.format_message().rstrip(".")
+    return Usage(text[:1].lower() + text[1:], f"{path} --help")

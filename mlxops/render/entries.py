@@ -55,7 +55,7 @@ def entry_details(result: dict[str, Any], style: Style) -> str:
 def _sources(sources: dict[str, Any]) -> list[str]:
     wide = max(len(key) for key in sources)
     return [
-        f"  {printable(key):<{wide}}  {_value(key, row['value'])}  ({_origin(row)})"
+        f"  {printable(key):<{wide}}  {_value(key, row['value'])}: {_origin(row)}"
         for key, row in sources.items()
     ]
 
