@@ -14,7 +14,7 @@ from .scene import Living, Scene, serves
 from .strikes import PLANTED
 
 # The agent's message for a MemoryError, which is not a defect.
-NO_MEMORY = "the agent got no memory"
+NO_MEMORY = "the host has no memory left"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
