@@ -56,7 +56,8 @@ class Console:
             raise OutputClosed from None
 
     def note(self, text: str) -> None:
-        """Print lines on stderr, none for an empty text. A failure does not change the exit status."""
+        """Print lines on stderr, none for an empty text. A failure does not change the exit
+        status."""
         try:
             if text:
                 self.err.write(text + "\n")

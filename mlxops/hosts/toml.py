@@ -152,7 +152,8 @@ def program(value: Any) -> str:
     the current folder."""
     if "/" in text(value) and not value.startswith(("/", "~/")):
         raise ValueError(
-            "must be an absolute path, begin with ~/, or be the name of a program on the host's PATH"
+            "must be an absolute path, begin with ~/, or be the name of a program on the host's "
+            "PATH"
         )
     return str(value)
 

@@ -142,7 +142,8 @@ LIVES = (
         "children born while we wait are forgotten",
         "agent/servers/stop.py",
         "            self._known.update(\n"
-        "                {p.pid: p for p in tree(process_owner.own_processes(table), process.pid)[1:]}\n"
+        "                {p.pid: p for p in tree(process_owner.own_processes(table), "
+        "process.pid)[1:]}\n"
         "            )\n",
         "            pass\n",
         (STOP + "test_a_child_born_after_the_look_is_ended_as_well",),

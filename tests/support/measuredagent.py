@@ -2,8 +2,8 @@
 measures coverage.
 
 An agent runs without site-packages and without the environment, so nothing that starts coverage
-elsewhere reaches it. This interpreter starts it first. Its configuration and its data file are those
-of COVERAGE_PROCESS_START and COVERAGE_FILE when it is written."""
+elsewhere reaches it. This interpreter starts it first. Its configuration and its data file are
+those of COVERAGE_PROCESS_START and COVERAGE_FILE when it is written."""
 
 from __future__ import annotations
 

@@ -97,8 +97,8 @@ class Guard:
         for name, guarded in (("get_hf_file_metadata", self._checked), ("http_get", self._bounded)):
             if not callable(getattr(module, name, None)):
                 raise Mismatch(
-                    "the answers that this version of huggingface_hub gets cannot be checked (no %s)"
-                    % name
+                    "the answers that this version of huggingface_hub gets cannot be checked (no "
+                    "%s)" % name
                 )
             setattr(module, name, guarded(getattr(module, name)))
 

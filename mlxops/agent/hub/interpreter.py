@@ -64,7 +64,8 @@ def find_interpreter(
         return uv
     raise NotDownloadable(
         "no interpreter on the host has huggingface_hub, which downloads need",
-        "on the host run `%s -m pip install --user huggingface_hub`, or set hub_python in the host file to an "
+        "on the host run `%s -m pip install --user huggingface_hub`, "
+        "or set hub_python in the host file to an "
         "interpreter that has it" % sys.executable,
     )
 

@@ -85,7 +85,8 @@ class Fit(NamedTuple):
 
 
 def fit(ctx: Context, asked: MemoryRequest) -> Fit:
-    """The sum for a model and what this machine can give it; Unobservable where that cannot be told."""
+    """The sum for a model and what this machine can give it; Unobservable where that cannot be
+    told."""
     memory, table = ctx.procs.memory(), ctx.procs.processes()
     held = _held(ctx, find_servers(table, ctx.site.runtimes))
     # Servers of other users wire memory too, and are never asked to make room.

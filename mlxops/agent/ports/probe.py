@@ -187,7 +187,7 @@ def ask(address: str, port: int, timeout: float, models: bool = True) -> HttpAns
         return answer._replace(models=model_ids(request(address, port, "/v1/models", timeout).json))
     except (RuntimeError, MemoryError):
         raise  # no thread or no memory here: that says nothing about the port
-    except Exception as exc:  # http.client raises ValueError and more on hostile answers: all of it means no answer
+    except Exception as exc:  # http.client raises ValueError and more on hostile answers
         return answer._replace(error=(str(exc) or type(exc).__name__)[:MAX_ERROR_LENGTH])
 
 

@@ -26,8 +26,8 @@ class ToolOutput(NamedTuple):
 
 
 def run_tool(argv: Sequence[str], timeout_s: float) -> ToolOutput:
-    """Runs argv to its end. Raises Unobservable when it cannot be started, takes too long, or dies of a
-    signal."""
+    """Runs argv to its end. Raises Unobservable when it cannot be started, takes too long, or dies
+    of a signal."""
     import subprocess
 
     try:

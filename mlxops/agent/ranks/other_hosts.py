@@ -1,4 +1,5 @@
-"""One model on several hosts, as the other rooms see it: for a model on one host all of it is empty.
+"""One model on several hosts, as the other rooms see it: for a model on one host all of it is
+empty.
 
 No other module of this room is imported from outside, except by the verb `rank`."""
 

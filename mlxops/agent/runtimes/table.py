@@ -24,8 +24,8 @@ class Runtime(NamedTuple):
     `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by
     itself. `call_per_connection`: an open connection is a request under way, which a SIGTERM would
     cut off. `runs_ranks`: it is MLX's own engine, which serves one model from several hosts.
-    `mlx_lm`: the mlx-lm beside it builds its models. `has_parser_table`: its parsers are those of the
-    families' table."""
+    `mlx_lm`: the mlx-lm beside it builds its models. `has_parser_table`: its parsers are those of
+    the families' table."""
 
     name: str
     default_port: int

@@ -198,7 +198,10 @@ class RespawnWatch:
             raise Respawned(text, hint, pid=found, **fields)
         if self._parent is None or not self._waits(self._parent):
             return None
-        text = "port %d is free, but %s, which started its server, is still running and may start it again"
+        text = (
+            "port %d is free, but %s, which started its server, "
+            "is still running and may start it again"
+        )
         return Respawned(text % (port, self._parent.text), hint, **fields)
 
     def _back(self) -> Optional[int]:

@@ -115,7 +115,10 @@ def _prey(ctx: Context, ground: PortSurvey) -> Optional[StopTarget]:
         return _family(ctx, seen)
     if seen.servers:
         names = " and ".join([_pids(seen.servers), *seen.foreign_holders])
-        text = "%s: started as servers for port %d, but none of them listens there or is in the registry"
+        text = (
+            "%s: started as servers for port %d, but none of them listens there or is in the "
+            "registry"
+        )
         hint = "stop those that are yours on the host"
         raise NotStopped(text % (names, seen.port), hint, port=seen.port)
     if seen.orphan_workers:

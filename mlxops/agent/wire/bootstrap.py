@@ -32,7 +32,8 @@ FLAGS = ("-I", "-S", "-X", "utf8", "-c")
 NEWEST_FINDER = (
     "IFS=:; for v in 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9; do "
     "for d in $PATH /opt/homebrew/bin /usr/local/bin; do p=$d/python3.$v; "
-    '[ -x "$p" ] && "$p" -I -S -c "" </dev/null >/dev/null 2>&1 && exec "$p" -I -S -X utf8 -c "$0"; done; done; '
+    '[ -x "$p" ] && "$p" -I -S -c "" </dev/null >/dev/null 2>&1 && exec "$p" -I -S -X utf8 -c '
+    '"$0"; done; done; '
     '[ -n "$1" ] && exec "$1" -I -S -X utf8 -c "$0"; '
     "echo mlxops: no python3 found >&2; exit 127"
 )

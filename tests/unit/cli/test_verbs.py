@@ -240,7 +240,8 @@ def test_unload_all_lists_what_it_would_stop_and_asks() -> None:
     ]
     assert ended.err == (
         "These servers would be stopped:\n  8100  a (pid 7)\n"
-        "These are not in the registry (perhaps started by hand):\n  8101  pid 8: mlx_lm.server --x\\x1b\n"
+        "These are not in the registry (perhaps started by hand):\n"
+        "  8101  pid 8: mlx_lm.server --x\\x1b\n"
     )
     declined = Ended(studio := Studio(LISTED), "unload-all", agrees=False)
     assert (declined.code, len(studio.asked)) == (1, 1)
