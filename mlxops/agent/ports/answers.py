@@ -1,8 +1,8 @@
-"""What ports last answered over HTTP, kept for a minute: a request costs a line in the server's log
-each time.
+"""Cache the HTTP answers of ports for a minute, because each request writes a line to the server's
+log.
 
-Such an answer is used again only for the very same processes, and only while the server reacts
-(probe.pulse)."""
+A cached answer is only used for the very same processes, and only while the server reacts
+(probe.reaction_time_ms)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MAX_BYTES = 64 << 10
 
 
 class AnswerCache(NamedTuple):
-    """The answers kept below a state folder. `use`: whether they may stand for a new one. `clock`:
-    wall time, s."""
+    """The answers below a state folder. `enabled`: whether they may replace a new request. `clock`:
+    wall time in seconds."""
 
     state_dir: str
     enabled: bool = False
     clock: Callable[[], float] = time.time
 
     def get(self, port: int, who: List[List[Any]]) -> Optional[HttpAnswer]:
-        """The last answer of these processes; None where there is none, or an old one."""
+        """The last answer of these processes; None if there is none or it is too old."""
         kept = self._read(port) if self.enabled and who else {}
         at, answer = kept.get("at"), kept.get("answer")
         age = self.clock() - at if isinstance(at, (int, float)) else -1.0
@@ -45,7 +45,8 @@ class AnswerCache(NamedTuple):
         return HttpAnswer(True, 200, models, answer.get("chats") is True or None)
 
     def store(self, port: int, who: List[List[Any]], answer: HttpAnswer) -> None:
-        """For the next look. Only a good answer is kept: another is asked for again."""
+        """Keep a good answer for the next look; other answers are not kept, so that they are
+        requested again."""
         if not who or answer.health != 200 or answer.chats is False or answer.error:
             return
         said = {"models": answer.models[:MAX_NAMES], "chats": answer.chats}
@@ -57,7 +58,7 @@ class AnswerCache(NamedTuple):
                 json.dump({"at": self.clock(), "of": who, "answer": said}, f)
             os.replace(draft, path)
         except OSError:
-            # Without it the next look asks again.
+            # Without it the next look sends a request.
             _discard(draft)
 
     def _path(self, port: int) -> str:
@@ -83,8 +84,8 @@ HTTP_TIMEOUT_S, PULSE_TIMEOUT_S = 2.0, 1.0
 
 
 class PortQuery(NamedTuple):
-    """One port to be asked, at the first of the addresses where it answers. `who`: the processes
-    there."""
+    """One port to query, at the first of its addresses that accepts connections. `processes`: those
+    that listen there."""
 
     port: int
     addresses: Tuple[str, ...]
@@ -94,12 +95,12 @@ class PortQuery(NamedTuple):
 
     def run(self, recall: AnswerCache) -> HttpAnswer:
         address = _reachable(self.port, self.addresses)
-        return self._remembered(address, recall) or self._asked(address, recall)
+        return self._cached(address, recall) or self._query(address, recall)
 
     @property
     def _unproven(self) -> bool:
-        """Whether its answer to /health does not show that it serves: it never did, as far as the
-        entry knows."""
+        """Whether /health does not show that the model serves: as far as the entry knows, it never
+        did."""
         early = bool(self.servers) and self.servers[0].invocation.runtime.listens_early
         return bool(
             early
@@ -108,16 +109,15 @@ class PortQuery(NamedTuple):
             and "ready_at" not in self.entries[0].process
         )
 
-    def _remembered(self, address: str, recall: AnswerCache) -> Optional[HttpAnswer]:
+    def _cached(self, address: str, recall: AnswerCache) -> Optional[HttpAnswer]:
         known = recall.get(self.port, self.processes)
         if known is None or (self._unproven and not known.chats):
             return None
         latency = probe.reaction_time_ms(address, self.port, PULSE_TIMEOUT_S)
         return None if latency is None else known._replace(latency_ms=latency)
 
-    def _asked(self, address: str, recall: AnswerCache) -> HttpAnswer:
-        # Of a runtime whose only safe name is known, the list of models tells nothing, and may cost
-        # a traceback.
+    def _query(self, address: str, recall: AnswerCache) -> HttpAnswer:
+        # Runtimes with a fixed model name list nothing useful there, and may log a traceback.
         models = not (self.servers and self.servers[0].invocation.runtime.client_model)
         answer = probe.ask(address, self.port, HTTP_TIMEOUT_S, models)
         if answer.health == 200 and self._unproven:
@@ -130,7 +130,7 @@ def _chats(address: str, port: int, server: Server) -> bool:
     name = server.invocation.runtime.client_model or server.invocation.served_name or ""
     try:
         return probe.chat(address, port, name, HTTP_TIMEOUT_S).status == 200
-    except Exception:  # as in probe.ask: a hostile answer is no answer
+    except Exception:  # as in probe.ask: a malformed answer counts as none
         return False
 
 
@@ -139,13 +139,13 @@ def _reachable(port: int, where: Sequence[str]) -> str:
 
 
 def server_address(seen: PortEvidence, address: str) -> str:
-    """Where the port's server answers; `address` is the host's own."""
+    """Where the port's server answers; `address` is that of the host."""
     return _reachable(seen.port, candidate_addresses(seen.port, seen.listeners or (), address))
 
 
 def candidate_addresses(port: int, listeners: Iterable[Listener], address: str) -> Tuple[str, ...]:
-    """Where to knock: the host's own address, then wherever a listener was seen, then both
-    loopbacks."""
+    """Addresses to try: the host's own, then those of the listeners, then both loopback
+    addresses."""
     wildcard = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
     seen = [wildcard.get(ln.address, ln.address) for ln in listeners if ln.port == port]
     return tuple(dict.fromkeys([address, *seen, "127.0.0.1", "::1"]))

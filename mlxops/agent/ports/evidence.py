@@ -10,12 +10,11 @@ from ..runtimes.table import Invocation
 
 
 class HttpAnswer(NamedTuple):
-    """What a port said over HTTP. `reached`: a connection was accepted. `health`: status of
-    /health, None if none came.
+    """The HTTP answers of a port. `reached`: a connection was accepted. `health`: status of
+    /health, None without an answer.
 
-    `models`: ids of /v1/models. `chats`: whether a chat was answered, None if it was not asked.
-    `latency_ms`: of /health; where the answer is a remembered one, of the server's reaction just
-    now."""
+    `models`: ids of /v1/models. `chats`: whether a chat was answered, None if none was sent.
+    `latency_ms`: of /health; for a cached answer, the server's reaction time now."""
 
     reached: bool
     health: Optional[int] = None
@@ -31,9 +30,9 @@ NO_ANSWER = HttpAnswer(reached=False)
 class Server(NamedTuple):
     """A process of a runtime whose command line names the port.
 
-    `family` is every process that must be gone before the server is: launcher, server, children.
-    `launcher` is the outermost process of it (`uv run`), the server itself where there is none.
-    `held_bytes`: its memory, of a stray."""
+    `processes`: all that must end before the server is gone: launcher, server, children.
+    `launcher`: the outermost of them (`uv run`), or the server itself. `held_bytes`: memory in use,
+    for a stray."""
 
     process: Process
     invocation: Invocation
@@ -43,7 +42,7 @@ class Server(NamedTuple):
 
     @property
     def worker_gone(self) -> bool:
-        """The child that held the weights is dead, though the server still answers."""
+        """Whether the child that held the weights is dead while the server still answers."""
         runtime = self.invocation.runtime
         lines = [" ".join(p.argv) for p in self.processes]
         tracked = any(runtime.tracker in line for line in lines) if runtime.tracker else False
@@ -51,8 +50,8 @@ class Server(NamedTuple):
 
 
 class ForeignProcess(NamedTuple):
-    """A process of another user that concerns a port: it listens there, is recorded for it, or its
-    command line is that of a server there. `server`: one of the last two."""
+    """A process of another user that matters for a port. `is_server`: it is recorded for the port,
+    or has the command line of a server there; else it only listens there."""
 
     pid: int
     user: str
@@ -60,12 +59,13 @@ class ForeignProcess(NamedTuple):
 
 
 class PortEvidence(NamedTuple):
-    """`servers`: this user's. `listeners` None: they could not be seen. `job` is the port lock's
-    holder. `unknown` says what could not be seen.
+    """`servers`: those of this user. `listeners`: None if they could not be observed. `job`: the
+    holder of the port's lock. `unknown`: what could not be observed.
 
-    `recorded`: the process the registry names, None when it is proven gone or there is none.
-    `remnants`: workers of a dead server that still live. `cut`: what the port's lock says of a load
-    that died here before its end. `other_hosts`: the processes recorded there, gone or not."""
+    `recorded`: the process in the registry, None if there is none or it has ended.
+    `orphan_workers`: running workers of a dead server. `interrupted_load`: what the port's lock
+    records of a load that was killed here. `other_hosts`: the processes recorded there, running or
+    not."""
 
     port: int
     listeners: Optional[Tuple[Listener, ...]]
@@ -87,11 +87,11 @@ class PortEvidence(NamedTuple):
 
     @property
     def proven(self) -> Tuple[Server, ...]:
-        """Those that are this port's beyond doubt: they own the listener, or are the recorded
+        """Servers that certainly belong to this port: they own the listener or are the recorded
         process.
 
-        Where nobody listens and none is recorded, the only one whose command line has the port in
-        it: it loads still."""
+        Without a listener and a record, the only server with the port on its command line: it is
+        still loading."""
         pids = {listener.pid for listener in self.listeners or ()} | {
             self.recorded.pid if self.recorded else None
         }
@@ -101,18 +101,18 @@ class PortEvidence(NamedTuple):
 
     @property
     def strays(self) -> Tuple[Server, ...]:
-        """Servers of this user that say the port, and neither listen nor are recorded: they hold
-        memory for nothing.
+        """Servers of this user that name the port, but neither listen nor are recorded: they waste
+        memory.
 
-        Where a listener's owner is hidden, it may be any of them."""
+        () if a listener's owner is hidden, because it may be any of them."""
         if self.listeners is None or any(ln.pid is None for ln in self.listeners):
             return ()
         return tuple(s for s in self.servers if s not in self.proven and s.invocation.names_port)
 
     @property
     def foreign_listeners(self) -> Tuple[Listener, ...]:
-        """Listeners that belong to no server of this user; one whose pid is hidden does if it is
-        this user's."""
+        """Listeners that belong to no server of this user. One with a hidden pid belongs to a
+        server if it runs as this user."""
         family = [p for s in self.servers for p in s.processes]
         pids, uids = {p.pid for p in family}, {p.uid for p in family}
         return tuple(
@@ -123,11 +123,11 @@ class PortEvidence(NamedTuple):
 
     @property
     def foreign_holders(self) -> Tuple[str, ...]:
-        """Who has the port that is not a server of this user, in words; () where mlxops may work on
-        it.
+        """Who uses the port and is not a server of this user, as text; () if mlxops may work on the
+        port.
 
-        Beside a proven server, another user's process that only names the port is in nobody's
-        way."""
+        If there is a proven server, another user's process that only names the port does not
+        matter."""
         users: Dict[Optional[int], str] = {one.pid: one.user for one in self.foreign_processes}
         pids = {ln.pid for ln in self.foreign_listeners}
         waiting = (
@@ -143,8 +143,8 @@ class PortEvidence(NamedTuple):
 
     @property
     def proven_idle(self) -> bool:
-        """Proven: nothing listens or answers, nothing of a runtime names the port, the recorded
-        process is gone."""
+        """Whether it is proven that nothing listens, answers or names the port, and that the
+        recorded process has ended."""
         alive = (
             self.listeners
             or self.servers

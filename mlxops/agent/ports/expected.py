@@ -1,4 +1,4 @@
-"""What registry and host file say of a port, for the judge."""
+"""What the registry and the host file expect on a port, for its diagnosis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .diagnosis import Expected
 
 
 def expected(ctx: Context, registry: Registry, port: int) -> Expected:
-    """The assigned entries, the name clients use, and which snapshots are gone."""
+    """The assigned entries, the name clients use, and the entries whose snapshots are missing."""
     entries = registry.holders(port)
     lost = registry.lost(port)
     missing = tuple(

@@ -1,4 +1,4 @@
-"""Gather the evidence about some ports: processes, listeners, HTTP answers, locks."""
+"""Gather the evidence about ports: processes, listeners, HTTP answers, locks."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Table = Mapping[int, Process]
 
 
 class Snapshot(NamedTuple):
-    """One look at the machine: all processes, the listeners of the ports, and what could not be
-    seen."""
+    """All processes and the listeners of the ports at one moment, and what could not be
+    observed."""
 
     processes: Table
     listeners: Optional[Tuple[Listener, ...]]
@@ -45,8 +45,8 @@ class Snapshot(NamedTuple):
 
 
 def scan(procs: Procs, ports: Iterable[int]) -> Snapshot:
-    """Listeners first: a server may fork for a moment, and such a child, gone by the second look,
-    owns nothing."""
+    """Take a snapshot. Listeners first: a child that a server forks for a moment owns nothing by
+    the second look."""
     unknown: List[str] = []
     table: Table = {}
     listeners = None
@@ -77,9 +77,9 @@ def observe(
     check: Callable[[], None] = lambda: None,
     use_cache: bool = False,
 ) -> Dict[int, PortEvidence]:
-    """port -> evidence. `site`: where servers answer and what they look like; `job_of`: a port
-    lock's holder; `check` is called while other hosts are asked, and may raise. `recall`: an answer
-    of the last minute may stand for a new one where the same server still reacts."""
+    """port -> evidence. `site`: addresses and runtimes; `job_of`: the holder of a port's lock;
+    `check` is called while other hosts are queried, and may raise. `use_cache`: use an answer of
+    the last minute if the same server still reacts."""
     ports = tuple(ports)
     elsewhere = {port: other_hosts.observe(site, registry.holders(port), check) for port in ports}
     jobs = {port: job_of(port) for port in ports}
@@ -93,7 +93,7 @@ def observe(
         ports, sight, servers, registry, site.probe_address, AnswerCache(site.state_dir, use_cache)
     )
     sight = _with_late(procs, sight, answers)
-    # Whoever took a lock while we looked has made the look old: either end of it counts.
+    # A lock that was taken during the look makes it outdated: check before and after.
     jobs = {port: jobs[port] or job_of(port) for port in ports}
     found = {}
     for port in ports:
@@ -116,7 +116,7 @@ def observe(
 
 
 def _weighed(procs: Procs, seen: PortEvidence) -> PortEvidence:
-    """With the memory that each stray holds."""
+    """Add the memory that each stray uses."""
     strays = seen.strays
     if not strays:
         return seen
@@ -128,7 +128,7 @@ def _weighed(procs: Procs, seen: PortEvidence) -> PortEvidence:
 
 
 def _with_late(procs: Procs, sight: Snapshot, answers: Mapping[int, HttpAnswer]) -> Snapshot:
-    """Somebody who answers listens, though nobody did when we looked."""
+    """Add listeners that the scan missed: a port that answered HTTP has one."""
     if sight.listeners is None:
         return sight
     late = {p for p, answer in answers.items() if answer.reached}.difference(
@@ -149,8 +149,8 @@ def _with_late(procs: Procs, sight: Snapshot, answers: Mapping[int, HttpAnswer])
 def _left_behind(
     sight: Snapshot, entries: Iterable[Entry], known: Runtimes
 ) -> Tuple[Optional[Process], Tuple[Process, ...], Tuple[Process, ...]]:
-    """The recorded process, the workers of a recorded server that is dead, and those of either that
-    run as another user."""
+    """The recorded process, orphan workers of a recorded server that is dead, and such processes of
+    other users."""
     recorded = [p for e in entries for p in [recorded_process(sight.processes, e)] if p]
     left = [p for e in entries for p in orphan_workers(sight.processes, e, known)]
     others = tuple(p for p in (*recorded, *left) if not process_owner.is_own(p))
@@ -164,7 +164,7 @@ def _left_behind(
 def foreign_processes(
     sight: Snapshot, port: int, servers: Iterable[Process]
 ) -> Tuple[ForeignProcess, ...]:
-    """The processes of other users that concern the port; `servers`: those that are recorded or
+    """The processes of other users that matter for the port; `servers`: those that are recorded or
     look like servers."""
     found = {p.pid: ForeignProcess(p.pid, process_owner.user_name(p.uid), True) for p in servers}
     for listener in sight.listeners_on(port) or ():
@@ -178,14 +178,13 @@ def foreign_processes(
 
 
 def find_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
-    """port -> this user's servers whose command line names it. Of a `uv run` and its child, the
-    child is the server."""
+    """port -> this user's servers whose command line names it. Of `uv run` and its child, the child
+    is the server."""
     return _servers(process_owner.own_processes(table), known)
 
 
 def foreign_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
-    """port -> processes of other users with the command line of a server there: nothing more is
-    known of them."""
+    """port -> other users' processes with the command line of a server there."""
     return _servers(
         {pid: process for pid, process in table.items() if not process_owner.is_own(process)}, known
     )
@@ -220,7 +219,7 @@ def _server(
 
 
 def recorded_process(table: Table, entry: Entry) -> Optional[Process]:
-    """The process an entry records, if it is this very one that lives: pid and start time."""
+    """The process that an entry records, if it still runs: same pid and start time."""
     record = entry.process or {}
     process = table.get(record.get("pid", 0))
     alive = (
@@ -232,14 +231,13 @@ def recorded_process(table: Table, entry: Entry) -> Optional[Process]:
 
 
 def family_record(family: Iterable[Process], leader: Process) -> List[Dict[str, Any]]:
-    """What the registry keeps of a server's other processes: when their parent is dead, only this
-    proves them ours."""
+    """What the registry keeps of a server's other processes: after their parent's death, only this
+    identifies them."""
     return [{"pid": p.pid, "start_time": p.start_time} for p in family if p.pid != leader.pid]
 
 
 def orphan_workers(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process, ...]:
-    """Workers that a dead server left behind: recorded with it, each still the same by pid and
-    start time."""
+    """Running workers of a recorded server that is dead: each the same by pid and start time."""
     record = entry.process or {}
     if not record or recorded_process(table, entry):
         return ()
@@ -263,8 +261,8 @@ def _ask_all(
     address: str,
     recall: AnswerCache,
 ) -> Dict[int, HttpAnswer]:
-    """Many ports at once; a port where nothing listens refuses in microseconds, one with a full
-    queue in seconds."""
+    """Query many ports at once: a refused connection takes microseconds, a full queue takes
+    seconds."""
     answers: Dict[int, HttpAnswer] = {}
     asked: Dict[int, Callable[[], HttpAnswer]] = {}
     for port in ports:
@@ -288,7 +286,7 @@ def _ask_all(
 def answering_processes(
     sight: Snapshot, port: int, servers: Mapping[int, Tuple[Server, ...]]
 ) -> List[List[Any]]:
-    """The processes that answer on a port, so that an answer is never taken for that of others."""
+    """The processes behind a port's answer, so that it is never mistaken for that of others."""
     pids = {ln.pid or 0 for ln in sight.listeners_on(port) or ()} | {
         s.process.pid for s in servers.get(port, ())
     }

@@ -1,4 +1,4 @@
-"""The plan that makes the registry true again, and the drift it leaves to people. Pure."""
+"""Plan how to make the registry match the host, and list the drift that people must fix. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .evidence import PortEvidence
 
 
 class Action(NamedTuple):
-    """One change to the registry: `clear` takes the port of an entry away. `next`: the command that
-    brings it back."""
+    """One change to the registry: `clear` frees the port of an entry. `next`: the command that
+    loads it again."""
 
     action: str
     entry: str
@@ -23,7 +23,7 @@ class Action(NamedTuple):
 
 
 class Drift(NamedTuple):
-    """`next`: the command that deals with it."""
+    """A difference between registry and host. `next`: the command that fixes it."""
 
     drift: str
     port: Optional[int]
@@ -33,7 +33,8 @@ class Drift(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """A port whose server does not serve as it should, though registry and host agree about it."""
+    """A port whose server is broken, although registry and host agree. `next`: the command that
+    fixes it."""
 
     state: str
     port: int
@@ -52,8 +53,8 @@ class Plan(NamedTuple):
 
 
 def plan(evidence: Mapping[int, PortEvidence], expected: Mapping[int, Expected]) -> Plan:
-    """Clear what is proven gone; report everything else that differs, and every server that is
-    broken."""
+    """Clear assignments whose servers are proven gone; report all other drift and every broken
+    server."""
     actions: List[Action] = []
     drifts: List[Drift] = []
     broken: List[Broken] = []
@@ -105,12 +106,12 @@ def _drift(verdict: Diagnosis, port: int, want: Expected) -> Drift:
 
 
 def lost_drift(port: int, want: Expected) -> Drift:
-    """What an entry whose assignment was just cleared is from here on."""
+    """The drift of an entry whose assignment was just cleared."""
     return _drift(Diagnosis("free", "lost", describe_lost(want)), port, want)
 
 
 def remedy(kind: str, port: int, entry: Optional[Entry], want: Expected) -> str:
-    """The command that deals with it."""
+    """The command that fixes it."""
     if entry is None:
         return remedies.command(kind, port, None)
     return remedies.command(kind, port, entry.name, entry.slot, entry.name in want.missing)

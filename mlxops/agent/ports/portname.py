@@ -1,7 +1,6 @@
-"""Which port is meant by a word: a slot's name, or the name of an entry that is loaded.
+"""Resolve a word to a port: the name of a slot, or of an entry that is loaded.
 
-A word that means two different ports is refused: a server must not be stopped for the wrong one.
-"""
+A word with two meanings is refused, so that no server is stopped by mistake."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from ..registry.entries import Entry, Registry
 from ..site import Site, Slot
 
 READ_VERBS = ("status", "verify", "logs", "show", "fit", "follow")
-# For these the port where another model is loaded is not meant by the name of an entry that is not
+# For these, the name of an entry that is not loaded never means a port where another model is
 # loaded.
 STOP_VERBS = ("unload", "cancel", "show")
 MAX_SUGGESTIONS = 3
@@ -24,7 +23,7 @@ MAX_WORD_LENGTH = 200
 
 
 def resolve_ports(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """The arguments of a verb with ports for words. `word`: what was typed in place of `port`."""
+    """The arguments of a verb with words replaced by ports. `word`: what was typed for `port`."""
     done = dict(args)
     if isinstance(args.get("port"), str):
         before = [args["model"]] if verb in ("load", "fit") else []
@@ -40,7 +39,7 @@ def resolve_ports(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str,
 
 
 class PortResolver:
-    """What words mean to one verb. `before`: its arguments before the port, for hints."""
+    """Resolves words for one verb. `before`: its arguments before the port, for hints."""
 
     def __init__(
         self, ctx: Context, verb: str, before: Union[List[Any], Tuple[Any, ...]] = ()
@@ -48,7 +47,7 @@ class PortResolver:
         self._ctx, self._verb, self._before = ctx, verb, tuple(before)
 
     def resolve(self, word: str, registry: Optional[Registry] = None) -> int:
-        """The port meant. Usage where there is none, ModelAmbiguous where there are two."""
+        """The port. Raises Usage for an unknown word, ModelAmbiguous for one with two meanings."""
         site = self._ctx.site
         if word.isascii() and word.isdecimal() and len(word) <= 5:
             return site.require_port(int(word))
@@ -130,21 +129,21 @@ class PortResolver:
 
 
 def find_slot(site: Site, word: str) -> Optional[Slot]:
-    """The slot of this name; case counts only where two would fit."""
+    """The slot of this name; case only matters if two names differ by it."""
     exact = [slot for slot in site.slots.values() if slot.name == word]
     alike = exact or [slot for slot in site.slots.values() if slot.name.lower() == word.lower()]
     return alike[0] if len(alike) == 1 else None
 
 
 def current_port(ctx: Context, entry: Entry) -> Optional[int]:
-    """The port an entry is on, or is being loaded on."""
+    """The port that an entry is on, or is being loaded on."""
     return (
         entry.port if entry.port is not None else reservations.loading_entries(ctx).get(entry.name)
     )
 
 
 def similar_names(word: str, names: Mapping[str, Any]) -> List[str]:
-    """A few names that begin like the word, or are spelled nearly as it."""
+    """A few names that start with the word or are spelled almost like it."""
     short = word[:MAX_WORD_LENGTH].lower()
     begun = [name for name in names if short and name.lower().startswith(short)]
     spelled = {name.lower(): name for name in names}

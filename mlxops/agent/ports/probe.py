@@ -1,4 +1,4 @@
-"""Ask a port over HTTP, with a bound on time and size whatever the other side does."""
+"""HTTP requests to a port, with a limit on time and size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
 
 MAX_REPLY_BYTES = 1 << 20
-# Of what a listener says of itself: more is no name, and no reason.
+# Limits on what a listener reports.
 MAX_NAME_LENGTH, MAX_ERROR_LENGTH, MAX_MODELS = 1024, 300, 1000
 Key = TypeVar("Key")
 MAX_THREADS = 32
@@ -26,14 +26,14 @@ OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Reply(NamedTuple):
-    """An HTTP answer: its status and the first MiB of its body."""
+    """An HTTP response: its status and up to 1 MiB of its body."""
 
     status: int
     body: bytes
 
     @property
     def json(self) -> Any:
-        """The body as JSON; None when it is not."""
+        """The body as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -41,11 +41,9 @@ class Reply(NamedTuple):
 
 
 def call_all(calls: Mapping[Key, Callable[[], Value]], most: int = MAX_THREADS) -> Dict[Key, Value]:
-    """What each call returns, several at a time in a bounded number of threads: a host may have 256
-    ports.
+    """The result of each call, with a bounded number of threads: a host may have 256 ports.
 
-    Raises what one raised, once all have ended. Where no thread can be started, they are made here
-    one by one."""
+    After all have ended, raises the first error. Without threads, the calls run one by one."""
     todo, done, faults = list(calls.items()), {}, []
 
     def work() -> None:
@@ -56,7 +54,7 @@ def call_all(calls: Mapping[Key, Callable[[], Value]], most: int = MAX_THREADS) 
                 return
             try:
                 done[key] = call()
-            except Exception as exc:  # raised below, whatever it is
+            except Exception as exc:  # raised below
                 faults.append(exc)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(most, len(todo)) - 1)]
@@ -73,8 +71,8 @@ def call_all(calls: Mapping[Key, Callable[[], Value]], most: int = MAX_THREADS) 
 
 
 class CancellableRequest:
-    """One HTTP exchange that can be cut from outside: whoever drips bytes for ever is not read for
-    ever."""
+    """One HTTP request that can be cancelled from another thread, because a server may send bytes
+    forever."""
 
     def __init__(self, address: str, port: int, timeout: float) -> None:
         self._where, self._timeout = (address, port), timeout
@@ -83,13 +81,13 @@ class CancellableRequest:
     def send(
         self, path: str, body: Optional[Dict[str, Any]], read: Callable[[HTTPResponse], Value]
     ) -> Value:
-        """What `read` makes of the answer to a GET, or to a POST where there is a body."""
+        """What `read` returns for the response to a GET, or to a POST if there is a body."""
         from http.client import HTTPConnection
 
         link = HTTPConnection(*self._where, timeout=self._timeout)
         try:
             link.connect()
-            # Kept here, since the connection lets go of it once the headers have come.
+            # Kept because the connection drops its socket after the headers.
             self._socket = link.sock
             payload = None if body is None else json.dumps(body).encode()
             link.request(
@@ -108,7 +106,7 @@ class CancellableRequest:
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
-            # Over already.
+            # Already closed.
             return
 
 
@@ -118,8 +116,8 @@ def run_request(
     call: Callable[[], Value],
     check: Callable[[], None] = lambda: None,
 ) -> Value:
-    """The value of a call on the line, TimeoutError after `timeout` seconds. `check` is called all
-    the while, and may raise."""
+    """The result of a call; TimeoutError after `timeout` seconds. `check` is called meanwhile, and
+    may raise."""
     deadline, pending = Deadline(timeout), BackgroundCall(call)
     try:
         while not pending.done(min(CHECK_INTERVAL_S, deadline.left())) and not deadline.passed:
@@ -132,8 +130,8 @@ def run_request(
 def request(
     address: str, port: int, path: str, timeout: float, body: Optional[Dict[str, Any]] = None
 ) -> Reply:
-    """One HTTP exchange; OSError (TimeoutError included) or http.client.HTTPException when there is
-    none."""
+    """Send one HTTP request; raises OSError (TimeoutError included) or
+    http.client.HTTPException."""
     line = CancellableRequest(address, port, timeout)
     return run_request(line, timeout, lambda: line.send(path, body, read_reply))
 
@@ -148,19 +146,18 @@ def accepts_connection(address: str, port: int, timeout: float = 1.0) -> bool:
         socket.create_connection((address, port), timeout).close()
     except OSError as exc:
         if exc.errno in OUT_OF_RESOURCES:
-            raise  # it says nothing about the port
+            raise  # not about the port
         return False
     return True
 
 
 def reaction_time_ms(address: str, port: int, timeout: float) -> Optional[float]:
-    """Milliseconds until the server closes a connection on which we say nothing and are done; None
-    where it does not.
+    """Milliseconds until the server closes a connection that was half-closed without data; None if
+    it does not.
 
-    It takes the server's own loop to notice and to close: the kernel alone, as for a stopped
-    process, only accepts. Neither mlx_lm.server nor uvicorn (mlx-openai-server, vllm) writes a log
-    line for it, as they do for every request, HEAD and OPTIONS included (seen with mlx-lm 0.32 and
-    mlx-openai-server 1.8.1)."""
+    This needs the server's own event loop: the kernel alone, as for a stopped process, only
+    accepts. Neither mlx_lm.server nor uvicorn (mlx-openai-server, vllm) logs it, while they log
+    every request, HEAD and OPTIONS included (mlx-lm 0.32, mlx-openai-server 1.8.1)."""
     began = time.monotonic()
     try:
         with socket.create_connection((address, port), timeout) as line:
@@ -174,7 +171,7 @@ def reaction_time_ms(address: str, port: int, timeout: float) -> Optional[float]
 
 
 def ask(address: str, port: int, timeout: float, models: bool = True) -> HttpAnswer:
-    """What the port says: /health, and with `models` the ids of /v1/models."""
+    """The answers to /health and, with `models`, to /v1/models."""
     if not accepts_connection(address, port, min(timeout, 1.0)):
         return NO_ANSWER
     began = time.monotonic()
@@ -186,8 +183,8 @@ def ask(address: str, port: int, timeout: float, models: bool = True) -> HttpAns
             return answer
         return answer._replace(models=model_ids(request(address, port, "/v1/models", timeout).json))
     except (RuntimeError, MemoryError):
-        raise  # no thread or no memory here: that says nothing about the port
-    except Exception as exc:  # http.client raises ValueError and more on hostile answers
+        raise  # no thread or memory on this host; not about the port
+    except Exception as exc:  # http.client raises ValueError and others on malformed answers
         return answer._replace(error=(str(exc) or type(exc).__name__)[:MAX_ERROR_LENGTH])
 
 
@@ -198,7 +195,7 @@ def model_ids(document: Any) -> Tuple[str, ...]:
 
 
 def chat(address: str, port: int, model: str, timeout: float) -> Reply:
-    """The answer to a chat of one token, under the name that clients use."""
+    """Send a chat of one token with the model name that clients use."""
     messages = [{"role": "user", "content": "ping"}]
     return request(
         address,

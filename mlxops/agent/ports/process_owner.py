@@ -1,8 +1,7 @@
-"""Whose process is it? Only processes of this effective user are ever taken for servers that mlxops
-may work on.
+"""Which user owns a process. mlxops only works on servers of its own effective user.
 
 Any user can start a process with any command line, so a command line alone proves nothing. This
-holds for root too: what runs as another user is that user's to stop."""
+also holds for root: the process of another user is that user's to stop."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ def own_processes(table: Mapping[int, Process]) -> Dict[int, Process]:
 
 
 def user_name(number: Optional[int]) -> str:
-    """The name of a user; its number where it has no name, "?" where that is unknown."""
+    """The name of a user, "uid N" if it has none, "?" if the user is unknown."""
     import pwd
 
     try:

@@ -1,5 +1,4 @@
-"""The command that deals with a drift or a broken state of a port. Pure; client and agent share
-it."""
+"""The command that fixes a drift or a broken state of a port. Pure; shared by client and agent."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ _LOADED = ("stale", "lost")
 _RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
 _BY_PORT = {"foreign": "status", "duplicate": "unload", "failed": "logs", "stray": "show"}
 _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
-# What else a person may want to do, after the command.
+# Alternatives to the command.
 _ELSE = {
     "stale": ", or mlxops unload {port} to forget it",
     "lost": ", or mlxops unload {port} to forget it",
@@ -30,8 +29,8 @@ def command(
     slot: Optional[int] = None,
     files_missing: bool = False,
 ) -> str:
-    """The command for this kind of drift or state. `slot`: the port that the entry is planned for;
-    `gone`: its files are not there."""
+    """The command for this kind of drift or state. `slot`: the port planned for the entry;
+    `files_missing`: its snapshot is missing."""
     place = "PORT" if port is None else port
     force = ["--force"] if slot not in (None, port) else []
     download = ["--download"] if files_missing or kind == "missing" else []
@@ -46,7 +45,7 @@ def command(
 
 
 def alternative(kind: str, port: Optional[int], entry: Optional[str]) -> str:
-    """What may be done instead, as the rest of a sentence that begins with the command."""
+    """The alternative, as the end of a sentence that starts with the command."""
     import shlex
 
     return _ELSE.get(kind, "").format(

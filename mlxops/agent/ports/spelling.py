@@ -1,9 +1,7 @@
-"""Servers whose command lines spell a model otherwise than the registry, told in the registry's
-spelling.
+"""Give servers the model spelling of the registry, so that later comparisons are simple.
 
-By hand a path gets a trailing slash, goes through a link, or counts from the folder it was typed
-in; a repository's name may be in another case. What compares afterwards has one spelling for one
-model."""
+On a command line typed by hand, a path may end with a slash, lead through a link, or be relative,
+and a repository name may be in another case."""
 
 from __future__ import annotations
 
@@ -21,8 +19,8 @@ Servers = Mapping[int, Tuple[Server, ...]]
 def with_registry_spelling(
     procs: Procs, servers: Servers, registry: Registry, ports: Iterable[int]
 ) -> Dict[int, Tuple[Server, ...]]:
-    """The servers of these ports, each with its model as the entry says that is meant; others stay
-    as they are."""
+    """The servers of these ports with their models spelled as in the entry they mean; others
+    unchanged."""
     spellings = _Spellings(procs, registry)
     changed = {
         port: tuple(spellings.of(one, port) for one in servers[port])
@@ -33,7 +31,7 @@ def with_registry_spelling(
 
 
 class _Spellings:
-    """Places are looked up only where a model is spelled in no entry's way."""
+    """Looks up paths only if no entry spells the model like the server."""
 
     def __init__(self, procs: Procs, registry: Registry) -> None:
         self._procs, self._entries = procs, list(registry.entries.values())
@@ -63,7 +61,7 @@ class _Spellings:
             if where and where == self._places[entry.name]:
                 return entry.cache_path
         if where and not os.path.isabs(where):
-            return None  # a folder of its own, whatever repository has that name
+            return None  # a local folder, even if a repository has that name
         return next((entry.repo_id for entry in entries if same_repo(model, entry.repo_id)), None)
 
     def _folder(self, server: Server) -> Optional[str]:

@@ -1,4 +1,4 @@
-"""May this port be worked on? What stands on it now, and every reason to keep our hands off."""
+"""Survey a port before work on it: what is there, and every reason not to touch it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .observe import observe
 
 
 class PortSurvey(NamedTuple):
-    """A port and what is known of it: the entries assigned to it and the evidence. `fault`: why the
-    registry, which is empty here then, cannot be read."""
+    """The entries assigned to a port and the evidence about it. `registry_error`: why the registry,
+    which is empty here then, cannot be read."""
 
     registry: Registry
     entries: Tuple[Entry, ...]
@@ -32,8 +32,7 @@ class PortSurvey(NamedTuple):
 
     @property
     def unregistered_server(self) -> Optional[Server]:
-        """The server that no entry knows: the entry of its port, if any, neither started it nor is
-        of its model."""
+        """A server that no entry knows: the port's entry neither started it nor has its model."""
         server = self.server
         if server is None or (
             self.evidence.recorded is not None and self.evidence.recorded.pid in _pids(server)
@@ -53,10 +52,9 @@ def _pids(server: Server) -> Tuple[int, ...]:
 
 
 def survey(ctx: Context, port: int, own_lock: bool, allow_no_registry: bool = False) -> PortSurvey:
-    """Look at the port; raise when somebody works on it, when it is not ours to touch, or when it
-    cannot be seen.
+    """Survey the port. Raises if it is locked, in use by others, or cannot be observed.
 
-    `blind`: also without a registry, where a server of this user listens on the port."""
+    `allow_no_registry`: also without a registry, if a server of this user listens on the port."""
     registry, fault = ctx.store.read_or_empty()
     if fault and not allow_no_registry:
         raise fault
@@ -80,8 +78,7 @@ def survey(ctx: Context, port: int, own_lock: bool, allow_no_registry: bool = Fa
 
 
 def _refuse_foreign(seen: PortEvidence) -> None:
-    # Where servers of this user name the port as well, what becomes of them is told by whoever
-    # wants to stop them.
+    # If servers of this user name the port too, the caller that wants to stop them reports it.
     if not seen.foreign_holders or (seen.servers and not seen.foreign_listeners):
         return
     pids = sorted(
@@ -108,8 +105,7 @@ def _way_out(seen: PortEvidence) -> str:
 
 
 def _refuse_launchd(ctx: Context, seen: PortEvidence) -> None:
-    """A job of launchd would start its server again: it has to be told to let go first, which takes
-    root."""
+    """A launchd job would start its server again; only root can stop the job."""
     if seen.server is None:
         return
     table = ctx.procs.processes()
