@@ -13,7 +13,7 @@ BETWEEN = "tests/agent/servers/test_between_looks.py::"
 LAUNCH = "tests/agent/servers/test_launch.py::"
 FOLDERS = "tests/unit/wire/test_stub_folders.py::"
 EVICT = "tests/system/load/test_evict.py::"
-RECORDED = "        unnoted = _on_record(\n"
+RECORDED = "        record_error = _record(\n"
 FULL_DISK = "tests/system/load/test_full_disk.py::"
 PLAN = "tests/unit/ports/test_plan.py::"
 
@@ -182,7 +182,7 @@ LIVES = (
         "a server starts before it is on record",
         "agent/servers/start.py",
         RECORDED,
-        "        gated.release()\n" + RECORDED,
+        "        pending.release()\n" + RECORDED,
         ("tests/agent/servers/test_start.py",),
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""From the evidence about one port to its state and its drift. Pure."""
+"""Diagnose a port: from the evidence to its state and its drift. Pure."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from ..registry.entries import Entry
 from ..runtimes.table import Invocation, extra_flags, flags_of
 from .evidence import PortEvidence, Server
 
-# Until its queue is full, the kernel accepts connections for a server that hangs: whether it does
-# tells nothing.
+# The kernel accepts connections for a hung server until its queue is full: an accepted connection
+# proves nothing.
 _MUTE, TIMED_OUT = "the server listens but does not answer HTTP: %s", "timed out"
 STOP_PHASES = ("stop",)
 START_PHASES = ("launch", "wait", "commit", "rollback")
 
 
-# Of a port that nobody works on: it does not serve as it should, whatever the registry says of it.
+# A port in one of these states, and with no job, is broken whatever the registry says.
 BROKEN_STATES = ("dead-child", "unresponsive", "failed")
 
 
 class Expected(NamedTuple):
     """What the registry and the host file say of a port. `served_name` None: no entry is assigned.
 
-    `lost`: entries that served here and are assigned nowhere now.
-    """
+    `missing`: entries whose snapshot is missing. `lost`: entries that served here and are assigned
+    nowhere now."""
 
     entries: Tuple[Entry, ...]
     served_name: Optional[str]
@@ -32,13 +32,12 @@ class Expected(NamedTuple):
 
     @property
     def entry(self) -> Optional[Entry]:
-        """The entry that a verdict about the port is about."""
+        """The entry that a diagnosis of the port is about."""
         return next(iter(self.entries or self.lost), None)
 
 
 class Diagnosis(NamedTuple):
-    """A state and a drift; drift None when registry and evidence agree, or when nothing can be
-    said."""
+    """A state and a drift. `drift` None: registry and evidence agree, or the drift is unknown."""
 
     state: str
     drift: Optional[str]
@@ -46,58 +45,59 @@ class Diagnosis(NamedTuple):
 
     @property
     def broken(self) -> bool:
-        """Whether the state is a trouble of its own, which the drift does not tell already."""
+        """Whether the state is a problem that the drift does not already report."""
         told = self.drift if self.state == "failed" else self.drift in ("foreign", "orphan")
         return self.state in BROKEN_STATES and not told
 
 
 def diagnose(seen: PortEvidence, expected: Expected) -> Diagnosis:
-    """One port's verdict. A port somebody works on, or that could not be seen, has no drift.
+    """Diagnose one port. A port with a job, or one that could not be observed, has no drift.
 
-    The reason ends with what a load that was killed here left undone.
-    """
-    verdict = _judge(seen, expected)
+    The reason ends with the load that was killed here, if there was one."""
+    verdict = _diagnose(seen, expected)
     if (
         seen.interrupted_load is None
         or seen.job is not None
-        or (verdict.state == "ready" and _arrived(seen, expected))
+        or (verdict.state == "ready" and _load_completed(seen, expected))
     ):
         return verdict
     return verdict._replace(
-        reason="; ".join(filter(None, [verdict.reason, _cut_text(seen.interrupted_load)]))
+        reason="; ".join(
+            filter(None, [verdict.reason, _describe_interrupted(seen.interrupted_load)])
+        )
     )
 
 
-def _judge(seen: PortEvidence, wanted: Expected) -> Diagnosis:
+def _diagnose(seen: PortEvidence, expected: Expected) -> Diagnosis:
     phase = str((seen.job or {}).get("phase", ""))
     if phase in STOP_PHASES + START_PHASES:
-        return Diagnosis(_working(seen.job or {}, phase), None, _job_text(seen.job or {}))
+        return Diagnosis(_job_state(seen.job or {}, phase), None, _describe_job(seen.job or {}))
     if seen.unknown:
         return Diagnosis("unknown", None, "; ".join(seen.unknown))
-    state, reason = _state(seen, wanted)
+    state, reason = _state(seen, expected)
     if seen.job is not None:
-        return Diagnosis(state, None, _job_text(seen.job))
-    drift, why = _drift(seen, wanted)
+        return Diagnosis(state, None, _describe_job(seen.job))
+    drift, why = _drift(seen, expected)
     both = state in ("dead-child", "unresponsive") and drift != "foreign"
     return Diagnosis(
         state, drift, "; ".join(filter(None, (reason, why))) if both else why or reason
     )
 
 
-def _arrived(seen: PortEvidence, wanted: Expected) -> bool:
-    """Whether the model of the load that was cut off is there after all: then it was at its very
+def _load_completed(seen: PortEvidence, expected: Expected) -> bool:
+    """Whether the model of the interrupted load is ready after all: it was killed at its very
     end."""
     entries = (seen.interrupted_load or {}).get("entries") or [None]
-    return seen.server is not None and [e.name for e in wanted.entries] == entries[:1]
+    return seen.server is not None and [e.name for e in expected.entries] == entries[:1]
 
 
-def _cut_text(cut: Mapping[str, object]) -> str:
+def _describe_interrupted(cut: Mapping[str, object]) -> str:
     told = tuple(cut.get(key, "?") for key in ("why", "who", "from", "since", "phase", "again"))
     return "%s (started by %s from %s at %s) was killed while in %s; retry: %s" % told
 
 
-def _working(job: Mapping[str, object], phase: str) -> str:
-    """What a port is while it is worked on; a rollback stops one server and starts another."""
+def _job_state(job: Mapping[str, object], phase: str) -> str:
+    """The state of a port with a job; a rollback stops one server and starts another."""
     undo = job.get("undo")
     state = undo.get("state") if phase == "rollback" and isinstance(undo, dict) else None
     if state in ("stopping", "starting"):
@@ -105,7 +105,7 @@ def _working(job: Mapping[str, object], phase: str) -> str:
     return "stopping" if phase in STOP_PHASES else "starting"
 
 
-def _job_text(job: Mapping[str, object]) -> str:
+def _describe_job(job: Mapping[str, object]) -> str:
     told = "%s by %s since %s" % (
         job.get("why", "busy"),
         job.get("who", "?"),
@@ -115,7 +115,7 @@ def _job_text(job: Mapping[str, object]) -> str:
 
 
 def _step(job: Mapping[str, object]) -> str:
-    """What is being undone, or how far a download is; what a lock says may be made up."""
+    """The rollback step, or the progress of a download. Texts from a lock may be anything."""
     undo = job.get("undo")
     if isinstance(undo, dict):
         return "rolling back: %s" % undo.get("step")
@@ -128,7 +128,7 @@ def _step(job: Mapping[str, object]) -> str:
     return str(job["step"])
 
 
-def _state(seen: PortEvidence, wanted: Expected) -> Tuple[str, str]:
+def _state(seen: PortEvidence, expected: Expected) -> Tuple[str, str]:
     server = seen.server
     if server is not None and server.worker_gone:
         return (
@@ -144,7 +144,7 @@ def _state(seen: PortEvidence, wanted: Expected) -> Tuple[str, str]:
     if seen.listeners:
         return "unresponsive", _MUTE % TIMED_OUT
     if server is not None:
-        return _silent(server, wanted)
+        return _no_listener(server, expected)
     if seen.orphan_workers or seen.recorded or seen.other_hosts.alive:
         return "failed", "the server died; leftover processes: pid %s" % _pids(seen)
     if seen.foreign_processes:
@@ -153,7 +153,7 @@ def _state(seen: PortEvidence, wanted: Expected) -> Tuple[str, str]:
             "pid %d of user %s was started for this port and does not listen yet"
             % seen.foreign_processes[0][:2],
         )
-    return ("failed", "its process has ended") if wanted.entries else ("free", "")
+    return ("failed", "its process has ended") if expected.entries else ("free", "")
 
 
 def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
@@ -171,9 +171,10 @@ def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
     return "ready", ""
 
 
-def _silent(server: Server, wanted: Expected) -> Tuple[str, str]:
-    """A server without a listener: before its first answer it loads, after it it drains."""
-    was_ready = any("ready_at" in (e.process or {}) for e in wanted.entries)
+def _no_listener(server: Server, expected: Expected) -> Tuple[str, str]:
+    """The state of a server without a listener: loading before its first answer, stopping after
+    it."""
+    was_ready = any("ready_at" in (e.process or {}) for e in expected.entries)
     if was_ready:
         return "stopping", "pid %d no longer listens" % server.process.pid
     return "starting", "pid %d is running but does not listen yet" % server.process.pid
@@ -184,20 +185,20 @@ def _pids(seen: PortEvidence) -> str:
     return ", ".join([*(str(p.pid) for p in here), *seen.other_hosts.alive])
 
 
-def _drift(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], str]:
-    if len(wanted.entries) > 1:
-        return "duplicate", "assigned to " + " and ".join(e.name for e in wanted.entries)
+def _drift(seen: PortEvidence, expected: Expected) -> Tuple[Optional[str], str]:
+    if len(expected.entries) > 1:
+        return "duplicate", "assigned to " + " and ".join(e.name for e in expected.entries)
     if seen.foreign_use:
-        return "foreign", "; ".join(filter(None, [seen.foreign_use, describe_lost(wanted)]))
-    if not wanted.entries:
-        return _unassigned(seen, wanted)
+        return "foreign", "; ".join(filter(None, [seen.foreign_use, describe_lost(expected)]))
+    if not expected.entries:
+        return _unassigned(seen, expected)
     if seen.proven_idle:
-        return "stale", _gone_text(wanted)
-    entry = wanted.entries[0]
-    difference = mismatch(seen, entry, wanted.served_name)
+        return "stale", _gone_text(expected)
+    entry = expected.entries[0]
+    difference = mismatch(seen, entry, expected.served_name)
     if difference:
         return "mismatch", difference
-    if entry.name in wanted.missing:
+    if entry.name in expected.missing:
         return "missing", "the snapshot %s is missing" % entry.cache_path
     if seen.server and seen.listeners and seen.recorded is None and entry.process:
         text = "pid %d serves it, but the registry names pid %s, which has ended"
@@ -206,8 +207,8 @@ def _drift(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], str]:
 
 
 def unreported_strays(seen: PortEvidence, verdict: Diagnosis) -> str:
-    """What a verdict does not say of strays, because it has something worse to say; "" for
-    nothing."""
+    """Strays that the diagnosis does not mention because it reports something worse; "" if there
+    are none."""
     told = (
         not seen.strays
         or seen.job is not None
@@ -218,7 +219,7 @@ def unreported_strays(seen: PortEvidence, verdict: Diagnosis) -> str:
 
 
 def describe_strays(seen: PortEvidence) -> str:
-    """The processes that hold memory for nothing, in words."""
+    """The processes that waste memory, as text."""
     held = ["pid %d%s" % (s.process.pid, _size(s.held_bytes)) for s in seen.strays]
     return (
         "%s: started as a server for this port, but does not listen and is not in the registry"
@@ -230,10 +231,10 @@ def _size(held: Optional[int]) -> str:
     return "" if held is None else ", which uses %.1f GiB" % (held / (1 << 30))
 
 
-def _gone_text(wanted: Expected) -> str:
+def _gone_text(expected: Expected) -> str:
     before = (
-        "%s served here before it" % " and ".join(e.name for e in wanted.lost)
-        if wanted.lost
+        "%s served here before it" % " and ".join(e.name for e in expected.lost)
+        if expected.lost
         else ""
     )
     return "; ".join(
@@ -243,16 +244,16 @@ def _gone_text(wanted: Expected) -> str:
     )
 
 
-def describe_lost(wanted: Expected) -> str:
-    """Of entries that served on the port and are assigned nowhere; \"\" where there are none."""
+def describe_lost(expected: Expected) -> str:
+    """The entries that served on the port and are assigned nowhere; "" if there are none."""
     return (
-        "%s served here and is not running" % " and ".join(e.name for e in wanted.lost)
-        if wanted.lost
+        "%s served here and is not running" % " and ".join(e.name for e in expected.lost)
+        if expected.lost
         else ""
     )
 
 
-def _unassigned(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], str]:
+def _unassigned(seen: PortEvidence, expected: Expected) -> Tuple[Optional[str], str]:
     if seen.strays and not seen.proven:
         return "stray", describe_strays(seen)
     if seen.server:
@@ -263,11 +264,11 @@ def _unassigned(seen: PortEvidence, wanted: Expected) -> Tuple[Optional[str], st
         )
     if seen.orphan_workers:
         return "orphan", "leftover processes of a dead server: pid %s" % _pids(seen)
-    return ("lost", describe_lost(wanted)) if wanted.lost and seen.proven_idle else (None, "")
+    return ("lost", describe_lost(expected)) if expected.lost and seen.proven_idle else (None, "")
 
 
 def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:
-    """In what the running server differs from the entry; "" when in nothing that can be seen."""
+    """How the running server differs from the entry; "" if no difference can be seen."""
     if seen.server is None:
         what = (
             "the recorded process is running but does not serve this port"
@@ -293,7 +294,7 @@ def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
     for key in ("chat_template", "tool_call_parser", "reasoning_parser"):
         flag = getattr(runtime, key)
         inline = key == "chat_template" and runtime.template_inline
-        # Among `args` it comes last, and that one counts.
+        # In `args` it comes last, and the last one counts.
         if (
             flag
             and not inline
@@ -313,12 +314,12 @@ def _names(call: Invocation, served_name: Optional[str]) -> Iterator[str]:
 
 
 def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
-    """Words of the entry's `args` that it was started without, or with others.
+    """Arguments in the entry's `args` that the server lacks or has with other values.
 
-    `ours`: we started it ourselves. Only then is what it has beyond them a difference, which an
-    edit of `args` left: a server that was adopted has whatever its own start script gave it."""
-    wanted = flags_of(entry.args)
-    for flag, value in wanted.items():
+    `ours`: mlxops started it. Only then are additional arguments a difference, left by an edit of
+    `args`: an adopted server has what its own start script gave it."""
+    expected = flags_of(entry.args)
+    for flag, value in expected.items():
         if call.flags.get(flag) != value:
             had = (
                 "with %s %s" % (flag, call.flags[flag])
@@ -330,5 +331,5 @@ def _args(call: Invocation, entry: Entry, ours: bool) -> Iterator[str]:
                 " ".join(filter(None, (flag, value))),
             )
     for flag in extra_flags(call) if ours else ():
-        if flag not in wanted:
+        if flag not in expected:
             yield "it runs with %s, which is not in the entry's args" % flag

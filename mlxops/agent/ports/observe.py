@@ -83,39 +83,37 @@ def observe(
     ports = tuple(ports)
     elsewhere = {port: other_hosts.observe(site, registry.holders(port), check) for port in ports}
     jobs = {port: job_of(port) for port in ports}
-    sight = scan(procs, ports)
-    servers, alien = (
-        find_servers(sight.processes, site.runtimes),
-        foreign_servers(sight.processes, site.runtimes),
-    )
+    snapshot = scan(procs, ports)
+    servers = find_servers(snapshot.processes, site.runtimes)
     servers = with_registry_spelling(procs, servers, registry, ports)
-    answers = _ask_all(
-        ports, sight, servers, registry, site.probe_address, AnswerCache(site.state_dir, use_cache)
-    )
-    sight = _with_late(procs, sight, answers)
+    cache = AnswerCache(site.state_dir, use_cache)
+    answers = _query_all(ports, snapshot, servers, registry, site.probe_address, cache)
+    foreign = foreign_servers(snapshot.processes, site.runtimes)
+    snapshot = _with_late_listeners(procs, snapshot, answers)
     # A lock that was taken during the look makes it outdated: check before and after.
     jobs = {port: jobs[port] or job_of(port) for port in ports}
     found = {}
     for port in ports:
-        recorded, left, others = _left_behind(sight, registry.holders(port), site.runtimes)
-        others += tuple(server.process for server in alien.get(port, ()))
+        entries = registry.holders(port)
+        recorded, left, others = _recorded_processes(snapshot, entries, site.runtimes)
+        others += tuple(server.process for server in foreign.get(port, ()))
         remote = elsewhere[port]()
         found[port] = PortEvidence(
             port=port,
-            listeners=sight.listeners_on(port),
+            listeners=snapshot.listeners_on(port),
             servers=servers.get(port, ()),
             recorded=recorded,
             orphan_workers=left,
             answer=answers[port],
             job=jobs[port],
-            unknown=(*sight.unknown, *remote.unknown),
+            unknown=(*snapshot.unknown, *remote.unknown),
             other_hosts=remote,
-            foreign_processes=foreign_processes(sight, port, others),
+            foreign_processes=foreign_processes(snapshot, port, others),
         )
-    return {port: _weighed(procs, one) for port, one in found.items()}
+    return {port: _with_stray_memory(procs, one) for port, one in found.items()}
 
 
-def _weighed(procs: Procs, seen: PortEvidence) -> PortEvidence:
+def _with_stray_memory(procs: Procs, seen: PortEvidence) -> PortEvidence:
     """Add the memory that each stray uses."""
     strays = seen.strays
     if not strays:
@@ -127,32 +125,38 @@ def _weighed(procs: Procs, seen: PortEvidence) -> PortEvidence:
     return seen._replace(servers=tuple(held))
 
 
-def _with_late(procs: Procs, sight: Snapshot, answers: Mapping[int, HttpAnswer]) -> Snapshot:
+def _with_late_listeners(
+    procs: Procs, snapshot: Snapshot, answers: Mapping[int, HttpAnswer]
+) -> Snapshot:
     """Add listeners that the scan missed: a port that answered HTTP has one."""
-    if sight.listeners is None:
-        return sight
+    if snapshot.listeners is None:
+        return snapshot
     late = {p for p, answer in answers.items() if answer.reached}.difference(
-        ln.port for ln in sight.listeners
+        ln.port for ln in snapshot.listeners
     )
     if not late:
-        return sight
+        return snapshot
     try:
         found = procs.listeners(late)
     except Unobservable as exc:
-        return sight._replace(listeners=None, unknown=(*sight.unknown, exc.reason))
+        return snapshot._replace(listeners=None, unknown=(*snapshot.unknown, exc.reason))
     hidden = late.difference(ln.port for ln in found)
-    return sight._replace(
-        listeners=(*sight.listeners, *found, *(Listener(p, "", None, None) for p in sorted(hidden)))
+    return snapshot._replace(
+        listeners=(
+            *snapshot.listeners,
+            *found,
+            *(Listener(p, "", None, None) for p in sorted(hidden)),
+        )
     )
 
 
-def _left_behind(
-    sight: Snapshot, entries: Iterable[Entry], known: Runtimes
+def _recorded_processes(
+    snapshot: Snapshot, entries: Iterable[Entry], known: Runtimes
 ) -> Tuple[Optional[Process], Tuple[Process, ...], Tuple[Process, ...]]:
     """The recorded process, orphan workers of a recorded server that is dead, and such processes of
     other users."""
-    recorded = [p for e in entries for p in [recorded_process(sight.processes, e)] if p]
-    left = [p for e in entries for p in orphan_workers(sight.processes, e, known)]
+    recorded = [p for e in entries for p in [recorded_process(snapshot.processes, e)] if p]
+    left = [p for e in entries for p in orphan_workers(snapshot.processes, e, known)]
     others = tuple(p for p in (*recorded, *left) if not process_owner.is_own(p))
     return (
         next(filter(process_owner.is_own, recorded), None),
@@ -162,13 +166,13 @@ def _left_behind(
 
 
 def foreign_processes(
-    sight: Snapshot, port: int, servers: Iterable[Process]
+    snapshot: Snapshot, port: int, servers: Iterable[Process]
 ) -> Tuple[ForeignProcess, ...]:
     """The processes of other users that matter for the port; `servers`: those that are recorded or
     look like servers."""
     found = {p.pid: ForeignProcess(p.pid, process_owner.user_name(p.uid), True) for p in servers}
-    for listener in sight.listeners_on(port) or ():
-        process = sight.processes.get(listener.pid or 0)
+    for listener in snapshot.listeners_on(port) or ():
+        process = snapshot.processes.get(listener.pid or 0)
         uid = process.uid if process else listener.uid
         if listener.pid and uid is not None and uid != process_owner.uid():
             found.setdefault(
@@ -253,9 +257,9 @@ def orphan_workers(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process
     return tuple(p for p in found if not p.zombie and is_worker(p.argv, known))
 
 
-def _ask_all(
+def _query_all(
     ports: Iterable[int],
-    sight: Snapshot,
+    snapshot: Snapshot,
     servers: Mapping[int, Tuple[Server, ...]],
     registry: Registry,
     address: str,
@@ -266,8 +270,8 @@ def _ask_all(
     answers: Dict[int, HttpAnswer] = {}
     asked: Dict[int, Callable[[], HttpAnswer]] = {}
     for port in ports:
-        where = candidate_addresses(port, sight.listeners or (), address)
-        if any(ln.port == port for ln in sight.listeners or ()) or any(
+        where = candidate_addresses(port, snapshot.listeners or (), address)
+        if any(ln.port == port for ln in snapshot.listeners or ()) or any(
             probe.accepts_connection(a, port, 1.0) for a in where
         ):
             one = PortQuery(
@@ -275,7 +279,7 @@ def _ask_all(
                 addresses=where,
                 servers=servers.get(port, ()),
                 entries=registry.holders(port),
-                processes=answering_processes(sight, port, servers),
+                processes=answering_processes(snapshot, port, servers),
             )
             asked[port] = partial(one.run, recall)
         else:
@@ -284,13 +288,13 @@ def _ask_all(
 
 
 def answering_processes(
-    sight: Snapshot, port: int, servers: Mapping[int, Tuple[Server, ...]]
+    snapshot: Snapshot, port: int, servers: Mapping[int, Tuple[Server, ...]]
 ) -> List[List[Any]]:
     """The processes behind a port's answer, so that it is never mistaken for that of others."""
-    pids = {ln.pid or 0 for ln in sight.listeners_on(port) or ()} | {
+    pids = {ln.pid or 0 for ln in snapshot.listeners_on(port) or ()} | {
         s.process.pid for s in servers.get(port, ())
     }
     return [
-        [pid, sight.processes[pid].start_time if pid in sight.processes else ""]
+        [pid, snapshot.processes[pid].start_time if pid in snapshot.processes else ""]
         for pid in sorted(pids)
     ]

@@ -1,4 +1,4 @@
-"""What really stands on ports after a command that ended early, in words."""
+"""The actual state of ports after a command that ended early."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..procs import Unobservable
 
 
 def current_state(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any]]:
-    """port -> its entry, state and pid now; an empty record for all where that cannot be told."""
+    """port -> its entry, state and pid now; empty records if they cannot be observed."""
     numbers = tuple(ports)
     try:
         registry = ctx.store.read()
@@ -32,7 +32,7 @@ def current_state(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any
 
 
 def interrupted_error(ctx: Context, rows: List[Dict[str, Any]]) -> Interrupted:
-    """The end of a command on several ports that was cancelled before all of them were done."""
+    """The error of a command that was interrupted before all its ports were done."""
     left = current_state(ctx, [row["port"] for row in rows if not row["ok"]])
     told = [
         {**row, **{k: v for k, v in left.get(row["port"], {}).items() if v is not None}}

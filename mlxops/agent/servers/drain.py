@@ -1,4 +1,4 @@
-"""Let a server finish what it was asked, where the signal to stop would cut that off."""
+"""Let a server finish its requests if the signal to stop would cut them off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPORT_INTERVAL_S = 1.0
 
 
 def connections(procs: Procs, port: int) -> Optional[int]:
-    """Open connections to the port; None where they cannot be seen."""
+    """Open connections to the port; None if they cannot be observed."""
     try:
         return procs.connections(port)
     except Unobservable:
@@ -27,9 +27,9 @@ def drain(
     check: Callable[[], None],
     report: Callable[[str], None],
 ) -> None:
-    """Return in the first moment without an open connection to the port, or after `most_s`.
+    """Return as soon as the port has no open connection, or after `limit_s`.
 
-    Other requests may come meanwhile, so a port that is always busy takes the whole of it. `check`
+    New requests may arrive meanwhile, so a port that is always busy takes the whole time. `check`
     may raise, to cancel."""
     deadline, spoken = Deadline(limit_s), 0.0
     for pause in pauses(POLL_INTERVAL_S, procs.max_poll_interval_s):

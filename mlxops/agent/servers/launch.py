@@ -1,4 +1,4 @@
-"""Start a server: detached, in its own session, and not before its start is on record."""
+"""Launch a server: detached, in its own session, and not before it is on record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..programs.find import search_path
 from ..site import log_path, run_folder
 from . import marks
 
-# Holds until one line comes, then becomes the server under the same pid; without the line it ends.
+# Waits for one line, then becomes the server under the same pid; without the line it exits.
 GATE = 'read -r go && [ "$go" = go ] && exec "$@" </dev/null'
 LOG_TAIL_LINES = 20
 OFFLINE = "HF_HUB_OFFLINE"
@@ -25,7 +25,7 @@ CACHE_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 
 
 class PendingServer:
-    """A server that waits at the gate: its pid is known, it has done nothing yet."""
+    """A server that waits at the gate: its pid is known, but it has not started."""
 
     def __init__(
         self,
@@ -56,13 +56,13 @@ class PendingServer:
         try:
             os.write(self._gate, b"go\n")
         except OSError:
-            # It died at the gate; exited() tells.
+            # It died at the gate; exited() reports it.
             return
         finally:
             self._close()
 
     def abort(self) -> None:
-        """End it, if it is still at the gate."""
+        """End it if it is still at the gate."""
         if self._gate >= 0:
             self._close()
             self._child.wait()
@@ -72,15 +72,13 @@ class PendingServer:
         self._gate = -1
 
     def exited(self) -> Optional[int]:
-        """Its exit status once it has ended; None while it runs."""
+        """Its exit status; None while it is running."""
         return self._child.poll()
 
 
 class ServerFiles(NamedTuple):
-    """Where a server runs and writes: its working directory, and its open log.
-
-    `lost`: why its output is not kept, "" when it is.
-    """
+    """A server's working directory and open log. `log_error`: why its output is not logged, "" if
+    it is."""
 
     folder: str
     log: BinaryIO
@@ -88,8 +86,8 @@ class ServerFiles(NamedTuple):
 
 
 def prepare_files(state_dir: str, name: object, spare_file: Optional[str] = None) -> ServerFiles:
-    """Of a port or a name; the log before is kept as `.1`. `spare`: a file with room, to become the
-    log."""
+    """Prepare the files of a port or a name; the old log is kept as `.1`. `spare_file`: a file with
+    reserved space that becomes the log."""
     log, folder = log_path(state_dir, name), run_folder(state_dir, name)
     for made in (os.path.dirname(log), os.path.dirname(folder), folder):
         os.makedirs(made, mode=0o700, exist_ok=True)
@@ -104,8 +102,8 @@ def prepare_files(state_dir: str, name: object, spare_file: Optional[str] = None
 def prepare_files_or_discard(
     state_dir: str, name: object, spare: Optional[str] = None
 ) -> ServerFiles:
-    """As `place`, where it can be; else where nothing needs a disk, since a server without a log
-    still serves."""
+    """Like prepare_files; if that fails, discard the output: a server without a log still
+    serves."""
     try:
         return prepare_files(state_dir, name, spare)
     except OSError as exc:
@@ -118,7 +116,7 @@ def prepare_files_or_discard(
 def launch(
     procs: Procs, argv: Sequence[str], env: Mapping[str, str], state_dir: str, name: object
 ) -> PendingServer:
-    """The server at the gate, in its place by its port or name."""
+    """Launch a server that waits at the gate, with the files of its port or name."""
     try:
         where = prepare_files(state_dir, name)
     except OSError as exc:
@@ -134,7 +132,7 @@ def launch_error(exc: OSError, state_dir: str, name: object) -> MlxopsError:
 def launch_in(
     procs: Procs, argv: Sequence[str], env: Mapping[str, str], where: ServerFiles
 ) -> PendingServer:
-    """The server at the gate; its log is closed here."""
+    """Launch a server that waits at the gate; closes its log in this process."""
     inner, gate = os.pipe()
     env = {**_environment(env), marks.VARIABLE: marks.new_mark()}
     try:
@@ -158,7 +156,7 @@ def launch_in(
     try:
         return PendingServer(child, gate, _seen(procs, child), argv, env[marks.VARIABLE])
     except BaseException:
-        # Nobody else knows of it: end it here.
+        # No other code knows it: end it here.
         os.close(gate)
         child.wait()
         raise
@@ -172,16 +170,17 @@ def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
 
 
 def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
-    """Ours without what belongs to this login, plus the host file's. A server downloads nothing by
-    itself, whatever model a client or an option names, unless the host file sets HF_HUB_OFFLINE."""
-    # A server reads its files from disk: what the login may ask of the Hub is none of its business.
+    """The environment of a server: this login's without its session and tokens, plus the host
+    file's. A server downloads nothing, whatever model a client or an option names, unless the host
+    file sets HF_HUB_OFFLINE."""
+    # A server reads its model from disk and needs no token for the Hub.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS}
     if any(name in extra for name in CACHE_VARIABLES):
-        # What the login says of its own cache would overrule the host file's HF_HOME.
+        # The login's cache settings would overrule the host file's HF_HOME.
         kept = {k: v for k, v in kept.items() if k not in CACHE_VARIABLES}
     return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", OFFLINE: "1", **extra}
 
 
 def log_tail(path: str, lines: int = LOG_TAIL_LINES) -> Sequence[str]:
-    """The last lines of a log, [] when there is none."""
+    """The last lines of a log, [] if there is none."""
     return logtail.tail(path, lines)

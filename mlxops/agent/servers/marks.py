@@ -1,7 +1,6 @@
-"""A word in the environment of each server that mlxops starts: what the server forks off keeps it,
-wherever it goes.
+"""Mark each server that mlxops starts with an environment variable, which its children inherit.
 
-A process that left its parent's tree and session is known as the server's by nothing else."""
+Only the mark identifies a process that has left the server's process tree and session."""
 
 from __future__ import annotations
 
@@ -19,11 +18,11 @@ def new_mark() -> str:
 
 
 def mark_of(procs: Procs, process: Process) -> str:
-    """The mark of a process; "" where it has none, or where its environment cannot be seen."""
+    """The mark of a process; "" if it has none, or its environment cannot be read."""
     return procs.variable(process.pid, VARIABLE)
 
 
 def marked_processes(procs: Procs, mark: str, table: Mapping[int, Process]) -> Tuple[Process, ...]:
-    """This user's living processes with the mark."""
+    """This user's running processes with the mark."""
     living = (p for p in process_owner.own_processes(table).values() if mark and not p.zombie)
     return tuple(p for p in living if mark_of(procs, p) == mark)

@@ -1,5 +1,5 @@
-"""What can be done for a start while the server before it still serves: its files are read ahead,
-if memory allows."""
+"""Read a model's weights into the page cache while the old server still serves, if memory
+allows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..models import completeness
 from ..procs import Unobservable
 
 REPORT_INTERVAL_S = 0.5
-# Left to the rest of the machine.
+# Kept free for the rest of the machine.
 SPARE_BYTES = 2 << 30
 CHUNK_BYTES = 8 << 20
-# What a look at the disk's speed may cost a load to an empty port: the server reads the same bytes
-# again anyway.
+# Limits for measuring the disk before a load to an empty port: the server reads the same bytes
+# again.
 MAX_SAMPLE_BYTES, MAX_SAMPLE_S = 256 << 20, 1.0
-# Less says more about the moment than about the disk.
+# Smaller samples say little about the disk.
 MIN_SAMPLE_BYTES = 32 << 20
 
 
@@ -41,21 +41,21 @@ class ReadResult(NamedTuple):
 def prefetch_weights(
     ctx: Context, job: Job, path: str, total: Optional[int], replaces: bool
 ) -> ReadResult:
-    """Read the weights of the model at `path`: all of them where that shortens a swap, else a
-    sample of the disk.
+    """Read the weights of the model at `path`: all if that shortens a swap, else a sample of the
+    disk.
 
-    `total`: their bytes, None where one of the files is absent."""
+    `total`: their bytes, None if a file is missing."""
     if total is None:
         return ReadResult(0, 0.0)
     files = weight_paths(path)
     if not replaces or not _has_room(ctx, job, total):
         return read_files(files, MAX_SAMPLE_BYTES, MAX_SAMPLE_S, lambda done: ctx.client.check())
     job.phase("prepare", "reading weights into the page cache; the old model still serves")
-    return read_files(files, total, None, _teller(ctx, job, total))
+    return read_files(files, total, None, _progress_callback(ctx, job, total))
 
 
 def _has_room(ctx: Context, job: Job, total: int) -> bool:
-    """Whether the page cache can take the files beside all that runs."""
+    """Whether the page cache can hold the files in addition to everything that is running."""
     try:
         available = ctx.procs.memory().available_bytes
     except Unobservable as exc:
@@ -71,7 +71,7 @@ def _has_room(ctx: Context, job: Job, total: int) -> bool:
     return True
 
 
-def _teller(ctx: Context, job: Job, total: int) -> Callable[[int], None]:
+def _progress_callback(ctx: Context, job: Job, total: int) -> Callable[[int], None]:
     spoken = [time.monotonic()]
 
     def step(done: int) -> None:
@@ -84,7 +84,7 @@ def _teller(ctx: Context, job: Job, total: int) -> Callable[[int], None]:
 
 
 def weight_paths(path: str) -> Sequence[str]:
-    """The files of a model's weights."""
+    """The paths of a model's weight files."""
     try:
         return [os.path.join(path, name) for name in completeness.weight_files(path)]
     except OSError:
@@ -97,10 +97,10 @@ def read_files(
     max_s: Optional[float],
     on_progress: Callable[[int], None],
 ) -> ReadResult:
-    """Read them one after another, to the end or a limit. `step` hears of the bytes so far, and may
-    raise to cancel.
+    """Read files one after another, to the end or a limit. `on_progress` gets the bytes so far, and
+    may raise to cancel.
 
-    A file that cannot be read is passed over: the server will say what is wrong with it."""
+    A file that cannot be read is skipped: the server will report it."""
     began, done = time.monotonic(), 0
     for size in _sizes(paths):
         done += size
@@ -115,7 +115,7 @@ def _sizes(paths: Sequence[str]) -> Iterator[int]:
     buffer = bytearray(CHUNK_BYTES)
     for path in paths:
         try:
-            # Not to be held up by what is no file.
+            # O_NONBLOCK: do not hang on a FIFO.
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except (OSError, ValueError):
             continue

@@ -1,5 +1,4 @@
-"""Wait until a server that was just started truly serves: its process, its listener, its name, a
-chat."""
+"""Wait until a new server really serves: process, listener, model name, a chat."""
 
 from __future__ import annotations
 
@@ -32,16 +31,17 @@ POLL_INTERVAL_S = 0.05
 REPORT_INTERVAL_S = 5.0
 RECHECK_S = 1.0
 EXIT_WAIT_S = 0.3
-# A log with less room than this behind it may have no room at all.
+# With less free space, the log may already be incomplete.
 MIN_LOG_ROOM_BYTES = 64 << 10
 ADDRESS_IN_USE = "address already in use"
 
 
 class StartingServer(NamedTuple):
-    """A server under way. `served_name`: what /v1/models must list, None where that proves nothing.
+    """A server that is starting. `served_name`: what /v1/models must list, None if that proves
+    nothing.
 
-    `clean`: a raw tag in its first answer, which is long enough to tell, is a failed start.
-    """
+    `require_clean_output`: raw control tokens in its first answer, which is long enough to show
+    them, fail the start."""
 
     pending: PendingServer
     runtime: Runtime
@@ -61,10 +61,10 @@ def wait_ready(
     check: Callable[[], None],
     report: Callable[[str], None],
 ) -> Verification:
-    """What its first answer shows, once it serves; NotReady, with the log's tail, when it died,
-    lied or took longer than it may.
+    """Wait until the server serves; returns what its first answer shows. Raises NotReady, with the
+    end of the log, if it died, misbehaved or took too long.
 
-    `check` is called all the time and may raise, to cancel."""
+    `check` is called meanwhile, and may raise to cancel."""
     deadline = Deadline(estimate.timeout_s)
     usual = "" if estimate.expected_s is None else "usually %.0f s, " % estimate.expected_s
 
@@ -100,7 +100,7 @@ def wait_ready(
 
 
 def _advice(start: StartingServer) -> str:
-    """A server that cannot write its log may hang for ever."""
+    """A server that cannot write its log may hang forever."""
     folder = os.path.dirname(start.log)
     free = free_bytes(folder)
     if free is not None and free < MIN_LOG_ROOM_BYTES:
@@ -114,7 +114,7 @@ def _advice(start: StartingServer) -> str:
 def _alive_and(
     look: Callable[[], bool], procs: Procs, start: StartingServer, check: Callable[[], None]
 ) -> bool:
-    """One look, given up at once when the process has died or the client cancelled."""
+    """Look once; raises if the process has died or the client cancelled."""
     check()
     _check_alive(procs, start)
     return look()
@@ -134,8 +134,7 @@ def _check_alive(procs: Procs, start: StartingServer) -> None:
 
 
 def _in_background(procs: Procs, start: StartingServer) -> Tuple[int, ...]:
-    """The pids of the server itself where it left the process that was started: its workers are
-    none."""
+    """The pids of the server if it left the process that was started; its workers do not count."""
     table = procs.processes()
     pids = {p.pid for p in marks.marked_processes(procs, start.pending.mark, table)}
     servers = find_servers(table, {start.runtime.name: start.runtime}).get(start.port, ())
@@ -152,8 +151,8 @@ def _ended(status: int) -> str:
 
 
 def _check_port(start: StartingServer) -> None:
-    """Some servers go on without their port. Not asked of the port: a bind of ours could be in
-    their way."""
+    """Some servers continue without their port. Read the log for it: binding the port here could
+    get in their way."""
     said = next(
         (line for line in reversed(log_tail(start.log)) if ADDRESS_IN_USE in line.lower()), ""
     )
@@ -171,7 +170,7 @@ def _given_up(start: StartingServer) -> str:
 def _healthy(start: StartingServer) -> bool:
     try:
         status = probe.request(start.address, start.port, "/health", 2.0).status
-    except Exception:  # no answer yet, in whatever way
+    except Exception:  # no answer yet
         return False
     if status == 503 and start.runtime.listens_early:
         raise _failure(start, "answers 503: its model failed to load")
@@ -199,8 +198,8 @@ def _shown_by(
     try:
         proof = chat.value()
     except Exception as exc:
-        # The connection ends a moment before the process does; its end is the better reason, and
-        # its log whole.
+        # The connection ends shortly before the process, whose exit status and complete log explain
+        # more.
         wait_for(lambda: start.pending.exited() is not None, Deadline(EXIT_WAIT_S))
         _check_alive(procs, start)
         raise _failure(start, "does not answer a chat: %s" % (exc or type(exc).__name__)) from exc
@@ -214,27 +213,27 @@ def _shown_by(
 
 
 def _check_owner(procs: Procs, start: StartingServer) -> None:
-    """The listener must belong to what we started. It answered, so a look without one missed it:
-    the table moves."""
-    sight = wait_for(lambda: _sight_of(procs, start.port), Deadline(RECHECK_S)) or scan(
+    """The listener must belong to the started process. The port answered, so a scan without a
+    listener is repeated."""
+    snapshot = wait_for(lambda: _settled_snapshot(procs, start.port), Deadline(RECHECK_S)) or scan(
         procs, [start.port]
     )
-    if sight.unknown:
-        raise _failure(start, "cannot be shown to own its port: " + "; ".join(sight.unknown))
-    owners = {ln.pid for ln in sight.listeners or ()}
-    ours = {p.pid for p in tree(sight.processes, start.pending.process.pid)}
+    if snapshot.unknown:
+        raise _failure(start, "cannot be shown to own its port: " + "; ".join(snapshot.unknown))
+    owners = {ln.pid for ln in snapshot.listeners or ()}
+    ours = {p.pid for p in tree(snapshot.processes, start.pending.process.pid)}
     if not owners:
-        # It has closed its port: most likely it ends, and how it ended says more.
+        # It closed its port and is probably exiting; its exit status says more.
         wait_for(lambda: start.pending.exited() is not None, Deadline(RECHECK_S))
         _check_alive(procs, start)
         raise _failure(start, "no longer listens")
     if not owners <= ours:
-        raise _failure(start, "does not own its port: %s" % _holders(sight))
-    _check_form(sight, start)
+        raise _failure(start, "does not own its port: %s" % _holders(snapshot))
+    _check_form(snapshot, start)
 
 
-def _holders(sight: Snapshot) -> str:
-    seen = [(ln, sight.processes.get(ln.pid or 0)) for ln in sight.listeners or ()]
+def _holders(snapshot: Snapshot) -> str:
+    seen = [(ln, snapshot.processes.get(ln.pid or 0)) for ln in snapshot.listeners or ()]
     found = {(ln.pid, process.uid if process else ln.uid) for ln, process in seen}
     told = [
         "%s (user %s)" % ("pid %d" % pid if pid else "a process", process_owner.user_name(uid))
@@ -243,19 +242,18 @@ def _holders(sight: Snapshot) -> str:
     return "it belongs to %s" % " and ".join(sorted(told))
 
 
-def _check_form(sight: Snapshot, start: StartingServer) -> None:
-    """What cannot be told from a stranger's process later must not be left to serve: nobody could
-    stop it."""
-    if start.port not in find_servers(sight.processes, {start.runtime.name: start.runtime}):
+def _check_form(snapshot: Snapshot, start: StartingServer) -> None:
+    """A server that cannot be recognised later must not stay: mlxops could not stop it."""
+    if start.port not in find_servers(snapshot.processes, {start.runtime.name: start.runtime}):
         forms = [" ".join(form) for form in (*start.runtime.forms, *start.runtime.modules)]
         raise _failure(
             start, "runs under a command line that matches none of %s" % ", ".join(forms)
         )
 
 
-def _sight_of(procs: Procs, port: int) -> Optional[Snapshot]:
-    sight = scan(procs, [port])
-    return sight if sight.listeners and not sight.unknown else None
+def _settled_snapshot(procs: Procs, port: int) -> Optional[Snapshot]:
+    snapshot = scan(procs, [port])
+    return snapshot if snapshot.listeners and not snapshot.unknown else None
 
 
 def _failure(start: StartingServer, what: str) -> NotReady:

@@ -1,7 +1,7 @@
-"""Will somebody start a server again once it is stopped, and has it happened?
+"""Detect whether something restarts a server after it is stopped.
 
-Before a stop only what is known to restart its children tells: a supervisor by its name, a shell
-that runs a loop. After it, what happens within the next seconds does."""
+Before the stop only known supervisors count: a program known by name, or a shell that runs a loop.
+After the stop, the port is watched for some seconds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..runtimes.commandline import base
 from ..runtimes.table import Runtimes, recognise
 
 WATCH_S, POLL_INTERVAL_S = 3.0, 0.2
-# They end with their children, or start them again; each as its program or, under an interpreter,
-# its script is called.
+# Programs that restart their children; each by its program name or, under an interpreter, its
+# script name.
 SUPERVISORS = (
     "supervisord",
     "runsv",
@@ -39,7 +39,7 @@ SUPERVISORS = (
     "llama-swap",
     "watchexec",
 )
-# Started a program because a person or a calendar said so, or only inherited it.
+# These start programs for a person or a schedule, or inherit orphans.
 HARMLESS = (
     "init",
     "systemd",
@@ -93,27 +93,26 @@ class Parent(NamedTuple):
         )
 
 
-def launched_by_mlxops(ground: PortSurvey) -> bool:
-    """Whether mlxops started the server, so that nobody else waits for its end."""
-    launchers = {(s.launcher.pid, s.launcher.start_time) for s in ground.evidence.proven}
-    records = [e.process or {} for e in ground.entries]
+def launched_by_mlxops(survey: PortSurvey) -> bool:
+    """Whether mlxops started the server, so that nothing else waits for its end."""
+    launchers = {(s.launcher.pid, s.launcher.start_time) for s in survey.evidence.proven}
+    records = [e.process or {} for e in survey.entries]
     ours = [r for r in records if r.get("launched_by") not in (None, "adopted")]
     return any((r.get("pid"), r.get("start_time")) in launchers for r in ours)
 
 
 def parent_of(table: Table, server: Server, known: Runtimes) -> Optional[Parent]:
-    """The living process that started the server; None where that is init, a login or a shell that
-    is typed in."""
+    """The running process that started the server; None if that is init, a login or an interactive
+    shell."""
     process = table.get(server.launcher.ppid)
     if process is None or process.pid <= 1 or process.zombie or _harmless(process):
         return None
-    # A server of another port is no supervisor.
+    # A server of another port is not a supervisor.
     return None if recognise(process.argv, known) else Parent(process)
 
 
 def _names(process: Process) -> Tuple[str, ...]:
-    """What a process may be called: its program, the script of an interpreter, the title that pm2
-    gives itself."""
+    """The names of a process: its program, an interpreter's script, the title that pm2 sets."""
     first = base(process.argv[0]).lstrip("-").rstrip(":") if process.argv else ""
     script = next((base(word) for word in process.argv[1:2] if not word.startswith("-")), "")
     return (first, script, first.lower().partition(" ")[0])
@@ -129,7 +128,7 @@ def _harmless(process: Process) -> bool:
 
 
 def find_restarter(procs: Procs, server: Server) -> Optional[Parent]:
-    """Who is known to start the server again; None where nobody is."""
+    """The process known to restart the server; None if there is none."""
     table = procs.processes()
     process = table.get(server.launcher.ppid)
     while process is not None and process.pid > 1:
@@ -143,13 +142,13 @@ def find_restarter(procs: Procs, server: Server) -> Optional[Parent]:
     return None
 
 
-def require_no_restarter(ctx: Context, ground: PortSurvey) -> None:
-    """Respawned where a server would come back in the middle of what is to take its place."""
-    if ground.server is None or launched_by_mlxops(ground):
+def require_no_restarter(ctx: Context, survey: PortSurvey) -> None:
+    """Raise Respawned if the server would come back in place of its successor."""
+    if survey.server is None or launched_by_mlxops(survey):
         return
-    found = find_restarter(ctx.procs, ground.server)
+    found = find_restarter(ctx.procs, survey.server)
     if found is not None:
-        port = ground.evidence.port
+        port = survey.evidence.port
         text = "the server on port %d was started by %s, which would start it again" % (
             port,
             found.text,
@@ -168,20 +167,20 @@ def _fields(parent: Optional[Parent]) -> Mapping[str, object]:
 
 
 class RespawnWatch:
-    """Made before a server is stopped, asked afterwards."""
+    """Created before a server is stopped, checked afterwards."""
 
-    def __init__(self, ctx: Context, ground: PortSurvey) -> None:
-        self._ctx, self._port = ctx, ground.evidence.port
-        self._needed = ground.server is not None and not launched_by_mlxops(ground)
-        self._before = {s.process.pid for s in ground.evidence.servers}
-        self._server = ground.server
+    def __init__(self, ctx: Context, survey: PortSurvey) -> None:
+        self._ctx, self._port = ctx, survey.evidence.port
+        self._needed = survey.server is not None and not launched_by_mlxops(survey)
+        self._before = {s.process.pid for s in survey.evidence.servers}
+        self._server = survey.server
         self._parent: Optional[Parent] = None
-        if ground.server and self._needed:
-            self._parent = parent_of(ctx.procs.processes(), ground.server, ctx.site.runtimes)
+        if survey.server and self._needed:
+            self._parent = parent_of(ctx.procs.processes(), survey.server, ctx.site.runtimes)
 
     def check(self) -> Optional[Respawned]:
-        """Raises Respawned where the port is taken again. The same error as a value: its parent may
-        do it still."""
+        """Raise Respawned if the port is in use again. Returned if the parent may still restart the
+        server."""
         if not self._needed:
             return None
         found = wait_for(self._back, Deadline(WATCH_S), POLL_INTERVAL_S)
@@ -205,22 +204,23 @@ class RespawnWatch:
         return Respawned(text % (port, self._parent.text), hint, **fields)
 
     def _back(self) -> Optional[int]:
-        """The pid of whoever has the port again."""
+        """The pid of the process that uses the port again."""
         try:
-            sight = scan(self._ctx.procs, [self._port])
+            snapshot = scan(self._ctx.procs, [self._port])
         except Unobservable:
             return None
-        servers = find_servers(sight.processes, self._ctx.site.runtimes).get(self._port, ())
+        servers = find_servers(snapshot.processes, self._ctx.site.runtimes).get(self._port, ())
         pids = [s.process.pid for s in servers if s.process.pid not in self._before]
         pids += [
             listener.pid or 0
-            for listener in sight.listeners or ()
+            for listener in snapshot.listeners or ()
             if listener.pid not in self._before
         ]
         return next(iter(pids), None)
 
     def _waits(self, parent: Parent) -> bool:
-        """It lives, and has asked how its child ended: one that does not care leaves a zombie."""
+        """Whether the parent is running and has waited for its child; a parent that does not care
+        leaves a zombie."""
         table = self._ctx.procs.processes()
         now, child = (
             table.get(parent.process.pid),

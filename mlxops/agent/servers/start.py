@@ -1,5 +1,5 @@
-"""Start a server for an entry, on record from its first moment, and see it serve; or take it
-back."""
+"""Start a server for an entry, on record from the first moment, and wait until it serves; undo it
+on failure."""
 
 from __future__ import annotations
 
@@ -35,16 +35,15 @@ from .startup_time import StartupEstimate, record_start
 from .stop import StopTarget, stop, stop_target
 
 UNDO_GRACE_S = 10.0
-# A shortage of processes, descriptors or memory may pass.
+# A shortage of processes, descriptors or memory may be brief.
 RETRY_S = 10.0
 
 
 class ServerSpec(NamedTuple):
-    """A server to be started: the entry it is for (None: nobody's, as an orphan was), its command
-    line, its names.
+    """A server to start: its entry (None for an orphan's restart), command line and names.
 
-    `listed`: what /v1/models must show, None where that proves nothing. `clean`: one whose raw tags
-    reach a client is no success."""
+    `listed_name`: what /v1/models must show, None if that proves nothing. `require_clean_output`:
+    fail if raw control tokens reach a client."""
 
     port: int
     entry: Optional[Entry]
@@ -56,10 +55,9 @@ class ServerSpec(NamedTuple):
 
 
 class StartedServer(NamedTuple):
-    """A server that serves: the seconds from its start until it did, and what its first answer
-    shows.
+    """A server that is ready: seconds since its start, and what its first answer shows.
 
-    `unnoted`: why the registry does not know of it, "" when it does."""
+    `record_error`: why it could not be recorded in the registry, "" if it was."""
 
     seconds: float
     verification: Verification
@@ -67,10 +65,11 @@ class StartedServer(NamedTuple):
 
 
 class StartOptions(NamedTuple):
-    """How a server is started. `back`: the one before, whose start depends on no write.
+    """How a server is started. `restoring`: it is the previous server, whose restart must not
+    depend on any write.
 
-    `clears`: after a failure its assignment is cleared here; else the caller puts another entry in
-    its place."""
+    `clear_on_failure`: clear its assignment after a failure; else the caller assigns another
+    entry."""
 
     estimate: StartupEstimate
     check: Callable[[], None]
@@ -80,18 +79,18 @@ class StartOptions(NamedTuple):
 
 
 def start_server(ctx: Context, job: Job, spec: ServerSpec, options: StartOptions) -> StartedServer:
-    """Start it, move the assignment to it in one write, wait until it serves. On any failure it is
-    stopped again."""
+    """Start a server, assign the port to it in one write, and wait until it serves. Stop it again
+    on any failure."""
     job.phase("launch", "starting %s on port %d" % (spec.runtime.name, spec.port))
-    with other_hosts.gated(ctx, spec.entry, spec.port, options.check) as others:
-        return _bring_up(ctx, job, spec, options, others)
+    with other_hosts.gated(ctx, spec.entry, spec.port, options.check) as remote:
+        return _start(ctx, job, spec, options, remote)
 
 
 def restart_server(
     ctx: Context, job: Job, spec: ServerSpec, options: StartOptions
 ) -> StartedServer:
-    """As bring_up, for the server that served before: where the host is short of processes,
-    descriptors or memory for the moment, it is tried again for some seconds."""
+    """Like start_server, for the previous server: retried for some seconds if the host lacks
+    processes, descriptors or memory."""
     failed: List[Exception] = []
 
     def once() -> Optional[StartedServer]:
@@ -114,106 +113,106 @@ def restart_server(
     return served
 
 
-def _bring_up(
-    ctx: Context, job: Job, service: ServerSpec, way: StartOptions, others: RemoteStart
+def _start(
+    ctx: Context, job: Job, spec: ServerSpec, options: StartOptions, remote: RemoteStart
 ) -> StartedServer:
-    env = {**ctx.site.server_env, **others.environment(ctx.site.state_dir, service.port)}
-    gated = launch_in(ctx.procs, service.argv, env, _place(ctx, job, service, way))
+    env = {**ctx.site.server_env, **remote.environment(ctx.site.state_dir, spec.port)}
+    pending = launch_in(ctx.procs, spec.argv, env, _place(ctx, job, spec, options))
     try:
-        unnoted = _on_record(
-            ctx, job, service, {**gated.record(ctx.who), **others.record()}, way.restoring
+        record_error = _record(
+            ctx, job, spec, {**pending.record(ctx.who), **remote.record()}, options.restoring
         )
-        others.release()
-        gated.release()
+        remote.release()
+        pending.release()
         began = time.monotonic()
         usual = (
-            "" if way.estimate.expected_s is None else ", usually %.0f s" % way.estimate.expected_s
+            ""
+            if options.estimate.expected_s is None
+            else ", usually %.0f s" % options.estimate.expected_s
         )
         job.phase("wait", "waiting for the server" + usual)
         proof = wait_ready(
             ctx.procs,
-            _start(ctx, service, gated, began),
-            way.estimate,
-            others.check,
+            _starting_server(ctx, spec, pending, began),
+            options.estimate,
+            remote.check,
             lambda text: job.emit("phase", phase="wait", message=text),
         )
         seconds = time.monotonic() - began
     except BaseException:
-        _take_back(ctx, job, service, gated, others)
-        if way.clear_on_failure:
-            clear_assignment(ctx, job, service)
+        _undo_start(ctx, job, spec, pending, remote)
+        if options.clear_on_failure:
+            clear_assignment(ctx, job, spec)
         raise
-    if not unnoted:
-        _commit(ctx, job, service, gated, seconds)
-    return StartedServer(seconds, proof, unnoted)
+    if not record_error:
+        _commit(ctx, job, spec, pending, seconds)
+    return StartedServer(seconds, proof, record_error)
 
 
-def _place(ctx: Context, job: Job, service: ServerSpec, way: StartOptions) -> ServerFiles:
-    state_dir, spare = ctx.site.state_dir, way.room.take_log(service.port)
+def _place(ctx: Context, job: Job, spec: ServerSpec, options: StartOptions) -> ServerFiles:
+    state_dir, spare = ctx.site.state_dir, options.room.take_log(spec.port)
     try:
-        found = (prepare_files_or_discard if way.restoring else prepare_files)(
-            state_dir, service.port, spare
+        found = (prepare_files_or_discard if options.restoring else prepare_files)(
+            state_dir, spec.port, spare
         )
     except OSError as exc:
-        raise launch_error(exc, state_dir, service.port) from exc
+        raise launch_error(exc, state_dir, spec.port) from exc
     if found.log_error:
         job.warn("its output is not logged: %s" % found.log_error)
     return found
 
 
-def _on_record(
-    ctx: Context, job: Job, service: ServerSpec, record: Mapping[str, Any], back: bool
-) -> str:
-    """Assign the port to it. On the way back it serves all the same: "" or why it could not be
-    noted."""
+def _record(ctx: Context, job: Job, spec: ServerSpec, record: Mapping[str, Any], back: bool) -> str:
+    """Assign the port to the server. On a restart a failure is tolerated: returns it, or ""."""
     try:
-        _assign(ctx, service, record)
+        _assign(ctx, spec, record)
     except AssignmentConflict:
         raise
     except Exception as exc:
         if not back:
             raise
-        if service.entry:
-            job.report_unrecorded(service.entry.name, record)
+        if spec.entry:
+            job.report_unrecorded(spec.entry.name, record)
         return to_mlxops_error(exc).message
     job.clear_unrecorded()
     return ""
 
 
 def _commit(
-    ctx: Context, job: Job, service: ServerSpec, gated: PendingServer, seconds: float
+    ctx: Context, job: Job, spec: ServerSpec, pending: PendingServer, seconds: float
 ) -> None:
     try:
         job.phase("commit", "ready")
-        _mark_ready(ctx, service, gated, seconds)
+        _mark_ready(ctx, spec, pending, seconds)
     except Exception as exc:
-        # It serves and is on record: a note that cannot be kept must not have the previous model
-        # started beside it.
+        # It is ready and on record: a failed note must not trigger a rollback.
         job.warn("could not record that it is ready: %s" % to_mlxops_error(exc).message)
 
 
-def _start(ctx: Context, service: ServerSpec, gated: PendingServer, began: float) -> StartingServer:
+def _starting_server(
+    ctx: Context, spec: ServerSpec, pending: PendingServer, began: float
+) -> StartingServer:
     return StartingServer(
-        pending=gated,
-        runtime=service.runtime,
-        port=service.port,
+        pending=pending,
+        runtime=spec.runtime,
+        port=spec.port,
         address=ctx.site.probe_address,
-        served_name=service.listed_name,
-        chat_name=service.chat_name,
-        log=log_path(ctx.site.state_dir, service.port),
+        served_name=spec.listed_name,
+        chat_name=spec.chat_name,
+        log=log_path(ctx.site.state_dir, spec.port),
         began=began,
-        require_clean_output=service.require_clean_output,
+        require_clean_output=spec.require_clean_output,
     )
 
 
-def _assign(ctx: Context, service: ServerSpec, record: Mapping[str, Any]) -> None:
-    entry = service.entry
+def _assign(ctx: Context, spec: ServerSpec, record: Mapping[str, Any]) -> None:
+    entry = spec.entry
     if entry is None:
         return
 
     def move(current: Registry) -> Registry:
         there = current.entries.get(entry.name)
-        if there is not None and there.port not in (None, service.port):
+        if there is not None and there.port not in (None, spec.port):
             raise AssignmentConflict(
                 "%s was assigned to port %d in the meantime" % (entry.name, there.port),
                 "mlxops unload %d, then load it again" % there.port,
@@ -225,49 +224,47 @@ def _assign(ctx: Context, service: ServerSpec, record: Mapping[str, Any]) -> Non
             {key: entry.fields.get(key) for key in unset_keys(there.fields)} if there else {}
         )
         merged = there.with_fields(**ours) if there else entry
-        return current.put(merged).assign(entry.name, service.port, record)
+        return current.put(merged).assign(entry.name, spec.port, record)
 
-    ctx.store.edit("load %s %d" % (entry.name, service.port), move)
+    ctx.store.edit("load %s %d" % (entry.name, spec.port), move)
 
 
-def _mark_ready(ctx: Context, service: ServerSpec, gated: PendingServer, seconds: float) -> None:
-    """Keep that it once served, and after how long: an answer to /health alone does not show that
+def _mark_ready(ctx: Context, spec: ServerSpec, pending: PendingServer, seconds: float) -> None:
+    """Record that it was ready, and after how long: an answer to /health alone does not prove that
     the weights are loaded."""
 
-    family = family_record(tree(ctx.procs.processes(), gated.process.pid), gated.process)
+    family = family_record(tree(ctx.procs.processes(), pending.process.pid), pending.process)
 
     def mark(current: Registry) -> Registry:
-        entry = current.entries.get(service.entry.name) if service.entry else None
-        if entry is None or (entry.process or {}).get("pid") != gated.process.pid:
+        entry = current.entries.get(spec.entry.name) if spec.entry else None
+        if entry is None or (entry.process or {}).get("pid") != pending.process.pid:
             return current
         served = entry.with_fields(
             process={**(entry.process or {}), "ready_at": now(), "family": family}
         )
-        return current.put(record_start(served, service.runtime, seconds)).want(
-            entry.name, service.port
-        )
+        return current.put(record_start(served, spec.runtime, seconds)).want(entry.name, spec.port)
 
-    ctx.store.edit("serves on %d" % service.port, mark)
+    ctx.store.edit("serves on %d" % spec.port, mark)
 
 
-def _take_back(
-    ctx: Context, job: Job, service: ServerSpec, gated: PendingServer, others: RemoteStart
+def _undo_start(
+    ctx: Context, job: Job, spec: ServerSpec, pending: PendingServer, remote: RemoteStart
 ) -> None:
-    """End what was started, on every host, gone with proof."""
+    """Stop what was started, on every host, with proof."""
     job.rollback("stopping", "stopping the new server")
-    others.abandon()
-    gated.abort()
+    remote.abandon()
+    pending.abort()
     try:
-        prey = _prey(ctx, service.port, gated)
+        target = _stop_target(ctx, spec.port, pending)
         said = partial(job.emit, "phase", phase="rollback")
-        # Who else has the port is not ours to wait for: what was started here is gone.
-        stop(ctx.procs, prey, UNDO_GRACE_S, lambda text: said(message=text), must_free_port=False)
+        # Do not wait for the port itself: another process may have it.
+        stop(ctx.procs, target, UNDO_GRACE_S, lambda text: said(message=text), must_free_port=False)
     finally:
-        others.stop(ctx, service.port, UNDO_GRACE_S)
+        remote.stop(ctx, spec.port, UNDO_GRACE_S)
 
 
 def clear_assignment(ctx: Context, job: Job, spec: ServerSpec) -> None:
-    """Clear the assignment of a server that was taken back."""
+    """Clear the assignment of a server whose start was undone."""
     if spec.entry is None:
         return
     name = spec.entry.name
@@ -282,25 +279,27 @@ def clear_assignment(ctx: Context, job: Job, spec: ServerSpec) -> None:
     try:
         ctx.store.edit("undo load on %d" % spec.port, clear)
     except Exception as exc:
-        # It is gone, which reconcile sees as well: the way back does not wait for the note.
+        # The server is gone, which reconcile will see too: the rollback must not fail here.
         job.warn(
             "could not clear the assignment of port %d: %s"
             % (spec.port, to_mlxops_error(exc).message)
         )
 
 
-def _prey(ctx: Context, port: int, gated: PendingServer) -> StopTarget:
+def _stop_target(ctx: Context, port: int, pending: PendingServer) -> StopTarget:
     table = ctx.procs.processes()
-    marked = marks.marked_processes(ctx.procs, gated.mark, table)
-    ours = {p.pid for p in (*tree(table, gated.process.pid), *marked)}
+    marked = marks.marked_processes(ctx.procs, pending.mark, table)
+    ours = {p.pid for p in (*tree(table, pending.process.pid), *marked)}
     servers = [
         s for s in find_servers(table, ctx.site.runtimes).get(port, ()) if s.process.pid in ours
     ]
     if servers:
-        return stop_target(servers, port, ctx.site.bind, gated.mark)
+        return stop_target(servers, port, ctx.site.bind, pending.mark)
     family = tuple(
-        p for p in table.values() if not p.zombie and (p.pid in ours or p.pgid == gated.process.pid)
+        p
+        for p in table.values()
+        if not p.zombie and (p.pid in ours or p.pgid == pending.process.pid)
     )
     return StopTarget(
-        port=port, bind=ctx.site.bind, first=(gated.process,), processes=family, mark=gated.mark
+        port=port, bind=ctx.site.bind, first=(pending.process,), processes=family, mark=pending.mark
     )

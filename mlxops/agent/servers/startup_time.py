@@ -1,4 +1,4 @@
-"""How long a model's starts took, kept with its entry, and what follows for the next one. Pure."""
+"""Estimate the time to start a model from earlier starts, which are kept with its entry. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ..registry.entries import Entry
 from ..runtimes.table import Runtime
 
 MAX_RECORDED_STARTS = 5
-# Loading is bound by the disk: 120 GB have been seen to take 180 to 900 s. 5 s per GB is slower
-# than any Mac's own.
+# The disk limits loading: 120 GB have taken 180 to 900 s. 5 s per GB is slower than any Mac's own
+# disk.
 FIRST_START_S, SLOWEST_S_PER_GB = 300.0, 5.0
-# What is in the page cache comes back much faster than the next start may get it from the disk.
+# A start from the page cache is much faster than the next one from the disk.
 MIN_TIMEOUT_S, TIMES_SLOWEST_START = 60.0, 3.0
-# Of the limit that a runtime sets itself.
+# Fraction of the runtime's own limit.
 WARN_FROM_FRACTION = 0.8
 
 
 class StartupEstimate(NamedTuple):
-    """What a start may take, in seconds. `expected_s`: as it usually took; None before the first
-    one."""
+    """Seconds a start may take. `expected_s`: the median of earlier starts; None before the
+    first."""
 
     expected_s: Optional[float]
     timeout_s: float
@@ -29,13 +29,13 @@ class StartupEstimate(NamedTuple):
 def estimate_startup(
     entry: Optional[Entry], runtime: Runtime, weights: Optional[int], bytes_per_s: Optional[float]
 ) -> StartupEstimate:
-    """By the starts on record, else by the size of the weights and the disk they are on, where its
-    speed is known."""
+    """The estimate from earlier starts, else from the size of the weights and the speed of the
+    disk, if known."""
     past = sorted(_past(entry, runtime))
     size_s = (weights or 0) / 1e9 * SLOWEST_S_PER_GB
     if bytes_per_s:
-        # A reading may have come from the page cache, so that it can only show a disk to be slower
-        # than thought.
+        # The data may have come from the page cache, so a reading can only show that a disk is
+        # slower than assumed.
         size_s = max(size_s, (weights or 0) / bytes_per_s * 2)
     if not past:
         return StartupEstimate(None, FIRST_START_S + size_s)
@@ -45,7 +45,7 @@ def estimate_startup(
 
 
 def record_start(entry: Entry, runtime: Runtime, seconds: float) -> Entry:
-    """The entry with one more start on record, the oldest forgotten."""
+    """The entry with one more start on record; the oldest is dropped."""
     kept = entry.fields.get("start_s")
     others = kept if isinstance(kept, dict) else {}
     return entry.with_fields(
@@ -59,7 +59,7 @@ def record_start(entry: Entry, runtime: Runtime, seconds: float) -> Entry:
 def abort_warning(
     runtime: Runtime, usual: StartupEstimate, weights: Optional[int], bytes_per_s: Optional[float]
 ) -> str:
-    """A warning where the runtime itself may end a start before it is done; else ""."""
+    """A warning if the runtime may abort a start before it is ready; else ""."""
     by_disk = weights / bytes_per_s if weights and bytes_per_s else 0.0
     likely = max(usual.expected_s or 0.0, by_disk)
     if runtime.gives_up_s is None or likely < runtime.gives_up_s * WARN_FROM_FRACTION:
@@ -69,8 +69,7 @@ def abort_warning(
 
 
 def _past(entry: Optional[Entry], runtime: Runtime) -> List[float]:
-    """Seconds of earlier starts, the newest last; whatever else a hand wrote there counts for
-    nothing."""
+    """Seconds of earlier starts, the newest last; invalid values are ignored."""
     kept: Any = entry.fields.get("start_s") if entry else None
     found = kept.get(runtime.name) if isinstance(kept, dict) else None
     return (

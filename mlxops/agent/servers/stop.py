@@ -1,4 +1,4 @@
-"""Stop a server that is proven ours, and prove that it stopped."""
+"""Stop a server that is proven to be this user's, and confirm that it is gone."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Count = Callable[[], Optional[int]]
 
 
 class StopTarget(NamedTuple):
-    """What has to go: the processes to signal first, and everything that must be gone in the end,
-    with whatever else bears the mark."""
+    """What to stop: the processes to signal first, and all that must be gone in the end, with any
+    others that bear the mark."""
 
     port: int
     bind: str
@@ -37,8 +37,8 @@ class StopTarget(NamedTuple):
 
 
 def stop_target(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> StopTarget:
-    """The servers themselves get the signals, not the `uv run` around one: uv dies without its
-    child noticing."""
+    """Signal the servers themselves, not the `uv run` around one: uv dies without stopping its
+    child."""
     found = tuple(servers)
     return StopTarget(
         port=port,
@@ -57,12 +57,12 @@ def stop(
     requests_in_flight: Count = lambda: None,
     must_free_port: bool = True,
 ) -> None:
-    """TERM, then INT, then KILL of the whole family at the end of `grace_s`; NotStopped unless all
-    are gone and, if it `frees` the port, nobody else has it.
+    """Send TERM, then INT, then KILL to all processes at the end of `grace_s`. NotStopped unless
+    all are gone and, if `must_free_port`, the port is free.
 
-    `busy` counts requests in flight, for the words only. mlx-openai-server finishes them before it
-    ends, an INT cuts them off; a KILL may leave wired memory behind on a Mac, so it comes last."""
-    pack = _Pack(procs, target)
+    `requests_in_flight` is for messages only. mlx-openai-server finishes its requests before it
+    ends, and INT cuts them off; KILL may leave memory wired on a Mac, so it comes last."""
+    group = _ProcessGroup(procs, target)
 
     def waiting() -> str:
         count = requests_in_flight()
@@ -71,25 +71,25 @@ def stop(
             " (%s)" % in_flight(count) if count else "",
         )
 
-    pack.ask(signal.SIGTERM)
-    if not pack.gone_within(grace_s * INT_AFTER, report, waiting):
+    group.ask(signal.SIGTERM)
+    if not group.gone_within(grace_s * INT_AFTER, report, waiting):
         report("pid %s is still running after SIGTERM, sending SIGINT" % target.pids)
-        pack.ask(signal.SIGINT)
-        if not pack.gone_within(grace_s * (1 - INT_AFTER), report, waiting):
+        group.ask(signal.SIGINT)
+        if not group.gone_within(grace_s * (1 - INT_AFTER), report, waiting):
             report("still running after %g s, sending SIGKILL" % grace_s)
-            pack.kill_all()
-    pack.prove_gone()
+            group.kill_all()
+    group.prove_gone()
     if must_free_port:
-        pack.prove_free()
+        group.prove_free()
 
 
-class _Pack:
-    """The family as it changes: children born while we wait are counted in."""
+class _ProcessGroup:
+    """The processes to stop, including children born meanwhile."""
 
-    def __init__(self, procs: Procs, prey: StopTarget) -> None:
+    def __init__(self, procs: Procs, target: StopTarget) -> None:
         self._procs = procs
-        self._prey = prey
-        self._known: Dict[int, Process] = {p.pid: p for p in prey.processes}
+        self._target = target
+        self._known: Dict[int, Process] = {p.pid: p for p in target.processes}
 
     def signal(self, processes: Iterable[Process], signum: int) -> None:
         for process in processes:
@@ -98,7 +98,7 @@ class _Pack:
                     "cannot signal pid %d, which runs as user %s"
                     % (process.pid, process_owner.user_name(process.uid)),
                     "stop it on the host as its owner",
-                    port=self._prey.port,
+                    port=self._target.port,
                     pid=process.pid,
                 )
             try:
@@ -107,14 +107,14 @@ class _Pack:
                 raise NotStopped(
                     "cannot signal pid %d: %s" % (process.pid, exc.reason),
                     "stop it on the host as its owner",
-                    port=self._prey.port,
+                    port=self._target.port,
                     pid=process.pid,
                 ) from exc
 
     def ask(self, signum: int) -> None:
         """Signal the servers; where they are dead already, those they left behind, who wait for
         nothing else."""
-        living, targets = self.living(), {p.pid for p in self._prey.first}
+        living, targets = self.living(), {p.pid for p in self._target.first}
         self.signal([p for p in living if p.pid in targets] or living, signum)
         # A stopped process heeds nothing before it continues; then it heeds at once.
         self.signal([p for p in living if p.stopped], signal.SIGCONT)
@@ -141,15 +141,17 @@ class _Pack:
         return self._wait_for(gone, seconds)
 
     def _wait_for(self, look: Callable[[], bool], seconds: float) -> bool:
-        """As wait_for; the pauses grow where a look at the processes is expensive."""
+        """Like wait_for; intervals grow on platforms where a scan is expensive."""
         return bool(
             wait_for(
-                _patient(look), Deadline(seconds), max_interval_s=self._procs.max_poll_interval_s
+                _retry_if_unseen(look),
+                Deadline(seconds),
+                max_interval_s=self._procs.max_poll_interval_s,
             )
         )
 
     def kill_all(self) -> None:
-        """Again and again: a child may be born between the look and the blow."""
+        """Repeat: a child may be forked between scan and kill."""
 
         def killed() -> bool:
             living = self.living()
@@ -159,21 +161,21 @@ class _Pack:
         self._wait_for(killed, KILL_WAIT_S)
 
     def _stray(self) -> bool:
-        """Whether something with the mark is left that is in nobody's tree any more; it is of the
-        family now."""
+        """Whether a marked process is left outside all known trees; it is added to the known
+        ones."""
         table = self._procs.processes()
         found = {
             p.pid: p
-            for p in marks.marked_processes(self._procs, self._prey.mark, table)
+            for p in marks.marked_processes(self._procs, self._target.mark, table)
             if p.pid not in self._known
         }
         self._known.update(found)
         return bool(found)
 
     def prove_gone(self) -> None:
-        """No process of the family is left."""
-        port = self._prey.port
-        if self._prey.mark and self._stray():
+        """Raise NotStopped unless all processes are gone."""
+        port = self._target.port
+        if self._target.mark and self._stray():
             self.signal(self.living(), signal.SIGTERM)
             if not self._wait_for(lambda: not self.living(), RECHECK_S):
                 self.kill_all()
@@ -185,8 +187,10 @@ class _Pack:
             )
 
     def prove_free(self) -> None:
-        port, bind = self._prey.port, self._prey.bind
-        free = wait_for(_patient(lambda: self._procs.free(port, bind)), Deadline(KILL_WAIT_S))
+        port, bind = self._target.port, self._target.bind
+        free = wait_for(
+            _retry_if_unseen(lambda: self._procs.free(port, bind)), Deadline(KILL_WAIT_S)
+        )
         if not free and not self._procs.free(port, bind):
             raise NotStopped(
                 "port %d is still in use by another process" % port,
@@ -196,9 +200,8 @@ class _Pack:
             )
 
 
-def _patient(look: Callable[[], bool]) -> Callable[[], bool]:
-    """A look that cannot see means «not yet»: after a signal, one failed look must not leave the
-    stop half done."""
+def _retry_if_unseen(look: Callable[[], bool]) -> Callable[[], bool]:
+    """A failed observation counts as «not yet»: it must not abort a stop halfway."""
 
     def again() -> bool:
         try:

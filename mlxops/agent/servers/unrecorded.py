@@ -1,8 +1,6 @@
-"""Servers that serve and that the registry could not take note of, on a disk that was full: the
-next command does.
+"""Record servers that the registry could not record on a full disk; the next command does it.
 
-What is known of such a server is in the text of its port's lock, else in what the registry says of
-the port."""
+Such a server is known from its port's lock, else from the registry's record of the port."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ from ..registry.entries import Entry, Registry
 def record_unrecorded(
     ctx: Context, ports: Iterable[int], dry: bool = False
 ) -> List[Dict[str, Any]]:
-    """Record them; a row per server, as in the answer of reconcile."""
+    """Record them; returns a row per server, as in the answer of reconcile."""
     registry = ctx.store.read()
     rows = []
     for port in ports:
@@ -47,7 +45,7 @@ def _row(entry: Entry, port: int, applied: bool) -> Dict[str, Any]:
 
 
 def _out_of_date(ctx: Context, registry: Registry, port: int) -> bool:
-    """An assignment whose recorded process is gone: only then is it worth a look who serves the
+    """Whether an assignment's recorded process is gone: only then look for the server of the
     port."""
     for entry in registry.holders(port):
         record = entry.process or {}
@@ -61,7 +59,7 @@ def _out_of_date(ctx: Context, registry: Registry, port: int) -> bool:
 
 
 def _noted(ctx: Context, port: int) -> bool:
-    """Look once more with the port's lock held: what was seen before it informs only."""
+    """Look again while holding the port's lock: an earlier look may be outdated."""
     why = "note what serves on %d" % port
     try:
         with begin(ctx, port, why, settles=False) as job:
@@ -71,7 +69,7 @@ def _noted(ctx: Context, port: int) -> bool:
                 job.clear_unrecorded()
             return entry is not None
     except MlxopsError:
-        # Locked, or still no room: the command goes on with what it was asked for.
+        # Locked, or still no space: continue with the command.
         return False
 
 
@@ -83,8 +81,7 @@ def _with(current: Registry, entry: Entry, port: int) -> Registry:
 
 
 def _served(ctx: Context, registry: Registry, port: int, own_lock: bool = False) -> Optional[Entry]:
-    """The entry that is served, with the record of its server; None where that is not beyond
-    doubt."""
+    """The entry that is served, with the record of its server; None if there is any doubt."""
     seen = observe_port(ctx, registry, port)
     server = seen.server
     if seen.unknown or seen.foreign_listeners or seen.recorded or (seen.job and not own_lock):
@@ -98,7 +95,7 @@ def _served(ctx: Context, registry: Registry, port: int, own_lock: bool = False)
 def _by_lock(
     registry: Registry, said: Optional[Mapping[str, Any]], server: Server, port: int
 ) -> Optional[Entry]:
-    """The job that started it wrote down what it could not note, with the exact process."""
+    """The job that started it left its exact process in the lock."""
     if said is None:
         return None
     entry, record = registry.entries.get(said["entry"]), said["process"]
@@ -115,8 +112,8 @@ def _by_lock(
 
 
 def _by_model(registry: Registry, seen: PortEvidence, server: Server) -> Optional[Entry]:
-    """The assigned entry, where what runs is what it says; else, its own server being gone, the one
-    that is served."""
+    """The assigned entry if the running server matches it; if that entry's server is gone, the one
+    entry that matches."""
     holders = registry.holders(seen.port)
     if len(holders) != 1 or not holders[0].process:
         return None
@@ -127,7 +124,7 @@ def _by_model(registry: Registry, seen: PortEvidence, server: Server) -> Optiona
 
 
 def _record(entry: Entry, server: Server) -> Dict[str, Any]:
-    """Of a server with the very same words, who launched it is still true."""
+    """The record of the server; its `launched_by` is kept if the command line is unchanged."""
     launcher, before = server.launcher, entry.process or {}
     argv = list(launcher.argv)
     by = before.get("launched_by") if before.get("argv") == argv else None

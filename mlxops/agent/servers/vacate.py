@@ -1,5 +1,4 @@
-"""Empty a port: stop whatever of this user serves there, with proof, and see whether it comes
-back."""
+"""Stop all of this user's servers on a port, with proof, and watch whether one comes back."""
 
 from __future__ import annotations
 
@@ -19,81 +18,79 @@ from .stop import StopTarget, stop, stop_target
 
 
 def vacate_port(
-    ctx: Context, job: Job, ground: PortSurvey, grace_s: Optional[float]
+    ctx: Context, job: Job, survey: PortSurvey, grace_s: Optional[float]
 ) -> Optional[NotStopped]:
-    """Empty the port. The error, where the occupant is gone and the port is still not free: then it
-    comes back."""
+    """Stop all servers on the port. Returns the error if they are gone but the port is not free:
+    the caller restores it."""
     try:
-        feared = stop_occupants(ctx, job, ground, grace_s)
+        respawned = stop_occupants(ctx, job, survey, grace_s)
     except NotStopped as exc:
         if not exc.fields.get("gone"):
             raise
         return exc
-    if feared:
-        job.warn(feared.message)
+    if respawned:
+        job.warn(respawned.message)
     return None
 
 
 def stop_occupants(
-    ctx: Context, job: Job, ground: PortSurvey, grace_s: Optional[float]
+    ctx: Context, job: Job, survey: PortSurvey, grace_s: Optional[float]
 ) -> Optional[Respawned]:
-    """Stop whatever of ours is on the port, with proof; the registry is left alone.
+    """Stop all of this user's servers on the port, with proof; the registry is not changed.
 
-    Raises Respawned where the port is taken again at once; returns it where that is still to be
-    feared."""
-    prey, watch = _prey(ctx, ground), RespawnWatch(ctx, ground)
+    Raises Respawned if the port is in use again at once; returns it if that may still happen."""
+    target, watch = _stop_target(ctx, survey), RespawnWatch(ctx, survey)
     ctx.client.check()
     grace = ctx.site.grace_s if grace_s is None else grace_s
-    if prey is not None:
-        _stop(ctx, job, ground, prey, grace)
-    elsewhere = ground.evidence.other_hosts
+    if target is not None:
+        _stop(ctx, job, survey, target, grace)
+    elsewhere = survey.evidence.other_hosts
     if elsewhere:
         job.phase("stop", "stopping %s" % elsewhere.text)
-        elsewhere.stop(ctx, ground.evidence.port, grace)
+        elsewhere.stop(ctx, survey.evidence.port, grace)
     return watch.check()
 
 
-def _stop(ctx: Context, job: Job, ground: PortSurvey, prey: StopTarget, grace: float) -> None:
-    left = [s for s in ground.evidence.strays if s.process not in prey.first]
+def _stop(ctx: Context, job: Job, survey: PortSurvey, target: StopTarget, grace: float) -> None:
+    left = [s for s in survey.evidence.strays if s.process not in target.first]
     if left:
         job.warn(
             "not stopped: %s was started for port %d too, but does not listen there"
-            % (_pids(left), prey.port)
+            % (_pids(left), target.port)
         )
-    _drain(ctx, job, ground, grace)
-    job.phase("stop", "stopping pid %s on port %d" % (prey.pids, prey.port))
+    _drain(ctx, job, survey, grace)
+    job.phase("stop", "stopping pid %s on port %d" % (target.pids, target.port))
 
     def end() -> None:
         stop(
             ctx.procs,
-            prey,
+            target,
             grace,
             lambda text: job.emit("phase", phase="stop", message=text),
-            lambda: connections(ctx.procs, prey.port),
+            lambda: connections(ctx.procs, target.port),
         )
 
     try:
         end()
     except (OSError, Unobservable) as exc:
-        # A signal may have been sent by now: the only way is on.
+        # A signal may have been sent: continue.
         job.warn("stopping it failed: %s; trying once more" % to_mlxops_error(exc).message)
-        _again(ctx, prey, end)
+        _again(ctx, target, end)
 
 
-def _again(ctx: Context, prey: StopTarget, end: Callable[[], None]) -> None:
+def _again(ctx: Context, target: StopTarget, end: Callable[[], None]) -> None:
     try:
         end()
     except (OSError, Unobservable) as exc:
         text = "pid %s on port %d was told to stop, but it is unknown whether it did: %s"
-        told = text % (prey.pids, prey.port, to_mlxops_error(exc).message)
-        raise NotStopped(told, "mlxops status %d" % prey.port, port=prey.port) from exc
+        told = text % (target.pids, target.port, to_mlxops_error(exc).message)
+        raise NotStopped(told, "mlxops status %d" % target.port, port=target.port) from exc
 
 
-def _drain(ctx: Context, job: Job, ground: PortSurvey, grace_s: float) -> None:
-    """Of the other runtimes an open connection tells nothing, or they finish their requests after
-    the signal."""
-    server = ground.server
-    # One that is stopped would never finish its requests.
+def _drain(ctx: Context, job: Job, survey: PortSurvey, grace_s: float) -> None:
+    """Only for runtimes whose open connections are requests and that would cut them off."""
+    server = survey.server
+    # A stopped process would never finish its requests.
     if (
         server is not None
         and server.invocation.runtime.call_per_connection
@@ -102,15 +99,15 @@ def _drain(ctx: Context, job: Job, ground: PortSurvey, grace_s: float) -> None:
         said = partial(job.emit, "phase", phase="drain")
         drain(
             ctx.procs,
-            ground.evidence.port,
+            survey.evidence.port,
             grace_s,
             ctx.client.check,
             lambda text: said(message=text),
         )
 
 
-def _prey(ctx: Context, ground: PortSurvey) -> Optional[StopTarget]:
-    seen = ground.evidence
+def _stop_target(ctx: Context, survey: PortSurvey) -> Optional[StopTarget]:
+    seen = survey.evidence
     if seen.proven:
         return _family(ctx, seen)
     if seen.servers:
@@ -135,28 +132,29 @@ def _prey(ctx: Context, ground: PortSurvey) -> Optional[StopTarget]:
 
 
 def _family(ctx: Context, seen: PortEvidence) -> StopTarget:
-    """The port's servers, with all that they forked off into sessions of its own: it bears the same
-    mark."""
+    """The port's servers, with the marked processes they moved to other sessions."""
     mark = next(filter(None, (marks.mark_of(ctx.procs, s.process) for s in seen.proven)), "")
     bearers = marks.marked_processes(ctx.procs, mark, ctx.procs.processes())
     pids = {process.pid for process in bearers}
     mates = [s for s in seen.strays if s.process.pid in pids]
-    prey = stop_target((*seen.proven, *mates), seen.port, ctx.site.bind, mark)
-    known = {process.pid for process in prey.processes}
-    return prey._replace(processes=(*prey.processes, *(p for p in bearers if p.pid not in known)))
+    target = stop_target((*seen.proven, *mates), seen.port, ctx.site.bind, mark)
+    known = {process.pid for process in target.processes}
+    return target._replace(
+        processes=(*target.processes, *(p for p in bearers if p.pid not in known))
+    )
 
 
 def _pids(servers: Iterable[Server]) -> str:
     return "pid " + ", ".join(str(server.process.pid) for server in servers)
 
 
-def describe_occupants(ground: PortSurvey) -> Iterator[str]:
-    """What `vacate` would stop, in words."""
-    if ground.server:
-        yield "pid %d serves %s" % (ground.server.process.pid, ground.server.invocation.model)
-    elif ground.evidence.orphan_workers:
+def describe_occupants(survey: PortSurvey) -> Iterator[str]:
+    """What `stop_occupants` would stop, as text."""
+    if survey.server:
+        yield "pid %d serves %s" % (survey.server.process.pid, survey.server.invocation.model)
+    elif survey.evidence.orphan_workers:
         yield "left by a dead server: pid %s" % ", ".join(
-            str(process.pid) for process in ground.evidence.orphan_workers
+            str(process.pid) for process in survey.evidence.orphan_workers
         )
-    if ground.evidence.other_hosts:
-        yield ground.evidence.other_hosts.text
+    if survey.evidence.other_hosts:
+        yield survey.evidence.other_hosts.text
