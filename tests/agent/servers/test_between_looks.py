@@ -195,7 +195,7 @@ def test_a_listener_that_changes_hands_after_the_chat_is_not_ready(launcher: Lau
         launcher.procs = procs
         try:
             with pytest.raises(
-                NotReady, match=rf"does not own its port: pid {os.getpid()} \(user .*\) has it"
+                NotReady, match=rf"does not own its port: it belongs to pid {os.getpid()} \(user "
             ):
                 launcher.wait(gated)
         finally:

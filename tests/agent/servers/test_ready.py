@@ -102,7 +102,7 @@ def test_flags_that_are_refused_end_the_start_with_the_servers_own_words(openai:
 def test_a_model_that_does_not_load_is_told(launcher: Launcher):
     (launcher.model / "config.json").unlink()
     refused = refusal(launcher, launcher.launch())
-    words = "says 503" if launcher.runtime.listens_early else "ended with status 0"
+    words = "answers 503" if launcher.runtime.listens_early else "ended with status 0"
     assert words in refused.message
 
 
@@ -133,7 +133,9 @@ def test_the_old_server_on_the_port_does_not_pass_for_the_new_one(openai: Launch
 
 def test_another_name_than_the_slots_is_not_ready(openai: Launcher):
     openai.fake.behaves(served_name="somebody")
-    assert "answers to somebody, not to jerry" in refusal(openai, openai.launch()).message
+    assert (
+        "lists the model name somebody instead of jerry" in refusal(openai, openai.launch()).message
+    )
 
 
 @pytest.mark.parametrize("status", [404, 500])
@@ -208,4 +210,4 @@ def test_a_server_that_could_not_be_told_from_a_strangers_later_is_not_left_to_s
     forms."""
     light.runtime = light.runtime._replace(forms=(("house-server", "serve"),), modules=())
     failed = refusal(light, light.launch())
-    assert "a command line that is none of house-server serve" in failed.message
+    assert "a command line that matches none of house-server serve" in failed.message

@@ -191,7 +191,7 @@ def test_another_users_process_is_not_stopped_and_said_so():
                 return exc.message
             return "stopped"
 
-        assert as_nobody(attempt).startswith(f"cannot signal pid {child.pid}: ")
+        assert as_nobody(attempt).startswith(f"cannot signal pid {child.pid}, ")
         assert child.poll() is None
 
 

@@ -101,7 +101,7 @@ def test_a_good_server_passes_every_check(jerry: Launcher):
         "same tool call",
     ]
     assert found.failures == () and {check.ok for check in found.checks} == {True}, found.checks
-    assert named(found, "reasoning").detail == "separated, 10 characters"
+    assert named(found, "reasoning").detail == "separate from the answer, 10 characters"
     assert found.served_model == NAME and (found.first_token_ms or 0) > 0
 
 

@@ -86,7 +86,7 @@ def test_a_job_whose_agent_was_killed_is_told_as_dead(
     os.kill(int(running.rsplit("-", 1)[1]), signal.SIGKILL)
     eventually(lambda: known.must("jobs")["jobs"][0]["state"] == "died")
     followed = known.mlxops("follow", running)
-    assert followed.exit == 1 and "died" in followed.error["message"]
+    assert followed.exit == 1 and "was killed in" in followed.error["message"]
     refused = known.mlxops("cancel", running)
     assert refused.exit == 1 and "has already finished" in refused.error["message"]
 

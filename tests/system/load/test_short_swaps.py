@@ -149,7 +149,7 @@ def test_the_starts_before_say_how_long_the_next_one_may_take(
     known.edit(lambda registry: registry["models"]["amber"].update(start_s={OPENAI: [100, 260]}))
     fake_runtime.behaves(load_s=6)
     loaded = known.mlxops("load", "amber", known.ports[0])
-    assert "s of about 260 s, at most 780 s" in loaded.stderr
+    assert "s (usually 260 s, limit 780 s)" in loaded.stderr
     assert (
         "warning: this start may take 260 s, but mlx-openai-server aborts a start" in loaded.stderr
     )
