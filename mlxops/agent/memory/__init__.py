@@ -1,1 +1,1 @@
-"""What a model takes and what the host has."""
+"""The memory a model needs, and the memory that is available."""

@@ -1,8 +1,8 @@
-"""The memory a model takes while it serves: weights, KV cache of a context, and what the runtime
-needs. Pure.
+"""Estimate the memory of a model that serves: weights, KV cache of one context, runtime overhead.
+Pure.
 
-Where each constant comes from is in docs/memory.md; tests/bench/memory.py holds the sum against
-real servers."""
+docs/memory.md explains the constants; tests/bench/memory.py compares the estimate with real
+servers."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from . import kvcache
 from .kvcache import CHUNK, count_of
 
 MIB = 1 << 20
-# As long as most prompts of an agent with tools, and what is counted where nothing bounds the
-# context.
+# Longer than most prompts of an agent with tools. Counted if the context is not limited.
 USUAL_CONTEXT = 32_768
 CONTEXT_FLAGS = ("--context-length", "--max-model-len")
-# What a server holds before its weights: all its processes at idle with a model of 0.2 MB.
+# A server without weights: all its processes, idle with a model of 0.2 MB.
 IDLE_BYTES = {"mlx_lm.server": 384 * MIB, "mlx-openai-server": 576 * MIB}
 MAX_IDLE_BYTES = 1024 * MIB
 # Allocators round up, and a quantized tensor is loaded beside its scales.
 SLACK = 0.02
-# Live at once in a layer, in values per token of a chunk: of its hidden and of its inner width.
+# Values per token of a chunk that are live at once in a layer: of its hidden and its inner width.
 HIDDEN_COPIES, INNER_COPIES = 8, 4
-# Scores of attention where no kernel of Metal does without them
+# Head sizes of the Metal kernels that do not store attention scores
 # (mlx/backend/metal/scaled_dot_product_attention.cpp).
 FUSED_HEADS = (64, 80, 128)
 SCORE_COPIES = 3
-# Without a usable config: as much again as weights have been seen to need.
+# Without a usable config: the largest overhead that was measured, relative to the weights.
 HEADROOM, HEADROOM_BYTES = 1.1, 1 << 30
-# Beyond any machine: a figure that a stranger made up.
+# More than any machine has: the config is wrong.
 ABSURD_BYTES = 1 << 60
 
 
 class Model(NamedTuple):
-    """What is known of a model before it is started. `fused`: attention runs on Metal."""
+    """A model before its start. `fused`: attention runs on Metal."""
 
     weights_bytes: int
     config: Mapping[str, Any]
@@ -44,8 +43,8 @@ class Model(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """`kv_bytes` and `context_tokens` None: the config tells nothing usable, the overhead stands
-    for both. `second_bytes`: weights and KV cache of the models that are loaded beside it."""
+    """`kv_bytes` and `context_tokens` None: the config gives no sizes, and the overhead includes
+    both. `second_bytes`: weights and KV cache of the models that are loaded beside it."""
 
     weights_bytes: int
     kv_bytes: Optional[int]
@@ -59,7 +58,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(model: Model, tokens: int) -> Estimate:
-    """What serving it takes with one context of so many tokens."""
+    """The memory it takes with one context of that many tokens."""
     weights = model.weights_bytes * _growth(model.config)
     kv, prefill = kvcache.size_bytes(model.config, tokens), _prefill(model, tokens)
     if kv is None or kv + prefill > ABSURD_BYTES:
@@ -69,14 +68,13 @@ def estimate(model: Model, tokens: int) -> Estimate:
 
 
 def second_bytes(weights_bytes: int, config: Mapping[str, Any], tokens: int) -> int:
-    """What a model that is loaded beside another takes: its weights and its own KV cache."""
+    """The memory of a model that is loaded beside another: its weights and its own KV cache."""
     kv = kvcache.size_bytes(config, tokens) or 0
     return int(weights_bytes * _growth(config) * (1 + SLACK)) + (kv if kv <= ABSURD_BYTES else 0)
 
 
 def largest_context(model: Model, room: int) -> Optional[int]:
-    """The longest context that fits into `room` bytes, no longer than the model's own; None where
-    it cannot be told."""
+    """The longest context that fits into `room` bytes, at most the model's own; None if unknown."""
     low, high = 0, min(kvcache.context_length(model.config) or USUAL_CONTEXT, MAX_CONTEXT)
     if estimate(model, high).kv_bytes is None:
         return None
@@ -92,16 +90,16 @@ def largest_context(model: Model, room: int) -> Optional[int]:
 def context_tokens(
     config: Mapping[str, Any], args: Sequence[str], asked: Optional[int]
 ) -> Tuple[int, str]:
-    """Tokens to count with, and why."""
+    """The number of tokens to count, and why."""
     own, bound = kvcache.context_length(config), _bound(args)
     if asked:
-        return asked, "as asked"
+        return asked, "as requested"
     if bound:
-        return bound, "its --context-length"
+        return bound, "--context-length of the entry"
     if own and own <= USUAL_CONTEXT:
-        return own, "all the model was made for"
-    return USUAL_CONTEXT, "nothing bounds it; the model was made for %s" % (
-        own or "an unknown length"
+        return own, "the model's maximum context"
+    return USUAL_CONTEXT, "assumed, as --context-length is not set (model maximum: %s)" % (
+        own or "unknown"
     )
 
 
@@ -120,7 +118,7 @@ def _bound(args: Sequence[str]) -> Optional[int]:
 
 
 def _growth(config: Mapping[str, Any]) -> int:
-    """mlx-lm computes with 16 bits where a repository keeps 8-bit floats of another make."""
+    """The factor by which weights grow in memory: mlx-lm converts fp8 weights to 16 bits."""
     made = kvcache.text_config(config).get("quantization_config")
     return (
         2
@@ -132,7 +130,7 @@ def _growth(config: Mapping[str, Any]) -> int:
 
 
 def _prefill(model: Model, tokens: int) -> int:
-    """What the layer under way holds while a chunk of the prompt is taken in."""
+    """The memory of one layer while it processes a chunk of the prompt."""
     text = kvcache.text_config(model.config)
     width, chunk = kvcache.value_bytes(text), min(CHUNK, tokens)
     values = HIDDEN_COPIES * (count_of(text, "hidden_size") or 0) + INNER_COPIES * _inner(text)
@@ -140,15 +138,15 @@ def _prefill(model: Model, tokens: int) -> int:
 
 
 def _inner(text: Mapping[str, Any]) -> int:
-    """The widest a token becomes inside a layer: of its dense part, or of all the experts it is
-    sent to."""
+    """The largest inner width of a layer: of its dense part, or of all experts of a token
+    together."""
     experts = count_of(text, "num_experts_per_tok") or 1
     routed = experts * (count_of(text, "moe_intermediate_size") or 0)
     return max(routed, count_of(text, "intermediate_size") or 0)
 
 
 def _scores(model: Model, text: Mapping[str, Any]) -> int:
-    """Values that attention keeps per token of the chunk and token of the context."""
+    """Attention scores that are stored per token of the chunk and token of the context."""
     latent = count_of(text, "kv_lora_rank") is not None
     if model.fused and not latent and kvcache.head_size(text) in FUSED_HEADS:
         return 0

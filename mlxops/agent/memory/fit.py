@@ -1,4 +1,4 @@
-"""Will a model fit into what the machine can still give, and which servers would have to go?"""
+"""Check whether a model fits into the available memory, and which servers to unload if not."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ from ..procs import Memory
 from . import kvcache
 from .estimate import Estimate, Model, context_tokens, estimate, largest_context, second_bytes
 
-if True:
-    pass
-
 MAX_CHOICES = 50_000
 
 
 class ExtraModel(NamedTuple):
-    """A model that the same server loads beside its own, such as a draft model."""
+    """A model that the same server loads beside its main model, such as a draft model."""
 
     weights_bytes: int
     config: Mapping[str, Any]
@@ -43,11 +40,11 @@ class MemoryRequest(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """The sum, and what it is held against. `held`: port -> bytes of its servers; `own_context`:
-    the model's, if known.
+    """The estimate and the memory of the machine. `used_by_port`: port -> bytes of its servers;
+    `own_context`: the context of the model, if known.
 
-    `unload`: the fewest ports whose unload makes room, () where it fits already or not even all of
-    them would do. `kept`: port -> why its server cannot be unloaded now."""
+    `unload`: the fewest ports to unload so that it fits, () if it fits already or even all are too
+    few. `not_evictable`: port -> why its server cannot be unloaded now."""
 
     sum: Estimate
     context_why: str
@@ -65,7 +62,7 @@ class Fit(NamedTuple):
         return self.sum.need_bytes <= self.available_bytes
 
     def record(self) -> Dict[str, Any]:
-        """For programs, and for whoever shows it."""
+        """The keys of the JSON output."""
         return {
             "fits": self.fits,
             "need_bytes": self.sum.need_bytes,
@@ -85,11 +82,11 @@ class Fit(NamedTuple):
 
 
 def fit(ctx: Context, asked: MemoryRequest) -> Fit:
-    """The sum for a model and what this machine can give it; Unobservable where that cannot be
-    told."""
+    """Compare the estimate for a model with the available memory; Unobservable if that is
+    unknown."""
     memory, table = ctx.procs.memory(), ctx.procs.processes()
     held = _held(ctx, find_servers(table, ctx.site.runtimes))
-    # Servers of other users wire memory too, and are never asked to make room.
+    # Servers of other users wire memory too, and are never unloaded.
     others_held = sum(_held(ctx, foreign_servers(table, ctx.site.runtimes)).values())
     waiting = {port: size for port, size in reserved_bytes(ctx, held).items() if port != asked.port}
     room = _left(memory, held, waiting, asked.port, others_held)
@@ -120,36 +117,36 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
 
 
 def not_enough_memory(found: Fit) -> NotEnoughMemory:
-    """Why it does not fit, and what makes room."""
-    text = "needs %s of memory, %s can be had" % (
+    """The error for a model that does not fit, with what to unload."""
+    text = "needs %s of memory; %s is available" % (
         format_gib(found.sum.need_bytes),
         format_gib(found.available_bytes),
     )
     if found.reserved_by_port:
         loading = ", ".join("port %d" % port for port in sorted(found.reserved_by_port))
-        text += "; %s is to be filled by the load under way on %s" % (
+        text += "; %s is reserved by the load in progress on %s" % (
             format_gib(sum(found.reserved_by_port.values())),
             loading,
         )
     if found.not_evictable:
         text += "; " + "; ".join(
-            "port %d stays: %s" % kept for kept in sorted(found.not_evictable.items())
+            "port %d cannot be unloaded now: %s" % kept
+            for kept in sorted(found.not_evictable.items())
         )
     steps = " && ".join(mlxops_command("unload", port) for port in found.unload)
-    hint = "%s, or load with --evict" % steps if steps else "a smaller model or context"
+    hint = "%s, or load with --evict" % steps if steps else "use a smaller model or context"
     if found.not_evictable and not steps:
-        hint += ", or the same again once port %s can be unloaded" % ", ".join(
+        hint += ", or retry once port %s can be unloaded" % ", ".join(
             map(str, sorted(found.not_evictable))
         )
-    return NotEnoughMemory(text, hint + "; load with --force tries all the same", **found.record())
+    return NotEnoughMemory(text, hint + "; --force loads anyway", **found.record())
 
 
 def fewest_ports(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
-    """The fewest ports that hold so much together, among equals those that hold the least; () when
-    all do not.
+    """The fewest ports that use this much together, of these the ones that use the least; () if
+    even all use less.
 
-    Of very many servers, which anybody can start, not every choice is looked at: then the largest
-    go."""
+    With too many combinations to try, the largest ports are chosen."""
     if short <= 0 or sum(held.values()) < short:
         return ()
     largest = sorted(held, key=lambda p: -held[p])
@@ -163,7 +160,7 @@ def fewest_ports(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
 
 
 def _held(ctx: Context, found: Mapping[int, Sequence[Server]]) -> Dict[int, int]:
-    """port -> bytes its servers hold."""
+    """port -> bytes that its servers use."""
     return {
         port: sum(ctx.procs.footprint(s.processes) or 0 for s in servers)
         for port, servers in found.items()
@@ -177,8 +174,8 @@ def _left(
     port: Optional[int],
     others: int,
 ) -> int:
-    """What can be had once the port's own server is gone, and every load under way has what it
-    needs."""
+    """The memory available after the port's own server stops and all loads in progress have
+    theirs."""
     own = held.get(port, 0) if port is not None else 0
     left = memory.available_bytes + own
     if memory.wired_limit_bytes is not None:
@@ -187,7 +184,7 @@ def _left(
 
 
 def _kept(ctx: Context, held: Mapping[int, int], own: Optional[int]) -> Dict[int, str]:
-    """port -> why nobody may stop its server now."""
+    """port -> why its server cannot be stopped now."""
     kept = {}
     for port in held:
         if port != own and port in ctx.site.ports:
@@ -199,7 +196,7 @@ def _kept(ctx: Context, held: Mapping[int, int], own: Optional[int]) -> Dict[int
                 if stranger is not None:
                     told = (stranger.process.pid, mlxops_command("unload", port))
                     kept[port] = (
-                        "its server, pid %d, is not in the registry (to stop it: %s)" % told
+                        "its server, pid %d, is not in the registry (stop it with: %s)" % told
                     )
     return kept
 

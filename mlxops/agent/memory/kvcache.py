@@ -1,9 +1,9 @@
-"""How much memory a context takes in a model's KV cache, from its config.json. Pure.
+"""The memory of a context in a model's KV cache, from its config.json. Pure.
 
-As mlx-lm 0.31 keeps it (mlx_lm/models/cache.py, and each family's own attention and make_cache):
-values as wide as the model computes with, rows of 256 tokens at a time. What a family is not known
-for is counted as the most it can be: full attention in every layer, with nothing compressed. The
-config may come from a stranger: whatever is no plain number counts as absent."""
+As in mlx-lm 0.31 (mlx_lm/models/cache.py, and the attention and make_cache of each family): values
+of the width the model computes with, in steps of 256 tokens. An unknown family counts as the
+maximum: full attention in every layer, nothing compressed. The config is untrusted: anything but a
+plain number counts as absent."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 STATE_BYTES = 4
 STEP = 256
-# Tokens of a prompt taken in at a time, by which a window's cache grows beyond it meanwhile.
+# Tokens of a prompt that are processed at a time; the cache of a window grows by these meanwhile.
 CHUNK = 2048
 INNER = ("text_config", "llm_config", "language_config")
-# MLA kept as the compressed latent. Other families with a kv_lora_rank keep whole heads
+# MLA stored as the compressed latent. Other families with a kv_lora_rank store whole heads
 # (deepseek_v2, minicpm3).
 LATENT = (
     "deepseek_v3",
@@ -29,8 +29,8 @@ LATENT = (
     "longcat_flash_ngram",
 )
 TWICE = ("longcat_flash", "longcat_flash_ngram")
-# Layers that look at a window only, and have a cache no larger: told by `layer_types`, or every Nth
-# layer is full.
+# Layers with a sliding window, whose cache is no larger: given by `layer_types`, or all but every
+# Nth layer.
 BY_TYPE = (
     "afmoe",
     "exaone4",
@@ -53,15 +53,15 @@ BY_PATTERN = {
     "gemma4_text": 5,
     "gpt_oss": 2,
 }
-# Most layers keep a state of fixed size, every Nth one keeps keys and values.
+# Most layers have a state of fixed size; every Nth one stores keys and values.
 LINEAR = ("qwen3_next", "qwen3_5", "qwen3_5_moe", "qwen3_5_text", "qwen3_5_moe_text")
 
 Config = Mapping[str, Any]
 
 
 class Layer(NamedTuple):
-    """One layer's cache: bytes per token, the most tokens it keeps (None: all), and bytes whatever
-    the context."""
+    """The cache of one layer: bytes per token, the most tokens it stores (None: all), and bytes
+    that do not depend on the context."""
 
     token_bytes: int
     window: Optional[int] = None
@@ -74,24 +74,23 @@ class Layer(NamedTuple):
 
 
 def text_config(config: Config) -> Config:
-    """The part of a config.json about the language model, which one for text and images keeps one
-    level down."""
+    """The language model's part of a config.json. In a model for text and images it is nested."""
     inner: Config = next((config[key] for key in INNER if isinstance(config.get(key), dict)), {})
     return {**config, **inner, "model_type": inner.get("model_type") or config.get("model_type")}
 
 
 def context_length(config: Config) -> Optional[int]:
-    """Tokens the model was made for; None where the config does not say."""
+    """The maximum context of the model in tokens; None if the config does not give it."""
     return count_of(text_config(config), "max_position_embeddings")
 
 
 def value_bytes(text: Config) -> int:
-    """Bytes of one value as the model computes with it: 4 where its config says so, else 2."""
+    """Bytes of one value in the model's computation: 4 for float32, else 2."""
     return 4 if "float32" in (text.get("torch_dtype"), text.get("dtype")) else 2
 
 
 def layers(config: Config) -> Optional[Tuple[Layer, ...]]:
-    """A value per layer that has a cache; None when the config lacks what it takes."""
+    """The layers that have a cache; None if the config lacks the sizes."""
     text = text_config(config)
     count, family = count_of(text, "num_hidden_layers"), str(text.get("model_type"))
     width = _width(text, family)
@@ -107,14 +106,14 @@ def layers(config: Config) -> Optional[Tuple[Layer, ...]]:
 
 
 def size_bytes(config: Config, tokens: int, chunk: int = CHUNK) -> Optional[int]:
-    """Bytes that a context of so many tokens takes; None when it cannot be told."""
+    """Bytes that a context of that many tokens takes; None if unknown."""
     found = layers(config)
     return None if found is None else sum(layer.holds(tokens, chunk) for layer in found)
 
 
 def _layer(text: Config, family: str, width: int, window: Optional[int]) -> Layer:
     if family.startswith("gemma4") and window is None:
-        # Its layers that see everything have heads of their own size and number.
+        # Its full-attention layers have another number and size of heads.
         heads = (
             count_of(text, "num_global_key_value_heads") if text.get("attention_k_eq_v") else None
         )
@@ -124,7 +123,7 @@ def _layer(text: Config, family: str, width: int, window: Optional[int]) -> Laye
 
 
 def _width(text: Config, family: str) -> Optional[int]:
-    """Bytes per token of one layer that sees everything."""
+    """Bytes per token of one full-attention layer."""
     rank, rope = count_of(text, "kv_lora_rank"), count_of(text, "qk_rope_head_dim")
     if rank and rope and family in LATENT:
         latent = rank + rope + (count_of(text, "index_head_dim") or 0)
@@ -144,13 +143,13 @@ def _kv_heads(text: Config) -> Optional[int]:
 
 
 def head_size(text: Config) -> Optional[int]:
-    """Values of one attention head."""
+    """The size of one attention head, in values."""
     hidden, heads = count_of(text, "hidden_size"), count_of(text, "num_attention_heads")
     return count_of(text, "head_dim") or (hidden // heads if hidden and heads else None)
 
 
 def _windows(text: Config, family: str, count: int) -> List[Optional[int]]:
-    """Per layer how many tokens it keeps, None for all."""
+    """Per layer the number of tokens it stores, None for all."""
     window, kinds = count_of(text, "sliding_window"), text.get("layer_types")
     if window and family in BY_TYPE and isinstance(kinds, list) and len(kinds) == count:
         return [window if kind == "sliding_attention" else None for kind in kinds]
@@ -167,7 +166,7 @@ def _linear(text: Config, count: int, width: int) -> Tuple[Layer, ...]:
 
 
 def _state_bytes(text: Config) -> int:
-    """A gated delta layer's: the matrix of every value head, and the last columns of its
+    """The state of a gated delta layer: a matrix per value head, and the last columns of its
     convolution."""
     names = (
         "linear_num_key_heads",
@@ -183,7 +182,6 @@ def _state_bytes(text: Config) -> int:
 
 
 def count_of(text: Config, key: str) -> Optional[int]:
-    """A positive whole number of the config; None for anything else, which a stranger may have
-    written."""
+    """A positive integer of the config; None for anything else."""
     value = text.get(key)
     return value if type(value) is int and 0 < value < 1 << 40 else None

@@ -1,1 +1,1 @@
-"""Which model is meant for which port."""
+"""The registry: which model belongs to which port. Entries, the file, its lock, its copies."""

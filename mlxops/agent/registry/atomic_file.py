@@ -1,5 +1,4 @@
-"""A file that is only ever replaced as a whole: written beside its place, durable, then renamed to
-it."""
+"""Replace a file atomically: write a durable draft beside it, then rename the draft."""
 
 from __future__ import annotations
 
@@ -14,14 +13,14 @@ from . import sharing
 from .lock import chown_to_folder_owner
 from .lock_queue import try_lock
 
-# Some other program may hold the file itself for long: that must not keep us from working.
+# Another program may hold a lock on the file itself for long; then go on without it.
 CLAIM_TIMEOUT_S = 1.0
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 Stamp = Tuple[int, int, int]
 
 
 def stamp_of(was: os.stat_result) -> Stamp:
-    """What tells one content of the file from another."""
+    """A stamp that changes with the content of the file."""
     return was.st_ino, was.st_size, was.st_mtime_ns
 
 
@@ -33,11 +32,8 @@ def stamp_now(path: str) -> Optional[Stamp]:
 
 
 def write_durably(f: BinaryIO, content: bytes, like: str, sync: Callable[[int], None]) -> None:
-    """Make an open draft a durable file of this content, with the owner, group and mode of the file
-    `like`.
-
-    OSError where it cannot have them. The mode comes first: nobody reads in it who may not read the
-    other."""
+    """Write an open draft durably, with the owner, group and mode of the file `like`; OSError if
+    that fails. The mode is set first, so that the content is never more readable than that file."""
     _take_after(f.fileno(), like)
     f.write(content)
     f.truncate()
@@ -54,8 +50,7 @@ def _take_after(fd: int, like: str) -> None:
     mine, root = os.fstat(fd), os.geteuid() == 0
     if was.st_uid != mine.st_uid and not os.access(like, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    # Only root can give a file away; of several accounts that share a registry, the last writer
-    # owns it.
+    # Only root can change the owner. If several accounts share a registry, the last writer owns it.
     if was.st_gid != mine.st_gid or (root and was.st_uid != mine.st_uid):
         os.fchown(fd, was.st_uid if root else -1, was.st_gid)
     os.fchmod(fd, stat.S_IMODE(was.st_mode))
@@ -63,11 +58,10 @@ def _take_after(fd: int, like: str) -> None:
 
 @contextlib.contextmanager
 def claim(path: str, stamp: Optional[Stamp]) -> Iterator[bool]:
-    """Whether the file is still the one of that stamp; no other command replaces it inside.
+    """Context in which no other command replaces the file; yields whether it still has that stamp.
 
-    A second line behind the lock beside the file, which a person may remove: who replaces a file
-    holds an flock on that very file, so nobody else can do so at the same time who has read the
-    same one."""
+    This protects against the removal of the lock file beside it: every writer holds an flock on the
+    file that it replaces, so two that have read the same file cannot both replace it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -83,13 +77,13 @@ def claim(path: str, stamp: Optional[Stamp]) -> Iterator[bool]:
 def _tried(fd: int) -> bool:
     try:
         return try_lock(fd)
-    except OSError:  # some file systems lock nothing that is open for reading only
+    except OSError:  # some file systems cannot lock a file that is open for reading only
         return True
 
 
 def replace_file(draft: str, path: str, stamp: Optional[Stamp]) -> None:
-    """Give a draft its name; FileExistsError where a file of no `stamp` was to be made, and
-    somebody else made it."""
+    """Rename a draft to its place; FileExistsError if there was no file (`stamp` None), and another
+    process has created one."""
     if stamp is None:
         try:
             return os.link(draft, path)

@@ -1,8 +1,8 @@
-"""The files beside the registry that hold copies of it, or drafts.
+"""The copies and drafts beside the registry file.
 
-`registry.json.bak` is the registry as mlxops last wrote it: what a broken file is restored from.
-`registry.json.bak.1` is what the file held before that write. Drafts are renamed when they are
-whole; a killed command leaves them."""
+`registry.json.bak` is the registry as mlxops last wrote it, to restore a broken file from.
+`registry.json.bak.1` is the file before that write. Drafts are renamed once complete; a killed
+command leaves them behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..procs import signals
 from ..untrusted import read_bounded
 from . import entries as registry
 
-# Far more than a registry of all models that there are.
+# Far more than any real registry.
 MAX_BYTES = 64 << 20
 DRAFT = ".tmp-"
 
@@ -25,13 +25,12 @@ def backup(path: str) -> str:
 
 
 def older_backup(path: str) -> str:
-    """The copy of what the last write replaced."""
+    """The copy of the file before the last write."""
     return path + ".bak.1"
 
 
 def newest_valid(path: str) -> Optional[str]:
-    """The copy to restore the registry from; None where there is none that can be read as a
-    registry."""
+    """The newest copy that is a valid registry; None if there is none."""
     for copy in (backup(path), older_backup(path)):
         content = read_bounded(copy, MAX_BYTES)
         if content is None:
@@ -45,17 +44,17 @@ def newest_valid(path: str) -> Optional[str]:
 
 
 def has_content(path: str, content: bytes) -> bool:
-    """Whether a file holds exactly this."""
+    """Whether a file has exactly this content."""
     return read_bounded(path, len(content) + 1) == content
 
 
 def draft_path(path: str) -> str:
-    """A name that no other writer uses, with the writer's pid in it."""
+    """A unique name for a draft, with the pid of its writer."""
     return "%s%s%d-%s" % (path, DRAFT, os.getpid(), os.urandom(4).hex())
 
 
 def abandoned_drafts(path: str) -> List[str]:
-    """Drafts whose writers are dead."""
+    """The drafts of dead writers."""
     folder, name = os.path.split(path)
     try:
         names = os.listdir(folder)

@@ -1,5 +1,4 @@
-"""The registry as a value: which model is meant to be served on which port. Pure: bytes in, bytes
-out."""
+"""The registry as a value: which model belongs to which port. Pure: bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from .fields import as_args, as_port, is_text
 
 VERSION = 1
 MAX_HOSTS = 10
-# ssh would read a name with a dash in front as an option.
+# ssh would read a name that starts with a dash as an option.
 HOST_NAME = re.compile(r"[A-Za-z0-9_][\w.@-]{0,250}", re.A)
 OPTIONAL_TEXT = (
     "slot",
@@ -25,18 +24,17 @@ OPTIONAL_TEXT = (
 
 
 class Entry(NamedTuple):
-    """One model. `fields` are its own and unknown keys alike, with known keys coerced for the
-    reader.
+    """One model. `fields`: known and unknown keys, the known ones coerced to their types.
 
-    `stored` are the same fields as the file has them, None for an entry that no file holds yet. A
-    write repeats them for every field that was not changed."""
+    `stored`: the same fields as in the file, None for a new entry. A write repeats them for every
+    field that did not change."""
 
     name: str
     fields: Mapping[str, Any]
     stored: Optional[Mapping[str, Any]] = None
 
     def __eq__(self, other: object) -> bool:
-        """Two are the same when they mean the same, however a file spells it."""
+        """Entries are equal if their coerced fields are, whatever their spelling in a file."""
         return isinstance(other, Entry) and (self.name, self.fields) == (other.name, other.fields)
 
     def __ne__(self, other: object) -> bool:
@@ -68,8 +66,8 @@ class Entry(NamedTuple):
 
     @property
     def wanted(self) -> Optional[int]:
-        """The port it was last loaded on: kept by a crash, a reboot and reconcile, taken away by
-        unload."""
+        """The port it was last loaded on. A crash, a reboot and reconcile leave it; unload clears
+        it."""
         return self.fields.get("wanted")
 
     @property
@@ -81,12 +79,12 @@ class Entry(NamedTuple):
         return self.fields.get("process")
 
     def text(self, key: str) -> Optional[str]:
-        """An optional text field; None when absent, null or empty."""
+        """An optional text field; None if absent, null or empty."""
         return self.fields.get(key) or None
 
     def with_fields(self, **changes: Any) -> Entry:
-        """The same entry with these fields; None takes an optional field away and empties a
-        required one."""
+        """The entry with these fields; None removes an optional field and empties a required
+        one."""
         fields = {**self.fields, **changes}
         kept = {
             k: v for k, v in fields.items() if v is not None or k not in changes or k in REQUIRED
@@ -95,8 +93,7 @@ class Entry(NamedTuple):
 
     @property
     def stored_fields(self) -> Dict[str, Any]:
-        """The fields as the file is to have them: as stored, but for those that differ from what
-        was read."""
+        """The fields to write: as stored, except for those that changed since they were read."""
         if self.stored is None:
             return dict(self.fields)
         read = _coerced(self.name, self.stored)
@@ -119,13 +116,13 @@ REQUIRED: Dict[str, Any] = {
 
 
 class Registry(NamedTuple):
-    """All entries, in file order, and whatever else the file holds."""
+    """All entries, in file order, and all other keys of the file."""
 
     entries: Mapping[str, Entry]
     extra: Mapping[str, Any]
 
     def holders(self, port: int) -> Tuple[Entry, ...]:
-        """The entries assigned to a port: none or one, more only after a hand edit."""
+        """The entries assigned to a port: at most one, unless the file was edited by hand."""
         return tuple(e for e in self.entries.values() if e.port == port)
 
     def put(self, *entries: Entry) -> Registry:
@@ -135,11 +132,11 @@ class Registry(NamedTuple):
         return Registry({k: v for k, v in self.entries.items() if k != name}, self.extra)
 
     def lost(self, port: int) -> Tuple[Entry, ...]:
-        """The entries that served on this port and are assigned nowhere now."""
+        """The entries that were loaded on this port and are not assigned to any port now."""
         return tuple(e for e in self.entries.values() if e.wanted == port and e.port is None)
 
     def clear(self, port: int, *names: str) -> Registry:
-        """No entry is assigned to this port, or these are not; what served there still wants it.
+        """Free the port, from these entries or from all. An entry that served there still wants it.
         Slots stay."""
         kept = self
         for entry in self.holders(port):
@@ -148,30 +145,30 @@ class Registry(NamedTuple):
         return kept
 
     def _released(self, entry: Entry, port: int) -> Registry:
-        """A load that never got ready does not take the port away from the entry that served there
-        before."""
+        """Free the port from one entry. If its load never got ready, the port stays wanted by the
+        entry that served there before."""
         kept = self.put(entry.with_fields(port=None, process=None))
         served = "ready_at" in (entry.process or {})
         others = any(e.wanted == port for e in self.entries.values() if e.name != entry.name)
         return kept.want(entry.name, port) if served or not others else kept
 
     def want(self, name: str, port: int) -> Registry:
-        """This entry is the one to serve on the port, and no other."""
+        """Make this entry the only one that wants the port."""
         return self.forget(port).put(self.entries[name].with_fields(wanted=port))
 
     def forget(self, port: int) -> Registry:
-        """No entry wants this port."""
+        """Make no entry want this port."""
         return self.put(
             *(e.with_fields(wanted=None) for e in self.entries.values() if e.wanted == port)
         )
 
     def assign(self, name: str, port: int, process: Optional[Mapping[str, Any]]) -> Registry:
-        """The port moves to this entry in one step, whoever held it before."""
+        """Move the port to this entry, from any other, in one step."""
         kept = self.clear(port)
         return kept.put(kept.entries[name].with_fields(port=port, process=process))
 
     def duplicates(self) -> Dict[int, Tuple[str, ...]]:
-        """port -> names, for every port that more than one entry claims."""
+        """port -> names, for every port with more than one entry."""
         claims: Dict[int, List[str]] = {}
         for entry in self.entries.values():
             if entry.port is not None:
@@ -183,8 +180,7 @@ EMPTY = Registry({}, {})
 
 
 def parse(content: bytes) -> Registry:
-    """The registry a file's bytes hold; RegistryInvalid, with line and column where there are
-    any."""
+    """Parse the bytes of a registry file; RegistryInvalid, with line and column if known."""
     document = _load(content)
     if not isinstance(document, dict):
         raise RegistryInvalid("the registry is not a JSON object")
@@ -197,7 +193,7 @@ def parse(content: bytes) -> Registry:
 
 
 def dump(registry: Registry) -> bytes:
-    """The file's bytes: readable UTF-8, escaped only where a lone surrogate has no UTF-8."""
+    """The bytes of the file: UTF-8, or ASCII with escapes if a lone surrogate has no UTF-8."""
     models = {name: entry.stored_fields for name, entry in registry.entries.items()}
     document = {"version": VERSION, "models": models, **registry.extra}
     try:
@@ -206,11 +202,11 @@ def dump(registry: Registry) -> bytes:
         return (json.dumps(document, indent=2) + "\n").encode()
     except RecursionError:
         # Newer Pythons read deeper than they write.
-        raise RegistryInvalid("the registry is nested too deep to be written") from None
+        raise RegistryInvalid("the registry is nested too deeply to be written") from None
 
 
 def changes(before: Registry, after: Registry) -> List[Dict[str, Any]]:
-    """What differs, one row per field: {"entry", "field", "before", "after"}."""
+    """The differences, one row per field: {"entry", "field", "before", "after"}."""
     rows = []
     for name in {**before.entries, **after.entries}:
         old, new = before.entries.get(name), after.entries.get(name)
@@ -225,7 +221,7 @@ def changes(before: Registry, after: Registry) -> List[Dict[str, Any]]:
 
 def _load(content: bytes) -> Any:
     if not content.strip():
-        raise RegistryInvalid("the registry's file is empty", line=1, column=1)
+        raise RegistryInvalid("the registry file is empty", line=1, column=1)
     hooks: Dict[str, Any] = {
         "object_pairs_hook": _unique,
         "parse_constant": _no_constant,
@@ -249,16 +245,16 @@ def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     if len(document) < len(pairs):
         seen: Set[str] = set()
         again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise RegistryInvalid("the registry has the key %r twice" % again)
+        raise RegistryInvalid("the registry contains the key %r twice" % again)
     return document
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise RegistryInvalid("the registry holds %s, which is not JSON" % name)
+    raise RegistryInvalid("the registry contains %s, which is not JSON" % name)
 
 
 def _finite(text: str) -> float:
-    # 1e999 would be read as infinity, and written back as a word that is not JSON.
+    # 1e999 would be read as infinity, and written back as Infinity, which is not JSON.
     number = float(text)
     return number if abs(number) != float("inf") else _no_constant(text)
 
@@ -269,7 +265,7 @@ def _check_version(document: Dict[str, Any]) -> None:
         return
     lanes = " with `lanes`" if "lanes" in document else ""
     raise RegistryInvalid(
-        "the registry is version %s%s; this mlxops knows version %d and left it alone"
+        "registry version %s%s is not supported (only version %d is); nothing was changed"
         % (version, lanes, VERSION),
         "use the tool that wrote it, or a newer mlxops",
         version=version,
@@ -277,8 +273,8 @@ def _check_version(document: Dict[str, Any]) -> None:
 
 
 def coerce(name: str, fields: Any) -> Entry:
-    """An entry from its stored fields, read as what they plainly mean; RegistryInvalid where they
-    mean nothing."""
+    """An entry from its stored fields, converted to their types; RegistryInvalid if they have
+    none."""
     return Entry(name, _coerced(name, fields), fields)
 
 
@@ -308,7 +304,7 @@ def _coerced(name: str, fields: Any) -> Dict[str, Any]:
 
 
 def _hosts(name: str, value: Any) -> List[str]:
-    """NAME=ADDRESS of two hosts or more."""
+    """NAME=ADDRESS of two or more hosts."""
     items = [value] if isinstance(value, str) else value
     form = re.compile(HOST_NAME.pattern + r"=\d{1,3}(\.\d{1,3}){3}", re.A)
     plain = isinstance(items, list) and all(
@@ -316,5 +312,5 @@ def _hosts(name: str, value: Any) -> List[str]:
     )
     if plain and 2 <= len(items) <= MAX_HOSTS:
         return list(items)
-    text = "entry %r: `hosts` is not a list of 2 to %d times NAME=ADDRESS, the host itself first"
+    text = "entry %r: `hosts` must list 2 to %d NAME=ADDRESS pairs, this host first"
     raise RegistryInvalid(text % (name, MAX_HOSTS), entry=name, field="hosts")

@@ -1,4 +1,4 @@
-"""Single fields of a registry entry, read as what they plainly mean. Pure."""
+"""Convert single fields of a registry entry to their types. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import RegistryInvalid
 
 
 def as_port(name: str, key: str, value: Any) -> Optional[int]:
-    """A port; None for null and for an empty text."""
+    """A port; None for null or an empty text."""
     if value is None or value == "":
         return None
     try:
@@ -23,7 +23,7 @@ def as_port(name: str, key: str, value: Any) -> Optional[int]:
 
 
 def as_args(name: str, value: Any) -> List[str]:
-    """Words of a command line; a text alone is one word."""
+    """Words of a command line; a single text is one word."""
     items = [value] if isinstance(value, str) else (value or [])
     if isinstance(items, list) and all(map(_is_word, items)):
         return [str(item) for item in items]
@@ -33,13 +33,13 @@ def as_args(name: str, value: Any) -> List[str]:
 
 
 def _is_word(item: Any) -> bool:
-    """Whether it can be a word of a command line as it stands; true has no spelling there."""
+    """Whether it can be a word of a command line: a text or a number, but not true or false."""
     return is_text(item) or (isinstance(item, (int, float)) and not isinstance(item, bool))
 
 
 def is_text(value: Any) -> bool:
-    """Whether it is text that a path or a command line can hold: neither NUL nor half a character
-    has a place there."""
+    """Whether it can be a path or a word of a command line: text without NUL that UTF-8 can
+    encode."""
     try:
         return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

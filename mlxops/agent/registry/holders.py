@@ -1,4 +1,4 @@
-"""Who truly holds a lock: what its file says may be the word of one who let go of it long ago."""
+"""Find the process that holds a lock. The text in the lock file may be from an earlier holder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MAX_COMMAND_LENGTH = 120
 def actual_holder(
     path: str, said: Mapping[str, Any], procs: Optional[Procs] = None
 ) -> Dict[str, Any]:
-    """What the lock's file says where its writer still holds it; else the process that does, marked
-    as `outsider`; {} where nobody can tell."""
+    """The text of the lock file if its writer still holds the lock; else the process that does,
+    marked as `outsider`; {} if it cannot be identified."""
     procs = procs or local_procs()
     writer = _writer(procs, said)
     if said.get("job") and writer and not said.get("ended"):
@@ -31,7 +31,7 @@ def actual_holder(
 
 
 def _writer(procs: Procs, said: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote the text lives, as far as that can be seen."""
+    """Whether the process that wrote the text is alive; True if it cannot be observed."""
     pid = said.get("pid")
     if type(pid) is not int or not 0 < pid < 1 << 31:
         return False

@@ -1,5 +1,4 @@
-"""What `init` would change: entries for models found, paths that moved, servers already running.
-Pure."""
+"""Plan what `init` changes: new entries, new paths, and servers that are already running. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +9,8 @@ from .entries import REQUIRED, Entry, Registry
 
 
 class CachedModel(NamedTuple):
-    """A whole MLX chat model in the cache, with the fields its family suggests, and what cannot be
-    had for it."""
+    """A complete MLX chat model in the cache, with the defaults of its family; `notes`: what is
+    missing. `place`: the identity of its folder."""
 
     repo_id: str
     path: str
@@ -21,10 +20,10 @@ class CachedModel(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A server on a port: the model its command line names, and what the registry would record of
-    its process.
+    """A server on a port: the model in its command line, and the record of its process for the
+    registry.
 
-    `repo_id`: the repository in whose folder of the cache that model lies, "" elsewhere."""
+    `repo_id`: the repository if the model is in the cache, else ""."""
 
     port: int
     model: str
@@ -33,10 +32,8 @@ class Running(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One step of the plan; `entry` as it would be stored, None where the step only tells why
-    nothing is done.
-
-    `name` is "" where no entry is concerned."""
+    """One step of the plan. `entry`: as it would be stored, None if the step only says why nothing
+    is done. `name`: "" if it is about no entry."""
 
     action: str
     name: str
@@ -46,13 +43,12 @@ class Change(NamedTuple):
 
 
 def format_value(value: object) -> str:
-    """A field's value in a sentence."""
+    """Format a field's value for a sentence."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 class Slots(NamedTuple):
-    """What the host file says: repo_id -> the port planned for it, and the slots' names in lower
-    case."""
+    """From the host file: repo_id -> its planned port, and the names of slots in lower case."""
 
     planned: Mapping[str, int]
     names: FrozenSet[str]
@@ -66,12 +62,11 @@ def plan(
     taken: Mapping[str, int],
     places: Mapping[str, str] = {},
 ) -> Tuple[Change, ...]:
-    """All changes, in order. Nothing is ever removed, and no entry gets a slot's name: that is a
-    port's.
+    """All changes, in order. Nothing is removed, and no entry gets the name of a slot, as that
+    names a port.
 
-    `places`: entry -> where its path leads, whatever its spelling; of a model found that is its
-    `place`. `taken`: entry -> port of the load under way that works on it; what becomes of it is
-    left to that."""
+    `places`: entry -> the identity of its folder. `taken`: entry -> port of the load in progress
+    that works on it; init leaves those entries alone."""
     changes: List[Change] = []
     running = list(running)
     served = {server.model: server.port for server in running}
@@ -91,23 +86,20 @@ def plan(
 
 
 def _kept(change: Change, registry: Registry, served: Mapping[str, int]) -> Change:
-    """A path is not refreshed under a server that runs from it: that server is about to be
-    adopted."""
+    """Leave the path of an entry whose server is running from it and will be adopted."""
     there = registry.entries.get(change.name)
     port = served.get(there.cache_path) if there is not None and there.cache_path else None
     if change.action != "refresh" or change.entry is None or port is None:
         return change
     return change._replace(
-        entry=None, reason="a newer snapshot is there; this one is served on port %d" % port
+        entry=None, reason="a newer snapshot exists, but this one is in use on port %d" % port
     )
 
 
 def _left(change: Change, taken: Mapping[str, int]) -> Change:
     if change.entry is None or change.name not in taken:
         return change
-    return change._replace(
-        entry=None, reason="left to the load that works on it, on port %d" % taken[change.name]
-    )
+    return change._replace(entry=None, reason="in use by a load on port %d" % taken[change.name])
 
 
 def apply(registry: Registry, changes: Iterable[Change]) -> Registry:
@@ -122,7 +114,7 @@ def _for_model(
         for e in registry.entries.values()
         if model.place and places.get(e.name) == model.place
     }
-    # The Hub does not tell names apart by case.
+    # The Hub ignores case in names.
     known = [e for e in registry.entries.values() if e.repo_id.lower() == model.repo_id.lower()]
     if not known and not here:
         return [_added(registry, model, slots)]
@@ -135,9 +127,7 @@ def _for_model(
 
 def _refreshed(entry: Entry, model: CachedModel) -> Change:
     if entry.port is not None:
-        reason = (
-            "a newer snapshot is there; it is being served, so its path stays until it is unloaded"
-        )
+        reason = "a newer snapshot exists; the path stays until the model is unloaded"
         return Change(action="refresh", name=entry.name, port=entry.port, reason=reason, entry=None)
     return Change(
         action="refresh",
@@ -181,10 +171,10 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
         return Change(
             action="adopt", name="", port=server.port, reason=_unnamed(registry, server), entry=None
         )
-    # One that is free comes before one that is served elsewhere.
+    # A free entry comes before one that is served elsewhere.
     entry = min(match, key=lambda e: e.port is not None)
     if entry.port is not None:
-        reason = "it runs here too, and is assigned to port %d" % entry.port
+        reason = "it is running here too, but is assigned to port %d" % entry.port
         return Change(action="adopt", name=entry.name, port=server.port, reason=reason, entry=None)
     adopted = entry.with_fields(port=server.port, process=dict(server.record))
     return Change(
@@ -197,26 +187,26 @@ def _for_server(registry: Registry, server: Running) -> Optional[Change]:
 
 
 def _unnamed(registry: Registry, server: Running) -> str:
-    """Why a server was not adopted, and the commands after which it is."""
+    """Why a server is not adopted, and the commands that make init adopt it."""
     kin = [
         e
         for e in registry.entries.values()
         if server.repo_id and e.repo_id.lower() == server.repo_id.lower()
     ]
     if kin:
-        text = "it serves %s, another snapshot of %s (entry %s): %s; or, for its own snapshot: %s"
+        text = "it serves %s, another snapshot of %s (entry %s): %s; or, for the entry's own: %s"
         own = mlxops_command("set", kin[0].name, "cache_path=" + server.model) + " && mlxops init"
         swap = mlxops_command("load", kin[0].name, server.port, "--replace")
         return text % (server.model, kin[0].repo_id, kin[0].name, own, swap)
     add = mlxops_command("register", "NAME", server.repo_id or "ORG/NAME")
     if server.model:
         add += " && " + mlxops_command("set", "NAME", "cache_path=" + server.model)
-    return "it serves %s, which no entry names: %s && mlxops init" % (server.model or "?", add)
+    return "it serves %s, which has no entry: %s && mlxops init" % (server.model or "?", add)
 
 
 def free_name(registry: Registry, repo_id: str, slot_names: FrozenSet[str]) -> str:
-    """A name that no entry and no slot has, and no number, which is a port: the repository's, else
-    a longer one."""
+    """An unused name for an entry: that of the repository, else a longer one. It is not a number,
+    which would be a port."""
     short, full = repo_id.split("/")[-1].lower(), repo_id.lower().replace("/", "-")
     names = [name for name in (short, full) if not name.isdecimal()]
     names += ["%s-%d" % (full, n) for n in range(2, len(registry.entries) + len(slot_names) + 3)]

@@ -1,7 +1,7 @@
 """An flock on a file that is never deleted and says who holds it, from where, since when and why.
 
-The kernel drops the lock when its holder dies, so a dead holder never blocks; the text in the file
-only informs. The text stays when the lock is free: what the last holder said of itself."""
+The kernel releases the lock when its holder dies, so a dead holder never blocks; the text in the
+file is only informative. It stays after the release and then describes the last holder."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ..errors import DISK_FULL_ERRNOS, Failed, Locked, write_error
 from . import sharing
 from .lock_queue import QueuePlace, acquire_within, try_lock
 
-# A writer may be in the middle of its text each time it is looked at.
+# A writer may be in the middle of its text at each read.
 TRIES = 5
-# Each one found a file that was removed or replaced while it waited.
+# Attempts that found the file removed or replaced after the wait.
 MAX_REPLACEMENTS = 1000
 
 
 class FileLock:
-    """Exclusive between processes. Not reentrant. `turn`: who waits queues up at the folder.
+    """Exclusive between processes. Not reentrant. `turn`: waiters queue on a lock of the folder.
 
-    `registry`: the file beside which it lies. Its group may use the lock where it may write the
+    `registry`: the file that the lock is beside. Its group may use the lock if it may write the
     file; else only the owner may open it, so that no other user can hold it."""
 
     def __init__(self, path: str, turn: bool = False, registry: Optional[str] = None) -> None:
@@ -39,14 +39,14 @@ class FileLock:
 
     def acquire(self, holder: Dict[str, Any], wait_s: float) -> None:
         """Take the lock within `wait_s` seconds and write `holder` into it; else Locked, with the
-        other's fields."""
+        fields of its holder."""
         self.take(wait_s)
-        # The lock itself holds; only its description is lost on a full disk.
+        # On a full disk only the description is lost, not the lock.
         with contextlib.suppress(OSError):
             self.describe(holder)
 
     def take(self, wait_s: float) -> None:
-        """As acquire, but what the last holder said stays."""
+        """As acquire, but leave the text of the last holder."""
         deadline = Deadline(wait_s)
         try:
             if self._turn:
@@ -57,7 +57,7 @@ class FileLock:
                 self._turn.leave()
 
     def _gained(self, deadline: Deadline) -> int:
-        """The locked file that has the name now: one that was removed while we waited for it guards
+        """Lock the file that has the name now: one that was removed during the wait protects
         nothing."""
         for _ in range(MAX_REPLACEMENTS):
             fd = self._open()
@@ -68,13 +68,13 @@ class FileLock:
                 return fd
             os.close(fd)
         raise Failed(
-            "the lock %s is removed again and again" % self.path,
-            "end what removes it",
+            "something keeps removing the lock %s" % self.path,
+            "stop the program that removes it",
             lock=self.path,
         )
 
     def _named(self, fd: int) -> bool:
-        """Whether this open file is the one under the lock's name."""
+        """Whether this open file is the one with the lock's name."""
         try:
             there = os.stat(self.path)
         except FileNotFoundError:
@@ -84,13 +84,13 @@ class FileLock:
 
     @property
     def lost(self) -> bool:
-        """Whether it is held no longer, because its file was removed or replaced: others can take
-        the new one."""
+        """Whether the lock was lost because its file was removed or replaced: others can take the
+        new file."""
         return self._fd is not None and not self._named(self._fd)
 
     def reacquire(self) -> bool:
-        """Where the locked file was removed: hold the one that has the name now; False where
-        somebody else does."""
+        """If the locked file was removed, lock the one that has the name now; False if another
+        process holds it."""
         if self._fd is None or not self.lost:
             return True
         fd = self._open()
@@ -102,19 +102,19 @@ class FileLock:
         return True
 
     def describe(self, holder: Dict[str, Any]) -> None:
-        """Replace what the lock says of its holder; OSError where it cannot be written."""
+        """Replace the description of the holder; OSError if it cannot be written."""
         if self._fd is None:
             return
         text = json.dumps(holder).encode() + b"\n"
-        # Over all of a longer text before its end is cut: who looks in between reads blanks, not a
-        # rest.
+        # Overwrite all of a longer text before truncating: a reader in between sees blanks, not the
+        # end of the old text.
         whole = text.ljust(os.fstat(self._fd).st_size)
         if os.pwrite(self._fd, whole, 0) < len(whole):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
         os.ftruncate(self._fd, len(text))
 
     def clear(self) -> None:
-        """Take away what the lock says; it needs no room on the disk."""
+        """Remove the description; this needs no disk space."""
         if self._fd is not None:
             os.ftruncate(self._fd, 0)
 
@@ -124,8 +124,7 @@ class FileLock:
             self._fd = None
 
     def holder(self, shared: bool = False) -> Optional[Dict[str, Any]]:
-        """Who else holds it; None when it is free. What the file says, where that is true; for
-        `shared` see look()."""
+        """Who else holds it; None if it is free. For `shared` see peek()."""
         held, said = self.peek(shared)
         if not held:
             return None
@@ -134,16 +133,16 @@ class FileLock:
         return actual_holder(self.path, said)
 
     def peek(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
-        """Whether somebody else holds it, and what it says of that one, or of the last one.
+        """Whether another process holds it, and its text, of this or of the last holder.
 
-        `shared`: also where it is held with LOCK_SH, which keeps everybody from taking it. That
-        look takes the lock itself for a moment."""
+        `shared`: also count LOCK_SH, which keeps others from taking the lock. This takes the lock
+        itself for a moment."""
         try:
             fd = self._opened(os.O_RDONLY)
         except FileNotFoundError:
             return False, {}
         except PermissionError:
-            # Another user's own: what that one does is not ours to see, nor in our way elsewhere.
+            # A lock of another user, which cannot be read and blocks nothing of ours.
             return False, {}
         try:
             with _naming(self.path):
@@ -170,7 +169,7 @@ class FileLock:
             ) from exc
 
     def _opened(self, how: int) -> int:
-        """Never waiting for the other end of a FIFO, nor through a link that somebody planted."""
+        """Open without blocking on a FIFO, and without following a link."""
         fd = os.open(
             self.path,
             how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC,
@@ -194,7 +193,7 @@ class FileLock:
 
 @contextlib.contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """flock and read do not say in their errors which file it was."""
+    """Add the path to errors of flock and read, which do not have it."""
     try:
         yield
     except OSError as exc:
@@ -203,8 +202,8 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _taken(fd: int, kind: int) -> bool:
-    """Whether somebody is in the way of such a lock. One who looks is so for microseconds, and is
-    not meant."""
+    """Whether another process blocks such a lock. Retry, as one that peeks holds it for
+    microseconds."""
     for number in range(TRIES):
         if try_lock(fd, kind):
             fcntl.flock(fd, fcntl.LOCK_UN)
@@ -214,18 +213,18 @@ def _taken(fd: int, kind: int) -> bool:
 
 
 def chown_to_folder_owner(folder: str, fd: int) -> None:
-    """Made by root in a user's folder, a file is the user's: one sudo must not shut out every later
-    command.
+    """Give a file that root creates in a user's folder to the user, so that one sudo does not lock
+    out all later commands.
 
-    `fd` must have been opened without following a link, and no second name counts: neither may lead
-    out of the folder."""
+    `fd` must have been opened without following links, and a file with a second hard link is left
+    alone: either may lead out of the folder."""
     owner, made = os.stat(folder), os.fstat(fd)
     if owner.st_uid and os.geteuid() == 0 and (made.st_uid, made.st_nlink) == (0, 1):
         os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 def describe_holder(held: Mapping[str, Any]) -> str:
-    """Who holds a lock, as a sentence."""
+    """Describe the holder of a lock in a phrase."""
     if held.get("outsider"):
         return "held by pid %s (%s) of user %s" % (held["pid"], held["why"], held["who"])
     if not held:
@@ -236,18 +235,17 @@ def describe_holder(held: Mapping[str, Any]) -> str:
 
 
 def holder_hint(held: Mapping[str, Any]) -> str:
-    """What to do where somebody holds a lock that is meant to be held for a moment."""
+    """The hint for a lock that should only be held for a moment."""
     if held.get("outsider"):
         return (
-            "on the host: see what it does with ps -fp %s, and end it; then run the command again"
+            "on the host: check it with ps -fp %s and end it; then run the command again"
             % held["pid"]
         )
     return "wait for it to end, then run the command again"
 
 
 def _read(fd: int) -> Dict[str, Any]:
-    """What the text says, {} where it says nothing. Seen cut short while it grows, it is whole a
-    moment later."""
+    """The parsed text, {} if there is none. Retries, as a writer may be in the middle of it."""
     for _ in range(TRIES):
         held = _parsed(fd)
         if held is not None:
@@ -257,7 +255,7 @@ def _read(fd: int) -> Dict[str, Any]:
 
 
 def _parsed(fd: int) -> Optional[Dict[str, Any]]:
-    """None for a text that is no JSON."""
+    """None if the text is not JSON."""
     try:
         held = json.loads(os.pread(fd, 65536, 0) or b"{}")
     except (ValueError, RecursionError):

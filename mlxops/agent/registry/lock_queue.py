@@ -1,5 +1,5 @@
-"""Waiting for an flock in the kernel's own queue, for a bounded time; polling would leave it to
-chance who is next."""
+"""Wait for an flock in the kernel's queue, for a limited time. With polling, chance would decide
+who is next."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def acquire_within(fd: int, deadline: Deadline) -> bool:
-    """Lock `fd` exclusively, in turn. False when the time is up: `fd` is closed then, or left to
-    the waiting thread.
-
-    An error closes it as well."""
+    """Lock `fd` exclusively, in order of arrival. False at the deadline: `fd` is then closed, or
+    left to the waiting thread. Errors close it too."""
     try:
         if try_lock(fd):
             return True
@@ -39,12 +37,11 @@ def acquire_within(fd: int, deadline: Deadline) -> bool:
 
 
 class QueuePlace:
-    """The first place in the queue for the lock of a folder; whoever has it competes with nobody
-    but the holder.
+    """The first place in the queue, a lock of the folder. Its owner competes only with the holder.
 
-    The kernel wakes who waited longest, and a newcomer could still be faster than one who has to
-    wake up first: so all pass here. It is best effort: a waiter that never moves on delays the
-    others, and the lock itself decides."""
+    flock is not FIFO for newcomers: one may be faster than the waiter that the kernel wakes, so all
+    waiters queue here first. Best effort: a waiter that hangs delays the others, and the lock
+    itself decides."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -62,8 +59,8 @@ class QueuePlace:
 
 
 class _Waiter:
-    """A thread that waits in flock, which nothing can call back: left behind, it drops the lock
-    when it gets it."""
+    """A thread that waits in flock, which cannot be cancelled: after the deadline it releases the
+    lock as soon as it gets it."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -77,8 +74,7 @@ class _Waiter:
         try:
             thread.start()
         except RuntimeError:
-            # No thread can be started (a limit on processes): polling gets the lock too, only not
-            # in turn.
+            # No thread can be started (a limit on processes): poll, without the order.
             return self._poll(deadline)
         thread.join(deadline.left())
         with self._guard:
@@ -99,7 +95,7 @@ class _Waiter:
     def _wait(self) -> None:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-        except Exception as exc:  # raised again where it is waited for
+        except Exception as exc:  # raised again in wait()
             self._error = exc
         with self._guard:
             self._gained = not self._late and self._error is None

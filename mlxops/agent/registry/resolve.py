@@ -1,4 +1,4 @@
-"""Which entry a person means. Pure."""
+"""Find the entry that a word means. Pure."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ MAX_NAMES = 5
 
 
 def is_repo_id(word: str) -> bool:
-    """Whether a word has the form org/name: only such a word may ever be downloaded."""
+    """Whether a word has the form org/name. Only such a word can be downloaded."""
     return bool(REPO_ID.fullmatch(word)) and ".." not in word and "--" not in word
 
 
 def find_exact(registry: Registry, word: str) -> Optional[Entry]:
-    """The entry of exactly this name, repo_id or model_id, case ignored. ModelAmbiguous when
-    several are.
+    """The entry with exactly this name, repo_id or model_id, case ignored; ModelAmbiguous for
+    several.
 
-    What stops, removes or changes something takes no part of a name."""
+    Verbs that stop, remove or change something do not accept parts of a name."""
     return registry.entries.get(word) or _only(_whole(registry, word), word)
 
 
 def find_entry(registry: Registry, word: str) -> Optional[Entry]:
-    """The entry a word means: its name, its repo_id or model_id, or a unique part of one of them,
-    case ignored.
+    """The entry with this name, repo_id or model_id, or with it as a unique part of one, case
+    ignored.
 
-    None when nothing matches; ModelAmbiguous when several do."""
+    None if nothing matches; ModelAmbiguous for several matches."""
     return find_exact(registry, word) or _only(_parts(registry, word), word)
 
 
@@ -38,7 +38,7 @@ def _only(matches: List[Entry], word: str) -> Optional[Entry]:
     if len(matches) > 1:
         names = [e.name for e in matches]
         text = "%r could be %s" % (word, _several(names))
-        raise ModelAmbiguous(text, "name one of them in full", matches=names, model=word)
+        raise ModelAmbiguous(text, "give the full name", matches=names, model=word)
     return matches[0] if matches else None
 
 
@@ -48,7 +48,7 @@ def _several(names: List[str]) -> str:
 
 
 def unknown_model(registry: Registry, word: str) -> ModelUnknown:
-    """The error for a word that means nothing here, with what comes near it."""
+    """The error for a word without a match, with similar names."""
     pieces = [pair for e in registry.entries.values() for pair in _pieces(e)]
     near = difflib.get_close_matches(word.lower(), [piece for piece, _ in pieces], n=3, cutoff=0.6)
     exact = list(dict.fromkeys(name for piece, name in pieces if piece in near))[:3]
@@ -61,24 +61,25 @@ def unknown_model(registry: Registry, word: str) -> ModelUnknown:
 
 
 def require_entry(registry: Registry, word: str) -> Entry:
-    """The entry a word means, or the error that says what comes near."""
+    """The entry that a word means; ModelUnknown, with similar names, if there is none."""
     entry = find_entry(registry, word)
     if entry is None:
         exc = unknown_model(registry, word)
-        # What is not here can be downloaded by load only.
+        # Only load can download a model.
         raise exc if exc.fields["near"] else ModelUnknown(exc.message, "mlxops list", **exc.fields)
     return entry
 
 
 def require_exact(registry: Registry, word: str) -> Entry:
-    """The entry of exactly this name, or the error that names those of which it is a part."""
+    """The entry with exactly this name; ModelUnknown, with the names that contain it, if there is
+    none."""
     entry = find_exact(registry, word)
     if entry is not None:
         return entry
     parts = [e.name for e in _parts(registry, word)][:MAX_NAMES]
     near = parts or list(unknown_model(registry, word).fields["near"])
     hint = "did you mean %s?" % ", ".join(near) if near else "mlxops list"
-    raise ModelUnknown("no entry is called %r" % word, hint, model=word, near=near)
+    raise ModelUnknown("no entry has the name %r" % word, hint, model=word, near=near)
 
 
 def _whole(registry: Registry, word: str) -> List[Entry]:
@@ -86,7 +87,7 @@ def _whole(registry: Registry, word: str) -> List[Entry]:
 
 
 def _parts(registry: Registry, word: str) -> List[Entry]:
-    # org/name is a whole name, never a part: it may be a model that is still to be downloaded.
+    # org/name is a full name, never a part: it may be a model that is not downloaded yet.
     if not word or is_repo_id(word):
         return []
     return [
@@ -95,8 +96,8 @@ def _parts(registry: Registry, word: str) -> List[Entry]:
 
 
 def _pieces(entry: Entry) -> List[Tuple[str, str]]:
-    """(text to compare with, name to show): a slip in one part of a name is near that part, not
-    near the whole."""
+    """(text to compare with, name to show), also for the parts of names: a typo in one part
+    resembles that part, not the full name."""
     whole = [(name.lower(), name) for name in _names(entry)]
     return whole + [(part, entry.name) for text, _ in whole for part in re.split(r"[/_.-]", text)]
 

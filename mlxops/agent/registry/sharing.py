@@ -1,8 +1,8 @@
-"""Who may use what lies beside the registry: its owner, and its group where the group may write the
-registry.
+"""Modes and groups of the files beside the registry: for its owner, and for its group if the group
+may write the registry.
 
-The login's umask has no say in it. A registry that is not there yet is the group's where its folder
-is: setgid, and writable for the group."""
+The umask is ignored. A new registry belongs to the group if its folder does: setgid and
+group-writable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GROUP_WRITES = stat.S_IWGRP
 
 
 def file_mode(registry: str) -> int:
-    """The mode of the registry and its copies: its own, or the one that it is made with."""
+    """The mode of the registry and its copies: the current one, or that of a new registry."""
     try:
         return stat.S_IMODE(os.stat(registry).st_mode)
     except OSError:
@@ -30,8 +30,7 @@ def _folder_shared(folder: str) -> bool:
 
 
 def others_write(registry: str) -> bool:
-    """Whether another account may change the registry, or put another file into its place. root
-    may, always."""
+    """Whether another account, other than root, can change the registry or replace its file."""
     path = os.path.realpath(registry)
     try:
         if _written_by_others(os.stat(path)):
@@ -39,7 +38,7 @@ def others_write(registry: str) -> bool:
         while os.path.dirname(path) != path:
             path = os.path.dirname(path)
             seen = os.stat(path)
-            # In a sticky folder only the owner of a file replaces it.
+            # In a sticky folder only the owner of a file can replace it.
             if _written_by_others(seen) and not (
                 seen.st_mode & stat.S_ISVTX and seen.st_uid in (0, os.geteuid())
             ):
@@ -56,21 +55,19 @@ def _written_by_others(seen: os.stat_result) -> bool:
 
 
 def lock_mode(registry: Optional[str]) -> int:
-    """Whoever may open a lock may hold it, and so keep all others waiting."""
+    """The mode of a lock file. Every account that can open it can hold it and block the others."""
     return 0o660 if registry and file_mode(registry) & GROUP_WRITES else 0o600
 
 
 def set_lock_mode(fd: int, registry: Optional[str]) -> None:
-    """Give a lock file its mode and group. One that we do not own stays as it is, and one with a
-    second name too: that may lead out of the folder. `registry` None: a lock that lies
-    elsewhere."""
+    """Set mode and group of a lock file, unless another account owns it or it has a second hard
+    link, which may lead out of the folder. `registry` None: a lock that is not beside one."""
     if registry is not None:
         set_mode_and_group(fd, registry, lock_mode(registry))
 
 
 def set_mode_and_group(fd: int, registry: str, mode: int) -> None:
-    """Give an open file beside the registry this mode, and the registry's group where that can
-    be."""
+    """Give an open file beside the registry this mode, and the registry's group if possible."""
     seen = os.fstat(fd)
     if os.geteuid() not in (0, seen.st_uid) or seen.st_nlink != 1:
         return
@@ -79,7 +76,7 @@ def set_mode_and_group(fd: int, registry: str, mode: int) -> None:
         try:
             os.fchown(fd, -1, group)
         except OSError:
-            mode &= ~0o070  # another group than the registry's is nobody's to let in
+            mode &= ~0o070  # do not open the file to another group than the registry's
     if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
         os.fchmod(fd, mode)
 

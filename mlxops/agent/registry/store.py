@@ -18,13 +18,13 @@ from .entries import Registry
 from .lock import FileLock, chown_to_folder_owner
 
 LOCK_TIMEOUT_S = 10.0
-# Some 4,000 loads; what is older than the file before goes.
+# About 4,000 loads. One older file is kept.
 MAX_HISTORY_BYTES = 8 << 20
 
 
 class Store:
-    """One `registry.json`. `who` is {"who", "from"} for the lock and the history; `sync` makes a
-    descriptor durable."""
+    """One `registry.json`. `who`: {"who", "from"} for the lock and the history; `sync`: fsync of a
+    descriptor."""
 
     def __init__(
         self, path: str, who: Mapping[str, Any], sync: Callable[[int], None] = os.fsync
@@ -32,27 +32,26 @@ class Store:
         self.path = path
         self._who = dict(who)
         self._sync = sync
-        # Files that exist already, with room for a registry: the next writes take them.
+        # Preallocated files with space for a registry, which the next writes use.
         self.drafts: List[str] = []
 
     def read(self) -> Registry:
-        """The registry as it stands. RegistryInvalid when it is unreadable: never an empty one
-        instead."""
+        """The current registry; RegistryInvalid if it cannot be read."""
         return self._read()[0]
 
     def read_or_empty(self) -> Tuple[Registry, Optional[MlxopsError]]:
-        """The registry, or an empty one and why it cannot be read: for what is true without it."""
+        """The registry, or an empty one with the error, for verbs that also work without it."""
         try:
             return self.read(), None
         except MlxopsError as exc:
             return registry.EMPTY, exc
 
     def edit(self, why: str, change: Callable[[Registry], Registry]) -> Registry:
-        """Re-read, change, replace, all under the lock; the registry as written. Writes nothing
-        when nothing changed.
+        """Re-read, change and replace the registry under its lock; return it as written. Writes
+        nothing if nothing changed.
 
-        `change` is called again if a hand edit slips in before the rename, so it must only
-        compute."""
+        `change` must be pure: it is called again if the file is edited by hand before the
+        rename."""
         deadline = Deadline(LOCK_TIMEOUT_S)
         while True:
             with self.locked(why) as lock:
@@ -60,12 +59,14 @@ class Store:
             if done is not None:
                 return done
             if deadline.passed:
-                what = "the lock of %s is removed all the time, nothing was written" % self.path
-                raise Failed(what, "end what removes the .lock files beside it", path=self.path)
+                what = "something keeps removing the lock of %s; nothing was written" % self.path
+                raise Failed(
+                    what, "stop the program that removes the .lock files beside it", path=self.path
+                )
 
     @contextlib.contextmanager
     def locked(self, why: str, wait_s: Optional[float] = None) -> Iterator[FileLock]:
-        """No other command changes the registry inside. Not reentrant."""
+        """Context in which no other command can change the registry. Not reentrant."""
         lock = FileLock(self.path + ".lock", turn=True, registry=self.path)
         try:
             held = {**self._who, "since": now(), "why": why, "pid": os.getpid()}
@@ -75,7 +76,7 @@ class Store:
             lock.release()
 
     def check_writable(self) -> None:
-        """Failed where an edit could not be written, whatever it is; for the holder of the lock."""
+        """Failed if an edit could not be written. The caller must hold the lock."""
         trial = copies.draft_path(self.path)
         try:
             self._write(trial, b"")
@@ -87,7 +88,7 @@ class Store:
     def _edit(
         self, why: str, change: Callable[[Registry], Registry], lock: FileLock
     ) -> Optional[Registry]:
-        """None where the lock was lost before anything was written."""
+        """None if the lock was lost before anything was written."""
         for _ in range(10):
             before, content, stamp = self._read()
             after = change(before)
@@ -101,8 +102,8 @@ class Store:
             if lock.lost:
                 return None
         raise Failed(
-            "somebody keeps editing %s by hand, nothing was written" % self.path,
-            "try again when they stop",
+            "%s keeps being edited by hand; nothing was written" % self.path,
+            "run the command again after that",
         )
 
     def _read(self) -> Tuple[Registry, Optional[bytes], Optional[Stamp]]:
@@ -114,11 +115,9 @@ class Store:
             self._check_first_use()
             return registry.EMPTY, None, None
         except OSError as exc:
-            hint = (
-                "put a file there that this login may read, or correct `registry` in the host file"
-            )
+            hint = "make it readable for this user, or correct `registry` in the host file"
             if exc.errno in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE):
-                hint = "look at the disk and the limits on the host; the registry was left alone"
+                hint = "check the disk and the limits on the host; the registry was not changed"
             raise RegistryInvalid(
                 "cannot read %s: %s" % (self.path, exc.strerror), hint, path=self.path
             ) from exc
@@ -128,12 +127,12 @@ class Store:
             raise self._with_good_copy(exc) from None
 
     def _check_first_use(self) -> None:
-        """A registry that is not there is empty only where there never was one."""
+        """A missing registry counts as empty only if there never was one."""
         folder = os.path.dirname(self.path)
         if not os.path.isdir(folder):
             raise RegistryInvalid(
                 "the registry's folder %s does not exist" % folder,
-                "mount it, or mkdir it on the host",
+                "mount it, or create it on the host with mkdir",
                 path=self.path,
             )
         if any(map(os.path.exists, (copies.backup(self.path), copies.older_backup(self.path)))):
@@ -148,7 +147,7 @@ class Store:
         import shlex
 
         written = utc(os.stat(backup).st_mtime)
-        hint = "correct the file, or restore the newest good copy, written %s: %s" % (
+        hint = "correct the file, or restore the copy of %s: %s" % (
             written,
             shlex.join(["cp", backup, self.path]),
         )
@@ -156,12 +155,11 @@ class Store:
         return RegistryInvalid(exc.message, exc.hint or hint, **fields, **exc.fields)
 
     def _replace(self, new: bytes, old: Optional[bytes], stamp: Optional[Stamp]) -> bool:
-        """Swap the file in; False, and nothing changed, when it is no longer the one that was
-        read."""
+        """Replace the file; False, and nothing changed, if it is not the one that was read."""
         temp, copy, earlier = (copies.draft_path(self.path) for _ in range(3))
         known = old is None or copies.has_content(copies.backup(self.path), old)
         try:
-            # Room for all that is to be kept before anything gets its name.
+            # Write all copies before anything gets its name, so that a full disk changes nothing.
             self._write(copy, new)
             if old is not None and not known:
                 self._write(earlier, old)
@@ -171,8 +169,7 @@ class Store:
                     return False
                 replace_file(temp, self.path, stamp)
             with contextlib.suppress(OSError):
-                # Every reader sees the new file by now: an error here must not say that it is
-                # unchanged.
+                # The new file is in place: an error here must not claim that it is unchanged.
                 self._keep(copy, copies.backup(self.path) if known else earlier, old)
         except FileExistsError:
             return False
@@ -184,7 +181,7 @@ class Store:
         return True
 
     def _keep(self, copy: str, earlier: str, old: Optional[bytes]) -> None:
-        """Name the copies of what is written now and of what it replaced."""
+        """Rename the copies of what is written now and of what it replaces."""
         if old is not None:
             os.replace(earlier, copies.older_backup(self.path))
         os.replace(copy, copies.backup(self.path))
@@ -196,7 +193,7 @@ class Store:
             write_durably(f, content, self.path, self._sync)
 
     def _draft(self, path: str) -> BinaryIO:
-        """A file of ours to write to: one that holds its room already, as long as there are any."""
+        """A new file to write to: a preallocated one if there is any."""
         while self.drafts:
             with contextlib.suppress(OSError):
                 os.replace(self.drafts.pop(), path)
@@ -222,7 +219,7 @@ class Store:
         line: Dict[str, Any] = {"at": now(), **self._who, "what": why, "changes": rows}
         path = self.history
         try:
-            # It tells what the registry tells, so it is nobody's to read who may not read that.
+            # Only accounts that may read the registry may read its history.
             mode = os.stat(self.path).st_mode & 0o664
             fd = os.open(
                 path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode
@@ -235,14 +232,14 @@ class Store:
             if full:
                 os.replace(path, path + ".1")
         except OSError:
-            # The registry is already true; a history that cannot grow must not undo it.
+            # The registry is already written; a failure of the history must not undo it.
             return
 
 
 def _need_file(path: str) -> None:
-    """OSError for what would be waited for for ever (a pipe), or read for ever (a device)."""
+    """OSError for anything but a regular file: a pipe would block, a device might never end."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "it is not a file")
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def _forbid_new_duplicates(before: Registry, after: Registry) -> None:
@@ -250,5 +247,5 @@ def _forbid_new_duplicates(before: Registry, after: Registry) -> None:
     for port, names in after.duplicates().items():
         if set(names) - set(known.get(port, ())):
             raise AssignmentConflict(
-                "port %d would belong to %s" % (port, " and ".join(names)), port=port
+                "port %d would be assigned to %s" % (port, " and ".join(names)), port=port
             )

@@ -1,1 +1,1 @@
-"""Server programs, as data."""
+"""Server programs (runtimes), as data."""

@@ -1,5 +1,5 @@
-"""What a command line runs, whatever starts it: a script under its interpreter, a module, a program
-under uv. Pure."""
+"""The program that a command line runs: a script under its interpreter, a module, a program under
+uv. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ UV_OPTIONS_WITH_VALUE = (
 
 
 def program(words: Sequence[str]) -> Tuple[str, ...]:
-    """The words from the program on: of a script its interpreter, and of uv its own words, are cut
-    off."""
+    """The words from the program on, without its interpreter or uv."""
     if not words:
         return ()
     name = base(words[0])
@@ -40,11 +39,11 @@ def module(words: Sequence[str]) -> Tuple[str, ...]:
 
 
 def _python(words: Sequence[str]) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    """What an interpreter runs: its script and its module, each with the words behind it; () for
-    what it does not run.
+    """The script and the module that an interpreter runs, each with the words after it; () for
+    neither.
 
-    Its options may be joined (-Ic), and -c, -m, -W and -X take the rest of their word, else the
-    next one."""
+    Options may be joined (-Ic). -c, -m, -W and -X take the rest of their word, else the next
+    one."""
     at = 0
     while at < len(words) and words[at].startswith("-"):
         word = words[at]

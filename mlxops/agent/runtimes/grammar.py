@@ -1,8 +1,6 @@
-"""How a program's help says its options are written, and which words of a command line do not fit.
-Pure.
+"""The options in a program's help, and the words of a command line that do not match them. Pure.
 
-Only help of click and of argparse is read; of another layout nothing is known, and no word is
-refused."""
+Understands the help of click and argparse. With another layout no word is rejected."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 MAX_HELP_BYTES = 256 << 10
 CLICK, ARGPARSE = "click", "argparse"
 _USAGE = re.compile(r"^(usage|Usage): (.{0,2000})", re.M)
-# An option's own line: at most a few blanks, its spellings, and behind two blanks what it is for.
+# The line of an option: a few blanks, its spellings, two blanks, its description.
 _LINE = re.compile(r"^ {1,8}(-[^\n]{0,4000}?)(?: {2,}.*)?$", re.M)
 _SPELLING = re.compile(r"(--?[A-Za-z][\w-]*)(?:[ =](.+))?")
 _SHOWN = 80
@@ -21,8 +19,8 @@ _NAMES = {"INTEGER": "a whole number", "FLOAT": "a number"}
 
 
 class Option(NamedTuple):
-    """`values`: how many words follow it, None where that is not certain. `choices`: all that it
-    takes, if listed."""
+    """`values`: the number of words after it, None if uncertain. `choices`: all that it accepts, if
+    listed."""
 
     values: Optional[int]
     number: str = ""
@@ -30,7 +28,7 @@ class Option(NamedTuple):
 
 
 class Grammar(NamedTuple):
-    """`closed`: the program takes no word that belongs to no option."""
+    """`closed`: the program takes no positional arguments."""
 
     style: str
     options: Dict[str, Option]
@@ -38,14 +36,14 @@ class Grammar(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """One word that the program would refuse: the word, and one sentence why."""
+    """A word that the program would refuse, and why."""
 
     word: str
     why: str
 
 
 def grammar(help_text: str) -> Optional[Grammar]:
-    """None where the help is neither click's nor argparse's."""
+    """Parse a help text; None if it is neither click's nor argparse's."""
     text = help_text[:MAX_HELP_BYTES]
     usage = _USAGE.search(text)
     if usage is None:
@@ -54,7 +52,7 @@ def grammar(help_text: str) -> Optional[Grammar]:
         if not re.search(r"^Options:$", text, re.M):
             return None
         return Grammar(CLICK, _options(text, CLICK), usage[2].rstrip().endswith("[OPTIONS]"))
-    # A word without a dash at the start of such a line is a positional argument, or may be one.
+    # A line that starts with a word without a dash may be a positional argument.
     closed = not re.search(r"^ {2}[^\s-]", text, re.M)
     return Grammar(ARGPARSE, _options(text, ARGPARSE), closed)
 
@@ -83,12 +81,12 @@ def _option(metavar: str, style: str) -> Option:
         return Option(1, choices=tuple(metavar[1:-1].split("|")))
     if style == ARGPARSE and metavar[0] + metavar[-1] == "{}":
         return Option(1, choices=tuple(metavar[1:-1].split(",")))
-    # argparse writes a value that may be left out in brackets.
+    # argparse shows an optional value in brackets.
     return Option(None if "[" in metavar else 1)
 
 
 def find_faults(known: Grammar, words: Sequence[str]) -> Iterator[Fault]:
-    """The words that the program is certain to refuse; unknown options are another's to tell."""
+    """The words that the program is certain to refuse, apart from unknown options."""
     rest: List[str] = list(words)
     open_end = False
     while rest:
@@ -112,8 +110,8 @@ def find_faults(known: Grammar, words: Sequence[str]) -> Iterator[Fault]:
 
 
 def _next(known: Grammar, rest: List[str]) -> Optional[str]:
-    """The value behind an option, taken off the rest: click takes any word, argparse none that
-    looks like an option."""
+    """Take the value of an option off the rest: click takes any word, argparse none that looks like
+    an option."""
     if (
         rest
         and known.style == ARGPARSE
@@ -138,7 +136,7 @@ def _refused(name: str, option: Option, value: Optional[str]) -> str:
                 value[:_SHOWN],
                 _NAMES[option.number],
             )
-    # Many a program takes them in capitals or not.
+    # Some programs ignore the case of choices.
     if option.choices and value.casefold() not in [choice.casefold() for choice in option.choices]:
         return "%s %s is not one of %s" % (name, value[:_SHOWN], ", ".join(option.choices))
     return ""

@@ -1,4 +1,4 @@
-"""What an entry is started with, whatever the runtime."""
+"""The launch settings of an entry, for any runtime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_TEMPLATE_BYTES = 4 << 20
 
 
 def template_text(runtime: Runtime, entry: Entry) -> str:
-    """The template's text, for a runtime that takes no path."""
+    """The text of the template, for a runtime whose option takes the text; else ""."""
     path = entry.text("chat_template")
     if not path or not runtime.template_inline:
         return ""
@@ -25,12 +25,12 @@ def template_text(runtime: Runtime, entry: Entry) -> str:
 
 
 def _unreadable(entry: Entry, path: str, why: str) -> NoReturn:
-    text = "%s: the chat template %s cannot be read as a text file%s" % (entry.name, path, why)
+    text = "%s: cannot read the chat template %s as text%s" % (entry.name, path, why)
     raise Failed(text, mlxops_command("set", entry.name, "chat_template=PATH"), entry=entry.name)
 
 
 def launch_of(entry: Entry, port: int, bind: str, served_name: str) -> Launch:
-    """What an entry is started with."""
+    """The launch settings of an entry on a port."""
     return Launch(
         model_path=entry.cache_path,
         port=port,

@@ -1,5 +1,4 @@
-"""The model servers we can start, as data: their flags, their command lines, how they look when
-ready. Pure."""
+"""The model servers that mlxops can start, as data: their flags and command lines. Pure."""
 
 from __future__ import annotations
 
@@ -11,21 +10,20 @@ from .commandline import module, program
 
 
 class Runtime(NamedTuple):
-    """One server program, as docs/runtimes.md explains each field; a host file adds more.
+    """One server program; docs/runtimes.md explains each field, and a host file can add more rows.
 
-    `forms`: the words a command line names it by, the program first. `modules`: the same after
-    `python -m`. A flag of None: the program has no such flag; `model` None: the model follows the
-    program without one. `fixed` words always stand on its command line, `wanted` ones where its
-    help lists them, `with_tool_call_parser` beside that parser. `help`: what makes it list all its
-    options. `client_model`: the only safe model name in a request, where it is not the served name.
+    `forms`: how its command line starts, the program first. `modules`: the same after `python -m`.
+    A flag of None: the program has no such flag; `model` None: the model follows the program
+    without one. `fixed` words are always on its command line, `wanted` ones if its help lists them,
+    `with_tool_call_parser` beside that parser. `help`: makes it list all its options.
+    `client_model`: the model name that requests must use, if it is not the served name.
     `template_inline`: its template flag takes the template, not a path. `listens_early`: it answers
-    HTTP before the model is loaded. `worker`: a word in the command line of the child that holds
-    the weights, and `tracker` one of the sibling that shows such a child must exist.
-    `distribution`: the package it comes in. `gives_up_s`: seconds after which it ends a start by
-    itself. `call_per_connection`: an open connection is a request under way, which a SIGTERM would
-    cut off. `runs_ranks`: it is MLX's own engine, which serves one model from several hosts.
-    `mlx_lm`: the mlx-lm beside it builds its models. `has_parser_table`: its parsers are those of
-    the families' table."""
+    HTTP before the model is loaded. `worker`: a word in the command line of the child with the
+    weights, and `tracker` one of its sibling, which proves that there is such a child.
+    `distribution`: its package. `gives_up_s`: seconds after which it aborts a start.
+    `call_per_connection`: an open connection is a request in progress, which a SIGTERM would cut
+    off. `runs_ranks`: it can serve one model from several hosts. `mlx_lm`: the mlx-lm beside it
+    builds its models. `has_parser_table`: its parsers are those of the families' table."""
 
     name: str
     default_port: int
@@ -54,8 +52,8 @@ class Runtime(NamedTuple):
 
 
 Runtimes = Mapping[str, Runtime]
-# The first two as seen with mlx-openai-server 1.8.1 and mlx-lm 0.31 and 0.32; vllm by the source of
-# 0.24 (entrypoints/cli/serve.py, utils/argparse_utils.py, v1/engine/core.py), never run here.
+# The first two as tested with mlx-openai-server 1.8.1 and mlx-lm 0.31 and 0.32; vllm from the
+# source of 0.24 (entrypoints/cli/serve.py, utils/argparse_utils.py, v1/engine/core.py), not tested.
 RUNTIMES: Runtimes = {
     r.name: r
     for r in (
@@ -111,8 +109,8 @@ RUNTIMES: Runtimes = {
 
 
 def with_host_rows(rows: Mapping[str, Mapping[str, Any]]) -> Dict[str, Runtime]:
-    """The built-in runtimes and those that a host file's rows describe; a row of a command only
-    adds none."""
+    """The built-in runtimes and those in the rows of a host file; a row with a command only adds
+    none."""
     added = {
         name: {k: _frozen(v) for k, v in row.items() if k in Runtime._fields}
         for name, row in rows.items()
@@ -129,12 +127,12 @@ def _frozen(value: Any) -> Any:
 
 def require_runtime(name: str, known: Runtimes) -> Runtime:
     if name not in known:
-        raise Usage("no runtime is called %r" % name, "known: " + ", ".join(known), runtime=name)
+        raise Usage("unknown runtime %r" % name, "known: " + ", ".join(known), runtime=name)
     return known[name]
 
 
 class Launch(NamedTuple):
-    """What a server is started with. `chat_template` is a path."""
+    """The settings a server is started with. `chat_template` is a path."""
 
     model_path: str
     port: int
@@ -147,8 +145,8 @@ class Launch(NamedTuple):
 
 
 class Invocation(NamedTuple):
-    """What a running server's command line says. `first`: the word behind the program's own, ""
-    where it is a flag."""
+    """The parsed command line of a running server. `first`: the word after the program's own, "" if
+    it is a flag."""
 
     runtime: Runtime
     port: int
@@ -157,13 +155,13 @@ class Invocation(NamedTuple):
 
     @property
     def model(self) -> Optional[str]:
-        # Where the model needs no flag, the old spelling with one goes on working.
+        # If the model needs no flag, the old form with --model still works.
         return self.flags.get(self.runtime.model or "--model") or (
             None if self.runtime.model else self.first or None
         )
 
     def with_model(self, model: str) -> Invocation:
-        """The same with another spelling of its model."""
+        """The same with another spelling of the model."""
         flag = self.runtime.model or "--model"
         return (
             self._replace(flags={**self.flags, flag: model})
@@ -173,8 +171,8 @@ class Invocation(NamedTuple):
 
     @property
     def names_port(self) -> bool:
-        """Whether it names its port itself: where it does not, a file or an option unknown here may
-        name another."""
+        """Whether it has the --port flag. If not, a file or an unknown option may set another
+        port."""
         return self.flags.get("--port") == str(self.port)
 
     @property
@@ -188,11 +186,10 @@ MAX_HELP_BYTES = 256 << 10
 
 
 def parse_help(help_text: str) -> Dict[str, Tuple[str, ...]]:
-    """Every flag a `--help` lists, with its choices where it lists them (click's `[a|b]`,
-    argparse's `{a,b}`)."""
+    """Every flag in a `--help`, with its choices if they are listed (click's `[a|b]`, argparse's
+    `{a,b}`)."""
     flags: Dict[str, Tuple[str, ...]] = {}
-    # Bounded, or a text full of brackets that never close would be gone through from each of them
-    # to its end.
+    # Bounded: with many brackets that never close, the search would be quadratic.
     choices_of = (
         r"(?<![\w-])(--[a-zA-Z][\w-]*)(?:[ =](?:\[([^\]\s]{0,2000})\]|\{([^}\s]{0,2000})\}))?"
     )
@@ -209,10 +206,9 @@ def argv(
     help_flags: HelpFlags,
     template: str = "",
 ) -> Tuple[str, ...]:
-    """The command line, with only the flags this installed version lists.
+    """The command line, with only the flags that the installed version lists.
 
-    `template`: the template's text, for a runtime that takes no path.
-    """
+    `template`: the text of the template, for a runtime whose option takes the text."""
     pairs = [
         (runtime.served_name, launch.served_name),
         (runtime.chat_template, template if runtime.template_inline else launch.chat_template),
@@ -234,8 +230,8 @@ def argv(
 
 
 def recognise(words: Sequence[str], known: Runtimes) -> Optional[Invocation]:
-    """The server a command line runs; None for everything that only mentions one, such as `tail` or
-    an editor."""
+    """The server that a command line runs; None for one that only mentions it, such as `tail` or an
+    editor."""
     script, run = program(words), module(words)
     for runtime in known.values():
         for forms, line in ((runtime.forms, script), (runtime.modules, run)):
@@ -252,8 +248,7 @@ def _asks_help(word: str, runtime: Runtime) -> bool:
 
 
 def extra_flags(call: Invocation) -> Tuple[str, ...]:
-    """Flags of a command line of ours that argv() did not set: what an entry's `args` were when it
-    was started."""
+    """The flags of a command line that argv() did not set: the entry's `args` at its start."""
     runtime = call.runtime
     model = runtime.model or "--model"
     ours = {
@@ -269,14 +264,14 @@ def extra_flags(call: Invocation) -> Tuple[str, ...]:
         runtime.reasoning_parser,
     }
     flags = [*call.flags]
-    # What stands before the model belongs to the host file's command.
+    # Flags before the model belong to the command in the host file.
     behind = flags[flags.index(model) + 1 :] if model in flags else flags if call.first else []
     return tuple(flag for flag in behind if flag not in ours)
 
 
 def is_worker(words: Sequence[str], known: Runtimes) -> bool:
-    """Whether a command line is that of a child that serves a server: the one with the weights, or
-    their tracker."""
+    """Whether a command line is that of a server's child: the one with the weights, or their
+    tracker."""
     line = " ".join(words)
     return any(mark in line for r in known.values() for mark in (r.worker, r.tracker) if mark)
 
@@ -284,14 +279,14 @@ def is_worker(words: Sequence[str], known: Runtimes) -> bool:
 def _invocation(runtime: Runtime, rest: Sequence[str]) -> Invocation:
     flags = flags_of(rest)
     port = flags.get("--port", "")
-    # Any user's process can say anything here, digits that int() refuses included.
+    # Untrusted: any user's process can have any text here, also digits that int() rejects.
     plain = port.isdecimal() and len(port) <= 5
     first = rest[0] if rest and not rest[0].startswith("-") else ""
     return Invocation(runtime, int(port) if plain else runtime.default_port, flags, first)
 
 
 def flags_of(rest: Sequence[str]) -> Dict[str, str]:
-    """flag -> its value, "" where it has none."""
+    """flag -> its value, "" if it has none."""
     flags: Dict[str, str] = {}
     for word, after in zip(rest, (*rest[1:], "")):
         if word.startswith("--"):

@@ -178,7 +178,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
         lambda h: (without(h.registry), h.registry.mkdir()),
         REGISTRY_GONE_BAD,
         "cannot read",
-        "put a file there",
+        "make it readable",
     ),
     "two on a port": (
         lambda h: [h.enter(name, port=h.port) for name in "ab"],

@@ -232,7 +232,7 @@ def test_somebody_who_never_stops_editing_by_hand_wins(path: Path, store: Store)
         path.write_bytes(path.read_bytes() + b"\n")
         return now.put(Entry("jade", dict(REQUIRED)))
 
-    with pytest.raises(Failed, match="by hand, nothing was written"):
+    with pytest.raises(Failed, match="by hand; nothing was written"):
         store.edit("add", change)
     assert list(store.read().entries) == ["amber"]
 
@@ -246,7 +246,7 @@ def test_a_change_that_fails_writes_nothing_and_frees_the_lock(path: Path, store
 
 def test_an_edit_never_gives_one_port_to_two(path: Path, store: Store):
     store.edit("add", lambda now: adding("jade", port=8101)(adding("amber", port=8100)(now)))
-    with pytest.raises(AssignmentConflict, match="8100 would belong to amber and jade"):
+    with pytest.raises(AssignmentConflict, match="8100 would be assigned to amber and jade"):
         store.edit("wrong", adding("jade", port=8100))
     assert store.read().duplicates() == {}
 

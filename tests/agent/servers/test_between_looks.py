@@ -95,7 +95,7 @@ class Unreadable(Store):
     def _read(self) -> Any:
         if next(self.reads) in self.failing:
             raise RegistryInvalid(
-                f"cannot read {self.path}: Input/output error", "look at the disk", path=self.path
+                f"cannot read {self.path}: Input/output error", "check the disk", path=self.path
             )
         return super()._read()
 

@@ -70,9 +70,9 @@ def test_a_server_that_no_entry_knows_makes_no_room(known: Studio) -> None:
     error = refused(known.mlxops("load", "topaz", port), 10, "NotEnoughMemory")
     assert error["unload"] == [first]
     assert error["kept"][str(second)].startswith(
-        f"its server, pid {pid}, is not in the registry (to stop it: "
+        f"its server, pid {pid}, is not in the registry (stop it with: "
     )
-    assert f"port {second} stays: its server, pid {pid}" in error["message"]
+    assert f"port {second} cannot be unloaded now: its server, pid {pid}" in error["message"]
     assert [one["port"] for one in known.must("load", "topaz", port, "--evict")["evicted"]] == [
         first
     ]

@@ -298,7 +298,7 @@ def test_a_template_that_is_no_file_keeps_no_load_waiting(
             refused = refusal(one, "load", model="jade", port=port, replace=True)
             assert (
                 refused.kind == "PortBusy"
-                and f"{fifo} cannot be read as a text file" in refused.message
+                and f"cannot read the chat template {fifo} as text" in refused.message
             )
             assert server.poll() is None
         finally:

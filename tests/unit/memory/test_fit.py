@@ -16,6 +16,7 @@ from mlxops.agent.load.memory import check_memory, require_still_fits
 from mlxops.agent.load.request import LoadPlan, LoadRequest
 from mlxops.agent.memory.fit import MemoryRequest, fewest_ports, fit
 from mlxops.agent.procs.facts import Listener, Memory, Process
+from mlxops.agent.programs.installed import Installed
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.registry.store import Store
 from mlxops.agent.runtimes.table import RUNTIMES, Runtimes
@@ -176,7 +177,7 @@ def test_the_ports_to_unload_are_named(
 
 def test_force_turns_the_refusal_into_a_warning_and_evict_into_a_plan(host: Any) -> None:
     _, (said,) = check_memory(host(Machine({}, 11)), asked(), ORDER._replace(force=True))
-    assert said == "needs 12.00 GiB of memory, 11.00 GiB can be had; forced"
+    assert said == "needs 12.00 GiB of memory; 11.00 GiB is available; forced"
     found, warnings = check_memory(
         host(Machine({8101: 12}, 0)), asked(), ORDER._replace(evict=True)
     )
@@ -190,7 +191,7 @@ def test_what_can_be_seen_no_more_is_as_it_was_a_moment_ago(host: Any) -> None:
     seen = fit(host(Machine(servers, 3)), asked())
     ground: Any = None
     prepared = LoadPlan(
-        order, entry, None, RUNTIMES["mlx_lm.server"], (), ground, False, (), asked()
+        order, entry, None, Installed(RUNTIMES["mlx_lm.server"], None), ground, False, (), asked()
     )
     assert (
         current_fit(host(Machine(servers, None)), prepared._replace(fit=seen)) == seen

@@ -206,7 +206,7 @@ def test_another_version_is_refused(version: Any):
 
 
 def test_version_two_with_lanes_is_named_as_such():
-    with pytest.raises(RegistryInvalid, match=r"version 2 with `lanes`.*left it alone"):
+    with pytest.raises(RegistryInvalid, match=r"version 2 with `lanes`.*nothing was changed"):
         parse(b'{"version": 2, "lanes": {"a": {}}, "models": {}}')
 
 
