@@ -1,4 +1,4 @@
-"""Whether a runtime takes the options of an entry, known before anything is stopped."""
+"""Check that a runtime accepts the options of an entry, before anything is stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_WORD_BYTES = 120 << 10
 
 
 def check(ctx: Context, entry: Entry, port: int, installed: Installed) -> Tuple[str, ...]:
-    """Warnings; Failed where the runtime would refuse what it is started with."""
+    """Return warnings; Failed if the runtime would refuse the options."""
     runtime = installed.runtime
     _require_word_limits(entry, template_text(runtime, entry))
     _require_undisclosed_template(ctx.site, entry, runtime)
@@ -47,7 +47,7 @@ def check(ctx: Context, entry: Entry, port: int, installed: Installed) -> Tuple[
 
 
 def _require_word_limits(entry: Entry, template: str) -> None:
-    """What no command line can hold: a word that is too long, or that has a NUL."""
+    """Failed for a word that no command line can hold: too long, or with a NUL byte."""
     for key, word in (("chat_template", template), *(("args", word) for word in entry.args)):
         size = len(word.encode("utf-8", "surrogatepass"))
         if "\0" in word or size > MAX_WORD_BYTES:
@@ -63,8 +63,8 @@ def _require_word_limits(entry: Entry, template: str) -> None:
 
 
 def _require_undisclosed_template(site: Site, entry: Entry, runtime: Runtime) -> None:
-    """A template that is given as text can be read by every user of the host, in the list of
-    processes. Where another account writes the registry, it may name any file of ours."""
+    """A template passed as text is visible to every user in the process list. An account that can
+    write the registry could name any file of this user."""
     path = entry.text("chat_template")
     if not path or not runtime.template_inline or not others_write(site.registry):
         return
@@ -83,7 +83,7 @@ def _require_undisclosed_template(site: Site, entry: Entry, runtime: Runtime) ->
 
 
 def _rejected_by_program(ctx: Context, entry: Entry, installed: Installed) -> Tuple[Rejection, ...]:
-    """What the program itself says of the values in `args`, of which its help may show no kind."""
+    """The program's own error for the values in `args`, whose types its help may not show."""
     said = dryparse.parse_error(
         installed.help_text,
         installed.command,
@@ -104,7 +104,7 @@ def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
     for key in ("tool_call_parser", "reasoning_parser"):
         if entry.text(key) and not getattr(runtime, key):
             found.append(
-                "%s has no option for %s; %s is left out" % (runtime.name, key, entry.text(key))
+                "%s has no option for %s; ignoring %s" % (runtime.name, key, entry.text(key))
             )
     if (
         runtime.reasoning_parser
@@ -121,10 +121,9 @@ def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
 def _name_change_warning(
     port: int, name: str, own: Runtime, launch: runtimes.Launch
 ) -> Tuple[str, ...]:
-    """A warning where clients have to ask by another name than the one the host's own runtime
-    answers to."""
+    """A warning if clients must use another name than with the host's own runtime."""
     usual = own.client_model or launch.served_name
     if name == usual:
         return ()
-    text = "port %d will answer to %s, not to %s as with %s: clients have to ask by that name"
+    text = "port %d will serve the model name %s instead of %s (as with %s): update your clients"
     return (text % (port, name, usual, own.name),)

@@ -101,12 +101,12 @@ def test_what_does_not_fit_is_refused_with_its_sum_and_evict_makes_room(
     shown = finished(known.start("load", "topaz", port, "--dry-run", "--evict"))
     lines = [line.split() for line in shown.stdout.splitlines()]
     assert shown.exit == 0 and [line[:5] for line in lines[:2]] == [
-        ["would", "evict", "jade", "on", str(second)],
-        ["would", "start", "topaz", "on", str(port)],
+        ["would", "evict", "jade", "on", f"{second}:"],
+        ["would", "start", "topaz", "on", f"{port}:"],
     ]
     assert ["KV", "cache"] in [
         line[:2] for line in lines
-    ] and f"once {second} is unloaded" in shown.stdout
+    ] and f"fit after unloading {second}" in shown.stdout
     assert fake_runtime.journal("signal") == [] and len(fake_runtime.journal("started")) == 2
 
     with RegistryWatch(known) as watch:
