@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from .studio import Studio
 
-# In the place of the Studio's folder.
-FOLDER = "{studio}"
+# Stands for the Studio's folder in copied texts.
+FOLDER = b"{studio}"
 
 
 class InitCopies:
     """The files that `init` wrote, for each kind of Studio that was initialised before."""
 
     def __init__(self) -> None:
-        self._files: dict[str, dict[str, tuple[int, str]]] = {}
+        self._files: dict[str, dict[Path, tuple[int, bytes]]] = {}
 
     def init(self, studio: Studio) -> None:
-        """Have the registry that a real `init` writes here; only the first one of a kind is run."""
+        """Write the registry and the agent as `init` does; the first time of a kind, run it."""
         assert not studio.registry_path.exists(), "a copy would overwrite the registry"
         kind = _kind(studio)
         if kind not in self._files:
             studio.must("init")
             self._files[kind] = {
-                path.name: _read(studio, path) for path in studio.hub.glob("registry.*")
+                path.relative_to(studio.folder): _read(studio, path) for path in _written(studio)
             }
             return
-        for name, (mode, text) in self._files[kind].items():
-            path = studio.hub / name
-            path.write_text(text.replace(FOLDER, str(studio.folder)))
+        (studio.state_dir / "agent").mkdir(0o700)
+        for name, (mode, content) in self._files[kind].items():
+            path = studio.folder / name
+            path.parent.mkdir(0o700, exist_ok=True)
+            path.write_bytes(content.replace(FOLDER, bytes(studio.folder)))
             path.chmod(mode)
 
 
@@ -40,10 +43,15 @@ def _kind(studio: Studio) -> str:
     models = sorted(
         str(path.relative_to(studio.hub)) for path in studio.hub.glob("models--*/snapshots/*")
     )
-    shown = help_text.read_text() if help_text.exists() else program
-    return json.dumps([models, Path(program).name, words, shown])
+    listed = help_text.read_text() if help_text.exists() else program
+    return json.dumps([models, Path(program).name, words, listed])
 
 
-def _read(studio: Studio, path: Path) -> tuple[int, str]:
-    text = path.read_text().replace(str(studio.folder), FOLDER)
-    return path.stat().st_mode & 0o777, text
+def _written(studio: Studio) -> Iterator[Path]:
+    yield from studio.hub.glob("registry.*")
+    yield from studio.state_dir.glob("agent/*/*")
+
+
+def _read(studio: Studio, path: Path) -> tuple[int, bytes]:
+    content = path.read_bytes().replace(bytes(studio.folder), FOLDER)
+    return path.stat().st_mode & 0o777, content

@@ -1,7 +1,6 @@
 """Both platforms against real processes: /proc, and macOS' way with this machine's own lsof and ps.
 
-Free of syntax newer than Python 3.9, so that it can be run with it:
-python3.9 -m pytest --noconftest tests/agent/procs
+Like all tests of the agent, they run on Python 3.9 too.
 """
 
 from __future__ import annotations
