@@ -1,1 +1,1 @@
-"""Downloads."""
+"""Downloads from the Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""Before a download: would it be whole, and is there room for it."""
+"""Checks before a download: whether the model would be complete, and whether the disk has space."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ SPARE_BYTES = 1 << 30
 
 
 def check_complete(remote: Remote, force: bool = False) -> None:
-    """NotDownloadable where what the Hub lists would be no whole model once it is here; told before
-    the download."""
+    """NotDownloadable if the files on the Hub do not make a complete model."""
     lacks = missing_files([path for path, _ in remote.files])
     if lacks and not (force and lacks == ("tokenizer.json",)):
         raise NotDownloadable(
-            "%s has no %s on the Hub, so it would not be a whole model"
+            "%s has no %s on the Hub, so it is not a complete model"
             % (remote.repo_id, ", ".join(lacks[:5])),
             "try another conversion of this model",
             repo_id=remote.repo_id,
@@ -32,7 +31,7 @@ def format_size(size: int) -> str:
 
 
 def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = SPARE_BYTES) -> None:
-    """NotEnoughDisk unless what is missing fits on the cache's disk and leaves `spare_bytes`
+    """NotEnoughDisk unless the missing files fit on the disk of the cache and leave `spare_bytes`
     free."""
     gone = broken_links(cache_dir, repo_folder(remote.repo_id))
     if gone:
@@ -51,7 +50,7 @@ def check_disk(remote: Remote, cache_dir: str, spare_bytes: int = SPARE_BYTES) -
         raise NotEnoughDisk(
             "%s needs %.1f GB and %.1f GB must stay free, but %s has %.1f GB"
             % (remote.repo_id, remote.missing_bytes / 1e9, spare_bytes / 1e9, place, free / 1e9),
-            "remove a snapshot on the host, for example with `hf cache rm`",
+            "remove models on the host, for example with `hf cache rm`",
             needed_bytes=needed,
             free_bytes=free,
             path=place,

@@ -1,10 +1,8 @@
-"""Talks to the Hugging Face Hub, in a child process of an interpreter that has huggingface_hub
-(0.34 to 2.x).
+"""The child process that talks to the Hub, under an interpreter with huggingface_hub (0.34 to 2.x).
 
-stdin: one JSON request line, then nothing until the parent goes away: its end ends this process at
-once, so that a killed agent leaves no download behind. stdout: JSON lines, the last one {"result":
-…} or {"failed": KIND, …}. Run as text, never as a script: its own folder on sys.path would put the
-agent's modules before the standard library's."""
+stdin: one JSON request line, then nothing. End of file ends this process at once, so that a killed
+agent leaves no download running. stdout: JSON lines, the last one {"result": …} or {"failed": KIND,
+…}. Run as text, never as a script: its own folder on sys.path would shadow the standard library."""
 
 from __future__ import annotations
 
@@ -19,11 +17,11 @@ from typing import Any, Callable, Dict, List, Optional, Type
 MAX_DELAY_S = 30.0
 REPORT_INTERVAL_S = 0.2
 WORKERS = 4
-# The failures that another try may get past.
+# Failures that a retry may fix.
 TRANSIENT = ("network", "other")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
-# By class name, since the classes moved between versions.
+# By class name, as the classes moved between versions.
 KINDS = {
     "GatedRepoError": "gated",
     "RepositoryNotFoundError": "unknown",
@@ -39,7 +37,7 @@ KINDS = {
 }
 NETWORK = {"HfHubHTTPError", "HTTPError", "TransportError", "RequestException", "ConnectionError"}
 
-# Started beside this program, by whoever sent its text.
+# The parent sends its text with that of this module.
 guard: Any = sys.modules.get("hub_guard")
 
 Request = Dict[str, Any]
@@ -47,7 +45,7 @@ OnRetry = Callable[[int, Exception], None]
 
 
 class Wire:
-    """The stdout this process began with. Whatever else prints, prints on stderr."""
+    """The original stdout of this process, for records only. Everything else prints to stderr."""
 
     def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(1), "w", encoding="ascii")
@@ -68,7 +66,7 @@ def exit_with_parent() -> None:
 
 
 def cause_chain(exc: Optional[BaseException]) -> List[BaseException]:
-    """The exception and what led to it, innermost last."""
+    """The exception and its causes, innermost last."""
     seen: List[BaseException] = []
     while exc is not None and exc not in seen:
         seen.append(exc)
@@ -77,8 +75,8 @@ def cause_chain(exc: Optional[BaseException]) -> List[BaseException]:
 
 
 def kind_of_one(exc: BaseException) -> str:
-    """One word for a failure, "" when it says nothing. The order matters: a gated repository is
-    also not found."""
+    """The kind of a failure, "" if unknown. The order matters: a gated repository is also not
+    found."""
     names = [cls.__name__ for cls in type(exc).__mro__]
     number = getattr(exc, "errno", None)
     if number in DISK_FULL or "No space left" in str(exc):
@@ -99,7 +97,7 @@ def kind_of(exc: BaseException) -> str:
 
 
 def redacted_text(exc: BaseException) -> str:
-    """The innermost text of a failure, short and without the token."""
+    """The message of the innermost cause, shortened and without the token."""
     from huggingface_hub import get_token
 
     inner = cause_chain(exc)[-1]
@@ -108,10 +106,13 @@ def redacted_text(exc: BaseException) -> str:
 
 
 def retry(
-    work: Callable[[], Any], request: Request, told: OnRetry, moved: Callable[[], int] = lambda: 0
+    work: Callable[[], Any],
+    request: Request,
+    on_retry: OnRetry,
+    moved: Callable[[], int] = lambda: 0,
 ) -> Any:
-    """The result of `work`, tried again after failures that may pass: request["tries"] times
-    without progress."""
+    """The result of `work`, retried after transient failures, request["tries"] times without
+    progress."""
     count, best = 0, moved()
     while True:
         try:
@@ -120,7 +121,7 @@ def retry(
             count, best = (0 if moved() > best else count) + 1, max(best, moved())
             if count >= request["tries"] or kind_of(exc) not in TRANSIENT:
                 raise
-            told(count, exc)
+            on_retry(count, exc)
             time.sleep(min(request["delay_s"] * 2 ** (count - 1), MAX_DELAY_S))
 
 
@@ -150,16 +151,16 @@ def describe(request: Request, wire: Wire) -> Dict[str, Any]:
             request,
             report_retries(wire, name),
         )
-    told = {
+    head = {
         "revision": str(info.get("sha")),
         "id": info.get("id"),
         "gated": bool(info.get("gated")),
     }
-    return {**told, "files": files, "config": text}
+    return {**head, "files": files, "config": text}
 
 
 class Progress:
-    """Bytes per file; reports the sum at most every REPORT_EVERY_S."""
+    """Bytes per file; reports the sum, at most every REPORT_INTERVAL_S."""
 
     def __init__(self, sizes: Dict[str, int], wire: Wire) -> None:
         self.sizes, self.wire, self.last = sizes, wire, 0.0
@@ -186,8 +187,8 @@ class Progress:
             self.wire.emit(event="progress", done=sum(self.done.values()), file=file)
 
     def bar_for(self, file: str) -> Type[Any]:
-        """What huggingface_hub takes for a tqdm class. It counts by itself: tqdm's own `n` stays 0
-        off a terminal."""
+        """A stand-in for the tqdm class. It counts itself, as `n` of tqdm stays 0 without a
+        terminal."""
         progress = self
 
         class Bar:
@@ -237,7 +238,7 @@ def fetch(request: Request, progress: Progress, guarded: Any, file: str) -> None
         return progress.finish(file)
     blob = request.get("blobs", {}).get(file, "")
     guarded.expect(guard.Expected(file, progress.sizes[file], blob, request["revision"]))
-    # A truncated file that is already linked would be believed for ever.
+    # Without it, a truncated file that is already linked would be kept.
     options = {
         "revision": request["revision"],
         "cache_dir": request["cache_dir"],
@@ -276,7 +277,7 @@ def download(request: Request, wire: Wire) -> Dict[str, Any]:
 
         retry(work, request, report_retries(wire, file), lambda: progress.done[file])
 
-    # What is there already comes first, so that the first report is true.
+    # Files that exist come first, so that the first report is right.
     files = sorted(progress.sizes, key=lambda file: size_in_cache(request, file) is None)
     pool = ThreadPoolExecutor(WORKERS)
     for job in as_completed([pool.submit(one, file) for file in files]):

@@ -1,5 +1,4 @@
-"""Brings a repository's files into the cache: what there is to fetch, whether it fits, and the
-download itself."""
+"""Download the files of a repository into the cache."""
 
 from __future__ import annotations
 
@@ -36,13 +35,12 @@ __all__ = [
     "format_size",
 ]
 
-# Tries in a row without a byte of progress. The pauses double, up to 30 s: together a minute of
-# outage.
+# Tries without progress. The pauses double, up to 30 s: they bridge an outage of about a minute.
 TRIES = 8
 FIRST_DELAY_S = 0.5
 _TRIES_TO_DESCRIBE = 3
 _ABSURD_BYTES = 1 << 60
-# huggingface_hub takes any other word for a branch, and writes a ref of that name.
+# huggingface_hub takes any other word as a branch, and writes a ref of that name.
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -67,49 +65,51 @@ _MEANINGS: Mapping[str, _Meaning] = {
         "check the spelling; for a private one run `hf auth login` on the host",
     ),
     "revision": _Meaning(
-        ModelUnknown, "{repo} has no revision {asked}", "leave --revision out, or name a commit"
+        ModelUnknown, "{repo} has no revision {asked}", "omit --revision, or give a commit"
     ),
     "gone": _Meaning(
         NotDownloadable,
-        "the Hub lists a file of {repo} that it does not have: {why}",
+        "the Hub lists a file of {repo} that does not exist: {why}",
         "try another revision, or another repository",
     ),
     "denied": _Meaning(
         NotDownloadable,
-        "the Hub refused the host's access to {repo}: {why}",
+        "the Hub denied this host access to {repo}: {why}",
         "run `hf auth login` on the host, or correct HF_TOKEN there",
     ),
     "offline": _Meaning(
         NotDownloadable,
-        "the host's own environment sets HF_HUB_OFFLINE, so nothing is downloaded",
-        "unset HF_HUB_OFFLINE on the host; in the host file's runtime env it does no harm",
+        "HF_HUB_OFFLINE is set in the host's login environment, so nothing is downloaded",
+        "unset HF_HUB_OFFLINE on the host; setting it in the env of [runtime] is fine",
     ),
     "lie": _Meaning(
         NotDownloadable,
         "the Hub's answers about {repo} contradict each other: {why}",
-        "check HF_ENDPOINT on the host; what came of it was not kept",
+        "check HF_ENDPOINT on the host; the downloaded parts were discarded",
     ),
     "odd": _Meaning(
-        NotDownloadable, "{repo} is no model as servers know it: {why}", "another repository"
+        NotDownloadable,
+        "{repo} is not a model that this host can serve: {why}",
+        "try another repository",
     ),
     "disk": _Meaning(
         NotEnoughDisk,
-        "the disk of the cache filled up while downloading {repo}: {why}",
-        "free some space on the host and run the same command again{resumes}",
+        "the disk of the cache is full; {repo} was not downloaded: {why}",
+        "free space on the host and run the same command again{resumes}",
     ),
     "folder": _Meaning(
         NotDownloadable,
-        "the cache cannot be written: {why}",
+        "cannot write to the cache: {why}",
         "check the owner and mode of {cache_dir} on the host",
     ),
     "network": _Meaning(
         NotDownloadable,
-        "the Hub could not be reached or broke off: {why}",
-        "check the host's network, or HF_ENDPOINT, and run the same command again{resumes}",
+        "the connection to the Hub failed: {why}",
+        "check the network and HF_ENDPOINT on the host, then run the same command again{resumes}",
     ),
     "other": _Meaning(
         NotDownloadable,
-        "{repo} could not be downloaded: {why}",
+        "cannot download {repo}: {why}",
         "run the same command again{resumes}",
     ),
 }
@@ -123,7 +123,7 @@ def _refused(record: Dict[str, Any], request: Mapping[str, Any]) -> MlxopsError:
         "asked": request["asked"],
         "why": why,
         "cache_dir": request["cache_dir"],
-        "resumes": ": it resumes" if request["do"] == "download" else "",
+        "resumes": " (it resumes)" if request["do"] == "download" else "",
     }
     return meaning.cls(
         meaning.message.format(**words),
@@ -152,7 +152,7 @@ def _ask(
 def _checked_name(repo_id: str) -> str:
     allowed = all(c.isascii() and (c.isalnum() or c in "._-/") for c in repo_id)
     if repo_id.count("/") != 1 or not allowed or not repo_folder(repo_id):
-        raise Usage("%r is not a repository of the Hub" % repo_id, "write it as org/name")
+        raise Usage("%r is not a repository id" % repo_id, "write it as org/name")
     return repo_id
 
 
@@ -163,10 +163,10 @@ def describe(
     cache_dir: str,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Remote:
-    """What `repo_id` would bring, asked of the Hub; touches nothing on disk.
+    """Ask the Hub what a download of `repo_id` would fetch; changes nothing on disk.
 
-    Usage for a word that is no org/name; ModelUnknown, ModelGated; NotDownloadable when the Hub
-    cannot be reached or the repository holds no model a server could load; Interrupted when
+    Usage for a word that is not org/name; ModelUnknown, ModelGated; NotDownloadable if the Hub
+    cannot be reached or the repository has no model that a server can load; Interrupted if
     `cancelled`."""
     asked = revision or "main"
     request = {
@@ -185,7 +185,7 @@ def describe(
 def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str) -> Remote:
     commit = str(answer["revision"])
     if not _COMMIT.fullmatch(commit):
-        raise NotDownloadable("the Hub named no usable commit for %s" % repo_id, repo_id=repo_id)
+        raise NotDownloadable("the Hub returned no valid commit for %s" % repo_id, repo_id=repo_id)
     files = [
         (path, _size(repo_id, path, size), blob)
         for path, size, blob in answer["files"]
@@ -194,7 +194,7 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
     odd = [path for path, _, blob in files if blob and not _BLOB.fullmatch(blob)]
     if odd:
         raise NotDownloadable(
-            "the Hub named no usable content for %s of %s" % (odd[0], repo_id), repo_id=repo_id
+            "the Hub returned no valid content id for %s of %s" % (odd[0], repo_id), repo_id=repo_id
         )
     _refuse_other_formats(repo_id, [path for path, _, _ in files])
     if same_repo(answer.get("id"), repo_id) and not matching_folders(cache_dir, repo_id):
@@ -215,11 +215,11 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
 
 
 def _size(repo_id: str, path: str, size: object) -> int:
-    """Weights of no bytes would be no weights; an empty __init__.py is fine."""
+    """The size, which may be 0 for other files than weights, such as __init__.py."""
     least = 1 if path.endswith(".safetensors") else 0
     if type(size) is not int or not least <= size < _ABSURD_BYTES:
         raise NotDownloadable(
-            "the Hub named no usable size for %s of %s" % (path, repo_id), repo_id=repo_id
+            "the Hub returned no valid size for %s of %s" % (path, repo_id), repo_id=repo_id
         )
     return size
 
@@ -227,8 +227,8 @@ def _size(repo_id: str, path: str, size: object) -> int:
 def _refuse_other_formats(repo_id: str, paths: Sequence[str]) -> None:
     if "config.json" not in paths or not any(path.endswith(".safetensors") for path in paths):
         raise NotDownloadable(
-            "%s holds no MLX model: it has no config.json with safetensors weights" % repo_id,
-            "look for a conversion under mlx-community/",
+            "%s is not an MLX model: it has no config.json with safetensors weights" % repo_id,
+            "look for a conversion in mlx-community/",
             repo_id=repo_id,
         )
 
@@ -255,11 +255,11 @@ def download(
     tries: int = TRIES,
     spare_bytes: int = SPARE_BYTES,
 ) -> str:
-    """Fetch what is missing of `remote` and return the path of its snapshot, verified complete.
+    """Download what is missing of `remote`; return the path of its snapshot, which is complete.
 
-    `on_progress(done, total, file)` in bytes, a few times a second; `done` falls back when a file
-    starts over. `spare_bytes` stay free on the disk at every moment. Interrupted when `cancelled`;
-    NotEnoughDisk, ModelGated, NotDownloadable; Failed when it is not whole afterwards."""
+    `on_progress(done, total, file)` in bytes, a few times a second; `done` decreases when a file
+    starts over. `spare_bytes` stay free on the disk. Interrupted if `cancelled`; NotEnoughDisk,
+    ModelGated, NotDownloadable; Failed if the snapshot is incomplete afterwards."""
 
     def on_event(event: Dict[str, Any]) -> None:
         if event["event"] == "progress":
@@ -282,7 +282,7 @@ def download(
     try:
         _ask(python, request, on_event, cancelled)
     except NotDownloadable as exc:
-        # The child has ended: whatever its other threads had begun lies still.
+        # The child has ended, so nothing writes to the parts any more.
         remove_abandoned(cache_dir, remote.repo_id, resumable=exc.fields.get("reason") == "lie")
         raise
     finally:

@@ -1,8 +1,7 @@
-"""What the Hub says of a file, held against its listing before anything is written, and while the
-file comes.
+"""Check the Hub's answer about each file against its listing, before and during the download.
 
-Runs beside child.py, under the host's own huggingface_hub: an ETag or a commit of an answer becomes
-a path there."""
+Runs with child.py under the host's own huggingface_hub, which uses the ETag and the commit of an
+answer as paths."""
 
 from __future__ import annotations
 
@@ -17,29 +16,28 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 from urllib.parse import urlsplit
 
 POLL_INTERVAL_S = 0.1
-# As models/files.py reads one from disk.
+# The limit of models/files.py.
 MAX_CONFIG_BYTES = 8 << 20
-# A repository of thousand files has a listing of 300 kB.
+# The listing of a repository with a thousand files has 300 kB.
 MAX_LISTING_BYTES, MAX_FILES = 32 << 20, 20_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
 BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class Mismatch(Exception):
-    """The Hub's answer is not what its own listing says."""
+    """An answer of the Hub that contradicts its listing."""
 
 
 class MissingFile(Exception):
-    """A file that the Hub lists and does not have."""
+    """A file that the Hub lists but does not have."""
 
 
 class TooLarge(Exception):
-    """A file that is to be looked at, and is larger than any of its kind."""
+    """A file that is too large to be read."""
 
 
 class Expected(NamedTuple):
-    """What the listing says of a file: `blob` is the id of its content, "" where the listing has
-    none."""
+    """A file in the listing. `blob`: the id of its content, "" if the listing has none."""
 
     path: str
     size: int
@@ -48,13 +46,14 @@ class Expected(NamedTuple):
 
 
 class DiskReserve:
-    """The cache's disk, of which so many bytes stay free at every moment."""
+    """Keeps `spare_bytes` free on the disk of the cache."""
 
     def __init__(self, place: str, spare_bytes: int) -> None:
         self.place, self.spare_bytes = place, spare_bytes
 
     def need(self, size: int = 0) -> None:
-        """OSError, as of a full disk, where writing so much would leave less than the reserve."""
+        """OSError, as for a full disk, if writing `size` bytes would leave less than the
+        reserve."""
         place = self.place
         while not os.path.isdir(place):
             place = os.path.dirname(place)
@@ -65,16 +64,14 @@ class DiskReserve:
 
 
 class BoundedFile:
-    """A file that takes no more than was announced. All else is the file's own."""
+    """A file that accepts no more than the listed size; otherwise the wrapped file."""
 
     def __init__(self, file: Any, expected: Expected, room: DiskReserve) -> None:
         self._file, self._expected, self._room = file, expected, room
 
     def write(self, piece: Any) -> Any:
         if self._file.tell() + len(piece) > self._expected.size:
-            raise Mismatch(
-                "%s has more than the %d bytes it was announced with" % self._expected[:2]
-            )
+            raise Mismatch("%s has more than the %d bytes of the listing" % self._expected[:2])
         self._room.need(len(piece))
         return self._file.write(piece)
 
@@ -83,27 +80,26 @@ class BoundedFile:
 
 
 class Guard:
-    """Stands in for two functions of huggingface_hub.file_download, in every thread that has a file
-    to fetch."""
+    """Wraps two functions of huggingface_hub.file_download, for every thread that fetches a
+    file."""
 
     def __init__(self, room: DiskReserve) -> None:
         self._room = room
         self._now = threading.local()
 
     def install(self) -> None:
-        """Lie where this huggingface_hub has no such functions: then nothing could be checked."""
+        """Mismatch if this huggingface_hub has no such functions: then nothing can be checked."""
         from huggingface_hub import file_download as module
 
         for name, guarded in (("get_hf_file_metadata", self._checked), ("http_get", self._bounded)):
             if not callable(getattr(module, name, None)):
                 raise Mismatch(
-                    "the answers that this version of huggingface_hub gets cannot be checked (no "
-                    "%s)" % name
+                    "answers to this version of huggingface_hub cannot be checked (no %s)" % name
                 )
             setattr(module, name, guarded(getattr(module, name)))
 
     def expect(self, expected: Expected) -> None:
-        """The file that this thread fetches next."""
+        """Set the file that this thread fetches next."""
         self._now.file = expected
 
     def _checked(self, ask: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +107,7 @@ class Guard:
             try:
                 metadata = ask(*args, **more)
             except Exception as exc:
-                # huggingface_hub would note the absence under the commit that the answer names.
+                # huggingface_hub would record the absence under the commit in the answer.
                 if "EntryNotFound" in type(exc).__name__:
                     raise MissingFile(str(exc)) from exc
                 raise
@@ -137,33 +133,28 @@ def check_metadata(expected: Expected, metadata: Any) -> None:
     cache."""
     etag, size = metadata.etag or "", metadata.size
     if metadata.commit_hash != expected.revision:
-        raise Mismatch(
-            "%s is said to be of the commit %.80r" % (expected.path, metadata.commit_hash)
-        )
+        raise Mismatch("%s has commit %.80r in the answer" % (expected.path, metadata.commit_hash))
     if etag != (expected.blob or etag) or not BLOB.fullmatch(etag):
         raise Mismatch(
-            "%s has the ETag %.80r, and the listing says %.80r"
-            % (expected.path, etag, expected.blob)
+            "%s has the ETag %.80r, but %.80r in the listing" % (expected.path, etag, expected.blob)
         )
     if size is not None and size != expected.size:
         raise Mismatch(
-            "%s is said to have %s bytes, and %d in the listing"
-            % (expected.path, size, expected.size)
+            "%s has %s bytes, but %d in the listing" % (expected.path, size, expected.size)
         )
     if urlsplit(metadata.location or "").scheme not in ("http", "https"):
-        raise Mismatch("%s is said to be at %.80r" % (expected.path, metadata.location))
+        raise Mismatch("%s has the location %.80r" % (expected.path, metadata.location))
 
 
 def watch(room: DiskReserve, blobs: str, largest: int, failed: Callable[[Exception], None]) -> None:
-    """Look after the disk and the files while they grow, whoever writes; `failed` ends the
-    process."""
+    """Watch the disk and the growing files in a thread; call `failed`, which ends the process."""
 
     def look() -> None:
         room.need()
         for name in os.listdir(blobs) if os.path.isdir(blobs) else ():
             if name.endswith(".incomplete") and _size(os.path.join(blobs, name)) > largest:
                 raise Mismatch(
-                    "a file has more than the %d bytes of the largest that was announced" % largest
+                    "a file has more than the %d bytes of the largest in the listing" % largest
                 )
 
     def run() -> None:
@@ -185,15 +176,14 @@ def _size(path: str) -> int:
 
 
 def remove_partial(blobs: str, blob: str) -> None:
-    """Remove what came of a file that was a lie: nobody should resume it."""
+    """Remove the parts of a file that did not match, so that they are not resumed."""
     for name in os.listdir(blobs) if blob and os.path.isdir(blobs) else ():
         if name.startswith(blob) and name.endswith(".incomplete"):
             os.unlink(os.path.join(blobs, name))
 
 
 def listed_file(sibling: Any) -> List[Any]:
-    """Name, bytes (None where none are told) and id of the content, as far as the listing has
-    them."""
+    """Name, bytes (None if not given) and content id ("" if not given) of a file in the listing."""
     found = sibling if isinstance(sibling, dict) else {}
     lfs = found.get("lfs")
     blob = (lfs.get("sha256") or lfs.get("oid")) if isinstance(lfs, dict) else found.get("blobId")
@@ -201,7 +191,7 @@ def listed_file(sibling: Any) -> List[Any]:
 
 
 class BoundedBuffer(io.BytesIO):
-    """A file in memory, of no more than so many bytes, whatever its sender announced."""
+    """A file in memory with a maximum size."""
 
     def __init__(self, name: str, largest: int) -> None:
         super().__init__()
@@ -214,7 +204,7 @@ class BoundedBuffer(io.BytesIO):
 
 
 def fetch_text(url: str, name: str, largest: int) -> str:
-    """A text of the Hub, which never touches the disk."""
+    """Fetch a text from the Hub into memory."""
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined, unused-ignore]
 
@@ -224,7 +214,7 @@ def fetch_text(url: str, name: str, largest: int) -> str:
 
 
 def fetch_listing(request: Mapping[str, Any]) -> Dict[str, Any]:
-    """What HfApi.model_info asks for, without reading an answer of any length."""
+    """The answer that HfApi.model_info requests, with a maximum length."""
     from urllib.parse import quote
 
     from huggingface_hub import constants
@@ -239,9 +229,9 @@ def fetch_listing(request: Mapping[str, Any]) -> Dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("siblings") or [], list):
-        raise Mismatch("its list of files is none")
+        raise Mismatch("its list of files is not valid")
     if not COMMIT.fullmatch(str(found.get("sha"))):
-        raise Mismatch("its list of files names no usable commit: %.80r" % found.get("sha"))
+        raise Mismatch("its list of files has no valid commit: %.80r" % found.get("sha"))
     if len(found.get("siblings") or []) > MAX_FILES:
         raise TooLarge("it has more than %d files" % MAX_FILES)
     return found

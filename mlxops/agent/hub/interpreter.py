@@ -1,4 +1,4 @@
-"""Which interpreter of the host can talk to the Hub: one that has huggingface_hub."""
+"""Find an interpreter on the host that has huggingface_hub."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PROBE = (
     "sys.exit(0 if sys.version_info >= (3, 9) and u.find_spec('huggingface_hub') else 9)"
 )
 _PROBE_TIMEOUT_S = 20
-# A bare ssh PATH has none of these.
+# The PATH of an ssh login has none of these.
 _UV_PLACES = ("~/.local/bin/uv", "/opt/homebrew/bin/uv", "/usr/local/bin/uv", "~/.cargo/bin/uv")
 
 
 def has_hub(python: Sequence[str]) -> bool:
-    """Whether this interpreter is Python 3.9 or later and finds huggingface_hub."""
+    """Whether this interpreter is Python 3.9 or later and has huggingface_hub."""
     import subprocess
 
     try:
@@ -54,7 +54,7 @@ def find_interpreter(
 
     In order: the host file's hub_python (alone, when set), the runtime's own environment, the
     agent's interpreter, uv with a throwaway environment. NotDownloadable, with the command to run,
-    when there is none."""
+    if there is none."""
     if site.hub_python:
         return _configured_interpreter(os.path.expanduser(site.hub_python))
     for python in (*runtime_interpreters(runtime_command), (sys.executable,)):
@@ -63,7 +63,7 @@ def find_interpreter(
     for uv in _uv(runtime_command, uv_places):
         return uv
     raise NotDownloadable(
-        "no interpreter on the host has huggingface_hub, which downloads need",
+        "downloads need huggingface_hub, but no interpreter on the host has it",
         "on the host run `%s -m pip install --user huggingface_hub`, "
         "or set hub_python in the host file to an "
         "interpreter that has it" % sys.executable,
@@ -74,8 +74,7 @@ def _configured_interpreter(python: str) -> Argv:
     if has_hub((python,)):
         return (python,)
     raise NotDownloadable(
-        "hub_python of the host file, %s, is not a Python 3.9 or later with huggingface_hub"
-        % python,
+        "hub_python in the host file, %s, is not Python 3.9 or later with huggingface_hub" % python,
         "on the host run `%s -m pip install huggingface_hub`, or correct hub_python" % python,
         hub_python=python,
     )

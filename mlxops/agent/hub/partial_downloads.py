@@ -1,4 +1,4 @@
-"""Half-downloaded blobs: which of them nobody works on, and which of those nobody can resume."""
+"""Partial downloads: which are abandoned, and which of those cannot be resumed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ RESUMABLE, UNRESUMABLE = "resumable", "lost"
 
 
 def abandoned_state(path: str) -> Optional[str]:
-    """What an unfinished blob of a cache is good for; None for any other file, and for one that is
-    being downloaded.
+    """Whether an abandoned partial blob can be resumed; None for any other file, and for one that
+    is being downloaded.
 
-    2.x of huggingface_hub writes ETAG.RANDOM.incomplete and never looks at it again; 1.x writes
+    huggingface_hub 2.x writes ETAG.RANDOM.incomplete and never uses it again; 1.x writes
     ETAG.incomplete and resumes it (huggingface_hub/file_download.py,
     `_download_to_tmp_and_move`)."""
     blobs, name = os.path.split(path)
@@ -29,8 +29,7 @@ def abandoned_state(path: str) -> Optional[str]:
 
 
 def _unlocked(lock: str) -> bool:
-    """Whether no process downloads the blob: huggingface_hub holds a flock on its lock file
-    meanwhile."""
+    """Whether no process is downloading the blob, by the flock that huggingface_hub holds."""
     import fcntl
 
     try:
@@ -57,10 +56,9 @@ def _removed(path: str) -> bool:
 
 
 def remove_abandoned(cache_dir: str, repo_id: str, resumable: bool = False) -> int:
-    """Remove what killed downloads left of a repository that nobody can resume; how many files that
-    were.
+    """Remove the parts of killed downloads that cannot be resumed; return their number.
 
-    `resumable`: also what could be resumed, because nothing that came is to be trusted."""
+    `resumable`: also those that can be resumed, if their content cannot be trusted."""
     folder, count = repo_folder(repo_id), 0
     blobs = os.path.join(cache_dir, folder, "blobs")
     try:

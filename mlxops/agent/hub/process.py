@@ -1,4 +1,4 @@
-"""The child process that talks to the Hub: started, listened to, and never left behind."""
+"""Runs the child process that talks to the Hub, and makes sure that it ends."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..wire.bootstrap import read_part
 from ..wire.child import ChildPipes
 from ..wire.codec import Lines, decode, encode, frame
 
-# Where an environment holds a login's right to the Hub.
+# Environment variables with a token for the Hub.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _CHILD, _GUARD = "hub/child.py", "hub/guard.py"
 _SHOWN = os.path.join(os.path.dirname(os.path.dirname(str(__spec__.origin))), _CHILD)
-# Its text comes on stdin, before the request: there may be no file of it, and the cwd must not be
-# on sys.path.
+# Reads the modules from stdin, before the request: they may not exist as files. Keeps the cwd off
+# sys.path.
 _LOADER = (
     "import sys; sys.path[:] = [p for p in sys.path if p]; p, f = sys.argv[1], sys.stdin.buffer; "
     "m = sys.modules['hub_guard'] = type(sys)('hub_guard'); "
@@ -29,11 +29,10 @@ _TAIL = 4000
 
 
 def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
-    """The host's own environment (HF_ENDPOINT, HF_TOKEN, proxies); a login kept beside the cache
-    counts where none is.
+    """The host's login environment (HF_ENDPOINT, HF_TOKEN, proxies), with the token file beside the
+    cache if it has none.
 
-    What the host file sets for the runtime, such as HF_HUB_OFFLINE, is meant for servers and is not
-    in it."""
+    Variables of the host file, such as HF_HUB_OFFLINE, are for servers and not included."""
     env = dict(host, HF_HUB_DISABLE_TELEMETRY="1", PYTHONUNBUFFERED="1")
     if any(env.get(name) for name in (*TOKENS, "HF_TOKEN_PATH", "HF_HOME")):
         return env
@@ -51,15 +50,14 @@ def environment(host: Mapping[str, str], cache_dir: str) -> Dict[str, str]:
 
 
 def redact_tokens(text: str, env: Mapping[str, str]) -> str:
-    """The text with the tokens of the environment blotted out."""
+    """The text with the tokens of the environment masked."""
     for name in TOKENS:
         text = text.replace(env.get(name) or "\0", "***")
     return text
 
 
 class HubProcess:
-    """One request to the Hub, as a context: on leaving it the child has ended, whatever happened
-    inside."""
+    """One request to the Hub, as a context manager: the child has ended when it exits."""
 
     def __init__(self, python: Sequence[str], request: Mapping[str, Any]) -> None:
         cache_dir = str(request["cache_dir"])
@@ -69,7 +67,7 @@ class HubProcess:
             )
         except (OSError, ValueError) as exc:
             raise NotDownloadable(
-                "%s cannot be started: %s" % (python[0], exc), "correct hub_python"
+                "cannot start %s: %s" % (python[0], exc), "correct hub_python in the host file"
             ) from exc
         text = frame(read_part(_GUARD)) + frame(read_part(_CHILD))
         # A child that has ended already says why on its stderr.
@@ -85,8 +83,8 @@ class HubProcess:
         self._pipes.close()
 
     def records(self, cancelled: Callable[[], bool]) -> Iterator[Dict[str, Any]]:
-        """The child's records as they come. Interrupted once `cancelled` says so; LinkLost for a
-        line that is none."""
+        """Yield the child's records. Interrupted once `cancelled` returns True; LinkLost for an
+        invalid line."""
         lines = Lines()
         while not cancelled():
             chunk = self._pipes.read(_POLL_INTERVAL_S)
@@ -94,18 +92,19 @@ class HubProcess:
                 return
             for line in lines.feed(chunk or b""):
                 yield decode(line)
-        raise Interrupted("the download was cancelled", "the same command resumes it")
+        raise Interrupted("the download was cancelled", "run the same command again to resume")
 
     def exit_error(self) -> MlxopsError:
-        """Why there was no last record, in the child's own words."""
+        """The error for a child that ended without a last record, with its stderr."""
         tail = self._pipes.stderr_tail(_POLL_INTERVAL_S)[-_TAIL:]
         status = self._pipes.exit_status()
-        said = redact_tokens(tail, os.environ).strip()
+        stderr = redact_tokens(tail, os.environ).strip()
         return NotDownloadable(
-            "the download process ended with status %s%s" % (status, said and ": " + said[-300:]),
-            "run the same command again: it resumes",
+            "the download process ended with status %s%s"
+            % (status, stderr and ": " + stderr[-300:]),
+            "run the same command again to resume",
             status=status,
-            stderr=said,
+            stderr=stderr,
         )
 
 
@@ -115,8 +114,8 @@ def request_hub(
     on_event: Callable[[Dict[str, Any]], None],
     cancelled: Callable[[], bool],
 ) -> Dict[str, Any]:
-    """The last record of one request; events before it go to `on_event`. NotDownloadable when it
-    never came."""
+    """The last record of one request; earlier events go to `on_event`. NotDownloadable if there is
+    none."""
     with HubProcess(python, request) as hub:
         try:
             for record in hub.records(cancelled):
@@ -125,6 +124,7 @@ def request_hub(
                 on_event(record)
         except LinkLost as exc:
             raise NotDownloadable(
-                "the download process sent nonsense: %s" % exc, "check hub_python"
+                "invalid output of the download process: %s" % exc,
+                "check hub_python in the host file",
             ) from exc
         raise hub.exit_error()

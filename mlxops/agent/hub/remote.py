@@ -1,4 +1,4 @@
-"""A repository as the Hub lists it."""
+"""A repository on the Hub."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
 
 class Remote(NamedTuple):
-    """What a download would fetch. `asked` is the branch, tag or commit asked for, `revision` the
-    commit it names now; `files` are (path, bytes) of what a server needs; `missing_bytes` is what
-    is not on disk yet; `config` is its config.json, {} when that is none; `blobs` the id of each
-    file's content, as the Hub lists it."""
+    """What a download would fetch. `requested`: the branch, tag or commit; `revision`: its commit
+    now; `files`: (path, bytes) of the files that a server needs; `missing_bytes`: not on disk yet;
+    `config`: its config.json, {} if there is none; `blobs`: the content id of each file."""
 
     repo_id: str
     revision: str
@@ -22,7 +21,7 @@ class Remote(NamedTuple):
     blobs: Mapping[str, str] = {}
 
     def record(self) -> Dict[str, Any]:
-        """For programs, and for whoever shows it."""
+        """The keys of the JSON output."""
         sizes = {"size_bytes": self.size_bytes, "missing_bytes": self.missing_bytes}
         return {"repo_id": self.repo_id, "revision": self.revision, **sizes}
 

@@ -1,4 +1,4 @@
-"""A downloaded snapshot: what is wrong with it, and how it becomes the one that counts."""
+"""Checks a downloaded snapshot and makes it the current one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .remote import Remote
 
 
 def damaged_files(remote: Remote, cache_dir: str) -> List[str]:
-    """Files that are there with their full size, and damaged."""
+    """Existing files of the snapshot that are damaged."""
     try:
         path = os.path.join(cache_dir, repo_folder(remote.repo_id), "snapshots", remote.revision)
         return sorted(find_faults(path, deep=True))
@@ -26,9 +26,9 @@ def finish_snapshot(remote: Remote, cache_dir: str) -> str:
     snapshot = inspect(os.path.join(repo, "snapshots", remote.revision))
     if not snapshot.complete:
         raise Failed(
-            "%s came without %s, so it is not a whole model"
+            "the download of %s is incomplete: %s"
             % (remote.repo_id, ", ".join(snapshot.missing_reasons)),
-            "the repository itself may be incomplete: look at it on the Hub",
+            "the repository itself may be incomplete: check it on the Hub",
             missing=list(snapshot.missing),
         )
     if remote.requested != remote.revision and is_safe_relative_path(remote.requested):
@@ -37,7 +37,7 @@ def finish_snapshot(remote: Remote, cache_dir: str) -> str:
 
 
 def _point(ref: str, commit: str) -> None:
-    """Only now, so that refs/main never names a snapshot that is still on its way."""
+    """Write a ref. Only after the download, so that refs/main never names a partial snapshot."""
     os.makedirs(os.path.dirname(ref), exist_ok=True)
     draft = "%s.%d" % (ref, os.getpid())
     with open(draft, "w", encoding="ascii") as stream:

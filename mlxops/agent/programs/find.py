@@ -118,13 +118,13 @@ def help_text(
 
     `check` is called while it runs, and may raise to cancel. `fresh`: run it even if the help is
     cached, to see that it starts."""
-    asked = [*words, *runtime.help]
-    kept = answer_path(state_dir, fingerprint(asked))
-    text = None if fresh else read_answer(kept)
+    command = [*words, *runtime.help]
+    path = answer_path(state_dir, fingerprint(command))
+    text = None if fresh else read_answer(path)
     if text is None:
         say(("checking that %s starts" if fresh else "reading the options of %s") % words[0])
-        text = _ask_help(asked, check)
-        save_answer(kept, text)
+        text = _run_help(command, check)
+        save_answer(path, text)
     return text
 
 
@@ -152,9 +152,9 @@ def fingerprint(words: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
+def _run_help(words: Sequence[str], check: Callable[[], None]) -> str:
     try:
-        status, said = run_program(words, check)
+        status, output = run_program(words, check)
     except (OSError, subprocess.TimeoutExpired) as exc:
         python = "".join(shebang(words[0])[:1])
         if os.path.isabs(python) and not os.access(python, os.X_OK):
@@ -166,7 +166,7 @@ def _ask_help(words: Sequence[str], check: Callable[[], None]) -> str:
         raise Failed(
             "`%s` failed: %s" % (shlex.join(words), exc), "run it on the host to see why"
         ) from exc
-    text = said.decode("utf-8", "replace")
+    text = output.decode("utf-8", "replace")
     if status != 0 or "--port" not in text:
         raise Failed(
             "`%s` does not show the help of a model server (status %d%s)"
@@ -195,8 +195,8 @@ def run_program(
             while True:
                 check()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    said, _ = child.communicate(timeout=min(POLL_INTERVAL_S, deadline.left()))
-                    return child.returncode, said
+                    output, _ = child.communicate(timeout=min(POLL_INTERVAL_S, deadline.left()))
+                    return child.returncode, output
                 if deadline.passed:
                     raise subprocess.TimeoutExpired(list(words), timeout_s)
         finally:
@@ -233,5 +233,5 @@ def save_answer(path: str, text: str) -> None:
 
 def surplus_answers(folder: str) -> List[str]:
     """The cached answers other than the newest `MAX_SAVED_ANSWERS`."""
-    kept = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".txt")]
-    return sorted(kept, key=os.path.getmtime)[:-MAX_SAVED_ANSWERS]
+    answers = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".txt")]
+    return sorted(answers, key=os.path.getmtime)[:-MAX_SAVED_ANSWERS]

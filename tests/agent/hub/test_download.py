@@ -58,7 +58,7 @@ def test_describe_brings_the_config_and_the_size_of_the_weights(fetching: Fetch)
 @pytest.mark.parametrize("size", ["7", -1, 1 << 70])
 def test_a_size_that_is_none_is_refused(one_fetching: Fetch, size: object) -> None:
     one_fetching.hub.extra_files["model-9.safetensors"] = size  # type: ignore[assignment]
-    with pytest.raises(NotDownloadable, match="no usable size"):
+    with pytest.raises(NotDownloadable, match="no valid size"):
         one_fetching.describe()
 
 
@@ -270,5 +270,5 @@ def test_a_disk_that_is_too_small_is_seen_beforehand(one_fetching: Fetch) -> Non
 def test_a_disk_that_fills_up_on_the_way(fetching: Fetch) -> None:
     limited = ("/bin/sh", "-c", 'ulimit -f 4096; exec "$0" "$@"', *fetching.python)
     remote = fetching.describe()
-    with pytest.raises(NotEnoughDisk, match="filled up"):
+    with pytest.raises(NotEnoughDisk, match="is full"):
         fetch.download(limited, remote, str(fetching.cache), lambda *seen: None, lambda: False)

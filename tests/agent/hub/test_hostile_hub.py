@@ -92,7 +92,7 @@ def test_a_place_that_is_no_web_address(fetching: Fetch, where: str) -> None:
 @pytest.mark.parametrize("sha", ["../../../../x", "main", "0" * 39, "G" * 40, ""])
 def test_a_commit_that_is_none(one_fetching: Fetch, sha: str) -> None:
     one_fetching.hub.lies.sha = sha or " "
-    with pytest.raises(NotDownloadable, match="no usable commit"):
+    with pytest.raises(NotDownloadable, match="no valid commit"):
         one_fetching.describe()
 
 
@@ -113,7 +113,7 @@ def test_listings_that_cannot_be_true(
     one_fetching: Fetch, name: str, fields: dict[str, Any]
 ) -> None:
     one_fetching.hub.lies.listed = {name: fields}
-    with pytest.raises(NotDownloadable, match=f"no usable (size|content) for {name}"):
+    with pytest.raises(NotDownloadable, match=f"no valid (size|content id) for {name}"):
         one_fetching.describe()
     assert not one_fetching.cache.exists()
 

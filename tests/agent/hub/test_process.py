@@ -119,8 +119,8 @@ def test_the_token_is_in_no_argv_and_the_priority_is_low(
     ("program", "said"),
     [
         ("echo the interpreter is broken >&2; exit 7", "status 7: the interpreter is broken"),
-        ("echo nonsense", "nonsense"),
-        ("echo '[1]'", "nonsense"),
+        ("echo nonsense", "invalid output"),
+        ("echo '[1]'", "invalid output"),
         ("kill -9 $$", "status -9"),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_child_that_cannot_work_is_reported(one_fetching: Fetch, program: str,
 
 
 def test_an_interpreter_that_is_not_there_is_reported(one_fetching: Fetch) -> None:
-    with pytest.raises(NotDownloadable, match="cannot be started"):
+    with pytest.raises(NotDownloadable, match="cannot start"):
         fetch.describe(("/nowhere/python",), REPO, None, str(one_fetching.cache))
 
 
