@@ -168,7 +168,7 @@ def _require_job(ctx: Context, word: Optional[str]) -> None:
     if port.isdecimal() and int(port) in ctx.site.ports:
         held = blocker(ctx.site.registry, int(port))
         if held is not None and not held.get("job"):
-            text = "port %s is not locked by a job, so there is nothing to cancel: %s" % (
+            text = "port %s is locked, but not by a job that can be cancelled: %s" % (
                 port,
                 describe_holder(held),
             )
