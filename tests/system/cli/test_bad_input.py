@@ -196,7 +196,7 @@ def full_disk(known: Studio, fake_runtime: FakeRuntime, tmp_path: Path) -> None:
         fill(registry.with_name("filler"))
         for words in (["set", "amber", "model_id=second"], ["load", "amber", known.ports[0]]):
             error = refused(known.mlxops(*words), 10, "NotEnoughDisk")
-            assert str(registry.parent) in error["message"] and "make room" in error["hint"]
+            assert str(registry.parent) in error["message"] and "free some space" in error["hint"]
             assert registry.read_bytes() == before and fake_runtime.journal("child") == []
         registry.with_name("filler").unlink()
         assert known.must("load", "amber", known.ports[0])["state"] == "ready"

@@ -81,7 +81,7 @@ def test_unload_all_changes_nothing_without_a_yes(
     ended, shown = at_a_terminal(one, typed, "unload-all")
     assert ended == code
     assert f"{one.ports[0]}  amber (pid " in shown
-    apart = shown.partition("Not in the registry")[2]
+    apart = shown.partition("not in the registry")[2]
     assert f"{one.ports[2]}  pid {by_hand.pid}: " in apart and "--model-path" in apart
     assert "nothing was unloaded" in shown and "hint" not in shown
     assert alive(by_hand) and one.assignments() == {"amber": one.ports[0]}
@@ -109,7 +109,7 @@ def test_registered_leaves_what_no_entry_knows(
     ask(one, "load", model="amber", port=one.ports[0])
     ended, shown = at_a_terminal(one, b"y\n", "unload-all", "--registered")
     assert ended == 0 and "Stop this server?" in shown
-    assert f"{one.ports[2]} left alone: pid {by_hand.pid} is not in the registry" in shown
+    assert f"{one.ports[2]} skipped: pid {by_hand.pid} is not in the registry" in shown
     assert alive(by_hand) and one.assignments() == {}
 
 
@@ -135,7 +135,7 @@ def test_nothing_to_stop_is_no_question(one: Studio) -> None:
 @pytest.mark.parametrize(("typed", "code"), [(b"n\n", 1), (b"\x03", 130), (b"y\n", 0)])
 def test_remove_asks(one: Studio, typed: bytes, code: int) -> None:
     ended, shown = at_a_terminal(one, typed, "remove", "Tiny/Amber")
-    assert ended == code and "Remove the entry amber (tiny/amber) and its settings?" in shown
+    assert ended == code and "Remove entry amber (tiny/amber) and its settings?" in shown
     assert ("amber" in one.registry()["models"]) == (code != 0)
     assert ("its files stay: " in shown) == (code == 0)
 

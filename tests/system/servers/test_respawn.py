@@ -253,7 +253,7 @@ def test_a_server_that_moves_into_the_background_is_refused_and_the_old_one_come
     )
     failed = refusal(one, "load", model="jade", port=port, replace=True)
     light.program.write_text(plain)
-    assert failed.kind == "NotReady" and "moved into the background" in failed.message
+    assert failed.kind == "NotReady" and "moved to the background" in failed.message
     assert "amber serves again" in failed.message and one.assignments() == {"amber": port}
     assert not any("jade" in line for line in living(one.folder).values())
 

@@ -14,8 +14,8 @@ from mlxops.agent.logs.lines import LineSplitter, after_ends, count_ends
 from mlxops.agent.logs.tail import find_tail_start, lines_between, open_log, tail
 
 
-def fed(*blocks: bytes, longest: int = 1 << 16) -> list[str]:
-    split = LineSplitter(longest)
+def fed(*blocks: bytes, max_bytes: int = 1 << 16) -> list[str]:
+    split = LineSplitter(max_bytes)
     return [*(line for block in blocks for line in split.feed(block)), *split.end()]
 
 
