@@ -152,7 +152,7 @@ def test_while_it_is_undone_the_port_says_so(near: Studio, fake_runtime: FakeRun
     assert (row["state"], row["drift"]) == ("stopping", None)
     assert row["reason"].startswith("rolling back: stopping the new server: load topaz")
     row = eventually(lambda: (row := near.port_row(port))["state"] == "starting" and row)
-    assert row["reason"].startswith("rolling back: starting amber again: load topaz")
+    assert row["reason"].startswith("rolling back: restarting amber: load topaz")
     finished(load)
     assert near.port_row(port)["reason"] == ""
 
