@@ -1,4 +1,4 @@
-"""The only place that knows how this platform shows processes, sockets and memory."""
+"""The only room that knows how the platform shows processes, sockets and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def local_procs() -> Procs:
-    """The machine this runs on."""
+    """The processes of this machine."""
     if os.path.exists("/proc/self/stat"):
         from .linux import Linux
 

@@ -1,5 +1,5 @@
-"""Asks the kernel itself about a TCP port, by binding it or by connecting to it: that sees every
-user's sockets."""
+"""Ask the kernel about a TCP port by binding it or connecting to it: that covers the sockets of all
+users."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from .facts import Listener
 if TYPE_CHECKING:
     import socket
 
-# Each on its own: BSD lets 127.0.0.1 be bound beside a wildcard listener, and the wildcard beside
-# 127.0.0.1.
+# Each separately: BSD allows 127.0.0.1 beside a wildcard listener, and the reverse.
 EVERYWHERE = ("127.0.0.1", "::1", "0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "::1")
 CONNECT_TIMEOUT_S = 0.5
@@ -53,13 +52,12 @@ class Ports:
 
 
 def _addresses(bind: str, port: int) -> Iterable[str]:
-    """Where a server on `bind` may collide with another one."""
+    """Where a server on `bind` may conflict with another one."""
     return dict.fromkeys((*EVERYWHERE, *_resolved(bind, port)))
 
 
 def _may_hold(listener: Listener, address: str) -> bool:
-    """Whether the listener keeps others from binding the address: one of its family, or one of
-    both."""
+    """Whether the listener prevents binding the address: it has the same family, or both."""
     if listener.address in ("::", "*", ""):
         return True
     return (":" in listener.address) == (":" in address)
@@ -98,9 +96,9 @@ def _bind(address: str, port: int) -> None:
 
 
 def has_hidden_listener(port: int, known: Iterable[Listener]) -> bool:
-    """Whether something answers on loopback that none of the known listeners explains.
+    """Whether something answers on loopback that no known listener explains.
 
-    Connects and does not bind: a bind, however short, could hit a server in the moment it takes its
+    Connects instead of binding: even a short bind could hit a server that is just taking its
     port."""
     known = tuple(known)
     return any(
@@ -109,8 +107,7 @@ def has_hidden_listener(port: int, known: Iterable[Listener]) -> bool:
 
 
 def explains(known: Iterable[Listener], port: int, address: str) -> bool:
-    """Whether one of the known listeners may be the one that a connection to this address
-    reaches."""
+    """Whether one of the known listeners may answer a connection to this address."""
     wildcards = ("::",) if ":" in address else ("0.0.0.0", "::")
     return any(one.port == port and one.address in (address, *wildcards) for one in known)
 
@@ -130,9 +127,9 @@ def _answers(address: str, port: int) -> bool:
 
 
 def reaches(probe: socket.socket, address: str, port: int) -> bool:
-    """Everything but a refusal counts: a listener whose queue of connections is full is one too."""
+    """Anything but a refusal counts: a listener with a full queue is one too."""
     code = probe.connect_ex((address, port))
-    # With nobody there, a socket that happens to get this very port as its own connects to itself.
+    # Without a listener, a socket whose own port is this one connects to itself.
     return code not in NO_LISTENER_ERRNOS and not (
         code == 0 and probe.getsockname() == probe.getpeername()
     )

@@ -10,12 +10,12 @@ import os
 
 KEEP_SIZE = 1
 F_PREALLOCATE, F_ALLOCATEALL, F_PEOFPOSMODE = 42, 4, 3
-# The file system has no such call, or not for this kind of file.
+# The file system does not support it, or not for this file.
 UNSUPPORTED_ERRNOS = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.ENODEV)
 
 
 def fallocate(fd: int, size: int) -> bool:
-    """False where it cannot be done; OSError where there is no room."""
+    """False if it is not supported; OSError if there is no space."""
     import ctypes
 
     try:
@@ -34,7 +34,7 @@ def fallocate(fd: int, size: int) -> bool:
 
 
 def preallocate(fd: int, size: int) -> bool:
-    """As fallocate, on macOS."""
+    """Like fallocate, on macOS."""
     import fcntl
     import struct
 

@@ -1,4 +1,4 @@
-"""What every platform answers about its processes."""
+"""What every platform can observe of its processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from .facts import LaunchdJob, Listener, Memory, Output, Process
 
 
 class Procs(Protocol):
-    """Every method raises Unobservable when the answer could not be observed.
+    """Every method raises Unobservable if the answer could not be observed.
 
-    `longest_pause_s`: how far the pauses between two looks may grow while something is waited for;
-    0 where a look costs next to nothing."""
+    `max_poll_interval_s`: how far intervals between two looks may grow; 0 if a look is cheap."""
 
     max_poll_interval_s: float
 
@@ -19,24 +18,22 @@ class Procs(Protocol):
         """All processes of the machine, of every user, by pid."""
 
     def process(self, pid: int) -> Optional[Process]:
-        """One process; None when there is none of that pid."""
+        """One process; None if the pid does not exist."""
 
     def variable(self, pid: int, name: str) -> str:
-        """A variable of the environment that a process was started with; "" where it has none or
-        cannot be seen."""
+        """A variable of a process's initial environment; "" if it is not set or not visible."""
 
     def folder(self, pid: int) -> Optional[str]:
-        """The current folder of a process; None when it cannot be told."""
+        """The working directory of a process; None if it is not visible."""
 
     def files(self, pid: int) -> Tuple[str, ...]:
-        """The paths of the files that a process has open; () where that cannot be told, or it has
-        none."""
+        """The paths of a process's open files; () if there are none or they are not visible."""
 
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
         """Who listens on these TCP ports, on any address of this machine."""
 
     def connections(self, port: int) -> int:
-        """How many connections to this TCP port are open, on the server's side of them."""
+        """The number of open connections to this TCP port, counted on the server's side."""
 
     def free(self, port: int, bind: str) -> bool:
         """Whether a server could bind the port on `bind` (an address or a name) and on each address
@@ -54,30 +51,28 @@ class Procs(Protocol):
         """Whether an address or a name is one that a server on this machine can bind."""
 
     def send(self, process: Process, signum: int) -> bool:
-        """Signal this very process; False when it is gone, a zombie, or its pid now names
-        another."""
+        """Signal exactly this process; False if it is gone, a zombie, or its pid was reused."""
 
     def output(self, pid: int) -> Optional[Output]:
-        """Where the standard output of this process goes; None when it is gone or has none."""
+        """Where the standard output of a process goes; None if it is gone or has none."""
 
     def memory(self) -> Memory:
         """Memory of the whole machine."""
 
     def footprint(self, processes: Iterable[Process]) -> Optional[int]:
-        """Bytes these processes hold together; None when it is known of none of them."""
+        """Bytes these processes use together; None if it is unknown for all of them."""
 
     def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
-        """The launchd jobs that are not Apple's own; () where there is no launchd."""
+        """The launchd jobs that are not Apple's; () without launchd."""
 
     def sync(self, fd: int) -> None:
-        """Have a file's content on the disk itself before returning; OSError as fsync."""
+        """Write a file's content to the disk itself; OSError as for fsync."""
 
     def reserve(self, fd: int, size: int) -> bool:
-        """Allocate `size` bytes behind the end of a file, whose length stays: later writes there
-        need no room.
+        """Allocate `size` bytes behind the end of a file without changing its length.
 
-        OSError where there is no room; False where the file system cannot do it."""
+        OSError if there is no space; False if the file system cannot do it."""
 
     def lockers(self, path: str) -> Tuple[int, ...]:
-        """Pids of the other processes that hold an flock on this file, shared or not; where the
-        platform does not tell locks, of those that have it open."""
+        """Pids of other processes that hold an flock on this file; on platforms that do not show
+        locks, those that have it open."""

@@ -1,4 +1,4 @@
-"""Linux, from /proc. No child process and no module beyond os and time on the way to an answer."""
+"""Linux, from /proc. Needs no child process and no modules beyond os and time."""
 
 from __future__ import annotations
 
@@ -206,8 +206,8 @@ class Linux(binding.Ports):
         return owners
 
     def _open_files(self, pid: int) -> Set[str]:
-        """Where the descriptors of a process lead; nothing when it has ended or belongs to somebody
-        else."""
+        """The targets of a process's descriptors; empty if it has ended or belongs to another
+        user."""
         folder = "%s/%d/fd" % (self._proc, pid)
         found = set()
         try:
@@ -218,8 +218,7 @@ class Linux(binding.Ports):
         return found
 
     def _signal(self, handle: int, process: Process, signum: int) -> bool:
-        """Signals through a pidfd: from its opening on, it can only reach the process it was opened
-        for."""
+        """Signal through a pidfd, which can only reach the process it was opened for."""
         import signal
 
         if not self._same(process):
@@ -233,7 +232,7 @@ class Linux(binding.Ports):
         return True
 
     def _kill(self, process: Process, signum: int) -> bool:
-        """For a kernel or a Python without pidfd."""
+        """For kernels or Pythons without pidfd."""
         if not self._same(process):
             return False
         return signals.kill(process.pid, signum)

@@ -1,8 +1,7 @@
-"""What a shell was started to run: the text behind -c, or that of its script.
+"""What a shell was started to run: the text of -c, or that of its script.
 
-A command line is text that anybody can write. Its script word counts from the shell's own folder,
-not from this process's, and may name a FIFO, a device or a descriptor: only a regular file is read,
-and only its beginning."""
+Anyone can write a command line. Its script is relative to the shell's working directory, and may
+name a FIFO, a device or a descriptor: only the beginning of a regular file is read."""
 
 from __future__ import annotations
 
@@ -17,24 +16,23 @@ from .facts import Process
 
 MAX_SCRIPT_BYTES = 64 << 10
 FILE_OPTIONS = ("--rcfile", "--init-file")
-# Each process has its own of these: the shell's name for one of its descriptors means another file
-# here.
+# These differ in each process: a descriptor of the shell names another file here.
 PRIVATE_FOLDERS = ("/dev/", "/proc/")
-# A loop where a command may begin, not the word in a comment or in what is printed.
+# A loop at the start of a command, not the word in a comment or a string.
 LOOP = re.compile(
     r"(?:^|[;&|(){`\n]|(?<![\w-])(?:do|then|else|time|!))[ \t]*(?:while|until|for)(?![\w-])"
 )
 
 
 class ShellInput(NamedTuple):
-    """What stands on a shell's command line: a `text` behind -c, or the `file` of a script."""
+    """A shell's input on its command line: the `text` of -c, or the `file` of a script."""
 
     text: str = ""
     file: str = ""
 
 
 def shell_input(argv: Sequence[str]) -> Optional[ShellInput]:
-    """None for a shell that reads its input, such as one that somebody types in."""
+    """None for a shell that reads its standard input, such as an interactive one."""
     words, at = argv[1:], 0
     while at < len(words):
         word = words[at]
@@ -57,15 +55,14 @@ def _behind_options(words: Sequence[str]) -> str:
 
 
 def _values(option: str) -> int:
-    """How many of the next words are its values: of -euo pipefail one, of a long option that names
-    a file as well."""
+    """How many of the next words are the option's values."""
     if option.startswith("--") or " " in option:
         return int(option in FILE_OPTIONS)
     return sum(letter in "oO" for letter in option)
 
 
 def runs_loop(procs: Procs, shell: Process) -> bool:
-    """Whether it is known that the shell runs a loop."""
+    """Whether the shell is known to run a loop."""
     found = shell_input(shell.argv)
     if found is None:
         return False
@@ -85,8 +82,8 @@ def _contents(procs: Procs, shell: Process, word: str) -> Iterator[str]:
 
 
 def _places(procs: Procs, shell: Process, word: str) -> Iterator[str]:
-    """Where the script may be: a relative word counts from the folder that the shell was started
-    in. A script that went elsewhere is still open."""
+    """Possible paths of the script: relative to the shell's working directory, or among its open
+    files if the script has changed directory."""
     if os.path.isabs(word):
         yield word
         return

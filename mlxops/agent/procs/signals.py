@@ -1,4 +1,4 @@
-"""The one place that calls kill(2)."""
+"""The only module that calls kill(2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import Unobservable
 
 
 def kill(pid: int, signum: int) -> bool:
-    """False when there is no such process; Unobservable when it may not be signalled."""
+    """False if the process does not exist; Unobservable if it may not be signalled."""
     try:
         os.kill(pid, signum)
     except ProcessLookupError:
@@ -20,8 +20,7 @@ def kill(pid: int, signum: int) -> bool:
 
 
 def end_session(pid: int) -> None:
-    """Kill a child of ours that leads a session, and whatever it started in it; no error where it
-    is gone."""
+    """Kill a child that leads a session, with all its processes; no error if it is gone."""
     import signal
 
     with contextlib.suppress(OSError):  # on macOS EPERM, where only zombies are left of it

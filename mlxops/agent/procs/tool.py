@@ -1,4 +1,4 @@
-"""Runs a system tool with a time limit: its whole answer, or Unobservable."""
+"""Run a system tool with a time limit; its complete output, or Unobservable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ToolOutput(NamedTuple):
 
 
 def run_tool(argv: Sequence[str], timeout_s: float) -> ToolOutput:
-    """Runs argv to its end. Raises Unobservable when it cannot be started, takes too long, or dies
+    """Run a tool to its end. Raises Unobservable if it cannot be started, takes too long, or dies
     of a signal."""
     import subprocess
 
@@ -59,7 +59,7 @@ def _streams(child: subprocess.Popen[bytes], name: str, timeout_s: float) -> Seq
 
 
 def _abandon(child: subprocess.Popen[bytes]) -> None:
-    """Kills the tool and whatever it started, and does not wait for one that the kernel holds."""
+    """Kill the tool and its children; do not wait for one that hangs in the kernel."""
     import signal
     import subprocess
 

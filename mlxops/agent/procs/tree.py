@@ -1,4 +1,4 @@
-"""Kinship in a table of processes. Pure."""
+"""Parents and children in a table of processes. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .facts import Process
 
 
 def descendants(table: Mapping[int, Process], pid: int) -> Tuple[Process, ...]:
-    """Everything below `pid`, parents before children, zombies left out; never the process
+    """All descendants of `pid`, parents before children, without zombies and without the process
     itself."""
     children = _children(table)
     found: List[Process] = []
@@ -24,7 +24,7 @@ def descendants(table: Mapping[int, Process], pid: int) -> Tuple[Process, ...]:
 
 
 def ancestors(table: Mapping[int, Process], pid: int) -> Tuple[Process, ...]:
-    """Parent, grandparent and so on, as far as the table knows them."""
+    """Parent, grandparent and so on, as far as the table has them."""
     line: List[Process] = []
     seen = {pid}
     process = table.get(pid)

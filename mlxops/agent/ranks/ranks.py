@@ -27,7 +27,8 @@ class Rank(NamedTuple):
 
 
 class RankState(NamedTuple):
-    """A rank and whether it lives; None where its host could not be asked, and `why`."""
+    """A rank and whether it is running; None if its host could not be asked, with the reason in
+    `why`."""
 
     rank: Rank
     alive: Optional[bool]
@@ -45,30 +46,30 @@ def hosts(entry: Entry) -> Tuple[Tuple[str, str], ...]:
 
 
 def shard_count(entry: Entry) -> int:
-    """Into how many parts the weights are divided."""
+    """The number of hosts that share the weights."""
     return max(1, len(hosts(entry)))
 
 
 def ring_addresses(entry: Entry, port: int) -> List[str]:
-    """The ring's address of each rank, for a model served on `port`."""
+    """The address of each rank in the ring, for a model served on `port`."""
     first = FIRST_RING_PORT + port % 1000 * MAX_HOSTS
     return ["%s:%d" % (address, first + number) for number, (_, address) in enumerate(hosts(entry))]
 
 
 def hostfile(addresses: Sequence[str]) -> str:
-    """What MLX_HOSTFILE names: a list of addresses per rank."""
+    """The content of MLX_HOSTFILE: a list of addresses per rank."""
     return json.dumps([[address] for address in addresses])
 
 
 def recorded_ranks(entry: Entry) -> Tuple[Rank, ...]:
-    """The other hosts' ranks that an entry records; whatever else somebody wrote there is none."""
+    """The other hosts' ranks that an entry records; invalid rows are skipped."""
     rows = (entry.process or {}).get("ranks")
     found = [_rank(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     return tuple(rank for rank in found if rank)
 
 
 def has_malformed_ranks(entry: Entry) -> bool:
-    """Whether the record names ranks that cannot be made out: such a one may live."""
+    """Whether the record has invalid rows: a rank that cannot be identified may be running."""
     rows = (entry.process or {}).get("ranks")
     return rows is not None and not (
         isinstance(rows, list) and len(rows) == len(recorded_ranks(entry))

@@ -1,7 +1,6 @@
-"""The other hosts' ranks of a model that runs on several: started, watched and stopped together
-with the one here.
+"""Start, watch and stop the other hosts' ranks of a model, together with the one on this host.
 
-They are started as mlx.launch would (MLX_RANK, MLX_HOSTFILE), but each is on record first:
+They are started like by mlx.launch (MLX_RANK, MLX_HOSTFILE), but each is recorded first:
 docs/distributed.md."""
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from .peers import PendingReply, RemoteAgent, ask_all
 from .ranks import Check, Rank, hostfile, hosts, ring_addresses, shard_count
 
 CHECK_TIMEOUT_S, GATE_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 60.0, 60.0
-# After Ctrl-C nobody waits longer than this for a host that says nothing.
+# After Ctrl-C, silent hosts are only waited for this long.
 CANCEL_WAIT_S = 1.5
 HEADROOM = 1.1
 
@@ -90,7 +89,7 @@ def _wanted(entry: Entry, port: int, at: str) -> Dict[str, Any]:
 
 
 def environment(state_dir: str, name: str, number: int, addresses: Sequence[str]) -> Dict[str, str]:
-    """MLX's own protocol: which rank this is, and a file that lists where all are."""
+    """MLX's protocol: the number of this rank, and a file with the addresses of all."""
     path = os.path.join(run_folder(state_dir, name), "ring.json")
     text = hostfile(addresses)
     if _text(path) != text:
@@ -101,7 +100,7 @@ def environment(state_dir: str, name: str, number: int, addresses: Sequence[str]
 
 
 def _text(path: str) -> str:
-    """What is there already needs no room."""
+    """The file's present text: writing it again would need disk space."""
     try:
         with open(path) as f:
             return f.read()
@@ -110,7 +109,7 @@ def _text(path: str) -> str:
 
 
 def require_local_address(at: str) -> None:
-    """Failed unless it is an address of this host."""
+    """Raise Failed unless it is an address of this host."""
     address = at.rpartition(":")[0]
     try:
         socket.create_server((address, 0)).close()
@@ -148,7 +147,7 @@ def check_hosts(
 
 
 def memory_needed(entry: Entry, weights: Optional[int]) -> Dict[str, int]:
-    """Bytes of memory by host: one may be named for more than one rank."""
+    """Bytes of memory by host; one host may run several ranks."""
     names = [host for _, host in _others(entry)]
     return {
         host: int((weights or 0) / shard_count(entry) * HEADROOM) * names.count(host)
@@ -157,7 +156,7 @@ def memory_needed(entry: Entry, weights: Optional[int]) -> Dict[str, int]:
 
 
 def require_memory(host: str, need: int, left: int, force: bool) -> None:
-    """NotEnoughMemory where its ranks need more bytes than a host has left."""
+    """Raise NotEnoughMemory if a host's ranks need more than it has available."""
     if need > left and not force:
         text = "%s has %.1f GiB of memory available; its part of the model needs %.1f GiB"
         raise NotEnoughMemory(

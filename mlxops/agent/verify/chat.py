@@ -1,4 +1,4 @@
-"""Chats with a server, whole and streamed, with a bound on time and size whatever it answers."""
+"""Chat with a server, streamed or not, with a limit on time and size."""
 
 from __future__ import annotations
 
@@ -29,11 +29,9 @@ Outcome = Union[Completion, NoCompletion]
 
 
 class ChatRequest(NamedTuple):
-    """A chat to be made. `name` None: no model is named. Greedy: without a draw there is nothing
-    for a seed to fix.
+    """A chat to request. `name` None: name no model. Greedy, so a seed has no effect.
 
-    A seed would take the request out of mlx_lm.server's batch, and everybody else's would wait for
-    it."""
+    A seed would take the request out of mlx_lm.server's batch and delay all others."""
 
     name: Optional[str]
     messages: List[Message]
@@ -54,10 +52,10 @@ class ChatRequest(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """Where a server answers. `check` is called all the time an answer is waited for, and may
-    raise.
+    """Where a server answers. `check` is called while an answer is awaited, and may raise.
 
-    Who has not answered in `fair_s` does not serve; in less time it may only be slow, or busy."""
+    No answer within `fair_timeout_s` is a fault; a shorter time may only mean that the server is
+    slow or busy."""
 
     address: str
     port: int
@@ -65,7 +63,7 @@ class Endpoint(NamedTuple):
     fair_timeout_s: float = FAIR_TIMEOUT_S
 
     def chat(self, asked: ChatRequest, timeout: float) -> Completion:
-        """The whole answer; Unanswered where there is none."""
+        """The complete answer; NoCompletion if there is none."""
         reply = self._post(asked.body(False), timeout, probe.read_reply)
         _need(reply)
         if len(reply.body) >= probe.MAX_REPLY_BYTES:
@@ -73,7 +71,7 @@ class Endpoint(NamedTuple):
         return from_document(parse_json(reply.body))
 
     def stream_chat(self, asked: ChatRequest, timeout: float) -> Completion:
-        """The joined answer of a stream; Unanswered where there is none."""
+        """The assembled answer of a stream; NoCompletion if there is none."""
         began = time.monotonic()
         return self._post(asked.body(True), timeout, lambda answer: _joined(answer, began))
 
@@ -95,7 +93,7 @@ class Endpoint(NamedTuple):
 
 
 def try_chat(call: Callable[[], Completion]) -> Outcome:
-    """What a chat came to."""
+    """The answer, or the NoCompletion that was raised."""
     try:
         return call()
     except NoCompletion as exc:
@@ -124,7 +122,7 @@ def _joined(answer: HTTPResponse, began: float) -> Completion:
 
 
 def _lines(answer: HTTPResponse) -> Iterator[bytes]:
-    """What stands behind `data:`, line by line (html.spec.whatwg.org, server-sent events)."""
+    """The `data:` fields, line by line (html.spec.whatwg.org, server-sent events)."""
     left = MAX_STREAM_BYTES
     while True:
         line = answer.readline(MAX_LINE_BYTES)

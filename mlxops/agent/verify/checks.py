@@ -1,4 +1,4 @@
-"""From what a server said to checks. Pure."""
+"""Check a server's answers. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ CUT_OFF = "cut off after %d tokens, so this is unknown"
 
 
 class Check(NamedTuple):
-    """One row of a proof. `ok` None: it could not be told, or there was nothing to tell; `detail`
-    says why."""
+    """One row of the result. `ok` None: unknown or nothing to check; `detail` gives the reason."""
 
     check: str
     ok: Optional[bool]
@@ -24,7 +23,7 @@ class Check(NamedTuple):
 
 
 def answered(name: str, outcome: object) -> Check:
-    """Whether a chat was answered, with something and to its end."""
+    """Whether a chat got a complete answer that is not empty."""
     if isinstance(outcome, NoCompletion):
         return Check(name, False if outcome.fault else None, outcome.reason)
     assert isinstance(outcome, Completion)
@@ -50,7 +49,7 @@ def _pace(said: Completion) -> str:
 
 
 def identity(name: Optional[str], answers: Sequence[Completion]) -> Check:
-    """Whether every answer names the model that was asked for."""
+    """Whether every answer names the requested model."""
     others = sorted({excerpt(said.model) for said in answers if said.model and said.model != name})
     if name is not None and others:
         return Check(
@@ -62,7 +61,7 @@ def identity(name: Optional[str], answers: Sequence[Completion]) -> Check:
 
 
 def other_name(outcome: object) -> Check:
-    """Whether a request under a name that is nobody's was refused."""
+    """Whether a request for an unknown model name was refused."""
     if isinstance(outcome, NoCompletion):
         refused = outcome.status == 404
         told = "refused with 404" if refused else outcome.reason
@@ -71,7 +70,7 @@ def other_name(outcome: object) -> Check:
 
 
 def raw_tags(answers: Mapping[str, Completion], most_tokens: int) -> Check:
-    """Whether no tag that belongs between model and server reached the client."""
+    """Whether no control token reached the client."""
     found = {kind: _leaks(said) for kind, said in answers.items()}
     told = "; ".join(
         "%s answer: %s" % (kind, " ".join(tags)) for kind, tags in found.items() if tags
@@ -90,13 +89,13 @@ def _leaks(said: Completion) -> Tuple[str, ...]:
 
 
 def hit_token_limit(said: Completion, most_tokens: int) -> bool:
-    """Whether it ended at our own limit; mlx-openai-server says `stop` even then."""
+    """Whether the answer ended at the test's token limit; mlx-openai-server reports `stop` even
+    then."""
     return said.finish == "length" or (said.tokens or 0) >= most_tokens
 
 
 def reasoning(answers: Mapping[str, Completion], most_tokens: int) -> Check:
-    """Whether a reasoning parser keeps the reasoning out of the content, and the content out of the
-    reasoning."""
+    """Whether the reasoning parser separates reasoning from the answer."""
     for kind, said in answers.items():
         if said.reasoning.strip() and not said.content.strip() and not said.tool_calls:
             told = "the whole %s answer is classified as reasoning" % kind
@@ -118,8 +117,8 @@ def reasoning(answers: Mapping[str, Completion], most_tokens: int) -> Check:
 def same(
     plain: Completion, streamed: Completion, again: Optional[Completion], most_tokens: int
 ) -> Check:
-    """Whether a stream says what the whole answer says. `again`: the same question once more, where
-    they differ."""
+    """Whether the streamed answer equals the plain one. `again`: a second plain answer, if they
+    differ."""
     told = difference(plain, streamed)
     if not told or (again is not None and not difference(again, streamed)):
         return Check("same answer", True, "plain and streamed answers agree")
@@ -133,7 +132,7 @@ def same(
 
 
 def difference(one: Completion, other: Completion) -> str:
-    """In what two answers differ; "" where in nothing but blanks at their ends."""
+    """How two answers differ; "" if only in blanks at their ends."""
     for what, a, b in (
         ("content", one.content, other.content),
         ("reasoning", one.reasoning, other.reasoning),
@@ -165,10 +164,10 @@ def _named(calls: Sequence[ToolCall]) -> str:
 def tool_call(
     answers: Mapping[str, Completion], after: object, wanted: str, most_tokens: int
 ) -> Check:
-    """Whether a tool that was offered is called as a client can read it, and its result taken.
-    `after`: what came then.
+    """Whether the model calls the offered tool in a valid form, and uses its result. `after`: the
+    answer to the result.
 
-    A model may answer without it: that is no fault."""
+    A model may answer without the tool: that is not a fault."""
     name = "tool call"
     leaks = raw_tags(answers, most_tokens)
     if leaks.ok is not True:

@@ -1,7 +1,6 @@
-"""What a server said in one chat, joined from a whole answer or from the pieces of a stream. Pure.
+"""A model's answer to a chat, from a complete response or from the chunks of a stream. Pure.
 
-Servers are strangers here: every value may have any type and any size.
-"""
+The server is not trusted: every value may have any type and any size."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ MAX_CALLS = 64
 
 
 class ToolCall(NamedTuple):
-    """A tool call: the function's name, and its arguments as they came, which should be a JSON
+    """A tool call: the function's name, and its arguments as received, which should be a JSON
     object."""
 
     name: str
@@ -22,17 +21,16 @@ class ToolCall(NamedTuple):
 
     @property
     def parsed_arguments(self) -> Optional[Dict[str, Any]]:
-        """The arguments; None where they are no JSON object."""
+        """The arguments; None if they are not a JSON object."""
         found = parse_json(self.arguments)
         return found if isinstance(found, dict) else None
 
 
 class Completion(NamedTuple):
-    """One answer. `tokens`: as its usage counts them. `pieces`: parts of a stream that brought
-    something.
+    """One answer. `tokens`: from its usage. `chunks`: chunks of a stream with content.
 
-    `first_ms`: from the request to the first of these, `seconds` from the first to the last.
-    `ended`: with its [DONE]."""
+    `first_ms`: from the request to the first chunk, `seconds`: from the first to the last.
+    `complete`: it ended with [DONE]."""
 
     model: Optional[str] = None
     content: str = ""
@@ -51,11 +49,10 @@ class Completion(NamedTuple):
 
     @property
     def tokens_per_s(self) -> Optional[float]:
-        """By the usage where the server gives one, else by the pieces; None where there were too
-        few to tell.
+        """From the usage if there is one, else from the chunks; None if there are too few to tell.
 
-        Pieces that came all at once were held up on their way: then the time before the first
-        counts too."""
+        If the chunks came all at once, they were delayed: then the time before the first counts
+        too."""
         count, since_asked = self.tokens or self.chunks, (self.first_ms or 0) / 1000 + self.seconds
         if count < 2 or since_asked <= 0:
             return None
@@ -65,10 +62,9 @@ class Completion(NamedTuple):
 
 
 class NoCompletion(Exception):
-    """There was no answer, or not one to a chat. `status`: of HTTP, where that is what was wrong.
+    """No answer to a chat, or an invalid one. `status`: the HTTP status, if that is the problem.
 
-    `fault`: whether it tells against the server; not where it was given too little time, or none.
-    """
+    `fault`: whether it is the server's fault; not if it had too little time."""
 
     def __init__(self, reason: str, status: Optional[int] = None, fault: bool = True) -> None:
         super().__init__(reason)
@@ -76,7 +72,7 @@ class NoCompletion(Exception):
 
 
 def parse_json(text: Any) -> Any:
-    """The JSON in a text; None where it is none."""
+    """The value of a JSON text; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError, TypeError):
@@ -84,13 +80,13 @@ def parse_json(text: Any) -> Any:
 
 
 def excerpt(value: Any) -> str:
-    """The beginning of anything that came, as text in one line."""
+    """The beginning of any value, as one line of text."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return " ".join(text[: 4 * MAX_EXCERPT].split())[:MAX_EXCERPT]
 
 
 def from_document(document: Any) -> Completion:
-    """The answer that a chat completion is; Unanswered for any other document."""
+    """The answer in a chat completion; NoCompletion for any other document."""
     choice = _choice(document, "message")
     part, finish = choice["message"], choice.get("finish_reason")
     calls = tuple(ToolCall(*_call(one)[1:]) for one in _calls(part))
@@ -106,7 +102,7 @@ def from_document(document: Any) -> Completion:
 
 
 class StreamAssembler:
-    """The pieces of a stream, put together as they come."""
+    """Assembles the chunks of a stream."""
 
     def __init__(self, began: float) -> None:
         self._began, self._first, self._last = began, began, began
@@ -116,7 +112,7 @@ class StreamAssembler:
         self.completion = Completion(complete=False)
 
     def add(self, chunk: Any, now: float) -> None:
-        """One chunk that came at `now`; Unanswered for an error, and for what is no chunk."""
+        """Add a chunk that arrived at `now`; NoCompletion for an error or an invalid chunk."""
         if not isinstance(chunk, dict) or "error" in chunk:
             raise NoCompletion("the stream broke off: %s" % excerpt(chunk))
         model, tokens = self.completion.model or _model(chunk), _tokens(chunk)

@@ -1,5 +1,5 @@
-"""Marks of a model's own format, which a client must never see: with the right parsers the server
-takes them out. Pure.
+"""Control tokens of model families, which clients must never see: the right parsers remove them.
+Pure.
 
 Sources: the parsers of mlx-openai-server 1.8.1 (`app/parsers`), the tool parsers of mlx-lm 0.31.3
 (`mlx_lm/tool_parsers`), and the chat templates and special tokens on the model cards of each
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Mapping, Tuple
 
-# Whose it is -> its marks. A mark that several formats share stands once.
+# family -> its tokens; a token that several families share is listed once
 CONTROL_TOKENS: Mapping[str, Tuple[str, ...]] = {
     "thinking": (
         "<think>",
@@ -106,6 +106,5 @@ CONTROL_TOKENS: Mapping[str, Tuple[str, ...]] = {
 
 
 def find_leaks(text: str) -> Tuple[str, ...]:
-    """The raw tags in what a client was sent, content or reasoning, in the table's order; () when
-    it is clean."""
+    """The control tokens in the content or reasoning of an answer, in the order of the table."""
     return tuple(tag for tags in CONTROL_TOKENS.values() for tag in tags if tag in text)

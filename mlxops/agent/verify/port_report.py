@@ -1,5 +1,4 @@
-"""A port put to the proof: what registry and host say of it, and what its server answers to real
-requests."""
+"""Verify one port: what registry and host say of it, and how its server answers real requests."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from .chat import Endpoint
 from .checks import Check
 from .verification import UNFINISHED, Target, Verification, verify_server
 
-# A model of 70 GB that thinks before it answers takes two minutes for all of it.
+# A reasoning model of 70 GB takes two minutes for all requests.
 TIMEOUT_S = 300.0
 MAX_TIMEOUT_S = 24 * 3600.0
 STATE = "state"
@@ -23,7 +22,7 @@ Look = Callable[[int], PortEvidence]
 
 
 class PortReport(NamedTuple):
-    """`ok` None: it could not be examined, or not to its end."""
+    """`ok` None: the port could not be tested, or not completely."""
 
     verification: Verification
 
@@ -44,7 +43,7 @@ class PortReport(NamedTuple):
 
 
 def timeout_of(args: Mapping[str, Any]) -> float:
-    """What the requests to one port may take together, as asked."""
+    """The time limit for all requests to one port, in seconds."""
     asked = args.get("timeout_s")
     return (
         min(float(asked), MAX_TIMEOUT_S)
@@ -56,8 +55,8 @@ def timeout_of(args: Mapping[str, Any]) -> float:
 def verify_port(
     ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float, look: Look
 ) -> PortReport:
-    """Requests go to a server of ours that is ready, and to nothing else. `look`: a second look, at
-    the end."""
+    """Send requests only to a ready server of this user. `look`: observe the port again at the
+    end."""
     want = expected(ctx, registry, seen.port)
     verdict = diagnose(seen, want)
     entry = want.entries[0] if want.entries else None
@@ -89,7 +88,8 @@ def _unasked(verdict: Diagnosis) -> Tuple[Check, ...]:
 
 
 def _registry(verdict: Diagnosis) -> Check:
-    # A stray beside it takes nothing from what the server answers; status tells of it.
+    # A stray does not affect the answers of the server; status reports it.
+    """Whether registry and running server agree."""
     if verdict.drift in (None, "stray"):
         return Check("registry", True, "entry and command line agree")
     return Check("registry", False, "%s: %s" % (verdict.drift, verdict.reason))
@@ -117,7 +117,7 @@ def _subject(ctx: Context, seen: PortEvidence, server: Server, entry: Optional[E
 
 
 def _changed(before: PortEvidence, now: PortEvidence) -> str:
-    """What somebody did to the port meanwhile; "" for nothing: then what was found wrong is."""
+    """What happened to the port meanwhile; "" for nothing: then the failures are real."""
     if now.job is not None:
         return "%s by %s started meanwhile" % (now.job.get("why", "work"), now.job.get("who", "?"))
     pids = [one.server.process.pid if one.server else None for one in (before, now)]

@@ -1,5 +1,5 @@
-"""Proof by real requests that a server serves: its name, its pace, and that nothing of the model's
-own markup leaks."""
+"""Verify by real requests that a server works: model name, speed, tool calls, no leaked control
+tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .chat import ChatRequest, Endpoint, Message, Outcome, try_chat
 from .checks import Check
 from .completion import Completion, NoCompletion, ToolCall, excerpt
 
-# gpt-oss needs 256 to get past its analysis, and models that think take some hundred before they
+# gpt-oss needs 256 tokens for its analysis, and other reasoning models some hundred before they
 # answer.
 MAX_TOKENS = 1024
 SMOKE_TEST_TOKENS = 8
@@ -39,10 +39,10 @@ TOOL_RESULT = '{"celsius": 21}'
 
 
 class Target(NamedTuple):
-    """A server to be proven. `name`: what to ask for it by, None to name no model.
+    """A server to verify. `name`: the model to request, None to name no model.
 
-    `checks_names`: it must refuse other names. Never set for a runtime that takes a name for an
-    order to load a model. `tools`, `reasoning`: whether a parser for them is set."""
+    `checks_names`: it must refuse other names; never set for a runtime that loads a model by name.
+    `tools`, `reasoning`: whether a parser for them is set."""
 
     endpoint: Endpoint
     name: Optional[str]
@@ -57,7 +57,7 @@ class Target(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """What came of it. `served_model`: the name in the answers."""
+    """The results. `served_model`: the model name in the answers."""
 
     checks: Tuple[Check, ...]
     served_model: Optional[str] = None
@@ -73,8 +73,7 @@ class Verification(NamedTuple):
 
 
 class AnswerPair(NamedTuple):
-    """One question, asked plain and streamed; `again`: plain once more, where the two answers
-    differ."""
+    """One question, asked plain and streamed; `again`: plain once more if the answers differ."""
 
     plain: Outcome
     streamed: Outcome
@@ -94,7 +93,7 @@ class AnswerPair(NamedTuple):
 
 
 def verify_server(subject: Target, timeout_s: float) -> Verification:
-    """All checks; the requests take `timeout_s` together, one after another."""
+    """Run all checks, one request after another, within `timeout_s`."""
     deadline = Deadline(timeout_s)
     talk = _round(subject, deadline, subject.request([_user(QUESTION)]))
     checks = [judged.answered("plain", talk.plain), judged.answered("stream", talk.streamed)]
@@ -119,10 +118,10 @@ def verify_server(subject: Target, timeout_s: float) -> Verification:
 
 
 def smoke_test(subject: Target, timeout_s: float, tokens: int = SMOKE_TEST_TOKENS) -> Verification:
-    """The cheap part: one short streamed chat. Raises Unanswered where there is no answer at all.
+    """Send one short streamed chat. Raises NoCompletion if there is no answer.
 
-    Streamed, since a whole answer that is cut off in the middle of its reasoning shows raw tags
-    through no fault."""
+    Streamed, because a plain answer that is cut off while reasoning shows control tokens without a
+    fault."""
     deadline, asked = Deadline(timeout_s), ChatRequest(subject.name, [_user(QUESTION)], tokens)
     try:
         said = subject.endpoint.stream_chat(asked, timeout_s)
@@ -185,8 +184,7 @@ def _other_name(subject: Target, deadline: Deadline) -> Check:
 
 
 def _tool_checks(subject: Target, deadline: Deadline) -> List[Check]:
-    """The round trip: a tool is offered, called, and its result given back; all of it as a client
-    would."""
+    """Offer a tool, let the model call it, and return its result, as a client would."""
     question = [_user(TOOL_QUESTION)]
     talk = _round(subject, deadline, subject.request(question, TOOLS))
     for kind, outcome_ in (("plain", talk.plain), ("streamed", talk.streamed)):
@@ -206,7 +204,7 @@ def _tool_checks(subject: Target, deadline: Deadline) -> List[Check]:
 
 
 def _used(call: ToolCall) -> List[Message]:
-    """The messages that tell what came of a tool call."""
+    """The messages that return the result of a tool call."""
     made = {
         "id": "call_1",
         "type": "function",

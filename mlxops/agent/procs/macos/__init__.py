@@ -1,1 +1,1 @@
-"""What macOS says of processes, ports and memory."""
+"""What macOS shows of processes, ports and memory."""

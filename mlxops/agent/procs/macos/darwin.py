@@ -1,5 +1,5 @@
-"""macOS, through the tools every Mac has. Only their paths need a Mac: Linux' lsof and ps serve as
-well."""
+"""macOS, through tools that every Mac has. Only their paths need a Mac: Linux' lsof and ps work
+too."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ class Tools(NamedTuple):
 
 
 class Darwin(binding.Ports):
-    # A look starts ps or netstat, and reads the arguments of every process: some 10 ms on the
-    # machine that serves.
+    # A look starts ps or netstat and reads the arguments of every process: some 10 ms.
     max_poll_interval_s = 1.0
 
     def __init__(self, patience_s: float = TOOL_TIMEOUT_S, **paths: str) -> None:
@@ -73,7 +72,7 @@ class Darwin(binding.Ports):
         wanted = sorted(set(ports))
         if not wanted:
             return ()
-        # lsof shows the sockets of this user only, unless run by root.
+        # Unless run by root, lsof only shows this user's sockets.
         own = self._lsof(wanted)
         hidden = [port for port in wanted if binding.has_hidden_listener(port, own)]
         return own + self._of_others(hidden, own)
@@ -173,8 +172,8 @@ class Darwin(binding.Ports):
             _garbled(self._tools.lsof, exc)
 
     def _of_others(self, ports: List[int], own: Tuple[Listener, ...]) -> Tuple[Listener, ...]:
-        """Listeners lsof did not show on ports where something answers; named by netstat if it
-        can."""
+        """Listeners that lsof did not show on ports where something answers; named by netstat if
+        possible."""
         if not ports:
             return ()
         rows = [
@@ -224,8 +223,7 @@ class Darwin(binding.Ports):
 
 
 def _found_or_none(tool: str, answer: ToolOutput) -> None:
-    """lsof and ps exit 1 both when nothing matches and when something failed; only then they say
-    what."""
+    """lsof and ps exit 1 both for no match and for an error; only an error prints a message."""
     if answer.code > 1 or (answer.code == 1 and answer.err.strip()):
         raise Unobservable("%s: %s" % (tool, answer.error_line()))
 
