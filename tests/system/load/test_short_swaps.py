@@ -54,7 +54,7 @@ class Stream:
 def cutting(tmp_path: Path) -> FakeRuntime:
     """A stand-in for mlx_lm.server, which a SIGTERM ends in the middle of an answer."""
     runtime = FakeRuntime(tmp_path / "light", "mlx_lm.server")
-    runtime.behaves(tokens=30, token_s=0.1)
+    runtime.behaves(tokens=90, token_s=0.1)
     return runtime
 
 
