@@ -38,7 +38,7 @@ KEPT = (
     ("load-swap local", "_on_phase", "write", "ENOSPC"),
     # A machine that refuses something is no defect of ours.
     ("register ssh", "query_ssh", "subprocess.Popen", "ENOMEM"),
-    ("reconcile local", "alone", "fcntl.flock", "ENOLCK"),
+    ("reconcile local", "exclusive", "fcntl.flock", "ENOLCK"),
 )
 
 
