@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import sys
 import time
 from collections.abc import Iterator
@@ -99,7 +100,8 @@ def ended_job(path: str) -> str:
 
 def test_one_who_holds_it_shared_is_told_and_not_the_one_before(ended_job: str):
     with sharing(ended_job) as pid:
-        with pytest.raises(Locked, match=f"held by pid {pid} .* of user root") as refused:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        with pytest.raises(Locked, match=f"held by pid {pid} .* of user {user}") as refused:
             FileLock(ended_job).acquire(ME, 0.05)
         assert refused.value.fields["holder"]["pid"] == pid and str(pid) in refused.value.hint
         found = FileLock(ended_job).holder(shared=True)

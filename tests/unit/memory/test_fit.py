@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,7 +40,7 @@ class Machine:
             port: ("mlx_lm.server", "--model", "m", "--port", str(port)) for port in self._held
         }
         return {
-            port: Process(port, 1, port, 0, "t", None, None, line, False)
+            port: Process(port, 1, port, os.geteuid(), "t", None, None, line, False)
             for port, line in lines.items()
         }
 
