@@ -140,7 +140,8 @@ def measured_clock(call: CallTimes) -> Row:
 
 
 def clock_row(ahead_s: float, error_s: float) -> Row:
-    """The row for a host clock that is so many seconds ahead of ours, give or take the error."""
+    """The row for a host clock that is so many seconds ahead of this one, give or take the
+    error."""
     least = max(0.0, abs(ahead_s) - error_s)
     verdict = "wrong" if least > SKEW_WRONG_S else "warning" if least > SKEW_WARNING_S else "ok"
     way = "ahead of" if ahead_s > 0 else "behind"

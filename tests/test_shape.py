@@ -46,6 +46,23 @@ MAX_DELIVERY_BYTES = 230 << 10
 EMPTY_WORDS = re.compile(r"manager|handler|helper|util|(?<!meta)data|info|misc", re.I)
 # A limit is MAX_…, a pause between two looks …_INTERVAL_S.
 LIMIT_WORDS = re.compile(r"(^|_)(LONGEST|LARGEST|MOST|BIGGEST|GREATEST)(_|$)|_EVERY(_S)?$")
+# Phrases that no native speaker writes; each has a short and plain one.
+NOT_PLAIN = re.compile(
+    "|".join(
+        (
+            r"\bto be had\b",  # available
+            r"\bof ours\b",  # name the owner
+            r"\bwhoever\b",  # a user who, the process that
+            r"(?<!there )\bis no\b(?! (longer|more)\b)",  # is not a
+            r"\bnobody has said\b",  # not set
+            r"\bput to the proof\b",  # tested
+            r"\breckon",  # estimate
+            r"\ball the same\b",  # anyway
+            r"\bbef[ae]ll",  # happens to
+        )
+    ),
+    re.I,
+)
 TOP_LEVEL = {
     "mlxops",
     "hosts",
@@ -345,6 +362,16 @@ def test_constants_are_called_max_and_interval(tree: Tree) -> None:
         for source in tree.package
         for node in source.assigned
         if node.id.isupper() and LIMIT_WORDS.search(node.id)
+    ] == []
+
+
+def test_the_english_is_plain(tree: Tree) -> None:
+    prose = [name for name in tree.files if re.match(r"mlxops/|docs/|README\.md", name)]
+    assert [
+        f"{name}:{number} {found[0]}"
+        for name in prose
+        for number, line in enumerate(tree.files[name].splitlines(), 1)
+        for found in NOT_PLAIN.finditer(line)
     ] == []
 
 

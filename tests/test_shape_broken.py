@@ -241,6 +241,12 @@ BREAKS = (
         "an interval",
         {"mlxops/render/table.py": "\nLOOK_EVERY_S = 1.0\n"},
     ),
+    Break(
+        "the_english_is_plain",
+        "a docstring",
+        {"mlxops/render/attic.py": '"""A page for whoever reads it."""\n'},
+    ),
+    Break("the_english_is_plain", "a page", {"docs/memory.md": "\nthis is no page\n"}),
     Break("the_top_level_is_as_agreed", "a plan", {"TODO.md": ""}),
     Break(
         "the_tree_speaks_of_itself_only",

@@ -36,7 +36,8 @@ class Flags:
 class Answer:
     """The outcome of a verb: a result, the function that formats it, and an error, if any.
 
-    `message`: printed instead of the error, if that is no failure, such as Ctrl-C in `follow`."""
+    `message`: printed instead of the error, if that is not a failure, such as Ctrl-C in
+    `follow`."""
 
     result: Result | None
     text: Callable[[Result, Style], str] | None = None

@@ -160,7 +160,7 @@ def forget_evicted(ctx: Context, job: Job, plan: LoadPlan, evicted: EvictedPort)
     try:
         ctx.store.edit(_why(plan, evicted.port), change)
     except Exception as exc:
-        # The load has succeeded all the same.
+        # The load has succeeded anyway.
         job.warn("port %d: %s" % (evicted.port, to_mlxops_error(exc).message))
 
 

@@ -49,7 +49,7 @@ def with_snapshot_path(ctx: Context, entry: Entry, request: LoadRequest) -> Entr
 
 def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
     """The entry with the path of the requested revision. If that is not here, with a path that does
-    not exist: another revision is no substitute."""
+    not exist: another revision is not a substitute."""
     revision = str(request.revision)
     if not resolve.is_repo_id(entry.repo_id):
         text = "%s has no repository, so it has no revision %s" % (entry.name, revision)

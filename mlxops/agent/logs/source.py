@@ -46,7 +46,7 @@ def current_log(ctx: Context, port: int) -> LogSource:
 def _server(ctx: Context, port: int) -> Optional[Process]:
     """The process that listens on the port, else the recorded one; None if neither can be observed.
 
-    An unreadable registry is no reason to refuse a log.
+    An unreadable registry does not prevent reading a log.
     """
     try:
         for listener in ctx.procs.listeners([port]):

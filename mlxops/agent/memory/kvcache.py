@@ -29,7 +29,7 @@ LATENT = (
     "longcat_flash_ngram",
 )
 TWICE = ("longcat_flash", "longcat_flash_ngram")
-# Layers with a sliding window, whose cache is no larger: given by `layer_types`, or all but every
+# Layers with a sliding window, whose cache is not larger: given by `layer_types`, or all but every
 # Nth layer.
 BY_TYPE = (
     "afmoe",

@@ -46,7 +46,7 @@ class Output(NamedTuple):
     """Where the standard output of a process goes: its `name`, and the path under which it can be
     opened now.
 
-    They differ where the file was deleted, or is no file."""
+    They differ if the file was deleted, or is not a file."""
 
     name: str
     path: str

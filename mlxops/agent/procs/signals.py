@@ -28,7 +28,7 @@ def end_session(pid: int) -> None:
 
 
 def exists(pid: int) -> bool:
-    """Whether the kernel knows the pid, zombies included, whoever owns it."""
+    """Whether the kernel knows the pid, zombies and processes of other users included."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -142,7 +142,7 @@ class FileLock:
         except FileNotFoundError:
             return False, {}
         except PermissionError:
-            # A lock of another user, which cannot be read and blocks nothing of ours.
+            # A lock of another user, which cannot be read and blocks none of our commands.
             return False, {}
         try:
             with _naming(self.path):
