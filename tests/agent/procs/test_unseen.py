@@ -86,7 +86,7 @@ def test_a_failing_tool(name: str, ask: Ask, failure: str, tmp_path: Path):
 def test_a_tool_that_hangs_is_ended_with_what_it_started(tmp_path: Path):
     started = tmp_path / "started"
     hanging = script(tmp_path, "lsof", f"sleep 600 & echo $$ $! > '{started}'; wait")
-    with pytest.raises(Unobservable, match="no answer within"):
+    with pytest.raises(Unobservable, match="did not answer within"):
         Darwin(PATIENCE_S, lsof=hanging).listeners([8100])
     for pid in started.read_text().split():
         eventually(lambda pid=int(pid): gone(pid))
@@ -99,7 +99,7 @@ def gone(pid: int) -> bool:
 
 def test_a_tool_that_leaves_its_output_open_to_another_is_not_waited_for(tmp_path: Path):
     leaving = script(tmp_path, "ps", "sleep 600 & exit 0")
-    with pytest.raises(Unobservable, match="no answer within"):
+    with pytest.raises(Unobservable, match="did not answer within"):
         Darwin(PATIENCE_S, ps=leaving).processes()
 
 
