@@ -169,7 +169,7 @@ def test_a_port_that_somebody_else_holds_is_not_stopped():
         held.bind(("127.0.0.1", 0))
         held.listen()
         port, dead = held.getsockname()[1], local_procs().process(pid)
-        with pytest.raises(NotStopped, match="still taken by another process") as refused:
+        with pytest.raises(NotStopped, match="still in use by another process") as refused:
             stop(local_procs(), StopTarget(port, "127.0.0.1", (dead,), (dead,)), 1, nothing)
     assert refused.value.fields["port"] == port
 
