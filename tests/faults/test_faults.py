@@ -76,7 +76,7 @@ KEPT = (
     ("init", ":ask < ports/answers.py", "socket.connect", "MemoryError"),
     # The registry stayed locked by a run that could not write its name into the lock: it waited for
     # itself.
-    ("load-failing", ":_take_back", "os.pwrite", "RuntimeError"),
+    ("load-failing", ":_undo_start", "os.pwrite", "RuntimeError"),
     # A rank that was never told to start was waited for, or its absence was not noticed.
     ("load-pair", ":release < servers/start.py", "os.write", "EIO"),
     # The last record could not be sent.
@@ -85,11 +85,11 @@ KEPT = (
     ("load-evict", ":_assign < servers/start.py", "os.rename", "readonly"),
     # A full disk stopped the old model, and the rollback stopped it again because it could not be
     # recorded.
-    ("load-swap", ":_on_record", "open", "full"),
+    ("load-swap", ":_record < servers/start.py", "open", "full"),
     ("load-swap", ":prepare_files < servers/start.py", "os.rename", "full"),
-    ("load-failing", ":_on_record", "os.rename", "quota"),
+    ("load-failing", ":_record < servers/start.py", "os.rename", "quota"),
     ("load-failing", ":_restore", "open", "noinodes"),
-    ("load-failing", ":_take_back", "open", "readonly"),
+    ("load-failing", ":_undo_start", "open", "readonly"),
     # Nor was it reported when the last step of the job failed.
     ("load-evict", ":__exit__ < ops/load.py", "os.listdir", "RuntimeError"),
 )
