@@ -39,7 +39,7 @@ class Undo:
             error = to_mlxops_error(exc)
             while self._steps:
                 row, step = self._steps.pop()
-                outcome = step(error)
+                outcome = _outcome(step, error)
                 if row is None:
                     error.message += "; " + outcome
                     error.fields["rollback"] = outcome
@@ -53,3 +53,11 @@ class Undo:
             rows = ["; port %d: %s" % (row["port"], row["outcome"]) for row in self.evicted]
             error.message += "".join(rows)
             error.fields["evicted"] = self.evicted
+
+
+def _outcome(step: Step, error: MlxopsError) -> str:
+    """What the step reports. If it fails itself, the steps below it are undone all the same."""
+    try:
+        return step(error)
+    except Exception as exc:
+        return "its state is unknown: %s" % to_mlxops_error(exc).message
