@@ -25,7 +25,7 @@ def abandoned(studio: Studio, fake_runtime: FakeRuntime, load_s: float) -> str:
 
 
 def test_an_abandoned_job_is_followed_to_its_end(known: Studio, fake_runtime: FakeRuntime) -> None:
-    running = abandoned(known, fake_runtime, load_s=3)
+    running = abandoned(known, fake_runtime, load_s=6)
     row = known.must("jobs")["jobs"][0]
     assert (row["job"], row["state"], row["phase"], row["port"]) == (
         running,
