@@ -99,4 +99,4 @@ def test_a_launch_command_that_cannot_be_read_is_told(
     studio, _ = slow(0)
     studio.env["MLX_LAUNCH_CMD"] = "mlx-openai-server launch 'x"
     registered = studio.mlxops("register", "coder", "tiny/amber")
-    assert registered.exit == 0 and "a quote in MLX_LAUNCH_CMD has no end" in registered.stderr
+    assert registered.exit == 0 and "unbalanced quote in MLX_LAUNCH_CMD" in registered.stderr
