@@ -158,7 +158,7 @@ LIVES = (
     Mutant(
         "a foreign listener is ours to work on",
         "agent/ports/survey.py",
-        "    _refuse_foreign(seen)\n",
+        "    _refuse_foreign(evidence)\n",
         "",
         (
             "tests/system/test_field_cases.py::test_unload_is_no_success_while_a_foreign_process_holds_the_port",

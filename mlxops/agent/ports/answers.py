@@ -31,10 +31,10 @@ class AnswerCache(NamedTuple):
 
     def get(self, port: int, who: List[List[Any]]) -> Optional[HttpAnswer]:
         """The last answer of these processes; None if there is none or it is too old."""
-        kept = self._read(port) if self.enabled and who else {}
-        at, answer = kept.get("at"), kept.get("answer")
+        record = self._read(port) if self.enabled and who else {}
+        at, answer = record.get("at"), record.get("answer")
         age = self.clock() - at if isinstance(at, (int, float)) else -1.0
-        if kept.get("of") != who or not 0 <= age < MAX_AGE_S or not isinstance(answer, dict):
+        if record.get("of") != who or not 0 <= age < MAX_AGE_S or not isinstance(answer, dict):
             return None
         names = answer.get("models")
         models = (
@@ -49,13 +49,13 @@ class AnswerCache(NamedTuple):
         requested again."""
         if not who or answer.health != 200 or answer.chats is False or answer.error:
             return
-        said = {"models": answer.models[:MAX_NAMES], "chats": answer.chats}
+        fields = {"models": answer.models[:MAX_NAMES], "chats": answer.chats}
         path = self._path(port)
         draft = "%s.%d.tmp" % (path, os.getpid())
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             with open(draft, "w") as f:
-                json.dump({"at": self.clock(), "of": who, "answer": said}, f)
+                json.dump({"at": self.clock(), "of": who, "answer": fields}, f)
             os.replace(draft, path)
         except OSError:
             # Without it the next look sends a request.
@@ -67,10 +67,10 @@ class AnswerCache(NamedTuple):
     def _read(self, port: int) -> Any:
         try:
             with open(self._path(port), "rb") as f:
-                kept = json.loads(f.read(MAX_BYTES))
+                record = json.loads(f.read(MAX_BYTES))
         except (OSError, ValueError, RecursionError):
             return {}
-        return kept if isinstance(kept, dict) else {}
+        return record if isinstance(record, dict) else {}
 
 
 def _discard(path: str) -> None:
@@ -147,5 +147,5 @@ def candidate_addresses(port: int, listeners: Iterable[Listener], address: str) 
     """Addresses to try: the host's own, then those of the listeners, then both loopback
     addresses."""
     wildcard = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
-    seen = [wildcard.get(ln.address, ln.address) for ln in listeners if ln.port == port]
-    return tuple(dict.fromkeys([address, *seen, "127.0.0.1", "::1"]))
+    addresses = [wildcard.get(ln.address, ln.address) for ln in listeners if ln.port == port]
+    return tuple(dict.fromkeys([address, *addresses, "127.0.0.1", "::1"]))

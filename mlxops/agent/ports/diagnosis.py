@@ -46,8 +46,8 @@ class Diagnosis(NamedTuple):
     @property
     def broken(self) -> bool:
         """Whether the state is a problem that the drift does not already report."""
-        told = self.drift if self.state == "failed" else self.drift in ("foreign", "orphan")
-        return self.state in BROKEN_STATES and not told
+        is_reported = self.drift if self.state == "failed" else self.drift in ("foreign", "orphan")
+        return self.state in BROKEN_STATES and not is_reported
 
 
 def diagnose(seen: PortEvidence, expected: Expected) -> Diagnosis:
@@ -68,32 +68,34 @@ def diagnose(seen: PortEvidence, expected: Expected) -> Diagnosis:
     )
 
 
-def _diagnose(seen: PortEvidence, expected: Expected) -> Diagnosis:
-    phase = str((seen.job or {}).get("phase", ""))
+def _diagnose(evidence: PortEvidence, expected: Expected) -> Diagnosis:
+    phase = str((evidence.job or {}).get("phase", ""))
     if phase in STOP_PHASES + START_PHASES:
-        return Diagnosis(_job_state(seen.job or {}, phase), None, _describe_job(seen.job or {}))
-    if seen.unknown:
-        return Diagnosis("unknown", None, "; ".join(seen.unknown))
-    state, reason = _state(seen, expected)
-    if seen.job is not None:
-        return Diagnosis(state, None, _describe_job(seen.job))
-    drift, why = _drift(seen, expected)
+        return Diagnosis(
+            _job_state(evidence.job or {}, phase), None, _describe_job(evidence.job or {})
+        )
+    if evidence.unknown:
+        return Diagnosis("unknown", None, "; ".join(evidence.unknown))
+    state, reason = _state(evidence, expected)
+    if evidence.job is not None:
+        return Diagnosis(state, None, _describe_job(evidence.job))
+    drift, why = _drift(evidence, expected)
     both = state in ("dead-child", "unresponsive") and drift != "foreign"
     return Diagnosis(
         state, drift, "; ".join(filter(None, (reason, why))) if both else why or reason
     )
 
 
-def _load_completed(seen: PortEvidence, expected: Expected) -> bool:
+def _load_completed(evidence: PortEvidence, expected: Expected) -> bool:
     """Whether the model of the interrupted load is ready after all: it was killed at its very
     end."""
-    entries = (seen.interrupted_load or {}).get("entries") or [None]
-    return seen.server is not None and [e.name for e in expected.entries] == entries[:1]
+    entries = (evidence.interrupted_load or {}).get("entries") or [None]
+    return evidence.server is not None and [e.name for e in expected.entries] == entries[:1]
 
 
 def _describe_interrupted(cut: Mapping[str, object]) -> str:
-    told = tuple(cut.get(key, "?") for key in ("why", "who", "from", "since", "phase", "again"))
-    return "%s (started by %s from %s at %s) was killed while in %s; retry: %s" % told
+    values = tuple(cut.get(key, "?") for key in ("why", "who", "from", "since", "phase", "again"))
+    return "%s (started by %s from %s at %s) was killed while in %s; retry: %s" % values
 
 
 def _job_state(job: Mapping[str, object], phase: str) -> str:
@@ -106,12 +108,12 @@ def _job_state(job: Mapping[str, object], phase: str) -> str:
 
 
 def _describe_job(job: Mapping[str, object]) -> str:
-    told = "%s by %s since %s" % (
+    origin = "%s by %s since %s" % (
         job.get("why", "busy"),
         job.get("who", "?"),
         job.get("since", "?"),
     )
-    return ": ".join(filter(None, [_step(job), told]))
+    return ": ".join(filter(None, [_step(job), origin]))
 
 
 def _step(job: Mapping[str, object]) -> str:
@@ -128,45 +130,45 @@ def _step(job: Mapping[str, object]) -> str:
     return str(job["step"])
 
 
-def _state(seen: PortEvidence, expected: Expected) -> Tuple[str, str]:
-    server = seen.server
+def _state(evidence: PortEvidence, expected: Expected) -> Tuple[str, str]:
+    server = evidence.server
     if server is not None and server.worker_gone:
         return (
             "dead-child",
             "its worker process died; pid %d still listens but cannot serve" % server.process.pid,
         )
-    dead = seen.other_hosts.dead
+    dead = evidence.other_hosts.dead
     if server is not None and dead:
         text = "%s is gone; pid %d on this host cannot answer without it"
         return "dead-child", text % (dead, server.process.pid)
-    if seen.answer.reached:
-        return _answering(seen, server)
-    if seen.listeners:
+    if evidence.answer.reached:
+        return _answering(evidence, server)
+    if evidence.listeners:
         return "unresponsive", _MUTE % TIMED_OUT
     if server is not None:
         return _no_listener(server, expected)
-    if seen.orphan_workers or seen.recorded or seen.other_hosts.alive:
-        return "failed", "the server died; leftover processes: pid %s" % _pids(seen)
-    if seen.foreign_processes:
+    if evidence.orphan_workers or evidence.recorded or evidence.other_hosts.alive:
+        return "failed", "the server died; leftover processes: pid %s" % _pids(evidence)
+    if evidence.foreign_processes:
         return (
             "starting",
             "pid %d of user %s was started for this port and does not listen yet"
-            % seen.foreign_processes[0][:2],
+            % evidence.foreign_processes[0][:2],
         )
     return ("failed", "its process has ended") if expected.entries else ("free", "")
 
 
-def _answering(seen: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
+def _answering(evidence: PortEvidence, server: Optional[Server]) -> Tuple[str, str]:
     early = server is not None and server.invocation.runtime.listens_early
-    if early and seen.answer.health == 503:
+    if early and evidence.answer.health == 503:
         return "failed", "the server answers 503: its model failed to load"
-    if seen.answer.health is None:
+    if evidence.answer.health is None:
         return "unresponsive", _MUTE % (
-            TIMED_OUT if "timed out" in seen.answer.error else seen.answer.error
+            TIMED_OUT if "timed out" in evidence.answer.error else evidence.answer.error
         )
-    if seen.answer.health != 200:
-        return "unresponsive", "/health returns status %d" % seen.answer.health
-    if seen.answer.chats is False:
+    if evidence.answer.health != 200:
+        return "unresponsive", "/health returns status %d" % evidence.answer.health
+    if evidence.answer.chats is False:
         return "starting", "it listens but does not answer chats yet"
     return "ready", ""
 
@@ -180,55 +182,55 @@ def _no_listener(server: Server, expected: Expected) -> Tuple[str, str]:
     return "starting", "pid %d is running but does not listen yet" % server.process.pid
 
 
-def _pids(seen: PortEvidence) -> str:
-    here = (*seen.orphan_workers, *([seen.recorded] if seen.recorded else []))
-    return ", ".join([*(str(p.pid) for p in here), *seen.other_hosts.alive])
+def _pids(evidence: PortEvidence) -> str:
+    here = (*evidence.orphan_workers, *([evidence.recorded] if evidence.recorded else []))
+    return ", ".join([*(str(p.pid) for p in here), *evidence.other_hosts.alive])
 
 
-def _drift(seen: PortEvidence, expected: Expected) -> Tuple[Optional[str], str]:
+def _drift(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[str], str]:
     if len(expected.entries) > 1:
         return "duplicate", "assigned to " + " and ".join(e.name for e in expected.entries)
-    if seen.foreign_use:
-        return "foreign", "; ".join(filter(None, [seen.foreign_use, describe_lost(expected)]))
+    if evidence.foreign_use:
+        return "foreign", "; ".join(filter(None, [evidence.foreign_use, describe_lost(expected)]))
     if not expected.entries:
-        return _unassigned(seen, expected)
-    if seen.proven_idle:
+        return _unassigned(evidence, expected)
+    if evidence.proven_idle:
         return "stale", _gone_text(expected)
     entry = expected.entries[0]
-    difference = mismatch(seen, entry, expected.served_name)
+    difference = mismatch(evidence, entry, expected.served_name)
     if difference:
         return "mismatch", difference
     if entry.name in expected.missing:
         return "missing", "the snapshot %s is missing" % entry.cache_path
-    if seen.server and seen.listeners and seen.recorded is None and entry.process:
+    if evidence.server and evidence.listeners and evidence.recorded is None and entry.process:
         text = "pid %d serves it, but the registry names pid %s, which has ended"
-        return "unrecorded", text % (seen.server.process.pid, entry.process.get("pid"))
-    return ("stray", describe_strays(seen)) if seen.strays else (None, "")
+        return "unrecorded", text % (evidence.server.process.pid, entry.process.get("pid"))
+    return ("stray", describe_strays(evidence)) if evidence.strays else (None, "")
 
 
 def unreported_strays(seen: PortEvidence, verdict: Diagnosis) -> str:
     """Strays that the diagnosis does not mention because it reports something worse; "" if there
     are none."""
-    told = (
+    is_reported = (
         not seen.strays
         or seen.job is not None
         or verdict.drift == "stray"
         or verdict.state == "unknown"
     )
-    return "" if told else describe_strays(seen)
+    return "" if is_reported else describe_strays(seen)
 
 
 def describe_strays(seen: PortEvidence) -> str:
     """The processes that waste memory, as text."""
-    held = ["pid %d%s" % (s.process.pid, _size(s.held_bytes)) for s in seen.strays]
+    processes = ["pid %d%s" % (s.process.pid, _size(s.held_bytes)) for s in seen.strays]
     return (
         "%s: started as a server for this port, but does not listen and is not in the registry"
-        % ", ".join(held)
+        % ", ".join(processes)
     )
 
 
-def _size(held: Optional[int]) -> str:
-    return "" if held is None else ", which uses %.1f GiB" % (held / (1 << 30))
+def _size(size_bytes: Optional[int]) -> str:
+    return "" if size_bytes is None else ", which uses %.1f GiB" % (size_bytes / (1 << 30))
 
 
 def _gone_text(expected: Expected) -> str:
@@ -253,18 +255,20 @@ def describe_lost(expected: Expected) -> str:
     )
 
 
-def _unassigned(seen: PortEvidence, expected: Expected) -> Tuple[Optional[str], str]:
-    if seen.strays and not seen.proven:
-        return "stray", describe_strays(seen)
-    if seen.server:
-        model = seen.server.invocation.model or "its default model"
+def _unassigned(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[str], str]:
+    if evidence.strays and not evidence.proven:
+        return "stray", describe_strays(evidence)
+    if evidence.server:
+        model = evidence.server.invocation.model or "its default model"
         return "orphan", "pid %d serves %s, but no entry is assigned" % (
-            seen.server.process.pid,
+            evidence.server.process.pid,
             model,
         )
-    if seen.orphan_workers:
-        return "orphan", "leftover processes of a dead server: pid %s" % _pids(seen)
-    return ("lost", describe_lost(expected)) if expected.lost and seen.proven_idle else (None, "")
+    if evidence.orphan_workers:
+        return "orphan", "leftover processes of a dead server: pid %s" % _pids(evidence)
+    return (
+        ("lost", describe_lost(expected)) if expected.lost and evidence.proven_idle else (None, "")
+    )
 
 
 def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:
@@ -290,7 +294,7 @@ def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> st
 
 
 def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
-    runtime, given = call.runtime, flags_of(entry.args)
+    runtime, entry_flags = call.runtime, flags_of(entry.args)
     for key in ("chat_template", "tool_call_parser", "reasoning_parser"):
         flag = getattr(runtime, key)
         inline = key == "chat_template" and runtime.template_inline
@@ -298,7 +302,7 @@ def _fields(call: Invocation, entry: Entry) -> Iterator[str]:
         if (
             flag
             and not inline
-            and flag not in given
+            and flag not in entry_flags
             and (call.flags.get(flag) or None) != entry.text(key)
         ):
             yield "it runs with %s %s, but the entry says %s" % (

@@ -95,9 +95,9 @@ class PortEvidence(NamedTuple):
         pids = {listener.pid for listener in self.listeners or ()} | {
             self.recorded.pid if self.recorded else None
         }
-        found = tuple(s for s in self.servers if pids & {p.pid for p in s.processes})
+        owners = tuple(s for s in self.servers if pids & {p.pid for p in s.processes})
         alone = len(self.servers) == 1 and not (self.listeners or self.foreign_processes)
-        return found or (self.servers if alone and self.servers[0].invocation.names_port else ())
+        return owners or (self.servers if alone and self.servers[0].invocation.names_port else ())
 
     @property
     def strays(self) -> Tuple[Server, ...]:

@@ -92,37 +92,37 @@ def observe(
     snapshot = _with_late_listeners(procs, snapshot, answers)
     # A lock that was taken during the look makes it outdated: check before and after.
     jobs = {port: jobs[port] or job_of(port) for port in ports}
-    found = {}
+    evidence = {}
     for port in ports:
         entries = registry.holders(port)
-        recorded, left, others = _recorded_processes(snapshot, entries, site.runtimes)
+        recorded, workers, others = _recorded_processes(snapshot, entries, site.runtimes)
         others += tuple(server.process for server in foreign.get(port, ()))
         remote = elsewhere[port]()
-        found[port] = PortEvidence(
+        evidence[port] = PortEvidence(
             port=port,
             listeners=snapshot.listeners_on(port),
             servers=servers.get(port, ()),
             recorded=recorded,
-            orphan_workers=left,
+            orphan_workers=workers,
             answer=answers[port],
             job=jobs[port],
             unknown=(*snapshot.unknown, *remote.unknown),
             other_hosts=remote,
             foreign_processes=foreign_processes(snapshot, port, others),
         )
-    return {port: _with_stray_memory(procs, one) for port, one in found.items()}
+    return {port: _with_stray_memory(procs, one) for port, one in evidence.items()}
 
 
-def _with_stray_memory(procs: Procs, seen: PortEvidence) -> PortEvidence:
+def _with_stray_memory(procs: Procs, evidence: PortEvidence) -> PortEvidence:
     """Add the memory that each stray uses."""
-    strays = seen.strays
+    strays = evidence.strays
     if not strays:
-        return seen
-    held = [
+        return evidence
+    servers = [
         s._replace(held_bytes=procs.footprint(s.processes)) if s in strays else s
-        for s in seen.servers
+        for s in evidence.servers
     ]
-    return seen._replace(servers=tuple(held))
+    return evidence._replace(servers=tuple(servers))
 
 
 def _with_late_listeners(
@@ -137,14 +137,14 @@ def _with_late_listeners(
     if not late:
         return snapshot
     try:
-        found = procs.listeners(late)
+        listeners = procs.listeners(late)
     except Unobservable as exc:
         return snapshot._replace(listeners=None, unknown=(*snapshot.unknown, exc.reason))
-    hidden = late.difference(ln.port for ln in found)
+    hidden = late.difference(ln.port for ln in listeners)
     return snapshot._replace(
         listeners=(
             *snapshot.listeners,
-            *found,
+            *listeners,
             *(Listener(p, "", None, None) for p in sorted(hidden)),
         )
     )
@@ -156,11 +156,11 @@ def _recorded_processes(
     """The recorded process, orphan workers of a recorded server that is dead, and such processes of
     other users."""
     recorded = [p for e in entries for p in [recorded_process(snapshot.processes, e)] if p]
-    left = [p for e in entries for p in orphan_workers(snapshot.processes, e, known)]
-    others = tuple(p for p in (*recorded, *left) if not process_owner.is_own(p))
+    workers = [p for e in entries for p in orphan_workers(snapshot.processes, e, known)]
+    others = tuple(p for p in (*recorded, *workers) if not process_owner.is_own(p))
     return (
         next(filter(process_owner.is_own, recorded), None),
-        tuple(filter(process_owner.is_own, left)),
+        tuple(filter(process_owner.is_own, workers)),
         others,
     )
 
@@ -170,15 +170,15 @@ def foreign_processes(
 ) -> Tuple[ForeignProcess, ...]:
     """The processes of other users that matter for the port; `servers`: those that are recorded or
     look like servers."""
-    found = {p.pid: ForeignProcess(p.pid, process_owner.user_name(p.uid), True) for p in servers}
+    by_pid = {p.pid: ForeignProcess(p.pid, process_owner.user_name(p.uid), True) for p in servers}
     for listener in snapshot.listeners_on(port) or ():
         process = snapshot.processes.get(listener.pid or 0)
         uid = process.uid if process else listener.uid
         if listener.pid and uid is not None and uid != process_owner.uid():
-            found.setdefault(
+            by_pid.setdefault(
                 listener.pid, ForeignProcess(listener.pid, process_owner.user_name(uid), False)
             )
-    return tuple(found.values())
+    return tuple(by_pid.values())
 
 
 def find_servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
@@ -202,12 +202,15 @@ def _servers(table: Table, known: Runtimes) -> Dict[int, Tuple[Server, ...]]:
         for call in [recognise(p.argv, known)]
         if call
     }
-    found: Dict[int, Tuple[Server, ...]] = {}
+    servers: Dict[int, Tuple[Server, ...]] = {}
     for pid, call in named.items():
         below = (named[p.pid] for p in tree(table, pid)[1:] if p.pid in named)
         if not any(other.port == call.port for other in below):
-            found[call.port] = (*found.get(call.port, ()), _server(table, table[pid], call, named))
-    return found
+            servers[call.port] = (
+                *servers.get(call.port, ()),
+                _server(table, table[pid], call, named),
+            )
+    return servers
 
 
 def _server(
@@ -248,13 +251,13 @@ def orphan_workers(table: Table, entry: Entry, known: Runtimes) -> Tuple[Process
     family = record.get("family")
     members = [m for m in family if isinstance(m, dict)] if isinstance(family, list) else []
     members = [m for m in members if isinstance(m.get("pid"), int)]
-    found = [
+    processes = [
         p
         for m in members
         for p in [table.get(m["pid"])]
         if p and p.start_time == m.get("start_time")
     ]
-    return tuple(p for p in found if not p.zombie and is_worker(p.argv, known))
+    return tuple(p for p in processes if not p.zombie and is_worker(p.argv, known))
 
 
 def _query_all(
@@ -268,7 +271,7 @@ def _query_all(
     """Query many ports at once: a refused connection takes microseconds, a full queue takes
     seconds."""
     answers: Dict[int, HttpAnswer] = {}
-    asked: Dict[int, Callable[[], HttpAnswer]] = {}
+    queries: Dict[int, Callable[[], HttpAnswer]] = {}
     for port in ports:
         where = candidate_addresses(port, snapshot.listeners or (), address)
         if any(ln.port == port for ln in snapshot.listeners or ()) or any(
@@ -281,10 +284,10 @@ def _query_all(
                 entries=registry.holders(port),
                 processes=answering_processes(snapshot, port, servers),
             )
-            asked[port] = partial(one.run, recall)
+            queries[port] = partial(one.run, recall)
         else:
             answers[port] = HttpAnswer(reached=False)
-    return {**answers, **probe.call_all(asked)}
+    return {**answers, **probe.call_all(queries)}
 
 
 def answering_processes(

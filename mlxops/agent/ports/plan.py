@@ -59,9 +59,9 @@ def plan(evidence: Mapping[int, PortEvidence], expected: Mapping[int, Expected])
     drifts: List[Drift] = []
     broken: List[Broken] = []
     for port in sorted(evidence):
-        want, seen = expected[port], evidence[port]
-        verdict = diagnose(seen, want)
-        if want.entries and seen.proven_idle:
+        want, port_evidence = expected[port], evidence[port]
+        verdict = diagnose(port_evidence, want)
+        if want.entries and port_evidence.proven_idle:
             steps = [(e.name, remedy("stale", port, e, want)) for e in want.entries]
             actions += [
                 Action(action="clear", entry=name, port=port, reason=verdict.reason, next=step)
@@ -69,7 +69,7 @@ def plan(evidence: Mapping[int, PortEvidence], expected: Mapping[int, Expected])
             ]
         elif verdict.drift or verdict.state == "unknown":
             drifts.append(_drift(verdict, port, want))
-        beside = unreported_strays(seen, verdict)
+        beside = unreported_strays(port_evidence, verdict)
         if beside:
             drifts.append(
                 Drift(
@@ -80,7 +80,7 @@ def plan(evidence: Mapping[int, PortEvidence], expected: Mapping[int, Expected])
                     next=remedies.command("stray", port, None),
                 )
             )
-        if verdict.broken and seen.job is None:
+        if verdict.broken and port_evidence.job is None:
             broken.append(
                 Broken(
                     state=verdict.state,

@@ -29,10 +29,10 @@ def resolve_ports(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str,
         before = [args["model"]] if verb in ("load", "fit") else []
         done.update(port=PortResolver(ctx, verb, before).resolve(args["port"]), word=args["port"])
     if isinstance(args.get("ports"), list):
-        meant = PortResolver(ctx, verb)
+        resolver = PortResolver(ctx, verb)
         done["ports"] = list(
             dict.fromkeys(
-                meant.resolve(one) if isinstance(one, str) else one for one in args["ports"]
+                resolver.resolve(one) if isinstance(one, str) else one for one in args["ports"]
             )
         )
     return done

@@ -44,14 +44,14 @@ class _Spellings:
         )
         if not model or any(model in (e.cache_path, e.repo_id, e.model_id) for e in entries):
             return server
-        meant = self._meant(server, model, entries)
+        spelling = self._find_spelling(server, model, entries)
         return (
             server
-            if meant is None
-            else server._replace(invocation=server.invocation.with_model(meant))
+            if spelling is None
+            else server._replace(invocation=server.invocation.with_model(spelling))
         )
 
-    def _meant(self, server: Server, model: str, entries: List[Entry]) -> Optional[str]:
+    def _find_spelling(self, server: Server, model: str, entries: List[Entry]) -> Optional[str]:
         if self._places is None:
             self._places = {
                 entry.name: folder_identity(entry.cache_path) for entry in self._entries

@@ -58,64 +58,67 @@ def survey(ctx: Context, port: int, own_lock: bool, allow_no_registry: bool = Fa
     registry, fault = ctx.store.read_or_empty()
     if fault and not allow_no_registry:
         raise fault
-    seen = observe_port(ctx, registry, port)
+    evidence = observe_port(ctx, registry, port)
     if own_lock:
-        seen = seen._replace(job=None)
-    if seen.job is not None:
-        text = "port %d is locked: %s" % (port, describe_holder(seen.job))
-        raise Locked(text, jobs.next_step_hint(seen.job), port=port, holder=seen.job)
-    if seen.unknown:
+        evidence = evidence._replace(job=None)
+    if evidence.job is not None:
+        text = "port %d is locked: %s" % (port, describe_holder(evidence.job))
+        raise Locked(text, jobs.next_step_hint(evidence.job), port=port, holder=evidence.job)
+    if evidence.unknown:
         raise EvidenceUnknown(
-            "cannot tell what runs on port %d: %s" % (port, "; ".join(seen.unknown)),
+            "cannot tell what runs on port %d: %s" % (port, "; ".join(evidence.unknown)),
             "nothing was changed",
             port=port,
         )
-    _refuse_foreign(seen)
-    _refuse_launchd(ctx, seen)
-    if fault and not (seen.proven and seen.listeners):
+    _refuse_foreign(evidence)
+    _refuse_launchd(ctx, evidence)
+    if fault and not (evidence.proven and evidence.listeners):
         raise fault
-    return PortSurvey(registry, registry.holders(port), seen, fault)
+    return PortSurvey(registry, registry.holders(port), evidence, fault)
 
 
-def _refuse_foreign(seen: PortEvidence) -> None:
+def _refuse_foreign(evidence: PortEvidence) -> None:
     # If servers of this user name the port too, the caller that wants to stop them reports it.
-    if not seen.foreign_holders or (seen.servers and not seen.foreign_listeners):
+    if not evidence.foreign_holders or (evidence.servers and not evidence.foreign_listeners):
         return
     pids = sorted(
         {
-            *(ln.pid for ln in seen.foreign_listeners if ln.pid),
-            *(one.pid for one in seen.foreign_processes),
+            *(ln.pid for ln in evidence.foreign_listeners if ln.pid),
+            *(one.pid for one in evidence.foreign_processes),
         }
     )
     raise ForeignListener(
-        "port %d is %s" % (seen.port, seen.foreign_use),
-        _way_out(seen),
-        port=seen.port,
+        "port %d is %s" % (evidence.port, evidence.foreign_use),
+        _way_out(evidence),
+        port=evidence.port,
         pids=pids,
-        users=sorted({one.user for one in seen.foreign_processes}),
+        users=sorted({one.user for one in evidence.foreign_processes}),
     )
 
 
-def _way_out(seen: PortEvidence) -> str:
-    users = sorted({one.user for one in seen.foreign_processes if one.is_server})
+def _way_out(evidence: PortEvidence) -> str:
+    users = sorted({one.user for one in evidence.foreign_processes if one.is_server})
     if users:
         text = "run mlxops as %s, or ask %s to stop it; mlxops only stops servers of its own user"
         return text % (users[0], users[0])
     return "stop it on the host; mlxops only stops model servers of its own user"
 
 
-def _refuse_launchd(ctx: Context, seen: PortEvidence) -> None:
+def _refuse_launchd(ctx: Context, evidence: PortEvidence) -> None:
     """A launchd job would start its server again; only root can stop the job."""
-    if seen.server is None:
+    if evidence.server is None:
         return
     table = ctx.procs.processes()
-    line = {seen.server.process.pid, *(p.pid for p in ancestors(table, seen.server.process.pid))}
+    line = {
+        evidence.server.process.pid,
+        *(p.pid for p in ancestors(table, evidence.server.process.pid)),
+    }
     for job in ctx.procs.launchd_jobs():
         if job.pid in line:
             raise PortBusy(
-                "port %d is used by the launchd job %s" % (seen.port, job.label),
+                "port %d is used by the launchd job %s" % (evidence.port, job.label),
                 "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label),
-                port=seen.port,
+                port=evidence.port,
                 job=job.label,
             )
 
@@ -131,8 +134,8 @@ def observe_ports(
     """port -> what is known of it, the load that was killed there included. `use_cache`: see
     observe()."""
     job_of, check = partial(current_job, ctx), ctx.client.check
-    seen = observe(ctx.procs, registry, ports, ctx.site, job_of, check, use_cache)
+    evidence = observe(ctx.procs, registry, ports, ctx.site, job_of, check, use_cache)
     return {
         port: one._replace(interrupted_load=interrupted_load(ctx, port))
-        for port, one in seen.items()
+        for port, one in evidence.items()
     }
