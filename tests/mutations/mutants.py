@@ -127,15 +127,15 @@ LIVES = (
     Mutant(
         "a server may be left after a stop",
         "agent/servers/stop.py",
-        "        if left:\n",
+        "        if survivors:\n",
         "        if False:\n",
         ("tests/agent/servers/test_stop.py", "tests/agent/servers/test_between_looks.py"),
     ),
     Mutant(
         "a look that failed saw nothing",
         "agent/servers/stop.py",
-        "            return look()\n        except Unobservable:\n            return False\n",
-        "            return look()\n        except Unobservable:\n            return True\n",
+        "            return condition()\n        except Unobservable:\n            return False\n",
+        "            return condition()\n        except Unobservable:\n            return True\n",
         (BETWEEN + "test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof",),
     ),
     Mutant(

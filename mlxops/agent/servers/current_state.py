@@ -19,31 +19,35 @@ def current_state(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any
     numbers = tuple(ports)
     try:
         registry = ctx.store.read()
-        seen = observe(ctx.procs, registry, numbers, ctx.site, partial(current_job, ctx))
+        evidence = observe(ctx.procs, registry, numbers, ctx.site, partial(current_job, ctx))
     except (MlxopsError, OSError, Unobservable):
         return {port: {} for port in numbers}
-    found = {}
+    states = {}
     for port in numbers:
-        want, server = expected(ctx, registry, port), seen[port].server
-        state = diagnose(seen[port], want).state
+        want, server = expected(ctx, registry, port), evidence[port].server
+        state = diagnose(evidence[port], want).state
         name = want.entries[0].name if want.entries else None
-        found[port] = {"entry": name, "state": state, "pid": server.process.pid if server else None}
-    return found
+        states[port] = {
+            "entry": name,
+            "state": state,
+            "pid": server.process.pid if server else None,
+        }
+    return states
 
 
 def interrupted_error(ctx: Context, rows: List[Dict[str, Any]]) -> Interrupted:
     """The error of a command that was interrupted before all its ports were done."""
-    left = current_state(ctx, [row["port"] for row in rows if not row["ok"]])
-    told = [
-        {**row, **{k: v for k, v in left.get(row["port"], {}).items() if v is not None}}
+    states = current_state(ctx, [row["port"] for row in rows if not row["ok"]])
+    ports = [
+        {**row, **{k: v for k, v in states.get(row["port"], {}).items() if v is not None}}
         for row in rows
     ]
-    done = ", ".join(str(row["port"]) for row in told if row["ok"] and row["changed"])
+    done = ", ".join(str(row["port"]) for row in ports if row["ok"] and row["changed"])
     words = [
-        "interrupted; not unloaded: %s" % ", ".join(_words(row) for row in told if not row["ok"])
+        "interrupted; not unloaded: %s" % ", ".join(_words(row) for row in ports if not row["ok"])
     ]
     words += ["unloaded: %s" % done] if done else []
-    return Interrupted("; ".join(words), "mlxops status", ports=told)
+    return Interrupted("; ".join(words), "mlxops status", ports=ports)
 
 
 def _words(row: Mapping[str, Any]) -> str:

@@ -154,7 +154,7 @@ def launch_in(
     finally:
         os.close(inner)
     try:
-        return PendingServer(child, gate, _seen(procs, child), argv, env[marks.VARIABLE])
+        return PendingServer(child, gate, _require_process(procs, child), argv, env[marks.VARIABLE])
     except BaseException:
         # No other code knows it: end it here.
         os.close(gate)
@@ -162,7 +162,7 @@ def launch_in(
         raise
 
 
-def _seen(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
+def _require_process(procs: Procs, child: subprocess.Popen[bytes]) -> Process:
     process = procs.process(child.pid)
     if process is None:
         raise Failed("the server process %d ended immediately" % child.pid)
@@ -174,11 +174,13 @@ def _environment(extra: Mapping[str, str]) -> Dict[str, str]:
     file's. A server downloads nothing, whatever model a client or an option names, unless the host
     file sets HF_HUB_OFFLINE."""
     # A server reads its model from disk and needs no token for the Hub.
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith("SSH_") and k not in TOKENS
+    }
     if any(name in extra for name in CACHE_VARIABLES):
         # The login's cache settings would overrule the host file's HF_HOME.
-        kept = {k: v for k, v in kept.items() if k not in CACHE_VARIABLES}
-    return {**kept, "PATH": search_path(), "PYTHONUNBUFFERED": "1", OFFLINE: "1", **extra}
+        environment = {k: v for k, v in environment.items() if k not in CACHE_VARIABLES}
+    return {**environment, "PATH": search_path(), "PYTHONUNBUFFERED": "1", OFFLINE: "1", **extra}
 
 
 def log_tail(path: str, lines: int = LOG_TAIL_LINES) -> Sequence[str]:

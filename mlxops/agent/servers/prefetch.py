@@ -105,8 +105,10 @@ def read_files(
     for size in _sizes(paths):
         done += size
         on_progress(done)
-        taken = time.monotonic() - began
-        if (max_bytes is not None and done >= max_bytes) or (max_s is not None and taken >= max_s):
+        duration_s = time.monotonic() - began
+        if (max_bytes is not None and done >= max_bytes) or (
+            max_s is not None and duration_s >= max_s
+        ):
             break
     return ReadResult(done, time.monotonic() - began)
 

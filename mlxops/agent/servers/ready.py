@@ -68,9 +68,9 @@ def wait_ready(
     deadline = Deadline(estimate.timeout_s)
     usual = "" if estimate.expected_s is None else "usually %.0f s, " % estimate.expected_s
 
-    def until(look: Callable[[], bool]) -> None:
+    def until(condition: Callable[[], bool]) -> None:
         spoken = looked = time.monotonic()
-        while not _alive_and(look, procs, start, check):
+        while not _alive_and(condition, procs, start, check):
             if deadline.passed:
                 raise _failure(
                     start, "was not ready within %g s; %s" % (estimate.timeout_s, _advice(start))
@@ -112,24 +112,24 @@ def _advice(start: StartingServer) -> str:
 
 
 def _alive_and(
-    look: Callable[[], bool], procs: Procs, start: StartingServer, check: Callable[[], None]
+    condition: Callable[[], bool], procs: Procs, start: StartingServer, check: Callable[[], None]
 ) -> bool:
     """Look once; raises if the process has died or the client cancelled."""
     check()
     _check_alive(procs, start)
-    return look()
+    return condition()
 
 
 def _check_alive(procs: Procs, start: StartingServer) -> None:
     status = start.pending.exited()
     if status is None:
         return
-    left = _in_background(procs, start) if status == 0 else ()
-    if left:
+    pids = _in_background(procs, start) if status == 0 else ()
+    if pids:
         text = (
             "moved to the background as pid %s; mlxops needs a server that stays in the foreground"
         )
-        raise _failure(start, text % ", ".join(map(str, left)))
+        raise _failure(start, text % ", ".join(map(str, pids)))
     raise _failure(start, "%s before it was ready%s" % (_ended(status), _given_up(start)))
 
 
@@ -153,11 +153,11 @@ def _ended(status: int) -> str:
 def _check_port(start: StartingServer) -> None:
     """Some servers continue without their port. Read the log for it: binding the port here could
     get in their way."""
-    said = next(
+    complaint = next(
         (line for line in reversed(log_tail(start.log)) if ADDRESS_IN_USE in line.lower()), ""
     )
-    if said:
-        raise _failure(start, "could not bind its port: %s" % said.strip()[-200:])
+    if complaint:
+        raise _failure(start, "could not bind its port: %s" % complaint.strip()[-200:])
 
 
 def _given_up(start: StartingServer) -> str:
@@ -233,13 +233,13 @@ def _check_owner(procs: Procs, start: StartingServer) -> None:
 
 
 def _holders(snapshot: Snapshot) -> str:
-    seen = [(ln, snapshot.processes.get(ln.pid or 0)) for ln in snapshot.listeners or ()]
-    found = {(ln.pid, process.uid if process else ln.uid) for ln, process in seen}
-    told = [
+    pairs = [(ln, snapshot.processes.get(ln.pid or 0)) for ln in snapshot.listeners or ()]
+    holders = {(ln.pid, process.uid if process else ln.uid) for ln, process in pairs}
+    phrases = [
         "%s (user %s)" % ("pid %d" % pid if pid else "a process", process_owner.user_name(uid))
-        for pid, uid in found
+        for pid, uid in holders
     ]
-    return "it belongs to %s" % " and ".join(sorted(told))
+    return "it belongs to %s" % " and ".join(sorted(phrases))
 
 
 def _check_form(snapshot: Snapshot, start: StartingServer) -> None:

@@ -146,14 +146,14 @@ def require_no_restarter(ctx: Context, survey: PortSurvey) -> None:
     """Raise Respawned if the server would come back in place of its successor."""
     if survey.server is None or launched_by_mlxops(survey):
         return
-    found = find_restarter(ctx.procs, survey.server)
-    if found is not None:
+    restarter = find_restarter(ctx.procs, survey.server)
+    if restarter is not None:
         port = survey.evidence.port
         text = "the server on port %d was started by %s, which would start it again" % (
             port,
-            found.text,
+            restarter.text,
         )
-        raise Respawned(text, _hint(found, port), port=port, **_fields(found))
+        raise Respawned(text, _hint(restarter, port), port=port, **_fields(restarter))
 
 
 def _hint(parent: Parent, port: int) -> str:
@@ -183,18 +183,18 @@ class RespawnWatch:
         server."""
         if not self._needed:
             return None
-        found = wait_for(self._back, Deadline(WATCH_S), POLL_INTERVAL_S)
+        pid = wait_for(self._back, Deadline(WATCH_S), POLL_INTERVAL_S)
         by = " by %s" % self._parent.text if self._parent else ""
         fields, port = {"port": self._port, **_fields(self._parent)}, self._port
         hint = "mlxops status %d; find out on the host what starts it" % port
         hint = _hint(self._parent, port) if self._parent else hint
-        if found:
+        if pid:
             text = "port %d: the server was stopped, but was started again%s as pid %s" % (
                 port,
                 by,
-                found,
+                pid,
             )
-            raise Respawned(text, hint, pid=found, **fields)
+            raise Respawned(text, hint, pid=pid, **fields)
         if self._parent is None or not self._waits(self._parent):
             return None
         text = (

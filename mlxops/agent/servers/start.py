@@ -152,14 +152,14 @@ def _start(
 def _place(ctx: Context, job: Job, spec: ServerSpec, options: StartOptions) -> ServerFiles:
     state_dir, spare = ctx.site.state_dir, options.room.take_log(spec.port)
     try:
-        found = (prepare_files_or_discard if options.restoring else prepare_files)(
+        files = (prepare_files_or_discard if options.restoring else prepare_files)(
             state_dir, spec.port, spare
         )
     except OSError as exc:
         raise launch_error(exc, state_dir, spec.port) from exc
-    if found.log_error:
-        job.warn("its output is not logged: %s" % found.log_error)
-    return found
+    if files.log_error:
+        job.warn("its output is not logged: %s" % files.log_error)
+    return files
 
 
 def _record(ctx: Context, job: Job, spec: ServerSpec, record: Mapping[str, Any], back: bool) -> str:
@@ -256,9 +256,11 @@ def _undo_start(
     pending.abort()
     try:
         target = _stop_target(ctx, spec.port, pending)
-        said = partial(job.emit, "phase", phase="rollback")
+        report = partial(job.emit, "phase", phase="rollback")
         # Do not wait for the port itself: another process may have it.
-        stop(ctx.procs, target, UNDO_GRACE_S, lambda text: said(message=text), must_free_port=False)
+        stop(
+            ctx.procs, target, UNDO_GRACE_S, lambda text: report(message=text), must_free_port=False
+        )
     finally:
         remote.stop(ctx, spec.port, UNDO_GRACE_S)
 

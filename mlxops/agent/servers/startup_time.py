@@ -46,8 +46,8 @@ def estimate_startup(
 
 def record_start(entry: Entry, runtime: Runtime, seconds: float) -> Entry:
     """The entry with one more start on record; the oldest is dropped."""
-    kept = entry.fields.get("start_s")
-    others = kept if isinstance(kept, dict) else {}
+    times_by_runtime = entry.fields.get("start_s")
+    others = times_by_runtime if isinstance(times_by_runtime, dict) else {}
     return entry.with_fields(
         start_s={
             **others,
@@ -70,11 +70,11 @@ def abort_warning(
 
 def _past(entry: Optional[Entry], runtime: Runtime) -> List[float]:
     """Seconds of earlier starts, the newest last; invalid values are ignored."""
-    kept: Any = entry.fields.get("start_s") if entry else None
-    found = kept.get(runtime.name) if isinstance(kept, dict) else None
+    times_by_runtime: Any = entry.fields.get("start_s") if entry else None
+    times = times_by_runtime.get(runtime.name) if isinstance(times_by_runtime, dict) else None
     return (
-        [float(s) for s in found if _is_seconds(s)][-MAX_RECORDED_STARTS:]
-        if isinstance(found, list)
+        [float(s) for s in times if _is_seconds(s)][-MAX_RECORDED_STARTS:]
+        if isinstance(times, list)
         else []
     )
 

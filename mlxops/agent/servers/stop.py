@@ -39,12 +39,12 @@ class StopTarget(NamedTuple):
 def stop_target(servers: Iterable[Server], port: int, bind: str, mark: str = "") -> StopTarget:
     """Signal the servers themselves, not the `uv run` around one: uv dies without stopping its
     child."""
-    found = tuple(servers)
+    members = tuple(servers)
     return StopTarget(
         port=port,
         bind=bind,
-        first=tuple(s.process for s in found),
-        processes=tuple(p for s in found for p in s.processes),
+        first=tuple(s.process for s in members),
+        processes=tuple(p for s in members for p in s.processes),
         mark=mark,
     )
 
@@ -140,11 +140,11 @@ class _ProcessGroup:
 
         return self._wait_for(gone, seconds)
 
-    def _wait_for(self, look: Callable[[], bool], seconds: float) -> bool:
+    def _wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Like wait_for; intervals grow on platforms where a scan is expensive."""
         return bool(
             wait_for(
-                _retry_if_unseen(look),
+                _retry_if_unseen(condition),
                 Deadline(seconds),
                 max_interval_s=self._procs.max_poll_interval_s,
             )
@@ -164,13 +164,13 @@ class _ProcessGroup:
         """Whether a marked process is left outside all known trees; it is added to the known
         ones."""
         table = self._procs.processes()
-        found = {
+        strays = {
             p.pid: p
             for p in marks.marked_processes(self._procs, self._target.mark, table)
             if p.pid not in self._known
         }
-        self._known.update(found)
-        return bool(found)
+        self._known.update(strays)
+        return bool(strays)
 
     def prove_gone(self) -> None:
         """Raise NotStopped unless all processes are gone."""
@@ -179,9 +179,9 @@ class _ProcessGroup:
             self.signal(self.living(), signal.SIGTERM)
             if not self._wait_for(lambda: not self.living(), RECHECK_S):
                 self.kill_all()
-        left = [] if self._wait_for(lambda: not self.living(), RECHECK_S) else self.living()
-        if left:
-            pids = ", ".join(str(p.pid) for p in left)
+        survivors = [] if self._wait_for(lambda: not self.living(), RECHECK_S) else self.living()
+        if survivors:
+            pids = ", ".join(str(p.pid) for p in survivors)
             raise NotStopped(
                 "pid %s is still running after SIGKILL" % pids, "look at it on the host", port=port
             )
@@ -200,16 +200,16 @@ class _ProcessGroup:
             )
 
 
-def _retry_if_unseen(look: Callable[[], bool]) -> Callable[[], bool]:
+def _retry_if_unseen(condition: Callable[[], bool]) -> Callable[[], bool]:
     """A failed observation counts as «not yet»: it must not abort a stop halfway."""
 
-    def again() -> bool:
+    def holds() -> bool:
         try:
-            return look()
+            return condition()
         except Unobservable:
             return False
 
-    return again
+    return holds
 
 
 def _same(now: Optional[Process], then: Process) -> bool:

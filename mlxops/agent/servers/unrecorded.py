@@ -82,23 +82,28 @@ def _with(current: Registry, entry: Entry, port: int) -> Registry:
 
 def _served(ctx: Context, registry: Registry, port: int, own_lock: bool = False) -> Optional[Entry]:
     """The entry that is served, with the record of its server; None if there is any doubt."""
-    seen = observe_port(ctx, registry, port)
-    server = seen.server
-    if seen.unknown or seen.foreign_listeners or seen.recorded or (seen.job and not own_lock):
+    evidence = observe_port(ctx, registry, port)
+    server = evidence.server
+    if (
+        evidence.unknown
+        or evidence.foreign_listeners
+        or evidence.recorded
+        or (evidence.job and not own_lock)
+    ):
         return None
-    if server is None or not seen.listeners or server not in seen.proven:
+    if server is None or not evidence.listeners or server not in evidence.proven:
         return None
-    said = jobs.unrecorded_server(ctx.site.registry, port, own_lock)
-    return _by_lock(registry, said, server, port) or _by_model(registry, seen, server)
+    lock_record = jobs.unrecorded_server(ctx.site.registry, port, own_lock)
+    return _by_lock(registry, lock_record, server, port) or _by_model(registry, evidence, server)
 
 
 def _by_lock(
-    registry: Registry, said: Optional[Mapping[str, Any]], server: Server, port: int
+    registry: Registry, lock_record: Optional[Mapping[str, Any]], server: Server, port: int
 ) -> Optional[Entry]:
     """The job that started it left its exact process in the lock."""
-    if said is None:
+    if lock_record is None:
         return None
-    entry, record = registry.entries.get(said["entry"]), said["process"]
+    entry, record = registry.entries.get(lock_record["entry"]), lock_record["process"]
     leader = [
         p
         for p in server.processes
@@ -111,14 +116,14 @@ def _by_lock(
     return entry.with_fields(process=record) if known else None
 
 
-def _by_model(registry: Registry, seen: PortEvidence, server: Server) -> Optional[Entry]:
+def _by_model(registry: Registry, evidence: PortEvidence, server: Server) -> Optional[Entry]:
     """The assigned entry if the running server matches it; if that entry's server is gone, the one
     entry that matches."""
-    holders = registry.holders(seen.port)
+    holders = registry.holders(evidence.port)
     if len(holders) != 1 or not holders[0].process:
         return None
     free = [e for e in registry.entries.values() if e.port is None]
-    fitting = [e for e in (*holders, *free) if not mismatch(seen, e, None)]
+    fitting = [e for e in (*holders, *free) if not mismatch(evidence, e, None)]
     alone = fitting[:1] if fitting[:1] == list(holders) else fitting
     return alone[0].with_fields(process=_record(alone[0], server)) if len(alone) == 1 else None
 

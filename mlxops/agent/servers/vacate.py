@@ -52,11 +52,11 @@ def stop_occupants(
 
 
 def _stop(ctx: Context, job: Job, survey: PortSurvey, target: StopTarget, grace: float) -> None:
-    left = [s for s in survey.evidence.strays if s.process not in target.first]
-    if left:
+    strays = [s for s in survey.evidence.strays if s.process not in target.first]
+    if strays:
         job.warn(
             "not stopped: %s was started for port %d too, but does not listen there"
-            % (_pids(left), target.port)
+            % (_pids(strays), target.port)
         )
     _drain(ctx, job, survey, grace)
     job.phase("stop", "stopping pid %s on port %d" % (target.pids, target.port))
@@ -75,16 +75,16 @@ def _stop(ctx: Context, job: Job, survey: PortSurvey, target: StopTarget, grace:
     except (OSError, Unobservable) as exc:
         # A signal may have been sent: continue.
         job.warn("stopping it failed: %s; trying once more" % to_mlxops_error(exc).message)
-        _again(ctx, target, end)
+        _retry(ctx, target, end)
 
 
-def _again(ctx: Context, target: StopTarget, end: Callable[[], None]) -> None:
+def _retry(ctx: Context, target: StopTarget, end: Callable[[], None]) -> None:
     try:
         end()
     except (OSError, Unobservable) as exc:
         text = "pid %s on port %d was told to stop, but it is unknown whether it did: %s"
-        told = text % (target.pids, target.port, to_mlxops_error(exc).message)
-        raise NotStopped(told, "mlxops status %d" % target.port, port=target.port) from exc
+        message = text % (target.pids, target.port, to_mlxops_error(exc).message)
+        raise NotStopped(message, "mlxops status %d" % target.port, port=target.port) from exc
 
 
 def _drain(ctx: Context, job: Job, survey: PortSurvey, grace_s: float) -> None:
@@ -96,48 +96,50 @@ def _drain(ctx: Context, job: Job, survey: PortSurvey, grace_s: float) -> None:
         and server.invocation.runtime.call_per_connection
         and not server.process.stopped
     ):
-        said = partial(job.emit, "phase", phase="drain")
+        report = partial(job.emit, "phase", phase="drain")
         drain(
             ctx.procs,
             survey.evidence.port,
             grace_s,
             ctx.client.check,
-            lambda text: said(message=text),
+            lambda text: report(message=text),
         )
 
 
 def _stop_target(ctx: Context, survey: PortSurvey) -> Optional[StopTarget]:
-    seen = survey.evidence
-    if seen.proven:
-        return _family(ctx, seen)
-    if seen.servers:
-        names = " and ".join([_pids(seen.servers), *seen.foreign_holders])
+    evidence = survey.evidence
+    if evidence.proven:
+        return _family(ctx, evidence)
+    if evidence.servers:
+        names = " and ".join([_pids(evidence.servers), *evidence.foreign_holders])
         text = (
             "%s: started as servers for port %d, but none of them listens there or is in the "
             "registry"
         )
         hint = "stop those that are yours on the host"
-        raise NotStopped(text % (names, seen.port), hint, port=seen.port)
-    if seen.orphan_workers:
-        return StopTarget(seen.port, ctx.site.bind, seen.orphan_workers[:1], seen.orphan_workers)
-    if seen.recorded is not None:
+        raise NotStopped(text % (names, evidence.port), hint, port=evidence.port)
+    if evidence.orphan_workers:
+        return StopTarget(
+            evidence.port, ctx.site.bind, evidence.orphan_workers[:1], evidence.orphan_workers
+        )
+    if evidence.recorded is not None:
         raise NotStopped(
             "pid %d, recorded for port %d, is running but is not a server of that port"
-            % (seen.recorded.pid, seen.port),
+            % (evidence.recorded.pid, evidence.port),
             "check it on the host; mlxops only stops servers it can identify",
-            port=seen.port,
-            pid=seen.recorded.pid,
+            port=evidence.port,
+            pid=evidence.recorded.pid,
         )
     return None
 
 
-def _family(ctx: Context, seen: PortEvidence) -> StopTarget:
+def _family(ctx: Context, evidence: PortEvidence) -> StopTarget:
     """The port's servers, with the marked processes they moved to other sessions."""
-    mark = next(filter(None, (marks.mark_of(ctx.procs, s.process) for s in seen.proven)), "")
+    mark = next(filter(None, (marks.mark_of(ctx.procs, s.process) for s in evidence.proven)), "")
     bearers = marks.marked_processes(ctx.procs, mark, ctx.procs.processes())
     pids = {process.pid for process in bearers}
-    mates = [s for s in seen.strays if s.process.pid in pids]
-    target = stop_target((*seen.proven, *mates), seen.port, ctx.site.bind, mark)
+    mates = [s for s in evidence.strays if s.process.pid in pids]
+    target = stop_target((*evidence.proven, *mates), evidence.port, ctx.site.bind, mark)
     known = {process.pid for process in target.processes}
     return target._replace(
         processes=(*target.processes, *(p for p in bearers if p.pid not in known))
