@@ -56,7 +56,7 @@ class Undo:
 
 
 def _outcome(step: Step, error: MlxopsError) -> str:
-    """What the step reports. If it fails itself, the steps below it are undone all the same."""
+    """What the step reports. If it fails itself, the steps below it are still undone."""
     try:
         return step(error)
     except Exception as exc:
