@@ -78,12 +78,12 @@ def reserving_jobs(registry_path: str) -> Dict[int, Dict[str, Any]]:
         for file in os.listdir(folder)
         if file.startswith(name + ".")
     ]
-    held = {
+    holders = {
         int(port): holder(registry_path, int(port))
         for port in locks
         if port.isascii() and port.isdigit()
     }
-    return {port: job for port, job in held.items() if job and _is_name_list(job.get("entries"))}
+    return {port: job for port, job in holders.items() if job and _is_name_list(job.get("entries"))}
 
 
 def unrecorded_server(

@@ -40,9 +40,9 @@ def require_unreserved(ctx: Context, entries: Iterable[str], port: Optional[int]
 
 def _running_jobs(ctx: Context) -> Dict[int, Dict[str, Any]]:
     return {
-        port: held
-        for port, held in jobs.reserving_jobs(ctx.site.registry).items()
-        if _is_alive(ctx, held)
+        port: job
+        for port, job in jobs.reserving_jobs(ctx.site.registry).items()
+        if _is_alive(ctx, job)
     }
 
 

@@ -43,10 +43,10 @@ class Acceptance:
         if name not in self._installed:
             ctx = self._ctx
             try:
-                found: Union[Installed, MlxopsError] = require_installed(
+                outcome: Union[Installed, MlxopsError] = require_installed(
                     ctx.site, name, ctx.report, ctx.client.check
                 )
             except MlxopsError as exc:
-                found = exc
-            self._installed[name] = found
+                outcome = exc
+            self._installed[name] = outcome
         return self._installed[name]

@@ -19,15 +19,15 @@ def check_memory(
     if needed is None:
         return None, ("memory was not checked: the size of the weights is unknown",)
     try:
-        found = fit(ctx, needed)
+        memory_fit = fit(ctx, needed)
     except Unobservable as exc:
         return None, ("memory was not checked: %s" % exc.reason,)
-    if found.fits or request.dry_run or (request.evict and found.unload):
-        return found, ()
-    error = not_enough_memory(found)
+    if memory_fit.fits or request.dry_run or (request.evict and memory_fit.unload):
+        return memory_fit, ()
+    error = not_enough_memory(memory_fit)
     if not request.force:
         raise error
-    return found, (error.message + "; forced",)
+    return memory_fit, (error.message + "; forced",)
 
 
 def require_still_fits(ctx: Context, found: Optional[Fit], request: LoadRequest) -> None:

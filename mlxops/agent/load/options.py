@@ -68,11 +68,11 @@ def _require_undisclosed_template(site: Site, entry: Entry, runtime: Runtime) ->
     path = entry.text("chat_template")
     if not path or not runtime.template_inline or not others_write(site.registry):
         return
-    real, kept = (
+    real, folders = (
         os.path.realpath(path),
         [site.cache_root, *([site.templates] if site.templates else [])],
     )
-    if not any(real.startswith(os.path.join(os.path.realpath(folder), "")) for folder in kept):
+    if not any(real.startswith(os.path.join(os.path.realpath(folder), "")) for folder in folders):
         raise Failed(
             "%s: the chat template %s is outside the model cache and the folder `templates`;"
             " %s would show its text to every user of the host, and other accounts can write the"
@@ -84,7 +84,7 @@ def _require_undisclosed_template(site: Site, entry: Entry, runtime: Runtime) ->
 
 def _rejected_by_program(ctx: Context, entry: Entry, installed: Installed) -> Tuple[Rejection, ...]:
     """The program's own error for the values in `args`, whose types its help may not show."""
-    said = dryparse.parse_error(
+    message = dryparse.parse_error(
         installed.help_text,
         installed.command,
         entry.args,
@@ -92,7 +92,7 @@ def _rejected_by_program(ctx: Context, entry: Entry, installed: Installed) -> Tu
         ctx.report,
         ctx.client.check,
     )
-    return (Rejection("args", " ".join(entry.args), said),) if said else ()
+    return (Rejection("args", " ".join(entry.args), message),) if message else ()
 
 
 def _set_argument(field: str) -> str:
@@ -100,10 +100,10 @@ def _set_argument(field: str) -> str:
 
 
 def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
-    found: List[str] = []
+    warnings: List[str] = []
     for key in ("tool_call_parser", "reasoning_parser"):
         if entry.text(key) and not getattr(runtime, key):
-            found.append(
+            warnings.append(
                 "%s has no option for %s; ignoring %s" % (runtime.name, key, entry.text(key))
             )
     if (
@@ -111,11 +111,11 @@ def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
         and entry.text("reasoning_parser")
         and not entry.text("tool_call_parser")
     ):
-        found.append(
+        warnings.append(
             "a reasoning_parser without a tool_call_parser loses the content of answers that are"
             " not streamed"
         )
-    return tuple(found)
+    return tuple(warnings)
 
 
 def _name_change_warning(

@@ -37,13 +37,17 @@ def with_snapshot_path(ctx: Context, entry: Entry, request: LoadRequest) -> Entr
         return _at_revision(ctx, entry, request)
     if is_usable(path):
         return entry
-    found = (
+    snapshot = (
         hfcache.find(ctx.site.hf_home, entry.repo_id, entry.text("revision"))
         if entry.repo_id
         else None
     )
-    if found is not None and (found.complete or not path) and is_usable(found.path, request.force):
-        return entry.with_fields(cache_path=found.path)
+    if (
+        snapshot is not None
+        and (snapshot.complete or not path)
+        and is_usable(snapshot.path, request.force)
+    ):
+        return entry.with_fields(cache_path=snapshot.path)
     return entry
 
 
@@ -55,9 +59,13 @@ def _at_revision(ctx: Context, entry: Entry, request: LoadRequest) -> Entry:
         text = "%s has no repository, so it has no revision %s" % (entry.name, revision)
         raise ModelMissing(text, "omit --revision", entry=entry.name)
     beside = hfcache.sibling_snapshot(entry.cache_path, entry.repo_id, revision)
-    found = hfcache.find(ctx.site.hf_home, entry.repo_id, revision)
+    snapshot = hfcache.find(ctx.site.hf_home, entry.repo_id, revision)
     there = next(
-        (path for path in (beside, found.path if found else "") if is_usable(path, request.force)),
+        (
+            path
+            for path in (beside, snapshot.path if snapshot else "")
+            if is_usable(path, request.force)
+        ),
         "",
     )
     if there or not entry.cache_path:

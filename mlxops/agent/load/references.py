@@ -89,12 +89,12 @@ def rejections(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> Tuple
     """The references to things that are missing. Relative paths start at the server's working
     folder."""
     folder = os.path.join(ctx.site.state_dir, "run", str(port))
-    found: List[Rejection] = []
+    faults: List[Rejection] = []
     for one in references_in(runtime, entry.args):
         why = _fault(ctx, one, folder)
         if why:
-            found.append(Rejection("args", one.value, "%s %s: %s" % (one.option, one.value, why)))
-    return tuple(found)
+            faults.append(Rejection("args", one.value, "%s %s: %s" % (one.option, one.value, why)))
+    return tuple(faults)
 
 
 def _fault(ctx: Context, one: Reference, folder: str) -> str:
@@ -151,19 +151,19 @@ def _not_makeable(path: str) -> str:
 
 
 def _snapshot(ctx: Context, repo_id: str) -> Optional[hfcache.Snapshot]:
-    found = hfcache.find(ctx.site.hf_home, repo_id)
-    return found if found is not None and found.complete else None
+    snapshot = hfcache.find(ctx.site.hf_home, repo_id)
+    return snapshot if snapshot is not None and snapshot.complete else None
 
 
 def check(ctx: Context, runtime: Runtime, entry: Entry, port: int) -> None:
     """Raise if `args` refer to something missing; for a repository with the download command."""
-    found = rejections(ctx, runtime, entry, port)
-    if not found:
+    faults = rejections(ctx, runtime, entry, port)
+    if not faults:
         return
-    reasons = [one.reason for one in found]
+    reasons = [one.reason for one in faults]
     repos = [
         one.value
-        for one in found
+        for one in faults
         if resolve.is_repo_id(one.value) and "not in the cache" in one.reason
     ]
     text = "%s cannot be started: %s" % (entry.name, "; ".join(reasons))
@@ -180,7 +180,7 @@ def extra_models(
 ) -> Tuple[ExtraModel, ...]:
     """The other models that the server loads, for the memory estimate."""
     folder = os.path.join(ctx.site.state_dir, "run", str(port or 0))
-    found: Dict[str, ExtraModel] = {}
+    models_by_path: Dict[str, ExtraModel] = {}
     for one in references_in(runtime, entry.args):
         if one.kind != MODEL or one.option == "--tokenizer":
             continue
@@ -189,5 +189,5 @@ def extra_models(
         path = snapshot.path if snapshot else path
         weights = hfcache.weights_bytes(path)
         if weights is not None:
-            found[path] = ExtraModel(weights, modelfiles.config(path))
-    return tuple(found.values())
+            models_by_path[path] = ExtraModel(weights, modelfiles.config(path))
+    return tuple(models_by_path.values())

@@ -151,8 +151,8 @@ def _extra_options(
     argv: Sequence[str], command: Sequence[str], runtime: Runtime
 ) -> Optional[Tuple[str, ...]]:
     """The options that the host's command does not already have; None if there is no program."""
-    extra, given = _options(argv, runtime), _options(command, runtime) or ()
-    return extra[len(given) :] if extra is not None and extra[: len(given)] == given else extra
+    extra, prefix = _options(argv, runtime), _options(command, runtime) or ()
+    return extra[len(prefix) :] if extra is not None and extra[: len(prefix)] == prefix else extra
 
 
 def _options(argv: Sequence[str], runtime: Runtime) -> Optional[Tuple[str, ...]]:

@@ -118,10 +118,10 @@ def _describe_port(ctx: Context, job: Job) -> str:
 def _inode(log: str) -> Optional[int]:
     """None if there is no such file, or if it is empty."""
     try:
-        found = os.stat(log)
+        status = os.stat(log)
     except OSError:
         return None
-    return found.st_ino if found.st_size else None
+    return status.st_ino if status.st_size else None
 
 
 def _prefetch_and_estimate(
@@ -150,5 +150,7 @@ def _estimate(
     bytes_per_s: Optional[float],
 ) -> StartupEstimate:
     """The time limit as given, else the host file's, else from earlier starts or size and disk."""
-    found = estimate_startup(spec.entry, spec.runtime, weights, bytes_per_s)
-    return found._replace(timeout_s=timeout_s or ctx.site.startup_timeout_s or found.timeout_s)
+    estimate = estimate_startup(spec.entry, spec.runtime, weights, bytes_per_s)
+    return estimate._replace(
+        timeout_s=timeout_s or ctx.site.startup_timeout_s or estimate.timeout_s
+    )
