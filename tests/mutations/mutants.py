@@ -96,7 +96,7 @@ LOOKED_AT = (
     Mutant(
         "the proof is not taken again under the port's lock",
         "agent/ops/reconcile.py",
-        "        or not seen.proven_idle\n",
+        "        or not evidence.proven_idle\n",
         "",
         ("tests/system/ops/test_reconcile.py", "tests/system/ports/test_evidence.py"),
     ),

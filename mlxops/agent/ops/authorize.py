@@ -44,5 +44,5 @@ def elsewhere(key: Optional[str], command: str) -> List[str]:
     """Warnings for other lines of authorized_keys with the same key."""
     words = key.split() if key else []
     advice = "line %d of %s gives this key other permissions, and the first line wins: remove it"
-    found = authorized.other_lines(words[1] if len(words) > 1 else "", command)
-    return [advice % (number, authorized.KEYS) for number, _ in found]
+    lines = authorized.other_lines(words[1] if len(words) > 1 else "", command)
+    return [advice % (number, authorized.KEYS) for number, _ in lines]

@@ -58,10 +58,10 @@ CHECKS: Mapping[str, Check] = {
 def doctor(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     # First of all: the client compares it with its own clock.
     ctx.client.emit("clock", now=time.time())
-    found = {name: _look(ctx, name) for name in CHECKS}
+    findings = {name: _run(ctx, name) for name in CHECKS}
     fixes = [
         (name, fix)
-        for name, rows in found.items()
+        for name, rows in findings.items()
         for row in rows
         for fix in row.fixes
         if args.get("fix")
@@ -69,13 +69,13 @@ def doctor(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
     actions = [apply_fix(fix, dry) for _, fix in fixes]
     if not dry:
-        found.update({name: _look(ctx, name) for name, _ in fixes})
+        findings.update({name: _run(ctx, name) for name, _ in fixes})
     return {
-        "checks": [row.to_wire() for rows in found.values() for row in rows],
+        "checks": [row.to_wire() for rows in findings.values() for row in rows],
         "actions": actions,
     }
 
 
-def _look(ctx: Context, name: str) -> List[Finding]:
+def _run(ctx: Context, name: str) -> List[Finding]:
     ctx.client.check()
     return run_check(ctx, name, CHECKS[name])

@@ -71,32 +71,32 @@ def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
             "%r is not a valid entry name" % name,
             "use letters, digits, dots and dashes; it must not be a number",
         )
-    given = {key: args[key] for key in OPTIONS if args.get(key)}
+    fields = {key: args[key] for key in OPTIONS if args.get(key)}
     if args.get("slot") is not None:
-        given["slot"] = ctx.site.require_port(args["slot"])
+        fields["slot"] = ctx.site.require_port(args["slot"])
     if args.get("args"):
-        given["args"] = list(args["args"])
+        fields["args"] = list(args["args"])
     if args.get("hosts"):
-        given["hosts"] = _hosts(list(args["hosts"]))
-    return _checked(ctx, _entry(ctx, name, repo_id, given))
+        fields["hosts"] = _hosts(list(args["hosts"]))
+    return _checked(ctx, _entry(ctx, name, repo_id, fields))
 
 
-def _entry(ctx: Context, name: str, repo_id: str, given: Mapping[str, Any]) -> Entry:
+def _entry(ctx: Context, name: str, repo_id: str, fields: Mapping[str, Any]) -> Entry:
     """A new entry; if its snapshot is on disk, with path and the defaults of its family."""
     repo_id = hfcache.name_in_cache(ctx.site.hf_home, ctx.site.cache_root, repo_id)
-    found = hfcache.find(ctx.site.hf_home, repo_id, given.get("revision"))
-    whole = found is not None and found.complete
-    path = found.path if found is not None and whole else ""
+    snapshot = hfcache.find(ctx.site.hf_home, repo_id, fields.get("revision"))
+    whole = snapshot is not None and snapshot.complete
+    path = snapshot.path if snapshot is not None and whole else ""
     entry = Entry(
-        name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **given}
+        name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id, "cache_path": path, **fields}
     )
     return launch_options(ctx.site, entry, find_installed(ctx, entry.text("runtime"))).entry
 
 
-def _require_new(registry: Registry, entry: Entry, given: List[str]) -> None:
+def _require_new(registry: Registry, entry: Entry, keys: List[str]) -> None:
     """AssignmentConflict if the name is another model's, or if given values would be ignored."""
     known = [e for e in registry.entries.values() if same_repo(e.repo_id, entry.repo_id)]
-    lost = [key for key in given if known and known[0].fields.get(key) != entry.fields.get(key)]
+    lost = [key for key in keys if known and known[0].fields.get(key) != entry.fields.get(key)]
     if lost:
         raise AssignmentConflict(
             "%s is already registered as %s with another %s"
@@ -105,10 +105,10 @@ def _require_new(registry: Registry, entry: Entry, given: List[str]) -> None:
             entry=known[0].name,
             keys=lost,
         )
-    taken = registry.entries.get(entry.name)
-    if taken is not None and not same_repo(taken.repo_id, entry.repo_id):
+    namesake = registry.entries.get(entry.name)
+    if namesake is not None and not same_repo(namesake.repo_id, entry.repo_id):
         raise AssignmentConflict(
-            "the name %s is already used for %s" % (entry.name, taken.repo_id),
+            "the name %s is already used for %s" % (entry.name, namesake.repo_id),
             mlxops_command("set", entry.name, "KEY=VALUE"),
             entry=entry.name,
         )
@@ -166,8 +166,8 @@ def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    found = resolve.require_exact(ctx.store.read(), str(args["name"]))
-    name = found.name
+    target = resolve.require_exact(ctx.store.read(), str(args["name"]))
+    name = target.name
 
     def change(current: Registry) -> Registry:
         entry = resolve.require_exact(current, name)
@@ -181,9 +181,9 @@ def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         return current.drop(name)
 
     result = _apply_change(ctx, name, "remove " + name, change, bool(args.get("dry_run")))
-    files = found.cache_path if found.cache_path and os.path.isdir(found.cache_path) else None
+    files = target.cache_path if target.cache_path and os.path.isdir(target.cache_path) else None
     size = hfcache.size_bytes(files) if files else None
-    return {**result, "entry": name, "repo_id": found.repo_id, "files": files, "size_bytes": size}
+    return {**result, "entry": name, "repo_id": target.repo_id, "files": files, "size_bytes": size}
 
 
 def _apply_change(

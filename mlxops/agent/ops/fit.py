@@ -18,8 +18,8 @@ from ..wire.values import MAX_CONTEXT
 
 
 def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    tokens, given = _tokens(args.get("context")), args.get("port")
-    port = None if given is None else ctx.site.require_port(given)
+    tokens, number = _tokens(args.get("context")), args.get("port")
+    port = None if number is None else ctx.site.require_port(number)
     revision = str(args["revision"]) if args.get("revision") else None
     request = LoadRequest.from_wire({"model": args["model"], "port": 0, "revision": revision})
     entry = resolve_entry(ctx, ctx.store.read(), request)
@@ -28,14 +28,14 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     needed = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
     if needed is None:
         raise Failed("cannot read the weights of %s" % entry.name, "mlxops list", entry=entry.name)
-    found = memory.fit(ctx, needed._replace(context_tokens=tokens))
+    memory_fit = memory.fit(ctx, needed._replace(context_tokens=tokens))
     return {
         "entry": entry.name,
         "repo_id": entry.repo_id,
         "port": needed.port,
         "source": "hub" if remote else "disk",
-        **found.record(),
-        "refused": _load_error(found, entry, there, needed.config) or _download_error(remote),
+        **memory_fit.record(),
+        "refused": _load_error(memory_fit, entry, there, needed.config) or _download_error(remote),
     }
 
 
@@ -56,11 +56,11 @@ def _tokens(value: Any) -> Optional[int]:
 
 
 def _load_error(
-    found: memory.Fit, entry: Entry, there: Installed, described: Mapping[str, Any]
+    memory_fit: memory.Fit, entry: Entry, there: Installed, described: Mapping[str, Any]
 ) -> Optional[Dict[str, Any]]:
     """The error that a load would end with: too little memory, or a model that cannot be built."""
-    if not found.fits:
-        return memory.not_enough_memory(found).to_wire()
+    if not memory_fit.fits:
+        return memory.not_enough_memory(memory_fit).to_wire()
     try:
         require_buildable(entry, there, described)
     except Failed as exc:

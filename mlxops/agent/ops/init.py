@@ -28,16 +28,20 @@ def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     noted = record_unrecorded(ctx, ctx.site.ports, dry)
     registry = ctx.store.read()
     ctx.client.emit("phase", phase="scan", message="scanning %s" % ctx.site.hf_home)
-    found, evidence = _models(ctx), observe_ports(ctx, registry, ctx.site.ports)
-    running = [_running(seen, seen.proven[0]) for seen in evidence.values() if _adoptable(seen)]
+    models, evidence = _models(ctx), observe_ports(ctx, registry, ctx.site.ports)
+    running = [
+        _running(port_evidence, port_evidence.proven[0])
+        for port_evidence in evidence.values()
+        if _adoptable(port_evidence)
+    ]
     slots = Slots(
         {s.model: s.port for s in ctx.site.slots.values() if s.model}, ctx.site.slot_names
     )
-    changes: List[Tuple[Change, ...]] = [_plan(ctx, registry, found, running, slots)]
+    changes: List[Tuple[Change, ...]] = [_plan(ctx, registry, models, running, slots)]
 
     def change(current: Registry) -> Registry:
         # Plan again with the registry locked.
-        changes[0] = _plan(ctx, current, found, running, slots)
+        changes[0] = _plan(ctx, current, models, running, slots)
         return intake.apply(current, changes[0])
 
     if not dry:
@@ -49,60 +53,71 @@ def init(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _plan(
-    ctx: Context, registry: Registry, found: List[CachedModel], running: List[Running], slots: Slots
+    ctx: Context,
+    registry: Registry,
+    models: List[CachedModel],
+    running: List[Running],
+    slots: Slots,
 ) -> Tuple[Change, ...]:
     places = {entry.name: folder_identity(entry.cache_path) for entry in registry.entries.values()}
-    return intake.plan(registry, found, running, slots, reserved_entries(ctx), places)
+    return intake.plan(registry, models, running, slots, reserved_entries(ctx), places)
 
 
-def _adoptable(seen: PortEvidence) -> bool:
+def _adoptable(evidence: PortEvidence) -> bool:
     """Whether a server of this user has the port to itself, and more than its command line proves
     it."""
-    return bool(seen.proven) and not (seen.foreign_holders or seen.unknown or seen.job)
+    return bool(evidence.proven) and not (
+        evidence.foreign_holders or evidence.unknown or evidence.job
+    )
 
 
 def _not_adopted(evidence: Mapping[int, PortEvidence], registry: Registry) -> List[Dict[str, Any]]:
     """Rows for ports whose servers were not adopted: unobservable, in use by a job, or another
     user's."""
     why = {
-        seen.port: "; ".join(seen.unknown) or _locked_reason(seen, registry)
-        for seen in evidence.values()
+        port_evidence.port: "; ".join(port_evidence.unknown)
+        or _locked_reason(port_evidence, registry)
+        for port_evidence in evidence.values()
     }
-    found = [("unknown", port, reason) for port, reason in why.items() if reason]
-    found += [
-        ("foreign", seen.port, _others_servers(seen))
-        for seen in evidence.values()
-        if _others_servers(seen)
+    drifts = [("unknown", port, reason) for port, reason in why.items() if reason]
+    drifts += [
+        ("foreign", port_evidence.port, _others_servers(port_evidence))
+        for port_evidence in evidence.values()
+        if _others_servers(port_evidence)
     ]
     return [
         {"drift": drift, "port": port, "entry": None, "reason": reason}
-        for drift, port, reason in found
+        for drift, port, reason in drifts
     ]
 
 
-def _others_servers(seen: PortEvidence) -> str:
+def _others_servers(evidence: PortEvidence) -> str:
     """Servers of other users, which only those users can adopt."""
-    found = [one for one in seen.foreign_processes if one.is_server] if seen.foreign_holders else []
+    processes = (
+        [one for one in evidence.foreign_processes if one.is_server]
+        if evidence.foreign_holders
+        else []
+    )
     return "; ".join(
         "not adopted: pid %d runs as user %s; run mlxops as %s" % (o.pid, o.user, o.user)
-        for o in found
+        for o in processes
     )
 
 
-def _locked_reason(seen: PortEvidence, registry: Registry) -> str:
-    if not seen.job or not seen.server or registry.holders(seen.port):
+def _locked_reason(evidence: PortEvidence, registry: Registry) -> str:
+    if not evidence.job or not evidence.server or registry.holders(evidence.port):
         return ""
-    return "not adopted while a job works on it: " + describe_holder(seen.job)
+    return "not adopted while a job works on it: " + describe_holder(evidence.job)
 
 
 def _models(ctx: Context) -> List[CachedModel]:
     """Complete MLX chat models. Of a repository in both roots, the first complete copy counts."""
-    found = hfcache.scan(ctx.site.hf_home)
-    for snapshot in found:
+    snapshots = hfcache.scan(ctx.site.hf_home)
+    for snapshot in snapshots:
         _warn_if_incomplete(ctx, snapshot)
     for repo_id, why in hfcache.broken_repos(ctx.site.hf_home).items():
         ctx.client.emit("warning", message="skipping %s: %s" % (repo_id, why))
-    whole = [s for s in found if s.complete and (s.format, s.kind) == ("mlx", "chat")]
+    whole = [s for s in snapshots if s.complete and (s.format, s.kind) == ("mlx", "chat")]
     first = {s.repo_id.lower(): s for s in reversed(whole)}
     there = find_installed(ctx, None)
     if whole and there.flags is None:
@@ -114,12 +129,12 @@ def _models(ctx: Context) -> List[CachedModel]:
 def _with_defaults(ctx: Context, snapshot: hfcache.Snapshot, there: Installed) -> CachedModel:
     entry = Entry("", {**REQUIRED, "repo_id": snapshot.repo_id, "cache_path": snapshot.path})
     chosen = launch_options(ctx.site, entry, there)
-    found = chosen.defaults
-    notes = (*found.notes, *_load_error(ctx, chosen, there))
+    defaults = chosen.defaults
+    notes = (*defaults.notes, *_load_error(ctx, chosen, there))
     return CachedModel(
         repo_id=snapshot.repo_id,
         path=snapshot.path,
-        proposed=found.values,
+        proposed=defaults.values,
         notes=notes,
         place=folder_identity(snapshot.path),
     )
@@ -142,7 +157,7 @@ def _warn_if_incomplete(ctx: Context, snapshot: hfcache.Snapshot) -> None:
     ctx.client.emit("warning", message=text + (" and %d more" % more if more > 0 else ""))
 
 
-def _running(seen: PortEvidence, server: Server) -> Running:
+def _running(evidence: PortEvidence, server: Server) -> Running:
     launcher = server.launcher
     record: Dict[str, Any] = {
         "pid": launcher.pid,
@@ -152,7 +167,7 @@ def _running(seen: PortEvidence, server: Server) -> Running:
         "launched_by": "adopted",
         "family": family_record(server.processes, launcher),
     }
-    if seen.answer.health == 200:
+    if evidence.answer.health == 200:
         record["ready_at"] = now()
     model = server.invocation.model or ""
-    return Running(seen.port, model, record, hfcache.repo_of(model))
+    return Running(evidence.port, model, record, hfcache.repo_of(model))

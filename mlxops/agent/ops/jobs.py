@@ -26,10 +26,10 @@ CANCEL_TIMEOUT_S = 120.0
 
 
 def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    found = joblog.read_jobs(
-        logs_folder(ctx.site.state_dir), [str(held.get("job")) for held in _running(ctx)]
+    records = joblog.read_jobs(
+        logs_folder(ctx.site.state_dir), [str(holder.get("job")) for holder in _running(ctx)]
     )
-    return {"jobs": [job.to_wire() for job in found]}
+    return {"jobs": [job.to_wire() for job in records]}
 
 
 def lock(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -56,13 +56,15 @@ def _holder_row(holder: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 def _running(ctx: Context) -> List[Dict[str, Any]]:
     return [
-        held for held in map(partial(current_job, ctx), ctx.site.ports) if held and held.get("job")
+        holder
+        for holder in map(partial(current_job, ctx), ctx.site.ports)
+        if holder and holder.get("job")
     ]
 
 
 def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
     """The id of the job, given by id, by port (number or name), or not at all if one is running."""
-    running = [str(held.get("job")) for held in _running(ctx)]
+    running = [str(holder.get("job")) for holder in _running(ctx)]
     if not word and len(running) == 1:
         return running[0]
     known = dict.fromkeys([*running, *joblog.job_ids(logs_folder(ctx.site.state_dir))])
@@ -132,24 +134,24 @@ def _emit_events(ctx: Context, f: BinaryIO, job: str) -> None:
 
 
 def _holds(ctx: Context, job: str) -> bool:
-    return any(held.get("job") == job for held in _running(ctx))
+    return any(holder.get("job") == job for holder in _running(ctx))
 
 
 def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Cancel a running job, and wait until it has rolled back."""
     _require_job(ctx, args.get("job"))
     job = _job(ctx, "cancel", args.get("job"))
-    held = next((h for h in _running(ctx) if h.get("job") == job), None)
-    if held is None:
+    holder = next((h for h in _running(ctx) if h.get("job") == job), None)
+    if holder is None:
         raise Failed("job %s has already finished" % job, "mlxops follow %s" % job, job=job)
-    agent = find_agent(ctx.procs, held)
+    agent = find_agent(ctx.procs, holder)
     if agent is None:
         raise NotStopped(
             "cannot identify the agent process of job %s, so no signal was sent" % job,
             "mlxops lock",
             job=job,
         )
-    ctx.client.emit("phase", phase="cancel", message="cancelling %s" % held.get("why"))
+    ctx.client.emit("phase", phase="cancel", message="cancelling %s" % holder.get("why"))
     ctx.procs.send(agent, signal.SIGTERM)
     if not wait_for(
         lambda: not _holds(ctx, job), Deadline(CANCEL_TIMEOUT_S), interval_s=POLL_INTERVAL_S
@@ -158,7 +160,7 @@ def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     ended = joblog.read_job(logs_folder(ctx.site.state_dir), job, running=False)
     if ended.state == "done":
         text = "job %s finished before it could be cancelled" % job
-        raise Failed(text, "mlxops status %s" % held.get("port", ""), **ended.to_wire())
+        raise Failed(text, "mlxops status %s" % holder.get("port", ""), **ended.to_wire())
     return ended.to_wire()
 
 
@@ -166,10 +168,10 @@ def _require_job(ctx: Context, word: Optional[str]) -> None:
     """Failed if another process than a job has locked the port: there is nothing to cancel."""
     port = _port(ctx, "cancel", word) if word else ""
     if port.isdecimal() and int(port) in ctx.site.ports:
-        held = blocker(ctx.site.registry, int(port))
-        if held is not None and not held.get("job"):
+        holder = blocker(ctx.site.registry, int(port))
+        if holder is not None and not holder.get("job"):
             text = "port %s is locked, but not by a job that can be cancelled: %s" % (
                 port,
-                describe_holder(held),
+                describe_holder(holder),
             )
-            raise Failed(text, holder_hint(held), port=int(port), holder=held)
+            raise Failed(text, holder_hint(holder), port=int(port), holder=holder)

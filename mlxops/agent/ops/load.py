@@ -116,8 +116,8 @@ def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
 
 def _spec(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
     # Check again after a download, which may have taken hours.
-    again = plan.remote is not None and startable.stops_a_server(plan)
-    there = startable.require_starting(ctx, plan.runtime, again)
+    recheck = plan.remote is not None and startable.stops_a_server(plan)
+    there = startable.require_starting(ctx, plan.runtime, recheck)
     if plan.remote:
         # Options can be chosen now that the model is there; nothing has been stopped yet.
         chosen = choose_options(ctx.site, entry, there, plan.request.force)

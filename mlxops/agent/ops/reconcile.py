@@ -20,14 +20,14 @@ from ..servers.unrecorded import record_unrecorded
 def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
     noted = record_unrecorded(ctx, ctx.site.ports, dry)
-    found = _plan(ctx, ctx.store.read())
+    port_plan = _plan(ctx, ctx.store.read())
     if not dry:
         truncate_logs(ctx)
-        applied = tuple(_apply(ctx, action) for action in found.actions)
-        found = found._replace(
-            actions=applied, drift=_with_lost(ctx, found, applied, ctx.store.read())
+        applied = tuple(_apply(ctx, action) for action in port_plan.actions)
+        port_plan = port_plan._replace(
+            actions=applied, drift=_with_lost(ctx, port_plan, applied, ctx.store.read())
         )
-    result = found.to_wire()
+    result = port_plan.to_wire()
     return {**result, "actions": [*noted, *result["actions"]]}
 
 
@@ -52,12 +52,12 @@ def truncate_logs(ctx: Context) -> None:
 
 
 def _with_lost(
-    ctx: Context, found: Plan, applied: Tuple[Action, ...], now: Registry
+    ctx: Context, port_plan: Plan, applied: Tuple[Action, ...], now: Registry
 ) -> Tuple[Drift, ...]:
     """The remaining drift: a cleared entry is now lost."""
     cleared = {action.port for action in applied if action.applied}
     lost = [lost_drift(port, expected(ctx, now, port)) for port in cleared if now.lost(port)]
-    return tuple(sorted([*found.drift, *lost], key=lambda drift: drift.port or 0))
+    return tuple(sorted([*port_plan.drift, *lost], key=lambda drift: drift.port or 0))
 
 
 def _plan(ctx: Context, registry: Registry) -> Plan:
@@ -81,12 +81,12 @@ def _apply(ctx: Context, action: Action) -> Action:
 def clear_if_gone(ctx: Context, port: int, name: str) -> bool:
     """Clear one assignment if it is proven again that nothing serves it; needs the port's lock."""
     registry = ctx.store.read()
-    seen = observe_unlocked(ctx, registry, port)
+    evidence = observe_unlocked(ctx, registry, port)
     entry = registry.entries.get(name)
     if (
         entry is None
         or entry.port != port
-        or not seen.proven_idle
+        or not evidence.proven_idle
         or not ctx.procs.free(port, ctx.site.bind)
     ):
         return False

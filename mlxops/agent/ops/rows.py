@@ -79,13 +79,13 @@ def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, 
     }
 
 
-def _served(seen: PortEvidence) -> Optional[str]:
+def _served(evidence: PortEvidence) -> Optional[str]:
     """The name that clients must use. mlx_lm.server's /v1/models lists the whole cache, so its
     fixed name is used."""
-    if seen.answer.health is None:
+    if evidence.answer.health is None:
         return None
-    client_model = seen.server.invocation.runtime.client_model if seen.server else None
-    return client_model or (seen.answer.models[0] if seen.answer.models else None)
+    client_model = evidence.server.invocation.runtime.client_model if evidence.server else None
+    return client_model or (evidence.answer.models[0] if evidence.answer.models else None)
 
 
 def _uptime(started_at: Optional[float]) -> Optional[float]:

@@ -27,13 +27,13 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
             {**one, **_verified(ctx, registry, evidence[one["port"]], timeout_of(args))}
             for one in rows
         ]
-    found = {
+    result = {
         "ports": rows,
         "memory": _memory(ctx.procs),
         "drift": _drift(rows),
         "broken": _broken(rows),
     }
-    return {**found, "error": fault.to_wire()} if fault else found
+    return {**result, "error": fault.to_wire()} if fault else result
 
 
 def _without_judgement(row: Dict[str, Any]) -> Dict[str, Any]:
@@ -47,14 +47,14 @@ def _without_judgement(row: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _verified(
-    ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float
+    ctx: Context, registry: Registry, evidence: PortEvidence, timeout_s: float
 ) -> Dict[str, Any]:
     """The findings of verify; none for a free port."""
-    found = verify_port(
-        ctx, registry, seen, timeout_s, lambda port: observe_ports(ctx, registry, [port])[port]
+    report = verify_port(
+        ctx, registry, evidence, timeout_s, lambda port: observe_ports(ctx, registry, [port])[port]
     ).to_wire()
-    row = {key: found[key] for key in ("ok", "first_token_ms", "tokens_per_s", "checks")}
-    idle = seen.proven_idle and not registry.holders(seen.port)
+    row = {key: report[key] for key in ("ok", "first_token_ms", "tokens_per_s", "checks")}
+    idle = evidence.proven_idle and not registry.holders(evidence.port)
     return {**dict.fromkeys(row), "checks": []} if idle else row
 
 
@@ -66,8 +66,8 @@ def _memory(procs: Procs) -> Optional[Dict[str, Any]]:
 
 
 def _drift(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
-    found = [_report_row("drift", one) for one in rows if one["drift"]]
-    return found + [_stray_row(one["port"], one["beside"]) for one in rows if one["beside"]]
+    drifts = [_report_row("drift", one) for one in rows if one["drift"]]
+    return drifts + [_stray_row(one["port"], one["beside"]) for one in rows if one["beside"]]
 
 
 def _stray_row(port: int, why: str) -> Dict[str, Any]:

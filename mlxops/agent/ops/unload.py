@@ -84,16 +84,16 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
             port_survey = _forget(ctx, port_survey)
             if feared:
                 raise feared
-    left = [] if dry else _running_strays(ctx, port_survey)
+    strays = [] if dry else _running_strays(ctx, port_survey)
     row = _row(
         port_survey,
-        "planned" if to_do and dry else "starting" if left else "free",
+        "planned" if to_do and dry else "starting" if strays else "free",
         to_do and not dry,
         began,
     )
     return {
         **row,
-        "left": left,
+        "left": strays,
         "forgot": [] if dry else lost,
         "actions": _actions(port_survey) if dry else [],
     }
@@ -204,13 +204,13 @@ def _forget(ctx: Context, port_survey: PortSurvey) -> PortSurvey:
     except Exception as exc:
         error, names = to_mlxops_error(exc), " and ".join(e.name for e in port_survey.entries)
         if stopped:
-            kept = (
+            outcome = (
                 "%s is still assigned to it" % names
                 if names
                 else "the registry could not be changed"
             )
             text = "port %d is free (pid %d was stopped), but %s: %s"
-            error.message = text % (port, stopped.process.pid, kept, error.message)
+            error.message = text % (port, stopped.process.pid, outcome, error.message)
             error.hint = "%s; then free it with: mlxops unload %d" % (
                 error.hint.partition("; then run")[0],
                 port,

@@ -15,44 +15,51 @@ from .rows import port_row
 
 def verify(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     """Test one port after another: two tests at once would distort the measured times."""
-    registry, asked = ctx.store.read(), args.get("ports")
-    evidence = observe_ports(ctx, registry, ctx.ports(asked))
-    ports = [port for port in sorted(evidence) if asked or _has_evidence(registry, evidence[port])]
-    entries = _entries_of(registry, ports) if asked else registry.entries.values()
-    found = _entry_rows(ctx, entries)
+    registry, numbers = ctx.store.read(), args.get("ports")
+    evidence = observe_ports(ctx, registry, ctx.ports(numbers))
+    ports = [
+        port for port in sorted(evidence) if numbers or _has_evidence(registry, evidence[port])
+    ]
+    entries = _entries_of(registry, ports) if numbers else registry.entries.values()
+    rows = _entry_rows(ctx, entries)
     return {
         "ports": [_row(ctx, registry, evidence[port], timeout_of(args)) for port in ports],
-        "entries": found,
+        "entries": rows,
     }
 
 
-def _has_evidence(registry: Registry, seen: PortEvidence) -> bool:
+def _has_evidence(registry: Registry, evidence: PortEvidence) -> bool:
     signs = (
-        seen.listeners,
-        seen.servers,
-        seen.recorded,
-        seen.orphan_workers,
-        seen.other_hosts,
-        seen.unknown,
-        seen.job,
-        seen.interrupted_load,
+        evidence.listeners,
+        evidence.servers,
+        evidence.recorded,
+        evidence.orphan_workers,
+        evidence.other_hosts,
+        evidence.unknown,
+        evidence.job,
+        evidence.interrupted_load,
     )
     return bool(
-        registry.holders(seen.port) or seen.answer.reached or seen.foreign_processes or any(signs)
+        registry.holders(evidence.port)
+        or evidence.answer.reached
+        or evidence.foreign_processes
+        or any(signs)
     )
 
 
-def _row(ctx: Context, registry: Registry, seen: PortEvidence, timeout_s: float) -> Dict[str, Any]:
-    def again(port: int) -> PortEvidence:
+def _row(
+    ctx: Context, registry: Registry, evidence: PortEvidence, timeout_s: float
+) -> Dict[str, Any]:
+    def observe(port: int) -> PortEvidence:
         return observe_ports(ctx, registry, [port])[port]
 
     ctx.client.check()
-    row = port_row(ctx, registry, seen)
-    found = verify_port(ctx, registry, seen, timeout_s, again).to_wire()
+    row = port_row(ctx, registry, evidence)
+    report = verify_port(ctx, registry, evidence, timeout_s, observe).to_wire()
     return {
         **{key: row[key] for key in ("port", "entry", "state")},
-        **found,
-        "served_model": found["served_model"] or row["served_model"],
+        **report,
+        "served_model": report["served_model"] or row["served_model"],
     }
 
 
