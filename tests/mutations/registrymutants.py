@@ -156,14 +156,14 @@ SHARED = (
     Mutant(
         "what is cleared is forgotten",
         "agent/registry/entries.py",
-        "        return kept.want(entry.name, port) if served or not others else kept\n",
-        "        return kept\n",
+        "        return registry.want(entry.name, port) if served or not others else registry\n",
+        "        return registry\n",
         ("tests/unit/registry/test_wanted.py",),
     ),
     Mutant(
         "a load that never got ready takes the port",
         "agent/registry/entries.py",
-        " if served or not others else kept",
+        " if served or not others else registry",
         "",
         ("tests/unit/registry/test_wanted.py",),
     ),

@@ -60,8 +60,8 @@ def abandoned_drafts(path: str) -> List[str]:
         names = os.listdir(folder)
     except OSError:
         return []
-    found = [os.path.join(folder, each) for each in names if each.startswith(name + DRAFT)]
-    return [each for each in found if not _writer_lives(each)]
+    drafts = [os.path.join(folder, each) for each in names if each.startswith(name + DRAFT)]
+    return [each for each in drafts if not _writer_lives(each)]
 
 
 def _writer_lives(path: str) -> bool:

@@ -86,10 +86,10 @@ class Entry(NamedTuple):
         """The entry with these fields; None removes an optional field and empties a required
         one."""
         fields = {**self.fields, **changes}
-        kept = {
+        result = {
             k: v for k, v in fields.items() if v is not None or k not in changes or k in REQUIRED
         }
-        return Entry(self.name, kept, self.stored)
+        return Entry(self.name, result, self.stored)
 
     @property
     def stored_fields(self) -> Dict[str, Any]:
@@ -102,8 +102,8 @@ class Entry(NamedTuple):
             for key, value in self.fields.items()
             if key not in read or read[key] != value
         }
-        kept = {key: value for key, value in self.stored.items() if key in self.fields}
-        return {**kept, **changed}
+        base = {key: value for key, value in self.stored.items() if key in self.fields}
+        return {**base, **changed}
 
 
 REQUIRED: Dict[str, Any] = {
@@ -138,19 +138,19 @@ class Registry(NamedTuple):
     def clear(self, port: int, *names: str) -> Registry:
         """Free the port, from these entries or from all. An entry that served there still wants it.
         Slots stay."""
-        kept = self
+        registry = self
         for entry in self.holders(port):
             if not names or entry.name in names:
-                kept = kept._released(entry, port)
-        return kept
+                registry = registry._released(entry, port)
+        return registry
 
     def _released(self, entry: Entry, port: int) -> Registry:
         """Free the port from one entry. If its load never got ready, the port stays wanted by the
         entry that served there before."""
-        kept = self.put(entry.with_fields(port=None, process=None))
+        registry = self.put(entry.with_fields(port=None, process=None))
         served = "ready_at" in (entry.process or {})
         others = any(e.wanted == port for e in self.entries.values() if e.name != entry.name)
-        return kept.want(entry.name, port) if served or not others else kept
+        return registry.want(entry.name, port) if served or not others else registry
 
     def want(self, name: str, port: int) -> Registry:
         """Make this entry the only one that wants the port."""
@@ -164,8 +164,8 @@ class Registry(NamedTuple):
 
     def assign(self, name: str, port: int, process: Optional[Mapping[str, Any]]) -> Registry:
         """Move the port to this entry, from any other, in one step."""
-        kept = self.clear(port)
-        return kept.put(kept.entries[name].with_fields(port=port, process=process))
+        registry = self.clear(port)
+        return registry.put(registry.entries[name].with_fields(port=port, process=process))
 
     def duplicates(self) -> Dict[int, Tuple[str, ...]]:
         """port -> names, for every port with more than one entry."""
@@ -243,9 +243,9 @@ def _load(content: bytes) -> Any:
 def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        seen: Set[str] = set()
-        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise RegistryInvalid("the registry contains the key %r twice" % again)
+        keys: Set[str] = set()
+        duplicate = next(key for key, _ in pairs if key in keys or keys.add(key))  # type: ignore[func-returns-value]
+        raise RegistryInvalid("the registry contains the key %r twice" % duplicate)
     return document
 
 

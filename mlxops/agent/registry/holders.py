@@ -30,30 +30,30 @@ def actual_holder(
     return _outsider(procs, pids[0])
 
 
-def _writer(procs: Procs, said: Mapping[str, Any]) -> bool:
+def _writer(procs: Procs, record: Mapping[str, Any]) -> bool:
     """Whether the process that wrote the text is alive; True if it cannot be observed."""
-    pid = said.get("pid")
+    pid = record.get("pid")
     if type(pid) is not int or not 0 < pid < 1 << 31:
         return False
     try:
-        seen = procs.process(pid)
+        process = procs.process(pid)
     except Unobservable:
         return True
-    return seen is not None and said.get("start_time") in (None, seen.start_time)
+    return process is not None and record.get("start_time") in (None, process.start_time)
 
 
 def _outsider(procs: Procs, pid: int) -> Dict[str, Any]:
     try:
-        seen = procs.process(pid)
+        process = procs.process(pid)
     except Unobservable:
-        seen = None
+        process = None
     return {
         "outsider": True,
         "pid": pid,
-        "who": _user(seen),
+        "who": _user(process),
         "from": "this host",
         "since": None,
-        "why": (" ".join(" ".join(seen.argv).split())[:MAX_COMMAND_LENGTH] if seen else "")
+        "why": (" ".join(" ".join(process.argv).split())[:MAX_COMMAND_LENGTH] if process else "")
         or "unknown command",
     }
 

@@ -72,7 +72,7 @@ def plan(
     served = {server.model: server.port for server in running}
     for model in found:
         steps = [
-            _left(_kept(step, registry, served), taken)
+            _leave_alone(_keep_path(step, registry, served), taken)
             for step in _for_model(registry, model, slots, places)
         ]
         changes += steps
@@ -80,12 +80,12 @@ def plan(
     for server in running:
         change = _for_server(registry, server)
         if change is not None:
-            changes.append(_left(change, taken))
+            changes.append(_leave_alone(change, taken))
             registry = apply(registry, changes[-1:])
     return tuple(changes)
 
 
-def _kept(change: Change, registry: Registry, served: Mapping[str, int]) -> Change:
+def _keep_path(change: Change, registry: Registry, served: Mapping[str, int]) -> Change:
     """Leave the path of an entry whose server is running from it and will be adopted."""
     there = registry.entries.get(change.name)
     port = served.get(there.cache_path) if there is not None and there.cache_path else None
@@ -96,10 +96,10 @@ def _kept(change: Change, registry: Registry, served: Mapping[str, int]) -> Chan
     )
 
 
-def _left(change: Change, taken: Mapping[str, int]) -> Change:
-    if change.entry is None or change.name not in taken:
+def _leave_alone(change: Change, ports: Mapping[str, int]) -> Change:
+    if change.entry is None or change.name not in ports:
         return change
-    return change._replace(entry=None, reason="in use by a load on port %d" % taken[change.name])
+    return change._replace(entry=None, reason="in use by a load on port %d" % ports[change.name])
 
 
 def apply(registry: Registry, changes: Iterable[Change]) -> Registry:
@@ -210,5 +210,5 @@ def free_name(registry: Registry, repo_id: str, slot_names: FrozenSet[str]) -> s
     short, full = repo_id.split("/")[-1].lower(), repo_id.lower().replace("/", "-")
     names = [name for name in (short, full) if not name.isdecimal()]
     names += ["%s-%d" % (full, n) for n in range(2, len(registry.entries) + len(slot_names) + 3)]
-    taken = {name.lower() for name in registry.entries} | slot_names
-    return next(name for name in names if name not in taken)
+    reserved = {name.lower() for name in registry.entries} | slot_names
+    return next(name for name in names if name not in reserved)

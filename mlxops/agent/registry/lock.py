@@ -125,12 +125,12 @@ class FileLock:
 
     def holder(self, shared: bool = False) -> Optional[Dict[str, Any]]:
         """Who else holds it; None if it is free. For `shared` see peek()."""
-        held, said = self.peek(shared)
-        if not held:
+        is_held, record = self.peek(shared)
+        if not is_held:
             return None
         from .holders import actual_holder
 
-        return actual_holder(self.path, said)
+        return actual_holder(self.path, record)
 
     def peek(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
         """Whether another process holds it, and its text, of this or of the last holder.
@@ -146,7 +146,7 @@ class FileLock:
             return False, {}
         try:
             with _naming(self.path):
-                return _taken(fd, fcntl.LOCK_EX if shared else fcntl.LOCK_SH), _read(fd)
+                return _is_blocked(fd, fcntl.LOCK_EX if shared else fcntl.LOCK_SH), _read(fd)
         finally:
             os.close(fd)
 
@@ -185,9 +185,9 @@ class FileLock:
     def _locked(self) -> Locked:
         from .holders import actual_holder
 
-        held = actual_holder(self.path, self.peek()[1])
+        holder = actual_holder(self.path, self.peek()[1])
         return Locked(
-            "locked: " + describe_holder(held), holder_hint(held), lock=self.path, holder=held
+            "locked: " + describe_holder(holder), holder_hint(holder), lock=self.path, holder=holder
         )
 
 
@@ -201,7 +201,7 @@ def _naming(path: str) -> Iterator[None]:
         raise
 
 
-def _taken(fd: int, kind: int) -> bool:
+def _is_blocked(fd: int, kind: int) -> bool:
     """Whether another process blocks such a lock. Retry, as one that peeks holds it for
     microseconds."""
     for number in range(TRIES):
@@ -247,9 +247,9 @@ def holder_hint(held: Mapping[str, Any]) -> str:
 def _read(fd: int) -> Dict[str, Any]:
     """The parsed text, {} if there is none. Retries, as a writer may be in the middle of it."""
     for _ in range(TRIES):
-        held = _parsed(fd)
-        if held is not None:
-            return held
+        record = _parsed(fd)
+        if record is not None:
+            return record
         time.sleep(0.001)
     return {}
 
@@ -257,7 +257,7 @@ def _read(fd: int) -> Dict[str, Any]:
 def _parsed(fd: int) -> Optional[Dict[str, Any]]:
     """None if the text is not JSON."""
     try:
-        held = json.loads(os.pread(fd, 65536, 0) or b"{}")
+        record = json.loads(os.pread(fd, 65536, 0) or b"{}")
     except (ValueError, RecursionError):
         return None
-    return held if isinstance(held, dict) else {}
+    return record if isinstance(record, dict) else {}

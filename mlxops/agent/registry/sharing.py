@@ -37,10 +37,10 @@ def others_write(registry: str) -> bool:
             return True
         while os.path.dirname(path) != path:
             path = os.path.dirname(path)
-            seen = os.stat(path)
+            status = os.stat(path)
             # In a sticky folder only the owner of a file can replace it.
-            if _written_by_others(seen) and not (
-                seen.st_mode & stat.S_ISVTX and seen.st_uid in (0, os.geteuid())
+            if _written_by_others(status) and not (
+                status.st_mode & stat.S_ISVTX and status.st_uid in (0, os.geteuid())
             ):
                 return True
     except OSError:
@@ -48,9 +48,9 @@ def others_write(registry: str) -> bool:
     return False
 
 
-def _written_by_others(seen: os.stat_result) -> bool:
-    return seen.st_uid not in (0, os.geteuid()) or bool(
-        seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+def _written_by_others(status: os.stat_result) -> bool:
+    return status.st_uid not in (0, os.geteuid()) or bool(
+        status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     )
 
 
@@ -68,11 +68,11 @@ def set_lock_mode(fd: int, registry: Optional[str]) -> None:
 
 def set_mode_and_group(fd: int, registry: str, mode: int) -> None:
     """Give an open file beside the registry this mode, and the registry's group if possible."""
-    seen = os.fstat(fd)
-    if os.geteuid() not in (0, seen.st_uid) or seen.st_nlink != 1:
+    status = os.fstat(fd)
+    if os.geteuid() not in (0, status.st_uid) or status.st_nlink != 1:
         return
     group = _group(registry)
-    if group is not None and group != seen.st_gid and mode & 0o070:
+    if group is not None and group != status.st_gid and mode & 0o070:
         try:
             os.fchown(fd, -1, group)
         except OSError:

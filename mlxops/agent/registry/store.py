@@ -69,8 +69,8 @@ class Store:
         """Context in which no other command can change the registry. Not reentrant."""
         lock = FileLock(self.path + ".lock", turn=True, registry=self.path)
         try:
-            held = {**self._who, "since": now(), "why": why, "pid": os.getpid()}
-            lock.acquire(held, LOCK_TIMEOUT_S if wait_s is None else wait_s)
+            holder = {**self._who, "since": now(), "why": why, "pid": os.getpid()}
+            lock.acquire(holder, LOCK_TIMEOUT_S if wait_s is None else wait_s)
             yield lock
         finally:
             lock.release()
