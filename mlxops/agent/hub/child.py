@@ -67,11 +67,11 @@ def exit_with_parent() -> None:
 
 def cause_chain(exc: Optional[BaseException]) -> List[BaseException]:
     """The exception and its causes, innermost last."""
-    seen: List[BaseException] = []
-    while exc is not None and exc not in seen:
-        seen.append(exc)
+    chain: List[BaseException] = []
+    while exc is not None and exc not in chain:
+        chain.append(exc)
         exc = exc.__cause__ or exc.__context__
-    return seen
+    return chain
 
 
 def kind_of_one(exc: BaseException) -> str:

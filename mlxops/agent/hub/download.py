@@ -168,21 +168,21 @@ def describe(
     Usage for a word that is not org/name; ModelUnknown, ModelGated; NotDownloadable if the Hub
     cannot be reached or the repository has no model that a server can load; Interrupted if
     `cancelled`."""
-    asked = revision or "main"
+    revision_name = revision or "main"
     request = {
         "do": "describe",
         "repo_id": _checked_name(repo_id),
-        "revision": asked,
-        "asked": asked,
+        "revision": revision_name,
+        "asked": revision_name,
         "cache_dir": cache_dir,
         "tries": _TRIES_TO_DESCRIBE,
         "delay_s": FIRST_DELAY_S,
     }
     answer = _ask(python, request, lambda event: None, cancelled)
-    return _remote(repo_id, asked, answer, cache_dir)
+    return _remote(repo_id, revision_name, answer, cache_dir)
 
 
-def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str) -> Remote:
+def _remote(repo_id: str, revision_name: str, answer: Mapping[str, Any], cache_dir: str) -> Remote:
     commit = str(answer["revision"])
     if not _COMMIT.fullmatch(commit):
         raise NotDownloadable("the Hub returned no valid commit for %s" % repo_id, repo_id=repo_id)
@@ -208,7 +208,7 @@ def _remote(repo_id: str, asked: str, answer: Mapping[str, Any], cache_dir: str)
         size_bytes=sum(size for _, size, _ in files),
         missing_bytes=sum(absent),
         gated=bool(answer["gated"]),
-        requested=asked,
+        requested=revision_name,
         config=parse_object(str(answer.get("config", "")).encode()),
         blobs={path: blob for path, _, blob in files},
     )

@@ -103,7 +103,7 @@ class Guard:
         self._now.file = expected
 
     def _checked(self, ask: Callable[..., Any]) -> Callable[..., Any]:
-        def asked(*args: Any, **more: Any) -> Any:
+        def ask_and_check(*args: Any, **more: Any) -> Any:
             try:
                 metadata = ask(*args, **more)
             except Exception as exc:
@@ -116,7 +116,7 @@ class Guard:
                 check_metadata(expected, metadata)
             return metadata
 
-        return asked
+        return ask_and_check
 
     def _bounded(self, get: Callable[..., Any]) -> Callable[..., Any]:
         def got(url: str, temp_file: Any, *args: Any, **more: Any) -> Any:
@@ -149,7 +149,7 @@ def check_metadata(expected: Expected, metadata: Any) -> None:
 def watch(room: DiskReserve, blobs: str, largest: int, failed: Callable[[Exception], None]) -> None:
     """Watch the disk and the growing files in a thread; call `failed`, which ends the process."""
 
-    def look() -> None:
+    def check() -> None:
         room.need()
         for name in os.listdir(blobs) if os.path.isdir(blobs) else ():
             if name.endswith(".incomplete") and _size(os.path.join(blobs, name)) > largest:
@@ -160,7 +160,7 @@ def watch(room: DiskReserve, blobs: str, largest: int, failed: Callable[[Excepti
     def run() -> None:
         while True:
             try:
-                look()
+                check()
             except Exception as exc:
                 failed(exc)
             time.sleep(POLL_INTERVAL_S)
@@ -184,10 +184,10 @@ def remove_partial(blobs: str, blob: str) -> None:
 
 def listed_file(sibling: Any) -> List[Any]:
     """Name, bytes (None if not given) and content id ("" if not given) of a file in the listing."""
-    found = sibling if isinstance(sibling, dict) else {}
-    lfs = found.get("lfs")
-    blob = (lfs.get("sha256") or lfs.get("oid")) if isinstance(lfs, dict) else found.get("blobId")
-    return [found.get("rfilename"), found.get("size"), blob if isinstance(blob, str) else ""]
+    fields = sibling if isinstance(sibling, dict) else {}
+    lfs = fields.get("lfs")
+    blob = (lfs.get("sha256") or lfs.get("oid")) if isinstance(lfs, dict) else fields.get("blobId")
+    return [fields.get("rfilename"), fields.get("size"), blob if isinstance(blob, str) else ""]
 
 
 class BoundedBuffer(io.BytesIO):
@@ -208,9 +208,9 @@ def fetch_text(url: str, name: str, largest: int) -> str:
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined, unused-ignore]
 
-    kept = BoundedBuffer(name, largest)
-    http_get(url, kept, headers=build_hf_headers(library_name="mlxops"), displayed_filename=name)
-    return kept.getvalue().decode("utf-8", "replace")
+    buffer = BoundedBuffer(name, largest)
+    http_get(url, buffer, headers=build_hf_headers(library_name="mlxops"), displayed_filename=name)
+    return buffer.getvalue().decode("utf-8", "replace")
 
 
 def fetch_listing(request: Mapping[str, Any]) -> Dict[str, Any]:
@@ -225,13 +225,13 @@ def fetch_listing(request: Mapping[str, Any]) -> Dict[str, Any]:
     )
     text = fetch_text(constants.ENDPOINT + place, "its list of files", MAX_LISTING_BYTES)
     try:
-        found = json.loads(text)
+        listing = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("siblings") or [], list):
+        listing = None
+    if not isinstance(listing, dict) or not isinstance(listing.get("siblings") or [], list):
         raise Mismatch("its list of files is not valid")
-    if not COMMIT.fullmatch(str(found.get("sha"))):
-        raise Mismatch("its list of files has no valid commit: %.80r" % found.get("sha"))
-    if len(found.get("siblings") or []) > MAX_FILES:
+    if not COMMIT.fullmatch(str(listing.get("sha"))):
+        raise Mismatch("its list of files has no valid commit: %.80r" % listing.get("sha"))
+    if len(listing.get("siblings") or []) > MAX_FILES:
         raise TooLarge("it has more than %d files" % MAX_FILES)
-    return found
+    return listing

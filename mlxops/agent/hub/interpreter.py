@@ -42,9 +42,9 @@ def _uv(command: Sequence[str], places: Sequence[str]) -> Iterator[Argv]:
 
     first = command[:1] if command and os.path.basename(command[0]) == "uv" else ()
     for place in (*first, "uv", *places):
-        found = shutil.which(os.path.expanduser(place))
-        if found:
-            yield (found, "run", "--quiet", "--no-project", "--with", "huggingface_hub", "python")
+        path = shutil.which(os.path.expanduser(place))
+        if path:
+            yield (path, "run", "--quiet", "--no-project", "--with", "huggingface_hub", "python")
 
 
 def find_interpreter(

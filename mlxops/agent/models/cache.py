@@ -143,12 +143,12 @@ def _word(path: str) -> str:
 
 def _only_snapshot(repo: str) -> str:
     try:
-        found = [
+        names = [
             entry.name for entry in os.scandir(os.path.join(repo, "snapshots")) if entry.is_dir()
         ]
     except OSError:
         return ""
-    return found[0] if len(found) == 1 else ""
+    return names[0] if len(names) == 1 else ""
 
 
 def current_revision(repo: str) -> str:
@@ -158,29 +158,29 @@ def current_revision(repo: str) -> str:
     return _word(ref) if os.path.lexists(ref) else _only_snapshot(repo)
 
 
-def _revision_of(repo: str, asked: Optional[str]) -> str:
+def _revision_of(repo: str, revision: Optional[str]) -> str:
     from ..untrusted import is_safe_relative_path
 
-    if asked is None:
+    if revision is None:
         return current_revision(repo)
-    if not is_safe_relative_path(asked):
+    if not is_safe_relative_path(revision):
         return ""
-    if "/" not in asked and os.path.isdir(os.path.join(repo, "snapshots", asked)):
-        return asked
-    return _short(repo, asked) or _word(os.path.join(repo, "refs", asked))
+    if "/" not in revision and os.path.isdir(os.path.join(repo, "snapshots", revision)):
+        return revision
+    return _short(repo, revision) or _word(os.path.join(repo, "refs", revision))
 
 
-def _short(repo: str, asked: str) -> str:
+def _short(repo: str, prefix: str) -> str:
     """The commit with this prefix; "" if there is none or more than one."""
-    if len(asked) < _SHORTEST or not all(c in "0123456789abcdef" for c in asked):
+    if len(prefix) < _SHORTEST or not all(c in "0123456789abcdef" for c in prefix):
         return ""
     try:
-        found = [
-            name for name in os.listdir(os.path.join(repo, "snapshots")) if name.startswith(asked)
+        names = [
+            name for name in os.listdir(os.path.join(repo, "snapshots")) if name.startswith(prefix)
         ]
     except OSError:
         return ""
-    return found[0] if len(found) == 1 else ""
+    return names[0] if len(names) == 1 else ""
 
 
 def _repos(root: str) -> Iterator[str]:
@@ -204,13 +204,13 @@ def scan(hf_home: str) -> Tuple[Snapshot, ...]:
     format.
 
     If a snapshot cannot be read, `missing` says why. EvidenceUnknown if a root cannot be listed."""
-    seen: Dict[str, Snapshot] = {}
+    snapshots: Dict[str, Snapshot] = {}
     for root in roots(hf_home):
         for repo in _repos(root):
             revision = current_revision(repo)
-            if revision and os.path.realpath(repo) not in seen:
-                seen[os.path.realpath(repo)] = _inspect_or_say_why(repo, revision)
-    return tuple(seen.values())
+            if revision and os.path.realpath(repo) not in snapshots:
+                snapshots[os.path.realpath(repo)] = _inspect_or_say_why(repo, revision)
+    return tuple(snapshots.values())
 
 
 def matching_folders(root: str, repo_id: str) -> Tuple[str, ...]:
@@ -239,14 +239,14 @@ def name_in_cache(hf_home: str, cache_root: str, repo_id: str) -> str:
 def find(hf_home: str, repo_id: str, revision: Optional[str] = None) -> Optional[Snapshot]:
     """The snapshot of `repo_id` at `revision` (a commit, branch or tag; default refs/main). A
     complete one is preferred."""
-    found = []
+    snapshots = []
     for root in roots(hf_home):
         for folder in matching_folders(root, repo_id):
             repo = os.path.join(root, folder)
             commit = _revision_of(repo, revision)
             if commit and os.path.isdir(os.path.join(repo, "snapshots", commit)):
-                found.append(_inspect_or_say_why(repo, commit))
-    return next((s for s in found if s.complete), found[0] if found else None)
+                snapshots.append(_inspect_or_say_why(repo, commit))
+    return next((s for s in snapshots if s.complete), snapshots[0] if snapshots else None)
 
 
 def sibling_snapshot(path: str, repo_id: str, revision: str) -> str:
@@ -260,8 +260,8 @@ def sibling_snapshot(path: str, repo_id: str, revision: str) -> str:
     ):
         return ""
     commit = _revision_of(repo, revision)
-    found = os.path.join(snapshots, commit)
-    return found if commit and os.path.isdir(found) else ""
+    candidate = os.path.join(snapshots, commit)
+    return candidate if commit and os.path.isdir(candidate) else ""
 
 
 def broken_repos(hf_home: str) -> Dict[str, str]:
@@ -269,15 +269,15 @@ def broken_repos(hf_home: str) -> Dict[str, str]:
     disk that is not mounted."""
     from .location import missing_reason
 
-    found: Dict[str, str] = {}
+    reasons: Dict[str, str] = {}
     for root in roots(hf_home):
         for repo in _repos(root):
             snapshots = os.path.join(repo, "snapshots")
             if os.path.islink(repo) or os.path.islink(snapshots):
                 why = missing_reason(snapshots)
                 if why:
-                    found.setdefault(_repo_id(os.path.basename(repo)), why)
-    return found
+                    reasons.setdefault(_repo_id(os.path.basename(repo)), why)
+    return reasons
 
 
 def _files(path: str, depth: int = 0) -> Iterator[os.stat_result]:
@@ -288,17 +288,17 @@ def _files(path: str, depth: int = 0) -> Iterator[os.stat_result]:
                     yield from _files(entry.path, depth + 1)
                 continue
             try:
-                found = entry.stat()
+                status = entry.stat()
             except OSError:
                 continue
-            if stat.S_ISREG(found.st_mode):
-                yield found
+            if stat.S_ISREG(status.st_mode):
+                yield status
 
 
 def size_bytes(path: str) -> Optional[int]:
     """Bytes of all files of a model folder, each blob counted once; None if it cannot be read."""
     try:
-        blobs = {(found.st_dev, found.st_ino): found.st_size for found in _files(path)}
+        blobs = {(status.st_dev, status.st_ino): status.st_size for status in _files(path)}
     except (OSError, ValueError):
         return None
     return sum(blobs.values())

@@ -92,9 +92,9 @@ def missing_shards(names: Iterable[str]) -> Tuple[str, ...]:
     """The shards that are missing, according to the numbers of those that are present."""
     sets: Dict[Tuple[str, int, str], Set[int]] = {}
     for name in names:
-        found = _SHARD.fullmatch(name)
-        if found:
-            sets.setdefault((found[1], len(found[2]), found[3]), set()).add(int(found[2]))
+        match = _SHARD.fullmatch(name)
+        if match:
+            sets.setdefault((match[1], len(match[2]), match[3]), set()).add(int(match[2]))
     return tuple(
         gap for key, numbers in sets.items() for gap in Shards(*key, frozenset(numbers)).gaps()
     )
@@ -113,10 +113,10 @@ def missing_files(names: Iterable[str]) -> Tuple[str, ...]:
     """The files that a repository with these files lacks to be a complete model."""
     there = frozenset(names)
     weights = loaded_weights(there)
-    found = list(missing_shards(weights)) if weights else [SINGLE]
+    gaps = list(missing_shards(weights)) if weights else [SINGLE]
     if not has_tokenizer(there) and not any(n.endswith(".py") for n in there):
-        found.append("tokenizer.json")
-    return tuple(sorted(found))
+        gaps.append("tokenizer.json")
+    return tuple(sorted(gaps))
 
 
 def _indexed(path: str) -> Optional[Set[str]]:
@@ -155,8 +155,8 @@ def weight_files(path: str) -> Tuple[str, ...]:
     be listed."""
     there = frozenset(os.listdir(path))
     weights = loaded_weights(there)
-    found = {*weights, *missing_shards(weights), *_demanded(path, there)}
-    return tuple(sorted(found)) or (SINGLE,)
+    names = {*weights, *missing_shards(weights), *_demanded(path, there)}
+    return tuple(sorted(names)) or (SINGLE,)
 
 
 def has_stale_index(path: str) -> bool:
@@ -180,22 +180,22 @@ def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
         for n in names
         if is_needed_file(n) and (_weights(n) or not os.path.isfile(os.path.join(path, n)))
     )
-    found = {name: why for name in needed for why in [_absent(path, name)] if why}
+    faults = {name: why for name in needed for why in [_absent(path, name)] if why}
     for name in sorted(
         n
         for n in names | needed
-        if is_safe_relative_path(n) and n not in found and (n in needed or is_needed_file(n))
+        if is_safe_relative_path(n) and n not in faults and (n in needed or is_needed_file(n))
     ):
         why = _damage(os.path.join(path, name), deep)
         if why:
-            found[name] = why
-    if "config.json" not in found and not config(path):
-        found["config.json"] = "not a JSON object with settings"
-    if INDEX in needed and INDEX not in found:
-        found[INDEX] = "names no weights"
-    if not found.keys() & set(sum(TOKENIZERS, ())) and not _has_tokenizer(path, names):
-        found["tokenizer.json"] = ABSENT
-    return found
+            faults[name] = why
+    if "config.json" not in faults and not config(path):
+        faults["config.json"] = "not a JSON object with settings"
+    if INDEX in needed and INDEX not in faults:
+        faults[INDEX] = "names no weights"
+    if not faults.keys() & set(sum(TOKENIZERS, ())) and not _has_tokenizer(path, names):
+        faults["tokenizer.json"] = ABSENT
+    return faults
 
 
 def may_still_load(path: str, found: Mapping[str, str]) -> bool:

@@ -69,21 +69,21 @@ def find_defaults(installed: Installed, entry: Entry, folder: Optional[str]) -> 
 
 def _found_template(entry: Entry, model_type: str, folder: Optional[str]) -> templates.Template:
     """The template of the snapshot, else that of the host; the entry's own is not considered."""
-    found = (
+    template = (
         templates.snapshot_template(entry.cache_path) if entry.cache_path else templates.NO_TEMPLATE
     )
-    return found if found.text else templates.host_template(folder, entry.repo_id, model_type)
+    return template if template.text else templates.host_template(folder, entry.repo_id, model_type)
 
 
-def _template_in_use(entry: Entry, found: templates.Template) -> templates.Template:
+def _template_in_use(entry: Entry, template: templates.Template) -> templates.Template:
     own = entry.text("chat_template")
     if own:
         return templates.Template(templates.read_template(own), own, "the entry")
     # "None" set by hand only means that no path is passed: the server still finds the snapshot's
     # own.
     return (
-        found
-        if "chat_template" in unset_keys(entry.fields) or not found.path
+        template
+        if "chat_template" in unset_keys(entry.fields) or not template.path
         else templates.NO_TEMPLATE
     )
 
@@ -128,28 +128,28 @@ def _notes(
     runtime = installed.runtime
     if not runtime.tool_call_parser or installed.flags is None:
         return ()
-    found: List[str] = list(proposal.notes) if runtime.has_parser_table else []
+    notes: List[str] = list(proposal.notes) if runtime.has_parser_table else []
     for key, candidates in zip(PARSERS, (proposal.tool, proposal.reasoning)):
         if candidates and key not in values:
-            found.append(
+            notes.append(
                 "the installed %s has no %s %s" % (runtime.name, key, " or ".join(candidates))
             )
     if not chats:
-        found.append("no chat template found: chat requests may fail")
+        notes.append("no chat template found: chat requests may fail")
     if sees and "args" not in values:
-        found.append(
+        notes.append(
             "text only: mlx-vlm, which images need, is not installed with %s" % runtime.name
         )
-    return tuple(found)
+    return tuple(notes)
 
 
 def unset_keys(fields: Mapping[str, Any]) -> Tuple[str, ...]:
     """The keys that are not set in an entry: absent or null. An empty text means "none".
 
     The two parsers belong together: if one is set, so is the other."""
-    given = {key for key in KEYS if fields.get(key) is not None}
-    given |= set(PARSERS) if given & set(PARSERS) else set()
-    return tuple(key for key in KEYS if key not in given)
+    keys = {key for key in KEYS if fields.get(key) is not None}
+    keys |= set(PARSERS) if keys & set(PARSERS) else set()
+    return tuple(key for key in KEYS if key not in keys)
 
 
 def with_defaults(entry: Entry, found: Defaults) -> Entry:

@@ -95,8 +95,8 @@ def header_metadata(path: str) -> Dict[str, Any]:
     length = int.from_bytes(start, "little")
     if len(start) < 8 or not 2 <= length <= _HEADER_LIMIT:
         return {}
-    found = parse_object((read_bounded(path, 8 + length) or b"")[8:]).get("__metadata__")
-    return found if isinstance(found, dict) else {}
+    metadata = parse_object((read_bounded(path, 8 + length) or b"")[8:]).get("__metadata__")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _weights_present(path: str) -> Iterator[str]:

@@ -18,14 +18,14 @@ def missing_reason(path: str) -> str:
     for part in _prefixes(path):
         try:
             link = stat.S_ISLNK(os.lstat(part).st_mode)
-            found = os.stat(part)
+            status = os.stat(part)
         except FileNotFoundError:
             return _gone(part)
         except OSError as exc:
             return "%s cannot be read: %s" % (part, exc.strerror)
         except ValueError:
             return "the path contains a NUL byte"
-        if not stat.S_ISDIR(found.st_mode):
+        if not stat.S_ISDIR(status.st_mode):
             return "%s is not a folder" % (part + (" (a link)" if link else ""))
     return ""
 
@@ -63,8 +63,8 @@ def folder_identity(path: Optional[str], folder: Optional[str] = None) -> str:
             return ""
         path = os.path.join(folder, path)
     try:
-        found = os.stat(path)
-        return "%d:%d" % (found.st_dev, found.st_ino)
+        status = os.stat(path)
+        return "%d:%d" % (status.st_dev, status.st_ino)
     except (OSError, ValueError):
         return os.path.normpath(os.path.realpath(path)) if "\0" not in path else ""
 
@@ -76,9 +76,9 @@ def same_repo(one: Optional[str], other: Optional[str]) -> bool:
 
 def broken_links(cache_root: str, folder: str) -> Tuple[str, ...]:
     """Broken links in `folder` of a cache, through which no download could write."""
-    found = []
+    reasons = []
     for name in ("", "blobs", "snapshots", "refs"):
         path = os.path.join(cache_root, folder, name) if name else os.path.join(cache_root, folder)
         if os.path.islink(path) and not os.path.exists(path):
-            found.append(_gone(path))
-    return tuple(found)
+            reasons.append(_gone(path))
+    return tuple(reasons)

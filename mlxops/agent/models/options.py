@@ -61,8 +61,8 @@ class LaunchOptions(NamedTuple):
 
 def launch_options(site: Site, entry: Entry, installed: Installed) -> LaunchOptions:
     """The options of an entry, whether or not the runtime accepts them."""
-    found = find_defaults(installed, entry, site.templates)
-    chosen, runtime = with_defaults(entry, found), installed.runtime
+    defaults = find_defaults(installed, entry, site.templates)
+    chosen, runtime = with_defaults(entry, defaults), installed.runtime
     problems: Dict[str, str] = {}
     if installed.flags is not None:
         flags, text = installed.flags, installed.help_text
@@ -73,13 +73,13 @@ def launch_options(site: Site, entry: Entry, installed: Installed) -> LaunchOpti
             runtime.name, "set by hand" if entry.text("runtime") else "the host file"
         ),
         **{
-            key: _option(key, entry, runtime, found)._replace(problem=problems.get(key, ""))
+            key: _option(key, entry, runtime, defaults)._replace(problem=problems.get(key, ""))
             for key in KEYS
         },
         "served_name": _served_name(site, entry, runtime),
     }
-    missing = found.notes if set(PARSERS) & set(unset_keys(entry.fields)) else ()
-    return LaunchOptions(chosen, options, (*_new_defaults(entry, chosen), *missing), found)
+    missing = defaults.notes if set(PARSERS) & set(unset_keys(entry.fields)) else ()
+    return LaunchOptions(chosen, options, (*_new_defaults(entry, chosen), *missing), defaults)
 
 
 def choose_options(
@@ -144,10 +144,10 @@ def _served_name(site: Site, entry: Entry, runtime: Runtime) -> Option:
     return Option(site.served_name(port, entry.name), named)
 
 
-def _option(key: str, entry: Entry, runtime: Runtime, found: Defaults) -> Option:
+def _option(key: str, entry: Entry, runtime: Runtime, defaults: Defaults) -> Option:
     """The origin of a value is not recorded: one that equals the default counts as the default."""
-    value, proposed = entry.fields.get(key) or None, found.values.get(key)
-    why = found.sources.get(key, "")
+    value, proposed = entry.fields.get(key) or None, defaults.values.get(key)
+    why = defaults.sources.get(key, "")
     if key != "args" and not getattr(runtime, key):
         return Option(value, "not supported by %s" % runtime.name)
     if value:
@@ -164,8 +164,8 @@ def _option(key: str, entry: Entry, runtime: Runtime, found: Defaults) -> Option
         )
     if proposed:
         return Option(None, "not set: the next load uses the default (%s)" % why, proposed)
-    if key == "chat_template" and found.template.text:
-        return Option(None, "not set: %s has one" % found.template.source)
+    if key == "chat_template" and defaults.template.text:
+        return Option(None, "not set: %s has one" % defaults.template.source)
     return Option(None, "not set; no default")
 
 

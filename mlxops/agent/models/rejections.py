@@ -41,36 +41,36 @@ def _template(entry: Entry, is_file: Callable[[str], bool]) -> Tuple[Rejection, 
 
 
 def _choices(runtime: Runtime, entry: Entry, help_flags: HelpFlags) -> Tuple[Rejection, ...]:
-    found = []
+    rejections = []
     for field in FIELDS:
         flag, value = getattr(runtime, field), entry.text(field)
         choices = help_flags.get(flag or "", ())
         if flag and value and flag not in help_flags:
-            found.append(Rejection(field, value, "this version has no %s" % flag))
+            rejections.append(Rejection(field, value, "this version has no %s" % flag))
         elif flag and value and choices and value not in choices:
-            found.append(
+            rejections.append(
                 Rejection(
                     field, value, "%s %s is not one of %s" % (flag, value, ", ".join(choices))
                 )
             )
-    return tuple(found)
+    return tuple(rejections)
 
 
 def _args(runtime: Runtime, entry: Entry, help_flags: HelpFlags) -> Tuple[Rejection, ...]:
-    found = []
+    rejections = []
     ours = ("--port", "--host", runtime.model or "--model", runtime.served_name)
     for flag in [word.split("=")[0] for word in entry.args if word.startswith("--")]:
         if flag in ours:
-            found.append(
+            rejections.append(
                 Rejection("args", flag, "%s cannot be used in args: mlxops sets it" % flag)
             )
         elif flag not in help_flags:
-            found.append(Rejection("args", flag, "this version has no %s" % flag))
-    return tuple(found)
+            rejections.append(Rejection("args", flag, "this version has no %s" % flag))
+    return tuple(rejections)
 
 
 def _words(entry: Entry, help_text: str) -> Tuple[Rejection, ...]:
     """Values of the wrong type, options without a value, words that belong to no option."""
     known = grammar.grammar(help_text) if entry.args else None
-    found = grammar.find_faults(known, entry.args) if known else ()
-    return tuple(Rejection("args", fault.word, fault.why) for fault in found)
+    faults = grammar.find_faults(known, entry.args) if known else ()
+    return tuple(Rejection("args", fault.word, fault.why) for fault in faults)

@@ -38,10 +38,10 @@ def snapshot_template(path: str) -> Template:
 def _inside(path: str) -> str:
     """The template in a JSON file; if it is a list of named templates, all of them as one text."""
     for name in ("chat_template.json", "tokenizer_config.json"):
-        found = parse_object(read_bounded(os.path.join(path, name), MAX_TEMPLATE_BYTES)).get(
+        value = parse_object(read_bounded(os.path.join(path, name), MAX_TEMPLATE_BYTES)).get(
             "chat_template"
         )
-        rows = found if isinstance(found, list) else [{"template": found}]
+        rows = value if isinstance(value, list) else [{"template": value}]
         texts = [row.get("template") for row in rows if isinstance(row, dict)]
         text = "\n".join(t for t in texts if isinstance(t, str))
         if text:

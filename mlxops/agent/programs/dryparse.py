@@ -60,5 +60,5 @@ def _try(command: Sequence[str], check: Callable[[], None]) -> Optional[str]:
         return None
     if status == 0:
         return ACCEPTED
-    found = _ERROR.findall(output.decode("utf-8", "replace"))
-    return found[-1] if status == USAGE_ERROR and found else None
+    errors = _ERROR.findall(output.decode("utf-8", "replace"))
+    return errors[-1] if status == USAGE_ERROR and errors else None

@@ -19,9 +19,9 @@ def version(distribution: str, words: Sequence[str]) -> Optional[str]:
     """The version of the runtime that these words start; None if neither its metadata nor the
     program shows it."""
     for folder in site_packages(words):
-        found = metadata_version(distribution, os.listdir(folder))
-        if found:
-            return found
+        text = metadata_version(distribution, os.listdir(folder))
+        if text:
+            return text
     return _ask_program(words)
 
 
