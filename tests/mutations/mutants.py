@@ -311,8 +311,8 @@ ROOM = (
     Mutant(
         "a load under way will take nothing",
         "agent/memory/fit.py",
-        "    return left - sum(waiting.values())\n",
-        "    return left\n",
+        "    return room - sum(waiting.values())\n",
+        "    return room\n",
         (EVICT + "test_two_loads_that_would_fill_the_same_room",),
     ),
     Mutant(

@@ -85,22 +85,24 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
     """Compare the estimate for a model with the available memory; Unobservable if that is
     unknown."""
     memory, table = ctx.procs.memory(), ctx.procs.processes()
-    held = _held(ctx, find_servers(table, ctx.site.runtimes))
+    used_by_port = _measure(ctx, find_servers(table, ctx.site.runtimes))
     # Servers of other users wire memory too, and are never unloaded.
-    others_held = sum(_held(ctx, foreign_servers(table, ctx.site.runtimes)).values())
-    waiting = {port: size for port, size in reserved_bytes(ctx, held).items() if port != asked.port}
-    room = _left(memory, held, waiting, asked.port, others_held)
+    others_held = sum(_measure(ctx, foreign_servers(table, ctx.site.runtimes)).values())
+    waiting = {
+        port: size for port, size in reserved_bytes(ctx, used_by_port).items() if port != asked.port
+    }
+    room = _room(memory, used_by_port, waiting, asked.port, others_held)
     model = Model(
         asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None
     )
     tokens, why = context_tokens(asked.config, asked.args, asked.context_tokens)
     beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.extra_models)
     sums = estimate(model, tokens)._replace(second_bytes=beside)
-    kept = _kept(ctx, held, asked.port) if sums.need_bytes > room else {}
+    obstacles = _obstacles(ctx, used_by_port, asked.port) if sums.need_bytes > room else {}
     others = {
         p: size
-        for p, size in held.items()
-        if p in ctx.site.ports and p != asked.port and p not in kept
+        for p, size in used_by_port.items()
+        if p in ctx.site.ports and p != asked.port and p not in obstacles
     }
     return Fit(
         sum=sums,
@@ -108,11 +110,11 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
         own_context=kvcache.context_length(asked.config),
         largest_context=largest_context(model, room - beside),
         memory=memory,
-        used_by_port=held,
+        used_by_port=used_by_port,
         reserved_by_port=waiting,
         available_bytes=room,
         unload=fewest_ports(others, sums.need_bytes - room),
-        not_evictable=kept,
+        not_evictable=obstacles,
     )
 
 
@@ -130,8 +132,8 @@ def not_enough_memory(found: Fit) -> NotEnoughMemory:
         )
     if found.not_evictable:
         text += "; " + "; ".join(
-            "port %d cannot be unloaded now: %s" % kept
-            for kept in sorted(found.not_evictable.items())
+            "port %d cannot be unloaded now: %s" % pair
+            for pair in sorted(found.not_evictable.items())
         )
     steps = " && ".join(mlxops_command("unload", port) for port in found.unload)
     hint = "%s, or load with --evict" % steps if steps else "use a smaller model or context"
@@ -159,46 +161,46 @@ def fewest_ports(held: Mapping[int, int], short: int) -> Tuple[int, ...]:
     return min(enough, key=lambda some: sum(held[p] for p in some))
 
 
-def _held(ctx: Context, found: Mapping[int, Sequence[Server]]) -> Dict[int, int]:
+def _measure(ctx: Context, servers_by_port: Mapping[int, Sequence[Server]]) -> Dict[int, int]:
     """port -> bytes that its servers use."""
     return {
         port: sum(ctx.procs.footprint(s.processes) or 0 for s in servers)
-        for port, servers in found.items()
+        for port, servers in servers_by_port.items()
     }
 
 
-def _left(
+def _room(
     memory: Memory,
-    held: Mapping[int, int],
+    used_by_port: Mapping[int, int],
     waiting: Mapping[int, int],
     port: Optional[int],
     others: int,
 ) -> int:
     """The memory available after the port's own server stops and all loads in progress have
     theirs."""
-    own = held.get(port, 0) if port is not None else 0
-    left = memory.available_bytes + own
+    own = used_by_port.get(port, 0) if port is not None else 0
+    room = memory.available_bytes + own
     if memory.wired_limit_bytes is not None:
-        left = min(left, memory.wired_limit_bytes - others - sum(held.values()) + own)
-    return left - sum(waiting.values())
+        room = min(room, memory.wired_limit_bytes - others - sum(used_by_port.values()) + own)
+    return room - sum(waiting.values())
 
 
-def _kept(ctx: Context, held: Mapping[int, int], own: Optional[int]) -> Dict[int, str]:
+def _obstacles(ctx: Context, used_by_port: Mapping[int, int], own: Optional[int]) -> Dict[int, str]:
     """port -> why its server cannot be stopped now."""
-    kept = {}
-    for port in held:
+    obstacles = {}
+    for port in used_by_port:
         if port != own and port in ctx.site.ports:
             try:
                 stranger = survey(ctx, port, own_lock=False).unregistered_server
             except MlxopsError as exc:
-                kept[port] = exc.message
+                obstacles[port] = exc.message
             else:
                 if stranger is not None:
-                    told = (stranger.process.pid, mlxops_command("unload", port))
-                    kept[port] = (
-                        "its server, pid %d, is not in the registry (stop it with: %s)" % told
+                    values = (stranger.process.pid, mlxops_command("unload", port))
+                    obstacles[port] = (
+                        "its server, pid %d, is not in the registry (stop it with: %s)" % values
                     )
-    return kept
+    return obstacles
 
 
 def format_gib(size: int) -> str:

@@ -69,8 +69,8 @@ class Layer(NamedTuple):
 
     def holds(self, tokens: int, chunk: int) -> int:
         rows = -(-tokens // STEP) * STEP
-        kept = rows if self.window is None else min(rows, self.window + chunk)
-        return kept * self.token_bytes + self.fixed_bytes
+        length = rows if self.window is None else min(rows, self.window + chunk)
+        return length * self.token_bytes + self.fixed_bytes
 
 
 def text_config(config: Config) -> Config:
@@ -139,7 +139,7 @@ def _width(text: Config, family: str) -> Optional[int]:
 
 def _kv_heads(text: Config) -> Optional[int]:
     names = ("num_key_value_heads", "num_attention_groups", "num_attention_heads")
-    return next((found for found in (count_of(text, name) for name in names) if found), None)
+    return next((count for count in (count_of(text, name) for name in names) if count), None)
 
 
 def head_size(text: Config) -> Optional[int]:
@@ -175,9 +175,9 @@ def _state_bytes(text: Config) -> int:
         "linear_value_head_dim",
     )
     keys, values, key_size, value_size = (count_of(text, name) or 0 for name in names)
-    kept = (count_of(text, "linear_conv_kernel_dim") or 4) - 1
+    conv_length = (count_of(text, "linear_conv_kernel_dim") or 4) - 1
     return STATE_BYTES * (
-        values * key_size * value_size + kept * (2 * keys * key_size + values * value_size)
+        values * key_size * value_size + conv_length * (2 * keys * key_size + values * value_size)
     )
 
 
