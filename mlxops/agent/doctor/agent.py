@@ -41,8 +41,8 @@ def cache(ctx: Context) -> Iterator[Finding]:
             "cannot be written, so the agent is sent with every call: %s" % unkept,
             _room(folder),
         )
-    kept = _kept(folder)
-    faults = {name: copy_fault(os.path.join(folder, name), name) for name in kept}
+    copies = _copies(folder)
+    faults = {name: copy_fault(os.path.join(folder, name), name) for name in copies}
     for name, why in faults.items():
         path = os.path.join(folder, name)
         if why:
@@ -57,7 +57,7 @@ def cache(ctx: Context) -> Iterator[Finding]:
     if not unkept and not any(faults.values()):
         mode = stat.S_IMODE(os.stat(folder).st_mode)
         yield Finding(
-            "agent cache", OK, "%s, mode %o, %d copies, unchanged" % (folder, mode, len(kept))
+            "agent cache", OK, "%s, mode %o, %d copies, unchanged" % (folder, mode, len(copies))
         )
 
 
@@ -71,7 +71,7 @@ def _room(folder: str) -> str:
     )
 
 
-def _kept(folder: str) -> List[str]:
+def _copies(folder: str) -> List[str]:
     try:
         return sorted(name for name in os.listdir(folder) if len(name) == DIGEST_DIGITS)
     except FileNotFoundError:

@@ -47,14 +47,14 @@ Check = Callable[[Context], Iterable[Finding]]
 
 def run_check(ctx: Context, name: str, check: Check) -> List[Finding]:
     """The findings of a check; if it raises, those up to then and the error."""
-    found: List[Finding] = []
+    findings: List[Finding] = []
     try:
         for row in check(ctx):
-            found.append(row)
+            findings.append(row)
     except Exception as exc:  # the other checks must still run
         error = to_mlxops_error(exc)
-        found.append(Finding(name, UNKNOWN, error.message, error.hint))
-    return found
+        findings.append(Finding(name, UNKNOWN, error.message, error.hint))
+    return findings
 
 
 def join_some(words: Sequence[object]) -> str:

@@ -38,13 +38,13 @@ def state(ctx: Context) -> Iterator[Finding]:
     why = _tried(root) if root not in missing and not faults else None
     if why:
         faults += 1
-        seen = "%s cannot be written: %s" % (root, why)
-        yield Finding(CHECK, ERROR, seen, _on_host("df -h %s; df -i %s", root, root))
+        detail = "%s cannot be written: %s" % (root, why)
+        yield Finding(CHECK, ERROR, detail, _on_host("df -h %s; df -i %s", root, root))
     if missing:
         names = ", ".join(os.path.basename(path) for path in missing)
-        seen = "%s: not created yet, because not needed so far: %s" % (root, names)
+        detail = "%s: not created yet, because not needed so far: %s" % (root, names)
         yield Finding(
-            CHECK, OK, seen, fixes=tuple(Fix("mkdir", path, "missing") for path in missing)
+            CHECK, OK, detail, fixes=tuple(Fix("mkdir", path, "missing") for path in missing)
         )
     elif not faults:
         yield Finding(CHECK, OK, "%s is private" % root)
@@ -119,8 +119,8 @@ def check_shared(check: str, path: str) -> Finding:
         )
     mode = stat.S_IMODE(was.st_mode)
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        seen = "every user can write to %s (mode %o)" % (path, mode)
-        return Finding(check, ERROR, seen, _on_host("chmod o-w %s", path))
+        detail = "every user can write to %s (mode %o)" % (path, mode)
+        return Finding(check, ERROR, detail, _on_host("chmod o-w %s", path))
     if not os.access(path, os.W_OK | os.X_OK):
         return Finding(check, ERROR, "%s is not writable" % path, _chown(path, os.geteuid()))
     return Finding(check, OK, "%s, mode %o, is writable" % (path, mode))

@@ -28,23 +28,23 @@ def leftovers(ctx: Context) -> Iterator[Finding]:
 def _drafts(ctx: Context) -> Iterator[Finding]:
     """Find files and folders that were to be renamed once complete."""
     state, registry = ctx.site.state_dir, ctx.site.registry
-    found = [registry + ".tmp", *copies.abandoned_drafts(registry)]
-    found += [path for path in _within(state) if os.path.basename(path).startswith(".try-")]
+    paths = [registry + ".tmp", *copies.abandoned_drafts(registry)]
+    paths += [path for path in _within(state) if os.path.basename(path).startswith(".try-")]
     for folder in ("help", "run"):
-        found += [path for path in _within(os.path.join(state, folder)) if path.endswith(".tmp")]
+        paths += [path for path in _within(os.path.join(state, folder)) if path.endswith(".tmp")]
     places = (os.path.dirname(registry), os.path.join(state, "logs"))
-    found += [
+    paths += [
         path for place in places for path in _within(place) if PREFIX in os.path.basename(path)
     ]
-    found += [
+    paths += [
         path
         for path in _within(os.path.join(state, "agent"))
         if os.path.basename(path).startswith(".")
     ]
-    found += [
+    paths += [
         path for path in _within(os.path.join(state, "authorized")) if "." in os.path.basename(path)
     ]
-    old = [path for path in found if _age_s(path) > MIN_AGE_S]
+    old = [path for path in paths if _age_s(path) > MIN_AGE_S]
     if old:
         yield _removable("unfinished: %s" % join_some(old), old)
 
@@ -56,9 +56,9 @@ def _logs(ctx: Context) -> Iterator[Finding]:
         yield _removable("%d job logs more than the %d that are kept" % (len(old), MAX_LOGS), old)
 
 
-def _removable(seen: str, paths: List[str]) -> Finding:
+def _removable(detail: str, paths: List[str]) -> Finding:
     return Finding(
-        CHECK, WARNING, seen, fixes=tuple(Fix("remove", path, "left over") for path in paths)
+        CHECK, WARNING, detail, fixes=tuple(Fix("remove", path, "left over") for path in paths)
     )
 
 
@@ -67,17 +67,17 @@ def _downloads(ctx: Context) -> Iterator[Finding]:
     continues the others."""
     blobs = [path for root in hfcache.roots(ctx.site.hf_home) for path in _incomplete(root)]
     lost = [path for path, resumable in blobs if not resumable]
-    kept = [path for path, resumable in blobs if resumable]
+    rest = [path for path, resumable in blobs if resumable]
     if lost:
         yield _removable(
             "%s of downloads that cannot be resumed: %s" % (_weight(lost), join_some(lost)), lost
         )
-    if kept:
-        seen = "%s of interrupted downloads: %s" % (_weight(kept), join_some(kept))
+    if rest:
+        detail = "%s of interrupted downloads: %s" % (_weight(rest), join_some(rest))
         yield Finding(
             CHECK,
             WARNING,
-            seen,
+            detail,
             "mlxops load REPO PORT --download to resume, or remove them on the host",
         )
 

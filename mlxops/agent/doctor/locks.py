@@ -38,11 +38,13 @@ FREE = "free"
 
 def _lock(check: str, registry: str, path: str, longest_s: float) -> Finding:
     if os.path.lexists(path) and not _opens(path):
-        seen = "%s cannot be opened for writing, so nothing that it protects can be changed" % path
+        detail = (
+            "%s cannot be opened for writing, so nothing that it protects can be changed" % path
+        )
         return Finding(
             check,
             ERROR,
-            seen,
+            detail,
             "on the host: ls -ld %s; this user must be able to write to it" % shlex.quote(path),
         )
     holder = FileLock(path, registry=registry).holder(shared=True)
@@ -73,16 +75,16 @@ def lock_row(
             "%s is %s" % (os.path.basename(path), describe_holder(holder)),
             next_step_hint(holder),
         )
-    seen = "%s is held: %s (pid %s)" % (
+    detail = "%s is held: %s (pid %s)" % (
         os.path.basename(path),
         describe_holder(holder),
         holder.get("pid", "unknown"),
     )
     age = age_s(holder.get("since"), now)
     if age is None or age <= longest_s:
-        return Finding(check, OK, seen)
+        return Finding(check, OK, detail)
     ends = "on the host, check pid %s; ending it frees the lock" % holder.get("pid", "unknown")
-    return Finding(check, WARNING, seen, next_step_hint(holder) if holder.get("job") else ends)
+    return Finding(check, WARNING, detail, next_step_hint(holder) if holder.get("job") else ends)
 
 
 def age_s(since: Any, now: float) -> Optional[float]:

@@ -29,33 +29,33 @@ UNSEEN_HINT = (
 
 def disk(ctx: Context) -> Iterator[Finding]:
     """Check the disks of the models, of the registry, and of logs and jobs, each once."""
-    site, seen = ctx.site, set()
+    site, devices = ctx.site, set()
     for place in (site.cache_root, os.path.dirname(site.registry), site.state_dir):
         while not os.path.isdir(place) and place != os.path.dirname(place):
             place = os.path.dirname(place)
         device, room = os.stat(place).st_dev, os.statvfs(place)
-        if device not in seen:
+        if device not in devices:
             free = room.f_bavail * room.f_frsize
             yield disk_row(place, free) if place == site.cache_root else state_disk_row(place, free)
             if room.f_files:
                 yield from inode_rows(place, room.f_favail)
-        seen.add(device)
+        devices.add(device)
 
 
 def disk_row(place: str, free_bytes: int) -> Finding:
-    seen = "%s free at %s" % (_gib(free_bytes), place)
+    detail = "%s free at %s" % (_gib(free_bytes), place)
     verdict = ERROR if free_bytes < DISK_ERROR else WARNING if free_bytes < DISK_WARNING else OK
     return Finding(
         "disk",
         verdict,
-        seen,
+        detail,
         "" if verdict == OK else "on the host: remove models that are not needed with hf cache rm",
     )
 
 
 def state_disk_row(place: str, free_bytes: int) -> Finding:
     """The row of a disk without models, which needs space for the registry, locks and logs."""
-    seen = "%s free at %s" % (
+    detail = "%s free at %s" % (
         _gib(free_bytes) if free_bytes >= GIB else "%d KiB" % (free_bytes >> 10),
         place,
     )
@@ -66,15 +66,15 @@ def state_disk_row(place: str, free_bytes: int) -> Finding:
         if free_bytes < STATE_DISK_WARNING
         else OK
     )
-    return Finding("disk", verdict, seen, "" if verdict == OK else DISK_HINT % (place, place))
+    return Finding("disk", verdict, detail, "" if verdict == OK else DISK_HINT % (place, place))
 
 
 def inode_rows(place: str, free: int) -> Iterator[Finding]:
     """A row if few inodes are free."""
     if free < INODES_WARNING:
-        seen = "%d inodes (files and folders) free at %s" % (free, place)
+        detail = "%d inodes (files and folders) free at %s" % (free, place)
         yield Finding(
-            "disk", ERROR if free < INODES_ERROR else WARNING, seen, DISK_HINT % (place, place)
+            "disk", ERROR if free < INODES_ERROR else WARNING, detail, DISK_HINT % (place, place)
         )
 
 
@@ -86,35 +86,38 @@ def memory(ctx: Context) -> Iterator[Finding]:
 def memory_row(total: int, available: int, wired_limit: int) -> Finding:
     """All in bytes; a wired limit of 0: the default of the system."""
     limit = ", wired limit %s" % _gib(wired_limit) if wired_limit else ""
-    seen = "%s of %s available%s" % (_gib(available), _gib(total), limit)
+    detail = "%s of %s available%s" % (_gib(available), _gib(total), limit)
     if available >= min(MEMORY_WARNING, total):
-        return Finding("memory", OK, seen)
-    return Finding("memory", WARNING, seen, "mlxops status, then mlxops unload PORT")
+        return Finding("memory", OK, detail)
+    return Finding("memory", WARNING, detail, "mlxops status, then mlxops unload PORT")
 
 
 def process_visibility(ctx: Context) -> Iterator[Finding]:
     """Check that processes and listeners are visible: every decision depends on them."""
-    seen = scan(ctx.procs, ctx.site.ports)
-    for reason in seen.unknown:
+    snapshot = scan(ctx.procs, ctx.site.ports)
+    for reason in snapshot.unknown:
         yield Finding("processes", ERROR, reason, UNSEEN_HINT)
-    if not seen.unknown:
-        own = len(seen.listeners or ())
+    if not snapshot.unknown:
+        own = len(snapshot.listeners or ())
         yield Finding(
             "processes",
             OK,
-            "%d processes and %d listeners on the ports are visible" % (len(seen.processes), own),
+            "%d processes and %d listeners on the ports are visible"
+            % (len(snapshot.processes), own),
         )
 
 
 def foreign_listeners(ctx: Context) -> Iterator[Finding]:
     """Check for processes on the ports that are not model servers of this user."""
-    seen = _look(ctx)
-    servers = find_servers(seen.processes, ctx.site.runtimes)
-    others = foreign_servers(seen.processes, ctx.site.runtimes)
-    taken = 0
+    snapshot = _scan_all(ctx)
+    servers = find_servers(snapshot.processes, ctx.site.runtimes)
+    others = foreign_servers(snapshot.processes, ctx.site.runtimes)
+    count = 0
     for port in ctx.site.ports:
-        here = tuple(ln for ln in seen.listeners or () if ln.port == port)
-        alien = foreign_processes(seen, port, [server.process for server in others.get(port, ())])
+        here = tuple(ln for ln in snapshot.listeners or () if ln.port == port)
+        alien = foreign_processes(
+            snapshot, port, [server.process for server in others.get(port, ())]
+        )
         evidence = PortEvidence(
             port=port,
             listeners=here,
@@ -127,48 +130,48 @@ def foreign_listeners(ctx: Context) -> Iterator[Finding]:
             foreign_processes=alien,
         )
         if evidence.foreign_use:
-            taken += 1
+            count += 1
             text = "port %d is %s" % (port, evidence.foreign_use)
             hint = "mlxops show %d; then stop it on the host" % port
             yield Finding("foreign listeners", ERROR, text, hint)
-    if not taken:
+    if not count:
         yield Finding("foreign listeners", OK, "none on the ports")
 
 
 def launchd(ctx: Context) -> Iterator[Finding]:
     """Check for launchd jobs that serve one of the ports, or would: only root can stop them."""
-    seen = _look(ctx)
+    snapshot = _scan_all(ctx)
     jobs = ctx.procs.launchd_jobs()
-    holding = [(job, ports) for job in jobs for ports in [_ports(job, seen, ctx.site)] if ports]
+    holding = [(job, ports) for job in jobs for ports in [_ports(job, snapshot, ctx.site)] if ports]
     for job, ports in holding:
-        told = "%s uses port %s: load and unload are refused there" % (
+        detail = "%s uses port %s: load and unload are refused there" % (
             job.label,
             ", ".join(map(str, ports)),
         )
         fix = "on the host: sudo launchctl bootout %s/%s" % (job.domain, job.label)
-        yield Finding("launchd jobs", WARNING, told, fix)
+        yield Finding("launchd jobs", WARNING, detail, fix)
     if not holding:
         yield Finding(
             "launchd jobs", OK, "%d jobs, none on the ports" % len(jobs) if jobs else "none"
         )
 
 
-def _ports(job: LaunchdJob, seen: Snapshot, site: Site) -> Tuple[int, ...]:
+def _ports(job: LaunchdJob, snapshot: Snapshot, site: Site) -> Tuple[int, ...]:
     """The host's ports that a job's processes listen on, or that its command line names."""
     named = recognise(job.program, site.runtimes)
-    found: List[int] = [named.port] if named and named.port in site.ports else []
-    for listener in seen.listeners or ():
-        line = {listener.pid, *(p.pid for p in ancestors(seen.processes, listener.pid or 0))}
+    numbers: List[int] = [named.port] if named and named.port in site.ports else []
+    for listener in snapshot.listeners or ():
+        line = {listener.pid, *(p.pid for p in ancestors(snapshot.processes, listener.pid or 0))}
         if job.pid is not None and job.pid in line:
-            found.append(listener.port)
-    return tuple(sorted(set(found)))
+            numbers.append(listener.port)
+    return tuple(sorted(set(numbers)))
 
 
-def _look(ctx: Context) -> Snapshot:
-    seen = scan(ctx.procs, ctx.site.ports)
-    if seen.unknown:
-        raise Unobservable("; ".join(seen.unknown))
-    return seen
+def _scan_all(ctx: Context) -> Snapshot:
+    snapshot = scan(ctx.procs, ctx.site.ports)
+    if snapshot.unknown:
+        raise Unobservable("; ".join(snapshot.unknown))
+    return snapshot
 
 
 def _gib(size: int) -> str:

@@ -19,10 +19,10 @@ Row = Tuple[str, Optional[int], Optional[str], str, Optional[str]]
 def ports(ctx: Context) -> Iterator[Finding]:
     registry, numbers = ctx.store.read(), ctx.site.ports
     evidence = observe_ports(ctx, registry, numbers)
-    found = plan(evidence, {port: expected(ctx, registry, port) for port in numbers})
+    port_plan = plan(evidence, {port: expected(ctx, registry, port) for port in numbers})
     rows = [
         row
-        for row in _rows(found)
+        for row in _rows(port_plan)
         if row[0] not in ELSEWHERE and len(registry.holders(row[1] or 0)) < 2
     ]
     for kind, port, entry, reason, step in rows:
@@ -33,7 +33,7 @@ def ports(ctx: Context) -> Iterator[Finding]:
         yield Finding("ports", OK, "%d ports, all as in the registry" % len(evidence))
 
 
-def _rows(found: Plan) -> Iterator[Row]:
-    yield from (("stale", one.port, one.entry, one.reason, one.next) for one in found.actions)
-    yield from ((one.drift, one.port, one.entry, one.reason, one.next) for one in found.drift)
-    yield from ((one.state, one.port, one.entry, one.reason, one.next) for one in found.broken)
+def _rows(port_plan: Plan) -> Iterator[Row]:
+    yield from (("stale", one.port, one.entry, one.reason, one.next) for one in port_plan.actions)
+    yield from ((one.drift, one.port, one.entry, one.reason, one.next) for one in port_plan.drift)
+    yield from ((one.state, one.port, one.entry, one.reason, one.next) for one in port_plan.broken)

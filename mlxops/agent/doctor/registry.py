@@ -30,32 +30,34 @@ def registry(ctx: Context) -> Iterator[Finding]:
             "registry", OK, "%s: %d entries, %d assigned" % (path, len(entries), assigned)
         )
         if mode & stat.S_IWOTH:
-            seen = "every user can write to %s (mode %o)" % (path, mode)
-            yield Finding("registry", ERROR, seen, "on the host: chmod o-w %s" % shlex.quote(path))
+            detail = "every user can write to %s (mode %o)" % (path, mode)
+            yield Finding(
+                "registry", ERROR, detail, "on the host: chmod o-w %s" % shlex.quote(path)
+            )
 
 
 def assignments(ctx: Context) -> Iterator[Finding]:
     """Check that no port has two entries, and that every port is one of the host's."""
-    found = ctx.store.read()
-    for port, names in found.duplicates().items():
+    content = ctx.store.read()
+    for port, names in content.duplicates().items():
         fix = "mlxops unload %d, then load the model you want there" % port
         yield Finding(
             "assignments", ERROR, "port %d is assigned to %s" % (port, " and ".join(names)), fix
         )
     strays = [
         e.name
-        for e in found.entries.values()
+        for e in content.entries.values()
         if e.port is not None and e.port not in ctx.site.ports
     ]
     if strays:
-        seen = "on a port that is not one of this host's: " + join_some(strays)
+        detail = "on a port that is not one of this host's: " + join_some(strays)
         yield Finding(
             "assignments",
             WARNING,
-            seen,
+            detail,
             "mlxops reconcile, or add the port to `ports` in the host file",
         )
-    if not strays and not found.duplicates():
+    if not strays and not content.duplicates():
         yield Finding("assignments", OK, "no port is assigned twice")
 
 
@@ -88,9 +90,11 @@ def _fault(path: str) -> Tuple[str, str]:
     if gone:
         return "snapshot is missing", gone
     try:
-        found = hfcache.inspect(path)
+        snapshot = hfcache.inspect(path)
     except OSError as exc:
         return "snapshot cannot be read", exc.strerror or "unreadable"
     return (
-        ("", "") if found.complete else ("snapshot is incomplete", join_some(found.missing_reasons))
+        ("", "")
+        if snapshot.complete
+        else ("snapshot is incomplete", join_some(snapshot.missing_reasons))
     )

@@ -29,29 +29,29 @@ def runtime(ctx: Context) -> Iterator[Finding]:
 def _runtime(ctx: Context, name: str, lost: str) -> Iterator[Finding]:
     """Check that the runtime is installed, starts, and can be given a served name."""
     try:
-        found = require_installed(ctx.site, name, ctx.report, ctx.client.check)
+        installed = require_installed(ctx.site, name, ctx.report, ctx.client.check)
     except MlxopsError as exc:
         yield Finding("runtime", lost, exc.message, exc.hint)
         return
-    known = found.runtime
-    number = version(known.distribution, found.command)
-    seen = "%s, version %s" % (" ".join(found.command), number or "unknown")
-    yield Finding("runtime", OK, seen)
-    if known.served_name and known.served_name not in (found.flags or {}):
-        seen = (
+    known = installed.runtime
+    number = version(known.distribution, installed.command)
+    detail = "%s, version %s" % (" ".join(installed.command), number or "unknown")
+    yield Finding("runtime", OK, detail)
+    if known.served_name and known.served_name not in (installed.flags or {}):
+        detail = (
             "this version has no %s: clients must request the model's path, not the slot's name"
             % known.served_name
         )
         yield Finding(
-            "runtime", WARNING, seen, "on the host: update %s" % (known.distribution or name)
+            "runtime", WARNING, detail, "on the host: update %s" % (known.distribution or name)
         )
 
 
 def entries(ctx: Context) -> Iterator[Finding]:
     """Check that the runtimes accept each entry: its options, and its model on disk."""
     refused = Acceptance(ctx)
-    found = ctx.store.read().entries
-    faults = [(entry.name, refused.reasons(entry)) for entry in found.values()]
+    by_name = ctx.store.read().entries
+    faults = [(entry.name, refused.reasons(entry)) for entry in by_name.values()]
     wrong = [(name, why) for name, why in faults if why]
     for name, why in wrong[:MAX_ROWS]:
         yield Finding(
@@ -76,18 +76,20 @@ def hub(ctx: Context) -> Iterator[Finding]:
     except MlxopsError:
         words = ()
     try:
-        seen = "%s has it" % " ".join(hubpython.find_interpreter(ctx.site, words))
+        detail = "%s has it" % " ".join(hubpython.find_interpreter(ctx.site, words))
     except NotDownloadable as exc:
         yield Finding(
             "huggingface_hub", ERROR if ctx.site.hub_python else WARNING, exc.message, exc.hint
         )
     else:
-        yield Finding("huggingface_hub", OK, seen)
+        yield Finding("huggingface_hub", OK, detail)
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        seen = "HF_HUB_OFFLINE is set in the host's login environment, so nothing can be downloaded"
+        detail = (
+            "HF_HUB_OFFLINE is set in the host's login environment, so nothing can be downloaded"
+        )
         yield Finding(
             "huggingface_hub",
             WARNING,
-            seen,
+            detail,
             "remove HF_HUB_OFFLINE from the login environment of the host",
         )

@@ -20,29 +20,35 @@ LARGE_LOG, PART_OF_FREE = GIB, 0.05
 def sizes(ctx: Context) -> Iterator[Finding]:
     """One row with all sizes, and one for each log that is too large."""
     root = ctx.site.state_dir
-    told = []
+    parts = []
     for kind in KINDS:
         weight = measure_folder(os.path.join(root, kind))
         if weight.files:
-            told.append(
+            parts.append(
                 "%s %s (%d file%s)"
                 % (kind, size(weight.size), weight.files, "" if weight.files == 1 else "s")
             )
-    told += ["%s %s" % (os.path.basename(path), size(held)) for path, held in _beside_registry(ctx)]
-    yield Finding(CHECK, OK, "in %s: %s" % (root, ", ".join(told) or "nothing"))
+    parts += [
+        "%s %s" % (os.path.basename(path), size(size_bytes))
+        for path, size_bytes in _beside_registry(ctx)
+    ]
+    yield Finding(CHECK, OK, "in %s: %s" % (root, ", ".join(parts) or "nothing"))
     free = _free(root)
-    for path, held in large_logs(root):
-        yield _log(path, held, free)
+    for path, size_bytes in large_logs(root):
+        yield _log(path, size_bytes, free)
 
 
-def _log(path: str, held: int, free: int) -> Finding:
-    fix = Fix("cut", path, "its size is %s" % size(held))
-    seen = "the log %s has %s; the next reconcile, load or unload shortens it" % (
+def _log(path: str, size_bytes: int, free: int) -> Finding:
+    fix = Fix("cut", path, "its size is %s" % size(size_bytes))
+    detail = "the log %s has %s; the next reconcile, load or unload shortens it" % (
         path,
-        size(held),
+        size(size_bytes),
     )
     return Finding(
-        CHECK, WARNING if held > LARGE_LOG or held > free * PART_OF_FREE else OK, seen, fixes=(fix,)
+        CHECK,
+        WARNING if size_bytes > LARGE_LOG or size_bytes > free * PART_OF_FREE else OK,
+        detail,
+        fixes=(fix,),
     )
 
 

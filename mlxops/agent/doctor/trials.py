@@ -46,9 +46,9 @@ def writes(ctx: Context) -> Iterator[Finding]:
             fix,
         )
     if not os.access(ctx.store.history, os.W_OK) and os.path.exists(ctx.store.history):
-        seen = "%s cannot be written: changes are not recorded there" % ctx.store.history
+        detail = "%s cannot be written: changes are not recorded there" % ctx.store.history
         yield Finding(
-            CHECK, WARNING, seen, "on the host: ls -l %s" % shlex.quote(ctx.store.history)
+            CHECK, WARNING, detail, "on the host: ls -l %s" % shlex.quote(ctx.store.history)
         )
     yield Finding(CHECK, OK, "its lock could be taken and a file written beside it")
 
@@ -68,10 +68,10 @@ def _shut(ctx: Context) -> List[str]:
 def keys(ctx: Context) -> Iterator[Finding]:
     """Check for mistyped keys: an unknown key may belong to another tool, unless it resembles a
     known one."""
-    found, unread = ctx.store.read_or_empty()
+    content, unread = ctx.store.read_or_empty()
     if unread:
         return
-    faults = [(entry.name, fault) for entry in found.entries.values() for fault in _faults(entry)]
+    faults = [(entry.name, fault) for entry in content.entries.values() for fault in _faults(entry)]
     for name, fault in faults:
         yield Finding(
             EDITS,
