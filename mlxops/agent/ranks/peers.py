@@ -211,17 +211,17 @@ def rank_states(
 ) -> Tuple[RankState, ...]:
     """Whether these ranks are alive; all hosts are asked at once. `check` is called meanwhile, and
     may raise."""
-    with ask_all(site, [(rank.host, _look(rank)) for rank in ranks], LOOK_TIMEOUT_S) as asked:
-        for one in asked:
+    with ask_all(site, [(rank.host, _question(rank)) for rank in ranks], LOOK_TIMEOUT_S) as replies:
+        for one in replies:
             one.answer.wait_until_done(check)
-        return tuple(_seen(rank, one.answer) for rank, one in zip(ranks, asked))
+        return tuple(_state(rank, one.answer) for rank, one in zip(ranks, replies))
 
 
-def _look(rank: Rank) -> Dict[str, Any]:
+def _question(rank: Rank) -> Dict[str, Any]:
     return {"do": "look", "pid": rank.pid, "start_time": rank.start_time}
 
 
-def _seen(rank: Rank, answer: BackgroundCall[Any]) -> RankState:
+def _state(rank: Rank, answer: BackgroundCall[Any]) -> RankState:
     try:
         return RankState(rank, bool(answer.value()["alive"]))
     except Exception as exc:  # the state of this rank is unknown

@@ -64,8 +64,8 @@ def hostfile(addresses: Sequence[str]) -> str:
 def recorded_ranks(entry: Entry) -> Tuple[Rank, ...]:
     """The other hosts' ranks that an entry records; invalid rows are skipped."""
     rows = (entry.process or {}).get("ranks")
-    found = [_rank(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return tuple(rank for rank in found if rank)
+    ranks = [_rank(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return tuple(rank for rank in ranks if rank)
 
 
 def has_malformed_ranks(entry: Entry) -> bool:

@@ -48,7 +48,7 @@ def gate_ranks(
             "do": "start",
             "number": number,
             "ring": list(addresses),
-            **_wanted(entry, port, addresses[number]),
+            **_description(entry, port, addresses[number]),
         }
         calls.append((number, stack.enter_context(RemoteAgent(ctx.site, host, args))))
     waiting = [(number, call, BackgroundCall(partial(_gated, call))) for number, call in calls]
@@ -83,7 +83,7 @@ def _others(entry: Entry) -> List[Tuple[int, str]]:
     return [(number, host) for number, (host, _) in enumerate(hosts(entry)) if number]
 
 
-def _wanted(entry: Entry, port: int, at: str) -> Dict[str, Any]:
+def _description(entry: Entry, port: int, at: str) -> Dict[str, Any]:
     plain = {key: value for key, value in entry.fields.items() if key != "process"}
     return {"name": entry.name, "entry": plain, "port": port, "at": at}
 
@@ -137,13 +137,14 @@ def check_hosts(
     weights = cache.weights_bytes(entry.cache_path)
     addresses = ring_addresses(entry, port)
     require_local_address(addresses[0])
-    wanted = [
-        (host, {"do": "check", **_wanted(entry, port, addresses[n])}) for n, host in _others(entry)
+    requests = [
+        (host, {"do": "check", **_description(entry, port, addresses[n])})
+        for n, host in _others(entry)
     ]
-    with ask_all(ctx.site, wanted, CHECK_TIMEOUT_S) as asked:
-        for (host, _), one in zip(wanted, asked):
-            left = one.answer.wait(ctx.client.check)["available_bytes"]
-            require_memory(host, memory_needed(entry, weights)[host], left, force)
+    with ask_all(ctx.site, requests, CHECK_TIMEOUT_S) as replies:
+        for (host, _), one in zip(requests, replies):
+            available_bytes = one.answer.wait(ctx.client.check)["available_bytes"]
+            require_memory(host, memory_needed(entry, weights)[host], available_bytes, force)
 
 
 def memory_needed(entry: Entry, weights: Optional[int]) -> Dict[str, int]:
@@ -175,19 +176,20 @@ def stop_ranks(
 ) -> None:
     """All of them gone, with proof; NotStopped names those that are not. Once `hurried`, a host
     that says nothing is waited for no longer."""
-    wanted = [(rank.host, _end(rank, port, grace_s)) for rank in ranks]
-    with ask_all(ctx.site, wanted, grace_s + STOP_TIMEOUT_S) as asked:
+    requests = [(rank.host, _end(rank, port, grace_s)) for rank in ranks]
+    with ask_all(ctx.site, requests, grace_s + STOP_TIMEOUT_S) as replies:
         hurry = _Hurry(hurried)
-        found = [
-            (rank, _error(one.answer, partial(hurry.mind, one))) for rank, one in zip(ranks, asked)
+        outcomes = [
+            (rank, _error(one.answer, partial(hurry.mind, one)))
+            for rank, one in zip(ranks, replies)
         ]
-    left = [(rank, error) for rank, error in found if error]
-    if left:
-        said = "; ".join(
+    survivors = [(rank, error) for rank, error in outcomes if error]
+    if survivors:
+        message = "; ".join(
             "could not confirm that pid %d on %s is gone: %s" % (r.pid, r.host, error)
-            for r, error in left
+            for r, error in survivors
         )
-        raise NotStopped(said, "mlxops unload %d, once that host answers" % port, port=port)
+        raise NotStopped(message, "mlxops unload %d, once that host answers" % port, port=port)
 
 
 def _end(rank: Rank, port: int, grace_s: float) -> Dict[str, Any]:
@@ -201,10 +203,10 @@ class _Hurry:
         self._hurried = hurried
         self._since: Optional[float] = None
 
-    def mind(self, asked: PendingReply) -> None:
+    def mind(self, reply: PendingReply) -> None:
         if self._hurried():
             self._since = self._since or time.monotonic()
-            if asked.silent(self._since, CANCEL_WAIT_S):
+            if reply.silent(self._since, CANCEL_WAIT_S):
                 raise Interrupted("no answer from the host; stopped waiting")
 
 
