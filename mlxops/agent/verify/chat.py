@@ -123,11 +123,11 @@ def _joined(answer: HTTPResponse, began: float) -> Completion:
 
 def _lines(answer: HTTPResponse) -> Iterator[bytes]:
     """The `data:` fields, line by line (html.spec.whatwg.org, server-sent events)."""
-    left = MAX_STREAM_BYTES
+    budget_bytes = MAX_STREAM_BYTES
     while True:
         line = answer.readline(MAX_LINE_BYTES)
-        left -= len(line)
-        if len(line) >= MAX_LINE_BYTES or left < 0:
+        budget_bytes -= len(line)
+        if len(line) >= MAX_LINE_BYTES or budget_bytes < 0:
             raise NoCompletion("the stream, or one line of it, is too long")
         if not line:
             return

@@ -36,26 +36,33 @@ def answered(name: str, outcome: object) -> Check:
     return Check(name, True, _pace(outcome))
 
 
-def _pace(said: Completion) -> str:
-    told = ["finish_reason %s" % excerpt(said.finish)]
-    if said.first_ms is not None:
-        told.insert(0, "first token after %.0f ms" % said.first_ms)
-    if said.tokens_per_s is not None:
-        told.insert(
+def _pace(completion: Completion) -> str:
+    parts = ["finish_reason %s" % excerpt(completion.finish)]
+    if completion.first_ms is not None:
+        parts.insert(0, "first token after %.0f ms" % completion.first_ms)
+    if completion.tokens_per_s is not None:
+        parts.insert(
             1,
-            "%.1f tokens/s by %s" % (said.tokens_per_s, "usage" if said.tokens else "chunks"),
+            "%.1f tokens/s by %s"
+            % (completion.tokens_per_s, "usage" if completion.tokens else "chunks"),
         )
-    return ", ".join(told)
+    return ", ".join(parts)
 
 
 def identity(name: Optional[str], answers: Sequence[Completion]) -> Check:
     """Whether every answer names the requested model."""
-    others = sorted({excerpt(said.model) for said in answers if said.model and said.model != name})
+    others = sorted(
+        {
+            excerpt(completion.model)
+            for completion in answers
+            if completion.model and completion.model != name
+        }
+    )
     if name is not None and others:
         return Check(
             IDENTITY, False, "requested as %s, but answers as %s" % (name, ", ".join(others))
         )
-    if name is None or not any(said.model for said in answers):
+    if name is None or not any(completion.model for completion in answers):
         return Check(IDENTITY, None, "no answer names its model")
     return Check(IDENTITY, True, "answers as %s" % name)
 
@@ -64,28 +71,28 @@ def other_name(outcome: object) -> Check:
     """Whether a request for an unknown model name was refused."""
     if isinstance(outcome, NoCompletion):
         refused = outcome.status == 404
-        told = "refused with 404" if refused else outcome.reason
-        return Check("other names", refused if outcome.status else None, told)
+        detail = "refused with 404" if refused else outcome.reason
+        return Check("other names", refused if outcome.status else None, detail)
     return Check("other names", False, "a request for another model name was answered")
 
 
 def raw_tags(answers: Mapping[str, Completion], most_tokens: int) -> Check:
     """Whether no control token reached the client."""
-    found = {kind: _leaks(said) for kind, said in answers.items()}
-    told = "; ".join(
-        "%s answer: %s" % (kind, " ".join(tags)) for kind, tags in found.items() if tags
+    leaks = {kind: _leaks(completion) for kind, completion in answers.items()}
+    detail = "; ".join(
+        "%s answer: %s" % (kind, " ".join(tags)) for kind, tags in leaks.items() if tags
     )
-    if not told:
+    if not detail:
         return Check(RAW_TAGS, True, "none in %d answers" % len(answers))
     # A parser may wait for the end of what was cut off before it: that alone is the doing of our
     # own limit.
-    if all(hit_token_limit(answers[kind], most_tokens) for kind, tags in found.items() if tags):
-        return Check(RAW_TAGS, None, "%s; %s" % (told, CUT_OFF % most_tokens))
-    return Check(RAW_TAGS, False, told)
+    if all(hit_token_limit(answers[kind], most_tokens) for kind, tags in leaks.items() if tags):
+        return Check(RAW_TAGS, None, "%s; %s" % (detail, CUT_OFF % most_tokens))
+    return Check(RAW_TAGS, False, detail)
 
 
-def _leaks(said: Completion) -> Tuple[str, ...]:
-    return find_leaks(said.content + "\n" + said.reasoning)
+def _leaks(completion: Completion) -> Tuple[str, ...]:
+    return find_leaks(completion.content + "\n" + completion.reasoning)
 
 
 def hit_token_limit(said: Completion, most_tokens: int) -> bool:
@@ -96,15 +103,21 @@ def hit_token_limit(said: Completion, most_tokens: int) -> bool:
 
 def reasoning(answers: Mapping[str, Completion], most_tokens: int) -> Check:
     """Whether the reasoning parser separates reasoning from the answer."""
-    for kind, said in answers.items():
-        if said.reasoning.strip() and not said.content.strip() and not said.tool_calls:
-            told = "the whole %s answer is classified as reasoning" % kind
-            if hit_token_limit(said, most_tokens):
-                return Check("reasoning", None, "%s; %s" % (told, CUT_OFF % most_tokens))
-            return Check("reasoning", False, told)
-    if any(_leaks(said) for said in answers.values()):
+    for kind, completion in answers.items():
+        if (
+            completion.reasoning.strip()
+            and not completion.content.strip()
+            and not completion.tool_calls
+        ):
+            detail = "the whole %s answer is classified as reasoning" % kind
+            if hit_token_limit(completion, most_tokens):
+                return Check("reasoning", None, "%s; %s" % (detail, CUT_OFF % most_tokens))
+            return Check("reasoning", False, detail)
+    if any(_leaks(completion) for completion in answers.values()):
         return Check("reasoning", None, "see the raw tags check")
-    lengths = [len(said.reasoning) for said in answers.values() if said.reasoning.strip()]
+    lengths = [
+        len(completion.reasoning) for completion in answers.values() if completion.reasoning.strip()
+    ]
     return Check(
         "reasoning",
         True,
@@ -119,16 +132,16 @@ def same(
 ) -> Check:
     """Whether the streamed answer equals the plain one. `again`: a second plain answer, if they
     differ."""
-    told = difference(plain, streamed)
-    if not told or (again is not None and not difference(again, streamed)):
+    detail = difference(plain, streamed)
+    if not detail or (again is not None and not difference(again, streamed)):
         return Check("same answer", True, "plain and streamed answers agree")
     if hit_token_limit(plain, most_tokens) or hit_token_limit(streamed, most_tokens):
-        return Check("same answer", None, "%s; %s" % (told, CUT_OFF % most_tokens))
+        return Check("same answer", None, "%s; %s" % (detail, CUT_OFF % most_tokens))
     if again is None or difference(plain, again):
         return Check(
             "same answer", None, "cannot be compared: the model gives two answers to one question"
         )
-    return Check("same answer", False, told)
+    return Check("same answer", False, detail)
 
 
 def difference(one: Completion, other: Completion) -> str:
@@ -143,7 +156,7 @@ def difference(one: Completion, other: Completion) -> str:
                 excerpt(a.strip()[:60]),
                 excerpt(b.strip()[:60]),
             )
-    if [*map(_meant, one.tool_calls)] != [*map(_meant, other.tool_calls)]:
+    if [*map(_meaning, one.tool_calls)] != [*map(_meaning, other.tool_calls)]:
         return "tool calls differ: %s, streamed %s" % (
             _named(one.tool_calls),
             _named(other.tool_calls),
@@ -151,7 +164,7 @@ def difference(one: Completion, other: Completion) -> str:
     return ""
 
 
-def _meant(call: ToolCall) -> Tuple[str, object]:
+def _meaning(call: ToolCall) -> Tuple[str, object]:
     return call.name, call.arguments if call.parsed_arguments is None else call.parsed_arguments
 
 
@@ -172,7 +185,9 @@ def tool_call(
     leaks = raw_tags(answers, most_tokens)
     if leaks.ok is not True:
         return leaks._replace(check=name)
-    calls: List[ToolCall] = [call for said in answers.values() for call in said.tool_calls]
+    calls: List[ToolCall] = [
+        call for completion in answers.values() for call in completion.tool_calls
+    ]
     if not calls:
         return Check(name, None, "the model did not call the tool")
     for call in calls:
@@ -186,9 +201,9 @@ def tool_call(
                 None,
                 "the model called a function that was not offered: %s" % excerpt(call.name),
             )
-    taken = answered(name, after)
-    if taken.ok is not True:
-        return taken._replace(detail="after the tool's result: " + taken.detail)
+    reaction = answered(name, after)
+    if reaction.ok is not True:
+        return reaction._replace(detail="after the tool's result: " + reaction.detail)
     leaks = raw_tags({"following": after}, most_tokens) if isinstance(after, Completion) else leaks
     return (
         Check(name, True, "called, and its result was used")

@@ -22,8 +22,8 @@ class ToolCall(NamedTuple):
     @property
     def parsed_arguments(self) -> Optional[Dict[str, Any]]:
         """The arguments; None if they are not a JSON object."""
-        found = parse_json(self.arguments)
-        return found if isinstance(found, dict) else None
+        document = parse_json(self.arguments)
+        return document if isinstance(document, dict) else None
 
 
 class Completion(NamedTuple):

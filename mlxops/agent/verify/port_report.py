@@ -44,10 +44,10 @@ class PortReport(NamedTuple):
 
 def timeout_of(args: Mapping[str, Any]) -> float:
     """The time limit for all requests to one port, in seconds."""
-    asked = args.get("timeout_s")
+    seconds = args.get("timeout_s")
     return (
-        min(float(asked), MAX_TIMEOUT_S)
-        if isinstance(asked, (int, float)) and asked > 0
+        min(float(seconds), MAX_TIMEOUT_S)
+        if isinstance(seconds, (int, float)) and seconds > 0
         else TIMEOUT_S
     )
 
@@ -73,16 +73,16 @@ def verify_port(
 def _unasked(verdict: Diagnosis) -> Tuple[Check, ...]:
     """Of a port that is not asked: one that loads or stops has enough to do, a stranger may do
     anything at a chat."""
-    told = verdict.reason or "no server on this port"
-    found = (_registry(verdict),) if verdict.drift else ()
+    detail = verdict.reason or "no server on this port"
+    checks = (_registry(verdict),) if verdict.drift else ()
     if verdict.state == "ready":
-        return found or (Check(STATE, None, told),)
+        return checks or (Check(STATE, None, detail),)
     return (
-        *found,
+        *checks,
         Check(
             STATE,
             False if verdict.state in BROKEN_STATES else None,
-            "%s: %s" % (verdict.state, told),
+            "%s: %s" % (verdict.state, detail),
         ),
     )
 
@@ -95,12 +95,18 @@ def _registry(verdict: Diagnosis) -> Check:
     return Check("registry", False, "%s: %s" % (verdict.drift, verdict.reason))
 
 
-def _story(seen: PortEvidence, entry: Optional[Entry]) -> str:
-    runtime = seen.server.invocation.runtime.name if seen.server else "?"
-    return "testing port %d: %s on %s" % (seen.port, entry.name if entry else "no entry", runtime)
+def _story(evidence: PortEvidence, entry: Optional[Entry]) -> str:
+    runtime = evidence.server.invocation.runtime.name if evidence.server else "?"
+    return "testing port %d: %s on %s" % (
+        evidence.port,
+        entry.name if entry else "no entry",
+        runtime,
+    )
 
 
-def _subject(ctx: Context, seen: PortEvidence, server: Server, entry: Optional[Entry]) -> Target:
+def _subject(
+    ctx: Context, evidence: PortEvidence, server: Server, entry: Optional[Entry]
+) -> Target:
     call = server.invocation
     runtime = call.runtime
 
@@ -108,7 +114,7 @@ def _subject(ctx: Context, seen: PortEvidence, server: Server, entry: Optional[E
         return bool(call.flags.get(getattr(runtime, key) or "") or (entry and entry.text(key)))
 
     return Target(
-        Endpoint(server_address(seen, ctx.site.probe_address), seen.port, ctx.client.check),
+        Endpoint(server_address(evidence, ctx.site.probe_address), evidence.port, ctx.client.check),
         runtime.client_model or call.served_name or call.model,
         checks_names=runtime.client_model is None and call.served_name is not None,
         tools=parses("tool_call_parser"),

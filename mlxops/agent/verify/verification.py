@@ -82,14 +82,18 @@ class AnswerPair(NamedTuple):
     @property
     def completions(self) -> Dict[str, Completion]:
         both = {"plain": self.plain, "streamed": self.streamed}
-        return {kind: said for kind, said in both.items() if isinstance(said, Completion)}
+        return {
+            kind: completion
+            for kind, completion in both.items()
+            if isinstance(completion, Completion)
+        }
 
     def same(self) -> Check:
         plain, streamed = self.plain, self.streamed
         if not isinstance(plain, Completion) or not isinstance(streamed, Completion):
             return Check("same answer", None, "there are not two answers to compare")
-        again = self.again if isinstance(self.again, Completion) else None
-        return judged.same(plain, streamed, again, MAX_TOKENS)
+        second = self.again if isinstance(self.again, Completion) else None
+        return judged.same(plain, streamed, second, MAX_TOKENS)
 
 
 def verify_server(subject: Target, timeout_s: float) -> Verification:
@@ -110,10 +114,12 @@ def verify_server(subject: Target, timeout_s: float) -> Verification:
         checks += [_other_name(subject, deadline)] if subject.checks_names else []
         checks += _tool_checks(subject, deadline) if subject.tools else []
     if deadline.passed:
-        told = "not every request fitted into %g s; try a longer --timeout" % timeout_s
-        checks.append(Check(UNFINISHED, None, told))
+        detail = "not every request fitted into %g s; try a longer --timeout" % timeout_s
+        checks.append(Check(UNFINISHED, None, detail))
     streamed = talk.streamed if isinstance(talk.streamed, Completion) else Completion()
-    named = next((excerpt(said.model) for said in answers.values() if said.model), None)
+    named = next(
+        (excerpt(completion.model) for completion in answers.values() if completion.model), None
+    )
     return Verification(tuple(checks), named, streamed.first_ms, streamed.tokens_per_s)
 
 
@@ -122,26 +128,29 @@ def smoke_test(subject: Target, timeout_s: float, tokens: int = SMOKE_TEST_TOKEN
 
     Streamed, because a plain answer that is cut off while reasoning shows control tokens without a
     fault."""
-    deadline, asked = Deadline(timeout_s), ChatRequest(subject.name, [_user(QUESTION)], tokens)
+    deadline, request = Deadline(timeout_s), ChatRequest(subject.name, [_user(QUESTION)], tokens)
     try:
-        said = subject.endpoint.stream_chat(asked, timeout_s)
+        completion = subject.endpoint.stream_chat(request, timeout_s)
         stream = Check(
             "stream",
-            said.complete,
-            "to its end" if said.complete else "the stream ended without [DONE]",
+            completion.complete,
+            "to its end" if completion.complete else "the stream ended without [DONE]",
         )
     except NoCompletion as exc:
         if deadline.passed:
             raise
-        said = subject.endpoint.chat(asked, deadline.left())
+        completion = subject.endpoint.chat(request, deadline.left())
         stream = Check("stream", False, exc.reason)
     checks = (
-        judged.identity(subject.name, [said]),
+        judged.identity(subject.name, [completion]),
         stream,
-        judged.raw_tags({"short": said}, MAX_TOKENS),
+        judged.raw_tags({"short": completion}, MAX_TOKENS),
     )
     return Verification(
-        checks, excerpt(said.model) if said.model else None, said.first_ms, said.tokens_per_s
+        checks,
+        excerpt(completion.model) if completion.model else None,
+        completion.first_ms,
+        completion.tokens_per_s,
     )
 
 
@@ -149,9 +158,9 @@ def _user(text: str) -> Message:
     return {"role": "user", "content": text}
 
 
-def _round(subject: Target, deadline: Deadline, asked: ChatRequest) -> AnswerPair:
-    plain = _asked(deadline, lambda left: subject.endpoint.chat(asked, left))
-    streamed = _asked(deadline, lambda left: subject.endpoint.stream_chat(asked, left))
+def _round(subject: Target, deadline: Deadline, request: ChatRequest) -> AnswerPair:
+    plain = _try_within(deadline, lambda limit_s: subject.endpoint.chat(request, limit_s))
+    streamed = _try_within(deadline, lambda limit_s: subject.endpoint.stream_chat(request, limit_s))
     done = AnswerPair(plain, streamed)
     if (
         isinstance(plain, Completion)
@@ -160,27 +169,29 @@ def _round(subject: Target, deadline: Deadline, asked: ChatRequest) -> AnswerPai
     ):
         # Two plain answers that differ show that its draw cannot be pinned, whatever was asked for.
         done = done._replace(
-            again=_asked(deadline, lambda left: subject.endpoint.chat(asked, left))
+            again=_try_within(deadline, lambda limit_s: subject.endpoint.chat(request, limit_s))
         )
     return done
 
 
-def _asked(deadline: Deadline, call: Callable[[float], Completion]) -> Outcome:
-    left = deadline.left()
-    return try_chat(lambda: call(left)) if left else NoCompletion("no time left", fault=False)
+def _try_within(deadline: Deadline, call: Callable[[float], Completion]) -> Outcome:
+    limit_s = deadline.left()
+    return try_chat(lambda: call(limit_s)) if limit_s else NoCompletion("no time left", fault=False)
 
 
 def _finish(talk: AnswerPair) -> List[Check]:
-    reasons = {kind: said.finish for kind, said in talk.completions.items()}
+    reasons = {kind: completion.finish for kind, completion in talk.completions.items()}
     if len(set(reasons.values())) < 2:
         return []
-    told = ", ".join("%s %s" % pair for pair in reasons.items())
-    return [Check("finish_reason", False, told)]
+    detail = ", ".join("%s %s" % pair for pair in reasons.items())
+    return [Check("finish_reason", False, detail)]
 
 
 def _other_name(subject: Target, deadline: Deadline) -> Check:
-    asked = ChatRequest(UNKNOWN_MODEL, [_user(QUESTION)], 1)
-    return judged.other_name(_asked(deadline, lambda left: subject.endpoint.chat(asked, left)))
+    request = ChatRequest(UNKNOWN_MODEL, [_user(QUESTION)], 1)
+    return judged.other_name(
+        _try_within(deadline, lambda limit_s: subject.endpoint.chat(request, limit_s))
+    )
 
 
 def _tool_checks(subject: Target, deadline: Deadline) -> List[Check]:
@@ -196,7 +207,7 @@ def _tool_checks(subject: Target, deadline: Deadline) -> List[Check]:
     first = next(iter(answers["plain"].tool_calls or answers["streamed"].tool_calls), None)
     if first is not None and first.parsed_arguments is not None:
         following = subject.request([*question, *_used(first)], TOOLS)
-        after = _asked(deadline, lambda left: subject.endpoint.chat(following, left))
+        after = _try_within(deadline, lambda limit_s: subject.endpoint.chat(following, limit_s))
     return [
         judged.tool_call(answers, after, TOOL, MAX_TOKENS),
         talk.same()._replace(check="same tool call"),
