@@ -36,7 +36,7 @@ class BackgroundCall(Generic[Value]):
         if self._error is not None:
             raise self._error
         if not self._value:
-            raise TimeoutError("no answer in time")
+            raise TimeoutError("timed out")
         return self._value[0]
 
     def wait(self, check: Callable[[], None] = lambda: None) -> Value:

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class Network:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self.forward(False)
         router = self._router.pid
@@ -235,10 +236,14 @@ def measure(folder: Path) -> None:
         "--host",
         str(folder / "sshd"),
     ]
-    host = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert host.stdin and host.stdout
-    network = Network(host)
-    try:
+    pipe = subprocess.PIPE
+    with ExitStack() as ends:
+        # Ctrl-C reaches this process alone, which then ends the host and the router.
+        host = subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+        ends.callback(host.communicate)
+        assert host.stdin and host.stdout
+        network = Network(host)
+        ends.callback(network.close)
         host.stdin.write("begin\n")
         host.stdin.flush()
         port, sink = map(int, host.stdout.readline().split())
@@ -248,9 +253,6 @@ def measure(folder: Path) -> None:
         a_tuned_socket(network, sink)
         a_connection(network, login, folder)
         whole_commands(network, login, folder)
-    finally:
-        host.communicate()
-        network.close()
 
 
 def parsed() -> argparse.Namespace:

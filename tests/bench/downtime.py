@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlxops.agent.errors import Interrupted
 from mlxops.agent.procs import local_procs
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.ports import free_range
@@ -107,12 +108,18 @@ class Bench:
             home=home, port=self._port, runtime=runtime, command=json.dumps(command)
         )
         (home / "hosts" / "bench.toml").write_text(text)
+
+    def prepare(self) -> None:
+        """Load each model once, for its command line."""
         self._mlxops("init")
         for name in NAMES:
             self._mlxops("load", name, str(self._port), "--replace")
-            registry = json.loads((home / "hf" / "hub" / "registry.json").read_text())
+            registry = json.loads((self._home / "hf" / "hub" / "registry.json").read_text())
             self._argv[name] = registry["models"][name]["process"]["argv"]
         self._mlxops("unload", str(self._port))
+
+    def close(self) -> None:
+        self._mlxops("unload-all", "--yes")
 
     def ours(self, old: str, new: str) -> float:
         self._mlxops("load", old, str(self._port))
@@ -158,7 +165,10 @@ class Bench:
     def _mlxops(self, *words: str) -> None:
         where = ["--hosts-dir", str(self._home / "hosts"), "-q"]
         run = [sys.executable, "-m", "mlxops", *where, *words]
-        subprocess.run(run, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        ended = subprocess.run(run, cwd=ROOT, stdout=subprocess.DEVNULL)
+        if ended.returncode == Interrupted.exit_code:
+            raise KeyboardInterrupt
+        ended.check_returncode()
 
 
 def end(server: subprocess.Popen[bytes]) -> None:
@@ -181,11 +191,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), asked.runtime, command)
         ours, bare = [], []
-        for number in range(asked.rounds):
-            old, new = NAMES if number % 2 else NAMES[::-1]
-            bare.append(bench.bare(old, new))
-            ours.append(bench.ours(old, new))
-            print(f"bare {bare[-1]:.2f} s   mlxops {ours[-1]:.2f} s", flush=True)
+        try:
+            bench.prepare()
+            for number in range(asked.rounds):
+                old, new = NAMES if number % 2 else NAMES[::-1]
+                bare.append(bench.bare(old, new))
+                ours.append(bench.ours(old, new))
+                print(f"bare {bare[-1]:.2f} s   mlxops {ours[-1]:.2f} s", flush=True)
+        finally:
+            bench.close()
     hand, tool = statistics.median(bare), statistics.median(ours)
     print(f"{asked.runtime}: bare {hand:.2f} s   mlxops {tool:.2f} s   x {tool / hand:.2f}")
 

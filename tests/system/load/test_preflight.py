@@ -67,7 +67,7 @@ WHOLE = model_files([" JADE"])
         (
             "model.safetensors",
             WHOLE["model.safetensors"][: len(WHOLE["model.safetensors"]) // 2],
-            "cut off",
+            "truncated",
         ),
         ("model.safetensors", POINTER, "Git LFS"),
         ("model.safetensors", None, "missing"),
@@ -218,7 +218,7 @@ def test_a_program_that_no_longer_starts(
     answer = here.mlxops("load", "jade", here.ports[0], "--replace")
     assert answer.exit == 1 and here.assignments() == {"amber": here.ports[0]}, answer
     assert str(python if fate == "interpreter" else program) in answer.error["message"]
-    assert {"interpreter": "is gone", "module": "no_such_module", "mode": "not found"}[
+    assert {"interpreter": "is missing", "module": "no_such_module", "mode": "not found"}[
         fate
     ] in answer.error["message"]
     assert os.kill(here.entry("amber")["process"]["pid"], 0) is None

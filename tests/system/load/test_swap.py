@@ -64,7 +64,7 @@ def test_a_server_swapped_to_a_model_that_thinks_and_verified(
     row = row_of(studio, studio.ports[0], exit=0)
     assert row["served_model"] == studio.slot(studio.ports[0]) and checks(row)["other names"]
     assert checks(row)["reasoning"] and checks(row)["same answer"] and checks(row)["same tool call"]
-    assert "separated, 10 characters" in str(row)
+    assert "separate from the answer, 10 characters" in str(row)
 
 
 def swapped(real: Studio, second: str) -> dict[str, Any]:
