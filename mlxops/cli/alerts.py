@@ -95,10 +95,10 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         with open(path, "rb") as file:
             document = json.loads(file.read(MAX_BYTES))
-        told = document["told"]
+        reports = document["told"]
         return {
             str(key): {"label": str(one["label"]), "at": float(one["at"])}
-            for key, one in told.items()
+            for key, one in reports.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}

@@ -12,15 +12,15 @@ def port_errors(ports: list[Result], entries: list[Result]) -> DriftFound | None
     """DriftFound for ports that failed a check and entries that cannot be started."""
     wrong = [str(port["port"]) for port in ports if port.get("ok", True) is False]
     refused = [str(entry["entry"]) for entry in entries if not entry["ok"]]
-    told = [
+    parts = [
         f"{what} {', '.join(names)}"
         for what, names in (("checks failed on", wrong), ("cannot start", refused))
         if names
     ]
-    if not told:
+    if not parts:
         return None
     return DriftFound(
-        "; ".join(told),
+        "; ".join(parts),
         shlex.join(["mlxops", "verify", "-v", *wrong]),
         wrong=wrong,
         refused=refused,
@@ -30,8 +30,8 @@ def port_errors(ports: list[Result], entries: list[Result]) -> DriftFound | None
 def verify_error(result: Result) -> MlxopsError | None:
     """The error of verify: failed checks first, then ports that could not be tested."""
     unknown = [port["port"] for port in result["ports"] if port["ok"] is None]
-    if found := port_errors(result["ports"], result["entries"]):
-        return found
+    if error := port_errors(result["ports"], result["entries"]):
+        return error
     if unknown:
         names = ", ".join(map(str, unknown))
         return Failed(
@@ -52,6 +52,6 @@ def drift_error(result: Result) -> DriftFound | None:
         )
     if not kinds:
         return None
-    told = ", ".join(f"{place} {' and '.join(names)}" for place, names in kinds.items())
+    detail = ", ".join(f"{place} {' and '.join(names)}" for place, names in kinds.items())
     what = "drift found" if drift else "broken servers found"
-    return DriftFound(f"{what}: {told}", "mlxops status", drift=drift, broken=broken)
+    return DriftFound(f"{what}: {detail}", "mlxops status", drift=drift, broken=broken)

@@ -67,7 +67,7 @@ def _checks_error(result: Result) -> MlxopsError | None:
     if not names:
         return None
     ports = [str(one["seen"]).partition(":")[0] for one in wrong if one["check"] == "ports"]
-    told = [f"ports ({', '.join(ports)})" if name == "ports" else name for name in names]
+    labels = [f"ports ({', '.join(ports)})" if name == "ports" else name for name in names]
     kind = DriftFound if names.keys() & PORT_CHECKS else Failed
-    text = f'doctor found {counted(len(told), "problem")} ({", ".join(told)}); see "next" above'
+    text = f'doctor found {counted(len(labels), "problem")} ({", ".join(labels)}); see "next" above'
     return kind(text, wrong=[*names])

@@ -85,7 +85,7 @@ def remove(run: Run, name: str, dry_run: bool, yes: bool) -> Answer:
 
     NAME is the entry's full name. At a terminal you are asked to confirm."""
     if run.interactive and not yes and not dry_run:
-        found = run.call("remove", {"name": name, "dry_run": True})
-        name = str(found["entry"])
-        run.confirm(removal_question(found), "nothing was removed")
+        preview = run.call("remove", {"name": name, "dry_run": True})
+        name = str(preview["entry"])
+        run.confirm(removal_question(preview), "nothing was removed")
     return Answer(run.call("remove", {"name": name, "dry_run": dry_run}), remove_result)

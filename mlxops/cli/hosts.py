@@ -22,12 +22,12 @@ def hosts(run: Run) -> Answer:
     ~/.config/mlxops/config.toml, else the only one there is. Host files are read from --hosts-dir
     or $MLXOPS_HOSTS_DIR; if neither is given, from ~/.config/mlxops/hosts, then from hosts/ of the
     checkout that mlxops runs from. Exit 1 if one of them cannot be used."""
-    found = host_files.available(run.flags.hosts_dir)
+    candidates = host_files.available(run.flags.hosts_dir)
     choice, note = _choose(run.flags)
-    rows = [_row(candidate, choice) for candidate in found.values()]
+    rows = [_row(candidate, choice) for candidate in candidates.values()]
     result = {
         "hosts": rows,
-        "shadowed": _shadowed_files(run.flags, found),
+        "shadowed": _shadowed_files(run.flags, candidates),
         "note": note,
         "unused": _unused_files(run.flags),
     }
@@ -72,16 +72,21 @@ def _connection(host: Host) -> dict[str, Any]:
     return {"transport": host.transport, "target": target, "ports": host.site["ports"]}
 
 
-def _shadowed_files(flags: Flags, found: dict[str, Candidate]) -> list[dict[str, Any]]:
+def _shadowed_files(flags: Flags, candidates: dict[str, Candidate]) -> list[dict[str, Any]]:
     """Files hidden by another file of the same name, including those in folders that --hosts-dir
     replaces."""
     everywhere = [
         *hostfolders.candidates(flags.hosts_dir),
         *hostfolders.skipped_candidates(flags.hosts_dir),
     ]
-    hidden = [one for one in everywhere if one.name in found and found[one.name].path != one.path]
+    hidden = [
+        one
+        for one in everywhere
+        if one.name in candidates and candidates[one.name].path != one.path
+    ]
     return [
-        {"name": one.name, "path": str(one.path), "by": str(found[one.name].path)} for one in hidden
+        {"name": one.name, "path": str(one.path), "by": str(candidates[one.name].path)}
+        for one in hidden
     ]
 
 

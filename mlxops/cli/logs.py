@@ -54,13 +54,13 @@ def logs(run: Run, port: str, lines: int, follow: bool, previous: bool) -> Answe
     def on_event(event: Result) -> None:
         text.event(event) if event.get("event") == "log" else run.progress(event)
 
-    def look() -> Answer:
+    def fetch() -> Answer:
         result = text.whole(run.call("logs", args, on_event))
         if given(lines) and result.get("found", lines) < lines:
             run.console.note(f"mlxops: the log has only {result['found']} lines")
         return Answer(result, text.rest)
 
-    return watch_until_interrupt(look, "") if follow else look()
+    return watch_until_interrupt(fetch, "") if follow else fetch()
 
 
 def given(lines: int) -> bool:

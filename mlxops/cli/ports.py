@@ -105,9 +105,9 @@ def unload_all(
 
 def _confirm_stop(run: Run, args: Result) -> list[int]:
     """The pids of the servers that the user agreed to stop."""
-    found = run.call("unload-all", {**args, "dry_run": True})
+    preview = run.call("unload-all", {**args, "dry_run": True})
     servers = [
-        port for port in found["ports"] if port.get("pid") and port.get("state") == "planned"
+        port for port in preview["ports"] if port.get("pid") and port.get("state") == "planned"
     ]
     if servers:
         run.console.note(servers_to_stop(servers))

@@ -81,7 +81,7 @@ def _drift_error(result: Result) -> DriftFound | None:
     """The remaining drift: what was not repaired, or what a dry run would repair."""
     waiting = [action for action in result["actions"] if not action.get("applied")]
     stale = [{**action, "drift": "stale"} for action in waiting]
-    found = drift_error({**result, "drift": [*stale, *(result.get("drift") or [])]})
-    if found and waiting:
-        found.fields["actions"] = waiting
-    return found
+    error = drift_error({**result, "drift": [*stale, *(result.get("drift") or [])]})
+    if error and waiting:
+        error.fields["actions"] = waiting
+    return error

@@ -65,9 +65,9 @@ def register(run: Run, slots: bool, dry_run: bool, **entry: Any) -> Answer:
 
 def _require_slots_or_entry(slots: bool, entry: dict[str, Any]) -> None:
     """Raise Usage unless the arguments are NAME and REPO, or --slots alone."""
-    given = [key for key, value in entry.items() if value]
-    if slots and given:
-        raise Usage(f"--slots cannot be used with {', '.join(given)}", "mlxops register --slots")
+    keys = [key for key, value in entry.items() if value]
+    if slots and keys:
+        raise Usage(f"--slots cannot be used with {', '.join(keys)}", "mlxops register --slots")
     if not slots and not (entry["name"] and entry["repo"]):
         raise Usage(
             "missing NAME and REPO", "mlxops register NAME ORG/NAME, or mlxops register --slots"

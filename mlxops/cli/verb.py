@@ -90,10 +90,10 @@ class BaseCommand(click.Command):
         )
         resilient, ctx.resilient_parsing = ctx.resilient_parsing, True
         try:
-            found, _, _ = parser.parse_args(args=[*args])
+            options, _, _ = parser.parse_args(args=[*args])
         finally:
             ctx.resilient_parsing = resilient
-        run.flags.json = run.flags.json or bool(found.get("json"))
+        run.flags.json = run.flags.json or bool(options.get("json"))
 
     def get_help_option(self, ctx: click.Context) -> click.Option:
         return click.Option(
