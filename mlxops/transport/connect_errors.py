@@ -109,11 +109,11 @@ def login_error(
 
 def copy_id_command(settings: Settings) -> str:
     """The command that installs the host file's key for its user."""
-    given = dict(zip(settings.options[::2], settings.options[1::2], strict=False))
-    words = ["ssh-copy-id", *(["-i", given["-i"]] if "-i" in given else [])]
-    words += ["-p", given["-p"]] if "-p" in given else []
+    options = dict(zip(settings.options[::2], settings.options[1::2], strict=False))
+    words = ["ssh-copy-id", *(["-i", options["-i"]] if "-i" in options else [])]
+    words += ["-p", options["-p"]] if "-p" in options else []
     return shlex.join(
-        [*words, f"{given['-l']}@{settings.alias}" if "-l" in given else settings.alias]
+        [*words, f"{options['-l']}@{settings.alias}" if "-l" in options else settings.alias]
     )
 
 

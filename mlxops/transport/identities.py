@@ -35,29 +35,29 @@ def order_offers(files: Sequence[Identity], agent: Sequence[bytes], only: bool) 
     others = (
         [] if only else [Offer(i, None) for i, blob in enumerate(agent) if blob not in configured]
     )
-    held = {offer.path for offer in listed}
+    paths = {offer.path for offer in listed}
     return (
         listed
         + others
-        + [Offer(None, identity.path) for identity in files if identity.path not in held]
+        + [Offer(None, identity.path) for identity in files if identity.path not in paths]
     )
 
 
 def find_identities(paths: Sequence[str]) -> list[Identity]:
     """The files that exist, each once."""
-    found = []
+    identities = []
     for path in dict.fromkeys(paths):
         private = read_bytes(path)
         if private:
-            found.append(
+            identities.append(
                 Identity(
                     path, public_key(read_bytes(path + ".pub")) or embedded_public_key(private)
                 )
             )
         elif public_key(read_bytes(path + ".pub")):
             # Only an agent holds the private key.
-            found.append(Identity(path, public_key(read_bytes(path + ".pub"))))
-    return found
+            identities.append(Identity(path, public_key(read_bytes(path + ".pub"))))
+    return identities
 
 
 def read_bytes(path: str) -> bytes:

@@ -24,7 +24,7 @@ class KnownKey:
 
 def keys_for(text: str, name: str, file: str = "") -> list[KnownKey]:
     """The keys listed for a name (`host` or `[host]:port`). Malformed lines are skipped."""
-    found = []
+    keys = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""
@@ -32,8 +32,8 @@ def keys_for(text: str, name: str, file: str = "") -> list[KnownKey]:
             continue
         blob = decode_base64(words[2])
         if blob:
-            found.append(KnownKey(type=words[1], blob=blob, file=file, line=number, marker=marker))
-    return found
+            keys.append(KnownKey(type=words[1], blob=blob, file=file, line=number, marker=marker))
+    return keys
 
 
 def decode_base64(word: str | bytes) -> bytes:
@@ -99,14 +99,14 @@ def fingerprint(blob: bytes) -> str:
 
 def read_keys(paths: Iterable[str], name: str) -> list[KnownKey]:
     """The keys these files list for a name. Missing files are skipped."""
-    found: list[KnownKey] = []
+    keys: list[KnownKey] = []
     for path in paths:
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
-                found += keys_for(file.read(), name, path)
+                keys += keys_for(file.read(), name, path)
         except OSError:
             continue
-    return found
+    return keys
 
 
 def known_types(keys: list[KnownKey]) -> list[str]:

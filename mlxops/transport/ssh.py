@@ -319,8 +319,8 @@ class SshLink:
                 return self._channel.recv(CHUNK)
             if ended:
                 return b""
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._channel.fileno()], [], [], left)[0]:
+            timeout_s = deadline - time.monotonic()
+            if timeout_s <= 0 or not select.select([self._channel.fileno()], [], [], timeout_s)[0]:
                 return None
 
     def _drain(self) -> None:
