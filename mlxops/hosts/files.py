@@ -87,10 +87,10 @@ class Host:
 
 def available(hosts_dir: str | None) -> dict[str, Candidate]:
     """The host files by name; the first folder wins."""
-    found: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate] = {}
     for candidate in hostfolders.candidates(hosts_dir):
-        found.setdefault(candidate.name, candidate)
-    return found
+        candidates.setdefault(candidate.name, candidate)
+    return candidates
 
 
 def find_host(name: str | None, hosts_dir: str | None) -> Host:
@@ -112,19 +112,19 @@ class ChosenHost:
 
 def choose_host(name: str | None, hosts_dir: str | None) -> ChosenHost:
     """The host file to use; Usage if that is ambiguous."""
-    found = available(hosts_dir)
+    candidates = available(hosts_dir)
     requested, source = _requested(name)
-    if not found:
+    if not candidates:
         raise _no_host_files(hosts_dir)
-    if requested in found:
-        return ChosenHost(found[requested], source)
-    known = ", ".join(found)
+    if requested in candidates:
+        return ChosenHost(candidates[requested], source)
+    known = ", ".join(candidates)
     if requested:
         message = f"no host {requested!r} (from {source})"
-        raise Usage(message, f"known hosts: {known}", known=[*found])
-    if len(found) > 1:
-        raise Usage("more than one host", f"choose with --host NAME ({known})", known=[*found])
-    return ChosenHost(next(iter(found.values())), "the only host")
+        raise Usage(message, f"known hosts: {known}", known=[*candidates])
+    if len(candidates) > 1:
+        raise Usage("more than one host", f"choose with --host NAME ({known})", known=[*candidates])
+    return ChosenHost(next(iter(candidates.values())), "the only host")
 
 
 def _no_host_files(hosts_dir: str | None) -> Usage:

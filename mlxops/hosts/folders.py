@@ -47,10 +47,10 @@ def home() -> Path | None:
     if variable.startswith("/"):
         return Path(variable)
     try:
-        found = pwd.getpwuid(os.getuid()).pw_dir
+        path = pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         return None
-    return Path(found) if found.startswith("/") else None
+    return Path(path) if path.startswith("/") else None
 
 
 def config_path() -> Path | None:

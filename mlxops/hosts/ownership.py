@@ -22,9 +22,9 @@ def require_own(path: Path) -> None:
     fixes it.
 
     OSError if the file or a folder in its path cannot be examined."""
-    found = _weakness(path)
-    if found:
-        where, why, remedy = found
+    weakness = _weakness(path)
+    if weakness:
+        where, why, remedy = weakness
         place = f"{where} " if where != str(path) else "it "
         raise Usage(f"{path} is not used: {place}{why}", remedy, file=str(path), path=where)
 
@@ -33,27 +33,27 @@ def _weakness(path: Path) -> tuple[str, str, str] | None:
     """The first part of the path that others could change: path, reason and the command that fixes
     it."""
     at = "/"
-    left = _parts(os.path.join(os.getcwd() if not path.is_absolute() else "/", path))
-    found = _fault(at, os.lstat(at), holds_the_file=len(left) <= 1)
+    parts = _parts(os.path.join(os.getcwd() if not path.is_absolute() else "/", path))
+    fault = _fault(at, os.lstat(at), holds_the_file=len(parts) <= 1)
     links = 0
-    while left and not found:
-        name = left.pop()
+    while parts and not fault:
+        name = parts.pop()
         if name == "..":
             at = os.path.dirname(at)
             continue
         here = os.path.join(at, name)
-        seen = os.lstat(here)
-        if not stat.S_ISLNK(seen.st_mode):
-            at, found = here, _fault(here, seen, holds_the_file=len(left) == 1)
+        status = os.lstat(here)
+        if not stat.S_ISLNK(status.st_mode):
+            at, fault = here, _fault(here, status, holds_the_file=len(parts) == 1)
             continue
         links += 1
         if links > MAX_LINKS:
             return here, "is a circular link", f"ls -l {shlex.quote(here)}"
-        found = _foreign_owner(here, seen)
+        fault = _foreign_owner(here, status)
         target = os.readlink(here)
         at = "/" if target.startswith("/") else at
-        left += _parts(target)
-    return found
+        parts += _parts(target)
+    return fault
 
 
 def _parts(path: str) -> list[str]:
@@ -61,36 +61,36 @@ def _parts(path: str) -> list[str]:
     return [name for name in reversed(path.split("/")) if name not in ("", ".")]
 
 
-def _fault(path: str, seen: os.stat_result, holds_the_file: bool) -> tuple[str, str, str] | None:
+def _fault(path: str, status: os.stat_result, holds_the_file: bool) -> tuple[str, str, str] | None:
     """Why others could change this path: reason and remedy. A sticky folder is fine unless it holds
     the file itself: others may add files there, but not replace existing ones."""
-    folder = stat.S_ISDIR(seen.st_mode)
-    if not folder and not stat.S_ISREG(seen.st_mode):
+    folder = stat.S_ISDIR(status.st_mode)
+    if not folder and not stat.S_ISREG(status.st_mode):
         return path, "is not a regular file", f"ls -l {shlex.quote(path)}"
-    open_to_all = seen.st_mode & 0o022 and not (
-        folder and seen.st_mode & stat.S_ISVTX and not holds_the_file
+    open_to_all = status.st_mode & 0o022 and not (
+        folder and status.st_mode & stat.S_ISVTX and not holds_the_file
     )
     if open_to_all:
-        who = "everyone" if seen.st_mode & 0o002 else "its group"
+        who = "everyone" if status.st_mode & 0o002 else "its group"
         return (
             path,
-            f"is writable by {who} (mode {seen.st_mode & 0o7777:o})",
+            f"is writable by {who} (mode {status.st_mode & 0o7777:o})",
             f"chmod go-w {shlex.quote(path)}",
         )
-    return _foreign_owner(path, seen)
+    return _foreign_owner(path, status)
 
 
-def _foreign_owner(path: str, seen: os.stat_result) -> tuple[str, str, str] | None:
+def _foreign_owner(path: str, status: os.stat_result) -> tuple[str, str, str] | None:
     me = os.geteuid()
-    if seen.st_uid in (0, me):
+    if status.st_uid in (0, me):
         return None
-    change = f"chown {'-h ' if stat.S_ISLNK(seen.st_mode) else ''}{_name(me)} {shlex.quote(path)}"
+    change = f"chown {'-h ' if stat.S_ISLNK(status.st_mode) else ''}{_name(me)} {shlex.quote(path)}"
     remedy = (
         f"sudo {change}"
         if me
-        else f"run mlxops as {_name(seen.st_uid)} (without sudo), or: {change}"
+        else f"run mlxops as {_name(status.st_uid)} (without sudo), or: {change}"
     )
-    return path, f"belongs to {_name(seen.st_uid)}", remedy
+    return path, f"belongs to {_name(status.st_uid)}", remedy
 
 
 def _name(uid: int) -> str:

@@ -38,7 +38,7 @@ def read(table: Table) -> dict[str, Any]:
     """Runtime name -> row, as it is sent; for a built-in runtime only its command. Usage for an
     incomplete row."""
     rows = {name: _row(name, table.table(name)) for name in table.names()}
-    taken = [
+    rivals = [
         (name, kind, list(form))
         for name, r in RUNTIMES.items()
         for kind in PATTERN_KEYS
@@ -46,7 +46,7 @@ def read(table: Table) -> dict[str, Any]:
     ]
     for name, row in rows.items():
         for kind in PATTERN_KEYS:
-            _refuse_overlap(table, name, kind, row.get(kind, []), taken)
+            _refuse_overlap(table, name, kind, row.get(kind, []), rivals)
     return rows
 
 
@@ -67,28 +67,28 @@ def _row(name: str, table: Table) -> dict[str, Any]:
 def _facts(table: Table, startable: bool) -> dict[str, Any]:
     """The keys in the file; the agent has defaults for the others. `startable`: the file has a
     command."""
-    given = {key: table.take(key, check, None) for key, check in FIELDS.items()}
-    if not (given["forms"] or (given["modules"] and startable)):
+    fields = {key: table.take(key, check, None) for key, check in FIELDS.items()}
+    if not (fields["forms"] or (fields["modules"] and startable)):
         raise table.error("forms", "is missing", "see docs/runtimes.md for its values")
-    given["default_port"] = table.take("default_port", hostfile.port)
-    options = {key: given[key] for key, check in FIELDS.items() if check is flag and given[key]}
+    fields["default_port"] = table.take("default_port", hostfile.port)
+    options = {key: fields[key] for key, check in FIELDS.items() if check is flag and fields[key]}
     for key, option in options.items():
         if [*options.values()].count(option) > 1:
             hint = "give each key its own option"
             raise table.error(key, f"is {option}, which another key uses too", hint)
-    return {key: value for key, value in given.items() if value is not None}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _refuse_overlap(
-    table: Table, name: str, kind: str, forms: Forms, taken: list[tuple[str, str, list[str]]]
+    table: Table, name: str, kind: str, forms: Forms, rivals: list[tuple[str, str, list[str]]]
 ) -> None:
     for form in forms:
-        for other, of_kind, theirs in taken:
+        for other, of_kind, theirs in rivals:
             short = min(len(form), len(theirs))
             if kind == of_kind and form[:short] == theirs[:short]:
                 text = f"{form} cannot be distinguished from {theirs} of {other}"
                 raise table.error(f"{name}.{kind}", text, "no form may be a prefix of another one")
-        taken.append((name, kind, form))
+        rivals.append((name, kind, form))
 
 
 def _lines(value: Any) -> Forms:
