@@ -66,12 +66,12 @@ def problems(result: dict[str, Any]) -> list[dict[str, Any]]:
         (action["port"], action["entry"]) for action in result["actions"] if action.get("applied")
     ]
     drifts = result.get("drift") or []
-    left = [
+    rest = [
         one
         for one in drifts
         if one["drift"] != "lost" or (one["port"], one["entry"]) not in cleared
     ]
-    return [*left, *(result.get("broken") or [])]
+    return [*rest, *(result.get("broken") or [])]
 
 
 def change_summary(result: dict[str, Any], style: Style) -> str:

@@ -49,13 +49,13 @@ def _overhead(memory: dict[str, Any]) -> tuple[str, Any, str]:
 
 
 def _machine(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    held = memory.get("held_bytes") or {}
-    servers, loading = _by_port(held), _by_port(memory.get("promised_bytes") or {})
+    bytes_by_port = memory.get("held_bytes") or {}
+    servers, loading = _by_port(bytes_by_port), _by_port(memory.get("promised_bytes") or {})
     rows = [("free now", memory.get("free_bytes"), f"of {_size(memory.get('total_bytes'))}")]
     if memory.get("wired_limit_bytes") is not None:
         rows.append(("wired limit", memory.get("wired_limit_bytes"), ""))
     if servers:
-        used = sum(count for count in held.values() if isinstance(count, int))
+        used = sum(count for count in bytes_by_port.values() if isinstance(count, int))
         rows.append(("in use", used, f"by servers on {servers}"))
     if loading:
         rows.append(("reserved", None, f"by loads on {loading}"))

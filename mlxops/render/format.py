@@ -27,11 +27,11 @@ def printable_lines(text: Any, longest: int = MAX_LINE_LENGTH, most: int = MAX_L
     """The lines of a text from the host, each made printable; tabs become spaces. Long lines are
     cut, and lines beyond `most` are counted only."""
     lines = str(text)[: longest * most].splitlines()
-    kept = [
+    texts = [
         printable(line[:longest].expandtabs()) + (CUT if len(line) > longest else "")
         for line in lines[:most]
     ]
-    return [*kept, f"{CUT} ({len(lines) - most} more lines)"] if len(lines) > most else kept
+    return [*texts, f"{CUT} ({len(lines) - most} more lines)"] if len(lines) > most else texts
 
 
 def cell(value: Any) -> str:

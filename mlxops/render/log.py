@@ -20,12 +20,12 @@ class LogText:
 
     def __init__(self, say: Callable[[str], None], gather: bool = False) -> None:
         self._say, self._gather = say, gather
-        self._said = False
+        self._has_printed = False
         self._gathered: list[str] = []
 
     def event(self, event: dict[str, Any]) -> None:
         if "lines" not in event:
-            self._said = True
+            self._has_printed = True
             self._say(log_line(event.get("line", "")))
         elif self._gather:
             self._gathered += event["lines"]
@@ -41,7 +41,7 @@ class LogText:
         )
 
     def rest(self, result: dict[str, Any], style: Style) -> str:
-        return "" if self._said else "\n".join(map(log_line, result.get("lines") or []))
+        return "" if self._has_printed else "\n".join(map(log_line, result.get("lines") or []))
 
 
 def log_line(line: Any) -> str:

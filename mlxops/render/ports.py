@@ -41,9 +41,9 @@ def unload_result(result: dict[str, Any], style: Style) -> str:
     if not result.get("changed"):
         return f"{result['port']} is already free"
     if result.get("left"):
-        left = ", ".join(map(str, result["left"]))
+        pids = ", ".join(map(str, result["left"]))
         text = (
-            f"{result['port']}: {cell(result.get('entry'))} unloaded, but pid {left}, started for"
+            f"{result['port']}: {cell(result.get('entry'))} unloaded, but pid {pids}, started for"
         )
         return f"{text} this port too, is still running (mlxops unload {result['port']})"
     took = (

@@ -142,12 +142,12 @@ def bar_text(done: int, total: int | None, speed: float | None, file: str | None
     """[#####.....]  42 %  3.10 GiB of 7.40 GiB  112 MiB/s  ETA 38 s  model.safetensors"""
     filled = int(BAR_WIDTH * min(1.0, done / total)) if total else 0
     share = f"{int(100 * done / total):3d} %" if total else f"  {DASH} %"
-    left = duration((total - done) / speed) if total and speed and total >= done else DASH
+    eta = duration((total - done) / speed) if total and speed and total >= done else DASH
     words = [
         f"[{'#' * filled:.<{BAR_WIDTH}}]",
         share,
         f"{size(done)} of {size(total)}",
         byte_rate(speed),
-        f"ETA {left}",
+        f"ETA {eta}",
     ]
     return "  ".join([*words, *([printable(file)] if file else [])])

@@ -39,18 +39,18 @@ def _but_registry(port: dict[str, Any]) -> dict[str, Any]:
 
 
 def _proof(port: dict[str, Any], style: Style) -> list[str]:
-    told = verdict(port["ok"], style) if port["checks"] else cell(None)
-    return [told, latency(port.get("first_token_ms")), token_rate(port.get("tokens_per_s"))]
+    outcome = verdict(port["ok"], style) if port["checks"] else cell(None)
+    return [outcome, latency(port.get("first_token_ms")), token_rate(port.get("tokens_per_s"))]
 
 
 def _below(result: dict[str, Any], style: Style) -> list[str]:
     broken = {one["port"]: one for one in result.get("broken") or []}
-    told = [
+    lines = [
         *map(_why, filter(_unexplained, result["ports"])),
         *drift_lines(result.get("drift"), style),
     ]
-    told += drift_lines([one for port, one in broken.items() if not _drifts(result, port)], style)
-    return ["", memory_line(result.get("memory")), *told]
+    lines += drift_lines([one for port, one in broken.items() if not _drifts(result, port)], style)
+    return ["", memory_line(result.get("memory")), *lines]
 
 
 def _unexplained(port: dict[str, Any]) -> bool:
