@@ -94,8 +94,11 @@ def ssh_rows(host: Host, fault: MlxopsError | None) -> list[Row]:
         settings = query_ssh(host.ssh)
     except MlxopsError as exc:
         return [row("ssh settings", "wrong", exc.message, exc.hint), *step_rows([], type(exc), exc)]
-    seen = f"`ssh -G {settings.alias}`: {settings.user}@{settings.hostname} port {settings.port}"
-    return [row("ssh settings", "ok", seen), *step_rows(step_details(settings), type(fault), fault)]
+    detail = f"`ssh -G {settings.alias}`: {settings.user}@{settings.hostname} port {settings.port}"
+    return [
+        row("ssh settings", "ok", detail),
+        *step_rows(step_details(settings), type(fault), fault),
+    ]
 
 
 def step_details(settings: Settings) -> list[str]:

@@ -63,7 +63,7 @@ def _query(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]
 
     hub: Any = utils  # its type hints do not declare its exports
     fields = ["downloads", "gated", "lastModified", "safetensors", "usedStorage"]
-    asked = {
+    params = {
         "search": words,
         "filter": "mlx",
         "sort": "downloads",
@@ -72,10 +72,10 @@ def _query(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]
     }
     answer = hub.get_session().get(
         f"{endpoint or constants.ENDPOINT}/api/models",
-        params=asked,
+        params=params,
         timeout=TIMEOUT_S,
         headers=hub.build_hf_headers(library_name="mlxops"),
     )
     hub.hf_raise_for_status(answer)
-    found: list[dict[str, Any]] = answer.json()
-    return found
+    rows: list[dict[str, Any]] = answer.json()
+    return rows

@@ -120,5 +120,5 @@ def _completed(result: Any) -> str:
     """How a command completed that was interrupted: it names the ports that it did not finish."""
     ports = result.get("ports") if isinstance(result, dict) else None
     rows = [row for row in ports if isinstance(row, dict)] if isinstance(ports, list) else []
-    left = [str(row.get("port")) for row in rows if row.get("ok") is False]
-    return f"not done: {', '.join(left)}" if left else "the command had already finished"
+    numbers = [str(row.get("port")) for row in rows if row.get("ok") is False]
+    return f"not done: {', '.join(numbers)}" if numbers else "the command had already finished"
