@@ -47,10 +47,10 @@ class LineSplitter:
     def flush_partial(self) -> List[str]:
         """The held text up to its last whole character, marked as continuing."""
         shown = _whole_characters(self._partial)
-        kept = self._partial[shown:]
+        rest = self._partial[shown:]
         self._partial = self._partial[:shown]
         text = self._text() + CONTINUES if shown else ""
-        self._partial, self._dropped, self._continued = kept, 0, self._continued or bool(shown)
+        self._partial, self._dropped, self._continued = rest, 0, self._continued or bool(shown)
         return [text] if text else []
 
     def end(self) -> List[str]:

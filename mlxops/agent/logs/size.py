@@ -64,8 +64,8 @@ def truncate(
             return None
         end = os.pread(fd, keep, max(0, was.st_size - keep))
         aside = path.endswith(".1")
-        kept = _shrink(path, end) if aside else _copy_and_truncate(fd, path, end, was.st_size)
-        return Truncation(path, size, kept)
+        rest_bytes = _shrink(path, end) if aside else _copy_and_truncate(fd, path, end, was.st_size)
+        return Truncation(path, size, rest_bytes)
     finally:
         os.close(fd)
 
@@ -151,10 +151,10 @@ def measure_folder(folder: str, most_files: int = 20_000) -> FolderSize:
     while folders and count < most_files:
         here = folders.pop()
         for path, was in _files(here):
-            held = allocated_bytes(was)
-            size, count = size + held, count + 1
-            if held > largest_size:
-                largest, largest_size = path, held
+            size_bytes = allocated_bytes(was)
+            size, count = size + size_bytes, count + 1
+            if size_bytes > largest_size:
+                largest, largest_size = path, size_bytes
         with contextlib.suppress(OSError):
             folders += [e.path for e in os.scandir(here) if e.is_dir(follow_symlinks=False)]
     return FolderSize(size, count, largest, largest_size)

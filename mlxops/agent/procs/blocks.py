@@ -38,9 +38,9 @@ def preallocate(fd: int, size: int) -> bool:
     import fcntl
     import struct
 
-    wanted = struct.pack("=IiqqQ", F_ALLOCATEALL, F_PEOFPOSMODE, 0, size, 0)
+    request = struct.pack("=IiqqQ", F_ALLOCATEALL, F_PEOFPOSMODE, 0, size, 0)
     try:
-        fcntl.fcntl(fd, F_PREALLOCATE, wanted)
+        fcntl.fcntl(fd, F_PREALLOCATE, request)
     except OSError as exc:
         if exc.errno in UNSUPPORTED_ERRNOS:
             return False

@@ -125,8 +125,8 @@ class Linux(binding.Ports):
 
     def lockers(self, path: str) -> Tuple[int, ...]:
         try:
-            seen = os.stat(path)
-            return proctext.lockers(self._text("locks"), seen.st_dev, seen.st_ino)
+            status = os.stat(path)
+            return proctext.lockers(self._text("locks"), status.st_dev, status.st_ino)
         except (OSError, ValueError) as exc:
             raise Unobservable("cannot see who locks %s: %s" % (path, exc)) from exc
 
@@ -159,18 +159,18 @@ class Linux(binding.Ports):
             os.close(folder)
 
     def _build(self, pid: int, uid: int, stat: bytes, cmdline: bytes) -> Process:
-        seen = proctext.stat(stat)
+        fields = proctext.stat(stat)
         return Process(
             pid=pid,
-            ppid=seen.ppid,
-            pgid=seen.pgid,
+            ppid=fields.ppid,
+            pgid=fields.pgid,
             uid=uid,
-            start_time="%s-%d" % (self._boot_token(), seen.start_ticks),
-            started_at=self._boot + seen.start_ticks / self._tick,
-            rss_bytes=seen.rss_pages * self._page,
+            start_time="%s-%d" % (self._boot_token(), fields.start_ticks),
+            started_at=self._boot + fields.start_ticks / self._tick,
+            rss_bytes=fields.rss_pages * self._page,
             argv=proctext.argv(cmdline),
-            zombie=seen.dead,
-            stopped=seen.stopped,
+            zombie=fields.dead,
+            stopped=fields.stopped,
         )
 
     def _boot_token(self) -> str:
@@ -186,9 +186,9 @@ class Linux(binding.Ports):
             raise Unobservable("%s/%s: %s" % (self._proc, path, exc.strerror)) from exc
 
     def _sockets(self, ports: Iterable[int]) -> List[proctext.Socket]:
-        wanted = frozenset(ports)
+        numbers = frozenset(ports)
         try:
-            return [socket for text in self._tcp() for socket in proctext.listening(text, wanted)]
+            return [socket for text in self._tcp() for socket in proctext.listening(text, numbers)]
         except ValueError as exc:
             raise Unobservable("%s/net/tcp: %s" % (self._proc, exc)) from exc
 

@@ -12,12 +12,12 @@ def descendants(table: Mapping[int, Process], pid: int) -> Tuple[Process, ...]:
     itself."""
     children = _children(table)
     found: List[Process] = []
-    seen = {pid}
+    pids = {pid}
     queue = [pid]
     for parent in queue:
         for child in children.get(parent, ()):
-            if child.pid not in seen:
-                seen.add(child.pid)
+            if child.pid not in pids:
+                pids.add(child.pid)
                 queue.append(child.pid)
                 found.append(child)
     return tuple(process for process in found if not process.zombie)
@@ -26,10 +26,10 @@ def descendants(table: Mapping[int, Process], pid: int) -> Tuple[Process, ...]:
 def ancestors(table: Mapping[int, Process], pid: int) -> Tuple[Process, ...]:
     """Parent, grandparent and so on, as far as the table has them."""
     line: List[Process] = []
-    seen = {pid}
+    pids = {pid}
     process = table.get(pid)
-    while process is not None and process.ppid not in seen:
-        seen.add(process.ppid)
+    while process is not None and process.ppid not in pids:
+        pids.add(process.ppid)
         process = table.get(process.ppid)
         if process is not None:
             line.append(process)

@@ -69,12 +69,12 @@ class Darwin(binding.Ports):
         )
 
     def listeners(self, ports: Iterable[int]) -> Tuple[Listener, ...]:
-        wanted = sorted(set(ports))
-        if not wanted:
+        numbers = sorted(set(ports))
+        if not numbers:
             return ()
         # Unless run by root, lsof only shows this user's sockets.
-        own = self._lsof(wanted)
-        hidden = [port for port in wanted if binding.has_hidden_listener(port, own)]
+        own = self._lsof(numbers)
+        hidden = [port for port in numbers if binding.has_hidden_listener(port, own)]
         return own + self._of_others(hidden, own)
 
     def connections(self, port: int) -> int:
@@ -117,7 +117,9 @@ class Darwin(binding.Ports):
     def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
         uid = os.getuid()
         domains = ("system", "gui/%d" % uid, "user/%d" % uid)
-        return tuple(self._told(job) for domain in domains for job in self._services(domain))
+        return tuple(
+            self._with_program(job) for domain in domains for job in self._services(domain)
+        )
 
     def reserve(self, fd: int, size: int) -> bool:
         return blocks.preallocate(fd, size)
@@ -216,7 +218,7 @@ class Darwin(binding.Ports):
         except ValueError as exc:
             _garbled(self._tools.launchctl, exc)
 
-    def _told(self, job: LaunchdJob) -> LaunchdJob:
+    def _with_program(self, job: LaunchdJob) -> LaunchdJob:
         """The job with its program; without, when it was removed since it was listed."""
         answer = self._ask(self._tools.launchctl, "print", "%s/%s" % (job.domain, job.label))
         return job._replace(program=mactext.program(answer.out)) if answer.code == 0 else job

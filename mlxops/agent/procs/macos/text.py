@@ -76,26 +76,26 @@ def listeners(text: str) -> Tuple[Listener, ...]:
     """From lsof -F with LSOF_FIELDS: a set of lines per process, and in it one per open file;
     descriptors merged."""
     found: Dict[Listener, None] = {}
-    seen: Dict[str, str] = {}
+    fields: Dict[str, str] = {}
     for line in text.splitlines():
         key, value = line[:1], line[1:]
         if key == "p":
-            seen = {}
-        seen[key] = value
+            fields = {}
+        fields[key] = value
         if key == "n":
-            found[_listener(seen)] = None
+            found[_listener(fields)] = None
         elif key not in ("p", "u", "f", "t"):
             raise ValueError("not a line of lsof -F: %r" % line[:120])
     return tuple(found)
 
 
-def _listener(seen: Dict[str, str]) -> Listener:
+def _listener(fields: Dict[str, str]) -> Listener:
     try:
-        host, _, port = seen["n"].rpartition(":")
-        address = ANY[seen["t"]] if host == "*" else host.strip("[]")
-        return Listener(int(port), address, int(seen["p"]), int(seen["u"]))
+        host, _, port = fields["n"].rpartition(":")
+        address = ANY[fields["t"]] if host == "*" else host.strip("[]")
+        return Listener(int(port), address, int(fields["p"]), int(fields["u"]))
     except KeyError as exc:
-        raise ValueError("lsof left out field %s of %r" % (exc, seen.get("n"))) from exc
+        raise ValueError("lsof left out field %s of %r" % (exc, fields.get("n"))) from exc
 
 
 def listening(text: str, ports: Collection[int]) -> Tuple[Listener, ...]:
