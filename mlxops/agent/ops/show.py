@@ -14,7 +14,8 @@ from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of
-from .rows import entry_row, port_row
+from .port_rows import port_row
+from .rows import entry_row
 
 NOTHING: Dict[str, Any] = {"command": None, "sources": None}
 

@@ -11,7 +11,7 @@ from ..ports.survey import observe_ports
 from ..procs import Procs, Unobservable
 from ..registry.entries import Registry
 from ..verify.port_report import timeout_of, verify_port
-from .rows import port_row
+from .port_rows import port_row
 
 
 def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:

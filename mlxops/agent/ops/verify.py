@@ -10,7 +10,7 @@ from ..ports.evidence import PortEvidence
 from ..ports.survey import observe_ports
 from ..registry.entries import Entry, Registry
 from ..verify.port_report import timeout_of, verify_port
-from .rows import port_row
+from .port_rows import port_row
 
 
 def verify(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:

@@ -1,0 +1,58 @@
+"""The row of a port in results."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, Optional
+
+from ..context import Context
+from ..ports.diagnosis import diagnose, unreported_strays
+from ..ports.evidence import PortEvidence
+from ..ports.expected import expected
+from ..ports.plan import remedy
+from ..registry.entries import Registry
+
+
+def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, Any]:
+    want = expected(ctx, registry, seen.port)
+    verdict = diagnose(seen, want)
+    trouble = verdict.drift or (verdict.state if verdict.broken else None)
+    server = seen.server
+    process = server.process if server else seen.recorded
+    return {
+        "port": seen.port,
+        "slot_name": ctx.site.slot_name(seen.port),
+        "entry": want.entries[0].name if want.entries else None,
+        "wanted": want.lost[0].name if want.lost else None,
+        "state": verdict.state,
+        "drift": verdict.drift,
+        "pid": process.pid if process else None,
+        "served_model": _served(seen),
+        "rss_bytes": ctx.procs.footprint(server.processes) if server else None,
+        "uptime_s": _uptime(process.started_at) if process else None,
+        "latency_ms": seen.answer.latency_ms,
+        "runtime": server.invocation.runtime.name if server else None,
+        **seen.other_hosts.to_wire(),
+        "strays": [
+            {"pid": s.process.pid, "model": s.invocation.model, "rss_bytes": s.held_bytes}
+            for s in seen.strays
+        ],
+        "job": dict(seen.job) if seen.job else None,
+        "reason": verdict.reason,
+        "beside": unreported_strays(seen, verdict) or None,
+        "broken": verdict.broken and seen.job is None,
+        "next": remedy(trouble, seen.port, want.entry, want) if trouble else None,
+    }
+
+
+def _served(evidence: PortEvidence) -> Optional[str]:
+    """The name that clients must use. mlx_lm.server's /v1/models lists the whole cache, so its
+    fixed name is used."""
+    if evidence.answer.health is None:
+        return None
+    client_model = evidence.server.invocation.runtime.client_model if evidence.server else None
+    return client_model or (evidence.answer.models[0] if evidence.answer.models else None)
+
+
+def _uptime(started_at: Optional[float]) -> Optional[float]:
+    return None if started_at is None else round(max(0.0, time.time() - started_at), 1)
