@@ -90,9 +90,7 @@ class Site(NamedTuple):
     def require_port(self, port: int) -> int:
         if port not in self.ports:
             span = "%d-%d" % (min(self.ports), max(self.ports))
-            raise Usage(
-                "port %s is not one of this host's (%s)" % (port, span), "mlxops status", port=port
-            )
+            raise Usage("no port '%s' on %s" % (port, self.name), "its ports: " + span, port=port)
         return port
 
     @property

@@ -18,7 +18,7 @@ def next_step(told: dict[str, Any]) -> str:
     """The command for a drift or a broken state, and alternatives."""
     what, port, entry = kind(told), told.get("port"), told.get("entry")
     step = told.get("next") or remedies.command(what, port, entry)
-    return printable(step + remedies.alternative(what, port, entry))
+    return printable(remedies.advice(step, what, port, entry))
 
 
 def location(record: dict[str, Any]) -> str:

@@ -57,7 +57,10 @@ def cache(ctx: Context) -> Iterator[Finding]:
     if not unkept and not any(faults.values()):
         mode = stat.S_IMODE(os.stat(folder).st_mode)
         yield Finding(
-            "agent cache", OK, "%s, mode %o, %d copies, unchanged" % (folder, mode, len(copies))
+            "agent cache",
+            OK,
+            "%s, mode %o, %s, unchanged"
+            % (folder, mode, "1 copy" if len(copies) == 1 else "%d copies" % len(copies)),
         )
 
 

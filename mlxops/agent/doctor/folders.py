@@ -42,7 +42,7 @@ def state(ctx: Context) -> Iterator[Finding]:
         yield Finding(CHECK, ERROR, detail, _on_host("df -h %s; df -i %s", root, root))
     if missing:
         names = ", ".join(os.path.basename(path) for path in missing)
-        detail = "%s: not created yet, because not needed so far: %s" % (root, names)
+        detail = "%s: created when needed: %s" % (root, names)
         yield Finding(
             CHECK, OK, detail, fixes=tuple(Fix("mkdir", path, "missing") for path in missing)
         )
@@ -123,7 +123,7 @@ def check_shared(check: str, path: str) -> Finding:
         return Finding(check, ERROR, detail, _on_host("chmod o-w %s", path))
     if not os.access(path, os.W_OK | os.X_OK):
         return Finding(check, ERROR, "%s is not writable" % path, _chown(path, os.geteuid()))
-    return Finding(check, OK, "%s, mode %o, is writable" % (path, mode))
+    return Finding(check, OK, "%s is writable (mode %o)" % (path, mode))
 
 
 def _chown(path: str, uid: int) -> str:

@@ -102,8 +102,8 @@ def process_visibility(ctx: Context) -> Iterator[Finding]:
         yield Finding(
             "processes",
             OK,
-            "%d processes and %d listeners on the ports are visible"
-            % (len(snapshot.processes), own),
+            "visible: %d processes, and %d listener%s on the ports"
+            % (len(snapshot.processes), own, "" if own == 1 else "s"),
         )
 
 
@@ -132,7 +132,7 @@ def foreign_listeners(ctx: Context) -> Iterator[Finding]:
         if evidence.foreign_use:
             count += 1
             text = "port %d is %s" % (port, evidence.foreign_use)
-            hint = "mlxops show %d; then stop it on the host" % port
+            hint = "mlxops show %d" % port
             yield Finding("foreign listeners", ERROR, text, hint)
     if not count:
         yield Finding("foreign listeners", OK, "none on the ports")

@@ -79,9 +79,8 @@ def snapshots(ctx: Context) -> Iterator[Finding]:
         )
         yield Finding("snapshots", verdict, "%s: %s" % (fault, join_some(list(hit))), fix)
     if not faults:
-        yield Finding(
-            "snapshots", OK, "%d of %d entries, all complete" % (len(entries), len(entries))
-        )
+        text = "%d of %d entries, all complete" % (len(entries), len(entries))
+        yield Finding("snapshots", OK, text if entries else "no entries")
 
 
 def _fault(path: str) -> Tuple[str, str]:

@@ -33,7 +33,7 @@ def check(ctx: Context, entry: Entry, port: int, installed: Installed) -> Tuple[
         refused = _rejected_by_program(ctx, entry, installed)
     if refused:
         raise Failed(
-            "%s would refuse %s: %s"
+            "%s would reject the arguments of %s: %s"
             % (runtime.name, entry.name, "; ".join(r.reason for r in refused)),
             mlxops_command("set", entry.name, _set_argument(refused[0].field)),
             entry=entry.name,

@@ -84,8 +84,7 @@ def _own_log(ours: str, server: Optional[Process], port: int) -> LogSource:
                 ours,
             )
         _fail(
-            "no server was started on port %d from this state folder yet; its log would be %s"
-            % (port, ours),
+            "no server has been started on port %d yet" % port,
             "mlxops status %d" % port,
             ours,
         )

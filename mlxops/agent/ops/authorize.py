@@ -43,6 +43,9 @@ def shell_line(folder: str) -> str:
 def elsewhere(key: Optional[str], command: str) -> List[str]:
     """Warnings for other lines of authorized_keys with the same key."""
     words = key.split() if key else []
-    advice = "line %d of %s gives this key other permissions, and the first line wins: remove it"
+    advice = (
+        "line %d of %s gives this key other permissions, and the first line wins:"
+        " use a key of its own: ssh-keygen -f ~/.ssh/mlxops-cron"
+    )
     lines = authorized.other_lines(words[1] if len(words) > 1 else "", command)
     return [advice % (number, authorized.KEYS) for number, _ in lines]

@@ -146,7 +146,10 @@ def _plan_change(current: Registry, entry: Entry) -> Change:
     slot = entry.slot
     if slot not in (None, there.slot) and same_repo(there.repo_id, entry.repo_id):
         return _change("plan", there, "slot %d" % slot, there.with_fields(slot=slot))
-    return _change("keep", there, "%s is already registered" % there.repo_id, None)
+    text = "%s is already registered" % there.repo_id
+    if there.name != entry.name:
+        text = "%s was not added: %s as %s" % (entry.name, text, there.name)
+    return _change("keep", there, text, None)
 
 
 def _change(action: str, there: Entry, reason: str, entry: Optional[Entry]) -> Change:

@@ -40,7 +40,7 @@ def _without_judgement(row: Dict[str, Any]) -> Dict[str, Any]:
     """The row if the registry is unreadable: then a server without an entry is not drift."""
     unsure = row["drift"] in ("orphan", "stray")
     return (
-        {**row, "drift": None, "next": None, "reason": "the registry is unreadable"}
+        {**row, "drift": None, "next": None, "reason": "cannot tell what should run here"}
         if unsure
         else row
     )

@@ -227,7 +227,10 @@ def _actions(port_survey: PortSurvey) -> List[Dict[str, Any]]:
     actions = [
         *(Action("stop", holder, port, why) for why in describe_occupants(port_survey)),
         *(Action("clear", entry.name, port, "it is assigned to the port") for entry in entries),
-        *(Action("forget", e.name, port, "it served here and is not running") for e in lost),
+        *(
+            Action("forget", e.name, port, "it was served here and is no longer running")
+            for e in lost
+        ),
     ]
     return [action.to_wire() for action in actions]
 

@@ -233,26 +233,24 @@ def _size(size_bytes: Optional[int]) -> str:
     return "" if size_bytes is None else ", which uses %.1f GiB" % (size_bytes / (1 << 30))
 
 
+GONE = "its server is gone: nothing listens on the port, and none of its processes are left"
+
+
 def _gone_text(expected: Expected) -> str:
     before = (
         "%s served here before it" % " and ".join(e.name for e in expected.lost)
         if expected.lost
         else ""
     )
-    return "; ".join(
-        filter(
-            None, ["its server is gone: nothing listens and none of its processes is left", before]
-        )
-    )
+    return "; ".join(filter(None, [GONE, before]))
 
 
 def describe_lost(expected: Expected) -> str:
     """The entries that served on the port and are assigned nowhere; "" if there are none."""
-    return (
-        "%s served here and is not running" % " and ".join(e.name for e in expected.lost)
-        if expected.lost
-        else ""
-    )
+    names = " and ".join(e.name for e in expected.lost)
+    several = len(expected.lost) > 1
+    text = "%s were served here and are" if several else "%s was served here and is"
+    return text % names + " no longer running" if names else ""
 
 
 def _unassigned(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[str], str]:

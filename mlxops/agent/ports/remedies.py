@@ -10,13 +10,14 @@ _LOADED = ("stale", "lost")
 _RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
 _BY_PORT = {"foreign": "status", "duplicate": "unload", "failed": "logs", "stray": "show"}
 _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
+# What must be done before the command.
+_FIRST = {"foreign": "stop it on the host, then: "}
 # Alternatives to the command.
 _ELSE = {
     "stale": ", or mlxops unload {port} to forget it",
     "lost": ", or mlxops unload {port} to forget it",
     "stray": ", then stop that process on the host if it is not needed",
     "orphan": " to adopt it, or mlxops unload {port} to stop it",
-    "foreign": ", after stopping it on the host; mlxops does not stop it",
     "duplicate": ", then load the model you want there",
     "missing": ", to download it again",
 }
@@ -44,10 +45,11 @@ def command(
     return mlxops_command(_BY_PORT.get(kind, "show"), place)
 
 
-def alternative(kind: str, port: Optional[int], entry: Optional[str]) -> str:
-    """The alternative, as the end of a sentence that starts with the command."""
+def advice(step: str, kind: str, port: Optional[int], entry: Optional[str]) -> str:
+    """The command `step`, with what must be done before it and what could be done instead."""
     import shlex
 
-    return _ELSE.get(kind, "").format(
+    after = _ELSE.get(kind, "").format(
         port="PORT" if port is None else port, entry=shlex.quote(entry or "NAME")
     )
+    return _FIRST.get(kind, "") + step + after

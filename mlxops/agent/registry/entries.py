@@ -230,12 +230,14 @@ def _load(content: bytes) -> Any:
     try:
         return json.loads(content.decode("utf-8-sig"), **hooks)
     except json.JSONDecodeError as exc:
-        message = "the registry is not JSON: %s at line %d column %d" % (
+        message = "the registry is not valid JSON: %s (line %d, column %d)" % (
             exc.msg,
             exc.lineno,
             exc.colno,
         )
         raise RegistryInvalid(message, line=exc.lineno, column=exc.colno) from None
+    except UnicodeDecodeError:
+        raise RegistryInvalid("the registry is not UTF-8 text") from None
     except (RecursionError, ValueError) as exc:
         raise RegistryInvalid("the registry cannot be read as JSON: %s" % exc) from None
 

@@ -55,7 +55,7 @@ def unknown_model(registry: Registry, word: str) -> ModelUnknown:
     hint = (
         "did you mean %s?" % ", ".join(exact)
         if exact
-        else "mlxops list; to download, name it as org/name"
+        else "mlxops list, or give the full name, org/name, to download it"
     )
     return ModelUnknown("no entry matches %r" % word, hint, model=word, near=exact)
 

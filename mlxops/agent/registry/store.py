@@ -147,7 +147,7 @@ class Store:
         import shlex
 
         written = utc(os.stat(backup).st_mtime)
-        hint = "correct the file, or restore the copy of %s: %s" % (
+        hint = "correct the file, or restore the copy of %s, on the host: %s" % (
             written,
             shlex.join(["cp", backup, self.path]),
         )

@@ -112,7 +112,8 @@ def test_a_repository_in_another_case_is_one_entry(here: Studio) -> None:
     here.edit(lambda registry: registry["models"]["mine"].update(repo_id="Tiny/AMBER"))
     here.must("init")
     assert sorted(here.registry()["models"]) == ["jade", "mine", "topaz"]
-    assert here.must("register", "again", "tiny/AMBER")["actions"][0]["action"] == "keep"
+    kept = here.must("register", "again", "tiny/AMBER")["actions"][0]
+    assert kept["action"] == "keep" and kept["reason"].startswith("again was not added: ")
     assert here.must("load", "tiny/amber", here.ports[0])["entry"] == "mine"
 
 

@@ -91,7 +91,7 @@ def test_after_a_power_cut_and_cron_everything_is_there_again_by_the_commands_sh
     assert near.assignments() == {} and wanted(near) == {"amber": one, "jade": two}
     assert shown(near) == {one: ("free", "lost", "amber"), two: ("free", "lost", "jade")}
     lost = drift(near)
-    assert lost["amber"]["reason"] == "amber served here and is not running"
+    assert lost["amber"]["reason"] == "amber was served here and is no longer running"
     for row in lost.values():
         near.must(*row["next"].split()[1:])
     assert near.assignments() == {"amber": one, "jade": two} and shown(near) == {}
@@ -282,7 +282,9 @@ def test_cron_tells_once_of_a_broken_registry_and_once_that_it_is_whole(near: St
     assert first.exit == again.exit == 5
     assert first.stderr and (first.stdout, again.stdout, again.stderr) == ("", "", "")
     over = quiet(near)
-    assert over.exit == 0 and over.stdout.startswith("resolved: the registry is not JSON"), over
+    assert over.exit == 0 and over.stdout.startswith("resolved: the registry is not valid JSON"), (
+        over
+    )
     assert quiet(near).stdout == ""
 
 

@@ -223,7 +223,7 @@ def test_arguments_too_long_for_the_kernel_stop_nothing(one: Studio) -> None:
     # No number of that length is one for the program, which is known before anything is stopped.
     failed = refusal(one, "load", model="topaz", port=port, replace=True)
     assert (
-        failed.kind == "Failed" and "would refuse" in failed.message and len(failed.message) < 500
+        failed.kind == "Failed" and "would reject" in failed.message and len(failed.message) < 500
     )
     assert one.assignments() == {"jade": port} and rows(one)[port]["pid"] == pid
 

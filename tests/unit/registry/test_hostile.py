@@ -40,7 +40,7 @@ def only(content: bytes) -> dict[str, Any]:
     ],
 )
 def test_corrupt_json_is_named_with_line_and_column(content: bytes, line: int, column: int):
-    with pytest.raises(RegistryInvalid, match=r"line \d+ column \d+") as refused:
+    with pytest.raises(RegistryInvalid, match=r"line \d+, column \d+") as refused:
         parse(content)
     assert refused.value.fields["line"] == line
     # Where exactly a dangling comma is reported differs between Python versions by one.
