@@ -65,7 +65,8 @@ def test_a_state_has_its_colour_on_a_terminal_only() -> None:
 )
 def test_every_drift_has_a_next_command(kind: str) -> None:
     step = next_step({"drift": kind, "port": 8100, "entry": None})
-    assert step.startswith("mlxops ")
+    first = "stop it on the host, then: " if kind == "foreign" else ""
+    assert step.startswith(first + "mlxops ")
     assert "{" not in step
 
 
