@@ -35,7 +35,7 @@ def verify_error(result: Result) -> MlxopsError | None:
     if unknown:
         names = ", ".join(map(str, unknown))
         return Failed(
-            f"could not be tested: {names}",
+            f"port{'s' if len(unknown) > 1 else ''} {names} could not be tested",
             f"mlxops status {' '.join(map(str, unknown))}",
             ports=unknown,
         )

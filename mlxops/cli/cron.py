@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from . import options
 from .run import Answer, Run
 from .verb import verb
 
@@ -21,7 +22,7 @@ in known_hosts. Test the command as cron will run it:
 @verb("cron", "mlxops cron", "mlxops cron --every 10", "(crontab -l; mlxops cron -q) | crontab -")
 @click.option(
     "--every",
-    type=click.IntRange(1, 59),
+    type=options.WholeNumber(1, 59),
     default=5,
     metavar="MINUTES",
     help="Interval, 1 to 59 minutes (default 5).",

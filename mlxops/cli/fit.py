@@ -22,7 +22,7 @@ from .verb import verb
 @options.port(metavar="[PORT]", required=False)
 @click.option(
     "--context",
-    type=click.IntRange(1, values.MAX_CONTEXT),
+    type=options.WholeNumber(1, values.MAX_CONTEXT),
     metavar="TOKENS",
     help="Context length in tokens (default: as load would use).",
 )

@@ -21,7 +21,7 @@ def hosts(run: Run) -> Answer:
     The host in use is that of --host, else of $MLXOPS_HOST, else of `host` in
     ~/.config/mlxops/config.toml, else the only one there is. Host files are read from --hosts-dir
     or $MLXOPS_HOSTS_DIR; if neither is given, from ~/.config/mlxops/hosts, then from hosts/ of the
-    checkout that mlxops runs from. Exit 1 if one of them cannot be used."""
+    clone that mlxops runs from. Exit 1 if one of them cannot be used."""
     candidates = host_files.available(run.flags.hosts_dir)
     choice, note = _choose(run.flags)
     rows = [_row(candidate, choice) for candidate in candidates.values()]

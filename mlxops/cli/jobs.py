@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..render.jobs import job_outcome, job_table, lock_table
+from . import options
 from .run import Answer, Run
 from .verb import verb
 from .watch import watch_until_interrupt
@@ -16,7 +17,7 @@ SHOWN = 10
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(1),
+    type=options.WholeNumber(1),
     metavar="N",
     help=f"Number of jobs (default {SHOWN}, or all with --json).",
 )

@@ -26,7 +26,7 @@ from .watch import watch_until_interrupt
 @click.option(
     "-n",
     "--lines",
-    type=click.IntRange(0, values.MAX_LINES),
+    type=options.WholeNumber(0, values.MAX_LINES),
     default=50,
     metavar="N",
     help="Number of lines (default 50).",
@@ -57,7 +57,9 @@ def logs(run: Run, port: str, lines: int, follow: bool, previous: bool) -> Answe
     def fetch() -> Answer:
         result = text.whole(run.call("logs", args, on_event))
         if given(lines) and result.get("found", lines) < lines:
-            run.console.note(f"mlxops: the log has only {result['found']} lines")
+            found = result["found"]
+            few = f"has only {found} line{'s' if found > 1 else ''}" if found else "is empty"
+            run.console.note(f"mlxops: the log {few}")
         return Answer(result, text.rest)
 
     return watch_until_interrupt(fetch, "") if follow else fetch()

@@ -25,6 +25,22 @@ class _Seconds(click.types.FloatParamType):
             self.fail(f"{value!r} is not a number of seconds above 0", param, ctx)
 
 
+class WholeNumber(click.IntRange):
+    """click's IntRange, with its errors in plain words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if (self.min is None or number >= self.min) and (self.max is None or number <= self.max):
+            return number
+        limits = (
+            f"at least {self.min}" if self.max is None else f"between {self.min} and {self.max}"
+        )
+        self.fail(f"{number} is out of range: it must be {limits}", param, ctx)
+
+
 def _ports(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]:
     """Complete ports and slot names of the host; nothing if it is unclear which host."""
     from ..agent.errors import MlxopsError

@@ -100,7 +100,8 @@ def unload_all(
     if run.interactive and not yes and not dry_run:
         args["pids"] = _confirm_stop(run, args)
     result = run.call("unload-all", args)
-    return Answer(result, unload_all_result, _unload_error(result))
+    error = _unload_error(result, "cannot be unloaded" if dry_run else "not unloaded")
+    return Answer(result, lambda told, style: unload_all_result(told, style, dry_run), error)
 
 
 def _confirm_stop(run: Run, args: Result) -> list[int]:
@@ -116,8 +117,8 @@ def _confirm_stop(run: Run, args: Result) -> list[int]:
     return [port["pid"] for port in servers]
 
 
-def _unload_error(result: Result) -> Failed | None:
+def _unload_error(result: Result, what: str) -> Failed | None:
     failed = [port["port"] for port in result["ports"] if not port.get("ok", True)]
     if not failed:
         return None
-    return Failed(f"not unloaded: {', '.join(map(str, failed))}", "mlxops status", ports=failed)
+    return Failed(f"{what}: {', '.join(map(str, failed))}", "mlxops status", ports=failed)

@@ -85,17 +85,19 @@ class Root(BaseCommand, click.Group):
             args = self._help_args(ctx, args[1:])
         if not args[0].startswith("-") and args[0] not in VERBS:
             BaseCommand(args[0]).note_json(ctx, args[1:])
-            raise _unknown_command(args[0])
+            raise _unknown_verb(args[0])
         run = ctx.find_object(Run)
         if run:
             run.command = args[0]
         return super().resolve_command(ctx, args)
 
     def _help_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """`help VERB` as `VERB --help`; HelpRequested for the program without a known verb."""
+        """`help VERB` as `VERB --help`; HelpRequested for the program without a verb."""
         BaseCommand("help").note_json(ctx, args)
-        if not args or args[0] not in VERBS:
+        if not args or args[0].startswith("-"):
             raise HelpRequested(ctx.get_help())
+        if args[0] not in VERBS:
+            raise _unknown_verb(args[0])
         return [args[0], "--help", *args[1:]]
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -166,14 +168,14 @@ SYNONYMS = {
 }
 
 
-def _unknown_command(word: str) -> Usage:
+def _unknown_verb(word: str) -> Usage:
     import difflib
 
     known = SYNONYMS.get(word.lower())
     if known:
-        return Usage(f"unknown command {word!r}", f"mlxops {known}", word=word)
+        return Usage(f"unknown verb {word!r}", f"mlxops {known}", word=word)
     near = difflib.get_close_matches(word.lower(), VERBS, 1, cutoff=0.7)
-    text = f"unknown command {word[:50]!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+    text = f"unknown verb {word[:50]!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
     return Usage(text, f"mlxops {near[0]} --help" if near else "mlxops --help", word=word)
 
 

@@ -6,6 +6,7 @@ import click
 
 from ..interrupts import raise_on
 from ..render.search import model_table
+from . import options
 from .run import Answer, Run
 from .verb import verb
 
@@ -14,7 +15,7 @@ from .verb import verb
 @click.argument("terms", nargs=-1, required=True, metavar="WORD...")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 100),
+    type=options.WholeNumber(1, 100),
     default=20,
     metavar="N",
     help="Number of results, 1 to 100 (default 20).",

@@ -123,7 +123,8 @@ def choose_host(name: str | None, hosts_dir: str | None) -> ChosenHost:
         message = f"no host {requested!r} (from {source})"
         raise Usage(message, f"known hosts: {known}", known=[*candidates])
     if len(candidates) > 1:
-        raise Usage("more than one host", f"choose with --host NAME ({known})", known=[*candidates])
+        text = "there is more than one host file"
+        raise Usage(text, f"choose with --host NAME ({known})", known=[*candidates])
     return ChosenHost(next(iter(candidates.values())), "the only host")
 
 

@@ -48,6 +48,8 @@ def _line(action: dict[str, Any], form: str) -> str:
 def _object(action: dict[str, Any]) -> str:
     entry, port = action.get("entry"), action.get("port")
     both = entry and port is not None
+    if both and action["action"] == "clear":  # frees the port, not the entry
+        return f"{cell(port)} ({printable(entry)})"
     return f"{printable(entry)} on {cell(port)}" if both else location(action)
 
 

@@ -14,6 +14,7 @@ from .table import table
 # Of the process of an entry: its command line is shown as the start command.
 _ONLY_IN_JSON = ("argv", "family", "start_time")
 _COLUMNS = ("NAME", "REPO", "SIZE>", "FORMAT", "SLOT>", "PORT>")
+_DROPPED_FIRST = ("FORMAT", "REPO", "SLOT>", "SIZE>")
 
 
 def entry_table(result: dict[str, Any], style: Style) -> str:
@@ -22,7 +23,8 @@ def entry_table(result: dict[str, Any], style: Style) -> str:
     if not models:
         return "No entries. Add the models in the cache: mlxops init"
     gone = [f"{cell(m['name'])}: {printable(m['problem'])}" for m in models if m.get("problem")]
-    return "\n".join([table(_COLUMNS, [_row(model) for model in models]), *map(style.wrong, gone)])
+    text = table(_COLUMNS, [_row(model) for model in models], style.width, _DROPPED_FIRST)
+    return "\n".join([text, *map(style.wrong, gone)])
 
 
 def _row(model: dict[str, Any]) -> list[str]:

@@ -46,24 +46,22 @@ def unload_result(result: dict[str, Any], style: Style) -> str:
             f"{result['port']}: {cell(result.get('entry'))} unloaded, but pid {pids}, started for"
         )
         return f"{text} this port too, is still running (mlxops unload {result['port']})"
-    took = (
-        f" after {duration(result['duration_s'])}" if result.get("duration_s") is not None else ""
-    )
+    took = f" in {duration(result['duration_s'])}" if result.get("duration_s") is not None else ""
     forgot = [name for name in result.get("forgot") or [] if name != result.get("entry")]
     done = (
         [f"{_gone(result)}{took}"] if result.get("entry") or result.get("pid") or not forgot else []
     )
-    done += [f"{printable(name)} forgotten (it was not running)" for name in forgot]
-    return f"{result['port']} is free, {', '.join(done)}"
+    done += [f"{printable(name)} was forgotten (it was not running)" for name in forgot]
+    return f"{result['port']} is free: {', '.join(done)}"
 
 
 def _gone(result: dict[str, Any]) -> str:
     if result.get("entry"):
-        return f"{printable(result['entry'])} unloaded"
+        return f"{printable(result['entry'])} was unloaded"
     return (
-        f"pid {printable(result['pid'])} stopped (not in the registry)"
+        f"pid {printable(result['pid'])} was stopped (not in the registry)"
         if result.get("pid")
-        else "leftover processes stopped"
+        else "leftover processes were stopped"
     )
 
 
@@ -91,10 +89,13 @@ def servers_to_stop(ports: list[dict[str, Any]]) -> str:
     )
 
 
-def unload_all_result(result: dict[str, Any], style: Style) -> str:
-    """One line per port that was changed, skipped or could not be freed."""
+def unload_all_result(result: dict[str, Any], style: Style, dry_run: bool = False) -> str:
+    """One line per port that was, or would be, changed, skipped or not freed."""
     touched = [port for port in result["ports"] if _touched(port)]
-    return "\n".join(_attempt(port, style) for port in touched) or "All ports were already free."
+    return (
+        "\n".join(_attempt(port, style, dry_run) for port in touched)
+        or "All ports were already free."
+    )
 
 
 def _touched(port: dict[str, Any]) -> bool:
@@ -102,12 +103,15 @@ def _touched(port: dict[str, Any]) -> bool:
     return bool(done) or not port.get("ok", True)
 
 
-def _attempt(port: dict[str, Any], style: Style) -> str:
+def _attempt(port: dict[str, Any], style: Style, dry_run: bool) -> str:
     if port.get("ok", True) and port.get("state") == "left":
-        return f"{port['port']} skipped: pid {printable(port['pid'])} is not in the registry"
+        start = f"would skip {port['port']}" if dry_run else f"{port['port']} skipped"
+        return f"{start}: pid {printable(port['pid'])} is not in the registry"
     if port.get("ok", True):
         return unload_result(port, style)
     why = printable(error_message(port.get("error")))
+    if dry_run:
+        return f"{style.wrong('would leave')} {port['port']}: {why}"
     return f"{port['port']} {style.wrong('not unloaded')}: {why}"
 
 

@@ -11,14 +11,23 @@ def preload() -> None:
     import tabulate  # noqa: F401
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int | None = None,
+    drop: Sequence[str] | None = None,
+) -> str:
     """Rows of cells under their column names. A name that ends in > aligns its column to the right.
 
-    If the lines would be longer than `width`, the last columns are dropped."""
+    If the lines would be longer than `width`, columns are dropped: those of `drop`, in
+    this order, else from the last to the second."""
     text = _draw(columns, rows)
-    if width is None or len(columns) < 2 or max(map(_visible_length, text.splitlines())) <= width:
+    less = columns[:0:-1] if drop is None else drop
+    if width is None or not less or max(map(_visible_length, text.splitlines())) <= width:
         return text
-    return table(columns[:-1], [row[:-1] for row in rows], width)
+    at = list(columns).index(less[0])
+    fewer = [[*row[:at], *row[at + 1 :]] for row in [columns, *rows]]
+    return table(fewer[0], fewer[1:], width, less[1:])
 
 
 def _visible_length(line: str) -> int:

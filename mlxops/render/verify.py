@@ -28,11 +28,14 @@ def verdict(ok: bool | None, style: Style) -> str:
 def check_lines(port: dict[str, Any], style: Style, everything: bool = False) -> list[str]:
     """One line per check of a port; without `everything` only those that did not pass."""
     checks = [check for check in port.get("checks") or [] if everything or check["ok"] is not True]
-    return [
-        f"{verdict(check['ok'], style)} {cell(port['port'])} {cell(check['check'])}: "
-        f"{printable(check['detail'])}"
-        for check in checks
-    ]
+    return [_check_line(port, check, style) for check in checks]
+
+
+def _check_line(port: dict[str, Any], check: dict[str, Any], style: Style) -> str:
+    where, detail = cell(port["port"]), printable(check["detail"])
+    if check["ok"] is None and detail.startswith("free: "):
+        return f"{where} was not tested: {detail.removeprefix('free: ')}"
+    return f"{verdict(check['ok'], style)} {where} {cell(check['check'])}: {detail}"
 
 
 def _text(result: dict[str, Any], style: Style, everything: bool) -> str:

@@ -44,7 +44,8 @@ def _only(matches: List[Entry], word: str) -> Optional[Entry]:
 
 def _several(names: List[str]) -> str:
     more = len(names) - MAX_NAMES
-    return ", ".join(names[:MAX_NAMES]) + (" and %d more" % more if more > 0 else "")
+    shown = [*names[:MAX_NAMES], "%d more" % more] if more > 0 else names
+    return "%s or %s" % (", ".join(shown[:-1]), shown[-1])
 
 
 def unknown_model(registry: Registry, word: str) -> ModelUnknown:

@@ -73,7 +73,7 @@ def verify_port(
 def _unasked(verdict: Diagnosis) -> Tuple[Check, ...]:
     """Of a port that is not asked: one that loads or stops has enough to do, a stranger may do
     anything at a chat."""
-    detail = verdict.reason or "no server on this port"
+    detail = verdict.reason or "no server is running there"
     checks = (_registry(verdict),) if verdict.drift else ()
     if verdict.state == "ready":
         return checks or (Check(STATE, None, detail),)

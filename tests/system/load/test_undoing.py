@@ -50,7 +50,7 @@ def test_a_dry_run_names_what_it_would_stop(near: Studio) -> None:
         f"would stop jade on {two}: pid " in finished(near.start("unload", two, "--dry-run")).stdout
     )
     every = finished(near.start("unload-all", "--dry-run")).stdout
-    assert f"would stop amber on {one}" in every and f"would free jade on {two}" in every
+    assert f"would stop amber on {one}" in every and f"would free {two} (jade)" in every
     assert near.assignments() == {"amber": one, "jade": two}
 
 

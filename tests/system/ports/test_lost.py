@@ -161,7 +161,7 @@ def test_unload_of_a_lost_port_forgets_it_and_says_so(near: Studio) -> None:
     done = near.must("unload", one)
     assert (done["state"], done["changed"], done["forgot"]) == ("free", True, ["amber"])
     assert wanted(near) == {"jade": two} and set(shown(near)) == {two}
-    assert "jade forgotten" in finished(near.start("unload", two)).stdout
+    assert "jade was forgotten" in finished(near.start("unload", two)).stdout
     assert wanted(near) == {} and near.must("unload", two)["changed"] is False
 
 

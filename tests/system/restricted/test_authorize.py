@@ -61,7 +61,7 @@ def test_cron_reconciles_with_the_restricted_key(door: Restricted) -> None:
     port = door.studio.ports[0]
     door.studio.edit(lambda registry: registry["models"]["amber"].update(port=port))
     first = door.mlxops("reconcile", "-q")
-    assert (first.exit, first.stderr) == (0, "") and f"freed amber on {port}" in first.stdout
+    assert (first.exit, first.stderr) == (0, "") and f"freed {port} (amber)" in first.stdout
     assert door.studio.assignments() == {}
     assert door.mlxops("reconcile", "-q") == type(first)(0, "", "")
     assert (

@@ -30,7 +30,7 @@ def test_hosts_lists_what_there_is_even_when_one_file_is_broken(lab: Path) -> No
     assert "transport" in bad["error"]
     told = Ended(Studio(), "hosts").out
     assert "broken: " in told
-    assert "more than one host; choose with --host NAME (bad, lab)" in told
+    assert "there is more than one host file; choose with --host NAME (bad, lab)" in told
 
 
 def test_the_version_is_told_the_usual_way_too() -> None:

@@ -33,6 +33,10 @@ def test_entries() -> None:
         "8100",
         "-",
     ]
+    wide = entry_table(
+        {"models": [model | {"repo_id": "o/" + "x" * 90, "port": 8101}]}, Style(width=40)
+    )
+    assert all(len(line) <= 40 for line in wide.splitlines()) and "8101" in wide
     assert "mlxops init" in entry_table({"models": []}, PLAIN)
 
 
@@ -73,8 +77,8 @@ def test_a_plan_is_one_line_per_change_and_per_drift() -> None:
         {"actions": [ACTION, ACTION | {"applied": False}], "drift": [lost, DRIFT]}, PLAIN
     )
     assert text.splitlines() == [
-        "freed qwen on 8100: its process is gone",
-        "could not free qwen on 8100: its process is gone",
+        "freed 8100 (qwen): its process is gone",
+        "could not free 8100 (qwen): its process is gone",
         "mismatch 8100 qwen: serves another model (next: mlxops load qwen 8100 --replace)",
     ]
 
@@ -88,7 +92,7 @@ def test_what_is_cleared_is_told_once_with_the_command_that_brings_it_back() -> 
         "next": "mlxops load qwen 8100",
     }
     line = (
-        "freed qwen on 8100: its process is gone (next: mlxops load qwen 8100, "
+        "freed 8100 (qwen): its process is gone (next: mlxops load qwen 8100, "
         "or mlxops unload 8100 to forget it)"
     )
     assert change_lines({"actions": [BRINGS_BACK], "drift": [lost]}, PLAIN) == line
@@ -105,7 +109,7 @@ def test_a_dry_run_of_reconcile_says_what_it_would_do() -> None:
     text = plan_summary({"actions": [BRINGS_BACK | {"applied": False}], "drift": [drift]}, PLAIN)
     step = "(next: mlxops load qwen 8100, or mlxops unload 8100 to forget it)"
     assert text.splitlines() == [
-        f"would free qwen on 8100: its process is gone {step}",
+        f"would free 8100 (qwen): its process is gone {step}",
         "lost 8101 b: gone (next: mlxops load b 8101, or mlxops unload 8101 to forget it)",
     ]
     assert plan_summary({"actions": [], "drift": []}, PLAIN) == "Nothing to do."
@@ -142,7 +146,7 @@ def test_a_load_in_one_line() -> None:
 
 def test_an_unload_in_one_line() -> None:
     assert unload_result({"port": 1, "entry": "a", "changed": True, "duration_s": 2.0}, PLAIN) == (
-        "1 is free, a unloaded after 2.0 s"
+        "1 is free: a was unloaded in 2.0 s"
     )
     assert unload_result({"port": 1, "entry": None, "changed": False}, PLAIN) == "1 is already free"
 
@@ -160,14 +164,15 @@ def test_unload_all_tells_each_port_that_changed_or_failed() -> None:
         },
     ]
     assert unload_all_result({"ports": ports}, PLAIN).splitlines() == [
-        "1 is free, a unloaded",
+        "1 is free: a was unloaded",
         "3 not unloaded: lives",
     ]
+    assert unload_all_result({"ports": ports[2:]}, PLAIN, dry_run=True) == "would leave 3: lives"
     assert unload_all_result({"ports": ports[1:2]}, PLAIN) == "All ports were already free."
     orphan = {"port": 4, "ok": True, "changed": True, "entry": None, "pid": 7}
     assert (
         unload_all_result({"ports": [orphan]}, PLAIN)
-        == "4 is free, pid 7 stopped (not in the registry)"
+        == "4 is free: pid 7 was stopped (not in the registry)"
     )
     left = orphan | {"changed": False, "state": "left"}
     assert unload_all_result({"ports": [left]}, PLAIN) == "4 skipped: pid 7 is not in the registry"
