@@ -88,7 +88,7 @@ def largest_context(model: Model, room: int) -> Optional[int]:
 
 
 def context_tokens(
-    config: Mapping[str, Any], args: Sequence[str], asked: Optional[int]
+    config: Mapping[str, Any], args: Sequence[str], asked: Optional[int], runtime: str = ""
 ) -> Tuple[int, str]:
     """The number of tokens to count, and why."""
     own, bound = kvcache.context_length(config), _bound(args)
@@ -98,9 +98,8 @@ def context_tokens(
         return bound, "--context-length of the entry"
     if own and own <= USUAL_CONTEXT:
         return own, "the model's maximum context"
-    return USUAL_CONTEXT, "assumed, as --context-length is not set (model maximum: %s)" % (
-        own or "unknown"
-    )
+    unset = ", as --context-length is not set" if runtime == "mlx-openai-server" else ""
+    return USUAL_CONTEXT, "assumed%s (model maximum: %s)" % (unset, own or "unknown")
 
 
 def _bound(args: Sequence[str]) -> Optional[int]:

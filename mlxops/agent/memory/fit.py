@@ -95,7 +95,7 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
     model = Model(
         asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None
     )
-    tokens, why = context_tokens(asked.config, asked.args, asked.context_tokens)
+    tokens, why = context_tokens(asked.config, asked.args, asked.context_tokens, asked.runtime)
     beside = sum(second_bytes(s.weights_bytes, s.config, tokens) for s in asked.extra_models)
     sums = estimate(model, tokens)._replace(second_bytes=beside)
     obstacles = _obstacles(ctx, used_by_port, asked.port) if sums.need_bytes > room else {}

@@ -124,3 +124,9 @@ def test_what_was_measured_on_a_mac_stays_below_the_estimate_and_near_it(name: s
     measured = MODELS[name]["measured"]
     need = estimate(model(name), measured["tokens"]).need_bytes
     assert measured["peak_bytes"] <= need <= 1.05 * measured["peak_bytes"]
+
+
+def test_only_a_runtime_that_has_the_option_is_told_about_it() -> None:
+    _, plain = context_tokens({}, (), None, "mlx_lm.server")
+    _, bound = context_tokens({}, (), None, "mlx-openai-server")
+    assert "--context-length" in bound and "--" not in plain
