@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -53,8 +54,20 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
         return [_row(cast(Any, ModelInfo)(**model)) for model in _query(words, limit, endpoint)]
     except failures as exc:
         raise NotDownloadable(
-            f"cannot search the Hub: {exc}", "check the network and $HF_ENDPOINT"
+            f"cannot search the Hub: {_reason(exc)}", "check the network and $HF_ENDPOINT"
         ) from exc
+
+
+def _reason(exc: Exception) -> str:
+    """In a few words: the errors of the HTTP libraries are several lines, or a number."""
+    status = getattr(getattr(exc, "response", None), "status_code", None)
+    if status is not None:
+        return f"it answered with HTTP status {status}"
+    return (
+        "its answer is not JSON"
+        if isinstance(exc, json.JSONDecodeError)
+        else "it cannot be reached"
+    )
 
 
 def _query(words: str, limit: int, endpoint: str | None) -> list[dict[str, Any]]:

@@ -121,7 +121,11 @@ def choose_host(name: str | None, hosts_dir: str | None) -> ChosenHost:
     known = ", ".join(candidates)
     if requested:
         message = f"no host {requested!r} (from {source})"
-        raise Usage(message, f"known hosts: {known}", known=[*candidates])
+        import difflib
+
+        near = difflib.get_close_matches(requested, candidates, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known hosts: {known}"
+        raise Usage(message, hint, known=[*candidates])
     if len(candidates) > 1:
         text = "there is more than one host file"
         raise Usage(text, f"choose with --host NAME ({known})", known=[*candidates])

@@ -85,6 +85,8 @@ def read(path: Path) -> Table:
         raise Usage(
             f"{path}: {exc.strerror}", "check that the file exists and may be read", file=str(path)
         ) from None
+    except UnicodeDecodeError:
+        raise Usage(f"{path}: is not UTF-8 text", f"save {path} as UTF-8", file=str(path)) from None
     except (ValueError, RecursionError) as exc:
         raise Usage(f"{path}: {exc}", f"correct the TOML of {path}", file=str(path)) from None
 

@@ -212,7 +212,7 @@ def _text(key: str, value: Any) -> str:
     return (
         shlex.join(map(str, value))
         if isinstance(value, (list, tuple)) and value
-        else str(value or "-")
+        else str(value or "not set")
     )
 
 

@@ -147,6 +147,12 @@ def test_a_host_that_is_not_there_tells_who_asked_for_it(
     monkeypatch.setenv("MLXOPS_HOST", "gone")
     with pytest.raises(Usage, match=r"no host 'gone' \(from MLXOPS_HOST\)"):
         hosts.find_host(None, None)
+    with pytest.raises(Usage) as caught:
+        hosts.find_host("la", None)
+    assert caught.value.hint == "did you mean lab?"
+    (own / "lab.toml").write_bytes(b"\xff")
+    with pytest.raises(Usage, match="is not UTF-8 text"):
+        hosts.find_host("lab", None)
 
 
 def test_an_unknown_key_of_the_config_is_refused(own: Path) -> None:
