@@ -65,7 +65,7 @@ def test_a_registry_that_cannot_be_read_keeps_nothing_else_from_being_seen(known
     known.registry_path.write_text("{")
     answer = known.mlxops("doctor")
     assert (answer.exit, answer.error["wrong"]) == (1, ["registry"])
-    assert "line 1 column 2" in rows(answer, "host")["registry"]["seen"]
+    assert "line 1, column 2" in rows(answer, "host")["registry"]["seen"]
     assert verdicts(answer, "host")["disk"] == verdicts(answer, "host")["runtime"] == "ok"
 
 
