@@ -171,7 +171,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "broken registry": (
         lambda h: write(h.registry, '{"models": ]'),
         REGISTRY_GONE_BAD,
-        "line 1 column",
+        "line 1, column",
         "",
     ),
     "folder for registry": (

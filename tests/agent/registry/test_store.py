@@ -151,7 +151,7 @@ def test_a_corrupt_file_is_named_with_its_place_and_the_last_good_copy_and_left_
     store.edit("add", adding("amber"))
     store.edit("add", adding("jade"))
     path.write_bytes(CORRUPT)
-    with pytest.raises(RegistryInvalid, match=r"line 2 column 2\d") as refused:
+    with pytest.raises(RegistryInvalid, match=r"line 2, column 2\d") as refused:
         store.edit("add", adding("topaz"))
     backup = str(path) + ".bak"
     assert (refused.value.fields["path"], refused.value.fields["backup"]) == (str(path), backup)
