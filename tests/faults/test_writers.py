@@ -12,6 +12,7 @@ from .race import WAYS, race
 pytestmark = pytest.mark.openssh
 
 
+@pytest.mark.slow
 def test_writers_by_ssh_local_mode_and_cron_lose_no_edit(tmp_path: Path) -> None:
     found = race(tmp_path, writers=9, edits=6)
     assert found.lost == [] and found.refused == 0

@@ -60,6 +60,7 @@ def assign(studio: Studio, name: str, port: int) -> None:
     studio.edit(lambda registry: registry["models"][name].update(port=port))
 
 
+@pytest.mark.slow
 def test_a_swap_does_not_write_back_a_stale_copy_of_the_registry(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -102,6 +103,7 @@ def test_the_old_server_s_listener_does_not_satisfy_the_wait(
     assert heard[:2] == ["TERM", "INT"]
 
 
+@pytest.mark.slow
 def test_a_model_assigned_elsewhere_is_refused_before_the_occupant_is_touched(
     known: Studio,
 ) -> None:
@@ -127,6 +129,7 @@ def test_unload_is_no_success_while_a_foreign_process_holds_the_port(
     assert known.port_row(port)["drift"] == "foreign"
 
 
+@pytest.mark.slow
 def test_unload_all_with_nothing_running_clears_stale_assignments(
     known: Studio, begin: Begin
 ) -> None:

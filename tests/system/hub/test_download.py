@@ -180,6 +180,7 @@ def test_a_word_that_is_no_repository_asks_no_hub(
     untouched(serving, fake_runtime, hub)
 
 
+@pytest.mark.slow
 def test_a_repository_nobody_has(serving: Studio, hub: FakeHub, fake_runtime: FakeRuntime) -> None:
     error = refused(
         serving.mlxops("load", "tiny/onix", serving.ports[0], "--replace"), 9, "ModelUnknown"

@@ -95,6 +95,7 @@ def unseen(studio: Studio, *answers: Answer) -> None:
     assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_download_uses_the_token_and_shows_it_nowhere(trusted: Studio, hub: FakeHub) -> None:
     hub.faults.rate = 8 << 20
     port = trusted.ports[0]

@@ -67,6 +67,7 @@ def test_an_unload_of_the_empty_port_is_an_answer_too(known: Studio, cut: dict[s
     assert known.must("unload", known.ports[0])["changed"] is False
 
 
+@pytest.mark.slow
 def test_jobs_says_how_far_it_came(known: Studio, cut: dict[str, Any]) -> None:
     died = known.must("jobs")["jobs"][0]
     assert (died["job"], died["state"], died["phase"]) == (cut["job"], "died", "stop")

@@ -91,6 +91,7 @@ def test_two_swaps_at_the_same_moment(known: Studio, fake_runtime: FakeRuntime) 
     assert watch.seen == [{"topaz": port}, {won.result["entry"]: port}] and watch.faults == []
 
 
+@pytest.mark.slow
 def test_different_ports_both_succeed(known: Studio, fake_runtime: FakeRuntime) -> None:
     one, other = known.ports[:2]
     fake_runtime.behaves(load_s=1)

@@ -28,6 +28,7 @@ def told(error: dict[str, Any], held: dict[str, Any], entry: str) -> None:
     assert error["hint"] == "mlxops follow {0}, or mlxops cancel {0}".format(held["job"])
 
 
+@pytest.mark.slow
 def test_who_loads_the_same_model_elsewhere_stops_nothing(known: Studio, swap: Swap) -> None:
     other = known.ports[1]
     known.must("load", "topaz", other)

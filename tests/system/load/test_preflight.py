@@ -172,6 +172,7 @@ def test_a_port_that_somebody_holds_without_listening(
     here.must("load", "jade", port)
 
 
+@pytest.mark.slow
 def test_an_address_beside_the_occupants(here: Studio, fake_runtime: FakeRuntime) -> None:
     with socket.socket(socket.AF_INET6) as thief:
         thief.bind(("::1", here.ports[0]))
@@ -260,6 +261,7 @@ def test_a_value_that_only_the_program_itself_knows_to_be_wrong(
     assert "argument --temp: invalid float value: 'abc'" in error["message"], error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -280,6 +282,7 @@ def test_a_config_from_which_no_model_can_be_built(
     ), error
 
 
+@pytest.mark.slow
 def test_a_config_that_its_runtime_cannot_be_asked_about_stops_no_load(
     here: Studio, fake_runtime: FakeRuntime, tmp_path: Path
 ) -> None:

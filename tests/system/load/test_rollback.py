@@ -93,6 +93,7 @@ def test_a_runtime_that_starts_no_longer_stops_nothing(
     assert serving.ask(port, serving.slot(port)) == "I am tiny/amber"
 
 
+@pytest.mark.slow
 def test_no_rollback_leaves_the_port_empty(serving: Studio, fake_runtime: FakeRuntime) -> None:
     port = serving.ports[0]
     fake_runtime.behaves("tiny--jade", **FAILURES["dies while it loads"])
@@ -102,6 +103,7 @@ def test_no_rollback_leaves_the_port_empty(serving: Studio, fake_runtime: FakeRu
     assert serving.port_row(port)["state"] == "free"
 
 
+@pytest.mark.slow
 def test_a_previous_model_that_does_not_come_back_is_told_of(
     serving: Studio, fake_runtime: FakeRuntime
 ) -> None:

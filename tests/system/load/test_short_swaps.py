@@ -127,6 +127,7 @@ def test_the_new_model_s_files_are_read_while_the_old_one_serves(known: Studio) 
     assert 0 < told.index("prepare: reading") < told.index("stop: stopping")
 
 
+@pytest.mark.slow
 def test_every_start_is_kept_and_tells_the_next_one_how_long_it_takes(known: Studio) -> None:
     port = known.ports[0]
     first = known.must("load", "amber", port)

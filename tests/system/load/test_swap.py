@@ -97,6 +97,7 @@ def test_mlx_openai_server_s_name_is_the_slot_s(known: Studio) -> None:
     assert known.ask(port, known.slot(port)) == "I am tiny/amber"
 
 
+@pytest.mark.slow
 def test_nobody_hears_the_old_model_after_the_new_one(known: Studio) -> None:
     port = known.ports[0]
     known.must("load", "amber", port)
@@ -112,6 +113,7 @@ def test_nobody_hears_the_old_model_after_the_new_one(known: Studio) -> None:
     assert heard == sorted(heard) and set(heard) == {"I am tiny/amber", "I am tiny/jade"}
 
 
+@pytest.mark.slow
 def test_three_swaps_in_a_row_leave_one_server_and_one_assignment(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -127,6 +129,7 @@ def test_three_swaps_in_a_row_leave_one_server_and_one_assignment(
     }
 
 
+@pytest.mark.slow
 def test_loading_what_serves_already_changes_nothing(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:

@@ -36,6 +36,7 @@ def near(
     return studio
 
 
+@pytest.mark.slow
 def test_a_dry_run_names_what_it_would_stop(near: Studio) -> None:
     one, two, _ = near.ports
     planned = near.must("load", "topaz", one, "--dry-run", "--replace")["actions"]
@@ -187,6 +188,7 @@ def test_a_download_says_how_far_it_is_and_the_port_what_it_is(
         )
 
 
+@pytest.mark.slow
 def test_there_is_no_job(near: Studio) -> None:
     nothing = near.mlxops("follow")
     assert nothing.exit == 1 and nothing.error["message"] == "no job is running on studio"

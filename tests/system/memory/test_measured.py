@@ -6,6 +6,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.bench.memory import estimated, measured
 from tests.support.sizedmodel import write_sized
 
@@ -14,6 +16,7 @@ TOKENS = 700
 AT_MOST = 3.0
 
 
+@pytest.mark.slow
 def test_a_server_takes_less_than_estimated_and_not_far_less(tmp_path: Path) -> None:
     model = write_sized(
         tmp_path / "model", "llama", hidden_size=256, num_hidden_layers=4, intermediate_size=704

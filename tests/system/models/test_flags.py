@@ -94,6 +94,7 @@ def test_an_entry_nobody_has_said_anything_about_gets_its_flags_with_the_load_an
     assert moe.must("load", "moe", moe.ports[0])["changed"] is False
 
 
+@pytest.mark.slow
 def test_none_is_an_answer_that_neither_load_nor_init_overrules(moe: Studio) -> None:
     moe.must("init")
     told_so = [

@@ -60,6 +60,7 @@ def test_a_hung_server_is_seen_by_every_check_and_replaced_by_the_command(near: 
     assert [near.mlxops(*words).exit for words in CHECKS[:2]] == [0, 0]
 
 
+@pytest.mark.slow
 def test_cron_tells_of_a_hung_server_once(near: Studio) -> None:
     pid = hang(near)
     try:

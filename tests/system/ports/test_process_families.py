@@ -67,6 +67,7 @@ def unload(studio: Studio) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_worker_is_killed_and_the_parent_answers(
     serving: Studio, fake_runtime: FakeRuntime
 ) -> None:

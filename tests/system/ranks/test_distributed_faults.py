@@ -91,6 +91,7 @@ def test_ctrl_c_while_a_rank_there_is_stopped_tells_what_is_left(
     assert divided.gone() and studio.assignments() == {}
 
 
+@pytest.mark.slow
 def test_an_agent_there_that_is_killed_ends_the_load(divided: Divided, light: FakeRuntime) -> None:
     light.behaves(load_s=60)
     load = divided.studio.start("--json", "load", "amber", divided.port)

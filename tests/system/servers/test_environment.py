@@ -148,6 +148,7 @@ def test_an_answer_is_not_taken_for_that_of_another_server_or_of_another_minute(
     assert asks()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "runtime", ["light_runtime", pytest.param("openai_runtime", marks=pytest.mark.openai_server)]
 )

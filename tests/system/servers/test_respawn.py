@@ -206,6 +206,7 @@ def test_a_stopped_server_is_told_replaced_and_unloaded_without_the_whole_grace(
     assert ask(one, "unload", port=port)["state"] == "free" and time.monotonic() - began < 60
 
 
+@pytest.mark.slow
 def test_replace_restarts_what_serves_already_and_brings_it_back_if_that_fails(
     one: Studio, light: FakeRuntime
 ) -> None:

@@ -138,6 +138,7 @@ def test_a_server_that_is_busy_for_a_moment_is_tried_again(busy: Callable[..., A
         assert run_there(host_for(server, Path("/unused")), HELLO) == "hello\n"
 
 
+@pytest.mark.slow
 @pytest.mark.openssh
 def test_a_server_that_stays_busy_is_told_as_that(busy: Callable[..., Any]) -> None:
     with busy() as server, occupied(server):
