@@ -32,6 +32,8 @@ def start(folder: Path, bench: str, *words: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # Ctrl-C reaches it even if this run was started with the signal ignored, as by a shell's &.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

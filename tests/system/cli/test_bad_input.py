@@ -30,7 +30,7 @@ UNREADABLE = {
     "of version 2": (LANES, "version 2"),
     "not an object": ("[1, 2]\n", "object"),
     "without models": ('{"version": 1, "models": {"amber": 7}}\n', "amber"),
-    "not UTF-8": ("\udcff", "utf-8"),
+    "not UTF-8": ("\udcff", "UTF-8"),
 }
 VERBS = (
     "list",
