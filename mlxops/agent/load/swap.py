@@ -116,7 +116,7 @@ def _describe_port(ctx: Context, job: Job) -> str:
 
 
 def _inode(log: str) -> Optional[int]:
-    """None if there is no such file, or if it is empty."""
+    """The inode of a log; None if the log is missing or empty."""
     try:
         status = os.stat(log)
     except OSError:
