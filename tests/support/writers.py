@@ -56,6 +56,16 @@ HOLD_WITH_CHILD = HOLD.replace(
     "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nprint(child.pid, flush=True)\n"
     "print(",
 )
+# Describes itself a moment after it has the lock, as on a busy machine.
+HOLD_BEFORE_DESCRIBING = """
+import time
+lock = FileLock(path)
+lock.take(0)
+print("held", flush=True)
+time.sleep(0.15)
+lock.describe({"who": name, "from": "mini", "since": "noon", "why": "a test", "pid": os.getpid()})
+sys.stdin.readline()
+"""
 # Prints a line as soon as it tries to take the lock.
 ADD_WHEN_FREE = """
 told = []

@@ -21,6 +21,9 @@ from .lock_queue import QueuePlace, acquire_within, try_lock
 
 # A writer may be in the middle of its text at each read.
 TRIES = 5
+# From taking a lock to its description, on a busy machine.
+DESCRIBE_TIMEOUT_S = 0.5
+DESCRIBE_INTERVAL_S = 0.02
 # Attempts that found the file removed or replaced after the wait.
 MAX_REPLACEMENTS = 1000
 
@@ -126,11 +129,19 @@ class FileLock:
     def holder(self, shared: bool = False) -> Optional[Dict[str, Any]]:
         """Who else holds it; None if it is free. For `shared` see peek()."""
         is_held, record = self.peek(shared)
-        if not is_held:
-            return None
+        return self._identify(record, shared) if is_held else None
+
+    def _identify(self, record: Dict[str, Any], shared: bool = False) -> Dict[str, Any]:
+        """The actual holder. One that has only just taken the lock has not described itself yet
+        and looks like an outsider: look again for a moment."""
         from .holders import actual_holder
 
-        return actual_holder(self.path, record)
+        holder = actual_holder(self.path, record)
+        deadline = Deadline(DESCRIBE_TIMEOUT_S)
+        while holder.get("outsider") and not deadline.passed:
+            time.sleep(DESCRIBE_INTERVAL_S)
+            holder = actual_holder(self.path, self.peek(shared)[1])
+        return holder
 
     def peek(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
         """Whether another process holds it, and its text, of this or of the last holder.
@@ -183,9 +194,7 @@ class FileLock:
         return fd
 
     def _locked(self) -> Locked:
-        from .holders import actual_holder
-
-        holder = actual_holder(self.path, self.peek()[1])
+        holder = self._identify(self.peek()[1])
         return Locked(
             "locked: " + describe_holder(holder), holder_hint(holder), lock=self.path, holder=holder
         )

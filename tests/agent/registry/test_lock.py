@@ -17,7 +17,15 @@ from mlxops.agent.clock import Deadline, wait_for
 from mlxops.agent.errors import Failed, Locked
 from mlxops.agent.registry.lock import FileLock
 from tests.support.procs_actors import NOBODY, as_nobody
-from tests.support.writers import GREEDY, HOLD, HOLD_WITH_CHILD, TALKATIVE, WAIT, running
+from tests.support.writers import (
+    GREEDY,
+    HOLD,
+    HOLD_BEFORE_DESCRIBING,
+    HOLD_WITH_CHILD,
+    TALKATIVE,
+    WAIT,
+    running,
+)
 
 ME = {"who": "bob", "from": "laptop", "since": "one", "why": "to see"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can put on another user's eyes")
@@ -168,6 +176,14 @@ def test_of_a_lock_file_that_says_nothing_the_holder_is_found_by_its_process(
             Locked, match=rf"locked: held by pid {holder.pid} \(.*python.*\) of user"
         ):
             FileLock(path).acquire(ME, 0)
+
+
+@pytest.mark.parametrize("old", ["", '{"who": "carol", "pid": 1}'])
+def test_a_holder_that_has_not_described_itself_yet_is_waited_for(path: str, old: str):
+    Path(path).write_text(old)
+    holder = "locked: a test by alice from mini since noon"
+    with running(HOLD_BEFORE_DESCRIBING, path, "alice"), pytest.raises(Locked, match=holder):
+        FileLock(path).acquire(ME, 0)
 
 
 def test_a_folder_that_is_not_there_is_a_clear_failure(tmp_path: Path):
