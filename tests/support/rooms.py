@@ -110,7 +110,7 @@ PLACES = {
 PURE = (
     "registry/entries",
     "registry/init_plan",
-    "ports/plan",
+    "ports/reconcile_plan",
     "ports/evidence",
     "ports/diagnosis",
     "runtimes/table",

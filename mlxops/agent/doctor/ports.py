@@ -6,7 +6,7 @@ from typing import Iterator, Optional, Tuple
 
 from ..context import Context
 from ..ports.expected import expected
-from ..ports.plan import Plan, plan
+from ..ports.reconcile_plan import ReconcilePlan, plan_reconcile
 from ..ports.survey import observe_ports
 from .finding import ERROR, OK, UNKNOWN, Finding
 
@@ -19,7 +19,7 @@ Row = Tuple[str, Optional[int], Optional[str], str, Optional[str]]
 def ports(ctx: Context) -> Iterator[Finding]:
     registry, numbers = ctx.store.read(), ctx.site.ports
     evidence = observe_ports(ctx, registry, numbers)
-    port_plan = plan(evidence, {port: expected(ctx, registry, port) for port in numbers})
+    port_plan = plan_reconcile(evidence, {port: expected(ctx, registry, port) for port in numbers})
     rows = [
         row
         for row in _rows(port_plan)
@@ -33,7 +33,7 @@ def ports(ctx: Context) -> Iterator[Finding]:
         yield Finding("ports", OK, "%d ports, all as in the registry" % len(evidence))
 
 
-def _rows(port_plan: Plan) -> Iterator[Row]:
+def _rows(port_plan: ReconcilePlan) -> Iterator[Row]:
     yield from (("stale", one.port, one.entry, one.reason, one.next) for one in port_plan.actions)
     yield from ((one.drift, one.port, one.entry, one.reason, one.next) for one in port_plan.drift)
     yield from ((one.state, one.port, one.entry, one.reason, one.next) for one in port_plan.broken)

@@ -9,7 +9,7 @@ from ..context import Context
 from ..ports.diagnosis import diagnose, unreported_strays
 from ..ports.evidence import PortEvidence
 from ..ports.expected import expected
-from ..ports.plan import remedy
+from ..ports.reconcile_plan import remedy
 from ..registry.entries import Registry
 
 

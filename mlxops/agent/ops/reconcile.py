@@ -11,7 +11,7 @@ from ..jobs.begin import begin, hold_briefly
 from ..logs.size import large_logs, port_of_log, truncate
 from ..ports.evidence import PortEvidence
 from ..ports.expected import expected
-from ..ports.plan import Action, Drift, Plan, lost_drift, plan
+from ..ports.reconcile_plan import Action, Drift, ReconcilePlan, lost_drift, plan_reconcile
 from ..ports.survey import observe_ports
 from ..registry.entries import Registry
 from ..servers.unrecorded import record_unrecorded
@@ -52,7 +52,7 @@ def truncate_logs(ctx: Context) -> None:
 
 
 def _with_lost(
-    ctx: Context, port_plan: Plan, applied: Tuple[Action, ...], now: Registry
+    ctx: Context, port_plan: ReconcilePlan, applied: Tuple[Action, ...], now: Registry
 ) -> Tuple[Drift, ...]:
     """The remaining drift: a cleared entry is now lost."""
     cleared = {action.port for action in applied if action.applied}
@@ -60,13 +60,13 @@ def _with_lost(
     return tuple(sorted([*port_plan.drift, *lost], key=lambda drift: drift.port or 0))
 
 
-def _plan(ctx: Context, registry: Registry) -> Plan:
+def _plan(ctx: Context, registry: Registry) -> ReconcilePlan:
     ports = {
         *ctx.site.ports,
         *(e.port for e in registry.entries.values() if e.port is not None),
     }
     evidence = observe_ports(ctx, registry, sorted(ports))
-    return plan(evidence, {port: expected(ctx, registry, port) for port in ports})
+    return plan_reconcile(evidence, {port: expected(ctx, registry, port) for port in ports})
 
 
 def _apply(ctx: Context, action: Action) -> Action:

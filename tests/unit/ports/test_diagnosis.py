@@ -8,7 +8,7 @@ import pytest
 
 from mlxops.agent.ports.diagnosis import Expected, diagnose, mismatch
 from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
-from mlxops.agent.ports.plan import plan
+from mlxops.agent.ports.reconcile_plan import plan_reconcile
 from tests.support.evidence import (
     ADOPTED,
     FOREIGN,
@@ -329,7 +329,7 @@ def test_a_port_that_is_worked_on_says_who_why_and_since_when():
 @pytest.mark.parametrize("holder", [{}, {"phase": None}, {"phase": ["stop"]}, {"why": 7}])
 def test_a_lock_that_says_nothing_useful_still_keeps_hands_off(holder: dict[str, Any]):
     assert diagnose(NOTHING._replace(job=holder), WANTED).drift is None
-    assert plan({8100: NOTHING._replace(job=holder)}, {8100: WANTED}).actions == ()
+    assert plan_reconcile({8100: NOTHING._replace(job=holder)}, {8100: WANTED}).actions == ()
 
 
 def test_a_mismatch_says_in_what():

@@ -43,7 +43,7 @@ class Broken(NamedTuple):
     next: Optional[str] = None
 
 
-class Plan(NamedTuple):
+class ReconcilePlan(NamedTuple):
     actions: Tuple[Action, ...]
     drift: Tuple[Drift, ...]
     broken: Tuple[Broken, ...] = ()
@@ -52,7 +52,9 @@ class Plan(NamedTuple):
         return {key: [one._asdict() for one in rows] for key, rows in self._asdict().items()}
 
 
-def plan(evidence: Mapping[int, PortEvidence], expected: Mapping[int, Expected]) -> Plan:
+def plan_reconcile(
+    evidence: Mapping[int, PortEvidence], expected: Mapping[int, Expected]
+) -> ReconcilePlan:
     """Clear assignments whose servers are proven gone; report all other drift and every broken
     server."""
     actions: List[Action] = []
@@ -90,7 +92,7 @@ def plan(evidence: Mapping[int, PortEvidence], expected: Mapping[int, Expected])
                     next=remedy(verdict.state, port, want.entry, want),
                 )
             )
-    return Plan(tuple(actions), tuple(drifts), tuple(broken))
+    return ReconcilePlan(tuple(actions), tuple(drifts), tuple(broken))
 
 
 def _drift(verdict: Diagnosis, port: int, want: Expected) -> Drift:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlxops.agent.ports.diagnosis import Diagnosis, Expected, diagnose
 from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
-from mlxops.agent.ports.plan import plan
+from mlxops.agent.ports.reconcile_plan import plan_reconcile
 from tests.support.evidence import (
     CUT,
     FOREIGN,
@@ -47,7 +47,7 @@ NOT_QUIET: dict[str, dict[str, Any]] = {
 def test_one_sign_of_life_or_doubt_is_enough_to_clear_nothing(seen: dict[str, Any]):
     assert NOTHING.proven_idle
     assert not NOTHING._replace(**seen).proven_idle
-    assert plan({8100: NOTHING._replace(**seen)}, {8100: WANTED}).actions == ()
+    assert plan_reconcile({8100: NOTHING._replace(**seen)}, {8100: WANTED}).actions == ()
 
 
 evidence = st.builds(
@@ -79,7 +79,7 @@ wants = st.sampled_from(
 
 @given(evidence, wants)
 def test_the_plan_clears_exactly_what_is_proven_gone(seen: PortEvidence, wanted: Expected):
-    verdict, found = diagnose(seen, wanted), plan({8100: seen}, {8100: wanted})
+    verdict, found = diagnose(seen, wanted), plan_reconcile({8100: seen}, {8100: wanted})
     assert isinstance(verdict, Diagnosis)
     assert [a.entry for a in found.actions] == [e.name for e in wanted.entries if seen.proven_idle]
     assert all(
@@ -96,7 +96,7 @@ def test_every_drift_that_is_not_cleared_is_reported_in_order_of_the_ports():
         8100: NOTHING,
         8103: SERVING,
     }
-    found = plan(seen, {8100: WANTED, 8101: WANTED, 8102: FREE, 8103: WANTED}).to_wire()
+    found = plan_reconcile(seen, {8100: WANTED, 8101: WANTED, 8102: FREE, 8103: WANTED}).to_wire()
     assert [(a["entry"], a["port"]) for a in found["actions"]] == [("a", 8100)]
     assert [(d["drift"], d["port"], d["entry"]) for d in found["drift"]] == [
         ("unknown", 8101, "a"),
