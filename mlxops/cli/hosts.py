@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..agent.errors import Failed, Usage
+from ..agent.wire.slots import slot_warnings
 from ..hosts import files as host_files
 from ..hosts import folders as hostfolders
 from ..hosts.files import ChosenHost, Host
@@ -30,6 +31,9 @@ def hosts(run: Run) -> Answer:
         "shadowed": _shadowed_files(run.flags, candidates),
         "note": note,
         "unused": _unused_files(run.flags),
+        "warnings": [
+            f"{row['name']}: {warning}" for row in rows for warning in row.pop("warnings")
+        ],
     }
     return Answer(result, host_table, _error(rows))
 
@@ -52,9 +56,11 @@ def _row(candidate: Candidate, choice: ChosenHost | None) -> dict[str, Any]:
         "chosen_by": choice.source if choice and chosen else None,
         "error": None,
         "hint": None,
+        "warnings": [],
     }
     try:
-        return {**row, **_connection(host_files.read_host(candidate.path))}
+        host = host_files.read_host(candidate.path)
+        return {**row, **_connection(host), "warnings": slot_warnings(host.site["slots"])}
     except Usage as wrong:
         return {
             **row,

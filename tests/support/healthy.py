@@ -67,6 +67,7 @@ class Healthy:
             "state_dir": str(self.state),
             "runtime": {"name": "mlx-openai-server", "command": self.runtime.command, "grace_s": 5},
         }
+        self.site["slots"] = {str(port): {"name": f"slot-{port}"} for port in self.site["ports"]}
         self.hub.mkdir(parents=True)
         for path in (self.state, *(self.state / name for name in SUBFOLDERS)):
             path.mkdir(0o700)

@@ -25,6 +25,7 @@ CLIENT = {
         "alarms",
         "agent.errors",
         "agent.wire.values",
+        "agent.wire.slots",
         "__version__",
     ),
     "demo": ("demo", "render", "hosts", "interrupts", "session", "agent.errors"),

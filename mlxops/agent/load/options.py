@@ -16,6 +16,7 @@ from ..runtimes import table as runtimes
 from ..runtimes.launch import launch_of, template_text
 from ..runtimes.table import Runtime
 from ..site import Site
+from ..wire.slots import no_slot_warning
 
 # Linux takes 128 KiB for one word of a command line (MAX_ARG_STRLEN), macOS 1 MiB for all of them
 # (ARG_MAX).
@@ -41,8 +42,10 @@ def check(ctx: Context, entry: Entry, port: int, installed: Installed) -> Tuple[
         )
     launch = launch_of(entry, port, ctx.site.bind, ctx.site.served_name(port, entry.name))
     own = ctx.site.runtime_named(None)
-    return _warnings(entry, runtime) + _name_change_warning(
-        port, runtime.client_model or launch.served_name, own, launch
+    return (
+        *_warnings(entry, runtime),
+        *_name_change_warning(port, runtime.client_model or launch.served_name, own, launch),
+        *_no_slot_warning(ctx.site, port, entry, runtime),
     )
 
 
@@ -127,3 +130,8 @@ def _name_change_warning(
         return ()
     text = "port %d will serve the model name %s instead of %s (as with %s): update your clients"
     return (text % (port, name, usual, own.name),)
+
+
+def _no_slot_warning(site: Site, port: int, entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
+    named = port in site.slots or runtime.client_model
+    return () if named else (no_slot_warning(port, entry.name),)

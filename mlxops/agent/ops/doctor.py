@@ -48,6 +48,7 @@ CHECKS: Mapping[str, Check] = {
     "memory": machine.memory,
     "processes": machine.process_visibility,
     "ports": ports.ports,
+    "slots": ports.slots,
     "foreign listeners": machine.foreign_listeners,
     "launchd jobs": machine.launchd,
     "leftovers": remains.leftovers,

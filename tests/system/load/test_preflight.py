@@ -310,3 +310,12 @@ def test_a_chat_template_with_an_error(
     )
     template.write_text(kept)
     here.must("load", "jade", here.ports[0], "--replace")
+
+
+def test_a_port_without_a_slot_is_named_before_clients_notice_a_swap(here: Studio) -> None:
+    file = here.hosts_dir / "studio.toml"
+    port = here.ports[1]
+    file.write_text(file.read_text().replace(f'[slots.{port}]\nname = "{here.slot(port)}"\n', ""))
+    warnings = here.must("load", "jade", port, "--dry-run")["warnings"]
+    assert [one for one in warnings if f"port {port} has no slot" in one and "ask for jade" in one]
+    assert here.must("load", "amber", here.ports[0])["warnings"] == []

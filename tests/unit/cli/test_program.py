@@ -33,6 +33,15 @@ def test_hosts_lists_what_there_is_even_when_one_file_is_broken(lab: Path) -> No
     assert "there is more than one host file; choose with --host NAME (bad, lab)" in told
 
 
+def test_hosts_warns_of_slots_that_conflict(lab: Path) -> None:
+    slots = '[slots.8100]\nname = "tom"\nmodel = "o/a"\nserved_name = "jerry"\n'
+    (lab / "hosts" / "lab.toml").write_text(f'{HOST_FILE}model = "o/a"\n{slots}')
+    warnings = Ended(Studio(), "hosts", "--json").document["result"]["warnings"]
+    assert [warning.partition(":")[0] for warning in warnings] == ["lab", "lab"]
+    assert "declare the same model, o/a" in warnings[0] and "name, jerry" in warnings[1]
+    assert Ended(Studio(), "hosts").err.startswith("warning: lab: slots 8100 and 8101 declare")
+
+
 def test_the_version_is_told_the_usual_way_too() -> None:
     assert Ended(Studio(), "--version").out == Ended(Studio(), "version").out
     assert Ended(Studio(), "--version").code == 0
