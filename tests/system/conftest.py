@@ -115,6 +115,26 @@ def known(studio: Studio, init_copies: InitCopies) -> Studio:
 
 
 @pytest.fixture
+def near(
+    make_studio: Callable[..., Studio],
+    studio_runtime: dict[str, Any],
+    tmp_path: Path,
+    init_copies: InitCopies,
+) -> Studio:
+    """On this machine, with a home of its own; amber serves on the first port."""
+    studio = make_studio(None, studio_runtime, env={"HOME": str(tmp_path / "home")})
+    init_copies.init(studio)
+    studio.must("load", "amber", studio.ports[0])
+    return studio
+
+
+@pytest.fixture
+def jade_too(near: Studio) -> None:
+    """On `near`, jade serves on the second port."""
+    near.must("load", "jade", near.ports[1])
+
+
+@pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """Programs started meanwhile react to SIGINT, even if the tests run in the background of a
     shell, which ignores it."""

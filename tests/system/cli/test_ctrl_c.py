@@ -10,7 +10,6 @@ import socket
 import subprocess
 import termios
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -57,15 +56,6 @@ class Terminal:
             return False
         self.shown += chunk.decode(errors="replace")
         return bool(chunk)
-
-
-@pytest.fixture
-def near(make_studio: Callable[..., Studio], studio_runtime: dict[str, Any]) -> Studio:
-    """The host itself, with amber on the first port."""
-    studio = make_studio(None, studio_runtime)
-    studio.must("init")
-    studio.must("load", "amber", studio.ports[0])
-    return studio
 
 
 @pytest.mark.slow

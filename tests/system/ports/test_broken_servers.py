@@ -5,31 +5,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.fakeruntime import FakeRuntime
-from tests.support.initcopies import InitCopies
 from tests.support.studio import Studio, eventually, finished
 
 CHECKS = [("status", "--check"), ("reconcile", "--check"), ("doctor", "-q")]
-
-
-@pytest.fixture
-def near(
-    make_studio: Callable[..., Studio],
-    studio_runtime: dict[str, Any],
-    tmp_path: Path,
-    init_copies: InitCopies,
-) -> Studio:
-    """On this machine, with a home of its own; amber serves on the first port."""
-    studio = make_studio(None, studio_runtime, env={"HOME": str(tmp_path / "home")})
-    init_copies.init(studio)
-    studio.must("load", "amber", studio.ports[0])
-    return studio
 
 
 def hang(studio: Studio) -> int:

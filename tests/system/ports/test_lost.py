@@ -5,33 +5,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.fakeruntime import FakeRuntime
-from tests.support.initcopies import InitCopies
 from tests.support.studio import Answer, Studio, eventually, finished
 from tests.support.survivors import living
 from tests.support.watching import job
 
-
-@pytest.fixture
-def near(
-    make_studio: Callable[..., Studio],
-    studio_runtime: dict[str, Any],
-    tmp_path: Path,
-    init_copies: InitCopies,
-) -> Studio:
-    """On this machine, with a home of its own; amber serves on the first port and jade on the
-    second."""
-    studio = make_studio(None, studio_runtime, env={"HOME": str(tmp_path / "home")})
-    init_copies.init(studio)
-    studio.must("load", "amber", studio.ports[0])
-    studio.must("load", "jade", studio.ports[1])
-    return studio
+pytestmark = pytest.mark.usefixtures("jade_too")
 
 
 def power_cut(studio: Studio, *ports: int) -> None:

@@ -12,6 +12,7 @@ from mlx_lm.utils import _get_classes
 
 from mlxops.agent.memory import kvcache
 from tests.families.bodies import COMMON, SHAPES
+from tests.support import sizedmodel
 
 CHUNK = 64
 BASE = {
@@ -28,31 +29,17 @@ BASE = {
     "tie_word_embeddings": True,
     "moe_intermediate_size": 16,
 }
-EXPERTS = {
-    "num_experts": 4,
-    "num_experts_per_tok": 2,
-    "decoder_sparse_step": 1,
-    "mlp_only_layers": [],
-    "norm_topk_prob": True,
-}
+EXPERTS = {**sizedmodel.EXPERTS, "num_experts": 4, "moe_intermediate_size": 16}
 MLA = {
+    **sizedmodel.MLA,
     "kv_lora_rank": 16,
     "q_lora_rank": 16,
     "qk_rope_head_dim": 8,
     "qk_nope_head_dim": 16,
     "v_head_dim": 16,
     "n_routed_experts": 4,
-    "n_shared_experts": 1,
-    "num_experts_per_tok": 2,
-    "n_group": 1,
-    "topk_group": 1,
-    "first_k_dense_replace": 1,
-    "moe_layer_freq": 1,
-    "routed_scaling_factor": 1.0,
-    "topk_method": "noaux_tc",
-    "scoring_func": "sigmoid",
-    "norm_topk_prob": True,
-    "attention_bias": False,
+    "num_key_value_heads": 2,
+    "moe_intermediate_size": 16,
 }
 TYPES = ["sliding_attention", "full_attention"] * 3
 LINEAR = {
