@@ -180,7 +180,7 @@ def current_fit(ctx: Context, plan: LoadPlan) -> Optional[Fit]:
     if plan.remote is None and not request.evict:
         return plan.fit
     if request.evict:
-        check_assignment(ctx.store.read().entries.get(plan.entry.name, plan.entry), request)
+        check_assignment(ctx, ctx.store.read().entries.get(plan.entry.name, plan.entry), request)
     return check_memory(ctx, plan.memory_request, request)[0] or plan.fit
 
 

@@ -45,7 +45,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     if not own_lock:
         _report_entry(ctx, request, entry)
     require_unreserved(ctx, [entry.name], request.port)
-    check_assignment(entry, request)
+    check_assignment(ctx, entry, request)
     there = require_installed(ctx.site, entry.text("runtime"), ctx.report, ctx.client.check)
     # Options for a model that must be downloaded are chosen after the download.
     warnings: Tuple[str, ...] = ()
@@ -122,7 +122,7 @@ def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
     return Entry(name, {**REQUIRED, "repo_id": repo_id, "model_id": repo_id})
 
 
-def check_assignment(entry: Entry, request: LoadRequest) -> None:
+def check_assignment(ctx: Context, entry: Entry, request: LoadRequest) -> None:
     """AssignmentConflict if the entry is assigned to, or planned for, another port."""
     if entry.port not in (None, request.port):
         raise AssignmentConflict(
@@ -131,14 +131,23 @@ def check_assignment(entry: Entry, request: LoadRequest) -> None:
             entry=entry.name,
             port=entry.port,
         )
-    if entry.slot not in (None, request.port) and not request.force:
+    if entry.slot is not None and entry.slot != request.port and not request.force:
         raise AssignmentConflict(
-            "%s is planned for port %d; on port %d clients would see it under a different name"
-            % (entry.name, entry.slot or 0, request.port),
+            "%s is planned for port %d%s"
+            % (entry.name, entry.slot, _renaming(ctx, entry, entry.slot, request.port)),
             mlxops_command("load", entry.name, entry.slot) + ", or add --force",
             entry=entry.name,
             slot=entry.slot,
         )
+
+
+def _renaming(ctx: Context, entry: Entry, slot: int, port: int) -> str:
+    """That clients would need another model name there; "" if both ports use the same one."""
+    fixed = ctx.site.runtime_named(entry.text("runtime")).client_model
+    planned, there = (ctx.site.served_name(p, entry.name) for p in (slot, port))
+    if fixed or planned == there:
+        return ""
+    return "; on port %d clients would see it as %s, not as %s" % (port, there, planned)
 
 
 def _fault_of_occupant(ctx: Context, port_survey: PortSurvey, entry: Entry) -> Optional[str]:

@@ -35,7 +35,7 @@ def swap(
 ) -> StartedServer:
     estimate = _prefetch_and_estimate(ctx, job, plan, spec)
     # After a download of hours: the model may have been assigned to another port meanwhile.
-    check_assignment(ctx.store.read().entries.get(plan.entry.name, plan.entry), plan.request)
+    check_assignment(ctx, ctx.store.read().entries.get(plan.entry.name, plan.entry), plan.request)
     disk.check_writable()
     taken_again = vacate_port(ctx, job, plan.survey, plan.request.grace_s)
     previous = plan.previous if isinstance(plan.previous, ServerSpec) else None

@@ -88,7 +88,7 @@ def _reserve(ctx: Context, job: Job, plan: LoadPlan) -> None:
     names = [entry.name, *(e.name for e in plan.survey.entries if request.rollback)]
     with ctx.store.locked(_why(request)):
         require_unreserved(ctx, names, request.port)
-        check_assignment(ctx.store.read().entries.get(entry.name, entry), request)
+        check_assignment(ctx, ctx.store.read().entries.get(entry.name, entry), request)
         require_still_fits(ctx, plan.fit, request)
         job.reserve(names, plan.fit.sum.need_bytes if plan.fit else None)
 
