@@ -69,10 +69,11 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     )
     if plan.already_served:
         return plan
-    _require_replace(port_survey, request, entry, fault)
+    unasked = _require_replace(port_survey, request, entry, fault)
     require_no_restarter(ctx, port_survey)
     startable.check_bindable(ctx, port_survey)
-    plan = plan._replace(previous=_previous_server(ctx, port_survey, request))
+    previous = _previous_server(ctx, port_survey, request)
+    plan = plan._replace(previous=previous, warnings=plan.warnings + unasked)
     remote = None if whole else _planned_download(ctx, entry, there.command, request)
     return _plan_model(ctx, plan, remote, notes)
 
@@ -167,10 +168,12 @@ def _fault_of_occupant(ctx: Context, port_survey: PortSurvey, entry: Entry) -> O
 
 def _require_replace(
     port_survey: PortSurvey, request: LoadRequest, entry: Entry, fault: Optional[str]
-) -> None:
-    """`fault`: what is wrong with the occupant, if it is the entry itself."""
-    if port_survey.server is None or request.replace or request.dry_run:
-        return
+) -> Tuple[str, ...]:
+    """PortBusy if the port serves and nobody agreed to a swap; in a dry run, a warning.
+
+    `fault`: what is wrong with the occupant, if it is the entry itself."""
+    if port_survey.server is None or request.replace:
+        return ()
     occupant = (
         port_survey.entries[0].name if port_survey.entries else port_survey.server.invocation.model
     )
@@ -182,6 +185,8 @@ def _require_replace(
             fault,
         )
         hint = "%s restarts it" % request._replace(replace=True).retry_command
+    if request.dry_run:
+        return (text + ": the load would ask first, or needs --replace",)
     pid = port_survey.server.process.pid
     raise PortBusy(text, hint, port=request.port, occupant=occupant, pid=pid, entry=entry.name)
 

@@ -1,4 +1,4 @@
-"""A load onto another port than the one planned for the model."""
+"""A load onto a port that is planned for another model, or that already serves one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.initcopies import InitCopies
-from tests.support.studio import Studio
+from tests.support.studio import Studio, finished
 from tests.support.watching import refused
 
 
@@ -54,3 +54,15 @@ def test_a_runtime_with_a_fixed_name_has_no_other_name_there(
 ) -> None:
     studio = planned(light)
     assert conflict(studio)["message"] == f"jade is planned for port {studio.ports[1]}"
+
+
+def test_a_dry_run_says_that_the_load_would_ask_or_needs_replace(near: Studio) -> None:
+    port = near.ports[0]
+    words = ("load", "jade", port, "--dry-run")
+    asks = f"port {port} serves amber: the load would ask first, or needs --replace"
+    assert near.must(*words)["warnings"] == [asks]
+    assert f"warning: {asks}\n" in finished(near.start(*words)).stderr
+    assert near.must(*words, "--replace")["warnings"] == []
+    assert near.must("load", "jade", near.ports[1], "--dry-run")["warnings"] == []
+    assert near.must("load", "amber", port, "--dry-run")["warnings"] == []
+    refused(near.mlxops("load", "jade", port), 7, "PortBusy")
