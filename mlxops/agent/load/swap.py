@@ -69,12 +69,22 @@ def _restore(
     if previous is None:
         return _describe_port(ctx, job)
     log = log_path(ctx.site.state_dir, previous.port)
-    log_of_failed = _inode(log)
+    log_of_failed = _status(log)
     outcome = restart_previous(ctx, job, disk, previous, failed)
-    if isinstance(error, NotReady) and log_of_failed and log_of_failed == _inode(log + ".1"):
-        # The previous model's server writes to the port's log now.
-        error.hint = "the failed server's log: mlxops logs %d --previous" % previous.port
+    if isinstance(error, NotReady) and log_of_failed:
+        error.hint = log_hint(log_of_failed, log, previous.port) or error.hint
     return outcome
+
+
+def log_hint(failed: os.stat_result, log: str, port: int) -> str:
+    """Where the failed server's log is, if another server writes to the port's log now; else ""."""
+    now, before = _status(log), _status(log + ".1")
+    if now is None or os.path.samestat(failed, now):
+        return ""
+    if failed.st_size and before and os.path.samestat(failed, before):
+        return "the failed server's log: mlxops logs %d --previous" % port
+    lack = "was not kept" if failed.st_size else "is empty"
+    return "mlxops status %d (the failed server's log %s)" % (port, lack)
 
 
 def restart_previous(
@@ -115,13 +125,11 @@ def _describe_port(ctx: Context, job: Job) -> str:
     return "the port is held by %s" % ("pid " + ", ".join(pids) if pids else "another process")
 
 
-def _inode(log: str) -> Optional[int]:
-    """The inode of a log; None if the log is missing or empty."""
+def _status(log: str) -> Optional[os.stat_result]:
     try:
-        status = os.stat(log)
+        return os.stat(log)
     except OSError:
         return None
-    return status.st_ino if status.st_size else None
 
 
 def _prefetch_and_estimate(

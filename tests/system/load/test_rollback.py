@@ -69,6 +69,17 @@ def test_its_log_is_shown_to_people_and_to_programs(
 
 
 @pytest.mark.slow
+def test_the_hint_does_not_name_the_log_of_the_restarted_server(
+    serving: Studio, fake_runtime: FakeRuntime
+) -> None:
+    port = serving.ports[0]
+    fake_runtime.behaves("tiny--jade", **FAILURES["is never ready"])
+    answer = serving.mlxops("load", "jade", port, "--replace", "--timeout", 1)
+    error = failed(answer.exit, answer.document)
+    assert error["hint"] == f"mlxops status {port} (the failed server's log is empty)"
+
+
+@pytest.mark.slow
 def test_a_runtime_that_starts_no_longer_stops_nothing(
     serving: Studio, fake_runtime: FakeRuntime, tmp_path: Path
 ) -> None:
