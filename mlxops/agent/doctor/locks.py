@@ -10,6 +10,7 @@ import time
 from typing import Any, Iterator, Mapping, Optional
 
 from ..context import Context
+from ..errors import Failed
 from ..jobs.job import lock_path, next_step_hint
 from ..registry.lock import FileLock, describe_holder
 from .finding import ERROR, OK, WARNING, Finding
@@ -37,7 +38,7 @@ FREE = "free"
 
 
 def _lock(check: str, registry: str, path: str, longest_s: float) -> Finding:
-    if os.path.lexists(path) and not _opens(path):
+    if os.path.isfile(path) and not _opens(path):
         detail = (
             "%s cannot be opened for writing, so nothing that it protects can be changed" % path
         )
@@ -47,7 +48,10 @@ def _lock(check: str, registry: str, path: str, longest_s: float) -> Finding:
             detail,
             "on the host: ls -ld %s; this user must be able to write to it" % shlex.quote(path),
         )
-    holder = FileLock(path, registry=registry).holder(shared=True)
+    try:
+        holder = FileLock(path, registry=registry).holder(shared=True)
+    except Failed as exc:
+        return Finding(check, ERROR, exc.message, exc.hint)
     return (
         Finding(check, OK, FREE)
         if holder is None

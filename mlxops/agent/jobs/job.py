@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..clock import now, utc
 from ..errors import Failed, Locked, to_mlxops_error, write_error
@@ -55,8 +55,16 @@ def holder(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
 def interrupted_load(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
     """The load that died on the port before its end, from the lock's text; None once a later job
     has settled the port."""
-    is_held, last = _lock(registry_path, port).peek()
+    is_held, last = _last_text(registry_path, port)
     return None if is_held else _interrupted(last)
+
+
+def _last_text(registry_path: str, port: int) -> Tuple[bool, Dict[str, Any]]:
+    """As FileLock.peek; no text where the lock is not a file, as no job can have taken it."""
+    try:
+        return _lock(registry_path, port).peek()
+    except Failed:
+        return False, {}
 
 
 def _interrupted(last: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
@@ -78,12 +86,17 @@ def reserving_jobs(registry_path: str) -> Dict[int, Dict[str, Any]]:
         for file in os.listdir(folder)
         if file.startswith(name + ".")
     ]
-    holders = {
-        int(port): holder(registry_path, int(port))
-        for port in locks
-        if port.isascii() and port.isdigit()
-    }
+    numbers = [int(port) for port in locks if port.isascii() and port.isdigit()]
+    holders = {port: running_job(registry_path, port) for port in numbers}
     return {port: job for port, job in holders.items() if job and _is_name_list(job.get("entries"))}
+
+
+def running_job(registry_path: str, port: int) -> Optional[Dict[str, Any]]:
+    """As holder(), but None where the lock is not a file, as no job can have taken it."""
+    try:
+        return holder(registry_path, port)
+    except Failed:
+        return None
 
 
 def unrecorded_server(
@@ -91,7 +104,7 @@ def unrecorded_server(
 ) -> Optional[Dict[str, Any]]:
     """{"entry", "process"} of a server that the last job here could not record in the registry;
     None while another job holds the port."""
-    is_held, last = _lock(registry_path, port).peek()
+    is_held, last = _last_text(registry_path, port)
     record = None if is_held and not own_lock else last.get(UNRECORDED)
     whole = (
         isinstance(record, dict)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import signal
 import time
-from functools import partial
 from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Optional
 
 from ..clock import Deadline, wait_for
 from ..context import Context
 from ..errors import Failed, NotStopped, Usage, from_wire
 from ..jobs import log as joblog
-from ..jobs.begin import current_job
-from ..jobs.job import blocker, logs_folder
+from ..jobs.job import blocker, logs_folder, running_job
 from ..jobs.log import find_agent, log_path
 from ..logs.lines import LineSplitter
 from ..ports.portname import PortResolver
@@ -37,11 +35,17 @@ def lock(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     registry = ctx.site.registry
     holder = FileLock(registry + ".lock", registry=registry).holder(shared=True)
     rows = [{"lock": "registry", "port": None, **_holder_row(holder)}]
-    rows += [
-        {"lock": "port", "port": port, **_holder_row(blocker(registry, port))}
-        for port in ctx.site.ports
-    ]
+    rows += [{"lock": "port", "port": port, **_port_row(ctx, port)} for port in ctx.site.ports]
     return {"locks": rows}
+
+
+def _port_row(ctx: Context, port: int) -> Dict[str, Any]:
+    """A lock that is not a file blocks its port, and nobody holds it."""
+    try:
+        return _holder_row(blocker(ctx.site.registry, port))
+    except Failed as exc:
+        ctx.report("%s (%s)" % (exc.message, exc.hint))
+        return _holder_row(None)
 
 
 def _holder_row(holder: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
@@ -55,11 +59,8 @@ def _holder_row(holder: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 
 def _running(ctx: Context) -> List[Dict[str, Any]]:
-    return [
-        holder
-        for holder in map(partial(current_job, ctx), ctx.site.ports)
-        if holder and holder.get("job")
-    ]
+    holders = [running_job(ctx.site.registry, port) for port in ctx.site.ports]
+    return [holder for holder in holders if holder and holder.get("job")]
 
 
 def _job(ctx: Context, verb: str, word: Optional[str]) -> str:

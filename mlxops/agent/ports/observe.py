@@ -15,6 +15,7 @@ from typing import (
     Tuple,
 )
 
+from ..errors import Failed
 from ..procs import Listener, Process, Procs, Unobservable, ancestors, tree
 from ..ranks import other_hosts
 from ..registry.entries import Entry, Registry
@@ -82,7 +83,7 @@ def observe(
     the last minute if the same server still reacts."""
     ports = tuple(ports)
     elsewhere = {port: other_hosts.observe(site, registry.holders(port), check) for port in ports}
-    jobs = {port: job_of(port) for port in ports}
+    jobs = {port: _job_of(port, job_of) for port in ports}
     snapshot = scan(procs, ports)
     servers = find_servers(snapshot.processes, site.runtimes)
     servers = with_registry_spelling(procs, servers, registry, ports)
@@ -91,13 +92,13 @@ def observe(
     foreign = foreign_servers(snapshot.processes, site.runtimes)
     snapshot = _with_late_listeners(procs, snapshot, answers)
     # A lock that was taken during the look makes it outdated: check before and after.
-    jobs = {port: jobs[port] or job_of(port) for port in ports}
+    jobs = {port: jobs[port] if any(jobs[port]) else _job_of(port, job_of) for port in ports}
     evidence = {}
     for port in ports:
         entries = registry.holders(port)
         recorded, workers, others = _recorded_processes(snapshot, entries, site.runtimes)
         others += tuple(server.process for server in foreign.get(port, ()))
-        remote = elsewhere[port]()
+        remote, (job, unknown) = elsewhere[port](), jobs[port]
         evidence[port] = PortEvidence(
             port=port,
             listeners=snapshot.listeners_on(port),
@@ -105,12 +106,23 @@ def observe(
             recorded=recorded,
             orphan_workers=workers,
             answer=answers[port],
-            job=jobs[port],
-            unknown=(*snapshot.unknown, *remote.unknown),
+            job=job,
+            unknown=(*snapshot.unknown, *remote.unknown, *unknown),
             other_hosts=remote,
             foreign_processes=foreign_processes(snapshot, port, others),
         )
     return {port: _with_stray_memory(procs, one) for port, one in evidence.items()}
+
+
+def _job_of(
+    port: int, job_of: Callable[[int], Optional[Mapping[str, Any]]]
+) -> Tuple[Optional[Mapping[str, Any]], Tuple[str, ...]]:
+    """The job that holds the port's lock, and why that cannot be observed: only this port is then
+    unknown."""
+    try:
+        return job_of(port), ()
+    except Failed as exc:
+        return None, (exc.message,)
 
 
 def _with_stray_memory(procs: Procs, evidence: PortEvidence) -> PortEvidence:

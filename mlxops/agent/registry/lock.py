@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import stat
 import time
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
@@ -181,17 +182,27 @@ class FileLock:
 
     def _opened(self, how: int) -> int:
         """Open without blocking on a FIFO, and without following a link."""
-        fd = os.open(
-            self.path,
-            how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC,
-            sharing.lock_mode(self._registry),
-        )
+        try:
+            fd = os.open(
+                self.path,
+                how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC,
+                sharing.lock_mode(self._registry),
+            )
+        except OSError as exc:
+            if exc.errno in (errno.ELOOP, errno.EISDIR):
+                raise self._not_a_file() from exc
+            raise
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise Failed(
-                "the lock %s is not a file" % self.path, "remove it on the host", lock=self.path
-            )
+            raise self._not_a_file()
         return fd
+
+    def _not_a_file(self) -> Failed:
+        what = "link" if os.path.islink(self.path) else "folder or device"
+        text = "the lock %s is a %s, not a file" % (self.path, what)
+        return Failed(
+            text, "on the host: mv %s %s.old" % ((shlex.quote(self.path),) * 2), lock=self.path
+        )
 
     def _locked(self) -> Locked:
         holder = self._identify(self.peek()[1])

@@ -213,14 +213,14 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
     "no lock": (
         lambda h: (h.hub / "registry.json.lock").mkdir(),
         [("registry lock", "wrong")],
-        "for writing",
-        "ls -ld ",
+        "not a file",
+        "mv ",
     ),
     "no port lock": (
         lambda h: (h.hub / f"registry.json.{h.port}.lock").mkdir(),
         [("port locks", "wrong"), ("ports", "unknown")],
-        "for writing",
-        "ls -ld ",
+        "not a file",
+        "mv ",
     ),
     "no runtime": (
         lambda h: settings(h, command=["/nonesuch/server"]),
@@ -262,7 +262,7 @@ BROKEN: dict[str, tuple[Break, list[tuple[str, str]], str, str]] = {
         lambda h: h.enter("a", runtime="ollama"),
         [("entries", "wrong")],
         "ollama",
-        "mlxops set a",
+        "mlxops set a runtime=",
     ),
     "no hub": (
         lambda h: h.site.update(hub_python="/bin/false"),

@@ -214,7 +214,7 @@ def test_a_lock_made_by_root_does_not_shut_out_the_owner_of_the_folder(tmp_path:
 def test_what_is_no_file_is_refused_at_once(path: str) -> None:
     os.mkfifo(path)
     for use in (lambda: FileLock(path).peek(), lambda: FileLock(path).acquire({}, 0)):
-        with pytest.raises(Failed, match="is not a file"):
+        with pytest.raises(Failed, match="is a folder or device, not a file"):
             use()
 
 
