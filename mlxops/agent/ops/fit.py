@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..context import Context
-from ..errors import Failed, NotDownloadable, Usage
+from ..errors import Failed, MlxopsError, ModelMissing, NotDownloadable, Usage
 from ..hub.checks import check_complete
 from ..hub.remote import Remote
 from ..load.preflight import download_needed, memory_request, resolve_entry
+from ..load.presence import describe_faults
 from ..load.request import LoadRequest
 from ..memory import fit as memory
 from ..models.options import find_installed, require_buildable
@@ -24,7 +25,7 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     request = LoadRequest.from_wire({"model": args["model"], "port": 0, "revision": revision})
     entry = resolve_entry(ctx, ctx.store.read(), request)
     there = find_installed(ctx, entry.text("runtime"))
-    remote = download_needed(ctx, entry, there.command)
+    remote = _described_on_hub(ctx, entry, there.command)
     needed = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
     if needed is None:
         raise Failed("cannot read the weights of %s" % entry.name, "mlxops list", entry=entry.name)
@@ -37,6 +38,25 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         **memory_fit.record(),
         "refused": _load_error(memory_fit, entry, there, needed.config) or _download_error(remote),
     }
+
+
+def _described_on_hub(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Optional[Remote]:
+    """What must be downloaded, None if nothing. Without an answer of the Hub, the error is what is
+    wrong with the files on this host, if there are any."""
+    try:
+        return download_needed(ctx, entry, command)
+    except MlxopsError as exc:
+        faults = describe_faults(entry.cache_path) if entry.cache_path else ""
+        if not faults or exc.exit_code != ModelMissing.exit_code or isinstance(exc, ModelMissing):
+            raise
+        text = "%s cannot be loaded: %s; and to download it again: %s"
+        raise ModelMissing(
+            text % (entry.name, faults, exc.message),
+            "restore the file on the host; or %s" % exc.hint,
+            entry=entry.name,
+            repo_id=entry.repo_id,
+            path=entry.cache_path,
+        ) from exc
 
 
 def _download_error(remote: Optional[Remote]) -> Optional[Dict[str, Any]]:
