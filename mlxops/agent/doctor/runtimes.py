@@ -6,7 +6,7 @@ import os
 from typing import Iterator
 
 from ..context import Context
-from ..errors import MlxopsError, NotDownloadable, mlxops_command
+from ..errors import MlxopsError, NotDownloadable
 from ..hub import interpreter as hubpython
 from ..load.acceptance import Acceptance
 from ..programs import find as programs
@@ -51,15 +51,11 @@ def entries(ctx: Context) -> Iterator[Finding]:
     """Check that the runtimes accept each entry: its options, and its model on disk."""
     refused = Acceptance(ctx)
     by_name = ctx.store.read().entries
-    faults = [(entry.name, refused.reasons(entry)) for entry in by_name.values()]
-    wrong = [(name, why) for name, why in faults if why]
-    for name, why in wrong[:MAX_ROWS]:
-        yield Finding(
-            "entries",
-            ERROR,
-            "%s: %s" % (name, "; ".join(why)),
-            mlxops_command("set", name, "KEY=VALUE"),
-        )
+    faults = [(entry, refused.reasons(entry)) for entry in by_name.values()]
+    wrong = [(entry, why) for entry, why in faults if why]
+    for entry, why in wrong[:MAX_ROWS]:
+        detail = "%s: %s" % (entry.name, "; ".join(why))
+        yield Finding("entries", ERROR, detail, refused.fix(entry))
     if len(wrong) > MAX_ROWS:
         yield Finding(
             "entries", ERROR, "%d more would be refused" % (len(wrong) - MAX_ROWS), "mlxops list"

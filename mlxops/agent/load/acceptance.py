@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Union
 
 from ..context import Context
-from ..errors import Failed, MlxopsError
+from ..errors import Failed, MlxopsError, mlxops_command
 from ..models import cache as hfcache
 from ..models.options import launch_options, require_servable
 from ..programs.installed import Installed, require_installed
@@ -37,6 +37,12 @@ class Acceptance:
         except Failed as exc:
             return ["%s (%s)" % (exc.message, exc.hint)]
         return []
+
+    def fix(self, entry: Entry) -> str:
+        """The command that makes an entry with reasons acceptable."""
+        named = entry.text("runtime")
+        lacking = isinstance(self._runtime(named or self._ctx.site.runtime), MlxopsError)
+        return mlxops_command("set", entry.name, "runtime=" if named and lacking else "KEY=VALUE")
 
     def _runtime(self, name: str) -> Union[Installed, MlxopsError]:
         """The runtime, or why it cannot be used."""

@@ -13,6 +13,7 @@ from ..models import cache as hfcache
 from ..models import defaults
 from ..models.location import same_repo
 from ..models.options import find_installed, launch_options
+from ..programs.find import find_command
 from ..registry import resolve
 from ..registry.action import Action
 from ..registry.entries import MAX_HOSTS, REQUIRED, Entry, Registry, coerce
@@ -49,6 +50,7 @@ def register(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
             entries[0],
             [key for key in (*OPTIONS, "args", "hosts") if args.get(key)],
         )
+        _warn_if_not_installed(ctx, args.get("runtime"))
     return _add(ctx, entries, bool(args.get("dry_run")))
 
 
@@ -159,6 +161,7 @@ def _change(action: str, there: Entry, reason: str, entry: Optional[Entry]) -> C
 def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     name = resolve.require_exact(ctx.store.read(), str(args["name"])).name
     changes = {key: _value(ctx, key, value) for key, value in args["changes"].items()}
+    _warn_if_not_installed(ctx, changes.get("runtime"))
 
     def change(current: Registry) -> Registry:
         entry = resolve.require_exact(current, name)
@@ -263,6 +266,13 @@ def _number(key: str, text: str) -> int:
     if not text.isdigit():
         raise Usage("%s must be a port, not %r" % (key, text), "mlxops status", key=key)
     return int(text)
+
+
+def _warn_if_not_installed(ctx: Context, runtime: Optional[str]) -> None:
+    """Emit a warning only, because the runtime may be installed later."""
+    if runtime and not find_command(ctx.site, ctx.site.runtime_named(runtime))[0]:
+        text = "%s is not installed on %s; until it is, the entry cannot be loaded"
+        ctx.client.emit("warning", message=text % (runtime, ctx.site.name))
 
 
 def _checked(ctx: Context, entry: Entry) -> Entry:

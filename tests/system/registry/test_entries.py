@@ -75,3 +75,16 @@ def test_a_hint_can_be_pasted_whatever_the_entry_is_called(known: Studio) -> Non
     known.edit(lambda registry: registry["models"][name].update(chat_template="/nowhere"))
     hint = known.mlxops("load", name, known.ports[0]).error["hint"]
     assert hint == "mlxops set 'my amber; echo hello' chat_template=PATH"
+
+
+def test_a_runtime_that_is_not_on_the_host_is_reported_at_once(known: Studio) -> None:
+    for words in (["set", "amber"], ["register", "new", "tiny/new", "--runtime"]):
+        mistyped = "mlx_lm.servr" if "--runtime" in words else "runtime=mlx_lm.servr"
+        assert "mlx_lm.server" in known.mlxops(*words, mistyped).error["hint"]
+    for words in (
+        ["set", "amber", "runtime=vllm"],
+        ["register", "new", "tiny/new", "--runtime", "vllm"],
+    ):
+        answer = known.mlxops(*words)
+        assert answer.exit == 0 and "warning: vllm is not installed on studio" in answer.stderr
+    assert known.mlxops("set", "amber", "runtime=").stderr == ""
