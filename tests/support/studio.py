@@ -55,13 +55,15 @@ class Answer:
 
 @dataclass
 class Studio:
-    """`login` None means a local host; `runtime` is the [runtime] table of the host file."""
+    """`login` None means a local host; `runtime` is the [runtime] table of the host file;
+    `declared` is port -> the model of its slot."""
 
     folder: Path
     login: Login | None
     runtime: dict[str, Any]
     ports: list[int] = field(default_factory=lambda: free_range(3))
     env: dict[str, str] = field(default_factory=dict)
+    declared: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for place in (self.hub, self.state_dir, self.hosts_dir):
@@ -107,10 +109,19 @@ class Studio:
         }
         if self.login:
             tables["ssh"] = {**asdict(self.login), "connect_timeout_s": 20}
-        tables |= {f"slots.{port}": {"name": self.slot(port)} for port in self.ports}
+        tables |= {f"slots.{port}": self._slot_table(port) for port in self.ports}
         transport = f"transport = {_toml('ssh' if self.login else 'local')}\n"
         text = transport + "".join(map(_table, tables, tables.values()))
         (self.hosts_dir / "studio.toml").write_text(text)
+
+    def _slot_table(self, port: int) -> dict[str, str]:
+        model = {"model": self.declared[port]} if port in self.declared else {}
+        return {"name": self.slot(port), **model}
+
+    def declare(self, models: Mapping[int, str]) -> None:
+        """Write port -> model, as a person does in an editor; no other port keeps one."""
+        self.declared = dict(models)
+        self.describe()
 
     def add(self, repo_id: str, files: Mapping[str, bytes]) -> Path:
         return write_cache(self.hub, repo_id, files)
