@@ -18,7 +18,8 @@ BAR_WIDTH = 24
 
 class Progress:
     """Prints the events of one call. A terminal gets a line that is redrawn, anything else a new
-    line now and then."""
+    line now and then. Events with a port are of one of several jobs, which the line shows side by
+    side."""
 
     def __init__(
         self,
@@ -35,9 +36,7 @@ class Progress:
             verbose,
             clock,
         )
-        self._phase, self._since = "", clock()
-        self._speed = Speed()
-        self._drawn_at: float | None = None
+        self._works: dict[Any, Work] = {}
         self._live = False
         self._warned: set[str] = set()
 
@@ -58,46 +57,62 @@ class Progress:
             self._write("\r\x1b[K")
             self._live = False
 
+    def _work(self, event: dict[str, Any]) -> Work:
+        port = event.get("port")
+        if port not in self._works:
+            self._works[port] = Work(port, self._clock())
+        return self._works[port]
+
     def _on_warning(self, event: dict[str, Any]) -> None:
-        self.warn(str(event.get("message", "")))
+        self.warn(f"{self._work(event).label}{event.get('message', '')}")
 
     def _on_phase(self, event: dict[str, Any]) -> None:
-        self._phase = f"{printable(event.get('phase', ''))}: {printable(event.get('message', ''))}"
-        self._since, self._drawn_at, self._speed = self._clock(), None, Speed()
+        work = self._work(event)
+        work.begin(printable(event.get("phase", "")), self._clock())
         if not self._quiet:
-            self._line(self._phase)
+            self._line(f"{work.label}{work.phase}: {printable(event.get('message', ''))}")
+
+    def _on_end(self, event: dict[str, Any]) -> None:
+        """A port's job has ended: it leaves the redrawn line."""
+        work = self._work(event)
+        del self._works[event.get("port")]
+        if not self._quiet:
+            how = "done" if event.get("ok") else "failed"
+            self._line(f"{work.label}{how}: {printable(event.get('message', ''))}")
 
     def _on_log(self, event: dict[str, Any]) -> None:
         if self._verbose:
-            self._line(f"  | {printable(str(event.get('line', '')).expandtabs())}")
+            line = printable(str(event.get("line", "")).expandtabs())
+            self._line(f"  {self._work(event).label}| {line}")
 
     def _on_ping(self, event: dict[str, Any]) -> None:
-        if self._phase and self._drawn_at is None:
-            self._redraw(
-                f"  {self._phase.partition(':')[0]} {duration(self._clock() - self._since)}"
-            )
+        if any(work.phase and work.drawn_at is None for work in self._works.values()):
+            self._redraw()
 
     def _on_progress(self, event: dict[str, Any]) -> None:
-        now, done, total = self._clock(), _bytes(event.get("done")) or 0, _bytes(event.get("total"))
-        self._speed.add(now, done)
-        if self._quiet or not self._due(now, done == total):
+        work, now = self._work(event), self._clock()
+        work.advance(event, now)
+        if self._quiet or not self._due(work, now):
             return
-        self._drawn_at = now
-        text = bar_text(done, total, self._speed.bytes_per_s(), event.get("file"))
-        self._redraw(text) if self._terminal else self._line(text)
+        work.drawn_at = now
+        self._redraw() if self._terminal else self._line(f"{work.label}{work.bar()}")
 
-    def _due(self, now: float, finished: bool) -> bool:
+    def _due(self, work: Work, now: float) -> bool:
         every = REDRAW_INTERVAL_S if self._terminal else PLAIN_INTERVAL_S
-        return finished or self._drawn_at is None or now - self._drawn_at >= every
+        return work.done == work.total or work.drawn_at is None or now - work.drawn_at >= every
 
     def _line(self, text: str) -> None:
         self.close()
         self._write(text + "\n")
 
-    def _redraw(self, text: str) -> None:
-        if self._terminal and not self._quiet:
-            self._write("\r\x1b[K" + text[: self._width() - 1])
-            self._live = True
+    def _redraw(self) -> None:
+        if not self._terminal or self._quiet:
+            return
+        now, works = self._clock(), [work for work in self._works.values() if work.has_begun]
+        ports = [work for work in works if work.port is not None]
+        texts = [work.short(now) for work in ports] or [work.full(now) for work in works]
+        self._write("\r\x1b[K" + "   ".join(texts)[: self._width() - 1])
+        self._live = True
 
     def _write(self, text: str) -> None:
         """A closed terminal or a full disk must not end the work that is reported."""
@@ -112,6 +127,49 @@ class Progress:
             return os.get_terminal_size(self._stream.fileno()).columns or 80
         except (OSError, ValueError):
             return 80
+
+
+class Work:
+    """How far one job is: its phase, and the bytes that it has read or downloaded. `port`: None for
+    a call with one job. `drawn_at`: when its bytes were last shown."""
+
+    def __init__(self, port: Any, now: float) -> None:
+        self.port, self.label = port, "" if port is None else f"{printable(port)} "
+        self.begin("", now)
+
+    def begin(self, phase: str, now: float) -> None:
+        self.phase, self._since, self._speed = phase, now, Speed()
+        self.drawn_at: float | None = None
+        self.done, self._file = 0, None
+        self.total: int | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.phase) or self.drawn_at is not None
+
+    def advance(self, event: dict[str, Any], now: float) -> None:
+        self.done, self.total = _bytes(event.get("done")) or 0, _bytes(event.get("total"))
+        self._file = event.get("file")
+        self._speed.add(now, self.done)
+
+    def bar(self) -> str:
+        return bar_text(self.done, self.total, self._speed.bytes_per_s(), self._file)
+
+    def full(self, now: float) -> str:
+        """The line of the only job."""
+        return f"  {self._age(now)}" if self.drawn_at is None else self.bar()
+
+    def short(self, now: float) -> str:
+        """The part of one job in the line of several."""
+        if self.drawn_at is None or not self.total:
+            return f"{self.label}{self._age(now)}"
+        speed = self._speed.bytes_per_s()
+        eta = f" ETA {duration((self.total - self.done) / speed)}" if speed else ""
+        share = f"{int(100 * self.done / self.total)} % of {size(self.total)}"
+        return f"{self.label}{self.phase} {share}{eta}"
+
+    def _age(self, now: float) -> str:
+        return f"{self.phase} {duration(now - self._since)}"
 
 
 def _bytes(figure: Any) -> int | None:

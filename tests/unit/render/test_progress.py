@@ -85,6 +85,60 @@ def test_a_long_wait_shows_its_age_on_a_terminal_only() -> None:
     assert followed(events) == "stop: qwen on 8100\n"
 
 
+def on(port: int, event: dict[str, object]) -> dict[str, object]:
+    return {**event, "port": port}
+
+
+WAIT = {"event": "phase", "phase": "wait", "message": "loading"}
+
+
+def test_each_line_of_several_jobs_names_its_port() -> None:
+    events = [
+        (0.0, on(8100, PHASE)),
+        (1.0, on(8101, download(50 << 20))),
+        (2.0, on(8101, {"event": "warning", "message": "no template"})),
+        (3.0, on(8100, {"event": "log", "line": "loading"})),
+        (4.0, on(8100, {"event": "end", "ok": True, "message": "ready"})),
+        (5.0, on(8101, {"event": "end", "ok": False, "message": "no space"})),
+    ]
+    lines = followed(events, verbose=True).splitlines()
+    assert lines[0] == "8100 stop: qwen on 8100"
+    assert lines[1].startswith("8101 [############............]   50 %")
+    assert lines[2:] == [
+        "warning: 8101 no template",
+        "  8100 | loading",
+        "8100 done: ready",
+        "8101 failed: no space",
+    ]
+
+
+def test_one_line_of_a_terminal_shows_the_jobs_that_run_side_by_side() -> None:
+    events = [
+        (0.0, on(8100, WAIT)),
+        (1.0, on(8101, {"event": "phase", "phase": "download", "message": "o/a"})),
+        (2.0, on(8101, download(20 << 20))),
+        (4.0, on(8101, download(60 << 20))),
+        (5.0, on(8101, {"event": "end", "ok": True, "message": "ready"})),
+        (9.0, {"event": "ping"}),
+    ]
+    drawn = followed(events, terminal=True).split("\r\x1b[K")
+    assert "8100 wait 4.0 s   8101 download 60 % of 100 MiB ETA 2.0 s" in drawn
+    assert "8100 wait 9.0 s" in drawn
+    assert all(len(line) < 80 for part in drawn for line in part.splitlines())
+
+
+def test_two_jobs_keep_their_own_speed_and_age() -> None:
+    events = [
+        (0.0, on(8100, download(0, 100))),
+        (1.0, on(8101, download(0, 900))),
+        (2.0, on(8100, download(50, 100))),
+        (40.0, on(8101, download(900, 900))),
+    ]
+    drawn = followed(events, terminal=True)
+    assert "8100  50 % of 100 B ETA 2.0 s   8101  0 % of 900 B" in drawn
+    assert "8101  100 % of 900 B ETA 0.0 s" in drawn
+
+
 def test_events_nobody_knows_are_passed_over() -> None:
     assert followed([(0, {"event": "from the future"}), (0, {})]) == ""
 
