@@ -10,7 +10,7 @@ from typing import Any
 from ..agent.errors import Usage
 from . import folders as hostfolders
 from . import toml as hostfile
-from .folders import Candidate
+from .folders import Candidate, Folder
 from .ownership import require_own
 from .toml import Table
 
@@ -18,6 +18,11 @@ GRACE_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
 MAX_WORD = 200
 MAX_HINT_SLOTS = 4
+NEW_HOST_FILE = (
+    "install -d -m 700 ~/.config/mlxops/hosts && "
+    'printf \'[ssh]\\nhost = "studio"\\n\\n[studio]\\nhf_home = "~/.cache/huggingface"\\n\' '
+    "> ~/.config/mlxops/hosts/studio.toml"
+)
 
 
 @dataclass(frozen=True)
@@ -137,13 +142,19 @@ def _no_host_files(hosts_dir: str | None) -> Usage:
         ", ".join(str(folder.path) for folder in hostfolders.folders(hosts_dir))
         or "no folder: HOME is not set"
     )
-    hint = (
-        "copy hosts/studio.toml of the project to ~/.config/mlxops/hosts/NAME.toml and edit it, "
-        "or use --hosts-dir"
-    )
+    missing = [folder for folder in hostfolders.folders(hosts_dir) if folder.named]
+    gone = ", which does not exist" if missing and not missing[0].path.is_dir() else ""
+    return Usage(f"no host file in {looked}{gone}", _way_to_a_host_file(missing), looked_in=looked)
+
+
+def _way_to_a_host_file(named: list[Folder]) -> str:
+    """The next command. `named`: the folder that the user named, which has no host file."""
     if hostfolders.ignored_files():
-        hint = "./hosts is no longer searched; to use it: mlxops --hosts-dir hosts"
-    return Usage(f"no host file in {looked}", hint, looked_in=looked)
+        return "./hosts is no longer searched; to use it: mlxops --hosts-dir hosts"
+    if named:
+        without = "env -u MLXOPS_HOSTS_DIR " if named[0].source == hostfolders.VARIABLE else ""
+        return f"the usual folders: {without}mlxops hosts"
+    return f"for `ssh studio`: {NEW_HOST_FILE}"
 
 
 def _requested(name: str | None) -> tuple[str, str]:

@@ -173,7 +173,7 @@ def test_local_without_a_host_file_says_what_to_do(lab: Path) -> None:
     ended = Ended(Studio(), "--local", "list")
     assert ended.code == 2
     assert "no host file" in ended.err
-    assert "hint: copy hosts/studio.toml" in ended.err
+    assert "hint: the usual folders: " in ended.err
 
 
 def test_a_busy_port_is_replaced_when_the_person_agrees() -> None:

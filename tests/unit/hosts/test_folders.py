@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,33 @@ def test_no_host_file_at_all_says_what_to_do(own: Path) -> None:
         hosts.find_host(None, None)
     assert "hosts/studio.toml" in caught.value.hint
     assert str(own) in caught.value.message
+
+
+def test_without_a_host_file_the_hint_makes_one(own: Path) -> None:
+    with pytest.raises(Usage) as caught:
+        hosts.find_host(None, None)
+    command = caught.value.hint.removeprefix("for `ssh studio`: ")
+    subprocess.run(["sh", "-c", command], check=True)
+    host = hosts.find_host(None, None)
+    assert host.path == own / "studio.toml"
+    assert (host.name, host.transport, host.ssh.host) == ("studio", "ssh", "studio")
+
+
+@pytest.mark.parametrize(("made", "gone"), [(False, ", which does not exist"), (True, "")])
+def test_a_named_folder_without_a_host_file(tmp_path: Path, made: bool, gone: str) -> None:
+    folder = tmp_path / "named"
+    if made:
+        folder.mkdir()
+    with pytest.raises(Usage) as caught:
+        hosts.find_host(None, str(folder))
+    assert caught.value.message == f"no host file in {folder}{gone}"
+    assert caught.value.hint == "the usual folders: mlxops hosts"
+
+
+def test_a_variable_that_names_no_host_file_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLXOPS_HOSTS_DIR", str(tmp_path / "named"))
+    with pytest.raises(Usage) as caught:
+        hosts.find_host(None, None)
+    assert caught.value.hint == "the usual folders: env -u MLXOPS_HOSTS_DIR mlxops hosts"
