@@ -52,6 +52,8 @@ from .verb import verb
 def register(run: Run, slots: bool, dry_run: bool, **entry: Any) -> Answer:
     """Add the entry NAME for REPO (org/name). Nothing is downloaded.
 
+    A repo has one entry: nothing changes if NAME is it, exit 7 if the entry has another name.
+
     With --slots, add an entry for every model that the host file plans for a slot."""
     _require_slots_or_entry(slots, entry)
     if not slots:

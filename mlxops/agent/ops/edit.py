@@ -96,7 +96,8 @@ def _entry(ctx: Context, name: str, repo_id: str, fields: Mapping[str, Any]) -> 
 
 
 def _require_new(registry: Registry, entry: Entry, keys: List[str]) -> None:
-    """AssignmentConflict if the name is another model's, or if given values would be ignored."""
+    """AssignmentConflict if the model has another name, the name another model, or if given values
+    would be ignored."""
     known = [e for e in registry.entries.values() if same_repo(e.repo_id, entry.repo_id)]
     lost = [key for key in keys if known and known[0].fields.get(key) != entry.fields.get(key)]
     if lost:
@@ -106,6 +107,14 @@ def _require_new(registry: Registry, entry: Entry, keys: List[str]) -> None:
             mlxops_command("set", known[0].name, "KEY=VALUE"),
             entry=known[0].name,
             keys=lost,
+        )
+    if known and entry.name not in [e.name for e in known]:
+        renamed = mlxops_command("register", entry.name, entry.repo_id)
+        raise AssignmentConflict(
+            "%s was not added: %s is already registered as %s"
+            % (entry.name, entry.repo_id, known[0].name),
+            "to rename it: %s && %s" % (mlxops_command("remove", known[0].name), renamed),
+            entry=known[0].name,
         )
     namesake = registry.entries.get(entry.name)
     if namesake is not None and not same_repo(namesake.repo_id, entry.repo_id):

@@ -17,6 +17,7 @@ from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.fakehub import FakeHub
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio, eventually
+from tests.support.watching import refused
 
 
 @pytest.fixture
@@ -112,8 +113,14 @@ def test_a_repository_in_another_case_is_one_entry(here: Studio) -> None:
     here.edit(lambda registry: registry["models"]["mine"].update(repo_id="Tiny/AMBER"))
     here.must("init")
     assert sorted(here.registry()["models"]) == ["jade", "mine", "topaz"]
-    kept = here.must("register", "again", "tiny/AMBER")["actions"][0]
-    assert kept["action"] == "keep" and kept["reason"].startswith("again was not added: ")
+    before = here.registry()
+    for more in ((), ("--dry-run",), ("--slot", here.ports[0])):
+        again = here.mlxops("register", "again", "tiny/AMBER", *more)
+        error = refused(again, 7, "AssignmentConflict")
+        assert error["message"].startswith("again was not added: ") and error["entry"] == "mine"
+        assert error["message"].endswith(" is already registered as mine")
+    assert here.must("register", "mine", "tiny/AMBER")["actions"][0]["action"] == "keep"
+    assert here.registry() == before
     assert here.must("load", "tiny/amber", here.ports[0])["entry"] == "mine"
 
 
