@@ -11,7 +11,7 @@ from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, mlxops_
 from ..jobs.reservations import require_unreserved
 from ..models import cache as hfcache
 from ..models import defaults
-from ..models.location import same_repo
+from ..models.location import folder_identity, same_repo
 from ..models.options import find_installed, launch_options
 from ..programs.find import find_command
 from ..registry import resolve
@@ -98,7 +98,7 @@ def _entry(ctx: Context, name: str, repo_id: str, fields: Mapping[str, Any]) -> 
 def _require_new(registry: Registry, entry: Entry, keys: List[str]) -> None:
     """AssignmentConflict if the model has another name, the name another model, or if given values
     would be ignored."""
-    known = [e for e in registry.entries.values() if same_repo(e.repo_id, entry.repo_id)]
+    known = _of_same_model(registry, entry)
     lost = [key for key in keys if known and known[0].fields.get(key) != entry.fields.get(key)]
     if lost:
         raise AssignmentConflict(
@@ -125,6 +125,17 @@ def _require_new(registry: Registry, entry: Entry, keys: List[str]) -> None:
         )
 
 
+def _of_same_model(registry: Registry, entry: Entry) -> List[Entry]:
+    """The entries of this repository or folder, however they spell it."""
+    folder = folder_identity(entry.cache_path)
+    return [
+        e
+        for e in registry.entries.values()
+        if same_repo(e.repo_id, entry.repo_id)
+        or (folder and folder == folder_identity(e.cache_path))
+    ]
+
+
 def _add(ctx: Context, entries: List[Entry], dry: bool) -> Dict[str, Any]:
     actions: List[Dict[str, Any]] = []
 
@@ -146,11 +157,8 @@ def _add(ctx: Context, entries: List[Entry], dry: bool) -> Dict[str, Any]:
 
 def _plan_change(current: Registry, entry: Entry) -> Change:
     """What registering one entry does to the registry."""
-    same = [
-        e
-        for e in current.entries.values()
-        if same_repo(e.repo_id, entry.repo_id) or e.name == entry.name
-    ]
+    namesake = current.entries.get(entry.name)
+    same = _of_same_model(current, entry) or ([namesake] if namesake else [])
     if not same:
         return _change("add", entry, entry.repo_id, entry)
     there = same[0]
@@ -175,9 +183,27 @@ def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     def change(current: Registry) -> Registry:
         entry = resolve.require_exact(current, name)
         require_unreserved(ctx, [name])
+        if "cache_path" in changes:
+            changes["cache_path"] = _spelling(current, entry, changes["cache_path"])
         return current.put(_checked(ctx, entry.with_fields(**changes)))
 
     return _apply_change(ctx, name, "set " + name, change, bool(args.get("dry_run")))
+
+
+def _spelling(current: Registry, entry: Entry, path: str) -> str:
+    """The path as the entry spells it already, if it is the same folder; AssignmentConflict if it
+    is the folder of another entry."""
+    folder = folder_identity(path)
+    if folder and folder == folder_identity(entry.cache_path):
+        return entry.cache_path
+    for other in current.entries.values():
+        if folder and other.name != entry.name and folder == folder_identity(other.cache_path):
+            raise AssignmentConflict(
+                "%s is the folder of %s" % (path, other.name),
+                mlxops_command("show", other.name),
+                entry=other.name,
+            )
+    return path
 
 
 def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -241,13 +267,26 @@ def _value(ctx: Context, key: str, text: Optional[str]) -> Any:
     if text == AUTO and key in defaults.KEYS:
         return None
     if key == "cache_path":
-        return os.path.expanduser(text)
+        return _folder(text)
     if key == "slot":
         named = [slot.port for slot in ctx.site.slots.values() if slot.name == text]
         return named[0] if named else ctx.site.require_port(_number(key, text))
     if key == "hosts":
         return _hosts(text.split())
     return _words(text) if key == "args" else text
+
+
+def _folder(text: str) -> str:
+    """An absolute path, without a slash at its end and without detours."""
+    path = os.path.expanduser(text)
+    if not os.path.isabs(path):
+        raise Usage(
+            "cache_path must be an absolute path on the host, not %r" % text,
+            "mlxops set NAME cache_path=/PATH",
+            key="cache_path",
+        )
+    tidy = os.path.normpath(path)
+    return tidy if folder_identity(tidy) == folder_identity(path) else path
 
 
 def _hosts(words: List[str]) -> List[str]:

@@ -3,19 +3,14 @@ its own."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import pytest
-
 from tests.support.fakeruntime import FakeRuntime
-from tests.support.initcopies import InitCopies
 from tests.support.studio import Studio
+from tests.support.watching import refused
 
-
-@pytest.fixture
-def known(studio: Studio, init_copies: InitCopies) -> Studio:
-    init_copies.init(studio)
-    return studio
+CONFLICT = "AssignmentConflict"
 
 
 def test_a_blank_is_no_part_of_a_name(known: Studio) -> None:
@@ -29,11 +24,36 @@ def test_what_is_given_for_a_known_model_is_never_dropped_in_silence(known: Stud
         "register", "new", "tiny/amber", "--arg=--context-length", "--arg", "64"
     ).error
     assert (error["kind"], error["entry"], error["keys"]) == (
-        "AssignmentConflict",
+        CONFLICT,
         "amber",
         ["args"],
     )
     assert known.must("register", "amber", "tiny/amber")["actions"][0]["action"] == "keep"
+
+
+def test_one_folder_in_another_spelling_is_one_folder(known: Studio, tmp_path: Path) -> None:
+    path = known.entry("amber")["cache_path"]
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    before = known.registry()
+    for spelling in (path, f"{path}/", f"{path}/../{Path(path).name}", link):
+        assert not known.must("set", "amber", f"cache_path={spelling}")["changed"]
+        error = refused(known.mlxops("set", "jade", f"cache_path={spelling}"), 7, CONFLICT)
+        assert error["message"].endswith("is the folder of amber") and error["entry"] == "amber"
+    assert known.registry() == before
+    known.must("set", "amber", "repo_id=local/mine")
+    error = refused(known.mlxops("register", "again", "tiny/amber"), 7, CONFLICT)
+    assert error["message"] == "again was not added: tiny/amber is already registered as amber"
+
+
+def test_a_path_is_absolute_and_without_detours(known: Studio, tmp_path: Path) -> None:
+    known.must("set", "amber", f"cache_path={tmp_path}//x/../y/")
+    assert known.entry("amber")["cache_path"] == f"{tmp_path}/y"
+    assert known.mlxops("set", "amber", "cache_path=models/amber").exit == 2
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "near").symlink_to(tmp_path / "far" / "deep")
+    known.must("set", "amber", f"cache_path={tmp_path}/near/..")  # is far, not tmp_path
+    assert os.path.samefile(known.entry("amber")["cache_path"], tmp_path / "far")
 
 
 def test_a_slot_is_set_by_its_name_as_well(known: Studio) -> None:
