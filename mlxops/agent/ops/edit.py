@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import os
-import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ..context import Context
-from ..errors import AssignmentConflict, Failed, RegistryInvalid, Usage, mlxops_command
+from ..errors import AssignmentConflict, Failed, Usage, mlxops_command
 from ..jobs.reservations import require_unreserved
 from ..models import cache as hfcache
-from ..models import defaults
+from ..models.field_values import parse_field, parse_hosts, show_field
 from ..models.location import folder_identity, same_repo
 from ..models.options import find_installed, launch_options
 from ..programs.find import find_command
 from ..registry import resolve
 from ..registry.action import Action
-from ..registry.entries import MAX_HOSTS, REQUIRED, Entry, Registry, coerce
+from ..registry.entries import REQUIRED, Entry, Registry, coerce
 from ..registry.init_plan import Change, apply
 from .rows import change_row, entry_row
 
-SETTABLE = (
-    "repo_id",
-    "model_id",
-    "cache_path",
-    "format",
-    "slot",
-    "revision",
-    "runtime",
-    "chat_template",
-    "tool_call_parser",
-    "reasoning_parser",
-    "args",
-    "hosts",
-)
-# KEY=auto clears the value, so that a load uses the default of the model family. KEY= and KEY=none
-# turn it off.
-AUTO, NONE = "auto", "none"
 OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "runtime", "revision")
 
 
@@ -79,7 +61,7 @@ def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
     if args.get("args"):
         fields["args"] = list(args["args"])
     if args.get("hosts"):
-        fields["hosts"] = _hosts(list(args["hosts"]))
+        fields["hosts"] = parse_hosts(list(args["hosts"]))
     return _checked(ctx, _entry(ctx, name, repo_id, fields))
 
 
@@ -177,7 +159,7 @@ def _change(action: str, there: Entry, reason: str, entry: Optional[Entry]) -> C
 
 def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     name = resolve.require_exact(ctx.store.read(), str(args["name"])).name
-    changes = {key: _value(ctx, key, value) for key, value in args["changes"].items()}
+    changes = {key: parse_field(ctx, key, value) for key, value in args["changes"].items()}
     _warn_if_not_installed(ctx, changes.get("runtime"))
 
     def change(current: Registry) -> Registry:
@@ -235,85 +217,16 @@ def _apply_change(
     old, new = before.entries.get(name), after.entries.get(name)
     was, now = (old.fields if old else {}), (new.fields if new else {})
     keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    reasons = ["%s: %s -> %s" % (k, _text(k, was.get(k)), _text(k, now.get(k))) for k in keys]
+    reasons = [
+        "%s: %s -> %s" % (key, *(show_field(key, fields.get(key)) for fields in (was, now)))
+        for key in keys
+    ]
     actions = [Action("set", name, None, reason, applied=not dry) for reason in reasons]
     return {
         "entry": entry_row(new) if new else name,
         "changed": bool(actions) and not dry,
         "actions": [action.to_wire() for action in actions],
     }
-
-
-def _text(key: str, value: Any) -> str:
-    if not value and key in defaults.KEYS:
-        return AUTO if value is None else NONE
-    return (
-        shlex.join(map(str, value))
-        if isinstance(value, (list, tuple)) and value
-        else str(value or "not set")
-    )
-
-
-def _value(ctx: Context, key: str, text: Optional[str]) -> Any:
-    """A field's value from the text of the command line; None clears it."""
-    if key in ("port", "process", "wanted"):
-        raise Usage("only load and unload change %s" % key, "mlxops load NAME PORT", key=key)
-    if key not in SETTABLE:
-        raise Usage("%r cannot be set" % key, "keys: " + ", ".join(SETTABLE), key=key)
-    if key == "repo_id" and not resolve.is_repo_id(text or ""):
-        raise Usage("repo_id must be org/name, not %r" % (text or ""), "mlxops show NAME", key=key)
-    if text is None or (text == NONE and key in defaults.KEYS):
-        return [] if key == "args" else "" if key in defaults.KEYS else REQUIRED.get(key)
-    if text == AUTO and key in defaults.KEYS:
-        return None
-    if key == "cache_path":
-        return _folder(text)
-    if key == "slot":
-        named = [slot.port for slot in ctx.site.slots.values() if slot.name == text]
-        return named[0] if named else ctx.site.require_port(_number(key, text))
-    if key == "hosts":
-        return _hosts(text.split())
-    return _words(text) if key == "args" else text
-
-
-def _folder(text: str) -> str:
-    """An absolute path, without a slash at its end and without detours."""
-    path = os.path.expanduser(text)
-    if not os.path.isabs(path):
-        raise Usage(
-            "cache_path must be an absolute path on the host, not %r" % text,
-            "mlxops set NAME cache_path=/PATH",
-            key="cache_path",
-        )
-    tidy = os.path.normpath(path)
-    return tidy if folder_identity(tidy) == folder_identity(path) else path
-
-
-def _hosts(words: List[str]) -> List[str]:
-    try:
-        coerce("", {"hosts": words})
-    except RegistryInvalid:
-        text = "hosts must be 2 to %d pairs NAME=ADDRESS, this host first, not %r" % (
-            MAX_HOSTS,
-            " ".join(words),
-        )
-        hint = "mlxops set NAME hosts='studio=10.0.0.1 studio2=10.0.0.2'"
-        raise Usage(text, hint, hosts=words) from None
-    return words
-
-
-def _words(text: str) -> List[str]:
-    try:
-        return shlex.split(text)
-    except ValueError:
-        message = "args is split as in a shell, and a quote in %r is not closed" % text
-        raise Usage(message, "mlxops set NAME args='--context-length 32768'", key="args") from None
-
-
-def _number(key: str, text: str) -> int:
-    if not text.isdigit():
-        raise Usage("%s must be a port, not %r" % (key, text), "mlxops status", key=key)
-    return int(text)
 
 
 def _warn_if_not_installed(ctx: Context, runtime: Optional[str]) -> None:
