@@ -167,9 +167,26 @@ def set_fields(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         require_unreserved(ctx, [name])
         if "cache_path" in changes:
             changes["cache_path"] = _spelling(current, entry, changes["cache_path"])
-        return current.put(_checked(ctx, entry.with_fields(**changes)))
+        changed = entry.with_fields(**changes)
+        if "revision" in changes and "cache_path" not in changes:
+            changed = _at_revision(ctx, changed)
+        return current.put(_checked(ctx, changed))
 
     return _apply_change(ctx, name, "set " + name, change, bool(args.get("dry_run")))
+
+
+def _at_revision(ctx: Context, entry: Entry) -> Entry:
+    """The entry with the snapshot of its revision, or without a path if that is not here: its next
+    load downloads it. A folder outside of the cache stays."""
+    path, revision = entry.cache_path, entry.text("revision")
+    if not resolve.is_repo_id(entry.repo_id) or (
+        path and not same_repo(hfcache.repo_of(path), entry.repo_id)
+    ):
+        return entry
+    beside = hfcache.sibling_snapshot(path, entry.repo_id, revision or "main")
+    snapshot = hfcache.find(ctx.site.hf_home, entry.repo_id, revision)
+    there = beside or (snapshot.path if snapshot else "")
+    return entry.with_fields(cache_path=there if hfcache.is_complete(there) else "")
 
 
 def _spelling(current: Registry, entry: Entry, path: str) -> str:

@@ -4,6 +4,7 @@ its own."""
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from tests.support.fakeruntime import FakeRuntime
@@ -54,6 +55,37 @@ def test_a_path_is_absolute_and_without_detours(known: Studio, tmp_path: Path) -
     (tmp_path / "near").symlink_to(tmp_path / "far" / "deep")
     known.must("set", "amber", f"cache_path={tmp_path}/near/..")  # is far, not tmp_path
     assert os.path.samefile(known.entry("amber")["cache_path"], tmp_path / "far")
+
+
+def test_a_revision_is_set_with_its_snapshot(known: Studio) -> None:
+    main = Path(known.entry("amber")["cache_path"])
+    other = main.with_name("0" * 40)
+    shutil.copytree(main, other)
+    known.must("load", "amber", known.ports[0])
+    planned = known.must("set", "amber", "revision=0000000", "--dry-run")["actions"]
+    assert [a["reason"].partition(":")[0] for a in planned] == ["cache_path", "revision"]
+    known.must("set", "amber", "revision=0000000")
+    assert known.entry("amber")["cache_path"] == str(other)
+    assert known.port_row(known.ports[0])["drift"] == "mismatch"
+    known.must("load", "amber", known.ports[0], "--replace")
+    assert known.port_row(known.ports[0])["drift"] is None
+    assert known.entry("amber")["cache_path"] == str(other)
+    known.must("set", "amber", "revision=")
+    assert known.entry("amber")["cache_path"] == str(main)
+
+
+def test_a_revision_that_is_not_here_leaves_no_other_in_its_place(
+    known: Studio, tmp_path: Path
+) -> None:
+    path = known.entry("amber")["cache_path"]
+    known.must("set", "amber", "revision=v2")
+    assert known.entry("amber")["cache_path"] == ""
+    known.must("set", "amber", "revision=v2", f"cache_path={path}")
+    assert known.entry("amber")["cache_path"] == path
+    shutil.copytree(path, tmp_path / "own")
+    known.must("set", "amber", f"cache_path={tmp_path / 'own'}")
+    known.must("set", "amber", "revision=v3")
+    assert known.entry("amber")["cache_path"] == str(tmp_path / "own")
 
 
 def test_a_slot_is_set_by_its_name_as_well(known: Studio) -> None:
