@@ -311,8 +311,8 @@ ROOM = (
     Mutant(
         "a load under way will take nothing",
         "agent/memory/fit.py",
-        "    return room - sum(waiting.values())\n",
-        "    return room\n",
+        " - sum(size for there, size in self.reserved.items() if there != port)\n",
+        "\n",
         (EVICT + "test_two_loads_that_would_fill_the_same_room",),
     ),
     Mutant(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 from ..context import Context
+from ..errors import NotEnoughMemory
 from ..jobs.reservations import reserved_bytes
 from ..memory.fit import Fit, MemoryRequest, fit, not_enough_memory
 from ..procs import Unobservable
-from .request import LoadRequest
+from .request import LoadPlan, LoadRequest
 
 
 def check_memory(
@@ -44,3 +45,10 @@ def require_still_fits(ctx: Context, found: Optional[Fit], request: LoadRequest)
     found = found._replace(reserved_by_port=now, available_bytes=found.available_bytes - less)
     if not found.fits and not (request.evict and found.unload and less <= 0):
         raise not_enough_memory(found._replace(unload=()))
+
+
+def memory_refusal(plan: LoadPlan) -> Optional[NotEnoughMemory]:
+    """The error of a planned load that does not fit and neither forces nor evicts."""
+    fit, request = plan.fit, plan.request
+    spared = fit is None or fit.fits or request.force or (request.evict and fit.unload)
+    return None if fit is None or spared else not_enough_memory(fit)

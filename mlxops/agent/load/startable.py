@@ -6,10 +6,11 @@ that they still start."""
 
 from __future__ import annotations
 
-from typing import Iterable, Union
+from typing import Iterable, Optional, Union
 
 from ..context import Context
 from ..errors import EvidenceUnknown, Failed, Interrupted, MlxopsError, PortBusy
+from ..jobs.disk_space import disk_space_error
 from ..ports.survey import PortSurvey
 from ..procs import Listener, Unobservable
 from ..programs.installed import Installed, require_installed
@@ -87,3 +88,11 @@ def _check_previous(ctx: Context, plan: LoadPlan) -> Union[ServerSpec, Unrestart
     except MlxopsError as exc:
         return Unrestartable(exc.message)
     return previous
+
+
+def refusal(ctx: Context, plan: LoadPlan) -> Optional[MlxopsError]:
+    """The error of a planned load without a way back to the server it stops, or without the disk
+    space it needs for itself."""
+    if isinstance(plan.previous, Unrestartable) and plan.request.rollback:
+        return no_restart_error(plan.previous, plan.request)
+    return None if plan.already_served else disk_space_error(ctx, plan.request.port)

@@ -81,17 +81,51 @@ class Fit(NamedTuple):
         }
 
 
+class MemoryUse(NamedTuple):
+    """The memory of the machine, and who uses it or will. Sizes in bytes.
+
+    `by_port`: of this user's servers. `others`: of other users' servers; they wire memory too, and
+    are never unloaded. `reserved`: what running loads need beyond what their ports use."""
+
+    memory: Memory
+    by_port: Mapping[int, int]
+    others: int
+    reserved: Mapping[int, int]
+
+    def room(self, port: Optional[int]) -> int:
+        """What is available once the port's own server has stopped and all loads in progress have
+        what they need."""
+        own = self.by_port.get(port, 0) if port is not None else 0
+        room = self.memory.available_bytes + own
+        if self.memory.wired_limit_bytes is not None:
+            free = self.memory.wired_limit_bytes - self.others - sum(self.by_port.values())
+            room = min(room, free + own)
+        return room - sum(size for there, size in self.reserved.items() if there != port)
+
+    @property
+    def limit(self) -> int:
+        """What this user's servers may use together."""
+        return self.room(None) + sum(self.by_port.values())
+
+
+def memory_use(ctx: Context) -> MemoryUse:
+    """Measure the memory and its use; Unobservable if that fails."""
+    memory, table = ctx.procs.memory(), ctx.procs.processes()
+    by_port = _measure(ctx, find_servers(table, ctx.site.runtimes))
+    others = _measure(ctx, foreign_servers(table, ctx.site.runtimes))
+    return MemoryUse(
+        memory=memory,
+        by_port=by_port,
+        others=sum(others.values()),
+        reserved=reserved_bytes(ctx, by_port),
+    )
+
+
 def fit(ctx: Context, asked: MemoryRequest) -> Fit:
     """Compare the estimate for a model with the available memory; Unobservable if that is
     unknown."""
-    memory, table = ctx.procs.memory(), ctx.procs.processes()
-    used_by_port = _measure(ctx, find_servers(table, ctx.site.runtimes))
-    # Servers of other users wire memory too, and are never unloaded.
-    others_held = sum(_measure(ctx, foreign_servers(table, ctx.site.runtimes)).values())
-    waiting = {
-        port: size for port, size in reserved_bytes(ctx, used_by_port).items() if port != asked.port
-    }
-    room = _room(memory, used_by_port, waiting, asked.port, others_held)
+    use = memory_use(ctx)
+    memory, used_by_port, room = use.memory, use.by_port, use.room(asked.port)
     model = Model(
         asked.weights_bytes, asked.config, asked.runtime, memory.wired_limit_bytes is not None
     )
@@ -111,7 +145,7 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
         largest_context=largest_context(model, room - beside),
         memory=memory,
         used_by_port=used_by_port,
-        reserved_by_port=waiting,
+        reserved_by_port={p: size for p, size in use.reserved.items() if p != asked.port},
         available_bytes=room,
         unload=fewest_ports(others, sums.need_bytes - room),
         not_evictable=obstacles,
@@ -167,22 +201,6 @@ def _measure(ctx: Context, servers_by_port: Mapping[int, Sequence[Server]]) -> D
         port: sum(ctx.procs.footprint(s.processes) or 0 for s in servers)
         for port, servers in servers_by_port.items()
     }
-
-
-def _room(
-    memory: Memory,
-    used_by_port: Mapping[int, int],
-    waiting: Mapping[int, int],
-    port: Optional[int],
-    others: int,
-) -> int:
-    """The memory available after the port's own server stops and all loads in progress have
-    theirs."""
-    own = used_by_port.get(port, 0) if port is not None else 0
-    room = memory.available_bytes + own
-    if memory.wired_limit_bytes is not None:
-        room = min(room, memory.wired_limit_bytes - others - sum(used_by_port.values()) + own)
-    return room - sum(waiting.values())
 
 
 def _obstacles(ctx: Context, used_by_port: Mapping[int, int], own: Optional[int]) -> Dict[int, str]:

@@ -7,20 +7,18 @@ from contextlib import ExitStack
 from typing import Any, Dict, List, Mapping, Optional
 
 from ..context import Context
-from ..errors import MlxopsError
 from ..hub import download as fetch
 from ..hub.checks import format_size
 from ..jobs.begin import begin, interrupted_load
-from ..jobs.disk_space import LOAD_EDITS, DiskReservation, disk_reservation, disk_space_error
+from ..jobs.disk_space import LOAD_EDITS, DiskReservation, disk_reservation
 from ..jobs.job import Job
 from ..jobs.reservations import require_unreserved
 from ..load import buildable, evict, startable
-from ..load.memory import require_still_fits
+from ..load.memory import memory_refusal, require_still_fits
 from ..load.preflight import check_assignment, plan_load
-from ..load.request import LoadPlan, LoadRequest, no_restart_error
-from ..load.restart import Unrestartable, spec_of_entry
+from ..load.request import LoadPlan, LoadRequest
+from ..load.restart import spec_of_entry
 from ..load.swap import swap
-from ..memory import fit as memory
 from ..models import harmony
 from ..models.options import choose_options
 from ..registry.action import Action
@@ -52,9 +50,11 @@ def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
                 with disk_reservation(ctx) as disk:
                     started = _load(ctx, job, plan, disk)
         evicted = job.undo.evicted
+    refused = memory_refusal(plan) or startable.refusal(ctx, plan) if request.dry_run else None
     return {
         **_result(ctx, plan, time.monotonic() - began, started),
-        **_fit_and_refusal(ctx, plan),
+        "memory": plan.fit.record() if plan.fit else None,
+        "refused": refused.to_wire() if refused else None,
         "evicted": evicted,
     }
 
@@ -162,20 +162,6 @@ def _result(
         "warnings": [*plan.warnings, *_warnings(started)],
         "actions": _actions(plan) if planned else [],
     }
-
-
-def _fit_and_refusal(ctx: Context, plan: LoadPlan) -> Dict[str, Any]:
-    """The memory fit, and for a dry run the error that a load would end with."""
-    fit, request = plan.fit, plan.request
-    error: Optional[MlxopsError]
-    spared = fit is None or fit.fits or request.force or (request.evict and fit.unload)
-    error = None if fit is None or spared else memory.not_enough_memory(fit)
-    if isinstance(plan.previous, Unrestartable) and request.rollback:
-        error = error or no_restart_error(plan.previous, request)
-    if request.dry_run and not plan.already_served:
-        error = error or disk_space_error(ctx, request.port)
-    refused = error.to_wire() if error and request.dry_run else None
-    return {"memory": fit.record() if fit else None, "refused": refused}
 
 
 def _actions(plan: LoadPlan) -> List[Dict[str, Any]]:

@@ -6,12 +6,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections import deque
 from functools import partial
 from typing import (
     Any,
     Callable,
-    Deque,
     Dict,
     Iterator,
     List,
@@ -25,13 +23,11 @@ from typing import (
 
 from ..background import BackgroundCall
 from ..clock import Deadline
-from ..errors import Failed, HostUnreachable, LinkLost, from_wire
+from ..errors import Failed, HostUnreachable, LinkLost, MlxopsError
 from ..programs.find import search_path
 from ..site import Site
-from ..wire import codec as wire
-from ..wire.bootstrap import LAUNCH_COMMAND, own_bundle
-from ..wire.child import ChildPipes
-from ..wire.conversation import Conversation
+from ..wire.bootstrap import LAUNCH_COMMAND
+from ..wire.child_agent import EXIT_TIMEOUT_S, ChildAgent
 from .ranks import Rank, RankState
 
 # No prompts and no unknown host keys.
@@ -53,37 +49,26 @@ OPTIONS = (
     "-o",
     "ControlMaster=no",
 )
-LOOK_TIMEOUT_S, EXIT_TIMEOUT_S = 20.0, 5.0
+LOOK_TIMEOUT_S = 20.0
 # A login may be slow and print a lot.
 HANDSHAKE_TIMEOUT_S = 30.0
 
 
-class RemoteAgent:
+class RemoteAgent(ChildAgent):
     """One request to the agent on a host. Use as a context: at its end the agent there ends too."""
 
     def __init__(self, site: Site, host: str, args: Mapping[str, Any]) -> None:
         import shlex
 
         self.host = host
-        self.heard = time.monotonic()
-        self._conversation = Conversation(own_bundle(), self.send, self._stub_error)
-        self._records: Deque[Dict[str, Any]] = deque()
         ssh = shutil.which("ssh", path=search_path()) or "ssh"
+        argv = [ssh, *OPTIONS, "--", host, "exec " + shlex.join(LAUNCH_COMMAND)]
         try:
-            self._pipes = ChildPipes(
-                [ssh, *OPTIONS, "--", host, "exec " + shlex.join(LAUNCH_COMMAND)]
-            )
+            super().__init__(argv, {"verb": "rank", "args": dict(args), "site": dict(site.raw)})
         except OSError as exc:
             raise Failed(
                 "cannot start ssh: %s" % exc, "install OpenSSH's client on the host"
             ) from exc
-        request = {
-            "protocol": wire.PROTOCOL,
-            "verb": "rank",
-            "args": dict(args),
-            "site": dict(site.raw),
-        }
-        self.send(self._conversation.handshake(site.raw["state_dir"], wire.encode(request)))
 
     def __enter__(self) -> RemoteAgent:
         return self
@@ -101,21 +86,6 @@ class RemoteAgent:
         self._pipes.end(EXIT_TIMEOUT_S)
         self._pipes.close()
 
-    def send(self, payload: bytes) -> None:
-        """Send bytes to the agent. A failure shows in what comes back: ssh ends by itself, or is
-        killed here."""
-        try:
-            self._pipes.write(payload)
-        except BrokenPipeError:
-            return
-        except OSError:
-            self._pipes.kill()
-
-    def handshake(self, deadline: Deadline) -> None:
-        """Wait until the agent runs there; send it if it is missing."""
-        while not self._conversation.started:
-            self._read(deadline)
-
     def _stub_error(self, word: str, text: str) -> Failed:
         if word == "OLD":
             text = "the agent needs Python 3.9 or later; this is Python %s" % text
@@ -125,40 +95,16 @@ class RemoteAgent:
             peer=self.host,
         )
 
-    def record(self, deadline: Deadline) -> Dict[str, Any]:
-        """The next event, or {"result"}; raises the error that the agent there ended with."""
-        while True:
-            while not self._records:
-                self._read(deadline)
-            record = self._records.popleft()
-            if "error" in record:
-                error = from_wire(record["error"])
-                error.message = "%s: %s" % (self.host, error.message)
-                raise error
-            if record.get("event") != "ping":
-                return record
-            self.send(wire.PING)
+    def _silence_error(self) -> LinkLost:
+        return LinkLost("%s did not answer in time" % self.host, self._hint, peer=self.host)
 
-    def result(self, deadline: Deadline) -> Any:
-        while True:
-            record = self.record(deadline)
-            if "result" in record:
-                return record["result"]
+    def _end_error(self, last_line: str) -> HostUnreachable:
+        why = last_line or "the connection ended"
+        return HostUnreachable("cannot reach %s: %s" % (self.host, why), self._hint, peer=self.host)
 
-    def _read(self, deadline: Deadline) -> None:
-        """Take in what the host sends within a second."""
-        if deadline.passed:
-            raise LinkLost("%s did not answer in time" % self.host, self._hint, peer=self.host)
-        chunk = self._pipes.read(min(deadline.left(), 1.0))
-        if chunk == b"":
-            # Not for long: another process may hold ssh's stderr open.
-            last = self._pipes.stderr_tail(0.5).rpartition("\n")[2] or "the connection ended"
-            raise HostUnreachable(
-                "cannot reach %s: %s" % (self.host, last), self._hint, peer=self.host
-            )
-        if chunk:
-            self.heard = time.monotonic()
-            self._records.extend(self._conversation.feed(chunk))
+    def _named(self, error: MlxopsError) -> MlxopsError:
+        error.message = "%s: %s" % (self.host, error.message)
+        return error
 
     @property
     def _hint(self) -> str:
