@@ -9,13 +9,9 @@ import os
 import sys
 from pathlib import Path
 
+from tests.support.patchedpython import patched_python
 from tests.support.studio import AGENT_PYTHON, Studio
 
-SOURCE = """#!{real} -IS
-import os, sys
-at = sys.argv.index("-c") + 1
-os.execv({real!r}, [{real!r}, *sys.argv[1:at], {patch!r} + sys.argv[at], *sys.argv[at + 1:]])
-"""
 # Runs before the agent, which reads /proc with os.open.
 PATCH = """
 import os as _os
@@ -64,10 +60,7 @@ class Budget:
 
     def python(self, real: str) -> str:
         """An interpreter under which an agent sees a machine of this size."""
-        path = self._path.with_name("python3")
-        path.write_text(SOURCE.format(real=real, patch=self.patch))
-        path.chmod(0o755)
-        return str(path)
+        return patched_python(self._path.with_name("python3"), real, self.patch)
 
 
 class Cramped(Budget):

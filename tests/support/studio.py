@@ -64,6 +64,7 @@ class Studio:
     ports: list[int] = field(default_factory=lambda: free_range(3))
     env: dict[str, str] = field(default_factory=dict)
     declared: dict[int, str] = field(default_factory=dict)
+    described: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for place in (self.hub, self.state_dir, self.hosts_dir):
@@ -95,6 +96,7 @@ class Studio:
 
     def describe(self, **studio: Any) -> None:
         """Write the host file; keywords are added to its [studio] table."""
+        self.described = studio
         tables: dict[str, Mapping[str, Any]] = {
             "studio": {
                 "hf_home": str(self.hf_home),
@@ -119,9 +121,10 @@ class Studio:
         return {"name": self.slot(port), **model}
 
     def declare(self, models: Mapping[int, str]) -> None:
-        """Write port -> model, as a person does in an editor; no other port keeps one."""
+        """Write port -> model, as a person does in an editor; no other port keeps one, and the
+        rest of the file stays."""
         self.declared = dict(models)
-        self.describe()
+        self.describe(**self.described)
 
     def add(self, repo_id: str, files: Mapping[str, bytes]) -> Path:
         return write_cache(self.hub, repo_id, files)
