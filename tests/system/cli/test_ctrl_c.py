@@ -3,59 +3,18 @@ watching."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import socket
 import subprocess
-import termios
-import time
-from typing import Any
 
 import pytest
 
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.studio import Studio
+from tests.support.terminal import Terminal
 from tests.support.watching import job
 
-CTRL_C = b"\x03"
 AT_ONCE_S = 8.0
 IN_TIME_S = 4.0  # before the search would give up by itself
-
-
-class Terminal:
-    """A command in the foreground of a terminal of its own: what it shows, and the keys that are
-    typed."""
-
-    def __init__(self, studio: Studio, *words: object) -> None:
-        self._keys, theirs = pty.openpty()
-        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-        mine: Any = lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)  # noqa: E731
-        self.process = studio.start(*words, **streams, start_new_session=True, preexec_fn=mine)
-        os.close(theirs)
-        self.shown = ""
-
-    def until(self, text: str) -> None:
-        while text not in self.shown:
-            assert self._read(), f"it ended before it said {text!r}: {self.shown}"
-
-    def press(self) -> float:
-        """Ctrl-C; how long the command took to end then. Its last words are in `shown`."""
-        os.write(self._keys, CTRL_C)
-        began = time.monotonic()
-        while self._read():
-            pass
-        self.process.wait(timeout=60)
-        os.close(self._keys)
-        return time.monotonic() - began
-
-    def _read(self) -> bool:
-        try:
-            chunk = os.read(self._keys, 4096)
-        except OSError:  # how a terminal tells that nobody is there any more
-            return False
-        self.shown += chunk.decode(errors="replace")
-        return bool(chunk)
 
 
 @pytest.mark.slow
