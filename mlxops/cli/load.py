@@ -39,6 +39,11 @@ _FORCE = (
     is_flag=True,
     help="If the load fails, leave the port empty: do not restart the old model.",
 )
+@click.option(
+    "--no-keep",
+    is_flag=True,
+    help="Serve it for a try-out: after a crash or a reboot it is not missed.",
+)
 @options.revision()
 @options.timeout(
     "Time limit for the model to become ready (default: host file, else estimated from earlier "
@@ -51,6 +56,7 @@ def load(
     model: str,
     port: str,
     no_rollback: bool,
+    no_keep: bool,
     download: bool,
     yes: bool,
     **more: object,
@@ -63,7 +69,13 @@ def load(
     A download starts only for a full org/name, for the exact name of an entry that was never
     downloaded, or with --download, and only after its size, the free disk space and the memory
     were checked. Part of a name, or an entry whose files are gone, downloads nothing."""
-    args = {"model": model, "port": run.host.port_word(port), "rollback": not no_rollback, **more}
+    args = {
+        "model": model,
+        "port": run.host.port_word(port),
+        "rollback": not no_rollback,
+        "keep": not no_keep,
+        **more,
+    }
     if download:
         args["download"] = True
     if run.interactive and not yes:

@@ -22,6 +22,8 @@ def load_result(result: dict[str, Any], style: Style) -> str:
     )
     if not result.get("changed"):
         return f"{port} already serves {entry} ({state}); --replace restarts it"
+    if result.get("kept"):
+        return f"{port} already serves {entry} ({state}); from now on it is wanted there"
     swapped = result.get("previous") not in (None, result.get("entry"))
     before = f", instead of {printable(result['previous'])}" if swapped else ""
     name = f" as {printable(result['served_model'])}" if result.get("served_model") else ""

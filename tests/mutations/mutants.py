@@ -5,6 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant
 from .ownermutants import OWNED
 from .registrymutants import DURABLE, SHARED
+from .wantedmutants import WANTED
 
 STOP = "tests/agent/servers/test_stop.py::"
 PROCS = "tests/agent/procs/test_procs.py::"
@@ -13,9 +14,9 @@ BETWEEN = "tests/agent/servers/test_between_looks.py::"
 LAUNCH = "tests/agent/servers/test_launch.py::"
 FOLDERS = "tests/unit/wire/test_stub_folders.py::"
 EVICT = "tests/system/load/test_evict.py::"
-RECORDED = "        record_error = _record(\n"
+RECORDED = "        record_error = _record("
 FULL_DISK = "tests/system/load/test_full_disk.py::"
-PLAN = "tests/unit/ports/test_plan.py::"
+PLAN = "tests/unit/ports/test_reconcile_plan.py::"
 
 LOOKED_AT = (
     Mutant(
@@ -324,4 +325,4 @@ ROOM = (
     ),
 )
 
-MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED, *ROOM, *OWNED)
+MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED, *ROOM, *OWNED, *WANTED)

@@ -153,18 +153,4 @@ SHARED = (
         "OPTIONAL_TEXT}}\n",
         ("tests/unit/registry/test_hostile.py::test_a_huge_integer_in_an_unknown_field_survives",),
     ),
-    Mutant(
-        "what is cleared is forgotten",
-        "agent/registry/entries.py",
-        "        return registry.want(entry.name, port) if served or not others else registry\n",
-        "        return registry\n",
-        ("tests/unit/registry/test_wanted.py",),
-    ),
-    Mutant(
-        "a load that never got ready takes the port",
-        "agent/registry/entries.py",
-        " if served or not others else registry",
-        "",
-        ("tests/unit/registry/test_wanted.py",),
-    ),
 )

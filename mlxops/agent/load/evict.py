@@ -154,8 +154,7 @@ def forget_evicted(ctx: Context, job: Job, plan: LoadPlan, evicted: EvictedPort)
     """The load has succeeded: treat what made room for it as unloaded by `unload`."""
 
     def change(now: Registry) -> Registry:
-        same = [entry for entry in now.lost(evicted.port) if entry.name in evicted.names]
-        return now.put(*(entry.with_fields(wanted=None) for entry in same))
+        return now.put(*(e.with_fields(wanted=None) for e in now.lost(evicted.port)))
 
     try:
         ctx.store.edit(_why(plan, evicted.port), change)

@@ -21,7 +21,7 @@ class LoadRequest(NamedTuple):
     """The arguments of `load`. Times in seconds, None for the host's default.
 
     `download`: missing files may be downloaded. `ask_above_bytes`: a larger download raises
-    NeedsConsent."""
+    NeedsConsent. `keep`: the entry wants the port from then on."""
 
     model: str
     port: int
@@ -35,6 +35,7 @@ class LoadRequest(NamedTuple):
     evict: bool = False
     download: bool = False
     ask_above_bytes: Optional[int] = None
+    keep: bool = True
 
     @classmethod
     def from_wire(cls, args: Mapping[str, Any]) -> LoadRequest:
@@ -51,6 +52,7 @@ class LoadRequest(NamedTuple):
             evict=bool(args.get("evict")),
             download=bool(args.get("download")),
             ask_above_bytes=_whole(args.get("ask_above_bytes")),
+            keep=bool(args.get("keep", True)),
         )
 
     @property
@@ -61,10 +63,10 @@ class LoadRequest(NamedTuple):
             "--force": self.force,
             "--evict": self.evict,
             "--download": self.download,
+            "--no-rollback": not self.rollback,
+            "--no-keep": not self.keep,
         }
-        flags = [
-            flag for flag, on in {**switches, "--no-rollback": not self.rollback}.items() if on
-        ]
+        flags = [flag for flag, on in switches.items() if on]
         revision = ["--revision", self.revision] if self.revision else []
         return mlxops_command("load", self.model, self.port, *flags, *revision)
 
@@ -94,6 +96,12 @@ class LoadPlan(NamedTuple):
     @property
     def runtime(self) -> Runtime:
         return self.installed.runtime
+
+    @property
+    def only_keeps(self) -> bool:
+        """Whether nothing is to be done but to record that the entry wants the port."""
+        alone = self.survey.registry.is_wanted_alone(self.entry.name, self.request.port)
+        return self.already_served and self.request.keep and not alone
 
 
 def no_restart_error(lost: Unrestartable, request: LoadRequest) -> PortBusy:

@@ -37,7 +37,18 @@ class Unrestartable(NamedTuple):
 def restart_spec(
     ctx: Context, port: int, server: Server, entry: Optional[Entry]
 ) -> Union[ServerSpec, Unrestartable]:
-    """The spec that restarts a running server as it is; `entry`: the one assigned to the port."""
+    """The spec that restarts a running server as it is; `entry`: the one assigned to the port.
+
+    A restart changes nothing about what is wanted."""
+    spec = _restart_spec(ctx, port, server, entry)
+    if isinstance(spec, Unrestartable) or entry is None:
+        return spec
+    return spec._replace(keep=entry.wanted == port)
+
+
+def _restart_spec(
+    ctx: Context, port: int, server: Server, entry: Optional[Entry]
+) -> Union[ServerSpec, Unrestartable]:
     runtime = server.invocation.runtime
     try:
         command = programs.require_command(ctx.site, runtime)

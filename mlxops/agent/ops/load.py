@@ -22,7 +22,7 @@ from ..load.swap import swap
 from ..models import harmony
 from ..models.options import choose_options
 from ..registry.action import Action
-from ..registry.entries import Entry
+from ..registry.entries import Entry, Registry
 from ..servers.start import ServerSpec, StartedServer
 from ..servers.startup_time import estimate_startup
 from ..servers.unrecorded import record_unrecorded
@@ -39,14 +39,18 @@ def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     plan = startable.check_programs(ctx, plan) if request.dry_run else plan
     started: Optional[StartedServer] = None
     evicted: List[Dict[str, Any]] = []
-    # If the port already serves the model, a load only clears the report of an interrupted one.
-    if not request.dry_run and (not plan.already_served or interrupted_load(ctx, request.port)):
+    # If the port already serves the model, a load only records that it is wanted there, and clears
+    # the report of an interrupted load.
+    to_do = not plan.already_served or plan.only_keeps or interrupted_load(ctx, request.port)
+    if not request.dry_run and to_do:
         job = begin(ctx, request.port, _why(request), again=request.retry_command)
         # This guard is for a failure to end the job itself; the one in _load undoes its steps.
         with job.undo.guard(), job:
             # The first plan was made without the port's lock.
             plan = plan_load(ctx, request, own_lock=True)
-            if not plan.already_served:
+            if plan.only_keeps:
+                _keep(ctx, plan)
+            elif not plan.already_served:
                 with disk_reservation(ctx) as disk:
                     started = _load(ctx, job, plan, disk)
         evicted = job.undo.evicted
@@ -75,6 +79,20 @@ def _load(ctx: Context, job: Job, plan: LoadPlan, disk: DiskReservation) -> Star
     for warning in _warnings(started):
         job.warn(warning)
     return started
+
+
+def _keep(ctx: Context, plan: LoadPlan) -> None:
+    """Record that the entry, which the port serves already, wants it."""
+
+    def change(now: Registry) -> Registry:
+        entry = now.entries.get(plan.entry.name)
+        if entry is None or entry.port != plan.request.port:
+            return now
+        record = {key: value for key, value in (entry.process or {}).items() if key != "keep"}
+        kept = entry.with_fields(process=record or None)
+        return now.put(kept).want(kept.name, plan.request.port)
+
+    ctx.store.edit(_why(plan.request), change)
 
 
 def _why(request: LoadRequest) -> str:
@@ -127,7 +145,7 @@ def _spec(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
         buildable.check(ctx, entry, plan)
     clean = harmony.uses_harmony_parser(entry, plan.runtime)
     spec = spec_of_entry(ctx.site, entry, plan.request.port, there)
-    return spec._replace(require_clean_output=clean)
+    return spec._replace(require_clean_output=clean, keep=plan.request.keep)
 
 
 def _warnings(started: Optional[StartedServer]) -> List[str]:
@@ -149,7 +167,8 @@ def _result(
         "port": request.port,
         "entry": entry.name,
         "state": "planned" if planned else "ready",
-        "changed": not plan.already_served and not request.dry_run,
+        "changed": not request.dry_run and (not plan.already_served or plan.only_keeps),
+        "kept": not request.dry_run and plan.only_keeps,
         "duration_s": round(seconds, 3),
         "start_s": round(started.seconds, 3) if started else None,
         "proof": started.verification.to_wire() if started else None,

@@ -262,7 +262,8 @@ def _without_assignments(now: Registry, port_survey: PortSurvey) -> Registry:
         for e in port_survey.entries
         if now.entries.get(e.name) and now.entries[e.name].port == port_survey.evidence.port
     ]
-    emptied = now.put(
-        *(now.entries[e.name].with_fields(port=None, process=None, wanted=None) for e in same)
-    )
-    return emptied.forget(port_survey.evidence.port)
+    kept = [e.name for e in same if not now.entries[e.name].on_trial]
+    emptied = now.put(*(now.entries[e.name].with_fields(port=None, process=None) for e in same))
+    # A server on trial does not end what its entry wants elsewhere.
+    forgotten = emptied.put(*(emptied.entries[name].with_fields(wanted=None) for name in kept))
+    return forgotten.forget(port_survey.evidence.port)

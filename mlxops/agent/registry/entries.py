@@ -66,9 +66,14 @@ class Entry(NamedTuple):
 
     @property
     def wanted(self) -> Optional[int]:
-        """The port it was last loaded on. A crash, a reboot and reconcile leave it; unload clears
-        it."""
+        """The port where it should be served: the one it was last loaded on. A crash, a reboot and
+        reconcile leave it; unload clears it."""
         return self.fields.get("wanted")
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether its server was started with `load --no-keep`."""
+        return (self.process or {}).get("keep") is False
 
     @property
     def args(self) -> Tuple[str, ...]:
@@ -131,26 +136,22 @@ class Registry(NamedTuple):
     def drop(self, name: str) -> Registry:
         return Registry({k: v for k, v in self.entries.items() if k != name}, self.extra)
 
+    def wanting(self, port: int) -> Tuple[Entry, ...]:
+        """The entries that want a port: at most one, unless the file was edited by hand."""
+        return tuple(e for e in self.entries.values() if e.wanted == port)
+
+    def is_wanted_alone(self, name: str, port: int) -> bool:
+        """Whether this entry, and no other, wants the port."""
+        return [e.name for e in self.wanting(port)] == [name]
+
     def lost(self, port: int) -> Tuple[Entry, ...]:
-        """The entries that were loaded on this port and are not assigned to any port now."""
-        return tuple(e for e in self.entries.values() if e.wanted == port and e.port is None)
+        """The entries that want this port and are not assigned to any port."""
+        return tuple(e for e in self.wanting(port) if e.port is None)
 
     def clear(self, port: int, *names: str) -> Registry:
-        """Free the port, from these entries or from all. An entry that served there still wants it.
-        Slots stay."""
-        registry = self
-        for entry in self.holders(port):
-            if not names or entry.name in names:
-                registry = registry._released(entry, port)
-        return registry
-
-    def _released(self, entry: Entry, port: int) -> Registry:
-        """Free the port from one entry. If its load never got ready, the port stays wanted by the
-        entry that served there before."""
-        registry = self.put(entry.with_fields(port=None, process=None))
-        served = "ready_at" in (entry.process or {})
-        others = any(e.wanted == port for e in self.entries.values() if e.name != entry.name)
-        return registry.want(entry.name, port) if served or not others else registry
+        """Free the port, from these entries or from all. What is wanted, and slots, stay."""
+        held = (e for e in self.holders(port) if not names or e.name in names)
+        return self.put(*(e.with_fields(port=None, process=None) for e in held))
 
     def want(self, name: str, port: int) -> Registry:
         """Make this entry the only one that wants the port."""
@@ -158,9 +159,7 @@ class Registry(NamedTuple):
 
     def forget(self, port: int) -> Registry:
         """Make no entry want this port."""
-        return self.put(
-            *(e.with_fields(wanted=None) for e in self.entries.values() if e.wanted == port)
-        )
+        return self.put(*(e.with_fields(wanted=None) for e in self.wanting(port)))
 
     def assign(self, name: str, port: int, process: Optional[Mapping[str, Any]]) -> Registry:
         """Move the port to this entry, from any other, in one step."""
@@ -189,7 +188,31 @@ def parse(content: bytes) -> Registry:
     if models is not None and not isinstance(models, dict):
         raise RegistryInvalid("the registry's `models` is not an object")
     entries = {name: coerce(name, fields) for name, fields in (models or {}).items()}
-    return Registry(entries, {k: v for k, v in document.items() if k not in ("version", "models")})
+    extra = {k: v for k, v in document.items() if k not in ("version", "models")}
+    return with_implied_wants(Registry(entries, extra))
+
+
+def with_implied_wants(registry: Registry) -> Registry:
+    """An entry without the field `wanted`, as earlier versions and other tools write it, wants the
+    port that it is assigned to. The next write stores that."""
+    implied = [
+        entry._replace(fields={**entry.fields, "wanted": entry.port})
+        for entry in registry.entries.values()
+        if entry.port is not None
+        and "wanted" not in entry.fields
+        and not entry.on_trial
+        and not _is_loading(entry)
+        and not registry.wanting(entry.port)
+        and len(registry.holders(entry.port)) == 1
+    ]
+    return registry.put(*implied)
+
+
+def _is_loading(entry: Entry) -> bool:
+    """Whether mlxops started its server, which was never ready: by a load in progress, or one that
+    was killed."""
+    record = entry.process or {}
+    return record.get("launched_by") not in (None, "adopted") and "ready_at" not in record
 
 
 def dump(registry: Registry) -> bytes:

@@ -91,7 +91,7 @@ class Store:
         """None if the lock was lost before anything was written."""
         for _ in range(10):
             before, content, stamp = self._read()
-            after = change(before)
+            after = registry.with_implied_wants(change(before))
             rows = registry.changes(before, after)
             if not rows:
                 return before

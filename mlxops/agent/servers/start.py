@@ -43,7 +43,8 @@ class ServerSpec(NamedTuple):
     """A server to start: its entry (None for an orphan's restart), command line and names.
 
     `listed_name`: what /v1/models must show, None if that proves nothing. `require_clean_output`:
-    fail if raw control tokens reach a client."""
+    fail if raw control tokens reach a client. `keep`: once it is ready, its entry wants the
+    port."""
 
     port: int
     entry: Optional[Entry]
@@ -52,6 +53,12 @@ class ServerSpec(NamedTuple):
     listed_name: Optional[str]
     chat_name: str
     require_clean_output: bool = False
+    keep: bool = True
+
+    @property
+    def kept_record(self) -> Mapping[str, Any]:
+        """What the record of its process says of `keep`."""
+        return {} if self.keep else {"keep": False}
 
 
 class StartedServer(NamedTuple):
@@ -119,9 +126,8 @@ def _start(
     env = {**ctx.site.server_env, **remote.environment(ctx.site.state_dir, spec.port)}
     pending = launch_in(ctx.procs, spec.argv, env, _place(ctx, job, spec, options))
     try:
-        record_error = _record(
-            ctx, job, spec, {**pending.record(ctx.who), **remote.record()}, options.restoring
-        )
+        record = {**pending.record(ctx.who), **remote.record(), **spec.kept_record}
+        record_error = _record(ctx, job, spec, record, options.restoring)
         remote.release()
         pending.release()
         began = time.monotonic()
@@ -242,7 +248,8 @@ def _mark_ready(ctx: Context, spec: ServerSpec, pending: PendingServer, seconds:
         served = entry.with_fields(
             process={**(entry.process or {}), "ready_at": now(), "family": family}
         )
-        return current.put(record_start(served, spec.runtime, seconds)).want(entry.name, spec.port)
+        registry = current.put(record_start(served, spec.runtime, seconds))
+        return registry.want(entry.name, spec.port) if spec.keep else registry
 
     ctx.store.edit("serves on %d" % spec.port, mark)
 

@@ -49,6 +49,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "force": values.flag,
         "evict": values.flag,
         "rollback": values.flag,
+        "keep": values.flag,
         "revision": values.word,
         "download": values.flag,
         "ask_above_bytes": BYTES,

@@ -132,14 +132,31 @@ def test_an_edit_that_changes_nothing_writes_nothing(path: Path, store: Store):
 
 def test_history_says_who_when_what_before_and_after(path: Path, store: Store):
     store.edit("add", adding("amber", port=None))
-    store.edit("load amber 8100", lambda now: now.assign("amber", 8100, {"pid": 7}))
+    record = {"pid": 7, "launched_by": "alice@mini"}
+    store.edit("load amber 8100", lambda now: now.assign("amber", 8100, record))
     line = history(path)[1]
     assert (line["who"], line["from"], line["what"]) == ("alice", "mini", "load amber 8100")
     assert time.strptime(line["at"], "%Y-%m-%dT%H:%M:%SZ")
     assert line["changes"] == [
         {"entry": "amber", "field": "port", "before": None, "after": 8100},
-        {"entry": "amber", "field": "process", "before": None, "after": {"pid": 7}},
+        {"entry": "amber", "field": "process", "before": None, "after": record},
     ]
+
+
+def test_the_first_write_stores_what_a_registry_without_wanted_implies(path: Path, store: Store):
+    path.write_text(json.dumps({"version": 1, "models": {"amber": {"port": 8100}, "jade": {}}}))
+    before = path.read_bytes()
+    store.edit("nothing", lambda now: now)
+    assert path.read_bytes() == before and store.read().entries["amber"].wanted == 8100
+    store.edit("add", adding("topaz", port=None))
+    models = json.loads(path.read_bytes())["models"]
+    assert models["amber"] == {"port": 8100, "wanted": 8100} and models["jade"] == {}
+
+
+def test_a_write_that_adopts_a_server_stores_that_its_port_is_wanted(path: Path, store: Store):
+    store.edit("add", adding("amber", port=None))
+    store.edit("init", adding("amber", port=8100, process={"pid": 7, "launched_by": "adopted"}))
+    assert json.loads(path.read_bytes())["models"]["amber"]["wanted"] == 8100
 
 
 CORRUPT = b'{"version": 1,\n "models": {"amber": {,}}}'

@@ -31,6 +31,7 @@ LOAD = {
     "replace": False,
     "force": False,
     "rollback": True,
+    "keep": True,
     "dry_run": False,
     "timeout_s": None,
     "grace_s": None,
@@ -68,8 +69,8 @@ ENTRY = {
         ("verify 8100 jerry --timeout 9", "verify", {"ports": [8100, "jerry"], "timeout_s": 9.0}),
         ("load qwen 8101", "load", LOAD),
         (
-            "load qwen jerry --replace --force --evict --no-rollback --dry-run --timeout 9 "
-            "--grace 2.5 --revision v1",
+            "load qwen jerry --replace --force --evict --no-rollback --no-keep --dry-run "
+            "--timeout 9 --grace 2.5 --revision v1",
             "load",
             {
                 "model": "qwen",
@@ -77,6 +78,7 @@ ENTRY = {
                 "replace": True,
                 "force": True,
                 "rollback": False,
+                "keep": False,
                 "dry_run": True,
                 "timeout_s": 9.0,
                 "grace_s": 2.5,

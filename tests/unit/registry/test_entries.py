@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from mlxops.agent.errors import RegistryInvalid
 from mlxops.agent.registry import entries as registry
-from mlxops.agent.registry.entries import EMPTY, REQUIRED, Entry, Registry, dump, parse
+from mlxops.agent.registry.entries import (
+    EMPTY,
+    REQUIRED,
+    Entry,
+    Registry,
+    dump,
+    parse,
+    with_implied_wants,
+)
 
 FIELDS = {
     "repo_id": "org/model",
@@ -20,6 +28,7 @@ FIELDS = {
     "cache_path": "/hub/x",
     "format": "mlx",
     "port": 8100,
+    "wanted": 8100,
 }
 PORTS = range(8100, 8104)
 NAMES = ("amber", "jade", "topaz")
@@ -89,6 +98,7 @@ def test_a_write_leaves_every_field_alone_that_was_not_changed(odd: dict[str, An
     assert [row["field"] for row in registry.changes(before, changed)] == ["revision"]
     moved = before.put(before.entries["amber"].with_fields(port=8103))
     assert json.loads(dump(moved))["models"]["amber"] == {**odd, "port": 8103}
+    moved = with_implied_wants(moved)
     assert parse(dump(moved)).entries["amber"].fields == moved.entries["amber"].fields
 
 
@@ -228,7 +238,7 @@ def test_unknown_fields_at_every_level_survive_an_edit(
     entries: dict[str, Any], top: dict[str, Any], within: dict[str, Any]
 ):
     models = {
-        name: {**FIELDS, "port": None, "process": {"pid": 1, **within}, **more}
+        name: {**REQUIRED, "model_id": "org/model", "process": {"pid": 1, **within}, **more}
         for name, more in entries.items()
     }
     document = {"version": 1, "models": models, **top}
@@ -262,10 +272,11 @@ def take(current: Registry, what: str, name: str, port: int) -> Registry:
 def test_one_port_one_model_both_ways_after_any_sequence(steps: list[tuple[str, str, int]]):
     current = EMPTY
     for what, name, port in steps:
-        current = take(current, what, name, port)
+        current = with_implied_wants(take(current, what, name, port))
         assert current.duplicates() == {}
         assert all(len(current.holders(p)) <= 1 for p in PORTS)
         assert all((e.process is None) == (e.port is None) for e in current.entries.values())
+        assert all(len(current.wanting(p)) <= 1 for p in PORTS)
         assert parse(dump(current)) == current
 
 
@@ -313,7 +324,6 @@ def test_changes_name_field_before_and_after():
     assert registry.changes(before, after) == [
         {"entry": "amber", "field": "port", "before": 8100, "after": None},
         {"entry": "amber", "field": "process", "before": {"pid": 1}, "after": None},
-        {"entry": "amber", "field": "wanted", "before": None, "after": 8100},
         {"entry": "jade", "field": "port", "before": None, "after": None},
     ]
     assert registry.changes(before, before) == []

@@ -17,6 +17,7 @@ FIELDS = {
     "cache_path": "/hub/x",
     "format": "mlx",
     "port": 8100,
+    "wanted": 8100,
 }
 
 
