@@ -221,6 +221,7 @@ class Answer(BaseHTTPRequestHandler):
                 {"rfilename": f"{n}.json", "size": 9, "blobId": "0" * 40}
                 for n in range(lies.siblings)
             ]
+            siblings += lies.strange
             sha = lies.sha or sha
             gated = "manual" if repo in self.hub.gated else False
             self.reply(

@@ -182,12 +182,11 @@ def remove_partial(blobs: str, blob: str) -> None:
             os.unlink(os.path.join(blobs, name))
 
 
-def listed_file(sibling: Any) -> List[Any]:
+def listed_file(fields: Mapping[str, Any]) -> List[Any]:
     """Name, bytes (None if not given) and content id ("" if not given) of a file in the listing."""
-    fields = sibling if isinstance(sibling, dict) else {}
     lfs = fields.get("lfs")
     blob = (lfs.get("sha256") or lfs.get("oid")) if isinstance(lfs, dict) else fields.get("blobId")
-    return [fields.get("rfilename"), fields.get("size"), blob if isinstance(blob, str) else ""]
+    return [fields["rfilename"], fields.get("size"), blob if isinstance(blob, str) else ""]
 
 
 class BoundedBuffer(io.BytesIO):
@@ -213,6 +212,12 @@ def fetch_text(url: str, name: str, largest: int) -> str:
     return buffer.getvalue().decode("utf-8", "replace")
 
 
+def _names_files(siblings: Any) -> bool:
+    return isinstance(siblings, list) and all(
+        isinstance(one, dict) and isinstance(one.get("rfilename"), str) for one in siblings
+    )
+
+
 def fetch_listing(request: Mapping[str, Any]) -> Dict[str, Any]:
     """The answer that HfApi.model_info requests, with a maximum length."""
     from urllib.parse import quote
@@ -228,7 +233,7 @@ def fetch_listing(request: Mapping[str, Any]) -> Dict[str, Any]:
         listing = json.loads(text)
     except (ValueError, RecursionError):
         listing = None
-    if not isinstance(listing, dict) or not isinstance(listing.get("siblings") or [], list):
+    if not isinstance(listing, dict) or not _names_files(listing.get("siblings") or []):
         raise Mismatch("its list of files is not valid")
     if not COMMIT.fullmatch(str(listing.get("sha"))):
         raise Mismatch("its list of files has no valid commit: %.80r" % listing.get("sha"))

@@ -118,6 +118,16 @@ def test_listings_that_cannot_be_true(
     assert not one_fetching.cache.exists()
 
 
+@pytest.mark.parametrize(
+    "strange", ["config.json", None, 7, [], {}, {"rfilename": None}, {"rfilename": ["x"]}]
+)
+def test_a_listing_with_an_element_that_is_no_file(one_fetching: Fetch, strange: Any) -> None:
+    one_fetching.hub.lies.strange = [strange]
+    with pytest.raises(NotDownloadable, match="its list of files is not valid") as caught:
+        one_fetching.describe()
+    assert caught.value.fields["reason"] == "lie" and not one_fetching.cache.exists()
+
+
 @pytest.mark.slow
 def test_a_list_of_files_without_end(one_fetching: Fetch) -> None:
     one_fetching.hub.lies.siblings = 400_000
