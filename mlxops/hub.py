@@ -20,6 +20,10 @@ _WIDTHS: Mapping[str, int] = {
 }
 
 
+class InvalidAnswer(ValueError):
+    """JSON of another shape than a list of models."""
+
+
 def weights_bytes(parameters: Mapping[str, int]) -> int | None:
     """Bytes of weights with so many elements per type; None if empty or of an unknown type."""
     if not parameters or not parameters.keys() <= _WIDTHS.keys():
@@ -51,7 +55,11 @@ def search(words: str, limit: int = 20, endpoint: str | None = None) -> list[dic
     failures: tuple[type[Exception], ...] = (OSError, ValueError)
     failures += cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
     try:
-        return [_row(cast(Any, ModelInfo)(**model)) for model in _query(words, limit, endpoint)]
+        models = _query(words, limit, endpoint)
+        try:
+            return [_row(cast(Any, ModelInfo)(**model)) for model in models]
+        except (TypeError, KeyError, AttributeError, ValueError) as exc:
+            raise InvalidAnswer from exc
     except failures as exc:
         raise NotDownloadable(
             f"cannot search the Hub: {_reason(exc)}", "check the network and $HF_ENDPOINT"
@@ -63,6 +71,8 @@ def _reason(exc: Exception) -> str:
     status = getattr(getattr(exc, "response", None), "status_code", None)
     if status is not None:
         return f"it answered with HTTP status {status}"
+    if isinstance(exc, InvalidAnswer):
+        return "its answer does not list models"
     return (
         "its answer is not JSON"
         if isinstance(exc, json.JSONDecodeError)

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,16 @@ def test_a_hub_that_is_out_of_order(listed: FakeHub) -> None:
     with pytest.raises(NotDownloadable, match="503"):
         hub.search("qwen3", endpoint=listed.url)
     assert time.monotonic() - began < WITHIN_S
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [7, [7], ["x/y"], [None], [{}], [{"id": "x/y", "safetensors": 7}], {"error": "none"}, [[]]],
+)
+def test_an_answer_that_lists_no_models(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    monkeypatch.setattr(hub, "_query", lambda *_: answer)
+    with pytest.raises(NotDownloadable, match="its answer does not list models"):
+        hub.search("qwen3")
 
 
 @pytest.mark.parametrize(
