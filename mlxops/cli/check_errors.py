@@ -7,10 +7,17 @@ import shlex
 from ..agent.errors import DriftFound, Failed, MlxopsError
 from .run import Result
 
+# Checks that test no answer: status has the reason and the next command.
+_OF_STATUS = ("registry", "state")
 
-def port_errors(ports: list[Result], entries: list[Result]) -> DriftFound | None:
-    """DriftFound for ports that failed a check and entries that cannot be started."""
-    wrong = [str(port["port"]) for port in ports if port.get("ok", True) is False]
+
+def port_errors(
+    ports: list[Result], entries: list[Result], verbose: bool = False
+) -> DriftFound | None:
+    """DriftFound for ports that failed a check and entries that cannot be started. `verbose`: the
+    user has seen every check."""
+    failed = [port for port in ports if port.get("ok", True) is False]
+    wrong = [str(port["port"]) for port in failed]
     refused = [str(entry["entry"]) for entry in entries if not entry["ok"]]
     parts = [
         f"{what} {', '.join(names)}"
@@ -21,16 +28,31 @@ def port_errors(ports: list[Result], entries: list[Result]) -> DriftFound | None
         return None
     return DriftFound(
         "; ".join(parts),
-        shlex.join(["mlxops", "verify", "-v", *wrong]),
+        _hint(failed, refused, verbose),
         wrong=wrong,
         refused=refused,
     )
 
 
-def verify_error(result: Result) -> MlxopsError | None:
+def _hint(failed: list[Result], refused: list[str], verbose: bool) -> str:
+    other = [
+        str(port["port"])
+        for port in failed
+        if any(c["check"] in _OF_STATUS and c["ok"] is False for c in port.get("checks") or [])
+    ]
+    if other:
+        return shlex.join(["mlxops", "status", *other])
+    if not failed:
+        return shlex.join(["mlxops", "show", refused[0]])
+    if verbose:
+        return f"mlxops logs {failed[0]['port']}"
+    return shlex.join(["mlxops", "verify", "-v", *(str(port["port"]) for port in failed)])
+
+
+def verify_error(result: Result, verbose: bool = False) -> MlxopsError | None:
     """The error of verify: failed checks first, then ports that could not be tested."""
     unknown = [port["port"] for port in result["ports"] if port["ok"] is None]
-    if error := port_errors(result["ports"], result["entries"]):
+    if error := port_errors(result["ports"], result["entries"], verbose):
         return error
     if unknown:
         names = ", ".join(map(str, unknown))

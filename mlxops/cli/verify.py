@@ -30,6 +30,6 @@ def verify(run: Run, ports: tuple[str, ...], timeout_s: float | None) -> Answer:
         "verify",
         {"ports": [run.host.port_word(word) for word in ports] or None, "timeout_s": timeout_s},
     )
-    return Answer(
-        result, verify_details if run.flags.verbose else verify_result, verify_error(result)
-    )
+    verbose = run.flags.verbose
+    error = verify_error(result, verbose)
+    return Answer(result, verify_details if verbose else verify_result, error)

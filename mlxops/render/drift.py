@@ -14,6 +14,13 @@ def kind(told: dict[str, Any]) -> str:
     return str(told.get("drift") or told.get("state"))
 
 
+def state_cell(port: dict[str, Any], style: Style) -> str:
+    """The state of a port, which is that of a model server: `foreign` if another program listens
+    there and answers otherwise."""
+    foreign = port.get("drift") == "foreign" and port.get("state") == "unresponsive"
+    return style.wrong("foreign") if foreign else style.state(cell(port.get("state")))
+
+
 def next_step(told: dict[str, Any]) -> str:
     """The command for a drift or a broken state, and alternatives."""
     what, port, entry = kind(told), told.get("port"), told.get("entry")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .drift import drift_lines
+from .drift import drift_lines, state_cell
 from .format import cell, duration, latency, printable, size, token_rate
 from .style import Style
 from .table import table
@@ -71,7 +71,7 @@ def _row(port: dict[str, Any], style: Style) -> list[str]:
         cell(port["port"]),
         cell(port.get("slot_name")),
         cell(port.get("entry") or port.get("wanted")),
-        style.state(cell(port.get("state"))),
+        state_cell(port, style),
         style.wrong(cell(port["drift"])) if port.get("drift") else cell(None),
         cell(port.get("served_model")),
         size(port.get("rss_bytes")),

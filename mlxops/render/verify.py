@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .drift import state_cell
 from .format import cell, latency, printable, token_rate
 from .style import Style
 from .table import table
@@ -51,7 +52,7 @@ def _row(port: dict[str, Any], style: Style) -> list[str]:
     return [
         cell(port["port"]),
         cell(port.get("entry")),
-        style.state(cell(port.get("state"))),
+        state_cell(port, style),
         verdict(port["ok"], style),
         cell(port.get("served_model")),
         latency(port.get("first_token_ms")),

@@ -57,7 +57,7 @@ def _row(
     row = port_row(ctx, registry, evidence)
     report = verify_port(ctx, registry, evidence, timeout_s, observe).to_wire()
     return {
-        **{key: row[key] for key in ("port", "entry", "state")},
+        **{key: row[key] for key in ("port", "entry", "state", "drift")},
         **report,
         "served_model": report["served_model"] or row["served_model"],
     }

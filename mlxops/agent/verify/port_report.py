@@ -75,7 +75,8 @@ def _unasked(verdict: Diagnosis) -> Tuple[Check, ...]:
     anything at a chat."""
     detail = verdict.reason or "no server is running there"
     checks = (_registry(verdict),) if verdict.drift else ()
-    if verdict.state == "ready":
+    # What a stranger's listener answers says nothing about a model server.
+    if verdict.state == "ready" or verdict.drift == "foreign":
         return checks or (Check(STATE, None, detail),)
     return (
         *checks,

@@ -78,6 +78,23 @@ def test_a_stranger_on_a_port_is_not_asked(known: Studio, tmp_path: Path) -> Non
     assert {"plain", "stream"}.isdisjoint(checks(row))
 
 
+def test_a_foreign_http_server_is_called_foreign(near: Studio, tmp_path: Path) -> None:
+    port = near.ports[1]
+    words = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL) as stranger:
+        try:
+            eventually(lambda: near.port_row(port)["state"] == "unresponsive")
+            told = {verb: finished(near.start(*verb)) for verb in (("status",), ("verify", "-v"))}
+        finally:
+            stranger.kill()
+    for answer in told.values():
+        assert "foreign" in answer.stdout and "unresponsive" not in answer.stdout
+    verified = told["verify", "-v"]
+    line = f"failed {port} registry: foreign: used by pid {stranger.pid}, "
+    assert verified.exit == 11 and verified.stdout.count(f" {port} ") == 2
+    assert line in verified.stdout and f"hint: mlxops status {port}\n" in verified.stderr
+
+
 def test_entries_that_the_runtime_would_refuse_are_found_without_being_loaded(
     known: Studio,
 ) -> None:
