@@ -6,7 +6,7 @@ import os
 
 from ..errors import Unobservable
 from .contract import Procs
-from .facts import LaunchdJob, Listener, Memory, Output, Process
+from .facts import LaunchdJob, Listener, Memory, Output, Process, Service
 from .tree import ancestors, descendants, tree
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Output",
     "Process",
     "Procs",
+    "Service",
     "Unobservable",
     "ancestors",
     "descendants",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Optional, Protocol, Tuple
 
-from .facts import LaunchdJob, Listener, Memory, Output, Process
+from .facts import LaunchdJob, Listener, Memory, Output, Process, Service
 
 
 class Procs(Protocol):
@@ -64,6 +64,10 @@ class Procs(Protocol):
 
     def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
         """The launchd jobs that are not Apple's; () without launchd."""
+
+    def restarting_service(self, processes: Iterable[Process]) -> Optional[Service]:
+        """The service of systemd that would start the first of these again, if its main process is
+        one of them; None without systemd."""
 
     def sync(self, fd: int) -> None:
         """Write a file's content to the disk itself; OSError as for fsync."""

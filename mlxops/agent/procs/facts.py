@@ -68,3 +68,14 @@ class LaunchdJob(NamedTuple):
     domain: str
     pid: Optional[int]
     program: Tuple[str, ...]
+
+
+class Service(NamedTuple):
+    """A service of systemd. `uid`: the user whose manager runs it; None for the system's."""
+
+    unit: str
+    uid: Optional[int]
+
+    @property
+    def stop_command(self) -> str:
+        return "systemctl %sstop %s" % ("" if self.uid is None else "--user ", self.unit)

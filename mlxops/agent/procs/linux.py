@@ -7,8 +7,8 @@ import time
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
 from ..errors import Unobservable
-from . import binding, blocks, proctext, signals
-from .facts import LaunchdJob, Listener, Memory, Output, Process
+from . import binding, blocks, proctext, signals, systemd
+from .facts import LaunchdJob, Listener, Memory, Output, Process, Service
 
 CHUNK = 65536
 
@@ -16,8 +16,9 @@ CHUNK = 65536
 class Linux(binding.Ports):
     max_poll_interval_s = 0.0
 
-    def __init__(self, proc: str = "/proc") -> None:
+    def __init__(self, proc: str = "/proc", systemctl: str = "systemctl") -> None:
         self._proc = proc
+        self._systemctl = systemctl
         self._page = os.sysconf("SC_PAGE_SIZE")
         self._tick = os.sysconf("SC_CLK_TCK")
         # Both the ticks in /proc/PID/stat and this clock count from boot, suspension included.
@@ -116,6 +117,13 @@ class Linux(binding.Ports):
 
     def launchd_jobs(self) -> Tuple[LaunchdJob, ...]:
         return ()
+
+    def restarting_service(self, processes: Iterable[Process]) -> Optional[Service]:
+        pids = [process.pid for process in processes]
+        service = systemd.service_of(os.fsdecode(self._text("%d/cgroup" % pids[0])))
+        if service is None or not systemd.restarts(service, pids, self._systemctl):
+            return None
+        return service
 
     def sync(self, fd: int) -> None:
         os.fsync(fd)

@@ -1,6 +1,7 @@
 """Detect whether something restarts a server after it is stopped.
 
-Before the stop only known supervisors count: a program known by name, or a shell that runs a loop.
+Before the stop only known supervisors count: a service of systemd, a program known by name, or a
+shell that runs a loop.
 After the stop, the port is watched for some seconds."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ..errors import Respawned
 from ..ports.evidence import Server
 from ..ports.observe import find_servers, scan
 from ..ports.survey import PortSurvey
-from ..procs import Process, Procs, Unobservable, shellscript
+from ..procs import Process, Procs, Service, Unobservable, shellscript
 from ..runtimes.commandline import base
 from ..runtimes.table import Runtimes, recognise
 
@@ -142,13 +143,32 @@ def find_restarter(procs: Procs, server: Server) -> Optional[Parent]:
     return None
 
 
+def _find_service(procs: Procs, server: Server) -> Optional[Service]:
+    """The service of systemd that restarts the server; None if there is none, or if systemd does
+    not answer: a respawn is then noticed after the stop."""
+    table, line = procs.processes(), list(server.processes)
+    parent = table.get(server.launcher.ppid)
+    while parent is not None and parent.pid > 1 and _names(parent)[0] in WRAPPERS:
+        line.append(parent)
+        parent = table.get(parent.ppid)
+    try:
+        return procs.restarting_service(line)
+    except Unobservable:
+        return None
+
+
 def require_no_restarter(ctx: Context, survey: PortSurvey) -> None:
     """Raise Respawned if the server would come back in place of its successor."""
     if survey.server is None or launched_by_mlxops(survey):
         return
+    port = survey.evidence.port
+    service = _find_service(ctx.procs, survey.server)
+    if service is not None:
+        text = "the server on port %d is run by %s of systemd, which would start it again"
+        hint = "on the host: %s; then run mlxops unload %d" % (service.stop_command, port)
+        raise Respawned(text % (port, service.unit), hint, port=port, unit=service.unit)
     restarter = find_restarter(ctx.procs, survey.server)
     if restarter is not None:
-        port = survey.evidence.port
         text = "the server on port %d was started by %s, which would start it again" % (
             port,
             restarter.text,

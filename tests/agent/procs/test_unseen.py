@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.procs import LaunchdJob, Listener, Memory, Unobservable
+from mlxops.agent.procs import LaunchdJob, Listener, Memory, Process, Unobservable
 from mlxops.agent.procs import binding as ports
 from mlxops.agent.procs.linux import Linux
 from mlxops.agent.procs.macos.darwin import Darwin
@@ -306,3 +306,39 @@ def test_a_listener_whose_owner_proc_does_not_show_is_somebody_elses(tmp_path: P
     with listening("127.0.0.1") as port:
         procs = fake_proc(tmp_path, net__tcp=Path("/proc/net/tcp").read_bytes())
         assert procs.listeners([port]) == (Listener(port, "127.0.0.1", None, os.geteuid()),)
+
+
+MLX_UNIT = {"7__cgroup": b"0::/system.slice/mlx.service\n"}
+
+
+@on_linux
+@pytest.mark.parametrize(
+    ("answer", "restarts"),
+    [
+        ("MainPID=7\\nRestart=always", True),
+        ("MainPID=8\\nRestart=on-failure", True),
+        ("MainPID=7\\nRestart=no", False),
+        # A service that started the server and does not wait for it, such as cron.
+        ("MainPID=412\\nRestart=always", False),
+        ("", False),
+    ],
+)
+def test_a_service_restarts_its_main_process(tmp_path: Path, answer: str, restarts: bool):
+    host = fake_proc(tmp_path, **MLX_UNIT)
+    host._systemctl = script(tmp_path, "systemctl", f"printf '{answer}'")
+    found = host.restarting_service([some_process(7), some_process(8)])
+    assert (found.stop_command if found else None) == (
+        "systemctl stop mlx.service" if restarts else None
+    )
+
+
+@on_linux
+def test_a_systemd_that_does_not_answer_is_unseen(tmp_path: Path):
+    host = fake_proc(tmp_path, **MLX_UNIT)
+    host._systemctl = script(tmp_path, "systemctl", "echo 'no bus' >&2; exit 1")
+    with pytest.raises(Unobservable, match="no bus"):
+        host.restarting_service([some_process(7)])
+
+
+def some_process(pid: int) -> Process:
+    return Process(pid, 1, pid, os.getuid(), "t", None, None, ("server",), False)

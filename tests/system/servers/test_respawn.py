@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from mlxops.agent.procs import local_procs
 from tests.support.asking import ask, refusal, rows
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.patchedpython import patched_python
 from tests.support.studio import Studio, eventually
 from tests.support.survivors import living
 
@@ -101,6 +103,37 @@ def test_a_loop_that_starts_the_server_again_is_told(
         pid,
     ) and f"pid {pid} (bash -c" in told.message
     assert told.fields["pid"] not in (None, before) and one.assignments() == {"amber": port}
+
+
+# Runs before the agent: a systemd that has the process of the file `main` in a service.
+SYSTEMD = """
+import os as _os, subprocess as _subprocess
+def _unit(path, *rest, _open=_os.open, **more):
+    return _open({cgroup!r} if str(path).endswith("/cgroup") else path, *rest, **more)
+class _Popen(_subprocess.Popen):
+    def __init__(self, argv, *rest, **more):
+        argv = ["cat", {answer!r}] if argv[0] == "systemctl" else argv
+        super().__init__(argv, *rest, **more)
+_os.open, _subprocess.Popen = _unit, _Popen
+"""
+
+
+def test_a_service_that_starts_the_server_again_is_told_before_the_stop(
+    one: Studio, loop: Callable[[str], int], tmp_path: Path
+) -> None:
+    cgroup, answer = tmp_path / "cgroup", tmp_path / "answer"
+    patch = SYSTEMD.format(cgroup=str(cgroup), answer=str(answer))
+    one.describe(python=patched_python(tmp_path / "python", sys.executable, patch))
+    port, pid = one.ports[0], loop("$SERVER; true")
+    before = listener(port)
+    cgroup.write_text("0::/system.slice/mlx.service\n")
+    answer.write_text(f"MainPID={pid}\nRestart=always\n")
+    refused = refusal(one, "load", model="jade", port=port, replace=True)
+    assert (refused.kind, refused.fields["unit"]) == ("Respawned", "mlx.service")
+    assert refused.hint.startswith("on the host: systemctl stop mlx.service; ")
+    assert listener(port) == before
+    answer.write_text(f"MainPID={pid}\nRestart=no\n")
+    assert ask(one, "load", model="jade", port=port, replace=True)["changed"]
 
 
 @pytest.mark.slow

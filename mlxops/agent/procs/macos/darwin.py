@@ -8,7 +8,7 @@ from typing import Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequenc
 
 from ...errors import Unobservable
 from .. import binding, blocks, signals
-from ..facts import LaunchdJob, Listener, Memory, Output, Process
+from ..facts import LaunchdJob, Listener, Memory, Output, Process, Service
 from ..tool import ToolOutput, run_tool
 from . import procargs, rusage
 from . import text as mactext
@@ -120,6 +120,9 @@ class Darwin(binding.Ports):
         return tuple(
             self._with_program(job) for domain in domains for job in self._services(domain)
         )
+
+    def restarting_service(self, processes: Iterable[Process]) -> Optional[Service]:
+        return None
 
     def reserve(self, fd: int, size: int) -> bool:
         return blocks.preallocate(fd, size)
