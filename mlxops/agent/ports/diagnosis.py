@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
+from ..clock import utc
 from ..registry.entries import Entry
 from ..runtimes.table import Invocation, extra_flags, flags_of
 from .evidence import PortEvidence, Server
@@ -169,7 +170,7 @@ def _answering(evidence: PortEvidence, server: Optional[Server]) -> Tuple[str, s
     if evidence.answer.health != 200:
         return "unresponsive", "/health returns status %d" % evidence.answer.health
     if evidence.answer.chats is False:
-        return "starting", "it listens but does not answer chats yet"
+        return "starting", "it listens but does not answer chats yet" + _since(server)
     return "ready", ""
 
 
@@ -179,7 +180,14 @@ def _no_listener(server: Server, expected: Expected) -> Tuple[str, str]:
     was_ready = any("ready_at" in (e.process or {}) for e in expected.entries)
     if was_ready:
         return "stopping", "pid %d no longer listens" % server.process.pid
-    return "starting", "pid %d is running but does not listen yet" % server.process.pid
+    text = "pid %d is running but does not listen yet" % server.process.pid
+    return "starting", text + _since(server)
+
+
+def _since(server: Optional[Server]) -> str:
+    """When the server was started: one that starts for hours will not become ready."""
+    started_at = server.process.started_at if server else None
+    return "" if started_at is None else " (started at %s)" % utc(started_at)
 
 
 def _pids(evidence: PortEvidence) -> str:
