@@ -62,7 +62,7 @@ CLIENT = {
 # The agent's rooms, top floor first: an import goes to a lower floor or stays in its room.
 FLOORS = (
     ("ops",),
-    ("doctor",),
+    ("doctor", "slots"),
     ("load",),
     ("servers", "restricted"),
     ("main", "logs", "memory", "verify"),
@@ -118,6 +118,9 @@ PURE = (
     "runtimes/commandline",
     "memory/kvcache",
     "memory/estimate",
+    "slots/intent",
+    "slots/judge",
+    "slots/plan",
     "procs/tree",
     "procs/macos/text",
 )
