@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from .actions import action_lines
-from .format import DASH, cell, printable, size
+from .format import DASH, cell, file_size, printable, size
 from .style import Style
 from .table import table
 
@@ -31,7 +31,7 @@ def _row(model: dict[str, Any]) -> list[str]:
     return [
         cell(model["name"]),
         cell(model.get("repo_id")),
-        size(model.get("size_bytes")),
+        file_size(model.get("size_bytes")),
         cell(model.get("format")),
         cell(model.get("slot")),
         f"{model['wanted']} lost" if model.get("lost") else cell(model.get("port")),
@@ -79,7 +79,7 @@ def _fields(title: str, record: dict[str, Any] | None, style: Style) -> list[str
 
 def _value(key: str, value: Any) -> str:
     if key.endswith("_bytes") and isinstance(value, (int, float, type(None))):
-        return size(value)
+        return file_size(value) if key == "size_bytes" else size(value)
     if isinstance(value, dict):
         hidden = _ONLY_IN_JSON if key == "process" else ()
         return ", ".join(f"{printable(k)} {_inner(v)}" for k, v in value.items() if k not in hidden)
@@ -116,7 +116,7 @@ def removal_question(result: dict[str, Any]) -> str:
 def remove_result(result: dict[str, Any], style: Style) -> str:
     name, files = cell(result.get("entry")), result.get("files")
     stay = (
-        f"its files stay in {printable(files)} ({size(result.get('size_bytes'))})"
+        f"its files stay in {printable(files)} ({file_size(result.get('size_bytes'))})"
         if files
         else "it has no files on the host"
     )

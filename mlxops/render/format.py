@@ -8,7 +8,7 @@ from typing import Any
 
 DASH, CUT = "-", "..."
 MAX_LINE_LENGTH, MAX_LINES = 2000, 200
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_BINARY, _DECIMAL = ("B", "KiB", "MiB", "GiB", "TiB"), ("B", "kB", "MB", "GB", "TB")
 
 
 def printable(text: Any) -> str:
@@ -39,13 +39,22 @@ def cell(value: Any) -> str:
 
 
 def size(count: float | None) -> str:
-    """Bytes in binary units with three significant digits: 512 B, 1.50 GiB, 191 GiB."""
+    """Bytes of memory, in binary units with three significant digits: 512 B, 1.50 GiB, 191 GiB."""
+    return _scaled(count, 1024, _BINARY)
+
+
+def file_size(count: float | None) -> str:
+    """Bytes of files, in decimal units as on the Hub: 512 B, 1.50 GB, 191 GB."""
+    return _scaled(count, 1000, _DECIMAL)
+
+
+def _scaled(count: float | None, base: int, units: tuple[str, ...]) -> str:
     if count is None:
         return DASH
     scaled, unit = float(count), 0
-    while scaled >= 999.5 and unit < len(_UNITS) - 1:
-        scaled, unit = scaled / 1024, unit + 1
-    return f"{_digits(scaled) if unit else int(scaled)} {_UNITS[unit]}"
+    while scaled >= 999.5 and unit < len(units) - 1:
+        scaled, unit = scaled / base, unit + 1
+    return f"{_digits(scaled) if unit else int(scaled)} {units[unit]}"
 
 
 def _digits(number: float) -> str:
@@ -59,7 +68,7 @@ def _digits(number: float) -> str:
 
 
 def byte_rate(bytes_per_s: float | None) -> str:
-    return DASH if bytes_per_s is None else f"{size(bytes_per_s)}/s"
+    return DASH if bytes_per_s is None else f"{file_size(bytes_per_s)}/s"
 
 
 def duration(seconds: float | None) -> str:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from .format import DASH, byte_rate, duration, printable, size
+from .format import DASH, byte_rate, duration, file_size, printable
 
 REDRAW_INTERVAL_S = 0.1
 PLAIN_INTERVAL_S = 30.0
@@ -165,7 +165,7 @@ class Work:
             return f"{self.label}{self._age(now)}"
         speed = self._speed.bytes_per_s()
         eta = f" ETA {duration((self.total - self.done) / speed)}" if speed else ""
-        share = f"{int(100 * self.done / self.total)} % of {size(self.total)}"
+        share = f"{int(100 * self.done / self.total)} % of {file_size(self.total)}"
         return f"{self.label}{self.phase} {share}{eta}"
 
     def _age(self, now: float) -> str:
@@ -197,14 +197,14 @@ class Speed:
 
 
 def bar_text(done: int, total: int | None, speed: float | None, file: str | None) -> str:
-    """[#####.....]  42 %  3.10 GiB of 7.40 GiB  112 MiB/s  ETA 38 s  model.safetensors"""
+    """[#####.....]  42 %  3.10 GB of 7.40 GB  112 MB/s  ETA 38 s  model.safetensors"""
     filled = int(BAR_WIDTH * min(1.0, done / total)) if total else 0
     share = f"{int(100 * done / total):3d} %" if total else f"  {DASH} %"
     eta = duration((total - done) / speed) if total and speed and total >= done else DASH
     words = [
         f"[{'#' * filled:.<{BAR_WIDTH}}]",
         share,
-        f"{size(done)} of {size(total)}",
+        f"{file_size(done)} of {file_size(total)}",
         byte_rate(speed),
         f"ETA {eta}",
     ]

@@ -7,6 +7,7 @@ import time
 from typing import Iterator, List, Tuple
 
 from ..context import Context
+from ..hub.checks import format_size
 from ..hub.partial_downloads import RESUMABLE, abandoned_state
 from ..jobs.disk_space import PREFIX
 from ..jobs.job import MAX_LOGS, old_logs
@@ -17,7 +18,6 @@ from .finding import OK, WARNING, Finding, Fix, join_some
 CHECK = "leftovers"
 # A younger file may still be in use.
 MIN_AGE_S = 3600.0
-GIB = 1 << 30
 
 
 def leftovers(ctx: Context) -> Iterator[Finding]:
@@ -108,4 +108,4 @@ def _age_s(path: str) -> float:
 
 
 def _weight(paths: List[str]) -> str:
-    return "%.1f GiB" % (sum(os.lstat(path).st_size for path in paths) / GIB)
+    return format_size(sum(os.lstat(path).st_size for path in paths))

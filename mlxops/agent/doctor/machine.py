@@ -6,6 +6,7 @@ import os
 from typing import Iterator, List, Tuple
 
 from ..context import Context
+from ..hub.checks import format_size
 from ..ports.evidence import NO_ANSWER, PortEvidence
 from ..ports.observe import Snapshot, find_servers, foreign_processes, foreign_servers, scan
 from ..procs import LaunchdJob, Unobservable, ancestors
@@ -13,9 +14,9 @@ from ..runtimes.table import recognise
 from ..site import Site
 from .finding import ERROR, OK, WARNING, Finding
 
-GIB = 1 << 30
+GB, GIB = 10**9, 1 << 30
 # Below the first a download is refused; below the second hardly any model fits.
-DISK_ERROR, DISK_WARNING = 1 * GIB, 20 * GIB
+DISK_ERROR, DISK_WARNING = 1 * GB, 20 * GB
 MEMORY_WARNING = 4 * GIB
 # Below the first a load is refused: no space for the registry and its logs.
 STATE_DISK_ERROR, STATE_DISK_WARNING = 2 << 20, 64 << 20
@@ -43,7 +44,7 @@ def disk(ctx: Context) -> Iterator[Finding]:
 
 
 def disk_row(place: str, free_bytes: int) -> Finding:
-    detail = "%s free at %s" % (_gib(free_bytes), place)
+    detail = "%s free at %s" % (format_size(free_bytes), place)
     verdict = ERROR if free_bytes < DISK_ERROR else WARNING if free_bytes < DISK_WARNING else OK
     return Finding(
         "disk",
@@ -55,10 +56,7 @@ def disk_row(place: str, free_bytes: int) -> Finding:
 
 def state_disk_row(place: str, free_bytes: int) -> Finding:
     """The row of a disk without models, which needs space for the registry, locks and logs."""
-    detail = "%s free at %s" % (
-        _gib(free_bytes) if free_bytes >= GIB else "%d KiB" % (free_bytes >> 10),
-        place,
-    )
+    detail = "%s free at %s" % (format_size(free_bytes), place)
     verdict = (
         ERROR
         if free_bytes < STATE_DISK_ERROR

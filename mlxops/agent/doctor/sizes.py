@@ -6,15 +6,15 @@ import os
 from typing import Iterator, List, Tuple
 
 from ..context import Context
+from ..hub.checks import format_size
 from ..logs.size import allocated_bytes, large_logs, measure_folder
 from .finding import OK, WARNING, Finding, Fix
 
 CHECK = "kept files"
 # Subfolders of the state folder, one kind of file each.
 KINDS = ("logs", "jobs", "run", "help", "agent", "authorized")
-MIB, GIB = 1 << 20, 1 << 30
 # A log above this size, or above this fraction of the free disk space, is a warning.
-LARGE_LOG, PART_OF_FREE = GIB, 0.05
+LARGE_LOG, PART_OF_FREE = 10**9, 0.05
 
 
 def sizes(ctx: Context) -> Iterator[Finding]:
@@ -26,10 +26,10 @@ def sizes(ctx: Context) -> Iterator[Finding]:
         if weight.files:
             parts.append(
                 "%s %s (%d file%s)"
-                % (kind, size(weight.size), weight.files, "" if weight.files == 1 else "s")
+                % (kind, format_size(weight.size), weight.files, "" if weight.files == 1 else "s")
             )
     parts += [
-        "%s %s" % (os.path.basename(path), size(size_bytes))
+        "%s %s" % (os.path.basename(path), format_size(size_bytes))
         for path, size_bytes in _beside_registry(ctx)
     ]
     yield Finding(CHECK, OK, "in %s: %s" % (root, ", ".join(parts) or "nothing"))
@@ -39,10 +39,10 @@ def sizes(ctx: Context) -> Iterator[Finding]:
 
 
 def _log(path: str, size_bytes: int, free: int) -> Finding:
-    fix = Fix("cut", path, "its size is %s" % size(size_bytes))
+    fix = Fix("cut", path, "its size is %s" % format_size(size_bytes))
     detail = "the log %s has %s; the next reconcile, load or unload shortens it" % (
         path,
-        size(size_bytes),
+        format_size(size_bytes),
     )
     return Finding(
         CHECK,
@@ -69,7 +69,3 @@ def _free(folder: str) -> int:
     except OSError:
         return 1 << 62
     return room.f_bavail * room.f_frsize
-
-
-def size(count: int) -> str:
-    return "%.1f GiB" % (count / GIB) if count >= GIB else "%.1f MiB" % (count / MIB)

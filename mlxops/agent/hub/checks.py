@@ -27,6 +27,9 @@ def check_complete(remote: Remote, force: bool = False) -> None:
 
 
 def format_size(size: int) -> str:
+    """The size of files, in decimal units as on the Hub; memory is in GiB."""
+    if size < 10**5:
+        return "%.1f kB" % (size / 1e3)
     return "%.1f GB" % (size / 1e9) if size >= 10**9 else "%.1f MB" % (size / 1e6)
 
 

@@ -62,9 +62,9 @@ def _has_room(ctx: Context, job: Job, total: int) -> bool:
         job.emit("phase", phase="prepare", message="weights are not read ahead: %s" % exc.reason)
         return False
     if available < total + SPARE_BYTES:
-        text = "weights are not read ahead: %.3g GB of memory are free for %.3g GB" % (
-            available / 1e9,
-            total / 1e9,
+        text = "weights are not read ahead: %.1f GiB of memory are free for %.1f GiB" % (
+            available / (1 << 30),
+            total / (1 << 30),
         )
         job.emit("phase", phase="prepare", message=text)
         return False

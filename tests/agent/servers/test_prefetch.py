@@ -84,7 +84,7 @@ def test_a_sample_where_memory_is_short_or_unknown_and_it_is_said(
         launcher, tmp_path, ROOM._replace(available_bytes=ROOM.available_bytes - 1), True
     )
     assert done == 1 << 20 and said[0].startswith(
-        "weights are not read ahead: 2.15 GB of memory are free"
+        "weights are not read ahead: 2.0 GiB of memory are free"
     )
     assert read(launcher, tmp_path, None, True) == (
         1 << 20,

@@ -87,7 +87,7 @@ def test_a_model_that_is_not_there_is_fetched_and_served(serving: Studio, hub: F
     assert shown.exit == 0, shown
     phases = [line.partition(":")[0] for line in shown.stderr.splitlines() if line[:1].isalpha()]
     assert phases.index("download") < phases.index("stop") < phases.index("launch")
-    assert "100 %  24.2 MiB of 24.2 MiB" in shown.stderr and "MiB/s  ETA" in shown.stderr
+    assert "100 %  25.4 MB of 25.4 MB" in shown.stderr and "MB/s  ETA" in shown.stderr
     assert serving.assignments() == {"onyx": port} and serving.ask(port) == f"I am {REPO}"
     entry = serving.entry("onyx")
     assert entry["repo_id"] == REPO and Path(entry["cache_path"]).is_relative_to(serving.hub)

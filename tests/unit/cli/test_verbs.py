@@ -280,7 +280,7 @@ def test_remove_asks_about_the_entry_that_is_meant() -> None:
     kept = REMOVED | {"files": "/hub/x", "size_bytes": 2048}
     assert (
         Ended(Studio(kept), "remove", "qwen3", "-y").out
-        == "qwen3 removed; its files stay in /hub/x (2.00 KiB)\n"
+        == "qwen3 removed; its files stay in /hub/x (2.05 kB)\n"
     )
 
 

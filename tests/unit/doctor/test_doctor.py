@@ -13,7 +13,7 @@ import pytest
 from mlxops.agent.doctor.finding import join_some
 from mlxops.agent.doctor.folders import folder_fault
 from mlxops.agent.doctor.locks import age_s, lock_row
-from mlxops.agent.doctor.machine import GIB, disk_row, memory_row
+from mlxops.agent.doctor.machine import GB, GIB, disk_row, memory_row
 from mlxops.agent.errors import HostKeyRefused, HostUnreachable, LinkLost, LoginRefused, MlxopsError
 from mlxops.agent.programs.version import last_version, metadata_version
 from mlxops.doctor import clock_row, step_rows
@@ -77,7 +77,7 @@ def test_a_folder_of_another_user_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("free", "verdict"), [(0, "wrong"), (GIB, "warning"), (19 * GIB, "warning"), (20 * GIB, "ok")]
+    ("free", "verdict"), [(0, "wrong"), (GB, "warning"), (19 * GB, "warning"), (20 * GB, "ok")]
 )
 def test_room_on_the_disk(free: int, verdict: str) -> None:
     assert disk_row("/models", free).verdict == verdict

@@ -26,8 +26,24 @@ from mlxops.render.table import table
         (5 << 50, "5120 TiB"),
     ],
 )
-def test_sizes(count: int | None, text: str) -> None:
+def test_sizes_of_memory(count: int | None, text: str) -> None:
     assert words.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "-"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (10_500_000, "10.5 MB"),
+        (191 * 10**9, "191 GB"),
+        (10**12, "1.00 TB"),
+        (5 * 10**15, "5000 TB"),
+    ],
+)
+def test_sizes_of_files(count: int | None, text: str) -> None:
+    assert words.file_size(count) == text
 
 
 @pytest.mark.parametrize(

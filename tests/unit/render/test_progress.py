@@ -27,7 +27,7 @@ def followed(events: list[tuple[float, dict[str, object]]], **how: bool) -> str:
     return stream.getvalue()
 
 
-def download(done: int, total: int = 100 << 20) -> dict[str, object]:
+def download(done: int, total: int = 100 * 10**6) -> dict[str, object]:
     return {
         "event": "progress",
         "phase": "download",
@@ -57,7 +57,7 @@ def test_log_lines_are_for_the_verbose() -> None:
 
 
 def test_off_a_terminal_a_download_is_few_whole_lines() -> None:
-    events = [(i * 1.0, download(i << 20)) for i in range(1, 101)]
+    events = [(i * 1.0, download(i * 10**6)) for i in range(1, 101)]
     lines = followed(events).splitlines()
     assert 4 <= len(lines) <= 5
     assert "\r" not in "".join(lines)
@@ -66,7 +66,7 @@ def test_off_a_terminal_a_download_is_few_whole_lines() -> None:
 
 def test_on_a_terminal_the_bar_is_redrawn_in_one_line_and_taken_away() -> None:
     text = followed(
-        [(0.0, download(1 << 20)), (0.01, download(2 << 20)), (1.0, download(50 << 20))],
+        [(0.0, download(1 * 10**6)), (0.01, download(2 * 10**6)), (1.0, download(50 * 10**6))],
         terminal=True,
     )
     assert text.count("\r\x1b[K[") == 2
@@ -75,7 +75,7 @@ def test_on_a_terminal_the_bar_is_redrawn_in_one_line_and_taken_away() -> None:
 
 
 def test_a_line_comes_after_the_bar_is_taken_away() -> None:
-    text = followed([(0.0, download(1 << 20)), (1.0, PHASE)], terminal=True)
+    text = followed([(0.0, download(1 * 10**6)), (1.0, PHASE)], terminal=True)
     assert text.endswith("\r\x1b[Kstop: qwen on 8100\n")
 
 
@@ -95,7 +95,7 @@ WAIT = {"event": "phase", "phase": "wait", "message": "loading"}
 def test_each_line_of_several_jobs_names_its_port() -> None:
     events = [
         (0.0, on(8100, PHASE)),
-        (1.0, on(8101, download(50 << 20))),
+        (1.0, on(8101, download(50 * 10**6))),
         (2.0, on(8101, {"event": "warning", "message": "no template"})),
         (3.0, on(8100, {"event": "log", "line": "loading"})),
         (4.0, on(8100, {"event": "end", "ok": True, "message": "ready"})),
@@ -116,13 +116,13 @@ def test_one_line_of_a_terminal_shows_the_jobs_that_run_side_by_side() -> None:
     events = [
         (0.0, on(8100, WAIT)),
         (1.0, on(8101, {"event": "phase", "phase": "download", "message": "o/a"})),
-        (2.0, on(8101, download(20 << 20))),
-        (4.0, on(8101, download(60 << 20))),
+        (2.0, on(8101, download(20 * 10**6))),
+        (4.0, on(8101, download(60 * 10**6))),
         (5.0, on(8101, {"event": "end", "ok": True, "message": "ready"})),
         (9.0, {"event": "ping"}),
     ]
     drawn = followed(events, terminal=True).split("\r\x1b[K")
-    assert "8100 wait 4.0 s   8101 download 60 % of 100 MiB ETA 2.0 s" in drawn
+    assert "8100 wait 4.0 s   8101 download 60 % of 100 MB ETA 2.0 s" in drawn
     assert "8100 wait 9.0 s" in drawn
     assert all(len(line) < 80 for part in drawn for line in part.splitlines())
 
@@ -144,12 +144,12 @@ def test_events_nobody_knows_are_passed_over() -> None:
 
 
 def test_the_bar_tells_bytes_rate_and_time_left() -> None:
-    text = bar_text(3 << 30, 4 << 30, float(128 << 20), "model.safetensors")
+    text = bar_text(3 * 10**9, 4 * 10**9, 125e6, "model.safetensors")
     assert re.split(r"  +", text) == [
         "[##################......]",
         "75 %",
-        "3.00 GiB of 4.00 GiB",
-        "128 MiB/s",
+        "3.00 GB of 4.00 GB",
+        "125 MB/s",
         "ETA 8.0 s",
         "model.safetensors",
     ]

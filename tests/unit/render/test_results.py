@@ -54,7 +54,7 @@ def test_one_entry_in_full() -> None:
     ).splitlines()
     assert [line.split(None, 1) for line in lines[1:5]] == [
         ["name", "a"],
-        ["size_bytes", "1.00 GiB"],
+        ["size_bytes", "1.07 GB"],
         ["args", "--x 'a b'"],
         ["process", "pid 7, launched_by me@vm"],
     ]
