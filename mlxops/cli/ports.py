@@ -85,17 +85,15 @@ def unload(run: Run, port: str, grace_s: float | None, dry_run: bool) -> Answer:
 @options.grace()
 @options.dry_run()
 @options.yes()
-@click.option(
-    "--registered", is_flag=True, help="Leave servers running that are not in the registry."
-)
+@click.option("--registered", is_flag=True, help="Leave what is not in the registry.")
 def unload_all(
     run: Run, grace_s: float | None, dry_run: bool, yes: bool, registered: bool
 ) -> Answer:
     """Stop all of your model servers on the host's ports, and free the ports.
 
     This includes servers that are not in the registry. At a terminal the servers are listed, and
-    you are asked to confirm. If one port fails, the others are still unloaded, and the exit status
-    is 1."""
+    you are asked to confirm. If one port fails, or another program uses it, the others are still
+    unloaded, and the exit status is 1; that of a dry run is the same."""
     args: Result = {"grace_s": grace_s, "dry_run": dry_run, "registered": registered}
     if run.interactive and not yes and not dry_run:
         args["pids"] = _confirm_stop(run, args)

@@ -108,7 +108,8 @@ def _touched(port: dict[str, Any]) -> bool:
 def _attempt(port: dict[str, Any], style: Style, dry_run: bool) -> str:
     if port.get("ok", True) and port.get("state") == "left":
         start = f"would skip {port['port']}" if dry_run else f"{port['port']} skipped"
-        return f"{start}: pid {printable(port['pid'])} is not in the registry"
+        who = f"pid {printable(port['pid'])}" if port.get("pid") else "what uses it"
+        return f"{start}: {who} is not in the registry"
     if port.get("ok", True):
         return unload_result(port, style)
     why = printable(error_message(port.get("error")))

@@ -7,7 +7,14 @@ from functools import partial
 from typing import Any, Dict, List, Mapping, Optional
 
 from ..context import Context
-from ..errors import AssignmentConflict, Locked, MlxopsError, PortBusy, to_mlxops_error
+from ..errors import (
+    AssignmentConflict,
+    ForeignListener,
+    Locked,
+    MlxopsError,
+    PortBusy,
+    to_mlxops_error,
+)
 from ..jobs.begin import begin, interrupted_load
 from ..jobs.disk_space import UNLOAD_EDITS, DiskReservation, disk_reservation
 from ..jobs.job import Job
@@ -48,14 +55,16 @@ def _attempt(
     try:
         return {"ok": True, "error": None, **_unload(ctx, port, args)}
     except Exception as exc:  # reported in this port's row, so that the others are reported too
-        name = next((entry.name for entry in registry.holders(port)), None)
-        return {
-            "port": port,
-            "ok": False,
-            "changed": False,
-            "entry": name,
-            "error": to_mlxops_error(exc).to_wire(),
-        }
+        error, holders = to_mlxops_error(exc), registry.holders(port)
+        row = {"port": port, "changed": False, "entry": holders[0].name if holders else None}
+        if (
+            args.get("registered")
+            and isinstance(error, ForeignListener)
+            and not (holders or registry.lost(port))
+        ):
+            pid = next(iter(error.fields.get("pids") or []), None)
+            return {**row, "ok": True, "error": None, "state": "left", "pid": pid, "actions": []}
+        return {**row, "ok": False, "error": error.to_wire()}
 
 
 def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:

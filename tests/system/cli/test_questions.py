@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import socket
 import subprocess
 import termios
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from tests.support.asking import ask
 from tests.support.initcopies import InitCopies
-from tests.support.studio import Studio, eventually
+from tests.support.studio import Studio, eventually, finished
 
 
 @pytest.fixture
@@ -111,6 +112,28 @@ def test_registered_leaves_what_no_entry_knows(
     assert ended == 0 and "Stop this server?" in shown
     assert f"{one.ports[2]} skipped: pid {by_hand.pid} is not in the registry" in shown
     assert alive(by_hand) and one.assignments() == {}
+
+
+def test_a_port_of_another_program_ends_a_dry_run_as_it_ends_the_run(one: Studio) -> None:
+    first, _, last = one.ports
+    one.must("load", "amber", first)
+    with socket.create_server(("127.0.0.1", last)):
+        assert one.mlxops("unload-all", "--dry-run").exit == 1
+        left = one.must("unload-all", "--registered", "--dry-run")["ports"]
+        assert [row["port"] for row in left if row["state"] == "left"] == [last]
+        ran = one.mlxops("unload-all")
+        assert ran.exit == 1 and ran.error["ports"] == [last] and one.assignments() == {}
+        told = finished(one.start("unload-all", "--registered"))
+        assert told.exit == 0
+        assert told.stdout == f"{last} skipped: pid {os.getpid()} is not in the registry\n"
+
+
+def test_registered_does_not_leave_an_entry_s_port_that_another_program_uses(one: Studio) -> None:
+    first = one.ports[0]
+    one.edit(lambda registry: registry["models"]["amber"].update(port=first))
+    with socket.create_server(("127.0.0.1", first)):
+        ran = one.mlxops("unload-all", "--registered")
+    assert ran.exit == 1 and ran.error["ports"] == [first]
 
 
 @pytest.mark.slow
