@@ -30,6 +30,8 @@ VERBS = {
     "load": "load.load",
     "unload": "unload.unload",
     "unload-all": "unload.unload_all",
+    "plan": "plan.plan",
+    "apply": "apply.apply",
     "reconcile": "reconcile.reconcile",
     "logs": "logs.logs",
     "jobs": "jobs.jobs",
@@ -41,7 +43,16 @@ VERBS = {
     "rank": "rank.rank",
 }
 # These finish or roll back without the client; all others end with it.
-OUTLIVES_CLIENT = ("load", "unload", "unload-all", "register", "set", "remove", "authorize")
+OUTLIVES_CLIENT = (
+    "load",
+    "unload",
+    "unload-all",
+    "apply",
+    "register",
+    "set",
+    "remove",
+    "authorize",
+)
 # These read, or stop and clear: they work without a state folder.
 WORKS_WITHOUT_STATE_FOLDER = (
     "list",

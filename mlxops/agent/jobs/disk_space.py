@@ -187,7 +187,7 @@ def disk_reservation(ctx: Context, mark: str = "") -> DiskReservation:
 def disk_space_error(ctx: Context, port: int) -> Optional[MlxopsError]:
     """Why a load on the port would be refused; None if there is enough space."""
     try:
-        with disk_reservation(ctx, ".try%d" % os.getpid()) as room:
+        with disk_reservation(ctx, ".try%d-%d" % (os.getpid(), port)) as room:
             room.reserve(port, LOAD_EDITS, 2)
             room.check_folder(logs_folder(ctx.site.state_dir))
     except MlxopsError as exc:

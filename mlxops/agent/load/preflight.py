@@ -64,7 +64,7 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
         remote=None,
         installed=there,
         survey=port_survey,
-        already_served=fault == "" and not request.replace,
+        already_served=fault == "" and (request.by_plan or not request.replace),
         warnings=warnings,
     )
     if plan.already_served:
@@ -132,7 +132,8 @@ def check_assignment(ctx: Context, entry: Entry, request: LoadRequest) -> None:
             entry=entry.name,
             port=entry.port,
         )
-    if entry.slot is not None and entry.slot != request.port and not request.force:
+    bound = not (request.force or request.by_plan)
+    if entry.slot is not None and entry.slot != request.port and bound:
         raise AssignmentConflict(
             "%s is planned for port %d%s"
             % (entry.name, entry.slot, _renaming(ctx, entry, entry.slot, request.port)),

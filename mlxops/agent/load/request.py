@@ -21,7 +21,9 @@ class LoadRequest(NamedTuple):
     """The arguments of `load`. Times in seconds, None for the host's default.
 
     `download`: missing files may be downloaded. `ask_above_bytes`: a larger download raises
-    NeedsConsent. `keep`: the entry wants the port from then on."""
+    NeedsConsent. `keep`: the entry wants the port from then on. `by_plan`: a step of a plan, which
+    decides itself what goes where: the entry's `slot` does not count, and a server that is right
+    already stays, also with `replace`."""
 
     model: str
     port: int
@@ -36,6 +38,7 @@ class LoadRequest(NamedTuple):
     download: bool = False
     ask_above_bytes: Optional[int] = None
     keep: bool = True
+    by_plan: bool = False
 
     @classmethod
     def from_wire(cls, args: Mapping[str, Any]) -> LoadRequest:
@@ -53,11 +56,14 @@ class LoadRequest(NamedTuple):
             download=bool(args.get("download")),
             ask_above_bytes=_whole(args.get("ask_above_bytes")),
             keep=bool(args.get("keep", True)),
+            by_plan=bool(args.get("by_plan")),
         )
 
     @property
     def retry_command(self) -> str:
         """The command that repeats the request."""
+        if self.by_plan:
+            return mlxops_command("apply", self.port)
         switches = {
             "--replace": self.replace,
             "--force": self.force,
@@ -108,6 +114,7 @@ def no_restart_error(lost: Unrestartable, request: LoadRequest) -> PortBusy:
     return PortBusy(
         "the server on port %d could not be restarted if the load failed: %s"
         % (request.port, lost.reason),
-        request._replace(replace=True, rollback=False).retry_command + " replaces it anyway",
+        request._replace(replace=True, rollback=False, by_plan=False).retry_command
+        + " replaces it anyway",
         port=request.port,
     )

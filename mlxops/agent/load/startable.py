@@ -6,7 +6,7 @@ that they still start."""
 
 from __future__ import annotations
 
-from typing import Iterable, Optional, Union
+from typing import Dict, Iterable, Optional, Union
 
 from ..context import Context
 from ..errors import EvidenceUnknown, Failed, Interrupted, MlxopsError, PortBusy
@@ -58,14 +58,42 @@ def stops_a_server(plan: LoadPlan) -> bool:
     return not plan.already_served and (plan.survey.server is not None or evicts)
 
 
-def check_programs(ctx: Context, plan: LoadPlan) -> LoadPlan:
+class StartedPrograms:
+    """Starts each runtime's program once, for loads that are checked together."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._errors: Dict[str, Optional[MlxopsError]] = {}
+
+    def require(self, runtime: Runtime) -> None:
+        """Failed if the runtime does not start."""
+        if runtime.name not in self._errors:
+            self._errors[runtime.name] = self._error(runtime)
+        error = self._errors[runtime.name]
+        if error is not None:
+            raise error
+
+    def _error(self, runtime: Runtime) -> Optional[MlxopsError]:
+        try:
+            require_starting(self._ctx, runtime)
+        except Interrupted:
+            raise
+        except MlxopsError as exc:
+            return exc
+        return None
+
+
+def check_programs(
+    ctx: Context, plan: LoadPlan, programs: Optional[StartedPrograms] = None
+) -> LoadPlan:
     """Check the programs of the new and the previous server if the load stops one; return the plan.
 
     Failed if the runtime does not start, PortBusy if the previous server's does not."""
     if not stops_a_server(plan):
         return plan
-    require_starting(ctx, plan.runtime)
-    previous = _check_previous(ctx, plan)
+    programs = programs or StartedPrograms(ctx)
+    programs.require(plan.runtime)
+    previous = _check_previous(plan, programs)
     if isinstance(previous, Unrestartable) and plan.request.rollback and not plan.request.dry_run:
         raise no_restart_error(previous, plan.request)
     return plan._replace(previous=previous)
@@ -77,12 +105,14 @@ def require_starting(ctx: Context, runtime: Runtime, fresh: bool = True) -> Inst
     return require_installed(ctx.site, runtime.name, ctx.report, ctx.client.check, fresh)
 
 
-def _check_previous(ctx: Context, plan: LoadPlan) -> Union[ServerSpec, Unrestartable, None]:
+def _check_previous(
+    plan: LoadPlan, programs: StartedPrograms
+) -> Union[ServerSpec, Unrestartable, None]:
     previous = plan.previous
     if not isinstance(previous, ServerSpec) or previous.runtime.name == plan.runtime.name:
         return previous
     try:
-        require_starting(ctx, previous.runtime)
+        programs.require(previous.runtime)
     except Interrupted:
         raise
     except MlxopsError as exc:

@@ -90,7 +90,7 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
             _warn_if_disk_is_full(job, room, port_survey)
             feared = stop_occupants(ctx, job, port_survey, args.get("grace_s"))
             truncate_if_large(log_path(ctx.site.state_dir, port))
-            port_survey = _forget(ctx, port_survey)
+            port_survey = _forget(ctx, port_survey, bool(args.get("keep_wanted")))
             if feared:
                 raise feared
     strays = [] if dry else _running_strays(ctx, port_survey)
@@ -204,12 +204,12 @@ def _warn_if_disk_is_full(job: Job, room: DiskReservation, port_survey: PortSurv
         job.warn("the port will be freed, but the registry cannot be changed: %s" % why)
 
 
-def _forget(ctx: Context, port_survey: PortSurvey) -> PortSurvey:
+def _forget(ctx: Context, port_survey: PortSurvey, keep_wanted: bool) -> PortSurvey:
     """Clear the assignment; return the survey with the entries that had it. If that fails, the
     error still reports what was stopped."""
     port, stopped = port_survey.evidence.port, port_survey.server
     try:
-        return _clear(ctx, port_survey)
+        return _clear(ctx, port_survey, keep_wanted)
     except Exception as exc:
         error, names = to_mlxops_error(exc), " and ".join(e.name for e in port_survey.entries)
         if stopped:
@@ -244,8 +244,9 @@ def _actions(port_survey: PortSurvey) -> List[Dict[str, Any]]:
     return [action.to_wire() for action in actions]
 
 
-def _clear(ctx: Context, port_survey: PortSurvey) -> PortSurvey:
-    """Clear the assignments found before the stop, and `wanted` with them.
+def _clear(ctx: Context, port_survey: PortSurvey, keep_wanted: bool) -> PortSurvey:
+    """Clear the assignments found before the stop, and `wanted` with them unless the port will be
+    loaded next.
 
     If the registry was unreadable then, it is read again: with the port's lock held, the assignment
     cannot have changed. Its processes on other hosts were not stopped in that case, so an entry
@@ -258,13 +259,13 @@ def _clear(ctx: Context, port_survey: PortSurvey) -> PortSurvey:
             cleared = port_survey._replace(entries=now.holders(port_survey.evidence.port))
             if any(map(other_hosts.are_recorded, cleared.entries)):
                 raise port_survey.registry_error
-        return _without_assignments(now, cleared)
+        return _without_assignments(now, cleared, keep_wanted)
 
     ctx.store.edit("unload %d" % port_survey.evidence.port, change)
     return cleared
 
 
-def _without_assignments(now: Registry, port_survey: PortSurvey) -> Registry:
+def _without_assignments(now: Registry, port_survey: PortSurvey, keep_wanted: bool) -> Registry:
     """The registry without the assignments found before the stop; a newer one is another's."""
     same = [
         e
@@ -273,6 +274,8 @@ def _without_assignments(now: Registry, port_survey: PortSurvey) -> Registry:
     ]
     kept = [e.name for e in same if not now.entries[e.name].on_trial]
     emptied = now.put(*(now.entries[e.name].with_fields(port=None, process=None) for e in same))
+    if keep_wanted:
+        return emptied
     # A server on trial does not end what its entry wants elsewhere.
     forgotten = emptied.put(*(emptied.entries[name].with_fields(wanted=None) for name in kept))
     return forgotten.forget(port_survey.evidence.port)

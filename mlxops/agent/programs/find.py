@@ -221,9 +221,11 @@ def read_answer(path: str) -> Optional[str]:
 def save_answer(path: str, text: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(path + ".tmp", "w", encoding="utf-8") as f:
+        # A name of its own: another check may save the same answer at this moment.
+        draft = "%s.%s.tmp" % (path, os.urandom(6).hex())
+        with open(draft, "w", encoding="utf-8") as f:
             f.write(text)
-        os.replace(path + ".tmp", path)
+        os.replace(draft, path)
         for old in surplus_answers(os.path.dirname(path)):
             os.unlink(old)
     except OSError:

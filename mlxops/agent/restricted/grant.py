@@ -16,6 +16,7 @@ GRANTABLE = (
     "list",
     "show",
     "fit",
+    "plan",
     "logs",
     "jobs",
     "follow",

@@ -13,6 +13,13 @@ GRACE: Dict[str, Check] = {"grace_s": values.seconds}
 TIMEOUT: Dict[str, Check] = {"timeout_s": values.seconds}
 CONTEXT, LINES = values.count(1, values.MAX_CONTEXT), values.count(0, values.MAX_LINES)
 BYTES = values.count(0, 1 << 60)
+PLAN: Dict[str, Check] = {
+    "ports": values.ports,
+    "to": values.choice("both", "declared", "wanted"),
+    "prune": values.flag,
+    "evict": values.flag,
+    "jobs": values.count(1, values.MAX_JOBS),
+}
 
 ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "list": {},
@@ -50,6 +57,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "evict": values.flag,
         "rollback": values.flag,
         "keep": values.flag,
+        "by_plan": values.flag,
         "revision": values.word,
         "download": values.flag,
         "ask_above_bytes": BYTES,
@@ -57,8 +65,16 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         **GRACE,
         **DRY,
     },
-    "unload": {"port": values.port_or_word, **GRACE, **DRY},
+    "unload": {
+        "port": values.port_or_word,
+        "pids": values.pids,
+        "keep_wanted": values.flag,
+        **GRACE,
+        **DRY,
+    },
     "unload-all": {"registered": values.flag, "pids": values.pids, **GRACE, **DRY},
+    "plan": PLAN,
+    "apply": {**PLAN, "ask_above_bytes": BYTES, **TIMEOUT, **GRACE, **DRY},
     "reconcile": DRY,
     "logs": {
         "port": values.port_or_word,

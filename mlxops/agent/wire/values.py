@@ -11,6 +11,8 @@ MAX_PORTS = 256
 MAX_LINES = 10_000_000
 MAX_TEXT_BYTES, MAX_WORD_BYTES = 4096, 200
 MAX_WORDS = 1000
+# Steps of a plan at once.
+MAX_JOBS = 16
 # Tokens; more than any model supports.
 MAX_CONTEXT = 1 << 24
 
@@ -59,6 +61,15 @@ def count(least: int, most: int) -> Callable[[Any], int]:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ValueError("must be a number from %d to %d" % (least, most))
         return value
+
+    return check
+
+
+def choice(*words: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in words:
+            raise ValueError("must be one of %s" % ", ".join(words))
+        return str(value)
 
     return check
 

@@ -1,0 +1,52 @@
+"""Make the plan of a host: look at its ports, check each load, plan."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, NamedTuple
+
+from ..context import Context
+from ..ports.evidence import PortEvidence
+from ..ports.survey import observe_ports
+from ..registry.entries import Registry
+from .intent import PlanOptions
+from .plan import Plan, Sizes, plan
+from .sizes import check_loads, disk_error, measure
+
+
+class PreparedPlan(NamedTuple):
+    """A plan, and what it was made from."""
+
+    plan: Plan
+    registry: Registry
+    evidence: Mapping[int, PortEvidence]
+    sizes: Sizes
+
+    @property
+    def pids(self) -> Dict[int, int]:
+        """port -> pid of the server that the plan is about."""
+        servers = {port: seen.server for port, seen in self.evidence.items()}
+        return {port: server.process.pid for port, server in servers.items() if server}
+
+
+def prepare(ctx: Context, options: PlanOptions) -> PreparedPlan:
+    """The plan for the ports of `options`. All ports of the host are looked at, and only the loads
+    of the plan are checked."""
+    registry = ctx.store.read()
+    evidence = observe_ports(ctx, registry, ctx.site.ports, use_cache=True)
+    sizes = measure(ctx, registry)
+    draft = plan(ctx.site, registry, evidence, sizes, options)
+    checks = check_loads(ctx, registry, draft)
+    if not checks:
+        return PreparedPlan(draft, registry, evidence, sizes)
+    sizes = sizes._replace(checks=checks)
+    made = plan(ctx.site, registry, evidence, sizes, options)
+    full = disk_error(ctx, made)
+    if full is not None:
+        made = made._replace(warnings=(*made.warnings, full.message))
+    return PreparedPlan(made, registry, evidence, sizes)
+
+
+def options_of(ctx: Context, args: Mapping[str, Any]) -> PlanOptions:
+    """The options in the arguments of a verb."""
+    given = {key: args[key] for key in ("to", "prune", "evict", "jobs") if key in args}
+    return PlanOptions(ports=tuple(sorted(ctx.ports(args.get("ports")))), **given)

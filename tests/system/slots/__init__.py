@@ -1,0 +1,1 @@
+"""Whole commands against a host: what should serve on its ports."""
