@@ -111,6 +111,7 @@ PLACES = {
 PURE = (
     "registry/entries",
     "registry/init_plan",
+    "jobs/backoff",
     "ports/reconcile_plan",
     "ports/evidence",
     "ports/diagnosis",
