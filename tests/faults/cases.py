@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .agentcall import Ended
+from .claims import cleared, complete, emptied, mended, taken_in
+from .conducting import APPLY, PLAN, Rows, conducted, foreseen, unfinished
 from .scene import DYING, FAR, MODELS, PAIR, Scene
 from .standing import (
     LOST,
@@ -19,13 +21,15 @@ from .standing import (
     killed,
     paired,
     stand,
+    to_fail,
+    to_swap,
     unknown,
     untidy,
     without_spare,
 )
 
 UNANSWERED = re.compile("no answer: |does not answer HTTP: ")
-Rows = Mapping[int, Mapping[str, Any]]
+Goal = Callable[[Scene], list[str]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Case:
     verb: str
     args: Callable[[Scene], Mapping[str, Any]]
     arrange: Callable[[Scene], None]
-    goal: Callable[[Scene], list[str]]
+    goal: Goal
     claims: Callable[[Any], bool] = bool
     ends: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
@@ -52,7 +56,7 @@ class Case:
     elsewhere: bool = False
 
 
-def assigned(**wanted: str | None) -> Callable[[Scene], list[str]]:
+def assigned(**wanted: str | None) -> Goal:
     """Goal: these models on these ports of the scene, and only the bystander on the others."""
 
     def look(scene: Scene) -> list[str]:
@@ -67,7 +71,7 @@ def assigned(**wanted: str | None) -> Callable[[Scene], list[str]]:
     return look
 
 
-def _halves(count: int, work: str | None) -> Callable[[Scene], list[str]]:
+def _halves(count: int, work: str | None) -> Goal:
     """Goal: this number of ranks on the other host, and this model on the work port."""
 
     def look(scene: Scene) -> list[str]:
@@ -170,7 +174,7 @@ def _all_known(scene: Scene) -> list[str]:
     return ([f"no entries for {missing}"] if missing else []) + assigned(work="amber")(scene)
 
 
-def _spare(present: bool) -> Callable[[Scene], list[str]]:
+def _spare(present: bool) -> Goal:
     word = "missing" if present else "still there"
     return lambda scene: (
         [] if ("spare" in scene.models()) == present else [f"the entry spare is {word}"]
@@ -199,25 +203,6 @@ def _fetched(scene: Scene) -> list[str]:
     return assigned(free=FAR)(scene) + [f"left of a download: {name}" for name in parts]
 
 
-def _emptied(result: Any) -> bool:
-    """Every port except the stranger's."""
-    return sum(not row["ok"] for row in result["ports"]) <= 1
-
-
-def _taken_in(result: Any) -> bool:
-    """All models, and nothing that could not be observed."""
-    added = {action["entry"] for action in result["actions"] if action["action"] == "add"}
-    return added >= set(MODELS) and not result["drift"]
-
-
-def _cleared(result: Any) -> bool:
-    return any(action["action"] == "clear" and action["applied"] for action in result["actions"])
-
-
-def _mended(result: Any) -> bool:
-    return any(action["applied"] for action in result["actions"])
-
-
 def _look(
     verb: str,
     args: Callable[[Scene], Mapping[str, Any]] = lambda s: {},
@@ -235,10 +220,24 @@ def _load(model: str, port: str, evict: bool = False) -> Callable[[Scene], Mappi
     return lambda scene: {**asked, "port": getattr(scene, port)}
 
 
+def _apply(name: str, arrange: Callable[[Scene], None], goal: Goal, **more: Any) -> Case:
+    """Goal: also nothing is left to do."""
+    return Case(
+        name,
+        "apply",
+        lambda s: APPLY,
+        arrange,
+        lambda s: goal(s) or unfinished(s),
+        claims=complete,
+        told=conducted,
+        **more,
+    )
+
+
 CASES = {
     case.name: case
     for case in (
-        Case("init", "init", lambda s: {}, unknown, _all_known, claims=_taken_in),
+        Case("init", "init", lambda s: {}, unknown, _all_known, claims=taken_in),
         Case(
             "register",
             "register",
@@ -292,7 +291,7 @@ CASES = {
             lambda s: {},
             lambda s: stand(s, work="amber"),
             assigned(bystander=None),
-            claims=_emptied,
+            claims=emptied,
             spares_bystander=False,
         ),
         Case(
@@ -316,7 +315,7 @@ CASES = {
             lambda s: {},
             lambda s: stand(s, work="mule", free="ox"),
             assigned(bystander=None),
-            claims=_emptied,
+            claims=emptied,
             spares_bystander=False,
         ),
         Case(
@@ -355,8 +354,20 @@ CASES = {
             told=_short,
         ),
         Case("fit-hub", "fit", lambda s: {"model": f"tiny/{FAR}"}, away, _unstored),
-        Case("reconcile", "reconcile", lambda s: {}, killed, assigned(), claims=_cleared),
-        Case("doctor", "doctor", lambda s: {"fix": True}, untidy, _tidied, claims=_mended),
+        Case("reconcile", "reconcile", lambda s: {}, killed, assigned(), claims=cleared),
+        Case("plan", "plan", lambda s: PLAN, to_swap, assigned(work="amber"), told=foreseen),
+        _apply("apply", to_swap, assigned(work="jade", free="mule"), keeps=("work",)),
+        Case(
+            "apply-failing",
+            "apply",
+            lambda s: APPLY,
+            to_fail,
+            assigned(work="amber", free="mule"),
+            claims=complete,
+            endures=("work",),
+            told=conducted,
+        ),
+        Case("doctor", "doctor", lambda s: {"fix": True}, untidy, _tidied, claims=mended),
         _look("status"),
         _look("list"),
         _look("jobs"),

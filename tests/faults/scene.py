@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mlxops.agent.wire.codec import PROTOCOL
-from mlxops.bundle import AGENT
+from mlxops.bundle import AGENT, LOADER
 from mlxops.demo.tinymodel import write_cache
 from tests.support.cramped import Budget
 from tests.support.fakehub import FakeHub, Faults
@@ -102,6 +102,8 @@ class Scene:
         for name, files in models.items():
             write_cache(self.hub, f"tiny/{name}", files)
         self.plain: dict[str, dict[str, Any]] = {}
+        # port -> the model of its slot in the host file
+        self.declared: dict[int, str] = {}
         self.ports = free_range(5)
         self.work, self.bystander, self.strange, self.free, self.next = self.ports
         self.strangers = Strangers(folder, self.strange, self.work)
@@ -125,7 +127,10 @@ class Scene:
                 "grace_s": GRACE_S,
             },
             "runtimes": {LIGHT: {"command": self.light.command}},
-            "slots": {},
+            "slots": {
+                str(port): {"name": f"slot-{port}", "model": f"tiny/{name}"}
+                for port, name in self.declared.items()
+            },
         }
 
     def reach_peer(self) -> None:
@@ -226,6 +231,14 @@ class Scene:
         ]
         return [pid for pid in pids if alive(pid)]
 
+    def conducted(self) -> list[int]:
+        """The agents that an agent of this scene has started on this host; they outlive it."""
+        home = f"HOME={self.folder}"
+        places = list(Path("/proc").glob("[0-9]*"))
+        started = [place for place in places if LOADER in _words(place)]
+        pids = [int(place.name) for place in started if home in _words(place, "environ")]
+        return [pid for pid in pids if alive(pid)]
+
     def fetchers(self) -> list[int]:
         """The processes that download for the agent."""
         child = str(self.code / "agent" / "hub" / "child.py")
@@ -248,7 +261,7 @@ class Scene:
         leaders = {server.pid for server in servers}.union(self.ranks())
         workers = all(_group(pid) in leaders for pid in self.family())
         serving = all(s.pid not in told and serves(s.port) for s in servers)
-        return not gates and workers and serving and not self.fetchers()
+        return not gates and workers and serving and not [*self.fetchers(), *self.conducted()]
 
     def forget(self) -> None:
         """Empty the runtime's journal."""
@@ -266,7 +279,7 @@ class Scene:
 
     def clear(self) -> None:
         """End every process of ours, in any state."""
-        while pids := [*self.family(), *self.fetchers()]:
+        while pids := [*self.conducted(), *self.family(), *self.fetchers()]:
             for pid in pids:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -289,9 +302,9 @@ def serves(port: int) -> bool:
         return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _words(place: Path) -> list[str]:
+def _words(place: Path, name: str = "cmdline") -> list[str]:
     try:
-        return (place / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        return (place / name).read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.cramped import LARGE
 
-from .scene import FAR, LIGHT, MODELS, PAIR, PEER, Scene
+from .scene import DYING, FAR, LIGHT, MODELS, PAIR, PEER, Scene
 
 # The random part in the name of a download that cannot be resumed.
 LOST = "0123abcd"
@@ -22,6 +22,7 @@ def stand(
     """Servers on the requested ports, the bystander on its own, every model registered and nothing
     else."""
     wanted = {scene.work: work, scene.bystander: "quiet", scene.free: free, scene.next: beside}
+    scene.declared = {}
     scene.memory.size(LARGE)
     if not _registered(scene):
         scene.clear()
@@ -141,3 +142,15 @@ def crowded(scene: Scene) -> None:
     stand(scene, work="amber", free="mule", beside="jade")
     found = scene.must("fit", model="spare", port=scene.work)
     scene.memory.size(found["need_bytes"] + found["held_bytes"][str(scene.bystander)] + SLACK_BYTES)
+
+
+def to_swap(scene: Scene) -> None:
+    """Another model is declared for a port that serves, and one for a free port."""
+    stand(scene, work="amber")
+    scene.declared = {scene.work: "jade", scene.free: "mule"}
+
+
+def to_fail(scene: Scene) -> None:
+    """As to_swap, but the model for the port that serves cannot start."""
+    stand(scene, work="amber")
+    scene.declared = {scene.work: DYING, scene.free: "mule"}

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 # Killed at every step, or at this many of them; other verbs, which share parts of these paths, get
 # a sample.
-KILLED = ("register", "unload", "reconcile", "load-swap")
+KILLED = ("register", "unload", "reconcile", "load-swap", "apply")
 MOST_DEATHS = 100
 # verb -> number of faults of all kinds; the slow rest runs in the soak only
 SAMPLED = {
@@ -47,6 +47,9 @@ SAMPLED = {
     "unload-pair": 5,
     "load-resume": 7,
     "reconcile": 7,
+    "plan": 7,
+    "apply": 14,
+    "apply-failing": 7,
     "doctor": 14,
     "status": 7,
     "list": 7,

@@ -76,7 +76,9 @@ def _strike(scene: Scene, case: Case, blow: Blow, reconcile_first: bool) -> Outc
 
 
 def _aftermath(scene: Scene, case: Case, blow: Blow, ended: Ended) -> list[str]:
-    found = [*invariants.spoken(ended, blow, case.ends), *invariants.always(scene)]
+    found = [*invariants.spoken(ended, blow, case.ends)]
+    # What a killed conductor has started works on, and holds its locks.
+    found += [] if scene.conducted() else invariants.always(scene)
     if not scene.settle():
         return [*found, "processes neither come up nor end: " + ", ".join(map(str, scene.family()))]
     found += invariants.always(scene)
