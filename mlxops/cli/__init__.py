@@ -53,7 +53,7 @@ def _report(run: Run, answer: Answer, error: MlxopsError | None) -> None:
 
         run.console.print(document(run.host_name, run.command, answer.result, error))
     elif answer.result is not None and answer.text is not None:
-        run.console.print(answer.text(answer.result, run.console.style))
+        run.console.print(answer.text(answer.result, run.style))
     run.console.flush()  # in one file or mail, the result comes before the error
     if error is not None and not run.flags.json:
         from ..render.errors import error_text

@@ -59,7 +59,8 @@ def logs(run: Run, port: str, lines: int, follow: bool, previous: bool) -> Answe
         if given(lines) and result.get("found", lines) < lines:
             found = result["found"]
             few = f"has only {found} line{'s' if found > 1 else ''}" if found else "is empty"
-            run.console.note(f"mlxops: the log {few}")
+            if not run.flags.quiet:
+                run.console.note(f"mlxops: the log {few}")
         return Answer(result, text.rest)
 
     return watch_until_interrupt(fetch, "") if follow else fetch()

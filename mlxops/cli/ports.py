@@ -8,6 +8,7 @@ from ..agent.errors import DriftFound, Failed, Usage, from_wire
 from ..render.ports import servers_to_stop, unload_all_result, unload_result
 from ..render.status import deep as deep_text
 from ..render.status import status as status_text
+from ..render.status import status_problems
 from . import options
 from .check_errors import drift_error, port_errors
 from .run import Answer, Result, Run
@@ -39,7 +40,7 @@ def status(
     """Show every port: what the registry says, what is running, and whether it answers.
 
     "-" means unknown. DRIFT names a difference between registry and host; the lines below the table
-    give its reason and the next command."""
+    give its reason and the next command. With --check -q, only those are shown."""
     chosen = [run.host.port_word(word) for word in ports] or None
     if timeout_s is not None and not deep:
         raise Usage(
@@ -49,11 +50,10 @@ def status(
     more = {"deep": True, "timeout_s": timeout_s} if deep else {}
     result = run.call("status", {"ports": chosen, **({"fresh": True} if check else {}), **more})
     fault = from_wire(result["error"]) if result.get("error") else None
-    return Answer(
-        result,
-        deep_text if deep else status_text,
-        fault or (_check_error(result) if check else None),
-    )
+    text = deep_text if deep else status_text
+    if check and run.flags.quiet:
+        text = status_problems
+    return Answer(result, text, fault or (_check_error(result) if check else None))
 
 
 def _check_error(result: Result) -> DriftFound | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -73,6 +73,10 @@ class Run:
         return Progress(
             self.console.err, self.console.err.isatty(), self.flags.quiet, self.flags.verbose
         )
+
+    @property
+    def style(self) -> Style:
+        return replace(self.console.style, quiet=self.flags.quiet)
 
     def call(
         self,

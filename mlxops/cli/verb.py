@@ -50,7 +50,7 @@ def _global_options(hidden: bool) -> list[click.Option]:
         option("--hosts-dir", metavar="DIR", type=click.Path(), text="Folder of host files"),
         option("--local", is_flag=True, text="Run here, no SSH"),
         option("--json", is_flag=True, text="Print JSON"),
-        option("-q", "--quiet", is_flag=True, text="Hide progress"),
+        option("-q", "--quiet", is_flag=True, text="Only answers and news"),
         option("-v", "--verbose", is_flag=True, text="Show server logs"),
         option("--debug", is_flag=True, text="Show tracebacks"),
     ]

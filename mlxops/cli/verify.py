@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..render.verify import verify_details, verify_result
+from ..render.verify import verify_details, verify_problems, verify_result
 from . import options
 from .check_errors import verify_error
 from .run import Answer, Run
@@ -25,11 +25,13 @@ def verify(run: Run, ports: tuple[str, ...], timeout_s: float | None) -> Answer:
 
     Without PORT: every port in use, one after another, and whether each entry can be started.
 
-    Exit 11 if something is wrong, 1 if something could not be tested."""
+    Exit 11 if something is wrong, 1 if something could not be tested. With -q, only that is
+    shown."""
     result = run.call(
         "verify",
         {"ports": [run.host.port_word(word) for word in ports] or None, "timeout_s": timeout_s},
     )
     verbose = run.flags.verbose
     error = verify_error(result, verbose)
-    return Answer(result, verify_details if verbose else verify_result, error)
+    quiet = verify_problems if run.flags.quiet else verify_result
+    return Answer(result, verify_details if verbose else quiet, error)

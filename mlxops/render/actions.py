@@ -59,7 +59,13 @@ def _next(action: dict[str, Any]) -> str:
 
 def change_lines(result: dict[str, Any], style: Style) -> str:
     """One line per change and per problem; empty if there is neither."""
-    return "\n".join([*action_lines(result["actions"]), *map(one_line, problems(result))])
+    lines = action_lines(_news(result, style))
+    return "\n".join([*lines, *map(one_line, problems(result))])
+
+
+def _news(result: dict[str, Any], style: Style) -> list[dict[str, Any]]:
+    """The actions; without those that keep something as it is, if only news is asked for."""
+    return [one for one in result["actions"] if not style.quiet or one["action"] != "keep"]
 
 
 def problems(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -78,10 +84,10 @@ def problems(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def change_summary(result: dict[str, Any], style: Style) -> str:
     """As `change_lines`, with a sentence if there are none."""
-    return change_lines(result, style) or "Nothing to do."
+    return change_lines(result, style) or style.idle("Nothing to do.")
 
 
 def plan_summary(result: dict[str, Any], style: Style) -> str:
     """What would be done, and what is wrong and would stay so."""
-    lines = [*plan_lines(result["actions"]), *map(one_line, problems(result))]
-    return "\n".join(lines) or "Nothing to do."
+    lines = [*plan_lines(_news(result, style)), *map(one_line, problems(result))]
+    return "\n".join(lines) or style.idle("Nothing to do.")

@@ -102,7 +102,7 @@ def set_result(result: dict[str, Any], style: Style) -> str:
     if result.get("actions"):
         return "\n".join(action_lines(result["actions"]))
     if not result.get("changed"):
-        return "nothing changed"
+        return style.idle("nothing changed")
     return "\n".join(_fields("entry", result.get("entry"), style))
 
 

@@ -21,7 +21,7 @@ def load_result(result: dict[str, Any], style: Style) -> str:
         style.state(cell(result.get("state"))),
     )
     if not result.get("changed"):
-        return f"{port} already serves {entry} ({state}); --replace restarts it"
+        return style.idle(f"{port} already serves {entry} ({state}); --replace restarts it")
     if result.get("kept"):
         return f"{port} already serves {entry} ({state}); from now on it is wanted there"
     swapped = result.get("previous") not in (None, result.get("entry"))
@@ -41,7 +41,7 @@ def unload_result(result: dict[str, Any], style: Style) -> str:
     if result.get("actions"):
         return "\n".join(plan_lines(result["actions"]))
     if not result.get("changed"):
-        return f"{result['port']} is already free"
+        return style.idle(f"{result['port']} is already free")
     if result.get("left"):
         pids = ", ".join(map(str, result["left"]))
         text = (
@@ -93,16 +93,15 @@ def servers_to_stop(ports: list[dict[str, Any]]) -> str:
 
 def unload_all_result(result: dict[str, Any], style: Style, dry_run: bool = False) -> str:
     """One line per port that was, or would be, changed, skipped or not freed."""
-    touched = [port for port in result["ports"] if _touched(port)]
-    return (
-        "\n".join(_attempt(port, style, dry_run) for port in touched)
-        or "All ports were already free."
+    touched = [port for port in result["ports"] if _touched(port, style)]
+    return "\n".join(_attempt(port, style, dry_run) for port in touched) or style.idle(
+        "All ports were already free."
     )
 
 
-def _touched(port: dict[str, Any]) -> bool:
-    done = port.get("changed") or port.get("actions") or port.get("state") == "left"
-    return bool(done) or not port.get("ok", True)
+def _touched(port: dict[str, Any], style: Style) -> bool:
+    skipped = port.get("state") == "left" and not style.quiet
+    return bool(port.get("changed") or port.get("actions") or skipped) or not port.get("ok", True)
 
 
 def _attempt(port: dict[str, Any], style: Style, dry_run: bool) -> str:

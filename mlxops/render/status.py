@@ -22,6 +22,13 @@ def status(result: dict[str, Any], style: Style) -> str:
     return "\n".join([table(_COLUMNS, rows, style.width), *_below(result, style)])
 
 
+def status_problems(result: dict[str, Any], style: Style) -> str:
+    """One line per port in an unknown state, two per drift or broken server, one per failed check;
+    empty if there is none."""
+    unknown = [_why(port) for port in result["ports"] if port.get("state") == "unknown"]
+    return "\n".join([*unknown, *_wrong(result, style), *_failed_checks(result, style)])
+
+
 def deep(result: dict[str, Any], style: Style) -> str:
     """The same with speed and result, and a line per check that did not pass, except `registry`,
     which is reported as drift."""
@@ -30,8 +37,14 @@ def deep(result: dict[str, Any], style: Style) -> str:
         for port in result["ports"]
         for cells in [_row(port, style)]
     ]
-    lines = [line for port in result["ports"] for line in check_lines(_but_registry(port), style)]
-    return "\n".join([table(_DEEP, rows, style.width), *_below(result, style), *lines])
+    lines = [table(_DEEP, rows, style.width), *_below(result, style)]
+    return "\n".join([*lines, *_failed_checks(result, style)])
+
+
+def _failed_checks(result: dict[str, Any], style: Style) -> list[str]:
+    """Those of --deep."""
+    ports = [_but_registry(port) for port in result["ports"] if port.get("checks")]
+    return [line for port in ports for line in check_lines(port, style)]
 
 
 def _but_registry(port: dict[str, Any]) -> dict[str, Any]:
@@ -44,13 +57,14 @@ def _proof(port: dict[str, Any], style: Style) -> list[str]:
 
 
 def _below(result: dict[str, Any], style: Style) -> list[str]:
+    reasons = map(_why, filter(_unexplained, result["ports"]))
+    return ["", memory_line(result.get("memory")), *reasons, *_wrong(result, style)]
+
+
+def _wrong(result: dict[str, Any], style: Style) -> list[str]:
     broken = {one["port"]: one for one in result.get("broken") or []}
-    lines = [
-        *map(_why, filter(_unexplained, result["ports"])),
-        *drift_lines(result.get("drift"), style),
-    ]
-    lines += drift_lines([one for port, one in broken.items() if not _drifts(result, port)], style)
-    return ["", memory_line(result.get("memory")), *lines]
+    others = [one for port, one in broken.items() if not _drifts(result, port)]
+    return [*drift_lines(result.get("drift"), style), *drift_lines(others, style)]
 
 
 def _unexplained(port: dict[str, Any]) -> bool:

@@ -28,10 +28,16 @@ _VERDICTS = {
 
 @dataclass(frozen=True)
 class Style:
-    """`width`: columns of the terminal; None if lines may have any length."""
+    """`width`: columns of the terminal; None if lines may have any length. `quiet`: the user gave
+    --quiet."""
 
     colour: bool = False
     width: int | None = None
+    quiet: bool = False
+
+    def idle(self, text: str) -> str:
+        """A text that reports neither a change nor a problem: nothing with --quiet."""
+        return "" if self.quiet else text
 
     def state(self, text: str) -> str:
         return self._paint(text, _STATES.get(text))

@@ -39,6 +39,17 @@ def _check_line(port: dict[str, Any], check: dict[str, Any], style: Style) -> st
     return f"{verdict(check['ok'], style)} {where} {cell(check['check'])}: {detail}"
 
 
+def verify_problems(result: dict[str, Any], style: Style) -> str:
+    """The checks that failed, and the ports that could not be tested."""
+    lines = [
+        line
+        for port in result["ports"]
+        if port["ok"] is not True
+        for line in check_lines(port, style)
+    ]
+    return "\n".join([*lines, *(line for one in result["entries"] for line in _entry(one, style))])
+
+
 def _text(result: dict[str, Any], style: Style, everything: bool) -> str:
     rows = [_row(port, style) for port in result["ports"]]
     lines = [table(_COLUMNS, rows, style.width)] if rows else ["No server is running."]
@@ -60,7 +71,7 @@ def _row(port: dict[str, Any], style: Style) -> list[str]:
     ]
 
 
-def _entry(entry: dict[str, Any], style: Style, everything: bool) -> list[str]:
+def _entry(entry: dict[str, Any], style: Style, everything: bool = False) -> list[str]:
     import shlex
 
     name = printable(entry["entry"])
