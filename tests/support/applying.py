@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from mlxops import session
+from mlxops.agent.errors import Interrupted
+from mlxops.agent.wire.child_agent import NEVER, LocalAgent
 from mlxops.hosts import files as hosts
 from tests.support.asking import ask
 from tests.support.studio import Studio
+
+
+def by_port(result: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    return {row["port"]: row for row in result["rows"]}
 
 
 def verdicts(result: dict[str, Any]) -> list[str]:
@@ -29,3 +35,28 @@ def applied_with_events(studio: Studio, **args: Any) -> list[dict[str, Any]]:
     result = session.call(host, "apply", args, events.append)
     assert all(row["ok"] for row in result["rows"]), result
     return events
+
+
+class Applying(LocalAgent):
+    """An apply that a test watches, cancels, leaves or kills."""
+
+    def __init__(self, studio: Studio, **args: Any) -> None:
+        site = hosts.find_host("studio", str(studio.hosts_dir)).site
+        who = {"user": "ann", "from": "mini"}
+        super().__init__({"verb": "apply", "args": args, "site": site, "who": who})
+
+    def kill(self) -> None:
+        """As `kill -9` on the host."""
+        self._pipes.kill()
+
+    def leave(self) -> None:
+        """As a lost link."""
+        self._pipes.close()
+
+    def outcome(self) -> dict[str, Any]:
+        """The result, or the fields of Interrupted."""
+        try:
+            result: dict[str, Any] = self.result(NEVER)
+        except Interrupted as exc:
+            return {**exc.fields, "interrupted": exc.message}
+        return result
