@@ -122,6 +122,10 @@ PURE = (
     "slots/intent",
     "slots/judge",
     "slots/plan",
+    "slots/moves",
+    "slots/order",
+    "slots/stages",
+    "slots/evictions",
     "procs/tree",
     "procs/macos/text",
 )
@@ -132,6 +136,7 @@ PURE_MAY_IMPORT = {
     "math",
     "json",
     "calendar",
+    "itertools",
     "re",
     "struct",
     "sys",

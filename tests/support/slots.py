@@ -20,6 +20,9 @@ GIB = 1 << 30
 JOB = {"who": "bob", "why": "load x", "since": "now", "entries": ["x"]}
 
 
+registry_lost: tuple[Entry, ...] = ()
+
+
 def repo(name: str) -> str:
     return f"org/{name}"
 
@@ -124,7 +127,9 @@ def plan_for(
     **options: Any,
 ) -> Plan:
     chosen = PlanOptions(**{"ports": PORTS, **options})
-    return plan(site(declared), registry(*entries), everywhere(*seen), sizes or Sizes(), chosen)
+    ports = sorted({*PORTS, *chosen.ports})
+    there = everywhere(*seen, ports=ports)
+    return plan(site(declared, ports), registry(*entries), there, sizes or Sizes(), chosen)
 
 
 def row(made: Plan, port: int) -> Row:

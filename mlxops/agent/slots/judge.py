@@ -9,7 +9,6 @@ from ..models.location import same_repo
 from ..ports.diagnosis import Diagnosis, Expected, diagnose
 from ..ports.evidence import PortEvidence, Server
 from ..ports.remedies import command
-from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from .intent import BOTH, DECLARED, WANTED, PlanOptions, Target
 
@@ -61,7 +60,7 @@ class Occupant(NamedTuple):
     def is_registered(self) -> bool:
         """Whether the server belongs to an entry of the port: it is recorded, or has its model."""
         server, recorded = self.server, self.evidence.recorded
-        if server is None:
+        if server is None or not self.expected.entries:
             return False
         pids = {server.process.pid, server.launcher.pid, *(p.pid for p in server.processes)}
         ours = recorded is not None and recorded.pid in pids
@@ -72,6 +71,11 @@ class Occupant(NamedTuple):
         """Whether processes of a dead server are left."""
         seen = self.evidence
         return bool(seen.recorded or seen.orphan_workers or seen.other_hosts.alive)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether something may be on the port, or an entry is assigned to it."""
+        return bool(self.expected.entries) or not self.evidence.proven_idle
 
     @property
     def names(self) -> str:
@@ -120,11 +124,11 @@ def judge(there: Occupant, target: Target, options: PlanOptions) -> Verdict:
     """The verdict of a port on its own, before the rest of the plan is known."""
     if not target.source:
         return _without_target(there, target, options)
-    obstacle = _obstacle(there) or _problem(target)
+    obstacle = obstacle_of(there) or _problem(target)
     return obstacle or _compare(there, target)
 
 
-def _obstacle(there: Occupant) -> Optional[Verdict]:
+def obstacle_of(there: Occupant) -> Optional[Verdict]:
     """Why the port cannot be touched, whatever should serve there; None if it can."""
     port, seen, found = there.port, there.evidence, there.diagnosis
     if seen.job is not None:
@@ -140,8 +144,6 @@ def _obstacle(there: Occupant) -> Optional[Verdict]:
 
 def _problem(target: Target) -> Optional[Verdict]:
     problem = target.problem
-    if problem is None and target.entry is None and not resolve.is_repo_id(target.model):
-        return blocked("ModelUnknown", "no entry is %s" % target.model, mlxops_command("list"))
     if problem is None:
         return None
     return blocked(problem.kind, problem.message, problem.hint)
@@ -190,7 +192,7 @@ def _without_target(there: Occupant, target: Target, options: PlanOptions) -> Ve
         reason = "%s is declared for port %d" % (target.wanted, target.declared_for)
     if not (options.prune and _may_unload(there)):
         return Verdict("leave", reason)
-    obstacle = _obstacle(there)
+    obstacle = obstacle_of(there)
     if obstacle is not None:
         return obstacle
     server = there.server
@@ -204,6 +206,5 @@ def _without_target(there: Occupant, target: Target, options: PlanOptions) -> Ve
 
 
 def _may_unload(there: Occupant) -> bool:
-    """Whether something of this user may be on the port, or an entry is assigned."""
-    used = bool(there.expected.entries) or not there.evidence.proven_idle
-    return used and there.diagnosis.drift != "foreign"
+    """Whether there may be something to unload that is not another user's."""
+    return there.is_used and there.diagnosis.drift != "foreign"

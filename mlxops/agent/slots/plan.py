@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..errors import MlxopsError, mlxops_command
 from ..hub.checks import format_size
 from ..memory.fit import format_gib
 from ..ports.evidence import PortEvidence
 from ..ports.expected import expect
-from ..registry.entries import Registry
+from ..registry.entries import Entry, Registry
 from ..site import Site
-from ..wire.slots import slot_warnings
+from ..wire.slots import no_slot_warning, slot_warnings
+from .evictions import evict
 from .intent import PlanOptions, Target, find_targets, intent_warnings
-from .judge import LOADS, Occupant, Verdict, blocked, judge, observe_occupant
+from .judge import LOADS, STEPS, Occupant, Verdict, blocked, judge, observe_occupant
+from .moves import Homes, block_held_models, find_homes
+from .order import Schedule, arrange
+from .stages import Work
 
 
 class Check(NamedTuple):
@@ -94,7 +98,7 @@ class Plan(NamedTuple):
     @property
     def changes(self) -> int:
         """How many ports get a step."""
-        return sum(row.verdict in (*LOADS, "unload") for row in self.rows)
+        return sum(row.verdict in STEPS for row in self.rows)
 
     def to_wire(self) -> Dict[str, Any]:
         return {
@@ -122,16 +126,18 @@ def plan(
         port: observe_occupant(seen, expect(site, registry, port, sizes.missing))
         for port, seen in evidence.items()
     }
-    verdicts = _verdicts(there, targets, sizes, options)
-    rows = tuple(
-        _row(site, registry, there[port], targets[port], verdicts[port], sizes)
-        for port in sorted(options.ports)
+    homes = find_homes(there, targets)
+    verdicts = block_held_models(_verdicts(there, targets, sizes, options), homes, there, targets)
+    draft = _Draft(there=there, targets=targets, verdicts=verdicts, homes=homes, sizes=sizes)
+    if options.evict:
+        draft = draft.with_evictions()
+    order = draft.arrange(options.jobs) if draft.fits else arrange((), sizes.used_by_port, None, 1)
+    return Plan(
+        rows=tuple(_row(site, registry, draft, order, port) for port in sorted(draft.verdicts)),
+        order=order.order,
+        memory=draft.memory(order.peak_bytes),
+        warnings=tuple(_warnings(site, registry, draft)),
     )
-    steps = tuple(row.port for row in rows if verdicts[row.port].is_step)
-    memory = _memory(rows, sizes)
-    order = (steps,) if steps and memory.fits else ()
-    warnings = [*slot_warnings(site.raw.get("slots", {})), *intent_warnings(site, registry)]
-    return Plan(rows, order, memory, tuple(warnings))
 
 
 def _verdicts(
@@ -140,60 +146,120 @@ def _verdicts(
     sizes: Sizes,
     options: PlanOptions,
 ) -> Dict[int, Verdict]:
-    verdicts = {port: judge(there[port], targets[port], options) for port in options.ports}
-    for port, verdict in verdicts.items():
-        if verdict.verdict in LOADS:
-            verdict = _checked(verdict, targets[port], sizes.checks.get(port), sizes.limit_bytes)
-            elsewhere = [p for p in sorted(there) if p != port and there[p].holds(targets[port])]
-            verdicts[port] = _elsewhere(targets[port], elsewhere[0]) if elsewhere else verdict
-    return verdicts
+    return {
+        port: _checked(
+            judge(there[port], targets[port], options),
+            targets[port],
+            sizes.checks.get(port),
+            sizes.limit_bytes,
+        )
+        for port in options.ports
+    }
 
 
 def _checked(
     verdict: Verdict, target: Target, check: Optional[Check], limit_bytes: Optional[int]
 ) -> Verdict:
-    """The verdict after load's own checks."""
+    """The verdict after load's own checks. They count for a step only."""
+    if not verdict.is_step:
+        return verdict
     if check is None:
-        return verdict if target.entry else verdict._replace(verdict="download")
+        unknown = verdict.verdict in LOADS and target.entry is None
+        return verdict._replace(verdict="download") if unknown else verdict
     if check.error is not None:
-        is_launchd = "job" in check.error.fields and check.error.kind == "PortBusy"
-        kind = "LaunchdOwned" if is_launchd else check.error.kind
+        launchd = check.error.kind == "PortBusy" and "job" in check.error.fields
+        kind = "LaunchdOwned" if launchd else check.error.kind
         return blocked(kind, check.error.message, check.error.hint)
-    if limit_bytes is not None and (check.need_bytes or 0) > limit_bytes:
-        text = "%s needs %s; all model servers together may use %s"
-        values = (target.model, format_gib(check.need_bytes or 0), format_gib(limit_bytes))
-        return blocked("TooBig", text % values, mlxops_command("fit", target.model))
+    need = check.need_bytes or 0
+    if limit_bytes is not None and need > limit_bytes:
+        text = "%s needs %s, and all model servers together may use %s"
+        text %= (target.model, format_gib(need), format_gib(limit_bytes))
+        return blocked("TooBig", text, mlxops_command("fit", target.model))
     if check.download_bytes:
-        text = "%s; %s to download" % (verdict.reason, format_size(check.download_bytes))
-        return Verdict("download", text)
+        size = format_size(check.download_bytes)
+        return Verdict("download", "%s; %s to download" % (verdict.reason, size))
     return verdict
 
 
-def _elsewhere(target: Target, port: int) -> Verdict:
-    return blocked(
-        "ModelElsewhere",
-        "%s is on port %d" % (target.model, port),
-        mlxops_command("unload", port),
-    )
+class _Draft(NamedTuple):
+    """The verdicts, and what they mean for the memory."""
+
+    there: Mapping[int, Occupant]
+    targets: Mapping[int, Target]
+    verdicts: Mapping[int, Verdict]
+    homes: Homes
+    sizes: Sizes
+
+    def uses(self, port: int) -> int:
+        return self.sizes.used_by_port.get(port, 0)
+
+    def need(self, port: int) -> int:
+        """What the port uses in the end."""
+        verdict, check = self.verdicts.get(port), self.sizes.checks.get(port)
+        if verdict is None or not (verdict.is_step or verdict.kind == "TooBig"):
+            return self.uses(port)
+        return 0 if check is None or verdict.verdict == "unload" else check.need_bytes or 0
+
+    @property
+    def final(self) -> Dict[int, int]:
+        """port -> what it uses in the end, for all ports that use memory or get a step."""
+        ports = {*self.sizes.used_by_port, *self.verdicts}
+        return {port: self.need(port) for port in sorted(ports)}
+
+    @property
+    def short_bytes(self) -> int:
+        limit = self.sizes.limit_bytes
+        return 0 if limit is None else sum(self.final.values()) - limit
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory suffices in the end, or nothing takes more than it does now."""
+        grows = any(self.need(port) > self.uses(port) for port in self.verdicts)
+        return self.short_bytes <= 0 or not grows
+
+    def with_evictions(self) -> _Draft:
+        """The draft with as few ports unloaded as make room for it."""
+        # A port that was emptied of a model which is due elsewhere would give the next plan work.
+        kept = frozenset(home for port in self.verdicts for home in self.homes[port])
+        unloads = evict(self.there, self.verdicts, self.sizes.used_by_port, self.short_bytes, kept)
+        return self._replace(verdicts={**self.verdicts, **unloads})
+
+    def arrange(self, jobs: int) -> Schedule:
+        works = [
+            Work(
+                port=port,
+                need_bytes=self.need(port),
+                loads=verdict.verdict in LOADS,
+                frees=self.uses(port) > 0 or self.there[port].is_used,
+                after=self.homes[port] if verdict.verdict in LOADS else (),
+            )
+            for port, verdict in self.verdicts.items()
+            if verdict.is_step
+        ]
+        return arrange(works, self.sizes.used_by_port, self.sizes.limit_bytes, jobs)
+
+    def memory(self, peak_bytes: int) -> PlannedMemory:
+        final = self.final
+        return PlannedMemory(
+            now_bytes=sum(self.sizes.used_by_port.values()),
+            peak_bytes=max(peak_bytes, sum(final.values())),
+            most_bytes=self.sizes.limit_bytes,
+            fits=self.fits,
+            ports=final,
+        )
 
 
-def _row(
-    site: Site,
-    registry: Registry,
-    there: Occupant,
-    target: Target,
-    verdict: Verdict,
-    sizes: Sizes,
-) -> Row:
-    check = sizes.checks.get(there.port) if verdict.verdict in LOADS else None
+def _row(site: Site, registry: Registry, draft: _Draft, order: Schedule, port: int) -> Row:
+    there, target, verdict = draft.there[port], draft.targets[port], draft.verdicts[port]
+    loads = verdict.verdict in LOADS
+    check = draft.sizes.checks.get(port, Check()) if loads else Check()
     entry = target.entry.name if target.entry else None
-    used = sizes.used_by_port.get(there.port)
     return Row(
-        port=there.port,
-        slot_name=site.slot_name(there.port),
+        port=port,
+        slot_name=site.slot_name(port),
         declared=target.declared,
         wanted=target.wanted,
-        entry=check.entry if check and check.entry else entry,
+        entry=check.entry or entry,
         live=there.live(registry),
         state=there.diagnosis.state,
         drift=there.diagnosis.drift,
@@ -201,21 +267,32 @@ def _row(
         kind=verdict.kind,
         reason=verdict.reason,
         hint=verdict.hint,
-        need_bytes=check.need_bytes if check else used,
-        download_bytes=check.download_bytes if check else 0,
-        usual_start_s=check.usual_start_s if check else None,
+        after=order.after.get(port, ()),
+        unload_first=port in order.unload_first,
+        need_bytes=check.need_bytes if loads else draft.need(port),
+        download_bytes=check.download_bytes,
+        usual_start_s=check.usual_start_s,
     )
 
 
-def _memory(rows: Tuple[Row, ...], sizes: Sizes) -> PlannedMemory:
-    needs = {row.port: row.need_bytes or 0 for row in rows if row.verdict in LOADS}
-    needs.update({row.port: 0 for row in rows if row.verdict == "unload"})
-    final = {**sizes.used_by_port, **needs}
-    now, end = sum(sizes.used_by_port.values()), sum(final.values())
-    return PlannedMemory(
-        now_bytes=now,
-        peak_bytes=max(now, end),
-        most_bytes=sizes.limit_bytes,
-        fits=sizes.limit_bytes is None or end <= sizes.limit_bytes,
-        ports=final,
-    )
+def _warnings(site: Site, registry: Registry, draft: _Draft) -> List[str]:
+    warnings = [*slot_warnings(site.raw.get("slots", {})), *intent_warnings(site, registry)]
+    loads = {p: draft.sizes.checks.get(p) for p, v in draft.verdicts.items() if v.verdict in LOADS}
+    for port in sorted(draft.verdicts):
+        entry = draft.targets[port].entry
+        if entry is not None and port not in site.slots and _has_own_name(site, entry):
+            warnings.append(no_slot_warning(port, entry.name))
+    if loads and draft.sizes.limit_bytes is None:
+        warnings.append("the memory was not checked: what the model servers may use is unknown")
+    for port, check in sorted(loads.items()):
+        if check is not None and check.need_bytes is None:
+            text = "port %d: the memory that %s needs is unknown, and not counted"
+            warnings.append(text % (port, draft.targets[port].model))
+    return warnings
+
+
+def _has_own_name(site: Site, entry: Entry) -> bool:
+    """Whether its servers answer to the name of the slot or of the entry. Load reports an unknown
+    runtime."""
+    runtime = site.runtimes.get(entry.text("runtime") or site.runtime)
+    return runtime is not None and runtime.client_model is None
