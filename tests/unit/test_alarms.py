@@ -1,4 +1,4 @@
-"""One timer, several who use it: none takes the time of another."""
+"""One timer with several users: none loses its time to another."""
 
 from __future__ import annotations
 

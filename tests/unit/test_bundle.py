@@ -119,7 +119,7 @@ def old_pythons() -> list[str]:
 
 
 def fake_python(folder: Path, name: str, version: str) -> Path:
-    """An interpreter that believes itself to be of that version."""
+    """An interpreter that reports this version."""
     code = (
         f"import sys;sys.version_info=tuple(map(int,{version!r}.split('.')));"
         f"sys.executable={str(folder / name)!r}"

@@ -1,4 +1,4 @@
-"""What cron's reader is told: a steady fault once and then once a day, and once that it is over."""
+"""What cron mails: a lasting fault once, then once a day, and once when it is over."""
 
 from __future__ import annotations
 

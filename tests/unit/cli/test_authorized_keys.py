@@ -1,4 +1,4 @@
-"""Lines of authorized_keys: read back the way sshd reads them, and files that are no public key."""
+"""Lines of authorized_keys, read as sshd reads them; and files that do not hold a public key."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PRINTABLE = st.text(st.characters(exclude_categories=("C", "Z"), include_charact
 
 
 def unquoted(line: str) -> tuple[str, str]:
-    """What sshd makes of the line (opt_dequote in its auth-options.c): the command, and what
-    follows it."""
+    """How sshd reads the line (opt_dequote in its auth-options.c): the command, and what follows
+    it."""
     rest, command = line.removeprefix('restrict,command="'), ""
     while not rest.startswith('"'):
         rest = rest[1:] if rest.startswith('\\"') else rest

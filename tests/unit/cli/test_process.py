@@ -1,5 +1,4 @@
-"""The program as a process of its own: what it imports, its streams, its signals, its terminal, its
-completion."""
+"""The program as a process: its imports, streams, signals, terminal and completion."""
 
 from __future__ import annotations
 
@@ -141,7 +140,7 @@ def test_what_a_narrow_encoding_lacks_is_escaped(lab: dict[str, str], tmp_path: 
 def test_a_signal_ends_what_is_watched_without_a_word(
     lab: dict[str, str], tmp_path: Path, signum: signal.Signals, ignored: bool
 ) -> None:
-    """`ignored`: as a shell starts a job in the background, with Ctrl-C ignored."""
+    """`ignored`: Ctrl-C is ignored, as in a job that a shell started in the background."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "8100.log").write_text("a line\n")
     text = HOST_FILE.replace("[studio]", f'transport = "local"\n[studio]\nstate_dir = "{tmp_path}"')
@@ -164,7 +163,7 @@ def test_a_signal_ends_what_is_watched_without_a_word(
 
 
 def on_a_terminal(lab: dict[str, str], words: list[str], typed: bytes) -> tuple[int, str, str]:
-    """Exit status, what the terminal showed (stdin and stderr are it), and stdout."""
+    """The exit status, the text on the terminal (stdin and stderr), and stdout."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         words,
@@ -283,7 +282,7 @@ except KeyboardInterrupt:
 
 
 def test_a_press_in_a_finalizer_is_not_lost(lab: dict[str, str]) -> None:
-    """Python can only print what is raised there; the command is to end as it does at any other
+    """An exception raised there can only be printed; the command must still end as at any other
     moment."""
     ended = subprocess.run(
         [sys.executable, "-c", LOST], env=lab, text=True, capture_output=True, timeout=20

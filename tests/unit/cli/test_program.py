@@ -1,4 +1,4 @@
-"""Verbs that call nobody: help, hosts, cron, completion."""
+"""Verbs that do not call a host: help, hosts, cron, completion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs with a stand-in for the one call: what they ask, what they say, and how they end."""
+"""Verbs, with a stand-in for the call to the host: the request, the text, the exit status."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The pure parts of doctor: verdicts from figures, the steps of a connection, and how it is
-shown."""
+"""The pure parts of doctor: verdicts from figures, the steps of a connection, the table."""
 
 from __future__ import annotations
 

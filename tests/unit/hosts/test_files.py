@@ -1,4 +1,4 @@
-"""Host files: what they may say, what is refused and how, and which one is meant."""
+"""Host files: which keys and values are valid, how others are refused, and which file is used."""
 
 from __future__ import annotations
 

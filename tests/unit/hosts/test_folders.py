@@ -1,5 +1,5 @@
-"""Which host file counts: the folders, their order, who chooses, and that the current folder has no
-say."""
+"""Which host file is used: the folders, their order, the ways to choose one; the current folder is
+never searched."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ def written(folder: Path, name: str = "lab") -> Path:
 
 @pytest.fixture(autouse=True)
 def nobody_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home, a checkout and a current folder with nothing in them, and no variable that names a
-    host."""
+    """An empty home, checkout and current folder, and no variable that names a host."""
     for name in ("MLXOPS_HOST", "MLXOPS_HOSTS_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""A host file is used only where nobody but the user and root could have written it."""
+"""A host file is used only if nobody but the user and root could have written it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Path:
-    """way/hosts/lab.toml, of which nothing can be written by others."""
+    """way/hosts/lab.toml, which others cannot write, nor any folder above it."""
     path = tmp_path / "way" / "hosts" / "lab.toml"
     path.parent.mkdir(parents=True)
     path.write_text(LEAST)
@@ -80,7 +80,7 @@ def test_what_another_user_put_into_a_sticky_folder_is_refused(lab: Path) -> Non
 
 
 def test_links_are_followed_and_both_ways_looked_at(lab: Path, tmp_path: Path) -> None:
-    """The folder of the link and the one of its target count, and so does a link in the middle."""
+    """The folders of the link and of its target count, and those of a link in between."""
     own = tmp_path / "own"
     own.mkdir()
     (own / "lab.toml").symlink_to(lab)

@@ -1,5 +1,4 @@
-"""Runtimes that a host file adds: what a row may say, what of it the agent sees, and which rows
-would be dangerous."""
+"""Runtimes that a host file adds: valid rows, what the agent receives, and dangerous rows."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ WHOLE = HOUSE + (
 
 
 def known(folder: Path, rows: str) -> Runtimes:
-    """The runtimes as the agent has them, after the wire."""
+    """The runtimes as the agent receives them."""
     (folder / "lab.toml").write_text(LEAST + rows)
     return Site.from_wire(
         json.loads(json.dumps(hosts.read_host(folder / "lab.toml").site))

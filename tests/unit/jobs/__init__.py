@@ -1,1 +1,1 @@
-"""Values in, values out: what a job takes back."""
+"""Values in, values out: how a job undoes its steps."""

@@ -1,4 +1,4 @@
-"""The steps that a failed job takes back."""
+"""The steps that a failed job undoes."""
 
 from __future__ import annotations
 

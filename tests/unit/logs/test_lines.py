@@ -1,4 +1,4 @@
-"""Bytes of a log as lines: whatever the blocks they come in, the same lines."""
+"""A log's bytes as lines: the same lines, whatever the blocks."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_million_lines_are_given(log: Path) -> None:
 
 
 def test_of_a_huge_log_only_the_end_is_read(log: Path) -> None:
-    """10 GB, nearly all of it a hole, and a line of a gigabyte."""
+    """A file of 10 GB, nearly all of it a hole, with a line of one gigabyte."""
     with log.open("wb") as file:
         file.truncate(10 << 30)
         file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Whether a model fits: what is held, what can be had, and which ports to unload for it."""
+"""Whether a model fits: memory in use, memory available, and which ports to unload."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ORDER = LoadRequest.from_wire({"model": "m", "port": 8100})
 
 
 class Machine:
-    """Servers of some GiB on some ports, and so much left; None: it cannot be seen."""
+    """Servers on some ports that use so many GiB, and the memory left; None: unknown."""
 
     def __init__(
         self, held: dict[int, int | None], left: int | None, limit: int | None = None
@@ -83,8 +83,7 @@ class Host(NamedTuple):
 
 @pytest.fixture
 def host(tmp_path: Path) -> Any:
-    """A machine as a command's host, on which each server serves what the entry of its port
-    says."""
+    """A host on which each port's server serves what the port's entry says."""
     registry = str(tmp_path / "registry.json")
     models = {
         f"m{port}": {**REQUIRED, "repo_id": "m", "model_id": "m", "port": port} for port in PORTS
@@ -96,7 +95,7 @@ def host(tmp_path: Path) -> Any:
 
 
 def asked(gib: int = 10, port: int | None = 8100) -> MemoryRequest:
-    """Of a config that says nothing: ten GiB of weights need eleven, and one more."""
+    """Without sizes in the config, ten GiB of weights need eleven, and one GiB more."""
     return MemoryRequest(gib * GIB, {}, "mlx_lm.server", port=port)
 
 

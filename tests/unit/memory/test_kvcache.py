@@ -1,5 +1,4 @@
-"""The KV cache as computed from a config, held against the caches that mlx-lm itself makes and
-fills."""
+"""The KV cache computed from a config, compared with the caches that mlx-lm makes and fills."""
 
 from __future__ import annotations
 
@@ -77,8 +76,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 def filled(config: dict[str, Any], tokens: int) -> int:
-    """Bytes of the caches of a model with this config after so many tokens, were they of 16
-    bits."""
+    """Bytes of the caches of a model with this config after so many tokens, at 16 bits."""
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
     caches = cache.make_prompt_cache(model)
@@ -101,8 +99,7 @@ def test_it_is_what_mlx_lm_takes(family: str) -> None:
 
 @pytest.mark.parametrize("family", SHAPES)
 def test_of_every_family_that_is_known_to_serve_it_is_never_less(family: str) -> None:
-    """Also of those that are not known here: full attention in every layer is the most there can
-    be."""
+    """Also for unknown model types: full attention in every layer is the maximum."""
     config = {**COMMON, **SHAPES[family], "model_type": family, "vocab_size": 64}
     computed = kvcache.size_bytes(config, 300, CHUNK)
     assert computed is not None and filled(config, 300) <= computed

@@ -1,8 +1,6 @@
-"""What `fit` says of large public models, from recorded metadata, against the same sum done by
-hand.
-
-Each fixture names where its config and its size come from; `kv` is the arithmetic of its KV cache
-as factors, written down from the model's description and not by the code that is tested."""
+"""The estimate of `fit` for large public models, from recorded metadata, compared with the same sum
+by hand. Each fixture names the source of its config and size; `kv` is the arithmetic of its KV
+cache as factors, taken from the model's description and not from the code under test."""
 
 from __future__ import annotations
 
@@ -65,7 +63,7 @@ def model(name: str) -> Model:
 
 
 def by_hand(name: str, tokens: int) -> int:
-    """The KV cache of so many tokens, a multiple of its step and longer than any window."""
+    """A number of tokens that is a multiple of the cache's step and longer than any window."""
     kv = MODELS[name]["kv"]
     growing = sum(map(math.prod, kv["per_token"]))
     windows = sum(

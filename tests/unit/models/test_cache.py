@@ -1,4 +1,4 @@
-"""Which snapshot of a cache is meant, and how large it is."""
+"""Which snapshot of a cache is the current one, and its size."""
 
 from __future__ import annotations
 

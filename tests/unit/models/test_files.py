@@ -1,5 +1,5 @@
-"""What makes a model folder whole, of which format and kind; hostile content gives an answer, never
-an exception."""
+"""Whether a model folder is complete, its format and kind; hostile content never raises an
+exception."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 
 def folder(tmp_path: Path, **changes: Any) -> Path:
-    """A whole model folder, with changes by file name: bytes, an object for JSON, or None to leave
-    it out."""
+    """A complete model folder, with changes by file name: bytes, an object for JSON, or None to
+    omit it."""
     for name, content in {**FILES, **changes}.items():
         if content is not None:
             raw = content if isinstance(content, bytes) else json.dumps(content).encode()

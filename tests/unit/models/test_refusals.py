@@ -1,4 +1,4 @@
-"""What the installed runtime would refuse of an entry, known before anything is touched."""
+"""What the installed runtime would reject of an entry, known before anything is changed."""
 
 from __future__ import annotations
 

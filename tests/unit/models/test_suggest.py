@@ -1,4 +1,4 @@
-"""What an entry is given where nobody has said anything: from real folders, odd ones too."""
+"""The values of an entry that the user has not set, from real folders and from odd ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Who is recorded is known by pid and start time together, whatever else the record says."""
+"""A recorded process is identified by pid and start time together, whatever else the record
+says."""
 
 from __future__ import annotations
 
@@ -77,7 +78,7 @@ def test_while_the_server_lives_it_has_left_nothing() -> None:
 
 
 class Blinking:
-    """Sees no listener at the first look, and at the next one what is given."""
+    """Finds no listener at the first look, and the given ones at the next."""
 
     def __init__(self, *then: Listener) -> None:
         self._looks = iter([(), then])

@@ -1,5 +1,5 @@
-"""The output of macOS' tools, parsed. See tests/fixtures/macos/README.md for where the samples come
-from."""
+"""Parsing the output of macOS's tools. tests/fixtures/macos/README.md names the source of each
+sample."""
 
 from __future__ import annotations
 
@@ -224,8 +224,8 @@ def test_the_footprint_is_the_eighth_figure_of_rusage_info_v0():
 
 
 def procargs_of(*words: str) -> bytes:
-    """As the kernel lays it out: the program's path is padded to a word boundary, the environment
-    follows."""
+    """As the kernel stores it: the program's path is padded to a word boundary, then the
+    environment."""
     path = b"/usr/bin/python3\0"
     text = b"".join(word.encode() + b"\0" for word in (*words, "HOME=/Users/x"))
     return len(words).to_bytes(4, sys.byteorder) + path + b"\0" * (-len(path) % 8) + text

@@ -1,4 +1,4 @@
-"""Linux' /proc, parsed: what proc(5) allows and a careless parser gets wrong."""
+"""Parsing Linux's /proc: what proc(5) allows and a careless parser gets wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinship of processes, on made-up tables."""
+"""Parents and children of processes, in invented process tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program says itself of the words in `args`."""
+"""A program's own verdict on the words in `args`."""
 
 from __future__ import annotations
 

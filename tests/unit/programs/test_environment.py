@@ -1,5 +1,4 @@
-"""What lies beside a runtime: the packages of its environment, and the models that its mlx-lm can
-build."""
+"""The environment of a runtime: its packages, and the models that its mlx-lm can build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a runtime's help says is kept, bounded, and asked for in a way that can be cancelled."""
+"""The help of a runtime is cached and bounded, and reading it can be cancelled."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Which hosts a model runs on, how its ranks find each other, and what of a registry is believed
-about them."""
+"""The hosts of a model, how its ranks find each other, and which registry values about them are
+trusted."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The registry as a value: what every odd file means, what survives a write, and one port for one
-model."""
+"""The registry as a value: how odd files are read, what a write preserves, one port per model."""
 
 from __future__ import annotations
 
@@ -84,8 +83,7 @@ ODD = (
 
 @pytest.mark.parametrize("odd", ODD, ids=str)
 def test_a_write_leaves_every_field_alone_that_was_not_changed(odd: dict[str, Any]):
-    """Read as what they mean, written as they stand: also the one beside a field that is
-    changed."""
+    """Values are read by their meaning and written unchanged, also beside a field that changes."""
     before = parse(json.dumps({"version": 1, "models": {"amber": odd, "jade": FIELDS}}).encode())
     other = before.put(before.entries["jade"].with_fields(revision="main"))
     assert json.loads(dump(other))["models"] == {

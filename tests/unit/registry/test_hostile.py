@@ -1,5 +1,5 @@
-"""Files that are no registry, or a strange one: refused with a place and a reason, never taken for
-an empty one."""
+"""Files that are not a registry, or a strange one: refused with position and reason, never read as
+empty."""
 
 from __future__ import annotations
 

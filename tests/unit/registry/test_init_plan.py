@@ -1,5 +1,5 @@
-"""What init plans: entries for what is found, paths that moved, servers adopted; never a removal or
-a new name."""
+"""The plan of init: new entries, paths that moved, adopted servers; never a removal or a new
+name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which entry a word means, and what may be downloaded."""
+"""Which entry a word stands for, and what may be downloaded."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_matches_nothing_means_nothing(word: str):
 
 
 def test_a_part_that_looks_like_a_repository_never_stands_for_another():
-    """org/name may be a model that is still to be downloaded."""
+    """org/name may name a model that is not downloaded yet."""
     assert find_entry(REGISTRY, "halley-ai/gpt-oss") is None
 
 

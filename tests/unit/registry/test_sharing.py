@@ -1,4 +1,4 @@
-"""Whether others may write a registry, and what of the files beside it is read."""
+"""Whether other accounts can write a registry, and which files beside it are read."""
 
 from __future__ import annotations
 

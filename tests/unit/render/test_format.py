@@ -1,4 +1,4 @@
-"""Figures and text as people see them."""
+"""Numbers and text as they are printed."""
 
 from __future__ import annotations
 

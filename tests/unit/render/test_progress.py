@@ -1,4 +1,4 @@
-"""Progress: whole lines where nobody can see a line redrawn, one redrawn line on a terminal."""
+"""Progress: one redrawn line on a terminal, whole lines elsewhere."""
 
 from __future__ import annotations
 

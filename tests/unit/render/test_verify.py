@@ -1,4 +1,4 @@
-"""How verify and status --deep tell what they found, and what they end with."""
+"""The output and exit status of verify and status --deep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which words of `args` a program would refuse, by the kind of help it prints."""
+"""Which words of `args` a program would reject, by the kind of help that it prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which process is a model server, what its command line says, and what an installed version
+"""Which processes are model servers, what their command lines say, and what an installed version
 accepts."""
 
 from __future__ import annotations

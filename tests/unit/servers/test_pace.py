@@ -1,5 +1,5 @@
-"""How long a start may take: by what it took before, else by the size of the weights and the speed
-of the disk."""
+"""The time limit of a start: from earlier starts, else from the size of the weights and the disk's
+speed."""
 
 from __future__ import annotations
 

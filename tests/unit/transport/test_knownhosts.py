@@ -1,4 +1,4 @@
-"""known_hosts as OpenSSH reads it; ssh-keygen itself writes the hashed lines."""
+"""known_hosts, read as OpenSSH reads it; ssh-keygen writes the hashed lines."""
 
 from __future__ import annotations
 

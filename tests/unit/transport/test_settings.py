@@ -1,4 +1,4 @@
-"""What `ssh -G` prints, as settings; the real ssh prints it in the last tests."""
+"""The output of `ssh -G` as settings; in the last tests it comes from the real ssh."""
 
 from __future__ import annotations
 

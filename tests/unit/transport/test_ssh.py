@@ -1,4 +1,4 @@
-"""What an SSH link makes of a channel that fails; the channel is a stand-in."""
+"""How an SSH link reports a channel that fails; the channel is a stand-in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTINGS = Settings("studio", "studio", 22, "me", (), True, None, (), None, None
 
 
 class Broken:
-    """A channel that takes nothing any more."""
+    """A channel that accepts no more data."""
 
     def __init__(self, fault: Exception) -> None:
         self.fault = fault

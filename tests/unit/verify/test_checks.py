@@ -1,4 +1,4 @@
-"""What answers say of a server, where our own limit or the server's mood makes them say less."""
+"""What answers show about a server, and when our limits or the model make them show less."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_pieces_of_a_stream_are_joined():
 
 
 def test_a_pace_is_not_that_of_a_buffer_which_is_emptied():
-    """Seen on a busy machine: five tokens, held up together, came within 0.1 ms."""
+    """On a busy machine, five delayed tokens arrived within 0.1 ms."""
     assert Completion(tokens=6, first_ms=2328.0, seconds=0.0001).tokens_per_s == 2.6
     assert Completion(tokens=6, first_ms=2328.0, seconds=0.5).tokens_per_s == 10.0
     assert Completion(tokens=1, first_ms=9.0, seconds=0.5).tokens_per_s is None
@@ -98,7 +98,7 @@ def test_what_is_nested_too_deep_is_no_json():
 
 
 def test_tags_of_an_answer_that_our_limit_cut_off_are_no_fault_of_the_server():
-    """A parser waits for the closing tag, which never came: whole answers only."""
+    """A parser waits for a closing tag that never comes: compare complete answers only."""
     open_end = CUT._replace(content="<think>so much to say")
     assert judged.raw_tags({"plain": open_end, "streamed": PLAIN}, MOST).ok is None
     assert judged.raw_tags({"plain": open_end._replace(tokens=MOST - 1)}, MOST).ok is False
@@ -136,8 +136,8 @@ def test_reasoning_without_an_answer_is_a_fault_unless_it_was_cut_off():
 def test_two_answers_differ_only_where_the_plain_one_repeats_itself(
     again: Completion | None, ok: bool | None
 ):
-    """The second plain answer has the prompt in the cache, as the stream had: it may agree with
-    that."""
+    """The second plain answer has the prompt in the cache, as the stream had, so it may agree with
+    the stream."""
     assert judged.same(PLAIN, Completion(content="4"), again, MOST).ok is ok
 
 

@@ -1,4 +1,4 @@
-"""Raw tags: what a client must never see, told wherever they stand."""
+"""Raw tags, which a client must never receive, are reported wherever they are."""
 
 from __future__ import annotations
 

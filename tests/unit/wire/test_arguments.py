@@ -1,4 +1,4 @@
-"""What reaches a verb as its arguments: every one typed, bounded, known."""
+"""The arguments that reach a verb: each one known, typed and bounded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PORT = 8100
 
 
 def right(verb: str) -> dict[str, Any]:
-    """Arguments that a verb takes."""
+    """Valid arguments of a verb."""
     whole: dict[str, Any] = {
         "what": "a",
         "model": "a",

@@ -1,4 +1,4 @@
-"""The wire, cut anywhere, and a line that never ends."""
+"""The codec, with input cut anywhere, and with a line that never ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the agent is kept on the host: what is trusted, what is refused, what is tidied away."""
+"""Where the agent is stored on the host: what is trusted, refused and removed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WHY = '(" | %s | %s" % (__loader__.distrust, __loader__.unkept)).encode()'
 
 @pytest.fixture
 def packed(tmp_path: Path) -> bundle.Bundle:
-    """An agent that says why its state folder is not used, and why it is not kept there."""
+    """An agent that reports why its state folder is not used."""
     return agent(tmp_path / "agent", WHY)
 
 
@@ -32,7 +32,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def unkept(packed: bundle.Bundle, state: Path | str) -> tuple[str, str]:
-    """What the agent was told; it came from the client, and ran."""
+    """What the agent reports; it came from the client, and ran."""
     said = conversation(packed, state)
     assert said[:2] == ["MARK MISS", "MARK OK"] and said[2].startswith("HELLO"), said
     _, distrust, why = said[2].split(" |")
@@ -40,7 +40,7 @@ def unkept(packed: bundle.Bundle, state: Path | str) -> tuple[str, str]:
 
 
 def evil(folder: Path) -> None:
-    """Code of somebody else in the place of the agent's, in every form it ever had."""
+    """Another user's code in place of the agent, in every form that it ever had."""
     (folder / "agent").mkdir(parents=True, exist_ok=True)
     (folder / "agent" / "main.py").write_text(
         "def run(r, i, fd):\n    import os\n    os.write(fd, b'EVIL')\n"
@@ -141,7 +141,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(packed: bundle.Bundle, state: Pa
 
 
 def old(state: Path, *ages_h: float) -> list[Path]:
-    """Agents that were last used so many hours ago; a negative age is a clock's that ran ahead."""
+    """Agents last used so many hours ago; negative if the clock was ahead."""
     folders = [state / "agent" / f"{number:064x}" for number in range(len(ages_h))]
     for age, folder in zip(ages_h, folders, strict=True):
         (folder / "agent").mkdir(parents=True)
@@ -174,7 +174,7 @@ def test_three_agents_are_kept_whatever_the_clock_said(
 def test_an_agent_that_is_used_stays_and_one_that_runs_needs_no_file(
     state: Path, tmp_path: Path
 ) -> None:
-    """The agent imports a module late, after its folder was removed under it."""
+    """The agent imports a module after its folder was removed."""
     folder = tmp_path / "agent"
     folder.mkdir()
     (folder / "__init__.py").touch()

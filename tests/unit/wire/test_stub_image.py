@@ -1,5 +1,4 @@
-"""The copy of the agent on the host, damaged in every way a disk, a power cut or a person can: it
-heals itself."""
+"""The agent's copy on the host, damaged by a disk, a power cut or a person: it is replaced."""
 
 from __future__ import annotations
 
