@@ -80,7 +80,9 @@ class MemoryLedger:
         self._planned: Dict[int, int] = {}
 
     def fits(self, step: Step) -> bool:
-        """Whether there is room for the step beside all that run."""
+        """Whether there is room for the step beside all that run. What does not grow always fits."""
+        if (step.need_bytes or 0) <= self.used.get(step.port, 0):
+            return True
         ports = {**self._planned, step.port: step.need_bytes or 0}
         most = {port: max(need, self.used.get(port, 0)) for port, need in ports.items()}
         return self._limit is None or sum({**self.used, **most}.values()) <= self._limit
