@@ -228,10 +228,12 @@ def restore_emptied(
 
 
 def _restore(ctx: Context, port: int, name: Optional[str], times: Times) -> str:
-    """What is on the port now, in words."""
-    entry = _unassigned(ctx, name)
+    """What became of the port's previous model, in words."""
+    entry = _entry(ctx, name)
     if entry is None:
-        return "the port is empty"
+        return "nothing that could be restarted served there"
+    if entry.port is not None:
+        return "%s, which served there before, is on port %d now" % (entry.name, entry.port)
     ctx.client.emit("phase", phase="rollback", message="restarting %s" % entry.name, port=port)
     args = {"model": entry.name, "port": port, "by_plan": True, "keep": entry.wanted == port}
     step = Step(port=port, verb="load", args={**args, **times._asdict()}, after=(), need_bytes=None)
@@ -241,10 +243,8 @@ def _restore(ctx: Context, port: int, name: Optional[str], times: Times) -> str:
     return "%s could not be restarted: %s" % (entry.name, error.message)
 
 
-def _unassigned(ctx: Context, name: Optional[str]) -> Optional[Entry]:
-    """The entry of the previous model, unless it serves elsewhere by now."""
+def _entry(ctx: Context, name: Optional[str]) -> Optional[Entry]:
     try:
-        entry = ctx.store.read().entries.get(name or "")
+        return ctx.store.read().entries.get(name or "")
     except MlxopsError:
         return None
-    return entry if entry is not None and entry.port is None else None

@@ -80,7 +80,7 @@ class MemoryLedger:
         self._planned: Dict[int, int] = {}
 
     def fits(self, step: Step) -> bool:
-        """Whether there is room for the step beside all that run. What does not grow always fits."""
+        """Whether there is room for the step beside all that run. What does not grow fits."""
         if (step.need_bytes or 0) <= self.used.get(step.port, 0):
             return True
         ports = {**self._planned, step.port: step.need_bytes or 0}

@@ -38,8 +38,7 @@ def site(tmp_path: Path) -> Iterator[dict[str, Any]]:
         write_cache(hub, "tiny/" + name, model_files([name], seed=seed))
     ports = free_range(2)
     slots = {
-        str(port): {"name": "slot-%d" % port, "model": "tiny/" + name}
-        for port, name in zip(ports, NAMES)
+        str(ports[at]): {"name": f"slot-{at}", "model": "tiny/" + NAMES[at]} for at in range(2)
     }
     yield {
         "name": "studio",
@@ -67,9 +66,7 @@ def test_each_step_is_recorded_as_its_users(site: dict[str, Any]) -> None:
     done = perform(site, apply)
     assert [(row["ok"], row["error"]) for row in done["rows"]] == [(True, None)] * 2
     models = json.loads(Path(site["registry"]).read_text())["models"]
-    assert {name: entry["port"] for name, entry in models.items()} == dict(
-        zip(NAMES, site["ports"])
-    )
+    assert [models[name]["port"] for name in NAMES] == site["ports"]
     by = {entry["process"]["launched_by"] for entry in models.values()}
     assert by == {"alice@mini"}
     assert [row["verdict"] for row in perform(site, plan)["rows"]] == ["same", "same"]

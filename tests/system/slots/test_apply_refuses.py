@@ -12,7 +12,7 @@ import pytest
 from mlxops.agent.errors import NeedsConsent
 from mlxops.demo.tinymodel import model_files, write_cache
 from tests.support.applying import apply, plan, verdicts
-from tests.support.asking import ask, refusal, rows
+from tests.support.asking import refusal, rows
 from tests.support.fakehub import FakeHub
 from tests.support.padding import padding
 from tests.support.studio import Studio
