@@ -22,16 +22,20 @@ REPEAT_INTERVAL_S = 86400.0
 MAX_FAULTS, MAX_BYTES = 500, 1 << 20
 MAX_LABEL = 200
 # Kinds whose reasons change while the fault is the same, such as an error message or a pid.
-_STEADY = ("unknown", "unresponsive", "failed", "dead-child")
+_STEADY = ("unknown", "unresponsive", "failed", "dead-child", "lost", "held")
+# A kind that only continues another one.
+_CONTINUED = {"held": "lost"}
 _HOST = "host"
 
 
 class Fault(NamedTuple):
-    """A problem. `key`: its identity across runs; `label`: its name; `line`: its report."""
+    """A problem. `key`: its identity across runs; `label`: its name; `line`: its report.
+    `continues`: the key of the problem that has become this one."""
 
     key: str
     label: str
     line: str
+    continues: str = ""
 
 
 class FaultHistory:
@@ -43,6 +47,8 @@ class FaultHistory:
 
     def report(self, faults: list[Fault]) -> list[str]:
         """The lines of a run that reached the host: faults that are new, due again or resolved."""
+        for fault in faults:
+            self._reported.pop(fault.continues, None)
         return [
             *self._due(faults),
             *self._resolved({fault.key for fault in faults}, everything=True),
@@ -110,10 +116,12 @@ def faults(wrong: list[Result], waiting: list[tuple[Result, str]]) -> list[Fault
 
 
 def _fault(problem: Result) -> Fault:
-    what = kind(problem)
+    what, place = kind(problem), location(problem)
     reason = "" if what in _STEADY else str(problem.get("reason"))
-    label = f"{what} {location(problem)}"
-    return Fault(f"port {_digest(label, reason)}", label, one_line(problem))
+    label = f"{what} {place}"
+    before = f"{_CONTINUED.get(what, what)} {place}"
+    continues = f"port {_digest(before, '')}" if before != label else ""
+    return Fault(f"port {_digest(label, reason)}", label, one_line(problem), continues)
 
 
 def _pending_fault(action: Result, line: str) -> Fault:

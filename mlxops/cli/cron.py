@@ -19,7 +19,12 @@ in known_hosts. Test the command as cron will run it:
   env -i HOME="$HOME" LOGNAME="$LOGNAME" PATH=/usr/bin:/bin /bin/sh -c 'COMMAND'"""
 
 
-@verb("cron", "mlxops cron", "mlxops cron --every 10", "(crontab -l; mlxops cron -q) | crontab -")
+@verb(
+    "cron",
+    "mlxops cron",
+    "mlxops cron --every 10 --restart",
+    "(crontab -l; mlxops cron -q) | crontab -",
+)
 @click.option(
     "--every",
     type=options.WholeNumber(1, 59),
@@ -27,23 +32,28 @@ in known_hosts. Test the command as cron will run it:
     metavar="MINUTES",
     help="Interval, 1 to 59 minutes (default 5).",
 )
-def cron(run: Run, every: int) -> Answer:
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Let it also start models that are wanted and whose server is gone.",
+)
+def cron(run: Run, every: int, restart: bool) -> Answer:
     """Print a crontab line that runs reconcile every few minutes.
 
     It prints something, which cron mails, only when something changed or is wrong."""
     if not run.flags.quiet:
         run.console.note(_ADVICE)
     minutes = "*" if every == 1 else f"*/{every}"
-    line = f"{minutes} * * * * {crontab_text(run)}"
+    line = f"{minutes} * * * * {crontab_text(run, *(['--restart'] if restart else []))}"
     return Answer({"line": line, "every_minutes": every}, lambda result, style: str(result["line"]))
 
 
-def crontab_text(run: Run) -> str:
+def crontab_text(run: Run, *more: str) -> str:
     """The command line, independent of the environment. % is escaped: in a crontab it would end the
     command."""
     named = run.host.named_folder
     where = ["--host", run.host.name, *(["--hosts-dir", str(named)] if named else [])]
-    words = [*where, *(["--local"] if run.flags.local else []), "reconcile", "-q"]
+    words = [*where, *(["--local"] if run.flags.local else []), "reconcile", "-q", *more]
     return f"{_program()} {shlex.join(words)}".replace("%", "\\%")
 
 

@@ -13,18 +13,26 @@ from .run import Answer, Result, Run
 from .verb import verb
 
 DEFAULT_TIMEOUT_S = 120.0
+_RESTART = (
+    "Start models that are wanted and whose server is gone, with growing pauses; after five starts "
+    "in vain within an hour, wait for a person."
+)
 
 
 @verb(
     "reconcile",
     "mlxops reconcile --dry-run",
-    "mlxops reconcile -q        # from cron: prints nothing unless there is news",
+    "mlxops reconcile -q                  # from cron: prints only news",
     "mlxops reconcile --dry-run --check || echo drift",
+    "mlxops reconcile -q --restart        # from cron: also starts crashed models",
 )
+@click.option("--restart", is_flag=True, help=_RESTART)
 @click.option("--check", is_flag=True, help="Exit 11 if drift remains or a server is broken.")
 @options.timeout(f"Give up after this time (default {DEFAULT_TIMEOUT_S:.0f}).")
 @options.dry_run()
-def reconcile(run: Run, check: bool, timeout_s: float | None, dry_run: bool) -> Answer:
+def reconcile(
+    run: Run, restart: bool, check: bool, timeout_s: float | None, dry_run: bool
+) -> Answer:
     """Free ports whose server is gone; report all other drift and broken servers.
 
     With -q, as cron runs it, a problem is reported when it is new, once a day while it lasts, and
@@ -39,7 +47,7 @@ def reconcile(run: Run, check: bool, timeout_s: float | None, dry_run: bool) -> 
             single_instance.time_limit(timeout_s or DEFAULT_TIMEOUT_S),
             single_instance.exclusive(run.host),
         ):
-            result = run.call("reconcile", {"dry_run": dry_run})
+            result = run.call("reconcile", {"dry_run": dry_run, "restart": restart})
     except Interrupted:
         raise
     except MlxopsError as exc:
@@ -79,7 +87,12 @@ def _failure(exc: MlxopsError, history: alerts.FaultHistory | None) -> Answer:
 
 def _drift_error(result: Result) -> DriftFound | None:
     """The remaining drift: what was not repaired, or what a dry run would repair."""
-    waiting = [action for action in result["actions"] if not action.get("applied")]
+    waiting = [
+        action
+        for action in result["actions"]
+        # What is not started is reported as lost.
+        if not action.get("applied") and action["action"] != "start"
+    ]
     stale = [{**action, "drift": "stale"} for action in waiting]
     error = drift_error({**result, "drift": [*stale, *(result.get("drift") or [])]})
     if error and waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .drift import location, next_step, one_line
-from .format import cell, printable
+from .format import cell, duration, printable
 from .style import Style
 
 # action -> as an infinitive, and as done. Not listed: the action itself, and with "ed".
@@ -73,21 +73,38 @@ def problems(result: dict[str, Any]) -> list[dict[str, Any]]:
     cleared = [
         (action["port"], action["entry"]) for action in result["actions"] if action.get("applied")
     ]
+    failed = [row["port"] for row in result.get("restarts") or [] if row["verdict"] == "failed"]
     drifts = result.get("drift") or []
     rest = [
         one
         for one in drifts
-        if one["drift"] != "lost" or (one["port"], one["entry"]) not in cleared
+        if one["drift"] != "lost"
+        or (one["port"], one["entry"]) not in cleared
+        or one["port"] in failed
     ]
     return [*rest, *(result.get("broken") or [])]
 
 
 def change_summary(result: dict[str, Any], style: Style) -> str:
     """As `change_lines`, with a sentence if there are none."""
-    return change_lines(result, style) or style.idle("Nothing to do.")
+    lines = [change_lines(result, style), *_unstarted_lines(result, style)]
+    return "\n".join(filter(None, lines)) or style.idle("Nothing to do.")
+
+
+def _unstarted_lines(result: dict[str, Any], style: Style) -> list[str]:
+    """Servers that are not started again now, where no drift says why."""
+    return [
+        f"not started {location(row)}: {printable(row['reason'])}{_again(row)}"
+        for row in result.get("restarts") or []
+        if row["verdict"] in ("wait", "left") and not style.quiet
+    ]
+
+
+def _again(row: dict[str, Any]) -> str:
+    return f"; again in {duration(row['wait_s'])}" if row.get("wait_s") else ""
 
 
 def plan_summary(result: dict[str, Any], style: Style) -> str:
     """What would be done, and what is wrong and would stay so."""
     lines = [*plan_lines(_news(result, style)), *map(one_line, problems(result))]
-    return "\n".join(lines) or style.idle("Nothing to do.")
+    return "\n".join([*lines, *_unstarted_lines(result, style)]) or style.idle("Nothing to do.")

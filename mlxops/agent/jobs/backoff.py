@@ -43,6 +43,16 @@ class Decision(NamedTuple):
         return self.wait_s is None
 
 
+class Supervision(NamedTuple):
+    """What earlier starts show of a server that is gone. `held`: only a person starts it again."""
+
+    held: bool
+    reason: str
+
+
+NOT_STARTED = Supervision(held=False, reason="")
+
+
 def age_s(then: Moment, now: Moment) -> float:
     """Seconds from `then` to a later moment, whatever the clock did during this boot; 0 if the
     clock of an earlier one was ahead."""
@@ -68,6 +78,17 @@ def decide(starts: Sequence[Start], now: Moment) -> Decision:
     pause = PAUSES_S[min(len(recent), len(PAUSES_S) - 1)]
     wait_s = max(0.0, pause - min(age_s(start.moment, now) for start in recent))
     return Decision(wait_s, "started %s within the last hour" % _times(len(recent)))
+
+
+def supervise(starts: Sequence[Start], now: Moment) -> Supervision:
+    """What to tell of a server that is gone; `starts` as for `decide`."""
+    decision = decide(starts, now)
+    if decision.held:
+        return Supervision(True, "%s; it is not started again by itself" % decision.reason)
+    last = starts[-1] if starts else None
+    if last is not None and last.outcome in (FAILED, REFUSED) and last.reason:
+        return Supervision(False, "its last start failed: %s" % last.reason)
+    return NOT_STARTED
 
 
 def _within_window(starts: Sequence[Start], count: int) -> bool:

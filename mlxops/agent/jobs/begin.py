@@ -10,10 +10,16 @@ from . import job as jobs
 
 
 def begin(
-    ctx: Context, port: int, why: str, again: Optional[str] = None, settles: bool = True
+    ctx: Context,
+    port: int,
+    why: str,
+    again: Optional[str] = None,
+    settles: bool = True,
+    start_id: Optional[str] = None,
 ) -> jobs.Job:
-    """A new job, not yet entered; `again` and `settles` as for Job."""
-    holder = {**_holder(ctx, port, why), **({"again": again} if again else {})}
+    """A new job, not yet entered; `again`, `settles` and `start_id` as for Job."""
+    more = {"again": again, "start_id": start_id}
+    holder = {**_holder(ctx, port, why), **{key: text for key, text in more.items() if text}}
     return jobs.Job(ctx.client, ctx.site.registry, ctx.site.state_dir, holder, settles)
 
 

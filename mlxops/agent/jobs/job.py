@@ -148,7 +148,8 @@ class Job:
     """One load or unload of a port. A context that holds the port's lock.
 
     `about`: who, from, why, port and start_time; for a load also `again`, the command that repeats
-    it. `settles`: its success ends the report of an earlier interrupted load."""
+    it, and `start_id`, its record in the journal of starts if no person asked for it. `settles`:
+    its success ends the report of an earlier interrupted load."""
 
     def __init__(
         self,

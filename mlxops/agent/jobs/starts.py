@@ -13,7 +13,7 @@ from ..errors import Failed, MlxopsError, Unobservable, write_error
 from ..procs import Procs
 from ..registry.lock import FileLock
 from ..untrusted import read_bounded
-from .backoff import FAILED, REFUSED, Moment, Start, decide
+from .backoff import NOT_STARTED, Moment, Start, Supervision, supervise
 from .log import parse_event
 
 FILE = "starts.jsonl"
@@ -99,28 +99,22 @@ def starts_of(records: Records, port: int, entry: str) -> Tuple[Start, ...]:
     return tuple(one.start for one in records if port == one.port or entry == one.entry)
 
 
-class Supervision(NamedTuple):
-    """What the journal shows of a server that is gone. `held`: only a person starts it again."""
-
-    held: bool
-    reason: str
-
-
-NOT_STARTED = Supervision(held=False, reason="")
-
-
 def supervision_of(procs: Procs, state_dir: str, port: int, entry: str) -> Supervision:
-    """NOT_STARTED if the journal has nothing, or cannot be read."""
+    """What the journal shows of a server that is gone; NOT_STARTED if it cannot be read."""
     try:
         starts = starts_of(read_starts(state_dir), port, entry)
-        decision = decide(starts, this_moment(procs)) if starts else None
+        return supervise(starts, this_moment(procs)) if starts else NOT_STARTED
     except (MlxopsError, OSError, Unobservable):
         return NOT_STARTED
-    if decision is not None and decision.held:
-        return Supervision(True, "%s; it is not started again by itself" % decision.reason)
-    if starts and starts[-1].outcome in (FAILED, REFUSED):
-        return Supervision(False, "its last start failed: %s" % starts[-1].reason)
-    return NOT_STARTED
+
+
+def forget_starts(procs: Procs, state_dir: str, port: int, entry: str) -> None:
+    """Forget the starts on this port and of this model, because a person loads it. A journal that
+    cannot be written must not keep a person from that."""
+    with contextlib.suppress(MlxopsError, OSError):
+        if starts_of(read_starts(state_dir), port, entry):
+            with Journal(procs, state_dir) as journal:
+                journal.forget(port, entry)
 
 
 def _newest(records: Records) -> Records:
@@ -183,7 +177,7 @@ class Journal:
         )
 
     def forget(self, port: int, entry: str) -> None:
-        """Forget the starts on this port and of this model, because a person loads it."""
+        """Forget the starts on this port and of this model."""
         self.replace(tuple(one for one in self.records if port != one.port and entry != one.entry))
 
     def replace(self, records: Records) -> None:

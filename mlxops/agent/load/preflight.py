@@ -124,13 +124,22 @@ def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
 
 
 def check_assignment(ctx: Context, entry: Entry, request: LoadRequest) -> None:
-    """AssignmentConflict if the entry is assigned to, or planned for, another port."""
+    """AssignmentConflict if the entry is assigned to, or planned for, another port, or if no person
+    asks for the load, and the entry does not want the port."""
     if entry.port not in (None, request.port):
         raise AssignmentConflict(
             "%s is assigned to port %d" % (entry.name, entry.port or 0),
             "mlxops unload %d, then load it again" % (entry.port or 0),
             entry=entry.name,
             port=entry.port,
+        )
+    if request.start_id and entry.wanted != request.port:
+        raise AssignmentConflict(
+            "%s is no longer wanted on port %d, so it is not started there"
+            % (entry.name, request.port),
+            "mlxops status",
+            entry=entry.name,
+            port=request.port,
         )
     bound = not (request.force or request.by_plan)
     if entry.slot is not None and entry.slot != request.port and bound:

@@ -23,7 +23,8 @@ class LoadRequest(NamedTuple):
     `download`: missing files may be downloaded. `ask_above_bytes`: a larger download raises
     NeedsConsent. `keep`: the entry wants the port from then on. `by_plan`: a step of a plan, which
     decides itself what goes where: the entry's `slot` does not count, and a server that is right
-    already stays, also with `replace`."""
+    already stays, also with `replace`. `start_id`: the record in the journal of starts; without one
+    a person asked for it."""
 
     model: str
     port: int
@@ -39,6 +40,7 @@ class LoadRequest(NamedTuple):
     ask_above_bytes: Optional[int] = None
     keep: bool = True
     by_plan: bool = False
+    start_id: Optional[str] = None
 
     @classmethod
     def from_wire(cls, args: Mapping[str, Any]) -> LoadRequest:
@@ -57,6 +59,7 @@ class LoadRequest(NamedTuple):
             ask_above_bytes=_whole(args.get("ask_above_bytes")),
             keep=bool(args.get("keep", True)),
             by_plan=bool(args.get("by_plan")),
+            start_id=args.get("start_id"),
         )
 
     @property

@@ -13,6 +13,7 @@ from ..jobs.begin import begin, interrupted_load
 from ..jobs.disk_space import LOAD_EDITS, DiskReservation, disk_reservation
 from ..jobs.job import Job
 from ..jobs.reservations import require_unreserved
+from ..jobs.starts import forget_starts
 from ..load import buildable, evict, startable
 from ..load.memory import memory_refusal, require_still_fits
 from ..load.preflight import check_assignment, plan_load
@@ -43,11 +44,14 @@ def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     # the report of an interrupted load.
     to_do = not plan.already_served or plan.only_keeps or interrupted_load(ctx, request.port)
     if not request.dry_run and to_do:
-        job = begin(ctx, request.port, _why(request), again=request.retry_command)
+        again, start_id = request.retry_command, request.start_id
+        job = begin(ctx, request.port, _why(request), again=again, start_id=start_id)
         # This guard is for a failure to end the job itself; the one in _load undoes its steps.
         with job.undo.guard(), job:
             # The first plan was made without the port's lock.
             plan = plan_load(ctx, request, own_lock=True)
+            if not start_id:
+                forget_starts(ctx.procs, ctx.site.state_dir, request.port, plan.entry.name)
             if plan.only_keeps:
                 _keep(ctx, plan)
             elif not plan.already_served:

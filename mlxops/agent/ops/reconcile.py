@@ -1,20 +1,23 @@
-"""reconcile: clear assignments whose servers are proven gone; report all other drift."""
+"""reconcile: clear assignments whose servers are proven gone; report all other drift. With
+`restart`, start those servers again."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
 
 from ..context import Context
 from ..errors import Locked
 from ..jobs.begin import begin, hold_briefly
 from ..logs.size import large_logs, port_of_log, truncate
+from ..ports import remedies
 from ..ports.evidence import PortEvidence
 from ..ports.expected import expected
 from ..ports.reconcile_plan import Action, Drift, ReconcilePlan, lost_drift, plan_reconcile
 from ..ports.survey import observe_ports
 from ..registry.entries import Registry
 from ..servers.unrecorded import record_unrecorded
+from ..slots.supervise import Restart, restart_lost
 
 
 def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -27,8 +30,51 @@ def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         port_plan = port_plan._replace(
             actions=applied, drift=_with_lost(ctx, port_plan, applied, ctx.store.read())
         )
-    result = port_plan.to_wire()
-    return {**result, "actions": [*noted, *result["actions"]]}
+    restarts = restart_lost(ctx, _gone(port_plan), dry) if args.get("restart") else None
+    if restarts:
+        port_plan = _with_restarts(ctx, port_plan, restarts)
+    result: Dict[str, Any] = port_plan.to_wire()
+    result["actions"] = [*noted, *result["actions"], *_start_actions(restarts or (), dry)]
+    return result if restarts is None else {**result, "restarts": [r.to_wire() for r in restarts]}
+
+
+def _gone(port_plan: ReconcilePlan) -> Set[int]:
+    """The ports that may want a server that is proven gone. In a dry run also those that would be
+    cleared."""
+    missed = {row.port for row in port_plan.drift if row.drift in ("lost", "held")}
+    cleared = {action.port for action in port_plan.actions if not action.applied}
+    return {port for port in missed | cleared if port is not None}
+
+
+def _with_restarts(
+    ctx: Context, port_plan: ReconcilePlan, restarts: Tuple[Restart, ...]
+) -> ReconcilePlan:
+    """The plan without the drift that the starts have ended, and with what is known of the others
+    now."""
+    started = {row.port for row in restarts if row.started}
+    now = ctx.store.read()
+    tried = [row.port for row in restarts if row.recorded and not row.started]
+    still = {port: lost_drift(port, expected(ctx, now, port)) for port in tried if now.lost(port)}
+    # What was started again needs no command.
+    actions = (a._replace(next="") if a.port in started else a for a in port_plan.actions)
+    drift = (still.get(d.port or 0, d) for d in port_plan.drift if d.port not in started)
+    return port_plan._replace(actions=tuple(actions), drift=tuple(drift))
+
+
+def _start_actions(restarts: Iterable[Restart], dry: bool) -> List[Dict[str, Any]]:
+    """What was started, or would be; and what could not even be tried, which no drift says."""
+    return [
+        Action(
+            action="start",
+            entry=row.entry,
+            port=row.port,
+            reason=row.reason,
+            next="" if row.started or dry else remedies.command("lost", row.port, row.entry),
+            applied=row.started,
+        )._asdict()
+        for row in restarts
+        if row.started or row.verdict == "start" or (row.untried and not dry)
+    ]
 
 
 def truncate_logs(ctx: Context) -> None:

@@ -86,7 +86,7 @@ def _broken(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
 
 
 def _report_row(kind: str, one: Mapping[str, Any]) -> Dict[str, Any]:
-    about = one["entry"] or (one["wanted"] if one["drift"] == "lost" else None)
+    about = one["entry"] or (one["wanted"] if one["drift"] in ("lost", "held") else None)
     return {
         kind: one[kind],
         "port": one["port"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import utc
+from ..jobs.backoff import NOT_STARTED, Supervision
 from ..registry.entries import Entry
 from ..runtimes.table import Invocation, extra_flags, flags_of
 from .evidence import PortEvidence, Server
@@ -15,7 +16,6 @@ _MUTE, TIMED_OUT = "the server listens but does not answer HTTP: %s", "timed out
 STOP_PHASES = ("stop",)
 START_PHASES = ("launch", "wait", "commit", "rollback")
 
-
 # A port in one of these states, and with no job, is broken whatever the registry says.
 BROKEN_STATES = ("dead-child", "unresponsive", "failed")
 
@@ -24,12 +24,13 @@ class Expected(NamedTuple):
     """What the registry and the host file say of a port. `served_name` None: no entry is assigned.
 
     `missing`: entries whose snapshot is missing. `lost`: entries that served here and are assigned
-    nowhere now."""
+    nowhere now, `supervision`: what is known of their starts."""
 
     entries: Tuple[Entry, ...]
     served_name: Optional[str]
     missing: Tuple[str, ...] = ()
     lost: Tuple[Entry, ...] = ()
+    supervision: Supervision = NOT_STARTED
 
     @property
     def entry(self) -> Optional[Entry]:
@@ -245,12 +246,8 @@ GONE = "its server is gone: nothing listens on the port, and none of its process
 
 
 def _gone_text(expected: Expected) -> str:
-    before = (
-        "%s served here before it" % " and ".join(e.name for e in expected.lost)
-        if expected.lost
-        else ""
-    )
-    return "; ".join(filter(None, [GONE, before]))
+    names = " and ".join(e.name for e in expected.lost)
+    return "%s; %s served here before it" % (GONE, names) if names else GONE
 
 
 def describe_lost(expected: Expected) -> str:
@@ -272,9 +269,14 @@ def _unassigned(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[st
         )
     if evidence.orphan_workers:
         return "orphan", "leftover processes of a dead server: pid %s" % _pids(evidence)
-    return (
-        ("lost", describe_lost(expected)) if expected.lost and evidence.proven_idle else (None, "")
-    )
+    return missed_drift(expected) if evidence.proven_idle else (None, "")
+
+
+def missed_drift(expected: Expected) -> Tuple[Optional[str], str]:
+    """The drift of a port without a server and without an assigned entry."""
+    kind = "held" if expected.supervision.held else "lost"
+    why = "; ".join(filter(None, (describe_lost(expected), expected.supervision.reason)))
+    return (kind, why) if expected.lost else (None, "")
 
 
 def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:

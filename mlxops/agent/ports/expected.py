@@ -6,6 +6,7 @@ import os
 from typing import Iterable, Tuple
 
 from ..context import Context
+from ..jobs.starts import supervision_of
 from ..registry.entries import Registry
 from ..site import Site
 from .diagnosis import Expected
@@ -13,7 +14,11 @@ from .diagnosis import Expected
 
 def expected(ctx: Context, registry: Registry, port: int) -> Expected:
     """The assigned entries, the name clients use, and the entries whose snapshots are missing."""
-    return expect(ctx.site, registry, port, missing_snapshots(registry, [port]))
+    known = expect(ctx.site, registry, port, missing_snapshots(registry, [port]))
+    if not known.lost:
+        return known
+    supervision = supervision_of(ctx.procs, ctx.site.state_dir, port, known.lost[0].name)
+    return known._replace(supervision=supervision)
 
 
 def missing_snapshots(registry: Registry, ports: Iterable[int]) -> Tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..registry.entries import Entry
 from . import remedies
-from .diagnosis import Diagnosis, Expected, describe_lost, diagnose, unreported_strays
+from .diagnosis import Diagnosis, Expected, diagnose, missed_drift, unreported_strays
 from .evidence import PortEvidence
 
 
@@ -97,7 +97,7 @@ def plan_reconcile(
 
 def _drift(verdict: Diagnosis, port: int, want: Expected) -> Drift:
     kind = verdict.drift or "unknown"
-    entry = want.entry if want.entries or kind == "lost" else None
+    entry = want.entry if want.entries or kind in ("lost", "held") else None
     return Drift(
         drift=kind,
         port=port,
@@ -109,7 +109,7 @@ def _drift(verdict: Diagnosis, port: int, want: Expected) -> Drift:
 
 def lost_drift(port: int, want: Expected) -> Drift:
     """The drift of an entry whose assignment was just cleared."""
-    return _drift(Diagnosis("free", "lost", describe_lost(want)), port, want)
+    return _drift(Diagnosis("free", *missed_drift(want)), port, want)
 
 
 def remedy(kind: str, port: int, entry: Optional[Entry], want: Expected) -> str:

@@ -6,7 +6,7 @@ from typing import Optional
 
 from ..errors import mlxops_command
 
-_LOADED = ("stale", "lost")
+_LOADED = ("stale", "lost", "held")
 _RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
 _BY_PORT = {"foreign": "status", "duplicate": "unload", "failed": "logs", "stray": "show"}
 _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
@@ -16,6 +16,7 @@ _FIRST = {"foreign": "stop it on the host, then: "}
 _ELSE = {
     "stale": ", or mlxops unload {port} to forget it",
     "lost": ", or mlxops unload {port} to forget it",
+    "held": ", or mlxops unload {port} to forget it",
     "stray": ", then stop that process on the host if it is not needed",
     "orphan": " to adopt it, or mlxops unload {port} to stop it",
     "duplicate": ", then load the model you want there",

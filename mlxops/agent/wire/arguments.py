@@ -58,6 +58,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "rollback": values.flag,
         "keep": values.flag,
         "by_plan": values.flag,
+        "start_id": values.word,
         "revision": values.word,
         "download": values.flag,
         "ask_above_bytes": BYTES,
@@ -75,7 +76,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "unload-all": {"registered": values.flag, "pids": values.pids, **GRACE, **DRY},
     "plan": PLAN,
     "apply": {**PLAN, "ask_above_bytes": BYTES, **TIMEOUT, **GRACE, **DRY},
-    "reconcile": DRY,
+    "reconcile": {"restart": values.flag, **DRY},
     "logs": {
         "port": values.port_or_word,
         "lines": LINES,
@@ -148,6 +149,12 @@ def check_restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, 
         raise LoginRefused(
             "status --deep sends requests to the models, which needs the verb verify",
             "mlxops status, or authorize the key for verify too",
+            verbs=list(verbs),
+        )
+    if args.get("restart") and "load" not in verbs:
+        raise LoginRefused(
+            "reconcile --restart starts servers, which no restricted key may",
+            "mlxops reconcile without --restart, or use an unrestricted key",
             verbs=list(verbs),
         )
     if args.get("timeout_s", 0) > MAX_RESTRICTED_S:

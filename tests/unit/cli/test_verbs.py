@@ -97,7 +97,8 @@ ENTRY = {
             "unload-all",
             {"grace_s": 3.0, "dry_run": False, "registered": False},
         ),
-        ("reconcile --dry-run", "reconcile", {"dry_run": True}),
+        ("reconcile --dry-run", "reconcile", {"dry_run": True, "restart": False}),
+        ("reconcile --restart", "reconcile", {"dry_run": False, "restart": True}),
         ("init", "init", {"dry_run": False}),
         ("show jerry", "show", {"what": "jerry"}),
         (
