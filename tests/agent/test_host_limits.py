@@ -1,5 +1,4 @@
-"""A host without room for a thread, a file or a process, and a disk that fails: true words, no
-false evidence."""
+"""A host without a free thread, file, process or disk block: true messages, no false evidence."""
 
 from __future__ import annotations
 
@@ -43,7 +42,7 @@ def asked(limit: str, value: int) -> str:
 
 
 def test_a_port_is_not_called_silent_for_want_of_a_descriptor() -> None:
-    """Standard streams, the listening socket, and no room for a connection."""
+    """Descriptors for the standard streams and the listening socket, but not for a connection."""
     assert asked("RLIMIT_NOFILE", 4) == "Failed 1 the agent cannot open any more files False\n"
 
 

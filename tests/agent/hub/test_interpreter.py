@@ -29,7 +29,7 @@ except MlxopsError as error:
 
 @dataclass
 class Place:
-    """The part of a site that counts here."""
+    """The part of a site that matters here."""
 
     hub_python: str | None = None
 
@@ -95,7 +95,7 @@ def test_then_the_agents_own_interpreter(bare: Path) -> None:
 
 
 def asked(bare: Path, uv: str, *command: str) -> str:
-    """What an agent finds whose interpreter has no huggingface_hub."""
+    """What an agent finds if its interpreter has no huggingface_hub."""
     environment = {"PYTHONPATH": str(Path(mlxops.__file__).parent.parent), "PATH": str(bare.parent)}
     words = [str(bare), "-c", ASK, uv, *command]
     return subprocess.run(

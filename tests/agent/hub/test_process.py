@@ -1,4 +1,5 @@
-"""The child that downloads: it ends when told to, and with the agent, however that ends."""
+"""The child that downloads: it ends when it is told to, and with the agent, however the agent
+ends."""
 
 from __future__ import annotations
 

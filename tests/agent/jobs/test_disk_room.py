@@ -1,7 +1,4 @@
-"""Room on the disk, taken before it is needed.
-
-Runs on Python 3.9 too.
-"""
+"""Disk space that is reserved before it is needed. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""What a port's lock says of a load that was killed, and when it is silent again.
-
-Runs on Python 3.9 too.
-"""
+"""What a port's lock says about a load that was killed, and when it stops saying so. Runs on Python
+3.9 too."""
 
 from __future__ import annotations
 
@@ -110,7 +108,7 @@ def test_after_a_week_it_is_old_news(path: str, cut: dict[str, Any]):
     ["", "{", "[]", '{"cut": 7}', '{"cut": {}}', '{"again": "x"}', '{"who": "a", "phase": "stop"}'],
 )
 def test_a_lock_that_says_something_else_tells_of_no_load(path: str, text: str):
-    """Also one left by a version that did not say when it ended."""
+    """Also a lock left by a version that did not record when it ended."""
     Path(lock_path(path, PORT)).write_text(text)
     assert interrupted_load(path, PORT) is None
 
@@ -134,7 +132,7 @@ def test_jobs_on_any_port_are_found_and_other_files_are_not(path: str):
 
 
 class Broken(ClientLink):
-    """A client to which nothing can be said: what it raises is nothing that anybody foresaw."""
+    """A client that cannot be written to, and raises an exception that no code expects."""
 
     def emit(self, name: str, **fields: Any) -> None:
         raise RuntimeError("unforeseen")
@@ -215,7 +213,7 @@ def test_the_log_of_a_long_download_has_an_end(path: str, monkeypatch: pytest.Mo
 
 
 def test_the_logs_work_does_not_hinder_the_release(path: str, monkeypatch: pytest.MonkeyPatch):
-    """What cannot be written as JSON is nobody's fault of the port."""
+    """A value that cannot be written as JSON does not make the port look broken."""
     with pytest.raises(TypeError), job(path) as work:
         work.emit("phase", message=object())
     with job(path):

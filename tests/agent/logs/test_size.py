@@ -1,5 +1,5 @@
-"""A log that grew too large is cut down while somebody writes to it, in bounded time, even without
-room on the disk."""
+"""A log that grew too large is truncated while its server writes to it, in bounded time, even on a
+full disk."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_it_is_cut_down_while_a_chatty_server_writes(log: Path) -> None:
 
 
 def test_10_gb_cost_no_more_than_what_is_kept(log: Path) -> None:
-    """A hole stands for most of it: what counts is what the disk holds."""
+    """Most of it is a hole: only the space on the disk counts."""
     sized(log, 2 << 20)
     with log.open("r+b") as file:
         file.truncate(10 << 30)

@@ -1,5 +1,5 @@
-"""What another host may have done here to a rank of its model: only to the very process it
-recorded, if it is one."""
+"""What another host may have done to a rank of its model here: only to the process that it
+recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host with many sockets: the kernel hands out its tables a page at a time."""
+"""A host with many sockets: the kernel returns its tables page by page."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Both platforms against real processes: /proc, and macOS' way with this machine's own lsof and ps.
-
-Like all tests of the agent, they run on Python 3.9 too.
-"""
+"""Both platforms against real processes: /proc, and macOS's way with this machine's lsof and ps.
+Like all tests of the agent, they run on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -320,7 +318,7 @@ def test_looking_on_linux_starts_nothing_and_imports_nothing_heavy():
 
 @pytest.mark.lsof
 def test_words_with_blanks_stay_whole_where_the_kernel_tells_them(monkeypatch: pytest.MonkeyPatch):
-    """What sysctl says on a Mac, /proc says here."""
+    """Stands for sysctl, from /proc."""
 
     def told(pid: int) -> Any:
         shown = Linux().process(pid)

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.lsof
 
 
 def mac(**replaced: str) -> Darwin:
-    """macOS' way with this machine's lsof and ps, some tools replaced."""
+    """macOS's way with this machine's lsof and ps, some of them replaced."""
     return Darwin(**{"lsof": tool("lsof"), "ps": tool("ps"), **replaced})  # type: ignore[arg-type]
 
 
@@ -181,8 +181,7 @@ def test_netstat_does_not_name_an_own_listener_again(tmp_path: Path):
 
 
 def test_a_socket_that_connects_to_itself_has_found_no_listener():
-    """It happens with a port nobody listens on when the kernel picks that very port for the
-    client."""
+    """Happens on a port without a listener, if the kernel picks that very port for the client."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         assert ports.reaches(probe, *probe.getsockname()) is False

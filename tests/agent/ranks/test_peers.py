@@ -1,5 +1,5 @@
-"""Asking another host: whatever answers in its place, the asker gets a reason, in time, and nothing
-of ssh stays."""
+"""Questions to another host: whatever answers, the caller gets a reason in time, and no ssh process
+stays."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Ssh = Callable[[str], None]
 
 @pytest.fixture
 def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
-    """Puts a program in the place of ssh."""
+    """Replaces ssh by a program."""
     program = tmp_path / "tools" / "ssh"
     program.parent.mkdir()
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
@@ -42,7 +42,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
 
 
 def refusal(folder: Path) -> MlxopsError:
-    """What a question to that host ends with."""
+    """The error of a question to that host."""
     light = Launcher(folder, "mlx_lm.server")
     with (
         context(light, folder, light.procs) as it,

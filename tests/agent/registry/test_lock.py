@@ -87,7 +87,7 @@ def test_who_waits_gets_it_as_soon_as_it_is_released(path: str):
 
 
 def test_one_who_always_comes_again_lets_those_who_wait_go_first(path: str):
-    """Measured in rounds of the greedy one; polling would take some forty of them."""
+    """Counted in rounds of the greedy process; with polling it would take some forty."""
     waited = []
     with running(GREEDY, path, "alice"):
         for _ in range(9):
@@ -193,7 +193,7 @@ def test_a_folder_that_is_not_there_is_a_clear_failure(tmp_path: Path):
 
 @as_root
 def test_a_lock_made_by_root_does_not_shut_out_the_owner_of_the_folder(tmp_path: Path):
-    """sudo once, and every later command of the user would end here."""
+    """Otherwise every command of the user would fail after one with sudo."""
     for folder in (tmp_path, *list(tmp_path.parents)[:2]):
         os.chmod(folder, stat.S_IMODE(folder.stat().st_mode) | 0o011)
     folder = tmp_path / "hub"

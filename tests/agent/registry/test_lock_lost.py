@@ -1,6 +1,4 @@
-"""Lock files that a person removes while they are held or waited for, and locks that others hold in
-other ways.
-
+"""Lock files that a person removes while they are held or awaited, and locks held in other ways.
 Runs on Python 3.9 too."""
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ def path(tmp_path: Path) -> str:
 
 @contextlib.contextmanager
 def sharing(path: str) -> Iterator[int]:
-    """A process that holds the lock as readers do; its pid."""
+    """A process that holds the lock as readers do; returns its pid."""
     import subprocess
 
     argv = [sys.executable, "-c", SHARED, path]
@@ -52,7 +50,7 @@ def sharing(path: str) -> Iterator[int]:
 
 
 def test_no_edit_is_lost_while_the_lock_is_removed_all_the_time(tmp_path: Path):
-    """`rm *.lock` is what a person does who reads «locked»."""
+    """A person who reads "locked" may run `rm *.lock`."""
     path = tmp_path / "registry.json"
     writers = [start(ADD, path, f"writer{number}", EDITS) for number in range(WRITERS)]
     while any(writer.poll() is None for writer in writers):
@@ -110,7 +108,7 @@ def test_one_who_holds_it_shared_is_told_and_not_the_one_before(ended_job: str):
 
 
 def test_another_look_is_no_holder(ended_job: str):
-    """However many look at the same time."""
+    """Also with many readers at the same time."""
     child = """
 import sys
 from mlxops.agent.registry.lock import FileLock

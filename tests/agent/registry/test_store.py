@@ -1,7 +1,4 @@
-"""The registry's file under many writers, sudden deaths and full disks.
-
-Runs on Python 3.9 too.
-"""
+"""The registry's file with many writers, kills and full disks. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -178,7 +175,7 @@ def test_a_corrupt_file_is_named_with_its_place_and_the_last_good_copy_and_left_
 
 
 def test_the_hinted_command_restores_what_was_written_last(path: Path, store: Store):
-    """Also after a copy was damaged with it: the next good one is named."""
+    """Also if the newest copy is damaged: the hint names the next good one."""
     for name in ("amber", "jade", "topaz"):
         store.edit("add", adding(name))
     for damaged, left in (

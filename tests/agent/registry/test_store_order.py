@@ -1,7 +1,5 @@
-"""In which order the registry's file is read, written, made durable and named: what no kill -9
-would ever show.
-
-Runs on Python 3.9 too."""
+"""The order in which the registry's file is read, written, synced and renamed, which no kill -9
+would show. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ DURABLE = {"os.fsync": "sync", "fcntl.fcntl": "sync", "os.rename": "rename", "wr
 
 
 def steps(path: Path, log: Path) -> list[tuple[str, str]]:
-    """What one edit does, in order: the step, and the function of the store it is done by."""
+    """The steps of one edit, in order, each with the function of the store that does it."""
     folders = [str(ROOT / "mlxops"), str(ROOT / "tests" / "faults")]
     subprocess.run(
         [sys.executable, "-S", "-B", "-c", WATCHED, *folders, str(log), str(path)], check=True

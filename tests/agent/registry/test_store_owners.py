@@ -1,7 +1,5 @@
-"""Owner, group and mode of the registry and of all beside it: of one account, of root, of a group
-that shares it.
-
-Runs on Python 3.9 too."""
+"""Owner, group and mode of the registry and the files beside it: for one account, root, and a
+group. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -94,7 +92,7 @@ def test_a_folder_that_is_not_ours_to_write_is_a_failure_that_changes_nothing(
 
 
 def as_member(uid: int, work: Callable[[], object], group: int = TEAM) -> str:
-    """What the work says, done by another account of the group, whose umask lets nobody else
+    """Do the work as another account of the group, with a umask that lets no other account
     write."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -199,7 +197,7 @@ def test_a_stranger_cannot_open_a_lock_and_old_ones_are_closed_to_them(path: Pat
 
 @as_root
 def test_one_who_may_write_the_folder_and_not_the_registry_changes_nothing(team: Path):
-    """A rename would get around the file's own mode."""
+    """A rename would bypass the file's own mode."""
     added(team, "amber")
     registry = team / "registry.json"
     os.chown(registry, ALICE, TEAM)

@@ -1,6 +1,4 @@
-"""What happens between two looks: one that fails after the first signal, a listener that changes
-hands.
-
+"""Changes between two observations: one fails after the first signal, a listener changes hands.
 Runs on Python 3.9 too."""
 
 from __future__ import annotations
@@ -47,8 +45,8 @@ def running(launcher: Launcher, pid: int) -> bool:
 def test_looks_that_fail_after_the_signal_neither_end_a_stop_nor_pass_for_proof(
     launcher: Launcher, failing: int
 ):
-    """All of them while something of it lives on behind a free port, or just one of those that
-    would show it gone."""
+    """Every observation fails while a part of the server lives on behind a free port; or only one
+    that would show it gone."""
     launcher.fake.behaves(linger_s=0.5)
     launcher.serving()
     prey, failed = launcher.prey(), count(1)
@@ -86,7 +84,7 @@ def test_who_sees_nothing_any_more_after_the_signal_claims_nothing_and_kills_nob
 
 
 class Unreadable(Store):
-    """Its reads of the registry fail with EIO, from one to another, counted from 1."""
+    """Reads of the registry fail with EIO, from the first number to the last, counted from 1."""
 
     def __init__(self, path: str, first: int, last: int) -> None:
         super().__init__(path, WHO)
@@ -171,7 +169,7 @@ def test_an_unload_that_needs_the_registry_to_know_what_is_meant_stops_nothing_w
 
 
 def handed_over(launcher: Launcher, held: ExitStack) -> Callable[[], None]:
-    """The server dies, and somebody else is on its port before the next look."""
+    """The server dies, and another process takes its port before the next observation."""
 
     def deed() -> None:
         for process in launcher.prey().processes:
@@ -216,7 +214,7 @@ time.sleep(600)
 
 
 def test_a_child_that_had_the_socket_and_is_a_zombie_by_the_second_look_owns_nothing():
-    """Whatever starts a compiler forks such a child; its parent alone is the owner."""
+    """Starting a compiler forks such a child; only its parent owns the port."""
     with actor(LENDER) as parent:
         port, child = map(int, parent.said.split())
         procs = Bereaved(child)

@@ -94,7 +94,7 @@ def test_what_cannot_be_counted_is_not_waited_for() -> None:
 
 
 class Costly:
-    """A machine where each look is expensive, and a port that is busy for a while."""
+    """A machine on which each observation is slow, and a port that is busy for a while."""
 
     max_poll_interval_s = 0.5
 

@@ -1,7 +1,5 @@
-"""Starting a server: nothing happens before the gate opens, nothing binds it to us after.
-
-Runs on Python 3.9 too.
-"""
+"""Starting a server: nothing happens before the gate opens, and afterwards nothing ties it to the
+agent. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A model is read ahead where its port is served meanwhile and memory has room. Also for Python
-3.9."""
+"""Weights are read ahead if the port serves meanwhile and memory has room. Runs on Python 3.9
+too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOM = Memory(64 << 30, headstart.SPARE_BYTES + SIZE, None)
 
 
 class Eyes:
-    """This machine's, with the memory that is given."""
+    """This machine's processes, with the given memory."""
 
     def __init__(self, memory: Any) -> None:
         self._memory = memory
@@ -35,7 +35,7 @@ class Eyes:
 
 
 class Heard:
-    """A job's words."""
+    """The messages of a job."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

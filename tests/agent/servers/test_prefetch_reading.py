@@ -1,5 +1,5 @@
-"""Reading a model's files ahead: all of them or a sample, and never held up by what is no file.
-Runs on Python 3.9 too."""
+"""Reading a model's files ahead: all or a sample, never blocked by what is not a regular file. Runs
+on Python 3.9 too."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Readiness that nothing fools, and a failure that is told within a second, with the log's tail.
-
-Runs on Python 3.9 too.
-"""
+"""Readiness that cannot be faked, and failures reported within a second, with the log's end. Runs
+on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -51,7 +49,7 @@ def refusal(launcher: Launcher, gated: PendingServer, timeout_s: float = 20.0) -
 
 
 def test_ready_is_after_the_load_and_after_a_chat(launcher: Launcher):
-    """mlx_lm.server answers /health long before: only the chat waits for the model."""
+    """mlx_lm.server answers /health early: only the chat waits for the model."""
     launcher.fake.behaves(load_s=1.0)
     launcher.serving()
     (began,) = launcher.fake.journal("started")
@@ -115,8 +113,8 @@ def listening(port: int) -> Any:
 
 
 def test_a_port_that_another_process_holds_is_never_ready(launcher: Launcher):
-    """The listener satisfies every wait that asks only for a listener; mlx_lm.server hangs beside
-    it for ever."""
+    """Another listener would satisfy a wait for any listener, while mlx_lm.server hangs beside it
+    for ever."""
     with listening(launcher.port):
         began = time.monotonic()
         refused = refusal(launcher, launcher.launch())
@@ -206,8 +204,7 @@ def test_a_cancel_is_heard_at_every_stage(launcher: Launcher, switches: dict[str
 def test_a_server_that_could_not_be_told_from_a_strangers_later_is_not_left_to_serve(
     light: Launcher,
 ):
-    """As where the host file's command is a wrapper whose server has another name than its
-    forms."""
+    """As if the host file's command were a wrapper around a server with an unknown name."""
     light.runtime = light.runtime._replace(forms=(("house-server", "serve"),), modules=())
     failed = refusal(light, light.launch())
     assert "a command line that matches none of house-server serve" in failed.message

@@ -1,4 +1,4 @@
-"""The server before is started again, where the host is short of something for the moment."""
+"""The previous server is started again if the host is short of something for a moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlxops.agent.servers.start import StartedServer, restart_server
 
 
 def short_for(monkeypatch: pytest.MonkeyPatch, tries: int, number: int) -> list[int]:
-    """start_server fails so many times as launch_in does; the list grows with each try."""
+    """launch_in, and with it start_server, fails so many times; the list grows with each try."""
     seen: list[int] = []
 
     def start_server(*_: Any) -> StartedServer:

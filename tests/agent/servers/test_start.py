@@ -1,7 +1,4 @@
-"""A server is on record before it does anything.
-
-Runs on Python 3.9 too.
-"""
+"""A server is recorded before it does anything. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ def launcher(tmp_path: Path) -> Iterator[Launcher]:
 
 
 def test_a_server_that_cannot_be_put_on_record_never_starts(launcher: Launcher, tmp_path: Path):
-    """Somebody has just loaded its model elsewhere: it ends at its gate, and there is nothing to be
+    """Its model was just loaded on another port: it ends at its gate, and nothing must be
     stopped."""
     entry = Entry(NAME, {**REQUIRED, "cache_path": str(launcher.model)})
     service = ServerSpec(launcher.port, entry, launcher.runtime, launcher.argv, NAME, NAME)

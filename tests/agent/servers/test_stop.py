@@ -1,7 +1,5 @@
-"""Stopping a server: only what is proven ours gets a signal, and gone means gone.
-
-Runs on Python 3.9 too.
-"""
+"""Stopping a server: only proven processes get a signal, and the proof that they are gone. Runs on
+Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -139,7 +137,7 @@ def test_a_zombie_is_gone():
 
 
 def test_a_child_born_after_the_look_is_ended_as_well():
-    """Ignores SIGTERM, and has a child that was not there when the family was listed."""
+    """Ignores SIGTERM, and has a child that started after the family was listed."""
     births = (
         "import signal, subprocess, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); "
@@ -164,7 +162,7 @@ def test_a_child_born_after_the_look_is_ended_as_well():
 
 @pytest.mark.slow
 def test_a_port_that_somebody_else_holds_is_not_stopped():
-    """The server is gone, and the port is not free: no success."""
+    """The server is gone but the port is not free: not a success."""
     with socket.socket() as held, zombie() as pid:
         held.bind(("127.0.0.1", 0))
         held.listen()

@@ -1,7 +1,5 @@
-"""Every check of a proof, green once and red once, against a server that misbehaves on demand.
-
-Runs on Python 3.9 too.
-"""
+"""Every check of a verification, passed once and failed once, against a server that misbehaves on
+demand. Runs on Python 3.9 too."""
 
 from __future__ import annotations
 
@@ -157,7 +155,7 @@ def test_rudeness_is_a_fault_in_time_and_nothing_else(jerry: Launcher, manner: s
 
 
 def judged_in_time(check: Check) -> None:
-    """Wrong, but for what was given less time than any server may take: that cannot be told."""
+    """Failed, except for checks with too little time for any server: these are unknown."""
     assert check.ok is (None if "no complete answer within" in check.detail else False), check
 
 
@@ -179,7 +177,7 @@ def test_a_name_without_an_end_is_shown_in_part(jerry: Launcher):
 
 
 def test_what_is_given_up_is_cut(jerry: Launcher):
-    """The server is told at once, and generates no further for nobody."""
+    """The server notices at once, and stops generating."""
     jerry.fake.behaves(tokens=100_000, token_s=0.01)
     with pytest.raises(NoCompletion, match=r"no complete answer within 0\.5 s"):
         smoke_test(subject(jerry), 0.5)
@@ -188,7 +186,7 @@ def test_what_is_given_up_is_cut(jerry: Launcher):
 
 
 def test_a_light_server_is_never_asked_by_another_name(tmp_path_factory: pytest.TempPathFactory):
-    """There a name is an order to load that model."""
+    """There, a model name in a request loads that model."""
     light = Launcher(tmp_path_factory.mktemp("light"), "mlx_lm.server")
     try:
         light.serving()

@@ -55,7 +55,7 @@ def line() -> Iterator[Line]:
 
 
 def test_work_goes_on_when_the_client_reads_no_more_and_says_no_more(line: Line):
-    """The pipe of a black-holed link fills up; nobody ever gets an error from it."""
+    """The pipe of a black-holed link fills up, and never reports an error."""
     worker = line.emits()
     worker.join(5)
     assert not worker.is_alive()
@@ -78,7 +78,7 @@ def test_a_slow_reader_that_still_speaks_misses_nothing(line: Line):
 
 @pytest.mark.slow
 def test_a_slow_reader_that_says_nothing_misses_nothing(line: Line):
-    """A list is not interrupted by a link that is slower than its silence would be long."""
+    """A list is not cut off by a link that takes longer for it than a silence may last."""
     line.client._silence_s = 2.0
     worker, cut, read = line.emits(), wire.Lines(), []
     while len(read) < MORE_THAN_A_PIPE:
