@@ -118,7 +118,8 @@ def interrupted_after_end(result: Any, fault: MlxopsError | None) -> Interrupted
 
 def _completed(result: Any) -> str:
     """How a command completed that was interrupted: it names the ports that it did not finish."""
-    ports = result.get("ports") if isinstance(result, dict) else None
+    record = result if isinstance(result, dict) else {}
+    ports = record.get("ports") or record.get("rows")
     rows = [row for row in ports if isinstance(row, dict)] if isinstance(ports, list) else []
     numbers = [str(row.get("port")) for row in rows if row.get("ok") is False]
     return f"not done: {', '.join(numbers)}" if numbers else "the command had already finished"

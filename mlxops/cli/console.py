@@ -30,7 +30,7 @@ class Console:
     def __init__(self, out: TextIO, err: TextIO, interactive: bool = False) -> None:
         self._out, self.err, self.interactive = out, err, interactive
         self.style = style_for(out.isatty(), os.environ, _width(out))
-        self.err_style = style_for(err.isatty(), os.environ)
+        self.err_style = style_for(err.isatty(), os.environ, _width(err))
 
     @classmethod
     def standard(cls) -> Console:

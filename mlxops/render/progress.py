@@ -69,7 +69,9 @@ class Progress:
     def _on_phase(self, event: dict[str, Any]) -> None:
         work = self._work(event)
         work.begin(printable(event.get("phase", "")), self._clock())
-        if not self._quiet:
+        if work.port is not None and self._terminal and not self._verbose:
+            self._redraw()  # the phases of many jobs would fill the screen
+        elif not self._quiet:
             self._line(f"{work.label}{work.phase}: {printable(event.get('message', ''))}")
 
     def _on_end(self, event: dict[str, Any]) -> None:

@@ -16,6 +16,16 @@ _STATES = {
     "dead-child": _RED,
     "free": _GREY,
 }
+_STEPS = {
+    "same": _GREEN,
+    "leave": _GREY,
+    "blocked": _RED,
+    "load": _YELLOW,
+    "swap": _YELLOW,
+    "restart": _YELLOW,
+    "unload": _YELLOW,
+    "download": _YELLOW,
+}
 _VERDICTS = {
     "ok": _GREEN,
     "fits": _GREEN,
@@ -44,6 +54,9 @@ class Style:
 
     def verdict(self, text: str) -> str:
         return self._paint(text, _VERDICTS.get(text))
+
+    def step(self, text: str) -> str:
+        return self._paint(text, _STEPS.get(text))
 
     def wrong(self, text: str) -> str:
         return self._paint(text, _RED)

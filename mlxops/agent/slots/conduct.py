@@ -152,6 +152,8 @@ class Conductor:
             self._running.discard(step.port)
             self._ledger.end(step, outcome.error is None)
             self._note(step, outcome)
+            text, ok = _ending(step, outcome), outcome.error is None
+            self._ctx.client.emit("end", port=step.port, ok=ok, message=text)
 
     def _note(self, step: Step, outcome: Outcome) -> None:
         self._outcomes[step.port] = self._outcomes.get(step.port, NOTHING_DONE).then(outcome)
@@ -162,7 +164,9 @@ class Conductor:
             agent.cancel()
         while waiting:
             step = waiting.popleft()
-            self._note(step, Outcome(False, Interrupted("not begun", _again(step)), 0.0))
+            self._note(
+                step, Outcome(False, Interrupted("not begun", _again(step), begun=False), 0.0)
+            )
 
 
 def outcome_of(ctx: Context, step: Step, started: Callable[[LocalAgent], None]) -> Outcome:
@@ -190,6 +194,16 @@ def _result(ctx: Context, step: Step, started: Callable[[LocalAgent], None]) -> 
             ctx.client.send({**record, "port": step.port})
 
 
+def _ending(step: Step, outcome: Outcome) -> str:
+    """How a step ended, for the client's progress."""
+    if outcome.error is not None:
+        return outcome.error.message
+    return "%s after %.1f s" % (
+        "unloaded" if step.verb == "unload" else "ready",
+        outcome.seconds,
+    )
+
+
 def _again(step: Step) -> str:
     return mlxops_command("apply", step.port)
 
@@ -197,7 +211,10 @@ def _again(step: Step) -> str:
 def _dependency_error(step: Step, failed: List[int]) -> Failed:
     ports = " and ".join(map(str, failed))
     return Failed(
-        "not begun: it waited for port %s, which failed" % ports, _again(step), waited_for=failed
+        "not begun: it waited for port %s, which failed" % ports,
+        _again(step),
+        waited_for=failed,
+        begun=False,
     )
 
 
@@ -207,7 +224,9 @@ def _memory_error(step: Step, failed: List[int], ledger: MemoryLedger) -> NotEno
         for port in failed
     )
     text = "not begun: it needs %s of memory, but %s" % (format_gib(step.need_bytes or 0), held)
-    return NotEnoughMemory(text, _again(step), waited_for=failed, need_bytes=step.need_bytes)
+    return NotEnoughMemory(
+        text, _again(step), waited_for=failed, need_bytes=step.need_bytes, begun=False
+    )
 
 
 def restore_emptied(

@@ -121,10 +121,20 @@ def test_one_line_of_a_terminal_shows_the_jobs_that_run_side_by_side() -> None:
         (5.0, on(8101, {"event": "end", "ok": True, "message": "ready"})),
         (9.0, {"event": "ping"}),
     ]
-    drawn = followed(events, terminal=True).split("\r\x1b[K")
+    text = followed(events, terminal=True)
+    assert text.count("\n") == 1 and "8101 done: ready\n" in text
+    drawn = text.split("\r\x1b[K")
     assert "8100 wait 4.0 s   8101 download 60 % of 100 MB ETA 2.0 s" in drawn
     assert "8100 wait 9.0 s" in drawn
     assert all(len(line) < 80 for part in drawn for line in part.splitlines())
+
+
+def test_the_phases_of_many_jobs_are_lines_for_scripts_and_the_verbose() -> None:
+    events = [(0.0, on(8100, WAIT)), (1.0, on(8101, WAIT))]
+    lines = "8100 wait: loading\n8101 wait: loading\n"
+    assert followed(events) == lines
+    assert followed(events, terminal=True, verbose=True) == lines
+    assert "loading" not in followed(events, terminal=True)
 
 
 def test_two_jobs_keep_their_own_speed_and_age() -> None:
