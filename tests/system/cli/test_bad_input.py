@@ -1,5 +1,4 @@
-"""Whatever is wrong with a word, a file, a disk or a host: the right exit code, a hint, and nothing
-changed."""
+"""Bad words, files, disks and hosts: the right exit code, a hint, and nothing changed."""
 
 from __future__ import annotations
 
@@ -71,7 +70,7 @@ WORDS = {
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file that is somebody's, without locks, which only inform."""
+    """Every file with content, without the locks, whose text only informs."""
     files = (
         path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")
     )
@@ -137,7 +136,7 @@ def mounted(place: Path, options: str) -> Iterator[None]:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """The folder with its files, none of which can be changed, not even by root."""
+    """The folder and its files, made immutable, even for root."""
     if os.getuid() != 0:
         folder.chmod(0o555)
         yield
@@ -169,7 +168,7 @@ def test_a_folder_that_cannot_be_written(known: Studio, fake_runtime: FakeRuntim
 
 
 def full() -> None:
-    """From now on no file may grow, which is what a full disk comes to."""
+    """From now on no file can grow, as on a full disk."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
 
@@ -219,7 +218,7 @@ if os.getuid() == 0:
 
 @pytest.fixture
 def cut_off(tmp_path: Path) -> Iterator[Login]:
-    """A login to a host that reaches no Hub."""
+    """A login to a host that cannot reach the Hub."""
     for folder in ("keys", "home"):
         (tmp_path / folder).mkdir()
     nowhere = f"http://127.0.0.1:{free_range(1)[0]}"
@@ -249,7 +248,7 @@ def test_no_network_for_a_download(offline: Studio, fake_runtime: FakeRuntime) -
 
 @pytest.fixture
 def elsewhere(studio: Studio) -> Callable[..., Any]:
-    """The error of `list` where the login is changed."""
+    """The error of `list` with this change of the login."""
 
     def ask(**changes: Any) -> dict[str, Any]:
         assert studio.login is not None

@@ -20,7 +20,7 @@ FIRES_WITHIN_S = 90
 
 @contextmanager
 def crontab(text: str) -> Iterator[None]:
-    """This user's crontab for a while; the one before comes back."""
+    """Replaces this user's crontab, and restores it."""
     before = subprocess.run(["crontab", "-l"], capture_output=True, text=True)
     subprocess.run(["crontab", "-"], input=text, text=True, check=True)
     try:
@@ -34,7 +34,7 @@ def crontab(text: str) -> Iterator[None]:
 
 @contextmanager
 def daemon() -> Iterator[None]:
-    """A cron daemon of our own, unless one runs already: there can only be one."""
+    """A cron daemon of the test's own, unless one runs already: only one can run."""
     program = shutil.which("cron", path=SYSTEM_PATH)
     assert program
     process = subprocess.Popen(
@@ -50,8 +50,8 @@ def daemon() -> Iterator[None]:
 
 
 def recorded(studio: Studio, line: str) -> str:
-    """A crontab with the line twice in one minute's job: its output and exit status kept, and the
-    environment."""
+    """A crontab with the line twice in one minute's job; output, exit status and environment are
+    kept."""
     minutes, command = line.split(" * * * * ")
     out = studio.folder
     job = (

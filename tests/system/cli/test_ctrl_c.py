@@ -1,5 +1,4 @@
-"""Ctrl-C as a person types it: at a terminal, to the whole foreground group, at a question, while
-watching."""
+"""Ctrl-C typed at a terminal: for the whole foreground group, at a question, while watching."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A command typed in somebody else's folder runs nothing of that folder, and asks no host it
-names."""
+"""A command typed in another user's folder runs nothing from that folder and connects to no host
+that it names."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_path_that_means_the_current_folder_finds_nothing_there(
 
 
 def test_an_installed_copy_does_not_take_the_hosts_beside_it(evil: Path, tmp_path: Path) -> None:
-    """In site-packages anybody's `hosts` may lie."""
+    """site-packages may contain a `hosts` folder of any package."""
     (evil / "hosts" / "studio.toml").write_text(
         THEIRS.format(folder=evil, python=evil / "hosts/own.sh")
     )

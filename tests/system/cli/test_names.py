@@ -1,5 +1,5 @@
-"""A word that means two things is refused, and what stops or changes something takes no part of a
-name."""
+"""A word with two meanings is refused, and verbs that stop or change something accept only full
+names."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_part_of_a_name_is_told_before_it_starts_anything(one: Studio) -> None
 
 @pytest.mark.slow
 def test_by_an_entrys_name_no_other_models_server_is_stopped(one: Studio) -> None:
-    """As after an edit by hand: the port is jade's, and amber runs there."""
+    """As after a manual edit: the port is assigned to jade, and amber runs there."""
     port = one.ports[0]
     ask(one, "load", model="amber", port=port)
 

@@ -1,5 +1,5 @@
-"""What stops several servers, or an entry's settings for ever, is shown and asked first where a
-person sits there."""
+"""Commands that stop several servers or remove an entry show what they would do, and ask, at a
+terminal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def by_hand(one: Studio) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def at_a_terminal(studio: Studio, typed: bytes, *words: object) -> tuple[int, str]:
-    """Exit status, and all that the terminal showed. `typed` comes once there is a question."""
+    """The exit status and the text on the terminal. `typed` is sent when a question appears."""
     ours, theirs = pty.openpty()
     process = studio.start(
         *words,

@@ -1,4 +1,4 @@
-"""`mlxops demo` proves the main job, and leaves nothing behind however it ends."""
+"""`mlxops demo` shows the main job, and leaves nothing behind however it ends."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_ctrl_c_at_any_moment_cleans_up(begin: list[str], tmp_path: Path, moment
 
 
 def test_a_server_that_will_not_start_fails_the_demo(begin: list[str], tmp_path: Path) -> None:
-    """The runtime is looked for beside the interpreter: one with a broken neighbour."""
+    """The runtime is searched beside the interpreter: here it has a broken neighbour."""
     folder = tmp_path / "bin"
     folder.mkdir()
     script(folder / "python3", f'exec {sys.executable} "$@"')

@@ -1,5 +1,4 @@
-"""doctor as a person runs it: both sides, and what is left of it when the host cannot be
-reached."""
+"""doctor as a user runs it: both sides, and the client's side if the host cannot be reached."""
 
 from __future__ import annotations
 
@@ -83,7 +82,7 @@ def test_an_agent_that_was_changed_on_the_host_is_found(known: Studio) -> None:
 
 
 def unreached(studio: Studio, tmp_path: Path, kind: str) -> None:
-    """Break the way to the host at one step."""
+    """Break the connection to the host at one step."""
     assert studio.login
     changes = {
         "address": {"port": free_range(1)[0]},

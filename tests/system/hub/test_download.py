@@ -43,7 +43,7 @@ def hub(tmp_path: Path) -> Iterator[FakeHub]:
 
 @pytest.fixture
 def near_hub(tmp_path: Path, hub: FakeHub) -> Iterator[Login]:
-    """A login to a host whose Hub that is."""
+    """A login to a host that uses this Hub."""
     for folder in ("keys", "home"):
         (tmp_path / folder).mkdir()
     with LoopbackServer(
@@ -65,14 +65,14 @@ def serving(
 
 
 def events(studio: Studio, name: str) -> list[dict[str, Any]]:
-    """What the host's log of its work holds of this event."""
+    """The records of this event in the host's job log."""
     texts = [path.read_text() for path in sorted((studio.state_dir / "jobs").glob("*.jsonl"))]
     records = [json.loads(line) for text in texts for line in text.splitlines()]
     return [record for record in records if record["event"] == name]
 
 
 def untouched(studio: Studio, runtime: FakeRuntime, hub: FakeHub) -> None:
-    """amber was never told to stop, and nothing was fetched but the description of the model."""
+    """amber never got a signal, and only the model's description was fetched."""
     assert runtime.journal("signal") == [] and len(runtime.journal("started")) == 1
     assert studio.assignments() == {"amber": studio.ports[0]}
     assert {request.path.rpartition("/")[2] for request in hub.asked_for("/resolve/")} <= {

@@ -1,5 +1,4 @@
-"""The host's token for the Hub: used for a download, and in no command line, file or answer of
-ours."""
+"""The host's Hub token: used for a download, but in no command line, file or answer of mlxops."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ BYTES = 4 << 20
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[FakeHub]:
-    """A Hub that gives its one model to the bearer of the token only."""
+    """A Hub that serves its one model only with the token."""
     weights = {"model-padding.safetensors": padding(BYTES)}
     write_cache(tmp_path / "remote", REPO, {**model_files([" ONYX"], pad_mb=1), **weights})
     with FakeHub(tmp_path / "remote", gated={REPO}, token=TOKEN) as hub:
@@ -40,7 +39,7 @@ def variable() -> str:
 
 @pytest.fixture
 def near_hub(variable: str, tmp_path: Path, hub: FakeHub) -> Iterator[Login]:
-    """A login that has the token from its shell: the server's own command line must not hold it."""
+    """A login whose shell sets the token: the server's command line must not contain it."""
     for folder in ("keys", "home"):
         (tmp_path / folder).mkdir()
     shell = tmp_path / "shell"
@@ -62,7 +61,7 @@ def trusted(
 
 
 class CommandLines:
-    """Every command line of this machine, looked at all the time while it is entered."""
+    """Every command line of this machine, collected while the context is open."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -86,8 +85,7 @@ class CommandLines:
 
 
 def unseen(studio: Studio, *answers: Answer) -> None:
-    """The token is in nothing that was printed, and in no file of the Studio or of its logins'
-    home."""
+    """The token is in no output, and in no file of the Studio or of its logins' home."""
     assert not [answer for answer in answers if TOKEN in answer.stdout + answer.stderr]
     places = [studio.folder, studio.folder.parent / "home"]
     files = [path for place in places for path in place.rglob("*") if path.is_file()]

@@ -1,5 +1,4 @@
-"""Only an explicit word downloads; a model whose files are gone, or are not what they seem, stops
-nothing."""
+"""Only an explicit request downloads; a model whose files are gone or wrong stops nothing."""
 
 from __future__ import annotations
 
@@ -26,8 +25,8 @@ GIANT, LOCAL = "lab/Giant-405B-8bit", "local/my-fused"
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[FakeHub]:
-    """A Hub with a giant, a stranger's model under the name that somebody invented, and amber in a
-    newer revision."""
+    """A Hub with a giant model, another model under an invented name, and a newer revision of
+    amber."""
     for repo, said in ((GIANT, "GIANT"), (LOCAL, "STRANGER"), ("tiny/amber", "NEWER")):
         write_cache(tmp_path / "remote", repo, model_files([f" {said}"]))
     with FakeHub(tmp_path / "remote") as hub:
@@ -51,7 +50,7 @@ def here(
 
 
 def kept(studio: Studio, runtime: FakeRuntime, hub: FakeHub) -> None:
-    """amber goes on serving, and nothing was fetched."""
+    """amber still serves, and nothing was fetched."""
     assert runtime.journal("signal") == [] and studio.assignments() == {"amber": studio.ports[0]}
     assert hub.asked_for("/lfs/") == [] and not [
         r for r in hub.asked_for("/resolve/") if "config.json" not in r.path
@@ -216,8 +215,7 @@ main()
 
 
 def at_a_terminal(studio: Studio, answer: str, *words: object) -> tuple[int, str]:
-    """Exit code and what was shown, of a command typed at a terminal, where 100 kB are a large
-    download."""
+    """The exit code and output of a command at a terminal that asks above 100 kB."""
     ours, theirs = pty.openpty()
     argv = [sys.executable, "-c", ASKED_FOR_LITTLE, *studio.argv(*words)[3:]]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -1,5 +1,5 @@
-"""A load killed half-way leaves a port empty: who looks is told which one, by whom, when, how far,
-and what to type."""
+"""A load that was killed leaves an empty port: status names the load, who started it, when, its
+phase, and the next command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.watching import job
 
 @pytest.fixture
 def cut(known: Studio, fake_runtime: FakeRuntime) -> dict[str, Any]:
-    """What the lock said of a load of amber whose agent was killed while it stopped jade."""
+    """The lock's text about a load of amber whose agent was killed while it stopped jade."""
     with stopping(known, fake_runtime) as swap:
         swap.killed()
     return swap.held

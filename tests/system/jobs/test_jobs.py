@@ -1,4 +1,4 @@
-"""Work that goes on without its client is found again, watched to its end, and cancelled."""
+"""Jobs that continue without their client are listed, watched to their end, and cancelled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.watching import job
 
 
 def abandoned(studio: Studio, fake_runtime: FakeRuntime, load_s: float) -> str:
-    """A swap from amber to jade whose client was killed while it waits; the job's id."""
+    """A swap from amber to jade, waiting, whose client was killed; the job's id."""
     port = studio.ports[0]
     studio.must("load", "amber", port)
     fake_runtime.behaves("tiny--jade", load_s=load_s)

@@ -1,5 +1,5 @@
-"""Two operators at once: a port has one winner, and the other learns who it is; different ports do
-not interfere."""
+"""Two operators at once: one wins the port, and the other is told who; other ports are not
+affected."""
 
 from __future__ import annotations
 

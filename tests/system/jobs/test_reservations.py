@@ -1,5 +1,5 @@
-"""A load has its entry to itself, and the one that may have to come back: whoever wants either is
-told who has it."""
+"""A load reserves its entry and the one that may have to come back: a request for either names the
+holder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def swap(known: Studio, fake_runtime: FakeRuntime) -> Iterator[Swap]:
 
 
 def told(error: dict[str, Any], held: dict[str, Any], entry: str) -> None:
-    """Who has it, from where, since when, why and on which port."""
+    """The error names the holder, its machine, time, reason and port."""
     assert (error["entry"], error["port"]) == (entry, held["port"])
     words = [held[key] for key in ("port", "who", "from", "since", "why")]
     assert all(str(word) in error["message"] for word in [entry, *words])

@@ -1,5 +1,4 @@
-"""Memory that does not suffice: a load is refused with its sum, or makes room by unloading
-others."""
+"""Too little memory: a load is refused with the sum, or unloads other ports."""
 
 from __future__ import annotations
 
@@ -24,8 +23,7 @@ DIES = {"load_s": 1000.0, "die_after_s": 0.3}
 
 @pytest.fixture
 def room(known: Studio, fake_runtime: FakeRuntime) -> Cramped:
-    """amber and jade serve on the first two ports; there is room for topaz beside amber, not beside
-    both."""
+    """amber and jade serve on the first two ports; topaz fits beside amber, but not beside both."""
     fake_runtime.behaves(child_mb=HELD_MB)
     fake_runtime.behaves("tiny--amber", child_mb=2 * HELD_MB)
     known.edit(
@@ -43,14 +41,14 @@ def room(known: Studio, fake_runtime: FakeRuntime) -> Cramped:
 
 
 def serving(studio: Studio) -> dict[str, int]:
-    """What the ports really answer, by the model's own word."""
+    """Model -> port, by the answers of the models."""
     rows = studio.must("status")["ports"]
     ready = [row["port"] for row in rows if row["state"] == "ready"]
     return {studio.ask(port, studio.slot(port)).rpartition("/")[2]: port for port in ready}
 
 
 def all_gone(answer: Answer, code: int) -> list[dict[str, Any]]:
-    """What a load, which failed so, had begun to evict."""
+    """What a load that failed like this had begun to evict."""
     assert answer.exit == code and answer.stderr.count("Traceback") == 0, answer
     assert all(one["outcome"] in answer.error["message"] for one in answer.error["evicted"])
     return list(answer.error["evicted"])
@@ -188,8 +186,8 @@ def test_cancelled_half_way_brings_back_what_was_stopped_and_leaves_the_rest(
 def test_one_that_cannot_be_stopped_brings_the_others_back(
     known: Studio, fake_runtime: FakeRuntime, room: Cramped
 ) -> None:
-    """Both have to go. As jade's server lets go of its port, somebody else takes it: that is no
-    proof of a stop."""
+    """Both must be unloaded. When jade's server frees its port, another process takes it: that does
+    not prove a stop."""
     first, second, port = known.ports
     room.size(known.mlxops("fit", "topaz").document["result"]["need_bytes"] + (HELD_MB << 19))
     assert known.must("load", "topaz", port, "--dry-run", "--evict")["memory"]["unload"] == [
@@ -208,7 +206,7 @@ def test_one_that_cannot_be_stopped_brings_the_others_back(
 
 @contextmanager
 def taking_over(port: int) -> Iterator[None]:
-    """A stranger who listens on the port as soon as it can be had."""
+    """A foreign process that listens on the port as soon as it is free."""
     stranger, over = socket.socket(), threading.Event()
     stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
@@ -231,7 +229,7 @@ def taking_over(port: int) -> Iterator[None]:
 
 @pytest.mark.slow
 def test_two_loads_that_would_fill_the_same_room(known: Studio, fake_runtime: FakeRuntime) -> None:
-    """The second counts what the first is going to take, though it holds nothing yet, and does not
+    """The second load counts what the first one will use, though it uses nothing yet, and does not
     evict it."""
     first, _, port = known.ports
     machine = Cramped(known)

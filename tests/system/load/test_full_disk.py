@@ -1,5 +1,4 @@
-"""A disk without room: nothing is stopped for a load that could not end, and what was stopped comes
-back."""
+"""A full disk: no server is stopped for a load that cannot end, and a stopped one is restored."""
 
 from __future__ import annotations
 
@@ -60,8 +59,8 @@ def left(studio: Studio) -> list[Path]:
 
 
 def assert_refused(studio: Studio, *words: object) -> dict[str, Any]:
-    """A load of jade, and its dry run, end before anything is stopped, with words about a file on
-    one of the disks."""
+    """A load of jade, and its dry run, end before anything is stopped, with an error about a file
+    on one of the disks."""
     for more in (("--dry-run",), ()):
         answer = studio.mlxops("load", "jade", studio.ports[0], "--replace", *words, *more)
         assert answer.exit == 10 and answer.error["kind"] == "NotEnoughDisk", answer
@@ -143,7 +142,7 @@ NEVER = {"load_s": 1000.0}
 def test_a_disk_that_fills_after_the_stop_hinders_no_rollback(
     serving: Studio, disks: Sequence[SmallDisk], fake_runtime: FakeRuntime
 ) -> None:
-    """The room was taken before: the way back is on record, and the server before has a log."""
+    """Space was reserved: the rollback is recorded, and the previous server has a log."""
     port = serving.ports[0]
     fake_runtime.behaves("tiny--jade", **NEVER)
     loading = serving.start("--json", "load", "jade", port, "--replace", "--timeout", 4)

@@ -44,7 +44,7 @@ def interrupted(answer: Answer) -> dict[str, Any]:
 
 
 def amber_serves(studio: Studio) -> None:
-    """It does, the registry says so, and nothing of the other model is left."""
+    """amber serves, the registry says so, and nothing of the other model is left."""
     port = studio.ports[0]
     assert studio.assignments() == {"amber": port}
     assert studio.ask(port, studio.slot(port)) == "I am tiny/amber"

@@ -1,5 +1,4 @@
-"""A load that could have been known to fail stops nothing: damaged files, words in args, ports,
-programs."""
+"""A load that can be known to fail stops nothing: damaged files, wrong args, ports, programs."""
 
 from __future__ import annotations
 
@@ -38,8 +37,8 @@ def here(
 def swap(
     studio: Studio, runtime: FakeRuntime, *words: object, code: int, kind: str
 ) -> dict[str, Any]:
-    """The error of a swap to jade that was refused while amber went on serving, with and without a
-    dry run."""
+    """The error of a swap to jade that was refused, with and without a dry run; amber still
+    serves."""
     for more in ((), ("--dry-run",)):
         error = refused(
             studio.mlxops("load", "jade", studio.ports[0], "--replace", *words, *more), code, kind
@@ -286,7 +285,7 @@ def test_a_config_from_which_no_model_can_be_built(
 def test_a_config_that_its_runtime_cannot_be_asked_about_stops_no_load(
     here: Studio, fake_runtime: FakeRuntime, tmp_path: Path
 ) -> None:
-    """As where its interpreter has no mlx-lm."""
+    """As if its interpreter had no mlx-lm."""
     spoil(here, "config.json", b'{"model_type": "qwen3"}')
     python = tmp_path / "python3"
     python.write_text(f'#!/bin/sh\n[ "$1" = -I ] && exit 1\nexec {sys.executable} "$@"\n')

@@ -1,4 +1,4 @@
-"""A new model that fails to start: the previous one is back and answers, the person learns why."""
+"""A new model fails to start: the previous one answers again, and the error says why."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_hint_does_not_name_the_log_of_the_restarted_server(
 def test_a_runtime_that_starts_no_longer_stops_nothing(
     serving: Studio, fake_runtime: FakeRuntime, tmp_path: Path
 ) -> None:
-    """What its help said once is kept; a module outside its environment has gone since."""
+    """Its help is cached, and a module outside its environment has gone since."""
     port, gone = serving.ports[0], tmp_path / "dep"
     gone.touch()
     text = fake_runtime.program.read_text()

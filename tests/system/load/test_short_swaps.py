@@ -1,5 +1,5 @@
-"""What a swap does before it takes the port down, so that it is down for a stop and a start and no
-longer."""
+"""What a swap does while the old server still serves, so that the port is down only for a stop and
+a start."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ OPENAI = "mlx-openai-server"
 
 
 class Stream:
-    """A streamed answer that somebody reads to its end, in a thread. `ended`: it came to its
-    own."""
+    """A streamed answer that a thread reads. `ended`: it was complete."""
 
     def __init__(self, port: int) -> None:
         body = json.dumps(

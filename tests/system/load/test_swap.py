@@ -1,5 +1,4 @@
-"""A swap changes who answers under the slot's one name, and the registry is true at every moment of
-it."""
+"""A swap changes the model behind the slot's name, and the registry is right at every moment."""
 
 from __future__ import annotations
 
@@ -55,7 +54,7 @@ def test_a_light_server_swapped_and_verified(light: Studio) -> None:
 def test_a_server_swapped_to_a_model_that_thinks_and_verified(
     login: Login, openai_runtime: dict[str, Any], make_studio: Callable[..., Studio]
 ) -> None:
-    """With the parser a client gets the two apart, plain and streamed alike."""
+    """With the parser, clients get reasoning and content apart, plain and streamed."""
     studio = make_studio(login, openai_runtime)
     studio.add("tiny/pearl", model_files(THINKING, seed=9))
     studio.must("init")
@@ -68,7 +67,7 @@ def test_a_server_swapped_to_a_model_that_thinks_and_verified(
 
 
 def swapped(real: Studio, second: str) -> dict[str, Any]:
-    """What came of a load over amber: another model answers to the same name."""
+    """The result of a load over amber: another model answers to the same name."""
     port = real.ports[0]
     first = real.must("load", "amber", port)
     assert first["previous"] is None

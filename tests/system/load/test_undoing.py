@@ -1,5 +1,4 @@
-"""What is told while work is undone, cancelled or only planned: what really stands, by its own
-name."""
+"""Messages while a job is undone, cancelled or only planned: they name what really runs."""
 
 from __future__ import annotations
 

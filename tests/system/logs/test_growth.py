@@ -1,5 +1,4 @@
-"""What is kept on the host has an end: the commands that come along cut it down, and doctor tells
-how much there is."""
+"""Files on the host stay bounded: commands truncate them, and doctor shows their sizes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`logs`: no line lost, none torn, whatever becomes of the file; as many as asked for; and whose
-log it is."""
+"""`logs` loses and tears no line, whatever happens to the file; the number of lines; whose log it
+is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Followed = Callable[..., "Follow"]
 
 
 class Follow:
-    """`logs -f`, and what it has shown."""
+    """`logs -f`, and its output so far."""
 
     def __init__(self, studio: Studio, *words: object) -> None:
         self.process = studio.start("logs", *words)
@@ -125,7 +125,7 @@ def copytruncate(log: Path) -> None:
 
 
 def renamed(log: Path) -> None:
-    """As newsyslog does: the server goes on writing to the file under its new name."""
+    """As newsyslog does: the server continues to write to the renamed file."""
     log.rename(log.with_suffix(".log.0"))
     log.touch()
 

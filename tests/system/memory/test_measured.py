@@ -1,5 +1,4 @@
-"""What a real server takes stays below what was estimated; tests/bench/memory.py does the same for
-more families."""
+"""A real server uses less than the estimate; tests/bench/memory.py measures more families."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Flags from the model: what is proposed, who may overrule it, and what a gpt-oss needs before it
-is started."""
+"""Flags from the model: which are proposed, what overrides them, and what a gpt-oss needs before
+its start."""
 
 from __future__ import annotations
 

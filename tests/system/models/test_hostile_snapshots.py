@@ -1,5 +1,5 @@
-"""A snapshot in which something else lies where a file is expected: no verb waits for it, and no
-server is given it."""
+"""A snapshot with something else in place of a file: no verb waits for it, and no server gets
+it."""
 
 from __future__ import annotations
 

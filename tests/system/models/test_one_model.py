@@ -1,5 +1,4 @@
-"""One model under several spellings: case, links, trailing slashes, relative paths and revisions
-make no second one."""
+"""One model in several spellings: case, links, trailing slashes, relative paths and revisions."""
 
 from __future__ import annotations
 
@@ -57,7 +56,7 @@ def started(here: Studio, fake_runtime: FakeRuntime) -> Iterator[Callable[..., N
 
 
 def spelled(how: str, here: Studio, path: Path) -> tuple[str, Path]:
-    """The snapshot's path in another spelling, and the folder it is typed in."""
+    """The snapshot's path in another spelling, and the current folder for it."""
     link = here.folder / "linked"
     link.symlink_to(here.hub)
     return {
