@@ -32,7 +32,7 @@ Begin = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Begin]:
-    """Starts a process that has nothing to do with us, and must still live at the end."""
+    """Start an unrelated process, which must still run at the end."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def start(*argv: object) -> subprocess.Popen[bytes]:
@@ -91,7 +91,7 @@ def test_force_alone_does_not_touch_a_busy_port(known: Studio) -> None:
 def test_the_old_server_s_listener_does_not_satisfy_the_wait(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
-    """Even one that does not heed SIGTERM is gone before the new one counts as ready."""
+    """Even a server that ignores SIGTERM is gone before the new one counts as ready."""
     port = known.ports[0]
     known.must("load", "amber", port)
     old = known.port_row(port)["pid"]
@@ -164,8 +164,8 @@ def test_reconcile_leaves_a_model_that_is_still_loading(
 
 @pytest.mark.slow
 def test_reconcile_leaves_a_server_of_another_user(known: Studio, begin: Begin) -> None:
-    """The agent, as nobody, cannot see whose listener it is: unknown, so nothing is changed, and it
-    says why."""
+    """As the user nobody, the agent cannot see the listener's owner: the port is unknown, nothing
+    is changed, and the reason is given."""
     if os.getuid() != 0:
         pytest.skip("needs root, to be two users")
     port = known.ports[0]
@@ -180,8 +180,8 @@ def test_reconcile_leaves_a_server_of_another_user(known: Studio, begin: Begin) 
 
 
 def as_nobody(studio: Studio) -> None:
-    """From now on the agent runs as nobody, who may read and write the Studio's files but sees no
-    process of root."""
+    """From now on the agent runs as the user nobody, who can read and write the Studio's files but
+    sees no process of root."""
     wrapper = studio.folder / "python-as-nobody"
     wrapper.write_text(
         f"#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {plain_python()} "
@@ -239,7 +239,7 @@ def test_simultaneous_changes_are_all_kept(known: Studio) -> None:
 
 @pytest.mark.slow
 def test_a_large_model_is_given_time(known: Studio, fake_runtime: FakeRuntime) -> None:
-    """The old wait was 60 s; what loads visibly says how long it may take."""
+    """The limit was once 60 s; now the default is long, and the progress shows it."""
     known.runtime.pop("startup_timeout_s")
     known.describe()
     fake_runtime.behaves(load_s=6)

@@ -318,7 +318,7 @@ def test_looking_on_linux_starts_nothing_and_imports_nothing_heavy():
 
 @pytest.mark.lsof
 def test_words_with_blanks_stay_whole_where_the_kernel_tells_them(monkeypatch: pytest.MonkeyPatch):
-    """Stands for sysctl, from /proc."""
+    """Here, /proc stands for a Mac's sysctl."""
 
     def told(pid: int) -> Any:
         shown = Linux().process(pid)

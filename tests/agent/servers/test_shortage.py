@@ -14,7 +14,7 @@ from mlxops.agent.servers.start import StartedServer, restart_server
 
 
 def short_for(monkeypatch: pytest.MonkeyPatch, tries: int, number: int) -> list[int]:
-    """launch_in, and with it start_server, fails so many times; the list grows with each try."""
+    """start_server fails so many times, as when launch_in fails; the list grows with each try."""
     seen: list[int] = []
 
     def start_server(*_: Any) -> StartedServer:

@@ -1,4 +1,4 @@
-"""reconcile clears what is proven gone, that alone, and says why it leaves the rest."""
+"""reconcile clears only proven dead servers, and says why it leaves the rest."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Reconciled = dict[str, Any]
 
 
 def reconciled_by(studio: Studio, procs: Procs) -> Reconciled:
-    """What the agent comes to when it sees the machine through these."""
+    """The agent's result when it observes the machine through these tools."""
     site = Site.from_wire(hosts.find_host("studio", str(studio.hosts_dir)).site)
     who = {"who": "cron", "from": "here"}
     with open(os.devnull, "rb") as nothing, open(os.devnull, "wb") as nowhere:
@@ -49,7 +49,8 @@ def reconciled_by(studio: Studio, procs: Procs) -> Reconciled:
 
 
 def kill(studio: Studio, port: int) -> None:
-    """Kill -9 the server of a port, and see it gone with the child that held its weights."""
+    """Kill the server of a port with SIGKILL, and wait until it and the child with its weights are
+    gone."""
     pid = studio.port_row(port)["pid"]
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not {pid} & living(studio.folder).keys())
@@ -58,7 +59,7 @@ def kill(studio: Studio, port: int) -> None:
 
 @contextmanager
 def listener(port: int, *user: int) -> Iterator[int]:
-    """Somebody's process that holds the port; its pid."""
+    """A foreign process that holds the port; its pid."""
     argv = [sys.executable, "-c", LISTENER, *map(str, (port, *user))]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         try:
@@ -85,7 +86,7 @@ def stale(two: Studio) -> Studio:
 
 @pytest.fixture
 def left(known: Studio) -> Studio:
-    """amber is assigned to the first port, as a dead server's assignment is left by a power cut."""
+    """amber is assigned to the first port, as after a power cut."""
     record = {"pid": os.getpid(), "start_time": "before the power cut"}
     known.edit(
         lambda registry: registry["models"]["amber"].update(port=known.ports[0], process=record)
@@ -163,12 +164,12 @@ def test_with_both_tools_it_is_cleared(left: Studio) -> None:
 
 
 def tools() -> dict[str, str]:
-    """macOS' tools as this machine has them."""
+    """macOS's tools as this machine has them."""
     return {name: shutil.which(name) or name for name in ("lsof", "ps")}
 
 
 def hidden(left: Studio, folder: Path) -> Reconciled:
-    """As it looks to somebody whose lsof does not show the listener."""
+    """As if lsof did not show the listener."""
     blind = folder / "lsof"
     blind.write_text(SILENT_LSOF)
     blind.chmod(0o755)

@@ -1,5 +1,4 @@
-"""A server that hangs or is broken is seen by every check, in the same words, with the command that
-helps."""
+"""Every check reports a hung or broken server in the same words, with the command that helps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing on a port, and no process, is taken for what it is not; what cannot be proven ours is
+"""No listener and no process is mistaken for a server, and what is not proven to be this user's is
 never touched."""
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def assign(studio: Studio, name: str, port: int, **fields: Any) -> None:
 
 
 def assign_all(studio: Studio) -> None:
-    """Every port to an entry of its own, whose server is long gone."""
+    """Assign every port to its own entry, whose server is long gone."""
     gone = {"pid": os.getpid(), "start_time": "before the power cut"}
 
     def edit(registry: dict[str, Any]) -> None:
@@ -88,7 +88,7 @@ def assign_all(studio: Studio) -> None:
 def untouched_by_everything(
     studio: Studio, drift: str, error: type[Exception]
 ) -> dict[int, dict[str, Any]]:
-    """No verb changes the registry or takes any of the ports; what status says of them."""
+    """Check that no verb changes the registry or uses the ports; return the rows of status."""
     before = studio.registry_path.read_bytes()
     told = rows(studio)
     assert {port: row["drift"] for port, row in told.items()} == dict.fromkeys(
@@ -153,7 +153,7 @@ def test_strangers_on_every_kind_of_address(
 def test_rude_servers_of_ours(
     make_studio: Callable[..., Studio], studio_runtime: dict[str, Any], fake_runtime: FakeRuntime
 ) -> None:
-    """They stay assigned whatever they answer, and stop like any other."""
+    """Servers stay assigned whatever they answer, and stop like any other."""
     studio = _local(make_studio, studio_runtime, free_range(len(TAKEN_FOR)))
     studio.edit(
         lambda r: r["models"].update({f"m{port}": r["models"]["amber"] for port in studio.ports})
@@ -200,8 +200,7 @@ def test_what_a_hostile_server_says_does_not_steer_the_terminal(
 
 
 def test_a_reused_pid_is_nobody_s_server(one: Studio, strangers: Strangers) -> None:
-    """The pid lives, as another program than the one recorded: the assignment is stale, the program
-    is left alone."""
+    """The pid is another program now: the assignment is stale, and the program is left alone."""
     port = one.ports[0]
     pid = strangers.run("sleep", "600")
     assign(one, "amber", port, process={**record(process(pid)), "start_time": "then-1"})
@@ -230,7 +229,7 @@ def test_a_recorded_process_that_is_no_server_is_neither_stopped_nor_forgotten(
 def test_a_group_that_was_never_ours_is_not_taken_for_what_a_server_left(
     one: Studio, strangers: Strangers
 ) -> None:
-    """A reused pid may have led a group of somebody's, dead by now, with workers that look like a
+    """A reused pid may be that of another user's dead process group, with workers that look like a
     server's."""
     port = one.ports[0]
     code = (

@@ -1,5 +1,5 @@
-"""A server is a family: launcher, server, worker. Whoever of it is dead, the others are found,
-named and stopped."""
+"""A server is a family of launcher, server and worker: if one of them is dead, the others are
+found, named and stopped."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def verdict(studio: Studio) -> tuple[str, str | None]:
 
 
 def unload(studio: Studio) -> None:
-    """It ends everything of ours, and the assignment."""
+    """unload stops all processes of the server and clears the assignment."""
     assert ask(studio, "unload", port=studio.ports[0])["changed"]
     assert studio.assignments() == {} and verdict(studio) == ("free", None)
     assert not any(
@@ -180,7 +180,7 @@ def test_uv_and_the_server_are_killed_and_the_worker_left(
 
 
 def test_a_zombie_is_dead(one: Studio, fake_runtime: FakeRuntime) -> None:
-    """Killed and not reaped by whoever started it, as where pid 1 does not reap."""
+    """A killed server that its parent does not reap, as if pid 1 did not reap."""
     port = one.ports[0]
     argv = [
         *fake_runtime.command,
@@ -208,7 +208,7 @@ def test_a_zombie_is_dead(one: Studio, fake_runtime: FakeRuntime) -> None:
 def test_a_record_that_was_tampered_with_does_not_decide_what_is_started_again(
     serving: Studio, fake_runtime: FakeRuntime, argv: Any
 ) -> None:
-    """A swap that fails brings back what ran, not what the registry says ran."""
+    """A failed swap restores what ran, not what the registry says ran."""
     port = serving.ports[0]
     ran = fake_runtime.journal("started")[-1]["argv"]
 
@@ -233,8 +233,8 @@ def test_a_record_that_was_tampered_with_does_not_decide_what_is_started_again(
 
 @pytest.mark.slow
 def test_two_servers_that_name_one_port(serving: Studio, fake_runtime: FakeRuntime) -> None:
-    """The second hangs for want of the port; an unload that left it would report a port free that
-    is not."""
+    """The second server hangs because the port is taken; an unload that left it would wrongly
+    report a free port."""
     port, path = serving.ports[0], serving.entry("jade")["cache_path"]
     owner = rows(serving)[port]["pid"]
     fake_runtime.behaves("tiny--jade", load_s=600, child=False)
@@ -259,8 +259,8 @@ def test_two_servers_that_name_one_port(serving: Studio, fake_runtime: FakeRunti
 def test_a_stranger_beside_our_server(
     one: Studio, fake_runtime: FakeRuntime, strangers: Strangers
 ) -> None:
-    """On the same port, another address: it is told, and no verb works on the port until it is
-    gone."""
+    """A listener on another address of the port is reported, and no verb works on the port until it
+    is gone."""
     port = one.ports[0]
     ask(one, "load", model="amber", port=port)
     strangers.listen(port, "::1")
@@ -290,8 +290,8 @@ def impostor(folder: Path, strangers: Strangers, *words: object) -> int:
 def test_whoever_only_names_the_port_is_neither_stopped_nor_in_the_way(
     serving: Studio, strangers: Strangers, tmp_path: Path
 ) -> None:
-    """Any user can start a process that says it is a server of our port; `strangers` sees that they
-    are unharmed."""
+    """Any user can start a process that looks like a server of the port; `strangers` checks that
+    none was harmed."""
     port = serving.ports[0]
     named = [impostor(tmp_path, strangers, "--port", port, *more) for more in ((), ("--other",))]
     eventually(lambda: all(local_procs().process(pid) for pid in named))

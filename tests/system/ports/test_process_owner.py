@@ -1,5 +1,5 @@
-"""Another user's process is foreign to every verb, whatever its command line says, and for root
-too; and what a failed load starts again is only ever what this user ran."""
+"""Another user's process is foreign to every verb, also for root, whatever its command line says; a
+failed load restarts only what this user ran."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_an_impostor_that_takes_the_port_of_a_dead_server_is_not_taken_for_it(
 def test_another_users_server_that_does_not_listen_yet_is_in_the_way_and_left_alone(
     one: Studio, mallory: Account
 ) -> None:
-    """It loads still: a load onto its port would end with two servers for one port."""
+    """It is still loading: another load would give the port two servers."""
     port, fake = one.ports[0], mallory.runtime("mlx-openai-server")
     fake.behaves(load_s=600, child=False)
     mallory.owns(mallory.home)
@@ -117,7 +117,8 @@ def test_another_users_server_that_does_not_listen_yet_is_in_the_way_and_left_al
 def test_root_and_the_user_each_work_on_their_own_servers_only(
     one: Studio, operator: Account
 ) -> None:
-    """As with one command run by sudo, or a cron line of root's: each is told as whom to run."""
+    """As after one command with sudo, or from root's crontab: the error names the user to run it
+    as."""
     port, other = one.ports[:2]
     ask(one, "load", model="amber", port=other)
     roots = str(shutil.move(one.state_dir, one.folder.with_name("roots")))
@@ -152,7 +153,7 @@ def test_root_and_the_user_each_work_on_their_own_servers_only(
 
 
 def other_program(folder: Path, light: FakeRuntime) -> FakeRuntime:
-    """A program of the runtime's name that is not the host's."""
+    """A program with the runtime's name that is not the host's program."""
     made = FakeRuntime(folder / "other" / "bin", light.program.name)
     return made
 
@@ -216,8 +217,8 @@ def test_an_orphan_of_the_hosts_own_program_comes_back_as_it_was(
 def test_a_record_that_another_account_changed_starts_nothing(
     one: Studio, light: FakeRuntime, tmp_path: Path, manner: str
 ) -> None:
-    """A registry that a group shares: pid and start time are right, the words are somebody
-    else's."""
+    """A registry shared by a group: pid and start time are right, but another account wrote the
+    command line."""
     port, evil = one.ports[0], tmp_path / "evil" / "mlx_lm.server"
     ask(one, "load", model="amber", port=port)
     evil.parent.mkdir()
@@ -242,7 +243,7 @@ def test_a_record_that_another_account_changed_starts_nothing(
 def test_a_link_that_is_changed_after_the_check_starts_nothing(
     one: Studio, light: FakeRuntime, tmp_path: Path, mode: int
 ) -> None:
-    """What a rollback executes is the host's program, by the host's own path to it."""
+    """A rollback runs the host's program, by the host's own path."""
     port, evil, link = one.ports[0], tmp_path / "evil.sh", tmp_path / "mlx_lm.server"
     ask(one, "load", model="amber", port=port)
     evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/EVIL\n")
@@ -267,7 +268,7 @@ def test_a_link_that_is_changed_after_the_check_starts_nothing(
 def test_of_a_shared_registry_only_the_entry_says_how_a_server_comes_back(
     one: Studio, light: FakeRuntime
 ) -> None:
-    """Words that were split at another place look the same to `ps`, and are other options."""
+    """Words split at another place look the same in `ps`, but are other options."""
     port = one.ports[0]
     given = ["--chat-template-args", '{"enable_thinking": false}']
     one.edit(lambda registry: registry["models"]["amber"].update(args=given))
@@ -287,8 +288,7 @@ def test_of_a_shared_registry_only_the_entry_says_how_a_server_comes_back(
 def test_a_template_that_is_no_file_keeps_no_load_waiting(
     one: Studio, light: FakeRuntime, tmp_path: Path
 ) -> None:
-    """The template of the model that would have to come back, which another account of the registry
-    may name."""
+    """The template of the model to restore, which another account can name in the registry."""
     port, fifo = one.ports[0], tmp_path / "template.jinja"
     os.mkfifo(fifo)
     with serve(None, light, one, "amber", port) as server:
@@ -309,7 +309,7 @@ def test_a_template_that_is_no_file_keeps_no_load_waiting(
 def test_a_file_of_ours_that_a_shared_registry_names_is_not_shown_to_everybody(
     one: Studio, light: FakeRuntime, tmp_path: Path
 ) -> None:
-    """mlx_lm.server takes the text of a template, and every user can read a command line."""
+    """mlx_lm.server takes a template as text, and every user can read a command line."""
     port, secret = one.ports[0], tmp_path / "secret"
     secret.write_text("only ours")
     one.edit(lambda registry: registry["models"]["jade"].update(chat_template=str(secret)))

@@ -1,5 +1,4 @@
-"""Verbs that have to ask a program that takes its time: they are heard of meanwhile, and can be
-cancelled."""
+"""Verbs that wait for a slow program send pings, and can be cancelled."""
 
 from __future__ import annotations
 
@@ -32,8 +31,8 @@ exec {program} "$@"
 def slow(
     make_studio: Callable[..., Studio], tmp_path: Path, fake_runtime: FakeRuntime
 ) -> Callable[[float], tuple[Studio, Path]]:
-    """A local Studio whose runtime takes so many seconds to list its options, and where its pids
-    are kept."""
+    """A local Studio whose runtime takes so many seconds to list its options, and the file with its
+    pids."""
 
     def make(seconds: float) -> tuple[Studio, Path]:
         folder, pids = tmp_path / "slow", tmp_path / "pids"

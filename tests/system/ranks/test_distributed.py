@@ -58,8 +58,7 @@ def test_a_rank_that_dies_is_told_and_the_rest_unloaded(divided: Divided) -> Non
 
 @pytest.mark.slow
 def test_while_the_other_host_cannot_be_asked_nothing_is_changed(divided: Divided) -> None:
-    """And then, of the two, the rank there is left over: it keeps the assignment until it is
-    stopped."""
+    """Afterwards the remaining rank keeps the assignment until it is stopped."""
     studio, port, (first, second) = divided.studio, divided.port, divided.load()
     divided.two.peer.stop()
     row = studio.port_row(port)
@@ -86,8 +85,7 @@ def test_while_the_other_host_cannot_be_asked_nothing_is_changed(divided: Divide
 def test_a_killed_agent_leaves_no_rank_that_is_not_on_record(
     divided: Divided, light: FakeRuntime
 ) -> None:
-    """Once as soon as there is one, at its gate; once while they load. What is on record, unload
-    finds."""
+    """Killed at its gate, and while it loads: unload finds what is recorded."""
     studio, port = divided.studio, divided.port
     light.behaves(load_s=60)
     for wanted in (0, 2):

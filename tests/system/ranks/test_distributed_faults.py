@@ -1,5 +1,5 @@
-"""A model on two hosts while the other one says nothing, or its agent dies: Ctrl-C is heard, and
-what is left told."""
+"""A model on two hosts, of which the other does not answer or loses its agent: Ctrl-C works, and
+leftovers are reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.openssh, pytest.mark.usefixtures("ctrl_c")]
 
 @contextmanager
 def dumb(divided: Divided) -> Iterator[None]:
-    """Meanwhile the other host accepts connections and says nothing; ssh would bear it for ten
+    """Meanwhile the other host accepts connections and does not answer; ssh would wait ten
     seconds."""
     os.kill(divided.two.peer.pid, signal.SIGSTOP)
     try:
@@ -32,7 +32,7 @@ def dumb(divided: Divided) -> Iterator[None]:
 
 
 def asking(divided: Divided) -> bool:
-    """Whether an ssh is under way to the other host."""
+    """Whether an ssh process connects to the other host."""
     return any("BatchMode=yes" in line for line in living(divided.two.folder).values())
 
 
@@ -47,7 +47,7 @@ def pressed(divided: Divided, command: subprocess.Popen[str]) -> Answer:
 
 
 def stopping(divided: Divided, *words: object) -> subprocess.Popen[str]:
-    """The command, at work on a server that ends only when it is killed."""
+    """The command, while it stops a server that ends only when it is killed."""
     command = divided.studio.start("--json", *words, "--grace", 60)
     job(divided.studio, divided.port, "stop")
     return command

@@ -1,5 +1,4 @@
-"""A registry that cannot be read stops no look at the host, and no unload of what is proven without
-it."""
+"""An unreadable registry prevents neither a look at the host nor an unload of a proven server."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ sys.stdin.readline()
 
 @contextmanager
 def holding(path: str) -> Iterator[subprocess.Popen[str]]:
-    """Somebody who is no command of mlxops holds a lock."""
+    """A process other than mlxops holds a lock."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(
         [sys.executable, "-c", HELD, path], text=True, cwd=ROOT, **pipes

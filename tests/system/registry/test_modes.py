@@ -1,5 +1,5 @@
-"""Who else on either machine may read or write what the tool leaves there, however careless the
-login's umask is."""
+"""Which other users can read or write the files that mlxops leaves, even with a login's umask of
+0."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def used(
 
 
 def use(studio: Studio, models: dict[str, dict[str, bytes]]) -> None:
-    """Everything that leaves something, beginning without a state folder and without a registry."""
+    """Run every command that writes files, beginning without a state folder and a registry."""
     studio.state_dir.rmdir()
     for repo_id, files in models.items():
         studio.add(repo_id, files)

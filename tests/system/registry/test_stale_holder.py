@@ -1,5 +1,4 @@
-"""Who holds a lock and does not move is told by name; once dead, it blocks nobody. `lock` shows
-both."""
+"""A lock's holder that hangs is named; a dead one blocks nobody. `lock` shows both."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A key that may run some verbs of the agent and nothing else, on a real sshd: what it opens, and
-what it does not."""
+"""A key restricted to some verbs, on a real sshd: what it can do, and what it cannot."""
 
 from __future__ import annotations
 
@@ -155,7 +154,7 @@ def test_no_port_is_forwarded(door: Restricted) -> None:
 
 
 def heard(door: Restricted, payload: bytes) -> tuple[str, str]:
-    """Both streams of what a client is told that sends these bytes and no more."""
+    """Both output streams of a client that sends only these bytes."""
     done = subprocess.run(
         [
             "ssh",
@@ -285,7 +284,7 @@ def test_authorize_puts_the_same_in_the_same_place_for_its_owner_only(door: Rest
 
 
 def test_a_folder_that_somebody_planted_is_not_run(door: Restricted) -> None:
-    """As below a folder that others may write to, after something that tidies up there."""
+    """As in a folder that others can write to and that something cleans up."""
     folder = Path(door.authorize()["folder"])
     planted = f"open({str(door.canary)!r}, 'w')\n".encode()
     folder.rename(folder.with_name("away"))

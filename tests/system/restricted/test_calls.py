@@ -1,5 +1,5 @@
-"""What a restricted key may choose in a call, what one call costs, and what is left of keys that
-nobody uses."""
+"""What a restricted key can choose in a call, the cost of a call, and the leftovers of unused
+keys."""
 
 from __future__ import annotations
 

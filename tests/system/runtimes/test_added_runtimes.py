@@ -1,5 +1,5 @@
-"""A runtime that only a host file describes, and vllm by its source, go through a whole life like
-the built-in ones."""
+"""A runtime that only a host file describes, and vllm as its source describes it, go through all
+verbs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LINES = {
 
 
 class Added:
-    """A Studio over SSH whose host file names one more runtime, which amber asks for."""
+    """A Studio over SSH whose host file adds a runtime, which amber uses."""
 
     def __init__(self, studio: Studio, name: str, program: FakeRuntime) -> None:
         self.studio, self.name, self.program = studio, name, program

@@ -155,7 +155,7 @@ def test_an_answer_is_not_taken_for_that_of_another_server_or_of_another_minute(
 def test_the_real_servers_log_stays_as_it_is(
     make_studio: Make, runtime: str, request: pytest.FixtureRequest
 ) -> None:
-    """Also where the login has no cache: mlx_lm.server would log a traceback for each list of its
+    """Also without a cache in the login: mlx_lm.server would log a traceback for each list of
     models."""
     studio = make_studio(None, request.getfixturevalue(runtime))
     studio.env["HOME"] = str(studio.folder)

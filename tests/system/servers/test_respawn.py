@@ -1,5 +1,5 @@
-"""A server that somebody else starts again, one that hangs, one that leaves its parent, a second
-one of a port: what is told of each, and what a stop really leaves behind."""
+"""A server that something restarts, one that hangs, one that leaves its parent, a second one on a
+port: how each is reported, and what a stop leaves."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def shell(one: Studio, light: FakeRuntime) -> Iterator[Run]:
-    """Runs a command whose server of amber listens on the first port; its pid. Ended with all it
-    started."""
+    """Run a command whose server of amber listens on the first port; its pid. All of its processes
+    are ended."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def run(*argv: object, **popen: Any) -> int:
@@ -172,8 +172,8 @@ FOR_EVER = "while true; do $SERVER; sleep 0.5; done"
 def test_a_loop_in_a_script_with_a_relative_name_is_told(
     one: Studio, light: FakeRuntime, shell: Run, tmp_path: Path, text: str, argv: list[str]
 ) -> None:
-    """It counts from the shell's own folder, and is found in what the shell has open where that has
-    changed."""
+    """The path is relative to the shell's folder, and is found among the shell's open files if that
+    has changed."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "sup.sh").write_text(amber(one, light, text))
     pid, before = shell(*argv, cwd=tmp_path), listener(one.ports[0])
@@ -187,7 +187,7 @@ def test_a_loop_in_a_script_with_a_relative_name_is_told(
 def test_a_script_that_is_no_file_is_never_waited_for(
     one: Studio, light: FakeRuntime, shell: Run, tmp_path: Path, manner: str
 ) -> None:
-    """Opened here, a FIFO would block for ever, and /dev/stdin is another one in every process."""
+    """Opening a FIFO would block for ever, and /dev/stdin is another file in every process."""
     text, fifo = amber(one, light, "$SERVER; true"), tmp_path / "sup.fifo"
     os.mkfifo(fifo)
     with open(os.open(fifo, os.O_RDWR), "wb") as source:

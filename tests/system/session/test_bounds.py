@@ -1,4 +1,4 @@
-"""What others print is bounded, whoever prints it: each ends in time, with words, and steers no
+"""Foreign output is bounded: each call ends in time with a message, and no output steers the
 terminal."""
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def busy(tmp_path: Path) -> Callable[..., Sshd]:
 
 
 def occupied(server: Sshd) -> socket.socket:
-    """A connection that has begun to log in, and does not."""
+    """A connection that has begun a login and does not continue."""
     for _ in range(100):
         line = socket.create_connection(("127.0.0.1", server.port))
         if line.recv(4) == b"SSH-":

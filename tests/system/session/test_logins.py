@@ -1,5 +1,5 @@
-"""Logins as they are met: shells with rc files that print, a bare PATH, an old first python3, links
-that break."""
+"""Real-world logins: shells whose rc files print, a bare PATH, an old python3 first, broken
+links."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""One call to a host, with agents written for the occasion, on this machine itself and through a
-real sshd."""
+"""One call to a host, with special agents, on this machine and through a real sshd."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""No text reaches a shell: canaries in every place a string can go, over a real sshd, with real
-login shells."""
+"""No text reaches a shell: canaries in every place for a string, over a real sshd, with real login
+shells."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ FIELDS = (
 
 
 class Trapped(Studio):
-    """A Studio whose every path, and every slot's name, is a trap."""
+    """A Studio with a trap in every path and every slot's name."""
 
     def slot(self, port: int) -> str:
         return f"{TRAP}{port}"
@@ -98,7 +98,7 @@ def trapped(
 
 
 def sprung(folder: Path) -> list[str]:
-    """The canaries that exist: below the test's folder, where we are, and at home."""
+    """The canaries that exist: in the test's folder, the current one, and at home."""
     places = [
         *folder.rglob(f"{MARK}*"),
         *Path.cwd().glob(f"{MARK}*"),
@@ -189,7 +189,7 @@ def test_no_line_for_a_crontab_springs_a_trap(trapped: Trapped, tmp_path: Path) 
 
 
 def test_no_login_of_a_host_file_springs_a_trap(trapped: Trapped, tmp_path: Path) -> None:
-    """Nor with a configuration of ssh that puts it into commands of its own."""
+    """Nor with an ssh configuration that uses it in commands."""
     config = "Host *\n  ProxyCommand echo %h %n %r %p >&2\n  UserKnownHostsFile ~/%r %h\n"
     trapped.env["PATH"] = ssh_config(tmp_path / "ssh", config)
     assert trapped.login is not None

@@ -1,5 +1,5 @@
-"""A load whose link is cut in any of its phases goes on to its end, or is undone by a cancel, and
-is never half."""
+"""A load whose link is cut, in any phase, continues to its end or is undone by a cancel, and is
+never half done."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Reads end with their client, on the host too; an unload goes on; and a link that is only slow
-loses nothing."""
+"""Reads end with their client, also on the host; an unload continues; a slow link loses nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way a host can fail to let us in is told apart, and its hint works when it is followed."""
+"""Each failure to log in has its own message, and its hint works."""
 
 from __future__ import annotations
 

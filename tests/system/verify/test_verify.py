@@ -168,8 +168,8 @@ def test_status_deep_adds_the_pace_and_the_verdict(
 def test_a_load_ends_with_what_its_first_answer_shows(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
-    """A leak is told, and the server stays; one that answers in another name is no server of
-    ours."""
+    """A leak is reported and the server stays; one that answers with another name is not this
+    port's server."""
     port = known.ports[0]
     fake_runtime.behaves(says="<|channel|>analysis")
     loaded = known.must("load", "amber", port)

@@ -1,5 +1,4 @@
-"""Text that was made to do harm stays text, whatever it travels through, and no size or shape of it
-stops a verb."""
+"""Hostile text stays text everywhere, and no size or shape of it stops a verb."""
 
 from __future__ import annotations
 
@@ -195,8 +194,7 @@ def test_ten_thousand_entries(one: Studio) -> None:
 
 
 def test_a_word_and_a_name_of_a_megabyte(one: Studio) -> None:
-    """Looking for near matches must not take for ever; a word longer than any argument is not
-    looked for."""
+    """The search for near matches is fast, and is skipped for a word longer than any argument."""
     amber, longest = one.entry("amber"), values.MAX_TEXT_BYTES
     put(one, **{"ab" * 60_000: amber, "ab" * (longest // 2): amber})
     began = time.monotonic()
@@ -336,8 +334,8 @@ def in_the_name_of_nobody(studio: Studio) -> None:
     ],
 )
 def test_whatever_a_lock_of_a_port_says(one: Studio, said: Any) -> None:
-    """Whoever may write there can say anything; and a file may lie beside it that is called almost
-    like one."""
+    """Anyone with write access there can write any text, or place a file with a similar name beside
+    it."""
     port = one.ports[0]
     Path(f"{one.registry_path}.{port}.lock").write_text(json.dumps(said))
     Path(f"{one.registry_path}.\u00b2.lock").touch()

@@ -22,7 +22,7 @@ WAITING = ("running", "wait")
 
 
 class Home:
-    """A state folder on a disk of its own, with a server that was started while all was well."""
+    """A state folder on its own disk, with a server that was started before."""
 
     def __init__(self, studio: Studio, disk: SmallDisk) -> None:
         self.studio, self.disk = studio, disk
