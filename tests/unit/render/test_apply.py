@@ -85,7 +85,7 @@ def test_a_long_name_does_not_fold_a_port_s_line() -> None:
     load = changed(row(8101, "load", entry=LONG), 4)
     shown = lines(swap, load, width=80)
     assert len(shown) == 3 and max(map(len, shown)) <= 80
-    assert shown[1] == "8101 serves qwen3-30b-a3b-th…till-qx86-hi-mlx: ready after 4.0 s"
+    assert shown[1] == "8101 serves qwen3-30b-a3b-th…ill-qx86-hi-mlx: ready after 4.0 s"
     assert lines(load)[0].startswith(f"8101 serves {LONG}: ")
 
 
