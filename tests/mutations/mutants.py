@@ -5,6 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant
 from .ownermutants import OWNED
 from .registrymutants import DURABLE, SHARED
+from .supervisemutants import SUPERVISED
 from .wantedmutants import WANTED
 
 STOP = "tests/agent/servers/test_stop.py::"
@@ -325,4 +326,4 @@ ROOM = (
     ),
 )
 
-MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED, *ROOM, *OWNED, *WANTED)
+MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED, *ROOM, *OWNED, *WANTED, *SUPERVISED)

@@ -6,9 +6,15 @@ from typing import Optional
 
 from ..errors import mlxops_command
 
-_LOADED = ("stale", "lost", "held")
+_LOADED = ("stale", "lost")
 _RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
-_BY_PORT = {"foreign": "status", "duplicate": "unload", "failed": "logs", "stray": "show"}
+_BY_PORT = {
+    "held": "apply",
+    "foreign": "status",
+    "duplicate": "unload",
+    "failed": "logs",
+    "stray": "show",
+}
 _PLAIN = {"orphan": "init", "unrecorded": "reconcile"}
 # What must be done before the command.
 _FIRST = {"foreign": "stop it on the host, then: "}

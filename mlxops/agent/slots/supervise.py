@@ -67,10 +67,8 @@ def restart_lost(ctx: Context, ports: Iterable[int], dry: bool) -> Tuple[Restart
     targets = find_targets(ctx.site, ctx.store.read(), PlanOptions(ports=()))
     rows = [row for port in sorted(ports) for row in _judged(port, targets.get(port))]
     due = [row for row in rows if row.verdict == "start"]
-    if not due:
-        return tuple(rows)
     try:
-        done = _decided(ctx, due) if dry else _started(ctx, due)
+        done = _decided(ctx, due) if dry else _started(ctx, due, _settle(ctx))
     except UNSURE as exc:
         done = [_failed(row, exc) for row in due]
     by_port = {row.port: row for row in done}
@@ -111,9 +109,8 @@ def _failed(row: Restart, exc: Exception) -> Restart:
     return row._replace(verdict="failed", reason=to_mlxops_error(exc).message)
 
 
-def _started(ctx: Context, due: List[Restart]) -> List[Restart]:
-    with Journal(ctx.procs, ctx.site.state_dir) as journal:
-        running = _settle(ctx, journal)
+def _started(ctx: Context, due: List[Restart], running: int) -> List[Restart]:
+    """`running`: how many starts of earlier runs are under way."""
     deadline = Deadline(WAIT_S)
     free = MAX_STARTS_AT_ONCE - running
     if free <= 0:
@@ -181,11 +178,14 @@ def _job_of(ctx: Context, start: str) -> Optional[JobRecord]:
     return next((job for job in jobs if job.begin_event.get("start_id") == start), None)
 
 
-def _settle(ctx: Context, journal: Journal) -> int:
+def _settle(ctx: Context) -> int:
     """Record what became of starts whose agents could not do so; return how many are under way."""
+    if not read_starts(ctx.site.state_dir):
+        return 0
     moment = this_moment(ctx.procs)
-    settled = tuple(_settled(ctx, record, moment) for record in journal.records)
-    journal.replace(settled)
+    with Journal(ctx.procs, ctx.site.state_dir) as journal:
+        settled = tuple(_settled(ctx, record, moment) for record in journal.records)
+        journal.replace(settled)
     return sum(r.start.outcome is None and r.start.moment.boot == moment.boot for r in settled)
 
 

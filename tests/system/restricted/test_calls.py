@@ -37,10 +37,12 @@ def test_deep_is_not_status_and_grace_is_not_the_key_s(door: Restricted) -> None
     for verb, args in (
         ("status", {"deep": True}),
         ("unload", {"port": door.studio.ports[0], "grace_s": 1e-9}),
+        ("reconcile", {"restart": True}),
     ):
         with pytest.raises(LoginRefused):
             door.call(verb, args)
     assert door.call("unload", {"port": door.studio.ports[0]})["state"] == "free"
+    assert "restarts" not in door.call("reconcile", {"restart": False})
 
 
 def test_a_state_folder_that_others_can_write_is_not_used(door: Restricted) -> None:

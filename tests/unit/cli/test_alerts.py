@@ -88,6 +88,39 @@ def test_what_was_cleared_is_told_once_as_a_change_and_not_again_as_lost() -> No
     assert said(result()) == "resolved: lost 8100 qwen\n"
 
 
+def test_what_is_lost_and_then_held_is_not_over_in_between() -> None:
+    assert said(result(LOST)).startswith("lost 8100")
+    assert said(result(LOST | {"reason": "gone; its last start failed: too slow"})) == ""
+    held = LOST | {"drift": "held", "next": "mlxops apply 8100"}
+    assert said(result(held)).splitlines() == [
+        "held 8100 qwen: gone (next: mlxops apply 8100, or mlxops unload 8100 to forget it)"
+    ]
+    assert said(result(held)) == ""
+    assert said(result()) == "resolved: held 8100 qwen\n"
+    assert said(result(held)).startswith("held 8100") and said(result(LOST)).splitlines()[1:] == [
+        "resolved: held 8100 qwen"
+    ]
+
+
+def test_a_start_is_told_each_time_and_one_that_fails_with_what_is_lost() -> None:
+    row = {"port": 8100, "entry": "qwen", "wait_s": None}
+    begun = CLEARED | {"action": "start", "reason": "ready after 9 s", "next": ""}
+    started = result(actions=(begun,)) | {"restarts": [{**row, "verdict": "ready"}]}
+    for _ in range(2):
+        assert said(started) == "started qwen on 8100: ready after 9 s\n"
+    failed = result(LOST, actions=(CLEARED,)) | {"restarts": [{**row, "verdict": "failed"}]}
+    freed, lost = said(failed).splitlines()
+    assert freed.startswith("freed 8100 (qwen)") and lost.startswith("lost 8100 qwen: gone")
+
+
+def test_what_waits_is_told_to_a_person_only() -> None:
+    row = {"port": 8100, "entry": "qwen", "verdict": "wait", "reason": "started once"}
+    waits = result(LOST) | {"restarts": [{**row, "wait_s": 60.0}]}
+    told = Ended(Studio(waits), "reconcile", "--restart").out.splitlines()
+    assert told[1:] == ["not started 8100 qwen: started once; again in 1 m 00 s"]
+    assert len(said(waits, "--restart").splitlines()) == 1
+
+
 def test_the_exit_status_does_not_depend_on_what_is_told() -> None:
     for out in (True, False):
         ended = run(result(LOST), "--check")

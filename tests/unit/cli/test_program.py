@@ -78,6 +78,7 @@ def test_the_cron_line_leaves_nothing_to_the_environment(lab: Path) -> None:
         "--host lab --hosts-dir '" + str(odd).replace("%", "\\%") + "' --local reconcile -q\n"
     )
     assert "ssh agent" in ended.err
+    assert Ended(Studio(), "cron", "-q", "--restart").out.endswith(" reconcile -q --restart\n")
     quiet = Ended(Studio(), "cron", "-q", "--every", "1")
     assert f"--hosts-dir {lab}/hosts" in quiet.out
     assert (quiet.out[:10], quiet.err) == ("* * * * * ", "")

@@ -102,6 +102,13 @@ def test_status_deep_is_a_matter_of_the_verb_verify() -> None:
     assert arguments.check_restricted("status", {"deep": False}, ("status",)) == {"deep": False}
 
 
+def test_a_restricted_key_starts_no_server_through_reconcile() -> None:
+    with pytest.raises(LoginRefused, match="starts servers"):
+        arguments.check_restricted("reconcile", {"restart": True}, ("reconcile", "status"))
+    allowed = {"restart": False}
+    assert arguments.check_restricted("reconcile", allowed, ("reconcile",)) == allowed
+
+
 @pytest.mark.parametrize(
     ("verb", "args"), [("logs", {"port": PORT, "lines": 10**6}), ("verify", {"timeout_s": 9e5})]
 )
