@@ -78,8 +78,9 @@ def pid_of(port: int | None) -> int:
     return 1000 + (port or 0)
 
 
-def server(name: str, port: int, pid: int | None = None) -> Server:
-    argv = tuple(f"mlx_lm.server --model {path(name)} --port {port}".split())
+def server(name: str, port: int, pid: int | None = None, options: str = "") -> Server:
+    line = f"mlx_lm.server --model {path(name)} --port {port} {options}"
+    argv = tuple(line.split())
     pid = pid or pid_of(port)
     process = Process(pid, 1, pid, 501, f"t{pid}", None, None, argv, False)
     call = recognise(argv, RUNTIMES)
