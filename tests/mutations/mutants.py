@@ -5,6 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant
 from .ownermutants import OWNED
 from .registrymutants import DURABLE, SHARED
+from .slotmutants import PLANNED
 from .supervisemutants import SUPERVISED
 from .wantedmutants import WANTED
 
@@ -326,4 +327,15 @@ ROOM = (
     ),
 )
 
-MUTANTS = (*DURABLE, *SHARED, *LOOKED_AT, *LIVES, *TRUSTED, *ROOM, *OWNED, *WANTED, *SUPERVISED)
+MUTANTS = (
+    *DURABLE,
+    *SHARED,
+    *LOOKED_AT,
+    *LIVES,
+    *TRUSTED,
+    *ROOM,
+    *OWNED,
+    *WANTED,
+    *SUPERVISED,
+    *PLANNED,
+)

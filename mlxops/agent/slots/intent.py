@@ -11,6 +11,8 @@ from ..registry.entries import Entry, Registry
 from ..site import Site
 
 BOTH, DECLARED, WANTED = "both", "declared", "wanted"
+# What ties one of several entries of a repository to a port.
+_TIES = ("port", "wanted", "slot")
 
 
 class PlanOptions(NamedTuple):
@@ -57,26 +59,9 @@ def find_targets(site: Site, registry: Registry, options: PlanOptions) -> Dict[i
     targets = {p: _declared_target(registry, p, declared.get(p)) for p in ports}
     places = {e.name: p for p, e in entries.items() if isinstance(e, Entry)}
     return {
-        p: _with_wanted(target, wanting(registry, p), places if options.to == BOTH else {}, options)
+        p: _with_wanted(target, registry.wanting(p), places if options.to == BOTH else {}, options)
         for p, target in targets.items()
     }
-
-
-def wanting(registry: Registry, port: int) -> Tuple[Entry, ...]:
-    """The entries that want a port: at most one, unless the file was edited by hand."""
-    return tuple(e for e in registry.entries.values() if wanted_port(e) == port)
-
-
-def wanted_port(entry: Entry) -> Optional[int]:
-    """The port that the entry wants. An entry that was loaded before `wanted` was recorded wants
-    the port where it is."""
-    if "wanted" in entry.fields or entry.port is None:
-        return entry.wanted
-    process = entry.process or {}
-    in_progress = "launched_by" in process and "ready_at" not in process
-    adopted = process.get("launched_by") == "adopted"
-    kept = process.get("keep") is not False
-    return entry.port if kept and (adopted or not in_progress) else None
 
 
 def intent_warnings(site: Site, registry: Registry) -> List[str]:
@@ -97,17 +82,8 @@ def _declared_entry(registry: Registry, port: int, word: str) -> object:
     except ModelAmbiguous as exc:
         names = exc.fields["matches"]
         entries = [registry.entries[name] for name in names]
-        ranked = [[e for e in entries if key(e) == port] for key in (_port, wanted_port, _slot)]
-        chosen = next((some[0] for some in ranked if len(some) == 1), None)
-        return chosen or exc
-
-
-def _port(entry: Entry) -> Optional[int]:
-    return entry.port
-
-
-def _slot(entry: Entry) -> Optional[int]:
-    return entry.slot
+        ranked = [[e for e in entries if getattr(e, key) == port] for key in _TIES]
+        return next((some[0] for some in ranked if len(some) == 1), exc)
 
 
 def _require_models(registry: Registry, declared: Mapping[int, str], ports: Iterable[int]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from mlxops.agent.errors import Usage
 from mlxops.agent.registry.entries import Registry, parse
-from mlxops.agent.slots.intent import PlanOptions, find_targets, wanted_port
+from mlxops.agent.slots.intent import PlanOptions, find_targets
 from mlxops.agent.slots.plan import Sizes, plan
 from tests.support.slots import (
     PORTS,
@@ -132,23 +132,6 @@ def stored(**fields: Any) -> Registry:
 def test_a_wanted_port_as_text_is_that_port():
     made = plan(site(), stored(wanted="8100"), everywhere(), Sizes(), PlanOptions(PORTS))
     assert verdicts(made) == {8100: "load"}
-
-
-LOADED = {"pid": 1, "launched_by": "bob@mini", "ready_at": "t"}
-OLD = {
-    "loaded": ({"port": 8100, "process": LOADED}, 8100),
-    "adopted": ({"port": 8100, "process": {"pid": 1, "launched_by": "adopted"}}, 8100),
-    "assigned by hand": ({"port": 8100}, 8100),
-    "a load in progress": ({"port": 8100, "process": {"pid": 1, "launched_by": "bob"}}, None),
-    "a try-out": ({"port": 8100, "process": {**LOADED, "keep": False}}, None),
-    "wanted nowhere": ({"port": 8100, "process": LOADED, "wanted": None}, None),
-    "unloaded": ({}, None),
-}
-
-
-@pytest.mark.parametrize(("fields", "port"), OLD.values(), ids=OLD.keys())
-def test_an_entry_that_was_loaded_before_wanted_was_recorded(fields: dict, port: int | None):
-    assert wanted_port(stored(**fields).entries["a"]) == port
 
 
 def test_two_slots_with_one_served_name_are_a_warning():

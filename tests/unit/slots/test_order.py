@@ -113,7 +113,7 @@ def test_evict_unloads_as_few_ports_as_needed_also_those_not_asked_for():
 
 
 def test_evict_takes_only_registered_servers_that_the_plan_leaves_alone():
-    measured = sizes(100, {8100: 30, 8101: 30, 8102: 30}, {8105: 45})
+    measured = sizes(100, {8100: 30, 8101: 30, 8102: 30}, {8105: 40})
     seen = [serves("a", 8100), serves("b", 8101)._replace(job=JOB), serves("c", 8102)]
     # a is declared, b has a job, and c is not in the registry.
     made = plan_for({8100: "a", 8105: "x"}, [A0, B1, X], seen, measured, evict=True)
