@@ -21,6 +21,7 @@ from .standing import (
     killed,
     paired,
     stand,
+    to_exchange,
     to_fail,
     to_swap,
     unknown,
@@ -357,6 +358,7 @@ CASES = {
         Case("reconcile", "reconcile", lambda s: {}, killed, assigned(), claims=cleared),
         Case("plan", "plan", lambda s: PLAN, to_swap, assigned(work="amber"), told=foreseen),
         _apply("apply", to_swap, assigned(work="jade", free="mule"), keeps=("work",)),
+        _apply("apply-exchange", to_exchange, assigned(work="mule", free="amber")),
         Case(
             "apply-failing",
             "apply",

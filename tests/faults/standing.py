@@ -154,3 +154,9 @@ def to_fail(scene: Scene) -> None:
     """As to_swap, but the model for the port that serves cannot start."""
     stand(scene, work="amber")
     scene.declared = {scene.work: DYING, scene.free: "mule"}
+
+
+def to_exchange(scene: Scene) -> None:
+    """Two models are declared for each other's port."""
+    stand(scene, work="amber", free="mule")
+    scene.declared = {scene.work: "mule", scene.free: "amber"}

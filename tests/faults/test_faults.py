@@ -49,6 +49,7 @@ SAMPLED = {
     "reconcile": 7,
     "plan": 7,
     "apply": 14,
+    "apply-exchange": 7,
     "apply-failing": 7,
     "doctor": 14,
     "status": 7,
