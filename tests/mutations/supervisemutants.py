@@ -28,6 +28,13 @@ SUPERVISED = (
         (JOURNAL + "test_it_is_on_the_disk_itself_the_file_before_its_name_and_then_the_folder",),
     ),
     Mutant(
+        "what cannot be recorded is started",
+        SUPERVISE,
+        "    except UNSURE as exc:\n        return _failed(row, exc)\n",
+        '    except UNSURE:\n        start = "f00"\n',
+        (FAULTS + "test_a_start_that_the_disk_has_no_room_to_record_does_not_begin",),
+    ),
+    Mutant(
         "a journal that cannot be read is empty",
         STARTS,
         "    if content is None and os.path.lexists(path):\n",

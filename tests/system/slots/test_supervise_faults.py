@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlxops.agent.context import Context
+from mlxops.agent.procs import Procs, local_procs
+from mlxops.agent.registry.store import Store
+from mlxops.agent.site import Site
+from mlxops.agent.slots import supervise
+from mlxops.agent.slots.supervise import Restart
+from mlxops.agent.wire.client import ClientLink
+from mlxops.hosts import files as hosts
 from tests.support.asking import refusal
 from tests.support.fakeruntime import FakeRuntime
 from tests.support.intent import kill
@@ -198,3 +208,70 @@ def test_a_model_that_was_unloaded_meanwhile_is_not_started(
     error = refusal(near, "load", model="amber", port=port, by_plan=True, start_id="f00")
     assert error.kind == "AssignmentConflict" and "no longer wanted" in error.message
     assert started(fake_runtime, "amber") == 1 and near.assignments() == {}
+
+
+def supervised_by(studio: Studio, procs: Procs) -> tuple[Restart, ...]:
+    """What an agent in this process comes to when it starts the first port's model again."""
+    site = Site.from_wire(hosts.find_host("studio", str(studio.hosts_dir)).site)
+    who = {"who": "cron", "from": "here"}
+    with open(os.devnull, "rb") as nothing, open(os.devnull, "wb") as nowhere:
+        client = ClientLink(nowhere.fileno(), nothing)
+        ctx = Context(site, Store(site.registry, who), procs, client, who)
+        return supervise.restart_lost(ctx, [studio.ports[0]], dry=False)
+
+
+class FullDisk:
+    """This machine, on a disk that takes nothing more."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(local_procs(), name)
+
+    def sync(self, fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_start_that_the_disk_has_no_room_to_record_does_not_begin(
+    near: Studio, fake_runtime: FakeRuntime
+) -> None:
+    kill(near)
+    near.must("reconcile")
+    (row,) = supervised_by(near, FullDisk())
+    assert row.verdict == "failed" and row.untried
+    assert row.reason.startswith("cannot write ") and "nothing was started" in row.reason
+    assert journal(near) == [] and started(fake_runtime, "amber") == 1
+
+
+@pytest.mark.slow
+def test_a_long_start_is_left_to_its_job(
+    near: Studio, fake_runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = near.ports[0]
+    monkeypatch.setattr(supervise, "WAIT_S", 3.0)
+    fake_runtime.behaves("tiny--amber", load_s=6)
+    kill(near)
+    near.must("reconcile")
+    (row,) = supervised_by(near, local_procs())
+    assert (row.verdict, row.reason) == ("starting", f"not ready yet; mlxops follow {port}")
+    assert journal(near)[0]["outcome"] is None
+    near.must("follow", port)
+    assert near.ask(port) == "I am tiny/amber" and started(fake_runtime, "amber") == 1 + 1
+
+
+@pytest.mark.slow
+def test_after_a_reboot_one_run_of_cron_brings_everything_back(near: Studio) -> None:
+    one, two, three = near.ports
+    machine = Machine(near)
+    near.must("load", "jade", two)
+    near.must("load", "topaz", three)
+    machine.reboot()
+    told = cron(near).stdout.splitlines()
+    assert [line.split(":")[0] for line in told if line.startswith("started")] == [
+        f"started amber on {one}",
+        f"started jade on {two}",
+        f"started topaz on {three}",
+    ]
+    assert near.assignments() == {"amber": one, "jade": two, "topaz": three}
+    assert [near.ask(port) for port in near.ports] == [
+        f"I am tiny/{name}" for name in ("amber", "jade", "topaz")
+    ]
+    assert cron(near).stdout == ""
