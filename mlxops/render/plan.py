@@ -144,11 +144,9 @@ def _memory_lines(plan: dict[str, Any], style: Style) -> list[str]:
     if memory.get("fits") is False:
         return memory_sum(plan, style)
     now, peak, most = (memory.get(key) for key in ("now_bytes", "peak_bytes", "most_bytes"))
-    if most is None:
-        text = f"memory: {size(now)} in use, limit unknown"
-    else:
-        text = f"memory: {size(now)} in use, at most {size(peak)} on the way, of {size(most)}"
-    return wrapped(text, style)
+    on_the_way = f", at most {size(peak)} on the way" if plan["changes"] else ""
+    limit = "limit unknown" if most is None else f"of {size(most)}"
+    return wrapped(f"memory: {size(now)} in use{on_the_way}, {limit}", style)
 
 
 def memory_sum(plan: dict[str, Any], style: Style) -> list[str]:

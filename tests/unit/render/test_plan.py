@@ -69,7 +69,10 @@ def test_a_pipe_gets_whole_names_on_whole_lines() -> None:
 
 def test_where_nothing_is_to_be_done_no_command_is_named() -> None:
     text = plan_text(plan(serving(8100, "same", "a", entry="a"), row(8101, "leave")), PLAIN, "x")
-    assert text.splitlines()[-1] == "no changes; every port is as planned"
+    assert text.splitlines()[-2:] == [
+        "memory: 120 GiB in use, of 236 GiB",
+        "no changes; every port is as planned",
+    ]
 
 
 def test_a_blocked_port_alone_is_no_change() -> None:
