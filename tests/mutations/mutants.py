@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .applymutants import APPLIED
 from .mutant import Mutant
 from .ownermutants import OWNED
 from .registrymutants import DURABLE, SHARED
@@ -338,4 +339,5 @@ MUTANTS = (
     *WANTED,
     *SUPERVISED,
     *PLANNED,
+    *APPLIED,
 )

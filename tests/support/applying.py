@@ -53,6 +53,11 @@ class Applying(LocalAgent):
         """As a lost link."""
         self._pipes.close()
 
+    def close(self) -> None:
+        """Wait for the end of what goes on without its client."""
+        self._pipes.close()
+        assert self._pipes.exit_status(60) is not None
+
     def outcome(self) -> dict[str, Any]:
         """The result, or the fields of Interrupted."""
         try:

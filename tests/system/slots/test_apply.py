@@ -3,12 +3,13 @@ touched."""
 
 from __future__ import annotations
 
+import os
 import signal
 
 from tests.support.applying import applied_with_events, apply, plan, verdicts
-from tests.support.asking import ask, rows
+from tests.support.asking import ask, refusal, rows
 from tests.support.fakeruntime import FakeRuntime
-from tests.support.studio import Studio, finished
+from tests.support.studio import Studio, eventually, finished
 from tests.support.watching import job
 
 AMBER, JADE, TOPAZ = "tiny/amber", "tiny/jade", "tiny/topaz"
@@ -112,3 +113,43 @@ def test_events_name_their_port(one: Studio) -> None:
     ready = [event["port"] for event in events if event.get("phase") == "wait"]
     assert set(ready) == set(one.ports[:2])
     assert {record["job"] for record in ask(one, "jobs")["jobs"]} == set(jobs)
+
+
+def test_a_step_that_finds_its_model_there_already_leaves_it(one: Studio) -> None:
+    """Someone else loaded it since the plan was made."""
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+    pid = rows(one)[port]["pid"]
+    done = ask(one, "load", model="amber", port=port, replace=True, by_plan=True)
+    assert not done["changed"] and rows(one)[port]["pid"] == pid
+
+
+def test_a_step_stops_no_other_server_than_the_planned_one(one: Studio) -> None:
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+    error = refusal(one, "unload", port=port, pids=[1])
+    assert error.kind == "PortBusy" and rows(one)[port]["state"] == "ready"
+
+
+def test_the_slots_of_entries_do_not_bind_a_plan(one: Studio) -> None:
+    """`register --slots` and `init` note the port for which a model was declared at that time."""
+    one.edit(lambda registry: registry["models"]["amber"].update(slot=one.ports[1]))
+    assert refusal(one, "load", model="amber", port=one.ports[0]).kind == "AssignmentConflict"
+    declare(one, AMBER)
+    assert apply(one)["rows"][0]["ok"]
+
+
+def test_what_is_wanted_comes_back_after_all_servers_died(
+    one: Studio, fake_runtime: FakeRuntime
+) -> None:
+    for name, port in zip(("amber", "jade"), one.ports, strict=False):
+        ask(one, "load", model=name, port=port)
+    for row in rows(one).values():
+        if row["pid"]:
+            os.kill(row["pid"], signal.SIGKILL)
+    eventually(lambda: {row["pid"] for row in rows(one).values()} == {None})
+    for _ in range(3):
+        ask(one, "reconcile")
+    assert serving(one) == [None, None, None]
+    assert verdicts(apply(one)) == ["load", "load", "leave"]
+    assert serving(one) == ["amber", "jade", None]

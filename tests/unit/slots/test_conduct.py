@@ -17,14 +17,15 @@ from mlxops.agent.slots.conduct import Conductor, Outcome
 from mlxops.agent.slots.steps import MemoryLedger, Step
 from tests.support.studio import eventually
 
-GONE = 60.0
+GONE = 20.0
 
 
 class Stage:
     """Steps that begin as the conductor says, and end as the test says."""
 
     def __init__(self, limit: int | None = None, used: dict[int, int] | None = None) -> None:
-        self.client = SimpleNamespace(cancelled=False)
+        self.client = SimpleNamespace(cancelled=False, emit=self.emit)
+        self.ended: list[tuple[int, bool]] = []
         self.begun: list[tuple[str, int]] = []
         self.cancels: list[int] = []
         self._ends: dict[tuple[str, int], threading.Event] = {}
@@ -40,12 +41,16 @@ class Stage:
         error = self._errors.pop(step.port, None)
         return Outcome(error is None, error, 1.0)
 
+    def emit(self, name: str, **fields: Any) -> None:
+        assert name == "end"
+        self.ended.append((fields["port"], fields["ok"]))
+
     def conduct(self, *steps: Step, jobs: int = 2) -> None:
         ctx: Any = SimpleNamespace(client=self.client)
         self.run = self._pool.submit(Conductor(ctx, self._ledger, jobs).run, list(steps))
 
     def ends(self, port: int, error: Any = None, verb: str = "load") -> None:
-        eventually(lambda: (verb, port) in self.begun)
+        eventually(lambda: (verb, port) in self.begun, within_s=10)
         if error is not None:
             self._errors[port] = error
         self._ends[(verb, port)].set()
@@ -84,10 +89,10 @@ def loads(*ports: int) -> list[tuple[str, int]]:
 def test_at_most_so_many_at_a_time_and_in_order(staged: Callable[..., Stage]) -> None:
     stage = staged()
     stage.conduct(load(1), load(2), load(3), load(4))
-    eventually(lambda: len(stage.begun) == 2)
+    eventually(lambda: len(stage.begun) >= 2)
     assert sorted(stage.begun) == loads(1, 2)
     stage.ends(2)
-    eventually(lambda: len(stage.begun) == 3)
+    eventually(lambda: len(stage.begun) >= 3)
     assert stage.begun[2:] == loads(3)
     for port in (1, 3, 4):
         stage.ends(port)
@@ -98,7 +103,7 @@ def test_a_step_waits_for_those_it_comes_after(staged: Callable[..., Stage]) -> 
     stage = staged()
     stage.conduct(load(1), load(2, 1), load(3))
     stage.ends(1)
-    eventually(lambda: len(stage.begun) == 3)
+    eventually(lambda: len(stage.begun) >= 3)
     # 3 depends on nothing, but is later in the plan.
     assert stage.begun[0] == ("load", 1)
     stage.ends(2)
@@ -113,6 +118,7 @@ def test_a_failure_stops_only_what_depends_on_it(staged: Callable[..., Stage]) -
     stage.ends(4)
     outcomes = stage.outcomes()
     assert sorted(stage.begun) == loads(1, 4)
+    assert sorted(stage.ended) == [(1, False), (4, True)]
     assert outcomes[4].error is None
     for port, cause in ((2, 1), (3, 2)):
         error = outcomes[port].error
@@ -134,7 +140,8 @@ def test_a_port_that_is_emptied_first_has_two_steps(staged: Callable[..., Stage]
 def test_memory_is_counted_as_the_most_a_step_may_use(staged: Callable[..., Stage]) -> None:
     stage = staged(limit=100, used={1: 40, 2: 20})
     stage.conduct(load(1, need=10), load(2, need=70))
-    eventually(lambda: stage.begun == loads(1))
+    eventually(lambda: stage.begun)
+    assert stage.begun == loads(1)
     stage.ends(1)
     stage.ends(2)
     assert stage.begun == loads(1, 2)
@@ -155,9 +162,9 @@ def test_what_a_failed_step_did_not_free_is_missing(staged: Callable[..., Stage]
 def test_after_a_cancel_nothing_begins(staged: Callable[..., Stage]) -> None:
     stage = staged()
     stage.conduct(load(1), load(2), load(3), load(4))
-    eventually(lambda: len(stage.begun) == 2)
+    eventually(lambda: len(stage.begun) >= 2)
     stage.client.cancelled = True
-    eventually(lambda: sorted(stage.cancels) == [1, 2])
+    eventually(lambda: sorted(stage.cancels) == [1, 2], within_s=10)
     stage.ends(1, Interrupted("cancelled"))
     stage.ends(2)
     outcomes = stage.outcomes()
