@@ -6,6 +6,7 @@ import time
 from typing import Callable, Iterator, Optional, TypeVar
 
 Value = TypeVar("Value")
+UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Deadline:
@@ -54,6 +55,16 @@ def now() -> str:
     return utc(time.time())
 
 
+def epoch(text: object) -> Optional[float]:
+    """Seconds since the epoch, from a text as `now` writes them; None for anything else."""
+    import calendar
+
+    try:
+        return float(calendar.timegm(time.strptime(str(text), UTC_FORMAT)))
+    except (ValueError, OverflowError):
+        return None
+
+
 def utc(moment: float) -> str:
     """Seconds since the epoch, as `now` writes them."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    return time.strftime(UTC_FORMAT, time.gmtime(moment))

@@ -21,8 +21,9 @@ def is_safe_relative_path(name: object) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
-def read_bounded(path: str, limit: int) -> Optional[bytes]:
-    """The first `limit` bytes of a regular file; None for anything else or if unreadable."""
+def read_bounded(path: str, limit: int, end: bool = False) -> Optional[bytes]:
+    """The first `limit` bytes of a regular file, or the last with `end`; None for anything else or
+    if unreadable."""
     try:
         # Without O_NONBLOCK a FIFO would block forever. Without O_NOCTTY a terminal would become
         # the controlling one.
@@ -30,17 +31,19 @@ def read_bounded(path: str, limit: int) -> Optional[bytes]:
     except (OSError, ValueError):
         return None
     try:
-        return _read_regular(fd, limit)
+        return _read_regular(fd, limit, end)
     except OSError:
         return None
     finally:
         os.close(fd)
 
 
-def _read_regular(fd: int, limit: int) -> Optional[bytes]:
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+def _read_regular(fd: int, limit: int, end: bool) -> Optional[bytes]:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
         return None
     with open(fd, "rb", closefd=False) as stream:
+        stream.seek(max(0, status.st_size - limit) if end else 0)
         return stream.read(limit)
 
 

@@ -21,7 +21,7 @@ REPEAT_INTERVAL_S = 86400.0
 # Bounds of the file. Faults beyond them are reported by every run.
 MAX_FAULTS, MAX_BYTES = 500, 1 << 20
 MAX_LABEL = 200
-# Kinds whose reasons change while the fault is the same, such as an error message or a pid.
+# Kinds whose reasons change while the fault is the same: an error message, a pid, a time of day.
 _STEADY = ("unknown", "unresponsive", "failed", "dead-child", "lost", "held")
 # A kind that only continues another one.
 _CONTINUED = {"held": "lost"}

@@ -64,7 +64,12 @@ def _below(result: dict[str, Any], style: Style) -> list[str]:
 def _wrong(result: dict[str, Any], style: Style) -> list[str]:
     broken = {one["port"]: one for one in result.get("broken") or []}
     others = [one for port, one in broken.items() if not _drifts(result, port)]
-    return [*drift_lines(result.get("drift"), style), *drift_lines(others, style)]
+    warnings = [f"warning: {printable(text)}" for text in result.get("warnings") or []]
+    return [
+        *drift_lines(result.get("drift"), style),
+        *drift_lines(others, style),
+        *warnings,
+    ]
 
 
 def _unexplained(port: dict[str, Any]) -> bool:

@@ -18,8 +18,8 @@ from mlxops.agent.models import cache as hfcache
 from mlxops.agent.models import files as modelfiles
 from mlxops.agent.models.defaults import find_defaults
 from mlxops.agent.models.rejections import FIELDS, find_rejections
-from mlxops.agent.ports.diagnosis import Expected, diagnose
-from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
+from mlxops.agent.ports.diagnosis import diagnose
+from mlxops.agent.ports.evidence import NO_ANSWER, Expected, HttpAnswer, PortEvidence
 from mlxops.agent.ports.observe import orphan_workers, recorded_process
 from mlxops.agent.ports.probe import Reply, model_ids
 from mlxops.agent.procs import Process, proctext

@@ -7,6 +7,8 @@ from .mutant import Mutant
 ENTRIES = "agent/registry/entries.py"
 VALUES = "tests/unit/registry/test_wanted.py::"
 LOST = "tests/system/ports/test_lost.py::"
+REBOOT = "tests/system/ports/test_reboot.py::"
+ENDS = "tests/agent/ports/test_expected.py::"
 TRIAL = "tests/system/ports/test_trial.py::"
 
 WANTED = (
@@ -91,6 +93,45 @@ WANTED = (
         "        return self.already_served and self.request.keep and not alone\n",
         "        return False\n",
         (TRIAL + "test_a_load_keeps_what_serves_already_and_a_try_out_of_it_takes_nothing_away",),
+    ),
+    Mutant(
+        "a reboot is told as a crash",
+        "agent/procs/facts.py",
+        "            return not str(start_time).startswith(self.token) if form else None\n",
+        "            return False if form else None\n",
+        (ENDS + "test_a_reboot_is_told_from_a_crash_by_the_boot_or_not_at_all",),
+    ),
+    Mutant(
+        "what was cleared does not say how it ended",
+        "agent/ops/reconcile.py",
+        "        return now.miss(port, name, gone) if same == entry and same else now\n",
+        "        return now.clear(port, name) if same == entry and same else now\n",
+        (
+            REBOOT
+            + "test_three_runs_of_cron_after_a_reboot_keep_what_is_wanted_and_status_tells_the"
+            "_reboot",
+        ),
+    ),
+    Mutant(
+        "any log is the crashed server's",
+        "agent/ports/expected.py",
+        "        if begin <= written <= end + ROUNDING_S:\n",
+        "        if written:\n",
+        (ENDS + "test_a_log_of_before_the_launch_or_after_the_end_is_not_its_own",),
+    ),
+    Mutant(
+        "two that want a port are no drift",
+        "agent/ports/evidence.py",
+        "if len(self.wanting) > 1 else ()",
+        "if len(self.wanting) > 2 else ()",
+        ("tests/unit/ports/test_diagnosis.py",),
+    ),
+    Mutant(
+        "a load does not decide between two that want a port",
+        "agent/registry/entries.py",
+        "        return [e.name for e in self.wanting(port)] == [name]\n",
+        "        return name in [e.name for e in self.wanting(port)]\n",
+        (VALUES + "test_it_is_known_whether_an_entry_wants_its_port_alone",),
     ),
     Mutant(
         "unload leaves what is lost",

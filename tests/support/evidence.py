@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlxops.agent.ports.diagnosis import Expected
-from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence, Server
+from mlxops.agent.ports.evidence import NO_ANSWER, Expected, HttpAnswer, PortEvidence, Server
 from mlxops.agent.procs.facts import Listener, Process
 from mlxops.agent.registry.entries import REQUIRED, Entry
 from mlxops.agent.runtimes.table import RUNTIMES, recognise
@@ -66,6 +65,9 @@ def entry(name: str = "a", **fields: Any) -> Entry:
 FREE = Expected((), None)
 WANTED = Expected((entry(),), "jerry")
 LOST = Expected((), None, lost=(entry("lost", port=None, wanted=8100),))
+RIVAL = entry("rival", port=None, wanted=8100)
+RIVALS = Expected((), None, lost=(*LOST.lost, RIVAL), wanting=(*LOST.lost, RIVAL))
+WANTED_TWICE = WANTED._replace(lost=(RIVAL,), wanting=(entry(wanted=8100), RIVAL))
 LOADED = Expected((entry(process={"pid": 10, "ready_at": "t"}),), "jerry")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 from .studio import Answer, Studio, eventually, finished
 from .survivors import living
@@ -18,6 +19,20 @@ def power_cut(studio: Studio, *ports: int) -> None:
     eventually(lambda: not pids & living(studio.folder).keys())
     gone = [row["port"] for row in rows if row["pid"] in pids]
     eventually(lambda: all(studio.port_row(port)["drift"] == "stale" for port in gone))
+
+
+def reboot(studio: Studio) -> None:
+    """A power cut, after which the registry's records are of another boot than the present one."""
+    power_cut(studio)
+
+    def of_another_boot(registry: dict[str, Any]) -> None:
+        for entry in registry["models"].values():
+            process = entry.get("process") or {}
+            for one in (process, *process.get("family", ())):
+                if "start_time" in one:
+                    one["start_time"] = "00000000-" + one["start_time"].partition("-")[2]
+
+    studio.edit(of_another_boot)
 
 
 def quiet(studio: Studio, *more: str) -> Answer:

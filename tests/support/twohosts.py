@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlxops.agent.ranks.ranks import FIRST_RING_PORT
-from mlxops.agent.registry.entries import MAX_HOSTS
+from mlxops.agent.registry.fields import MAX_HOSTS
 from mlxops.demo.loopback import Login
 from tests.support.sshd import Sshd
 from tests.support.studio import Studio, eventually

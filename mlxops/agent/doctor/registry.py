@@ -11,7 +11,8 @@ from ..context import Context
 from ..errors import MlxopsError, mlxops_command
 from ..models import cache as hfcache
 from ..models.location import missing_reason
-from ..registry.entries import Entry
+from ..ports.expected import outside_warning, wanted_outside
+from ..registry.entries import Entry, Registry
 from .finding import ERROR, OK, WARNING, Finding, join_some
 
 
@@ -44,6 +45,8 @@ def assignments(ctx: Context) -> Iterator[Finding]:
         yield Finding(
             "assignments", ERROR, "port %d is assigned to %s" % (port, " and ".join(names)), fix
         )
+    wants = list(_wants(ctx, content))
+    yield from wants
     strays = [
         e.name
         for e in content.entries.values()
@@ -57,8 +60,23 @@ def assignments(ctx: Context) -> Iterator[Finding]:
             detail,
             "mlxops reconcile, or add the port to `ports` in the host file",
         )
-    if not strays and not content.duplicates():
+    if not (strays or wants or content.duplicates()):
         yield Finding("assignments", OK, "no port is assigned twice")
+
+
+def _wants(ctx: Context, content: Registry) -> Iterator[Finding]:
+    """Ports that two entries want, and entries that want a port that the host does not have."""
+    for port in ctx.site.ports:
+        names = [entry.name for entry in content.wanting(port)]
+        if len(names) > 1:
+            detail = "port %d is wanted by %s" % (port, " and ".join(names))
+            fix = "load the one you want there: %s" % mlxops_command("load", names[0], port)
+            yield Finding("assignments", ERROR, detail, fix)
+    # One that is assigned there has a finding of its own.
+    outside = (e for e in wanted_outside(content, ctx.site.ports) if e.port != e.wanted)
+    for text in map(outside_warning, outside):
+        fix = "mlxops load NAME PORT, or add the port to `ports` in the host file"
+        yield Finding("assignments", WARNING, text, fix)
 
 
 def snapshots(ctx: Context) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from .finding import ERROR, OK, WARNING, Finding, join_some
 
 CHECK, EDITS = "registry writes", "registry keys"
 LOCK_TIMEOUT_S = 2.0
-KEYS = (*REQUIRED, *OPTIONAL_TEXT, "args", "hosts", "process", "wanted")
+KEYS = (*REQUIRED, *OPTIONAL_TEXT, "args", "hosts", "process", "wanted", "last_process")
 
 
 def writes(ctx: Context) -> Iterator[Finding]:

@@ -9,7 +9,8 @@ from typing import Any, List, Optional
 from ..context import Context
 from ..errors import RegistryInvalid, Usage
 from ..registry import resolve
-from ..registry.entries import MAX_HOSTS, REQUIRED, coerce
+from ..registry.entries import REQUIRED, coerce
+from ..registry.fields import MAX_HOSTS
 from . import defaults
 from .location import folder_identity
 
@@ -34,7 +35,7 @@ AUTO, NONE = "auto", "none"
 
 def parse_field(ctx: Context, key: str, text: Optional[str]) -> Any:
     """A field's value from the text of the command line; None clears it."""
-    if key in ("port", "process", "wanted"):
+    if key in ("port", "process", "wanted", "last_process"):
         raise Usage("only load and unload change %s" % key, "mlxops load NAME PORT", key=key)
     if key not in SETTABLE:
         raise Usage("%r cannot be set" % key, "keys: " + ", ".join(SETTABLE), key=key)

@@ -6,9 +6,9 @@ import time
 from typing import Any, Dict, Optional
 
 from ..context import Context
-from ..ports.diagnosis import diagnose, unreported_strays
-from ..ports.evidence import PortEvidence
-from ..ports.expected import expected
+from ..ports.diagnosis import Diagnosis, diagnose, unreported_strays
+from ..ports.evidence import Expected, Loss, PortEvidence
+from ..ports.expected import expected, server_end, wanted_since
 from ..ports.reconcile_plan import remedy
 from ..registry.entries import Registry
 
@@ -19,6 +19,8 @@ def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, 
     trouble = verdict.drift or (verdict.state if verdict.broken else None)
     server = seen.server
     process = server.process if server else seen.recorded
+    since, by = wanted_since(registry, seen.port)
+    loss = _loss(ctx, want, verdict)
     return {
         "port": seen.port,
         "slot_name": ctx.site.slot_name(seen.port),
@@ -26,6 +28,9 @@ def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, 
         "wanted": want.lost[0].name if want.lost else None,
         "state": verdict.state,
         "drift": verdict.drift,
+        "wanted_since": since,
+        "wanted_by": by,
+        "gone": loss.to_wire() if loss else None,
         "pid": process.pid if process else None,
         "served_model": _served(seen),
         "rss_bytes": ctx.procs.footprint(server.processes) if server else None,
@@ -43,6 +48,13 @@ def port_row(ctx: Context, registry: Registry, seen: PortEvidence) -> Dict[str, 
         "broken": verdict.broken and seen.job is None,
         "next": remedy(trouble, seen.port, want.entry, want) if trouble else None,
     }
+
+
+def _loss(ctx: Context, want: Expected, verdict: Diagnosis) -> Optional[Loss]:
+    """How the server ended that the port misses."""
+    if verdict.drift == "stale" and want.entries[0].process:
+        return server_end(ctx.procs, want.entries[0].process)
+    return want.loss if verdict.drift == "lost" else None
 
 
 def _served(evidence: PortEvidence) -> Optional[str]:

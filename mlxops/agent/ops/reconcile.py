@@ -12,8 +12,8 @@ from ..jobs.begin import begin, hold_briefly
 from ..logs.size import large_logs, port_of_log, truncate
 from ..ports import remedies
 from ..ports.evidence import PortEvidence
-from ..ports.expected import expected
-from ..ports.reconcile_plan import Action, Drift, ReconcilePlan, lost_drift, plan_reconcile
+from ..ports.expected import expected, server_end
+from ..ports.reconcile_plan import Action, Drift, ReconcilePlan, cleared_drift, plan_reconcile
 from ..ports.survey import observe_ports
 from ..registry.entries import Registry
 from ..servers.unrecorded import record_unrecorded
@@ -54,7 +54,8 @@ def _with_restarts(
     started = {row.port for row in restarts if row.started}
     now = ctx.store.read()
     tried = [row.port for row in restarts if row.recorded and not row.started]
-    still = {port: lost_drift(port, expected(ctx, now, port)) for port in tried if now.lost(port)}
+    missed = (cleared_drift(port, expected(ctx, now, port)) for port in tried)
+    still = {row.port: row for row in missed if row is not None}
     # What was started again needs no command.
     actions = (a._replace(next="") if a.port in started else a for a in port_plan.actions)
     drift = (still.get(d.port or 0, d) for d in port_plan.drift if d.port not in started)
@@ -102,8 +103,8 @@ def _with_lost(
 ) -> Tuple[Drift, ...]:
     """The remaining drift: a cleared entry is now lost."""
     cleared = {action.port for action in applied if action.applied}
-    lost = [lost_drift(port, expected(ctx, now, port)) for port in cleared if now.lost(port)]
-    return tuple(sorted([*port_plan.drift, *lost], key=lambda drift: drift.port or 0))
+    lost = (cleared_drift(port, expected(ctx, now, port)) for port in cleared)
+    return tuple(sorted([*port_plan.drift, *filter(None, lost)], key=lambda row: row.port or 0))
 
 
 def _plan(ctx: Context, registry: Registry) -> ReconcilePlan:
@@ -137,9 +138,12 @@ def clear_if_gone(ctx: Context, port: int, name: str) -> bool:
     ):
         return False
 
+    end = server_end(ctx.procs, entry.process or {})
+    gone = {"gone": end.how, "gone_at": end.at}
+
     def clear(now: Registry) -> Registry:
         same = now.entries.get(name)
-        return now.clear(port, name) if same == entry and same else now
+        return now.miss(port, name, gone) if same == entry and same else now
 
     after = ctx.store.edit("reconcile: %s on %d is gone" % (name, port), clear)
     return after.entries[name].port is None

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional
 from ..context import Context
 from ..ports import remedies
 from ..ports.evidence import PortEvidence
+from ..ports.expected import outside_warning, wanted_outside
 from ..ports.survey import observe_ports
 from ..procs import Procs, Unobservable
 from ..registry.entries import Registry
@@ -32,6 +33,7 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         "memory": _memory(ctx.procs),
         "drift": _drift(rows),
         "broken": _broken(rows),
+        "warnings": list(map(outside_warning, wanted_outside(registry, ctx.site.ports))),
     }
     return {**result, "error": fault.to_wire()} if fault else result
 
@@ -86,7 +88,8 @@ def _broken(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
 
 
 def _report_row(kind: str, one: Mapping[str, Any]) -> Dict[str, Any]:
-    about = one["entry"] or (one["wanted"] if one["drift"] in ("lost", "held") else None)
+    missed = one["drift"] in ("lost", "held", "duplicate")
+    about = one["entry"] or (one["wanted"] if missed else None)
     return {
         kind: one[kind],
         "port": one["port"],

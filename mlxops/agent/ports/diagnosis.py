@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..clock import utc
-from ..jobs.backoff import NOT_STARTED, Supervision
 from ..registry.entries import Entry
 from ..runtimes.table import Invocation, extra_flags, flags_of
-from .evidence import PortEvidence, Server
+from .evidence import Expected, PortEvidence, Server
 
 # The kernel accepts connections for a hung server until its queue is full: an accepted connection
 # proves nothing.
@@ -18,24 +17,6 @@ START_PHASES = ("launch", "wait", "commit", "rollback")
 
 # A port in one of these states, and with no job, is broken whatever the registry says.
 BROKEN_STATES = ("dead-child", "unresponsive", "failed")
-
-
-class Expected(NamedTuple):
-    """What the registry and the host file say of a port. `served_name` None: no entry is assigned.
-
-    `missing`: entries whose snapshot is missing. `lost`: entries that served here and are assigned
-    nowhere now, `supervision`: what is known of their starts."""
-
-    entries: Tuple[Entry, ...]
-    served_name: Optional[str]
-    missing: Tuple[str, ...] = ()
-    lost: Tuple[Entry, ...] = ()
-    supervision: Supervision = NOT_STARTED
-
-    @property
-    def entry(self) -> Optional[Entry]:
-        """The entry that a diagnosis of the port is about."""
-        return next(iter(self.entries or self.lost), None)
 
 
 class Diagnosis(NamedTuple):
@@ -200,7 +181,9 @@ def _drift(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[str], s
     if len(expected.entries) > 1:
         return "duplicate", "assigned to " + " and ".join(e.name for e in expected.entries)
     if evidence.foreign_use:
-        return "foreign", "; ".join(filter(None, [evidence.foreign_use, describe_lost(expected)]))
+        return "foreign", "; ".join(
+            filter(None, [evidence.foreign_use, describe_wanting(expected)])
+        )
     if not expected.entries:
         return _unassigned(evidence, expected)
     if evidence.proven_idle:
@@ -211,6 +194,8 @@ def _drift(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[str], s
         return "mismatch", difference
     if entry.name in expected.missing:
         return "missing", "the snapshot %s is missing" % entry.cache_path
+    if expected.rivals:
+        return "duplicate", describe_wanting(expected)
     if evidence.server and evidence.listeners and evidence.recorded is None and entry.process:
         text = "pid %d serves it, but the registry names pid %s, which has ended"
         return "unrecorded", text % (evidence.server.process.pid, entry.process.get("pid"))
@@ -247,15 +232,17 @@ GONE = "its server is gone: nothing listens on the port, and none of its process
 
 def _gone_text(expected: Expected) -> str:
     names = " and ".join(e.name for e in expected.lost)
-    return "%s; %s served here before it" % (GONE, names) if names else GONE
+    return GONE + ("; %s served here before it" % names if names else "")
 
 
-def describe_lost(expected: Expected) -> str:
-    """The entries that served on the port and are assigned nowhere; "" if there are none."""
-    names = " and ".join(e.name for e in expected.lost)
-    several = len(expected.lost) > 1
-    text = "%s were served here and are" if several else "%s was served here and is"
-    return text % names + " no longer running" if names else ""
+def describe_wanting(expected: Expected) -> str:
+    """The entries that want the port in vain; "" if there are none."""
+    if expected.rivals:
+        return "wanted by %s; a load of one of them decides" % " and ".join(expected.rivals)
+    if expected.loss:
+        return expected.loss.reason
+    names = [e.name for e in expected.lost]
+    return "%s was served here and is no longer running" % names[0] if names else ""
 
 
 def _unassigned(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[str], str]:
@@ -274,8 +261,10 @@ def _unassigned(evidence: PortEvidence, expected: Expected) -> Tuple[Optional[st
 
 def missed_drift(expected: Expected) -> Tuple[Optional[str], str]:
     """The drift of a port without a server and without an assigned entry."""
+    if expected.rivals:
+        return "duplicate", describe_wanting(expected)
     kind = "held" if expected.supervision.held else "lost"
-    why = "; ".join(filter(None, (describe_lost(expected), expected.supervision.reason)))
+    why = "; ".join(filter(None, (describe_wanting(expected), expected.supervision.reason)))
     return (kind, why) if expected.lost else (None, "")
 
 

@@ -1,11 +1,13 @@
-"""What was observed of one port. Values only."""
+"""What was observed of one port, and what is expected there. Values only."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
+from ..jobs.backoff import NOT_STARTED, Supervision
 from ..procs.facts import Listener, Process
 from ..ranks.other_hosts import OtherHosts
+from ..registry.entries import Entry
 from ..runtimes.table import Invocation
 
 
@@ -56,6 +58,19 @@ class ForeignProcess(NamedTuple):
     pid: int
     user: str
     is_server: bool
+
+
+class Loss(NamedTuple):
+    """How the server of an entry that wants the port ended. `how`: "reboot", "crash" or "unknown".
+    `at`, in UTC: the boot, or when a crash was noticed; None if unknown. `reason`: all of it in
+    words."""
+
+    how: str
+    at: Optional[str]
+    reason: str = ""
+
+    def to_wire(self) -> Dict[str, Any]:
+        return {"how": self.how, "at": self.at}
 
 
 class PortEvidence(NamedTuple):
@@ -161,3 +176,29 @@ def _named(pid: Optional[int], users: Mapping[Optional[int], str]) -> str:
     if pid is None:
         return "a process that mlxops cannot see"
     return "pid %d (user %s)" % (pid, users[pid]) if pid in users else "pid %d" % pid
+
+
+class Expected(NamedTuple):
+    """What the registry and the host file say of a port. `served_name` None: no entry is assigned.
+
+    `missing`: entries whose snapshot is missing. `wanting`: entries that want the port. `lost`:
+    those of them that are assigned nowhere; of the first, `loss`: how its server ended, and
+    `supervision`: what is known of its starts."""
+
+    entries: Tuple[Entry, ...]
+    served_name: Optional[str]
+    missing: Tuple[str, ...] = ()
+    lost: Tuple[Entry, ...] = ()
+    wanting: Tuple[Entry, ...] = ()
+    loss: Optional[Loss] = None
+    supervision: Supervision = NOT_STARTED
+
+    @property
+    def rivals(self) -> Tuple[str, ...]:
+        """The entries that want the port if they are several: a hand edit."""
+        return tuple(e.name for e in self.wanting) if len(self.wanting) > 1 else ()
+
+    @property
+    def entry(self) -> Optional[Entry]:
+        """The entry that a diagnosis of the port is about."""
+        return next(iter(self.entries or self.lost), None)

@@ -1,24 +1,37 @@
-"""What the registry and the host file expect on a port, for its diagnosis."""
+"""What the registry and the host file expect on a port, for its diagnosis; and how a server that is
+missed there ended."""
 
 from __future__ import annotations
 
 import os
-from typing import Iterable, Tuple
+import time
+from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
+from ..clock import epoch, now, utc
 from ..context import Context
 from ..jobs.starts import supervision_of
-from ..registry.entries import Registry
-from ..site import Site
-from .diagnosis import Expected
+from ..procs import Procs, Unobservable
+from ..registry.entries import Entry, Registry
+from ..site import Site, log_path
+from ..untrusted import read_bounded
+from .evidence import Expected, Loss
+
+REBOOT, CRASH, UNKNOWN = "reboot", "crash", "unknown"
+MAX_TAIL_BYTES, MAX_LINE = 16 << 10, 100
+# Both moments of a record are whole seconds.
+ROUNDING_S = 1.0
 
 
 def expected(ctx: Context, registry: Registry, port: int) -> Expected:
-    """The assigned entries, the name clients use, and the entries whose snapshots are missing."""
+    """The assigned entries, the name clients use, the entries whose snapshots are missing, and
+    those that want the port, with what is known of the server that is missed there."""
     known = expect(ctx.site, registry, port, missing_snapshots(registry, [port]))
     if not known.lost:
         return known
-    supervision = supervision_of(ctx.procs, ctx.site.state_dir, port, known.lost[0].name)
-    return known._replace(supervision=supervision)
+    return known._replace(
+        loss=_loss(ctx, port, known.lost[0]),
+        supervision=supervision_of(ctx.procs, ctx.site.state_dir, port, known.lost[0].name),
+    )
 
 
 def missing_snapshots(registry: Registry, ports: Iterable[int]) -> Tuple[str, ...]:
@@ -36,4 +49,105 @@ def expect(site: Site, registry: Registry, port: int, missing: Iterable[str] = (
         served_name=site.served_name(port, entries[0].name) if entries else None,
         missing=tuple(name for name in missing if name in names),
         lost=lost,
+        wanting=registry.wanting(port),
     )
+
+
+def wanted_since(registry: Registry, port: int) -> Tuple[Optional[str], Optional[str]]:
+    """Since when, in UTC, the port is wanted, and who loaded the entry that wants it. None where
+    the record of its server does not show it."""
+    wanting = registry.wanting(port)
+    if len(wanting) != 1:
+        return None, None
+    entry = wanting[0]
+    return _since((entry.process if entry.port == port else entry.last_process) or {})
+
+
+def wanted_outside(registry: Registry, ports: Iterable[int]) -> List[Entry]:
+    """The entries that want a port that is not one of the host's."""
+    return [e for e in registry.entries.values() if e.wanted is not None and e.wanted not in ports]
+
+
+def outside_warning(entry: Entry) -> str:
+    return "%s is wanted on port %d, which is not one of this host's" % (
+        entry.name,
+        entry.wanted or 0,
+    )
+
+
+def _since(record: Mapping[str, Any]) -> Tuple[Optional[str], Optional[str]]:
+    at, by = record.get("launched_at"), record.get("launched_by")
+    return (
+        at if isinstance(at, str) and epoch(at) is not None else None,
+        by if isinstance(by, str) and by != "adopted" else None,
+    )
+
+
+def server_end(procs: Procs, record: Mapping[str, Any]) -> Loss:
+    """How the recorded server, which is gone, ended: in a reboot, or by itself."""
+    try:
+        boot = procs.boot()
+    except Unobservable:
+        return Loss(UNKNOWN, now())
+    before = boot.is_before(record.get("start_time"), epoch(record.get("launched_at")))
+    if before is None:
+        return Loss(UNKNOWN, now())
+    return Loss(REBOOT, utc(boot.at)) if before else Loss(CRASH, now())
+
+
+def _loss(ctx: Context, port: int, entry: Entry) -> Optional[Loss]:
+    """What the registry keeps of a server that ended by itself."""
+    record = entry.last_process
+    how, at = record.get("gone"), record.get("gone_at")
+    if how not in (REBOOT, CRASH, UNKNOWN):
+        return None
+    at = at if isinstance(at, str) and epoch(at) is not None else None
+    reason = "wanted%s; %s" % (_since_text(record), _end_text(ctx, port, record, Loss(how, at)))
+    return Loss(how, at, reason)
+
+
+def _since_text(record: Mapping[str, Any]) -> str:
+    at, by = _since(record)
+    since = " since %s" % _local("%Y-%m-%d", at) if at else ""
+    return since + (" by %s" % by.partition("@")[0] if by else "")
+
+
+def _end_text(ctx: Context, port: int, record: Mapping[str, Any], loss: Loss) -> str:
+    if loss.how == REBOOT and loss.at:
+        today = _local("%Y-%m-%d", loss.at) == time.strftime("%Y-%m-%d")
+        return "gone since the reboot of %s" % _local(
+            "%H:%M" if today else "%Y-%m-%d %H:%M", loss.at
+        )
+    if loss.how == CRASH:
+        line = last_log_line(ctx.site.state_dir, port, record.get("launched_at"), loss.at)
+        return "crashed (log: %s)" % line if line else "crashed"
+    return "gone"
+
+
+def _local(form: str, at: str) -> str:
+    """A moment in the host's time zone."""
+    return time.strftime(form, time.localtime(epoch(at)))
+
+
+def last_log_line(state_dir: str, port: int, launched_at: object, gone_at: Optional[str]) -> str:
+    """The last line in the log of a server of this port, cut to MAX_LINE characters; "" if none of
+    the port's logs was last written between its launch and its end."""
+    begin, end = epoch(launched_at), epoch(gone_at)
+    if begin is None or end is None:
+        return ""
+    log = log_path(state_dir, port)
+    for path in (log, log + ".1"):
+        try:
+            written = os.stat(path).st_mtime
+        except OSError:
+            continue
+        if begin <= written <= end + ROUNDING_S:
+            return _last_line(read_bounded(path, MAX_TAIL_BYTES, end=True) or b"")
+    return ""
+
+
+def _last_line(content: bytes) -> str:
+    lines = content.decode("utf-8", "replace").splitlines()
+    texts = ("".join(c for c in line if c.isprintable()).strip() for line in reversed(lines))
+    last = next(filter(None, texts), "")
+    return last if len(last) <= MAX_LINE else last[: MAX_LINE - 3] + "..."

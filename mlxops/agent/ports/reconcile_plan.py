@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..registry.entries import Entry
 from . import remedies
-from .diagnosis import Diagnosis, Expected, diagnose, missed_drift, unreported_strays
-from .evidence import PortEvidence
+from .diagnosis import Diagnosis, diagnose, missed_drift, unreported_strays
+from .evidence import Expected, PortEvidence
 
 
 class Action(NamedTuple):
@@ -97,7 +97,7 @@ def plan_reconcile(
 
 def _drift(verdict: Diagnosis, port: int, want: Expected) -> Drift:
     kind = verdict.drift or "unknown"
-    entry = want.entry if want.entries or kind in ("lost", "held") else None
+    entry = want.entry if want.entries or kind in ("lost", "held", "duplicate") else None
     return Drift(
         drift=kind,
         port=port,
@@ -107,13 +107,16 @@ def _drift(verdict: Diagnosis, port: int, want: Expected) -> Drift:
     )
 
 
-def lost_drift(port: int, want: Expected) -> Drift:
-    """The drift of an entry whose assignment was just cleared."""
-    return _drift(Diagnosis("free", *missed_drift(want)), port, want)
+def cleared_drift(port: int, want: Expected) -> Optional[Drift]:
+    """The drift of a port whose assignment was just cleared."""
+    drift, reason = missed_drift(want)
+    return _drift(Diagnosis("free", drift, reason), port, want) if drift else None
 
 
 def remedy(kind: str, port: int, entry: Optional[Entry], want: Expected) -> str:
     """The command that fixes it."""
+    if kind == "duplicate" and len(want.entries) < 2:
+        kind = remedies.RIVALS
     if entry is None:
         return remedies.command(kind, port, None)
     return remedies.command(kind, port, entry.name, entry.slot, entry.name in want.missing)

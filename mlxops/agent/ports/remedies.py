@@ -6,7 +6,9 @@ from typing import Optional
 
 from ..errors import mlxops_command
 
-_LOADED = ("stale", "lost")
+# A `duplicate` of entries that want one port, of which at most one is assigned to it.
+RIVALS = "rivals"
+_LOADED = ("stale", "lost", RIVALS)
 _RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
 _BY_PORT = {
     "held": "apply",
@@ -26,6 +28,7 @@ _ELSE = {
     "stray": ", then stop that process on the host if it is not needed",
     "orphan": " to adopt it, or mlxops unload {port} to stop it",
     "duplicate": ", then load the model you want there",
+    RIVALS: ", or load the one you want there",
     "missing": ", to download it again",
 }
 
@@ -56,6 +59,8 @@ def advice(step: str, kind: str, port: Optional[int], entry: Optional[str]) -> s
     """The command `step`, with what must be done before it and what could be done instead."""
     import shlex
 
+    if kind == "duplicate" and step.split()[1:2] == ["load"]:
+        kind = RIVALS
     after = _ELSE.get(kind, "").format(
         port="PORT" if port is None else port, entry=shlex.quote(entry or "NAME")
     )

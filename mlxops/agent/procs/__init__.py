@@ -6,10 +6,11 @@ import os
 
 from ..errors import Unobservable
 from .contract import Procs
-from .facts import LaunchdJob, Listener, Memory, Output, Process, Service
+from .facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service
 from .tree import ancestors, descendants, tree
 
 __all__ = [
+    "Boot",
     "LaunchdJob",
     "Listener",
     "Memory",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Optional, Protocol, Tuple
 
-from .facts import LaunchdJob, Listener, Memory, Output, Process, Service
+from .facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service
 
 
 class Procs(Protocol):
@@ -19,6 +19,9 @@ class Procs(Protocol):
 
     def process(self, pid: int) -> Optional[Process]:
         """One process; None if the pid does not exist."""
+
+    def boot(self) -> Boot:
+        """When this machine was started."""
 
     def variable(self, pid: int, name: str) -> str:
         """A variable of a process's initial environment; "" if it is not set or not visible."""

@@ -29,6 +29,22 @@ class Process(NamedTuple):
     stopped: bool = False
 
 
+class Boot(NamedTuple):
+    """The start of this machine. `at`: in epoch seconds. `token`: the beginning of every
+    `start_time` since then; "" on platforms whose start times have none."""
+
+    at: float
+    token: str
+
+    def is_before(self, start_time: object, launched_at: Optional[float]) -> Optional[bool]:
+        """Whether a process ran before this boot, by its start time, else by the moment of its
+        launch; None if neither shows it."""
+        if self.token:
+            form = isinstance(start_time, str) and "-" in start_time
+            return not str(start_time).startswith(self.token) if form else None
+        return None if launched_at is None else launched_at < self.at
+
+
 class Listener(NamedTuple):
     """A process that holds a listening TCP socket; one socket held by two processes is two of
     these.

@@ -8,7 +8,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
 from ..errors import Unobservable
 from . import binding, blocks, proctext, signals, systemd
-from .facts import LaunchdJob, Listener, Memory, Output, Process, Service
+from .facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service
 
 CHUNK = 65536
 
@@ -42,6 +42,9 @@ class Linux(binding.Ports):
             if found is None and signals.exists(pid):
                 raise Unobservable("process %d exists but %s does not show it" % (pid, self._proc))
         return found
+
+    def boot(self) -> Boot:
+        return Boot(self._boot, self._boot_token() + "-")
 
     def variable(self, pid: int, name: str) -> str:
         try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..registry.entries import HOST_NAME, MAX_HOSTS, Entry
+from ..registry.entries import Entry
+from ..registry.fields import HOST_NAME, MAX_HOSTS
 
 Check = Callable[[], None]
 # One port of its own for each rank, below those that systems hand out by themselves.

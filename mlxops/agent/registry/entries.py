@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple
 
 from ..errors import RegistryInvalid
-from .fields import as_args, as_port, is_text
+from .fields import as_args, as_hosts, as_port, is_text
 
 VERSION = 1
-MAX_HOSTS = 10
-# ssh would read a name that starts with a dash as an option.
-HOST_NAME = re.compile(r"[A-Za-z0-9_][\w.@-]{0,250}", re.A)
+LAST_PROCESS = ("pid", "start_time", "launched_at", "launched_by")
 OPTIONAL_TEXT = (
     "slot",
     "revision",
@@ -82,6 +79,13 @@ class Entry(NamedTuple):
     @property
     def process(self) -> Optional[Mapping[str, Any]]:
         return self.fields.get("process")
+
+    @property
+    def last_process(self) -> Mapping[str, Any]:
+        """Its last server, if that ended by itself: LAST_PROCESS of its record, `gone` ("reboot",
+        "crash" or "unknown") and `gone_at`. {} without one. unload and the next load drop it."""
+        record = self.fields.get("last_process")
+        return record if isinstance(record, dict) else {}
 
     def text(self, key: str) -> Optional[str]:
         """An optional text field; None if absent, null or empty."""
@@ -153,13 +157,25 @@ class Registry(NamedTuple):
         held = (e for e in self.holders(port) if not names or e.name in names)
         return self.put(*(e.with_fields(port=None, process=None) for e in held))
 
+    def miss(self, port: int, name: str, gone: Mapping[str, Any]) -> Registry:
+        """Free the port from an entry whose server ended by itself. If the port is wanted by it,
+        keep what shows how that was."""
+        entry = self.entries[name]
+        known = {k: v for k, v in (entry.process or {}).items() if k in LAST_PROCESS}
+        cleared = self.clear(port, name)
+        if entry.wanted != port or not known:
+            return cleared
+        return cleared.put(cleared.entries[name].with_fields(last_process={**known, **gone}))
+
     def want(self, name: str, port: int) -> Registry:
         """Make this entry the only one that wants the port."""
-        return self.forget(port).put(self.entries[name].with_fields(wanted=port))
+        return self.forget(port).put(self.entries[name].with_fields(wanted=port, last_process=None))
 
     def forget(self, port: int) -> Registry:
         """Make no entry want this port."""
-        return self.put(*(e.with_fields(wanted=None) for e in self.wanting(port)))
+        return self.put(
+            *(e.with_fields(wanted=None, last_process=None) for e in self.wanting(port))
+        )
 
     def assign(self, name: str, port: int, process: Optional[Mapping[str, Any]]) -> Registry:
         """Move the port to this entry, from any other, in one step."""
@@ -314,7 +330,7 @@ def _coerced(name: str, fields: Any) -> Dict[str, Any]:
     if "args" in coerced:
         coerced["args"] = as_args(name, coerced["args"])
     if coerced.get("hosts"):
-        coerced["hosts"] = _hosts(name, coerced["hosts"])
+        coerced["hosts"] = as_hosts(name, coerced["hosts"])
     process = coerced.get("process")
     if process is not None and not (
         isinstance(process, dict) and type(process.get("pid", 0)) is int
@@ -326,16 +342,3 @@ def _coerced(name: str, fields: Any) -> Dict[str, Any]:
         if not (coerced.get(key) is None or is_text(coerced[key])):
             raise RegistryInvalid("entry %r: `%s` is not text" % (name, key), entry=name, field=key)
     return {**coerced, "model_id": coerced["model_id"] or coerced["repo_id"]}
-
-
-def _hosts(name: str, value: Any) -> List[str]:
-    """NAME=ADDRESS of two or more hosts."""
-    items = [value] if isinstance(value, str) else value
-    form = re.compile(HOST_NAME.pattern + r"=\d{1,3}(\.\d{1,3}){3}", re.A)
-    plain = isinstance(items, list) and all(
-        isinstance(item, str) and form.fullmatch(item) for item in items
-    )
-    if plain and 2 <= len(items) <= MAX_HOSTS:
-        return list(items)
-    text = "entry %r: `hosts` must list 2 to %d NAME=ADDRESS pairs, this host first"
-    raise RegistryInvalid(text % (name, MAX_HOSTS), entry=name, field="hosts")

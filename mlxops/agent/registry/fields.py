@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, List, Optional
 
 from ..errors import RegistryInvalid
+
+MAX_HOSTS = 10
+# ssh would read a name that starts with a dash as an option.
+HOST_NAME = re.compile(r"[A-Za-z0-9_][\w.@-]{0,250}", re.A)
 
 
 def as_port(name: str, key: str, value: Any) -> Optional[int]:
@@ -30,6 +35,19 @@ def as_args(name: str, value: Any) -> List[str]:
     raise RegistryInvalid(
         "entry %r: `args` is not a list of words" % name, entry=name, field="args"
     )
+
+
+def as_hosts(name: str, value: Any) -> List[str]:
+    """NAME=ADDRESS of two or more hosts."""
+    items = [value] if isinstance(value, str) else value
+    form = re.compile(HOST_NAME.pattern + r"=\d{1,3}(\.\d{1,3}){3}", re.A)
+    plain = isinstance(items, list) and all(
+        isinstance(item, str) and form.fullmatch(item) for item in items
+    )
+    if plain and 2 <= len(items) <= MAX_HOSTS:
+        return list(items)
+    text = "entry %r: `hosts` must list 2 to %d NAME=ADDRESS pairs, this host first"
+    raise RegistryInvalid(text % (name, MAX_HOSTS), entry=name, field="hosts")
 
 
 def _is_word(item: Any) -> bool:

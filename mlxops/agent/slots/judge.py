@@ -6,14 +6,14 @@ from typing import NamedTuple, Optional
 
 from ..errors import mlxops_command
 from ..models.location import same_repo
-from ..ports.diagnosis import Diagnosis, Expected, diagnose
-from ..ports.evidence import PortEvidence, Server
+from ..ports.diagnosis import Diagnosis, diagnose
+from ..ports.evidence import Expected, PortEvidence, Server
 from ..ports.remedies import command
 from ..registry.entries import Entry, Registry
 from .intent import BOTH, DECLARED, WANTED, PlanOptions, Target
 
 # Drifts beside a server that serves what it should.
-_HARMLESS = (None, "missing", "unrecorded", "stray")
+_HARMLESS = (None, "missing", "duplicate", "unrecorded", "stray")
 _NOTHING = {
     BOTH: "nothing is declared or wanted",
     DECLARED: "nothing is declared",
@@ -137,7 +137,7 @@ def obstacle_of(there: Occupant) -> Optional[Verdict]:
         return blocked("EvidenceUnknown", found.reason, mlxops_command("doctor"))
     if found.drift == "foreign":
         return blocked("ForeignListener", found.reason, command("foreign", port, None))
-    if found.drift == "duplicate":
+    if len(there.expected.entries) > 1:
         return blocked("AssignmentConflict", found.reason, command("duplicate", port, None))
     return None
 

@@ -70,3 +70,20 @@ def test_a_key_that_is_nearly_ours_is_told_and_a_strange_one_is_not(host: Health
     assert told == [
         ("warning", f"{name}: unknown key 'tool_call_parsr' (did you mean 'tool_call_parser'?)")
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "verdict", "seen", "mend"),
+    [
+        ("ab", "wrong", "is wanted by a and b", "load the one you want there: mlxops load a "),
+        ("a", "warning", "a is wanted on port 1, which is not one of this host's", "`ports` in"),
+    ],
+)
+def test_ports_that_two_want_or_that_the_host_does_not_have(
+    host: Healthy, names: str, verdict: str, seen: str, mend: str
+) -> None:
+    for name in names:
+        host.enter(name, wanted=1 if len(names) == 1 else host.port)
+    told = [row for row in host.rows() if row["verdict"] != "ok"]
+    assert [(row["check"], row["verdict"]) for row in told] == [("assignments", verdict)]
+    assert seen in told[0]["seen"] and mend in told[0]["mend"], told

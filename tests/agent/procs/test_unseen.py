@@ -218,6 +218,25 @@ def test_memory_of_a_studio(tmp_path: Path):
         )
 
 
+def test_the_boot_of_a_studio(tmp_path: Path):
+    boot = mac(sysctl=printing(tmp_path, "sysctl", "sysctl_boottime.txt")).boot()
+    assert boot == (1795852560.612034, "")
+    for failure in FAILURES.values():
+        with pytest.raises(Unobservable):
+            mac(sysctl=script(tmp_path, "sysctl", failure)).boot()
+
+
+@on_linux
+def test_the_boot_of_this_machine_marks_every_process_of_it(tmp_path: Path):
+    boot, own = Linux().boot(), Linux().process(os.getpid())
+    assert own is not None and own.started_at is not None
+    assert boot.at < own.started_at and boot.is_before(own.start_time, None) is False
+    other = fake_proc(tmp_path, sys__kernel__random__boot_id=b"0123456789\n").boot()
+    assert other.token == "01234567-" and other.is_before(own.start_time, None)
+    with pytest.raises(Unobservable, match="boot_id"):
+        Linux(str(tmp_path / "none")).boot()
+
+
 LAUNCHCTL = """
 cd '%s'
 case $2 in

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.ports.diagnosis import Expected, diagnose, mismatch
-from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
+from mlxops.agent.ports.diagnosis import diagnose, mismatch
+from mlxops.agent.ports.evidence import NO_ANSWER, Expected, HttpAnswer, PortEvidence
 from mlxops.agent.ports.reconcile_plan import plan_reconcile
 from tests.support.evidence import (
     ADOPTED,
@@ -24,9 +24,11 @@ from tests.support.evidence import (
     OPENAI,
     OURS,
     PATH,
+    RIVALS,
     SERVING,
     TRACKER,
     WANTED,
+    WANTED_TWICE,
     WORKER,
     entry,
     listener,
@@ -80,6 +82,17 @@ TABLE: dict[str, tuple[PortEvidence, Expected, str, str | None]] = {
         WANTED._replace(lost=LOST.lost),
         "ready",
         None,
+    ),
+    "two want it": (NOTHING, RIVALS, "free", "duplicate"),
+    "two want it, and one serves": (SERVING, WANTED_TWICE, "ready", "duplicate"),
+    "two want it, and something else serves": (SERVING, RIVALS, "ready", "orphan"),
+    "two want it, a stranger is there": (FOREIGN, RIVALS, "ready", "foreign"),
+    "two want it, and the one that served is gone": (NOTHING, WANTED_TWICE, "failed", "stale"),
+    "two want it, and the wrong one serves": (
+        serving(LIGHT.replace(PATH, "/other")),
+        WANTED_TWICE,
+        "ready",
+        "mismatch",
     ),
     "nobody wants it": (SERVING, FREE, "ready", "orphan"),
     "nobody wants it, still loading": (

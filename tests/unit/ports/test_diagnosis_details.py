@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlxops.agent.ports.diagnosis import Expected, diagnose
-from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
+from mlxops.agent.ports.diagnosis import diagnose
+from mlxops.agent.ports.evidence import NO_ANSWER, Expected, HttpAnswer, PortEvidence
 from tests.support.evidence import (
     FOREIGN,
     FREE,

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.ports.diagnosis import Diagnosis, Expected, diagnose
-from mlxops.agent.ports.evidence import NO_ANSWER, HttpAnswer, PortEvidence
-from mlxops.agent.ports.reconcile_plan import plan_reconcile
+from mlxops.agent.ports import remedies
+from mlxops.agent.ports.diagnosis import Diagnosis, diagnose
+from mlxops.agent.ports.evidence import NO_ANSWER, Expected, HttpAnswer, Loss, PortEvidence
+from mlxops.agent.ports.reconcile_plan import cleared_drift, plan_reconcile
 from tests.support.evidence import (
     CUT,
     FOREIGN,
@@ -18,12 +19,15 @@ from tests.support.evidence import (
     JOB,
     LIGHT,
     LOADED,
+    LOST,
     NOTHING,
     OPEN,
     OPENAI,
+    RIVALS,
     SERVING,
     TRACKER,
     WANTED,
+    WANTED_TWICE,
     WORKER,
     entry,
     listener,
@@ -102,3 +106,28 @@ def test_every_drift_that_is_not_cleared_is_reported_in_order_of_the_ports():
         ("unknown", 8101, "a"),
         ("foreign", 8102, None),
     ]
+
+
+def test_of_two_that_want_a_port_the_one_that_serves_is_proposed_else_the_first():
+    for seen, want, name in ((SERVING, WANTED_TWICE, "a"), (NOTHING, RIVALS, "lost")):
+        (row,) = plan_reconcile({8100: seen}, {8100: want}).drift
+        assert (row.drift, row.entry) == ("duplicate", name)
+        assert row.next == f"mlxops load {name} 8100"
+        assert all(entry.name in row.reason for entry in want.wanting)
+        advice = remedies.advice(row.next, row.drift, 8100, name)
+        assert advice == f"mlxops load {name} 8100, or load the one you want there"
+
+
+def test_two_that_are_assigned_to_a_port_must_be_unloaded():
+    want = Expected((entry("a"), entry("b")), "jerry")
+    (row,) = plan_reconcile({8100: SERVING}, {8100: want}).drift
+    assert (row.drift, row.next) == ("duplicate", "mlxops unload 8100")
+    assert remedies.advice(row.next, row.drift, 8100, "a").endswith("the model you want there")
+
+
+def test_what_is_missed_after_a_clearing_is_lost_or_has_a_rival():
+    assert cleared_drift(8100, FREE) is None
+    lost, rivals = cleared_drift(8100, LOST), cleared_drift(8100, RIVALS)
+    assert lost and rivals and (lost.drift, rivals.drift) == ("lost", "duplicate")
+    told = cleared_drift(8100, LOST._replace(loss=Loss("crash", None, "wanted; crashed")))
+    assert told and told.reason == "wanted; crashed"

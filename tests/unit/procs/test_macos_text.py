@@ -150,6 +150,18 @@ def test_vm_stat_without_a_figure_is_an_error_and_not_a_smaller_sum(missing: str
         mactext.available(captured("vm_stat.txt").replace(missing, "Pages other"))
 
 
+def test_the_moment_of_the_boot_is_read_to_the_microsecond():
+    assert mactext.boot_time(captured("sysctl_boottime.txt")) == 1795852560.612034
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1795852560", "{ sec = x, usec = 0 } Sat", "{ usec = 1, sec = 2 }"]
+)
+def test_another_text_is_no_boot_time(text: str):
+    with pytest.raises(ValueError):
+        mactext.boot_time(text)
+
+
 def test_launchctl_lists_the_jobs_of_a_domain_running_or_not():
     jobs = {job.label: job for job in mactext.services(captured("launchctl_system.txt"), "system")}
     assert len(jobs) == 7
@@ -196,6 +208,7 @@ PARSERS = {
     "netstat_13.txt": on_8100,
     "netstat_26.txt": on_8100,
     "vm_stat.txt": mactext.available,
+    "sysctl_boottime.txt": mactext.boot_time,
     "launchctl_system.txt": jobs_of,
     "launchctl_job.txt": mactext.program,
 }

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import NotEnoughMemory, RegistryInvalid
-from mlxops.agent.ports.diagnosis import Expected, diagnose
-from mlxops.agent.ports.evidence import NO_ANSWER, PortEvidence
+from mlxops.agent.ports.diagnosis import diagnose
+from mlxops.agent.ports.evidence import NO_ANSWER, Expected, PortEvidence
 from mlxops.agent.ranks.other_hosts import OtherHosts
 from mlxops.agent.ranks.ranks import (
     Rank,

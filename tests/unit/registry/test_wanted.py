@@ -137,3 +137,42 @@ def test_wanted_that_is_no_port_is_an_error_that_names_the_entry(stored: Any):
     with pytest.raises(RegistryInvalid, match=r"'a'.*wanted") as refused:
         coerce("a", {"wanted": stored})
     assert (refused.value.fields["entry"], refused.value.fields["field"]) == ("a", "wanted")
+
+
+GONE = {"gone": "crash", "gone_at": "t2"}
+
+
+def missed(**fields: Any) -> dict[str, Any]:
+    """What an entry keeps once its server on 8100 is missed."""
+    record = {**READY, "launched_at": "t1", "start_time": "s", "argv": ["x"], "family": []}
+    before = Entry("amber", {**REQUIRED, "port": 8100, "process": record, **fields})
+    after = Registry({"amber": before}, {}).miss(8100, "amber", GONE).entries["amber"]
+    assert after.port is after.process is None and after.wanted == before.wanted
+    return dict(after.last_process)
+
+
+def test_a_server_that_is_missed_leaves_what_shows_how_it_ended():
+    assert missed(wanted=8100) == {
+        "pid": 1,
+        "start_time": "s",
+        "launched_at": "t1",
+        "launched_by": "ann@mini",
+        **GONE,
+    }
+
+
+def test_one_that_nobody_misses_leaves_nothing():
+    assert missed() == missed(wanted=8101) == missed(wanted=8100, process=None) == {}
+
+
+def test_unload_and_the_next_load_drop_it():
+    gone = read(amber={"wanted": 8100, "last_process": {"pid": 1}}, jade={})
+    assert stored(gone.forget(8100))["amber"] == {}
+    assert stored(gone.want("amber", 8101))["amber"] == {"wanted": 8101}
+    assert stored(gone.want("jade", 8100))["amber"] == {}
+    assert gone.assign("amber", 8100, LOADING).entries["amber"].last_process == {"pid": 1}
+
+
+@pytest.mark.parametrize("stored", [None, "x", 5, [1]], ids=repr)
+def test_anything_else_there_is_nothing(stored: Any):
+    assert read(amber={"last_process": stored}).entries["amber"].last_process == {}

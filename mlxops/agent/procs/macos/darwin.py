@@ -8,7 +8,7 @@ from typing import Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequenc
 
 from ...errors import Unobservable
 from .. import binding, blocks, signals
-from ..facts import LaunchdJob, Listener, Memory, Output, Process, Service
+from ..facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service
 from ..tool import ToolOutput, run_tool
 from . import procargs, rusage
 from . import text as mactext
@@ -52,6 +52,15 @@ class Darwin(binding.Ports):
         if found is None and signals.exists(pid):
             raise Unobservable("process %d exists but %s does not show it" % (pid, self._tools.ps))
         return found
+
+    def boot(self) -> Boot:
+        answer = self._ask(self._tools.sysctl, "-n", "kern.boottime")
+        if answer.code != 0:
+            raise Unobservable("%s: %s" % (self._tools.sysctl, answer.error_line()))
+        try:
+            return Boot(mactext.boot_time(answer.out), "")
+        except ValueError as exc:
+            _garbled(self._tools.sysctl, exc)
 
     def variable(self, pid: int, name: str) -> str:
         raw = procargs.raw_reader()(pid)

@@ -170,6 +170,15 @@ def available(text: str) -> int:
         raise ValueError("vm_stat shows no %s" % exc) from exc
 
 
+def boot_time(text: str) -> float:
+    """Epoch seconds, from `sysctl -n kern.boottime`: { sec = 1795852560, usec = 612034 } and a date
+    (print_sysctl in sysctl.c)."""
+    words = text.split()
+    if len(words) < 8 or words[:3] != ["{", "sec", "="] or words[4:6] != ["usec", "="]:
+        raise ValueError("not a boot time: %r" % text[:120])
+    return int(words[3].rstrip(",")) + int(words[6]) / 1e6
+
+
 def services(text: str, domain: str) -> Iterator[LaunchdJob]:
     """The jobs of `launchctl print DOMAIN`, programs not told."""
     for row in _block(text, "services"):
