@@ -158,9 +158,8 @@ def _compare(there: Occupant, target: Target) -> Verdict:
         return _own_server(there, target)
     if there.server is not None:
         return Verdict("swap", "%s; %s serves there" % (target.source, there.names))
-    if there.has_leftovers:
-        return Verdict("swap" if entries else "load", _both(target.source, there))
-    return Verdict("load", _both(target.source, there) if own else target.source)
+    replaces = there.has_leftovers and bool(entries)
+    return Verdict("swap" if replaces else "load", _both(target.source, there))
 
 
 def _own_server(there: Occupant, target: Target) -> Verdict:

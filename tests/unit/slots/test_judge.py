@@ -132,3 +132,16 @@ def test_what_must_be_downloaded_says_so():
 def test_a_model_larger_than_the_machine_is_blocked():
     made = plan_for({8100: "a"}, [UNASSIGNED], (), sizes(limit=100, needs={8100: 101}))
     assert verdicts(made) == {8100: "blocked TooBig"}
+
+
+def test_a_model_that_is_lost_is_loaded_and_the_reason_says_what_happened():
+    lost = row(plan_for({}, [entry("a", None, 8100)]), 8100)
+    assert (lost.verdict, lost.state, lost.drift) == ("load", "free", "lost")
+    assert lost.reason.startswith("wanted; a ")
+
+
+def test_a_try_out_gives_way_to_what_is_wanted():
+    trial = entry("b", 8100, process={"pid": 9100, "ready_at": "t", "keep": False})
+    made = plan_for({}, [entry("a", None, 8100), trial], [serves("b", 8100)])
+    assert verdicts(made) == {8100: "swap"}
+    assert verdicts(plan_for({}, [trial], [serves("b", 8100)])) == {}
