@@ -57,13 +57,16 @@ def _fewest_unloads(
     stages_with: Callable[[Iterable[int]], Stages],
 ) -> Tuple[int, ...]:
     """The fewest ports to unload first so that there is an order; of these, the ones that use the
-    least."""
+    least GiB: what a server uses changes all the time, and a plan must not change with it."""
+
+    def size(ports: Iterable[int]) -> int:
+        return sum(used_by_port.get(port, 0) >> 30 for port in ports)
+
     candidates = [work.port for work in works if work.loads and work.frees]
     for count in range(len(candidates) + 1):
         if comb(len(candidates), count) > MAX_CHOICES:
             break
-        choices = combinations(candidates, count)
-        for ports in sorted(choices, key=lambda some: sum(used_by_port.get(p, 0) for p in some)):
+        for ports in sorted(combinations(candidates, count), key=size):
             if stages_with(ports).has_order():
                 return ports
     # Too many combinations: leave out what is not necessary.

@@ -162,3 +162,14 @@ def test_forty_ports_are_ordered_in_time():
     made = plan_for(shifted, entries, seen, measured, ports=ports)
     assert len(first(made)) == 1
     assert sum(map(len, made.order)) == 41
+
+
+def test_a_few_bytes_more_or_less_do_not_change_the_plan():
+    measured = sizes(300, {8100: 50, 8101: 50}, {8100: 50, 8101: 50})
+    plans = []
+    for port in (8100, 8101):
+        used = {**measured.used_by_port, port: 50 * GIB + 4096}
+        measurement = measured._replace(used_by_port=used)
+        plans.append(plan_for({8100: "b", 8101: "a"}, [A0, B1], SERVING[:2], measurement))
+    assert first(plans[0]) == first(plans[1]) == [8100]
+    assert plans[0].order == plans[1].order
