@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Dict, Optional, Union
+from typing import TYPE_CHECKING, Dict, Optional, Union
 
 from ..context import Context
 from ..errors import Interrupted, MlxopsError, NotEnoughDisk, free_bytes, to_mlxops_error
 from ..hub.checks import SPARE_BYTES, format_size
-from ..load import startable
-from ..load.preflight import plan_load
-from ..load.request import LoadPlan, LoadRequest
 from ..memory.fit import memory_use
 from ..ports.probe import call_all
 from ..procs import Unobservable
@@ -21,6 +18,10 @@ from ..servers.startup_time import estimate_startup
 from .judge import LOADS
 from .plan import Check, Plan, Row, Sizes
 from .steps import load_arguments
+
+if TYPE_CHECKING:
+    from ..load.request import LoadPlan
+    from ..load.startable import StartedPrograms
 
 # Checks start programs and ask the Hub: enough of them at once to overlap their waits.
 MAX_CHECKS_AT_ONCE = 4
@@ -54,14 +55,22 @@ def _is_missing(entry: Entry) -> bool:
 def check_loads(ctx: Context, registry: Registry, draft: Plan) -> Dict[int, Check]:
     """port -> load's own checks, for every load of the draft; none of them has begun."""
     loads = {row.port: row for row in draft.rows if row.verdict in LOADS}
+    if not loads:
+        return {}
+    # On a host that is as planned, this import would take longer than the rest of the plan.
+    from ..load.startable import StartedPrograms
+
     calls = {port: partial(_preflight, ctx, registry, row) for port, row in loads.items()}
-    programs = startable.StartedPrograms(ctx)
+    programs = StartedPrograms(ctx)
     outcomes = call_all(calls, MAX_CHECKS_AT_ONCE)
     return {port: _check(ctx, outcome, programs) for port, outcome in outcomes.items()}
 
 
 def _preflight(ctx: Context, registry: Registry, row: Row) -> Union[LoadPlan, MlxopsError]:
     """Load's checks, as if the entry had left the port where it is now."""
+    from ..load.preflight import plan_load
+    from ..load.request import LoadRequest
+
     mover = registry.entries.get(row.entry or "")
     now = registry
     if mover is not None and mover.port != row.port:
@@ -76,9 +85,9 @@ def _preflight(ctx: Context, registry: Registry, row: Row) -> Union[LoadPlan, Ml
         return to_mlxops_error(exc)
 
 
-def _check(
-    ctx: Context, outcome: Union[LoadPlan, MlxopsError], programs: startable.StartedPrograms
-) -> Check:
+def _check(ctx: Context, outcome: Union[LoadPlan, MlxopsError], programs: StartedPrograms) -> Check:
+    from ..load import startable
+
     if isinstance(outcome, MlxopsError):
         return Check(error=outcome)
     try:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from tests.support.applying import applied_with_events, apply, plan, verdicts
 from tests.support.asking import ask, refusal, rows
 from tests.support.fakeruntime import FakeRuntime
@@ -77,6 +79,7 @@ def test_a_failed_swap_is_rolled_back_and_the_others_are_done(
     assert serving(one) == ["jade", "topaz", None]
 
 
+@pytest.mark.slow
 def test_pruned_are_unloaded_only_if_asked_to(one: Studio) -> None:
     declare(one, AMBER)
     apply(one)
@@ -89,6 +92,7 @@ def test_pruned_are_unloaded_only_if_asked_to(one: Studio) -> None:
     assert one.entry("jade").get("wanted") is None
 
 
+@pytest.mark.slow
 def test_a_port_with_a_job_is_blocked_and_the_others_are_done(
     one: Studio, fake_runtime: FakeRuntime
 ) -> None:
@@ -131,6 +135,7 @@ def test_a_step_stops_no_other_server_than_the_planned_one(one: Studio) -> None:
     assert error.kind == "PortBusy" and rows(one)[port]["state"] == "ready"
 
 
+@pytest.mark.slow
 def test_the_slots_of_entries_do_not_bind_a_plan(one: Studio) -> None:
     """`register --slots` and `init` note the port for which a model was declared at that time."""
     one.edit(lambda registry: registry["models"]["amber"].update(slot=one.ports[1]))
@@ -139,6 +144,7 @@ def test_the_slots_of_entries_do_not_bind_a_plan(one: Studio) -> None:
     assert apply(one)["rows"][0]["ok"]
 
 
+@pytest.mark.slow
 def test_what_is_wanted_comes_back_after_all_servers_died(
     one: Studio, fake_runtime: FakeRuntime
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_cancel_rolls_back_what_runs_and_begins_nothing(
     assert not any("topaz" in str(record) for record in fake_runtime.journal("started"))
 
 
+@pytest.mark.slow
 def test_a_client_that_is_lost_changes_nothing(swapping: Studio, fake_runtime: FakeRuntime) -> None:
     fake_runtime.behaves("tiny--jade", load_s=3)
     with Applying(swapping, jobs=1) as applying:
@@ -60,6 +61,7 @@ def test_a_client_that_is_lost_changes_nothing(swapping: Studio, fake_runtime: F
     assert verdicts(apply(swapping)) == ["same", "same", "leave"]
 
 
+@pytest.mark.slow
 def test_one_cancelled_job_ends_only_its_port(swapping: Studio) -> None:
     with Applying(swapping, jobs=1) as applying:
         applying.handshake(NEVER)
@@ -72,6 +74,7 @@ def test_one_cancelled_job_ends_only_its_port(swapping: Studio) -> None:
     assert serving(swapping) == ["amber", "topaz", None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["prepare", "stop", "wait"])
 def test_a_killed_apply_leaves_whole_ports_and_the_next_one_goes_on(
     phase: str, swapping: Studio, fake_runtime: FakeRuntime
@@ -89,6 +92,7 @@ def test_a_killed_apply_leaves_whole_ports_and_the_next_one_goes_on(
     assert serving(swapping) == ["jade", "topaz", None]
 
 
+@pytest.mark.slow
 def test_a_step_whose_agent_is_killed_fails_and_the_others_are_done(swapping: Studio) -> None:
     with Applying(swapping, jobs=1) as applying:
         applying.handshake(NEVER)

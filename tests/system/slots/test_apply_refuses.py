@@ -54,6 +54,7 @@ def test_large_downloads_are_asked_about_before_anything_is_done(declared: Studi
     assert declared.ask(declared.ports[0]) == "I am tiny/onyx"
 
 
+@pytest.mark.slow
 def test_a_hub_that_does_not_answer_blocks_only_what_must_be_downloaded(
     declared: Studio, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_plan_that_does_not_fit_as_a_whole_touches_nothing(
     assert apply(studio, ports=[first])["rows"][0]["ok"]
 
 
+@pytest.mark.slow
 def test_room_is_made_only_if_asked_for(
     small: tuple[Studio, int], fake_runtime: FakeRuntime
 ) -> None:

@@ -49,6 +49,7 @@ def test_two_ports_exchange_their_models(three: Studio, fake_runtime: FakeRuntim
     assert apply(three)["changed"] is False
 
 
+@pytest.mark.slow
 def test_a_model_moves_to_a_free_port_and_another_one_follows(one: Studio) -> None:
     declare(one, AMBER)
     apply(one)
@@ -75,6 +76,7 @@ def wanted(studio: Studio) -> list[int | None]:
     return [studio.entry(name).get("wanted") for name in ("amber", "jade", "topaz")]
 
 
+@pytest.mark.slow
 def test_a_cycle_that_fails_ends_as_it_began(exchanging: Studio, fake_runtime: FakeRuntime) -> None:
     first, second, _ = exchanging.ports
     fake_runtime.behaves(f"--port {second} ", die_after_s=0.1, exit_status=3)
@@ -92,6 +94,7 @@ def test_a_cycle_that_fails_ends_as_it_began(exchanging: Studio, fake_runtime: F
     assert serving(exchanging) == ["jade", "amber", "topaz"]
 
 
+@pytest.mark.slow
 def test_a_cycle_that_is_cancelled_ends_as_it_began(
     exchanging: Studio, fake_runtime: FakeRuntime
 ) -> None:
