@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlxops.agent.slots.intent import PlanOptions
 from mlxops.agent.slots.plan import Plan
-from tests.support.slots import PORTS
+from tests.support.slots import GIB, PORTS
 from tests.support.slotworld import Run, Spot, World, moves_in_a_circle, right_ports
 
 NAMES = tuple("abcdefghijkl")
@@ -42,11 +42,11 @@ def random_case(number: int) -> Case:
         declared=declared,
         wants=random_wants(chance, spots, known),
         known=known,
-        needs={name: chance.randint(0, 60) for name in NAMES},
+        needs={name: chance.randint(0, 60) * GIB for name in NAMES},
         gated=set(chance.sample(NAMES, 2)) if chance.random() < trouble else set(),
     )
     slack = chance.choice((None, 0, 5, 20, 60, 300))
-    world.limit = None if slack is None else sum(world.used.values()) + slack
+    world.limit = None if slack is None else sum(world.used.values()) + slack * GIB
     options = PlanOptions(
         ports=chance.choice((PORTS, PORTS, PORTS, PORTS[:6], PORTS[::2], PORTS[3:4])),
         to=chance.choice(("both", "both", "declared", "wanted")),
@@ -61,7 +61,7 @@ def random_spots(chance: random.Random, trouble: float) -> dict[int, Spot]:
     spots = {}
     for port, name in zip(PORTS, chance.sample(NAMES, len(PORTS)), strict=True):
         state = chance.choice(MODELS) if chance.random() < trouble else "ready"
-        more = chance.choice((0, 0, 20, -20))
+        more = chance.choice((0, 0, 20, -20)) * GIB
         spots[port] = Spot(state, name, more)
         if chance.random() < max(0.1, trouble / 2):
             spots[port] = Spot(chance.choice(NOTHING) if trouble else "free")
