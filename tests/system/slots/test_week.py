@@ -80,6 +80,7 @@ class Week:
                 assert (row["verdict"], row["live"], row["wanted"]) == ("load", None, "topaz")
                 self.cron()
             assert studio.port_row(self.c)["drift"] == "lost"
+            assert "; crashed" in studio.port_row(self.c)["reason"]
             self.apply_to(self.c)
 
     def a_reboot(self) -> None:
@@ -90,8 +91,11 @@ class Week:
             self.cron()
         assert verdicts(studio) == dict.fromkeys(self.declared, "load")
         assert verdicts(studio, "--to", "wanted") == dict.fromkeys(self.declared, "load")
-        drift = {row["port"]: row["drift"] for row in studio.must("status")["drift"]}
-        assert drift == dict.fromkeys(self.declared, "lost")
+        drift = {row["port"]: row for row in studio.must("status")["drift"]}
+        assert {port: row["drift"] for port, row in drift.items()} == dict.fromkeys(
+            self.declared, "lost"
+        )
+        assert all("gone since the reboot of " in row["reason"] for row in drift.values()), drift
         self.apply_to(*self.declared)
         assert self.names() == {port: before[port] for port in self.declared}
 
