@@ -25,6 +25,10 @@ CHOSEN = (
     "a server starts before it is on record",
     "another user's agent is run",
     "a changed host key is let in",
+    "reconcile forgets what it clears",
+    "what serves right is started again",
+    "a step is planned although load's checks refuse it",
+    "the whole sum is not checked",
 )
 NAMED = {mutant.name: mutant for mutant in MUTANTS}
 
