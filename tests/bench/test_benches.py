@@ -15,6 +15,7 @@ BENCHES = sorted(
     path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if "test_" not in path.stem
 )
 SHORTEST = {
+    "apply": ("--rounds", "1", "--ports", "2"),
     "load": ("--rounds", "1"),
     "memory": ("--tokens", "50", "--family", "llama"),
     "speed": ("--rounds", "1"),
