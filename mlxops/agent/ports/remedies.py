@@ -8,9 +8,10 @@ from ..errors import mlxops_command
 
 # A `duplicate` of entries that want one port, of which at most one is assigned to it.
 RIVALS = "rivals"
-_LOADED = ("stale", "lost", RIVALS)
+_LOADED = ("stale", RIVALS)
 _RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
 _BY_PORT = {
+    "lost": "apply",
     "held": "apply",
     "foreign": "status",
     "duplicate": "unload",

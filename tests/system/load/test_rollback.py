@@ -125,7 +125,7 @@ def test_a_previous_model_that_does_not_come_back_is_told_of(
     assert serving.assignments() == {} and is_free(port)
     lost = serving.must("reconcile")["drift"]
     assert [(one["drift"], one["entry"], one["next"]) for one in lost] == [
-        ("lost", "amber", f"mlxops load amber {port}")
+        ("lost", "amber", f"mlxops apply {port}")
     ]
 
 

@@ -72,7 +72,7 @@ def test_a_check_ends_with_11_and_names_the_port(near: Studio, words: tuple[str,
     near.must("reconcile")
     ended = finished(near.start(*words))
     assert ended.exit == 11 and f"{near.ports[0]} lost" in ended.stderr, ended
-    assert f"next: mlxops load amber {near.ports[0]}" in ended.stdout
+    assert f"next: mlxops apply {near.ports[0]}" in ended.stdout
     assert near.mlxops(*words).exit == 11
 
 
@@ -92,7 +92,7 @@ def test_list_and_show_have_it(near: Studio) -> None:
         assert found["entry"]["name"] == "amber" and found["entry"]["wanted"] == port
         assert (found["port"]["drift"], found["port"]["next"]) == (
             "lost",
-            f"mlxops load amber {port}",
+            f"mlxops apply {port}",
         )
 
 
@@ -105,8 +105,9 @@ def test_the_command_is_one_that_works_where_the_slot_is_another_port(near: Stud
     power_cut(near, one)
     near.must("reconcile")
     step = drift(near)["amber"]["next"]
-    assert step == f"mlxops load amber {one} --force"
+    assert step == f"mlxops apply {one}"
     near.must(*step.split()[1:])
+    assert near.assignments()["amber"] == one
 
 
 def test_unload_of_a_lost_port_forgets_it_and_says_so(near: Studio) -> None:
@@ -197,7 +198,7 @@ def test_a_swap_that_was_killed_shows_what_served_before_it(
     assert (row["drift"], row["wanted"], row["next"]) == (
         "lost",
         "amber",
-        f"mlxops load amber {one}",
+        f"mlxops apply {one}",
     )
 
 

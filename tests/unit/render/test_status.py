@@ -74,7 +74,7 @@ def test_every_drift_has_a_next_command(kind: str) -> None:
     ("told", "step"),
     [
         ({"drift": "stale"}, "mlxops load qwen 8100, or mlxops unload 8100 to forget it"),
-        ({"drift": "lost"}, "mlxops load qwen 8100, or mlxops unload 8100 to forget it"),
+        ({"drift": "lost"}, "mlxops apply 8100, or mlxops unload 8100 to forget it"),
         (
             {"drift": "lost", "next": "mlxops load qwen 8100 --force"},
             "mlxops load qwen 8100 --force, or mlxops unload 8100 to forget it",
