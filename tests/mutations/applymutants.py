@@ -107,6 +107,16 @@ APPLIED = (
         (REFUSES + "test_a_plan_that_does_not_fit_as_a_whole_touches_nothing",),
     ),
     Mutant(
+        "downloads that do not fit together are begun",
+        APPLY_OP,
+        "    full = disk_error(ctx, plan)\n",
+        "    full = None\n",
+        (
+            "tests/system/slots/test_apply_disk.py::"
+            "test_nothing_is_downloaded_if_the_disk_has_no_space_for_all",
+        ),
+    ),
+    Mutant(
         "a plan is begun before its downloads are agreed to",
         APPLY_OP,
         '        _require_consent(plan, args.get("ask_above_bytes"))\n',
