@@ -111,7 +111,7 @@ def apply(
     if dry_run:
         return Answer(run.call("apply", args), _plan_text(run, selection))
     if run.interactive and not yes:
-        args["ask_above_bytes"] = _confirm(run, selection)
+        args.update(_confirm(run, selection))
     try:
         result = _apply_with_consent(run, args)
     except MlxopsError as exc:
@@ -155,17 +155,19 @@ def _is_blocked(row: Result) -> bool:
     return bool(row["verdict"] == "blocked")
 
 
-def _confirm(run: Run, selection: Result) -> int:
-    """Show the plan and ask before servers are stopped. Return the size of a download, in bytes,
-    above which to ask again."""
+def _confirm(run: Run, selection: Result) -> Result:
+    """Show the plan and ask before servers are stopped. Return what was agreed to: the servers that
+    may be stopped, and the size of a download, in bytes, above which to ask again."""
     planned = run.call("plan", _wire(run, selection))
     asked = question(planned)
+    pids = [row["pid"] for row in planned["rows"] if is_due(row) and row.get("pid")]
+    agreed: Result = {"pids": pids, "ask_above_bytes": ASK_ABOVE_BYTES}
     if not asked or planned["memory"]["fits"] is False:
-        return ASK_ABOVE_BYTES
+        return agreed
     run.progress.close()
     run.console.note(plan_text(planned, run.console.err_style, _command("apply", selection)))
     run.confirm(asked)
-    return max(ASK_ABOVE_BYTES, download_bytes(planned))
+    return {**agreed, "ask_above_bytes": max(ASK_ABOVE_BYTES, download_bytes(planned))}
 
 
 def _apply_with_consent(run: Run, args: Result) -> Result:

@@ -67,9 +67,28 @@ APPLIED = (
     Mutant(
         "an unload of a plan stops any server",
         STEPS,
-        '"pids": [pids[row.port]] if row.port in pids else [],',
-        '"pids": None,',
+        '        "pids": _pids(row),\n',
+        '        "pids": None,\n',
         (REQUESTS + "test_a_pruned_port_is_unloaded_for_good_and_only_the_planned_server",),
+    ),
+    Mutant(
+        "a load of a plan stops any server",
+        STEPS,
+        '**load_arguments(registry, row), "pids": pids, ',
+        "**load_arguments(registry, row), ",
+        (
+            "tests/system/slots/test_stale_plan.py::test_a_server_that_came_after_the_plan_is_not_stopped",
+        ),
+    ),
+    Mutant(
+        "the servers that the user was asked about do not matter",
+        "agent/ops/apply.py",
+        "if pids is not None and row.pid not in pids",
+        "if pids is not None and row.pid is None",
+        (
+            "tests/system/slots/test_stale_plan.py"
+            "::test_a_server_that_the_user_was_not_asked_about_is_not_stopped",
+        ),
     ),
     Mutant(
         "the pids of an unload do not matter",

@@ -22,6 +22,7 @@ EMPTY: dict[str, Any] = {
     "need_bytes": None,
     "download_bytes": None,
     "usual_start_s": None,
+    "pid": None,
 }
 
 

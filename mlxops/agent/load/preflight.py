@@ -182,7 +182,10 @@ def _require_replace(
     """PortBusy if the port serves and nobody agreed to a swap; in a dry run, a warning.
 
     `fault`: what is wrong with the occupant, if it is the entry itself."""
-    if port_survey.server is None or request.replace:
+    if port_survey.server is None:
+        return ()
+    if request.replace:
+        _require_planned_server(port_survey, request)
         return ()
     occupant = (
         port_survey.entries[0].name if port_survey.entries else port_survey.server.invocation.model
@@ -199,6 +202,18 @@ def _require_replace(
         return (text + ": the load would ask first, or needs --replace",)
     pid = port_survey.server.process.pid
     raise PortBusy(text, hint, port=request.port, occupant=occupant, pid=pid, entry=entry.name)
+
+
+def _require_planned_server(port_survey: PortSurvey, request: LoadRequest) -> None:
+    """PortBusy for a server that came after the plan that this load is a step of."""
+    server = port_survey.server
+    if server is None or request.pids is None or server.process.pid in request.pids:
+        return
+    pid, port = server.process.pid, request.port
+    names = [entry.name for entry in port_survey.entries]
+    what = names[0] if names else server.invocation.model or "its default model"
+    text = "pid %d, which serves %s, started on port %d after the plan was made" % (pid, what, port)
+    raise PortBusy(text, mlxops_command("plan", port), port=port, pid=pid)
 
 
 def _previous_server(

@@ -18,6 +18,7 @@ from ..errors import (
 from ..hub.checks import format_size
 from ..memory.fit import format_gib
 from ..slots.conduct import NOTHING_DONE, Conductor, Outcome, restore_emptied
+from ..slots.judge import STEPS
 from ..slots.plan import Plan, Row
 from ..slots.prepare import PreparedPlan, options_of, prepare
 from ..slots.sizes import disk_error, downloads
@@ -40,6 +41,7 @@ def apply(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         return plan.to_wire()
     outcomes: Mapping[int, Outcome] = {}
     if plan.changes:
+        _require_agreed(plan, args.get("pids"))
         _require_whole(ctx, prepared)
         _require_consent(plan, args.get("ask_above_bytes"))
         ctx.client.check()
@@ -55,9 +57,22 @@ def _carried_out(
     ctx: Context, prepared: PreparedPlan, times: Times, jobs: int
 ) -> Mapping[int, Outcome]:
     ledger = MemoryLedger(prepared.sizes.limit_bytes, prepared.sizes.used_by_port)
-    steps = steps_of(prepared.plan, prepared.registry, prepared.pids, times)
+    steps = steps_of(prepared.plan, prepared.registry, times)
     outcomes = Conductor(ctx, ledger, jobs).run(steps)
     return restore_emptied(ctx, prepared.plan, outcomes, times)
+
+
+def _require_agreed(plan: Plan, pids: Optional[List[int]]) -> None:
+    """PortBusy if a server would be stopped that was not in the plan the user agreed to."""
+    due = [row for row in plan.rows if row.verdict in STEPS and row.pid is not None]
+    new = [row for row in due if pids is not None and row.pid not in pids]
+    if new:
+        what = ", ".join("%s (port %d, pid %d)" % (row.live, row.port, row.pid or 0) for row in new)
+        raise PortBusy(
+            "nothing was changed: after you were asked, another server started: %s" % what,
+            "mlxops apply asks again",
+            pids=[row.pid for row in new],
+        )
 
 
 def _require_whole(ctx: Context, prepared: PreparedPlan) -> None:

@@ -46,7 +46,8 @@ class Sizes(NamedTuple):
 
 class Row(NamedTuple):
     """One port of a plan. `live`: the entry that serves there, or the model of a server that no
-    entry knows. `kind`: of an error, if it is blocked. `hint`: the next command.
+    entry knows; `pid`: its server's. `kind`: of an error, if it is blocked. `hint`: the next
+    command.
 
     `after`: the ports whose steps must have ended before. `unload_first`: the port is unloaded
     before its own load, and so stands twice in the order. `need_bytes`: of the target, for a port
@@ -69,6 +70,7 @@ class Row(NamedTuple):
     need_bytes: Optional[int] = None
     download_bytes: int = 0
     usual_start_s: Optional[float] = None
+    pid: Optional[int] = None
 
 
 class PlannedMemory(NamedTuple):
@@ -272,6 +274,7 @@ def _row(site: Site, registry: Registry, draft: _Draft, order: Schedule, port: i
         need_bytes=check.need_bytes if loads else draft.need(port),
         download_bytes=check.download_bytes,
         usual_start_s=check.usual_start_s,
+        pid=there.server.process.pid if there.server else None,
     )
 
 

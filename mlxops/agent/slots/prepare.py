@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 from ..context import Context
-from ..ports.evidence import PortEvidence
 from ..ports.survey import observe_ports
 from ..registry.entries import Registry
 from .intent import PlanOptions
@@ -18,14 +17,7 @@ class PreparedPlan(NamedTuple):
 
     plan: Plan
     registry: Registry
-    evidence: Mapping[int, PortEvidence]
     sizes: Sizes
-
-    @property
-    def pids(self) -> Dict[int, int]:
-        """port -> pid of the server that the plan is about."""
-        servers = {port: seen.server for port, seen in self.evidence.items()}
-        return {port: server.process.pid for port, server in servers.items() if server}
 
 
 def prepare(ctx: Context, options: PlanOptions) -> PreparedPlan:
@@ -37,13 +29,13 @@ def prepare(ctx: Context, options: PlanOptions) -> PreparedPlan:
     draft = plan(ctx.site, registry, evidence, sizes, options)
     checks = check_loads(ctx, registry, draft)
     if not checks:
-        return PreparedPlan(draft, registry, evidence, sizes)
+        return PreparedPlan(draft, registry, sizes)
     sizes = sizes._replace(checks=checks)
     made = plan(ctx.site, registry, evidence, sizes, options)
     full = disk_error(ctx, made)
     if full is not None:
         made = made._replace(warnings=(*made.warnings, full.message))
-    return PreparedPlan(made, registry, evidence, sizes)
+    return PreparedPlan(made, registry, sizes)
 
 
 def options_of(ctx: Context, args: Mapping[str, Any]) -> PlanOptions:

@@ -26,14 +26,14 @@ class Times(NamedTuple):
     grace_s: Optional[float] = None
 
 
-def steps_of(plan: Plan, registry: Registry, pids: Mapping[int, int], times: Times) -> List[Step]:
-    """The steps in the order of the plan. `pids`: port -> pid of the server it is about."""
+def steps_of(plan: Plan, registry: Registry, times: Times) -> List[Step]:
+    """The steps in the order of the plan."""
     rows = {row.port: row for row in plan.rows}
     steps: List[Step] = []
     for row in (rows[port] for group in plan.order for port in group):
         begun = any(step.port == row.port for step in steps)
         if row.verdict == "unload" or (row.unload_first and not begun):
-            steps.append(_unload(row, pids, times))
+            steps.append(_unload(row, times))
         else:
             steps.append(_load(registry, row, times))
     return steps
@@ -46,29 +46,35 @@ def load_arguments(registry: Registry, row: Row) -> Dict[str, Any]:
 
 
 def _load(registry: Registry, row: Row, times: Times) -> Step:
-    """A download that is not planned is refused."""
+    """Replaces the server that the plan is about, no other. A download that is not planned is
+    refused."""
     fetch = {"download": True} if row.download_bytes else {"ask_above_bytes": 0}
+    pids = [] if row.unload_first else _pids(row)
     return Step(
         port=row.port,
         verb="load",
-        args={**load_arguments(registry, row), **fetch, **times._asdict()},
+        args={**load_arguments(registry, row), "pids": pids, **fetch, **times._asdict()},
         after=row.after,
         need_bytes=row.need_bytes,
     )
 
 
-def _unload(row: Row, pids: Mapping[int, int], times: Times) -> Step:
+def _unload(row: Row, times: Times) -> Step:
     """Stops the server that the plan is about, no other. If the port is loaded next, what it wants
     stays."""
     args = {
         "port": row.port,
-        "pids": [pids[row.port]] if row.port in pids else [],
+        "pids": _pids(row),
         "keep_wanted": row.unload_first,
         "grace_s": times.grace_s,
     }
     # Of a swap, only the load waits for other ports.
     after = () if row.unload_first else row.after
     return Step(port=row.port, verb="unload", args=args, after=after, need_bytes=0)
+
+
+def _pids(row: Row) -> List[int]:
+    return [] if row.pid is None else [row.pid]
 
 
 class MemoryLedger:

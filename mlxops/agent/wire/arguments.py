@@ -53,6 +53,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "model": values.text,
         "port": values.port_or_word,
         "replace": values.flag,
+        "pids": values.pids,
         "force": values.flag,
         "evict": values.flag,
         "rollback": values.flag,
@@ -75,7 +76,14 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     },
     "unload-all": {"registered": values.flag, "pids": values.pids, **GRACE, **DRY},
     "plan": PLAN,
-    "apply": {**PLAN, "ask_above_bytes": BYTES, **TIMEOUT, **GRACE, **DRY},
+    "apply": {
+        **PLAN,
+        "pids": values.pids,
+        "ask_above_bytes": BYTES,
+        **TIMEOUT,
+        **GRACE,
+        **DRY,
+    },
     "reconcile": {"restart": values.flag, **DRY},
     "logs": {
         "port": values.port_or_word,

@@ -105,6 +105,16 @@ def test_at_a_terminal_a_yes_applies_what_was_shown_and_no_line_folds(declared: 
     }.items()
 
 
+def test_a_yes_stops_only_the_servers_that_were_shown(declared: Studio) -> None:
+    declared.declare({declared.ports[0]: "tiny/jade"})
+    screen = Terminal(declared, "apply")
+    screen.until("[y/N]")
+    declared.must("load", "topaz", declared.ports[0], "--replace")
+    screen.type(b"y\n")
+    assert screen.end() == 7 and "nothing was changed" in screen.shown
+    assert declared.ask(declared.ports[0]) == "I am tiny/topaz"
+
+
 def test_where_nothing_stops_nobody_is_asked(known: Studio) -> None:
     known.declare({known.ports[1]: "tiny/topaz"})
     screen = Terminal(known, "apply")

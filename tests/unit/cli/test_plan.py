@@ -148,7 +148,7 @@ def test_where_nothing_stops_nobody_is_asked() -> None:
     studio = Studio(plan(LOAD), done(ended(LOAD, changed=True)))
     ended_ = Ended(studio, "apply", agrees=True)
     assert ended_.questions == [] and ended_.err == ""
-    assert studio.asked[1] == ("apply", {**APPLY, "ask_above_bytes": 20 * 10**9})
+    assert studio.asked[1] == ("apply", {**APPLY, "pids": [], "ask_above_bytes": 20 * 10**9})
 
 
 def test_a_large_download_is_asked_about_once() -> None:
@@ -157,11 +157,11 @@ def test_a_large_download_is_asked_about_once() -> None:
         plan(large), NeedsConsent("32.2 GB to download"), done(ended(large, changed=True))
     )
     assert Ended(studio, "apply", agrees=True).questions == ["32.2 GB to download. Go on?"]
-    assert studio.asked[-1] == ("apply", {**APPLY, "ask_above_bytes": None})
-    studio = Studio(plan(SWAP, large), done(ended(SWAP), ended(large)))
+    assert studio.asked[-1] == ("apply", {**APPLY, "pids": [], "ask_above_bytes": None})
+    studio = Studio(plan({**SWAP, "pid": 41}, large), done(ended(SWAP), ended(large)))
     questions = Ended(studio, "apply", agrees=True).questions
     assert questions == ["Stop 1 server and load 2 models (32.2 GB to download)?"]
-    assert studio.asked[-1] == ("apply", {**APPLY, "ask_above_bytes": 30 * GIB})
+    assert studio.asked[-1] == ("apply", {**APPLY, "pids": [41], "ask_above_bytes": 30 * GIB})
 
 
 @pytest.mark.parametrize(

@@ -239,4 +239,5 @@ def test_the_wire_has_the_keys_of_the_contract():
         "need_bytes": None,
         "download_bytes": 0,
         "usual_start_s": None,
+        "pid": 9100,
     }

@@ -31,16 +31,16 @@ def row(port: int, verdict: str, name: str, **more: Any) -> Row:
     )
 
 
-def steps(*rows: Row, order: tuple[tuple[int, ...], ...], **more: Any) -> list[Step]:
+def steps(*rows: Row, order: tuple[tuple[int, ...], ...]) -> list[Step]:
     plan = Plan(rows=rows, order=order, memory=NO_MEMORY, warnings=())
-    return steps_of(plan, REGISTRY, more.get("pids", {}), Times(timeout_s=9.0, grace_s=5.0))
+    return steps_of(plan, REGISTRY, Times(timeout_s=9.0, grace_s=5.0))
 
 
 def test_a_swap_whose_port_is_emptied_first_is_an_unload_and_later_a_load() -> None:
-    first = row(8100, "swap", "b", unload_first=True, after=(8101,), need_bytes=7)
-    second = row(8101, "swap", "a", after=(8100,), need_bytes=8)
+    first = row(8100, "swap", "b", unload_first=True, after=(8101,), need_bytes=7, pid=41)
+    second = row(8101, "swap", "a", after=(8100,), need_bytes=8, pid=42)
     order = ((8100,), (8101,), (8100,))
-    done = steps(first, second, order=order, pids={8100: 41, 8101: 42})
+    done = steps(first, second, order=order)
     assert [(step.verb, step.port, step.after) for step in done] == [
         ("unload", 8100, ()),
         ("load", 8101, (8100,)),
@@ -48,6 +48,7 @@ def test_a_swap_whose_port_is_emptied_first_is_an_unload_and_later_a_load() -> N
     ]
     assert done[0].args == {"port": 8100, "pids": [41], "keep_wanted": True, "grace_s": 5.0}
     assert [step.need_bytes for step in done] == [0, 8, 7]
+    assert [step.args["pids"] for step in done] == [[41], [42], []]
 
 
 def test_a_pruned_port_is_unloaded_for_good_and_only_the_planned_server() -> None:
