@@ -106,7 +106,7 @@ BREAKS = (
         "no_modules_import_each_other",
         "three modules in a circle, in functions",
         {
-            f"mlxops/render/{name}.py": f"\ndef late() -> None:\n    from . import {other}\n"
+            f"mlxops/hosts/{name}.py": f"\ndef late() -> None:\n    from . import {other}\n"
             for name, other in (("extra1", "extra2"), ("extra2", "extra3"), ("extra3", "extra1"))
         },
     ),

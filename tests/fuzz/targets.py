@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 from mlxops.agent.errors import LinkLost, LoginRefused, MlxopsError, RegistryInvalid, Usage
 from mlxops.agent.jobs import log as joblog
@@ -25,6 +26,7 @@ from mlxops.agent.ports.probe import Reply, model_ids
 from mlxops.agent.procs import Process, proctext
 from mlxops.agent.procs.macos import text as mactext
 from mlxops.agent.programs.installed import Installed
+from mlxops.agent.registry import lock
 from mlxops.agent.registry.entries import REQUIRED, Entry, Registry, changes, dump, parse
 from mlxops.agent.registry.lock import FileLock
 from mlxops.agent.restricted import serve as forced
@@ -240,7 +242,9 @@ def job_log(content: bytes) -> None:
 
 
 def lock_file(content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    # The holder never describes itself: do not wait for that.
+    at_once = patch.object(lock, "DESCRIBE_TIMEOUT_S", 0.0)
+    with tempfile.TemporaryDirectory() as folder, at_once:
         path = Path(folder, "x.lock")
         holder = FileLock(str(path))
         holder.acquire({}, 0)
