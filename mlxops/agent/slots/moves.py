@@ -35,25 +35,27 @@ def block_held_models(
     for port, verdict in verdicts.items():
         kept = [p for p in homes[port] if p not in verdicts or not verdicts[p].is_step]
         if verdict.is_step and kept and targets[port].source:
-            result[port] = _elsewhere(targets[port].model, port, kept[0], verdicts, there)
+            result[port] = _elsewhere(targets, port, kept[0], verdicts, there)
     same = all(result[port] == verdicts[port] for port in verdicts)
     return result if same else block_held_models(result, homes, there, targets)
 
 
 def _elsewhere(
-    model: str,
+    targets: Mapping[int, Target],
     port: int,
     home: int,
     verdicts: Mapping[int, Verdict],
     there: Mapping[int, Occupant],
 ) -> Verdict:
-    verdict = verdicts.get(home)
+    model, verdict = targets[port].model, verdicts.get(home)
     if home not in there:
         text, hint = "which is not a port of this host", mlxops_command("show", model)
     elif there[home].evidence.proven_idle:
         text, hint = "where its server is gone", mlxops_command("reconcile")
     elif verdict is None:
-        text, hint = "which is not a port of this plan", mlxops_command("apply", home, port)
+        text = "which is not a port of this plan"
+        prune = () if targets[home].source else ("--prune",)
+        hint = mlxops_command("apply", home, port, *prune)
     elif verdict.kind:
         text, hint = "which is blocked: %s" % verdict.reason, verdict.hint
     else:

@@ -117,6 +117,12 @@ BLOCKED_MOVES: dict[str, tuple[dict[int, str], list[Any], dict[str, Any], str]] 
         {"ports": (8101,)},
         "mlxops apply 8100 8101",
     ),
+    "it is not asked for, and nothing is due where it is": (
+        {8101: "a"},
+        SERVING[:1],
+        {"ports": (8101,)},
+        "mlxops apply 8100 8101 --prune",
+    ),
     "its server is gone": ({8101: "a"}, [], {}, "mlxops reconcile"),
     "its port is blocked": (
         {8101: "a", 8100: "new"},
