@@ -173,7 +173,8 @@ def memory_sum(plan: dict[str, Any], style: Style) -> list[str]:
 def _sum_lines(plan: dict[str, Any], style: Style, command: str) -> list[str]:
     lines = wrapped(summary(plan), style)
     if (plan.get("memory") or {}).get("fits") is False:
-        less = "" if "--evict" in command else f", or unload others for them: {command} --evict"
+        helpless = "--evict" in command or any(row["kind"] == "TooBig" for row in plan["rows"])
+        less = "" if helpless else f", or unload others for them: {command} --evict"
         return [*lines, f"next: name fewer ports{less}"]
     return [*lines, f"next: {command}"] if plan["changes"] else lines
 

@@ -109,6 +109,8 @@ def test_what_does_not_fit_is_summed_line_by_line() -> None:
     assert {len(line) for line in lines[5:9]} == {len(lines[5])}
     evicting = plan_text(big, PLAIN, "mlxops apply --evict").splitlines()
     assert evicting[-1] == "next: name fewer ports"
+    alone = plan_text({**big, "rows": [row(8100, "blocked", kind="TooBig")]}, PLAIN, "mlxops apply")
+    assert alone.splitlines()[-1] == "next: name fewer ports"
 
 
 def test_an_unknown_limit_is_no_limit_of_zero() -> None:
