@@ -94,7 +94,8 @@ def _value(key: str, value: Any) -> str:
 
 def _inner(value: Any) -> str:
     """Below the first level of nesting: as JSON."""
-    return printable(json.dumps(value)) if isinstance(value, dict) else _value("", value)
+    is_json = isinstance(value, (dict, bool))
+    return printable(json.dumps(value)) if is_json else _value("", value)
 
 
 def set_result(result: dict[str, Any], style: Style) -> str:

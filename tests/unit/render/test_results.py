@@ -41,7 +41,13 @@ def test_entries() -> None:
 
 
 def test_one_entry_in_full() -> None:
-    process = {"pid": 7, "launched_by": "me@vm", "argv": ["server"], "family": [{"pid": 8}]}
+    process = {
+        "pid": 7,
+        "launched_by": "me@vm",
+        "keep": False,
+        "argv": ["server"],
+        "family": [{"pid": 8}],
+    }
     entry = {
         "name": "a",
         "size_bytes": 1 << 30,
@@ -56,7 +62,7 @@ def test_one_entry_in_full() -> None:
         ["name", "a"],
         ["size_bytes", "1.07 GB"],
         ["args", "--x 'a b'"],
-        ["process", "pid 7, launched_by me@vm"],
+        ["process", "pid 7, launched_by me@vm, keep false"],
     ]
     assert lines[-1] == "  server --model 'a b'"
 
