@@ -13,7 +13,7 @@ SHARED_NAME = "default_model"
 
 def slot_warnings(slots: Slots) -> List[str]:
     """A sentence for each model and each served name that two slots have in common."""
-    models = _ports_by(slots, lambda slot: slot.get("model"))
+    models = _ports_by(slots, lambda slot: slot.get("model"), str.lower)
     names = _ports_by(slots, lambda slot: slot.get("served_name") or slot.get("name"))
     return [
         *(
@@ -29,12 +29,17 @@ def slot_warnings(slots: Slots) -> List[str]:
     ]
 
 
-def _ports_by(slots: Slots, value: Callable[[Mapping[str, Any]], Any]) -> Dict[str, str]:
-    """value -> "8100 and 8101", for each value that several slots have."""
+def _ports_by(
+    slots: Slots, value: Callable[[Mapping[str, Any]], Any], fold: Callable[[str], str] = str
+) -> Dict[str, str]:
+    """value -> "8100 and 8101", for each value that several slots have; of values that `fold` makes
+    alike, the first."""
     ports: Dict[str, List[str]] = {}
+    spelled: Dict[str, str] = {}
     for port, slot in sorted(slots.items(), key=lambda item: int(item[0])):
         if value(slot):
-            ports.setdefault(value(slot), []).append(port)
+            name = spelled.setdefault(fold(value(slot)), value(slot))
+            ports.setdefault(name, []).append(port)
     return {name: " and ".join(some) for name, some in ports.items() if len(some) > 1}
 
 

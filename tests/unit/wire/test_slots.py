@@ -32,7 +32,7 @@ def test_slots_that_differ_are_no_fault(slots: dict[str, Any]) -> None:
 def test_a_model_and_a_name_of_two_slots_are_named_with_their_ports() -> None:
     slots = {
         "8100": slot("a", model="o/a", served_name="chat"),
-        "8101": slot("b", model="o/a"),
+        "8101": slot("b", model="O/A"),
         "8102": slot("chat"),
         "8103": {"name": "chat", "model": "o/a"},
     }
