@@ -182,7 +182,9 @@ def _unregistered(there: Occupant, target: Target) -> Verdict:
 
 
 def _both(source: str, there: Occupant) -> str:
-    return "; ".join(filter(None, (source, there.diagnosis.reason)))
+    """Both as a reason; "wanted since yesterday" says already that it is wanted."""
+    reason = there.diagnosis.reason
+    return reason if reason.startswith(source + " ") else "; ".join(filter(None, (source, reason)))
 
 
 def _without_target(there: Occupant, target: Target, options: PlanOptions) -> Verdict:

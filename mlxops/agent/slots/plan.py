@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from ..errors import MlxopsError, mlxops_command
 from ..hub.checks import format_size
 from ..memory.fit import format_gib
-from ..ports.evidence import PortEvidence
+from ..ports.evidence import Expected, PortEvidence
 from ..ports.expected import expect
 from ..registry.entries import Entry, Registry
 from ..site import Site
@@ -35,13 +35,13 @@ class Sizes(NamedTuple):
     """What was measured for a plan. `checks`: of the ports that get a step. `used_by_port`: the
     memory of every port's servers.
 
-    `limit_bytes`: what all model servers together may use, None if unknown. `missing`: entries
-    whose snapshots are missing."""
+    `limit_bytes`: what all model servers together may use, None if unknown. `expected`: what is
+    known of each port beyond registry and host file, such as the end of a lost server."""
 
     checks: Mapping[int, Check] = {}
     used_by_port: Mapping[int, int] = {}
     limit_bytes: Optional[int] = None
-    missing: Tuple[str, ...] = ()
+    expected: Mapping[int, Expected] = {}
 
 
 class Row(NamedTuple):
@@ -125,7 +125,7 @@ def plan(
     `evidence`: of all ports of the host."""
     targets = find_targets(site, registry, options)
     there = {
-        port: observe_occupant(seen, expect(site, registry, port, sizes.missing))
+        port: observe_occupant(seen, sizes.expected.get(port) or expect(site, registry, port))
         for port, seen in evidence.items()
     }
     homes = find_homes(there, targets)

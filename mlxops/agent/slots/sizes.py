@@ -10,9 +10,10 @@ from ..context import Context
 from ..errors import Interrupted, MlxopsError, NotEnoughDisk, free_bytes, to_mlxops_error
 from ..hub.checks import SPARE_BYTES, format_size
 from ..memory.fit import memory_use
+from ..ports.expected import expected
 from ..ports.probe import call_all
 from ..procs import Unobservable
-from ..registry.entries import Entry, Registry
+from ..registry.entries import Registry
 from ..registry.store import Store
 from ..servers.startup_time import estimate_startup
 from .judge import LOADS
@@ -39,17 +40,13 @@ class PlannedRegistry(Store):
 
 
 def measure(ctx: Context, registry: Registry) -> Sizes:
-    """The memory in use, and the missing snapshots; no checks yet."""
-    missing = tuple(entry.name for entry in registry.entries.values() if _is_missing(entry))
+    """The memory in use, and what is known of each port; no checks yet."""
+    ports = {port: expected(ctx, registry, port) for port in ctx.site.ports}
     try:
         use = memory_use(ctx)
     except Unobservable:
-        return Sizes(missing=missing)
-    return Sizes(used_by_port=use.by_port, limit_bytes=use.limit, missing=missing)
-
-
-def _is_missing(entry: Entry) -> bool:
-    return bool(entry.cache_path) and not os.path.isdir(entry.cache_path)
+        return Sizes(expected=ports)
+    return Sizes(used_by_port=use.by_port, limit_bytes=use.limit, expected=ports)
 
 
 def check_loads(ctx: Context, registry: Registry, draft: Plan) -> Dict[int, Check]:

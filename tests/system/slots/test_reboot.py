@@ -31,6 +31,8 @@ def comes_back(studio: Studio, models: list[str]) -> None:
     assert [(rows[port]["wanted"], rows[port]["verdict"]) for port in studio.ports] == [
         (model, "load") for model in models
     ]
+    reasons = [rows[port]["reason"] for port in studio.ports]
+    assert all("gone since the reboot of" in reason for reason in reasons), reasons
 
     answer = applied(studio)
     assert answer.exit == 0 and answer.result["changes"] == len(models), answer
