@@ -93,8 +93,8 @@ SUPERVISED = (
     Mutant(
         "what was unloaded is started",
         "agent/load/preflight.py",
-        "    if request.start_id and entry.wanted != request.port:\n",
-        "    if request.start_id and not request.port:\n",
+        "    if request.if_wanted and entry.wanted != request.port:\n",
+        "    if request.if_wanted and not request.port:\n",
         (FAULTS + "test_a_model_that_was_unloaded_meanwhile_is_not_started",),
     ),
     Mutant(

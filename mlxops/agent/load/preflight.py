@@ -124,8 +124,8 @@ def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
 
 
 def check_assignment(ctx: Context, entry: Entry, request: LoadRequest) -> None:
-    """AssignmentConflict if the entry is assigned to, or planned for, another port, or if no person
-    asks for the load, and the entry does not want the port."""
+    """AssignmentConflict if the entry is assigned to, or planned for, another port, or if it does
+    not want the port and the request depends on that."""
     if entry.port not in (None, request.port):
         raise AssignmentConflict(
             "%s is assigned to port %d" % (entry.name, entry.port or 0),
@@ -133,7 +133,7 @@ def check_assignment(ctx: Context, entry: Entry, request: LoadRequest) -> None:
             entry=entry.name,
             port=entry.port,
         )
-    if request.start_id and entry.wanted != request.port:
+    if request.if_wanted and entry.wanted != request.port:
         raise AssignmentConflict(
             "%s is no longer wanted on port %d, so it is not started there"
             % (entry.name, request.port),

@@ -23,8 +23,9 @@ class LoadRequest(NamedTuple):
     `download`: missing files may be downloaded. `ask_above_bytes`: a larger download raises
     NeedsConsent. `keep`: the entry wants the port from then on. `by_plan`: a step of a plan, which
     decides itself what goes where: the entry's `slot` does not count, and a server that is right
-    already stays, also with `replace`. `pids`: the servers that `replace` may stop; None for any.
-    `start_id`: the record in the journal of starts; without one a person asked for it."""
+    already stays, also with `replace`. `if_wanted`: only if the entry wants the port. `pids`: the
+    servers that `replace` may stop; None for any. `start_id`: the record in the journal of starts;
+    without one a person asked for it."""
 
     model: str
     port: int
@@ -40,6 +41,7 @@ class LoadRequest(NamedTuple):
     ask_above_bytes: Optional[int] = None
     keep: bool = True
     by_plan: bool = False
+    if_wanted: bool = False
     pids: Optional[Tuple[int, ...]] = None
     start_id: Optional[str] = None
 
@@ -60,6 +62,7 @@ class LoadRequest(NamedTuple):
             ask_above_bytes=_whole(args.get("ask_above_bytes")),
             keep=bool(args.get("keep", True)),
             by_plan=bool(args.get("by_plan")),
+            if_wanted=bool(args.get("if_wanted")),
             pids=tuple(args["pids"]) if "pids" in args else None,
             start_id=args.get("start_id"),
         )

@@ -81,7 +81,8 @@ def _require_whole(ctx: Context, prepared: PreparedPlan) -> None:
     plan = prepared.plan
     memory = plan.memory
     if not memory.fits:
-        uses = ["port %d: %s" % (p, format_gib(size)) for p, size in sorted(memory.ports.items())]
+        sizes = sorted((port, size) for port, size in memory.ports.items() if size)
+        uses = ["port %d: %s" % (port, format_gib(size)) for port, size in sizes]
         text = "the model servers would use %s of memory together, and may use %s: %s"
         total, most = sum(memory.ports.values()), memory.most_bytes or 0
         raise NotEnoughMemory(

@@ -42,7 +42,9 @@ def steps_of(plan: Plan, registry: Registry, times: Times) -> List[Step]:
 def load_arguments(registry: Registry, row: Row) -> Dict[str, Any]:
     """The arguments of the load that a row plans, without those for its download."""
     model = row.entry if row.entry in registry.entries else row.declared
-    return {"model": model, "port": row.port, "replace": True, "by_plan": True}
+    args = {"model": model, "port": row.port, "replace": True, "by_plan": True}
+    # What is only wanted may be unloaded, and so forgotten, before its step begins.
+    return {**args, "if_wanted": row.declared is None}
 
 
 def _load(registry: Registry, row: Row, times: Times) -> Step:

@@ -148,7 +148,8 @@ def _start(ctx: Context, row: Restart, deadline: Deadline) -> Restart:
 
 def _step(row: Restart, start: str) -> Step:
     """Without --replace, --evict and --download: it takes nothing from others."""
-    args = {"model": row.entry, "port": row.port, "by_plan": True, "start_id": start}
+    why = {"by_plan": True, "if_wanted": True, "start_id": start}
+    args = {"model": row.entry, "port": row.port, **why}
     return Step(port=row.port, verb="load", args=args, after=(), need_bytes=None)
 
 

@@ -59,6 +59,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "rollback": values.flag,
         "keep": values.flag,
         "by_plan": values.flag,
+        "if_wanted": values.flag,
         "start_id": values.word,
         "revision": values.word,
         "download": values.flag,

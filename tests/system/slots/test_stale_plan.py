@@ -8,6 +8,7 @@ from mlxops.demo.tinymodel import model_files
 from tests.support.applying import Applying, apply, by_port, plan
 from tests.support.asking import ask, refusal, rows
 from tests.support.fakeruntime import FakeRuntime
+from tests.support.reboots import Machine
 from tests.support.studio import Studio
 from tests.support.watching import job
 
@@ -70,3 +71,23 @@ def test_a_server_that_the_user_was_not_asked_about_is_not_stopped(one: Studio) 
     assert {row["pid"] for row in rows(one).values()} == {None, pid}
     assert all(row["ok"] for row in apply(one, pids=[pid])["rows"])
     assert [row["entry"] for _, row in sorted(rows(one).items())] == ["amber", "jade", None]
+
+
+def test_a_lost_model_that_is_unloaded_meanwhile_is_not_started(
+    one: Studio, fake_runtime: FakeRuntime
+) -> None:
+    first, second = one.ports[:2]
+    ask(one, "load", model=AMBER, port=first)
+    ask(one, "load", model=JADE, port=second)
+    Machine(one).reboot()
+    fake_runtime.behaves("tiny--amber", load_s=600)
+    with Applying(one, jobs=1) as applying:
+        applying.handshake(NEVER)
+        job(one, first, "wait")
+        ask(one, "unload", port=second)
+        fake_runtime.behaves("tiny--amber")
+        outcome = by_port(applying.outcome())
+    assert outcome[first]["ok"] and outcome[second]["verdict"] == "load"
+    error = outcome[second]["error"]
+    assert error["kind"] == "AssignmentConflict" and "no longer wanted" in error["message"]
+    assert rows(one)[second]["state"] == "free"

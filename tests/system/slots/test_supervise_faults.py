@@ -205,7 +205,9 @@ def test_a_model_that_was_unloaded_meanwhile_is_not_started(
     """The load looks again at what is wanted, with the port locked."""
     port = near.ports[0]
     near.must("unload", port)
-    error = refusal(near, "load", model="amber", port=port, by_plan=True, start_id="f00")
+    error = refusal(
+        near, "load", model="amber", port=port, by_plan=True, if_wanted=True, start_id="f00"
+    )
     assert error.kind == "AssignmentConflict" and "no longer wanted" in error.message
     assert started(fake_runtime, "amber") == 1 and near.assignments() == {}
 
