@@ -58,10 +58,12 @@ def test_two_crons_at_once_start_one_server(
     assert near.assignments() == {"amber": port}
 
 
-def go_down(studio: Studio, port: int, machine: Machine) -> None:
+def go_down(studio: Studio, port: int, machine: Machine, runtime: FakeRuntime) -> None:
     """Go down in the middle of a start: all processes end at once, and the boot is another one."""
+    before = started(runtime, "amber")
     run = studio.start("reconcile", "-q", "--restart")
     load = job(studio, port, "wait")["pid"]
+    eventually(lambda: started(runtime, "amber") == before + 1)
     pids = [journal(studio)[-1]["pid"], load]
     # The agent that would record the end goes first.
     for pid in pids:
@@ -80,10 +82,10 @@ def test_a_model_that_takes_the_machine_down_twice_is_left_to_a_person(
     machine = Machine(near)
     fake_runtime.behaves("tiny--amber", load_s=60)
     kill(near, port)
-    go_down(near, port, machine)
+    go_down(near, port, machine, fake_runtime)
     assert restarts(near)[port][0] == "wait"
     let_pass(near, 1)
-    go_down(near, port, machine)
+    go_down(near, port, machine, fake_runtime)
     assert [line["outcome"] for line in journal(near) if line["entry"] == "amber"] == [None] * 2
     let_pass(near, 1)
     told = restarts(near)
