@@ -14,8 +14,8 @@ from .verb import verb
 
 DEFAULT_TIMEOUT_S = 120.0
 _RESTART = (
-    "Start models that are wanted and whose server is gone, with growing pauses; after five starts "
-    "in vain within an hour, wait for a person."
+    "Start wanted models whose server is gone, with growing pauses. After five failed starts "
+    "within an hour, wait for a person."
 )
 
 

@@ -58,15 +58,15 @@ SUPERVISED = (
     Mutant(
         "it is never held",
         BACKOFF,
-        "    if _within_window(vain, MAX_STARTS):\n",
+        "    if _within_window(failed, MAX_STARTS):\n",
         "    if not starts:\n",
         (PURE + "test_five_starts_in_vain_within_an_hour_hold_it_for_good",),
     ),
     Mutant(
-        "a refusal counts as a start in vain",
+        "a refusal counts as a failed start",
         BACKOFF,
-        "    vain = [start for start in starts if start.outcome != REFUSED]\n",
-        "    vain = list(starts)\n",
+        "    failed = [start for start in starts if start.outcome != REFUSED]\n",
+        "    failed = list(starts)\n",
         (PURE + "test_refusals_of_loads_checks_end_at_a_quarter_of_an_hour_and_hold_nothing",),
     ),
     Mutant(

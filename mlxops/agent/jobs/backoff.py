@@ -7,7 +7,8 @@ from typing import NamedTuple, Optional, Sequence
 # Pauses from one start to the next, by the number of starts within WINDOW_S.
 PAUSES_S = (0.0, 60.0, 120.0, 240.0, 480.0, 900.0)
 WINDOW_S = 3600.0
-# Within WINDOW_S: starts that were in vain, and starts in whose middle the machine went down.
+# Within WINDOW_S: starts that failed or whose server crashed, and starts during which the machine
+# went down.
 MAX_STARTS, MAX_OUTAGES = 5, 2
 
 # How a start ended. REFUSED: by load's checks, before a server was started.
@@ -69,9 +70,9 @@ def decide(starts: Sequence[Start], now: Moment) -> Decision:
         text = "the machine went down %d times within an hour while it was starting"
         return Decision(None, text % MAX_OUTAGES)
     # A server that was ready is gone now: it crashed, or the machine went down.
-    vain = [start for start in starts if start.outcome != REFUSED]
-    if _within_window(vain, MAX_STARTS):
-        return Decision(None, _describe_failures(vain))
+    failed = [start for start in starts if start.outcome != REFUSED]
+    if _within_window(failed, MAX_STARTS):
+        return Decision(None, _describe_failures(failed))
     recent = [start for start in starts if age_s(start.moment, now) < WINDOW_S]
     if not recent:
         return Decision(0.0)
@@ -97,12 +98,12 @@ def _within_window(starts: Sequence[Start], count: int) -> bool:
     return any(age_s(first.moment, last.moment) < WINDOW_S for first, last in pairs)
 
 
-def _describe_failures(vain: Sequence[Start]) -> str:
-    crashes = sum(start.outcome == READY for start in vain)
+def _describe_failures(failed: Sequence[Start]) -> str:
+    crashes = sum(start.outcome == READY for start in failed)
     text = "it was started %d times within an hour, and failed or crashed each time" % MAX_STARTS
-    if crashes >= len(vain):
+    if crashes >= len(failed):
         text = "it crashed %d times within an hour" % MAX_STARTS
-    return ": last ".join(filter(None, [text, vain[-1].reason]))
+    return ": last ".join(filter(None, [text, failed[-1].reason]))
 
 
 def _times(count: int) -> str:

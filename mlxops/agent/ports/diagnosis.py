@@ -236,7 +236,7 @@ def _gone_text(expected: Expected) -> str:
 
 
 def describe_wanting(expected: Expected) -> str:
-    """The entries that want the port in vain; "" if there are none."""
+    """The entries that want the port and are not served; "" if there are none."""
     if expected.rivals:
         return "wanted by %s; a load of one of them decides" % " and ".join(expected.rivals)
     if expected.loss:
