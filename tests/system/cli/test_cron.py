@@ -51,15 +51,14 @@ def daemon() -> Iterator[None]:
 
 def recorded(studio: Studio, line: str) -> str:
     """A crontab with the line twice in one minute's job; output, exit status and environment are
-    kept."""
+    kept. crontab takes no more than 1,000 characters."""
     minutes, command = line.split(" * * * * ")
-    out = studio.folder
     job = (
-        f"env > {out}/env; {command} > {out}/first 2>&1; echo $? > {out}/exits; "
-        f"{command} > {out}/second 2>&1"
+        f"env > $OUT/env; {command} > $OUT/first 2>&1; echo $? > $OUT/exits; "
+        f"{command} > $OUT/second 2>&1; echo $? >> $OUT/exits; touch $OUT/done"
     )
-    home = f"HOME={studio.folder}/cron-home"
-    return f'{home}\nMAILTO=""\n{minutes} * * * * {job}; echo $? >> {out}/exits; touch {out}/done\n'
+    settings = f'HOME={studio.folder}/cron-home\nOUT={studio.folder}\nMAILTO=""\n'
+    return f"{settings}{minutes} * * * * {job}\n"
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_doctor_tells_how_much_there_is_and_cuts(local: Studio) -> None:
 
     summary, large = rows()
     assert str(local.state_dir) in summary["seen"]
-    for kind in ("logs 6", "jobs 0.", "registry.history.jsonl 0."):
+    for kind in ("logs 6", "jobs 0.", "registry.history.jsonl "):
         assert kind in summary["seen"]
     assert str(log) in large["seen"]
     planned = local.mlxops("doctor", "--fix", "--dry-run").document["result"]["actions"]
