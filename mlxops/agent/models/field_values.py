@@ -9,25 +9,12 @@ from typing import Any, List, Optional
 from ..context import Context
 from ..errors import RegistryInvalid, Usage
 from ..registry import resolve
-from ..registry.entries import REQUIRED, coerce
+from ..registry.entries import OPTIONAL_TEXT, REQUIRED, coerce
 from ..registry.fields import MAX_HOSTS
 from . import defaults
 from .location import folder_identity
 
-SETTABLE = (
-    "repo_id",
-    "model_id",
-    "cache_path",
-    "format",
-    "slot",
-    "revision",
-    "runtime",
-    "chat_template",
-    "tool_call_parser",
-    "reasoning_parser",
-    "args",
-    "hosts",
-)
+SETTABLE = ("repo_id", "model_id", "cache_path", "format", *OPTIONAL_TEXT, "args", "hosts")
 # KEY=auto clears the value, so that a load uses the default of the model family. KEY= and KEY=none
 # turn it off.
 AUTO, NONE = "auto", "none"
