@@ -132,16 +132,20 @@ class FileLock:
         is_held, record = self.peek(shared)
         return self._identify(record, shared) if is_held else None
 
-    def _identify(self, record: Dict[str, Any], shared: bool = False) -> Dict[str, Any]:
-        """The actual holder. One that has only just taken the lock has not described itself yet
-        and looks like an outsider: look again for a moment."""
+    def _identify(self, record: Dict[str, Any], shared: bool = False) -> Optional[Dict[str, Any]]:
+        """The actual holder; None if it has released the lock. A holder that has only just taken
+        the lock has not described itself yet and looks like an outsider: retry for a moment."""
         from .holders import actual_holder
 
         holder = actual_holder(self.path, record)
         deadline = Deadline(DESCRIBE_TIMEOUT_S)
         while holder.get("outsider") and not deadline.passed:
             time.sleep(DESCRIBE_INTERVAL_S)
-            holder = actual_holder(self.path, self.peek(shared)[1])
+            is_held, record = self.peek(shared)
+            # Without `shared` a LOCK_SH, which blocks too, is not counted.
+            if shared and not is_held:
+                return None
+            holder = actual_holder(self.path, record)
         return holder
 
     def peek(self, shared: bool = False) -> Tuple[bool, Dict[str, Any]]:
@@ -205,7 +209,7 @@ class FileLock:
         )
 
     def _locked(self) -> Locked:
-        holder = self._identify(self.peek()[1])
+        holder = self._identify(self.peek()[1]) or {}
         return Locked(
             "locked: " + describe_holder(holder), holder_hint(holder), lock=self.path, holder=holder
         )
