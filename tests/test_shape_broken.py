@@ -58,7 +58,9 @@ BREAKS = (
     Break(
         "the_client_imports_what_it_may",
         "the command line imports an operation of the agent, in a function",
-        {"mlxops/cli/logs.py": "\ndef late() -> None:\n    from mlxops.agent.ops import logs\n"},
+        {
+            "mlxops/cli/verbs/logs.py": "\ndef late() -> None:\n    from mlxops.agent.ops import logs\n"
+        },
     ),
     Break(
         "the_agent_imports_from_lower_floors_and_its_own_room",

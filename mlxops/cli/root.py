@@ -76,7 +76,7 @@ class Root(BaseCommand, click.Group):
         if cmd_name not in VERBS:
             return None
         module, _, attribute = VERBS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        command: click.Command = getattr(import_module(f".verbs.{module}", __package__), attribute)
         command.short_help = SHORT_HELP[cmd_name]
         return command
 

@@ -82,9 +82,9 @@ ROOT_MODULES = {"__init__", "main", "context", "site", "errors", "clock", "backg
 MAX_FILES_PER_ROOM = 12
 # Rooms with a limit of their own, because they grow with the commands.
 LARGE_ROOMS = {
-    "mlxops/agent/ops": 20,  # a file for each verb
-    "mlxops/cli": 30,  # a file for each group of commands
-    "mlxops/render": 21,  # a file for each kind of answer
+    "mlxops/agent/ops": 26,  # a file for each verb
+    "mlxops/cli/verbs": 24,  # a file for each group of commands
+    "mlxops/render": 28,  # a file for each kind of answer
 }
 # Who may know that a model on several hosts runs as ranks; the others ask ranks/other_hosts.
 KNOW_RANKS = {"mlxops/agent/ops/rank.py", "mlxops/agent/runtimes/table.py"}

@@ -207,8 +207,8 @@ def test_a_server_downloads_nothing_by_itself(here: Studio) -> None:
 
 ASKED_FOR_LITTLE = """
 import sys
-import mlxops.cli.load
-mlxops.cli.load.ASK_ABOVE_BYTES = 100_000
+import mlxops.cli.verbs.load
+mlxops.cli.verbs.load.ASK_ABOVE_BYTES = 100_000
 from mlxops.__main__ import main
 main()
 """

@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from .. import __version__
-from ..agent.errors import Failed
-from ..interrupts import raise_on
-from .run import Answer, Run
-from .verb import verb
+from ... import __version__
+from ...agent.errors import Failed
+from ...interrupts import raise_on
+from ..run import Answer, Run
+from ..verb import verb
 
 
 @verb("version", "mlxops version")
@@ -30,7 +30,7 @@ def completion(run: Run, shell: str) -> Answer:
     """Print a shell script that completes verbs, options, hosts and ports."""
     from click.shell_completion import ShellComplete, get_completion_class
 
-    from .root import root
+    from ..root import root
 
     scripts = []
     for name in ("mlxops", "mlxctl"):
@@ -45,7 +45,7 @@ def completion(run: Run, shell: str) -> Answer:
 def demo(run: Run) -> Answer:
     """Try mlxops on this machine: two tiny models, a local SSH server, one swap, then clean up."""
     try:
-        from ..demo.story import run as run_demo
+        from ...demo.story import run as run_demo
     except ModuleNotFoundError as missing:
         hint = f"{sys.executable} -m pip install '.[demo]', in a clone of the project"
         raise Failed(f"the demo needs {missing.name}", hint, module=missing.name) from None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import from_wire
-from ..agent.wire import values
-from ..render.fit import fit as fit_text
-from . import options
-from .run import Answer, Run
-from .verb import verb
+from ...agent.errors import from_wire
+from ...agent.wire import values
+from ...render.fit import fit as fit_text
+from .. import options
+from ..run import Answer, Run
+from ..verb import verb
 
 
 @verb(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..render.verify import verify_details, verify_problems, verify_result
-from . import options
-from .check_errors import verify_error
-from .run import Answer, Run
-from .verb import verb
+from ...render.verify import verify_details, verify_problems, verify_result
+from .. import options
+from ..check_errors import verify_error
+from ..run import Answer, Run
+from ..verb import verb
 
 
 @verb(

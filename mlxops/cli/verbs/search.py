@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ..interrupts import raise_on
-from ..render.search import model_table
-from . import options
-from .run import Answer, Run
-from .verb import verb
+from ...interrupts import raise_on
+from ...render.search import model_table
+from .. import options
+from ..run import Answer, Run
+from ..verb import verb
 
 
 @verb("search", "mlxops search qwen3 4bit", "mlxops search gpt-oss --limit 5 --json")
@@ -22,7 +22,7 @@ from .verb import verb
 )
 def search(run: Run, terms: tuple[str, ...], limit: int) -> Answer:
     """Search the Hugging Face Hub for MLX models, most downloaded first."""
-    from ..hub import search as found
+    from ...hub import search as found
 
     with raise_on(1):
         return Answer({"models": found(" ".join(terms), limit)}, model_table)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ..render.format import printable
-from . import authorized_keys, options
-from .run import Answer, Run
-from .verb import verb
+from ...render.format import printable
+from .. import authorized_keys, options
+from ..run import Answer, Run
+from ..verb import verb
 
 _DRY = "Dry run: nothing was copied to {host}, so this line does not work yet."
 _ADVICE = """\

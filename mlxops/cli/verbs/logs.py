@@ -6,13 +6,13 @@ import shlex
 
 import click
 
-from ..agent.errors import Usage
-from ..agent.wire import values
-from ..render.log import LogText
-from . import options
-from .run import Answer, Result, Run
-from .verb import verb
-from .watch import watch_until_interrupt
+from ...agent.errors import Usage
+from ...agent.wire import values
+from ...render.log import LogText
+from .. import options
+from ..run import Answer, Result, Run
+from ..verb import verb
+from ..watch import watch_until_interrupt
 
 
 @verb(

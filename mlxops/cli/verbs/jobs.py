@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ..render.jobs import job_outcome, job_table, lock_table
-from . import options
-from .run import Answer, Run
-from .verb import verb
-from .watch import watch_until_interrupt
+from ...render.jobs import job_outcome, job_table, lock_table
+from .. import options
+from ..run import Answer, Run
+from ..verb import verb
+from ..watch import watch_until_interrupt
 
 SHOWN = 10
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import NeedsConsent, PortBusy, from_wire
-from ..render.ports import load_result
-from . import options
-from .run import Answer, Result, Run
-from .verb import verb
+from ...agent.errors import NeedsConsent, PortBusy, from_wire
+from ...render.ports import load_result
+from .. import options
+from ..run import Answer, Result, Run
+from ..verb import verb
 
 ASK_ABOVE_BYTES = 20 * 10**9
 _FORCE = (

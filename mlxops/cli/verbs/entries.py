@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import Usage
-from ..render.actions import change_summary, plan_summary
-from ..render.entries import entry_details, entry_table, removal_question, remove_result, set_result
-from . import options
-from .run import Answer, Run
-from .verb import verb
+from ...agent.errors import Usage
+from ...render.actions import change_summary, plan_summary
+from ...render.entries import (
+    entry_details,
+    entry_table,
+    removal_question,
+    remove_result,
+    set_result,
+)
+from .. import options
+from ..run import Answer, Run
+from ..verb import verb
 
 
 @verb("list", "mlxops list", "mlxops list --json | jq -r '.result.models[].name'")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from .. import doctor as client
-from ..agent.errors import DriftFound, Failed, Interrupted, MlxopsError, Usage
-from ..render.doctor import all_checks, failing_checks
-from ..render.format import counted
-from . import options
-from .run import Answer, Result, Run
-from .verb import verb
+from ... import doctor as client
+from ...agent.errors import DriftFound, Failed, Interrupted, MlxopsError, Usage
+from ...render.doctor import all_checks, failing_checks
+from ...render.format import counted
+from .. import options
+from ..run import Answer, Result, Run
+from ..verb import verb
 
 # Checks whose failures count as drift (exit 11).
 PORT_CHECKS = {"ports", "foreign listeners", "assignments"}

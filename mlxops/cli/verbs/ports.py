@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import DriftFound, Failed, Usage, from_wire
-from ..render.ports import servers_to_stop, unload_all_result, unload_result
-from ..render.status import deep as deep_text
-from ..render.status import status as status_text
-from ..render.status import status_problems
-from . import options
-from .check_errors import drift_error, port_errors
-from .run import Answer, Result, Run
-from .verb import verb
+from ...agent.errors import DriftFound, Failed, Usage, from_wire
+from ...render.ports import servers_to_stop, unload_all_result, unload_result
+from ...render.status import deep as deep_text
+from ...render.status import status as status_text
+from ...render.status import status_problems
+from .. import options
+from ..check_errors import drift_error, port_errors
+from ..run import Answer, Result, Run
+from ..verb import verb
 
 
 @verb(

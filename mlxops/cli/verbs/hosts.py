@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..agent.errors import Failed, Usage
-from ..agent.wire.slots import slot_warnings
-from ..hosts import files as host_files
-from ..hosts import folders as hostfolders
-from ..hosts.files import ChosenHost, Host
-from ..hosts.folders import Candidate
-from ..render.hosts import host_table
-from .run import Answer, Flags, Run
-from .verb import verb
+from ...agent.errors import Failed, Usage
+from ...agent.wire.slots import slot_warnings
+from ...hosts import files as host_files
+from ...hosts import folders as hostfolders
+from ...hosts.files import ChosenHost, Host
+from ...hosts.folders import Candidate
+from ...render.hosts import host_table
+from ..run import Answer, Flags, Run
+from ..verb import verb
 
 
 @verb("hosts", "mlxops hosts", "mlxops hosts --hosts-dir ~/hosts")

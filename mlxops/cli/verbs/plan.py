@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from ..agent.errors import DriftFound, Failed, MlxopsError, NeedsConsent, from_wire
-from ..render.apply import AS_BEFORE, DONE, apply_text, outcome, quiet_apply_text
-from ..render.plan import download_bytes, is_due, plan_text, question, quiet_plan_text
-from . import options
+from ...agent.errors import DriftFound, Failed, MlxopsError, NeedsConsent, from_wire
+from ...render.apply import AS_BEFORE, DONE, apply_text, outcome, quiet_apply_text
+from ...render.plan import download_bytes, is_due, plan_text, question, quiet_plan_text
+from .. import options
+from ..run import Answer, Result, Run
+from ..verb import verb
 from .load import ASK_ABOVE_BYTES
-from .run import Answer, Result, Run
-from .verb import verb
 
 TARGETS = ("both", "declared", "wanted")
 JOBS, MAX_JOBS = 2, 16

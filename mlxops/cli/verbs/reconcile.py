@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import click
 
-from ..agent.errors import DriftFound, Interrupted, MlxopsError
-from ..render.actions import action_lines, change_lines, change_summary, plan_summary, problems
-from . import alerts, options, single_instance
-from .check_errors import drift_error
-from .run import Answer, Result, Run
-from .verb import verb
+from ...agent.errors import DriftFound, Interrupted, MlxopsError
+from ...render.actions import action_lines, change_lines, change_summary, plan_summary, problems
+from .. import alerts, options, single_instance
+from ..check_errors import drift_error
+from ..run import Answer, Result, Run
+from ..verb import verb
 
 DEFAULT_TIMEOUT_S = 120.0
 _RESTART = (

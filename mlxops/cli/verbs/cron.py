@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from . import options
-from .run import Answer, Run
-from .verb import verb
+from .. import options
+from ..run import Answer, Run
+from ..verb import verb
 
 _ADVICE = """\
 Add the line with crontab -e. cron has no ssh agent: use a key without a passphrase, and a host key
@@ -62,5 +62,5 @@ def _program() -> str:
     called = Path(sys.argv[0])
     if called.name in ("mlxops", "mlxctl") and os.access(called, os.X_OK):
         return shlex.quote(str(called.absolute()))
-    home = Path(__file__).resolve().parents[2]
+    home = Path(__file__).resolve().parents[3]
     return f"cd {shlex.quote(str(home))} && {shlex.quote(sys.executable)} -m mlxops"

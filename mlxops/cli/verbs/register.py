@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from ..agent.errors import Usage
-from ..render.actions import change_summary, plan_summary
-from . import options
-from .run import Answer, Run
-from .verb import verb
+from ...agent.errors import Usage
+from ...render.actions import change_summary, plan_summary
+from .. import options
+from ..run import Answer, Run
+from ..verb import verb
 
 
 @verb(
