@@ -59,7 +59,8 @@ BREAKS = (
         "the_client_imports_what_it_may",
         "the command line imports an operation of the agent, in a function",
         {
-            "mlxops/cli/verbs/logs.py": "\ndef late() -> None:\n    from mlxops.agent.ops import logs\n"
+            "mlxops/cli/verbs/logs.py": "\ndef late() -> None:\n"
+            "    from mlxops.agent.ops import logs\n"
         },
     ),
     Break(
