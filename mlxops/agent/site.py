@@ -73,6 +73,9 @@ class Site(NamedTuple):
     def slot_name(self, port: int) -> Optional[str]:
         return self.slots[port].name if port in self.slots else None
 
+    def declared_model(self, port: int) -> Optional[str]:
+        return self.slots[port].model if port in self.slots else None
+
     @property
     def slot_names(self) -> FrozenSet[str]:
         """The names that stand for a port, in lower case."""

@@ -54,7 +54,17 @@ def unload_result(result: dict[str, Any], style: Style) -> str:
         [f"{_gone(result)}{took}"] if result.get("entry") or result.get("pid") or not forgot else []
     )
     done += [f"{printable(name)} was forgotten (it was not running)" for name in forgot]
-    return f"{result['port']} is free: {', '.join(done)}"
+    return f"{result['port']} is free: {', '.join(done)}{_declared(result)}"
+
+
+def _declared(result: dict[str, Any]) -> str:
+    """A line for a port that is free now, and drift: the host file declares a model for it."""
+    if not result.get("declared"):
+        return ""
+    return (
+        f"\n  the host file declares {printable(result['declared'])} for it: "
+        f"`mlxops apply {result['port']}` loads it"
+    )
 
 
 def _gone(result: dict[str, Any]) -> str:

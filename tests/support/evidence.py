@@ -65,6 +65,7 @@ def entry(name: str = "a", **fields: Any) -> Entry:
 FREE = Expected((), None)
 WANTED = Expected((entry(),), "jerry")
 LOST = Expected((), None, lost=(entry("lost", port=None, wanted=8100),))
+DECLARED = Expected((), None, declared="org/a")
 RIVAL = entry("rival", port=None, wanted=8100)
 RIVALS = Expected((), None, lost=(*LOST.lost, RIVAL), wanting=(*LOST.lost, RIVAL))
 WANTED_TWICE = WANTED._replace(lost=(RIVAL,), wanting=(entry(wanted=8100), RIVAL))

@@ -39,8 +39,9 @@ def status(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _without_judgement(row: Dict[str, Any]) -> Dict[str, Any]:
-    """The row if the registry is unreadable: then a server without an entry is not drift."""
-    unsure = row["drift"] in ("orphan", "stray")
+    """The row if the registry is unreadable: then neither a server without an entry nor a port
+    without both is drift."""
+    unsure = row["drift"] in ("orphan", "stray", "empty")
     return (
         {**row, "drift": None, "next": None, "reason": "cannot tell what should run here"}
         if unsure

@@ -104,6 +104,7 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
         **row,
         "left": strays,
         "forgot": [] if dry else lost,
+        "declared": ctx.site.declared_model(port),
         "actions": _actions(port_survey) if dry else [],
     }
 

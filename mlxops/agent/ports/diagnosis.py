@@ -263,9 +263,14 @@ def missed_drift(expected: Expected) -> Tuple[Optional[str], str]:
     """The drift of a port without a server and without an assigned entry."""
     if expected.rivals:
         return "duplicate", describe_wanting(expected)
-    kind = "held" if expected.supervision.held else "lost"
-    why = "; ".join(filter(None, (describe_wanting(expected), expected.supervision.reason)))
-    return (kind, why) if expected.lost else (None, "")
+    if expected.lost:
+        kind = "held" if expected.supervision.held else "lost"
+        return kind, "; ".join(
+            filter(None, (describe_wanting(expected), expected.supervision.reason))
+        )
+    if expected.declared:
+        return "empty", "the host file declares %s; nothing serves here" % expected.declared
+    return None, ""
 
 
 def mismatch(seen: PortEvidence, entry: Entry, served_name: Optional[str]) -> str:

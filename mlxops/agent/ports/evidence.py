@@ -183,7 +183,8 @@ class Expected(NamedTuple):
 
     `missing`: entries whose snapshot is missing. `wanting`: entries that want the port. `lost`:
     those of them that are assigned nowhere; of the first, `loss`: how its server ended, and
-    `supervision`: what is known of its starts."""
+    `supervision`: what is known of its starts. `declared`: the model that the host file declares
+    for the port."""
 
     entries: Tuple[Entry, ...]
     served_name: Optional[str]
@@ -192,6 +193,7 @@ class Expected(NamedTuple):
     wanting: Tuple[Entry, ...] = ()
     loss: Optional[Loss] = None
     supervision: Supervision = NOT_STARTED
+    declared: Optional[str] = None
 
     @property
     def rivals(self) -> Tuple[str, ...]:

@@ -50,6 +50,7 @@ def expect(site: Site, registry: Registry, port: int, missing: Iterable[str] = (
         missing=tuple(name for name in missing if name in names),
         lost=lost,
         wanting=registry.wanting(port),
+        declared=site.declared_model(port),
     )
 
 

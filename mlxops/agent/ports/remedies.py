@@ -13,6 +13,7 @@ _RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
 _BY_PORT = {
     "lost": "apply",
     "held": "apply",
+    "empty": "apply",
     "foreign": "status",
     "duplicate": "unload",
     "failed": "logs",
@@ -26,6 +27,7 @@ _ELSE = {
     "stale": ", or mlxops unload {port} to forget it",
     "lost": ", or mlxops unload {port} to forget it",
     "held": ", or mlxops unload {port} to forget it",
+    "empty": ", or delete its model from the host file",
     "stray": ", then stop that process on the host if it is not needed",
     "orphan": " to adopt it, or mlxops unload {port} to stop it",
     "duplicate": ", then load the model you want there",

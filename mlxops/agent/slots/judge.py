@@ -182,8 +182,10 @@ def _unregistered(there: Occupant, target: Target) -> Verdict:
 
 
 def _both(source: str, there: Occupant) -> str:
-    """Both as a reason; "wanted since yesterday" says already that it is wanted."""
-    reason = there.diagnosis.reason
+    """Both as a reason; "wanted since yesterday" says already that it is wanted, and an empty
+    port that it is declared."""
+    found = there.diagnosis
+    reason = "nothing serves there" if found.drift == "empty" else found.reason
     return reason if reason.startswith(source + " ") else "; ".join(filter(None, (source, reason)))
 
 

@@ -77,7 +77,7 @@ def registry_of(**fields: Any) -> Registry:
 
 def reason(state_dir: Path, **last: Any) -> str:
     """The reason that a lost entry is shown with."""
-    site = SimpleNamespace(state_dir=str(state_dir))
+    site = SimpleNamespace(state_dir=str(state_dir), declared_model=lambda port: None)
     registry = registry_of(wanted=PORT, last_process={**RECORD, **last})
     ctx = SimpleNamespace(site=site, procs=local_procs())
     want = expected(ctx, registry, PORT)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from mlxops.agent.ports.evidence import NO_ANSWER, Expected, HttpAnswer, Loss, P
 from mlxops.agent.ports.reconcile_plan import cleared_drift, plan_reconcile
 from tests.support.evidence import (
     CUT,
+    DECLARED,
     FOREIGN,
     FREE,
     JOB,
@@ -118,6 +119,23 @@ def test_of_two_that_want_a_port_the_one_that_serves_is_proposed_else_the_first(
         assert advice == f"mlxops load {name} 8100, or load the one you want there"
 
 
+def test_what_is_declared_and_serves_nowhere_is_empty_unless_something_is_missed_or_unknown():
+    (row,) = plan_reconcile({8100: NOTHING}, {8100: DECLARED}).drift
+    assert (row.drift, row.entry, row.next) == ("empty", None, "mlxops apply 8100")
+    advice = remedies.advice(row.next, row.drift, 8100, None)
+    assert advice == "mlxops apply 8100, or delete its model from the host file"
+    lost = plan_reconcile({8100: NOTHING}, {8100: LOST._replace(declared="org/a")}).drift
+    assert [row.drift for row in lost] == ["lost"]
+    for seen, drifts in (
+        (NOTHING._replace(job={"phase": "claim"}), []),
+        (NOTHING._replace(unknown=("no lsof",)), ["unknown"]),
+        (SERVING, ["orphan"]),
+        (FOREIGN, ["foreign"]),
+    ):
+        found = plan_reconcile({8100: seen}, {8100: DECLARED}).drift
+        assert [row.drift for row in found] == drifts
+
+
 def test_two_that_are_assigned_to_a_port_must_be_unloaded():
     want = Expected((entry("a"), entry("b")), "jerry")
     (row,) = plan_reconcile({8100: SERVING}, {8100: want}).drift
@@ -127,6 +145,8 @@ def test_two_that_are_assigned_to_a_port_must_be_unloaded():
 
 def test_what_is_missed_after_a_clearing_is_lost_or_has_a_rival():
     assert cleared_drift(8100, FREE) is None
+    empty = cleared_drift(8100, DECLARED)
+    assert empty and empty.drift == "empty"
     lost, rivals = cleared_drift(8100, LOST), cleared_drift(8100, RIVALS)
     assert lost and rivals and (lost.drift, rivals.drift) == ("lost", "duplicate")
     told = cleared_drift(8100, LOST._replace(loss=Loss("crash", None, "wanted; crashed")))
