@@ -134,8 +134,10 @@ class HostCall:
         if len(self._jobs) == 1:
             job = self._jobs[0]
             if self._cancelled_at is not None:
-                return f"the host is rolling back; `mlxops follow {job}` shows how it ends"
-            return f"`mlxops follow {job}` shows how it ends, `mlxops cancel {job}` undoes it"
+                return f"the host is rolling back; `mlxops jobs --follow {job}` shows how it ends"
+            return (
+                f"`mlxops jobs --follow {job}` shows how it ends, `mlxops cancel {job}` undoes it"
+            )
         return "`mlxops jobs` lists the jobs that still run; if there is none, run it again"
 
     def _run(self, request: bytes, meanwhile: Callable[[], object] | None) -> dict[str, Any]:

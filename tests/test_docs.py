@@ -12,6 +12,7 @@ import click
 import pytest
 
 from mlxops.cli.root import GROUPS, VERBS, root
+from mlxops.cli.words.verbs import without_aliases
 from tests.support.sources import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,9 +66,10 @@ def check(text: str) -> str | None:
     """What is wrong with a command, None if it parses."""
     words = [word.strip("[]") for word in shlex.split(text.replace("…", ""))]
     try:
-        _, rest = parse(root, words)
+        _, rest = parse(root, [word for word in words if word not in ("--version", "-V")])
         if not rest or rest[0] == "help":
             return None
+        rest = without_aliases(rest)
         if rest[0] not in VERBS:
             return f"no verb {rest[0]!r}"
         command = root.get_command(click.Context(root), rest[0])

@@ -41,10 +41,6 @@ def _usage(exc: click.ClickException, command: str | None) -> Usage:
     path = ctx.command_path if ctx else f"mlxops {command}" if command else "mlxops"
     if isinstance(exc, click.NoSuchOption) and exc.option_name in ("--port", "--slot", "-p"):
         return Usage(f"no option {exc.option_name}; PORT is a plain argument", f"{path} --help")
-    if isinstance(exc, click.NoSuchOption) and exc.option_name == "--all":
-        # click would suggest --local, which acts on this machine.
-        every = f"mlxops {command}-all" if command == "unload" else f"{path} --help"
-        return Usage("no option --all", every)
     if isinstance(exc, click.MissingParameter) and exc.param and exc.param.name == "shell":
         return Usage("name a shell: bash, zsh or fish", f"{path} --help")
     text = exc.format_message().rstrip(".")

@@ -60,6 +60,10 @@ def port(name: str = "port", **more: Any) -> Decorator:
     return click.argument(name, metavar=more.pop("metavar", "PORT"), shell_complete=_ports, **more)
 
 
+def job() -> Decorator:
+    return click.argument("job", required=False, metavar="[JOB]", shell_complete=_ports)
+
+
 def dry_run() -> Decorator:
     return click.option("--dry-run", is_flag=True, help="Show the plan; change nothing.")
 

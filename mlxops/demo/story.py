@@ -74,7 +74,11 @@ class Story:
 
     def unload_all(self) -> None:
         done = self._verb(
-            "mlxops unload-all", "unload-all", ports.unload_all_result, grace_s=None, dry_run=False
+            "mlxops unload --all",
+            "unload-all",
+            ports.unload_all_result,
+            grace_s=None,
+            dry_run=False,
         )
         self._expect(all(row["ok"] for row in done["ports"]), "unload-all succeeded")
         self._expect(not _listens(self._port), "nothing listens on the port")

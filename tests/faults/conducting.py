@@ -10,7 +10,7 @@ from .scene import Scene, serves
 
 Rows = Mapping[int, Mapping[str, Any]]
 PLAN = {"ports": [], "to": "both", "prune": False, "evict": False, "jobs": 2}
-APPLY = {**PLAN, "timeout_s": None, "grace_s": None, "dry_run": False, "ask_above_bytes": None}
+APPLY = {**PLAN, "timeout_s": None, "grace_s": None, "ask_above_bytes": None}
 STEPS = ("load", "swap", "restart", "download")
 
 

@@ -162,7 +162,8 @@ class HeldLoads:
             answer = finished(client)
             if answer.exit != -signal.SIGKILL:
                 assert (
-                    f"`mlxops follow {self.jobs[phase]}`" in refused(answer, 3, "LinkLost")["hint"]
+                    f"`mlxops jobs --follow {self.jobs[phase]}`"
+                    in refused(answer, 3, "LinkLost")["hint"]
                 )
 
     def states(self) -> dict[str, str]:

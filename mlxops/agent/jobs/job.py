@@ -123,7 +123,7 @@ def next_step_hint(job: Mapping[str, Any]) -> str:
     """The hint for a port that another job has locked."""
     if not job.get("job"):
         return holder_hint(job)
-    return "mlxops follow {0}, or mlxops cancel {0}".format(job.get("job", "JOB"))
+    return "mlxops jobs --follow {0}, or mlxops cancel {0}".format(job.get("job", "JOB"))
 
 
 @contextlib.contextmanager

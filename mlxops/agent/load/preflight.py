@@ -213,7 +213,7 @@ def _require_planned_server(port_survey: PortSurvey, request: LoadRequest) -> No
     names = [entry.name for entry in port_survey.entries]
     what = names[0] if names else server.invocation.model or "its default model"
     text = "pid %d, which serves %s, started on port %d after the plan was made" % (pid, what, port)
-    raise PortBusy(text, mlxops_command("plan", port), port=port, pid=pid)
+    raise PortBusy(text, mlxops_command("apply", "--dry-run", port), port=port, pid=pid)
 
 
 def _previous_server(

@@ -37,8 +37,6 @@ def apply(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     options = options_of(ctx, args)
     prepared = prepare(ctx, options)
     plan = prepared.plan
-    if args.get("dry_run"):
-        return plan.to_wire()
     outcomes: Mapping[int, Outcome] = {}
     if plan.changes:
         _require_agreed(plan, args.get("pids"))
@@ -87,7 +85,7 @@ def _require_whole(ctx: Context, prepared: PreparedPlan) -> None:
         total, most = sum(memory.ports.values()), memory.most_bytes or 0
         raise NotEnoughMemory(
             text % (format_gib(total), format_gib(most), "; ".join(uses)),
-            "declare smaller models or fewer, or try mlxops plan --evict",
+            "declare smaller models or fewer, or try mlxops apply --dry-run --evict",
             **plan.to_wire(),
         )
     full = disk_error(ctx, plan)

@@ -24,10 +24,16 @@ CANCEL_TIMEOUT_S = 120.0
 
 
 def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """All jobs, or those that a word means: an id, or a port by number or name."""
     records = joblog.read_jobs(
         logs_folder(ctx.site.state_dir), [str(holder.get("job")) for holder in _running(ctx)]
     )
-    return {"jobs": [job.to_wire() for job in records]}
+    rows = [job.to_wire() for job in records]
+    word = args.get("job")
+    if not word or word in [row["job"] for row in rows]:
+        return {"jobs": [row for row in rows if word in (None, "", row["job"])]}
+    port = _port(ctx, "jobs", word)
+    return {"jobs": [row for row in rows if str(row["port"]) == port]}
 
 
 def lock(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -144,12 +150,12 @@ def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     job = _job(ctx, "cancel", args.get("job"))
     holder = next((h for h in _running(ctx) if h.get("job") == job), None)
     if holder is None:
-        raise Failed("job %s has already finished" % job, "mlxops follow %s" % job, job=job)
+        raise Failed("job %s has already finished" % job, "mlxops jobs --follow %s" % job, job=job)
     agent = find_agent(ctx.procs, holder)
     if agent is None:
         raise NotStopped(
             "cannot identify the agent process of job %s, so no signal was sent" % job,
-            "mlxops lock",
+            "mlxops jobs --locks",
             job=job,
         )
     ctx.client.emit("phase", phase="cancel", message="cancelling %s" % holder.get("why"))
@@ -157,7 +163,9 @@ def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     if not wait_for(
         lambda: not _holds(ctx, job), Deadline(CANCEL_TIMEOUT_S), interval_s=POLL_INTERVAL_S
     ):
-        raise NotStopped("job %s is still rolling back" % job, "mlxops follow %s" % job, job=job)
+        raise NotStopped(
+            "job %s is still rolling back" % job, "mlxops jobs --follow %s" % job, job=job
+        )
     ended = joblog.read_job(logs_folder(ctx.site.state_dir), job, running=False)
     if ended.state == "done":
         text = "job %s finished before it could be cancelled" % job

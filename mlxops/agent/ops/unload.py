@@ -33,16 +33,32 @@ MAX_COMMAND_LENGTH = 300
 
 
 def unload(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Unload one port, or several with a row for each."""
+    if "ports" in args:
+        registry, _ = ctx.store.read_or_empty()
+        return _unload_each(ctx, registry, list(ctx.ports(args["ports"])), args)
     return _unload(ctx, ctx.site.require_port(args["port"]), args)
 
 
 def unload_all(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """Unload all ports at the same time; a failure on one does not affect the others."""
+    """Unload all ports of the host, and those that entries name."""
     registry = ctx.store.read()
     entries = registry.entries.values()
     known = {port for e in entries for port in (e.port, e.wanted) if port is not None}
     ports = sorted(known.union(ctx.site.ports))
-    done = call_all({port: partial(_attempt, ctx, registry, port, args) for port in ports})
+    return _unload_each(ctx, registry, ports, args)
+
+
+def _unload_each(
+    ctx: Context, registry: Registry, ports: List[int], args: Mapping[str, Any]
+) -> Dict[str, Any]:
+    """Unload these ports at the same time; a failure on one does not affect the others."""
+    words: Mapping[int, str] = args.get("words") or {}
+    calls = {
+        port: partial(_attempt, ctx, registry, port, {**args, "word": words.get(port)})
+        for port in ports
+    }
+    done = call_all(calls)
     rows = [done[port] for port in ports]
     if ctx.client.cancelled and not all(row["ok"] for row in rows):
         raise interrupted_error(ctx, rows)

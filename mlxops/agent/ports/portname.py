@@ -14,7 +14,7 @@ from ..registry import resolve
 from ..registry.entries import Entry, Registry
 from ..site import Site, Slot
 
-READ_VERBS = ("status", "verify", "logs", "show", "fit", "follow")
+READ_VERBS = ("status", "verify", "logs", "show", "fit", "jobs", "follow")
 # For these, the name of an entry that is not loaded never means a port where another model is
 # loaded.
 STOP_VERBS = ("unload", "cancel", "show")
@@ -23,18 +23,19 @@ MAX_WORD_LENGTH = 200
 
 
 def resolve_ports(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """The arguments of a verb with words replaced by ports. `word`: what was typed for `port`."""
+    """The arguments of a verb with words replaced by ports. `word`: what was typed for `port`;
+    `words`: port -> what was typed for it."""
     done = dict(args)
     if isinstance(args.get("port"), str):
         before = [args["model"]] if verb in ("load", "fit") else []
         done.update(port=PortResolver(ctx, verb, before).resolve(args["port"]), word=args["port"])
     if isinstance(args.get("ports"), list):
         resolver = PortResolver(ctx, verb)
-        done["ports"] = list(
-            dict.fromkeys(
-                resolver.resolve(one) if isinstance(one, str) else one for one in args["ports"]
-            )
-        )
+        words = {
+            (resolver.resolve(one) if isinstance(one, str) else one): one for one in args["ports"]
+        }
+        done["ports"] = list(words)
+        done["words"] = {port: word for port, word in words.items() if isinstance(word, str)}
     return done
 
 

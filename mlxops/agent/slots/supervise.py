@@ -141,7 +141,7 @@ def _start(ctx: Context, row: Restart, deadline: Deadline) -> Restart:
         # The end of this process, or of its client, does not end the start.
         ctx.client.check()
         if deadline.passed:
-            reason = "not ready yet; mlxops follow %d" % row.port
+            reason = "not ready yet; mlxops jobs --follow %d" % row.port
             return row._replace(verdict="starting", reason=reason, recorded=True)
     return _ended(ctx, row, start, call.value())
 

@@ -70,6 +70,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     },
     "unload": {
         "port": values.port_or_word,
+        "ports": values.ports,
         "pids": values.pids,
         "keep_wanted": values.flag,
         **GRACE,
@@ -83,7 +84,6 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "ask_above_bytes": BYTES,
         **TIMEOUT,
         **GRACE,
-        **DRY,
     },
     "reconcile": {"restart": values.flag, **DRY},
     "logs": {
@@ -92,7 +92,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "follow": values.flag,
         "previous": values.flag,
     },
-    "jobs": {},
+    "jobs": {"job": values.text},
     "follow": {"job": values.text},
     "cancel": {"job": values.text},
     "lock": {},
@@ -105,10 +105,11 @@ REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "set": ("name", "changes"),
     "remove": ("name",),
     "load": ("model", "port"),
-    "unload": ("port",),
     "logs": ("port",),
     "authorize": ("verbs",),
 }
+# Verbs that need one of these arguments.
+NEEDS_ONE_OF: Mapping[str, Tuple[str, ...]] = {"unload": ("port", "ports")}
 # Limits for one call with a restricted key.
 MAX_RESTRICTED_S, MAX_RESTRICTED_LINES = 3600.0, 10_000
 
@@ -134,6 +135,10 @@ def check_arguments(verb: str, sent: Any) -> Dict[str, Any]:
     for key in REQUIRED.get(verb, ()):
         if key not in given:
             raise Usage("%s needs %s" % (verb, key), "mlxops %s --help" % verb, argument=key)
+    choices = NEEDS_ONE_OF.get(verb, ())
+    if choices and not any(given.get(key) for key in choices):
+        text = "%s needs %s" % (verb, " or ".join(choices))
+        raise Usage(text, "mlxops %s --help" % verb, argument=choices[0])
     return given
 
 

@@ -1,9 +1,10 @@
-"""The verbs jobs, follow, cancel and lock: a job continues without the client that started it."""
+"""The verbs jobs and cancel: a job continues without the client that started it."""
 
 from __future__ import annotations
 
 import click
 
+from ...agent.errors import Usage
 from ...render.jobs import job_outcome, job_table, lock_table
 from .. import options
 from ..run import Answer, Run
@@ -13,7 +14,15 @@ from ..watch import watch_until_interrupt
 SHOWN = 10
 
 
-@verb("jobs", "mlxops jobs", "mlxops jobs -n 50", "mlxops jobs --json")
+@verb(
+    "jobs",
+    "mlxops jobs",
+    "mlxops jobs -n 50",
+    "mlxops jobs 8100                    # those of one port",
+    "mlxops jobs --follow 8100           # what runs there, to its end",
+    "mlxops jobs --locks",
+)
+@options.job()
 @click.option(
     "-n",
     "count",
@@ -21,9 +30,30 @@ SHOWN = 10
     metavar="N",
     help=f"Number of jobs (default {SHOWN}, or all with --json).",
 )
-def jobs(run: Run, count: int | None) -> Answer:
-    """List the loads and unloads on the host, running and finished."""
-    result = run.call("jobs", {})
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Watch a job until it ends, and exit with its exit status.",
+)
+@click.option(
+    "--locks", is_flag=True, help="Show who holds the locks of the registry and the ports, and why."
+)
+def jobs(run: Run, job: str | None, count: int | None, follow: bool, locks: bool) -> Answer:
+    """List the loads and unloads on the host, running and finished.
+
+    JOB is the id of a job, or a port, slot or model. --follow without JOB watches the only running
+    job; Ctrl-C stops watching, and the job continues."""
+    if (locks and (job or follow or count)) or (follow and count):
+        raise Usage(
+            "--locks is used alone" if locks else "-n cannot be used with --follow",
+            "mlxops jobs --help",
+        )
+    if locks:
+        return Answer(run.call("lock", {}), lock_table)
+    if follow:
+        return _follow(run, job)
+    result = run.call("jobs", {"job": job} if job else {})
     if count or not run.flags.json:
         result = {
             **result,
@@ -33,28 +63,17 @@ def jobs(run: Run, count: int | None) -> Answer:
     return Answer(result, job_table)
 
 
-@verb("follow", "mlxops follow", "mlxops follow 8100", "mlxops follow 20261122T204317-8100-4711")
-@click.argument("job", required=False, metavar="[JOB|PORT]")
-def follow(run: Run, job: str | None) -> Answer:
-    """Watch a job until it ends, and exit with its exit status.
-
-    Without an argument: the only running job. Ctrl-C stops watching; the job continues."""
-    goodbye = "stopped watching; the job continues (mlxops follow)"
+def _follow(run: Run, job: str | None) -> Answer:
+    goodbye = "stopped watching; the job continues (mlxops jobs --follow)"
     return watch_until_interrupt(
         lambda: Answer(run.call("follow", {"job": job}), job_outcome), goodbye
     )
 
 
 @verb("cancel", "mlxops cancel", "mlxops cancel 8100")
-@click.argument("job", required=False, metavar="[JOB|PORT]")
+@options.job()
 def cancel(run: Run, job: str | None) -> Answer:
     """Cancel a job and wait until it has been rolled back.
 
-    Without an argument: the only running job."""
+    JOB is the id of a job, or a port, slot or model. Without it: the only running job."""
     return Answer(run.call("cancel", {"job": job}), job_outcome)
-
-
-@verb("lock", "mlxops lock")
-def lock(run: Run) -> Answer:
-    """Show who holds the locks of the registry and the ports, since when, and why."""
-    return Answer(run.call("lock", {}), lock_table)

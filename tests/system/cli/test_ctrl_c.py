@@ -62,7 +62,7 @@ def test_whoever_follows_is_told_that_the_job_goes_on(
     assert follow.press() < AT_ONCE_S
     assert (
         follow.process.returncode == 130
-        and "stopped watching; the job continues (mlxops follow)" in follow.shown
+        and "stopped watching; the job continues (mlxops jobs --follow)" in follow.shown
     )
     assert "cancel" not in follow.shown and "interrupted" not in follow.shown
     assert load.wait(timeout=60) == 0 and near.assignments() == {"jade": near.ports[0]}

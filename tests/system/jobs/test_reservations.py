@@ -25,7 +25,7 @@ def told(error: dict[str, Any], held: dict[str, Any], entry: str) -> None:
     assert (error["entry"], error["port"]) == (entry, held["port"])
     words = [held[key] for key in ("port", "who", "from", "since", "why")]
     assert all(str(word) in error["message"] for word in [entry, *words])
-    assert error["hint"] == "mlxops follow {0}, or mlxops cancel {0}".format(held["job"])
+    assert error["hint"] == "mlxops jobs --follow {0}, or mlxops cancel {0}".format(held["job"])
 
 
 @pytest.mark.slow

@@ -31,8 +31,6 @@ def test_declared_models_are_loaded_and_then_nothing_is_touched(
     declare(one, AMBER, JADE)
     planned = plan(one)
     assert verdicts(planned) == ["load", "load", "leave"] and planned["changes"] == 2
-    # Other servers of this account may start or stop meanwhile.
-    assert {**apply(one, dry_run=True), "memory": None} == {**planned, "memory": None}
     assert fake_runtime.journal("started") == []
     done = apply(one)
     assert done["changed"] and done["changes"] == 2

@@ -255,7 +255,7 @@ def test_a_long_start_is_left_to_its_job(
     kill(near)
     near.must("reconcile")
     (row,) = supervised_by(near, local_procs())
-    assert (row.verdict, row.reason) == ("starting", f"not ready yet; mlxops follow {port}")
+    assert (row.verdict, row.reason) == ("starting", f"not ready yet; mlxops jobs --follow {port}")
     assert journal(near)[0]["outcome"] is None
     near.must("follow", port)
     assert near.ask(port) == "I am tiny/amber" and started(fake_runtime, "amber") == 1 + 1

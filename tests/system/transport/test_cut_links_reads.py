@@ -149,9 +149,12 @@ def told(busy: Busy) -> None:
         name: refused(finished(client), 3, "LinkLost")["hint"]
         for name, client in busy.reads.items()
     }
-    assert f"`mlxops follow {busy.reconcile}`" in hints.pop("reconcile")
+    assert f"`mlxops jobs --follow {busy.reconcile}`" in hints.pop("reconcile")
     assert all("`mlxops jobs`" in hint for hint in hints.values())
-    assert f"`mlxops follow {busy.job}`" in refused(finished(busy.unload), 3, "LinkLost")["hint"]
+    assert (
+        f"`mlxops jobs --follow {busy.job}`"
+        in refused(finished(busy.unload), 3, "LinkLost")["hint"]
+    )
 
 
 @pytest.fixture

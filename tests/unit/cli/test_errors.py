@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlxops.agent.errors import Failed, Interrupted, MlxopsError, NotReady, RegistryInvalid
 from mlxops.cli import main
 from mlxops.cli.console import Console
-from mlxops.cli.root import SYNONYMS, VERBS
+from mlxops.cli.root import VERBS
 from mlxops.cli.run import Run
+from mlxops.cli.words.verbs import ALIASES, SYNONYMS, unknown_verb
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -63,28 +66,55 @@ def test_a_word_near_a_verb_is_told() -> None:
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("ls", "list"),
-        ("ps", "status"),
-        ("rm", "remove NAME"),
-        ("stop", "unload PORT"),
-        ("start", "load MODEL PORT"),
-        ("run", "load MODEL PORT"),
-        ("restart", "load MODEL PORT --replace"),
-        ("swap", "load MODEL PORT --replace"),
-        ("pull", "load org/name PORT"),
-        ("get", "show NAME"),
+        ("run qwen 8101", "load qwen 8101"),
+        ("kill 8101 --yes", "unload 8101 --yes"),
+        ("get 'a b'", "show 'a b'"),
+        ("describe", "show NAME"),
+        ("down", "unload --all"),
+        ("Top", "status"),
+        ("config", "hosts"),
     ],
 )
-def test_a_word_of_another_tool_is_answered_with_the_verb(typed: str, meant: str) -> None:
-    ended = Ended(Studio(), typed, "x")
+def test_a_word_of_another_tool_is_answered_with_the_command(typed: str, meant: str) -> None:
+    words = shlex.split(typed)
+    ended = Ended(Studio(), *words)
     assert (ended.code, ended.err) == (
         2,
-        f"mlxops: unknown verb '{typed}'\n  hint: mlxops {meant}\n",
+        f"mlxops: unknown verb '{words[0]}'\n  hint: mlxops {meant}\n",
     )
 
 
-def test_every_verb_named_for_another_tools_word_exists() -> None:
-    assert all(text.split()[0] in VERBS and word not in VERBS for word, text in SYNONYMS.items())
+def test_every_synonym_leads_to_a_verb_and_no_alias_hides_one() -> None:
+    assert not ALIASES.keys() & VERBS.keys()
+    for word in SYNONYMS.keys() - VERBS.keys():
+        hint = unknown_verb(word, [], VERBS).hint.split()
+        assert hint[0] == "mlxops" and hint[1] in VERBS, word
+
+
+@pytest.mark.parametrize(("alias", "words"), ALIASES.items())
+def test_an_alias_is_its_verb_in_help_errors_and_json(alias: str, words: tuple[str, ...]) -> None:
+    assert Ended(Studio(), "help", alias).out == Ended(Studio(), words[0], "--help").out
+    assert Ended(Studio(), alias, "--bogus", "--json").document["command"] == words[0]
+    assert f"hint: mlxops {words[0]} --help" in Ended(Studio(), alias, "--bogus").err
+
+
+@pytest.mark.parametrize(
+    ("typed", "called"),
+    [
+        ("ps 8100", ("status", {"ports": [8100]})),
+        ("swap qwen 8101", ("load", {"model": "qwen", "port": 8101, "replace": True})),
+        ("stop 8100", ("unload", {"port": 8100})),
+        ("unload-all --registered", ("unload-all", {"registered": True})),
+        ("plan 8100 --prune", ("plan", {"ports": [8100], "prune": True})),
+        ("lock", ("lock", {})),
+        ("follow 8100", ("follow", {"job": "8100"})),
+    ],
+)
+def test_an_alias_makes_the_call_of_its_verb(typed: str, called: tuple[str, Any]) -> None:
+    studio = Studio(Failed("no"))
+    Ended(studio, *typed.split())
+    verb, args = studio.asked[0]
+    assert (verb, args | called[1]) == (called[0], args)
 
 
 def test_help_is_also_a_verb() -> None:
@@ -98,11 +128,6 @@ def test_help_is_also_a_verb() -> None:
 def test_the_verb_help_prints_one_document_with_json(words: tuple[str, ...]) -> None:
     for argv in (("help", *words, "--json"), ("--json", "help", *words)):
         assert Ended(Studio(), *argv).document["result"]["help"].startswith("Usage: mlxops")
-
-
-def test_unload_all_as_an_option_is_answered_with_the_verb() -> None:
-    told = "mlxops: no option --all\n  hint: mlxops unload-all\n"
-    assert Ended(Studio(), "unload", "--all").err == told
 
 
 def test_numbers_and_a_missing_shell_are_told_in_plain_words() -> None:

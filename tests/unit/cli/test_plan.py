@@ -14,11 +14,11 @@ __all__ = ["lab"]
 pytestmark = pytest.mark.usefixtures("lab")
 
 SELECTION = {"ports": None, "to": "both", "prune": False, "evict": False, "jobs": 2}
-APPLY = {**SELECTION, "timeout_s": None, "grace_s": None, "dry_run": False}
+APPLY = {**SELECTION, "timeout_s": None, "grace_s": None}
 SAME = serving(8100, "same", "a", entry="a")
 SWAP = serving(8101, "swap", "old", entry="new", slot_name="jerry", reason="declared")
 LOAD = row(8100, "load", entry="b")
-BLOCKED = row(8100, "blocked", kind="Locked", reason="busy", hint="mlxops follow 8100")
+BLOCKED = row(8100, "blocked", kind="Locked", reason="busy", hint="mlxops jobs --follow 8100")
 DUE, CALM = plan(SAME, SWAP), plan(SAME)
 
 
@@ -45,7 +45,7 @@ NOT_READY = {"kind": "NotReady", "message": "no", "hint": "mlxops logs 8101"}
         ),
         ("apply", "apply", APPLY),
         (
-            "apply 8100 --to wanted --timeout 9 --grace 2 --yes --dry-run",
+            "apply 8100 --to wanted --timeout 9 --grace 2 --yes",
             "apply",
             {
                 **APPLY,
@@ -53,7 +53,6 @@ NOT_READY = {"kind": "NotReady", "message": "no", "hint": "mlxops logs 8101"}
                 "to": "wanted",
                 "timeout_s": 9,
                 "grace_s": 2,
-                "dry_run": True,
             },
         ),
     ],
@@ -189,7 +188,7 @@ BIG = plan(LOAD | {"need_bytes": 2 * GIB}, memory=MEMORY)
 
 @pytest.mark.parametrize("agrees", [None, True])
 def test_what_does_not_fit_is_shown_with_its_sum_and_ends_with_10(agrees: bool | None) -> None:
-    refused = NotEnoughMemory("the models do not fit together", "mlxops plan", **BIG)
+    refused = NotEnoughMemory("the models do not fit together", "mlxops apply --dry-run", **BIG)
     answers: list[dict[str, Any] | BaseException] = [BIG] if agrees else []
     ended_ = Ended(Studio(*answers, refused), "apply", agrees=agrees)
     assert (ended_.code, ended_.questions) == (10, [])

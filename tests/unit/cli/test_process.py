@@ -211,7 +211,8 @@ def test_at_a_terminal_a_person_is_asked_on_stderr(
     ("typed", "offered"),
     [
         ("mlxops sta", ["status"]),
-        ("mlxops --json unload-", ["unload-all"]),
+        ("mlxops --json unl", ["unload"]),
+        ("mlxops stop je", ["jerry"]),
         ("mlxops unload je", ["jerry"]),
         ("mlxops status 8100 810", ["8100", "8101"]),
         ("mlxops load qwen --re", ["--replace", "--revision"]),

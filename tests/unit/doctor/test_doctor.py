@@ -101,7 +101,7 @@ def test_the_age_of_a_lock() -> None:
     assert lock_row("c", "/r.lock", holder, 10.0, 10.1).verdict == "warning"
     assert (
         lock_row("c", "/r.lock", {**holder, "job": "J"}, 1.0, 9.0).fix
-        == "mlxops follow J, or mlxops cancel J"
+        == "mlxops jobs --follow J, or mlxops cancel J"
     )
     assert lock_row("c", "/r.lock", {}, 10.0, 1e9).verdict == "ok"
 

@@ -76,10 +76,12 @@ def test_where_nothing_is_to_be_done_no_command_is_named() -> None:
 
 
 def test_a_blocked_port_alone_is_no_change() -> None:
-    blocked = row(8100, "blocked", kind="Locked", reason="load x by bob", hint="mlxops follow 8100")
+    blocked = row(
+        8100, "blocked", kind="Locked", reason="load x by bob", hint="mlxops jobs --follow 8100"
+    )
     lines = plan_text(plan(blocked), PLAIN, "mlxops apply").splitlines()
     assert lines[-1] == "no changes; 1 port blocked"
-    assert lines[3:5] == ["blocked 8100: load x by bob", "  next: mlxops follow 8100"]
+    assert lines[3:5] == ["blocked 8100: load x by bob", "  next: mlxops jobs --follow 8100"]
 
 
 def test_drift_beside_the_right_server_is_told() -> None:

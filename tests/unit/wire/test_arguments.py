@@ -42,7 +42,8 @@ def right(verb: str) -> dict[str, Any]:
         "port": PORT,
         "verbs": ["status"],
     }
-    return {key: whole[key] for key in arguments.REQUIRED.get(verb, ())}
+    one_of = arguments.NEEDS_ONE_OF.get(verb, ())[:1]
+    return {key: whole[key] for key in (*arguments.REQUIRED.get(verb, ()), *one_of)}
 
 
 def test_every_verb_of_the_agent_has_its_arguments_in_the_table() -> None:

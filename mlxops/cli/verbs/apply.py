@@ -1,4 +1,4 @@
-"""The verbs plan and apply: what each port is meant to serve, and one command that makes it so."""
+"""The verb apply: make every port serve what it is meant to serve."""
 
 from __future__ import annotations
 
@@ -20,57 +20,6 @@ from .load import ASK_ABOVE_BYTES
 TARGETS = ("both", "declared", "wanted")
 JOBS, MAX_JOBS = 2, 16
 RESULT_KEYS = ("rows", "order", "memory", "changes", "warnings", "changed")
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments that plan and apply share: which ports, and what they are meant to serve."""
-    decorators: tuple[Decorator, ...] = (
-        options.port("ports", nargs=-1, metavar="[PORT]..."),
-        click.option(
-            "--to",
-            type=click.Choice(TARGETS),
-            default="both",
-            help="The models of the host file, those loaded last, or both: the host file first "
-            "(default).",
-        ),
-        click.option(
-            "--prune", is_flag=True, help="Also unload models that are neither declared nor wanted."
-        ),
-        click.option(
-            "--evict",
-            is_flag=True,
-            help="If memory is short, also unload as few other models as needed.",
-        ),
-        click.option(
-            "--jobs",
-            type=options.WholeNumber(1, MAX_JOBS),
-            default=JOBS,
-            metavar="N",
-            help=f"Number of ports to work on at once (default {JOBS}).",
-        ),
-    )
-    for decorator in reversed(decorators):
-        command = decorator(command)
-    return command
-
-
-@verb(
-    "plan",
-    "mlxops plan",
-    "mlxops plan 8100 jerry-l --to wanted",
-    "mlxops plan --prune",
-    "mlxops plan --check || echo 'mlxops apply is due'",
-)
-@_selection
-@click.option("--check", is_flag=True, help="Exit 11 if changes are due or a port is blocked.")
-def plan(run: Run, check: bool, **selection: Any) -> Answer:
-    """Show what apply would do, and change nothing.
-
-    A port is meant to serve the model that the host file declares ([slots.PORT] model); without
-    one, the model that was last loaded on it and not unloaded, which a reboot does not change."""
-    result = run.call("plan", _wire(run, selection))
-    return Answer(result, _plan_text(run, selection), _due_error(result) if check else None)
 
 
 @verb(
@@ -79,8 +28,30 @@ def plan(run: Run, check: bool, **selection: Any) -> Answer:
     "mlxops apply",
     "mlxops apply 8100 jerry-l",
     "mlxops apply --to wanted --yes        # after a reboot",
+    "mlxops apply --check || echo 'changes are due'",
 )
-@_selection
+@options.port("ports", nargs=-1, metavar="[PORT]...")
+@click.option(
+    "--to",
+    type=click.Choice(TARGETS),
+    default="both",
+    help="The models of the host file, those loaded last, or both: the host file first (default).",
+)
+@click.option(
+    "--prune", is_flag=True, help="Also unload models that are neither declared nor wanted."
+)
+@click.option(
+    "--evict",
+    is_flag=True,
+    help="If memory is short, also unload as few other models as needed.",
+)
+@click.option(
+    "--jobs",
+    type=options.WholeNumber(1, MAX_JOBS),
+    default=JOBS,
+    metavar="N",
+    help=f"Number of ports to work on at once (default {JOBS}).",
+)
 @options.timeout(
     "Time limit for each model to become ready (default: host file, else estimated from earlier "
     "starts or its size)."
@@ -88,28 +59,34 @@ def plan(run: Run, check: bool, **selection: Any) -> Answer:
 @options.grace()
 @options.yes()
 @options.dry_run()
+@click.option(
+    "--check",
+    is_flag=True,
+    help="As --dry-run, and exit 11 if changes are due or a port is blocked.",
+)
 def apply(
     run: Run,
     timeout_s: float | None,
     grace_s: float | None,
     yes: bool,
     dry_run: bool,
+    check: bool,
     **selection: Any,
 ) -> Answer:
     """Load, swap and unload until every port serves the model it is meant to serve.
 
-    `mlxops plan` shows the steps. Everything is checked before the first one; if the models do not
-    fit together, nothing is changed (exit 10). A port that is as planned is not touched. If a port
-    fails, its old model comes back, and the other ports go on (exit 1). Ctrl-C undoes the steps
-    that have begun and begins no others."""
-    args = {
-        **_wire(run, selection),
-        "timeout_s": timeout_s,
-        "grace_s": grace_s,
-        "dry_run": dry_run,
-    }
-    if dry_run:
-        return Answer(run.call("apply", args), _plan_text(run, selection))
+    That is the model that the host file declares ([slots.PORT] model); without one, the model that
+    was last loaded on the port and not unloaded, which a reboot does not change. --dry-run shows
+    the steps.
+
+    Everything is checked before the first one; if the models do not fit together, nothing is
+    changed (exit 10). A port that is as planned is not touched. If a port fails, its old model
+    comes back, and the other ports go on (exit 1). Ctrl-C undoes the steps that have begun and
+    begins no others."""
+    if dry_run or check:
+        result = run.call("plan", _wire(run, selection))
+        return Answer(result, _plan_text(run, selection), _due_error(result) if check else None)
+    args = {**_wire(run, selection), "timeout_s": timeout_s, "grace_s": grace_s}
     if run.interactive and not yes:
         args.update(_confirm(run, selection))
     try:
@@ -148,7 +125,11 @@ def _due_error(result: Result) -> DriftFound | None:
         for what, names in (("changes are due", due), ("blocked", blocked))
         if names
     ]
-    return DriftFound("; ".join(parts), "mlxops plan", due=due, blocked=blocked) if parts else None
+    return (
+        DriftFound("; ".join(parts), "mlxops apply --dry-run", due=due, blocked=blocked)
+        if parts
+        else None
+    )
 
 
 def _is_blocked(row: Result) -> bool:
@@ -197,4 +178,6 @@ def _apply_error(result: Result, words: tuple[str, ...]) -> MlxopsError | None:
     if len(words) == 1 and wrong[0].get("error"):
         return from_wire(wrong[0]["error"])
     ports = [row["port"] for row in wrong]
-    return Failed(f"not as planned: {', '.join(map(str, ports))}", "mlxops plan", ports=ports)
+    return Failed(
+        f"not as planned: {', '.join(map(str, ports))}", "mlxops apply --dry-run", ports=ports
+    )

@@ -1,0 +1,114 @@
+"""Other words for the verbs: aliases, which work, and synonyms, which are only suggested."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Sequence
+
+from ...agent.errors import Usage
+
+# word -> the verb, and the options that it stands for
+ALIASES: dict[str, tuple[str, ...]] = {
+    "ps": ("status",),
+    "ls": ("list",),
+    "rm": ("remove",),
+    "stop": ("unload",),
+    "start": ("load",),
+    "swap": ("load", "--replace"),
+    # Verbs of earlier versions.
+    "plan": ("apply", "--dry-run"),
+    "unload-all": ("unload", "--all"),
+    "lock": ("jobs", "--locks"),
+    "follow": ("jobs", "--follow"),
+}
+# Names that other tools use. Words in capitals stand for arguments.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "models": ("list",),
+    "top": ("status",),
+    "ports": ("status",),
+    "health": ("status", "--check"),
+    "info": ("show", "NAME"),
+    "inspect": ("show", "NAME"),
+    "describe": ("show", "NAME"),
+    "get": ("show", "NAME"),
+    "delete": ("remove", "NAME"),
+    "rmi": ("remove", "NAME"),
+    "mv": ("rename", "OLD", "NEW"),
+    "rename": ("register", "NEW", "ORG/NAME"),
+    "kill": ("unload", "PORT"),
+    "down": ("unload", "--all"),
+    "stop-all": ("unload", "--all"),
+    "run": ("load", "MODEL", "PORT"),
+    "serve": ("load", "MODEL", "PORT"),
+    "launch": ("load", "MODEL", "PORT"),
+    "replace": ("load", "--replace", "MODEL", "PORT"),
+    "restart": ("load", "--replace", "MODEL", "PORT"),
+    "reload": ("restart", "PORT"),
+    "up": ("apply",),
+    "sync": ("apply",),
+    "restore": ("apply",),
+    "diff": ("apply", "--dry-run"),
+    "pull": ("load", "ORG/NAME", "PORT"),
+    "download": ("pull", "ORG/NAME"),
+    "fetch": ("pull", "ORG/NAME"),
+    "log": ("logs", "PORT"),
+    "tail": ("logs", "-f", "PORT"),
+    "watch": ("status", "--watch"),
+    "monitor": ("status", "--watch"),
+    "events": ("history",),
+    "history": ("jobs",),
+    "undo": ("history", "--undo"),
+    "locks": ("jobs", "--locks"),
+    "attach": ("jobs", "--follow"),
+    "abort": ("cancel",),
+    "check": ("doctor",),
+    "test": ("verify", "PORT"),
+    "ping": ("verify", "PORT"),
+    "config": ("hosts",),
+    "context": ("hosts",),
+    "host": ("hosts",),
+    "setup": ("hosts",),
+    "find": ("search", "WORDS"),
+    "add": ("register", "NAME", "ORG/NAME"),
+    "import": ("init",),
+    "scan": ("init",),
+    "edit": ("set", "NAME", "KEY=VALUE"),
+    "disk": ("list",),
+    "du": ("disk",),
+    "df": ("disk",),
+    "prune": ("disk", "--prune"),
+    "gc": ("disk", "--prune"),
+}
+MAX_WORD_LENGTH = 50
+
+
+def without_aliases(words: Sequence[str]) -> list[str]:
+    """The words of a command line with the verb of an alias in its place."""
+    return [*ALIASES.get(words[0], words[:1]), *words[1:]]
+
+
+def unknown_verb(word: str, more: Sequence[str], verbs: Collection[str]) -> Usage:
+    """The error for an unknown verb. `more`: what follows it."""
+    known = _synonym(word.lower(), verbs)
+    if known:
+        return Usage(f"unknown verb {word!r}", _command(known, more), word=word)
+    import difflib
+
+    near = difflib.get_close_matches(word.lower(), [*verbs, *ALIASES], 1, cutoff=0.7)
+    meant = f" (did you mean {near[0]!r}?)" if near else ""
+    text = f"unknown verb {word[:MAX_WORD_LENGTH]!r}{meant}"
+    return Usage(text, f"mlxops {near[0]} --help" if near else "mlxops --help", word=word)
+
+
+def _synonym(word: str, verbs: Collection[str]) -> tuple[str, ...]:
+    """The command that a synonym stands for; () if there is none among the verbs."""
+    known = SYNONYMS.get(word, ())
+    while known and known[0] not in verbs:
+        known = SYNONYMS.get(known[0], ())
+    return known
+
+
+def _command(known: Sequence[str], more: Sequence[str]) -> str:
+    """The command to type, with the arguments that were typed if there are any."""
+    words = [word for word in known if not word.isupper()] if more else list(known)
+    return " ".join(["mlxops", *words, *map(shlex.quote, more)])
