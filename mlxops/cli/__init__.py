@@ -9,6 +9,7 @@ import sys
 from ..agent.errors import Interrupted, MlxopsError
 from ..interrupts import begin_report, interrupted_after_end
 from .console import Console, OutputClosed
+from .output import output_text
 from .run import Answer, Run
 
 
@@ -38,7 +39,8 @@ def _execute(argv: list[str], run: Run) -> tuple[Answer, MlxopsError | None]:
         answer: Answer = root.main(argv, prog_name=program_name(), obj=run, standalone_mode=False)
         return answer, answer.error
     except HelpRequested as request:
-        return Answer({"help": str(request)}, lambda result, style: str(result["help"])), None
+        text = {"help": str(request)}
+        return Answer(text, lambda result, style: str(result["help"]), verbatim=True), None
     except (Exception, KeyboardInterrupt) as exc:
         if run.flags.debug or os.environ.get("MLXOPS_DEBUG"):
             run.console.note(traceback_text(exc))
@@ -48,12 +50,7 @@ def _execute(argv: list[str], run: Run) -> tuple[Answer, MlxopsError | None]:
 def _report(run: Run, answer: Answer, error: MlxopsError | None) -> None:
     for warning in (answer.result or {}).get("warnings") or []:
         run.progress.warn(str(warning))
-    if run.flags.json:
-        from ..render.json_document import document
-
-        run.console.print(document(run.host_name, run.command, answer.result, error))
-    elif answer.result is not None and answer.text is not None:
-        run.console.print(answer.text(answer.result, run.style))
+    run.console.print(output_text(run, answer, error))
     run.console.flush()  # in one file or mail, the result comes before the error
     if error is not None and not run.flags.json:
         from ..render.errors import error_text

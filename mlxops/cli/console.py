@@ -10,6 +10,8 @@ from ..interrupts import raise_on
 from ..render.style import style_for
 
 POLL_INTERVAL_S = 0.1
+DEFAULT_COLUMNS = 80
+"""The width of a terminal that does not know its own."""
 
 
 class OutputClosed(Exception):
@@ -17,11 +19,16 @@ class OutputClosed(Exception):
 
 
 def _width(out: TextIO) -> int | None:
-    """The columns of the terminal; None if it is not a terminal, or of unknown size."""
-    try:
-        return os.get_terminal_size(out.fileno()).columns or None
-    except (OSError, ValueError):
+    """The columns of the terminal, or those that $COLUMNS asks for; None if it is not one."""
+    if not out.isatty():
         return None
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    try:
+        return os.get_terminal_size(out.fileno()).columns or DEFAULT_COLUMNS
+    except (OSError, ValueError):
+        return DEFAULT_COLUMNS
 
 
 class Console:

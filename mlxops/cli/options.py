@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial, wraps
 from typing import Any
 
 import click
 
 from ..agent.wire import values
-from .run import Flags, Run
+from ..render.table import Listing
+from .output import FORMATS, check_flags
+from .run import Answer, Flags, Run
+from .verb import store_flag
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -85,3 +90,50 @@ def grace() -> Decorator:
 
 def timeout(text: str) -> Decorator:
     return click.option("--timeout", "timeout_s", type=_Seconds(), metavar="SECONDS", help=text)
+
+
+def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    names = [name.strip() for name in (value or "").split(",")]
+    store_flag(ctx, param, tuple(name for name in names if name))
+
+
+def listing(*listings: Listing) -> Decorator:
+    """-o, --sort and --columns of a verb that answers with a table; with one of several, if its
+    options decide which."""
+    columns = [column for one in listings for column in one.columns]
+    names = ", ".join(dict.fromkeys(column.name for column in columns))
+
+    def decorate(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        @wraps(function)
+        def with_listing(run: Run, *args: Any, **more: Any) -> Answer:
+            check_flags(run.flags, columns)
+            answer = function(run, *args, **more)
+            listed = (one for one in listings if one.rows in (answer.result or {}))
+            return replace(answer, listing=next(listed, None))
+
+        command: Callable[..., Answer] = with_listing
+        for option in _table_options(names):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _table_options(names: str) -> Iterator[Decorator]:
+    """The last one first."""
+    texts = {
+        "columns": f"Only these, in this order. Of: {names}.",
+        "sort": "Sort by a column; -COLUMN for the reverse.",
+        "output": "wide (every column in full), name, json or yaml.",
+    }
+    flag = partial(click.option, expose_value=False)
+    yield flag("--columns", metavar="A,B", callback=_split, help=texts["columns"])
+    yield flag("--sort", metavar="COLUMN", callback=store_flag, help=texts["sort"])
+    yield flag(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        type=click.Choice(FORMATS),
+        callback=store_flag,
+        help=texts["output"],
+    )

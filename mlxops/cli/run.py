@@ -11,6 +11,7 @@ from ..agent.errors import Failed, Interrupted, MlxopsError
 from ..hosts.files import Host, find_host
 from ..render.progress import Progress
 from ..render.style import Style
+from ..render.table import Listing
 from .console import Console
 
 Result = dict[str, Any]
@@ -21,12 +22,18 @@ HostCall = Callable[[Host, str, Result, OnEvent, OnSent], Result]
 
 @dataclass
 class Flags:
-    """The global flags, set while click parses; they may stand before or after the verb."""
+    """The flags of every verb, set while click parses; they may stand before or after the verb.
+
+    `json`: the answer is one document; with `output` yaml, a YAML one. `columns` and `sort`: those
+    of a table."""
 
     host: str | None = None
     hosts_dir: str | None = None
     local: bool = False
     json: bool = False
+    output: str | None = None
+    columns: tuple[str, ...] = ()
+    sort: str | None = None
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
@@ -37,12 +44,15 @@ class Answer:
     """The outcome of a verb: a result, the function that formats it, and an error, if any.
 
     `message`: printed instead of the error, if that is not a failure, such as Ctrl-C in
-    `follow`."""
+    `follow`. `listing`: the rows of the result, for -o name and --sort. `verbatim`: no line is
+    wrapped at a terminal, because the text is copied or is not ours."""
 
     result: Result | None
     text: Callable[[Result, Style], str] | None = None
     error: MlxopsError | None = None
     message: str | None = None
+    listing: Listing | None = None
+    verbatim: bool = False
 
 
 def call_host(host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile: OnSent) -> Result:
@@ -76,7 +86,11 @@ class Run:
 
     @property
     def style(self) -> Style:
-        return replace(self.console.style, quiet=self.flags.quiet)
+        wide = self.flags.output == "wide"
+        style = replace(
+            self.console.style, quiet=self.flags.quiet, wide=wide, columns=self.flags.columns
+        )
+        return replace(style, width=None) if wide else style
 
     def call(
         self,
@@ -106,8 +120,8 @@ class Run:
 
     @property
     def interactive(self) -> bool:
-        """Whether a user can be asked: a terminal, and no --json."""
-        return self.console.interactive and not self.flags.json
+        """Whether a user can be asked: a terminal, and an answer for people."""
+        return self.console.interactive and not self.flags.json and self.flags.output != "name"
 
     def confirm(self, question: str, declined: str = "nothing was changed") -> bool:
         """Whether the user says yes; False if there is nobody to ask. On a no, raise Failed with

@@ -11,13 +11,16 @@ import click
 
 from .run import Answer, Flags, Run
 
+MAX_HELP_WIDTH = 100
+"""A wider terminal gets help of this width."""
+
 
 class HelpRequested(Exception):
     """--help was found while parsing; carries the text."""
 
 
-def _store_flag(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Store a global option, wherever it stands; one after the verb wins."""
+def store_flag(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Store an option in the flags, wherever it stands; one after the verb wins."""
     run = ctx.find_object(Run)
     flags = run.flags if run else Flags()
     if (
@@ -42,7 +45,7 @@ def _hosts(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]
 def _global_options(hidden: bool) -> list[click.Option]:
     def option(*names: str, text: str, **more: Any) -> click.Option:
         return click.Option(
-            list(names), help=text, expose_value=False, callback=_store_flag, hidden=hidden, **more
+            list(names), help=text, expose_value=False, callback=store_flag, hidden=hidden, **more
         )
 
     return [
@@ -67,6 +70,7 @@ class BaseCommand(click.Command):
     verb = True
 
     def __init__(self, *args: Any, examples: tuple[str, ...] = (), **more: Any) -> None:
+        more.setdefault("context_settings", {"max_content_width": MAX_HELP_WIDTH})
         super().__init__(*args, **more)
         self.examples = examples
         self.params += _global_options(hidden=self.verb)
@@ -76,7 +80,7 @@ class BaseCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def note_json(self, ctx: click.Context, args: list[str]) -> None:
-        """Look for --json before parsing, so that a usage error is reported as JSON too.
+        """Look for --json or -o json before parsing, so that a usage error is reported so too.
 
         click's own parser distinguishes the flag from an equal value of another option, and from
         anything after --."""
@@ -93,7 +97,10 @@ class BaseCommand(click.Command):
             options, _, _ = parser.parse_args(args=[*args])
         finally:
             ctx.resilient_parsing = resilient
-        run.flags.json = run.flags.json or bool(options.get("json"))
+        output = options.get("output")
+        if output in ("json", "yaml"):
+            run.flags.output = output
+        run.flags.json = run.flags.json or bool(options.get("json")) or output in ("json", "yaml")
 
     def get_help_option(self, ctx: click.Context) -> click.Option:
         return click.Option(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .format import cell, counted, duration, printable, shorten
-from .plan import is_due, wrapped
+from .format import cell, counted, duration, printable
+from .plan import is_due
 from .ports import error_message
 from .style import Style
+from .width import shorten
 
 Row = dict[str, Any]
 # The rest of the longest line about a swap.
@@ -56,14 +57,16 @@ def _row_lines(row: Row, how: str, style: Style) -> list[str]:
     if how == AS_BEFORE:
         return []
     if how == DONE:
-        return wrapped(f"{port} {_done(row, style)}{_took(row)}", style)
+        return [f"{port} {_done(row, style)}{_took(row)}"]
     if how == NOT_BEGUN:  # the message begins with these words
-        return wrapped(f"{port} {printable(error_message(error) if error else how)}", style)
+        return [f"{port} {printable(error_message(error) if error else how)}"]
     why = printable(error_message(error) if error else row.get("reason") or "")
     hint = error.get("hint") or row.get("hint")
-    first, *more = wrapped(f"{port} {how}: {why}", style)
-    shown = first.replace(how, style.wrong(how), 1) if how in (FAILED, BLOCKED) else first
-    return [shown, *more, *([f"  hint: {printable(hint)}"] if hint and how != UNDONE else [])]
+    shown = style.wrong(how) if how in (FAILED, BLOCKED) else how
+    return [
+        f"{port} {shown}: {why}",
+        *([f"  hint: {printable(hint)}"] if hint and how != UNDONE else []),
+    ]
 
 
 def _done(row: Row, style: Style) -> str:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import itemgetter
 from typing import Any
 
 from .format import cell, counted, printable
 from .style import Style
-from .table import table
+from .table import Column, Listing, Row, table
 
 # Verdicts that the table shows by another word.
 _RESULTS = {"wrong": "error"}
-_COLUMNS = ("SIDE", "CHECK", "RESULT", "DETAILS")
+
+
+def _verdict(row: Row, style: Style) -> str:
+    return style.verdict(cell(_RESULTS.get(row["verdict"], row["verdict"])))
+
+
+COLUMNS = (
+    Column(name="SIDE", text=lambda r, _: cell(r["side"]), weight=1),
+    Column(name="CHECK", text=lambda r, _: cell(r["check"]), keep=True),
+    Column(name="RESULT", text=_verdict, keep=True),
+    Column(name="DETAILS", text=lambda r, _: cell(r["seen"]), keep=True, shorten=30, wrap=True),
+)
+LISTING = Listing("checks", COLUMNS, itemgetter("check"))
 
 
 def all_checks(result: dict[str, Any], style: Style) -> str:
@@ -33,22 +46,13 @@ def failing_checks(result: dict[str, Any], style: Style) -> str:
 
 
 def _rows(rows: list[dict[str, Any]], style: Style) -> list[str]:
-    lines = table(_COLUMNS, [_cells(row, style) for row in rows]).splitlines()
+    lines = table(COLUMNS, rows, style).splitlines()
     # Each command once, for the first check that names it.
     fixes: dict[str, str] = {}
     for row in rows:
         if row.get("mend") and row["verdict"] != "ok":
             fixes.setdefault(row["mend"], row["check"])
     return [*lines, *(f"next ({printable(fixes[fix])}): {printable(fix)}" for fix in fixes)]
-
-
-def _cells(row: dict[str, Any], style: Style) -> list[str]:
-    return [
-        cell(row["side"]),
-        cell(row["check"]),
-        style.verdict(cell(_RESULTS.get(row["verdict"], row["verdict"]))),
-        cell(row["seen"]),
-    ]
 
 
 def _action(action: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..agent.ports import remedies
@@ -14,7 +15,7 @@ def kind(told: dict[str, Any]) -> str:
     return str(told.get("drift") or told.get("state"))
 
 
-def state_cell(port: dict[str, Any], style: Style) -> str:
+def state_cell(port: Mapping[str, Any], style: Style) -> str:
     """The state of a port, which is that of a model server: `foreign` if another program listens
     there and answers otherwise."""
     foreign = port.get("drift") == "foreign" and port.get("state") == "unresponsive"

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import json
 import shlex
+from operator import itemgetter
 from typing import Any
 
 from .actions import action_lines
 from .format import DASH, cell, file_size, printable, size
 from .style import Style
-from .table import table
+from .table import Column, Listing, Row, table
 
 # Of the process of an entry: its command line is shown as the start command.
 _ONLY_IN_JSON = ("argv", "family", "start_time")
-_COLUMNS = ("NAME", "REPO", "SIZE>", "FORMAT", "SLOT>", "PORT>")
-_DROPPED_FIRST = ("FORMAT", "REPO", "SLOT>", "SIZE>")
+
+
+def _loaded(model: Row, style: Style) -> str:
+    return f"{model['wanted']} lost" if model.get("lost") else cell(model.get("port"))
+
+
+COLUMNS = (
+    Column(name="NAME", text=lambda m, _: cell(m["name"]), keep=True, shorten=20),
+    Column(name="LOADED", text=_loaded, keep=True),
+    Column(
+        name="SIZE",
+        text=lambda m, _: file_size(m.get("size_bytes")),
+        key=lambda m: m.get("size_bytes"),
+        weight=3,
+        right=True,
+        largest=True,
+    ),
+    Column(name="REPO", text=lambda m, _: cell(m.get("repo_id")), weight=2, shorten=20),
+    Column(name="SLOT", text=lambda m, _: cell(m.get("slot")), weight=2),
+    Column(name="FORMAT", text=lambda m, _: cell(m.get("format")), weight=1),
+)
+LISTING = Listing("models", COLUMNS, itemgetter("name"))
 
 
 def entry_table(result: dict[str, Any], style: Style) -> str:
@@ -23,19 +44,7 @@ def entry_table(result: dict[str, Any], style: Style) -> str:
     if not models:
         return "No entries. Add the models in the cache: mlxops init"
     gone = [f"{cell(m['name'])}: {printable(m['problem'])}" for m in models if m.get("problem")]
-    text = table(_COLUMNS, [_row(model) for model in models], style.width, _DROPPED_FIRST)
-    return "\n".join([text, *map(style.wrong, gone)])
-
-
-def _row(model: dict[str, Any]) -> list[str]:
-    return [
-        cell(model["name"]),
-        cell(model.get("repo_id")),
-        file_size(model.get("size_bytes")),
-        cell(model.get("format")),
-        cell(model.get("slot")),
-        f"{model['wanted']} lost" if model.get("lost") else cell(model.get("port")),
-    ]
+    return "\n".join([table(COLUMNS, models, style), *map(style.wrong, gone)])
 
 
 def entry_details(result: dict[str, Any], style: Style) -> str:

@@ -6,13 +6,15 @@ from ..agent.errors import MlxopsError
 from .format import MAX_LINE_LENGTH, MAX_LINES, printable_lines
 from .log import log_line
 from .style import Style
+from .width import wrapped_text
 
 
 def error_text(error: MlxopsError, style: Style) -> str:
     first, *rest = printable_lines(error.message) or [error.kind]
     lines = [f"{style.wrong('mlxops:')} {first}", *(f"  {line}" for line in rest)]
     lines += [f"  | {log_line(line)}" for line in log_tail(error)]
-    return "\n".join([*lines, *(f"  hint: {line}" for line in printable_lines(error.hint))])
+    lines += [f"  hint: {line}" for line in printable_lines(error.hint)]
+    return wrapped_text("\n".join(lines), style.width)
 
 
 def log_tail(error: MlxopsError) -> list[str]:

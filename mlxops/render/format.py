@@ -38,14 +38,6 @@ def cell(value: Any) -> str:
     return DASH if value is None or value == "" else printable(value)
 
 
-def shorten(text: str, width: int) -> str:
-    """The text with its middle cut out if it is longer than `width`: models differ at both ends."""
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
-
-
 def size(count: float | None) -> str:
     """Bytes of memory, in binary units with three significant digits: 512 B, 1.50 GiB, 191 GiB."""
     return _scaled(count, 1024, _BINARY)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from .format import cell, printable
 from .style import Style
-from .table import table
+from .table import Column, Listing, table
 
-_COLUMNS = ("", "HOST", "TRANSPORT", "TARGET", "PORTS")
+COLUMNS = (
+    Column(name="CURRENT", text=lambda h, _: "*" if h["chosen"] else "", weight=3),
+    Column(name="HOST", text=lambda h, _: cell(h["name"]), keep=True, shorten=20),
+    Column(name="TRANSPORT", text=lambda h, _: cell(h["transport"]), weight=1),
+    Column(name="TARGET", text=lambda h, _: cell(h["target"]), weight=2, shorten=20),
+    Column(name="PORTS", text=lambda h, _: port_ranges(h["ports"]), weight=3, shorten=20),
+)
+LISTING = Listing("hosts", COLUMNS, itemgetter("name"))
 
 
 def host_table(result: dict[str, Any], style: Style) -> str:
     """One row per host, a star before the one in use; below them the files, and which of them are
     broken, hidden or ignored."""
-    rows = [_row(host) for host in result["hosts"]]
-    return "\n".join([table(_COLUMNS, rows, style.width), *_remarks(result, style)])
+    return "\n".join([table(COLUMNS, result["hosts"], style), *_remarks(result, style)])
 
 
 def _remarks(result: dict[str, Any], style: Style) -> list[str]:
@@ -50,11 +57,6 @@ def _why(host: dict[str, Any]) -> str:
         f", from {printable(host['source'])}" if host["source"].startswith(("-", "MLXOPS")) else ""
     )
     return f" (in use: {printable(host['chosen_by'])}{named})" if host["chosen"] else ""
-
-
-def _row(host: dict[str, Any]) -> list[str]:
-    cells = [cell(host[key]) for key in ("name", "transport", "target")]
-    return ["*" if host["chosen"] else "", *cells, port_ranges(host["ports"])]
 
 
 def port_ranges(ports: list[int] | None) -> str:

@@ -1,4 +1,4 @@
-"""The one JSON document of --json."""
+"""The one document of --json, -o json and -o yaml."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from ..agent.errors import MlxopsError
 SCHEMA = 1
 
 
-def document(host: str | None, command: str | None, result: Any, error: MlxopsError | None) -> str:
-    """The envelope: ASCII, indented. `ok` is true if there is no error; an error may come with a
-    result."""
+def document(
+    host: str | None,
+    command: str | None,
+    result: Any,
+    error: MlxopsError | None,
+    *,
+    yaml: bool = False,
+) -> str:
+    """The envelope as indented ASCII JSON, or as YAML. `ok` is true if there is no error; an error
+    may come with a result."""
     envelope = {
         "schema": SCHEMA,
         "host": host,
@@ -21,4 +28,12 @@ def document(host: str | None, command: str | None, result: Any, error: MlxopsEr
         "result": result,
         "error": error and error.to_wire(),
     }
-    return json.dumps(envelope, indent=2, default=str)
+    text = json.dumps(envelope, indent=2, default=str)
+    return _as_yaml(text) if yaml else text
+
+
+def _as_yaml(text: str) -> str:
+    """The YAML of a JSON document. Only escapes may stand for control characters."""
+    from yaml import safe_dump
+
+    return str(safe_dump(json.loads(text), sort_keys=False)).rstrip("\n")

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
+from operator import itemgetter
 from typing import Any
 
-from .format import cell, counted, file_size, printable, shorten, size
+from .format import cell, counted, file_size, printable, size
 from .style import Style
-from .table import table
+from .table import Column, Listing, Row, table
+from .width import shorten
 
-Row = dict[str, Any]
 STEPS = ("swap", "load", "restart", "download", "unload")
-_COLUMNS = ("PORT>", "SLOT", "NOW", "THEN", "STEP")
-# Between columns; tabulate also adds as much to a name that is wider than its cells.
-_GAP = 2
-_MAX_SLOT = 20
-_MIN_MODEL = 8
 
 
 def plan_text(plan: dict[str, Any], style: Style, command: str) -> str:
     """The table of ports, a line per port that needs one, memory and the sum. `command`: the apply
     of this plan, the next command."""
-    lines = [_table(plan["rows"], style), "", *details(plan["rows"], style)]
+    lines = [table(COLUMNS, plan["rows"], style), "", *details(plan["rows"], style)]
     return "\n".join([*lines, *_memory_lines(plan, style), *_sum_lines(plan, style, command)])
 
 
@@ -35,24 +30,6 @@ def quiet_plan_text(plan: dict[str, Any], style: Style, command: str) -> str:
 def is_due(row: Row) -> bool:
     """Whether apply would change the port."""
     return row["verdict"] in STEPS
-
-
-def _table(rows: list[Row], style: Style) -> str:
-    cells = [_cells(row) for row in rows]
-    if style.width is not None:
-        cells = _fit(cells, style.width)
-    painted = [[*row[:4], style.step(row[4])] for row in cells]
-    return table(_COLUMNS, painted, style.width, ("SLOT", "NOW"))
-
-
-def _cells(row: Row) -> list[str]:
-    return [
-        cell(row["port"]),
-        cell(row.get("slot_name")),
-        cell(_now(row)),
-        cell(_then(row)),
-        cell(row["verdict"]),
-    ]
 
 
 def _now(row: Row) -> Any:
@@ -70,28 +47,14 @@ def _then(row: Row) -> Any:
     return row.get("entry") or row.get("declared") or row.get("live")
 
 
-def _fit(rows: list[list[str]], width: int) -> list[list[str]]:
-    """The rows with slots and models shortened, so that the table is not wider than `width`."""
-    rows = [[row[0], shorten(row[1], _MAX_SLOT), *row[2:]] for row in rows]
-    longest = [
-        max([len(name.rstrip(">")) + _GAP, *(len(row[at]) for row in rows)])
-        for at, name in enumerate(_COLUMNS)
-    ]
-    left = width - longest[0] - longest[1] - longest[4] - _GAP * (len(_COLUMNS) - 1)
-    now, then = _share(left, longest[2], longest[3])
-    return [[*row[:2], shorten(row[2], now), shorten(row[3], then), row[4]] for row in rows]
-
-
-def _share(width: int, one: int, other: int) -> tuple[int, int]:
-    """The widths of two columns that need `one` and `other`: the wider one is cut first."""
-    half = width // 2
-    if one <= half:
-        one, other = one, min(other, width - one)
-    elif other <= width - half:
-        one, other = min(one, width - other), other
-    else:
-        one, other = half, width - half
-    return max(one, _MIN_MODEL), max(other, _MIN_MODEL)
+COLUMNS = (
+    Column(name="PORT", text=lambda r, _: cell(r["port"]), key=lambda r: r["port"], keep=True),
+    Column(name="SLOT", text=lambda r, _: cell(r.get("slot_name")), weight=1, shorten=9),
+    Column(name="NOW", text=lambda r, _: cell(_now(r)), weight=2, shorten=16),
+    Column(name="THEN", text=lambda r, _: cell(_then(r)), keep=True, shorten=16),
+    Column(name="STEP", text=lambda r, style: style.step(cell(r["verdict"])), keep=True),
+)
+LISTING = Listing("rows", COLUMNS, itemgetter("port"))
 
 
 def details(rows: list[Row], style: Style) -> list[str]:
@@ -101,8 +64,7 @@ def details(rows: list[Row], style: Style) -> list[str]:
         facts = _facts(row)
         if facts:
             step = cell(row["verdict"])
-            first, *more = wrapped(f"{step} {cell(row['port'])}: {'; '.join(facts)}", style)
-            lines += [first.replace(step, style.step(step), 1), *more]
+            lines.append(f"{style.step(step)} {cell(row['port'])}: {'; '.join(facts)}")
         if row["verdict"] == "blocked" and row.get("hint"):
             lines.append(f"  next: {printable(row['hint'])}")
     return lines
@@ -126,19 +88,6 @@ def _is_explained(row: Row) -> bool:
     return True
 
 
-def wrapped(text: str, style: Style) -> list[str]:
-    """The text, broken between words at the width of the terminal; a path is never broken."""
-    if style.width is None:
-        return [text]
-    return textwrap.wrap(
-        text,
-        style.width,
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
 def _memory_lines(plan: dict[str, Any], style: Style) -> list[str]:
     memory = plan.get("memory") or {}
     if memory.get("fits") is False:
@@ -146,7 +95,7 @@ def _memory_lines(plan: dict[str, Any], style: Style) -> list[str]:
     now, peak, most = (memory.get(key) for key in ("now_bytes", "peak_bytes", "most_bytes"))
     on_the_way = f", at most {size(peak)} on the way" if plan["changes"] else ""
     limit = "limit unknown" if most is None else f"of {size(most)}"
-    return wrapped(f"memory: {size(now)} in use{on_the_way}, {limit}", style)
+    return [f"memory: {size(now)} in use{on_the_way}, {limit}"]
 
 
 def memory_sum(plan: dict[str, Any], style: Style) -> list[str]:
@@ -171,7 +120,7 @@ def memory_sum(plan: dict[str, Any], style: Style) -> list[str]:
 
 
 def _sum_lines(plan: dict[str, Any], style: Style, command: str) -> list[str]:
-    lines = wrapped(summary(plan), style)
+    lines = [summary(plan)]
     if (plan.get("memory") or {}).get("fits") is False:
         helpless = "--evict" in command or any(row["kind"] == "TooBig" for row in plan["rows"])
         less = "" if helpless else f", or unload others for them: {command} --evict"

@@ -2,24 +2,92 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from .drift import drift_lines, state_cell
 from .format import cell, duration, latency, printable, size, token_rate
 from .style import Style
-from .table import table
+from .table import Column, Listing, Row, table
 from .verify import check_lines, verdict
 
-_COLUMNS = ("PORT>", "SLOT", "ENTRY", "STATE", "DRIFT", "SERVED", "MEMORY>", "UPTIME>", "LATENCY>")
-# A narrow terminal drops the last columns, so the results of --deep come before them.
-_DEEP = (*_COLUMNS[:6], "RESULT", "FIRST>", "TOKENS/S>", *_COLUMNS[6:])
+
+def _proof(port: Row, style: Style) -> str:
+    return verdict(port["ok"], style) if port.get("checks") else cell(None)
+
+
+def _drift(port: Row, style: Style) -> str:
+    return style.wrong(cell(port["drift"])) if port.get("drift") else cell(None)
+
+
+COLUMNS = (
+    Column(name="PORT", text=lambda p, _: cell(p["port"]), key=lambda p: p["port"], keep=True),
+    Column(name="SLOT", text=lambda p, _: cell(p.get("slot_name")), weight=6, shorten=12),
+    Column(
+        name="ENTRY",
+        text=lambda p, _: cell(p.get("entry") or p.get("wanted")),
+        keep=True,
+        shorten=20,
+    ),
+    Column(name="STATE", text=state_cell, keep=True),
+    Column(name="DRIFT", text=_drift, weight=7),
+    Column(name="SERVED", text=lambda p, _: cell(p.get("served_model")), weight=1, shorten=20),
+    Column(
+        name="MEMORY",
+        text=lambda p, _: size(p.get("rss_bytes")),
+        key=lambda p: p.get("rss_bytes"),
+        weight=4,
+        right=True,
+        largest=True,
+    ),
+    Column(
+        name="UPTIME",
+        text=lambda p, _: duration(p.get("uptime_s")),
+        key=lambda p: p.get("uptime_s"),
+        weight=3,
+        right=True,
+        largest=True,
+    ),
+    Column(
+        name="LATENCY",
+        text=lambda p, _: latency(p.get("latency_ms")),
+        key=lambda p: p.get("latency_ms"),
+        weight=2,
+        right=True,
+        largest=True,
+    ),
+)
+# The results of --deep.
+DEEP = (
+    *COLUMNS[:6],
+    Column(name="RESULT", text=_proof, weight=9),
+    Column(
+        name="FIRST",
+        text=lambda p, _: latency(p.get("first_token_ms")),
+        key=lambda p: p.get("first_token_ms"),
+        weight=5,
+        right=True,
+        largest=True,
+    ),
+    Column(
+        name="TOKENS/S",
+        text=lambda p, _: token_rate(p.get("tokens_per_s")),
+        key=lambda p: p.get("tokens_per_s"),
+        weight=8,
+        right=True,
+        largest=True,
+    ),
+    *COLUMNS[6:],
+)
+LISTING = Listing("ports", DEEP, itemgetter("port"))
 
 
 def status(result: dict[str, Any], style: Style) -> str:
     """The table of ports, a line about memory, one per port with a job or an unknown state, two per
     drift."""
-    rows = [_row(port, style) for port in result["ports"]]
-    return "\n".join([table(_COLUMNS, rows, style.width), *_below(result, style)])
+    return "\n".join(
+        [table(DEEP if style.columns else COLUMNS, result["ports"], style), *_below(result, style)]
+    )
 
 
 def status_problems(result: dict[str, Any], style: Style) -> str:
@@ -32,12 +100,7 @@ def status_problems(result: dict[str, Any], style: Style) -> str:
 def deep(result: dict[str, Any], style: Style) -> str:
     """The same with speed and result, and a line per check that did not pass, except `registry`,
     which is reported as drift."""
-    rows = [
-        [*cells[:6], *_proof(port, style), *cells[6:]]
-        for port in result["ports"]
-        for cells in [_row(port, style)]
-    ]
-    lines = [table(_DEEP, rows, style.width), *_below(result, style)]
+    lines = [table(DEEP, result["ports"], style), *_below(result, style)]
     return "\n".join([*lines, *_failed_checks(result, style)])
 
 
@@ -49,11 +112,6 @@ def _failed_checks(result: dict[str, Any], style: Style) -> list[str]:
 
 def _but_registry(port: dict[str, Any]) -> dict[str, Any]:
     return {**port, "checks": [check for check in port["checks"] if check["check"] != "registry"]}
-
-
-def _proof(port: dict[str, Any], style: Style) -> list[str]:
-    outcome = verdict(port["ok"], style) if port["checks"] else cell(None)
-    return [outcome, latency(port.get("first_token_ms")), token_rate(port.get("tokens_per_s"))]
 
 
 def _below(result: dict[str, Any], style: Style) -> list[str]:
@@ -83,20 +141,6 @@ def _drifts(result: dict[str, Any], port: int) -> bool:
 
 def _why(port: dict[str, Any]) -> str:
     return f"{cell(port.get('state'))} {cell(port['port'])}: {printable(port['reason'])}"
-
-
-def _row(port: dict[str, Any], style: Style) -> list[str]:
-    return [
-        cell(port["port"]),
-        cell(port.get("slot_name")),
-        cell(port.get("entry") or port.get("wanted")),
-        state_cell(port, style),
-        style.wrong(cell(port["drift"])) if port.get("drift") else cell(None),
-        cell(port.get("served_model")),
-        size(port.get("rss_bytes")),
-        duration(port.get("uptime_s")),
-        latency(port.get("latency_ms")),
-    ]
 
 
 def memory_line(figures: dict[str, Any] | None) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_GREEN, _YELLOW, _RED, _GREY = 32, 33, 31, 90
+# Grey is the dimmed text colour: "bright black" is invisible on some backgrounds.
+_GREEN, _YELLOW, _RED, _GREY = 32, 33, 31, 2
 _STATES = {
     "ready": _GREEN,
     "starting": _YELLOW,
@@ -39,11 +40,13 @@ _VERDICTS = {
 @dataclass(frozen=True)
 class Style:
     """`width`: columns of the terminal; None if lines may have any length. `quiet`: the user gave
-    --quiet."""
+    --quiet. `wide`: the user gave -o wide. `columns`: those named with --columns."""
 
     colour: bool = False
     width: int | None = None
     quiet: bool = False
+    wide: bool = False
+    columns: tuple[str, ...] = ()
 
     def idle(self, text: str) -> str:
         """A text that reports neither a change nor a problem: nothing with --quiet."""
@@ -69,5 +72,16 @@ class Style:
 
 
 def style_for(terminal: bool, environ: Mapping[str, str], width: int | None = None) -> Style:
-    """Colours on a terminal only, unless NO_COLOR (no-color.org) or TERM=dumb is set."""
-    return Style(terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb", width)
+    """The style of a stream. `width`: see `Style`."""
+    return Style(_wants_colour(terminal, environ), width)
+
+
+def _wants_colour(terminal: bool, environ: Mapping[str, str]) -> bool:
+    """Colours on a terminal, or anywhere with FORCE_COLOR or CLICOLOR_FORCE. NO_COLOR
+    (no-color.org) wins."""
+    if environ.get("NO_COLOR"):
+        return False
+    forced = (environ.get(name, "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE"))
+    if any(value not in ("", "0", "false") for value in forced):
+        return True
+    return terminal and environ.get("TERM") != "dumb" and environ.get("CLICOLOR") != "0"

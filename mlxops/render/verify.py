@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from .drift import state_cell
 from .format import cell, latency, printable, token_rate
 from .style import Style
-from .table import table
+from .table import Column, Listing, table
 
-_COLUMNS = ("PORT>", "ENTRY", "STATE", "RESULT", "SERVED", "FIRST>", "TOKENS/S>")
 _RESULTS = {True: "ok", False: "failed", None: "unknown"}
+COLUMNS = (
+    Column(name="PORT", text=lambda p, _: cell(p["port"]), key=lambda p: p["port"], keep=True),
+    Column(name="ENTRY", text=lambda p, _: cell(p.get("entry")), keep=True, shorten=20),
+    Column(name="STATE", text=state_cell, keep=True),
+    Column(name="RESULT", text=lambda p, style: verdict(p["ok"], style), keep=True),
+    Column(name="SERVED", text=lambda p, _: cell(p.get("served_model")), weight=1, shorten=20),
+    Column(
+        name="FIRST",
+        text=lambda p, _: latency(p.get("first_token_ms")),
+        key=lambda p: p.get("first_token_ms"),
+        weight=2,
+        right=True,
+        largest=True,
+    ),
+    Column(
+        name="TOKENS/S",
+        text=lambda p, _: token_rate(p.get("tokens_per_s")),
+        key=lambda p: p.get("tokens_per_s"),
+        weight=3,
+        right=True,
+        largest=True,
+    ),
+)
+LISTING = Listing("ports", COLUMNS, itemgetter("port"))
 
 
 def verify_result(result: dict[str, Any], style: Style) -> str:
@@ -51,24 +75,12 @@ def verify_problems(result: dict[str, Any], style: Style) -> str:
 
 
 def _text(result: dict[str, Any], style: Style, everything: bool) -> str:
-    rows = [_row(port, style) for port in result["ports"]]
-    lines = [table(_COLUMNS, rows, style.width)] if rows else ["No server is running."]
+    rows = result["ports"]
+    lines = [table(COLUMNS, rows, style)] if rows else ["No server is running."]
     below = [line for port in result["ports"] for line in check_lines(port, style, everything)]
     for entry in result["entries"]:
         below += _entry(entry, style, everything)
     return "\n".join([*lines, *([""] if below else []), *below])
-
-
-def _row(port: dict[str, Any], style: Style) -> list[str]:
-    return [
-        cell(port["port"]),
-        cell(port.get("entry")),
-        state_cell(port, style),
-        verdict(port["ok"], style),
-        cell(port.get("served_model")),
-        latency(port.get("first_token_ms")),
-        token_rate(port.get("tokens_per_s")),
-    ]
 
 
 def _entry(entry: dict[str, Any], style: Style, everything: bool = False) -> list[str]:

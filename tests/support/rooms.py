@@ -99,6 +99,7 @@ ROOMLESS_TESTS = {
 PLACES = {
     "click": "mlxops/cli/",
     "tabulate": "mlxops/render/table.py",
+    "yaml": "mlxops/render/json_document.py",
     "fabric": "mlxops/transport/ssh.py",
     "paramiko": "mlxops/transport/ssh.py",
     "huggingface_hub": ("mlxops/hub.py", "mlxops/agent/hub/child.py", "mlxops/agent/hub/guard.py"),

@@ -11,7 +11,7 @@ import click
 
 from ...agent.errors import DriftFound, Failed, MlxopsError, NeedsConsent, from_wire
 from ...render.apply import AS_BEFORE, DONE, apply_text, outcome, quiet_apply_text
-from ...render.plan import download_bytes, is_due, plan_text, question, quiet_plan_text
+from ...render.plan import LISTING, download_bytes, is_due, plan_text, question, quiet_plan_text
 from .. import options
 from ..run import Answer, Result, Run
 from ..verb import verb
@@ -30,6 +30,7 @@ RESULT_KEYS = ("rows", "order", "memory", "changes", "warnings", "changed")
     "mlxops apply --to wanted --yes        # after a reboot",
     "mlxops apply --check || echo 'changes are due'",
 )
+@options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @click.option(
     "--to",

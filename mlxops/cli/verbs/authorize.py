@@ -44,4 +44,5 @@ def authorize(run: Run, verbs: str, key: str | None, dry_run: bool) -> Answer:
     if not run.flags.quiet:
         run.console.note((_DRY if dry_run else _ADVICE).format(host=run.host.name))
     line = authorized_keys.authorized_line(result["command"], public)
-    return Answer({**result, "line": line}, lambda result, style: printable(result["line"]))
+    result = {**result, "line": line}
+    return Answer(result, lambda result, style: printable(result["line"]), verbatim=True)

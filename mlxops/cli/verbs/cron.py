@@ -45,7 +45,8 @@ def cron(run: Run, every: int, restart: bool) -> Answer:
         run.console.note(_ADVICE)
     minutes = "*" if every == 1 else f"*/{every}"
     line = f"{minutes} * * * * {crontab_text(run, *(['--restart'] if restart else []))}"
-    return Answer({"line": line, "every_minutes": every}, lambda result, style: str(result["line"]))
+    result = {"line": line, "every_minutes": every}
+    return Answer(result, lambda result, style: str(result["line"]), verbatim=True)
 
 
 def crontab_text(run: Run, *more: str) -> str:

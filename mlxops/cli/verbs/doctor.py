@@ -6,7 +6,7 @@ import click
 
 from ... import doctor as client
 from ...agent.errors import DriftFound, Failed, Interrupted, MlxopsError, Usage
-from ...render.doctor import all_checks, failing_checks
+from ...render.doctor import LISTING, all_checks, failing_checks
 from ...render.format import counted
 from .. import options
 from ..run import Answer, Result, Run
@@ -23,6 +23,7 @@ PORT_CHECKS = {"ports", "foreign listeners", "assignments"}
     "mlxops doctor -q || echo 'the Studio needs a look'",
     "mlxops doctor --json | jq '.result.checks[] | select(.verdict != \"ok\")'",
 )
+@options.listing(LISTING)
 @click.option(
     "--fix",
     is_flag=True,

@@ -7,6 +7,7 @@ import click
 from ...agent.errors import Usage
 from ...render.actions import change_summary, plan_summary
 from ...render.entries import (
+    LISTING,
     entry_details,
     entry_table,
     removal_question,
@@ -18,7 +19,8 @@ from ..run import Answer, Run
 from ..verb import verb
 
 
-@verb("list", "mlxops list", "mlxops list --json | jq -r '.result.models[].name'")
+@verb("list", "mlxops list", "mlxops list -o name", "mlxops list --sort size")
+@options.listing(LISTING)
 def list_(run: Run) -> Answer:
     """List the entries of the registry, with repo, size, format, planned slot and port."""
     return Answer(run.call("list", {}), entry_table)

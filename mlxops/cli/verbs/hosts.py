@@ -10,12 +10,14 @@ from ...hosts import files as host_files
 from ...hosts import folders as hostfolders
 from ...hosts.files import ChosenHost, Host
 from ...hosts.folders import Candidate
-from ...render.hosts import host_table
+from ...render.hosts import LISTING, host_table
+from .. import options
 from ..run import Answer, Flags, Run
 from ..verb import verb
 
 
-@verb("hosts", "mlxops hosts", "mlxops hosts --hosts-dir ~/hosts")
+@verb("hosts", "mlxops hosts", "mlxops hosts -o name", "mlxops hosts --hosts-dir ~/hosts")
+@options.listing(LISTING)
 def hosts(run: Run) -> Answer:
     """List the host files and mark the one in use.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ...agent.errors import Usage
-from ...render.jobs import job_outcome, job_table, lock_table
+from ...render.jobs import JOBS, LOCKS, job_outcome, job_table, lock_table
 from .. import options
 from ..run import Answer, Run
 from ..verb import verb
@@ -22,6 +22,7 @@ SHOWN = 10
     "mlxops jobs --follow 8100           # what runs there, to its end",
     "mlxops jobs --locks",
 )
+@options.listing(JOBS, LOCKS)
 @options.job()
 @click.option(
     "-n",

@@ -61,7 +61,7 @@ def logs(run: Run, port: str, lines: int, follow: bool, previous: bool) -> Answe
             few = f"has only {found} line{'s' if found > 1 else ''}" if found else "is empty"
             if not run.flags.quiet:
                 run.console.note(f"mlxops: the log {few}")
-        return Answer(result, text.rest)
+        return Answer(result, text.rest, verbatim=True)
 
     return watch_until_interrupt(fetch, "") if follow else fetch()
 

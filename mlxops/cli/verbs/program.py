@@ -38,7 +38,8 @@ def completion(run: Run, shell: str) -> Answer:
         scripts.append(
             ShellComplete.source(made)
         )  # not made.source(): for bash, it runs bash to get its version
-    return Answer({"script": "\n".join(scripts)}, lambda result, style: str(result["script"]))
+    result = {"script": "\n".join(scripts)}
+    return Answer(result, lambda result, style: str(result["script"]), verbatim=True)
 
 
 @verb("demo", "mlxops demo")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from ...interrupts import raise_on
-from ...render.search import model_table
+from ...render.search import LISTING, model_table
 from .. import options
 from ..run import Answer, Run
 from ..verb import verb
 
 
 @verb("search", "mlxops search qwen3 4bit", "mlxops search gpt-oss --limit 5 --json")
+@options.listing(LISTING)
 @click.argument("terms", nargs=-1, required=True, metavar="WORD...")
 @click.option(
     "--limit",

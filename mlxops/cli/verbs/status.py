@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from ...agent.errors import DriftFound, Usage, from_wire
+from ...render.status import LISTING, status_problems
 from ...render.status import deep as deep_text
 from ...render.status import status as status_text
-from ...render.status import status_problems
 from .. import options
 from ..check_errors import drift_error, port_errors
 from ..run import Answer, Result, Run
@@ -21,6 +21,7 @@ from ..verb import verb
     "mlxops status --check || echo 'the Studio needs a look'",
     "mlxops status --deep",
 )
+@options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @click.option(
     "--check",

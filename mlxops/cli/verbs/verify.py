@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...render.verify import verify_details, verify_problems, verify_result
+from ...render.verify import LISTING, verify_details, verify_problems, verify_result
 from .. import options
 from ..check_errors import verify_error
 from ..run import Answer, Run
@@ -17,6 +17,7 @@ from ..verb import verb
     "mlxops verify -q || echo 'the Studio needs a look'",
     "mlxops verify --json | jq '.result.ports[] | {port, ok, tokens_per_s}'",
 )
+@options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @options.timeout("Time limit per port (default 300).")
 def verify(run: Run, ports: tuple[str, ...], timeout_s: float | None) -> Answer:

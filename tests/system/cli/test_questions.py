@@ -160,7 +160,7 @@ def test_remove_asks(one: Studio, typed: bytes, code: int) -> None:
     ended, shown = at_a_terminal(one, typed, "remove", "Tiny/Amber")
     assert ended == code and "Remove entry amber (tiny/amber) and its settings?" in shown
     assert ("amber" in one.registry()["models"]) == (code != 0)
-    assert ("its files stay in " in shown) == (code == 0)
+    assert ("its files stay in" in shown) == (code == 0)
 
 
 def test_a_swap_that_is_declined_is_no_error_with_advice(one: Studio) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mlxops.render.apply import apply_text, quiet_apply_text
 from mlxops.render.style import Style
+from mlxops.render.width import wrapped
 from tests.support.planrows import LONG, row, serving
 from tests.support.statusrows import PLAIN
 
@@ -91,7 +92,8 @@ def test_a_long_name_does_not_fold_a_port_s_line() -> None:
 
 def test_a_long_reason_is_broken_between_words() -> None:
     error = {"kind": "Failed", "message": "word " * 40, "hint": ""}
-    shown = lines(ended(row(8100, "load"), ok=False, error=error), width=60)
+    line, _ = lines(ended(row(8100, "load"), ok=False, error=error), width=60)
+    shown = wrapped(line, 60)
     assert max(map(len, shown)) <= 60 and shown[1].startswith("  word word")
 
 

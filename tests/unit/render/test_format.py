@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from mlxops.render import format as words
 from mlxops.render.hosts import port_ranges
-from mlxops.render.style import Style, style_for
-from mlxops.render.table import table
+from mlxops.render.style import style_for
 
 
 @pytest.mark.parametrize(
@@ -112,26 +111,16 @@ def test_neighbouring_ports_are_joined(ports: list[int] | None, text: str) -> No
         (True, {"NO_COLOR": "1"}, False),
         (True, {"NO_COLOR": ""}, True),
         (True, {"TERM": "dumb"}, False),
+        (True, {"CLICOLOR": "0"}, False),
+        (False, {"FORCE_COLOR": "1"}, True),
+        (False, {"CLICOLOR_FORCE": "1"}, True),
+        (False, {"FORCE_COLOR": "0"}, False),
+        (False, {"FORCE_COLOR": "", "CLICOLOR_FORCE": "0"}, False),
+        (True, {"TERM": "dumb", "FORCE_COLOR": "3"}, True),
+        (True, {"NO_COLOR": "1", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}, False),
     ],
 )
 def test_colour_is_for_a_terminal_that_wants_it(
     terminal: bool, environ: dict[str, str], colour: bool
 ) -> None:
     assert style_for(terminal, environ).colour is colour
-
-
-def test_colour_does_not_push_columns_apart() -> None:
-    plain = table(("STATE", "N>"), [["ready", "1"], ["dead-child", "10"]])
-    style = Style(colour=True)
-    coloured = table(
-        ("STATE", "N>"), [[style.state("ready"), "1"], [style.state("dead-child"), "10"]]
-    )
-    assert coloured != plain
-    assert coloured.replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "") == plain
-
-
-def test_cells_stay_what_they_are() -> None:
-    assert table(("A", "B>"), [["007", "1e5"], ["-", "x"]]).splitlines()[1].split() == [
-        "007",
-        "1e5",
-    ]

@@ -25,14 +25,8 @@ def test_entries() -> None:
         "slot": 8100,
         "port": None,
     }
-    assert entry_table({"models": [model]}, PLAIN).splitlines()[1].split() == [
-        "a",
-        "o/a",
-        "-",
-        "mlx",
-        "8100",
-        "-",
-    ]
+    row = entry_table({"models": [model]}, PLAIN).splitlines()[1].split()
+    assert row == ["a", "-", "-", "o/a", "8100", "mlx"]
     wide = entry_table(
         {"models": [model | {"repo_id": "o/" + "x" * 90, "port": 8101}]}, Style(width=40)
     )
@@ -232,8 +226,9 @@ def test_jobs_keep_to_the_terminal_and_what_went_wrong_stands_below() -> None:
         {"jobs": [{**job, "message": "it died " * 20 + "\x1b[2J"}, done]}, Style(width=40)
     ).splitlines()
     assert max(map(len, lines[:3])) <= 40 and lines[1].split()[:2] == ["failed", "load"]
-    assert lines[3] == "" and len(lines) == 5
-    assert lines[4].startswith("j1 (load a 8100): it died") and lines[4].endswith("\\x1b[2J")
+    assert lines[3].startswith("hidden: ")
+    assert lines[4] == "" and len(lines) == 6
+    assert lines[5].startswith("j1 (load a 8100): it died") and lines[5].endswith("\\x1b[2J")
 
 
 def test_a_job_has_its_age_its_duration_and_its_progress() -> None:

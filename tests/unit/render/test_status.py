@@ -42,8 +42,9 @@ def test_status_explains_drift_and_names_the_next_command() -> None:
 def test_a_narrow_terminal_gets_fewer_columns_instead_of_folded_lines() -> None:
     result = {"ports": [READY | {"drift": "mismatch"}, FREE], "memory": None, "drift": []}
     lines = status(result, Style(width=66)).splitlines()
-    assert lines[0].split()[-1] == "MEMORY"
-    assert max(map(len, lines[:3])) <= 66
+    assert " ".join(lines[0].split()) == "PORT SLOT ENTRY STATE DRIFT MEMORY UPTIME LATENCY"
+    assert lines[3] == "hidden: SERVED (-o wide)"
+    assert max(map(len, lines[:4])) <= 66
     coloured = status(result, Style(colour=True, width=66)).splitlines()
     assert coloured[0] == lines[0]
 
