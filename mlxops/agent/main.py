@@ -28,6 +28,7 @@ VERBS = {
     "status": "status.status",
     "verify": "verify.verify",
     "load": "load.load",
+    "restart": "load.restart",
     "unload": "unload.unload",
     "unload-all": "unload.unload_all",
     "plan": "plan.plan",
@@ -45,6 +46,7 @@ VERBS = {
 # These finish or roll back without the client; all others end with it.
 OUTLIVES_CLIENT = (
     "load",
+    "restart",
     "unload",
     "unload-all",
     "apply",

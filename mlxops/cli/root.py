@@ -19,6 +19,7 @@ GROUPS = {
         "list": ("entries:list_", "List the models"),
         "load": ("load:load", "Load a model on a port"),
         "unload": ("unload:unload", "Stop a port's server"),
+        "restart": ("restart:restart", "Restart a port's server"),
         "logs": ("logs:logs", "Show a server's log"),
         "apply": ("apply:apply", "Load what is planned"),
     },

@@ -21,7 +21,9 @@ def load_result(result: dict[str, Any], style: Style) -> str:
         style.state(cell(result.get("state"))),
     )
     if not result.get("changed"):
-        return style.idle(f"{port} already serves {entry} ({state}); --replace restarts it")
+        return style.idle(
+            f"{port} already serves {entry} ({state}); mlxops restart {port} restarts it"
+        )
     if result.get("kept"):
         return f"{port} already serves {entry} ({state}); from now on it is wanted there"
     swapped = result.get("previous") not in (None, result.get("entry"))

@@ -133,6 +133,13 @@ def check_assignment(ctx: Context, entry: Entry, request: LoadRequest) -> None:
             entry=entry.name,
             port=entry.port,
         )
+    if request.restart and request.port not in (entry.port, entry.wanted):
+        raise AssignmentConflict(
+            "%s is no longer on port %d" % (entry.name, request.port),
+            mlxops_command("status", request.port),
+            entry=entry.name,
+            port=request.port,
+        )
     if request.if_wanted and entry.wanted != request.port:
         raise AssignmentConflict(
             "%s is no longer wanted on port %d, so it is not started there"
@@ -141,7 +148,7 @@ def check_assignment(ctx: Context, entry: Entry, request: LoadRequest) -> None:
             entry=entry.name,
             port=request.port,
         )
-    bound = not (request.force or request.by_plan)
+    bound = not (request.force or request.by_plan or request.restart)
     if entry.slot is not None and entry.slot != request.port and bound:
         raise AssignmentConflict(
             "%s is planned for port %d%s"
@@ -184,6 +191,8 @@ def _require_replace(
     `fault`: what is wrong with the occupant, if it is the entry itself."""
     if port_survey.server is None:
         return ()
+    if request.restart:
+        _require_own_server(port_survey, entry)
     if request.replace:
         _require_planned_server(port_survey, request)
         return ()
@@ -197,23 +206,44 @@ def _require_replace(
             occupant,
             fault,
         )
-        hint = "%s restarts it" % request._replace(replace=True).retry_command
+        own = port_survey.unregistered_server is None and not request.revision
+        again = mlxops_command("restart", request.port)
+        hint = again if own else request._replace(replace=True).retry_command
     if request.dry_run:
         return (text + ": the load would ask first, or needs --replace",)
     pid = port_survey.server.process.pid
     raise PortBusy(text, hint, port=request.port, occupant=occupant, pid=pid, entry=entry.name)
 
 
+def _require_own_server(port_survey: PortSurvey, entry: Entry) -> None:
+    """PortBusy for a server that is not the entry's: a restart would replace it by another."""
+    stranger = port_survey.unregistered_server
+    if stranger is None:
+        return
+    pid, port = stranger.process.pid, port_survey.evidence.port
+    raise PortBusy(
+        "pid %d serves %s on port %d, not %s"
+        % (pid, stranger.invocation.model or "its default model", port, entry.name),
+        "to replace it: %s" % mlxops_command("load", entry.name, port, "--replace"),
+        port=port,
+        pid=pid,
+        entry=entry.name,
+    )
+
+
 def _require_planned_server(port_survey: PortSurvey, request: LoadRequest) -> None:
-    """PortBusy for a server that came after the plan that this load is a step of."""
+    """PortBusy for a server that came after the plan that this load is a step of, or after the
+    user was asked."""
     server = port_survey.server
     if server is None or request.pids is None or server.process.pid in request.pids:
         return
     pid, port = server.process.pid, request.port
     names = [entry.name for entry in port_survey.entries]
     what = names[0] if names else server.invocation.model or "its default model"
-    text = "pid %d, which serves %s, started on port %d after the plan was made" % (pid, what, port)
-    raise PortBusy(text, mlxops_command("apply", "--dry-run", port), port=port, pid=pid)
+    text = "pid %d, which serves %s, started on port %d after " % (pid, what, port)
+    text += "you were asked" if request.restart else "the plan was made"
+    look = ("status",) if request.restart else ("apply", "--dry-run")
+    raise PortBusy(text, mlxops_command(*look, port), port=port, pid=pid)
 
 
 def _previous_server(

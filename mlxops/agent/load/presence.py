@@ -101,7 +101,7 @@ def require_download_allowed(entry: Entry, request: LoadRequest) -> None:
     It does with the full org/name, the exact name of an entry that was never downloaded, or
     --download; not with a part of a name or if the entry's files have disappeared."""
     named = resolve.is_repo_id(request.model) and same_repo(request.model, entry.repo_id)
-    planned = request.model == entry.name and not entry.cache_path
+    planned = request.model == entry.name and not entry.cache_path and not request.restart
     if resolve.is_repo_id(entry.repo_id) and (request.download or named or planned):
         return
     path = None if request.revision else entry.cache_path or None

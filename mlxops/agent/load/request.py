@@ -24,8 +24,9 @@ class LoadRequest(NamedTuple):
     NeedsConsent. `keep`: the entry wants the port from then on. `by_plan`: a step of a plan, which
     decides itself what goes where: the entry's `slot` does not count, and a server that is right
     already stays, also with `replace`. `if_wanted`: only if the entry wants the port. `pids`: the
-    servers that `replace` may stop; None for any. `start_id`: the record in the journal of starts;
-    without one a person asked for it."""
+    servers that `replace` may stop; None for any. `restart`: the model is the one that the port has
+    already: its planned slot does not count, and it is not downloaded. `start_id`: the record in
+    the journal of starts; without one a person asked for it."""
 
     model: str
     port: int
@@ -43,6 +44,7 @@ class LoadRequest(NamedTuple):
     by_plan: bool = False
     if_wanted: bool = False
     pids: Optional[Tuple[int, ...]] = None
+    restart: bool = False
     start_id: Optional[str] = None
 
     @classmethod
@@ -68,10 +70,15 @@ class LoadRequest(NamedTuple):
         )
 
     @property
+    def why(self) -> str:
+        """The request in a few words, for locks, jobs and the history."""
+        return "%s %s %d" % ("restart" if self.restart else "load", self.model, self.port)
+
+    @property
     def retry_command(self) -> str:
         """The command that repeats the request."""
-        if self.by_plan:
-            return mlxops_command("apply", self.port)
+        if self.by_plan or self.restart:
+            return mlxops_command("apply" if self.by_plan else "restart", self.port)
         switches = {
             "--replace": self.replace,
             "--force": self.force,
@@ -122,7 +129,7 @@ def no_restart_error(lost: Unrestartable, request: LoadRequest) -> PortBusy:
     return PortBusy(
         "the server on port %d could not be restarted if the load failed: %s"
         % (request.port, lost.reason),
-        request._replace(replace=True, rollback=False, by_plan=False).retry_command
+        request._replace(replace=True, rollback=False, by_plan=False, restart=False).retry_command
         + " replaces it anyway",
         port=request.port,
     )

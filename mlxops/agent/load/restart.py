@@ -9,7 +9,7 @@ entry is restarted with its own options, and only if it runs the host's program.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..context import Context
 from ..errors import MlxopsError
@@ -23,9 +23,11 @@ from ..registry.sharing import others_write
 from ..runtimes import table as runtimes
 from ..runtimes.commandline import base
 from ..runtimes.launch import launch_of, template_text
-from ..runtimes.table import Runtime
+from ..runtimes.table import Invocation, Runtime
 from ..servers.start import ServerSpec
 from ..site import Site
+
+MAX_VALUE_LENGTH = 80
 
 
 class Unrestartable(NamedTuple):
@@ -152,6 +154,29 @@ def spec_of_entry(site: Site, entry: Entry, port: int, installed: Installed) -> 
         listed_name=listed,
         chat_name=runtime.client_model or listed or entry.cache_path,
     )
+
+
+def flag_changes(old: Invocation, spec: ServerSpec) -> Tuple[str, ...]:
+    """How the flags of a new server differ from those of a running one, a phrase each."""
+    new = runtimes.recognise(spec.argv, {spec.runtime.name: spec.runtime})
+    if new is None or old.runtime.name != new.runtime.name:
+        return ("%s -> %s" % (old.runtime.name, spec.runtime.name),)
+    was, now = _comparable(old), _comparable(new)
+    return tuple(
+        "%s %s -> %s" % (flag, _shown(was.get(flag)), _shown(now.get(flag)))
+        for flag in {**was, **now}
+        if was.get(flag) != now.get(flag)
+    )
+
+
+def _comparable(call: Invocation) -> Dict[str, str]:
+    """flag -> the first word of its value: macOS may show one word with blanks as several."""
+    flags = {**call.flags, **({} if call.runtime.model else {"model": call.first})}
+    return {flag: " ".join(value.split()[:1]) for flag, value in flags.items()}
+
+
+def _shown(value: Optional[str]) -> str:
+    return "not set" if value is None else value[:MAX_VALUE_LENGTH] or "set"
 
 
 def _names(runtime: Runtime) -> Tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""load: load a model on a port; if that fails, restart the previous one."""
+"""load, restart: load a model on a port; if that fails, restart the previous one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from contextlib import ExitStack
 from typing import Any, Dict, List, Mapping, Optional
 
 from ..context import Context
+from ..errors import (
+    AssignmentConflict,
+    Failed,
+    MlxopsError,
+    PortBusy,
+    mlxops_command,
+    to_mlxops_error,
+)
 from ..hub import download as fetch
 from ..hub.checks import format_size
 from ..jobs.begin import begin, interrupted_load
@@ -18,12 +26,14 @@ from ..load import buildable, evict, startable
 from ..load.memory import memory_refusal, require_still_fits
 from ..load.preflight import check_assignment, plan_load
 from ..load.request import LoadPlan, LoadRequest
-from ..load.restart import spec_of_entry
+from ..load.restart import flag_changes, spec_of_entry
 from ..load.swap import swap
 from ..models import harmony
 from ..models.options import choose_options
+from ..ports.survey import PortSurvey, survey
 from ..registry.action import Action
 from ..registry.entries import Entry, Registry
+from ..servers.current_state import interrupted_error
 from ..servers.start import ServerSpec, StartedServer
 from ..servers.startup_time import estimate_startup
 from ..servers.unrecorded import record_unrecorded
@@ -31,8 +41,60 @@ from ..servers.vacate import describe_occupants
 
 
 def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    return _perform(ctx, LoadRequest.from_wire(args))
+
+
+def restart(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Load what each port serves, or lost, once more; one port after the other. A failure on one
+    does not affect the others."""
+    rows = [_attempt_restart(ctx, port, args) for port in ctx.ports(args["ports"])]
+    if ctx.client.cancelled and not all(row["ok"] for row in rows):
+        raise interrupted_error(ctx, rows, "restarted")
+    return {"ports": rows}
+
+
+def _attempt_restart(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
+    row: Dict[str, Any] = {"port": port, "entry": None, "changed": False}
+    try:
+        ctx.client.check()
+        request = _restart_request(ctx, port, args)
+        row["entry"] = request.model
+        row.update(_perform(ctx, request))
+    except Exception as exc:  # reported in this port's row, so that the others are reported too
+        row["refused"] = to_mlxops_error(exc).to_wire()
+    error = row.pop("refused")
+    return {**row, "ok": error is None, "error": error}
+
+
+def _restart_request(ctx: Context, port: int, args: Mapping[str, Any]) -> LoadRequest:
+    """The load of the port's own entry; an error if it has none, or two."""
+    registry = ctx.store.read()
+    entries = registry.holders(port) or registry.lost(port)
+    if not entries:
+        raise _nothing_to_restart(survey(ctx, port, own_lock=False))
+    if len(entries) > 1:
+        names = " and ".join(entry.name for entry in entries)
+        text = "cannot tell what to restart on port %d: it belongs to %s" % (port, names)
+        hint = mlxops_command("load", entries[0].name, port, "--replace")
+        raise AssignmentConflict(text, hint, port=port)
+    given = {"model": entries[0].name, "port": port, "replace": True, **args}
+    keep = entries[0].wanted == port
+    return LoadRequest.from_wire(given)._replace(restart=True, keep=keep)
+
+
+def _nothing_to_restart(port_survey: PortSurvey) -> MlxopsError:
+    port, server = port_survey.evidence.port, port_survey.server
+    if server is None:
+        text = "port %d is free: there is nothing to restart" % port
+        return Failed(text, mlxops_command("load", "NAME", port), port=port)
+    pid, model = server.process.pid, server.invocation.model or "its default model"
+    text = "pid %d serves %s on port %d, but no entry is assigned to it" % (pid, model, port)
+    hint = "mlxops init to adopt it, then restart it"
+    return PortBusy(text, hint, port=port, pid=pid)
+
+
+def _perform(ctx: Context, request: LoadRequest) -> Dict[str, Any]:
     began = time.monotonic()
-    request = LoadRequest.from_wire(args)
     ctx.report("checking %s for port %d" % (request.model, request.port))
     if not request.dry_run:
         record_unrecorded(ctx, [ctx.site.require_port(request.port)])
@@ -45,7 +107,7 @@ def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     to_do = not plan.already_served or plan.only_keeps or interrupted_load(ctx, request.port)
     if not request.dry_run and to_do:
         again, start_id = request.retry_command, request.start_id
-        job = begin(ctx, request.port, _why(request), again=again, start_id=start_id)
+        job = begin(ctx, request.port, request.why, again=again, start_id=start_id)
         # This guard is for a failure to end the job itself; the one in _load undoes its steps.
         with job.undo.guard(), job:
             # The first plan was made without the port's lock.
@@ -61,6 +123,7 @@ def load(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     refused = memory_refusal(plan) or startable.refusal(ctx, plan) if request.dry_run else None
     return {
         **_result(ctx, plan, time.monotonic() - began, started),
+        **(_restart_fields(ctx, plan) if request.restart else {}),
         "memory": plan.fit.record() if plan.fit else None,
         "refused": refused.to_wire() if refused else None,
         "evicted": evicted,
@@ -96,11 +159,7 @@ def _keep(ctx: Context, plan: LoadPlan) -> None:
         kept = entry.with_fields(process=record or None)
         return now.put(kept).want(kept.name, plan.request.port)
 
-    ctx.store.edit(_why(plan.request), change)
-
-
-def _why(request: LoadRequest) -> str:
-    return "load %s %d" % (request.model, request.port)
+    ctx.store.edit(plan.request.why, change)
 
 
 def _reserve(ctx: Context, job: Job, plan: LoadPlan) -> None:
@@ -108,7 +167,7 @@ def _reserve(ctx: Context, job: Job, plan: LoadPlan) -> None:
     refused before it stops anything."""
     entry, request = plan.entry, plan.request
     names = [entry.name, *(e.name for e in plan.survey.entries if request.rollback)]
-    with ctx.store.locked(_why(request)):
+    with ctx.store.locked(request.why):
         require_unreserved(ctx, names, request.port)
         check_assignment(ctx, ctx.store.read().entries.get(entry.name, entry), request)
         require_still_fits(ctx, plan.fit, request)
@@ -185,6 +244,16 @@ def _result(
         "warnings": [*plan.warnings, *_warnings(started)],
         "actions": _actions(plan) if planned else [],
     }
+
+
+def _restart_fields(ctx: Context, plan: LoadPlan) -> Dict[str, Any]:
+    """The server that a restart stops, and how the flags of the new one differ."""
+    server = plan.survey.server
+    if server is None:
+        return {"previous_pid": None, "flags": []}
+    spec = spec_of_entry(ctx.site, plan.entry, plan.request.port, plan.installed)
+    flags = list(flag_changes(server.invocation, spec))
+    return {"previous_pid": server.process.pid, "flags": flags}
 
 
 def _actions(plan: LoadPlan) -> List[Dict[str, Any]]:

@@ -61,7 +61,7 @@ def _unload_each(
     done = call_all(calls)
     rows = [done[port] for port in ports]
     if ctx.client.cancelled and not all(row["ok"] for row in rows):
-        raise interrupted_error(ctx, rows)
+        raise interrupted_error(ctx, rows, "unloaded")
     return {"ports": rows}
 
 

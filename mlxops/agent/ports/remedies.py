@@ -9,7 +9,8 @@ from ..errors import mlxops_command
 # A `duplicate` of entries that want one port, of which at most one is assigned to it.
 RIVALS = "rivals"
 _LOADED = ("stale", RIVALS)
-_RELOADED = ("missing", "mismatch", "unresponsive", "dead-child")
+_RELOADED = ("missing", "mismatch")
+_RESTARTED = ("unresponsive", "dead-child")
 _BY_PORT = {
     "lost": "apply",
     "held": "apply",
@@ -48,10 +49,13 @@ def command(
     place = "PORT" if port is None else port
     force = ["--force"] if slot not in (None, port) else []
     download = ["--download"] if files_missing or kind == "missing" else []
-    if kind in _LOADED or (kind in _RELOADED and entry):
-        replace = ["--replace"] if kind in _RELOADED else []
+    if kind in _RESTARTED and entry and not files_missing:
+        return mlxops_command("restart", place)
+    reloaded = kind in (*_RELOADED, *_RESTARTED)
+    if kind in _LOADED or (reloaded and entry):
+        replace = ["--replace"] if reloaded else []
         return mlxops_command("load", entry or "NAME", place, *replace, *force, *download)
-    if kind in _RELOADED:
+    if reloaded:
         return mlxops_command("unload", place)
     if kind in _PLAIN:
         return mlxops_command(_PLAIN[kind])

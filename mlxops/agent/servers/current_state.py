@@ -35,18 +35,18 @@ def current_state(ctx: Context, ports: Iterable[int]) -> Dict[int, Dict[str, Any
     return states
 
 
-def interrupted_error(ctx: Context, rows: List[Dict[str, Any]]) -> Interrupted:
-    """The error of a command that was interrupted before all its ports were done."""
+def interrupted_error(ctx: Context, rows: List[Dict[str, Any]], done_word: str) -> Interrupted:
+    """The error of a command that was interrupted before all its ports were done. `done_word`:
+    what becomes of a port, such as "unloaded"."""
     states = current_state(ctx, [row["port"] for row in rows if not row["ok"]])
     ports = [
         {**row, **{k: v for k, v in states.get(row["port"], {}).items() if v is not None}}
         for row in rows
     ]
     done = ", ".join(str(row["port"]) for row in ports if row["ok"] and row["changed"])
-    words = [
-        "interrupted; not unloaded: %s" % ", ".join(_words(row) for row in ports if not row["ok"])
-    ]
-    words += ["unloaded: %s" % done] if done else []
+    undone = ", ".join(_words(row) for row in ports if not row["ok"])
+    words = ["interrupted; not %s: %s" % (done_word, undone)]
+    words += ["%s: %s" % (done_word, done)] if done else []
     return Interrupted("; ".join(words), "mlxops status", ports=ports)
 
 

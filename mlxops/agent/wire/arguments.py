@@ -68,6 +68,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         **GRACE,
         **DRY,
     },
+    "restart": {"ports": values.ports, "pids": values.pids, **TIMEOUT, **GRACE, **DRY},
     "unload": {
         "port": values.port_or_word,
         "ports": values.ports,
@@ -105,6 +106,7 @@ REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "set": ("name", "changes"),
     "remove": ("name",),
     "load": ("model", "port"),
+    "restart": ("ports",),
     "logs": ("port",),
     "authorize": ("verbs",),
 }

@@ -228,7 +228,7 @@ def test_a_stopped_server_is_told_replaced_and_unloaded_without_the_whole_grace(
     os.kill(first, signal.SIGSTOP)
     told = refusal(one, "load", model="amber", port=port)
     assert told.kind == "PortBusy" and "unresponsive" in told.message
-    assert told.hint == f"mlxops load amber {port} --replace restarts it"
+    assert told.hint == f"mlxops restart {port}"
     began = time.monotonic()
     loaded = ask(one, "load", model="amber", port=port, replace=True)
     assert loaded["changed"] and loaded["restarted"] and time.monotonic() - began < 60
@@ -254,7 +254,7 @@ def test_replace_restarts_what_serves_already_and_brings_it_back_if_that_fails(
     shown = one.start("load", "amber", port, "--replace").communicate()[0]
     assert "restarted, ready" in shown
     shown = one.start("load", "amber", port).communicate()[0]
-    assert "(ready); --replace restarts it" in shown
+    assert f"(ready); mlxops restart {port} restarts it" in shown
 
 
 def script(light: FakeRuntime, code: str) -> None:

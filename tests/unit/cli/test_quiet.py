@@ -35,6 +35,7 @@ ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("follow", JOB),
     ("cancel", JOB),
     ("lock", {"locks": []}),
+    ("restart 8100", {"ports": [{**SAME, "changed": True, "ok": True}]}),
     ("authorize --verbs status", {"command": "sh", "warnings": []}),
     ("remove a", {"entry": "a", "changed": True}),
     ("hosts", {}),

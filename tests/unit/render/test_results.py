@@ -132,7 +132,7 @@ def test_a_load_in_one_line() -> None:
         "served_model": "jerry-xl",
     }
     assert load_result(result, PLAIN) == "8100 serves b as jerry-xl, instead of a: ready after 12 s"
-    kept = "8100 already serves b (ready); --replace restarts it"
+    kept = "8100 already serves b (ready); mlxops restart 8100 restarts it"
     assert load_result(result | {"changed": False}, PLAIN) == kept
     steps = [
         ACTION | {"action": "stop", "applied": False, "reason": "pid 7 serves /m"},

@@ -81,8 +81,8 @@ def test_every_drift_has_a_next_command(kind: str) -> None:
             "mlxops load qwen 8100 --force, or mlxops unload 8100 to forget it",
         ),
         ({"drift": "missing"}, "mlxops load qwen 8100 --replace --download, to download it again"),
-        ({"state": "unresponsive"}, "mlxops load qwen 8100 --replace"),
-        ({"state": "dead-child"}, "mlxops load qwen 8100 --replace"),
+        ({"state": "unresponsive"}, "mlxops restart 8100"),
+        ({"state": "dead-child"}, "mlxops restart 8100"),
         ({"state": "failed"}, "mlxops logs 8100"),
     ],
 )

@@ -40,6 +40,7 @@ def right(verb: str) -> dict[str, Any]:
         "name": "a",
         "changes": {"args": "x"},
         "port": PORT,
+        "ports": [PORT],
         "verbs": ["status"],
     }
     one_of = arguments.NEEDS_ONE_OF.get(verb, ())[:1]
