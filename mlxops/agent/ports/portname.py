@@ -17,7 +17,7 @@ from ..site import Site, Slot
 READ_VERBS = ("status", "verify", "logs", "show", "fit", "jobs", "follow")
 # For these, the name of an entry that is not loaded never means a port where another model is
 # loaded.
-STOP_VERBS = ("unload", "cancel", "show")
+STOP_VERBS = ("unload", "restart", "cancel", "show")
 MAX_SUGGESTIONS = 3
 MAX_WORD_LENGTH = 200
 
