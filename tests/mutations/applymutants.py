@@ -159,8 +159,8 @@ APPLIED = (
     Mutant(
         "a slot binds a plan",
         "agent/load/preflight.py",
-        "not (request.force or request.by_plan)",
-        "not request.force",
+        "request.force or request.by_plan or request.restart",
+        "request.force or request.restart",
         (APPLY + "test_the_slots_of_entries_do_not_bind_a_plan",),
     ),
     Mutant(
