@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -80,9 +81,8 @@ class Run:
 
     @cached_property
     def progress(self) -> Progress:
-        return Progress(
-            self.console.err, self.console.err.isatty(), self.flags.quiet, self.flags.verbose
-        )
+        terminal = self.console.err.isatty() and os.environ.get("TERM") != "dumb"
+        return Progress(self.console.err, terminal, self.flags.quiet, self.flags.verbose)
 
     @property
     def style(self) -> Style:
@@ -102,12 +102,17 @@ class Run:
         """Call a verb of the agent; MlxopsError if it fails. `on_sent` is called once the request
         was sent."""
 
+        host = self.host
+
         def meanwhile() -> None:
+            self.progress.title = f"{verb} on {host.name}"
             if on_sent:
                 on_sent()
             self._preload()
 
-        return self._call(self.host, verb, args, on_event or self.progress, meanwhile)
+        self.progress.title = f"connecting to {host.name}"
+        with self.progress.ticking():
+            return self._call(host, verb, args, on_event or self.progress, meanwhile)
 
     def _preload(self) -> None:
         """Import what formats the answer, while the host is at work."""
@@ -133,6 +138,7 @@ class Run:
         self.progress.close()
         try:
             answer = self.console.confirm(printable(question))
+            self.progress.restart()
         except KeyboardInterrupt:
             self.console.note("")
             raise Interrupted(f"interrupted; {declined}") from None

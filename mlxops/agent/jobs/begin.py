@@ -16,9 +16,10 @@ def begin(
     again: Optional[str] = None,
     settles: bool = True,
     start_id: Optional[str] = None,
+    entry: Optional[str] = None,
 ) -> jobs.Job:
-    """A new job, not yet entered; `again`, `settles` and `start_id` as for Job."""
-    more = {"again": again, "start_id": start_id}
+    """A new job, not yet entered; `again`, `settles`, `start_id` and `entry` as for Job."""
+    more = {"again": again, "start_id": start_id, "entry": entry}
     holder = {**_holder(ctx, port, why), **{key: text for key, text in more.items() if text}}
     return jobs.Job(ctx.client, ctx.site.registry, ctx.site.state_dir, holder, settles)
 

@@ -147,9 +147,11 @@ def hold_briefly(registry_path: str, about: Mapping[str, Any]) -> Iterator[None]
 class Job:
     """One load or unload of a port. A context that holds the port's lock.
 
-    `about`: who, from, why, port and start_time; for a load also `again`, the command that repeats
-    it, and `start_id`, its record in the journal of starts if no person asked for it. `settles`:
-    its success ends the report of an earlier interrupted load."""
+    `about`: who, from, why, port and start_time, and `entry` if it is known; for a load also
+    `again`, the command that repeats it, and `start_id`, its record in the journal of starts if no
+    person asked for it. `settles`: its success ends the report of an earlier interrupted load.
+
+    Its events carry the port, as a command may run several jobs."""
 
     def __init__(
         self,
@@ -180,7 +182,8 @@ class Job:
             try:
                 self._claim({key: value for key, value in carried.items() if value})
                 # A client that loses the link finds the job by this id.
-                self._client.emit("job", job=self.id)
+                entry = self._about.get("entry")
+                self._client.emit("job", job=self.id, port=self.port, entry=entry)
             except BaseException:
                 # Nothing has begun: the earlier text stays true.
                 self._set_text(last)
@@ -220,6 +223,7 @@ class Job:
         finally:
             # Release the port even if the end cannot be written.
             self._lock.release()
+            self._client.emit("job_end", job=self.id, port=self.port)
         self._prune()
 
     def _end(self, exc: Optional[BaseException]) -> None:
@@ -269,10 +273,11 @@ class Job:
             entries=list(entries), **({} if need_bytes is None else {"need_bytes": need_bytes})
         )
 
-    def phase(self, phase: str, message: str) -> None:
-        """Report the current step to the client, the log and the lock."""
+    def phase(self, phase: str, message: str, **facts: Any) -> None:
+        """Report the current step to the client, the log and the lock. `facts`: for the client's
+        progress, such as `usual_s`."""
         self._describe(phase=phase, step=message, progress=None)
-        self.emit("phase", phase=phase, message=message)
+        self.emit("phase", phase=phase, message=message, **facts)
 
     def rollback(self, state: str, message: str) -> None:
         """Report a step of the rollback; `state`: the port's, stopping or starting."""
@@ -295,7 +300,7 @@ class Job:
 
     def emit(self, name: str, **fields: Any) -> None:
         """Send an event to the client and append it to the log."""
-        self._client.emit(name, **fields)
+        self._client.emit(name, port=self.port, **fields)
         self._append(name, fields)
         if name == "progress" and time.monotonic() - self._progressed >= PROGRESS_INTERVAL_S:
             self._progressed = time.monotonic()

@@ -80,8 +80,9 @@ def _lock(
 ) -> EvictedPort:
     """Lock the port and reserve what its rollback needs; PortBusy if it cannot be evicted."""
     holders = ctx.store.read().holders(port)
-    retry = _load_command(holders[0].name, port) if holders else None
-    job = locks.enter_context(begin(ctx, port, _why(plan, port), again=retry))
+    name = holders[0].name if holders else None
+    retry = _load_command(name, port) if name else None
+    job = locks.enter_context(begin(ctx, port, _why(plan, port), again=retry, entry=name))
     port_survey = survey(ctx, port, own_lock=True)
     entry = port_survey.entries[0] if port_survey.entries else None
     spec = restart_spec(ctx, port, port_survey.server, entry) if port_survey.server else None

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Optional
 
-from ..clock import Deadline, wait_for
+from ..clock import Deadline, epoch, wait_for
 from ..context import Context
 from ..errors import Failed, NotStopped, Usage, from_wire
 from ..jobs import log as joblog
@@ -109,6 +109,7 @@ def follow(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     home = logs_folder(ctx.site.state_dir)
     try:
         with open(log_path(home, job), "rb") as f:
+            _emit_job(ctx, joblog.read_job(home, job, running=True))
             _emit_events(ctx, f, job)
     except FileNotFoundError:
         raise Failed("job %s has no log" % job, "mlxops jobs", job=job) from None
@@ -123,9 +124,17 @@ def follow(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     return ended.to_wire()
 
 
+def _emit_job(ctx: Context, job: joblog.JobRecord) -> None:
+    """Send what the job is, and how long it has been running."""
+    began = epoch(job.begin_event.get("since"))
+    age_s = None if began is None else max(0.0, time.time() - began)
+    entry, port = job.begin_event.get("entry"), job.begin_event.get("port")
+    ctx.client.emit("job", job=job.job, port=port, entry=entry, age_s=age_s)
+
+
 def _emit_events(ctx: Context, f: BinaryIO, job: str) -> None:
     """Emit all events until the job's lock is free and its log is read to the end."""
-    split = LineSplitter(MAX_EVENT_BYTES)
+    split, port = LineSplitter(MAX_EVENT_BYTES), int(job.split("-")[1])
     while True:
         ctx.client.check()
         over = not _holds(ctx, job)
@@ -134,7 +143,7 @@ def _emit_events(ctx: Context, f: BinaryIO, job: str) -> None:
         ):
             event = joblog.parse_event(line)
             if event.get("event") not in (None, "begin", "end"):
-                ctx.client.emit(str(event.pop("event")), **event)
+                ctx.client.emit(str(event.pop("event")), **{**event, "port": port})
         if over:
             return
         time.sleep(POLL_INTERVAL_S)

@@ -106,8 +106,15 @@ def _perform(ctx: Context, request: LoadRequest) -> Dict[str, Any]:
     # the report of an interrupted load.
     to_do = not plan.already_served or plan.only_keeps or interrupted_load(ctx, request.port)
     if not request.dry_run and to_do:
-        again, start_id = request.retry_command, request.start_id
-        job = begin(ctx, request.port, request.why, again=again, start_id=start_id)
+        start_id = request.start_id
+        job = begin(
+            ctx,
+            request.port,
+            request.why,
+            again=request.retry_command,
+            start_id=start_id,
+            entry=plan.entry.name,
+        )
         # This guard is for a failure to end the job itself; the one in _load undoes its steps.
         with job.undo.guard(), job:
             # The first plan was made without the port's lock.

@@ -98,7 +98,9 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
     to_do = bool(port_survey.entries or lost or not port_survey.evidence.proven_idle)
     dry = bool(args.get("dry_run"))
     if (to_do or interrupted_load(ctx, port)) and not dry:
-        with begin(ctx, port, "unload %d" % port) as job, disk_reservation(ctx) as room:
+        name = port_survey.entries[0].name if port_survey.entries else None
+        job = begin(ctx, port, "unload %d" % port, entry=name)
+        with job, disk_reservation(ctx) as room:
             port_survey = survey(ctx, port, own_lock=True, allow_no_registry=True)
             _require_same_meaning(ctx, port_survey, args.get("word"))
             _require_agreed_server(port_survey, args.get("pids"))

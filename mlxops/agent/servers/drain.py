@@ -41,7 +41,7 @@ def drain(
             return
         if time.monotonic() - spoken > REPORT_INTERVAL_S:
             spoken = time.monotonic()
-            report("%s; waiting until idle (at most %.0f s)" % (in_flight(busy), deadline.left()))
+            report("waiting for %s (at most %.0f s)" % (in_flight(busy), limit_s))
         time.sleep(min(pause, deadline.left()))
 
 

@@ -9,11 +9,18 @@ from typing import Callable, NamedTuple, Optional, Tuple
 
 from ..background import BackgroundCall
 from ..clock import Deadline, wait_for
-from ..errors import NotReady, free_bytes
+from ..context import Context
+from ..errors import Failed, NotReady, free_bytes
+from ..jobs.job import Job
+from ..logs.tail import FollowedFile, TailStart, open_log
+from ..models import cache as hfcache
 from ..ports import probe, process_owner
 from ..ports.observe import Snapshot, find_servers, scan
-from ..procs import Procs, tree
+from ..procs import Procs, Unobservable, tree
+from ..ranks.other_hosts import shard_count
+from ..registry.entries import Entry
 from ..runtimes.table import Runtime
+from ..site import log_path
 from ..verify.chat import Endpoint
 from ..verify.checks import IDENTITY, RAW_TAGS
 from ..verify.verification import (
@@ -28,11 +35,15 @@ from .launch import PendingServer, log_tail
 from .startup_time import StartupEstimate
 
 POLL_INTERVAL_S = 0.05
-REPORT_INTERVAL_S = 5.0
+REPORT_INTERVAL_S = 1.0
 RECHECK_S = 1.0
 EXIT_WAIT_S = 0.3
 # With less free space, the log may already be incomplete.
 MIN_LOG_ROOM_BYTES = 64 << 10
+# Below this, the server program itself uses as much memory as the model.
+MIN_WEIGHTS_BYTES = 1 << 30
+# Lines of a log that is written without a pause.
+MAX_LINES_AT_ONCE = 200
 ADDRESS_IN_USE = "address already in use"
 
 
@@ -59,14 +70,13 @@ def wait_ready(
     start: StartingServer,
     estimate: StartupEstimate,
     check: Callable[[], None],
-    report: Callable[[str], None],
+    report: Callable[[], None],
 ) -> Verification:
     """Wait until the server serves; returns what its first answer shows. Raises NotReady, with the
     end of the log, if it died, misbehaved or took too long.
 
-    `check` is called meanwhile, and may raise to cancel."""
+    Meanwhile `check` is called, which may raise to cancel, and each second `report`."""
     deadline = Deadline(estimate.timeout_s)
-    usual = "" if estimate.expected_s is None else "usually %.0f s, " % estimate.expected_s
 
     def until(condition: Callable[[], bool]) -> None:
         spoken = looked = time.monotonic()
@@ -80,10 +90,7 @@ def wait_ready(
                 _check_port(start)
             if time.monotonic() - spoken > REPORT_INTERVAL_S:
                 spoken = time.monotonic()
-                report(
-                    "still loading: %.0f s (%slimit %.0f s)"
-                    % (spoken - start.began, usual, estimate.timeout_s)
-                )
+                report()
             time.sleep(POLL_INTERVAL_S)
 
     until(lambda: probe.accepts_connection(start.address, start.port))
@@ -263,3 +270,57 @@ def _failure(start: StartingServer, what: str) -> NotReady:
         port=start.port,
         log=list(log_tail(start.log)),
     )
+
+
+class LoadingReport:
+    """Sends the progress of one start, each time it is called. A context that closes the log."""
+
+    def __init__(self, ctx: Context, job: Job, entry: Optional[Entry], pid: int) -> None:
+        self._ctx, self._job, self._pid = ctx, job, pid
+        weights = hfcache.weights_bytes(entry.cache_path) if entry else None
+        own = weights // shard_count(entry) if weights and entry else 0
+        self._weights = own if own >= MIN_WEIGHTS_BYTES else None
+        self._log: Optional[FollowedFile] = None
+        try:
+            log = open_log(log_path(ctx.site.state_dir, job.port))
+            self._log = FollowedFile(log, TailStart(0, 0))
+        except (OSError, Failed):
+            pass
+
+    def __enter__(self) -> LoadingReport:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._send_log()
+        if self._log is not None:
+            self._log.close()
+
+    def begin(self, estimate: StartupEstimate) -> None:
+        usual = estimate.expected_s
+        text = "" if usual is None else ", usually %.0f s" % usual
+        self._job.phase(
+            "wait",
+            "waiting for the server" + text,
+            usual_s=usual,
+            limit_s=estimate.timeout_s,
+        )
+
+    def __call__(self) -> None:
+        self._send_log()
+        used = self._used_bytes()
+        if used is not None and self._weights:
+            done = min(used, self._weights)
+            self._job.emit("progress", phase="wait", done=done, total=self._weights)
+
+    def _used_bytes(self) -> Optional[int]:
+        try:
+            processes = self._ctx.procs.processes()
+            return self._ctx.procs.footprint(tree(processes, self._pid))
+        except Unobservable:
+            return None
+
+    def _send_log(self) -> None:
+        """Send the new lines to the client only: the log itself keeps them."""
+        lines = self._log.more(os.devnull) if self._log is not None else []
+        for line in lines[-MAX_LINES_AT_ONCE:]:
+            self._ctx.client.emit("log", port=self._job.port, line=line)

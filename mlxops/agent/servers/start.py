@@ -30,7 +30,7 @@ from .launch import (
     prepare_files,
     prepare_files_or_discard,
 )
-from .ready import StartingServer, wait_ready
+from .ready import LoadingReport, StartingServer, wait_ready
 from .startup_time import StartupEstimate, record_start
 from .stop import StopTarget, stop, stop_target
 
@@ -88,7 +88,7 @@ class StartOptions(NamedTuple):
 def start_server(ctx: Context, job: Job, spec: ServerSpec, options: StartOptions) -> StartedServer:
     """Start a server, assign the port to it in one write, and wait until it serves. Stop it again
     on any failure."""
-    job.phase("launch", "starting %s on port %d" % (spec.runtime.name, spec.port))
+    job.phase("launch", "starting %s" % spec.runtime.name)
     with other_hosts.gated(ctx, spec.entry, spec.port, options.check) as remote:
         return _start(ctx, job, spec, options, remote)
 
@@ -131,19 +131,15 @@ def _start(
         remote.release()
         pending.release()
         began = time.monotonic()
-        usual = (
-            ""
-            if options.estimate.expected_s is None
-            else ", usually %.0f s" % options.estimate.expected_s
-        )
-        job.phase("wait", "waiting for the server" + usual)
-        proof = wait_ready(
-            ctx.procs,
-            _starting_server(ctx, spec, pending, began),
-            options.estimate,
-            remote.check,
-            lambda text: job.emit("phase", phase="wait", message=text),
-        )
+        with LoadingReport(ctx, job, spec.entry, pending.process.pid) as report:
+            report.begin(options.estimate)
+            proof = wait_ready(
+                ctx.procs,
+                _starting_server(ctx, spec, pending, began),
+                options.estimate,
+                remote.check,
+                report,
+            )
         seconds = time.monotonic() - began
     except BaseException:
         _undo_start(ctx, job, spec, pending, remote)

@@ -17,6 +17,7 @@ from .drain import in_flight
 INT_AFTER = 2 / 3
 KILL_WAIT_S = 5.0
 RECHECK_S = 1.0
+REPORT_INTERVAL_S = 1.0
 Say = Callable[[str], None]
 Count = Callable[[], Optional[int]]
 
@@ -66,14 +67,11 @@ def stop(
 
     def waiting() -> str:
         count = requests_in_flight()
-        return "waiting for pid %s to end%s" % (
-            target.pids,
-            " (%s)" % in_flight(count) if count else "",
-        )
+        return "waiting for %s" % in_flight(count) if count else "waiting for it to end"
 
     group.ask(signal.SIGTERM)
     if not group.gone_within(grace_s * INT_AFTER, report, waiting):
-        report("pid %s is still running after SIGTERM, sending SIGINT" % target.pids)
+        report("still running after SIGTERM, sending SIGINT")
         group.ask(signal.SIGINT)
         if not group.gone_within(grace_s * (1 - INT_AFTER), report, waiting):
             report("still running after %g s, sending SIGKILL" % grace_s)
@@ -129,13 +127,15 @@ class _ProcessGroup:
         return [table[p.pid] for p in self._known.values() if _same(table.get(p.pid), p)]
 
     def gone_within(self, seconds: float, say: Say, words: Callable[[], str]) -> bool:
-        began = time.monotonic()
-        spoken = [began]
+        spoken, last = time.monotonic(), ""
 
         def gone() -> bool:
-            if time.monotonic() - spoken[0] > 1.0:
-                spoken[0] = time.monotonic()
-                say("%s (%.0f s)" % (words(), spoken[0] - began))
+            nonlocal spoken, last
+            if time.monotonic() - spoken > REPORT_INTERVAL_S:
+                spoken, text = time.monotonic(), words()
+                if text != last:
+                    say(text)
+                last = text
             return not self.living()
 
         return self._wait_for(gone, seconds)

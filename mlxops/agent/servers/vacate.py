@@ -59,7 +59,8 @@ def _stop(ctx: Context, job: Job, survey: PortSurvey, target: StopTarget, grace:
             % (_pids(strays), target.port)
         )
     _drain(ctx, job, survey, grace)
-    job.phase("stop", "stopping pid %s on port %d" % (target.pids, target.port))
+    names = " and ".join(entry.name for entry in survey.entries) or "pid " + target.pids
+    job.phase("stop", "stopping %s" % names)
 
     def end() -> None:
         stop(

@@ -153,7 +153,8 @@ class Conductor:
             self._ledger.end(step, outcome.error is None)
             self._note(step, outcome)
             text, ok = _ending(step, outcome), outcome.error is None
-            self._ctx.client.emit("end", port=step.port, ok=ok, message=text)
+            cancelled = isinstance(outcome.error, Interrupted)
+            self._ctx.client.emit("end", port=step.port, ok=ok, cancelled=cancelled, message=text)
 
     def _note(self, step: Step, outcome: Outcome) -> None:
         self._outcomes[step.port] = self._outcomes.get(step.port, NOTHING_DONE).then(outcome)

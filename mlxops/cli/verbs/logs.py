@@ -52,7 +52,11 @@ def logs(run: Run, port: str, lines: int, follow: bool, previous: bool) -> Answe
     args |= {"previous": True} if previous else {}
 
     def on_event(event: Result) -> None:
-        text.event(event) if event.get("event") == "log" else run.progress(event)
+        if event.get("event") != "log":
+            run.progress(event)
+            return
+        run.progress.leave_terminal()
+        text.event(event)
 
     def fetch() -> Answer:
         result = text.whole(run.call("logs", args, on_event))

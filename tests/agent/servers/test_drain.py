@@ -60,7 +60,7 @@ def test_it_ends_in_the_first_moment_without_a_connection() -> None:
         began = time.monotonic()
         drain(local_procs(), port, 60, nothing, said.append)
         caller.join()
-    assert said == ["1 request in flight; waiting until idle (at most 60 s)"]
+    assert said == ["waiting for 1 request in flight (at most 60 s)"]
     assert time.monotonic() - began < 30
 
 

@@ -58,7 +58,7 @@ def test_whoever_follows_is_told_that_the_job_goes_on(
     )
     job(near, near.ports[0], "wait")
     follow = Terminal(near, "follow")
-    follow.until("waiting for the server")
+    follow.until("jade  loading")
     assert follow.press() < AT_ONCE_S
     assert (
         follow.process.returncode == 130

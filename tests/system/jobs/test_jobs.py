@@ -42,8 +42,8 @@ def test_an_abandoned_job_is_followed_to_its_end(known: Studio, fake_runtime: Fa
     followed = known.mlxops("follow")
     assert (
         followed.result["state"] == "done"
-        and "stopping pid" in followed.stderr
-        and "commit: ready" in followed.stderr
+        and "jade: stopping amber\n" in followed.stderr
+        and "jade: ready\n" in followed.stderr
     )
     assert known.must("jobs")["jobs"][0]["state"] == "done"
     assert known.ask(known.ports[0]) == "I am tiny/jade"

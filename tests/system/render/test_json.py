@@ -220,7 +220,9 @@ class Weighing(Recorder):
 def test_text_goes_to_stdout_and_everything_else_to_stderr(known: Studio) -> None:
     said = finished(known.start("load", "amber", known.ports[0]))
     assert (
-        len(said.stdout.splitlines()) == 1 and "amber" in said.stdout and "launch: " in said.stderr
+        len(said.stdout.splitlines()) == 1
+        and "amber" in said.stdout
+        and "amber: starting " in said.stderr
     )
     quiet = finished(known.start("-q", "unload", known.ports[0]))
     assert quiet.stderr == "" and quiet.exit == 0

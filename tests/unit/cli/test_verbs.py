@@ -345,7 +345,7 @@ def test_events_go_to_stderr_and_warnings_of_the_result_are_told_once() -> None:
     ended = Ended(
         Studio(DONE | {"warnings": ["no template"]}, events=events), "load", "qwen", "8101"
     )
-    assert ended.err == "stop: old\nwarning: no template\n"
+    assert ended.err == "old\nwarning: no template\n"
     quiet = Ended(Studio(DONE, events=events), "-q", "load", "qwen", "8101")
     assert quiet.err == "warning: no template\n"
 
