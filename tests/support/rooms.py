@@ -62,7 +62,7 @@ CLIENT = {
 # The agent's rooms, top floor first: an import goes to a lower floor or stays in its room.
 FLOORS = (
     ("ops",),
-    ("doctor", "slots"),
+    ("doctor", "slots", "watch"),
     ("load",),
     ("servers", "restricted"),
     ("main", "logs", "memory", "verify"),

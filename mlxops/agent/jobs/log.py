@@ -71,7 +71,7 @@ def read_job(folder: str, job: str, running: bool) -> JobRecord:
     end = next((e for e in events if e.get("event") == "end"), None)
     begun = begun or _begin_event_from_id(job)
     failure = end.get("error") if end else None
-    state = "running" if running else "died" if end is None else _outcome(failure)
+    state = "running" if running else "died" if end is None else outcome(failure)
     error = failure if isinstance(failure, dict) else None
     ended = str(end.get("at")) if end else None
     return JobRecord(
@@ -107,7 +107,8 @@ def _begin_event_from_id(job: str) -> Dict[str, Any]:
         return {}
 
 
-def _outcome(error: Any) -> str:
+def outcome(error: Any) -> str:
+    """The state of a job that ended with this error, {} or None without one."""
     kind = error.get("kind") if isinstance(error, dict) else None
     return "cancelled" if kind == "Interrupted" else "failed" if error else "done"
 

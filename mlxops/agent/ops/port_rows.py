@@ -1,15 +1,17 @@
-"""The row of a port in results."""
+"""The row of a port in results, and what follows from all rows."""
 
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ..context import Context
+from ..ports import remedies
 from ..ports.diagnosis import Diagnosis, diagnose, unreported_strays
 from ..ports.evidence import Expected, Loss, PortEvidence
 from ..ports.expected import expected, server_end, wanted_since
 from ..ports.reconcile_plan import remedy
+from ..procs import Procs, Unobservable
 from ..registry.entries import Registry
 
 
@@ -68,3 +70,53 @@ def _served(evidence: PortEvidence) -> Optional[str]:
 
 def _uptime(started_at: Optional[float]) -> Optional[float]:
     return None if started_at is None else round(max(0.0, time.time() - started_at), 1)
+
+
+def memory_row(procs: Procs) -> Optional[Dict[str, Any]]:
+    try:
+        return procs.memory()._asdict()
+    except Unobservable:
+        return None
+
+
+def without_judgement(row: Dict[str, Any]) -> Dict[str, Any]:
+    """The row if the registry is unreadable: then neither a server without an entry nor a port
+    without both is drift."""
+    unsure = row["drift"] in ("orphan", "stray", "empty")
+    return (
+        {**row, "drift": None, "next": None, "reason": "cannot tell what should run here"}
+        if unsure
+        else row
+    )
+
+
+def drift_rows(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
+    drifts = [_report_row("drift", one) for one in rows if one["drift"]]
+    return drifts + [_stray_row(one["port"], one["beside"]) for one in rows if one["beside"]]
+
+
+def _stray_row(port: int, why: str) -> Dict[str, Any]:
+    return {
+        "drift": "stray",
+        "port": port,
+        "entry": None,
+        "reason": why,
+        "next": remedies.command("stray", port, None),
+    }
+
+
+def broken_rows(rows: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
+    """Ports whose servers do not work, although registry and host may agree."""
+    return [_report_row("state", one) for one in rows if one["broken"]]
+
+
+def _report_row(kind: str, one: Mapping[str, Any]) -> Dict[str, Any]:
+    missed = one["drift"] in ("lost", "held", "duplicate")
+    about = one["entry"] or (one["wanted"] if missed else None)
+    return {
+        kind: one[kind],
+        "port": one["port"],
+        "entry": about,
+        "reason": one["reason"],
+        "next": one["next"],
+    }

@@ -23,18 +23,19 @@ MAX_BYTES = 64 << 10
 
 class AnswerCache(NamedTuple):
     """The answers below a state folder. `enabled`: whether they may replace a new request. `clock`:
-    wall time in seconds."""
+    wall time in seconds. `max_age_s`: none is older than that."""
 
     state_dir: str
     enabled: bool = False
     clock: Callable[[], float] = time.time
+    max_age_s: float = MAX_AGE_S
 
     def get(self, port: int, who: List[List[Any]]) -> Optional[HttpAnswer]:
         """The last answer of these processes; None if there is none or it is too old."""
         record = self._read(port) if self.enabled and who else {}
         at, answer = record.get("at"), record.get("answer")
         age = self.clock() - at if isinstance(at, (int, float)) else -1.0
-        if record.get("of") != who or not 0 <= age < MAX_AGE_S or not isinstance(answer, dict):
+        if record.get("of") != who or not 0 <= age < self.max_age_s or not isinstance(answer, dict):
             return None
         names = answer.get("models")
         models = (
@@ -97,21 +98,9 @@ class PortQuery(NamedTuple):
         address = _reachable(self.port, self.addresses)
         return self._cached(address, recall) or self._query(address, recall)
 
-    @property
-    def _unproven(self) -> bool:
-        """Whether /health does not show that the model serves: as far as the entry knows, it never
-        did."""
-        early = bool(self.servers) and self.servers[0].invocation.runtime.listens_early
-        return bool(
-            early
-            and self.entries
-            and self.entries[0].process
-            and "ready_at" not in self.entries[0].process
-        )
-
     def _cached(self, address: str, recall: AnswerCache) -> Optional[HttpAnswer]:
         known = recall.get(self.port, self.processes)
-        if known is None or (self._unproven and not known.chats):
+        if known is None or (unproven(self.servers, self.entries) and not known.chats):
             return None
         latency = probe.reaction_time_ms(address, self.port, PULSE_TIMEOUT_S)
         return None if latency is None else known._replace(latency_ms=latency)
@@ -120,10 +109,17 @@ class PortQuery(NamedTuple):
         # Runtimes with a fixed model name list nothing useful there, and may log a traceback.
         models = not (self.servers and self.servers[0].invocation.runtime.client_model)
         answer = probe.ask(address, self.port, HTTP_TIMEOUT_S, models)
-        if answer.health == 200 and self._unproven:
+        if answer.health == 200 and unproven(self.servers, self.entries):
             answer = answer._replace(chats=_chats(address, self.port, self.servers[0]))
         recall.store(self.port, self.processes, answer)
         return answer
+
+
+def unproven(servers: Sequence[Server], entries: Sequence[Entry]) -> bool:
+    """Whether /health does not show that the model serves: as far as the entry knows, it never
+    did."""
+    early = bool(servers) and servers[0].invocation.runtime.listens_early
+    return bool(early and entries and entries[0].process and "ready_at" not in entries[0].process)
 
 
 def _chats(address: str, port: int, server: Server) -> bool:

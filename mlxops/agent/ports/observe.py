@@ -12,6 +12,7 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
+    Sequence,
     Tuple,
 )
 
@@ -27,6 +28,14 @@ from .evidence import ForeignProcess, HttpAnswer, PortEvidence, Server
 from .spelling import with_registry_spelling
 
 Table = Mapping[int, Process]
+Servers = Mapping[int, Tuple[Server, ...]]
+
+
+class Sources(NamedTuple):
+    """How a look asks servers and other hosts, if not by HTTP and ssh each time."""
+
+    answers: Callable[[Snapshot, Servers], Dict[int, HttpAnswer]]
+    other_hosts: Callable[[Sequence[Entry]], Callable[[], other_hosts.OtherHosts]]
 
 
 class Snapshot(NamedTuple):
@@ -77,18 +86,23 @@ def observe(
     job_of: Callable[[int], Optional[Mapping[str, Any]]],
     check: Callable[[], None] = lambda: None,
     use_cache: bool = False,
+    sources: Optional[Sources] = None,
 ) -> Dict[int, PortEvidence]:
     """port -> evidence. `site`: addresses and runtimes; `job_of`: the holder of a port's lock;
     `check` is called while other hosts are queried, and may raise. `use_cache`: use an answer of
-    the last minute if the same server still reacts."""
+    the last minute if the same server still reacts. `sources`: send no request."""
     ports = tuple(ports)
-    elsewhere = {port: other_hosts.observe(site, registry.holders(port), check) for port in ports}
+    ask_hosts = sources.other_hosts if sources else partial(_ask_hosts, site, check)
+    elsewhere = {port: ask_hosts(registry.holders(port)) for port in ports}
     jobs = {port: _job_of(port, job_of) for port in ports}
     snapshot = scan(procs, ports)
     servers = find_servers(snapshot.processes, site.runtimes)
     servers = with_registry_spelling(procs, servers, registry, ports)
-    cache = AnswerCache(site.state_dir, use_cache)
-    answers = _query_all(ports, snapshot, servers, registry, site.probe_address, cache)
+    if sources:
+        answers = sources.answers(snapshot, servers)
+    else:
+        cache = AnswerCache(site.state_dir, use_cache)
+        answers = _query_all(ports, snapshot, servers, registry, site.probe_address, cache)
     foreign = foreign_servers(snapshot.processes, site.runtimes)
     snapshot = _with_late_listeners(procs, snapshot, answers)
     # A lock that was taken during the look makes it outdated: check before and after.
@@ -112,6 +126,12 @@ def observe(
             foreign_processes=foreign_processes(snapshot, port, others),
         )
     return {port: _with_stray_memory(procs, one) for port, one in evidence.items()}
+
+
+def _ask_hosts(
+    site: Site, check: Callable[[], None], entries: Sequence[Entry]
+) -> Callable[[], other_hosts.OtherHosts]:
+    return other_hosts.observe(site, entries, check)
 
 
 def _job_of(

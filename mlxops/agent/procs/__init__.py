@@ -6,7 +6,7 @@ import os
 
 from ..errors import Unobservable
 from .contract import Procs
-from .facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service
+from .facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service, Traffic
 from .tree import ancestors, descendants, tree
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Process",
     "Procs",
     "Service",
+    "Traffic",
     "Unobservable",
     "ancestors",
     "descendants",

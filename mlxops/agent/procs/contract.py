@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Optional, Protocol, Tuple
 
-from .facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service
+from .facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service, Traffic
 
 
 class Procs(Protocol):
@@ -19,6 +19,9 @@ class Procs(Protocol):
 
     def process(self, pid: int) -> Optional[Process]:
         """One process; None if the pid does not exist."""
+
+    def some(self, pids: Iterable[int]) -> Dict[int, Process]:
+        """Those of these processes that exist, by pid: less work than all of them."""
 
     def boot(self) -> Boot:
         """When this machine was started."""
@@ -37,6 +40,9 @@ class Procs(Protocol):
 
     def connections(self, port: int) -> int:
         """The number of open connections to this TCP port, counted on the server's side."""
+
+    def traffic(self, ports: Iterable[int]) -> Dict[int, Traffic]:
+        """The sockets of each of these TCP ports, in one look that names no processes."""
 
     def free(self, port: int, bind: str) -> bool:
         """Whether a server could bind the port on `bind` (an address or a name) and on each address

@@ -58,6 +58,15 @@ class Listener(NamedTuple):
     uid: Optional[int]
 
 
+class Traffic(NamedTuple):
+    """The sockets of a TCP port at one moment. `listening`: opaque, equal for the same listeners.
+    `waiting`: connections that the server has not accepted yet; None where that is not shown."""
+
+    listening: Tuple[str, ...] = ()
+    established: int = 0
+    waiting: Optional[int] = None
+
+
 class Output(NamedTuple):
     """Where the standard output of a process goes: its `name`, and the path under which it can be
     opened now.

@@ -8,7 +8,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
 from ..errors import Unobservable
 from . import binding, blocks, proctext, signals, systemd
-from .facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service
+from .facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service, Traffic
 
 CHUNK = 65536
 
@@ -42,6 +42,10 @@ class Linux(binding.Ports):
             if found is None and signals.exists(pid):
                 raise Unobservable("process %d exists but %s does not show it" % (pid, self._proc))
         return found
+
+    def some(self, pids: Iterable[int]) -> Dict[int, Process]:
+        found = ((pid, self._read(pid)) for pid in pids)
+        return {pid: process for pid, process in found if process is not None}
 
     def boot(self) -> Boot:
         return Boot(self._boot, self._boot_token() + "-")
@@ -79,6 +83,12 @@ class Linux(binding.Ports):
 
     def connections(self, port: int) -> int:
         return sum(proctext.connected(text, port) for text in self._tcp())
+
+    def traffic(self, ports: Iterable[int]) -> Dict[int, Traffic]:
+        try:
+            return proctext.traffic(self._tcp(), frozenset(ports))
+        except ValueError as exc:
+            raise Unobservable("%s/net/tcp: %s" % (self._proc, exc)) from exc
 
     def send(self, process: Process, signum: int) -> bool:
         try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Collection, Iterator, NamedTuple, Tuple
+from typing import Collection, Dict, Iterable, Iterator, NamedTuple, Tuple
+
+from .facts import Traffic
 
 LISTEN, ESTABLISHED = b"0A", b"01"
 
@@ -77,6 +79,26 @@ def connected(text: bytes, port: int) -> int:
     return sum(
         fields[3:] == [ESTABLISHED] and fields[1].endswith(b":%04X" % port) for fields in rows
     )
+
+
+def traffic(texts: Iterable[bytes], ports: Collection[int]) -> Dict[int, Traffic]:
+    """The sockets of these ports in /proc/net/tcp and tcp6. Of a listening socket, the receive
+    queue is the number of connections that were not accepted yet."""
+    found = {port: Traffic(waiting=0) for port in ports}
+    for line in (line for text in texts for line in text.split(b"\n")[1:] if line):
+        fields = line.split()
+        if len(fields) < 10:
+            raise ValueError("not a line of /proc/net/tcp: %r" % line[:80])
+        port = int(fields[1].rpartition(b":")[2], 16)
+        was = found.get(port)
+        if was is not None and fields[3] == LISTEN:
+            found[port] = was._replace(
+                listening=(*was.listening, fields[9].decode("ascii")),
+                waiting=(was.waiting or 0) + int(fields[4].rpartition(b":")[2], 16),
+            )
+        elif was is not None and fields[3] == ESTABLISHED:
+            found[port] = was._replace(established=was.established + 1)
+    return found
 
 
 def numeric(words: str) -> str:

@@ -12,6 +12,7 @@ from ..ports.expected import expected
 from ..registry.entries import Entry, Registry
 from .chat import Endpoint
 from .checks import Check
+from .speed import keep_speed
 from .verification import UNFINISHED, Target, Verification, verify_server
 
 # A reasoning model of 70 GB takes two minutes for all requests.
@@ -64,6 +65,7 @@ def verify_port(
         return PortReport(Verification(_unasked(verdict)))
     ctx.client.emit("phase", phase="verify", message=_story(seen, entry))
     proof = verify_server(_subject(ctx, seen, seen.server, entry), timeout_s)
+    keep_speed(ctx.site.state_dir, seen.port, seen.server.process, proof.tokens_per_s)
     later = _changed(seen, look(seen.port)) if proof.failures else ""
     if later:
         return PortReport(Verification((Check(STATE, None, later),)))

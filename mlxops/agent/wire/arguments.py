@@ -48,6 +48,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "remove": {"name": values.text, **DRY},
     "init": DRY,
     "status": {"ports": values.ports, "deep": values.flag, "fresh": values.flag, **TIMEOUT},
+    "watch": {"ports": values.ports, "interval_s": values.seconds},
     "verify": {"ports": values.ports, **TIMEOUT},
     "load": {
         "model": values.text,

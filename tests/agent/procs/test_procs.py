@@ -41,6 +41,30 @@ def procs(request: pytest.FixtureRequest) -> Any:
     return Linux() if request.param == "linux" else Darwin(lsof=tool("lsof"), ps=tool("ps"))
 
 
+def test_some_processes_are_the_same_as_in_a_look_at_all(procs: Any):
+    with running(SLEEPER) as child, running(SLEEPER) as other:
+        whole = procs.processes()
+        some = procs.some([child.pid, os.getpid(), 1 << 22])
+        assert set(some) == {child.pid, os.getpid()} and other.pid in whole
+        assert some[child.pid].start_time == whole[child.pid].start_time
+        os.kill(child.pid, signal.SIGSTOP)
+        assert eventually(lambda: procs.some([child.pid])[child.pid].stopped)
+    assert procs.some([]) == {}
+
+
+@on_linux
+def test_connections_that_nobody_accepts_wait():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        quiet = Linux().traffic([port])[port]
+        assert (len(quiet.listening), quiet.established, quiet.waiting) == (1, 0, 0)
+        with socket.create_connection(("127.0.0.1", port)):
+            busy = Linux().traffic([port])[port]
+            assert (busy.listening, busy.waiting) == (quiet.listening, 1)
+            server.accept()[0].close()
+            assert Linux().traffic([port])[port].waiting == 0
+
+
 def state(procs: Any, pid: int) -> str:
     found = procs.process(pid)
     return "gone" if found is None else "zombie" if found.zombie else "alive"

@@ -118,6 +118,18 @@ def test_netstat_counts_connections_at_the_end_that_has_the_port(sample: str):
         mactext.connected("netstat: sysctl: net.inet.tcp.pcblist_n\n", 8100)
 
 
+@pytest.mark.parametrize("sample", ["netstat_13.txt", "netstat_26.txt"])
+def test_netstat_shows_the_sockets_of_many_ports_in_one_look(sample: str):
+    seen = mactext.traffic(captured(sample), {8100, 8101, 8999})
+    assert [seen[port].established for port in (8100, 8101, 8999)] == [1, 0, 0]
+    assert [len(seen[port].listening) for port in (8100, 8101, 8999)] == [1, 1, 0]
+    assert {one.waiting for one in seen.values()} == {None}
+    busier = captured(sample).replace(" 131072 ", " 999999 ")
+    assert mactext.traffic(busier, {8100})[8100].listening == seen[8100].listening
+    with pytest.raises(ValueError, match="no table"):
+        mactext.traffic("netstat: sysctl: net.inet.tcp.pcblist_n\n", {8100})
+
+
 def test_netstat_with_unknown_columns_still_shows_that_somebody_listens():
     text = captured("netstat_13.txt").replace(" pid ", " who ")
     assert mactext.listening(text, {8100}) == (Listener(8100, "0.0.0.0", None, None),)

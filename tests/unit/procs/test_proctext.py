@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.agent.procs import proctext
+from mlxops.agent.procs import Traffic, proctext
 
 HEADER = (
     b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  "
@@ -115,6 +115,19 @@ def test_connections_count_at_the_end_that_has_the_port():
     )
     assert proctext.connected(text, 8100) == 2 and proctext.connected(text, 40000) == 1
     assert proctext.connected(HEADER, 8100) == 0
+
+
+def test_one_look_at_the_sockets_counts_requests_and_those_that_wait():
+    queue = tcp_line("127.0.0.1", 8100, inode=5).replace(b":00000000 00:", b":00000003 00:")
+    client = tcp_line("127.0.0.1", 40000, state="01").replace(b"00000000:0000", b"0100007F:1FA4")
+    four = HEADER + queue + 2 * tcp_line("127.0.0.1", 8100, state="01") + client
+    six = HEADER + tcp_line("::1", 8100, inode=9) + tcp_line("::1", 8100, state="06")
+    assert proctext.traffic([four, six], {8100, 8101}) == {
+        8100: Traffic(listening=("5", "9"), established=2, waiting=3),
+        8101: Traffic(waiting=0),
+    }
+    with pytest.raises(ValueError):
+        proctext.traffic([HEADER + b"  0: 0100007F:1FA4 0A\n"], {8100})
 
 
 def test_a_listening_line_cut_short_is_an_error_and_not_a_free_port():

@@ -8,7 +8,7 @@ from typing import Dict, Iterable, List, NamedTuple, NoReturn, Optional, Sequenc
 
 from ...errors import Unobservable
 from .. import binding, blocks, signals
-from ..facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service
+from ..facts import Boot, LaunchdJob, Listener, Memory, Output, Process, Service, Traffic
 from ..tool import ToolOutput, run_tool
 from . import procargs, rusage
 from . import text as mactext
@@ -53,6 +53,10 @@ class Darwin(binding.Ports):
             raise Unobservable("process %d exists but %s does not show it" % (pid, self._tools.ps))
         return found
 
+    def some(self, pids: Iterable[int]) -> Dict[int, Process]:
+        wanted = ",".join(map(str, pids))
+        return self._ps("-p", wanted) if wanted else {}
+
     def boot(self) -> Boot:
         answer = self._ask(self._tools.sysctl, "-n", "kern.boottime")
         if answer.code != 0:
@@ -90,6 +94,13 @@ class Darwin(binding.Ports):
         answer = self._ask(self._tools.netstat, "-anv", "-p", "tcp")
         try:
             return mactext.connected(answer.out, port)
+        except ValueError as exc:
+            _garbled(self._tools.netstat, exc)
+
+    def traffic(self, ports: Iterable[int]) -> Dict[int, Traffic]:
+        answer = self._ask(self._tools.netstat, "-anv", "-p", "tcp")
+        try:
+            return mactext.traffic(answer.out, frozenset(ports))
         except ValueError as exc:
             _garbled(self._tools.netstat, exc)
 

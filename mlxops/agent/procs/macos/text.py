@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Collection, Dict, Iterator, List, Optional, Tuple
 
-from ..facts import LaunchdJob, Listener, Process
+from ..facts import LaunchdJob, Listener, Process, Traffic
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 ANY = {"IPv4": "0.0.0.0", "IPv6": "::"}
@@ -135,6 +135,24 @@ def connected(text: str, port: int) -> int:
     return sum(
         words[5:6] == ["ESTABLISHED"] and words[3].rpartition(".")[2] == str(port) for words in rows
     )
+
+
+def traffic(text: str, ports: Collection[int]) -> Dict[int, Traffic]:
+    """The sockets of these ports in `netstat -anv -p tcp`; it does not show who waits."""
+    found = {port: Traffic() for port in ports}
+    rows = [line.split() for line in text.splitlines()]
+    header = next((words for words in rows if words[:1] == ["Proto"]), None)
+    if header is None:
+        raise ValueError("netstat printed no table")
+    for words in (words for words in rows if len(words) > 5):
+        port = words[3].rpartition(".")[2]
+        was = found.get(int(port)) if port.isdigit() else None
+        if was is not None and words[5] == "LISTEN":
+            socket = "%s %s %s" % (words[0], words[3], _netstat_pid(header, words))
+            found[int(port)] = was._replace(listening=(*was.listening, socket))
+        elif was is not None and words[5] == "ESTABLISHED":
+            found[int(port)] = was._replace(established=was.established + 1)
+    return found
 
 
 def _netstat_address(protocol: str, host: str) -> str:

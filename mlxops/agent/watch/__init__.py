@@ -1,0 +1,1 @@
+"""One look after another at a host's ports, cheap and without a trace in any server's log."""

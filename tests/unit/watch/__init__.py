@@ -1,0 +1,1 @@
+"""Values in, values out: the live view, on the host and here."""
