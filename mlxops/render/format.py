@@ -110,8 +110,8 @@ def ago(text: Any, now: Callable[[], float] = time.time) -> str:
     return f"{age // unit:.0f} {name} ago"
 
 
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def latency(milliseconds: float | None) -> str:

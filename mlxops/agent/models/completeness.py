@@ -58,6 +58,8 @@ _POINTERS = (
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` there"),
     (b"/annex/objects/", "a git-annex pointer: run `git annex get` there"),
 )
+# Of any runtime.
+_WEIGHTS = (".safetensors", ".bin", ".gguf", ".npz", ".pt")
 ABSENT, EMPTY = "missing", "empty or not a regular file"
 
 
@@ -196,6 +198,23 @@ def find_faults(path: str, deep: bool = False) -> Dict[str, str]:
     if not faults.keys() & set(sum(TOKENIZERS, ())) and not _has_tokenizer(path, names):
         faults["tokenizer.json"] = ABSENT
     return faults
+
+
+def visible_gaps(path: str) -> Tuple[str, ...]:
+    """The needed files that a look at the folder shows to be missing, without reading any; OSError
+    if it cannot be listed."""
+    names = os.listdir(path)
+    weights = loaded_weights(names)
+    gaps = {"config.json"}.difference(names).union(missing_shards(weights))
+    if not any(name.endswith(_WEIGHTS) for name in names):
+        gaps.add(SINGLE)
+    gaps.update(
+        name
+        for name in names
+        if (name in weights or is_needed_file(name))
+        and not os.path.exists(os.path.join(path, name))
+    )
+    return tuple(sorted(gaps))
 
 
 def may_still_load(path: str, found: Mapping[str, str]) -> bool:

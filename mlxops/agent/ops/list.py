@@ -1,4 +1,4 @@
-"""list: the entries of the registry."""
+"""list: the entries of the registry, sorted by name."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ def list_entries(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         for entry in registry.lost(port)
         if not registry.holders(port)
     }
+    entries = sorted(registry.entries.values(), key=lambda entry: (entry.name.lower(), entry.name))
     return {
         "models": [
-            {**entry_row(entry), "lost": entry.name in lost} for entry in registry.entries.values()
+            {
+                **entry_row(entry),
+                "slot_name": ctx.site.slot_name(entry.slot) if entry.slot else None,
+                "lost": entry.name in lost,
+            }
+            for entry in entries
         ]
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Tuple
 
 from ..models import cache as hfcache
+from ..models.completeness import visible_gaps
 from ..models.location import missing_reason
 from ..registry.action import Action
 from ..registry.entries import Entry
@@ -15,8 +16,9 @@ TEXT = ("revision", "runtime", "chat_template", "tool_call_parser", "reasoning_p
 
 
 def entry_row(entry: Entry) -> Dict[str, Any]:
-    """An entry. `size_bytes`: None without a snapshot. `problem`: what is missing on the path to
-    it; None if nothing is, or if it was never downloaded."""
+    """An entry. `size_bytes`: None without a snapshot. `files`: ok, incomplete or gone, by a look
+    at their names; None if it was never downloaded. `problem`: what is missing, if anything."""
+    files, problem = _files(entry.cache_path) if entry.cache_path else (None, None)
     return {
         "name": entry.name,
         "repo_id": entry.repo_id,
@@ -29,10 +31,26 @@ def entry_row(entry: Entry) -> Dict[str, Any]:
         "size_bytes": hfcache.size_bytes(os.path.expanduser(entry.cache_path))
         if entry.cache_path
         else None,
-        "problem": (missing_reason(entry.cache_path) or None) if entry.cache_path else None,
+        "files": files,
+        "problem": problem,
         **{key: entry.text(key) for key in TEXT},
         "args": list(entry.args),
     }
+
+
+def _files(path: str) -> Tuple[str, Optional[str]]:
+    gone = missing_reason(path)
+    if gone:
+        return "gone", gone
+    try:
+        gaps = visible_gaps(os.path.expanduser(path))
+    except OSError as exc:
+        return "gone", "%s cannot be read: %s" % (path, exc.strerror)
+    if not gaps:
+        return "ok", None
+    if len(gaps) == 1:
+        return "incomplete", "%s is missing" % gaps[0]
+    return "incomplete", "%d files are missing, such as %s" % (len(gaps), gaps[0])
 
 
 def change_row(change: Change, applied: bool) -> Dict[str, Any]:

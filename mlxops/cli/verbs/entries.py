@@ -19,11 +19,18 @@ from ..run import Answer, Run
 from ..verb import verb
 
 
-@verb("list", "mlxops list", "mlxops list -o name", "mlxops list --sort size")
+@verb("list", "mlxops list", "mlxops list --loaded --sort size", "mlxops list -o name")
 @options.listing(LISTING)
-def list_(run: Run) -> Answer:
-    """List the entries of the registry, with repo, size, format, planned slot and port."""
-    return Answer(run.call("list", {}), entry_table)
+@click.option("--loaded", is_flag=True, help="Only those that are on a port.")
+def list_(run: Run, loaded: bool) -> Answer:
+    """List the entries of the registry by name, with size, files, slot and repo.
+
+    LOADED is the port. FILES is ok, or what a look into the folder shows: incomplete or gone."""
+    result = run.call("list", {})
+    if loaded:
+        models = [model for model in result["models"] if model["port"] is not None]
+        result = {**result, "models": models, "loaded": True}
+    return Answer(result, entry_table)
 
 
 @verb("show", "mlxops show jerry-xl", "mlxops show 8100")

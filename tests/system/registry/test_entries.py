@@ -32,6 +32,23 @@ def test_what_is_given_for_a_known_model_is_never_dropped_in_silence(known: Stud
     assert known.must("register", "amber", "tiny/amber")["actions"][0]["action"] == "keep"
 
 
+def test_list_tells_the_state_of_the_files_and_sorts_by_name(known: Studio) -> None:
+    (Path(known.entry("jade")["cache_path"]) / "model.safetensors").unlink()
+    shutil.rmtree(Path(known.entry("amber")["cache_path"]))
+    known.must("register", "Best", "tiny/new")
+    known.must("set", "topaz", f"slot={known.ports[1]}")
+    models = known.must("list")["models"]
+    assert [(m["name"], m["files"]) for m in models] == [
+        ("amber", "gone"),
+        ("Best", None),
+        ("jade", "incomplete"),
+        ("topaz", "ok"),
+    ]
+    assert models[2]["problem"] == "model.safetensors is missing"
+    assert models[3]["slot_name"] == known.slot(known.ports[1])
+    assert known.must("list", "--loaded")["models"] == []
+
+
 def test_one_folder_in_another_spelling_is_one_folder(known: Studio, tmp_path: Path) -> None:
     path = known.entry("amber")["cache_path"]
     link = tmp_path / "link"

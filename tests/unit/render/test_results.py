@@ -15,23 +15,38 @@ from mlxops.render.ports import load_result, unload_all_result, unload_result
 from mlxops.render.style import Style
 from tests.support.statusrows import DRIFT, PLAIN
 
+MODEL = {
+    "name": "a",
+    "repo_id": "o/a",
+    "size_bytes": 2_000_000_000,
+    "format": "mlx",
+    "slot": 8100,
+    "slot_name": "jerry-xl",
+    "port": None,
+    "files": "ok",
+    "problem": None,
+    "cache_path": "/m/a",
+}
+
 
 def test_entries() -> None:
-    model = {
-        "name": "a",
-        "repo_id": "o/a",
-        "size_bytes": None,
-        "format": "mlx",
-        "slot": 8100,
-        "port": None,
-    }
-    row = entry_table({"models": [model]}, PLAIN).splitlines()[1].split()
-    assert row == ["a", "-", "-", "o/a", "8100", "mlx"]
-    wide = entry_table(
-        {"models": [model | {"repo_id": "o/" + "x" * 90, "port": 8101}]}, Style(width=40)
-    )
-    assert all(len(line) <= 40 for line in wide.splitlines()) and "8101" in wide
+    lines = entry_table({"models": [MODEL]}, PLAIN).splitlines()
+    assert lines[1].split() == ["a", "-", "2.00", "GB", "ok", "jerry-xl", "o/a", "mlx"]
+    long = MODEL | {"repo_id": "o/" + "x" * 90, "port": 8101}
+    wide = entry_table({"models": [long]}, Style(width=50))
+    assert all(len(line) <= 50 for line in wide.splitlines()) and "8101" in wide
     assert "mlxops init" in entry_table({"models": []}, PLAIN)
+    assert entry_table({"models": [], "loaded": True}, PLAIN) == "No model is loaded."
+
+
+def test_an_entry_without_its_files_is_marked_in_its_row_and_explained() -> None:
+    bad = MODEL | {"name": "b", "files": "gone", "problem": "/m/b does not exist", "port": 8101}
+    lost = MODEL | {"name": "c", "wanted": 8102, "lost": True}
+    lost |= {"files": None, "size_bytes": None, "cache_path": None}
+    lines = entry_table({"models": [MODEL, bad, lost]}, PLAIN).splitlines()
+    assert lines[2].split()[:5] == ["b", "8101", "2.00", "GB", "gone"]
+    assert lines[3].split()[:5] == ["c", "8102", "lost", "-", "-"]
+    assert lines[4:] == ["b: /m/b does not exist", "3 entries, 2.00 GB, 1 loaded"]
 
 
 def test_one_entry_in_full() -> None:
