@@ -23,6 +23,7 @@ VERBS = {
     "fit": "fit.fit",
     "register": "edit.register",
     "set": "edit.set_fields",
+    "rename": "rename.rename",
     "remove": "edit.remove",
     "init": "init.init",
     "status": "status.status",
@@ -53,6 +54,7 @@ OUTLIVES_CLIENT = (
     "apply",
     "register",
     "set",
+    "rename",
     "remove",
     "authorize",
 )

@@ -30,6 +30,7 @@ GROUPS = {
         "init": ("entries:init", "Add all cached models"),
         "register": ("register:register", "Add one entry"),
         "set": ("entries:set_", "Change an entry"),
+        "rename": ("entries:rename", "Rename an entry"),
         "remove": ("entries:remove", "Remove an entry"),
     },
     "Repair": {

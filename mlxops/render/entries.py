@@ -131,6 +131,14 @@ def set_result(result: dict[str, Any], style: Style) -> str:
     return "\n".join(_fields("entry", result.get("entry"), style))
 
 
+def rename_result(result: dict[str, Any], style: Style) -> str:
+    """One line: the old name and the new one."""
+    entry = result["entry"]
+    form = "{} is now {}" if result.get("changed") else "{} would be renamed to {}"
+    serving = f" (it keeps serving on {cell(entry['port'])})" if entry.get("port") else ""
+    return form.format(printable(result["previous"]), printable(entry["name"])) + serving
+
+
 def removal_question(result: dict[str, Any]) -> str:
     """The question asked before an entry is removed."""
     return (

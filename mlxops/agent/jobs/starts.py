@@ -117,6 +117,20 @@ def forget_starts(procs: Procs, state_dir: str, port: int, entry: str) -> None:
                 journal.forget(port, entry)
 
 
+def rename_starts(procs: Procs, state_dir: str, name: str, new: str) -> None:
+    """Give the starts of an entry its new name. A journal that cannot be written must not keep a
+    person from renaming it."""
+    with contextlib.suppress(MlxopsError, OSError):
+        if any(one.entry == name for one in read_starts(state_dir)):
+            with Journal(procs, state_dir) as journal:
+                journal.replace(
+                    tuple(
+                        one._replace(entry=new) if one.entry == name else one
+                        for one in journal.records
+                    )
+                )
+
+
 def _newest(records: Records) -> Records:
     """The newest of each port. One port that never gets ready must not displace what holds another
     one."""

@@ -50,11 +50,7 @@ def _entry_from_args(ctx: Context, args: Mapping[str, Any]) -> Entry:
             repo=repo_id,
         )
     name = str(args["name"])
-    if not name.isprintable() or "/" in name or name.split() != [name] or name.isdecimal():
-        raise Usage(
-            "%r is not a valid entry name" % name,
-            "use letters, digits, dots and dashes; it must not be a number",
-        )
+    resolve.require_valid_name(name)
     fields = {key: args[key] for key in OPTIONS if args.get(key)}
     if args.get("slot") is not None:
         fields["slot"] = ctx.site.require_port(args["slot"])

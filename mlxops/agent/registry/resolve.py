@@ -6,9 +6,11 @@ import difflib
 import re
 from typing import List, Optional, Tuple
 
-from ..errors import ModelAmbiguous, ModelUnknown
+from ..errors import ModelAmbiguous, ModelUnknown, Usage
 from .entries import Entry, Registry
 
+# A number is a port, 8100-8103 are several, and a comma separates them.
+_PORTS = re.compile(r"[\d.-]*", re.ASCII)
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 MAX_NAMES = 5
 
@@ -16,6 +18,18 @@ MAX_NAMES = 5
 def is_repo_id(word: str) -> bool:
     """Whether a word has the form org/name. Only such a word can be downloaded."""
     return bool(REPO_ID.fullmatch(word)) and ".." not in word and "--" not in word
+
+
+def require_valid_name(name: str) -> None:
+    """Usage for a name that no entry can have, because it could not be typed, or means a port."""
+    typed = name.isprintable() and name.split() == [name] and not set("/,") & set(name)
+    if typed and not name.startswith("-") and not _PORTS.fullmatch(name):
+        return
+    raise Usage(
+        "%r is not a valid entry name" % name,
+        "use letters, digits, dots and dashes; it must not be a number",
+        name=name,
+    )
 
 
 def find_exact(registry: Registry, word: str) -> Optional[Entry]:

@@ -1,4 +1,4 @@
-"""The verbs list, show, init, set and remove: entries of the registry."""
+"""The verbs list, show, init, set, rename and remove: entries of the registry."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ...render.entries import (
     entry_table,
     removal_question,
     remove_result,
+    rename_result,
     set_result,
 )
 from .. import options
@@ -84,6 +85,23 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
             raise Usage(f"{key} is given twice", "mlxops set --help", key=key)
         pairs[key] = value or None
     return pairs
+
+
+@verb(
+    "rename",
+    "mlxops rename qwen3-coder-30b-a3b-4bit coder",
+    "mlxops rename coder coder-30b --dry-run",
+)
+@click.argument("name", metavar="OLD")
+@click.argument("new")
+@options.dry_run()
+def rename(run: Run, name: str, new: str, dry_run: bool) -> Answer:
+    """Rename an entry. Its server, its settings and its port stay as they are.
+
+    OLD is the entry's full name. Clients keep asking for the name of the port's slot. On a port
+    without a slot they ask for the entry's name, so there the entry must be unloaded first."""
+    args = {"name": name, "new": new, "dry_run": dry_run}
+    return Answer(run.call("rename", args), rename_result)
 
 
 @verb(

@@ -37,6 +37,7 @@ ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("lock", {"locks": []}),
     ("restart 8100", {"ports": [{**SAME, "changed": True, "ok": True}]}),
     ("authorize --verbs status", {"command": "sh", "warnings": []}),
+    ("rename a b", {"entry": {"name": "b"}, "previous": "a", "changed": True}),
     ("remove a", {"entry": "a", "changed": True}),
     ("hosts", {}),
     ("cron", {}),

@@ -38,6 +38,7 @@ def right(verb: str) -> dict[str, Any]:
         "what": "a",
         "model": "a",
         "name": "a",
+        "new": "b",
         "changes": {"args": "x"},
         "port": PORT,
         "ports": [PORT],
