@@ -78,7 +78,10 @@ def test_the_starts_on_record_follow(one: Studio) -> None:
     line = {**moment, "id": "1", "port": one.ports[0], "start_time": None, "start": None}
     rewrite(one, [{**line, "entry": "amber"}, {**line, "id": "2", "entry": "jade"}])
     ask(one, "rename", name="amber", new="ruby")
-    assert [(start["id"], start["entry"]) for start in journal(one)] == [("1", "ruby"), ("2", "jade")]
+    assert [(start["id"], start["entry"]) for start in journal(one)] == [
+        ("1", "ruby"),
+        ("2", "jade"),
+    ]
 
 
 @pytest.mark.slow
