@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ REQUIRE_ALL = "MLXOPS_TEST_REQUIRE_ALL"
 QUICK, SLOW, ALL = TIERS = ("quick", "slow", "all")
 LEFT_OUT = pytest.StashKey[int]()
 UNLOCKED_WITHIN_S = 10.0
+STATES = count()
 SYSTEM_PATH = os.pathsep.join(["/usr/sbin", "/sbin", os.environ.get("PATH", "")])
 
 NamedModels = dict[str, dict[str, bytes]]
@@ -117,6 +119,15 @@ def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if folder:
         assert not left_behind(folder), "the test left processes running"
+
+
+@pytest.fixture(autouse=True)
+def own_client_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What commands keep between calls, such as the warnings they have shown."""
+    state = tmp_path_factory.getbasetemp() / f"state-{next(STATES)}"
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -56,7 +56,9 @@ def _report(run: Run, answer: Answer, error: MlxopsError | None) -> None:
         from ..render.errors import error_text
 
         run.console.note(
-            error_text(error, run.console.err_style) if answer.message is None else answer.message
+            error_text(error, run.console.err_style, run.flags.verbose)
+            if answer.message is None
+            else answer.message
         )
 
 

@@ -82,7 +82,15 @@ class Run:
     @cached_property
     def progress(self) -> Progress:
         terminal = self.console.err.isatty() and os.environ.get("TERM") != "dumb"
-        return Progress(self.console.err, terminal, self.flags.quiet, self.flags.verbose)
+        progress = Progress(self.console.err, terminal, self.flags.quiet, self.flags.verbose)
+        progress.is_new = self._is_new_warning
+        return progress
+
+    def _is_new_warning(self, entry: str, message: str) -> bool:
+        """Whether a lasting warning was not printed before. Scripts get each with every load."""
+        from ..known_warnings import KnownWarnings
+
+        return self.flags.json or KnownWarnings(self.host_name or "").is_new(entry, message)
 
     @property
     def style(self) -> Style:

@@ -1,4 +1,4 @@
-"""An error as text: what happened, the last lines of the server's log if any, and the hint."""
+"""An error as text: what happened, and the hint."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from .style import Style
 from .width import wrapped_text
 
 
-def error_text(error: MlxopsError, style: Style) -> str:
+def error_text(error: MlxopsError, style: Style, verbose: bool = False) -> str:
+    """`verbose`: with the last lines of the server's log, which the hint names a command for."""
     first, *rest = printable_lines(error.message) or [error.kind]
     lines = [f"{style.wrong('mlxops:')} {first}", *(f"  {line}" for line in rest)]
-    lines += [f"  | {log_line(line)}" for line in log_tail(error)]
+    lines += [f"  | {log_line(line)}" for line in log_tail(error) if verbose]
     lines += [f"  hint: {line}" for line in printable_lines(error.hint)]
     return wrapped_text("\n".join(lines), style.width)
 

@@ -45,6 +45,8 @@ class Progress:
             clock,
         )
         self.title = ""
+        # Whether a lasting warning, of an entry, is new to the user.
+        self.is_new: Callable[[str, str], bool] = lambda entry, message: True
         # The clock is redrawn by a thread, while the caller waits for the host.
         self._lock = threading.RLock()
         self._works: dict[Any, Work] = {}
@@ -131,7 +133,17 @@ class Progress:
     def _on_warning(self, event: dict[str, Any]) -> None:
         port = event.get("port")
         several = port is not None and len(self._works) > 1
-        self.warn(f"{printable(port)}: {event.get('message')}" if several else _message(event))
+        message = str(event.get("message", ""))
+        text = f"{printable(port)}: {message}" if several else message
+        entry = event.get("lasting")
+        if entry is None or self._shows_lasting(str(entry), message):
+            self.warn(text)
+        # The result repeats it.
+        self._warned.update((text, message))
+
+    def _shows_lasting(self, entry: str, message: str) -> bool:
+        """Whether to print a warning that every load of the entry has."""
+        return not self._quiet and (self.is_new(entry, message) or self._verbose)
 
     def _on_phase(self, event: dict[str, Any]) -> None:
         work = self._work(event)

@@ -18,6 +18,8 @@ CLIENT = {
         "render",
         "hosts",
         "session",
+        "client_state",
+        "known_warnings",
         "doctor",
         "hub",
         "demo",
@@ -42,6 +44,8 @@ CLIENT = {
         # Both sides ask an agent: the client, and the agent of a model on several hosts.
         "agent.wire.conversation",
     ),
+    "client_state": ("hosts",),
+    "known_warnings": ("client_state",),
     "interrupts": ("alarms", "agent.errors"),
     "alarms": (),
     "start_errors": ("transport", "hosts", "agent.errors"),

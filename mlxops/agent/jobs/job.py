@@ -295,8 +295,11 @@ class Job:
             self._lock.reacquire()
             self._lock.describe({**self._about, **self._state})
 
-    def warn(self, message: str) -> None:
-        self.emit("warning", message=message)
+    def warn(self, message: str, lasting: Optional[str] = None) -> None:
+        """`lasting`: the entry whose every load has this warning, so that the client shows it
+        once."""
+        more = {} if lasting is None else {"lasting": lasting}
+        self.emit("warning", message=message, **more)
 
     def emit(self, name: str, **fields: Any) -> None:
         """Send an event to the client and append it to the log."""

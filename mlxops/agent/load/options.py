@@ -44,7 +44,7 @@ def check(ctx: Context, entry: Entry, port: int, installed: Installed) -> Tuple[
     own = ctx.site.runtime_named(None)
     return (
         *_warnings(entry, runtime),
-        *_name_change_warning(port, runtime.client_model or launch.served_name, own, launch),
+        *_name_change_warning(port, runtime, own, launch),
         *_no_slot_warning(ctx.site, port, entry, runtime),
     )
 
@@ -107,7 +107,8 @@ def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
     for key in ("tool_call_parser", "reasoning_parser"):
         if entry.text(key) and not getattr(runtime, key):
             warnings.append(
-                "%s has no option for %s; ignoring %s" % (runtime.name, key, entry.text(key))
+                "%s has no %s option: %s of %s is ignored"
+                % (runtime.name, key.replace("_", "-"), entry.text(key), entry.name)
             )
     if (
         runtime.reasoning_parser
@@ -122,14 +123,18 @@ def _warnings(entry: Entry, runtime: Runtime) -> Tuple[str, ...]:
 
 
 def _name_change_warning(
-    port: int, name: str, own: Runtime, launch: runtimes.Launch
+    port: int, runtime: Runtime, own: Runtime, launch: runtimes.Launch
 ) -> Tuple[str, ...]:
     """A warning if clients must use another name than with the host's own runtime."""
+    name = runtime.client_model or launch.served_name
     usual = own.client_model or launch.served_name
     if name == usual:
         return ()
-    text = "port %d will serve the model name %s instead of %s (as with %s): update your clients"
-    return (text % (port, name, usual, own.name),)
+    text = (
+        "on port %d clients must request the model %s: %s answers to that name, and not to %s,"
+        " which %s uses"
+    )
+    return (text % (port, name, runtime.name, usual, own.name),)
 
 
 def _no_slot_warning(site: Site, port: int, entry: Entry, runtime: Runtime) -> Tuple[str, ...]:

@@ -184,8 +184,9 @@ def _reserve(ctx: Context, job: Job, plan: LoadPlan) -> None:
 def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
     """Download what is missing; return the entry with its snapshot."""
     remote = plan.remote
+    lasting = None if plan.request.force else plan.entry.name
     for warning in plan.warnings:
-        job.warn(warning)
+        job.warn(warning, lasting)
     if remote is None:
         return plan.entry
     job.phase(
@@ -211,7 +212,7 @@ def _spec(ctx: Context, job: Job, plan: LoadPlan, entry: Entry) -> ServerSpec:
         chosen = choose_options(ctx.site, entry, there, plan.request.force)
         entry = chosen.entry
         for note in chosen.notes:
-            job.warn(note)
+            job.warn(note, entry.name)
         buildable.check(ctx, entry, plan)
     clean = harmony.uses_harmony_parser(entry, plan.runtime)
     spec = spec_of_entry(ctx.site, entry, plan.request.port, there)

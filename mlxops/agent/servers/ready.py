@@ -12,6 +12,7 @@ from ..clock import Deadline, wait_for
 from ..context import Context
 from ..errors import Failed, NotReady, free_bytes
 from ..jobs.job import Job
+from ..logs.cause import last_error
 from ..logs.tail import FollowedFile, TailStart, open_log
 from ..models import cache as hfcache
 from ..ports import probe, process_owner
@@ -42,6 +43,8 @@ EXIT_WAIT_S = 0.3
 MIN_LOG_ROOM_BYTES = 64 << 10
 # Below this, the server program itself uses as much memory as the model.
 MIN_WEIGHTS_BYTES = 1 << 30
+# A message may list every tensor of a model.
+MAX_CAUSE_LINES = 5000
 # Lines of a log that is written without a pause.
 MAX_LINES_AT_ONCE = 200
 ADDRESS_IN_USE = "address already in use"
@@ -52,7 +55,7 @@ class StartingServer(NamedTuple):
     nothing.
 
     `require_clean_output`: raw control tokens in its first answer, which is long enough to show
-    them, fail the start."""
+    them, fail the start. `entry`: for messages, "" if the server has none."""
 
     pending: PendingServer
     runtime: Runtime
@@ -63,6 +66,11 @@ class StartingServer(NamedTuple):
     log: str
     began: float
     require_clean_output: bool = False
+    entry: str = ""
+
+    @property
+    def subject(self) -> str:
+        return self.entry or "the server"
 
 
 def wait_ready(
@@ -82,9 +90,8 @@ def wait_ready(
         spoken = looked = time.monotonic()
         while not _alive_and(condition, procs, start, check):
             if deadline.passed:
-                raise _failure(
-                    start, "was not ready within %g s; %s" % (estimate.timeout_s, _advice(start))
-                )
+                text = "was not ready within %g s; %s" % (estimate.timeout_s, _advice(start))
+                raise _failure_by_log(start, text)
             if time.monotonic() - looked > RECHECK_S:
                 looked = time.monotonic()
                 _check_port(start)
@@ -137,7 +144,8 @@ def _check_alive(procs: Procs, start: StartingServer) -> None:
             "moved to the background as pid %s; mlxops needs a server that stays in the foreground"
         )
         raise _failure(start, text % ", ".join(map(str, pids)))
-    raise _failure(start, "%s before it was ready%s" % (_ended(status), _given_up(start)))
+    text = "%s before it was ready%s" % (_ended(status), _given_up(start))
+    raise _failure_by_log(start, text)
 
 
 def _in_background(procs: Procs, start: StartingServer) -> Tuple[int, ...]:
@@ -180,7 +188,7 @@ def _healthy(start: StartingServer) -> bool:
     except Exception:  # no answer yet
         return False
     if status == 503 and start.runtime.listens_early:
-        raise _failure(start, "answers 503: its model failed to load")
+        raise _failure_by_log(start, "answers 503: its model failed to load")
     return status == 200
 
 
@@ -209,7 +217,8 @@ def _shown_by(
         # more.
         wait_for(lambda: start.pending.exited() is not None, Deadline(EXIT_WAIT_S))
         _check_alive(procs, start)
-        raise _failure(start, "does not answer a chat: %s" % (exc or type(exc).__name__)) from exc
+        text = "does not answer a chat: %s" % (exc or type(exc).__name__)
+        raise _failure_by_log(start, text) from exc
     names_count = start.served_name is not None or start.runtime.client_model is not None
     for fault in proof.failures:
         if fault.check == IDENTITY and names_count:
@@ -270,6 +279,21 @@ def _failure(start: StartingServer, what: str) -> NotReady:
         port=start.port,
         log=list(log_tail(start.log)),
     )
+
+
+def _failure_by_log(start: StartingServer, what: str) -> NotReady:
+    """The same with the last error of the log first, if there is one."""
+    error = _failure(start, what)
+    cause = last_error(log_tail(start.log, MAX_CAUSE_LINES))
+    if cause:
+        error.message = "%s did not start on port %d: %s (%s)" % (
+            start.subject,
+            start.port,
+            cause,
+            "the server " + what,
+        )
+        error.fields["cause"] = cause
+    return error
 
 
 class LoadingReport:

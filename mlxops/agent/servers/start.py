@@ -204,6 +204,7 @@ def _starting_server(
         log=log_path(ctx.site.state_dir, spec.port),
         began=began,
         require_clean_output=spec.require_clean_output,
+        entry=spec.entry.name if spec.entry else "",
     )
 
 

@@ -146,7 +146,8 @@ def test_an_error_of_the_call_is_told_with_its_hint_and_exit_code() -> None:
     error = NotReady("the server died", "mlxops logs 8101", log=["no such file"], port=8101)
     ended = Ended(Studio(error), "load", "qwen", "8101")
     assert (ended.code, ended.out) == (8, "")
-    assert ended.err == "mlxops: the server died\n  | no such file\n  hint: mlxops logs 8101\n"
+    assert ended.err == "mlxops: the server died\n  hint: mlxops logs 8101\n"
+    assert "\n  | no such file\n" in Ended(Studio(error), "-v", "load", "qwen", "8101").err
     document = Ended(Studio(error), "load", "qwen", "8101", "--json").document
     assert document["error"] == {
         "kind": "NotReady",

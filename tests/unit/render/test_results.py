@@ -203,9 +203,11 @@ def test_what_set_and_remove_did() -> None:
     )
 
 
-def test_an_error_has_its_message_the_log_tail_and_a_hint() -> None:
+def test_an_error_has_its_message_and_a_hint_and_for_the_verbose_the_log_tail() -> None:
     error = NotReady("the server died", "mlxops logs 8100", log=["\x1b[32mone\x1b[0m", "two\x1b"])
-    assert error_text(error, PLAIN).splitlines() == [
+    brief = ["mlxops: the server died", "  hint: mlxops logs 8100"]
+    assert error_text(error, PLAIN).splitlines() == brief
+    assert error_text(error, PLAIN, verbose=True).splitlines() == [
         "mlxops: the server died",
         "  | one",
         "  | two\\x1b",
