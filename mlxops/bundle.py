@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 import sys
+import threading
 from pathlib import Path
 
 from .agent.wire import bootstrap
@@ -12,6 +13,7 @@ from .agent.wire.bootstrap import FLAGS, LAUNCH_COMMAND, LOADER
 from .agent.wire.bootstrap import Bundle as Bundle
 
 AGENT = Path(__file__).parent / "agent"
+_lock = threading.Lock()
 
 
 def launch_command(python: str | None) -> str:
@@ -27,7 +29,13 @@ def local_argv(python: str | None) -> list[str]:
     return [str(Path(python or sys.executable).expanduser()), *FLAGS, LOADER]
 
 
-@functools.cache
 def pack(root: Path = AGENT) -> Bundle:
-    """The agent below `root`, the folder that becomes the package `agent`."""
+    """The agent below `root`, the folder that becomes the package `agent`. Packed once, also by
+    calls to many hosts at once."""
+    with _lock:
+        return _pack(root)
+
+
+@functools.cache
+def _pack(root: Path) -> Bundle:
     return bootstrap.pack(str(root))

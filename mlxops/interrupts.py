@@ -3,13 +3,16 @@
 While the program connects, or prompts the user, the first signal raises KeyboardInterrupt. While
 the host works, the first signal is only counted, so that it never tears a record, and the second
 one raises. At any other time it is counted and reported with the answer. One signal more ends the
-program at once."""
+program at once.
+
+Only the main thread receives signals. A call in another thread runs inside `cancelled_by`."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -20,6 +23,7 @@ from .agent.errors import Interrupted, MlxopsError
 
 REPORT_TIMEOUT_S = 1.0
 REDELIVER_S = 0.01
+_thread = threading.local()
 
 
 class InterruptState:
@@ -74,7 +78,14 @@ def _state() -> InterruptState:
 def raise_on(number: int) -> Iterator[InterruptState]:
     """Inside, signal `number` raises; an outer block that raises earlier prevails.
 
-    If no handler listens, this block's does, except in a thread other than the main one."""
+    If no handler listens, this block's does. In a thread that is inside `cancelled_by`, nothing
+    raises in the middle of the block; its state is the one given there."""
+    given = getattr(_thread, "state", None)
+    if given is not None:
+        if given.count >= number:
+            raise KeyboardInterrupt
+        yield given
+        return
     before, state = signal.getsignal(signal.SIGINT), _state()
     with suppress(ValueError):
         signal.signal(signal.SIGINT, state)
@@ -87,6 +98,20 @@ def raise_on(number: int) -> Iterator[InterruptState]:
         state.raise_at = outer
         with suppress(ValueError):
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def cancelled_by(state: InterruptState) -> Iterator[None]:
+    """Inside, in this thread, a call to a host is cancelled once `state.count` is 1, and given up
+    once it is 2.
+
+    `state`: that of a `raise_on` block of the main thread, for calls that Ctrl-C cancels; or one
+    of its own, whose count the program sets."""
+    _thread.state = state
+    try:
+        yield
+    finally:
+        _thread.state = None
 
 
 @contextmanager

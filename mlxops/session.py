@@ -28,6 +28,7 @@ START_TIMEOUT_S = 75.0
 # Time to wait for a rollback after a cancel, and for the end of a verb without a job.
 CANCEL_TIMEOUT_S, LEAVE_TIMEOUT_S = 900.0, 30.0
 NOTHING_DONE = "interrupted; nothing was done on the host"
+CANCELLING = "cancelling (press Ctrl-C again to quit without waiting)"
 
 
 def call(
@@ -232,10 +233,12 @@ class HostCall:
     def _cancel_if_asked(self) -> None:
         if not self._interrupts.count:
             return
+        if self._interrupts.count > 1:
+            # In the main thread, the second signal raises by itself.
+            raise KeyboardInterrupt
         if not self._warned:
             self._warned = True
-            message = "cancelling (press Ctrl-C again to quit without waiting)"
-            self._on_event(wire.event("warning", message=message))
+            self._on_event(wire.event("warning", message=CANCELLING))
         if self._conversation.started and self._cancelled_at is None:
             self._cancelled_at = time.monotonic()
             self._link.send(wire.CANCEL)

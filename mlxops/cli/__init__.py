@@ -16,6 +16,7 @@ from .run import Answer, Run
 def main(argv: list[str], run: Run | None = None) -> int:
     """Run one command line and return its exit status. Errors are reported here only."""
     run = run or Run(Console.standard())
+    run.argv = argv
     answer, error = _execute(argv, run)
     if begin_report().count and not isinstance(error, Interrupted):
         answer, error = Answer(None), interrupted_after_end(answer.result, error)

@@ -54,7 +54,7 @@ def _ports(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]
     run = ctx.find_object(Run)
     flags = run.flags if run else Flags()
     try:
-        host = find_host(flags.host, flags.hosts_dir)
+        host = find_host(flags.first_host, flags.hosts_dir)
     except MlxopsError:
         return []
     words = [*map(str, host.site["ports"]), *host.slots]

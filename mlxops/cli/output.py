@@ -14,12 +14,11 @@ FORMATS = ("wide", "name", "json", "yaml")
 
 def output_text(run: Run, answer: Answer, error: MlxopsError | None) -> str:
     """What is printed on standard output; empty if nothing is."""
-    result = _sorted(answer, run.flags.sort)
     if run.flags.json:
         from ..render.json_document import document
 
-        is_yaml = run.flags.output == "yaml"
-        return document(run.host_name, run.command, result, error, yaml=is_yaml)
+        return document(envelope_of(run, answer, error), yaml=run.flags.output == "yaml")
+    result = _sorted(answer, run.flags.sort)
     if result is None or answer.text is None:
         return ""
     if run.flags.output == "name" and answer.listing:
@@ -28,6 +27,14 @@ def output_text(run: Run, answer: Answer, error: MlxopsError | None) -> str:
 
     text = answer.text(result, run.style)
     return text if answer.verbatim else wrapped_text(text, run.style.width)
+
+
+def envelope_of(run: Run, answer: Answer, error: MlxopsError | None) -> dict[str, Any]:
+    from ..render.json_document import envelope
+
+    result = _sorted(answer, run.flags.sort)
+    whole = envelope(run.host_name, run.command, result, error)
+    return whole if answer.hosts is None else {**whole, "hosts": answer.hosts}
 
 
 def _names(result: dict[str, Any], listing: Listing) -> str:

@@ -25,10 +25,11 @@ HostCall = Callable[[Host, str, Result, OnEvent, OnSent], Result]
 class Flags:
     """The flags of every verb, set while click parses; they may stand before or after the verb.
 
-    `json`: the answer is one document; with `output` yaml, a YAML one. `columns` and `sort`: those
-    of a table."""
+    `host`: one name, or several with commas between them. `json`: the answer is one document; with
+    `output` yaml, a YAML one. `columns` and `sort`: those of a table."""
 
     host: str | None = None
+    every_host: bool = False
     hosts_dir: str | None = None
     local: bool = False
     json: bool = False
@@ -39,6 +40,20 @@ class Flags:
     verbose: bool = False
     debug: bool = False
 
+    @property
+    def host_names(self) -> list[str]:
+        """The names of --host, each once."""
+        return [*dict.fromkeys(name for name in (self.host or "").split(",") if name)]
+
+    @property
+    def first_host(self) -> str | None:
+        """The only name of --host, for what concerns one host."""
+        return self.host_names[0] if self.host_names else None
+
+    @property
+    def several_hosts(self) -> bool:
+        return self.every_host or len(self.host_names) > 1
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -46,7 +61,8 @@ class Answer:
 
     `message`: printed instead of the error, if that is not a failure, such as Ctrl-C in
     `follow`. `listing`: the rows of the result, for -o name and --sort. `verbatim`: no line is
-    wrapped at a terminal, because the text is copied or is not ours."""
+    wrapped at a terminal, because the text is copied or is not ours. `hosts`: the envelopes of a
+    command for several hosts."""
 
     result: Result | None
     text: Callable[[Result, Style], str] | None = None
@@ -54,6 +70,7 @@ class Answer:
     message: str | None = None
     listing: Listing | None = None
     verbatim: bool = False
+    hosts: list[Result] | None = None
 
 
 def call_host(host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile: OnSent) -> Result:
@@ -66,18 +83,21 @@ class Run:
     def __init__(self, console: Console, call: HostCall = call_host) -> None:
         self.console, self.flags = console, Flags()
         self.command: str | None = None
+        self.argv: list[str] = []
         self._call = call
 
     @cached_property
     def host(self) -> Host:
         """The host that the flags mean; Usage if that is unclear."""
-        host = find_host(self.flags.host, self.flags.hosts_dir)
+        host = find_host(self.flags.first_host, self.flags.hosts_dir)
         return host.local() if self.flags.local else host
 
     @property
     def host_name(self) -> str | None:
         """The name of the host, as far as known, for the JSON envelope."""
-        return self.host.name if "host" in self.__dict__ else self.flags.host
+        if self.flags.several_hosts:
+            return None
+        return self.host.name if "host" in self.__dict__ else self.flags.first_host
 
     @cached_property
     def progress(self) -> Progress:

@@ -30,6 +30,10 @@ def store_flag(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         setattr(flags, param.name, value)
 
 
+def _store_hosts(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
+    store_flag(ctx, param, ",".join(value))
+
+
 def _hosts(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]:
     from ..agent.errors import MlxopsError
     from ..hosts.files import available
@@ -39,17 +43,26 @@ def _hosts(ctx: click.Context, param: click.Parameter, prefix: str) -> list[str]
         known = available(run.flags.hosts_dir if run else None)
     except MlxopsError:
         return []
-    return [name for name in known if name.startswith(prefix)]
+    before, comma, last = prefix.rpartition(",")
+    return [before + comma + name for name in known if name.startswith(last)]
 
 
 def _global_options(hidden: bool) -> list[click.Option]:
     def option(*names: str, text: str, **more: Any) -> click.Option:
-        return click.Option(
-            list(names), help=text, expose_value=False, callback=store_flag, hidden=hidden, **more
-        )
+        settings = {"expose_value": False, "callback": store_flag, "hidden": hidden, **more}
+        return click.Option(list(names), help=text, **settings)
 
     return [
-        option("--host", metavar="NAME", shell_complete=_hosts, text="Host to use"),
+        option(
+            "--host",
+            metavar="NAME,...",
+            multiple=True,
+            callback=_store_hosts,
+            shell_complete=_hosts,
+            text="Host(s), or --all",
+        ),
+        # Hidden: the help of --host names it, and so fits on a screen.
+        option("--all", "every_host", is_flag=True, hidden=True, text="Use all hosts"),
         option("--hosts-dir", metavar="DIR", type=click.Path(), text="Folder of host files"),
         option("--local", is_flag=True, text="Run here, no SSH"),
         option("--json", is_flag=True, text="Print JSON"),
@@ -73,7 +86,11 @@ class BaseCommand(click.Command):
         more.setdefault("context_settings", {"max_content_width": MAX_HELP_WIDTH})
         super().__init__(*args, **more)
         self.examples = examples
-        self.params += _global_options(hidden=self.verb)
+        # `unload --all` is an option of the verb, not the global one.
+        own = {name for param in self.params for name in param.opts}
+        self.params += [
+            option for option in _global_options(hidden=self.verb) if own.isdisjoint(option.opts)
+        ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.note_json(ctx, args)
@@ -129,15 +146,56 @@ class BaseCommand(click.Command):
         formatter.write("\nGlobal options such as --host and --json: mlxops --help\n")
 
 
-def verb(name: str, *examples: str) -> Callable[[Callable[..., Answer]], click.Command]:
-    """Make a command of this name from a function that takes the Run, then the parsed arguments."""
+Given = dict[str, Any]
+Reads = bool | Callable[[Given], bool]
+
+
+def verb(
+    name: str, *examples: str, reads: Reads = False, together: Reads = False
+) -> Callable[[Callable[..., Answer]], click.Command]:
+    """Make a command of this name from a function that takes the Run, then the parsed arguments.
+
+    `reads`: whether it changes nothing, so that it can be called for each of several hosts; or a
+    function that decides by the parsed arguments. `together`: whether the function itself works on
+    all of them (`host_names`), or needs none."""
 
     def decorate(function: Callable[..., Answer]) -> click.Command:
         return click.command(name, cls=BaseCommand, examples=examples)(
-            click.pass_obj(_translate_os_errors(function))
+            click.pass_obj(_on_each_host(name, _translate_os_errors(function), (reads, together)))
         )
 
     return decorate
+
+
+def only_with(option: str) -> Callable[[Given], bool]:
+    """For `reads`: the verb changes nothing if this option is given."""
+    return lambda given: bool(given[option])
+
+
+def unless(option: str) -> Callable[[Given], bool]:
+    """For `reads`: the verb changes nothing without this option."""
+    return lambda given: not given[option]
+
+
+def _on_each_host(
+    name: str, function: Callable[..., Answer], uses: tuple[Reads, Reads]
+) -> Callable[..., Answer]:
+    """Call the function once for each host that --host or --all names."""
+
+    @wraps(function)
+    def on_each_host(run: Run, **given: Any) -> Answer:
+        if not run.flags.several_hosts:
+            return function(run, **given)
+        reads, together = (one(given) if callable(one) else one for one in uses)
+        if together:
+            return function(run, **given)
+        from .hosts.many import answer_of_each, one_host_only
+
+        if not reads:
+            raise one_host_only(run, name)
+        return answer_of_each(run, function, given)
+
+    return on_each_host
 
 
 def _translate_os_errors(function: Callable[..., Answer]) -> Callable[..., Answer]:

@@ -100,9 +100,12 @@ def available(hosts_dir: str | None) -> dict[str, Candidate]:
 
 def find_host(name: str | None, hosts_dir: str | None) -> Host:
     """The host of this name, or the default host; Usage if there is none, or more than one."""
-    chosen = choose_host(name, hosts_dir).file
+    return read_candidate(choose_host(name, hosts_dir).file)
+
+
+def read_candidate(file: Candidate) -> Host:
     return replace(
-        read_host(chosen.path), named_folder=chosen.folder.path if chosen.folder.named else None
+        read_host(file.path), named_folder=file.folder.path if file.folder.named else None
     )
 
 
@@ -123,18 +126,35 @@ def choose_host(name: str | None, hosts_dir: str | None) -> ChosenHost:
         raise _no_host_files(hosts_dir)
     if requested in candidates:
         return ChosenHost(candidates[requested], source)
-    known = ", ".join(candidates)
     if requested:
-        message = f"no host {requested!r} (from {source})"
-        import difflib
-
-        near = difflib.get_close_matches(requested, candidates, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known hosts: {known}"
-        raise Usage(message, hint, known=[*candidates])
+        raise _unknown_host(requested, source, candidates)
+    known = ", ".join(candidates)
     if len(candidates) > 1:
         text = "there is more than one host file"
         raise Usage(text, f"choose with --host NAME ({known})", known=[*candidates])
     return ChosenHost(next(iter(candidates.values())), "the only host")
+
+
+def choose_hosts(names: list[str] | None, hosts_dir: str | None) -> list[Candidate]:
+    """The host files of these names, in this order, or all, sorted by name; Usage if there is
+    none, or no host of such a name."""
+    known = available(hosts_dir)
+    if not known:
+        raise _no_host_files(hosts_dir)
+    if names is None:
+        return [known[name] for name in sorted(known)]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise _unknown_host(unknown[0], "--host", known)
+    return [known[name] for name in names]
+
+
+def _unknown_host(name: str, source: str, known: dict[str, Candidate]) -> Usage:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known hosts: {', '.join(known)}"
+    return Usage(f"no host {name!r} (from {source})", hint, known=[*known])
 
 
 def _no_host_files(hosts_dir: str | None) -> Usage:

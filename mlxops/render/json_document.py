@@ -10,25 +10,23 @@ from ..agent.errors import MlxopsError
 SCHEMA = 1
 
 
-def document(
-    host: str | None,
-    command: str | None,
-    result: Any,
-    error: MlxopsError | None,
-    *,
-    yaml: bool = False,
-) -> str:
-    """The envelope as indented ASCII JSON, or as YAML. `ok` is true if there is no error; an error
-    may come with a result."""
-    envelope = {
-        "schema": SCHEMA,
+def envelope(
+    host: str | None, command: str | None, result: Any, error: MlxopsError | None
+) -> dict[str, Any]:
+    """The answer of one host. `ok` is true if there is no error; an error may come with a
+    result."""
+    return {
         "host": host,
         "command": command,
         "ok": error is None,
         "result": result,
         "error": error and error.to_wire(),
     }
-    text = json.dumps(envelope, indent=2, default=str)
+
+
+def document(answer: dict[str, Any], *, yaml: bool = False) -> str:
+    """An envelope as indented ASCII JSON, or as YAML."""
+    text = json.dumps({"schema": SCHEMA, **answer}, indent=2, default=str)
     return _as_yaml(text) if yaml else text
 
 

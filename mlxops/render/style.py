@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # Grey is the dimmed text colour: "bright black" is invisible on some backgrounds.
-_GREEN, _YELLOW, _RED, _GREY = 32, 33, 31, 2
+_BOLD, _GREEN, _YELLOW, _RED, _GREY = 1, 32, 33, 31, 2
 _STATES = {
     "ready": _GREEN,
     "starting": _YELLOW,
@@ -63,6 +63,9 @@ class Style:
 
     def wrong(self, text: str) -> str:
         return self._paint(text, _RED)
+
+    def strong(self, text: str) -> str:
+        return self._paint(text, _BOLD)
 
     def faint(self, text: str) -> str:
         return self._paint(text, _GREY)

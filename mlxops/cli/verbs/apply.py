@@ -29,6 +29,7 @@ RESULT_KEYS = ("rows", "order", "memory", "changes", "warnings", "changed")
     "mlxops apply 8100 jerry-l",
     "mlxops apply --to wanted --yes        # after a reboot",
     "mlxops apply --check || echo 'changes are due'",
+    reads=lambda given: given["dry_run"] or given["check"],
 )
 @options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")

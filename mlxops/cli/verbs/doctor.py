@@ -22,6 +22,7 @@ PORT_CHECKS = {"ports", "foreign listeners", "assignments"}
     "mlxops doctor --fix --dry-run",
     "mlxops doctor -q || echo 'the Studio needs a look'",
     "mlxops doctor --json | jq '.result.checks[] | select(.verdict != \"ok\")'",
+    reads=lambda given: given["dry_run"] or not given["fix"],
 )
 @options.listing(LISTING)
 @click.option(

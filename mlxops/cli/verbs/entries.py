@@ -20,7 +20,7 @@ from ..run import Answer, Run
 from ..verb import verb
 
 
-@verb("list", "mlxops list", "mlxops list --loaded --sort size", "mlxops list -o name")
+@verb("list", "mlxops list", "mlxops list --loaded --sort size", "mlxops list -o name", reads=True)
 @options.listing(LISTING)
 @click.option("--loaded", is_flag=True, help="Only those that are on a port.")
 def list_(run: Run, loaded: bool) -> Answer:
@@ -34,7 +34,7 @@ def list_(run: Run, loaded: bool) -> Answer:
     return Answer(result, entry_table)
 
 
-@verb("show", "mlxops show jerry-xl", "mlxops show 8100")
+@verb("show", "mlxops show jerry-xl", "mlxops show 8100", reads=True)
 @click.argument("what", metavar="NAME|PORT")
 def show(run: Run, what: str) -> Answer:
     """Show an entry or a port in full, with the command that starts its server."""

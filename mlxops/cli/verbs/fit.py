@@ -17,6 +17,8 @@ from ..verb import verb
     "mlxops fit jerry-xl 8100",
     "mlxops fit mlx-community/Qwen3-Coder-30B-A3B-4bit --context 131072",
     "mlxops fit gpt-oss --json | jq .result.largest_context_tokens",
+    "mlxops fit gpt-oss --host studio,studio2",
+    reads=True,
 )
 @click.argument("model")
 @options.port(metavar="[PORT]", required=False)

@@ -16,7 +16,13 @@ from ..run import Answer, Flags, Run
 from ..verb import verb
 
 
-@verb("hosts", "mlxops hosts", "mlxops hosts -o name", "mlxops hosts --hosts-dir ~/hosts")
+@verb(
+    "hosts",
+    "mlxops hosts",
+    "mlxops hosts -o name",
+    "mlxops hosts --hosts-dir ~/hosts",
+    together=True,
+)
 @options.listing(LISTING)
 def hosts(run: Run) -> Answer:
     """List the host files and mark the one in use.
@@ -26,8 +32,8 @@ def hosts(run: Run) -> Answer:
     or $MLXOPS_HOSTS_DIR; if neither is given, from ~/.config/mlxops/hosts, then from hosts/ of the
     clone that mlxops runs from. Exit 1 if one of them cannot be used."""
     candidates = host_files.available(run.flags.hosts_dir)
-    choice, note = _choose(run.flags)
-    rows = [_row(candidate, choice) for candidate in candidates.values()]
+    choices, note = _choose(run.flags)
+    rows = [_row(candidate, choices) for candidate in candidates.values()]
     result = {
         "hosts": rows,
         "shadowed": _shadowed_files(run.flags, candidates),
@@ -40,22 +46,29 @@ def hosts(run: Run) -> Answer:
     return Answer(result, host_table, _error(rows))
 
 
-def _choose(flags: Flags) -> tuple[ChosenHost | None, str]:
-    """The file that other verbs would use, or why that is unclear."""
+def _choose(flags: Flags) -> tuple[list[ChosenHost], str]:
+    """The files that other verbs would use, or why that is unclear."""
     try:
-        return host_files.choose_host(flags.host, flags.hosts_dir), ""
+        if flags.several_hosts:
+            names = None if flags.every_host else flags.host_names
+            files = host_files.choose_hosts(names, flags.hosts_dir)
+            return [
+                ChosenHost(file, "--all" if flags.every_host else "--host") for file in files
+            ], ""
+        return [host_files.choose_host(flags.first_host, flags.hosts_dir)], ""
     except Usage as unclear:
-        return None, f"{unclear.message}; {unclear.hint}"
+        return [], f"{unclear.message}; {unclear.hint}"
 
 
-def _row(candidate: Candidate, choice: ChosenHost | None) -> dict[str, Any]:
-    chosen = choice is not None and candidate == choice.file
+def _row(candidate: Candidate, choices: list[ChosenHost]) -> dict[str, Any]:
+    choice = next((one for one in choices if one.file == candidate), None)
+    chosen = choice is not None
     row = {
         "name": candidate.name,
         "path": str(candidate.path),
         "chosen": chosen,
         "source": candidate.folder.source,
-        "chosen_by": choice.source if choice and chosen else None,
+        "chosen_by": choice.source if choice else None,
         "error": None,
         "hint": None,
         "warnings": [],

@@ -8,7 +8,7 @@ from ...agent.errors import Usage
 from ...render.jobs import JOBS, LOCKS, job_outcome, job_table, lock_table
 from .. import options
 from ..run import Answer, Run
-from ..verb import verb
+from ..verb import unless, verb
 from ..watch import watch_until_interrupt
 
 SHOWN = 10
@@ -21,6 +21,7 @@ SHOWN = 10
     "mlxops jobs 8100                    # those of one port",
     "mlxops jobs --follow 8100           # what runs there, to its end",
     "mlxops jobs --locks",
+    reads=unless("follow"),
 )
 @options.listing(JOBS, LOCKS)
 @options.job()

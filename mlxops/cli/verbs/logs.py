@@ -11,7 +11,7 @@ from ...agent.wire import values
 from ...render.log import LogText
 from .. import options
 from ..run import Answer, Result, Run
-from ..verb import verb
+from ..verb import unless, verb
 from ..watch import watch_until_interrupt
 
 
@@ -21,6 +21,7 @@ from ..watch import watch_until_interrupt
     "mlxops logs jerry-xl -n 200",
     "mlxops logs 8100 -f",
     "mlxops logs 8100 --previous",
+    reads=unless("follow"),
 )
 @options.port()
 @click.option(

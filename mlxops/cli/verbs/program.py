@@ -13,7 +13,7 @@ from ..run import Answer, Run
 from ..verb import verb
 
 
-@verb("version", "mlxops version")
+@verb("version", "mlxops version", together=True)
 def version(run: Run) -> Answer:
     """Print the version."""
     return Answer({"version": __version__}, lambda result, style: f"mlxops {result['version']}")
@@ -24,6 +24,7 @@ def version(run: Run) -> Answer:
     'eval "$(mlxops completion bash)"        # in ~/.bashrc',
     'eval "$(mlxops completion zsh)"         # in ~/.zshrc, after compinit',
     "mlxops completion fish > ~/.config/fish/completions/mlxops.fish",
+    together=True,
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(run: Run, shell: str) -> Answer:
@@ -42,7 +43,7 @@ def completion(run: Run, shell: str) -> Answer:
     return Answer(result, lambda result, style: str(result["script"]), verbatim=True)
 
 
-@verb("demo", "mlxops demo")
+@verb("demo", "mlxops demo", together=True)
 def demo(run: Run) -> Answer:
     """Try mlxops on this machine: two tiny models, a local SSH server, one swap, then clean up."""
     try:

@@ -11,7 +11,7 @@ from ..run import Answer, Run
 from ..verb import verb
 
 
-@verb("search", "mlxops search qwen3 4bit", "mlxops search gpt-oss --limit 5 --json")
+@verb("search", "mlxops search qwen3 4bit", "mlxops search gpt-oss --limit 5 --json", together=True)
 @options.listing(LISTING)
 @click.argument("terms", nargs=-1, required=True, metavar="WORD...")
 @click.option(

@@ -20,6 +20,8 @@ from ..verb import verb
     "mlxops status 8100 jerry-l",
     "mlxops status --check || echo 'the Studio needs a look'",
     "mlxops status --deep",
+    "mlxops status --all",
+    reads=True,
 )
 @options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")

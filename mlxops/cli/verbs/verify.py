@@ -16,6 +16,7 @@ from ..verb import verb
     "mlxops verify -v 8100        # every check, also those that passed",
     "mlxops verify -q || echo 'the Studio needs a look'",
     "mlxops verify --json | jq '.result.ports[] | {port, ok, tokens_per_s}'",
+    reads=True,
 )
 @options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")

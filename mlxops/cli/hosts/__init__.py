@@ -1,0 +1,1 @@
+"""Commands for several hosts, and the set-up of a new one."""
