@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -98,16 +99,41 @@ def timestamp(text: Any) -> float | None:
         return None
 
 
+def age(text: Any, now: Callable[[], float] = time.time) -> str:
+    """How long ago a time was, in its largest unit: 12 s, 3 min, 5 h, 2 d. A future time counts as
+    now."""
+    since = timestamp(text)
+    return cell(text) if since is None else _largest_unit(now() - since)
+
+
 def ago(text: Any, now: Callable[[], float] = time.time) -> str:
-    """How long ago a time was, in its largest unit: 12 s ago, 3 min ago, 5 h ago, 2 d ago."""
+    """A time as a person says it: 3 min ago, in 5 h. A clock that is ahead by less than a minute
+    does not make a time a future one."""
     since = timestamp(text)
     if since is None:
         return cell(text)
-    age = max(0.0, now() - since)
-    unit, name = next(
-        ((u, n) for u, n in ((86400, "d"), (3600, "h"), (60, "min")) if age >= u), (1, "s")
-    )
-    return f"{age // unit:.0f} {name} ago"
+    passed = now() - since
+    return f"in {_largest_unit(-passed)}" if passed <= -60 else f"{_largest_unit(passed)} ago"
+
+
+def _largest_unit(seconds: float) -> str:
+    units = ((86400, "d"), (3600, "h"), (60, "min"))
+    unit, name = next(((u, n) for u, n in units if seconds >= u), (1, "s"))
+    return f"{max(0.0, seconds) // unit:.0f} {name}"
+
+
+_TIME = re.compile(r"(since |at )?\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
+
+
+def with_relative_times(text: str, now: Callable[[], float] = time.time) -> str:
+    """A text with the host's times as `ago` says them: by alice since 2026-11-28T07:58:20Z becomes
+    by alice (3 min ago)."""
+
+    def relative(match: re.Match[str]) -> str:
+        told = ago(match[2], now)
+        return f"({told})" if match[1] == "since " else told
+
+    return _TIME.sub(relative, text) if "Z" in text else text
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-from .format import ago, cell, duration, printable, timestamp
+from .format import age, cell, duration, printable, timestamp
 from .style import Style
 from .table import Column, Listing, Row, table
 
+NEWS_S = 86400
+"""A failure is told below the table for this long."""
 
-def job_table(result: dict[str, Any], style: Style) -> str:
-    """One line per job, newest first; below them the messages of those that failed."""
+
+def job_table(result: dict[str, Any], style: Style, everything: bool = False) -> str:
+    """One line per job, newest first; below them why jobs failed. With `everything` or -o wide also
+    failures of more than a day ago, and those after which another job of the port succeeded."""
     jobs = result["jobs"]
     if not jobs:
         return "No jobs yet."
@@ -22,15 +28,31 @@ def job_table(result: dict[str, Any], style: Style) -> str:
         else []
     )
     failed = [job for job in jobs if job["message"] and job["state"] != "cancelled"]
-    wrong = [
-        f"{cell(job['job'])} ({cell(job['why'])}): {printable(job['message'])}" for job in failed
-    ]
+    news = [job for job in failed if everything or style.wide or _is_news(job, jobs)]
+    wrong = [f"{_id(job)} ({cell(job['why'])}): {printable(job['message'])}" for job in news]
     return "\n".join([*lines, *([""] if wrong else []), *wrong])
 
 
-def _phase(job: Row) -> str:
-    """The phase of a running job, with the progress of a download."""
-    if job["state"] != "running":
+def _is_news(failed: Row, jobs: list[dict[str, Any]], now: Callable[[], float] = time.time) -> bool:
+    """Whether a failure is of the last day, and no later job of its port succeeded."""
+    began = timestamp(failed["since"])
+    if began is not None and now() - began > NEWS_S:
+        return False
+    return not any(
+        job["state"] == "done"
+        and job.get("port") == failed.get("port")
+        and str(job["since"]) > str(failed["since"])
+        for job in jobs
+    )
+
+
+def _id(job: Row) -> str:
+    return cell(job.get("short") or job["job"])
+
+
+def _phase(job: Row, style: Style) -> str:
+    """The phase of a running or killed job, with the progress of a download."""
+    if job["state"] not in ("running", "died"):
         return cell(None)
     far = job.get("progress") or {}
     done, total = far.get("done"), far.get("total")
@@ -65,32 +87,50 @@ def job_outcome(result: dict[str, Any], style: Style) -> str:
     return f"{cell(result['why'])}: {cell(result['state'])}{message}"
 
 
-def _state(job: Row) -> str:
-    return (
-        f"killed in {cell(job['phase'] or 'claim')}"
-        if job["state"] == "died"
-        else cell(job["state"])
-    )
+def _state(job: Row, style: Style) -> str:
+    return style.job("killed" if job["state"] == "died" else cell(job["state"]))
 
 
-def _who(row: Row) -> str:
-    return f"{cell(row['who'])}@{cell(row['from'])}"
+def _who(row: Row, style: Style) -> str:
+    """WHO@MACHINE, as far as known."""
+    return "@".join(cell(row[key]) for key in ("who", "from") if row[key]) or cell(None)
 
 
 JOB_COLUMNS = (
-    Column(name="STATE", text=lambda j, _: _state(j), keep=True),
-    Column(name="WHAT", text=lambda j, _: cell(j["why"]), keep=True, shorten=20),
-    Column(name="STARTED", text=lambda j, _: ago(j["since"]), weight=5, right=True),
-    Column(name="TOOK", text=lambda j, _: duration(_took(j)), key=_took, weight=4, right=True),
-    Column(name="PHASE", text=lambda j, _: _phase(j), weight=3),
-    Column(name="WHO", text=lambda j, _: _who(j), weight=2, shorten=12),
-    Column(name="JOB", text=lambda j, _: cell(j["job"]), weight=1),
+    Column(name="STATE", text=_state, keep=True),
+    Column(name="WHAT", text=lambda j, _: cell(j["why"]), keep=True, shorten=16),
+    Column(
+        name="AGE",
+        text=lambda j, _: age(j["since"]),
+        key=lambda j: timestamp(j["since"]),
+        weight=5,
+        right=True,
+        largest=True,
+    ),
+    Column(
+        name="DURATION",
+        text=lambda j, _: duration(_took(j)),
+        key=_took,
+        weight=3,
+        right=True,
+        largest=True,
+    ),
+    Column(name="PHASE", text=_phase, weight=4),
+    Column(name="WHO", text=_who, weight=2, shorten=10),
+    Column(name="JOB", text=lambda j, _: _id(j), weight=1),
 )
 LOCK_COLUMNS = (
     Column(name="LOCK", text=lambda k, _: _lock(k), keep=True),
     Column(name="WHY", text=lambda k, _: _held_by(k), keep=True, shorten=20),
-    Column(name="WHO", text=lambda k, _: _who(k), weight=2, shorten=12),
-    Column(name="SINCE", text=lambda k, _: ago(k["since"]), weight=3, right=True),
+    Column(name="WHO", text=_who, weight=2, shorten=10),
+    Column(
+        name="AGE",
+        text=lambda k, _: age(k["since"]),
+        key=lambda k: timestamp(k["since"]),
+        weight=3,
+        right=True,
+        largest=True,
+    ),
     Column(name="PHASE", text=lambda k, _: cell(k["phase"]), weight=1),
 )
 JOBS = Listing("jobs", JOB_COLUMNS, itemgetter("job"))

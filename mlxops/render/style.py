@@ -27,6 +27,13 @@ _STEPS = {
     "unload": _YELLOW,
     "download": _YELLOW,
 }
+_JOBS = {
+    "running": _YELLOW,
+    "done": _GREEN,
+    "cancelled": _GREY,
+    "failed": _RED,
+    "killed": _RED,
+}
 _VERDICTS = {
     "ok": _GREEN,
     "fits": _GREEN,
@@ -54,6 +61,9 @@ class Style:
 
     def state(self, text: str) -> str:
         return self._paint(text, _STATES.get(text))
+
+    def job(self, text: str) -> str:
+        return self._paint(text, _JOBS.get(text))
 
     def verdict(self, text: str) -> str:
         return self._paint(text, _VERDICTS.get(text))

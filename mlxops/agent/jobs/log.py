@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from typing import (
     Any,
     Dict,
@@ -62,6 +63,25 @@ def job_ids(folder: str) -> List[str]:
     except OSError:
         return []
     return newest_first(n[: -len(".jsonl")] for n in files if n.endswith(".jsonl"))
+
+
+def short_ids(jobs: Iterable[str]) -> Dict[str, str]:
+    """The part of each id after its time, PORT-PID, or the whole id if two end so."""
+    ids = list(jobs)
+    ends = Counter(_port_and_pid(job) for job in ids)
+    return {job: end if ends[end] == 1 else job for job in ids for end in [_port_and_pid(job)]}
+
+
+def _port_and_pid(job: str) -> str:
+    return job.partition("-")[2] or job
+
+
+def ids_like(jobs: Iterable[str], word: str) -> List[str]:
+    """The ids that a word means: the whole id, its beginning, or its end after the time."""
+    ids = list(jobs)
+    if word in ids:
+        return [word]
+    return [job for job in ids if job.startswith(word) or _port_and_pid(job) == word]
 
 
 def read_job(folder: str, job: str, running: bool) -> JobRecord:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import time
-from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Optional
+from typing import Any, BinaryIO, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from ..clock import Deadline, epoch, wait_for
 from ..context import Context
@@ -17,23 +16,25 @@ from ..logs.lines import LineSplitter
 from ..ports.portname import PortResolver
 from ..registry.lock import FileLock, describe_holder, holder_hint
 
-JOB_ID = re.compile(r"\d{8}T\d{6}-\d+-\d+", re.ASCII)
 POLL_INTERVAL_S = 0.2
 BLOCK, MAX_EVENT_BYTES = 1 << 16, 16 << 20
 CANCEL_TIMEOUT_S = 120.0
+MAX_CANDIDATES = 5
 
 
 def jobs(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
-    """All jobs, or those that a word means: an id, or a port by number or name."""
+    """All jobs, or those that a word means: an id or its beginning, or a port by number or name.
+    `short`: the part of the id that other verbs accept."""
     records = joblog.read_jobs(
         logs_folder(ctx.site.state_dir), [str(holder.get("job")) for holder in _running(ctx)]
     )
-    rows = [job.to_wire() for job in records]
+    short = joblog.short_ids(record.job for record in records)
+    rows = [{**record.to_wire(), "short": short[record.job]} for record in records]
     word = args.get("job")
-    if not word or word in [row["job"] for row in rows]:
-        return {"jobs": [row for row in rows if word in (None, "", row["job"])]}
-    port = _port(ctx, "jobs", word)
-    return {"jobs": [row for row in rows if str(row["port"]) == port]}
+    if word:
+        meant = _meant(ctx, "jobs", list(short), str(word))
+        rows = [row for row in rows if row["job"] in meant]
+    return {"jobs": rows}
 
 
 def lock(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -70,19 +71,30 @@ def _running(ctx: Context) -> List[Dict[str, Any]]:
 
 
 def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
-    """The id of the job, given by id, by port (number or name), or not at all if one is running."""
+    """The id of the job, given by its id or a part of it, by port (number or name), or not at all
+    if one is running."""
     running = [str(holder.get("job")) for holder in _running(ctx)]
     if not word and len(running) == 1:
         return running[0]
-    known = dict.fromkeys([*running, *joblog.job_ids(logs_folder(ctx.site.state_dir))])
-    if word and word not in known:
-        match = _of_port(known, _port(ctx, verb, str(word)))
-    else:
-        match = [job for job in known if job == word]
-    if match:
-        return match[0]
+    known = list(dict.fromkeys([*running, *joblog.job_ids(logs_folder(ctx.site.state_dir))]))
+    meant = _meant(ctx, verb, known, str(word)) if word else []
+    if meant:
+        return meant[0]
     what = "no job %s" % word if word else _running_text(len(running))
     raise Failed("%s on %s" % (what, ctx.site.name), "mlxops jobs", job=word, running=running)
+
+
+def _meant(ctx: Context, verb: str, known: Sequence[str], word: str) -> List[str]:
+    """The jobs that a word means, newest first: of a port all, else at most one."""
+    like = [] if _is_port_number(word) else joblog.ids_like(known, word)
+    if len(like) > 1:
+        some = ", ".join(like[:MAX_CANDIDATES])
+        raise Usage("%s means %d jobs: %s" % (word, len(like), some), "mlxops jobs", jobs=like)
+    return like or _of_port(known, _port(ctx, verb, word))
+
+
+def _is_port_number(word: str) -> bool:
+    return word.isdecimal() and len(word) <= 5
 
 
 def _running_text(running: int) -> str:
@@ -91,7 +103,7 @@ def _running_text(running: int) -> str:
 
 def _port(ctx: Context, verb: str, word: str) -> str:
     """The port that the word means, as text; else the word itself."""
-    if JOB_ID.fullmatch(word) or word.isdecimal():
+    if word.isdecimal():
         return word
     try:
         return str(PortResolver(ctx, verb).resolve(word))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from ...agent.errors import Usage
@@ -62,7 +64,7 @@ def jobs(run: Run, job: str | None, count: int | None, follow: bool, locks: bool
             "jobs": result["jobs"][: count or SHOWN],
             "more": len(result["jobs"][count or SHOWN :]),
         }
-    return Answer(result, job_table)
+    return Answer(result, partial(job_table, everything=count is not None))
 
 
 def _follow(run: Run, job: str | None) -> Answer:

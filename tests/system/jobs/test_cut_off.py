@@ -36,7 +36,9 @@ def test_status_and_reconcile_name_it_until_the_port_is_loaded_again(
 ) -> None:
     port, said = known.ports[0], sentence(known, cut)
     assert known.port_row(port)["reason"].endswith(said)
-    assert said in finished(known.start("status")).stdout
+    shown = " ".join(finished(known.start("status")).stdout.split())
+    begin, _, end = said.partition(f" at {cut['since']}")
+    assert begin in shown and f" ago{end}" in shown
     cleared = known.must("reconcile")["actions"]
     assert [(step["entry"], step["applied"]) for step in cleared] == [("jade", True)]
     assert cleared[0]["reason"].endswith(said)
@@ -71,7 +73,8 @@ def test_an_unload_of_the_empty_port_is_an_answer_too(known: Studio, cut: dict[s
 def test_jobs_says_how_far_it_came(known: Studio, cut: dict[str, Any]) -> None:
     died = known.must("jobs")["jobs"][0]
     assert (died["job"], died["state"], died["phase"]) == (cut["job"], "died", "stop")
-    assert "killed in stop" in finished(known.start("jobs")).stdout
+    shown = finished(known.start("jobs", "--columns", "state,phase")).stdout
+    assert shown.splitlines()[1].split() == ["killed", "stop"]
     error = known.mlxops("follow", cut["job"]).error
     assert error["message"] == f"job {cut['job']} was killed in phase stop" and error[
         "hint"

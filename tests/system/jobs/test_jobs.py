@@ -91,6 +91,20 @@ def test_a_job_whose_agent_was_killed_is_told_as_dead(
     assert refused.exit == 1 and "has already finished" in refused.error["message"]
 
 
+def test_a_job_is_meant_by_a_part_of_its_id(known: Studio) -> None:
+    for name, port in zip(("amber", "jade"), known.ports, strict=False):
+        known.must("load", name, port)
+    rows = known.must("jobs")["jobs"]
+    last, day = rows[0], rows[0]["job"][:8]
+    assert last["job"].endswith(f"-{last['short']}")
+    assert last["short"].startswith(f"{known.ports[1]}-")
+    assert known.must("follow", last["short"])["job"] == last["job"]
+    assert [row["job"] for row in known.must("jobs", last["short"])["jobs"]] == [last["job"]]
+    unclear = known.mlxops("follow", day).error
+    assert unclear["kind"] == "Usage" and unclear["jobs"] == [row["job"] for row in rows]
+    assert unclear["message"] == f"{day} means 2 jobs: {last['job']}, {rows[1]['job']}"
+
+
 def test_no_job_and_no_such_job(known: Studio) -> None:
     assert known.must("jobs") == {"jobs": []}
     for words in (["follow"], ["cancel"], ["follow", "nonsense"], ["cancel", known.ports[1]]):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from mlxops.agent.errors import NotReady, PortBusy
 from mlxops.render.actions import change_lines, change_summary, plan_summary
 from mlxops.render.entries import entry_details, entry_table, remove_result, set_result
 from mlxops.render.errors import error_text
-from mlxops.render.format import ago
-from mlxops.render.jobs import job_table
 from mlxops.render.log import LogText
 from mlxops.render.ports import load_result, unload_all_result, unload_result
 from mlxops.render.style import Style
@@ -226,67 +222,3 @@ def test_a_log_is_said_once() -> None:
     assert text.rest(result, PLAIN) == "a\nb       c"
     text.event({"event": "log", "line": "a\n"})
     assert (said, text.rest(result, PLAIN)) == (["a"], "")
-
-
-def test_jobs_keep_to_the_terminal_and_what_went_wrong_stands_below() -> None:
-    job = {
-        "job": "j1",
-        "state": "failed",
-        "why": "load a 8100",
-        "who": "me",
-        "from": "mini",
-        "since": "now",
-    }
-    job["phase"] = "wait"
-    done = {**job, "job": "j2", "state": "done", "message": None}
-    lines = job_table(
-        {"jobs": [{**job, "message": "it died " * 20 + "\x1b[2J"}, done]}, Style(width=40)
-    ).splitlines()
-    assert max(map(len, lines[:3])) <= 40 and lines[1].split()[:2] == ["failed", "load"]
-    assert lines[3].startswith("hidden: ")
-    assert lines[4] == "" and len(lines) == 6
-    assert lines[5].startswith("j1 (load a 8100): it died") and lines[5].endswith("\\x1b[2J")
-
-
-def test_a_job_has_its_age_its_duration_and_its_progress() -> None:
-    job = {
-        "job": "j1",
-        "state": "running",
-        "why": "load a 8100",
-        "who": "me",
-        "from": "mini",
-        "phase": "download",
-    }
-    running = {
-        **job,
-        "since": "2026-11-28T08:00:00Z",
-        "progress": {"done": 41, "total": 100},
-        "message": None,
-    }
-    cancelled = {
-        **running,
-        "state": "cancelled",
-        "ended": "2026-11-28T08:00:12Z",
-        "message": "cancelled; a serves",
-    }
-    first, second = job_table({"jobs": [running, cancelled]}, PLAIN).splitlines()[1:]
-    assert first.split()[0] == "running" and " ago " in first and "download 41 %" in first
-    assert second.split()[0] == "cancelled" and " 12 s " in second
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [
-        (-5, "0 s ago"),
-        (0, "0 s ago"),
-        (59, "59 s ago"),
-        (60, "1 min ago"),
-        (3599, "59 min ago"),
-        (3600, "1 h ago"),
-        (86400, "1 d ago"),
-        (864000, "10 d ago"),
-    ],
-)
-def test_how_long_ago(seconds: int, told: str) -> None:
-    assert ago("1970-01-12T13:46:40Z", lambda: 1000000 + seconds) == told
-    assert (ago(None), ago("soon"), ago("\x1b")) == ("-", "soon", "\\x1b")
