@@ -41,6 +41,7 @@ VERBS = {
     "follow": "jobs.follow",
     "cancel": "jobs.cancel",
     "lock": "jobs.lock",
+    "history": "history.history",
     "authorize": "authorize.authorize",
     "doctor": "doctor.doctor",
     "rank": "rank.rank",
@@ -72,12 +73,13 @@ WORKS_WITHOUT_STATE_FOLDER = (
     "lock",
     "cancel",
     "doctor",
+    "history",
     "unload",
     "unload-all",
     "reconcile",
 )
 # These only read the state folder. If it is not safe, the others work as if there were none.
-ONLY_READS_STATE_FOLDER = ("logs", "jobs", "follow", "doctor")
+ONLY_READS_STATE_FOLDER = ("logs", "jobs", "follow", "doctor", "history")
 NO_FOLDER = os.path.join(os.devnull, "mlxops")
 
 

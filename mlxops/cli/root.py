@@ -21,6 +21,7 @@ GROUPS = {
         "unload": ("unload:unload", "Stop a port's server"),
         "restart": ("restart:restart", "Restart a port's server"),
         "logs": ("logs:logs", "Show a server's log"),
+        "history": ("history:history", "Show who changed what"),
         "apply": ("apply:apply", "Load what is planned"),
     },
     "Models": {
@@ -127,4 +128,5 @@ def _columns(left: list[str], right: list[str]) -> Iterator[str]:
         yield f"{one:<{COLUMN}}{other}".rstrip()
 
 
+        "history": ("history:history", "Show who changed what"),
 root = Root("mlxops", help="Choose which MLX model serves on which port of a host.")

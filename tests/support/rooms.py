@@ -69,7 +69,7 @@ FLOORS = (
     ("doctor", "slots", "watch"),
     ("load",),
     ("servers", "restricted"),
-    ("main", "logs", "memory", "verify"),
+    ("main", "logs", "memory", "verify", "history"),
     ("hub", "ports"),
     ("ranks",),
     ("jobs", "models"),
@@ -77,12 +77,22 @@ FLOORS = (
     ("site",),
     ("runtimes",),
     ("registry",),
-    ("procs", "wire"),
+    ("procs", "wire", "line_file"),
     ("errors", "clock", "background", "untrusted"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # The files directly under agent/, each a room of its own.
-ROOT_MODULES = {"__init__", "main", "context", "site", "errors", "clock", "background", "untrusted"}
+ROOT_MODULES = {
+    "__init__",
+    "main",
+    "context",
+    "site",
+    "errors",
+    "clock",
+    "background",
+    "untrusted",
+    "line_file",
+}
 MAX_FILES_PER_ROOM = 12
 # Rooms with a limit of their own, because they grow with the commands.
 LARGE_ROOMS = {

@@ -10,7 +10,7 @@ from ..context import Context
 from ..hub.checks import format_size
 from ..hub.partial_downloads import RESUMABLE, abandoned_state
 from ..jobs.disk_space import PREFIX
-from ..jobs.job import MAX_LOGS, old_logs
+from ..jobs.log import MAX_LOGS, old_logs
 from ..models import cache as hfcache
 from ..registry import copies
 from .finding import OK, WARNING, Finding, Fix, join_some

@@ -6,17 +6,17 @@ import contextlib
 import json
 import os
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..clock import now, utc
 from ..errors import Failed, Locked, to_mlxops_error, write_error
 from ..procs import local_procs
 from ..registry.lock import FileLock, describe_holder, holder_hint
 from ..wire.client import ClientLink
-from .log import STAMP, log_path, newest_first, unfinished_job
+from .finished import finished, prune_logs, record_finished
+from .log import STAMP, log_path, unfinished_job
 from .undo import Undo
 
-MAX_LOGS = 50
 # Beyond this a job's log takes no more progress events, as of a download that takes days.
 MAX_LOG_BYTES = 4 << 20
 # An interrupted load is reported for a week.
@@ -166,11 +166,13 @@ class Job:
         self.id = "%s-%d-%d" % (time.strftime(STAMP, time.gmtime()), port, os.getpid())
         self.undo = Undo()
         self._client = client
-        self._folder = logs_folder(state_dir)
+        self._state_dir, self._folder = state_dir, logs_folder(state_dir)
         self._lock = _lock(registry_path, port)
         self._about = {**about, "since": now(), "pid": os.getpid(), "job": self.id}
         self._state: Dict[str, Any] = {}
         self._settles = settles
+        self._facts: Dict[str, Any] = {}
+        self._since_s = time.monotonic()
         self._begun, self._line_complete, self._written = False, True, 0
         self._progressed = float("-inf")
 
@@ -224,7 +226,8 @@ class Job:
             # Release the port even if the end cannot be written.
             self._lock.release()
             self._client.emit("job_end", job=self.id, port=self.port)
-        self._prune()
+        # If the clock was set back, the job's own log looks the oldest.
+        prune_logs(self._state_dir, self._folder, keep=self.id)
 
     def _end(self, exc: Optional[BaseException]) -> None:
         error = to_mlxops_error(exc).to_wire() if isinstance(exc, Exception) else None
@@ -235,9 +238,16 @@ class Job:
             self._state.pop(UNRECORDED, None)
         self._state["ended"] = now()
         self._set_text({**self._about, **self._state})
+        if self._begun and (exc is None or error):
+            self._record_end(error)
         with contextlib.suppress(OSError):
             # Free the space reserved after its end.
             os.truncate(self.log, os.path.getsize(self.log))
+
+    def _record_end(self, error: Optional[Mapping[str, Any]]) -> None:
+        record = finished(self._about, self._state, error)
+        seconds = round(time.monotonic() - self._since_s, 1)
+        record_finished(self._state_dir, record, {"duration_s": seconds, **self._facts})
 
     def _set_text(self, last_word: Mapping[str, Any]) -> None:
         """Write the lock's text. If the disk is full, clear it: then it reports no interrupted
@@ -272,6 +282,10 @@ class Job:
         self._describe(
             entries=list(entries), **({} if need_bytes is None else {"need_bytes": need_bytes})
         )
+
+    def note(self, **facts: Any) -> None:
+        """Note what the job did, for the record of finished jobs."""
+        self._facts.update(facts)
 
     def phase(self, phase: str, message: str, **facts: Any) -> None:
         """Report the current step to the client, the log and the lock. `facts`: for the client's
@@ -327,17 +341,3 @@ class Job:
             self._written += len(text)
             f.write(text)
         self._begun = self._line_complete = True
-
-    def _prune(self) -> None:
-        # If the clock was set back, the job's own log looks the oldest.
-        for name in set(old_logs(self._folder)) - {self.id + ".jsonl"}:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(self._folder, name))
-
-
-def old_logs(folder: str) -> List[str]:
-    """The names of all job logs but the newest MAX_LOGS."""
-    try:
-        return newest_first(n for n in os.listdir(folder) if n.endswith(".jsonl"))[MAX_LOGS:]
-    except OSError:
-        return []

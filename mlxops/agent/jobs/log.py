@@ -161,6 +161,7 @@ def _events(path: str) -> Iterator[Dict[str, Any]]:
         return
 
 
+MAX_LOGS = 50
 # The beginning of a job's id, and how far ahead of the clock it may be.
 STAMP, MAX_CLOCK_SKEW_S = "%Y%m%dT%H%M%S", 60.0
 
@@ -191,3 +192,11 @@ def _sort_key(name: str) -> Tuple[str, int, str]:
     stamp, _, rest = name.partition("-")
     pid = rest.partition("-")[2].partition(".")[0]
     return stamp, int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 12 else 0, name
+
+
+def old_logs(folder: str) -> List[str]:
+    """The names of all job logs but the newest MAX_LOGS."""
+    try:
+        return newest_first(n for n in os.listdir(folder) if n.endswith(".jsonl"))[MAX_LOGS:]
+    except OSError:
+        return []

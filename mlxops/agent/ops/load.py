@@ -121,11 +121,14 @@ def _perform(ctx: Context, request: LoadRequest) -> Dict[str, Any]:
             plan = plan_load(ctx, request, own_lock=True)
             if not start_id:
                 forget_starts(ctx.procs, ctx.site.state_dir, request.port, plan.entry.name)
+            held = [e.name for e in plan.survey.entries]
+            job.note(entry=plan.entry.name, previous=held[0] if held else None)
             if plan.only_keeps:
                 _keep(ctx, plan)
             elif not plan.already_served:
                 with disk_reservation(ctx) as disk:
                     started = _load(ctx, job, plan, disk)
+                    job.note(start_s=round(started.seconds, 1))
         evicted = job.undo.evicted
     refused = memory_refusal(plan) or startable.refusal(ctx, plan) if request.dry_run else None
     return {

@@ -105,6 +105,7 @@ def _unload(ctx: Context, port: int, args: Mapping[str, Any]) -> Dict[str, Any]:
             _require_same_meaning(ctx, port_survey, args.get("word"))
             _require_agreed_server(port_survey, args.get("pids"))
             _require_registry_lock(ctx, port_survey)
+            job.note(previous=port_survey.entries[0].name if port_survey.entries else None)
             _warn_if_disk_is_full(job, room, port_survey)
             feared = stop_occupants(ctx, job, port_survey, args.get("grace_s"))
             truncate_if_large(log_path(ctx.site.state_dir, port))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import stat
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..clock import Deadline, now, utc
 from ..errors import AssignmentConflict, Failed, MlxopsError, RegistryInvalid, write_error
+from ..line_file import HOW, older, write_line
 from . import copies, sharing
 from . import entries as registry
 from .atomic_file import Stamp, claim, replace_file, stamp_of, write_durably
@@ -221,16 +221,13 @@ class Store:
         try:
             # Only accounts that may read the registry may read its history.
             mode = os.stat(self.path).st_mode & 0o664
-            fd = os.open(
-                path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode
-            )
+            fd = os.open(path, HOW, mode)
             with os.fdopen(fd, "ab") as f:
                 chown_to_folder_owner(os.path.dirname(path), fd)
                 sharing.set_mode_and_group(fd, self.path, mode)
-                f.write(json.dumps(line).encode() + b"\n")
-                full = os.fstat(fd).st_size > MAX_HISTORY_BYTES
+                full = write_line(f, line) > MAX_HISTORY_BYTES
             if full:
-                os.replace(path, path + ".1")
+                os.replace(path, older(path))
         except OSError:
             # The registry is already written; a failure of the history must not undo it.
             return

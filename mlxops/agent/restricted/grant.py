@@ -19,6 +19,7 @@ GRANTABLE = (
     "plan",
     "logs",
     "jobs",
+    "history",
     "follow",
     "lock",
     "cancel",

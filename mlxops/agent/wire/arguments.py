@@ -96,6 +96,11 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "previous": values.flag,
     },
     "jobs": {"job": values.text},
+    "history": {
+        "about": values.words,
+        "count": values.count(1, values.MAX_ROWS),
+        "since": values.moment,
+    },
     "follow": {"job": values.text},
     "cancel": {"job": values.text},
     "lock": {},

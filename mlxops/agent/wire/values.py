@@ -4,6 +4,7 @@ Each returns the value as the program uses it, or raises ValueError with the rul
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Dict, List, Optional
 
 MAX_SECONDS = 1e6
@@ -11,10 +12,14 @@ MAX_PORTS = 256
 MAX_LINES = 10_000_000
 MAX_TEXT_BYTES, MAX_WORD_BYTES = 4096, 200
 MAX_WORDS = 1000
+# Rows of a history.
+MAX_ROWS = 5000
 # Steps of a plan at once.
 MAX_JOBS = 16
 # Tokens; more than any model supports.
 MAX_CONTEXT = 1 << 24
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 def seconds(value: Any) -> float:
@@ -97,6 +102,13 @@ def word(value: Any) -> str:
 
 def long_text(value: Any) -> str:
     return text(value, 1 << 17)
+
+
+def moment(value: Any) -> str:
+    """A moment in UTC, as `clock.now` writes it."""
+    if not isinstance(value, str) or not MOMENT.fullmatch(value):
+        raise ValueError("must be a time such as 2026-11-28T07:00:00Z")
+    return value
 
 
 def words(value: Any) -> List[str]:

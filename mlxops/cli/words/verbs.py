@@ -56,7 +56,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "watch": ("status", "--watch"),
     "monitor": ("status", "--watch"),
     "events": ("history",),
-    "history": ("jobs",),
     "undo": ("history", "--undo"),
     "locks": ("jobs", "--locks"),
     "attach": ("jobs", "--follow"),

@@ -224,7 +224,7 @@ def test_the_logs_work_does_not_hinder_the_release(path: str, monkeypatch: pytes
 def test_logs_of_a_wrong_clock_push_no_log_of_today_out(path: str, year: str):
     folder = Path(path).parent / "jobs"
     folder.mkdir()
-    wrong = [folder / f"{year}0101T0000{n:02}-8100-1.jsonl" for n in range(jobs.MAX_LOGS + 4)]
+    wrong = [folder / f"{year}0101T0000{n:02}-8100-1.jsonl" for n in range(joblog.MAX_LOGS + 4)]
     today = [
         folder / f"{time.strftime(STAMP, time.gmtime(time.time() - n))}-8100-1.jsonl"
         for n in range(9)
@@ -234,7 +234,9 @@ def test_logs_of_a_wrong_clock_push_no_log_of_today_out(path: str, year: str):
     with job(path) as work:
         pass
     left = {log.name for log in folder.iterdir()}
-    assert left >= {log.name for log in today} | {f"{work.id}.jsonl"} and len(left) == jobs.MAX_LOGS
+    assert (
+        left >= {log.name for log in today} | {f"{work.id}.jsonl"} and len(left) == joblog.MAX_LOGS
+    )
     assert joblog.job_ids(str(folder))[0] == work.id
 
 

@@ -1,0 +1,1 @@
+"""Parts of the agent with real processes, files and sockets: the history of changes."""

@@ -1,0 +1,1 @@
+"""Whole commands against a host: the history of changes."""
