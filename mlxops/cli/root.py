@@ -128,5 +128,4 @@ def _columns(left: list[str], right: list[str]) -> Iterator[str]:
         yield f"{one:<{COLUMN}}{other}".rstrip()
 
 
-        "history": ("history:history", "Show who changed what"),
 root = Root("mlxops", help="Choose which MLX model serves on which port of a host.")

@@ -105,7 +105,9 @@ def _value(value: Any) -> str:
 
 
 COLUMNS = (
-    Column(name="WHEN", text=lambda r, _: ago(r["at"]), key=lambda r: r["at"], right=True, keep=True),
+    Column(
+        name="WHEN", text=lambda r, _: ago(r["at"]), key=lambda r: r["at"], right=True, keep=True
+    ),
     Column(name="WHO", text=lambda r, _: who_text(r), weight=3, shorten=10),
     Column(name="WHAT", text=lambda r, style: _what(r, style), keep=True),
     Column(name="PORT", text=lambda r, _: cell(r["port"]), keep=True),

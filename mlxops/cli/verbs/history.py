@@ -6,9 +6,9 @@ import click
 
 from ...render.history import HISTORY, history_details, history_table
 from .. import options
-from ..moments import Moment
 from ..run import Answer, Run
 from ..verb import verb
+from ..words.moments import Moment
 
 
 @verb(

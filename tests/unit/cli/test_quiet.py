@@ -32,6 +32,7 @@ ANSWERS: list[tuple[str, dict[str, Any]]] = [
     ("fit a", {"entry": "a", "fits": True}),
     ("logs 8100", {"lines": ["Starting"], "found": 1}),
     ("jobs", {"jobs": []}),
+    ("history", {"changes": []}),
     ("follow", JOB),
     ("cancel", JOB),
     ("lock", {"locks": []}),
