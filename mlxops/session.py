@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +29,6 @@ START_TIMEOUT_S = 75.0
 # Time to wait for a rollback after a cancel, and for the end of a verb without a job.
 CANCEL_TIMEOUT_S, LEAVE_TIMEOUT_S = 900.0, 30.0
 NOTHING_DONE = "interrupted; nothing was done on the host"
-CANCELLING = "cancelling (press Ctrl-C again to quit without waiting)"
 
 
 def call(
@@ -238,7 +238,9 @@ class HostCall:
             raise KeyboardInterrupt
         if not self._warned:
             self._warned = True
-            self._on_event(wire.event("warning", message=CANCELLING))
+            if threading.current_thread() is threading.main_thread():
+                message = "cancelling (press Ctrl-C again to quit without waiting)"
+                self._on_event(wire.event("warning", message=message))
         if self._conversation.started and self._cancelled_at is None:
             self._cancelled_at = time.monotonic()
             self._link.send(wire.CANCEL)

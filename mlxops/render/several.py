@@ -3,11 +3,13 @@ come."""
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from typing import Any, TextIO
 
 from .format import printable
+from .progress import Progress
 from .style import Style
 
 
@@ -20,7 +22,7 @@ class Board:
 
     def __init__(self, stream: TextIO, terminal: bool, quiet: bool, verbose: bool) -> None:
         self._stream, self._redraws = stream, terminal and not quiet
-        self.prints_phases, self.prints_logs = not terminal and not quiet, verbose
+        self.prints_steps, self.prints_logs = not terminal and not quiet, verbose
         self._lock = threading.Lock()
         self._drawn = ""
 
@@ -68,31 +70,33 @@ class Board:
             return 80
 
 
-class HostProgress:
-    """The progress of one of these calls. Its warnings are kept for its answer."""
+class HostProgress(Progress):
+    """The progress of one of these calls, in lines that begin with its host; none at a terminal,
+    which has the line of all hosts. Its warnings are kept for its answer."""
 
     def __init__(self, host: str, board: Board) -> None:
-        self._host, self._board = printable(host), board
+        super().__init__(_HostLines(host, board), False, not board.prints_steps, board.prints_logs)
         self.phase = ""
         self.warnings: dict[str, None] = {}
 
     def __call__(self, event: dict[str, Any]) -> None:
-        kind = event.get("event")
-        if kind == "warning":
-            self.warn(str(event.get("message", "")))
-        elif kind == "phase":
-            self.phase = printable(event.get("phase", ""))
-            if self._board.prints_phases:
-                message = printable(event.get("message", ""))
-                self._board.line(f"{self._host}: {self.phase}: {message}")
-        elif kind == "log" and self._board.prints_logs:
-            self._board.line(
-                f"  {self._host}| {printable(str(event.get('line', '')).expandtabs())}"
-            )
+        if event.get("event") == "phase":
+            self.phase = str(event.get("message") or event.get("phase") or "")
+        super().__call__(event)
 
     def warn(self, message: str) -> None:
         """Keep a warning, once."""
         self.warnings[message] = None
 
-    def close(self) -> None:
-        """There is nothing to erase."""
+
+class _HostLines(io.StringIO):
+    """Writes whole lines on the board."""
+
+    def __init__(self, host: str, board: Board) -> None:
+        super().__init__()
+        self._host, self._board = printable(host), board
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            self._board.line(f"{self._host}: {line}")
+        return len(text)

@@ -92,7 +92,8 @@ class HostRun(Run):
         self.name, self.command, self.argv = name, whole.command, whole.argv
         self.flags = replace(whole.flags, host=name, every_host=False)
         self.kept = HostProgress(name, board)
-        self.progress = self.kept  # type: ignore[assignment]
+        self.progress = self.kept
+        self.kept.is_new = self._is_new_warning
         self.called, self.on_host = threading.Event(), False
         self._gate = gate
 
@@ -129,7 +130,7 @@ class Task:
     def __init__(
         self, run: HostRun, function: Callable[..., Answer], state: InterruptState
     ) -> None:
-        self.run, self.answer = run, Answer(None)
+        self.run, self.answer, self.text = run, Answer(None), ""
         self._function, self._state = function, state
         self._context = click.get_current_context()
         self.ended = threading.Event()
@@ -142,6 +143,8 @@ class Task:
         try:
             with interrupts.cancelled_by(self._state):
                 self.answer = self._function(self.run, **given)
+                if not self.run.flags.json:
+                    self.text = output_text(self.run, self.answer, self.answer.error)
         except (Exception, KeyboardInterrupt) as exc:
             if self.run.flags.debug or os.environ.get("MLXOPS_DEBUG"):
                 self.run.console.note(traceback_text(exc))
@@ -195,7 +198,7 @@ def _print(console: Console, task: Task, again: bool) -> bool:
     """Print one host's answer below its heading; with --quiet, only where there is one. With -o
     name, each line begins with the host instead. Whether something was printed."""
     run, answer = task.run, task.answer
-    out, err = _kept_text(run, output_text(run, answer, answer.error)), _kept_notes(run, answer)
+    out, err = _kept_text(run, task.text), _kept_notes(run, answer)
     if run.flags.output == "name":
         console.print("\n".join(f"{run.name} {line}" for line in out.splitlines()))
     elif out or err or not run.flags.quiet:

@@ -78,7 +78,7 @@ def test_ctrl_c_ends_the_work_on_every_host(
     verify = pair.start("verify", "--host", "studio,second", stderr=subprocess.PIPE)
     assert verify.stderr
     shown = ""
-    while not ("studio: verify: " in shown and "second: verify: " in shown):
+    while not ("studio: testing" in shown and "second: testing" in shown):
         line = verify.stderr.readline()
         assert line, shown
         shown += line
