@@ -42,6 +42,7 @@ VERBS = {
     "cancel": "jobs.cancel",
     "lock": "jobs.lock",
     "history": "history.history",
+    "undo": "undo.undo",
     "authorize": "authorize.authorize",
     "doctor": "doctor.doctor",
     "rank": "rank.rank",
@@ -58,6 +59,7 @@ OUTLIVES_CLIENT = (
     "rename",
     "remove",
     "authorize",
+    "undo",
 )
 # These read, or stop and clear: they work without a state folder.
 WORKS_WITHOUT_STATE_FOLDER = (

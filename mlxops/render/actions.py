@@ -14,6 +14,7 @@ _VERBS = {
     "note": ("record", "recorded"),
     "plan": ("plan", "planned"),
     "refresh": ("update", "updated"),
+    "rename": ("rename", "renamed"),
     "set": ("set", "set"),
     "stop": ("stop", "stopped"),
 }

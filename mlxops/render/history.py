@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from .actions import action_lines, plan_lines
 from .format import DASH, ago, cell, duration, printable, size
 from .style import Style
 from .table import Column, Listing, Row, table
 
 ARROW = " -> "
 MAX_VALUE = 60
+# Unset, the default of the model family applies to these.
+OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "args")
 
 
 def history_table(result: dict[str, Any], style: Style) -> str:
@@ -43,6 +46,24 @@ def _block(row: Row) -> str:
     lines = [f"{cell(row['at'])}  {what_text(row)}{place}{slot}{took}"]
     lines += [f"  {name:<8} {printable(text)}" for name, text in about.items() if text]
     return "\n".join([*lines, *(f"  {field_text(change)}" for change in row["changes"])])
+
+
+def undo_plan(result: dict[str, Any], style: Style) -> str:
+    """The change, and what undoing it does to each entry."""
+    row = result["change"]
+    head = f"{cell(row['why'])}, {ago(row['at'])} by {who_text(row)}: {change_text(row)}"
+    return "\n".join([head, *plan_lines(result["actions"])])
+
+
+def undo_question(result: dict[str, Any]) -> str:
+    return f"Undo {cell(result['change']['why'])}?"
+
+
+def undo_result(result: dict[str, Any], style: Style) -> str:
+    lines = [f"undone: {cell(result['change']['why'])}", *action_lines(result["actions"])]
+    return "\n".join(
+        [*lines, *([] if style.quiet else ["to take this back: mlxops history --undo"])]
+    )
 
 
 def who_text(row: Row) -> str:
@@ -96,12 +117,16 @@ def _edited(row: Row) -> str:
 def field_text(change: Row, named: bool = True) -> str:
     """One field, before and after."""
     name = f"{cell(change['entry'])}.{cell(change['field'])}" if named else cell(change["field"])
-    return f"{name}: {_value(change['before'])}{ARROW}{_value(change['after'])}"
+    sides = [_value(change["field"], change[side]) for side in ("before", "after")]
+    return f"{name}: {ARROW.join(sides)}"
 
 
-def _value(value: Any) -> str:
+def _value(field: str, value: Any) -> str:
+    """A value as `set` takes it."""
+    if not value and field in OPTIONS:
+        return "auto" if value is None else "none"
     text = " ".join(map(str, value)) if isinstance(value, list) else value
-    return cell(text if text is None else str(text)[:MAX_VALUE])
+    return "not set" if text is None else cell(str(text)[:MAX_VALUE])
 
 
 COLUMNS = (

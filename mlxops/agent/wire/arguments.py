@@ -101,6 +101,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "count": values.count(1, values.MAX_ROWS),
         "since": values.moment,
     },
+    "undo": {"about": values.words, "expect": values.word, **DRY},
     "follow": {"job": values.text},
     "cancel": {"job": values.text},
     "lock": {},

@@ -80,7 +80,7 @@ def test_a_broken_registry_and_damaged_lines_leave_the_history(one: Studio) -> N
     history.write_text("not json\n" + history.read_text() + '{"at": "cut')
     one.registry_path.write_text("{")
     shown = text_of(one, "history")
-    assert shown.exit == 0 and "slot: - -> " in shown.stdout
+    assert shown.exit == 0 and "slot: not set -> " in shown.stdout
     assert shown.stderr == "warning: skipped 2 damaged lines of the history\n"
     assert one.must("history")["registry_error"]["kind"] == "RegistryInvalid"
 
