@@ -47,6 +47,8 @@ VERBS = {
     "doctor": "doctor.doctor",
     "rank": "rank.rank",
 }
+# The arguments that may be words for a port or for the entry on it.
+WORDS = {"port": str, "ports": list, "name": str, "model": str}
 # These finish or roll back without the client; all others end with it.
 OUTLIVES_CLIENT = (
     "load",
@@ -150,11 +152,11 @@ def _warn_if_not_cached(client: ClientLink, distrust: str) -> None:
 
 def _with_ports(ctx: Context, verb: str, args: Any) -> Any:
     """The arguments, with names of slots and entries replaced by ports."""
-    if not (isinstance(args.get("port"), str) or isinstance(args.get("ports"), list)):
+    if not any(isinstance(args.get(key), kind) for key, kind in WORDS.items()):
         return args
-    from .ports.portname import resolve_ports
+    from .ports.portname import resolve_words
 
-    return resolve_ports(ctx, verb, args)
+    return resolve_words(ctx, verb, args)
 
 
 def _context(request: Dict[str, Any], client: ClientLink) -> Context:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..agent.errors import Failed, Interrupted, MlxopsError, Usage
+from .run import Run
 
 
 class Internal(MlxopsError):
@@ -39,8 +40,11 @@ def traceback_text(exc: BaseException) -> str:
 def _usage(exc: click.ClickException, command: str | None) -> Usage:
     ctx = getattr(exc, "ctx", None)
     path = ctx.command_path if ctx else f"mlxops {command}" if command else "mlxops"
-    if isinstance(exc, click.NoSuchOption) and exc.option_name in ("--port", "--slot", "-p"):
-        return Usage(f"no option {exc.option_name}; PORT is a plain argument", f"{path} --help")
+    if isinstance(exc, click.NoSuchOption):
+        from .words.options import unknown_option
+
+        run = ctx.find_object(Run) if ctx else None
+        return unknown_option(exc, run.argv if run else [])
     if isinstance(exc, click.MissingParameter) and exc.param and exc.param.name == "shell":
         return Usage("name a shell: bash, zsh or fish", f"{path} --help")
     text = exc.format_message().rstrip(".")

@@ -72,6 +72,13 @@ def _global_options(hidden: bool) -> list[click.Option]:
     ]
 
 
+def _needless_yes() -> click.Option:
+    """--yes of a verb that asks nothing: accepted, as a habit or a script may give it."""
+    return click.Option(
+        ["-y", "--yes"], is_flag=True, expose_value=False, hidden=True, help="Nothing is asked."
+    )
+
+
 def _help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         raise HelpRequested(ctx.get_help())
@@ -91,6 +98,8 @@ class BaseCommand(click.Command):
         self.params += [
             option for option in _global_options(hidden=self.verb) if own.isdisjoint(option.opts)
         ]
+        if self.verb and "--yes" not in own:
+            self.params.append(_needless_yes())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.note_json(ctx, args)

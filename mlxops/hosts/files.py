@@ -66,7 +66,7 @@ class Host:
         port = self.slots.get(word) or self.port_word(word)
         if isinstance(port, int):
             return port
-        raise Usage(f"no port or slot {word!r} on {self.name}", self._hint(), port=word)
+        raise Usage(f"no port or slot {word!r} on {self.name}", self.ports_hint(word), port=word)
 
     def port_word(self, word: str) -> int | str:
         """The port for a number; another word unchanged, since only the registry on the host can
@@ -75,10 +75,13 @@ class Host:
             return int(word)
         if word.strip() and not word.lstrip("-").isdecimal() and len(word) <= MAX_WORD:
             return word
-        raise Usage(f"no port {word!r} on {self.name}"[:MAX_WORD], self._hint(), port=word)
+        raise Usage(f"no port {word!r} on {self.name}"[:MAX_WORD], self.ports_hint(word), port=word)
 
-    def _hint(self) -> str:
-        """The ports and the first slots; `status` lists all."""
+    def ports_hint(self, word: str = "") -> str:
+        """The ports that a number may have meant; else all ports, and the first slots."""
+        near = [str(port) for port in self.site["ports"] if word and word in str(port)]
+        if near and word.isdecimal():
+            return f"did you mean {near[0] if len(near) == 1 else f'{near[0]} to {near[-1]}'}?"
         names = [*self.slots][:MAX_HINT_SLOTS]
         ports = self.site["ports"]
         spans = (

@@ -145,6 +145,10 @@ class Progress:
         """Whether to print a warning that every load of the entry has."""
         return not self._quiet and (self.is_new(entry, message) or self._verbose)
 
+    def _on_note(self, event: dict[str, Any]) -> None:
+        if not self._quiet:
+            self._line(printable(event.get("message", "")))
+
     def _on_phase(self, event: dict[str, Any]) -> None:
         work = self._work(event)
         before = work.message

@@ -42,8 +42,6 @@ def plan_load(ctx: Context, request: LoadRequest, own_lock: bool) -> LoadPlan:
     """Plan the load; raise the first reason against it."""
     ctx.site.require_port(request.port)
     entry = resolve_entry(ctx, ctx.store.read(), request)
-    if not own_lock:
-        _report_entry(ctx, request, entry)
     require_unreserved(ctx, [entry.name], request.port)
     check_assignment(ctx, entry, request)
     there = require_installed(ctx.site, entry.text("runtime"), ctx.report, ctx.client.check)
@@ -101,20 +99,14 @@ def _plan_model(
 
 
 def resolve_entry(ctx: Context, registry: Registry, request: LoadRequest) -> Entry:
-    """The entry of the request, or a new one for a full repository name."""
-    entry = resolve.find_entry(registry, request.model)
+    """The entry of the request, or a new one for a full repository name. A part of a name starts
+    nothing."""
+    entry = resolve.find_exact(registry, request.model)
     if entry is None and not resolve.is_repo_id(request.model):
-        raise resolve.unknown_model(registry, request.model)
+        raise resolve.no_such_name(registry, request.model, "load", request.port)
     entry = entry or _new_entry(ctx, registry, request.model)
     entry = entry.with_fields(revision=request.revision) if request.revision else entry
     return presence.with_snapshot_path(ctx, entry, request)
-
-
-def _report_entry(ctx: Context, request: LoadRequest, entry: Entry) -> None:
-    """Report which entry a part of a name stands for, in case of a typing error."""
-    names = [name.lower() for name in (entry.name, entry.repo_id, entry.model_id)]
-    if request.model.lower() not in names:
-        ctx.report("%s -> %s (%s)" % (request.model, entry.name, entry.repo_id or entry.cache_path))
 
 
 def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:

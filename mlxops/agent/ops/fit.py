@@ -13,8 +13,10 @@ from ..load.presence import describe_faults
 from ..load.request import LoadRequest
 from ..memory import fit as memory
 from ..models.options import find_installed, require_buildable
+from ..ports.portname import report_meaning
 from ..programs.installed import Installed
-from ..registry.entries import Entry
+from ..registry import resolve
+from ..registry.entries import Entry, Registry
 from ..wire.values import MAX_CONTEXT
 
 
@@ -22,8 +24,10 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     tokens, number = _tokens(args.get("context")), args.get("port")
     port = None if number is None else ctx.site.require_port(number)
     revision = str(args["revision"]) if args.get("revision") else None
-    request = LoadRequest.from_wire({"model": args["model"], "port": 0, "revision": revision})
-    entry = resolve_entry(ctx, ctx.store.read(), request)
+    registry = ctx.store.read()
+    model = _full_name(ctx, registry, str(args["model"]))
+    request = LoadRequest.from_wire({"model": model, "port": 0, "revision": revision})
+    entry = resolve_entry(ctx, registry, request)
     there = find_installed(ctx, entry.text("runtime"))
     remote = _described_on_hub(ctx, entry, there.command)
     needed = memory_request(ctx, entry, remote, there.runtime, port or entry.port)
@@ -38,6 +42,17 @@ def fit(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         **memory_fit.record(),
         "refused": _load_error(memory_fit, entry, there, needed.config) or _download_error(remote),
     }
+
+
+def _full_name(ctx: Context, registry: Registry, word: str) -> str:
+    """The name of the entry that a word, or a unique part of a name, means; else the repo."""
+    if resolve.find_exact(registry, word) or resolve.is_repo_id(word):
+        return word
+    entry = resolve.find_entry(registry, word)
+    if entry is None:
+        raise resolve.unknown_model(registry, word)
+    report_meaning(ctx, word, entry.name)
+    return entry.name
 
 
 def _described_on_hub(ctx: Context, entry: Entry, command: Tuple[str, ...]) -> Optional[Remote]:

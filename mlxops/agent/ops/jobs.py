@@ -78,10 +78,26 @@ def _job(ctx: Context, verb: str, word: Optional[str]) -> str:
         return running[0]
     known = list(dict.fromkeys([*running, *joblog.job_ids(logs_folder(ctx.site.state_dir))]))
     meant = _meant(ctx, verb, known, str(word)) if word else []
+    here = [job for job in meant if job in running] or (meant if _is_id(meant, word) else [])
+    if here:
+        return here[0]
     if meant:
-        return meant[0]
-    what = "no job %s" % word if word else _running_text(len(running))
-    raise Failed("%s on %s" % (what, ctx.site.name), "mlxops jobs", job=word, running=running)
+        raise _idle_error(ctx, meant[0])
+    port = _port(ctx, verb, word) if word else ""
+    if port.isdecimal():
+        text = "no job is running on port %s" % port
+    elif word:
+        text = "no job %s on %s" % (word, ctx.site.name)
+    elif running:
+        text = "%d jobs are running on %s: name one" % (len(running), ctx.site.name)
+    else:
+        text = "no job is running on %s" % ctx.site.name
+    raise Failed(text, "mlxops jobs", job=word, running=running)
+
+
+def _is_id(jobs: Sequence[str], word: Optional[str]) -> bool:
+    """Whether the word is an id or its beginning, and not a port, which means what runs there."""
+    return not _is_port_number(str(word)) and bool(joblog.ids_like(jobs, str(word)))
 
 
 def _meant(ctx: Context, verb: str, known: Sequence[str], word: str) -> List[str]:
@@ -97,8 +113,22 @@ def _is_port_number(word: str) -> bool:
     return word.isdecimal() and len(word) <= 5
 
 
-def _running_text(running: int) -> str:
-    return "%d jobs are running" % running if running else "no job is running"
+def _idle_error(ctx: Context, job: str) -> Failed:
+    """The error for a port without a running job. `job`: the last one that ran there."""
+    last = joblog.read_job(logs_folder(ctx.site.state_dir), job, running=False)
+    port, ended = job.split("-")[1], epoch(last.ended)
+    when = " ended %s ago:" % _rounded(max(0.0, time.time() - ended)) if ended else ":"
+    text = "no job is running on port %s; the last one (%s)%s %s"
+    hint = "to see it again: mlxops jobs --follow %s" % job
+    message = text % (port, last.begin_event.get("why"), when, last.state)
+    return Failed(message, hint, port=int(port), last=last.to_wire())
+
+
+def _rounded(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return "%d %s" % (seconds / size, unit)
+    return "%d s" % seconds
 
 
 def _port(ctx: Context, verb: str, word: str) -> str:
@@ -171,7 +201,7 @@ def cancel(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     job = _job(ctx, "cancel", args.get("job"))
     holder = next((h for h in _running(ctx) if h.get("job") == job), None)
     if holder is None:
-        raise Failed("job %s has already finished" % job, "mlxops jobs --follow %s" % job, job=job)
+        raise Failed("job %s has already finished" % job, "mlxops jobs", job=job)
     agent = find_agent(ctx.procs, holder)
     if agent is None:
         raise NotStopped(

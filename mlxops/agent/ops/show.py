@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from ..context import Context
 from ..errors import MlxopsError
 from ..models.options import find_installed, launch_options
-from ..ports.portname import PortResolver, find_slot
+from ..ports.portname import PortResolver, find_slot, report_meaning
 from ..ports.survey import observe_ports
 from ..programs.installed import Installed
 from ..registry import resolve
@@ -46,6 +46,8 @@ def _resolve(ctx: Context, registry: Registry, what: str) -> Tuple[Optional[int]
     if slot:
         PortResolver(ctx, "show").resolve(what, registry)
     entry = exact or resolve.require_entry(registry, what)
+    if exact is None:
+        report_meaning(ctx, what, entry.name)
     # For a lost entry, the port it served on.
     return entry.port or entry.wanted, entry
 

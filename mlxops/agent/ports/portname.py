@@ -1,28 +1,50 @@
-"""Resolve a word to a port: the name of a slot, or of an entry that is loaded.
+"""Resolve a word to a port, or to the entry on a port.
 
-A word with two meanings is refused, so that no server is stopped by mistake."""
+A port has a number, and may have a slot's name; the name of an entry stands for the port that it is
+on. A word with two meanings is refused, so that no server is stopped by mistake."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..context import Context
 from ..errors import ModelAmbiguous, RegistryInvalid, Usage, mlxops_command
 from ..jobs import reservations
 from ..registry import resolve
-from ..registry.entries import Entry, Registry
+from ..registry.entries import EMPTY, Entry, Registry
 from ..site import Site, Slot
 
-READ_VERBS = ("status", "verify", "logs", "show", "fit", "jobs", "follow")
+# These also accept a part of a name, if it stands for one port.
+READ_VERBS = ("status", "verify", "logs", "show", "fit", "jobs", "follow", "history")
+# For these, an entry whose server is gone stands for the port that it wants.
+INCLUDES_LOST = (
+    "status",
+    "verify",
+    "logs",
+    "show",
+    "jobs",
+    "history",
+    "unload",
+    "restart",
+    "plan",
+    "apply",
+)
 # For these, the name of an entry that is not loaded never means a port where another model is
 # loaded.
-STOP_VERBS = ("unload", "restart", "cancel", "show")
+STOP_VERBS = ("unload", "cancel", "restart", "show")
+# verb -> the argument where a port stands for the entry on it, or where a port is refused
+ENTRY_ARGUMENTS: Mapping[str, str] = {"set": "name", "fit": "model"}
+NAMES_ONLY: Mapping[str, str] = {"remove": "name", "rename": "name", "load": "model"}
 MAX_SUGGESTIONS = 3
 MAX_WORD_LENGTH = 200
+COMMANDS: Mapping[str, Tuple[str, ...]] = {
+    "follow": ("jobs", "--follow"),
+    "plan": ("apply", "--dry-run"),
+}
 
 
-def resolve_ports(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str, Any]:
+def resolve_words(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str, Any]:
     """The arguments of a verb with words replaced by ports. `word`: what was typed for `port`;
     `words`: port -> what was typed for it."""
     done = dict(args)
@@ -36,7 +58,50 @@ def resolve_ports(ctx: Context, verb: str, args: Mapping[str, Any]) -> Dict[str,
         }
         done["ports"] = list(words)
         done["words"] = {port: word for port, word in words.items() if isinstance(word, str)}
+    key = ENTRY_ARGUMENTS.get(verb) or NAMES_ONLY.get(verb)
+    if key and isinstance(args.get(key), str):
+        done[key] = _entry_word(ctx, verb, args[key])
     return done
+
+
+def _entry_word(ctx: Context, verb: str, word: str) -> str:
+    """The word, or the name of the entry on the port that it means; Usage where that is refused."""
+    port = _port_or_slot(ctx.site, word)
+    if port is None:
+        return word
+    registry, fault = ctx.store.read_or_empty()
+    if fault or resolve.find_exact(registry, word) is not None:
+        return word
+    there = registry.holders(port) or registry.lost(port)
+    what = "%s is %s, not a model" % (word, "a port" if word.isdecimal() else "port %d" % port)
+    if len(there) != 1:
+        raise Usage("%s, and no model is loaded there" % what, "mlxops list", word=word)
+    name = there[0].name
+    if verb in ENTRY_ARGUMENTS:
+        report_meaning(ctx, word, name)
+        return name
+    more = ["PORT"] if verb == "load" else ["NEW"] if verb == "rename" else []
+    hint = mlxops_command(verb, name, *more)
+    raise Usage("%s; the model there is %s" % (what, name), hint, word=word, entry=name)
+
+
+def _port_or_slot(site: Site, word: str) -> Optional[int]:
+    if word.isascii() and word.isdecimal() and len(word) <= 5 and int(word) in site.ports:
+        return int(word)
+    slot = find_slot(site, word)
+    return slot.port if slot else None
+
+
+def report_meaning(ctx: Context, word: str, meaning: str) -> None:
+    """Tell the user what a word was taken for, if that is not the word itself."""
+    ctx.client.emit("note", message="%s is taken as %s" % (word[:MAX_WORD_LENGTH], meaning))
+
+
+class Place(NamedTuple):
+    """A name of a slot or an entry, and its port."""
+
+    name: str
+    port: int
 
 
 class PortResolver:
@@ -46,6 +111,7 @@ class PortResolver:
         self, ctx: Context, verb: str, before: Union[List[Any], Tuple[Any, ...]] = ()
     ) -> None:
         self._ctx, self._verb, self._before = ctx, verb, tuple(before)
+        self._loading: Optional[Dict[str, int]] = None
 
     def resolve(self, word: str, registry: Optional[Registry] = None) -> int:
         """The port. Raises Usage for an unknown word, ModelAmbiguous for one with two meanings."""
@@ -53,46 +119,71 @@ class PortResolver:
         if word.isascii() and word.isdecimal() and len(word) <= 5:
             return site.require_port(int(word))
         slot = find_slot(site, word)
-        entry = self._entry(word, slot, registry)
-        if slot is None:
-            return self._of_entry(word, entry, registry)
-        if entry is not None:
-            self._refuse_two(word, slot, entry, registry)
-        return slot.port
-
-    def _read(self, registry: Optional[Registry]) -> Registry:
-        return self._ctx.store.read() if registry is None else registry
-
-    def _entry(
-        self, word: str, slot: Optional[Slot], registry: Optional[Registry]
-    ) -> Optional[Entry]:
         try:
-            return resolve.find_exact(self._read(registry), word)
+            known = self._ctx.store.read() if registry is None else registry
         except RegistryInvalid:
             if slot is None or self._verb not in READ_VERBS:
                 raise
-            return None
+            known = EMPTY
+        entry = resolve.find_exact(known, word)
+        if slot is None:
+            return self._of_entry(word, entry, known)
+        if entry is not None:
+            self._refuse_two(word, slot, entry, known)
+        return slot.port
 
-    def _of_entry(self, word: str, entry: Optional[Entry], registry: Optional[Registry]) -> int:
+    def _of_entry(self, word: str, entry: Optional[Entry], registry: Registry) -> int:
         if entry is None:
-            raise self._unknown(word, self._read(registry))
-        there = current_port(self._ctx, entry)
+            return self._of_part(word, registry)
+        there = self._port_of(entry, registry)
         if there is None:
-            raise Usage(
-                "%s is not loaded on any port" % entry.name,
-                "mlxops status",
-                port=word,
-                entry=entry.name,
-            )
+            raise self._not_loaded(word, entry)
         return self._ctx.site.require_port(there)
 
-    def _refuse_two(
-        self, word: str, slot: Slot, entry: Entry, registry: Optional[Registry]
-    ) -> None:
-        there = current_port(self._ctx, entry)
+    def _port_of(self, entry: Entry, registry: Registry) -> Optional[int]:
+        """The port that an entry is on, or is being loaded on; for some verbs also the free port
+        that it wants."""
+        if self._loading is None:
+            self._loading = reservations.loading_entries(self._ctx)
+        there = entry.port if entry.port is not None else self._loading.get(entry.name)
+        if there is not None or self._verb not in INCLUDES_LOST or entry.wanted is None:
+            return there
+        return None if registry.holders(entry.wanted) else entry.wanted
+
+    def _not_loaded(self, word: str, entry: Entry) -> Usage:
+        planned = entry.slot if entry.slot in self._ctx.site.ports else None
+        hint = "to load it: %s" % mlxops_command("load", entry.name, planned or "PORT")
+        text = "%s is not loaded on any port" % entry.name
+        return Usage(text, hint, port=word, entry=entry.name)
+
+    def _of_part(self, word: str, registry: Registry) -> int:
+        """The port that part of a name stands for; Usage if the verb wants full names, or if there
+        are several."""
+        places = self._places(registry)
+        short = word.lower()
+        found = {places[name].port: places[name] for name in places if short in name.lower()}
+        if not short or len(found) != 1 or self._verb not in READ_VERBS or "/" in word:
+            raise self._unknown(word, places)
+        place = next(iter(found.values()))
+        report_meaning(self._ctx, word, "%s (port %d)" % place)
+        return place.port
+
+    def _places(self, registry: Registry) -> Dict[str, Place]:
+        """Every name that stands for a port: of slots, of entries on ports, and of their models."""
+        site = self._ctx.site
+        places = {slot.name: Place(slot.name, slot.port) for slot in site.slots.values()}
+        for entry in registry.entries.values():
+            port = self._port_of(entry, registry)
+            if port is not None and port in site.ports:
+                place = Place(entry.name, port)
+                places.update({name: place for name in resolve.names_of(entry)})
+        return places
+
+    def _refuse_two(self, word: str, slot: Slot, entry: Entry, registry: Registry) -> None:
+        there = self._port_of(entry, registry)
         if there == slot.port:
             return
-        others = [e.name for e in self._read(registry).holders(slot.port)]
+        others = [e.name for e in registry.holders(slot.port)]
         if there is None and not (others and self._verb in STOP_VERBS):
             return
         where = "loaded on port %d" % there if there else "not loaded"
@@ -113,20 +204,16 @@ class PortResolver:
         )
 
     def _typed(self, what: object) -> str:
-        return mlxops_command(self._verb, *self._before, what)
+        return mlxops_command(*COMMANDS.get(self._verb, (self._verb,)), *self._before, what)
 
-    def _unknown(self, word: str, registry: Registry) -> Usage:
+    def _unknown(self, word: str, places: Mapping[str, Place]) -> Usage:
         site = self._ctx.site
-        loaded = {e.name: e.port for e in registry.entries.values() if e.port in site.ports}
-        known = {**loaded, **{slot.name: slot.port for slot in site.slots.values()}}
         text = "no port, slot or loaded entry %r on %s" % (word[:MAX_WORD_LENGTH], site.name)
-        near = similar_names(word, known)
-        hint = (
-            "did you mean %s?" % ", ".join("%s (%d)" % (n, known[n] or 0) for n in near)
-            if near
-            else "mlxops status"
-        )
-        return Usage(text, hint, port=word[:MAX_WORD_LENGTH], near=near)
+        near = list(dict.fromkeys(places[name] for name in similar_names(word, places)))
+        near = near[:MAX_SUGGESTIONS]
+        named = " or ".join("%s (%d)" % place for place in near)
+        hint = "did you mean %s?" % named if near else "mlxops status"
+        return Usage(text, hint, port=word[:MAX_WORD_LENGTH], near=[place.name for place in near])
 
 
 def find_slot(site: Site, word: str) -> Optional[Slot]:
@@ -136,17 +223,12 @@ def find_slot(site: Site, word: str) -> Optional[Slot]:
     return alike[0] if len(alike) == 1 else None
 
 
-def current_port(ctx: Context, entry: Entry) -> Optional[int]:
-    """The port that an entry is on, or is being loaded on."""
-    return (
-        entry.port if entry.port is not None else reservations.loading_entries(ctx).get(entry.name)
-    )
-
-
 def similar_names(word: str, names: Mapping[str, Any]) -> List[str]:
-    """A few names that start with the word or are spelled almost like it."""
+    """The names that contain the word or are spelled almost like it, the most alike first."""
     short = word[:MAX_WORD_LENGTH].lower()
     begun = [name for name in names if short and name.lower().startswith(short)]
+    inside = [name for name in names if short and short in name.lower()]
     spelled = {name.lower(): name for name in names}
     close = difflib.get_close_matches(short, spelled, n=MAX_SUGGESTIONS, cutoff=0.7)
-    return list(dict.fromkeys([*begun, *(spelled[one] for one in close)]))[:MAX_SUGGESTIONS]
+    near = dict.fromkeys([*begun, *inside, *(spelled[one] for one in close)])
+    return list(near)

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import List, Optional, Tuple
 
-from ..errors import ModelAmbiguous, ModelUnknown, Usage
+from ..errors import ModelAmbiguous, ModelUnknown, Usage, mlxops_command
 from .entries import Entry, Registry
 
 # A number is a port, 8100-8103 are several, and a comma separates them.
@@ -91,14 +91,26 @@ def require_exact(registry: Registry, word: str) -> Entry:
     entry = find_exact(registry, word)
     if entry is not None:
         return entry
+    raise no_such_name(registry, word)
+
+
+def no_such_name(registry: Registry, word: str, verb: str = "", port: object = "") -> ModelUnknown:
+    """The error for a word that is no full name, with the names that contain it or resemble it.
+    `verb`, `port`: for the command to type if there is one such name."""
     parts = [e.name for e in _parts(registry, word)][:MAX_NAMES]
-    near = parts or list(unknown_model(registry, word).fields["near"])
-    hint = "did you mean %s?" % ", ".join(near) if near else "mlxops list"
-    raise ModelUnknown("no entry has the name %r" % word, hint, model=word, near=near)
+    unknown = unknown_model(registry, word)
+    near = parts or list(unknown.fields["near"])
+    hint = "did you mean %s?" % " or ".join(near) if near else "mlxops list"
+    if verb == "load":
+        one = mlxops_command(verb, near[0], port) if len(near) == 1 else ""
+        hint = "did you mean %s" % one if one else hint if near else unknown.hint
+    return ModelUnknown("no entry has the name %r" % word, hint, model=word, near=near)
 
 
 def _whole(registry: Registry, word: str) -> List[Entry]:
-    return [e for e in registry.entries.values() if word.lower() in [n.lower() for n in _names(e)]]
+    return [
+        e for e in registry.entries.values() if word.lower() in [n.lower() for n in names_of(e)]
+    ]
 
 
 def _parts(registry: Registry, word: str) -> List[Entry]:
@@ -106,16 +118,16 @@ def _parts(registry: Registry, word: str) -> List[Entry]:
     if not word or is_repo_id(word):
         return []
     return [
-        e for e in registry.entries.values() if any(word.lower() in n.lower() for n in _names(e))
+        e for e in registry.entries.values() if any(word.lower() in n.lower() for n in names_of(e))
     ]
 
 
 def _pieces(entry: Entry) -> List[Tuple[str, str]]:
     """(text to compare with, name to show), also for the parts of names: a typo in one part
     resembles that part, not the full name."""
-    whole = [(name.lower(), name) for name in _names(entry)]
+    whole = [(name.lower(), name) for name in names_of(entry)]
     return whole + [(part, entry.name) for text, _ in whole for part in re.split(r"[/_.-]", text)]
 
 
-def _names(entry: Entry) -> Tuple[str, ...]:
+def names_of(entry: Entry) -> Tuple[str, ...]:
     return tuple(n for n in (entry.name, entry.repo_id, entry.model_id) if n)

@@ -15,6 +15,7 @@ from ...render.plan import LISTING, download_bytes, is_due, plan_text, question,
 from .. import options
 from ..run import Answer, Result, Run
 from ..verb import verb
+from ..words.ports import port_words
 from .load import ASK_ABOVE_BYTES
 
 TARGETS = ("both", "declared", "wanted")
@@ -100,8 +101,7 @@ def apply(
 
 
 def _wire(run: Run, selection: Result) -> Result:
-    words = [run.host.port_word(word) for word in selection["ports"]]
-    return {**selection, "ports": words or None}
+    return {**selection, "ports": port_words(run.host, selection["ports"]) or None}
 
 
 def _plan_text(run: Run, selection: Result) -> Callable[[Result, Any], str]:

@@ -18,6 +18,7 @@ from ...render.entries import (
 from .. import options
 from ..run import Answer, Run
 from ..verb import verb
+from ..words.models import model_word
 
 
 @verb("list", "mlxops list", "mlxops list --loaded --sort size", "mlxops list -o name", reads=True)
@@ -38,7 +39,7 @@ def list_(run: Run, loaded: bool) -> Answer:
 @click.argument("what", metavar="NAME|PORT")
 def show(run: Run, what: str) -> Answer:
     """Show an entry or a port in full, with the command that starts its server."""
-    return Answer(run.call("show", {"what": what}), entry_details)
+    return Answer(run.call("show", {"what": model_word(what).name}), entry_details)
 
 
 @verb("init", "mlxops init --dry-run", "mlxops init")
@@ -71,7 +72,7 @@ def set_(run: Run, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer
 
     KEY= clears a field. For chat_template, the parsers and args, KEY=auto uses the default of the
     model family, and KEY= or KEY=none turns it off."""
-    args = {"name": name, "changes": _pairs(changes), "dry_run": dry_run}
+    args = {"name": model_word(name).name, "changes": _pairs(changes), "dry_run": dry_run}
     return Answer(run.call("set", args), plan_summary if dry_run else set_result)
 
 
@@ -117,6 +118,7 @@ def remove(run: Run, name: str, dry_run: bool, yes: bool) -> Answer:
     """Remove an entry from the registry (not while it is loaded). Its files stay in the cache.
 
     NAME is the entry's full name. At a terminal you are asked to confirm."""
+    name = model_word(name).name
     if run.interactive and not yes and not dry_run:
         preview = run.call("remove", {"name": name, "dry_run": True})
         name = str(preview["entry"])

@@ -10,6 +10,8 @@ from ...render.fit import fit as fit_text
 from .. import options
 from ..run import Answer, Run
 from ..verb import verb
+from ..words.models import model_at
+from ..words.ports import port_word
 
 
 @verb(
@@ -29,13 +31,20 @@ from ..verb import verb
     help="Context length in tokens (default: as load would use).",
 )
 @options.revision()
-def fit(run: Run, model: str, port: str | None, **more: object) -> Answer:
+def fit(
+    run: Run, model: str, port: str | None, context: int | None, revision: str | None
+) -> Answer:
     """Check whether MODEL fits into memory, before any download, and show the arithmetic.
 
     With PORT, the memory of the server there counts as free. If MODEL does not fit, the fewest
     ports to unload are named, and the exit status is 10."""
-    result = run.call(
-        "fit", {"model": model, "port": run.host.port_word(port) if port else None, **more}
-    )
+    word = model_at(model, revision)
+    args = {
+        "model": word.name,
+        "port": port_word(run.host, port) if port else None,
+        "context": context,
+        "revision": word.revision,
+    }
+    result = run.call("fit", args)
     refused = result.pop("refused", None)
     return Answer(result, fit_text, from_wire(refused) if refused else None)

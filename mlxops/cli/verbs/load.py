@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
-from ...agent.errors import NeedsConsent, PortBusy, from_wire
+from ...agent.errors import ModelUnknown, NeedsConsent, PortBusy, Usage, from_wire
 from ...render.ports import load_result
 from .. import options
 from ..run import Answer, Result, Run
 from ..verb import verb
+from ..words.models import model_at
+from ..words.ports import port_word
 
 ASK_ABOVE_BYTES = 20 * 10**9
 _FORCE = (
@@ -27,7 +31,7 @@ _FORCE = (
 @options.port()
 @click.option("--replace", is_flag=True, help="Stop the model on PORT without asking.")
 @click.option("--download", is_flag=True, help="Download missing files of the repo.")
-@click.option("--yes", is_flag=True, help="Do not ask before a download of more than 20 GB.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before a download of more than 20 GB.")
 @click.option("--force", is_flag=True, help=_FORCE)
 @click.option(
     "--evict",
@@ -59,19 +63,26 @@ def load(
     no_keep: bool,
     download: bool,
     yes: bool,
+    revision: str | None,
     **more: object,
 ) -> Answer:
     """Load MODEL on PORT and wait until it answers.
 
-    MODEL is an entry, a repo (org/name), or a unique part of one. If the new model fails to start,
-    the previous one is started again.
+    MODEL is an entry, a repo (org/name), or the address of a repo on the Hub. If the new model
+    fails to start, the previous one is started again.
 
     A download starts only for a full org/name, for the exact name of an entry that was never
     downloaded, or with --download, and only after its size, the free disk space and the memory
-    were checked. Part of a name, or an entry whose files are gone, downloads nothing."""
+    were checked. An entry whose files are gone downloads nothing."""
+    if model.isdecimal() and int(model[:6]) in run.host.site["ports"] and not port.isdecimal():
+        raise Usage(
+            f"{model} is a port, and MODEL comes first", shlex.join(["mlxops", "load", port, model])
+        )
+    word = model_at(model, revision)
     args = {
-        "model": model,
-        "port": run.host.port_word(port),
+        "model": word.name,
+        "revision": word.revision,
+        "port": port_word(run.host, port),
         "rollback": not no_rollback,
         "keep": not no_keep,
         **more,
@@ -86,8 +97,8 @@ def load(
 
 
 def _load_with_consent(run: Run, args: Result) -> Result:
-    """Make the call; if the user at the terminal agrees, make it again, with --replace or with the
-    large download."""
+    """Make the call; if the user at the terminal agrees, make it again: with the name that was
+    meant, with --replace, or with the large download."""
     try:
         return run.call("load", args)
     except PortBusy as busy:
@@ -95,6 +106,12 @@ def _load_with_consent(run: Run, args: Result) -> Result:
         if "occupant" not in busy.fields or not run.confirm(_question(busy, args), "not loaded"):
             raise
         return _load_with_consent(run, {**args, "replace": True})
+    except ModelUnknown as unknown:
+        near = unknown.fields.get("near") or []
+        question = f"{unknown.message}. Did you mean {near[0] if near else ''}?"
+        if len(near) != 1 or not run.confirm(question, "not loaded"):
+            raise
+        return _load_with_consent(run, {**args, "model": near[0]})
     except NeedsConsent as large:
         if not run.confirm(f"{large.message}. Download it?", "not loaded"):
             raise

@@ -13,6 +13,7 @@ from .. import options
 from ..run import Answer, Result, Run
 from ..verb import unless, verb
 from ..watch import watch_until_interrupt
+from ..words.ports import port_word
 
 
 @verb(
@@ -49,7 +50,7 @@ def logs(run: Run, port: str, lines: int, follow: bool, previous: bool) -> Answe
     text = LogText(
         run.console.print_now if not run.flags.json else run.console.note, run.flags.json
     )
-    args = {"port": run.host.port_word(port), "lines": lines, "follow": follow}
+    args = {"port": port_word(run.host, port), "lines": lines, "follow": follow}
     args |= {"previous": True} if previous else {}
 
     def on_event(event: Result) -> None:

@@ -11,6 +11,7 @@ from ...render.actions import change_summary, plan_summary
 from .. import options
 from ..run import Answer, Run
 from ..verb import verb
+from ..words.models import AROUND, model_at
 
 
 @verb(
@@ -58,6 +59,8 @@ def register(run: Run, slots: bool, dry_run: bool, **entry: Any) -> Answer:
     _require_slots_or_entry(slots, entry)
     if not slots:
         slot = run.host.port(entry["slot"]) if entry["slot"] else None
+        repo = model_at(entry["repo"], entry["revision"])
+        entry |= {"name": entry["name"].strip(AROUND), "repo": repo.name, "revision": repo.revision}
         entry = {**entry, "slot": slot, "args": [*entry["args"]], "hosts": [*entry["hosts"]]}
     return Answer(
         run.call("register", {**({"slots": True} if slots else entry), "dry_run": dry_run}),

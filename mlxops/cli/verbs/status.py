@@ -12,6 +12,7 @@ from .. import options
 from ..check_errors import drift_error, port_errors
 from ..run import Answer, Result, Run
 from ..verb import verb
+from ..words.ports import port_words
 
 
 @verb(
@@ -43,7 +44,7 @@ def status(
 
     "-" means unknown. DRIFT names a difference between registry and host; the lines below the table
     give its reason and the next command. With --check -q, only those are shown."""
-    chosen = [run.host.port_word(word) for word in ports] or None
+    chosen = port_words(run.host, ports) or None
     if timeout_s is not None and not deep:
         raise Usage(
             "--timeout needs --deep; without it, status takes at most 2 seconds",

@@ -11,6 +11,7 @@ from ...render.ports import servers_to_stop, unload_all_result, unload_result
 from .. import options
 from ..run import Answer, Result, Run
 from ..verb import verb
+from ..words.ports import port_words
 
 
 @verb(
@@ -70,7 +71,7 @@ def _usage(everything: bool, registered: bool) -> Usage:
 
 def _ports(run: Run, words: tuple[str, ...]) -> Result:
     """One port has a row as its answer, several have a list of rows."""
-    ports = [run.host.port_word(word) for word in words]
+    ports = port_words(run.host, words)
     return {"port": ports[0]} if len(ports) == 1 else {"ports": ports} if ports else {}
 
 

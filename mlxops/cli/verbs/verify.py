@@ -7,6 +7,7 @@ from .. import options
 from ..check_errors import verify_error
 from ..run import Answer, Run
 from ..verb import verb
+from ..words.ports import port_words
 
 
 @verb(
@@ -31,7 +32,7 @@ def verify(run: Run, ports: tuple[str, ...], timeout_s: float | None) -> Answer:
     shown."""
     result = run.call(
         "verify",
-        {"ports": [run.host.port_word(word) for word in ports] or None, "timeout_s": timeout_s},
+        {"ports": port_words(run.host, ports) or None, "timeout_s": timeout_s},
     )
     verbose = run.flags.verbose
     error = verify_error(result, verbose)

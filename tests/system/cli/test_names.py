@@ -3,6 +3,9 @@ names."""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +15,7 @@ from mlxops import session
 from mlxops.hosts import files as hosts
 from tests.support.asking import ask, refusal
 from tests.support.initcopies import InitCopies
-from tests.support.studio import Studio
+from tests.support.studio import Studio, eventually
 
 
 @pytest.fixture
@@ -63,9 +66,10 @@ def test_a_word_that_is_a_slot_and_an_entry_elsewhere_is_refused_by_every_verb(o
             refused = refusal(one, verb, **given(verb, said, more))
             assert refused.exit_code == 9, (verb, refused)
             model = " topaz" if verb in ("load", "fit") else ""
-            assert f"mlxops {verb}{model} {here} (slot {word})" in refused.hint, verb
+            typed = "jobs --follow" if verb == "follow" else verb
+            assert f"mlxops {typed}{model} {here} (slot {word})" in refused.hint, verb
             assert (
-                f"mlxops {verb}{model} {there} (where the entry {word} serves)" in refused.hint
+                f"mlxops {typed}{model} {there} (where the entry {word} serves)" in refused.hint
             ), verb
     assert one.assignments() == before
     assert one.ask(here) == "I am tiny/amber" and one.ask(there) == "I am tiny/jade"
@@ -111,7 +115,14 @@ def test_verbs_about_ports_take_the_name_of_what_is_loaded(one: Studio) -> None:
     assert one.assignments() == {"jade": other}
     assert ask(one, "load", model="amber", port="jade", replace=True)["port"] == other
     assert one.assignments() == {"amber": other}
-    assert ask(one, "follow", job="amber")["port"] == other
+    over = refusal(one, "follow", job="amber")
+    assert over.fields["last"]["state"] == "done" and over.fields["last"]["port"] == other
+    assert f"no job is running on port {other}; the last one (load amber {other}) ended" in (
+        over.message
+    )
+    assert ask(one, "follow", job=over.fields["last"]["job"])["port"] == other
+    assert {job["port"] for job in ask(one, "jobs", job="amber")["jobs"]} == {other}
+    assert refusal(one, "cancel", job=str(other)).hint == over.hint
 
 
 @pytest.mark.parametrize(
@@ -153,15 +164,84 @@ def test_a_broken_registry_leaves_slots_and_numbers_to_look_at(one: Studio) -> N
         one.registry_path.write_text(text)
 
 
-def test_a_part_of_a_name_is_told_before_it_starts_anything(one: Studio) -> None:
-    said: list[str] = []
+def test_a_part_of_a_name_starts_nothing(one: Studio) -> None:
+    port = one.ports[0]
+    for word, more in (("amb", {}), ("ambr", {}), ("amb", {"dry_run": True})):
+        refused = refusal(one, "load", model=word, port=port, **more)
+        assert (refused.kind, refused.fields["near"]) == ("ModelUnknown", ["amber"])
+        assert refused.hint == f"did you mean mlxops load amber {port}"
+    assert "amber" not in refusal(one, "load", model="nosuch", port=port).hint
+    assert ask(one, "status")["ports"][0]["state"] == "free" and one.assignments() == {}
+
+
+@pytest.mark.slow
+def test_what_only_reads_takes_a_part_of_a_name_and_tells_which(one: Studio) -> None:
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
     host = hosts.find_host("studio", str(one.hosts_dir))
-    session.call(
-        host, "load", {"model": "amb", "port": one.ports[0]}, lambda event: said.append(str(event))
+    for verb, args, meant in (
+        ("status", {"ports": ["amb"]}, f"amber (port {port})"),
+        ("logs", {"port": "mber", "lines": 1}, f"amber (port {port})"),
+        ("fit", {"model": "topa"}, "topaz"),
+        ("fit", {"model": str(port)}, "amber"),
+        ("show", {"what": "topa"}, "topaz"),
+    ):
+        notes: list[Any] = []
+        session.call(
+            host,
+            verb,
+            args,
+            lambda event, to=notes: to.append(event.get("message")),  # type: ignore[misc]
+        )
+        assert [note for note in notes if str(note).endswith(f"is taken as {meant}")], verb
+    assert len(refusal(one, "status", ports=["slot"]).fields["near"]) == 3
+    assert f"did you mean amber ({port})?" == refusal(one, "unload", port="mber").hint
+
+
+def test_several_ports_are_unloaded_each_with_its_own_outcome(one: Studio) -> None:
+    first, second, last = one.ports
+    ask(one, "load", model="amber", port=first)
+    ask(one, "load", model="jade", port=second)
+    with socket.create_server(("127.0.0.1", last)):
+        answer = one.mlxops("unload", f"amber,{second}-{last}")
+        assert answer.exit == 1 and answer.error["ports"] == [last]
+        rows = answer.document["result"]["ports"]
+        assert [(row["port"], row["ok"], row["changed"]) for row in rows] == [
+            (first, True, True),
+            (second, True, True),
+            (last, False, False),
+        ]
+    assert one.assignments() == {}
+
+
+@pytest.mark.slow
+def test_a_port_stands_for_the_entry_on_it_where_that_is_harmless(one: Studio) -> None:
+    port = one.ports[0]
+    ask(one, "load", model="amber", port=port)
+    ask(one, "set", name=one.slot(port), changes={"revision": "r"})
+    assert one.entry("amber")["revision"] == "r"
+    for verb, more in (("remove", {}), ("load", {"port": one.ports[1]})):
+        key = "model" if verb == "load" else "name"
+        refused = refusal(one, verb, **{key: str(port)}, **more)
+        assert refused.exit_code == 2 and "the model there is amber" in refused.message
+        assert refused.hint.startswith(f"mlxops {verb} amber")
+    assert (
+        "no model is loaded there"
+        in refusal(one, "set", name=str(one.ports[1]), changes={"revision": "r"}).message
     )
-    told = [n for n, line in enumerate(said) if "amb -> amber (tiny/amber)" in line]
-    begun = [n for n, line in enumerate(said) if "'event': 'job'" in line]
-    assert len(told) == 1 and told[0] < begun[0]
+
+
+@pytest.mark.slow
+def test_a_lost_model_stands_for_the_port_that_it_wants(one: Studio) -> None:
+    first = one.ports[0]
+    ask(one, "load", model="amber", port=first)
+    os.kill(one.port_row(first)["pid"], signal.SIGKILL)
+    eventually(lambda: one.port_row(first)["drift"])
+    ask(one, "reconcile")
+    assert ask(one, "status", ports=["amber"])["ports"][0]["drift"] == "lost"
+    ask(one, "load", model="jade", port=first)
+    assert "amber is not loaded on any port" in refusal(one, "unload", port="amber").message
+    assert one.assignments() == {"jade": first}
 
 
 @pytest.mark.slow

@@ -155,6 +155,28 @@ def test_nothing_to_stop_is_no_question(one: Studio) -> None:
     assert ended == 0 and "All ports were already free." in shown
 
 
+@pytest.mark.slow
+def test_unload_asks_about_what_it_would_stop(one: Studio) -> None:
+    ask(one, "load", model="amber", port=one.ports[0])
+    ended, shown = at_a_terminal(one, b"n\n", "unload", "amber", one.ports[1])
+    assert ended == 1 and f"{one.ports[0]}  amber (pid " in shown
+    assert "Stop this server? [y/N]" in shown and "nothing was unloaded" in shown
+    assert one.assignments() == {"amber": one.ports[0]}
+    ended, shown = at_a_terminal(one, b"y\n", "stop", one.slot(one.ports[0]))
+    assert ended == 0 and f"{one.ports[0]} is free: amber was unloaded" in shown
+    ended, shown = at_a_terminal(one, b"", "unload", one.ports[0])
+    assert ended == 0 and f"{one.ports[0]} is already free" in shown
+
+
+@pytest.mark.slow
+def test_a_near_miss_is_asked_about(one: Studio) -> None:
+    port = one.ports[0]
+    ended, shown = at_a_terminal(one, b"n\n", "load", "ambr", port)
+    assert ended == 1 and "Did you mean amber? [y/N]" in shown and one.assignments() == {}
+    ended, shown = at_a_terminal(one, b"y\n", "load", "ambr", port)
+    assert ended == 0 and one.assignments() == {"amber": port}
+
+
 @pytest.mark.parametrize(("typed", "code"), [(b"n\n", 1), (b"\x03", 130), (b"y\n", 0)])
 def test_remove_asks(one: Studio, typed: bytes, code: int) -> None:
     ended, shown = at_a_terminal(one, typed, "remove", "Tiny/Amber")
@@ -165,7 +187,7 @@ def test_remove_asks(one: Studio, typed: bytes, code: int) -> None:
 
 def test_a_swap_that_is_declined_is_no_error_with_advice(one: Studio) -> None:
     ask(one, "load", model="amber", port=one.ports[0])
-    ended, shown = at_a_terminal(one, b"n\n", "load", "jad", one.ports[0])
+    ended, shown = at_a_terminal(one, b"n\n", "load", "jade", one.ports[0])
     assert ended == 1 and "Stop it and load jade? [y/N]" in shown
     assert "not loaded: you answered no" in shown and "hint" not in shown
     assert one.ask(one.ports[0]) == "I am tiny/amber"
