@@ -101,7 +101,7 @@ def rename(run: Run, name: str, new: str, dry_run: bool) -> Answer:
 
     OLD is the entry's full name. Clients keep asking for the name of the port's slot. On a port
     without a slot they ask for the entry's name, so there the entry must be unloaded first."""
-    args = {"name": name, "new": new, "dry_run": dry_run}
+    args = {"name": model_word(name).name, "new": new.strip(), "dry_run": dry_run}
     return Answer(run.call("rename", args), rename_result)
 
 

@@ -7,6 +7,7 @@ from ...render.restart import restart_question, restart_result
 from .. import options
 from ..run import Answer, Result, Run
 from ..verb import verb
+from ..words.ports import port_words
 
 
 @verb(
@@ -37,7 +38,7 @@ def restart(
     Several ports are restarted one after the other; if one fails, the others go on, and the exit
     status is 1. At a terminal you are asked to confirm."""
     args: Result = {
-        "ports": [run.host.port_word(word) for word in ports],
+        "ports": port_words(run.host, ports),
         "timeout_s": timeout_s,
         "grace_s": grace_s,
         "dry_run": dry_run,
