@@ -95,7 +95,7 @@ def require_exact(registry: Registry, word: str) -> Entry:
 
 
 def no_such_name(registry: Registry, word: str, verb: str = "", port: object = "") -> ModelUnknown:
-    """The error for a word that is no full name, with the names that contain it or resemble it.
+    """The error for a word that names no entry in full, with the names that it may stand for.
     `verb`, `port`: for the command to type if there is one such name."""
     parts = [e.name for e in _parts(registry, word)][:MAX_NAMES]
     unknown = unknown_model(registry, word)
