@@ -21,7 +21,7 @@ VERBS = {
     "list": "list.list_entries",
     "show": "show.show",
     "fit": "fit.fit",
-    "register": "edit.register",
+    "register": "register.register",
     "set": "edit.set_fields",
     "rename": "rename.rename",
     "remove": "edit.remove",

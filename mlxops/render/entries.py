@@ -125,7 +125,8 @@ def _inner(value: Any) -> str:
 def set_result(result: dict[str, Any], style: Style) -> str:
     """What `set` did to an entry."""
     if result.get("actions"):
-        return "\n".join(action_lines(result["actions"]))
+        step = [f"  next: {printable(result['next'])}"] if result.get("next") else []
+        return "\n".join([*action_lines(result["actions"]), *step])
     if not result.get("changed"):
         return style.idle("nothing changed")
     return "\n".join(_fields("entry", result.get("entry"), style))

@@ -89,7 +89,7 @@ def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
         if why:
             raise Failed(
                 "the chat template %s has an error: %s" % (template, why),
-                "fix it, or %s" % mlxops_command("set", entry.name, "chat_template=PATH"),
+                "fix it, or %s" % mlxops_command("set", entry.name, "chat_template="),
                 entry=entry.name,
                 path=template,
             )

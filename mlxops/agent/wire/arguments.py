@@ -34,6 +34,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "name": values.word,
         "repo": values.word,
         "slots": values.flag,
+        "again": values.flag,
         "slot": values.port,
         "args": values.words,
         "hosts": values.words,

@@ -58,20 +58,23 @@ def init(run: Run, dry_run: bool) -> Answer:
     "set",
     "mlxops set jerry-xl tool_call_parser=qwen3_moe reasoning_parser=qwen3",
     "mlxops set jerry-l chat_template=/Users/thestudio/templates/harmony.jinja",
-    "mlxops set jerry-s slot=",
+    "mlxops set jerry-s slot= reasoning_parser=none --dry-run",
 )
 @click.argument("name")
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
 @options.dry_run()
 def set_(run: Run, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
-    """Change fields of an entry. A running server keeps its flags until the next load.
+    """Change fields of an entry. KEY= gives back the default, KEY=none means none.
+
+    A running server keeps its flags until `mlxops restart`. What a load would refuse is refused at
+    once.
 
     KEY is one of chat_template, tool_call_parser, reasoning_parser, runtime, revision, slot (a port
     or slot name), args (extra server arguments, quoted as one), hosts (for a model on several
     hosts: 'studio=IP studio2=IP'), repo_id, model_id, cache_path and format.
 
-    KEY= clears a field. For chat_template, the parsers and args, KEY=auto uses the default of the
-    model family, and KEY= or KEY=none turns it off."""
+    The default of chat_template, the parsers and args is that of the model family, as init sets
+    it; KEY=auto leaves it to the next load."""
     args = {"name": model_word(name).name, "changes": _pairs(changes), "dry_run": dry_run}
     return Answer(run.call("set", args), plan_summary if dry_run else set_result)
 

@@ -49,6 +49,7 @@ ENTRY = {
     "revision": None,
     "args": [],
     "hosts": [],
+    "again": False,
     "dry_run": False,
 }
 
@@ -125,6 +126,7 @@ ENTRY = {
                 "revision": "v",
                 "args": ["--flag", "3"],
                 "hosts": ["a=10.0.0.1", "b=10.0.0.2"],
+                "again": False,
                 "dry_run": True,
             },
         ),
