@@ -43,7 +43,7 @@ GROUPS = {
     },
     "Set-up": {
         "hosts": ("hosts:hosts", "List the host files"),
-        "cron": ("cron:cron", "Print a crontab line"),
+        "cron": ("cron:cron", "Run reconcile by cron"),
         "authorize": ("authorize:authorize", "Restrict an SSH key"),
         "completion": ("program:completion", "Print shell completion"),
         "demo": ("program:demo", "Try it on this machine"),

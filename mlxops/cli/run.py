@@ -39,6 +39,7 @@ class Flags:
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
+    cron: bool = False
 
     @property
     def host_names(self) -> list[str]:
@@ -80,6 +81,10 @@ def call_host(host: Host, verb: str, args: Result, on_event: OnEvent, meanwhile:
 
 
 class Run:
+    """`one_of_several`: the same command runs for other hosts too."""
+
+    one_of_several = False
+
     def __init__(self, console: Console, call: HostCall = call_host) -> None:
         self.console, self.flags = console, Flags()
         self.command: str | None = None
@@ -90,6 +95,8 @@ class Run:
     def host(self) -> Host:
         """The host that the flags mean; Usage if that is unclear."""
         host = find_host(self.flags.first_host, self.flags.hosts_dir)
+        if self.flags.cron:
+            host = host.for_cron()
         return host.local() if self.flags.local else host
 
     @property

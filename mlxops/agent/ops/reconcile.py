@@ -18,6 +18,7 @@ from ..ports.survey import observe_ports
 from ..registry.entries import Registry
 from ..servers.unrecorded import record_unrecorded
 from ..slots.supervise import Restart, restart_lost
+from .port_rows import host_figures
 
 
 def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -35,7 +36,9 @@ def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         port_plan = _with_restarts(ctx, port_plan, restarts)
     result: Dict[str, Any] = port_plan.to_wire()
     result["actions"] = [*noted, *result["actions"], *_start_actions(restarts or (), dry)]
-    return result if restarts is None else {**result, "restarts": [r.to_wire() for r in restarts]}
+    if restarts is not None:
+        result["restarts"] = [r.to_wire() for r in restarts]
+    return {**result, **host_figures(ctx)} if args.get("metrics") else result
 
 
 def _gone(port_plan: ReconcilePlan) -> Set[int]:

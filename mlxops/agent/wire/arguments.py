@@ -49,7 +49,13 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "rename": {"name": values.text, "new": values.word, **DRY},
     "remove": {"name": values.text, **DRY},
     "init": DRY,
-    "status": {"ports": values.ports, "deep": values.flag, "fresh": values.flag, **TIMEOUT},
+    "status": {
+        "ports": values.ports,
+        "deep": values.flag,
+        "fresh": values.flag,
+        "metrics": values.flag,
+        **TIMEOUT,
+    },
     "watch": {"ports": values.ports, "interval_s": values.seconds},
     "verify": {"ports": values.ports, **TIMEOUT},
     "load": {
@@ -89,7 +95,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         **TIMEOUT,
         **GRACE,
     },
-    "reconcile": {"restart": values.flag, **DRY},
+    "reconcile": {"restart": values.flag, "metrics": values.flag, **DRY},
     "logs": {
         "port": values.port_or_word,
         "lines": LINES,

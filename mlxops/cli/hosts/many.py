@@ -85,6 +85,8 @@ class HostRun(Run):
 
     `called`: set once the verb calls the host. `on_host`: the request was sent."""
 
+    one_of_several = True
+
     def __init__(
         self, whole: Run, name: str, board: Board, gate: threading.BoundedSemaphore
     ) -> None:

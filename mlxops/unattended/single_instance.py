@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import IO
 
 from .. import alarms
-from ..agent.errors import Failed, LinkLost, Locked
+from ..agent.errors import Failed, LinkLost, Locked, MlxopsError
 from ..hosts.files import Host
 
+# Not in XDG_STATE_HOME, which cron does not set: a shell must take the same lock.
 STATE = Path(".local/state/mlxops")
 PRUNE_AFTER_S = 90 * 86400.0
+LATE_S = 900.0
+"""Age of a run that hangs: a run has ended long before, at its time limit."""
 KILL_AFTER_S = 10.0
 """Time from LinkLost to the end of the process, if the call does not return."""
 
@@ -40,7 +43,8 @@ def _acquire(host: Host, path: Path) -> IO[str]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with file:
-                raise _locked_error(host, file.read()) from None
+                age_s = time.time() - os.fstat(file.fileno()).st_mtime
+                raise _locked_error(host, file.read(), age_s) from None
         if _is_current(file, path):
             return file
         file.close()
@@ -63,7 +67,8 @@ def _prune(own: Path) -> None:
             with path.open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_current(file, path):
-                    path.with_suffix(".told.json").unlink(missing_ok=True)
+                    for reported in path.parent.glob(f"{path.stem}.*told.json"):
+                        reported.unlink(missing_ok=True)
                     path.unlink()
 
 
@@ -78,14 +83,27 @@ def reported_path(host: Host) -> Path:
     return lock_path(host).with_suffix(".told.json")
 
 
+def notified_path(host: Host, command: str) -> Path:
+    """The file with the faults that this notify command was given for this host file, in a folder
+    that exists, if it can be made."""
+    with suppress(OSError):
+        _make_folder(lock_path(host))
+    key = zlib.crc32(command.encode("utf-8", "replace"))
+    return lock_path(host).with_suffix(f".{key:08x}.told.json")
+
+
 def _open(path: Path) -> IO[str]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(path)
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
     except OSError as exc:
         raise Failed(
             f"cannot open {path}: {exc.strerror}", f"ls -ld {path.parent}", path=str(path)
         ) from None
+
+
+def _make_folder(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def _write_holder(file: IO[str]) -> None:
@@ -95,13 +113,19 @@ def _write_holder(file: IO[str]) -> None:
     file.flush()
 
 
-def _locked_error(host: Host, holder: str) -> Locked:
+def _locked_error(host: Host, holder: str, age_s: float) -> Locked:
     who = holder.strip() or "a process that has just started"
     return Locked(
         f"another reconcile of {host.name} is running on this machine: {who}",
         "wait until it ends, then run the command again",
         holder=who,
+        held_s=round(age_s),
     )
+
+
+def is_previous_run(error: MlxopsError) -> bool:
+    """Whether the error only says that the run before this one has not ended yet."""
+    return isinstance(error, Locked) and error.fields.get("held_s", LATE_S) < LATE_S
 
 
 @contextmanager

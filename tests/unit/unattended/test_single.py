@@ -13,9 +13,9 @@ from typing import IO
 import pytest
 
 from mlxops.agent.errors import LinkLost, Locked
-from mlxops.cli import single_instance
 from mlxops.hosts import files as hosts
 from mlxops.hosts.files import Host
+from mlxops.unattended import single_instance
 from tests.support.cli_standin import HOST_FILE
 
 ROOT = Path(__file__).parents[3]
@@ -108,7 +108,7 @@ def test_a_host_that_never_answers_is_given_up_in_time_and_left_clean(lab: Host)
 def test_what_does_not_heed_the_end_is_ended_by_force(tmp_path: Path) -> None:
     script = """
 import time
-from mlxops.cli import single_instance
+from mlxops.unattended import single_instance
 single_instance.KILL_AFTER_S = 0.3
 with single_instance.time_limit(0.2):
     while True:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mlxops.agent.errors import HostUnreachable, LinkLost, MlxopsError, RegistryInvalid
-from mlxops.cli import alerts
-from mlxops.cli.alerts import REPEAT_INTERVAL_S, FaultHistory
+from mlxops.unattended.faults import Fault
+from mlxops.unattended.history import MAX_BYTES, MAX_FAULTS, REPEAT_INTERVAL_S, FaultHistory, lines
 from tests.support.cli_standin import Ended, Studio, lab
 
 __all__ = ["lab"]
@@ -174,18 +174,18 @@ def test_what_could_not_be_done_is_told_once() -> None:
     assert said(result(actions=(held,))) and not said(result(actions=(held,)))
 
 
-def fault(label: str = "lost 8100") -> alerts.Fault:
-    return alerts.Fault("port " + label[:60], label, label + " told")
+def fault(label: str = "lost 8100", repeats: bool = True) -> Fault:
+    return Fault("port " + label[:60], label, label + " told", repeats=repeats)
 
 
 def at(path: Path, moment: float) -> FaultHistory:
     return FaultHistory(path, lambda: moment)
 
 
-def news(path: Path, moment: float, *faults: alerts.Fault) -> list[str]:
+def news(path: Path, moment: float, *faults: Fault) -> list[str]:
     memory = at(path, moment)
     try:
-        return memory.report(list(faults))
+        return lines(memory.news(list(faults), lambda key: True))
     finally:
         memory.save()
 
@@ -200,6 +200,14 @@ def test_a_fault_that_lasts_is_told_once_a_day_whatever_the_clock_does(tmp_path:
     assert news(path, 6.0, fault()) == []
 
 
+def test_a_fault_that_does_not_repeat_is_told_once_and_when_it_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "told"
+    off = fault("the host is off", repeats=False)
+    assert news(path, 1000.0, off) == ["the host is off told"]
+    assert news(path, 1000.0 + 30 * REPEAT_INTERVAL_S, off) == []
+    assert news(path, 1000.0 + 31 * REPEAT_INTERVAL_S) == ["resolved: the host is off"]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -207,10 +215,11 @@ def test_a_fault_that_lasts_is_told_once_a_day_whatever_the_clock_does(tmp_path:
         b"{",
         b"[]",
         b"null",
-        b'{"told": [1]}',
-        b'{"told": {"a": 1}}',
-        b'{"told": {"a": {"at": "x"}}}',
-        b'{"told": {"port lost 8100": {"at": null, "label": 1}}}',
+        b'{"version": 1, "told": {"port lost 8100": {"at": 1.0, "label": "x"}}}',
+        b'{"version": 2, "reported": [1]}',
+        b'{"version": 2, "reported": {"a": 1}}',
+        b'{"version": 2, "reported": {"a": {"at": "x"}}}',
+        b'{"version": 2, "reported": {"port lost 8100": {"at": 1.0, "label": "x"}}}',
         b"[" * 100000,
         os.urandom(512),
     ],
@@ -224,9 +233,9 @@ def test_a_file_that_says_nothing_is_written_anew(tmp_path: Path, content: bytes
 
 def test_it_does_not_grow_without_end(tmp_path: Path) -> None:
     path = tmp_path / "told"
-    news(path, 1.0, *(fault(f"{n} " + "x" * 5000) for n in range(alerts.MAX_FAULTS + 50)))
-    assert len(json.loads(path.read_text())["told"]) == alerts.MAX_FAULTS
-    assert path.stat().st_size < alerts.MAX_BYTES
+    news(path, 1.0, *(fault(f"{n} " + "x" * 5000) for n in range(MAX_FAULTS + 50)))
+    assert len(json.loads(path.read_text())["reported"]) == MAX_FAULTS
+    assert path.stat().st_size < MAX_BYTES
 
 
 def test_where_it_cannot_be_kept_everything_is_told(tmp_path: Path) -> None:
