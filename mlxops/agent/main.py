@@ -151,8 +151,9 @@ def _warn_if_not_cached(client: ClientLink, distrust: str) -> None:
 
 
 def _with_ports(ctx: Context, verb: str, args: Any) -> Any:
-    """The arguments, with names of slots and entries replaced by ports."""
-    if not any(isinstance(args.get(key), kind) for key, kind in WORDS.items()):
+    """The arguments, with names of slots and entries replaced by ports. `logs` does that itself: it
+    also finds the log of an entry that is not loaded."""
+    if verb == "logs" or not any(isinstance(args.get(key), kind) for key, kind in WORDS.items()):
         return args
     from .ports.portname import resolve_words
 

@@ -315,6 +315,11 @@ class Job:
         more = {} if lasting is None else {"lasting": lasting}
         self.emit("warning", message=message, **more)
 
+    def note_server(self, entry: str, log_fd: int) -> None:
+        """Note which file is the log of a server that is started, to find it after a failure."""
+        with contextlib.suppress(OSError):
+            self._append("server", {"entry": entry, "log": os.fstat(log_fd).st_ino})
+
     def emit(self, name: str, **fields: Any) -> None:
         """Send an event to the client and append it to the log."""
         self._client.emit(name, port=self.port, **fields)

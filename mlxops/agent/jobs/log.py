@@ -85,10 +85,10 @@ def ids_like(jobs: Iterable[str], word: str) -> List[str]:
 
 
 def read_job(folder: str, job: str, running: bool) -> JobRecord:
-    events = list(_events(log_path(folder, job)))
-    begun = next((e for e in events if e.get("event") == "begin"), {})
-    phases = [e.get("phase") for e in events if e.get("event") == "phase"]
-    end = next((e for e in events if e.get("event") == "end"), None)
+    lines = list(events(log_path(folder, job)))
+    begun = next((e for e in lines if e.get("event") == "begin"), {})
+    phases = [e.get("phase") for e in lines if e.get("event") == "phase"]
+    end = next((e for e in lines if e.get("event") == "end"), None)
     begun = begun or _begin_event_from_id(job)
     failure = end.get("error") if end else None
     state = "running" if running else "died" if end is None else outcome(failure)
@@ -101,7 +101,7 @@ def read_job(folder: str, job: str, running: bool) -> JobRecord:
         phase=phases[-1] if phases else None,
         error=error,
         ended=ended,
-        progress=_last_progress(events) if running else None,
+        progress=_last_progress(lines) if running else None,
     )
 
 
@@ -152,7 +152,7 @@ def parse_event(line: str) -> Dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def _events(path: str) -> Iterator[Dict[str, Any]]:
+def events(path: str) -> Iterator[Dict[str, Any]]:
     try:
         with open(path, errors="replace") as f:
             for line in f:

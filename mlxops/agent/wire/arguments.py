@@ -98,9 +98,12 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "reconcile": {"restart": values.flag, "metrics": values.flag, **DRY},
     "logs": {
         "port": values.port_or_word,
+        "ports": values.ports,
         "lines": LINES,
         "follow": values.flag,
         "previous": values.flag,
+        "since": values.since,
+        "grep": values.text,
     },
     "jobs": {"job": values.text},
     "history": {
@@ -123,7 +126,6 @@ REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "remove": ("name",),
     "load": ("model", "port"),
     "restart": ("ports",),
-    "logs": ("port",),
     "authorize": ("verbs",),
 }
 # Verbs that need one of these arguments.

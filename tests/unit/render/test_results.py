@@ -215,10 +215,33 @@ def test_an_error_has_its_message_and_a_hint_and_for_the_verbose_the_log_tail() 
     ]
 
 
-def test_a_log_is_said_once() -> None:
+def test_the_lines_of_a_log_are_those_of_its_events_and_its_result() -> None:
     said: list[str] = []
     text = LogText(said.append)
-    result = {"lines": ["a", "b\tc"]}
-    assert text.rest(result, PLAIN) == "a\nb       c"
+    assert text.rest({"lines": ["a", "b\tc"]}, PLAIN) == "a\nb       c"
     text.event({"event": "log", "line": "a\n"})
-    assert (said, text.rest(result, PLAIN)) == (["a"], "")
+    text.event({"event": "log", "lines": ["b", "\x1b[31mc"]})
+    assert said == ["a", "b\nc"]
+
+
+def test_the_lines_of_several_logs_begin_with_port_and_time() -> None:
+    said: list[str] = []
+    text = LogText(said.append, several=True, timestamps=True)
+    at = "2026-11-28T19:30:01Z"
+    text.event({"event": "log", "port": 8100, "line": "a", "at": at})
+    rows = [{"port": 8100, "lines": ["b"], "times": [None]}, {"port": 8101, "lines": ["c"]}]
+    assert said == [f"8100 | {at} a"]
+    assert text.rest({"logs": rows}, PLAIN).splitlines() == [
+        f"8100 | {' ' * len(at)} b",
+        f"8101 | {' ' * len(at)} c",
+    ]
+
+
+def test_the_json_of_several_logs_has_the_lines_of_each() -> None:
+    text = LogText(print, gather=True, several=True)
+    text.event({"event": "log", "port": 8101, "lines": ["a"], "times": ["then"]})
+    rows = [{"port": 8100, "lines": ["b"], "times": [None]}, {"port": 8101, "lines": ["c"]}]
+    assert text.whole({"logs": rows})["logs"] == [
+        rows[0],
+        {"port": 8101, "lines": ["a", "c"], "times": ["then", None]},
+    ]
