@@ -36,6 +36,8 @@ class Work:
         self.entry = ""
         self.phase, self.message = "", ""
         self.noted_at: float | None = None
+        # A rollback has phases of its own.
+        self._undoing = False
         self._begin_phase("", began)
 
     @property
@@ -64,6 +66,7 @@ class Work:
 
     def _begin_phase(self, phase: str, now: float) -> None:
         self.phase, self.phase_began = phase, now
+        self._undoing = self._undoing or phase == "rollback"
         self._speed, self._usual = Speed(), None
         self.done: int | None = None
         self.total: int | None = None
@@ -104,7 +107,9 @@ class Work:
     def _parts(self, now: float) -> list[tuple[int, str]]:
         """The parts of the line with their weights: the heaviest is left out first."""
         verb, message = self.verb, "" if self.phase in _NO_MESSAGE else self.message
-        if message.startswith(verb):
+        if verb.endswith(message):
+            message = ""
+        elif message.startswith(verb):
             verb, message = message, ""
         parts = [(0, self.label), (0, verb), (3, message)]
         parts += [] if self.done is None else self._bytes_parts()
@@ -125,8 +130,8 @@ class Work:
     @property
     def verb(self) -> str:
         """What the phase does."""
-        known = _VERBS.get(self.phase)
-        return known or self.message or self.phase
+        verb = _VERBS.get(self.phase) or self.message or self.phase
+        return f"rolling back: {verb}" if self._undoing and self.phase != "rollback" else verb
 
     @property
     def _percent(self) -> int:

@@ -85,7 +85,7 @@ def logs(
         if not run.flags.quiet:
             for row in result.get("logs", [result]):
                 _note_few(run, row, lines or 1, several, "grep" in args or "since" in args)
-        return Answer(result, text.rest, _first_error(result))
+        return Answer(result, text.rest, _first_error(result), verbatim=True)
 
     return watch_until_interrupt(fetch, "") if more["follow"] else fetch()
 

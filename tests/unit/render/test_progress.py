@@ -121,6 +121,17 @@ def test_longer_than_usual_is_said_with_the_same_clock() -> None:
     assert drawn([(3.0, WAIT), (42.0, TICK)])[-1] == "8100  loading  42 s, usually 12 s"
 
 
+def test_the_restart_of_the_previous_model_is_a_part_of_the_rollback() -> None:
+    undo = phase("rollback", "restarting amber")
+    assert drawn([(1.0, WAIT), (2.0, undo), (3.0, phase("launch", "starting vllm")), (4.0, WAIT)])[
+        1:
+    ] == [
+        "8100  rolling back  restarting amber  2.0 s",
+        "8100  rolling back: starting vllm  3.0 s",
+        "8100  rolling back: loading  4.0 s, 9.0 s left",
+    ]
+
+
 def test_a_start_without_a_history_has_the_time_of_its_rate() -> None:
     wait = phase("wait", "waiting for the server", usual_s=None)
     events = [
