@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-from .format import age, cell, duration, printable, timestamp
+from .format import age, ago, cell, duration, printable, timestamp
 from .style import Style
 from .table import Column, Listing, Row, table
 
@@ -81,8 +81,19 @@ def _held_by(lock: Row) -> str:
     return f"pid {lock['pid']}: {cell(lock['why'])}" if lock.get("outsider") else cell(lock["why"])
 
 
+def ended_text(job: dict[str, Any]) -> str:
+    """How and when a job ended: load jade 8103 failed 3 min ago, after 12 s."""
+    state = {"done": "ended", "died": "was killed", "cancelled": "was cancelled"}
+    words = [printable(job.get("why")), state.get(str(job.get("state")), cell(job.get("state")))]
+    took = duration(_took(job))
+    when = f"{ago(job['ended'])}, after {took}" if job.get("ended") else ""
+    return " ".join([*words, *([when] if when else [])])
+
+
 def job_outcome(result: dict[str, Any], style: Style) -> str:
     """One line: how a job ended."""
+    if result.get("over"):
+        return f"This job is over: {ended_text(result)}."
     message = f": {printable(result['message'])}" if result.get("message") else ""
     return f"{cell(result['why'])}: {cell(result['state'])}{message}"
 

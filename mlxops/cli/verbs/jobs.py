@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from ...agent.errors import Usage
+from ...agent.errors import Usage, from_wire
 from ...render.jobs import JOBS, LOCKS, job_outcome, job_table, lock_table
 from .. import options
 from ..run import Answer, Run
@@ -69,9 +69,14 @@ def jobs(run: Run, job: str | None, count: int | None, follow: bool, locks: bool
 
 def _follow(run: Run, job: str | None) -> Answer:
     goodbye = "stopped watching; the job continues (mlxops jobs --follow)"
-    return watch_until_interrupt(
-        lambda: Answer(run.call("follow", {"job": job}), job_outcome), goodbye
-    )
+    return watch_until_interrupt(lambda: _ended(run, job), goodbye)
+
+
+def _ended(run: Run, job: str | None) -> Answer:
+    """The end of the job; of one that is over also when that was."""
+    result = run.call("follow", {"job": job})
+    fault = result.get("error") if result.get("over") else None
+    return Answer(result, job_outcome, from_wire(fault) if fault else None)
 
 
 @verb("cancel", "mlxops cancel", "mlxops cancel 8100")
