@@ -334,4 +334,5 @@ def memory_request(
         args=entry.args,
         port=port,
         extra_models=beside,
+        name=entry.name,
     )

@@ -28,7 +28,7 @@ class ExtraModel(NamedTuple):
 
 class MemoryRequest(NamedTuple):
     """A model that is to be served: `args` of its entry, `context_tokens` or None, `port` whose
-    server would go, `seconds` the models loaded beside it."""
+    server would go, `extra_models` that are loaded beside it. `name`: for messages."""
 
     weights_bytes: int
     config: Mapping[str, Any]
@@ -37,6 +37,7 @@ class MemoryRequest(NamedTuple):
     context_tokens: Optional[int] = None
     port: Optional[int] = None
     extra_models: Tuple[ExtraModel, ...] = ()
+    name: str = "it"
 
 
 class Fit(NamedTuple):
@@ -44,7 +45,8 @@ class Fit(NamedTuple):
     `own_context`: the context of the model, if known.
 
     `unload`: the fewest ports to unload so that it fits, () if it fits already or even all are too
-    few. `not_evictable`: port -> why its server cannot be unloaded now."""
+    few. `not_evictable`: port -> why its server cannot be unloaded now. `evictable_bytes`: used by
+    those that can be. `name`: the model; `names`: port -> the entry there."""
 
     sum: Estimate
     context_why: str
@@ -56,6 +58,9 @@ class Fit(NamedTuple):
     available_bytes: int
     unload: Tuple[int, ...]
     not_evictable: Mapping[int, str]
+    evictable_bytes: int = 0
+    name: str = "it"
+    names: Mapping[int, str] = {}
 
     @property
     def fits(self) -> bool:
@@ -77,6 +82,7 @@ class Fit(NamedTuple):
             "promised_bytes": dict(self.reserved_by_port),
             "available_bytes": self.available_bytes,
             "unload": list(self.unload),
+            "names": dict(self.names),
             "kept": dict(self.not_evictable),
         }
 
@@ -149,15 +155,31 @@ def fit(ctx: Context, asked: MemoryRequest) -> Fit:
         available_bytes=room,
         unload=fewest_ports(others, sums.need_bytes - room),
         not_evictable=obstacles,
+        evictable_bytes=sum(others.values()),
+        name=asked.name,
+        names=_names(ctx),
     )
+
+
+def _names(ctx: Context) -> Dict[int, str]:
+    """port -> the entry that is assigned to it; {} if the registry cannot be read."""
+    try:
+        entries = ctx.store.read().entries.values()
+    except MlxopsError:
+        return {}
+    return {entry.port: entry.name for entry in entries if entry.port is not None}
 
 
 def not_enough_memory(found: Fit) -> NotEnoughMemory:
     """The error for a model that does not fit, with what to unload."""
-    text = "needs %s of memory; %s is available" % (
+    text = "%s needs %s of memory, but only %s is available" % (
+        found.name,
         format_gib(found.sum.need_bytes),
         format_gib(found.available_bytes),
     )
+    if found.evictable_bytes and not found.unload:
+        most = format_gib(found.available_bytes + found.evictable_bytes)
+        text += ", and %s with every other port unloaded" % most
     if found.reserved_by_port:
         loading = ", ".join("port %d" % port for port in sorted(found.reserved_by_port))
         text += "; %s is reserved by the load in progress on %s" % (
@@ -222,4 +244,8 @@ def _obstacles(ctx: Context, used_by_port: Mapping[int, int], own: Optional[int]
 
 
 def format_gib(size: int) -> str:
-    return "%.2f GiB" % (size / (1 << 30))
+    """Memory with three digits."""
+    if size < 1 << 27:
+        return "%.0f MiB" % (size / (1 << 20))
+    gib = size / (1 << 30)
+    return "%.*f GiB" % (2 if gib < 9.995 else 1 if gib < 99.95 else 0, gib)

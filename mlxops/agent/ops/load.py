@@ -134,7 +134,7 @@ def _perform(ctx: Context, request: LoadRequest) -> Dict[str, Any]:
     return {
         **_result(ctx, plan, time.monotonic() - began, started),
         **(_restart_fields(ctx, plan) if request.restart else {}),
-        "memory": plan.fit.record() if plan.fit else None,
+        "memory": {**plan.fit.record(), "port": request.port} if plan.fit else None,
         "refused": refused.to_wire() if refused else None,
         "evicted": evicted,
     }
