@@ -51,7 +51,8 @@ def _overhead(memory: dict[str, Any]) -> tuple[str, Any, str]:
 def _machine(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
     bytes_by_port, names = memory.get("held_bytes") or {}, memory.get("names") or {}
     servers = _by_port(bytes_by_port, names)
-    loading = _by_port(memory.get("promised_bytes") or {}, names)
+    reserved = sorted((memory.get("promised_bytes") or {}).items())
+    loading = ", ".join(f"{_server(port, names)} {_size(count)}" for port, count in reserved)
     rows = [("free now", memory.get("free_bytes"), f"of {_size(memory.get('total_bytes'))}")]
     if memory.get("wired_limit_bytes") is not None:
         rows.append(("wired limit", memory.get("wired_limit_bytes"), ""))
