@@ -165,6 +165,9 @@ def _context(request: Dict[str, Any], client: ClientLink) -> Context:
     sent = request.get("who") or {}
     who = {"who": sent.get("user", "unknown"), "from": sent.get("from", "unknown")}
     procs = local_procs()
+    if site.hub_endpoint:
+        # For the downloads of this call; the login's own is for those without the key.
+        os.environ["HF_ENDPOINT"] = site.hub_endpoint
     return Context(
         site=site, store=Store(site.registry, who, procs.sync), procs=procs, client=client, who=who
     )

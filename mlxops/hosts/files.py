@@ -283,6 +283,7 @@ def _studio(table: Table) -> tuple[str | None, dict[str, Any]]:
         "bind": table.take("bind", hostfile.address, "127.0.0.1"),
         "state_dir": table.take("state_dir", hostfile.home_path, "~/.mlxops"),
         "hub_python": table.take("hub_python", hostfile.absolute, None),
+        "hub_endpoint": table.take("hub_endpoint", hostfile.web_address, None),
         "templates": table.take("templates", hostfile.home_path, None),
     }
     python = table.take("python", hostfile.program, None)
