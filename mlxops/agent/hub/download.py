@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Type
 
 from ..errors import (
@@ -130,7 +131,7 @@ def _refused(record: Dict[str, Any], request: Mapping[str, Any]) -> MlxopsError:
         "asked": request["asked"],
         "why": why,
         "cache_dir": request["cache_dir"],
-        "host": os.uname().nodename,
+        "host": socket.gethostname(),
         "hub": os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT,
         "resumes": " (it resumes)" if request["do"] == "download" else "",
     }
