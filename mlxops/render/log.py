@@ -30,10 +30,12 @@ class LogText:
     ) -> None:
         self._say, self._gather = say, gather
         self._several, self._timestamps = several, timestamps
+        self._has_followed = False
         self._gathered: dict[Any, list[tuple[Any, Any]]] = {}
 
     def event(self, event: dict[str, Any]) -> None:
         if "lines" not in event:
+            self._has_followed = True
             event = {**event, "lines": [event.get("line", "")], "times": [event.get("at")]}
         elif self._gather:
             self._gathered.setdefault(event.get("port"), []).extend(_pairs(event))
@@ -47,7 +49,9 @@ class LogText:
         return self._whole_row(result)
 
     def rest(self, result: dict[str, Any], style: Style) -> str:
-        """The lines of the result, which no event has brought."""
+        """The lines of the result; those of a log that was followed were printed."""
+        if self._has_followed:
+            return ""
         return "\n".join(chain.from_iterable(map(self._texts, result.get("logs", [result]))))
 
     def _whole_row(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ DEFAULT_LINES = 50
     "mlxops logs jerry-xl -n 200",
     "mlxops logs qwen3-4b -f --grep 'ERROR|WARNING'",
     "mlxops logs 8100 8101 --since 10m -t",
-    "mlxops logs 8100 --previous         # of the server before, as after a failed load",
+    "mlxops logs 8100 --previous         # after a failed load",
     reads=unless("follow"),
 )
 @options.port("ports", nargs=-1, metavar="PORT...", required=True)
