@@ -110,7 +110,7 @@ def test_of_a_job_that_is_over_only_its_end_is_shown(known: Studio) -> None:
 def test_a_failed_job_that_is_over_keeps_its_exit_status(
     known: Studio, fake_runtime: FakeRuntime
 ) -> None:
-    fake_runtime.behaves(fails=True)
+    fake_runtime.behaves(load_s=5, die_after_s=0.2)
     port = known.ports[0]
     assert known.mlxops("load", "amber", port).exit == 8
     followed = finished(known.start("follow", known.must("jobs")["jobs"][0]["job"]))

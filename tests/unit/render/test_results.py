@@ -229,9 +229,10 @@ def test_the_lines_of_several_logs_begin_with_port_and_time() -> None:
     text = LogText(said.append, several=True, timestamps=True)
     at = "2026-11-28T19:30:01Z"
     text.event({"event": "log", "port": 8100, "line": "a", "at": at})
-    rows = [{"port": 8100, "lines": ["b"], "times": [None]}, {"port": 8101, "lines": ["c"]}]
     assert said == [f"8100 | {at} a"]
-    assert text.rest({"logs": rows}, PLAIN).splitlines() == [
+    rows = [{"port": 8100, "lines": ["b"], "times": [None]}, {"port": 8101, "lines": ["c"]}]
+    whole = LogText(said.append, several=True, timestamps=True)
+    assert whole.rest({"logs": rows}, PLAIN).splitlines() == [
         f"8100 | {' ' * len(at)} b",
         f"8101 | {' ' * len(at)} c",
     ]
