@@ -11,7 +11,7 @@ from .width import width as columns
 
 RATE_WINDOW_S = 10.0
 BAR_WIDTH = 10
-MAX_NAME_WIDTH = 24
+MAX_NAME_WIDTH, MIN_NAME_WIDTH = 24, 14
 # What a phase does, where its message does not say it.
 _VERBS = {
     "download": "downloading",
@@ -45,6 +45,12 @@ class Work:
         """The port and the model, for the beginning of a line."""
         words = [] if self.port is None else [printable(self.port)]
         return " ".join([*words, *([self.entry] if self.entry else [])])
+
+    @property
+    def _short_label(self) -> str:
+        """The same, for a line that is full."""
+        port = "" if self.port is None else printable(self.port)
+        return f"{port} {shorten(self.entry, MIN_NAME_WIDTH)}".strip()
 
     def set_job(self, event: dict[str, Any], now: float) -> None:
         """Take in who the job is, and how long it has been running, if that is known."""
@@ -81,15 +87,19 @@ class Work:
         self._speed.add(now, self.done)
 
     def line(self, now: float, width: int) -> str:
-        """All that is known, in at most `width` columns: the bar goes first, then the rate, then
-        the sizes."""
-        parts = self._parts(now)
+        """All that is known, in at most `width` columns. What does not fit is left out: the bar
+        first, then the rate, then the sizes; a long name is shortened before that."""
+        label, *parts = self._parts(now)
         while True:
-            text = "  ".join(part for _, part in parts)
-            least = max(weight for weight, _ in parts)
-            if columns(text) <= width or least == 0:
+            texts = [part for _, part in parts]
+            for name in (label[1], self._short_label):
+                text = "  ".join(filter(None, (name, *texts)))
+                if columns(text) <= width:
+                    return text
+            heaviest = max(weight for weight, _ in parts)
+            if heaviest == 0:
                 return cut(text, width)
-            parts = [(weight, part) for weight, part in parts if weight != least]
+            parts = [(weight, part) for weight, part in parts if weight != heaviest]
 
     def short(self) -> str:
         """The part of one job in the line of several."""
@@ -105,15 +115,16 @@ class Work:
         return ", ".join(filter(None, words))
 
     def _parts(self, now: float) -> list[tuple[int, str]]:
-        """The parts of the line with their weights: the heaviest is left out first."""
+        """The parts of the line with their weights, the label first: the heaviest is left out
+        first."""
         verb, message = self.verb, "" if self.phase in _NO_MESSAGE else self.message
         if verb.endswith(message):
             message = ""
         elif message.startswith(verb):
             verb, message = message, ""
-        parts = [(0, self.label), (0, verb), (3, message)]
-        parts += [] if self.done is None else self._bytes_parts()
-        return [(weight, part) for weight, part in (*parts, (0, self._time(now))) if part]
+        parts = [(0, verb), (3, message), *([] if self.done is None else self._bytes_parts())]
+        shown = [(weight, part) for weight, part in (*parts, (0, self._time(now))) if part]
+        return [(0, self.label), *shown]
 
     def _bytes_parts(self) -> list[tuple[int, str]]:
         parts = []

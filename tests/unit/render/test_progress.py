@@ -172,6 +172,17 @@ def test_a_narrow_terminal_keeps_port_percent_and_clock(width: int) -> None:
         assert "75 %" in line and line.endswith("1 m 12 s, 4.0 s left")
 
 
+def test_a_name_is_shortened_before_figures_are_left_out() -> None:
+    work = Work(8100, 0.0)
+    work.set_job({"entry": "qwen3-30b-a3b-instruct-4bit"}, 0.0)
+    work.set_phase(phase("download", "downloading"), 0.0)
+    work.advance(moved(1 * 10**9, 4 * 10**9), 8.0)
+    work.advance(moved(3 * 10**9, 4 * 10**9), 16.0)
+    assert work.line(72.0, 79) == (
+        "8100 qwen3-3…t-4bit  downloading   75 %  3.00 of 4.00 GB  1 m 12 s, 4.0 s left"
+    )
+
+
 def test_a_line_comes_above_the_redrawn_one() -> None:
     warning: Event = {"event": "warning", "message": "careful", "port": 8100}
     text = followed([(0.0, moved(1)), (1.0, warning), (2.0, STOP)], terminal=True)
