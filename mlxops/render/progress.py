@@ -221,7 +221,8 @@ class Progress:
         if len(works) == 1:
             return works[0].line(now, width)
         clock = duration(now - self._began)
-        jobs = "   ".join(work.short() for work in works) or self.title
+        ports = sorted(works, key=lambda work: str(work.port))
+        jobs = "   ".join(work.short() for work in ports) or self.title
         return f"{cut(jobs, width - len(clock) - 2)}  {clock}"
 
     def _write(self, text: str) -> None:

@@ -104,7 +104,7 @@ class Work:
     def short(self) -> str:
         """The part of one job in the line of several."""
         far = [f"{self._percent} %"] if self.total else []
-        return " ".join([*([self.label.partition(" ")[0]] if self.label else []), self.verb, *far])
+        return " ".join(filter(None, [self.label.partition(" ")[0], self.verb, *far]))
 
     def figures(self, now: float) -> str:
         """How far it is, for a line of its own: 42 % of 7.40 GB, 112 MB/s, 38 s left."""
