@@ -93,7 +93,7 @@ class Work:
         while True:
             texts = [part for _, part in parts]
             for name in (label[1], self._short_label):
-                text = "  ".join(filter(None, (name, *texts)))
+                text = "  ".join(filter(None, (name, *texts))).replace("  , ", ", ")
                 if columns(text) <= width:
                     return text
             heaviest = max(weight for weight, _ in parts)
@@ -123,8 +123,8 @@ class Work:
         elif message.startswith(verb):
             verb, message = message, ""
         parts = [(0, verb), (3, message), *([] if self.done is None else self._bytes_parts())]
-        shown = [(weight, part) for weight, part in (*parts, (0, self._time(now))) if part]
-        return [(0, self.label), *shown]
+        parts += [(0, duration(max(0.0, now - self.began))), (1, self._end_text(now))]
+        return [(0, self.label), *((weight, part) for weight, part in parts if part)]
 
     def _bytes_parts(self) -> list[tuple[int, str]]:
         parts = []
@@ -156,13 +156,12 @@ class Work:
         """Memory in binary units, files in decimal ones."""
         return size(count) if self.phase == "wait" else file_size(count)
 
-    def _time(self, now: float) -> str:
-        """The clock, with the time that is left, or the usual time once that is over."""
-        clock = duration(max(0.0, now - self.began))
+    def _end_text(self, now: float) -> str:
+        """What follows the clock: the time that is left, or the usual time once that is over."""
         if self._usual is not None and now - self.began > self._usual:
-            return f"{clock}, usually {duration(self._usual)}"
+            return f", usually {duration(self._usual)}"
         left = self._left_s(now)
-        return f"{clock}, {duration(left)} left" if left is not None else clock
+        return f", {duration(left)} left" if left is not None else ""
 
     def _left_s(self, now: float) -> float | None:
         """Seconds until the phase ends, from earlier starts, else from the rate; None if unknown

@@ -168,6 +168,8 @@ def test_a_narrow_terminal_keeps_port_percent_and_clock(width: int) -> None:
     work.advance(moved(3 * 10**9, 4 * 10**9), 16.0)
     line = work.line(72.0, width)
     assert columns(line) <= width and line.startswith("8100")
+    if width >= 50:
+        assert "75 %" in line and "1 m 12 s" in line
     if width == 79:
         assert "75 %" in line and line.endswith("1 m 12 s, 4.0 s left")
 
