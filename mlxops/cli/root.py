@@ -28,6 +28,8 @@ GROUPS = {
         "show": ("entries:show", "Show an entry or a port"),
         "fit": ("fit:fit", "Check if a model fits"),
         "search": ("search:search", "Search the Hub"),
+        "pull": ("disk:pull", "Download a model"),
+        "disk": ("disk:disk", "Show and free disk space"),
         "init": ("entries:init", "Add all cached models"),
         "register": ("register:register", "Add one entry"),
         "set": ("entries:set_", "Change an entry"),

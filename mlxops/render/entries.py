@@ -140,20 +140,22 @@ def rename_result(result: dict[str, Any], style: Style) -> str:
     return form.format(printable(result["previous"]), printable(entry["name"])) + serving
 
 
-def removal_question(result: dict[str, Any]) -> str:
+def removal_question(result: dict[str, Any], files: bool) -> str:
     """The question asked before an entry is removed."""
-    return (
-        f"Remove entry {result['entry']} ({result.get('repo_id') or 'no repo'}) and its settings?"
-    )
+    name = f"{result['entry']} ({result.get('repo_id') or 'no repo'})"
+    more = f", its settings and its files ({file_size(result.get('size_bytes'))})"
+    return f"Remove entry {name}{more if files else ' and its settings'}?"
 
 
 def remove_result(result: dict[str, Any], style: Style) -> str:
-    name, files = cell(result.get("entry")), result.get("files")
-    stay = (
-        f"its files stay in {printable(files)} ({file_size(result.get('size_bytes'))})"
-        if files
-        else "it has no files on the host"
-    )
-    return (
-        f"{name} removed; {stay}" if result.get("changed") else f"{name} would be removed; {stay}"
-    )
+    name, done = cell(result.get("entry")), result.get("changed")
+    return f"{name} {'removed' if done else 'would be removed'}; {_files_left(result)}"
+
+
+def _files_left(result: dict[str, Any]) -> str:
+    files, size = result.get("files"), file_size(result.get("size_bytes"))
+    if not files:
+        return "it has no files on the host"
+    if result.get("with_files") and not any(one["error"] for one in result["pruned"]):
+        return f"its files ({size}) too"
+    return f"its files stay in {printable(files)} ({size})"

@@ -44,6 +44,7 @@ class JobRecord(NamedTuple):
             "job": self.job,
             "state": self.state,
             **begun,
+            "port": begun["port"] or None,
             "phase": self.phase,
             "message": message,
             **more,

@@ -18,6 +18,8 @@ from ..registry import resolve
 from ..registry.action import Action
 from ..registry.entries import Entry, Registry, coerce
 from ..slots.intent import plan_warnings
+from ..storage.judge import Item
+from ..storage.prune import prune_items, require_unused
 from .rows import entry_row
 
 # The fields that a server is started with.
@@ -106,24 +108,43 @@ def _spelling(current: Registry, entry: Entry, path: str) -> str:
 
 
 def remove(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
+    """Remove an entry; with `files` also its snapshot, unless something else uses that."""
     target = resolve.require_exact(ctx.store.read(), str(args["name"]))
-    name = target.name
+    name, dry = target.name, bool(args.get("dry_run"))
+    files = target.cache_path if target.cache_path and os.path.isdir(target.cache_path) else None
+    size = hfcache.size_bytes(files) if files else None
+    snapshot = _unused_snapshot(ctx, target) if args.get("files") else None
 
     def change(current: Registry) -> Registry:
         entry = resolve.require_exact(current, name)
         require_unreserved(ctx, [name])
-        if entry.port is not None:
-            text, hint = (
-                "%s is assigned to port %d" % (name, entry.port),
-                "mlxops unload %d" % entry.port,
-            )
-            raise AssignmentConflict(text, hint, entry=name, port=entry.port)
+        _require_unassigned(entry)
         return current.drop(name)
 
-    result = _apply_change(ctx, name, "remove " + name, change, bool(args.get("dry_run")))
-    files = target.cache_path if target.cache_path and os.path.isdir(target.cache_path) else None
-    size = hfcache.size_bytes(files) if files else None
-    return {**result, "entry": name, "repo_id": target.repo_id, "files": files, "size_bytes": size}
+    result = _apply_change(ctx, name, "remove " + name, change, dry)
+    pruned = prune_items(ctx, [snapshot]) if snapshot and not dry else []
+    return {
+        **result,
+        "entry": name,
+        "repo_id": target.repo_id,
+        "files": files,
+        "size_bytes": size,
+        "with_files": bool(args.get("files")),
+        "pruned": [one.to_wire() for one in pruned],
+    }
+
+
+def _require_unassigned(entry: Entry) -> None:
+    if entry.port is not None:
+        text = "%s is assigned to port %d" % (entry.name, entry.port)
+        hint = mlxops_command("unload", entry.port)
+        raise AssignmentConflict(text, hint, entry=entry.name, port=entry.port)
+
+
+def _unused_snapshot(ctx: Context, entry: Entry) -> Item:
+    """The entry's snapshot, which nothing else uses; Failed otherwise."""
+    _require_unassigned(entry)
+    return require_unused(ctx, ctx.store.read().drop(entry.name), entry.name, entry.cache_path)
 
 
 def _apply_change(

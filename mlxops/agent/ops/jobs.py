@@ -10,7 +10,7 @@ from ..clock import Deadline, epoch, wait_for
 from ..context import Context
 from ..errors import Failed, MlxopsError, NotStopped, Usage, from_wire
 from ..jobs import log as joblog
-from ..jobs.job import blocker, logs_folder, running_job
+from ..jobs.job import NO_PORT, blocker, logs_folder, running_job
 from ..jobs.log import find_agent, log_path
 from ..logs.lines import LineSplitter
 from ..ports.portname import PortResolver
@@ -66,7 +66,7 @@ def _holder_row(holder: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 
 def _running(ctx: Context) -> List[Dict[str, Any]]:
-    holders = [running_job(ctx.site.registry, port) for port in ctx.site.ports]
+    holders = [running_job(ctx.site.registry, port) for port in (*ctx.site.ports, NO_PORT)]
     return [holder for holder in holders if holder and holder.get("job")]
 
 

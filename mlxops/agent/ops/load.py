@@ -15,8 +15,8 @@ from ..errors import (
     mlxops_command,
     to_mlxops_error,
 )
-from ..hub import download as fetch
 from ..hub.checks import format_size
+from ..hub.fetch import download_in_job
 from ..jobs.begin import begin, interrupted_load
 from ..jobs.disk_space import LOAD_EDITS, DiskReservation, disk_reservation
 from ..jobs.job import Job
@@ -192,17 +192,7 @@ def _download(ctx: Context, job: Job, plan: LoadPlan) -> Entry:
         job.warn(warning, lasting)
     if remote is None:
         return plan.entry
-    job.phase(
-        "download", "downloading %s, %s" % (remote.repo_id, format_size(remote.missing_bytes))
-    )
-
-    def progress(done: int, total: int, file: str) -> None:
-        job.emit("progress", phase="download", done=done, total=total, file=file)
-
-    python = fetch.find_interpreter(ctx.site, plan.installed.command)
-    path = fetch.download(
-        python, remote, ctx.site.cache_root, progress, lambda: ctx.client.cancelled
-    )
+    path = download_in_job(ctx, job, remote, plan.installed.command)
     return plan.entry.with_fields(cache_path=path)
 
 

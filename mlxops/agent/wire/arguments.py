@@ -47,7 +47,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     },
     "set": {"name": values.text, "changes": values.fields, **DRY},
     "rename": {"name": values.text, "new": values.word, **DRY},
-    "remove": {"name": values.text, **DRY},
+    "remove": {"name": values.text, "files": values.flag, **DRY},
     "init": DRY,
     "status": {
         "ports": values.ports,
@@ -78,6 +78,8 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         **DRY,
     },
     "restart": {"ports": values.ports, "pids": values.pids, **TIMEOUT, **GRACE, **DRY},
+    "pull": {"model": values.text, "revision": values.word, "ask_above_bytes": BYTES, **DRY},
+    "disk": {"repos": values.words, "prune": values.flag, "paths": values.words, **DRY},
     "unload": {
         "port": values.port_or_word,
         "ports": values.ports,
@@ -126,6 +128,8 @@ REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "remove": ("name",),
     "load": ("model", "port"),
     "restart": ("ports",),
+    "pull": ("model",),
+    "logs": ("port",),
     "authorize": ("verbs",),
 }
 # Verbs that need one of these arguments.

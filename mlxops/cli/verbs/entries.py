@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ...agent.errors import Usage
+from ...agent.errors import Failed, Usage
 from ...render.actions import change_summary, plan_summary
 from ...render.entries import (
     LISTING,
@@ -112,18 +112,26 @@ def rename(run: Run, name: str, new: str, dry_run: bool) -> Answer:
     "remove",
     "mlxops remove old-model",
     "mlxops remove old-model --dry-run",
-    "mlxops remove old-model --yes",
+    "mlxops remove old-model --files --yes",
 )
 @click.argument("name")
+@click.option("--files", is_flag=True, help="Also remove its files from the cache.")
 @options.dry_run()
 @options.yes()
-def remove(run: Run, name: str, dry_run: bool, yes: bool) -> Answer:
-    """Remove an entry from the registry (not while it is loaded). Its files stay in the cache.
+def remove(run: Run, name: str, files: bool, dry_run: bool, yes: bool) -> Answer:
+    """Remove an entry from the registry (not while it is loaded). Its files stay in the cache,
+    except with --files.
 
-    NAME is the entry's full name. At a terminal you are asked to confirm."""
-    name = model_word(name).name
+    NAME is the entry's full name. At a terminal you are asked to confirm. Files that another
+    entry, a process or a job uses are not removed."""
+    args = {"name": model_word(name).name, "dry_run": dry_run, **({"files": True} if files else {})}
     if run.interactive and not yes and not dry_run:
-        preview = run.call("remove", {"name": name, "dry_run": True})
-        name = str(preview["entry"])
-        run.confirm(removal_question(preview), "nothing was removed")
-    return Answer(run.call("remove", {"name": name, "dry_run": dry_run}), remove_result)
+        preview = run.call("remove", {**args, "dry_run": True})
+        args["name"] = str(preview["entry"])
+        run.confirm(removal_question(preview, files), "nothing was removed")
+    result = run.call("remove", args)
+    kept = [one for one in result.get("pruned") or [] if one["error"]]
+    error = (
+        Failed(f"its files were not removed: {kept[0]['error']}", "mlxops disk") if kept else None
+    )
+    return Answer(result, remove_result, error)
