@@ -9,6 +9,7 @@ from ...render.disk import LISTING, disk_table, prune_question, prune_result, pu
 from .. import options
 from ..run import Answer, Result, Run
 from ..verb import verb
+from ..words.models import model_at, model_word
 from .load import ASK_ABOVE_BYTES
 
 
@@ -33,7 +34,7 @@ def disk(run: Run, repos: tuple[str, ...], prune: bool, dry_run: bool, yes: bool
 
     Entries and servers are never changed. At a terminal you see the list and are asked; a script
     needs --yes."""
-    args: Result = {"repos": list(repos)}
+    args: Result = {"repos": [model_word(word).name for word in repos]}
     if not prune:
         result = run.call("disk", args)
         return Answer(result, disk_table, from_wire(result["error"]) if "error" in result else None)
@@ -83,7 +84,8 @@ def pull(
     the host (mlxops jobs). At a terminal you are asked before a download of more than 20 GB."""
     rows = []
     for model in models:
-        args: Result = {"model": model, "revision": revision, "dry_run": dry_run}
+        word = model_at(model, revision)
+        args: Result = {"model": word.name, "revision": word.revision, "dry_run": dry_run}
         if run.interactive and not yes:
             args["ask_above_bytes"] = ASK_ABOVE_BYTES
         rows.append(_pull_with_consent(run, args))
