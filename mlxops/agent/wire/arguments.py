@@ -129,7 +129,6 @@ REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "load": ("model", "port"),
     "restart": ("ports",),
     "pull": ("model",),
-    "logs": ("port",),
     "authorize": ("verbs",),
 }
 # Verbs that need one of these arguments.
