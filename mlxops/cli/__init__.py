@@ -20,7 +20,7 @@ def main(argv: list[str], run: Run | None = None) -> int:
     answer, error = _execute(argv, run)
     if begin_report().count and not isinstance(error, Interrupted):
         answer, error = Answer(None), interrupted_after_end(answer.result, error)
-    run.progress.close()
+    run.end_progress()
     try:
         _report(run, answer, error)
     except OutputClosed:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..agent.errors import MlxopsError, Usage
-from ..render.table import Column, Listing
 from .run import Answer, Flags, Run
+
+if TYPE_CHECKING:
+    from ..render.table import Column, Listing
 
 FORMATS = ("wide", "name", "json", "yaml")
 

@@ -51,7 +51,7 @@ GROUPS = {
         "demo": ("program:demo", "Try it on this machine"),
     },
 }
-HIDDEN = {"version": "program:version"}
+HIDDEN = {"version": "program:version", "man": "program:man"}
 VERBS = {verb: where for group in GROUPS.values() for verb, (where, _) in group.items()}
 SHORT_HELP = {verb: text for group in GROUPS.values() for verb, (_, text) in group.items()}
 COLUMN = 40

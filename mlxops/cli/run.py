@@ -6,19 +6,21 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..agent.errors import Failed, Interrupted, MlxopsError
-from ..hosts.files import Host, find_host
-from ..render.progress import Progress
 from ..render.style import Style
-from ..render.table import Listing
 from .console import Console
+
+if TYPE_CHECKING:  # help and usage errors need none of these
+    from ..hosts.files import Host
+    from ..render.progress import Progress
+    from ..render.table import Listing
 
 Result = dict[str, Any]
 OnEvent = Callable[[Result], None]
 OnSent = Callable[[], object]
-HostCall = Callable[[Host, str, Result, OnEvent, OnSent], Result]
+HostCall = Callable[["Host", str, Result, OnEvent, OnSent], Result]
 
 
 @dataclass
@@ -94,6 +96,8 @@ class Run:
     @cached_property
     def host(self) -> Host:
         """The host that the flags mean; Usage if that is unclear."""
+        from ..hosts.files import find_host
+
         host = find_host(self.flags.first_host, self.flags.hosts_dir)
         if self.flags.cron:
             host = host.for_cron()
@@ -108,10 +112,17 @@ class Run:
 
     @cached_property
     def progress(self) -> Progress:
+        from ..render.progress import Progress
+
         terminal = self.console.err.isatty() and os.environ.get("TERM") != "dumb"
         progress = Progress(self.console.err, terminal, self.flags.quiet, self.flags.verbose)
         progress.is_new = self._is_new_warning
         return progress
+
+    def end_progress(self) -> None:
+        """Erase the progress line, if there is one."""
+        if "progress" in self.__dict__:
+            self.progress.close()
 
     def _is_new_warning(self, entry: str, message: str) -> bool:
         """Whether a lasting warning was not printed before. Scripts get each with every load."""

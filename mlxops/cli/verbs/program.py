@@ -1,4 +1,4 @@
-"""The verbs version, completion and demo."""
+"""The verbs version, completion, man and demo."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ def completion(run: Run, shell: str) -> Answer:
         )  # not made.source(): for bash, it runs bash to get its version
     result = {"script": "\n".join(scripts)}
     return Answer(result, lambda result, style: str(result["script"]), verbatim=True)
+
+
+@verb("man", "mlxops man | man -l -", together=True)
+def man(run: Run) -> Answer:
+    """Print the manual page, mlxops(1)."""
+    from ..man import man_page
+
+    return Answer({"page": man_page()}, lambda result, style: str(result["page"]), verbatim=True)
 
 
 @verb("demo", "mlxops demo", together=True)
