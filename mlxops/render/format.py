@@ -122,7 +122,7 @@ def _largest_unit(seconds: float) -> str:
     return f"{max(0.0, seconds) // unit:.0f} {name}"
 
 
-_TIME = re.compile(r"(since |at )?\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
+_TIME = re.compile(r"(?:\b(since |at ))?\b(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
 
 
 def with_relative_times(text: str, now: Callable[[], float] = time.time) -> str:

@@ -66,6 +66,13 @@ def _took(job: Row) -> float | None:
     return ended - since if since is not None and ended is not None else None
 
 
+def _duration(seconds: float | None) -> str:
+    """The times in a job's log are whole seconds."""
+    if seconds is None or seconds >= 10:
+        return duration(seconds)
+    return f"{seconds:.0f} s" if seconds >= 1 else "< 1 s"
+
+
 def lock_table(result: dict[str, Any], style: Style) -> str:
     """One line per lock that is held."""
     held = [lock for lock in result["locks"] if lock["held"]]
@@ -120,7 +127,7 @@ JOB_COLUMNS = (
     ),
     Column(
         name="DURATION",
-        text=lambda j, _: duration(_took(j)),
+        text=lambda j, _: _duration(_took(j)),
         key=_took,
         weight=3,
         right=True,

@@ -25,15 +25,18 @@ def char_width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def wrapped(line: str, room: int | None) -> list[str]:
-    """A line broken between words where it is wider than `room`; what follows is indented. A word
-    is never broken: a path can be copied."""
+def wrapped(line: str, room: int | None, indent: str | None = None) -> list[str]:
+    """A line broken between words where it is wider than `room`; what follows is indented, by
+    default two columns more than the line. A word is never broken: a path can be copied."""
     if room is None or width(line) <= room:
         return [line]
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    hanging = indent is not None
+    if indent is None:
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
     lines = [""]
     for word in _WORD.findall(line):
-        if lines[-1].strip() and width(lines[-1] + word) > room:
+        started = width(lines[-1]) > len(indent) or (len(lines) == 1 and not hanging)
+        if lines[-1].strip() and started and width(lines[-1] + word) > room:
             lines.append(indent + word.lstrip())
         else:
             lines[-1] += word

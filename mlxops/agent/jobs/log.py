@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import (
     Any,
+    Callable,
     Dict,
     Iterable,
     Iterator,
@@ -20,6 +21,10 @@ from typing import (
 )
 
 from ..procs import Process, Procs
+
+MAX_SEARCHED_JOBS = 200
+# The first words of what a job does, if it starts a model.
+LOAD_VERBS = ("load", "restart")
 
 
 class JobRecord(NamedTuple):
@@ -83,6 +88,25 @@ def ids_like(jobs: Iterable[str], word: str) -> List[str]:
     if word in ids:
         return [word]
     return [job for job in ids if job.startswith(word) or _port_and_pid(job) == word]
+
+
+def last_loads(
+    folder: str, concerns: Callable[[Mapping[str, Any]], bool]
+) -> Tuple[Optional[JobRecord], Optional[JobRecord]]:
+    """The last load that succeeded and the last that failed, of those whose begin event
+    `concerns`, among the newest jobs."""
+    done: Optional[JobRecord] = None
+    failed: Optional[JobRecord] = None
+    for job in job_ids(folder)[:MAX_SEARCHED_JOBS]:
+        record = read_job(folder, job, running=False)
+        verb = str(record.begin_event.get("why")).partition(" ")[0]
+        if verb not in LOAD_VERBS or not concerns(record.begin_event):
+            continue
+        done = done or (record if record.state == "done" else None)
+        failed = failed or (record if record.state == "failed" else None)
+        if done and failed:
+            break
+    return done, failed
 
 
 def read_job(folder: str, job: str, running: bool) -> JobRecord:

@@ -8,13 +8,13 @@ from ...agent.errors import Failed, Usage
 from ...render.actions import change_summary, plan_summary
 from ...render.entries import (
     LISTING,
-    entry_details,
     entry_table,
     removal_question,
     remove_result,
     rename_result,
     set_result,
 )
+from ...render.show import page
 from .. import options
 from ..run import Answer, Run
 from ..verb import verb
@@ -39,7 +39,7 @@ def list_(run: Run, loaded: bool) -> Answer:
 @click.argument("what", metavar="NAME|PORT")
 def show(run: Run, what: str) -> Answer:
     """Show an entry or a port in full, with the command that starts its server."""
-    return Answer(run.call("show", {"what": model_word(what).name}), entry_details)
+    return Answer(run.call("show", {"what": model_word(what).name}), page, verbatim=True)
 
 
 @verb("init", "mlxops init --dry-run", "mlxops init")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlxops.agent.errors import NotReady, PortBusy
 from mlxops.render.actions import change_lines, change_summary, plan_summary
-from mlxops.render.entries import entry_details, entry_table, remove_result, set_result
+from mlxops.render.entries import entry_table, remove_result, set_result
 from mlxops.render.errors import error_text
 from mlxops.render.log import LogText
 from mlxops.render.ports import load_result, unload_all_result, unload_result
@@ -43,33 +43,6 @@ def test_an_entry_without_its_files_is_marked_in_its_row_and_explained() -> None
     assert lines[2].split()[:5] == ["b", "8101", "2.00", "GB", "gone"]
     assert lines[3].split()[:5] == ["c", "8102", "lost", "-", "-"]
     assert lines[4:] == ["b: /m/b does not exist", "3 entries, 2.00 GB, 1 loaded"]
-
-
-def test_one_entry_in_full() -> None:
-    process = {
-        "pid": 7,
-        "launched_by": "me@vm",
-        "keep": False,
-        "argv": ["server"],
-        "family": [{"pid": 8}],
-    }
-    entry = {
-        "name": "a",
-        "size_bytes": 1 << 30,
-        "args": ["--x", "a b"],
-        "process": process,
-        "slot": None,
-    }
-    lines = entry_details(
-        {"entry": entry, "port": None, "command": ["server", "--model", "a b"]}, PLAIN
-    ).splitlines()
-    assert [line.split(None, 1) for line in lines[1:5]] == [
-        ["name", "a"],
-        ["size_bytes", "1.07 GB"],
-        ["args", "--x 'a b'"],
-        ["process", "pid 7, launched_by me@vm, keep false"],
-    ]
-    assert lines[-1] == "  server --model 'a b'"
 
 
 ACTION = {
@@ -190,8 +163,9 @@ def test_unload_all_tells_each_port_that_changed_or_failed() -> None:
 
 
 def test_what_set_and_remove_did() -> None:
-    assert set_result({"changed": False, "entry": {}}, PLAIN) == "nothing changed"
-    assert "hermes" in set_result({"changed": True, "entry": {"tool_call_parser": "hermes"}}, PLAIN)
+    assert set_result({"changed": False, "actions": []}, PLAIN) == "nothing changed"
+    step = {"action": "set", "entry": "a", "reason": "x: 1 -> 2", "applied": True}
+    assert set_result({"changed": True, "actions": [step]}, PLAIN) == "set a: x: 1 -> 2"
     assert remove_result({"changed": True, "entry": "a"}, PLAIN).startswith("a removed")
     assert (
         remove_result({"changed": False, "entry": "a"}, PLAIN)
