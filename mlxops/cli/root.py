@@ -85,6 +85,8 @@ class Root(BaseCommand, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if ctx.resilient_parsing and args == ["help"]:
+            return None, None, []  # a shell completes the verb
         args = self._help_args(ctx, args[1:]) if args[0] == "help" else without_aliases(args)
         if not args[0].startswith("-") and args[0] not in (*VERBS, *HIDDEN):
             BaseCommand(args[0]).note_json(ctx, args[1:])

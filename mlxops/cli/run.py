@@ -91,6 +91,8 @@ class Run:
         self.console, self.flags = console, Flags()
         self.command: str | None = None
         self.argv: list[str] = []
+        # (host, verb, arguments, result) of each call that succeeded
+        self.heard: list[tuple[Host, str, Result, Result]] = []
         self._call = call
 
     @cached_property
@@ -158,7 +160,9 @@ class Run:
 
         self.progress.title = f"connecting to {host.name}"
         with self.progress.ticking():
-            return self._call(host, verb, args, on_event or self.progress, meanwhile)
+            result = self._call(host, verb, args, on_event or self.progress, meanwhile)
+        self.heard.append((host, verb, args, result))
+        return result
 
     def _preload(self) -> None:
         """Import what formats the answer, while the host is at work."""

@@ -21,7 +21,8 @@ from ..runtimes.launch import launch_of
 from .port_rows import port_row
 from .rows import entry_row
 
-NOTHING: Dict[str, Any] = {"command": None, "sources": None}
+NOTHING: Dict[str, Any] = {"command": None, "sources": None, "choices": None}
+PARSERS = ("tool_call_parser", "reasoning_parser")
 
 
 def show(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
@@ -73,6 +74,7 @@ def _start_command(ctx: Context, entry: Entry) -> Dict[str, Any]:
     return {
         "command": _argv(ctx, entry, there),
         "sources": {key: option.to_wire() for key, option in options.items()},
+        "choices": {key: list(there.choices(key) or ()) for key in PARSERS},
     }
 
 

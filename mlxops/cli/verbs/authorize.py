@@ -33,6 +33,7 @@ For cron, add to {file}:
     "--verbs",
     required=True,
     metavar="VERB,VERB",
+    shell_complete=options.completion("verbs"),
     help="Verbs the key may run, such as status,reconcile.",
 )
 @click.option(

@@ -36,7 +36,7 @@ def list_(run: Run, loaded: bool) -> Answer:
 
 
 @verb("show", "mlxops show jerry-xl", "mlxops show 8100", reads=True)
-@click.argument("what", metavar="NAME|PORT")
+@options.model("what", "things", metavar="NAME|PORT")
 def show(run: Run, what: str) -> Answer:
     """Show an entry or a port in full, with the command that starts its server."""
     return Answer(run.call("show", {"what": model_word(what).name}), page, verbatim=True)
@@ -60,8 +60,14 @@ def init(run: Run, dry_run: bool) -> Answer:
     "mlxops set jerry-l chat_template=/Users/thestudio/templates/harmony.jinja",
     "mlxops set jerry-s slot= reasoning_parser=none --dry-run",
 )
-@click.argument("name")
-@click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
+@options.model("name", "things")
+@click.argument(
+    "changes",
+    nargs=-1,
+    required=True,
+    metavar="KEY=VALUE...",
+    shell_complete=options.completion("changes"),
+)
 @options.dry_run()
 def set_(run: Run, name: str, changes: tuple[str, ...], dry_run: bool) -> Answer:
     """Change fields of an entry. KEY= gives back the default, KEY=none means none.
@@ -96,7 +102,7 @@ def _pairs(changes: tuple[str, ...]) -> dict[str, str | None]:
     "mlxops rename qwen3-coder-30b-a3b-4bit coder",
     "mlxops rename coder coder-30b --dry-run",
 )
-@click.argument("name", metavar="OLD")
+@options.model("name", metavar="OLD")
 @click.argument("new")
 @options.dry_run()
 def rename(run: Run, name: str, new: str, dry_run: bool) -> Answer:
@@ -114,7 +120,7 @@ def rename(run: Run, name: str, new: str, dry_run: bool) -> Answer:
     "mlxops remove old-model --dry-run",
     "mlxops remove old-model --files --yes",
 )
-@click.argument("name")
+@options.model("name")
 @click.option("--files", is_flag=True, help="Also remove its files from the cache.")
 @options.dry_run()
 @options.yes()

@@ -27,7 +27,7 @@ _FORCE = (
     "mlxops load qwen3-4b bench-1 --replace",
     "mlxops load mlx-community/Qwen3-4B-4bit 8104 --dry-run",
 )
-@click.argument("model")
+@options.model()
 @options.port()
 @click.option("--replace", is_flag=True, help="Stop the model on PORT without asking.")
 @click.option("--download", is_flag=True, help="Download missing files of the repo.")

@@ -27,15 +27,31 @@ from ..words.models import AROUND, model_at
     "--slots", is_flag=True, help="Register the models planned in the host file's slots instead."
 )
 @click.option("--again", is_flag=True, help="Even if REPO has an entry with another name.")
-@click.option("--slot", metavar="PORT", help="Port or slot name planned for the model.")
+@click.option(
+    "--slot",
+    metavar="PORT",
+    shell_complete=options.completion("ports"),
+    help="Port or slot name planned for the model.",
+)
 @click.option("--chat-template", metavar="FILE", help="Chat template file on the host.")
 @click.option(
-    "--tool-call-parser", metavar="PARSER", help="Parser for tool calls (default: by model family)."
+    "--tool-call-parser",
+    metavar="PARSER",
+    shell_complete=options.completion("parsers"),
+    help="Parser for tool calls (default: by model family).",
 )
 @click.option(
-    "--reasoning-parser", metavar="PARSER", help="Parser for reasoning (default: by model family)."
+    "--reasoning-parser",
+    metavar="PARSER",
+    shell_complete=options.completion("parsers"),
+    help="Parser for reasoning (default: by model family).",
 )
-@click.option("--runtime", metavar="RUNTIME", help="Server program (default: host file).")
+@click.option(
+    "--runtime",
+    metavar="RUNTIME",
+    shell_complete=options.completion("runtimes"),
+    help="Server program (default: host file).",
+)
 @options.revision()
 @click.option(
     "--arg",
