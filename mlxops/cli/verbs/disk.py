@@ -21,7 +21,7 @@ from .load import ASK_ABOVE_BYTES
     "mlxops disk --prune mlx-community/Qwen3-4B-4bit --yes",
 )
 @options.listing(LISTING)
-@click.argument("repos", nargs=-1, metavar="[REPO|ENTRY]...")
+@options.model("repos", nargs=-1, metavar="[REPO|ENTRY]...")
 @click.option("--prune", is_flag=True, help="Remove what is unused, after a question.")
 @options.dry_run()
 @options.yes()
@@ -71,7 +71,7 @@ def _prune_error(result: Result) -> Failed | None:
     "mlxops pull mlx-community/Qwen3-4B-4bit --dry-run",
     "mlxops pull qwen3-4b-4bit            # its newest revision",
 )
-@click.argument("models", nargs=-1, required=True, metavar="ORG/NAME|ENTRY...")
+@options.model("models", nargs=-1, required=True, metavar="ORG/NAME|ENTRY...")
 @options.revision()
 @options.dry_run()
 @options.yes()
