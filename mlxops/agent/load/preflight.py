@@ -88,6 +88,7 @@ def _plan_model(
         ctx, entry, request.port, runtime, complete=remote is None, force=request.force
     )
     needed = memory_request(ctx, entry, remote, runtime, request.port)
+    needed = needed and needed._replace(home=plan.home)
     fit, memory_warnings = check_memory(ctx, needed, request)
     buildable.check(ctx, entry, plan)
     warnings = notes + plan.warnings + memory_warnings
@@ -116,12 +117,15 @@ def _new_entry(ctx: Context, registry: Registry, repo_id: str) -> Entry:
 def check_assignment(ctx: Context, entry: Entry, request: LoadRequest) -> None:
     """AssignmentConflict if the entry is assigned to, or planned for, another port, or if it does
     not want the port and the request depends on that."""
-    if entry.port not in (None, request.port):
+    if entry.port not in (None, request.port) and not request.move:
+        movable = entry.port in ctx.site.ports
+        hint = "mlxops unload %d, then load it again" % (entry.port or 0)
         raise AssignmentConflict(
             "%s is assigned to port %d" % (entry.name, entry.port or 0),
-            "mlxops unload %d, then load it again" % (entry.port or 0),
+            request._replace(move=True).retry_command if movable else hint,
             entry=entry.name,
             port=entry.port,
+            movable=movable,
         )
     if request.restart and request.port not in (entry.port, entry.wanted):
         raise AssignmentConflict(

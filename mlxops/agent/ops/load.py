@@ -99,6 +99,7 @@ def _perform(ctx: Context, request: LoadRequest) -> Dict[str, Any]:
     if not request.dry_run:
         record_unrecorded(ctx, [ctx.site.require_port(request.port)])
     plan = plan_load(ctx, request, own_lock=False)
+    evict.require_movable(ctx, plan)
     plan = startable.check_programs(ctx, plan) if request.dry_run else plan
     started: Optional[StartedServer] = None
     evicted: List[Dict[str, Any]] = []
@@ -242,6 +243,7 @@ def _result(
         and bool(port_survey.server)
         and [e.name for e in port_survey.entries] == [entry.name],
         "served_model": plan.runtime.client_model or name,
+        "moved_from": plan.home,
         "warnings": [*plan.warnings, *_warnings(started)],
         "actions": _actions(plan) if planned else [],
     }
@@ -265,7 +267,10 @@ def _actions(plan: LoadPlan) -> List[Dict[str, Any]]:
     if plan.remote:
         download = "%s, %s" % (plan.remote.repo_id, format_size(plan.remote.missing_bytes))
         actions.append(Action("download", name, port, download))
-    actions += [Action("evict", *eviction) for eviction in evict.planned_evictions(plan)]
+    actions += [
+        Action("unload" if eviction[1] == plan.home else "evict", *eviction)
+        for eviction in evict.planned_evictions(plan)
+    ]
     occupant = port_survey.entries[0].name if port_survey.entries else None
     actions += [Action("stop", occupant, port, why) for why in describe_occupants(port_survey)]
     usual = estimate_startup(entry, plan.runtime, None, None).expected_s

@@ -62,6 +62,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
         "model": values.text,
         "port": values.port_or_word,
         "replace": values.flag,
+        "move": values.flag,
         "pids": values.pids,
         "force": values.flag,
         "evict": values.flag,
