@@ -172,6 +172,8 @@ def _context(request: Dict[str, Any], client: ClientLink) -> Context:
     if site.hub_endpoint:
         # For the downloads of this call; the login's own is for those without the key.
         os.environ["HF_ENDPOINT"] = site.hub_endpoint
-    return Context(
-        site=site, store=Store(site.registry, who, procs.sync), procs=procs, client=client, who=who
+    store = Store(site.registry, who, procs.sync)
+    store.on_wait = lambda holder: client.emit(
+        "note", message="waiting for the registry's lock: %s" % holder
     )
+    return Context(site=site, store=store, procs=procs, client=client, who=who)
