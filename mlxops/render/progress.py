@@ -50,6 +50,8 @@ class Progress:
         # The clock is redrawn by a thread, while the caller waits for the host.
         self._lock = threading.RLock()
         self._works: dict[Any, Work] = {}
+        # Checks that were reported: a job repeats them once it has its lock.
+        self._checks: set[str] = set()
         self._drawn_at = float("-inf")
         self._live = False
         self._warned: set[str] = set()
@@ -118,6 +120,8 @@ class Progress:
         if port is not None:
             # What came before the job was about the same work.
             self._works.pop(None, None)
+        elif len(self._works) == 1:
+            (port,) = self._works
         if port not in self._works:
             self._works[port] = Work(port, self._began)
         return self._works[port]
@@ -160,9 +164,11 @@ class Progress:
     def _step(self, work: Work) -> None:
         if self._terminal and not self._verbose:
             self._redraw()
-        elif not self._quiet:
-            label = f"{work.label}: " if work.label else ""
+        elif not self._quiet and work.message not in self._checks:
+            label = f"{work.label}: " if work.label and work.phase != "preflight" else ""
             self._line(f"{label}{work.message or work.phase}")
+        if work.phase == "preflight":
+            self._checks.add(work.message)
 
     def _report_end(self, work: Work) -> None:
         """Report the time of a long phase, where lines are not redrawn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,9 +23,12 @@ GIB = 1 << 30
 
 @pytest.fixture
 def slow_hub(tmp_path: Path) -> Iterator[FakeHub]:
-    """It has tiny/onyx, whose tokenizer comes with 2 MB of blanks, at 1 MB a second."""
+    """It has tiny/onyx, whose weights have 2 MB of blanks in their header, at 1 MB a second."""
     files = {**model_files([" ONYX"])}
-    files["tokenizer.json"] = files["tokenizer.json"].ljust(2 << 20)
+    weights = files["model.safetensors"]
+    (size,) = struct.unpack("<Q", weights[:8])
+    header = weights[8 : 8 + size].ljust(2 << 20)
+    files["model.safetensors"] = struct.pack("<Q", len(header)) + header + weights[8 + size :]
     write_cache(tmp_path / "remote", "tiny/onyx", files)
     with FakeHub(tmp_path / "remote") as hub:
         hub.faults.rate = 1 << 20

@@ -63,6 +63,16 @@ def test_elsewhere_phases_are_lines_with_the_port_and_the_model() -> None:
     )
 
 
+def test_a_check_that_the_job_repeats_is_shown_once_and_as_a_part_of_it() -> None:
+    check: Event = {"event": "phase", "phase": "preflight", "message": "asking the Hub for o/a"}
+    assert followed([(0, check), (1, JOB), (1, check), (2, STOP)]) == (
+        "asking the Hub for o/a\n8100 jade: stopping amber\n"
+    )
+    assert drawn([(0, check), (1, JOB), (1, check)])[-1] == (
+        "8100 jade  asking the Hub for o/a  1.0 s"
+    )
+
+
 def test_elsewhere_the_end_of_a_long_phase_is_a_line() -> None:
     lines = followed([(0, JOB), (0, STOP), (1, WAIT), (13, END)]).splitlines()
     assert lines[2:] == ["8100 jade: loading took 12 s"]
