@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Iterable, List, NamedTuple, Optional, Pattern
+import signal
+from contextlib import contextmanager, nullcontext
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Pattern
 
 from ..clock import utc
 from ..errors import Usage
 from .cause import COLOUR
 from .times import time_of
+
+# For one block of lines.
+SEARCH_TIMEOUT_S = 10.0
 
 
 class Line(NamedTuple):
@@ -34,7 +39,9 @@ class Selection:
         self._last: Optional[float] = None
 
     def chosen(self, texts: Iterable[str]) -> List[Line]:
-        return [line for line in map(self._line, texts) if self._is_wanted(line)]
+        """Those that are wanted. Main thread only; Usage if the pattern takes too long."""
+        with _limited_time() if self._pattern is not None else nullcontext():
+            return [line for line in map(self._line, texts) if self._is_wanted(line)]
 
     def _line(self, text: str) -> Line:
         plain = COLOUR.sub("", text)
@@ -46,6 +53,22 @@ class Selection:
         if self._since is not None and (self._last is None or self._last < self._since):
             return False
         return self._pattern is None or bool(self._pattern.search(COLOUR.sub("", line.text)))
+
+
+@contextmanager
+def _limited_time() -> Iterator[None]:
+    """End a search that would take hours. `re` lets handlers of signals run, but no thread."""
+
+    def stop(*_: Any) -> None:
+        raise Usage("--grep: the pattern takes too long", "use a simpler pattern")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, SEARCH_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def compiled(pattern: str) -> Pattern[str]:

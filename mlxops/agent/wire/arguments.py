@@ -205,4 +205,6 @@ def check_restricted(verb: str, sent: Any, verbs: Tuple[str, ...]) -> Dict[str, 
             "lines is limited to %d for a restricted key" % MAX_RESTRICTED_LINES,
             "use a smaller --lines",
         )
+    if verb == "logs":
+        args.setdefault("lines", MAX_RESTRICTED_LINES)
     return args
