@@ -165,8 +165,8 @@ class Progress:
         if self._terminal and not self._verbose:
             self._redraw()
         elif not self._quiet and work.message not in self._checks:
-            label = f"{work.label}: " if work.label and work.phase != "preflight" else ""
-            self._line(f"{label}{work.message or work.phase}")
+            prefix = "" if work.phase == "preflight" else work.prefix
+            self._line(f"{prefix}{work.message or work.phase}")
         if work.phase == "preflight":
             self._checks.add(work.message)
 
@@ -175,8 +175,7 @@ class Progress:
         took = self._clock() - work.phase_began
         plain = not self._terminal or self._verbose
         if plain and not self._quiet and work.phase and took >= WORTH_A_LINE_S:
-            label = f"{work.label}: " if work.label else ""
-            self._line(f"{label}{work.verb} took {duration(took)}")
+            self._line(f"{work.prefix}{work.verb} took {duration(took)}")
 
     def _on_end(self, event: dict[str, Any]) -> None:
         """One of several steps has ended: the line of its result."""
@@ -206,8 +205,7 @@ class Progress:
         due = work.noted_at is None or now - work.noted_at >= PLAIN_INTERVAL_S
         if due or work.done == work.total:
             work.noted_at = now
-            label = f"{work.label}: " if work.label else ""
-            self._line(f"{label}{work.verb}: {work.figures(now)}")
+            self._line(f"{work.prefix}{work.verb}: {work.figures(now)}")
 
     def _line(self, text: str) -> None:
         self.close()

@@ -47,6 +47,11 @@ class Work:
         return " ".join([*words, *([self.entry] if self.entry else [])])
 
     @property
+    def prefix(self) -> str:
+        """The label before a message."""
+        return f"{self.label}: " if self.label else ""
+
+    @property
     def _short_label(self) -> str:
         """The same, for a line that is full."""
         port = "" if self.port is None else printable(self.port)
