@@ -131,8 +131,9 @@ class Progress:
 
     def _on_job_end(self, event: dict[str, Any]) -> None:
         """A job has ended: it leaves the redrawn line."""
-        self._report_end(self._work(event))
-        del self._works[event.get("port")]
+        work = self._work(event)
+        self._report_end(work)
+        self._works.pop(work.port, None)
 
     def _on_warning(self, event: dict[str, Any]) -> None:
         port = event.get("port")
