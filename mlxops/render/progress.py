@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from .format import duration, printable
 from .log import log_line
+from .width import wrapped_text
 from .work import Work, cut
 
 REDRAW_INTERVAL_S, TICK_INTERVAL_S = 0.1, 0.5
@@ -210,7 +211,7 @@ class Progress:
 
     def _line(self, text: str) -> None:
         self.close()
-        self._write(text + "\n")
+        self._write(wrapped_text(text, self._width() if self._terminal else None) + "\n")
 
     def _redraw(self) -> None:
         if not self._terminal or self._quiet:

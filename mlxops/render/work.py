@@ -22,6 +22,8 @@ _VERBS = {
     "commit": "loading",
     "rollback": "rolling back",
 }
+# In the line of several jobs, where a message is too long.
+_SHORT_VERBS = {**_VERBS, "preflight": "checking", "launch": "starting", "evict": "making room"}
 # Phases whose message repeats the verb and the name.
 _NO_MESSAGE = ("download", "prepare", "wait", "commit")
 # The phases that move bytes, which have a rate.
@@ -109,7 +111,8 @@ class Work:
     def short(self) -> str:
         """The part of one job in the line of several."""
         far = [f"{self._percent} %"] if self.total else []
-        return " ".join(filter(None, [self.label.partition(" ")[0], self.verb, *far]))
+        verb = _SHORT_VERBS.get(self.phase, self.verb)
+        return " ".join(filter(None, [self.label.partition(" ")[0], verb, *far]))
 
     def figures(self, now: float) -> str:
         """How far it is, for a line of its own: 42 % of 7.40 GB, 112 MB/s, 38 s left."""
@@ -175,7 +178,10 @@ class Work:
             left = self._usual - (now - self.began)
             return left if left > 0 else None
         speed = self._speed.bytes_per_s()
-        if not speed or not self.total or self.done is None or self.done >= self.total:
+        if not speed or not self.total or self.done is None:
+            return None
+        # The first files are small and say nothing of the rate.
+        if self.done >= self.total or self._percent < 1:
             return None
         return (self.total - self.done) / speed
 

@@ -201,6 +201,18 @@ def test_a_line_comes_above_the_redrawn_one() -> None:
     assert "\r\x1b[Kwarning: careful\n\r\x1b[K8100  stopping amber  2.0 s" in text
 
 
+def test_lines_of_a_terminal_are_wrapped_between_words() -> None:
+    failed: Event = {"event": "end", "port": 8100, "ok": False, "message": "word " * 25}
+    lines = followed([(0, failed)], terminal=True).splitlines()
+    assert len(lines) == 2 and all(line.endswith("word") for line in map(str.rstrip, lines))
+    assert len(followed([(0, failed)]).splitlines()) == 1
+
+
+def test_a_few_bytes_say_nothing_of_the_time_left() -> None:
+    events = [(1.0, moved(0)), (2.0, moved(1000)), (3.0, moved(2 * 10**6)), (4.0, moved(4 * 10**6))]
+    assert [line.endswith(" left") for line in drawn(events)] == [False, False, True, True]
+
+
 def test_a_silent_call_shows_after_a_moment_what_it_does() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(stream, True, False, False, clock)
