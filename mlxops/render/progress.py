@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -51,6 +52,8 @@ class Progress:
         # The clock is redrawn by a thread, while the caller waits for the host.
         self._lock = threading.RLock()
         self._works: dict[Any, Work] = {}
+        # How many of several steps have ended, by how.
+        self._ends: Counter[str] = Counter()
         # Checks that were reported: a job repeats them once it has its lock.
         self._checks: set[str] = set()
         self._drawn_at = float("-inf")
@@ -69,6 +72,7 @@ class Progress:
         self.close()
         self._began = self._clock()
         self._works.clear()
+        self._ends.clear()
 
     @contextmanager
     def ticking(self) -> Iterator[None]:
@@ -180,12 +184,15 @@ class Progress:
             self._line(f"{work.prefix}{work.verb} took {duration(took)}")
 
     def _on_end(self, event: dict[str, Any]) -> None:
-        """One of several steps has ended: the line of its result."""
+        """One of several steps has ended. The result of the command has a line for each."""
         port = event.get("port")
         self._works.pop(port, None)
-        if not self._quiet:
-            ends = "done" if event.get("ok") else "failed"
-            how = "cancelled" if event.get("cancelled") else ends
+        ends = "done" if event.get("ok") else "failed"
+        how = "cancelled" if event.get("cancelled") else ends
+        self._ends[how] += 1
+        if self._terminal and not self._verbose:
+            self._redraw()
+        elif not self._quiet:
             self._line(f"{printable(port)} {how}: {_message(event)}")
 
     def _on_log(self, event: dict[str, Any]) -> None:
@@ -219,7 +226,7 @@ class Progress:
         now = self._clock()
         works = [work for work in self._works.values() if work.phase or work.label]
         self._drawn_at = now
-        if works or self.title:
+        if works or self._ends or self.title:
             self._write("\r\x1b[K" + self._text(works, now, self._width() - 1))
             self._live = True
 
@@ -228,7 +235,8 @@ class Progress:
             return works[0].line(now, width)
         clock = duration(now - self._began)
         ports = sorted(works, key=lambda work: str(work.port))
-        jobs = "   ".join(work.short() for work in ports) or self.title
+        ends = [f"{count} {how}" for how, count in sorted(self._ends.items())]
+        jobs = "   ".join([*(work.short() for work in ports), *ends]) or self.title
         return f"{cut(jobs, width - len(clock) - 2)}  {clock}"
 
     def _write(self, text: str) -> None:

@@ -202,7 +202,7 @@ def test_a_line_comes_above_the_redrawn_one() -> None:
 
 
 def test_lines_of_a_terminal_are_wrapped_between_words() -> None:
-    failed: Event = {"event": "end", "port": 8100, "ok": False, "message": "word " * 25}
+    failed: Event = {"event": "warning", "message": "word " * 25}
     lines = followed([(0, failed)], terminal=True).splitlines()
     assert len(lines) == 2 and all(line.endswith("word") for line in map(str.rstrip, lines))
     assert len(followed([(0, failed)]).splitlines()) == 1
@@ -256,7 +256,7 @@ def on(port: int, event: Event) -> Event:
     return {**event, "port": port}
 
 
-def test_jobs_side_by_side_are_one_line_and_end_with_one_each() -> None:
+def test_jobs_side_by_side_are_one_line_that_counts_those_that_ended() -> None:
     events = [
         (0.0, on(8100, WAIT)),
         (1.0, on(8101, phase("download", "o/a"))),
@@ -266,12 +266,11 @@ def test_jobs_side_by_side_are_one_line_and_end_with_one_each() -> None:
         (7.0, on(8102, {"event": "end", "ok": False, "cancelled": True, "message": "cancelled"})),
         (8.0, on(8100, {"event": "end", "ok": False, "message": "no space"})),
     ]
-    text = followed(events, terminal=True)
-    lines = [line for part in text.split("\r\x1b[K") for line in part.splitlines()]
+    lines = drawn(events)
     assert "8100 loading   8101 downloading 60 %  4.0 s" in lines
-    assert "8100 loading   8102 stopping  6.0 s" in lines
-    assert text.count("\n") == 3
-    ends = [line for line in lines if ": " in line]
+    assert "8100 loading   8102 stopping   1 done  6.0 s" in lines
+    assert lines[-1] == "1 cancelled   1 done   1 failed  8.0 s"
+    ends = [line for line in followed(events).splitlines() if re.match(r"\d+ \w+: ", line)]
     assert ends == ["8101 done: ready", "8102 cancelled: cancelled", "8100 failed: no space"]
 
 
