@@ -38,7 +38,6 @@ def new(phase: str) -> str:
     return f"new-{phase}"
 
 
-@dataclass
 # What the progress of each phase begins with.
 STEPS = {
     "download": ": downloading ",
@@ -48,6 +47,7 @@ STEPS = {
 }
 
 
+@dataclass
 class HeldLoads:
     """By phase: the port, the client that requested the load, the job's id."""
 
