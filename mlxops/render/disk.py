@@ -29,7 +29,7 @@ COLUMNS = (
         largest=True,
     ),
     Column(name="STATE", text=_state, keep=True),
-    Column(name="WHY", text=lambda i, _: printable(i["reason"]), weight=2, shorten=16),
+    Column(name="WHY", text=lambda i, _: printable(i["reason"]), weight=2, shorten=16, prose=True),
 )
 LISTING = Listing("items", COLUMNS, itemgetter("repo_id"))
 

@@ -6,6 +6,10 @@ from typing import Any
 
 from .format import DASH, cell, counted, printable, size
 from .style import Style
+from .width import shorten, width, wrapped
+
+SERVERS = "in use"
+MIN_SERVER_WIDTH = 20
 
 
 def fit(result: dict[str, Any], style: Style) -> str:
@@ -22,11 +26,25 @@ def memory_lines(memory: dict[str, Any], style: Style) -> list[str]:
         draft = "weights and KV cache of the draft model in its args"
         parts.append(("second model", memory["second_bytes"], draft))
     rows = [*parts, ("needed", memory.get("need_bytes"), ""), *_machine(memory)]
-    return [*(_line(*row) for row in rows), *_verdict(memory, style)]
+    lines = [line for row in rows for line in _lines(*row, style.width)]
+    return [*lines, *_verdict(memory, style)]
 
 
-def _line(name: str, count: Any, why: str) -> str:
-    return f"  {name:<12} {_size(count):>10}" + (f"  {why}" if why else "")
+def _lines(name: str, count: Any, why: str, room: int | None) -> list[str]:
+    """The line of a figure. On a narrow terminal a list has a line for each of its parts."""
+    figure = f"  {name:<12} {_size(count):>10}"
+    line = f"{figure}  {why}" if why else figure
+    if room is None or width(line) <= room:
+        return [line]
+    indent = " " * (width(figure) + 2)
+    first, *more = why.split(", ")
+    if not more or name != SERVERS:
+        return wrapped(line, room, indent)
+    left = max(MIN_SERVER_WIDTH, room - len(indent))
+    return [
+        f"{figure}  {shorten(first, left)}",
+        *(f"{indent}{shorten(part, left)}" for part in more),
+    ]
 
 
 def _size(count: Any) -> str:
@@ -58,7 +76,7 @@ def _machine(memory: dict[str, Any]) -> list[tuple[str, Any, str]]:
         rows.append(("wired limit", memory.get("wired_limit_bytes"), ""))
     if servers:
         used = sum(count for count in bytes_by_port.values() if isinstance(count, int))
-        rows.append(("in use", used, servers))
+        rows.append((SERVERS, used, servers))
     if loading:
         rows.append(("reserved", None, f"by loads on {loading}"))
     own = memory.get("port")

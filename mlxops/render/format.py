@@ -136,6 +136,11 @@ def with_relative_times(text: str, now: Callable[[], float] = time.time) -> str:
     return _TIME.sub(relative, text) if "Z" in text else text
 
 
+def who(user: Any, machine: Any) -> str:
+    """USER@MACHINE, as far as it is known."""
+    return "@".join(printable(one) for one in (user, machine) if one) or DASH
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .actions import action_lines, plan_lines
-from .format import DASH, ago, cell, duration, printable, size
+from .format import DASH, ago, cell, duration, printable, size, who
 from .style import Style
 from .table import Column, Listing, Row, table
+from .width import ARROW
 
-ARROW = " -> "
 MAX_VALUE = 60
 # Unset, the default of the model family applies to these.
 OPTIONS = ("chat_template", "tool_call_parser", "reasoning_parser", "args")
@@ -68,7 +68,7 @@ def undo_result(result: dict[str, Any], style: Style) -> str:
 
 def who_text(row: Row) -> str:
     """The user and the machine; one restricted to some verbs is marked by the host."""
-    return f"{cell(row['who'])}@{cell(row['from'])}"
+    return who(row["who"], row["from"])
 
 
 def what_text(row: Row) -> str:
@@ -145,6 +145,6 @@ COLUMNS = (
         right=True,
         largest=True,
     ),
-    Column(name="CHANGE", text=lambda r, _: change_text(r), weight=5, shorten=20),
+    Column(name="CHANGE", text=lambda r, _: change_text(r), weight=5, shorten=20, prose=True),
 )
 HISTORY = Listing("changes", COLUMNS, lambda r: r["entry"] or r["port"])

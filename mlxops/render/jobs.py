@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-from .format import age, ago, cell, duration, printable, timestamp
+from .format import age, ago, cell, duration, printable, timestamp, who
 from .style import Style
 from .table import Column, Listing, Row, table
 
@@ -110,8 +110,7 @@ def _state(job: Row, style: Style) -> str:
 
 
 def _who(row: Row, style: Style) -> str:
-    """WHO@MACHINE, as far as known."""
-    return "@".join(cell(row[key]) for key in ("who", "from") if row[key]) or cell(None)
+    return who(row["who"], row["from"])
 
 
 JOB_COLUMNS = (

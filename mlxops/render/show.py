@@ -7,7 +7,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .drift import next_step, state_cell
-from .format import ago, cell, duration, file_size, latency, printable, size, with_relative_times
+from .format import (
+    ago,
+    cell,
+    duration,
+    file_size,
+    latency,
+    printable,
+    size,
+    who,
+    with_relative_times,
+)
 from .style import Style
 from .width import width, wrapped
 
@@ -121,8 +131,8 @@ def _load_facts(result: dict[str, Any]) -> Facts:
 
 
 def _by(job: Mapping[str, Any]) -> str:
-    who = "@".join(printable(job[key]) for key in ("who", "from") if job.get(key))
-    return f" by {who}" if who else ""
+    name = who(job.get("who"), job.get("from"))
+    return "" if name == "-" else f" by {name}"
 
 
 def _starts(times: Any) -> str:

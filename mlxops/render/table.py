@@ -27,8 +27,8 @@ class Column:
     text. `largest`: sorted from the largest to the smallest.
 
     Where the terminal is too narrow, columns with a `shorten` are shortened, to that width at the
-    least (with `wrap`: broken into several lines); then those without `keep` are hidden, the
-    smallest `weight` first."""
+    least (with `prose`: at the end, with `wrap`: broken into several lines); then those without
+    `keep` are hidden, the smallest `weight` first."""
 
     name: str
     text: Callable[[Row, Style], str]
@@ -36,6 +36,7 @@ class Column:
     keep: bool = False
     shorten: int = 0
     wrap: bool = False
+    prose: bool = False
     right: bool = False
     key: Callable[[Row], Any] | None = None
     largest: bool = False
@@ -108,7 +109,7 @@ class _Filled:
             return self
         if self.column.wrap:
             return _Filled(self.column, ["\n".join(broken(one, room)) for one in self.cells])
-        return _Filled(self.column, shorten_all(self.cells, room))
+        return _Filled(self.column, shorten_all(self.cells, room, self.column.prose))
 
 
 def _fit(columns: list[_Filled], room: int, keep_all: bool) -> list[_Filled]:

@@ -7,7 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-ELLIPSIS = "…"
+ELLIPSIS, ARROW = "…", " -> "
+MIN_ARROW_WIDTH = 16
 _CODE = re.compile(r"\x1b\[[\d;]*m")
 _PAINTED = re.compile(r"(\x1b\[[\d;]*m)(.*)(\x1b\[0m)", re.DOTALL)
 _WORD = re.compile(r"\s*\S+")
@@ -72,12 +73,14 @@ def shorten(text: str, room: int) -> str:
     return _cut(text, room, (room - 1) // 2)
 
 
-def shorten_all(texts: Sequence[str], room: int) -> list[str]:
+def shorten_all(texts: Sequence[str], room: int, prose: bool = False) -> list[str]:
     """Each text in at most `room` columns; different texts stay different if `room` allows it.
 
     Of all texts the same part is cut out, the middle if that keeps them apart. Those that are alike
-    at both ends keep the part where they differ."""
+    at both ends keep the part where they differ. `prose`: sentences, which are cut at their end."""
     different = dict.fromkeys(texts)
+    if prose:
+        return [_cut(text, room, 0) for text in texts]
     for tail in _tails(room):
         cut = {text: _cut(text, room, tail) for text in different}
         if len(set(cut.values())) == len(cut):
@@ -124,10 +127,20 @@ def _cut(text: str, room: int, tail: int) -> str:
     """The text in `room` columns, of which `tail` show its end."""
     if width(text) <= room:
         return text
+    if ARROW in text and room >= MIN_ARROW_WIDTH:
+        return _cut_sides(text, room)
     if painted := _PAINTED.fullmatch(text):
         start, bare, end = painted.groups()
         return f"{start}{_cut(bare, room, tail)}{end}"
     return f"{_head(text, room - 1 - tail)}{ELLIPSIS}{_tail(text, tail)}"
+
+
+def _cut_sides(text: str, room: int) -> str:
+    """What stands before an arrow and after it, the longer one cut first."""
+    before, after = text.split(ARROW, 1)
+    both = room - len(ARROW)
+    left = min(width(before), max(both // 2, both - width(after)))
+    return f"{shorten(before, left)}{ARROW}{shorten(after, both - left)}"
 
 
 def _head(text: str, room: int) -> str:

@@ -36,3 +36,13 @@ def test_available_says_whose_memory_counts_as_free() -> None:
     assert line.endswith("45.0 GiB  after unloading 8102 (amber)")
     (line,) = [one for one in fit({**MEMORY, "port": 8103}, Style()).splitlines() if "avail" in one]
     assert line.endswith("45.0 GiB")
+
+
+def test_on_a_narrow_terminal_each_server_has_its_line() -> None:
+    names = {"8100": "qwen3-coder-480b-a35b-instruct-mlx-4bit", "8102": "amber"}
+    lines = fit({**MEMORY, "names": names}, Style(width=60)).splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("  in use"))
+    assert lines[at][27:].startswith("8100 (qwen3") and lines[at].endswith("150 GiB")
+    others = [line.strip() for line in lines[at + 1 : at + 3]]
+    assert others == ["8102 (amber) 4.00 GiB", "2 other servers 2.00 GiB"]
+    assert max(map(len, lines[: at + 3])) <= 60

@@ -62,3 +62,19 @@ def test_a_line_is_wrapped_between_words_and_indented() -> None:
 def test_a_cell_is_broken_wherever_it_must() -> None:
     assert broken("one two /long/path x", 6) == ["one", "two", "/long/", "path x"]
     assert broken("", 6) == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "cut"),
+    [
+        ("free -> qwen3-30b-a3b-instruct-4bit", 24, "free -> qwen3-30…ct-4bit"),
+        (f"{QWEN}-a -> {QWEN}-b", 24, "night…ll-a -> night…ll-b"),
+        ("a -> b", 20, "a -> b"),
+    ],
+)
+def test_both_sides_of_an_arrow_are_kept(text: str, room: int, cut: str) -> None:
+    assert shorten(text, room) == cut
+
+
+def test_a_sentence_is_cut_at_its_end() -> None:
+    assert shorten_all(["the server ended", "short"], 9, prose=True) == ["the serv…", "short"]
