@@ -25,11 +25,10 @@ def output_text(run: Run, answer: Answer, error: MlxopsError | None) -> str:
         return ""
     if run.flags.output == "name" and answer.listing:
         return _names(result, answer.listing)
-    from ..render.format import with_relative_times
-    from ..render.width import wrapped_text
+    from ..render.format import for_people
 
     text = answer.text(result, run.style)
-    return text if answer.verbatim else wrapped_text(with_relative_times(text), run.style.width)
+    return text if answer.verbatim else for_people(text, run.style.width)
 
 
 def envelope_of(run: Run, answer: Answer, error: MlxopsError | None) -> dict[str, Any]:

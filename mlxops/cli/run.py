@@ -178,6 +178,13 @@ class Run:
         """Whether a user can be asked: a terminal, and an answer for people."""
         return self.console.interactive and not self.flags.json and self.flags.output != "name"
 
+    def preview(self, text: str) -> None:
+        """Print on stderr what a question is about."""
+        from ..render.format import for_people
+
+        self.progress.close()
+        self.console.note(for_people(text, self.console.err_style.width))
+
     def confirm(self, question: str, declined: str = "nothing was changed") -> bool:
         """Whether the user says yes; False if there is nobody to ask. On a no, raise Failed with
         `declined`."""

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .width import wrapped_text
+
 DASH, CUT = "-", "..."
 MAX_LINE_LENGTH, MAX_LINES = 2000, 200
 _BINARY, _DECIMAL = ("B", "KiB", "MiB", "GiB", "TiB"), ("B", "kB", "MB", "GB", "TB")
@@ -134,6 +136,12 @@ def with_relative_times(text: str, now: Callable[[], float] = time.time) -> str:
         return f"({told})" if match[1] == "since " else told
 
     return _TIME.sub(relative, text) if "Z" in text else text
+
+
+def for_people(text: str, room: int | None) -> str:
+    """A text with relative times, and with its lines broken between words at the width of the
+    terminal, if it goes to one."""
+    return wrapped_text(with_relative_times(text), room)
 
 
 def who(user: Any, machine: Any) -> str:

@@ -54,7 +54,7 @@ def _ask(run: Run, preview: Result) -> None:
             "disk --prune removes files: a script must say --yes",
             "mlxops disk --prune --dry-run shows what would be removed",
         )
-    run.console.note(disk_table(preview, run.style))
+    run.preview(disk_table(preview, run.console.err_style))
     run.confirm(prune_question(preview), "nothing was removed")
 
 

@@ -76,7 +76,7 @@ def _undo(run: Run, about: list[str], dry_run: bool, yes: bool) -> Answer:
         return Answer(run.call("undo", {**args, "dry_run": True}), undo_plan)
     if run.interactive and not yes:
         preview = run.call("undo", {**args, "dry_run": True})
-        run.console.note(undo_plan(preview, run.style))
+        run.preview(undo_plan(preview, run.console.err_style))
         run.confirm(undo_question(preview), "nothing was changed")
         args["expect"] = preview["edit"]
     return Answer(run.call("undo", args), undo_result)

@@ -147,3 +147,10 @@ def test_locks_are_named_if_they_are_held() -> None:
     assert Ended(Studio({"locks": locks}), "jobs", "--locks", "-o", "name").out == "8100\n"
     wide = Ended(Studio({"locks": locks}), "jobs", "--locks", "--columns", "lock,why").out
     assert wide.splitlines() == ["LOCK       WHY", "port 8100  x"]
+
+
+def test_what_is_asked_about_fits_the_terminal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    screen = Tty()
+    Run(Console(screen, screen), Studio()).preview("stop 8100: " + "declared for it " * 5)
+    assert max(map(width, screen.getvalue().splitlines())) <= 40
