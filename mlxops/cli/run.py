@@ -190,11 +190,13 @@ class Run:
         `declined`."""
         if not self.interactive:
             return False
-        from ..render.format import printable
+        from ..render.format import for_people, printable
 
         self.progress.close()
         try:
-            answer = self.console.confirm(printable(question))
+            answer = self.console.confirm(
+                for_people(printable(question), self.console.err_style.width)
+            )
             self.progress.restart()
         except KeyboardInterrupt:
             self.console.note("")

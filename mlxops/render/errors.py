@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..agent.errors import MlxopsError
-from .format import MAX_LINE_LENGTH, MAX_LINES, for_people, printable_lines
+from .format import MAX_LINE_LENGTH, MAX_LINES, printable_lines, with_relative_times
 from .log import log_line
 from .style import Style
+from .width import wrapped_text
 
 
 def error_text(error: MlxopsError, style: Style, verbose: bool = False) -> str:
@@ -14,7 +15,7 @@ def error_text(error: MlxopsError, style: Style, verbose: bool = False) -> str:
     lines = [f"{style.wrong('mlxops:')} {first}", *(f"  {line}" for line in rest)]
     lines += [f"  | {log_line(line)}" for line in log_tail(error) if verbose]
     lines += [f"  hint: {line}" for line in printable_lines(error.hint)]
-    return for_people("\n".join(lines), style.width)
+    return wrapped_text(with_relative_times("\n".join(lines)), style.width)
 
 
 def log_tail(error: MlxopsError) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .width import wrapped_text
+from .width import with_short_names, wrapped_text
 
 DASH, CUT = "-", "..."
 MAX_LINE_LENGTH, MAX_LINES = 2000, 200
@@ -139,9 +139,9 @@ def with_relative_times(text: str, now: Callable[[], float] = time.time) -> str:
 
 
 def for_people(text: str, room: int | None) -> str:
-    """A text with relative times, and with its lines broken between words at the width of the
-    terminal, if it goes to one."""
-    return wrapped_text(with_relative_times(text), room)
+    """A text with relative times; for a terminal, long names shortened and lines broken between
+    words."""
+    return wrapped_text(with_short_names(with_relative_times(text), room), room)
 
 
 def who(user: Any, machine: Any) -> str:

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 ELLIPSIS, ARROW = "…", " -> "
 MIN_ARROW_WIDTH = 16
+SHORT_NAME = 40
+COMMAND = "mlxops "
 _CODE = re.compile(r"\x1b\[[\d;]*m")
 _PAINTED = re.compile(r"(\x1b\[[\d;]*m)(.*)(\x1b\[0m)", re.DOTALL)
+_LONG_NAME = re.compile(rf"(?<![\w./~:=-])\w[\w./-]{{{SHORT_NAME},}}")
 _WORD = re.compile(r"\s*\S+")
 
 
@@ -61,6 +64,19 @@ def broken(line: str, room: int) -> list[str]:
             lines.append("")
         lines[-1] = rest
     return lines
+
+
+def with_short_names(text: str, room: int | None) -> str:
+    """The text with the names of models shortened in lines that are wider than `room`. Paths stay,
+    and so do lines with a command."""
+    if room is None:
+        return text
+    return "\n".join(
+        line
+        if width(line) <= room or COMMAND in line
+        else _LONG_NAME.sub(lambda name: shorten(name[0], SHORT_NAME), line)
+        for line in text.split("\n")
+    )
 
 
 def wrapped_text(text: str, room: int | None) -> str:

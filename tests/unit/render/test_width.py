@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxops.render.width import broken, shorten, shorten_all, width, wrapped
+from mlxops.render.width import broken, shorten, shorten_all, width, with_short_names, wrapped
 
 QWEN = "nightmedia/Qwen3-30B-A3B-Thinking-2507-Claude-4.5-Sonnet-Distill"
 
@@ -78,3 +78,12 @@ def test_both_sides_of_an_arrow_are_kept(text: str, room: int, cut: str) -> None
 
 def test_a_sentence_is_cut_at_its_end() -> None:
     assert shorten_all(["the server ended", "short"], 9, prose=True) == ["the serv…", "short"]
+
+
+def test_a_long_name_is_shortened_in_a_line_that_would_be_folded() -> None:
+    text = f"would stop {QWEN} on 8100\n  next: mlxops load {QWEN} 8100\n{QWEN}"
+    lines = with_short_names(text, 70).splitlines()
+    assert lines[0] == f"would stop {shorten(QWEN, 40)} on 8100"
+    assert lines[1:] == text.splitlines()[1:]
+    path = f"it serves /models/{QWEN}/snapshots/{QWEN}"
+    assert with_short_names(path, 70) == path and with_short_names(text, None) == text
