@@ -9,7 +9,7 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Pattern
 
 from ..clock import utc
 from ..errors import Usage
-from .cause import COLOUR
+from ..runtimes.log_errors import COLOUR
 from .times import time_of
 
 # For one block of lines.

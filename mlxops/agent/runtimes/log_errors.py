@@ -1,4 +1,4 @@
-"""Find the error that ended a server in the lines of its log."""
+"""What errors look like in the logs of servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _EXCEPTION = re.compile(
 )
 # A line of a logger, of argparse, or of the C++ runtime.
 _ERROR = re.compile(
-    r"(?:\b(?:ERROR|CRITICAL|FATAL)\b[\s:|-]*|\b(?:fatal )?error: |^libc\+\+abi: )(?P<text>\S.*)$"
+    r"(?:\b(?:ERROR|CRITICAL|FATAL)\b[\s:|-]*|\b(?:fatal )?error: |^(?=libc\+\+abi: ))"
+    r"(?P<text>\S.*)$"
 )
 # loguru puts the place of the call before the message.
 _PLACE = re.compile(r"^[\w.]+:[\w<>]+:\d+\s*[|-]\s*(?:✦\s*)?")

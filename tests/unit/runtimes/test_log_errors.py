@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlxops.agent.logs.cause import MAX_CAUSE_LENGTH, last_error
+from mlxops.agent.runtimes.log_errors import MAX_CAUSE_LENGTH, last_error
 
 TRACEBACK = [
     "Traceback (most recent call last):",
@@ -51,7 +51,7 @@ LOGURU = (
         ),
         (
             ["libc++abi: terminating due to uncaught exception of type std::runtime_error: oom"],
-            "terminating due to uncaught exception of type std::runtime_error: oom",
+            "libc++abi: terminating due to uncaught exception of type std::runtime_error: oom",
         ),
         ([*TRACEBACK, "huggingface_hub.errors.LocalEntryNotFoundError: gone"],
          "huggingface_hub.errors.LocalEntryNotFoundError: gone"),
