@@ -122,6 +122,20 @@ def listing(*listings: Listing) -> Decorator:
     return decorate
 
 
+def document() -> Decorator:
+    """-o of a verb that answers with no table."""
+    forms = click.Choice(("json", "yaml"))
+    return click.option(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        type=forms,
+        callback=store_flag,
+        expose_value=False,
+        help="json or yaml.",
+    )
+
+
 def _table_options(names: str) -> Iterator[Decorator]:
     """The last one first."""
     texts = {

@@ -32,7 +32,6 @@ RESULT_KEYS = ("rows", "order", "memory", "changes", "warnings", "changed")
     "mlxops apply --check || echo 'changes are due'",
     reads=lambda given: given["dry_run"] or given["check"],
 )
-@options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @click.option(
     "--to",
@@ -67,6 +66,7 @@ RESULT_KEYS = ("rows", "order", "memory", "changes", "warnings", "changed")
     is_flag=True,
     help="As --dry-run, and exit 11 if changes are due or a port is blocked.",
 )
+@options.listing(LISTING)
 def apply(
     run: Run,
     timeout_s: float | None,

@@ -20,11 +20,11 @@ from .load import ASK_ABOVE_BYTES
     "mlxops disk --prune",
     "mlxops disk --prune mlx-community/Qwen3-4B-4bit --yes",
 )
-@options.listing(LISTING)
 @options.model("repos", nargs=-1, metavar="[REPO|ENTRY]...")
 @click.option("--prune", is_flag=True, help="Remove what is unused, after a question.")
 @options.dry_run()
 @options.yes()
+@options.listing(LISTING)
 def disk(run: Run, repos: tuple[str, ...], prune: bool, dry_run: bool, yes: bool) -> Answer:
     """Show what the model cache holds, who uses it, and what can be removed.
 

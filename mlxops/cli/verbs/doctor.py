@@ -25,7 +25,6 @@ PORT_CHECKS = {"ports", "foreign listeners", "assignments"}
     "mlxops doctor --json | jq '.result.checks[] | select(.verdict != \"ok\")'",
     reads=lambda given: given["dry_run"] or not given["fix"],
 )
-@options.listing(LISTING)
 @click.option(
     "--fix",
     is_flag=True,
@@ -33,6 +32,7 @@ PORT_CHECKS = {"ports", "foreign listeners", "assignments"}
 )
 @reporting.notify_option()
 @options.dry_run()
+@options.listing(LISTING)
 def doctor(run: Run, fix: bool, notify: str | None, dry_run: bool) -> Answer:
     """Check client and host, and show how to fix what is wrong.
 

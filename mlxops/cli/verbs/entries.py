@@ -22,8 +22,8 @@ from ..words.models import model_word
 
 
 @verb("list", "mlxops list", "mlxops list --loaded --sort size", "mlxops list -o name", reads=True)
-@options.listing(LISTING)
 @click.option("--loaded", is_flag=True, help="Only those that are on a port.")
+@options.listing(LISTING)
 def list_(run: Run, loaded: bool) -> Answer:
     """List the entries of the registry by name, with size, files, slot and repo.
 
@@ -37,6 +37,7 @@ def list_(run: Run, loaded: bool) -> Answer:
 
 @verb("show", "mlxops show jerry-xl", "mlxops show 8100", reads=True)
 @options.model("what", "things", metavar="NAME|PORT")
+@options.document()
 def show(run: Run, what: str) -> Answer:
     """Show an entry or a port in full, with the command that starts its server."""
     return Answer(run.call("show", {"what": model_word(what).name}), page, verbatim=True)

@@ -28,7 +28,6 @@ from ..words.moments import Moment
     "mlxops history --undo --dry-run",
     reads=unless("undo"),
 )
-@options.listing(HISTORY)
 @options.port("about", nargs=-1, metavar="[PORT|SLOT|NAME]...")
 @click.option(
     "-n", "count", type=options.WholeNumber(1, 5000), metavar="N", help="Rows (default 20)."
@@ -42,6 +41,7 @@ from ..words.moments import Moment
 @click.option("--undo", is_flag=True, help="Take back the last edit of entries.")
 @options.dry_run()
 @options.yes()
+@options.listing(HISTORY)
 def history(
     run: Run,
     about: tuple[str, ...],

@@ -25,7 +25,6 @@ SHOWN = 10
     "mlxops jobs --locks",
     reads=unless("follow"),
 )
-@options.listing(JOBS, LOCKS)
 @options.job()
 @click.option(
     "-n",
@@ -43,6 +42,7 @@ SHOWN = 10
 @click.option(
     "--locks", is_flag=True, help="Show who holds the locks of the registry and the ports, and why."
 )
+@options.listing(JOBS, LOCKS)
 def jobs(run: Run, job: str | None, count: int | None, follow: bool, locks: bool) -> Answer:
     """List the loads and unloads on the host, running and finished.
 

@@ -26,7 +26,6 @@ from ..words.ports import port_words
     "mlxops status --check -q --notify 'mail -s \"$MLXOPS_SUMMARY\" me'",
     reads=True,
 )
-@options.listing(LISTING)
 @options.port("ports", nargs=-1, metavar="[PORT]...")
 @click.option(
     "--check",
@@ -41,6 +40,7 @@ from ..words.ports import port_words
 @reporting.notify_option()
 @reporting.metrics_option()
 @options.timeout("Time limit per port for --deep (default 300).")
+@options.listing(LISTING)
 def status(
     run: Run,
     ports: tuple[str, ...],

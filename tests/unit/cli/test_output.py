@@ -75,6 +75,13 @@ def test_json_and_yaml_are_the_same_document() -> None:
     assert json.loads(as_json)["result"]["models"][0]["name"] == "gone"
 
 
+def test_a_page_has_both_documents_too() -> None:
+    page = {"entry": {"name": "a"}, "port": None}
+    shown = Ended(Studio(page), "show", "a", "-o", "yaml").out
+    assert yaml.safe_load(shown)["result"] == page
+    assert json.loads(Ended(Studio(page), "show", "a", "-o", "json").out)["result"] == page
+
+
 @pytest.mark.parametrize("form", ["json", "yaml"])
 @pytest.mark.parametrize("argv", ["list -o {} --bogus", "list --sort x -o {}", "list -o {}"])
 def test_an_error_is_in_that_document_too(argv: str, form: str) -> None:
