@@ -61,7 +61,7 @@ def check_flags(flags: Flags, columns: Sequence[Column]) -> None:
     """Usage if -o, --sort and --columns contradict each other or name an unknown column."""
     as_document = flags.output in ("json", "yaml")
     if flags.json and flags.output and not as_document:
-        raise Usage(f"--json and -o {flags.output} exclude each other", "choose one of them")
+        raise Usage(f"--json and -o {flags.output} exclude each other", "leave one of them out")
     if flags.columns and (flags.json or flags.output == "name"):
         raise Usage("--columns is for tables, not for -o name, json and yaml")
     flags.columns = tuple(_column(columns, name).name for name in flags.columns)
