@@ -45,8 +45,12 @@ class Work:
     @property
     def label(self) -> str:
         """The port and the model, for the beginning of a line."""
-        words = [] if self.port is None else [printable(self.port)]
-        return " ".join([*words, *([self.entry] if self.entry else [])])
+        return " ".join(filter(None, [self._port, self.entry]))
+
+    @property
+    def _port(self) -> str:
+        """The port as text; "" for a job without one, such as a pull."""
+        return printable(self.port) if self.port else ""
 
     @property
     def prefix(self) -> str:
@@ -56,8 +60,7 @@ class Work:
     @property
     def _short_label(self) -> str:
         """The same, for a line that is full."""
-        port = "" if self.port is None else printable(self.port)
-        return f"{port} {shorten(self.entry, MIN_NAME_WIDTH)}".strip()
+        return f"{self._port} {shorten(self.entry, MIN_NAME_WIDTH)}".strip()
 
     def set_job(self, event: dict[str, Any], now: float) -> None:
         """Take in who the job is, and how long it has been running, if that is known."""
@@ -112,7 +115,7 @@ class Work:
         """The part of one job in the line of several."""
         far = [f"{self._percent} %"] if self.total else []
         verb = _SHORT_VERBS.get(self.phase, self.verb)
-        return " ".join(filter(None, [self.label.partition(" ")[0], verb, *far]))
+        return " ".join(filter(None, [self._port or self.entry, verb, *far]))
 
     def figures(self, now: float) -> str:
         """How far it is, for a line of its own: 42 % of 7.40 GB, 112 MB/s, 38 s left."""

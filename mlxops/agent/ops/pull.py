@@ -35,7 +35,7 @@ def pull(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     if downloads:
         require_downloadable(ctx, remote, None if dry else args.get("ask_above_bytes"))
     if downloads and not dry:
-        with begin(ctx, NO_PORT, "pull %s" % remote.repo_id) as job:
+        with begin(ctx, NO_PORT, "pull %s" % remote.repo_id, entry=entry.name) as job:
             path = download_in_job(ctx, job, remote, command)
     steps = _register(ctx, entry, path or "(not downloaded)", dry)
     if downloads:

@@ -213,6 +213,12 @@ def test_a_few_bytes_say_nothing_of_the_time_left() -> None:
     assert [line.endswith(" left") for line in drawn(events)] == [False, False, True, True]
 
 
+def test_a_job_without_a_port_is_named_by_its_model() -> None:
+    pull: Event = {"event": "job", "job": "J", "port": 0, "entry": "org/name"}
+    line = drawn([(0.0, pull), (1.0, {**moved(50 * 10**6), "port": 0})])[-1]
+    assert line == "org/name  downloading  [#####.....]   50 %  50.0 of 100 MB  1.0 s"
+
+
 def test_a_silent_call_shows_after_a_moment_what_it_does() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(stream, True, False, False, clock)
