@@ -143,7 +143,11 @@ def _share(columns: list[_Filled], room: int) -> list[_Filled]:
         widest = max(can, key=lambda at: widths[at])
         widths[widest] -= 1
         over -= 1
-    return [one.cut(room) for one, room in zip(columns, widths, strict=True)]
+    # A name in two columns is then shortened alike in both.
+    alike: dict[tuple[int, int], int] = {}
+    for one, wide in zip(columns, widths, strict=True):
+        alike[one.needs, one.least] = min(wide, alike.get((one.needs, one.least), wide))
+    return [one.cut(alike[one.needs, one.least]) for one in columns]
 
 
 def _draw(columns: list[_Filled]) -> list[str]:
