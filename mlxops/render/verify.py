@@ -84,6 +84,8 @@ def _text(result: dict[str, Any], style: Style, everything: bool) -> str:
 
 
 def _entry(entry: dict[str, Any], style: Style, everything: bool = False) -> list[str]:
+    import shlex
+
     name = printable(entry["entry"])
     if entry["ok"]:
         return (
@@ -91,9 +93,9 @@ def _entry(entry: dict[str, Any], style: Style, everything: bool = False) -> lis
             if everything
             else []
         )
-    why = printable("; ".join(entry["reasons"]))
-    step = [f"  next: {printable(entry['next'])}"] if entry.get("next") else []
+    step = f"  next: mlxops set {shlex.quote(name)} KEY=VALUE"
     return [
-        f"{verdict(False, style)} {name}: cannot be started: {why}",
-        *step,
+        f"{verdict(False, style)} {name}: cannot be started: "
+        f"{printable('; '.join(entry['reasons']))}",
+        step,
     ]

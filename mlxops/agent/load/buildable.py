@@ -80,8 +80,7 @@ def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
     Not checked if the load stops no server, or with --force.
     """
     runtime, command, request = plan.runtime, plan.installed.command, plan.request
-    stops = plan.survey.server is not None or plan.home is not None or request.evict
-    if request.force or not stops:
+    if request.force or (plan.survey.server is None and not request.evict):
         return
     template = entry.text("chat_template")
     if template and runtime.chat_template:
@@ -90,7 +89,7 @@ def check(ctx: Context, entry: Entry, plan: LoadPlan) -> None:
         if why:
             raise Failed(
                 "the chat template %s has an error: %s" % (template, why),
-                "fix it, or %s" % mlxops_command("set", entry.name, "chat_template="),
+                "fix it, or %s" % mlxops_command("set", entry.name, "chat_template=PATH"),
                 entry=entry.name,
                 path=template,
             )

@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
 
 from ..context import Context
 from ..errors import Locked
+from ..history.samples import sample_all
 from ..jobs.begin import begin, hold_briefly
 from ..logs.size import large_logs, port_of_log, truncate
 from ..ports import remedies
@@ -18,14 +19,16 @@ from ..ports.survey import observe_ports
 from ..registry.entries import Registry
 from ..servers.unrecorded import record_unrecorded
 from ..slots.supervise import Restart, restart_lost
-from .port_rows import host_figures
 
 
 def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
     dry = bool(args.get("dry_run"))
     noted = record_unrecorded(ctx, ctx.site.ports, dry)
-    port_plan = _plan(ctx, ctx.store.read())
+    registry = ctx.store.read()
+    evidence = _observe(ctx, registry)
+    port_plan = _plan(ctx, registry, evidence)
     if not dry:
+        sample_all(ctx, registry, evidence)
         truncate_logs(ctx)
         applied = tuple(_apply(ctx, action) for action in port_plan.actions)
         port_plan = port_plan._replace(
@@ -36,9 +39,7 @@ def reconcile(ctx: Context, args: Mapping[str, Any]) -> Dict[str, Any]:
         port_plan = _with_restarts(ctx, port_plan, restarts)
     result: Dict[str, Any] = port_plan.to_wire()
     result["actions"] = [*noted, *result["actions"], *_start_actions(restarts or (), dry)]
-    if restarts is not None:
-        result["restarts"] = [r.to_wire() for r in restarts]
-    return {**result, **host_figures(ctx)} if args.get("metrics") else result
+    return result if restarts is None else {**result, "restarts": [r.to_wire() for r in restarts]}
 
 
 def _gone(port_plan: ReconcilePlan) -> Set[int]:
@@ -110,13 +111,16 @@ def _with_lost(
     return tuple(sorted([*port_plan.drift, *filter(None, lost)], key=lambda row: row.port or 0))
 
 
-def _plan(ctx: Context, registry: Registry) -> ReconcilePlan:
+def _observe(ctx: Context, registry: Registry) -> Dict[int, PortEvidence]:
     ports = {
         *ctx.site.ports,
         *(e.port for e in registry.entries.values() if e.port is not None),
     }
-    evidence = observe_ports(ctx, registry, sorted(ports))
-    return plan_reconcile(evidence, {port: expected(ctx, registry, port) for port in ports})
+    return observe_ports(ctx, registry, sorted(ports))
+
+
+def _plan(ctx: Context, registry: Registry, evidence: Mapping[int, PortEvidence]) -> ReconcilePlan:
+    return plan_reconcile(evidence, {port: expected(ctx, registry, port) for port in evidence})
 
 
 def _apply(ctx: Context, action: Action) -> Action:

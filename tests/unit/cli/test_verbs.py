@@ -29,7 +29,6 @@ LOAD = {
     "model": "qwen",
     "port": 8101,
     "replace": False,
-    "move": False,
     "force": False,
     "rollback": True,
     "keep": True,
@@ -50,7 +49,6 @@ ENTRY = {
     "revision": None,
     "args": [],
     "hosts": [],
-    "again": False,
     "dry_run": False,
 }
 
@@ -78,7 +76,6 @@ ENTRY = {
                 "model": "qwen",
                 "port": "jerry",
                 "replace": True,
-                "move": False,
                 "force": True,
                 "rollback": False,
                 "keep": False,
@@ -128,7 +125,6 @@ ENTRY = {
                 "revision": "v",
                 "args": ["--flag", "3"],
                 "hosts": ["a=10.0.0.1", "b=10.0.0.2"],
-                "again": False,
                 "dry_run": True,
             },
         ),

@@ -13,10 +13,12 @@ from mlxops.render.style import Style
 from mlxops.render.width import width
 from tests.support.statusrows import PLAIN
 
+NOW = time.time()
+
 
 def job(minutes: float, state: str, port: int = 8100, **more: Any) -> dict[str, Any]:
     """A job that began so many minutes ago and took 12 s."""
-    short, now = f"{port}-{int(minutes)}", time.time()
+    short = f"{port}-{int(minutes)}"
     fields = {
         "job": f"20261128T080000-{short}",
         "short": short,
@@ -27,8 +29,8 @@ def job(minutes: float, state: str, port: int = 8100, **more: Any) -> dict[str, 
         "from": "mini",
         "phase": "wait",
         "message": None,
-        "since": utc(now - 60 * minutes),
-        "ended": None if state in ("running", "died") else utc(now - 60 * minutes + 12),
+        "since": utc(NOW - 60 * minutes),
+        "ended": None if state in ("running", "died") else utc(NOW - 60 * minutes + 12),
     }
     return {**fields, **more}
 

@@ -7,11 +7,10 @@ import pytest
 from mlxops.agent.errors import NotReady
 from mlxops.render.actions import change_lines
 from mlxops.render.drift import next_step
-from mlxops.render.entries import entry_table
+from mlxops.render.entries import entry_details, entry_table
 from mlxops.render.errors import error_text
 from mlxops.render.log import LogText
 from mlxops.render.ports import load_result, unload_all_result
-from mlxops.render.show import page
 from mlxops.render.status import status
 from mlxops.render.style import Style
 from tests.support.statusrows import DRIFT, FREE, PLAIN, READY
@@ -117,7 +116,7 @@ def test_a_hostile_name_cannot_steer_the_terminal() -> None:
             PLAIN,
         ),
         entry_table({"models": [{"name": hostile, "repo_id": hostile}]}, PLAIN),
-        page(
+        entry_details(
             {"entry": {"name": hostile, hostile: {hostile: [hostile]}}, "command": [hostile]}, PLAIN
         ),
         change_lines(
